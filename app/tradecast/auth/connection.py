@@ -1,0 +1,100 @@
+"""One client's connection to the namespace, as handlers and middleware see it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from tradecast.auth.models import Session, User
+
+EventGuard = Callable[["Connection", str, Any], Awaitable[None]]
+
+
+class Channel(Protocol):
+    """What a connection needs of the server below it."""
+
+    async def send(self, sid: str, event: str, data: Any) -> None: ...
+    async def join(self, sid: str, room: str) -> None: ...
+    async def leave(self, sid: str, room: str) -> None: ...
+    def rooms(self, sid: str) -> set[str]: ...
+
+
+class Connection:
+    """A connected client: who it is, which rooms it is in, and how to answer it.
+
+    Attributes:
+        sid: The Socket.IO id. Never logged: over polling, its sibling is a credential.
+        id: A short id made for logs.
+        handshake_auth: What the requirements attach to the handshake (userId, userName, userEmail, isAdmin,
+            authenticated).
+        claims: What the client itself passed as `auth`; untrusted.
+        guards: Checks run before each of this connection's events, in order.
+    """
+
+    __slots__ = (
+        "_channel",
+        "claims",
+        "connected_at",
+        "guards",
+        "handshake_auth",
+        "id",
+        "session",
+        "sid",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        sid: str,
+        connection_id: str,
+        channel: Channel,
+        *,
+        claims: Any,
+        connected_at: float,
+        transport: str = "",
+    ) -> None:
+        self.sid = sid
+        self.id = connection_id
+        self.claims = claims
+        self.connected_at = connected_at
+        self.transport = transport
+        self.session: Session | None = None
+        self.handshake_auth: dict[str, Any] = {"authenticated": False}
+        self.guards: tuple[EventGuard, ...] = ()
+        self._channel = channel
+
+    @property
+    def user(self) -> User | None:
+        """The authenticated user; None for an anonymous client."""
+        return self.session.user if self.session else None
+
+    def attach(self, session: Session) -> None:
+        """Make this the connection of `session`'s user."""
+        self.session = session
+        user = session.user
+        self.handshake_auth = {
+            "userId": user.id,
+            "userName": user.name,
+            "userEmail": user.email,
+            "isAdmin": user.is_admin,
+            "authenticated": True,
+        }
+
+    def use(self, guard: EventGuard) -> None:
+        """Run `guard(connection, event, data)` before each of this connection's events."""
+        self.guards = (*self.guards, guard)
+
+    @property
+    def rooms(self) -> set[str]:
+        """The rooms this connection is in, its own sid's left out."""
+        return self._channel.rooms(self.sid)
+
+    async def emit(self, event: str, data: Any) -> None:
+        """Send one event to this client alone."""
+        await self._channel.send(self.sid, event, data)
+
+    async def join(self, room: str) -> None:
+        await self._channel.join(self.sid, room)
+
+    async def leave(self, room: str) -> None:
+        await self._channel.leave(self.sid, room)

@@ -1,0 +1,297 @@
+"""Every setting of the server, once: name, type, default, meaning.
+
+The environment variable has the setting's name in upper case (``REDIS_URL``, ``PING_INTERVAL``, …). A value that
+makes no sense stops the start with `SettingsError`, which names the variable and never repeats a secret's value.
+`docs/settings.md` is made from this module and checked against it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+DAY = 86_400
+Transport = Literal["websocket", "polling"]
+StoreName = Literal["memory", "redis", "mongodb"]
+REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
+MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class SettingsError(ValueError):
+    """One or more settings make no sense; the text has a line for each, with the variable's name."""
+
+
+class Settings(BaseModel):
+    """What one server runs with. Times are in seconds unless the name says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    # -- listening
+    host: str = Field("0.0.0.0", description="Address of the public port")  # noqa: S104 a container is reached from outside
+    port: Port = Field(8000, description="Public port: Socket.IO, health, and what the settings allow")
+    admin_host: str = Field("0.0.0.0", description="Address of the admin port")  # noqa: S104 as above; guarded by a token
+    admin_port: Port = Field(
+        9100, description="Admin port: metrics, emit, stats, sessions; never behind the public Service"
+    )
+    ssl_certfile: str | None = Field(None, description="PEM certificate chain for the public port")
+    ssl_keyfile: str | None = Field(None, description="PEM private key for the public port")
+    require_tls: bool = Field(
+        False,
+        description="Refuse requests that did not arrive over TLS, by X-Forwarded-Proto (health stays open)",
+    )
+    cors_origin: Field(
+        (),
+        description="Origins that may connect, comma-separated; `*` for any; empty for the same origin only",
+    )
+    shutdown_timeout: Positive = Field(
+        10, description="Seconds given to connections and requests at shutdown"
+    )
+
+    # -- Engine.IO
+    transports: tuple[Transport, ...] = Field(
+        (),
+        description="Transports offered; empty for `websocket,polling`, or `websocket` alone when REDIS_URL is set "
+        "(polling on several servers needs session affinity)",
+    )
+    ping_interval: Positive = Field(25, description="Seconds between heartbeats")
+    ping_timeout: Positive = Field(60, description="Seconds a client may take to answer a heartbeat")
+    upgrade_timeout: Positive = Field(10, description="Seconds an upgrade from polling to WebSocket may take")
+    connect_timeout: Positive = Field(
+        45, description="Seconds a client may stay without joining the namespace"
+    )
+    max_http_buffer_size: Count = Field(1_000_000, description="Largest message a client may send, bytes")
+    send_queue_limit: Count = Field(
+        10_000, description="Messages that may wait for a client that does not read, before it is cut off"
+    )
+    max_connections: Count = Field(
+        10_000, description="Connections this server takes; the surplus is told 503"
+    )
+
+    # -- dependencies
+    redis_url: SecretStr | None = Field(
+        None,
+        description="redis://, rediss://, redis+sentinel://host:port,host:port/db/service or unix://; "
+        "absent: single-server mode",
+    )
+    redis_username: str | None = Field(None, description="ACL user, where not in the URL")
+    redis_password: SecretStr | None = Field(None, description="Password, where not in the URL")
+    redis_sentinel_username: str | None = Field(None, description="ACL user of the Sentinels")
+    redis_sentinel_password: SecretStr | None = Field(None, description="Password of the Sentinels")
+    redis_ca_file: str | None = Field(None, description="PEM bundle that signs Redis' certificate")
+    redis_cert_file: str | None = Field(None, description="PEM client certificate for Redis")
+    redis_key_file: str | None = Field(None, description="PEM key of the client certificate for Redis")
+    redis_timeout: Positive = Field(2, description="Seconds one Redis request may take")
+    mongodb_uri: SecretStr | None = Field(
+        None, description="mongodb:// or mongodb+srv://; absent: no database"
+    )
+    mongodb_database: str | None = Field(
+        None, description="Database; absent: the one in MONGODB_URI, else `test`"
+    )
+    mongodb_ca_file: str | None = Field(None, description="PEM bundle that signs MongoDB's certificate")
+    mongodb_timeout: Positive = Field(
+        2, description="Seconds one MongoDB request may take, finding a server included"
+    )
+
+    # -- sessions
+    auth_required: bool = Field(
+        True, description="Refuse clients without a session; if false they get market:status only"
+    )
+    session_store: Literal["auto", "memory", "redis", "mongodb"] = Field(
+        "auto",
+        description="Where sessions live; auto: mongodb if MONGODB_URI is set, else redis if REDIS_URL is, else memory",
+    )
+    session_collection: str = Field(
+        "sessions", min_length=1, description="MongoDB collection of the sessions (connect-mongo)"
+    )
+    session_key_prefix: str = Field("sess:", description="Prefix of session keys in Redis (connect-redis)")
+    session_secrets: tuple[SecretStr, ...] = Field(
+        (),
+        description="Secrets that sign session ids (express-session), comma-separated, any of them is accepted",
+    )
+    session_require_signed: bool = Field(False, description="Refuse session ids that are not signed")
+    session_user_path: str = Field(
+        "passport.user", min_length=1, description="Where the user is in the session's JSON"
+    )
+    session_field_id: str = Field("id", min_length=1, description="Field of the user's id")
+    session_field_name: str = Field("name", description="Field of the user's name")
+    session_field_email: str = Field("email", description="Field of the user's e-mail address")
+    session_field_admin: str = Field("isAdmin", description="Field that makes an admin, when true")
+    session_field_tier: str = Field(
+        "subscriptionTier", description="Field of the tier: free, premium or enterprise"
+    )
+    users_collection: str | None = Field(
+        None,
+        description="MongoDB collection that tells tier and admin flag (and name, e-mail) instead of the session",
+    )
+    users_id_field: str = Field(
+        "_id", min_length=1, description="Field of that collection that holds the user's id"
+    )
+    session_max_age: Positive = Field(30 * DAY, le=30 * DAY, description="Longest time a session is honoured")
+    session_cache_ttl: float = Field(
+        30,
+        ge=0,
+        le=300,
+        description="Seconds a session read from the store is remembered, in memory and in Redis; 0: never",
+    )
+    revocation_poll_interval: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="Seconds between looks for deleted sessions where the store has no change stream"
+    )
+
+    # -- limits
+    max_connections_per_user: Count = Field(10, description="Connections one user may have at a time")
+    max_subscriptions_per_user: Count = Field(
+        50, description="Subscriptions one user may have at a time, over all connections"
+    )
+    max_symbols_per_request: Count = Field(100, description="Symbols in one subscribe:watchlist")
+    rate_limit_window_ms: Annotated[int, Field(ge=1_000)] = Field(
+        60_000, description="Window of the rate limits, milliseconds"
+    )
+    rate_limit_global: Count = Field(1_000, description="Events per user and window, all together")
+    rate_limit_subscribe: Count = Field(100, description="Per user, window and subscribe event")
+    rate_limit_unsubscribe: Count = Field(100, description="Per user, window and unsubscribe event")
+    rate_limit_broadcast: Count = Field(1_000, description="admin:broadcast per admin and window")
+    rate_limit_refresh: Count = Field(10, description="session:refresh per user and window")
+
+    # -- HTTP
+    metrics_public: bool = Field(True, description="Serve /metrics on the public port too")
+    emit_public: bool = Field(True, description="Serve /api/emit on the public port too")
+    api_token: tuple[SecretStr, ...] = Field(
+        (), description="Bearer tokens for /api/emit, comma-separated; none: emit is closed"
+    )
+    admin_token: tuple[SecretStr, ...] = Field(
+        (), description="Bearer tokens for /admin, comma-separated; none: loopback only"
+    )
+
+    # -- observability
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error"
+    )
+    log_format: Literal["json", "console"] = Field("json", description="json, or console for people")
+    sentry_dsn: SecretStr | None = Field(None, description="Send errors to Sentry (needs the extra `sentry`)")
+    sentry_environment: str = Field("production", description="Environment that Sentry shows")
+
+    # -- demo
+    demo_day_seconds: Positive = Field(
+        20, description="Seconds that the demo takes to replay one trading day"
+    )
+    demo_tick_seconds: Annotated[float, Field(ge=0.05, le=60)] = Field(
+        0.5, description="Seconds between the demo's quotes"
+    )
+    demo_start: str = Field(
+        "2012-05-21", pattern=r"^\d{4}-\d\d-\d\d$", description="First day that the demo replays"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_words(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        out = dict(values)
+        for name in ("cors_origin", "transports", "session_secrets", "api_token", "admin_token"):
+            if isinstance(out.get(name), str):
+                out[name] = tuple(word.strip() for word in out[name].split(",") if word.strip())
+        for name in ("log_level", "log_format", "session_store"):
+            if isinstance(out.get(name), str):
+                out[name] = out[name].strip().lower()
+        if out.get("log_level") == "warn":
+            out["log_level"] = "warning"
+        return out
+
+    @model_validator(mode="after")
+    def _make_sense(self) -> Settings:
+        wrong: list[str] = []
+        if self.redis_url is not None:
+            _check_url(wrong, "REDIS_URL", self.redis_url, REDIS_SCHEMES)
+        if self.mongodb_uri is not None:
+            _check_url(wrong, "MONGODB_URI", self.mongodb_uri, MONGODB_SCHEMES)
+        if self.session_store == "redis" and self.redis_url is None:
+            wrong.append("SESSION_STORE: redis needs REDIS_URL")
+        if self.session_store == "mongodb" and self.mongodb_uri is None:
+            wrong.append("SESSION_STORE: mongodb needs MONGODB_URI")
+        if self.users_collection and self.mongodb_uri is None:
+            wrong.append("USERS_COLLECTION: needs MONGODB_URI")
+        if self.session_require_signed and not self.session_secrets:
+            wrong.append("SESSION_REQUIRE_SIGNED: needs SESSION_SECRETS")
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            wrong.append("SSL_CERTFILE, SSL_KEYFILE: set both or neither")
+        for origin in self.cors_origin:
+            if origin != "*" and not origin.startswith(("http://", "https://")):
+                wrong.append("CORS_ORIGIN: each origin is `*` or starts with http:// or https://")
+                break
+        if "*" in self.cors_origin and len(self.cors_origin) > 1:
+            wrong.append("CORS_ORIGIN: `*` stands alone")
+        if len(set(self.transports)) != len(self.transports):
+            wrong.append("TRANSPORTS: a transport is named twice")
+        if self.port == self.admin_port != 0 and self.host == self.admin_host:
+            wrong.append("ADMIN_PORT: must differ from PORT")
+        if self.rate_limit_global < max(self.rate_limit_subscribe, self.rate_limit_unsubscribe):
+            wrong.append("RATE_LIMIT_GLOBAL: is below a single event's limit")
+        if wrong:
+            raise SettingsError("\n".join(wrong))
+        return self
+
+    @property
+    def offered_transports(self) -> list[Transport]:
+        """TRANSPORTS, or the default that fits single- or multi-server mode."""
+        if self.transports:
+            return list(self.transports)
+        return ["websocket"] if self.redis_url else ["websocket", "polling"]
+
+    @property
+    def store_name(self) -> StoreName:
+        """SESSION_STORE with `auto` decided."""
+        if self.session_store != "auto":
+            return self.session_store
+        if self.mongodb_uri:
+            return "mongodb"
+        return "redis" if self.redis_url else "memory"
+
+
+def _check_url(wrong: list[str], name: str, url: SecretStr, schemes: tuple[str, ...]) -> None:
+    try:
+        # Several hosts (Sentinel, replica sets) are not a port for urlsplit; the drivers check the rest.
+        scheme = urlsplit(url.get_secret_value()).scheme
+    except ValueError:
+        scheme = ""
+    if scheme not in schemes:
+        wrong.append(f"{name}: starts with {' or '.join(s + '://' for s in schemes)}")
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        environ: Taken in place of the process's environment.
+        overrides: Settings by their Python name; they win over the environment.
+
+    Raises:
+        SettingsError: A value makes no sense; every wrong one is named.
+    """
+    source = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        text = source.get(name.upper(), "")
+        if text.strip():
+            values[name] = text
+    values.update(overrides)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_readable(error)) from None
+
+
+def _readable(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        message = problem["msg"].removeprefix("Value error, ")
+        where = ".".join(str(part) for part in problem["loc"][:1]).upper()
+        lines.append(f"{where}: {message}" if where else message)
+    return "\n".join(lines)
