@@ -51,9 +51,7 @@ class Settings(BaseModel):
         (),
         description="Origins that may connect, comma-separated; `*` for any; empty for the same origin only",
     )
-    shutdown_timeout: Positive = Field(
-        10, description="Seconds given to connections and requests at shutdown"
-    )
+    shutdown_timeout: Positive = Field(10, description="Seconds given to connections and requests at shutdown")
 
     # -- Engine.IO
     transports: tuple[Transport, ...] = Field(
@@ -64,16 +62,12 @@ class Settings(BaseModel):
     ping_interval: Positive = Field(25, description="Seconds between heartbeats")
     ping_timeout: Positive = Field(60, description="Seconds a client may take to answer a heartbeat")
     upgrade_timeout: Positive = Field(10, description="Seconds an upgrade from polling to WebSocket may take")
-    connect_timeout: Positive = Field(
-        45, description="Seconds a client may stay without joining the namespace"
-    )
+    connect_timeout: Positive = Field(45, description="Seconds a client may stay without joining the namespace")
     max_http_buffer_size: Count = Field(1_000_000, description="Largest message a client may send, bytes")
     send_queue_limit: Count = Field(
         10_000, description="Messages that may wait for a client that does not read, before it is cut off"
     )
-    max_connections: Count = Field(
-        10_000, description="Connections this server takes; the surplus is told 503"
-    )
+    max_connections: Count = Field(10_000, description="Connections this server takes; the surplus is told 503")
 
     # -- dependencies
     redis_url: SecretStr | None = Field(
@@ -89,16 +83,10 @@ class Settings(BaseModel):
     redis_cert_file: str | None = Field(None, description="PEM client certificate for Redis")
     redis_key_file: str | None = Field(None, description="PEM key of the client certificate for Redis")
     redis_timeout: Positive = Field(2, description="Seconds one Redis request may take")
-    mongodb_uri: SecretStr | None = Field(
-        None, description="mongodb:// or mongodb+srv://; absent: no database"
-    )
-    mongodb_database: str | None = Field(
-        None, description="Database; absent: the one in MONGODB_URI, else `test`"
-    )
+    mongodb_uri: SecretStr | None = Field(None, description="mongodb:// or mongodb+srv://; absent: no database")
+    mongodb_database: str | None = Field(None, description="Database; absent: the one in MONGODB_URI, else `test`")
     mongodb_ca_file: str | None = Field(None, description="PEM bundle that signs MongoDB's certificate")
-    mongodb_timeout: Positive = Field(
-        2, description="Seconds one MongoDB request may take, finding a server included"
-    )
+    mongodb_timeout: Positive = Field(2, description="Seconds one MongoDB request may take, finding a server included")
 
     # -- sessions
     auth_required: bool = Field(
@@ -117,23 +105,17 @@ class Settings(BaseModel):
         description="Secrets that sign session ids (express-session), comma-separated, any of them is accepted",
     )
     session_require_signed: bool = Field(False, description="Refuse session ids that are not signed")
-    session_user_path: str = Field(
-        "passport.user", min_length=1, description="Where the user is in the session's JSON"
-    )
+    session_user_path: str = Field("passport.user", min_length=1, description="Where the user is in the session's JSON")
     session_field_id: str = Field("id", min_length=1, description="Field of the user's id")
     session_field_name: str = Field("name", description="Field of the user's name")
     session_field_email: str = Field("email", description="Field of the user's e-mail address")
     session_field_admin: str = Field("isAdmin", description="Field that makes an admin, when true")
-    session_field_tier: str = Field(
-        "subscriptionTier", description="Field of the tier: free, premium or enterprise"
-    )
+    session_field_tier: str = Field("subscriptionTier", description="Field of the tier: free, premium or enterprise")
     users_collection: str | None = Field(
         None,
         description="MongoDB collection that tells tier and admin flag (and name, e-mail) instead of the session",
     )
-    users_id_field: str = Field(
-        "_id", min_length=1, description="Field of that collection that holds the user's id"
-    )
+    users_id_field: str = Field("_id", min_length=1, description="Field of that collection that holds the user's id")
     session_max_age: Positive = Field(30 * DAY, le=30 * DAY, description="Longest time a session is honoured")
     session_cache_ttl: float = Field(
         30,
@@ -171,23 +153,17 @@ class Settings(BaseModel):
     )
 
     # -- observability
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="debug, info, warning or error"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
     log_format: Literal["json", "console"] = Field("json", description="json, or console for people")
     sentry_dsn: SecretStr | None = Field(None, description="Send errors to Sentry (needs the extra `sentry`)")
     sentry_environment: str = Field("production", description="Environment that Sentry shows")
 
     # -- demo
-    demo_day_seconds: Positive = Field(
-        20, description="Seconds that the demo takes to replay one trading day"
-    )
+    demo_day_seconds: Positive = Field(20, description="Seconds that the demo takes to replay one trading day")
     demo_tick_seconds: Annotated[float, Field(ge=0.05, le=60)] = Field(
         0.5, description="Seconds between the demo's quotes"
     )
-    demo_start: str = Field(
-        "2012-05-21", pattern=r"^\d{4}-\d\d-\d\d$", description="First day that the demo replays"
-    )
+    demo_start: str = Field("2012-05-21", pattern=r"^\d{4}-\d\d-\d\d$", description="First day that the demo replays")
 
     @model_validator(mode="before")
     @classmethod

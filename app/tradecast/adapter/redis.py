@@ -1,1 +1,210 @@
 """Redis clients, all made the same way: time-outs, retries, TLS, ACL, Sentinel."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from pydantic import SecretStr
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import UnixDomainSocketConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import AbstractBackoff, NoBackoff
+from redis.exceptions import AuthenticationError
+from redis.maint_notifications import MaintNotificationsConfig
+
+from tradecast.settings import Settings, SettingsError
+
+STEP = 0.05
+CAP = 2.0
+RETRIES = 3
+POOL_SIZE = 50
+HEALTH_CHECK_INTERVAL = 30
+SENTINEL_PORT = 26_379
+
+T = TypeVar("T")
+_retrying: ContextVar[bool] = ContextVar("tradecast_redis_retrying", default=False)
+
+
+class CappedLinearBackoff(AbstractBackoff):
+    """Waits min(attempt * 50 ms, 2 s), the requirements' `retryStrategy`."""
+
+    def __init__(self, step: float = STEP, cap: float = CAP) -> None:
+        self._step = step
+        self._cap = cap
+
+    def compute(self, failures: int) -> float:
+        """Seconds to wait after the `failures`-th failure, counted from 1."""
+        return min(failures * self._step, self._cap)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CappedLinearBackoff):
+            return NotImplemented
+        return (self._step, self._cap) == (other._step, other._cap)
+
+    def __hash__(self) -> int:
+        return hash((self._step, self._cap))
+
+
+class RequestRetry(Retry):
+    """Retries a request, and not once more inside for each connection that the request makes.
+
+    redis-py retries at both levels with the same policy (client.py `execute_command`, connection.py
+    `connect_check_health`), so 3 retries would be up to 15 connection attempts. A refused log-in is not repeated.
+    """
+
+    async def call_with_retry(
+        self,
+        do: Callable[[], Awaitable[T]],
+        fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> T:
+        if _retrying.get():
+            once: Retry = Retry(NoBackoff(), 0, self._supported_errors)
+            return await once.call_with_retry(do, fail, is_retryable, with_failure_count)
+
+        async def attempt() -> T:
+            token = _retrying.set(True)
+            try:
+                return await do()
+            finally:
+                _retrying.reset(token)
+
+        def may_help(error: Exception) -> bool:
+            return not isinstance(error, AuthenticationError) and (is_retryable is None or is_retryable(error))
+
+        return await super().call_with_retry(attempt, fail, may_help, with_failure_count)
+
+
+class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to the master that the Sentinels name; closes its clients of the Sentinels with itself."""
+
+    async def aclose(self) -> None:
+        try:
+            await super().aclose()
+        finally:
+            await self.sentinel_manager.aclose()
+
+
+def create_redis(settings: Settings, **overrides: Any) -> Redis:
+    """Make a client for REDIS_URL. Nothing is sent until its first request; `aclose()` it in the end.
+
+    A request waits for at most REDIS_TIMEOUT seconds each to connect and for its answer. It is repeated up to 3 times
+    on connection errors and time-outs, min(attempt * 50 ms, 2 s) apart. At most 50 requests run at a time, others
+    wait for a connection; a subscription holds one for good, so give it a client of its own.
+
+    Args:
+        settings: The REDIS_ settings. What the URL says wins over REDIS_USERNAME and REDIS_PASSWORD.
+        overrides: Keyword arguments of redis-py's connections and pool in place of these, such as
+            `socket_timeout=None` for a subscription.
+
+    Raises:
+        SettingsError: REDIS_URL is missing or cannot be understood.
+    """
+    if settings.redis_url is None:
+        raise SettingsError("REDIS_URL: is not set")
+    url = settings.redis_url.get_secret_value()
+    options: dict[str, Any] = {
+        "username": settings.redis_username,
+        "password": _secret(settings.redis_password),
+        "decode_responses": False,
+        "socket_timeout": settings.redis_timeout,
+        "socket_connect_timeout": settings.redis_timeout,
+        "health_check_interval": HEALTH_CHECK_INTERVAL,
+        "retry": RequestRetry(CappedLinearBackoff(), RETRIES),
+        "max_connections": POOL_SIZE,
+        "timeout": settings.redis_timeout,
+        # RESP2 saves the HELLO, which proxies and old servers do not know. With maintenance notifications on, the
+        # pool would not notice a connection that holds a stale answer.
+        "protocol": 2,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        "driver_info": None,
+    }
+    scheme = url.partition("://")[0].lower()
+    if scheme.endswith("+sentinel"):
+        return _sentinel_client(settings, url, options | overrides)
+    try:
+        options |= parse_url(url)
+    except ValueError:  # its text may quote the password
+        raise SettingsError("REDIS_URL: cannot be understood") from None
+    if scheme == "rediss":
+        options |= _tls_options(settings)
+    if options.get("connection_class") is UnixDomainSocketConnection and "path" not in options:
+        raise SettingsError("REDIS_URL: unix:// needs the path of the socket")
+    return Redis.from_pool(BlockingConnectionPool(**(options | overrides)))
+
+
+def _sentinel_client(settings: Settings, url: str, options: dict[str, Any]) -> Redis:
+    hosts, service, from_url = parse_sentinel_url(url)
+    options |= from_url
+    to_sentinel: dict[str, Any] = {
+        name: options[name]
+        for name in ("socket_timeout", "socket_connect_timeout", "health_check_interval", "protocol")
+    }
+    to_sentinel |= {
+        "socket_timeout": settings.redis_timeout,  # an override is meant for the master
+        # the retry is that of the request for which the Sentinels are asked
+        "retry": Retry(NoBackoff(), 0),
+        "driver_info": None,
+        "maint_notifications_config": options["maint_notifications_config"],
+        "username": settings.redis_sentinel_username,
+        "password": _secret(settings.redis_sentinel_password),
+    }
+    if url.lower().startswith("rediss"):
+        tls = {"ssl": True, **_tls_options(settings)}
+        options |= tls
+        to_sentinel |= tls
+    sentinel = Sentinel(hosts, sentinel_kwargs=to_sentinel)  # type: ignore[no-untyped-call]  # redis-py leaves it so
+    return Redis.from_pool(SentinelPool(service, sentinel, **options))  # type: ignore[no-untyped-call]  # as above
+
+
+def parse_sentinel_url(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
+    """Sentinels, service name and connection options of `redis+sentinel://user:pw@host1:port1,host2:port2/db/service`.
+
+    The form is python-socketio's (`AsyncRedisManager`); user and password are those of the master. A port left out
+    is 26379; user and password are percent-decoded.
+
+    Raises:
+        SettingsError: It has another form.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text may quote the password
+        raise SettingsError("REDIS_URL: cannot be understood") from None
+    credentials, _, listed = parts.netloc.rpartition("@")
+    hosts: list[tuple[str, int]] = []
+    for entry in listed.split(","):
+        # an IPv6 address stands in brackets, and a colon in them is no port's
+        host, colon, port = entry.rpartition(":") if not entry.endswith("]") else (entry, "", "")
+        host, port = (host, port) if colon else (entry, str(SENTINEL_PORT))
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+            raise SettingsError("REDIS_URL: the Sentinels are host:port, separated by commas")
+        hosts.append((host.strip("[]"), int(port)))
+    path = parts.path.strip("/").split("/")
+    db, service = path if len(path) == 2 else ("0", path[0]) if not path[0].isdigit() else ("", "")
+    if not service or not db.isascii() or not db.isdigit():
+        raise SettingsError("REDIS_URL: a Sentinel URL ends in /db/service")
+    options: dict[str, Any] = {"db": int(db)}
+    user, colon, password = credentials.partition(":")
+    if user:
+        options["username"] = unquote(user)
+    if colon:
+        options["password"] = unquote(password)
+    return hosts, unquote(service), options
+
+
+def _tls_options(settings: Settings) -> dict[str, Any]:
+    options = {
+        "ssl_ca_certs": settings.redis_ca_file,
+        "ssl_certfile": settings.redis_cert_file,
+        "ssl_keyfile": settings.redis_key_file,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()

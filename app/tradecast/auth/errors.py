@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-RefusalCode = Literal[
-    "AUTH_REQUIRED", "SESSION_NOT_FOUND", "SESSION_EXPIRED", "USER_MISMATCH", "TOO_MANY_CONNECTIONS"
-]
+RefusalCode = Literal["AUTH_REQUIRED", "SESSION_NOT_FOUND", "SESSION_EXPIRED", "USER_MISMATCH", "TOO_MANY_CONNECTIONS"]
 
 MESSAGES: dict[RefusalCode, str] = {
     "AUTH_REQUIRED": "A session is required: pass auth {sessionID, userId}",

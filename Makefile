@@ -1,0 +1,55 @@
+# Everything works on a machine that has Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints.txt
+
+.PHONY: help serve test lint format docs lock clean
+
+help: ## Show what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+serve: $(VENV)/.serve ## Run the server with the demo at http://127.0.0.1:8000/
+	@exec $(BIN)/tradecast demo
+
+test: $(VENV)/.dev ## Run every test that this machine can run, and say what it cannot
+	@scripts/test
+
+lint: $(VENV)/.dev ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## Write the tables in docs/ anew
+	$(BIN)/python scripts/write_docs.py
+
+bench-broadcast: $(VENV)/.dev ## Measure a local broadcast against python-socketio's own manager
+	$(BIN)/python bench/broadcast.py
+
+lock: ## Write constraints.txt anew from pyproject.toml
+	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/pip install -q '.[dev]'
+	build/lock/bin/pip freeze --exclude tradecast > $(CONSTRAINTS)
+
+clean: ## Remove what was built
+	rm -rf $(VENV) build dist node_modules tests/protocol/stock/node_modules
+
+# A stamp is newer than its virtual environment's inputs when nothing has to be installed.
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.serve: pyproject.toml $(CONSTRAINTS) | $(VENV)/.python
+	@echo "Installing what is pinned (once) …"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/.python
+	@echo "Installing what is pinned (once) …"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
+	@touch $@ $(VENV)/.serve

@@ -1,0 +1,43 @@
+"""Socket.IO packets with orjson, and an event encoded once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from socketio import packet
+
+from tradecast.engine import Message
+
+
+class _Json:
+    """orjson with the functions that python-socketio calls; its `loads` refuses nesting deeper than 1,024."""
+
+    @staticmethod
+    def dumps(value: Any, **_: Any) -> str:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+    @staticmethod
+    def loads(text: str | bytes, **_: Any) -> Any:
+        return orjson.loads(text)
+
+
+class Packet(packet.Packet):
+    """A Socket.IO v5 packet. A subclass of our own, because python-socketio's `json=` changes it for the process."""
+
+    json = _Json
+
+
+def encode(packet_type: int, data: Any, *, namespace: str = "/", ack_id: int | None = None) -> Message:
+    """Encode a packet for any number of recipients.
+
+    Raises:
+        TypeError: The data cannot be said in JSON.
+    """
+    encoded = Packet(packet_type, data=data, namespace=namespace, id=ack_id).encode()
+    return Message(encoded if isinstance(encoded, list) else [encoded])
+
+
+def encode_event(event: str, arguments: list[Any], *, namespace: str = "/") -> Message:
+    """Encode an event. Raises TypeError when the arguments cannot be said in JSON."""
+    return encode(packet.EVENT, [event, *arguments], namespace=namespace)

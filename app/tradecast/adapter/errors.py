@@ -1,0 +1,38 @@
+"""How the application above refuses a connection or an event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ConnectRefused(Exception):
+    """A final refusal: the client gets CONNECT_ERROR with this message and data, and a stock client stays away."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class TryAgain(Exception):
+    """A refusal that will pass: the transport is closed, and a stock client comes back by itself."""
+
+
+class EventRefused(Exception):
+    """An event that is not carried out; the sender is told `reason` and `message`.
+
+    Args:
+        reason: One of the contract's reasons (docs/client.md).
+        message: For people; never holds a driver's text or another user's data.
+        extra: More fields of the answer.
+    """
+
+    def __init__(self, reason: str, message: str, **extra: Any) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.extra = extra
+
+
+class AdapterUnavailable(Exception):
+    """Other servers could not be reached: what was published went to this server's clients only."""

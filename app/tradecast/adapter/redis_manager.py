@@ -1,0 +1,82 @@
+"""Several servers on one Redis, by python-socketio's pub/sub manager.
+
+What it cannot do (routing, replay, surviving a Redis blip) is the adapter's that takes its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import orjson
+import socketio
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.adapter.manager import Emitted, LocalManager
+
+CHANNEL = "socketio"
+log = structlog.stdlib.get_logger("tradecast.adapter")
+
+
+class RedisManager(socketio.AsyncPubSubManager, LocalManager):
+    """Emits locally at once, and to the other servers through a Redis channel.
+
+    Messages have the format of python-socketio's `AsyncRedisManager`, so its write-only clients work beside it.
+
+    Args:
+        redis: A client for requests.
+        subscriber: A client of its own for the subscription, without a read time-out.
+        on_emitted: As of `LocalManager`.
+        on_link: Told True when the subscription stands and False when it is lost.
+    """
+
+    name = "redis"
+
+    def __init__(
+        self,
+        redis: Redis,
+        subscriber: Redis,
+        *,
+        on_emitted: Emitted = lambda event, recipients: None,
+        on_link: Callable[[bool], None] = lambda up: None,
+    ) -> None:
+        super().__init__(channel=CHANNEL)
+        self._redis = redis
+        self._subscriber = subscriber
+        self._on_emitted = on_emitted
+        self._on_link = on_link
+        self.subscribed = asyncio.Event()
+
+    async def _publish(self, data: Any) -> None:
+        try:
+            await self._redis.publish(CHANNEL, orjson.dumps(data))
+        except (RedisError, OSError) as error:
+            raise AdapterUnavailable("Redis did not take the message") from error
+
+    async def _listen(self) -> AsyncIterator[bytes]:
+        attempt = 0
+        while True:
+            pubsub = self._subscriber.pubsub(ignore_subscribe_messages=False)
+            try:
+                await pubsub.subscribe(CHANNEL)
+                async for message in pubsub.listen():
+                    if message["type"] == "subscribe":
+                        attempt = 0
+                        self.subscribed.set()
+                        self._on_link(True)
+                        log.info("subscribed to the other servers' events")
+                    elif message["type"] == "message":
+                        yield message["data"]
+            except (RedisError, OSError) as error:
+                if self.subscribed.is_set() or attempt == 0:
+                    self._on_link(False)
+                    log.error("subscription lost: events of other servers are missed", error=type(error).__name__)
+                self.subscribed.clear()
+                attempt += 1
+                await asyncio.sleep(min(attempt * 0.05, 2))
+            finally:
+                await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped

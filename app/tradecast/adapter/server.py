@@ -1,0 +1,210 @@
+"""The Socket.IO server below the application: packets in, decisions by the application, packets out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import socketio
+import structlog
+from socketio import packet
+
+from tradecast.adapter.codec import Packet, encode, encode_event
+from tradecast.adapter.errors import ConnectRefused, TryAgain
+from tradecast.adapter.manager import LocalManager
+from tradecast.engine import EngineServer
+
+NAMESPACE = "/"
+# A client that was ended keeps its transport this long, so that the last packets reach it.
+LINGER = 1.0
+log = structlog.stdlib.get_logger("tradecast.adapter")
+
+
+class Application(Protocol):
+    """What the application above decides."""
+
+    async def connecting(self, sid: str, auth: Any, transport: str) -> None:
+        """Let a client in, or raise `ConnectRefused` or `TryAgain`."""
+        ...
+
+    async def connected(self, sid: str) -> None:
+        """The client has been told that it is in; from here events reach it."""
+        ...
+
+    async def event(self, sid: str, name: str, arguments: list[Any]) -> Any:
+        """Carry out an event; what is returned goes to the acknowledgement. Never raises."""
+        ...
+
+    async def disconnected(self, sid: str, reason: str) -> None:
+        """The client is gone, or was not let in after all."""
+        ...
+
+    def malformed(self) -> None:
+        """A packet was no Socket.IO packet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Engine.IO's and Socket.IO's figures; times in seconds."""
+
+    transports: list[str]
+    cors_origins: list[str] | str | None = None
+    ping_interval: float = 25
+    ping_timeout: float = 60
+    upgrade_timeout: float = 10
+    connect_timeout: float = 45
+    max_http_buffer_size: int = 1_000_000
+    send_queue_limit: int = 10_000
+
+
+class SocketServer(socketio.AsyncServer):
+    """python-socketio's server with these differences.
+
+    - Refusals that will pass close the transport, since CONNECT_ERROR is final for stock clients.
+    - Handlers of one client run in order, in the task that reads its packets: a flood slows its sender only.
+    - Reserved names (`connect`, …) sent as events reach no handler: python-socketio would call the connect handler.
+    - A malformed packet closes the transport, as in Node; one nested too deeply is answered.
+    - A transport without a namespace is closed after `connect_timeout`.
+    """
+
+    def __init__(
+        self, application: Application, manager: LocalManager, options: Options, on_slow_client: Callable[[], None]
+    ) -> None:
+        self._application = application
+        self._options = options
+        quiet = logging.getLogger("tradecast.engine.io")
+        super().__init__(
+            client_manager=manager,
+            logger=quiet,
+            engineio_logger=quiet,
+            serializer=Packet,
+            async_handlers=False,
+            transports=options.transports,
+            cors_allowed_origins=options.cors_origins,
+            cors_credentials=True,
+            ping_interval=options.ping_interval,
+            ping_timeout=options.ping_timeout,
+            upgrade_timeout=options.upgrade_timeout,
+            max_http_buffer_size=options.max_http_buffer_size,
+            send_queue_limit=options.send_queue_limit,
+            on_slow_client=on_slow_client,
+        )
+
+    def _engineio_server_class(self) -> type[EngineServer]:
+        return EngineServer
+
+    # -- for the application
+
+    def send(self, sid: str, event: str, data: Any) -> None:
+        """Send an event to one client of this server; nothing happens if it is gone."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
+        if eio_sid is not None:
+            self.eio.deliver((eio_sid,), encode_event(event, [data]))
+
+    async def end(self, sid: str) -> None:
+        """End a client for good: it gets DISCONNECT, and a stock client does not come back by itself."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
+        if eio_sid is None:
+            return
+        await self.disconnect(sid, namespace=NAMESPACE, ignore_queue=True)
+        asyncio.get_running_loop().call_later(LINGER, self.eio.hang_up, eio_sid)
+
+    def hang_up(self, sid: str) -> None:
+        """Close a client's transport; a stock client comes back by itself."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
+        if eio_sid is not None:
+            self.eio.hang_up(eio_sid)
+
+    def transport_name(self, sid: str) -> str:
+        """`websocket` or `polling`; empty if the client is gone."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
+        return (self.eio.transport_of(eio_sid) or "") if eio_sid else ""
+
+    # -- from the engine
+
+    async def _handle_eio_connect(self, eio_sid: str, environ: Any) -> None:
+        # The environ is not kept: nothing reads it, and it holds the request for as long as the client stays.
+        await super()._handle_eio_connect(eio_sid, None)
+        asyncio.get_running_loop().call_later(self._options.connect_timeout, self._close_if_idle, eio_sid)
+
+    def _close_if_idle(self, eio_sid: str) -> None:
+        if eio_sid in self.environ and self.manager.sid_from_eio_sid(eio_sid, NAMESPACE) is None:
+            self.eio.hang_up(eio_sid)
+
+    async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        try:
+            await super()._handle_eio_message(eio_sid, data)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            # Only decoding raises here: `Application.event` does not. The text may quote the client: not logged.
+            self._application.malformed()
+            log.info("malformed packet", error=type(error).__name__)
+            too_deep = "recursion" in str(error).lower()
+            sid = self.manager.sid_from_eio_sid(eio_sid, NAMESPACE)
+            if sid is not None and self.manager.is_connected(sid, NAMESPACE):
+                message = "The payload is nested too deeply" if too_deep else "The packet is malformed"
+                answer = {"code": "SUBSCRIPTION_ERROR", "reason": "INVALID_PAYLOAD", "message": message}
+                self.send(sid, "error", answer)
+            if not too_deep:
+                self._binary_packet.pop(eio_sid, None)
+                self.eio.hang_up(eio_sid)
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        self._binary_packet.pop(eio_sid, None)
+        await super()._handle_eio_disconnect(eio_sid, reason)
+
+    # -- from the client
+
+    async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        if (namespace or NAMESPACE) != NAMESPACE:
+            self._say(eio_sid, packet.CONNECT_ERROR, {"message": "Invalid namespace"}, namespace=namespace or NAMESPACE)
+            return
+        sid = await self.manager.pre_connect(eio_sid, NAMESPACE)
+        if sid is None:
+            self._say(eio_sid, packet.CONNECT_ERROR, {"message": "Already connected"})
+            return
+        try:
+            await self._application.connecting(sid, data, self.eio.transport_of(eio_sid) or "")
+        except ConnectRefused as refused:
+            error = {"message": refused.message, "data": {"code": refused.code, "message": refused.message}}
+            self._say(eio_sid, packet.CONNECT_ERROR, error)
+            await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
+            asyncio.get_running_loop().call_later(LINGER, self._close_if_idle, eio_sid)
+            return
+        except TryAgain:
+            await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
+            self.eio.hang_up(eio_sid)
+            return
+        if eio_sid not in self.environ:  # the transport closed while the session was being looked up
+            await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
+            await self._application.disconnected(sid, "transport close")
+            return
+        self._say(eio_sid, packet.CONNECT, {"sid": sid})
+        await self.manager.connect(sid, NAMESPACE)
+        await self._application.connected(sid)
+
+    async def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: Any) -> None:  # noqa: A002 its name there
+        sid = self.manager.sid_from_eio_sid(eio_sid, NAMESPACE)
+        if not isinstance(data, list) or not data or not isinstance(data[0], str):
+            raise ValueError("not an event")
+        if (namespace or NAMESPACE) != NAMESPACE or not self.manager.is_connected(sid, NAMESPACE):
+            # Before the handshake, or after the server has ended the connection: as in Node, the transport is closed.
+            raise ValueError("not connected to the namespace")
+        answer = await self._application.event(sid, data[0], data[1:])
+        if id is not None:
+            self._say(eio_sid, packet.ACK, [] if answer is None else [answer], ack_id=id)
+
+    async def _trigger_event(self, event: str, namespace: str, *arguments: Any) -> Any:
+        # Only the disconnect that python-socketio itself reports comes here; events and connects are handled above.
+        if event == "disconnect":
+            sid, reason = arguments
+            await self._application.disconnected(sid, str(reason))
+        return None
+
+    def _say(
+        self, eio_sid: str, packet_type: int, data: Any, *, namespace: str = NAMESPACE, ack_id: int | None = None
+    ) -> None:
+        self.eio.deliver((eio_sid,), encode(packet_type, data, namespace=namespace, ack_id=ack_id))

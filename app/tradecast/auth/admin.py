@@ -1,0 +1,127 @@
+"""What an administrator does with sessions: make, list, end. An id is shown once, when made; then a handle names it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from tradecast.auth.models import TIERS, Session, User
+
+HANDLE_LENGTH = 12
+DEFAULT_MAX_AGE = 86_400.0
+
+
+class SessionBook(Protocol):
+    """What is needed of the sessions."""
+
+    async def create(self, user: User, max_age: float) -> tuple[str, float]: ...
+    async def revoke(self, ids: Sequence[str]) -> int: ...
+    def sessions(self) -> AsyncIterator[Session]: ...
+
+
+class InvalidRequest(ValueError):
+    """The request makes no sense; the text says why and may be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session that is to be made."""
+
+    user: User
+    max_age: float
+
+    @classmethod
+    def parse(cls, body: Any, longest: float) -> Self:
+        """Read `{userId, name?, email?, tier?, isAdmin?, maxAge?}` (maxAge in seconds).
+
+        Raises:
+            InvalidRequest: Something is missing or of the wrong kind.
+        """
+        if not isinstance(body, dict):
+            raise InvalidRequest("the body is an object")
+        unknown = set(body) - {"userId", "name", "email", "tier", "isAdmin", "maxAge"}
+        if unknown:
+            raise InvalidRequest(f"unknown: {', '.join(sorted(map(str, unknown)))[:100]}")
+        user_id, name, email = body.get("userId"), body.get("name", ""), body.get("email", "")
+        tier, is_admin, max_age = (
+            body.get("tier", "free"),
+            body.get("isAdmin", False),
+            body.get("maxAge", DEFAULT_MAX_AGE),
+        )
+        if not isinstance(user_id, str) or not 1 <= len(user_id) <= 128 or not user_id.isprintable():
+            raise InvalidRequest("userId is a text of 1 to 128 characters")
+        if not isinstance(name, str) or not isinstance(email, str):
+            raise InvalidRequest("name and email are texts")
+        if tier not in TIERS:
+            raise InvalidRequest(f"tier is one of {', '.join(TIERS)}")
+        if not isinstance(is_admin, bool):
+            raise InvalidRequest("isAdmin is true or false")
+        if isinstance(max_age, bool) or not isinstance(max_age, int | float) or not 0 < max_age <= longest:
+            raise InvalidRequest(f"maxAge is seconds, above 0 and at most {longest:.0f}")
+        return cls(User(user_id, name, email, is_admin, tier), float(max_age))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A session as it is shown: without its id, name and e-mail."""
+
+    handle: str
+    user_id: str
+    tier: str
+    is_admin: bool
+    expires_at: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "handle": self.handle,
+            "userId": self.user_id,
+            "tier": self.tier,
+            "isAdmin": self.is_admin,
+            "expiresAt": round(self.expires_at * 1000),
+        }
+
+
+def handle_of(session_id: str) -> str:
+    """A name for a session that is no secret."""
+    return hashlib.sha256(session_id.encode()).hexdigest()[:HANDLE_LENGTH]
+
+
+class SessionAdmin:
+    """Makes, lists and ends sessions in whatever store there is. Raises `StoreUnavailable` when it does not answer."""
+
+    def __init__(self, book: SessionBook) -> None:
+        self._book = book
+
+    async def create(self, new: NewSession) -> dict[str, Any]:
+        """Make a session; the only time that its id is shown."""
+        session_id, expires_at = await self._book.create(new.user, new.max_age)
+        return {"sessionID": session_id, "userId": new.user.id, "expiresAt": round(expires_at * 1000)}
+
+    async def list(self, user_id: str | None = None, limit: int = 1_000) -> list[Listed]:
+        """The sessions that are not over, of one user or of all."""
+        found: list[Listed] = []
+        async for session in self._book.sessions():
+            user = session.user
+            if user_id is None or user.id == user_id:
+                listed = Listed(handle_of(session.id), user.id, user.tier, user.is_admin, session.expires_at)
+                found.append(listed)
+                if len(found) >= limit:
+                    break
+        return found
+
+    async def revoke(
+        self, *, session_id: str | None = None, handle: str | None = None, user_id: str | None = None
+    ) -> int:
+        """End sessions by id, by handle, or all of a user; how many there were."""
+        if sum(value is not None for value in (session_id, handle, user_id)) != 1:
+            raise InvalidRequest("give one of sessionID, handle, userId")
+        if session_id is not None:
+            return await self._book.revoke([session_id])
+        ids = [
+            session.id
+            async for session in self._book.sessions()
+            if session.user.id == user_id or handle_of(session.id) == handle
+        ]
+        return await self._book.revoke(ids) if ids else 0

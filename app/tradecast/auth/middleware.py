@@ -1,0 +1,89 @@
+"""Who may connect, and who may send which event."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Protocol
+
+from tradecast.adapter.errors import EventRefused
+from tradecast.auth.connection import Connection, EventGuard
+from tradecast.auth.errors import AuthRefused
+from tradecast.auth.models import Session, Tier
+
+
+class Authenticator(Protocol):
+    """What the middleware needs of the sessions."""
+
+    async def authenticate(self, raw_id: object, claimed_user_id: object) -> Session: ...
+
+
+class AuthMiddleware:
+    """Finds the session that a client claims in its handshake, and attaches its user to the connection.
+
+    Attributes:
+        required: Whether a client without a session is refused; if not, it stays anonymous.
+        session_collection: The MongoDB collection of the sessions; None leaves it to the settings.
+    """
+
+    def __init__(self, *, required: bool = True, session_collection: str | None = None) -> None:
+        self.required = required
+        self.session_collection = session_collection
+        self._sessions: Authenticator | None = None
+
+    def bind(self, sessions: Authenticator) -> None:
+        """Say where sessions are looked up; the server does it when it is initialized."""
+        self._sessions = sessions
+
+    async def __call__(self, connection: Connection) -> None:
+        """Authenticate one connection.
+
+        Raises:
+            AuthRefused: The client is not let in, for good.
+            StoreUnavailable: Nothing is known; the client should try again.
+        """
+        if self._sessions is None:
+            raise RuntimeError("the middleware is not bound to sessions")
+        claims = connection.claims if isinstance(connection.claims, dict) else {}
+        raw_id, user_id = claims.get("sessionID"), claims.get("userId")
+        if raw_id is None and user_id is None:
+            if self.required:
+                raise AuthRefused("AUTH_REQUIRED")
+            return
+        connection.attach(await self._sessions.authenticate(raw_id, user_id))
+
+
+def create_auth_middleware(*, required: bool = True, session_collection: str | None = None) -> AuthMiddleware:
+    """The requirements' factory: `required` refuses clients without a session."""
+    return AuthMiddleware(required=required, session_collection=session_collection)
+
+
+def require_user() -> EventGuard:
+    """A guard that refuses the events of anonymous clients with AUTH_REQUIRED."""
+
+    async def guard(connection: Connection, event: str, data: Any) -> None:
+        if connection.user is None:
+            raise EventRefused("AUTH_REQUIRED", "Log in to use this event")
+
+    return guard
+
+
+def require_admin() -> EventGuard:
+    """A guard that refuses everybody but admins with ADMIN_REQUIRED."""
+
+    async def guard(connection: Connection, event: str, data: Any) -> None:
+        if connection.user is None or not connection.user.is_admin:
+            raise EventRefused("ADMIN_REQUIRED", "Admin access is required")
+
+    return guard
+
+
+def require_subscription_tier(tiers: Collection[Tier]) -> EventGuard:
+    """A guard that refuses users of other tiers with TIER_REQUIRED."""
+    allowed = frozenset(tiers)
+    names = " or ".join(tiers)
+
+    async def guard(connection: Connection, event: str, data: Any) -> None:
+        if connection.user is None or connection.user.tier not in allowed:
+            raise EventRefused("TIER_REQUIRED", f"A {names} subscription is required")
+
+    return guard

@@ -1,0 +1,132 @@
+"""Sessions in Redis, as connect-redis keeps them: the key is prefix and id, the value JSON, the end the key's TTL."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from tradecast.auth.document import decode_data
+from tradecast.auth.errors import StoreUnavailable
+from tradecast.auth.store import SessionChange, StoredSession
+
+T = TypeVar("T")
+CHUNK = 500
+KEY_IS_GONE = -2
+GLOB = str.maketrans({char: f"\\{char}" for char in "*?[]\\^-"})
+
+
+class RedisStore:
+    """The session store of a server with Redis.
+
+    Redis tells nobody reliably that a key is gone (keyspace notifications are off by default and may be lost), so there
+    is no stream of changes here: deletions are noticed by polling.
+
+    Args:
+        client: Stays the caller's, who closes it.
+        prefix: Of the keys.
+        timeout: Seconds one request may take, the client's own retries included.
+        clock: Unix time in seconds.
+    """
+
+    name = "redis"
+
+    def __init__(
+        self, client: Redis, prefix: str = "sess:", *, timeout: float = 2.0, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._redis = client
+        self._prefix = prefix
+        self._timeout = timeout
+        self._clock = clock
+
+    async def load(self, ids: Collection[str]) -> dict[str, StoredSession]:
+        if not ids:
+            return {}
+        names = list(dict.fromkeys(ids))
+        keys = _keys(self._prefix, names)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.mget(keys)
+        for key in keys:
+            pipeline.pttl(key)
+        values, *ttls = await self._answer(pipeline.execute())
+        now = self._clock()
+        return {
+            name: StoredSession(name, decode_data(value), now + ttl / 1000 if ttl >= 0 else None)
+            for name, value, ttl in zip(names, values, ttls, strict=True)
+            if value is not None and ttl != KEY_IS_GONE
+        }
+
+    async def existing(self, ids: Collection[str]) -> set[str]:
+        names = list(dict.fromkeys(ids))
+        if not names:
+            return set()
+        keys = _keys(self._prefix, names)
+        if await self._answer(self._redis.exists(*keys)) == len(keys):
+            return set(names)
+        # EXISTS with many keys gives their number only.
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.exists(key)
+        there = await self._answer(pipeline.execute())
+        return {name for name, exists in zip(names, there, strict=True) if exists}
+
+    async def save(self, session_id: str, data: Mapping[str, Any], expires_at: float) -> None:
+        left = max(1, round((expires_at - self._clock()) * 1000))
+        await self._answer(self._redis.set(self._prefix + session_id, orjson.dumps(data), px=left))
+
+    async def delete(self, ids: Sequence[str]) -> int:
+        if not ids:
+            return 0
+        return int(await self._answer(self._redis.delete(*_keys(self._prefix, ids))))
+
+    def list(self) -> AsyncIterator[StoredSession]:
+        return self._scan()
+
+    async def supports_changes(self) -> bool:
+        return False
+
+    def changes(self) -> AsyncIterator[SessionChange]:
+        """Not here: see `supports_changes`."""
+        raise NotImplementedError("Redis has no stream of changes")
+
+    async def ping(self) -> None:
+        await self._answer(self._redis.ping())
+
+    async def close(self) -> None:
+        """Nothing: the client is the caller's."""
+
+    async def _answer(self, request: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await request
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"Redis: {type(error).__name__}") from None
+
+    async def _scan(self) -> AsyncIterator[StoredSession]:
+        pattern = self._prefix.translate(GLOB) + "*"
+        cursor = 0
+        seen: set[str] = set()  # SCAN may name a key more than once
+        while True:
+            cursor, keys = await self._answer(self._redis.scan(cursor, match=pattern, count=CHUNK))
+            names = (_text(key)[len(self._prefix) :] for key in keys)
+            fresh = iter([name for name in names if name not in seen])
+            while chunk := list(islice(fresh, CHUNK)):
+                seen.update(chunk)
+                for stored in (await self.load(chunk)).values():
+                    yield stored
+            if cursor == 0:
+                return
+
+
+def _keys(prefix: str, ids: Collection[str]) -> list[str]:
+    return [prefix + session_id for session_id in ids]
+
+
+def _text(key: bytes | str) -> str:
+    return key if isinstance(key, str) else key.decode("utf-8", "replace")

@@ -1,0 +1,339 @@
+"""Sessions of clients: looked up, checked, made and ended, in whatever store there is."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+
+from tradecast.auth.batch import BatchLoader
+from tradecast.auth.cache import SessionCache, Source, UserCache
+from tradecast.auth.document import SessionFields, merge_user, read_session, write_session
+from tradecast.auth.errors import AuthRefused, RefusalCode
+from tradecast.auth.memory import MemoryStore
+from tradecast.auth.models import Session, User
+from tradecast.auth.mongo import MongoDatabase, MongoStore, MongoUsers
+from tradecast.auth.redis_store import RedisStore
+from tradecast.auth.signing import sign, unsign
+from tradecast.auth.store import SessionStore, StoredSession
+from tradecast.settings import Settings, SettingsError
+
+CHUNK = 500
+ID_BYTES = 24
+KEPT_REVOCATIONS = 100_000
+READ_AGAIN = 3
+
+
+class Users(Protocol):
+    """A place that tells about users what the session does not."""
+
+    async def load(self, ids: Collection[str]) -> Mapping[str, Mapping[str, Any]]: ...
+
+
+class Sessions:
+    """Looks sessions up, through caches and in batches, and makes and ends them.
+
+    Every method that asks the store raises `StoreUnavailable` when it does not answer.
+
+    Args:
+        store: Where sessions live; closed with this.
+        cache: For sessions; closed with this.
+        settings: The SESSION_ settings.
+        users: Where tier and admin flag come from, if not from the session.
+        user_cache: For users; closed with this.
+        clock: Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        cache: SessionCache,
+        *,
+        settings: Settings,
+        users: Users | None = None,
+        user_cache: UserCache | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self._cache = cache
+        self._users = users
+        self._user_cache = user_cache or UserCache(ttl=0)
+        self._clock = clock
+        self._fields = SessionFields.from_settings(settings)
+        self._secrets = [secret.get_secret_value() for secret in settings.session_secrets]
+        self._require_signed = settings.session_require_signed
+        self._stored: BatchLoader[str, StoredSession] = BatchLoader(store.load)
+        self._documents: BatchLoader[str, Mapping[str, Any]] | None = BatchLoader(users.load) if users else None
+        self._revoked: OrderedDict[str, float] = OrderedDict()
+
+    # -- for connecting clients
+
+    async def authenticate(self, raw_id: object, claimed_user_id: object) -> Session:
+        """The session that a client says it has.
+
+        Args:
+            raw_id: The session id, bare or signed, as the client sent it.
+            claimed_user_id: The user's id, as the client sent it.
+
+        Raises:
+            AuthRefused: AUTH_REQUIRED if one of both is missing or no text, SESSION_NOT_FOUND, SESSION_EXPIRED, or
+                USER_MISMATCH.
+            StoreUnavailable: The store does not answer, and no cache knows the session.
+        """
+        if not isinstance(raw_id, str) or not isinstance(claimed_user_id, str) or not raw_id or not claimed_user_id:
+            raise AuthRefused("AUTH_REQUIRED")
+        session_id = unsign(raw_id, self._secrets, self._require_signed)
+        if session_id is None:
+            raise AuthRefused("SESSION_NOT_FOUND")
+        session = await self._find(session_id)
+        if session.user.id != claimed_user_id:
+            raise AuthRefused("USER_MISMATCH")
+        return session
+
+    def is_revoked_since(self, session_id: str, since: float) -> bool:
+        """Whether a session was seen to be deleted at or after `since` (Unix seconds): it may have been read before."""
+        return self._revoked.get(session_id, float("-inf")) >= since
+
+    # -- for live connections
+
+    async def reload(self, session_id: str) -> Session | None:
+        """The session as the store has it now, past all caches; None if it is gone, over or unusable."""
+        outcome = (await self.check([session_id]))[session_id]
+        return outcome if isinstance(outcome, Session) else None
+
+    async def check(self, ids: Collection[str]) -> dict[str, Session | RefusalCode]:
+        """What the store has now for each of `ids`, past all caches: the session, or why it cannot be used."""
+        outcomes: dict[str, Session | RefusalCode] = {}
+        for chunk in _chunks(dict.fromkeys(ids)):
+            stored = await self.store.load(chunk)
+            found: list[Session] = []
+            for session_id in chunk:
+                try:
+                    found.append(self._read(stored.get(session_id)))
+                except AuthRefused as refused:
+                    outcomes[session_id] = refused.code
+            documents = await self._users.load({session.user.id for session in found}) if self._users else None
+            for session in found:
+                try:
+                    outcomes[session.id] = self._merge(session, documents)
+                except AuthRefused as refused:
+                    outcomes[session.id] = refused.code
+        return outcomes
+
+    def mark_revoked(self, ids: Collection[str]) -> None:
+        """Remember that sessions are gone, in this process and at once; `forget` tells the other servers too."""
+        now = self._clock()
+        for session_id in ids:
+            self._revoked[session_id] = now
+            self._revoked.move_to_end(session_id)
+        while len(self._revoked) > KEPT_REVOCATIONS:
+            self._revoked.popitem(last=False)
+        self._cache.mark(ids)
+
+    async def forget(self, ids: Collection[str]) -> None:
+        """Sessions are gone: no cache of this or another server may answer for them from now on."""
+        self.mark_revoked(ids)
+        await self._cache.publish_marks(ids)
+
+    async def refresh(self, ids: Collection[str]) -> None:
+        """Sessions have changed: the next look-up asks the store, on this and on the other servers."""
+        await self._cache.forget(ids)
+
+    def is_cached(self, session_id: str) -> bool:
+        """Whether this process would answer for a session from memory."""
+        return self._cache.holds(session_id)
+
+    def distrust_cache(self) -> None:
+        """Changes may have been missed: ask the store again, where this process would have answered from memory."""
+        self._cache.clear()
+
+    # -- for administrators
+
+    async def create(self, user: User, max_age: float) -> tuple[str, float]:
+        """Make a session.
+
+        Args:
+            user: Whose it is.
+            max_age: Seconds it lasts; SESSION_MAX_AGE at most.
+
+        Returns:
+            Its id, signed where ids must be signed, and the Unix time in seconds at which it ends.
+        """
+        if not max_age > 0:
+            raise ValueError("max_age is above 0")
+        now = self._clock()
+        expires_at = now + min(max_age, self._fields.max_age)
+        session_id = secrets.token_urlsafe(ID_BYTES)
+        await self.store.save(session_id, write_session(user, self._fields, now, expires_at), expires_at)
+        return sign(session_id, self._secrets[0]) if self._require_signed else session_id, expires_at
+
+    async def revoke(self, ids: Collection[str]) -> int:
+        """End sessions by their ids, bare or signed; how many there were."""
+        bare = [unsign(raw_id, self._secrets, require_signed=False) for raw_id in ids]
+        known = list(dict.fromkeys(session_id for session_id in bare if session_id is not None))
+        count = 0
+        for chunk in _chunks(known):
+            count += await self.store.delete(chunk)
+            await self.forget(chunk)
+        return count
+
+    async def revoke_user(self, user_id: str) -> int:
+        """End all sessions of a user; how many there were. Reads every session."""
+        return await self.revoke([session.id async for session in self._all() if session.user.id == user_id])
+
+    async def sessions(self) -> AsyncIterator[Session]:
+        """All sessions that can be used, in no order."""
+        chunk: list[Session] = []
+        async for session in self._all():
+            chunk.append(session)
+            if len(chunk) == CHUNK:
+                for merged in await self._merge_all(chunk):
+                    yield merged
+                chunk.clear()
+        for merged in await self._merge_all(chunk):
+            yield merged
+
+    async def ping(self) -> None:
+        """Return if the store answers."""
+        await self.store.ping()
+
+    async def close(self) -> None:
+        """Drop what is under way, and close the store."""
+        await self._stored.close()
+        if self._documents is not None:
+            await self._documents.close()
+        await self._cache.close()
+        await self._user_cache.close()
+        await self.store.close()
+
+    # -- parts
+
+    async def _find(self, session_id: str) -> Session:
+        session = await self._cache.get(session_id)
+        # A session that is over by the cache may have been extended meanwhile.
+        if session is None or session.expires_at <= self._clock():
+            session = await self._load(session_id)
+        if self._documents is None:
+            return session
+        user_id = session.user.id
+        document = await self._user_cache.get(user_id)
+        if document is None:
+            found = await self._documents.load(user_id)
+            if found is not None:
+                document = {name: found.get(name) for name in self._user_fields()}
+                await self._user_cache.put(user_id, document)
+        return self._merge(session, {} if document is None else {user_id: document})
+
+    async def _load(self, session_id: str) -> Session:
+        for _ in range(READ_AGAIN):
+            started = self._clock()
+            session = self._read(await self._stored.load(session_id))
+            await self._cache.put(session_id, session, session.expires_at - self._clock())
+            if not self.is_revoked_since(session_id, started):
+                return session
+        raise AuthRefused("SESSION_NOT_FOUND")  # deleted again and again while it was read
+
+    def _read(self, stored: StoredSession | None) -> Session:
+        if stored is None:
+            raise AuthRefused("SESSION_NOT_FOUND")
+        return read_session(stored, self._fields, self._clock())
+
+    def _merge(self, session: Session, documents: Mapping[str, Mapping[str, Any]] | None) -> Session:
+        if documents is None:
+            return session
+        document = documents.get(session.user.id)
+        if document is None:
+            raise AuthRefused("SESSION_NOT_FOUND")
+        return replace(session, user=merge_user(session.user, document, self._fields))
+
+    async def _merge_all(self, found: Sequence[Session]) -> list[Session]:
+        documents = await self._users.load({session.user.id for session in found}) if self._users else None
+        merged = []
+        for session in found:
+            try:
+                merged.append(self._merge(session, documents))
+            except AuthRefused:
+                continue
+        return merged
+
+    async def _all(self) -> AsyncIterator[Session]:
+        async for stored in self.store.list():
+            try:
+                session = self._read(stored)
+            except AuthRefused:
+                continue
+            yield session
+
+    def _user_fields(self) -> tuple[str, ...]:
+        fields = self._fields
+        return (fields.name, fields.email, fields.admin, fields.tier)
+
+
+def create_sessions(
+    settings: Settings,
+    redis: Redis | None = None,
+    *,
+    on_lookup: Callable[[Source], None] = lambda source: None,
+    session_collection: str | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Sessions:
+    """Sessions in the store that the settings name. Nothing is asked of it yet.
+
+    What is read from MongoDB is cached in memory and, where there is one, in Redis. Redis and memory are as near as
+    their caches would be, so sessions there are not cached.
+
+    Args:
+        settings: All of them.
+        redis: The client for REDIS_URL; stays the caller's.
+        on_lookup: Told for each session looked up whether memory, Redis or neither had it.
+        session_collection: MongoDB collection in place of SESSION_COLLECTION.
+        clock: Unix time in seconds.
+
+    Raises:
+        SettingsError: MONGODB_URI or a collection's name cannot be used, or Redis is missing.
+    """
+    database = None
+    if settings.mongodb_uri is not None and (settings.store_name == "mongodb" or settings.users_collection):
+        database = MongoDatabase(
+            settings.mongodb_uri.get_secret_value(),
+            settings.mongodb_database,
+            settings.mongodb_timeout,
+            settings.mongodb_ca_file,
+        )
+    store: SessionStore
+    ttl = 0.0
+    if settings.store_name == "mongodb":
+        if database is None:
+            raise SettingsError("SESSION_STORE: mongodb needs MONGODB_URI")
+        store = MongoStore(database, session_collection or settings.session_collection)
+        ttl = settings.session_cache_ttl
+    elif settings.store_name == "redis":
+        if redis is None:
+            raise SettingsError("SESSION_STORE: redis needs REDIS_URL")
+        store = RedisStore(redis, settings.session_key_prefix, timeout=settings.redis_timeout, clock=clock)
+    else:
+        store = MemoryStore(clock)
+    users = None
+    if database is not None and settings.users_collection:
+        users = MongoUsers(database, settings.users_collection, settings.users_id_field)
+    return Sessions(
+        store,
+        SessionCache(ttl=ttl, redis=redis if ttl else None, on_lookup=on_lookup, clock=clock),
+        settings=settings,
+        users=users,
+        user_cache=UserCache(ttl=settings.session_cache_ttl, redis=redis, clock=clock),
+        clock=clock,
+    )
+
+
+def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(ids)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk

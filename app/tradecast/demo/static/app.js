@@ -1,0 +1,594 @@
+// The demo page: a stock socket.io-client, and what it receives put on the page. Data is only ever set as text.
+/* global io */
+
+import { QuoteChart, ValueChart } from "./chart.js";
+import {
+  arrow, direction, formatCompact, formatDay, formatMoney, formatPercent, formatRoundMoney, formatSignedMoney,
+  formatTime, formatWhole,
+} from "./format.js";
+
+const COMPANIES = { AAPL: "Apple", FB: "Facebook", GOOG: "Google", IBM: "IBM", MSFT: "Microsoft" };
+const SYMBOLS = Object.keys(COMPANIES);
+const STORAGE = "tradecast-demo-login";
+const MOST_ITEMS = 60;
+const ACK_TIMEOUT = 10_000;
+
+const byId = (id) => document.getElementById(id);
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const text = (value, fallback = "") => (typeof value === "string" ? value.slice(0, 500) : fallback);
+
+let login = null; // {sessionID, userId, userName, tier, isAdmin}
+let socket = null;
+let wanted = new Set(SYMBOLS);
+let endedBecause = null; // the server said why it is about to end the session
+let outage = false;
+let switching = 0;
+
+// ---------------------------------------------------------------------------------------------- requests
+
+async function request(path, body) {
+  const options = body === undefined ? {} : {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  };
+  const response = await fetch(path, options);
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(text(answer.error, `The server answered ${response.status}`));
+  return answer;
+}
+
+async function loadHistory() {
+  await Promise.all(SYMBOLS.map(async (symbol) => {
+    try {
+      const answer = await request(`/demo/history?symbol=${encodeURIComponent(symbol)}&days=20`);
+      cards.get(symbol).chart.setHistory(answer.closes.map((day) => day.close), answer.date);
+      showDate(answer.date);
+    } catch {
+      // The chart then begins with the quotes that come.
+    }
+  }));
+}
+
+// ---------------------------------------------------------------------------------------------- log-in
+
+function remember(value) {
+  login = value;
+  try {
+    if (value) sessionStorage.setItem(STORAGE, JSON.stringify(value));
+    else sessionStorage.removeItem(STORAGE);
+  } catch {
+    // Without storage a reload needs another log-in.
+  }
+}
+
+function remembered() {
+  try {
+    const value = JSON.parse(sessionStorage.getItem(STORAGE));
+    return isObject(value) && typeof value.sessionID === "string" && typeof value.userId === "string" ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+async function logInAs(user) {
+  const turn = ++switching;
+  const before = login;
+  hideBanner();
+  leave();
+  clearBoard();
+  showConnection("connecting", "Logging in");
+  if (before) request("/demo/logout", { sessionID: before.sessionID }).catch(() => {});
+  try {
+    const answer = await request("/demo/login", { user });
+    if (turn !== switching) {
+      // Another button was pressed meanwhile.
+      request("/demo/logout", { sessionID: answer.sessionID }).catch(() => {});
+      return;
+    }
+    remember(answer);
+    enter();
+  } catch (error) {
+    if (turn !== switching) return;
+    remember(null);
+    showUser();
+    showConnection("offline", "Not connected");
+    showBanner("Log-in failed.", error.message, user);
+  }
+}
+
+function logOut() {
+  switching += 1;
+  const before = login;
+  leave();
+  remember(null);
+  clearBoard();
+  hideBanner();
+  showUser();
+  showConnection("offline", "Logged out");
+  if (before) request("/demo/logout", { sessionID: before.sessionID }).catch(() => {});
+  byId("welcome").querySelector("button").focus();
+}
+
+// ---------------------------------------------------------------------------------------------- connection
+
+function leave() {
+  if (!socket) return;
+  socket.offAny();
+  socket.off();
+  socket.io.off();
+  socket.disconnect();
+  socket = null;
+}
+
+function enter() {
+  showUser();
+  showConnection("connecting", "Connecting");
+  endedBecause = null;
+  outage = false;
+  const { sessionID, userId } = login;
+  socket = io({ auth: { sessionID, userId }, forceNew: true });
+
+  socket.on("connect", () => {
+    outage = false;
+    hideBanner();
+    showTransport();
+    socket.io.engine.on("upgrade", showTransport);
+    if (!socket.recovered) subscribe();
+  });
+  socket.on("connect_error", (error) => {
+    if (socket.active) {
+      // The way is broken, not the log-in; the client tries again by itself.
+      showConnection("reconnecting", "Reconnecting");
+      if (!outage) {
+        outage = true;
+        refused("connect_error", "NO_CONNECTION", "", `${error.message}. Trying again by itself.`);
+      }
+      return;
+    }
+    const code = text(error.data?.code, "REFUSED");
+    refused("connect_error", code, "", error.message);
+    ended(code, error.message);
+  });
+  socket.on("disconnect", (reason) => {
+    for (const card of cards.values()) card.waiting();
+    if (reason === "io server disconnect") {
+      const why = endedBecause ?? { code: "DISCONNECTED", message: "The server ended the connection" };
+      ended(why.code, why.message);
+    } else {
+      outage = true;
+      showConnection("reconnecting", "Reconnecting");
+      refused("disconnect", "CONNECTION_LOST", reason, "The connection was lost. Trying again by itself.");
+    }
+  });
+  socket.io.on("reconnect_attempt", (attempt) => showConnection("reconnecting", `Reconnecting, try ${attempt}`));
+
+  socket.on("error", (error) => {
+    if (!isObject(error)) return;
+    if (error.code !== "SUBSCRIPTION_ERROR") endedBecause = error;
+    refused(text(error.event, "error"), text(error.code, "ERROR"), text(error.reason), text(error.message));
+  });
+
+  for (const [event, handler] of Object.entries(HANDLERS)) socket.on(event, handler);
+  socket.onAny((event, data) => {
+    if (!(event in HANDLERS) && !ANSWERS.test(event)) announce(event, data);
+  });
+}
+
+// The server's answers, shown where the question was asked.
+const ANSWERS = /^(?:error|(?:un)?subscribed:(?:portfolio|trades|watchlist)|admin:broadcasted|session:refreshed)$/;
+
+const HANDLERS = {
+  "market:status": (message) => { if (isObject(message?.status)) showMarket(message.status); },
+  "watchlist:quote": (message) => {
+    const card = cards.get(message?.symbol);
+    if (card && isObject(message.quote)) card.show(message.quote);
+  },
+  "portfolio:update": (message) => { if (isObject(message?.portfolio)) showPortfolio(message.portfolio); },
+  "trade:executed": (message) => { if (isObject(message?.trade)) showTrade(message.trade, message.timestamp); },
+  "trade:failed": (message) => { if (isObject(message?.failure)) showFailure(message.failure, message.timestamp); },
+  "position:closed": (message) => { if (isObject(message?.position)) showClosed(message.position, message.timestamp); },
+  notification: (message) => {
+    if (isObject(message?.notification)) showNotification(message.notification, message.timestamp);
+  },
+};
+
+function ask(event, ...payload) {
+  const asked = socket;
+  return new Promise((resolve) => {
+    asked.timeout(ACK_TIMEOUT).emit(event, ...payload, (error, answer) => {
+      if (asked !== socket) return; // somebody else is logged in by now
+      if (error) resolve({ success: false, message: "The server did not answer" });
+      else resolve(isObject(answer) ? answer : { success: false, message: "The server's answer makes no sense" });
+    });
+  });
+}
+
+function subscribe() {
+  ask("subscribe:portfolio");
+  ask("subscribe:trades");
+  if (wanted.size) setQuotes([...wanted], true);
+}
+
+async function setQuotes(symbols, on) {
+  for (const symbol of symbols) cards.get(symbol).asking(on);
+  const answer = await ask(`${on ? "" : "un"}subscribe:watchlist`, symbols.length === 1 ? { symbol: symbols[0] } : { symbols });
+  const done = new Set(Array.isArray(answer.symbols) ? answer.symbols : answer.success === true ? symbols : []);
+  for (const symbol of symbols) {
+    if (done.has(symbol)) cards.get(symbol).subscribed(on);
+    else if (on) cards.get(symbol).refused(text(answer.message, "Refused"));
+    else cards.get(symbol).subscribed(false);
+  }
+}
+
+function ended(code, message) {
+  const user = login?.userId;
+  leave();
+  remember(null);
+  showConnection("offline", "Session ended");
+  for (const card of cards.values()) card.waiting();
+  showBanner("The server ended this session.", `${text(message)} (${text(code)})`, user);
+}
+
+// ---------------------------------------------------------------------------------------------- header
+
+function showConnection(state, words) {
+  const chip = byId("connection");
+  chip.dataset.state = state;
+  if (byId("connection-text").textContent !== words) byId("connection-text").textContent = words;
+}
+
+function showTransport() {
+  if (!socket?.connected) return;
+  const name = socket.io.engine.transport.name;
+  showConnection("connected", `Connected, ${name === "websocket" ? "WebSocket" : name}`);
+}
+
+function showDate(date) {
+  if (typeof date !== "string") return;
+  const time = byId("replay-date");
+  if (time.dateTime === date) return;
+  time.dateTime = date;
+  time.textContent = formatDay(date);
+}
+
+function showMarket(status) {
+  const state = status.state === "open" ? "open" : "closed";
+  byId("market").dataset.state = state;
+  byId("market-text").textContent = status.phase === "pre-open" ? "Market opens" : `Market ${state}`;
+  showDate(status.date);
+  if (status.startsOver === true) byId("replay-note").textContent = "The last day of the data: it starts over next.";
+  else if (typeof status.lastDate === "string") {
+    byId("replay-note").textContent = `Past days, not the market of today; starts over after ${formatDay(status.lastDate)}.`;
+  }
+}
+
+function showUser() {
+  for (const button of document.querySelectorAll("#switcher button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.user === login?.userId));
+  }
+  byId("logout").disabled = !login;
+  byId("welcome").hidden = Boolean(login);
+  byId("columns").hidden = !login;
+  byId("broadcast").hidden = !login?.isAdmin;
+  document.body.dataset.admin = String(Boolean(login?.isAdmin));
+  byId("portfolio-user").textContent = login ? `${text(login.userName)}, ${text(login.tier)}` : "";
+}
+
+let bannerUser = null;
+
+function showBanner(title, words, user) {
+  bannerUser = user ?? null;
+  byId("banner-title").textContent = title;
+  byId("banner-text").textContent = words;
+  byId("banner-action").hidden = !bannerUser;
+  byId("banner").hidden = false;
+}
+
+function hideBanner() {
+  byId("banner").hidden = true;
+}
+
+// ---------------------------------------------------------------------------------------------- quotes
+
+class Card {
+  constructor(symbol) {
+    const node = byId("card").content.firstElementChild.cloneNode(true);
+    this.symbol = symbol;
+    this.node = node;
+    node.dataset.symbol = symbol;
+    this.price = node.querySelector(".price");
+    this.delta = node.querySelector(".delta");
+    this.meta = node.querySelector(".meta");
+    this.toggle = node.querySelector(".toggle");
+    node.querySelector(".symbol").textContent = symbol;
+    node.querySelector(".company").textContent = COMPANIES[symbol];
+    this.toggle.querySelector("span").textContent = `Quotes of ${symbol}`;
+    this.toggle.addEventListener("click", () => this.switch());
+    this.chart = new QuoteChart(node.querySelector(".chart"));
+    this.last = null;
+    this.reset();
+  }
+
+  reset() {
+    this.last = null;
+    this.node.dataset.state = "off";
+    this.toggle.setAttribute("aria-pressed", "false");
+    this.toggle.disabled = true;
+    this.price.textContent = "–";
+    this.delta.textContent = "";
+    this.meta.textContent = "Log in to see quotes";
+  }
+
+  asking(on) {
+    this.node.dataset.state = "asking";
+    this.toggle.disabled = true;
+    this.toggle.setAttribute("aria-pressed", String(on));
+    if (!this.last) this.meta.textContent = "Asking for quotes";
+  }
+
+  subscribed(on) {
+    this.node.dataset.state = on ? "on" : "off";
+    this.toggle.disabled = false;
+    this.toggle.setAttribute("aria-pressed", String(on));
+    if (on) wanted.add(this.symbol);
+    else wanted.delete(this.symbol);
+    if (!on) this.meta.textContent = "Not subscribed";
+    else if (!this.last) this.meta.textContent = "Waiting for a quote";
+  }
+
+  refused(message) {
+    this.node.dataset.state = "refused";
+    this.toggle.disabled = false;
+    this.toggle.setAttribute("aria-pressed", "false");
+    this.meta.textContent = `Refused: ${message}`;
+  }
+
+  // The connection is away; the last quote stays, but not as a live one.
+  waiting() {
+    this.toggle.disabled = true;
+    if (this.node.dataset.state === "on") this.node.dataset.state = "asking";
+  }
+
+  switch() {
+    if (!socket?.connected) return;
+    setQuotes([this.symbol], this.toggle.getAttribute("aria-pressed") !== "true");
+  }
+
+  show(quote) {
+    if (!Number.isFinite(quote.price)) return;
+    if (this.last !== null && quote.price !== this.last) flash(this.price, quote.price > this.last ? "up" : "down");
+    this.last = quote.price;
+    this.node.dataset.direction = direction(quote.change);
+    this.price.textContent = formatMoney(quote.price);
+    showDelta(this.delta, quote.change, `${formatSignedMoney(quote.change)} (${formatPercent(quote.changePercent)})`);
+    if (this.node.dataset.state !== "off") {
+      this.meta.textContent = `${formatMoney(quote.low)} – ${formatMoney(quote.high)} · Vol ${formatCompact(quote.volume)}`;
+    }
+    this.chart.add(quote);
+    showDate(quote.date);
+  }
+}
+
+function showDelta(node, value, words) {
+  node.dataset.direction = direction(value);
+  node.textContent = `${arrow(value)} ${words}`;
+}
+
+function flash(node, way) {
+  node.classList.remove("flash-up", "flash-down");
+  void node.offsetWidth; // lets the same animation begin anew
+  node.classList.add(`flash-${way}`);
+}
+
+const cards = new Map(SYMBOLS.map((symbol) => [symbol, new Card(symbol)]));
+byId("cards").append(...[...cards.values()].map((card) => card.node));
+
+// ---------------------------------------------------------------------------------------------- portfolio
+
+const valueChart = new ValueChart(byId("portfolio-chart"));
+const rows = new Map();
+let lastValue = null;
+
+function showPortfolio(portfolio) {
+  const value = byId("portfolio-value");
+  if (lastValue !== null && portfolio.value !== lastValue) flash(value, portfolio.value > lastValue ? "up" : "down");
+  lastValue = portfolio.value;
+  value.textContent = formatMoney(portfolio.value);
+  const change = `${formatSignedMoney(portfolio.dayChange)} (${formatPercent(portfolio.dayChangePercent)}) today`;
+  showDelta(byId("portfolio-change"), portfolio.dayChange, change);
+  byId("portfolio-cash").textContent = formatRoundMoney(portfolio.cash);
+  byId("portfolio-invested").textContent = formatRoundMoney(portfolio.positionsValue);
+  for (const [id, profit] of [["realized", portfolio.realizedProfit], ["unrealized", portfolio.unrealizedProfit]]) {
+    const node = byId(`portfolio-${id}`);
+    node.dataset.direction = direction(profit);
+    node.textContent = formatSignedMoney(profit);
+  }
+  valueChart.add(portfolio.value);
+  showPositions(Array.isArray(portfolio.positions) ? portfolio.positions.filter(isObject) : []);
+}
+
+function showPositions(positions) {
+  const held = new Set(positions.map((position) => position.symbol));
+  for (const [symbol, row] of rows) {
+    if (!held.has(symbol)) {
+      row.remove();
+      rows.delete(symbol);
+    }
+  }
+  const body = byId("positions");
+  positions.forEach((position, index) => {
+    let row = rows.get(position.symbol);
+    if (!row) {
+      row = byId("position").content.firstElementChild.cloneNode(true);
+      rows.set(position.symbol, row);
+    }
+    if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
+    row.querySelector("b").textContent = text(position.symbol);
+    row.querySelector("small").textContent = `${formatWhole(position.quantity)} sh.`;
+    row.querySelector(".average").textContent = formatMoney(position.averagePrice);
+    row.querySelector(".price").textContent = formatMoney(position.price);
+    row.querySelector(".value").textContent = formatRoundMoney(position.value);
+    showDelta(row.querySelector(".profit"), position.profit, formatPercent(position.profitPercent));
+  });
+  const empty = byId("positions-empty");
+  empty.hidden = positions.length > 0;
+  empty.textContent = "No positions now: all of it is cash.";
+}
+
+// ---------------------------------------------------------------------------------------------- lists
+
+function addItem(list, { badge, kind, title, amount = "", why = "", when }) {
+  const item = byId("item").content.firstElementChild.cloneNode(true);
+  item.dataset.kind = kind;
+  item.querySelector(".badge").textContent = badge;
+  item.querySelector("b").textContent = title;
+  item.querySelector(".amount").textContent = amount;
+  item.querySelector(".why").textContent = why;
+  const time = item.querySelector("time");
+  time.textContent = formatTime(when);
+  const box = byId(list);
+  box.prepend(item);
+  while (box.children.length > MOST_ITEMS) box.lastElementChild.remove();
+  byId(`${list}-empty`).hidden = true;
+  counts[list] = (counts[list] ?? 0) + 1;
+  showCounts();
+}
+
+let counts = {};
+
+function showCounts() {
+  byId("notifications-count").textContent = counts.notifications ? formatWhole(counts.notifications) : "";
+  byId("refusals-count").textContent = counts.refusals ? formatWhole(counts.refusals) : "";
+  const { executed = 0, failed = 0 } = counts;
+  byId("trades-count").textContent = executed || failed ? `${formatWhole(executed)} executed, ${formatWhole(failed)} failed` : "";
+}
+
+const deal = (order) => `${text(order.symbol)} ${formatWhole(order.quantity)} × ${formatMoney(order.price)}`;
+
+function showTrade(trade, when) {
+  counts.executed = (counts.executed ?? 0) + 1;
+  const buy = trade.side === "buy";
+  addItem("trades", {
+    badge: buy ? "Buy" : "Sell", kind: buy ? "buy" : "sell", title: deal(trade),
+    amount: formatRoundMoney(trade.amount), why: text(trade.reason), when,
+  });
+}
+
+function showFailure(failure, when) {
+  counts.failed = (counts.failed ?? 0) + 1;
+  const side = failure.side === "buy" ? "Buy" : "Sell";
+  addItem("trades", {
+    badge: "Failed", kind: "failed", title: `${side} ${deal(failure)}`,
+    why: `${text(failure.reason)} (${text(failure.code)})`, when,
+  });
+}
+
+function showClosed(position, when) {
+  addItem("trades", {
+    badge: "Closed", kind: direction(position.realizedProfit) === "down" ? "loss" : "profit",
+    title: `${text(position.symbol)} position`, amount: formatSignedMoney(position.realizedProfit),
+    why: `${formatWhole(position.quantity)} at ${formatMoney(position.averagePrice)}, sold at `
+      + `${formatMoney(position.exitPrice)} (${formatPercent(position.realizedPercent)})`,
+    when,
+  });
+}
+
+const LEVELS = { info: "Info", success: "Good", warning: "Note" };
+
+function showNotification(notification, when) {
+  const level = notification.level in LEVELS ? notification.level : "info";
+  addItem("notifications", {
+    badge: LEVELS[level], kind: level, title: text(notification.title, "Notification"),
+    why: text(notification.message), when,
+  });
+}
+
+// An event that this page does not know, such as what an admin broadcasts.
+function announce(event, data) {
+  const fields = isObject(data) ? data : {};
+  let why = text(fields.message);
+  if (!why && data !== undefined && data !== null) why = typeof data === "string" ? data : JSON.stringify(data);
+  addItem("notifications", {
+    badge: "Event", kind: "broadcast", title: text(fields.title, text(event)), amount: fields.title ? text(event) : "",
+    why: text(why), when: fields.timestamp,
+  });
+}
+
+function refused(event, code, reason, message) {
+  addItem("refusals", {
+    badge: event === "connect_error" || event === "disconnect" ? "Connection" : "Refused", kind: "failed",
+    title: reason ? `${code}: ${reason}` : code, why: message,
+  });
+}
+
+// ---------------------------------------------------------------------------------------------- admin, tries
+
+async function broadcast(form) {
+  const raw = form.elements.data.value.trim();
+  let data;
+  try {
+    data = JSON.parse(raw);
+  } catch {
+    data = raw;
+  }
+  if (!isObject(data)) data = { message: typeof data === "string" ? data : raw };
+  const result = byId("broadcast-result");
+  if (!socket?.connected) {
+    result.textContent = "Not connected";
+    return;
+  }
+  const answer = await ask("admin:broadcast", { event: form.elements.event.value.trim(), data });
+  result.textContent = answer.success === true ? `Sent at ${formatTime(answer.timestamp)}` : text(answer.message, "Refused");
+}
+
+const TRIES = {
+  symbol: () => socket?.emit("subscribe:watchlist", { symbol: "not a symbol" }),
+  foreign: () => socket?.emit("subscribe:portfolio", { userId: login?.userId === "demo-admin" ? "demo-free" : "demo-admin" }),
+  broadcast: () => socket?.emit("admin:broadcast", login?.isAdmin ? { event: "connect" } : { event: "hello", data: {} }),
+  session: () => {
+    const stranger = io({ forceNew: true, reconnection: false, auth: {} });
+    stranger.on("connect_error", (error) => {
+      refused("connect_error", text(error.data?.code, "NO_CONNECTION"), "", error.message);
+      stranger.disconnect();
+    });
+    stranger.on("connect", () => stranger.disconnect());
+  },
+};
+
+// ---------------------------------------------------------------------------------------------- the page
+
+function clearBoard() {
+  wanted = new Set(SYMBOLS);
+  for (const card of cards.values()) card.reset();
+  for (const list of ["trades", "notifications", "refusals"]) {
+    byId(list).replaceChildren();
+    byId(`${list}-empty`).hidden = false;
+  }
+  counts = {};
+  showCounts();
+  for (const id of ["value", "cash", "invested", "realized", "unrealized"]) byId(`portfolio-${id}`).textContent = "–";
+  byId("portfolio-change").textContent = "\u00a0";
+  lastValue = null;
+  valueChart.clear();
+  showPositions([]);
+  byId("positions-empty").textContent = "Waiting for the portfolio.";
+  byId("broadcast-result").textContent = "Text or a JSON object";
+}
+
+for (const button of document.querySelectorAll("[data-user]")) {
+  button.addEventListener("click", () => logInAs(button.dataset.user));
+}
+for (const button of document.querySelectorAll("[data-try]")) {
+  button.addEventListener("click", () => TRIES[button.dataset.try]());
+}
+byId("logout").addEventListener("click", logOut);
+byId("banner-action").addEventListener("click", () => { if (bannerUser) logInAs(bannerUser); });
+byId("broadcast-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  broadcast(event.target);
+});
+
+clearBoard();
+login = remembered();
+showUser();
+loadHistory();
+if (login) enter();

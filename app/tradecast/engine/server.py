@@ -1,0 +1,111 @@
+"""The Engine.IO server: python-engineio's, with one call that takes encoded bytes and their recipients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import engineio
+from engineio import exceptions, packet
+
+from tradecast.engine.message import Message
+from tradecast.engine.socket import EngineSocket
+
+TransportName = Literal["websocket", "polling"]
+
+
+class EngineServer(engineio.AsyncServer):
+    """Engine.IO v4 over ASGI (https://github.com/socketio/socket.io/blob/main/docs/engine.io-protocol/v4-current.md).
+
+    Args:
+        upgrade_timeout: Seconds an upgrade from polling to WebSocket may take.
+        send_queue_limit: Messages that may wait for one client.
+        on_slow_client: Called when a client is cut off because it does not read.
+        options: python-engineio's own.
+    """
+
+    start_service_task: bool
+
+    def __init__(
+        self,
+        *,
+        upgrade_timeout: float = 10,
+        send_queue_limit: int = 10_000,
+        on_slow_client: Callable[[], None] = lambda: None,
+        **options: Any,
+    ) -> None:
+        super().__init__(async_mode="asgi", **options)
+        self.upgrade_timeout = upgrade_timeout
+        self.send_queue_limit = send_queue_limit
+        self.on_slow_client = on_slow_client
+
+    def deliver(self, eio_sids: Iterable[str], message: Message) -> int:
+        """Send one message to many clients; how many there were. Never waits; clients that are gone are passed over."""
+        count = 0
+        sockets = self.sockets
+        for eio_sid in eio_sids:
+            socket = sockets.get(eio_sid)
+            if socket is not None:
+                socket.deliver(message)
+                count += 1
+        return count
+
+    def hang_up(self, eio_sid: str) -> None:
+        """Close a client's transport after what is queued for it. A stock client comes back by itself."""
+        socket = self.sockets.get(eio_sid)
+        if socket is not None:
+            socket.hang_up()
+
+    async def disconnect(self, sid: str | None = None) -> None:
+        """As python-engineio's, but without waiting for a client that may never read its queue."""
+        if sid is not None:
+            self.hang_up(sid)
+        else:
+            await self.close_all(0)
+
+    async def close_all(self, grace: float) -> None:
+        """Hang up on everybody, and wait up to `grace` seconds until they are gone."""
+        goodbyes = [asyncio.ensure_future(socket.say_goodbye()) for socket in list(self.sockets.values())]
+        if goodbyes:
+            _, late = await asyncio.wait(goodbyes, timeout=grace)
+            for goodbye in late:
+                goodbye.cancel()
+
+    def transport_of(self, eio_sid: str) -> TransportName | None:
+        """The transport that a client uses now; None if it is gone."""
+        socket = self.sockets.get(eio_sid)
+        return None if socket is None else "websocket" if socket.upgraded else "polling"
+
+    def _monitor_wanted(self) -> bool:
+        wanted = bool(self.start_service_task)
+        self.start_service_task = False
+        return wanted
+
+    async def _handle_connect(self, environ: Any, transport: str, jsonp_index: Any = None) -> Any:
+        # As python-engineio's, but with our socket class; JSONP and cookies, which no v4 client needs, are left out.
+        if self._monitor_wanted():
+            self.service_task_handle = self.start_background_task(self._service_task)
+        sid = self.generate_id()
+        socket = EngineSocket(self, sid)
+        self.sockets[sid] = socket
+        opening = {
+            "sid": sid,
+            "upgrades": self._upgrades(sid, transport),
+            "pingTimeout": round(self.ping_timeout * 1000),
+            "pingInterval": round(self.ping_interval * 1000),
+            "maxPayload": self.max_http_buffer_size,
+        }
+        await socket.send(packet.Packet(packet.OPEN, opening))
+        await self._trigger_event("connect", sid, environ, run_async=False)
+        socket.schedule_ping()
+        if transport == "websocket":
+            answer = await socket.handle_get_request(environ)
+            if socket.closed:
+                self.sockets.pop(sid, None)
+            return answer
+        socket.connected = True
+        try:
+            return self._ok(await socket.poll(), jsonp_index=jsonp_index)
+        except exceptions.QueueEmpty:
+            return self._bad_request()

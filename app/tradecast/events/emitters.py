@@ -1,0 +1,55 @@
+"""Server to client: one method per event of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from tradecast.events import rooms
+from tradecast.events.timestamps import timestamp
+
+EmitToRoom = Callable[[str, str, Any], Awaitable[None]]
+Payload = Mapping[str, Any]
+
+
+class Emitters:
+    """The requirements' emitters, over anything that can emit to a room.
+
+    Each raises `AdapterUnavailable` when other servers could not be reached (this server's clients have it then), and
+    TypeError when a payload cannot be said in JSON.
+    """
+
+    def __init__(self, emit_to_room: EmitToRoom) -> None:
+        self._emit = emit_to_room
+
+    async def emit_portfolio_update(self, user_id: str, portfolio: Payload) -> None:
+        """`portfolio:update` to those who watch this user's portfolio."""
+        await self._to_user(rooms.portfolio(user_id), "portfolio:update", user_id, portfolio=portfolio)
+
+    async def emit_trade_executed(self, user_id: str, trade: Payload) -> None:
+        """`trade:executed` to those who watch this user's trades."""
+        await self._to_user(rooms.trades(user_id), "trade:executed", user_id, trade=trade)
+
+    async def emit_trade_failed(self, user_id: str, failure: Payload) -> None:
+        """`trade:failed` to those who watch this user's trades."""
+        await self._to_user(rooms.trades(user_id), "trade:failed", user_id, failure=failure)
+
+    async def emit_position_closed(self, user_id: str, position: Payload) -> None:
+        """`position:closed` to those who watch this user's trades."""
+        await self._to_user(rooms.trades(user_id), "position:closed", user_id, position=position)
+
+    async def emit_notification(self, user_id: str, notification: Payload) -> None:
+        """`notification` to all of this user's connections."""
+        await self._to_user(rooms.user(user_id), "notification", user_id, notification=notification)
+
+    async def emit_watchlist_quote(self, symbol: str, quote: Payload) -> None:
+        """`watchlist:quote` to those who watch this symbol."""
+        payload = {"symbol": symbol, "quote": quote, "timestamp": timestamp()}
+        await self._emit(rooms.watchlist(symbol), "watchlist:quote", payload)
+
+    async def emit_market_status(self, status: Payload | str) -> None:
+        """`market:status` to everybody, anonymous clients too."""
+        await self._emit(rooms.MARKET_STATUS, "market:status", {"status": status, "timestamp": timestamp()})
+
+    async def _to_user(self, room: str, event: str, user_id: str, **payload: Payload) -> None:
+        await self._emit(room, event, {"userId": user_id, **payload, "timestamp": timestamp()})

@@ -1,0 +1,214 @@
+"""Client to server: what each event of the contract does.
+
+A handler gets the connection and the payload, carries the event out, confirms it by an event of its own, and returns
+the same confirmation for the acknowledgement. What it refuses it raises as `EventRefused`; the server answers that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from tradecast.adapter.errors import AdapterUnavailable, EventRefused
+from tradecast.auth.connection import Connection, EventGuard
+from tradecast.auth.errors import AuthRefused, StoreUnavailable
+from tradecast.auth.middleware import require_admin, require_subscription_tier, require_user
+from tradecast.auth.models import Session, Tier, User
+from tradecast.events import rooms
+from tradecast.events.symbols import check_symbol, requested_symbols, shown
+from tradecast.events.timestamps import timestamp
+
+Handler = Callable[[Connection, Any], Awaitable[Any]]
+Answer = dict[str, Any]
+
+WATCHLIST_TIERS: tuple[Tier, ...] = ("premium", "enterprise")
+EVENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9:._-]{0,63}", re.ASCII)
+# Names that socket.io clients treat in their own way, and the contract's answers, which only a server gives.
+RESERVED_EVENTS = frozenset(
+    ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener", "error")
+)
+log = structlog.stdlib.get_logger("tradecast.events")
+
+
+class Quota(Protocol):
+    """Counts subscriptions of a user, over all servers."""
+
+    async def increment_subscription(self, user_id: str, member: str) -> bool: ...
+    async def decrement_subscription(self, user_id: str, member: str) -> None: ...
+
+
+class Application(Protocol):
+    """What handlers need of the server."""
+
+    async def broadcast(self, event: str, data: Any) -> None: ...
+    async def refresh(self, connection: Connection, raw_session_id: object) -> Session: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An event with its handler and the checks that stand before it."""
+
+    event: str
+    handler: Handler
+    guards: tuple[EventGuard, ...] = ()
+
+
+def subscription_member(connection: Connection, room: str) -> str:
+    """How one connection's stay in a room is named among a user's subscriptions."""
+    return f"{connection.id}|{room}"
+
+
+def is_subscription(room: str) -> bool:
+    """Whether a room counts as a subscription (and not the rooms that everybody is put in)."""
+    return room.startswith(("portfolio:", "trades:", "watchlist:"))
+
+
+class Handlers:
+    """The contract's handlers over a server and a quota."""
+
+    def __init__(self, application: Application, quota: Quota, *, max_subscriptions: int, max_symbols: int) -> None:
+        self._application = application
+        self._quota = quota
+        self._max_subscriptions = max_subscriptions
+        self._max_symbols = max_symbols
+
+    def routes(self) -> Sequence[Route]:
+        """All of them, as the server registers them."""
+        user = (require_user(),)
+        premium = (*user, require_subscription_tier(WATCHLIST_TIERS))
+        return (
+            Route("subscribe:portfolio", self._own_room("portfolio", rooms.portfolio, join=True), user),
+            Route("unsubscribe:portfolio", self._own_room("portfolio", rooms.portfolio, join=False), user),
+            Route("subscribe:trades", self._own_room("trades", rooms.trades, join=True), user),
+            Route("unsubscribe:trades", self._own_room("trades", rooms.trades, join=False), user),
+            Route("subscribe:watchlist", self.subscribe_watchlist, premium),
+            Route("unsubscribe:watchlist", self.unsubscribe_watchlist, premium),
+            Route("admin:broadcast", self.admin_broadcast, (*user, require_admin())),
+            Route("session:refresh", self.session_refresh, user),
+        )
+
+    def _own_room(self, name: str, room_of: Callable[[str], str], *, join: bool) -> Handler:
+        async def handler(connection: Connection, data: Any) -> Answer:
+            user = _user(connection)
+            _check_own(user, data)
+            room = room_of(user.id)
+            if join:
+                await self._join(connection, user, room)
+            else:
+                await self._leave(connection, user, room)
+            return await _confirm(connection, f"{'' if join else 'un'}subscribed:{name}", user)
+
+        return handler
+
+    async def subscribe_watchlist(self, connection: Connection, data: Any) -> Answer:
+        """Join the rooms of one symbol or several; several get one answer with what failed."""
+        return await self._each_symbol(connection, data, "subscribed:watchlist", self._join)
+
+    async def unsubscribe_watchlist(self, connection: Connection, data: Any) -> Answer:
+        """Leave the rooms of one symbol or several."""
+        return await self._each_symbol(connection, data, "unsubscribed:watchlist", self._leave)
+
+    async def admin_broadcast(self, connection: Connection, data: Any) -> Answer:
+        """Send an event to every authenticated client."""
+        user = _user(connection)
+        if not isinstance(data, dict):
+            raise EventRefused("INVALID_PAYLOAD", "The payload is an object with event and data")
+        event = data.get("event")
+        if not isinstance(event, str) or not EVENT_NAME.fullmatch(event):
+            raise EventRefused(
+                "INVALID_PAYLOAD", "event is 1 to 64 of A-Z, a-z, 0-9 and : . _ -, starting with a letter"
+            )
+        if event in RESERVED_EVENTS:
+            raise EventRefused("INVALID_PAYLOAD", f"{event} is reserved")
+        try:
+            await self._application.broadcast(event, data.get("data"))
+        except AdapterUnavailable:
+            raise EventRefused("UNAVAILABLE", "Only the clients of this server were reached; try again") from None
+        log.info("admin broadcast", user_id=user.id, event_name=event)
+        return await _confirm(connection, "admin:broadcasted", user, event=event)
+
+    async def session_refresh(self, connection: Connection, data: Any) -> Answer:
+        """Put the connection on another session of the same user."""
+        user = _user(connection)
+        if not isinstance(data, dict) or not isinstance(data.get("sessionID"), str):
+            raise EventRefused("INVALID_PAYLOAD", "The payload is an object with sessionID")
+        try:
+            session = await self._application.refresh(connection, data["sessionID"])
+        except AuthRefused as refused:
+            raise EventRefused(refused.code, str(refused)) from None
+        except StoreUnavailable:
+            raise EventRefused("UNAVAILABLE", "Sessions cannot be checked now; try again") from None
+        return await _confirm(connection, "session:refreshed", user, expiresAt=round(session.expires_at * 1000))
+
+    async def drop_unpermitted(self, connection: Connection) -> None:
+        """Leave the rooms that the connection's user may no longer be in, after a change of tier."""
+        user = connection.user
+        if user is None or user.tier in WATCHLIST_TIERS:
+            return
+        for room in [room for room in connection.rooms if room.startswith("watchlist:")]:
+            await self._leave(connection, user, room)
+
+    async def _each_symbol(
+        self,
+        connection: Connection,
+        data: Any,
+        confirmation: str,
+        act: Callable[[Connection, User, str], Awaitable[None]],
+    ) -> Answer:
+        user = _user(connection)
+        requested, several = requested_symbols(data, self._max_symbols)
+        if not several:
+            symbol = check_symbol(requested[0])
+            await act(connection, user, rooms.watchlist(symbol))
+            return await _confirm(connection, confirmation, user, symbol=symbol)
+        done: list[str] = []
+        failed: list[Mapping[str, str]] = []
+        for value in requested:
+            try:
+                symbol = check_symbol(value)
+                await act(connection, user, rooms.watchlist(symbol))
+                done.append(symbol)
+            except EventRefused as refused:
+                failed.append({"symbol": shown(value), "reason": refused.reason, "message": refused.message})
+        if not done:
+            raise EventRefused(failed[0]["reason"], failed[0]["message"], symbols=[], failed=failed)
+        return await _confirm(connection, confirmation, user, symbols=done, failed=failed)
+
+    async def _join(self, connection: Connection, user: User, room: str) -> None:
+        if room in connection.rooms:
+            return
+        if not await self._quota.increment_subscription(user.id, subscription_member(connection, room)):
+            raise EventRefused("QUOTA_EXCEEDED", f"A user has at most {self._max_subscriptions} subscriptions")
+        await connection.join(room)
+
+    async def _leave(self, connection: Connection, user: User, room: str) -> None:
+        if room not in connection.rooms:
+            raise EventRefused("NOT_SUBSCRIBED", "There is no such subscription on this connection")
+        await connection.leave(room)
+        await self._quota.decrement_subscription(user.id, subscription_member(connection, room))
+
+
+def _user(connection: Connection) -> User:
+    if connection.user is None:  # the guard stands before; this is for handlers registered without it
+        raise EventRefused("AUTH_REQUIRED", "Log in to use this event")
+    return connection.user
+
+
+def _check_own(user: User, data: Any) -> None:
+    """A payload is not needed here; one that names somebody else is an error, not a way in."""
+    if data is None:
+        return
+    if not isinstance(data, dict):
+        raise EventRefused("INVALID_PAYLOAD", "The payload is an object or absent")
+    if "userId" in data and data["userId"] != user.id:
+        raise EventRefused("USER_MISMATCH", "You can subscribe to your own data only")
+
+
+async def _confirm(connection: Connection, confirmation: str, user: User, **more: Any) -> Answer:
+    answer = {"success": True, "userId": user.id, **more, "timestamp": timestamp()}
+    await connection.emit(confirmation, answer)
+    return answer

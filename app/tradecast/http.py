@@ -1,0 +1,320 @@
+"""The HTTP routes beside Socket.IO, on the public and on the admin port."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import orjson
+import structlog
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin
+from tradecast.auth.errors import StoreUnavailable
+from tradecast.events.emitters import Emitters
+from tradecast.events.publish import InvalidEvents, parse_events, publish_schema
+from tradecast.lifecycle.gate import refuse
+
+MAX_BODY = 1_000_000
+SOCKET_PATH = "/socket.io/"
+HEALTH_PATHS = ("/health", "/health/redis", "/health/database")
+log = structlog.stdlib.get_logger("tradecast.http")
+
+
+class HealthChecks(Protocol):
+    """What the health routes tell."""
+
+    def alive(self) -> dict[str, Any]: ...
+    async def check(self, name: str) -> tuple[int, dict[str, Any]]: ...
+
+
+class Figures(Protocol):
+    """What `/metrics` tells."""
+
+    def render_prometheus(self, accept: str) -> tuple[str, bytes]: ...
+    def render_json(self) -> dict[str, Any]: ...
+
+
+class JsonResponse(Response):
+    """JSON by orjson, never cached."""
+
+    media_type = "application/json"
+
+    def __init__(self, content: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(orjson.dumps(content), status_code, {"cache-control": "no-store", **(headers or {})})
+
+
+class Refused(HTTPException):
+    """A request that is answered with a code and a sentence."""
+
+    def __init__(
+        self, status: int, code: str, message: str, *, headers: dict[str, str] | None = None, **more: Any
+    ) -> None:
+        super().__init__(status, message, headers)
+        self.body = {"code": code, "message": message, **more}
+
+
+# -- who may
+
+
+def require_token(request: Request, tokens: Sequence[SecretStr]) -> None:
+    """Pass if the request carries one of the bearer tokens (RFC 6750).
+
+    Raises:
+        Refused: 401.
+    """
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    candidate = given.strip().encode()
+    ok = False
+    for token in tokens:  # all of them, so that the time tells nothing
+        ok |= hmac.compare_digest(candidate, token.get_secret_value().encode())
+    if scheme.lower() != "bearer" or not ok:
+        message = "A valid bearer token is required"
+        raise Refused(401, "UNAUTHORIZED", message, headers={"www-authenticate": 'Bearer realm="tradecast"'})
+
+
+def require_loopback(request: Request) -> None:
+    """Pass if the request was made on this machine, and not through a proxy.
+
+    Raises:
+        Refused: 403.
+    """
+    try:
+        local = request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        local = False
+    if not local or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+        raise Refused(403, "FORBIDDEN", "Without ADMIN_TOKEN, admin routes answer on this machine only")
+
+
+# -- routes
+
+
+def health_routes(health: HealthChecks) -> list[BaseRoute]:
+    """`/health` and one route per dependency."""
+
+    async def alive(request: Request) -> Response:
+        return JsonResponse(health.alive())
+
+    def dependency(name: str) -> Callable[[Request], Awaitable[Response]]:
+        async def check(request: Request) -> Response:
+            status, body = await health.check(name)
+            return JsonResponse(body, status)
+
+        return check
+
+    return [
+        Route("/health", alive),
+        Route("/health/redis", dependency("redis")),
+        Route("/health/database", dependency("database")),
+    ]
+
+
+def metrics_route(figures: Figures) -> BaseRoute:
+    """`/metrics`: Prometheus text, or JSON where the client asks for that."""
+
+    async def metrics(request: Request) -> Response:
+        accept = request.headers.get("accept", "")
+        if "application/json" in accept:
+            return JsonResponse(figures.render_json(), headers={"vary": "accept"})
+        content_type, text = figures.render_prometheus(accept)
+        return Response(text, headers={"content-type": content_type, "vary": "accept", "cache-control": "no-store"})
+
+    return Route("/metrics", metrics)
+
+
+def emit_routes(emitters: Emitters, tokens: Sequence[SecretStr]) -> list[BaseRoute]:
+    """`POST /api/emit`, and its schema."""
+
+    async def emit(request: Request) -> Response:
+        if not tokens:
+            raise Refused(403, "EMIT_CLOSED", "Set API_TOKEN to open this route")
+        require_token(request, tokens)
+        body = await read_json(request)
+        try:
+            events = parse_events(body)
+        except InvalidEvents as invalid:
+            raise Refused(422, "INVALID_EVENT", str(invalid), problems=invalid.problems) from None
+        sent = 0
+        try:
+            for event in events:
+                await event.emit(emitters)
+                sent += 1
+        except AdapterUnavailable:
+            message = "Redis did not take the event: only this server's clients have it"
+            raise Refused(503, "UNAVAILABLE", message, accepted=sent) from None
+        return JsonResponse({"accepted": sent}, 202)
+
+    async def schema(request: Request) -> Response:
+        return JsonResponse(publish_schema())
+
+    return [Route("/api/emit", emit, methods=["POST"]), Route("/api/emit/schema", schema)]
+
+
+def admin_routes(
+    sessions: SessionAdmin, stats: Callable[[], dict[str, Any]], tokens: Sequence[SecretStr], longest_session: float
+) -> list[BaseRoute]:
+    """`/admin/…`: behind a token, or open to this machine where none is set."""
+
+    def guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def guard(request: Request) -> Response:
+            if tokens:
+                require_token(request, tokens)
+            else:
+                require_loopback(request)
+            try:
+                return await handler(request)
+            except InvalidRequest as invalid:
+                raise Refused(422, "INVALID_REQUEST", str(invalid)) from None
+            except StoreUnavailable:
+                raise Refused(503, "UNAVAILABLE", "The session store does not answer") from None
+
+        return guard
+
+    async def get_stats(request: Request) -> Response:
+        return JsonResponse(stats())
+
+    async def list_sessions(request: Request) -> Response:
+        listed = await sessions.list(request.query_params.get("userId"))
+        return JsonResponse({"sessions": [session.as_dict() for session in listed]})
+
+    async def create_session(request: Request) -> Response:
+        return JsonResponse(await sessions.create(NewSession.parse(await read_json(request), longest_session)), 201)
+
+    async def revoke_sessions(request: Request) -> Response:
+        body = await read_json(request)
+        names = {"sessionID": "session_id", "handle": "handle", "userId": "user_id"}
+        if not isinstance(body, dict) or not all(
+            key in names and isinstance(value, str) for key, value in body.items()
+        ):
+            raise InvalidRequest("give one of sessionID, handle, userId, a text")
+        return JsonResponse({"revoked": await sessions.revoke(**{names[key]: value for key, value in body.items()})})
+
+    return [
+        Route("/admin/stats", guarded(get_stats)),
+        Route("/admin/sessions", guarded(list_sessions), methods=["GET"]),
+        Route("/admin/sessions", guarded(create_session), methods=["POST"]),
+        Route("/admin/sessions/revoke", guarded(revoke_sessions), methods=["POST"]),
+    ]
+
+
+async def read_json(request: Request) -> Any:
+    """The request's body, decoded.
+
+    Raises:
+        Refused: 413 when it is over `MAX_BODY` bytes, 400 when it is not JSON.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise Refused(413, "TOO_LARGE", f"The body has more than {MAX_BODY} bytes")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Refused(400, "INVALID_JSON", "The body is not JSON") from None
+
+
+# -- apps
+
+
+def create_app(routes: Sequence[BaseRoute]) -> ASGIApp:
+    """An app of routes in which every error is JSON with a code and a sentence, and never a stack trace."""
+
+    async def on_refused(request: Request, error: Exception) -> Response:
+        if isinstance(error, Refused):
+            return JsonResponse(error.body, error.status_code, error.headers)
+        assert isinstance(error, HTTPException)  # noqa: S101 the type that it is registered for
+        code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "HTTP_ERROR")
+        return JsonResponse({"code": code, "message": error.detail}, error.status_code, error.headers)
+
+    known = frozenset(path for route in routes if isinstance(path := getattr(route, "path", None), str))
+    return RequestLog(Starlette(routes=list(routes), exception_handlers={HTTPException: on_refused}), known)
+
+
+class RequestLog:
+    """ASGI middleware: a request id, one log line per request, and 500 as JSON.
+
+    No address, no query string, and no path but those that the app has: a stranger's may hold anything.
+    """
+
+    def __init__(self, app: ASGIApp, known_paths: frozenset[str]) -> None:
+        self._app = app
+        self._known_paths = known_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await refuse(scope, send, 404, {"code": "NOT_FOUND", "message": "Socket.IO is at /socket.io/"})
+            return
+        request_id = secrets.token_hex(8)
+        started = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception:
+                log.exception("request failed")
+                if not status:
+                    error = {"code": "INTERNAL", "message": "Something went wrong on the server"}
+                    await refuse(scope, send_with_id, 500, error)
+            finally:
+                quiet = scope["path"] in (*HEALTH_PATHS, "/metrics") and status < 400
+                duration = round((time.perf_counter() - started) * 1000, 1)
+                line = log.debug if quiet else log.info
+                path = scope["path"] if scope["path"] in self._known_paths else "other"
+                line("request", method=scope["method"], path=path, status=status, duration_ms=duration)
+
+
+class PublicApp:
+    """The public port: Socket.IO under its path, the routes everywhere else.
+
+    Args:
+        sockets: The app behind `/socket.io/`.
+        routes: The app for the rest.
+        require_tls: Refuse what did not come over TLS, as X-Forwarded-Proto or the connection itself tells.
+    """
+
+    def __init__(self, sockets: ASGIApp, routes: ASGIApp, *, require_tls: bool = False) -> None:
+        self._sockets = sockets
+        self._routes = routes
+        self._require_tls = require_tls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or WebSocket."""
+        if self._require_tls and scope["path"] not in HEALTH_PATHS and not _came_over_tls(scope):
+            await refuse(scope, send, 403, {"code": "TLS_REQUIRED", "message": "Use https:// or wss://"})
+        elif scope["path"].startswith(SOCKET_PATH) or scope["path"] == SOCKET_PATH.rstrip("/"):
+            await self._sockets(scope, receive, send)
+        else:
+            await self._routes(scope, receive, send)
+
+
+def _came_over_tls(scope: Scope) -> bool:
+    if scope["scheme"] in ("https", "wss"):
+        return True
+    # The hop nearest to the client comes first.
+    forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"").decode("latin-1").split(",")[0]
+    return forwarded.strip().lower() in ("https", "wss")

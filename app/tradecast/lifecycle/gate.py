@@ -1,0 +1,60 @@
+"""The door before the Engine.IO handshake: who is told to come back later, in the way that clients do come back.
+
+A 503 at the handshake makes a stock client try again by itself; CONNECT_ERROR would keep it away for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+from urllib.parse import parse_qs
+
+import orjson
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+Closed = Literal["SERVER_BUSY", "SERVER_DRAINING"]
+RETRY_AFTER_SECONDS = 2
+
+
+class Gate:
+    """ASGI middleware for the Engine.IO path.
+
+    Args:
+        app: What is behind the door.
+        is_full: Whether the server has all the connections it takes.
+        on_refused: Told the code of each refusal.
+    """
+
+    def __init__(self, app: ASGIApp, is_full: Callable[[], bool], on_refused: Callable[[Closed], None]) -> None:
+        self._app = app
+        self._is_full = is_full
+        self._on_refused = on_refused
+        self.draining = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 503 if it is a handshake and the door is closed."""
+        code = self._closed_for(scope)
+        if code is None:
+            await self._app(scope, receive, send)
+            return
+        self._on_refused(code)
+        await refuse(
+            scope, send, 503, {"code": code, "message": "Try again in a moment"}, retry_after=RETRY_AFTER_SECONDS
+        )
+
+    def _closed_for(self, scope: Scope) -> Closed | None:
+        code: Closed | None = "SERVER_DRAINING" if self.draining else "SERVER_BUSY" if self._is_full() else None
+        if code is None or b"sid" in parse_qs(scope.get("query_string", b"")) or scope.get("method") == "OPTIONS":
+            return None
+        return code
+
+
+async def refuse(scope: Scope, send: Send, status: int, body: object, *, retry_after: int | None = None) -> None:
+    """Answer an HTTP request or a WebSocket handshake with a status and a JSON body."""
+    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+    content = orjson.dumps(body)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    if retry_after is not None:
+        headers.append((b"retry-after", str(retry_after).encode()))
+    await send({"type": f"{kind}.start", "status": status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": content})

@@ -1,0 +1,154 @@
+"""One process that serves several ports until it is told to stop, and stops cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+log = structlog.stdlib.get_logger("tradecast.lifecycle")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class PortInUse(OSError):
+    """A port cannot be listened on; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An app and where it is served.
+
+    Attributes:
+        name: For logs and errors.
+        max_message: Largest WebSocket message taken, bytes.
+    """
+
+    name: str
+    app: ASGIApp
+    host: str
+    port: int
+    certfile: str | None = None
+    keyfile: str | None = None
+    max_message: int = 1_000_000
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers: `Process` decides when to stop."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+class Process:
+    """Serves listeners between `start` and `stop`.
+
+    Args:
+        listeners: What is served; the first is the public one.
+        before_stop: Awaited while everything is still served: the place to send clients away.
+        grace: Seconds given to requests that are under way when it stops.
+    """
+
+    def __init__(
+        self, listeners: Sequence[Listener], *, before_stop: Callable[[], Awaitable[None]], grace: float
+    ) -> None:
+        self._listeners = listeners
+        self._before_stop = before_stop
+        self._grace = grace
+        self._servers: list[_Server] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.ports: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Listen on every port, and return when all are served.
+
+        Raises:
+            PortInUse: A port is taken or not allowed.
+        """
+        sockets: list[socket.socket] = []
+        try:
+            sockets.extend(_bind(listener) for listener in self._listeners)
+        except PortInUse:
+            for bound in sockets:
+                bound.close()
+            raise
+        for listener, bound in zip(self._listeners, sockets, strict=True):
+            server = _Server(_config(listener, self._grace))
+            self._servers.append(server)
+            self._tasks.append(asyncio.create_task(server.serve(sockets=[bound]), name=f"serve {listener.name}"))
+            self.ports[listener.name] = bound.getsockname()[1]
+        await asyncio.gather(*(server.ready.wait() for server in self._servers))
+
+    async def stop(self) -> None:
+        """Send clients away, finish what is under way, close the ports."""
+        await self._before_stop()
+        for server in self._servers:
+            server.should_exit = True
+        await asyncio.gather(*self._tasks)
+
+    async def run_until_signal(self) -> None:
+        """Serve until SIGINT or SIGTERM; a second one stops at once."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+
+        def on_signal() -> None:
+            if stop.is_set():
+                for server in self._servers:
+                    server.force_exit = True
+            stop.set()
+
+        for number in SIGNALS:
+            loop.add_signal_handler(number, on_signal)
+        try:
+            ended = asyncio.ensure_future(stop.wait())
+            await asyncio.wait([ended, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
+            log.info("stopping")
+            await self.stop()
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+def _bind(listener: Listener) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    try:
+        return socket.create_server((listener.host, listener.port), family=family, backlog=2048)
+    except OSError as error:
+        where = f"{listener.host}:{listener.port}"
+        raise PortInUse(f"cannot listen on {where} ({listener.name} port): {error.strerror}") from None
+
+
+def _config(listener: Listener, grace: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        listener.app,
+        http="httptools",
+        ws="websockets-sansio",  # the engine writes frames straight to its transport
+        ws_max_size=listener.max_message,
+        ws_ping_interval=None,  # Engine.IO has its own heartbeat
+        ws_per_message_deflate=False,  # 64 KiB a connection, and 14 % of the CPU in bursts
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ssl_certfile=listener.certfile,
+        ssl_keyfile=listener.keyfile,
+        timeout_graceful_shutdown=max(1, round(grace)),
+    )

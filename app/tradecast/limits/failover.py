@@ -1,0 +1,92 @@
+"""Whether Redis is asked: it is left alone while it is away, and a probe in the background finds it back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+from redis.exceptions import RedisError
+
+T = TypeVar("T")
+FAILURES = (RedisError, OSError, TimeoutError)
+"""What makes Redis count as away: no connection, no answer in time, and refusals (read-only, out of memory, …)."""
+log = structlog.stdlib.get_logger("tradecast.limits")
+
+
+class RedisAway(Exception):
+    """Redis was not asked, or did not answer."""
+
+
+class Failover:
+    """Asks Redis while it answers.
+
+    Args:
+        probe: A request that shows that Redis can do what it is needed for. Raises one of `FAILURES` if not, within
+            a time of its own.
+        on_change: Told True when Redis is given up and False when it is back.
+        patience: Seconds that a request may take.
+    """
+
+    def __init__(
+        self, probe: Callable[[], Awaitable[object]], on_change: Callable[[bool], None], patience: float
+    ) -> None:
+        self.away = False
+        self._probe = probe
+        self._on_change = on_change
+        self._patience = patience
+        self._spell = 0
+        self._probing: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def ask(self, request: Callable[[], Awaitable[T]]) -> T:
+        """The answer of Redis.
+
+        Raises:
+            RedisAway: There is none, after `patience` seconds at most.
+        """
+        if self.away:
+            raise RedisAway
+        spell = self._spell
+        try:
+            async with asyncio.timeout(self._patience):
+                return await request()
+        except FAILURES as error:
+            # a request that was already under way when Redis came back says nothing about now
+            if spell == self._spell:
+                self._give_up(error)
+            raise RedisAway from error
+
+    def _give_up(self, error: Exception) -> None:
+        self._spell += 1
+        self.away = True
+        log.warning("limits are kept in memory: Redis does not answer", error=type(error).__name__)
+        self._on_change(True)
+        if not self._closed:
+            self._probing = asyncio.create_task(self._find_back(), name="limits-probe")
+
+    async def _find_back(self) -> None:
+        attempt = 0
+        while True:
+            attempt += 1
+            await asyncio.sleep(min(attempt * 0.05, 2))
+            try:
+                await self._probe()
+                break
+            except FAILURES:
+                continue
+            except Exception as error:
+                log.exception("the probe of Redis failed unexpectedly", error=type(error).__name__)
+        self.away = False
+        log.info("limits are kept in Redis again")
+        self._on_change(False)
+
+    async def close(self) -> None:
+        """Stop looking for Redis."""
+        self._closed = True
+        if self._probing is not None:
+            self._probing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._probing

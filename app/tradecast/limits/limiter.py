@@ -1,0 +1,272 @@
+"""Rate limits and quotas as the server uses them: over all servers while Redis answers, else of this server alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from redis.asyncio import Redis
+
+from tradecast.limits.failover import FAILURES, Failover, RedisAway
+from tradecast.limits.memory import MemoryQuotaStore, MemoryRateStore
+from tradecast.limits.quota import LEASE, RENEW_EVERY, Kind, Lease
+from tradecast.limits.rates import Check
+from tradecast.limits.redis_store import RedisQuotaStore, RedisRateStore
+from tradecast.settings import Settings
+
+GLOBAL = "global"
+CLEANUP_EVERY = 60.0
+PATIENCE = 0.25
+PROBE_PATIENCE = 2.0
+_BATCH = 2_000
+MISSED_RELEASES = 100_000
+_QUIET = 10.0
+_TOPICS = ("portfolio", "trades", "watchlist")
+# Never a real user's: a digest stands for those.
+_PROBE = "\0probe"
+log = structlog.stdlib.get_logger("tradecast.limits")
+
+
+class RateLimiter:
+    """Limits events per minute, subscriptions and connections per user.
+
+    While Redis is away (no connection, no answer within a quarter of a second), the request that met it is answered
+    from memory, and so are all others until a probe in the background finds Redis back; then everything that this
+    server's clients hold is registered there again. If limiting itself fails, the event passes.
+
+    Args:
+        settings: The limits.
+        redis: None for single-server mode: memory only. It stays the caller's to close.
+        on_fallback: Told True when memory takes over from Redis, and False when Redis is back.
+        lease: Seconds for which Redis counts what a server that died held.
+        renew_every: Seconds between renewals of the leases.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis | None,
+        *,
+        on_fallback: Callable[[bool], None] | None = None,
+        lease: float = LEASE,
+        renew_every: float = RENEW_EVERY,
+    ) -> None:
+        self._window_ms = settings.rate_limit_window_ms
+        self._max_subscriptions = settings.max_subscriptions_per_user
+        self._max_connections = settings.max_connections_per_user
+        self._checks = event_checks(settings)
+        self._default_checks: Sequence[Check] = ((GLOBAL, settings.rate_limit_global),)
+        self._any_subscribe = (*self._default_checks, ("subscribe:*", settings.rate_limit_subscribe))
+        self._any_unsubscribe = (*self._default_checks, ("unsubscribe:*", settings.rate_limit_unsubscribe))
+        self._renew_every = renew_every
+        self._memory_rates = MemoryRateStore()
+        self._held = MemoryQuotaStore()  # all that this server's clients hold, whether Redis is there or not
+        self._missed_releases: set[Lease] = set()
+        self._server = secrets.token_hex(4)
+        self._complained_at = float("-inf")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._rates: RedisRateStore | None = None
+        self._quotas: RedisQuotaStore | None = None
+        self._failover = Failover(self._return, on_fallback or (lambda away: None), PATIENCE)
+        if redis is not None:
+            self._rates = RedisRateStore(redis)
+            self._quotas = RedisQuotaStore(redis, lease)
+
+    @property
+    def fallen_back(self) -> bool:
+        """Whether memory stands in for Redis."""
+        return self._failover.away
+
+    # -- life
+
+    async def start(self) -> None:
+        """Start renewing leases and cleaning up."""
+        self._tasks.append(asyncio.create_task(self._every(CLEANUP_EVERY, self._cleanup), name="limits-cleanup"))
+        if self._quotas is not None:
+            self._tasks.append(asyncio.create_task(self._every(self._renew_every, self.renew_all), name="limits-renew"))
+
+    async def close(self) -> None:
+        """Stop, and give back what this server's clients still hold."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._failover.close()
+        if self._quotas is not None and not self._failover.away:
+            with contextlib.suppress(*FAILURES):
+                async with asyncio.timeout(2):
+                    await self._quotas.release([*self._held, *self._missed_releases])
+
+    # -- rate limits
+
+    async def check_limit(self, user_id: str, event: str) -> str | None:
+        """Count one event of a user.
+
+        Returns:
+            None if it may pass; else the name of the limit that is used up: `global` or the event's.
+        """
+        try:
+            checks = self._checks_of(event)
+            if self._rates is not None and not self._failover.away:
+                rates = self._rates
+                try:
+                    return await self._failover.ask(lambda: rates.hit(user_id, checks, self._window_ms))
+                except RedisAway:
+                    pass
+            return await self._memory_rates.hit(user_id, checks, self._window_ms)
+        except Exception as error:
+            self._complain("limiting failed: the event passes", error)
+            return None
+
+    def cleanup_in_memory(self) -> int:
+        """Forget users whose windows are empty; how many. Runs once a minute by itself."""
+        return self._memory_rates.cleanup()
+
+    def _checks_of(self, event: str) -> Sequence[Check]:
+        checks = self._checks.get(event)
+        if checks is not None:
+            return checks
+        # Names come from clients: all that are not the contract's share one limit, or memory would grow with them.
+        if event.startswith("subscribe:"):
+            return self._any_subscribe
+        if event.startswith("unsubscribe:"):
+            return self._any_unsubscribe
+        return self._default_checks
+
+    # -- quotas
+
+    async def increment_subscription(self, user_id: str, member: str) -> bool:
+        """Count a subscription, named `member` on this server; False if the user has as many as allowed."""
+        return await self._acquire("subscriptions", user_id, member, self._max_subscriptions)
+
+    async def decrement_subscription(self, user_id: str, member: str) -> None:
+        """Count it no longer; nothing happens if it was not counted."""
+        await self._release("subscriptions", user_id, member)
+
+    async def get_subscription_count(self, user_id: str) -> int:
+        """How many subscriptions the user has: over all servers, or on this one while Redis is away."""
+        return await self._count("subscriptions", user_id)
+
+    async def acquire_connection(self, user_id: str, member: str) -> bool:
+        """Count a connection, named `member` on this server; False if the user has as many as allowed."""
+        return await self._acquire("connections", user_id, member, self._max_connections)
+
+    async def release_connection(self, user_id: str, member: str) -> None:
+        """Count it no longer; nothing happens if it was not counted."""
+        await self._release("connections", user_id, member)
+
+    async def get_connection_count(self, user_id: str) -> int:
+        """How many connections the user has: over all servers, or on this one while Redis is away."""
+        return await self._count("connections", user_id)
+
+    async def renew_all(self) -> None:
+        """Renew in Redis what this server's clients hold. Runs every 30 s by itself."""
+        if self._quotas is None or self._failover.away:
+            return
+        # A deadline of its own: with many users it is more than one round trip. What is not renewed now is in 30 s.
+        try:
+            async with asyncio.timeout(self._renew_every):
+                await self._renew(self._quotas)
+        except FAILURES as error:
+            log.warning("leases were not renewed", error=type(error).__name__)
+
+    async def _acquire(self, kind: Kind, user_id: str, member: str, limit: int) -> bool:
+        lease = Lease(kind, user_id, f"{self._server}|{member}")
+        self._missed_releases.discard(lease)
+        try:
+            if self._quotas is not None and not self._failover.away:
+                quotas = self._quotas
+                try:
+                    granted = await self._failover.ask(lambda: quotas.acquire(kind, user_id, lease.member, limit))
+                except RedisAway:
+                    pass
+                else:
+                    if granted:
+                        self._held.hold(lease)
+                    return granted
+            granted = await self._held.acquire(kind, user_id, lease.member, limit)
+            if not granted:
+                self._miss_release(lease)  # it may have come to count in Redis, whose answer was lost
+            return granted
+        except Exception as error:
+            self._complain("a quota could not be checked: it is granted", error)
+            self._held.hold(lease)
+            return True
+
+    async def _release(self, kind: Kind, user_id: str, member: str) -> None:
+        lease = Lease(kind, user_id, f"{self._server}|{member}")
+        self._held.drop(lease)
+        if self._quotas is None:
+            return
+        quotas = self._quotas
+        try:
+            await self._failover.ask(lambda: quotas.release([lease]))
+        except RedisAway:
+            self._miss_release(lease)
+        except Exception as error:
+            self._complain("a quota could not be released", error)
+            self._miss_release(lease)
+
+    async def _count(self, kind: Kind, user_id: str) -> int:
+        if self._quotas is not None:
+            quotas = self._quotas
+            with contextlib.suppress(RedisAway):
+                return await self._failover.ask(lambda: quotas.count(kind, user_id))
+        return await self._held.count(kind, user_id)
+
+    def _miss_release(self, lease: Lease) -> None:
+        # the bound is for a long absence with many clients; what is beyond it ends with its lease
+        if self._quotas is not None and len(self._missed_releases) < MISSED_RELEASES:
+            self._missed_releases.add(lease)
+
+    async def _return(self) -> None:
+        """What must work before Redis is asked again: a count of the probe's own, and everything held on record."""
+        if self._rates is None or self._quotas is None:
+            return
+        async with asyncio.timeout(PROBE_PATIENCE):
+            await self._rates.hit(_PROBE, ((GLOBAL, 2**31),), self._window_ms)
+        async with asyncio.timeout(self._renew_every):
+            await self._renew(self._quotas)
+
+    async def _renew(self, quotas: RedisQuotaStore) -> None:
+        held = list(self._held)
+        for start in range(0, len(held), _BATCH):  # clients are served between two batches
+            await quotas.renew(held[start : start + _BATCH])
+        # what was given back meanwhile, or while Redis was away, has to go there as well
+        over = {lease for lease in held if lease not in self._held} | self._missed_releases
+        over = {lease for lease in over if lease not in self._held}
+        await quotas.release(over)
+        self._missed_releases -= over
+
+    # -- in the background
+
+    async def _cleanup(self) -> None:
+        self.cleanup_in_memory()
+
+    async def _every(self, seconds: float, work: Callable[[], object]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                result = work()
+                if asyncio.iscoroutine(result):
+                    await result
+            except Exception as error:
+                self._complain("the upkeep of limits failed", error)
+
+    def _complain(self, sentence: str, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._complained_at >= _QUIET:  # a flood of events would be a flood of these lines
+            self._complained_at = now
+            log.error(sentence, error=type(error).__name__, exc_info=error)
+
+
+def event_checks(settings: Settings) -> dict[str, Sequence[Check]]:
+    """The limits of each event of the contract (DESIGN §3): the global one and the event's own."""
+    own = {f"subscribe:{topic}": settings.rate_limit_subscribe for topic in _TOPICS}
+    own |= {f"unsubscribe:{topic}": settings.rate_limit_unsubscribe for topic in _TOPICS}
+    own |= {"admin:broadcast": settings.rate_limit_broadcast, "session:refresh": settings.rate_limit_refresh}
+    return {event: ((GLOBAL, settings.rate_limit_global), (event, limit)) for event, limit in own.items()}

@@ -1,0 +1,141 @@
+"""Rate limits and quotas over all servers, in Redis. Each decision is one atomic script with Redis' own clock."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from redis.asyncio import Redis
+
+from tradecast.limits.quota import LEASE, Kind, Lease
+from tradecast.limits.rates import Check
+from tradecast.limits.scripts import Argument, Script, user_tag
+from tradecast.limits.windows import BUCKETS, bucket_width
+
+PREFIX = "tradecast:"
+
+# KEYS: a hash per limit. ARGV: bucket width in ms, number of buckets, then each key's limit. The answer is 0, or which
+# limit is used up. A hash holds a count per bucket, their sum `n` and the newest bucket `b`: what is over is taken away
+# once per bucket, so that most calls read two fields. As in windows.py, a clock that steps back stands still.
+_HIT = Script("""
+local time = redis.call('TIME')
+local now = math.floor((time[1] * 1000 + time[2] / 1000) / ARGV[1])
+local buckets = tonumber(ARGV[2])
+local newest = {}
+for i, key in ipairs(KEYS) do
+  local state = redis.call('HMGET', key, 'n', 'b')
+  local total, last = tonumber(state[1] or 0), tonumber(state[2] or now)
+  local bucket = math.max(now, last)
+  newest[i] = bucket
+  if bucket - last > buckets then
+    redis.call('DEL', key)
+    total = 0
+  elseif bucket > last and total > 0 then
+    local over = {}
+    for old = last - buckets, bucket - buckets - 1 do over[#over + 1] = string.format('%.0f', old) end
+    for _, count in ipairs(redis.call('HMGET', key, unpack(over))) do total = total - (count or 0) end
+    redis.call('HDEL', key, unpack(over))
+    redis.call('HSET', key, 'n', total, 'b', string.format('%.0f', bucket))
+  end
+  if total >= tonumber(ARGV[2 + i]) then return i end
+end
+for i, key in ipairs(KEYS) do
+  local bucket = string.format('%.0f', newest[i])
+  redis.call('HINCRBY', key, bucket, 1)
+  redis.call('HINCRBY', key, 'n', 1)
+  redis.call('HSET', key, 'b', bucket)
+  redis.call('PEXPIRE', key, ARGV[1] * (buckets + 2))
+end
+return 0
+""")
+
+# KEYS: a sorted set, member -> end of its lease in ms. ARGV: lease in ms, limit, member.
+_ACQUIRE = Script("""
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if not redis.call('ZSCORE', KEYS[1], ARGV[3]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+""")
+
+# KEYS: as above. ARGV: lease in ms, members.
+_RENEW = Script("""
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+""")
+
+_COUNT = Script("""
+local time = redis.call('TIME')
+return redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', time[1] * 1000 + math.floor(time[2] / 1000)), '+inf')
+""")
+
+# KEYS: as above. ARGV: members.
+_RELEASE = Script("return redis.call('ZREM', KEYS[1], unpack(ARGV))")
+# Lua's unpack takes thousands of values, not any number.
+_MEMBERS = 500
+
+
+class RedisRateStore:
+    """`RateStore` in Redis: a hash per user and limit, gone a window after the last event.
+
+    Raises:
+        redis.exceptions.RedisError: From every method, when Redis refuses or is not reachable.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def hit(self, user_id: str, checks: Sequence[Check], window_ms: int) -> str | None:
+        tag = user_tag(user_id)
+        width = bucket_width(window_ms)
+        keys = [f"{PREFIX}rate:{tag}:{name}:{width}" for name, _ in checks]
+        exceeded = await _HIT.run(self._redis, keys, [width, BUCKETS, *(limit for _, limit in checks)])
+        return checks[int(exceeded) - 1][0] if exceeded else None
+
+
+class RedisQuotaStore:
+    """`QuotaStore` in Redis: a sorted set per user and kind.
+
+    Args:
+        redis: A client.
+        lease: Seconds that a member counts without being renewed.
+
+    Raises:
+        redis.exceptions.RedisError: From every method, when Redis refuses or is not reachable.
+    """
+
+    def __init__(self, redis: Redis, lease: float = LEASE) -> None:
+        self._redis = redis
+        self._lease_ms = max(1, round(lease * 1000))
+
+    async def acquire(self, kind: Kind, user_id: str, member: str, limit: int) -> bool:
+        return bool(await _ACQUIRE.run(self._redis, [_quota_key(kind, user_id)], [self._lease_ms, limit, member]))
+
+    async def release(self, leases: Iterable[Lease]) -> None:
+        await _RELEASE.run_many(self._redis, _calls(leases))
+
+    async def count(self, kind: Kind, user_id: str) -> int:
+        return int(await _COUNT.run(self._redis, [_quota_key(kind, user_id)], []))
+
+    async def renew(self, leases: Iterable[Lease]) -> None:
+        await _RENEW.run_many(self._redis, _calls(leases, self._lease_ms))
+
+
+def _quota_key(kind: Kind, user_id: str) -> str:
+    return f"{PREFIX}quota:{user_tag(user_id)}:{kind}"
+
+
+def _calls(leases: Iterable[Lease], *first: Argument) -> list[tuple[list[str], list[Argument]]]:
+    members = defaultdict(list)
+    for kind, user_id, member in leases:
+        members[_quota_key(kind, user_id)].append(member)
+    return [
+        ([key], [*first, *found[start : start + _MEMBERS]])
+        for key, found in members.items()
+        for start in range(0, len(found), _MEMBERS)
+    ]

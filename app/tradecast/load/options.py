@@ -1,0 +1,119 @@
+"""What a run of `tradecast load` is asked for, and whether that is sensible."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from tradecast.load.backoff import Backoff
+from tradecast.load.client import Credential
+from tradecast.load.streams import KINDS, EventKind
+from tradecast.load.wire import socket_url
+
+MAX_CLIENTS = 20_000
+MAX_CONNECT_RATE = 5_000.0
+MAX_DURATION = 24 * 3_600.0
+MAX_RATE = 10_000.0
+MAX_SYMBOLS = 500
+DEFAULT_MIX: Mapping[EventKind, float] = MappingProxyType({"watchlist:quote": 8, "trade:executed": 2})
+
+
+class OptionsError(ValueError):
+    """Options that make no sense; a line for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """One run. Times are in seconds, rates per second.
+
+    Attributes:
+        url: The server's public URL, such as http://127.0.0.1:8000.
+        credentials: Sessions to connect with; clients take turns with them.
+        token: Bearer token for `emit_url`. Not shown.
+        emit_url: `POST /api/emit`; None takes it from `url`.
+        clients: How many connect.
+        connect_rate: New connections per second.
+        duration: How long events are published.
+        rate: Events published per second, before they fan out; 0 publishes nothing.
+        symbols: Symbols that quotes are published for.
+        symbols_per_client: How many of them each client watches, in turn; None for all.
+        mix: Weights of the kinds of event. A kind without weight is neither published nor subscribed to.
+        settle: Longest wait for connections and subscriptions after the last client has started.
+        drain: Longest wait for deliveries after the last event was published.
+        reconnect: Reconnect as stock clients do, with this back-off; None: a lost connection stays lost.
+        allow_remote: Allow servers that are not on this machine.
+    """
+
+    url: str
+    credentials: Sequence[Credential]
+    token: str = field(default="", repr=False)
+    emit_url: str | None = None
+    clients: int = 100
+    connect_rate: float = 200
+    duration: float = 10
+    rate: float = 10
+    symbols: Sequence[str] = ("AAPL", "GOOG", "IBM", "MSFT", "FB")
+    symbols_per_client: int | None = 1
+    mix: Mapping[EventKind, float] = field(default_factory=lambda: DEFAULT_MIX)
+    settle: float = 60
+    drain: float = 10
+    reconnect: Backoff | None = None
+    allow_remote: bool = False
+
+    @property
+    def publish_url(self) -> str:
+        """Where events are posted."""
+        return self.emit_url or self.url.rstrip("/") + "/api/emit"
+
+    def check(self) -> None:
+        """Raise `OptionsError` with everything that is wrong."""
+        wrong: list[str] = []
+        try:
+            socket_url(self.url)
+        except ValueError as error:
+            wrong.append(f"url: {error}")
+        if self.rate and urlsplit(self.publish_url).scheme not in ("http", "https"):
+            wrong.append("emit_url: starts with http:// or https://")
+        if not self.credentials:
+            wrong.append("credentials: at least one session is needed")
+        if not self.symbols or len(self.symbols) > MAX_SYMBOLS:
+            wrong.append(f"symbols: 1 to {MAX_SYMBOLS}")
+        if self.symbols_per_client is not None and not 1 <= self.symbols_per_client <= len(self.symbols):
+            wrong.append("symbols_per_client: from 1 to the number of symbols")
+        if unknown := sorted(set(self.mix) - set(KINDS)):
+            wrong.append(f"mix: no event {', '.join(unknown)}; there are {', '.join(KINDS)}")
+        weights = self.mix.values()
+        if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not sum(weights):
+            wrong.append("mix: weights are 0 or more, and not all 0")
+        for name, value, low, high in (
+            ("clients", float(self.clients), 1.0, float(MAX_CLIENTS)),
+            ("connect_rate", self.connect_rate, 0.1, MAX_CONNECT_RATE),
+            ("duration", self.duration, 0.0, MAX_DURATION),
+            ("rate", self.rate, 0.0, MAX_RATE),
+            ("settle", self.settle, 0.0, MAX_DURATION),
+            ("drain", self.drain, 0.0, MAX_DURATION),
+        ):
+            if not low <= value <= high:
+                wrong.append(f"{name}: from {low:g} to {high:g}")
+        if not self.allow_remote:
+            wrong.extend(
+                f"{name}: {urlsplit(url).hostname or 'no host'} is not this machine; allow_remote permits it"
+                for name, url in (("url", self.url), ("emit_url", self.publish_url))
+                if not _is_loopback(url)
+            )
+        if wrong:
+            raise OptionsError("\n".join(wrong))
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name may point anywhere

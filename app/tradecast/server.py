@@ -1,0 +1,510 @@
+"""The server: puts the parts together, and has the API of the requirements' core server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tradecast.adapter.errors import ConnectRefused, EventRefused, TryAgain
+from tradecast.adapter.manager import LocalManager
+from tradecast.adapter.redis import create_redis
+from tradecast.adapter.redis_manager import RedisManager
+from tradecast.adapter.server import NAMESPACE, Options, SocketServer
+from tradecast.auth.admin import SessionAdmin
+from tradecast.auth.connection import Connection, EventGuard
+from tradecast.auth.errors import MESSAGES, AuthRefused, RefusalCode, StoreUnavailable
+from tradecast.auth.expiry import SessionExpiry
+from tradecast.auth.middleware import AuthMiddleware, create_auth_middleware
+from tradecast.auth.models import Session
+from tradecast.auth.registry import ConnectionRegistry
+from tradecast.auth.revocation import RevocationWatcher
+from tradecast.auth.sessions import Sessions, create_sessions
+from tradecast.events import rooms
+from tradecast.events.emitters import Emitters
+from tradecast.events.handlers import Handler, Handlers, Route, is_subscription, subscription_member
+from tradecast.http import PublicApp, admin_routes, create_app, emit_routes, health_routes, metrics_route
+from tradecast.lifecycle.gate import Gate
+from tradecast.lifecycle.process import Listener, Process
+from tradecast.limits.limiter import RateLimiter
+from tradecast.observability.health import Health
+from tradecast.observability.loop_lag import LoopLag
+from tradecast.observability.metrics import Metrics
+from tradecast.settings import Settings, load_settings
+
+ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
+log = structlog.stdlib.get_logger("tradecast.server")
+
+
+class WebSocketServer(Emitters):
+    """Connections, events and rooms of one server.
+
+    Make it, register what is wanted, `await initialize()`, serve `public_app` and `admin_app` (or let `run` do it),
+    and `await shutdown()`.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        super().__init__(self.emit_to_room)
+        self.settings = settings or load_settings()
+        self.metrics = Metrics()
+        self.health = Health()
+        self.registry = ConnectionRegistry()
+        self.sessions: Sessions
+        self.limiter: RateLimiter
+        self._auth: ConnectionMiddleware | None = None
+        self._rate_limit: ConnectionMiddleware | None = None
+        self._routes: dict[str, Route] = {}
+        self._extra_routes: list[BaseRoute] = []
+        self._redis: Redis | None = None
+        self._subscriber: Redis | None = None
+        self._manager: LocalManager
+        self._sio: SocketServer
+        self._gate: Gate
+        self._handlers: Handlers
+        self._expiry: SessionExpiry
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._running: list[asyncio.Task[Any]] = []
+
+    # -- the requirements' API
+
+    async def initialize(self) -> None:
+        """Connect the parts. A dependency that does not answer is logged, not fatal: `/health/…` tells of it."""
+        settings = self.settings
+        if settings.redis_url is None:
+            log.warning("no REDIS_URL: running in single-server mode")
+            self._manager = LocalManager(self.metrics.event_emitted)
+        else:
+            self._redis = create_redis(settings)
+            self._subscriber = create_redis(settings, socket_timeout=None)
+            self._manager = RedisManager(self._redis, self._subscriber, on_emitted=self.metrics.event_emitted)
+            if "polling" in settings.offered_transports:
+                log.warning("polling on several servers needs session affinity", setting="TRANSPORTS")
+        if self._auth is None:
+            self._auth = create_auth_middleware(required=settings.auth_required)
+        if isinstance(self._auth, AuthMiddleware):
+            if self._auth.session_collection is not None:
+                settings = settings.model_copy(update={"session_collection": self._auth.session_collection})
+            self.sessions = create_sessions(settings, self._redis, self.metrics)
+            self._auth.bind(self.sessions)
+        else:
+            self.sessions = create_sessions(settings, self._redis, self.metrics)
+        self.limiter = RateLimiter(settings, self._redis, on_fallback=self.metrics.limiter_fallback)
+        if self._rate_limit is None:
+            self._rate_limit = create_rate_limit_middleware(self.limiter, self.metrics.rate_limited)
+        self._sio = SocketServer(self, self._manager, socket_options(settings), self.metrics.slow_client)
+        self._handlers = Handlers(
+            self,
+            self.limiter,
+            max_subscriptions=settings.max_subscriptions_per_user,
+            max_symbols=settings.max_symbols_per_request,
+        )
+        for route in self._handlers.routes():
+            self._routes.setdefault(route.event, route)
+        self._gate = Gate(self._handle_socket_io, self._is_full, self.metrics.refused)
+        self._expiry = SessionExpiry(lambda ids: self._end_sessions(ids, "SESSION_EXPIRED"))
+        watcher = RevocationWatcher(
+            self.sessions,
+            active=self.registry.session_ids,
+            on_ended=self._end_sessions,
+            on_changed=self._session_changed,
+            poll_interval=settings.revocation_poll_interval,
+            metrics=self.metrics,
+        )
+        self._register_health()
+        self._register_figures()
+        await self.limiter.start()
+        for name, work in (
+            ("revocation", watcher.run()),
+            ("expiry", self._expiry.run()),
+            ("loop lag", LoopLag(self.metrics.loop_lag).run()),
+        ):
+            self._running.append(asyncio.create_task(work, name=name))
+        if not self._sio.manager_initialized:  # subscribe now, not at the first client
+            self._sio.manager_initialized = True
+            self._manager.initialize()
+        log.info("initialized", mode=self.mode, session_store=settings.store_name)
+
+    def set_auth_middleware(self, middleware: ConnectionMiddleware) -> None:
+        """Run `middleware(connection)` on each new connection, before it is let in.
+
+        It attaches a session, or raises `AuthRefused` (final) or `StoreUnavailable` (the client comes back by itself).
+        """
+        self._auth = middleware
+
+    def set_rate_limit_middleware(self, middleware: ConnectionMiddleware) -> None:
+        """Run `middleware(connection)` after authentication; it may add a guard with `connection.use`."""
+        self._rate_limit = middleware
+
+    def register_event_handler(self, event: str, handler: Handler, *, guards: Sequence[EventGuard] = ()) -> None:
+        """Call `handler(connection, data)` for a client's event; what it returns goes to the acknowledgement.
+
+        Registered before `initialize`, it replaces the contract's own handler of the same name.
+        """
+        self._routes[event] = Route(event, handler, tuple(guards))
+
+    async def emit_to_user(self, user_id: str, event: str, data: Any) -> None:
+        """Send an event to all connections of a user, on every server."""
+        await self.emit_to_room(rooms.user(user_id), event, data)
+
+    async def emit_to_room(self, room: str, event: str, data: Any) -> None:
+        """Send an event to a room, on every server.
+
+        Raises:
+            AdapterUnavailable: Other servers were not reached; this server's clients have the event.
+            TypeError: The data cannot be said in JSON.
+        """
+        await self._manager.emit(event, data, namespace=NAMESPACE, room=room)
+
+    async def broadcast(self, event: str, data: Any) -> None:
+        """Send an event to every authenticated client, on every server. Raises as `emit_to_room`."""
+        await self.emit_to_room(rooms.AUTHENTICATED, event, data)
+
+    def get_total_connection_count(self) -> int:
+        """Connections to this server."""
+        return len(self.registry)
+
+    def get_user_connection_count(self, user_id: str) -> int:
+        """A user's connections to this server."""
+        return len(self.registry.of_user(user_id))
+
+    def get_stats(self) -> dict[str, Any]:
+        """The figures of `/metrics` as JSON, and how this server runs."""
+        return {
+            **self.metrics.render_json(),
+            "server": {
+                "mode": self.mode,
+                "sessionStore": self.settings.store_name,
+                "transports": self.settings.offered_transports,
+                "draining": self._gate.draining,
+                "limiterFallback": self.limiter.fallback,
+            },
+        }
+
+    async def shutdown(self) -> None:
+        """Send clients away in a way that lets them come back elsewhere, and let go of everything."""
+        await self.send_away()
+        for task in (*self._running, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._running, *self._tasks, return_exceptions=True)
+        await self._sio.shutdown()
+        thread = getattr(self._manager, "thread", None)
+        if thread is not None:
+            thread.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await thread
+        await self.limiter.close()
+        await self.sessions.close()
+        for client in (self._redis, self._subscriber):
+            if client is not None:
+                await client.aclose()
+        log.info("shut down")
+
+    # -- what is served
+
+    @property
+    def mode(self) -> str:
+        """`single` without Redis, `pubsub` with it."""
+        return "single" if self._redis is None else "pubsub"
+
+    def add_public_routes(self, routes: Sequence[BaseRoute]) -> None:
+        """Serve more on the public port; call it before `public_app`."""
+        self._extra_routes.extend(routes)
+
+    def public_app(self) -> ASGIApp:
+        """The app of the public port."""
+        settings = self.settings
+        routes = health_routes(self.health)
+        if settings.metrics_public:
+            routes.append(metrics_route(self.metrics))
+        if settings.emit_public:
+            routes.extend(emit_routes(self, settings.api_token))
+        routes.extend(self._extra_routes)
+        return PublicApp(self._gate, create_app(routes), require_tls=settings.require_tls)
+
+    def admin_app(self) -> ASGIApp:
+        """The app of the admin port."""
+        settings = self.settings
+        admin = SessionAdmin(self.sessions)
+        return create_app(
+            [
+                *health_routes(self.health),
+                metrics_route(self.metrics),
+                *emit_routes(self, settings.api_token),
+                *admin_routes(admin, self.get_stats, settings.admin_token, settings.session_max_age),
+            ]
+        )
+
+    async def send_away(self) -> None:
+        """Refuse new clients and close the transports of those who are here."""
+        self._gate.draining = True
+        await self._sio.eio.close_all(min(2.0, self.settings.shutdown_timeout))
+
+    async def _handle_socket_io(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._sio.handle_request(scope, receive, send)
+
+    def _is_full(self) -> bool:
+        return len(self._sio.eio.sockets) >= self.settings.max_connections
+
+    # -- Application of the Socket.IO server
+
+    async def connecting(self, sid: str, auth: Any, transport: str) -> None:
+        connection = Connection(
+            sid, secrets.token_hex(8), _Channel(self._sio), claims=auth, connected_at=time.time(), transport=transport
+        )
+        started = time.monotonic()
+        try:
+            for middleware in (self._auth, self._rate_limit):
+                if middleware is not None:
+                    await middleware(connection)
+            session = connection.session
+            if session is not None and self.sessions.is_revoked_since(session.id, started):
+                raise AuthRefused("SESSION_NOT_FOUND")  # deleted between being read and getting here
+        except AuthRefused as refused:
+            await self._give_back(connection)
+            self.metrics.refused(refused.code)
+            log.info("connection refused", connection_id=connection.id, code=refused.code)
+            raise ConnectRefused(refused.code, MESSAGES[refused.code]) from None
+        except (ConnectRefused, TryAgain):
+            await self._give_back(connection)
+            raise
+        except Exception as error:
+            await self._give_back(connection)
+            if isinstance(error, StoreUnavailable):
+                self.metrics.refused("STORE_UNAVAILABLE")
+                log.warning("connection put off: the session store does not answer", connection_id=connection.id)
+            else:
+                self.metrics.refused("INTERNAL")
+                log.exception("connection put off", connection_id=connection.id)
+            # Stock clients come back about a second after a close; waiting here spreads them.
+            await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311 no secret
+            raise TryAgain from None
+        self.registry.add(connection)
+
+    async def connected(self, sid: str) -> None:
+        connection = self.registry.get(sid)
+        if connection is None:
+            return
+        await connection.join(rooms.MARKET_STATUS)
+        user = connection.user
+        if connection.session is not None and user is not None:
+            await connection.join(rooms.user(user.id))
+            await connection.join(rooms.AUTHENTICATED)
+            self._expiry.watch(connection.session.id, connection.session.expires_at)
+        self.metrics.connected(connection.transport)
+        log.info(
+            "connected", connection_id=connection.id, user_id=user.id if user else None, transport=connection.transport
+        )
+
+    async def event(self, sid: str, name: str, arguments: list[Any]) -> Any:
+        connection = self.registry.get(sid)
+        if connection is None:
+            return None
+        route = self._routes.get(name)
+        label = name if route is not None else "other"
+        data = arguments[0] if arguments else None
+        failed = False
+        started = time.perf_counter()
+        self.metrics.event_received(label)
+        try:
+            for guard in connection.guards:
+                await guard(connection, name, data)
+            if route is None:
+                raise EventRefused("UNKNOWN_EVENT", "There is no such event")
+            for guard in route.guards:
+                await guard(connection, name, data)
+            return await route.handler(connection, data)
+        except EventRefused as refused:
+            failed = refused.reason == "UNAVAILABLE"
+            self.metrics.event_refused(label, refused.reason)
+            log.debug("event refused", connection_id=connection.id, event_name=label, reason=refused.reason)
+            answer = _error(refused.reason, refused.message, refused.extra)
+        except Exception:
+            failed = True
+            log.exception("event failed", connection_id=connection.id, event_name=label)
+            answer = _error("INTERNAL", "Something went wrong on the server; try again", {})
+        finally:
+            self.metrics.event_handled(label, time.perf_counter() - started, failed)
+        await connection.emit("error", answer)
+        return answer
+
+    async def disconnected(self, sid: str, reason: str) -> None:
+        connection = self.registry.remove(sid)
+        if connection is None:
+            return
+        self.metrics.disconnected(reason)
+        log.info("disconnected", connection_id=connection.id, reason=reason)
+        if connection.session is not None and not self.registry.of_session(connection.session.id):
+            self._expiry.unwatch(connection.session.id)
+        # Asked now: when the task runs, the connection is in no room any more.
+        self._spawn(self._give_back(connection, [room for room in connection.rooms if is_subscription(room)]))
+
+    def malformed(self) -> None:
+        self.metrics.malformed_packet()
+
+    # -- Application of the handlers
+
+    async def refresh(self, connection: Connection, raw_session_id: object) -> Session:
+        """Put a live connection on another session of the same user.
+
+        Raises:
+            AuthRefused: The session cannot be used; the connection stays on its own.
+            StoreUnavailable: Nothing is known now.
+        """
+        user = connection.user
+        started = time.monotonic()
+        session = await self.sessions.authenticate(raw_session_id, user.id if user else None)
+        if self.sessions.is_revoked_since(session.id, started):
+            raise AuthRefused("SESSION_NOT_FOUND")
+        await self._rebind(connection, session)
+        return session
+
+    # -- sessions that end or change while connected
+
+    async def _end_sessions(self, session_ids: Collection[str], code: RefusalCode) -> None:
+        for session_id in session_ids:
+            self._expiry.unwatch(session_id)
+            for connection in self.registry.of_session(session_id):
+                log.info("session over", connection_id=connection.id, code=code)
+                self.metrics.session_ended(code)
+                await connection.emit("error", {"code": code, "message": MESSAGES[code]})
+                await self._sio.end(connection.sid)
+
+    async def _session_changed(self, session: Session) -> None:
+        for connection in self.registry.of_session(session.id):
+            if connection.user is not None and connection.user.id != session.user.id:
+                await self._end_sessions([session.id], "USER_MISMATCH")
+                return
+            await self._rebind(connection, session)
+
+    async def _rebind(self, connection: Connection, session: Session) -> None:
+        before = connection.session
+        self.registry.rebind(connection, session)
+        if before is not None and before.id != session.id and not self.registry.of_session(before.id):
+            self._expiry.unwatch(before.id)
+        self._expiry.watch(session.id, session.expires_at)
+        await self._handlers.drop_unpermitted(connection)
+
+    async def _give_back(self, connection: Connection, held: Collection[str] = ()) -> None:
+        """Return what a connection holds of its user's quotas."""
+        user = connection.user
+        if user is None:
+            return
+        for room in held:
+            await self.limiter.decrement_subscription(user.id, subscription_member(connection, room))
+        await self.limiter.release_connection(user.id, connection.id)
+
+    # -- observability
+
+    def _register_health(self) -> None:
+        if self._redis is not None:
+            redis = self._redis
+
+            async def ping_redis() -> None:
+                await redis.ping()
+
+            self.health.register("redis", ping_redis)
+        if self.settings.mongodb_uri is not None:
+            self.health.register("database", self.sessions.ping_database)
+
+    def _register_figures(self) -> None:
+        self.metrics.watch_connections(
+            total=lambda: len(self.registry), users=lambda: self.registry.users, subscriptions=self._subscription_counts
+        )
+
+    def _subscription_counts(self) -> dict[str, int]:
+        counts = {"portfolio": 0, "trades": 0, "watchlist": 0}
+        for room, members in self._manager.room_sizes():
+            if is_subscription(room):
+                counts[room.partition(":")[0]] += members
+        return counts
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Channel:
+    """A connection's way to the Socket.IO server."""
+
+    __slots__ = ("_sio",)
+
+    def __init__(self, sio: SocketServer) -> None:
+        self._sio = sio
+
+    async def send(self, sid: str, event: str, data: Any) -> None:
+        self._sio.send(sid, event, data)
+
+    async def join(self, sid: str, room: str) -> None:
+        await self._sio.manager.enter_room(sid, NAMESPACE, room)
+
+    async def leave(self, sid: str, room: str) -> None:
+        await self._sio.manager.leave_room(sid, NAMESPACE, room)
+
+    def rooms(self, sid: str) -> set[str]:
+        return set(self._sio.manager.rooms_of(sid))
+
+
+def create_rate_limit_middleware(
+    limiter: RateLimiter, on_limited: Callable[[str], None] = lambda event: None
+) -> ConnectionMiddleware:
+    """The rate limits and the limit on connections per user, as middleware."""
+
+    async def guard(connection: Connection, event: str, data: Any) -> None:
+        user = connection.user
+        exceeded = await limiter.check_limit(user.id if user else f"anonymous:{connection.id}", event)
+        if exceeded is not None:
+            on_limited(event)
+            raise EventRefused("RATE_LIMITED", "Rate limit exceeded")
+
+    async def middleware(connection: Connection) -> None:
+        user = connection.user
+        if user is not None and not await limiter.acquire_connection(user.id, connection.id):
+            raise AuthRefused("TOO_MANY_CONNECTIONS")
+        connection.use(guard)
+
+    return middleware
+
+
+def socket_options(settings: Settings) -> Options:
+    """The engine's figures from the settings."""
+    origins = list(settings.cors_origin)
+    return Options(
+        transports=list(settings.offered_transports),
+        cors_origins="*" if origins == ["*"] else origins or None,
+        ping_interval=settings.ping_interval,
+        ping_timeout=settings.ping_timeout,
+        upgrade_timeout=settings.upgrade_timeout,
+        connect_timeout=settings.connect_timeout,
+        max_http_buffer_size=settings.max_http_buffer_size,
+        send_queue_limit=settings.send_queue_limit,
+    )
+
+
+def create_process(server: WebSocketServer) -> Process:
+    """An initialized server's two ports."""
+    settings = server.settings
+    public = Listener(
+        "public",
+        server.public_app(),
+        settings.host,
+        settings.port,
+        certfile=settings.ssl_certfile,
+        keyfile=settings.ssl_keyfile,
+        max_message=settings.max_http_buffer_size,
+    )
+    admin = Listener("admin", server.admin_app(), settings.admin_host, settings.admin_port)
+    return Process([public, admin], before_stop=server.send_away, grace=settings.shutdown_timeout)
+
+
+def _error(reason: str, message: str, extra: dict[str, Any]) -> dict[str, Any]:
+    return {"code": "SUBSCRIPTION_ERROR", "reason": reason, "message": message, **extra}

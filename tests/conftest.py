@@ -1,0 +1,1 @@
+pytest_plugins = ["support.redis_server", "support.mongo_server"]

@@ -1,0 +1,42 @@
+"""Clients of each kind for the contract's tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from protocol.contract import FAST, Connect, Server, Session
+from support.client import Client, Clients
+
+KINDS: dict[str, tuple[str, list[str]]] = {
+    "stock-websocket": ("stock_clients", ["websocket"]),
+    "stock-polling": ("stock_clients", ["polling"]),
+    "stock-upgrading": ("stock_clients", ["polling", "websocket"]),
+    "python": ("python_clients", ["polling", "websocket"]),
+}
+
+
+def make_connect(clients: Clients, transports: list[str]) -> Connect:
+    """A `Connect` for one kind of client."""
+
+    async def connect(server: Server, session: Session | None = None, **options: Any) -> Client:
+        opened = options.pop("wait", True) is False
+        make = clients.open if opened else clients.connect
+        return await make(server.url, session, **{"transports": transports, **FAST, **options})
+
+    return connect
+
+
+@pytest.fixture(params=list(KINDS))
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """Connects clients of each kind."""
+    fixture, transports = KINDS[request.param]
+    return make_connect(request.getfixturevalue(fixture), transports)
+
+
+@pytest.fixture(params=["stock-websocket", "stock-polling"])
+def stock_connect(request: pytest.FixtureRequest) -> Connect:
+    """Connects stock clients, over either transport."""
+    fixture, transports = KINDS[request.param]
+    return make_connect(request.getfixturevalue(fixture), transports)

@@ -1,0 +1,450 @@
+"""Who is let in, who is turned away for good, and who comes back by itself (DESIGN §3)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import ConnectionClosed
+
+from protocol.contract import (
+    FAST,
+    Connect,
+    MakeServer,
+    Server,
+    ask,
+    assert_alive,
+    assert_error,
+    assert_payload,
+    barrier,
+    refusal,
+)
+from support.client import Client, Refused
+from support.node_client import StockClient, StockClients
+from tradecast.auth.errors import MESSAGES, RefusalCode, StoreUnavailable
+
+Claims = Any
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll for what the server tells nobody."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 as said
+            await asyncio.sleep(0.01)
+
+
+async def assert_refused(connect: Connect, server: Server, claims: Claims, code: RefusalCode, **options: Any) -> None:
+    """The client is refused with this code, for good."""
+    client: Client = await connect(server, claims, wait=False, **options)
+    with pytest.raises(Refused) as caught:
+        await client.wait_connect()
+    assert caught.value.message == MESSAGES[code]
+    assert caught.value.data == {"code": code, "message": MESSAGES[code]}
+    assert client.final
+    assert not client.connected
+    if isinstance(client, StockClient):
+        assert (await client.state())["active"] is False
+        assert client.reconnect_attempts == 0
+
+
+# -- final refusals
+
+
+@pytest.mark.parametrize("claims", [None, {}, {"other": 1}, {"sessionID": None, "userId": None}])
+async def test_session_is_required(server: Server, connect: Connect, claims: Claims) -> None:
+    await assert_refused(connect, server, claims, "AUTH_REQUIRED")
+
+
+@pytest.mark.parametrize(
+    "session_id",
+    ["", "unknown", "s:unknown.signature", "x" * 10_000, "\x00", "../../etc", "é", "*", "%00", "sess:a"],
+)
+async def test_unknown_session_is_refused(server: Server, connect: Connect, session_id: str) -> None:
+    await server.session("u1")
+    client = await connect(server, {"sessionID": session_id, "userId": "u1"}, wait=False)
+    with pytest.raises(Refused) as caught:
+        await client.wait_connect()
+    assert caught.value.code in ({"AUTH_REQUIRED", "SESSION_NOT_FOUND"} if not session_id else {"SESSION_NOT_FOUND"})
+
+
+@pytest.mark.parametrize("session_id", [5, True, ["a"], {"$gt": ""}, {"a": {"b": 1}}])
+async def test_malformed_session_id_is_refused(server: Server, connect: Connect, session_id: Any) -> None:
+    client = await connect(server, {"sessionID": session_id, "userId": "u1"}, wait=False)
+    with pytest.raises(Refused) as caught:
+        await client.wait_connect()
+    assert caught.value.code in {"AUTH_REQUIRED", "SESSION_NOT_FOUND"}
+
+
+@pytest.mark.parametrize("user_id", ["u2", "", "U1", " u1", 1, None, ["u1"], {"$ne": None}])
+async def test_session_of_somebody_else_is_refused(server: Server, connect: Connect, user_id: Any) -> None:
+    session = await server.session("u1")
+    await assert_refused(connect, server, {**session, "userId": user_id}, "USER_MISMATCH")
+
+
+async def test_session_without_claimed_user_is_refused(server: Server, connect: Connect) -> None:
+    session = await server.session("u1")
+    await assert_refused(connect, server, {"sessionID": session["sessionID"]}, "USER_MISMATCH")
+
+
+async def test_expired_session_is_refused(server: Server, connect: Connect) -> None:
+    await assert_refused(connect, server, await server.session("u1", max_age=-1), "SESSION_EXPIRED")
+
+
+async def test_connections_of_a_user_are_limited(make_server: MakeServer, connect: Connect) -> None:
+    server = await make_server(max_connections_per_user=2)
+    session = await server.session("u1")
+    first = await connect(server, session)
+    await connect(server, session)
+    await assert_refused(connect, server, session, "TOO_MANY_CONNECTIONS")
+    await connect(server, await server.session("u2"))
+    await first.disconnect()
+    await until(lambda: server.app.get_user_connection_count("u1") == 1)
+    await connect(server, session)
+
+
+async def test_refused_client_may_connect_again_with_another_session(
+    server: Server, stock_clients: StockClients
+) -> None:
+    client = await stock_clients.open(server.url, {"sessionID": "x", "userId": "u1"}, ["websocket"], **FAST)
+    with pytest.raises(Refused):
+        await client.wait_connect()
+    await client.reconnect(await server.session("u1"))
+    await assert_alive(client)
+
+
+async def test_other_namespaces_do_not_exist(server: Server, stock_connect: Connect) -> None:
+    session = await server.session("u1")
+    client = await stock_connect(server, session)
+    await client.raw("0/admin," + json.dumps(session))
+    await assert_alive(client)
+    assert server.app.get_total_connection_count() == 1
+
+
+# -- what will pass
+
+
+async def test_client_comes_back_when_the_store_does(
+    server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down = True
+    asked = 0
+    sessions = type(server.app.sessions)
+    real = sessions.authenticate
+
+    async def authenticate(self: Any, *args: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if down:
+            raise StoreUnavailable("planted secret")
+        return await real(self, *args)
+
+    monkeypatch.setattr(sessions, "authenticate", authenticate)
+    client = await connect(server, await server.session("u1"), wait=False)
+    await until(lambda: asked >= 2)
+    assert not client.connected
+    assert not client.final
+    down = False
+    await client.wait_connect()
+    await assert_alive(client)
+
+
+async def test_bug_while_connecting_turns_nobody_away(
+    server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = type(server.app.sessions)
+    real = sessions.authenticate
+    failures = 1
+
+    async def authenticate(self: Any, *args: Any) -> Any:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise RuntimeError("planted secret")
+        return await real(self, *args)
+
+    monkeypatch.setattr(sessions, "authenticate", authenticate)
+    client = await connect(server, await server.session("u1"), wait=False)
+    await client.wait_connect()
+    await assert_alive(client)
+
+
+async def test_full_server_is_tried_again(make_server: MakeServer, connect: Connect) -> None:
+    server = await make_server(max_connections=1)
+    first = await connect(server, await server.session("u1"))
+    second = await connect(server, await server.session("u2"), wait=False)
+    response = await _handshake(server)
+    assert response.status_code == 503
+    assert response.json()["code"] == "SERVER_BUSY"
+    assert int(response.headers["retry-after"]) >= 1
+    await assert_alive(first)
+    assert not second.connected
+    await first.disconnect()
+    await second.wait_connect()
+    await assert_alive(second)
+
+
+async def test_draining_server_is_tried_again(server: Server, connect: Connect) -> None:
+    client = await connect(server, await server.session("u1"))
+    await server.app.send_away()
+    await client.wait_disconnect()
+    response = await _handshake(server)
+    assert response.status_code == 503
+    assert response.json()["code"] == "SERVER_DRAINING"
+    assert not client.final
+    assert server.app.get_total_connection_count() == 0
+
+
+async def test_lost_connection_comes_back(server: Server, connect: Connect) -> None:
+    client = await connect(server, await server.session("u1"))
+    await ask(client, "subscribe:trades")
+    await client.drop()
+    await client.wait_disconnect()
+    await client.wait_connect()
+    await server.app.emit_trade_executed("u1", {"n": 1})
+    await barrier(client)
+    assert client.events("trade:executed") == [], "a new connection subscribes anew"
+    await ask(client, "subscribe:trades")
+    await server.app.emit_trade_executed("u1", {"n": 2})
+    assert (await client.wait_for("trade:executed"))[0]["trade"] == {"n": 2}
+
+
+async def test_client_that_leaves_is_forgotten(server: Server, connect: Connect) -> None:
+    client = await connect(server, await server.session("u1"))
+    await client.disconnect()
+    await until(lambda: server.app.get_total_connection_count() == 0)
+    assert server.app.get_user_connection_count("u1") == 0
+
+
+# -- sessions that end while connected
+
+
+async def test_connection_ends_with_its_session(server: Server, connect: Connect) -> None:
+    client = await connect(server, await server.session("u1", max_age=1.5))
+    other = await connect(server, await server.session("u2"))
+    assert await client.wait_for("error") == [{"code": "SESSION_EXPIRED", "message": MESSAGES["SESSION_EXPIRED"]}]
+    await client.wait_disconnect()
+    assert not client.connected
+    await assert_alive(other)
+    if isinstance(client, StockClient):
+        assert client.final
+        assert client.reconnect_attempts == 0
+
+
+async def test_revoked_session_ends_all_its_connections(server: Server, connect: Connect) -> None:
+    session = await server.session("u1")
+    clients = [await connect(server, session) for _ in range(2)]
+    same_user = await connect(server, await server.session("u1"))
+    await server.app.sessions.revoke([session["sessionID"]])
+    for client in clients:
+        told = await client.wait_for("error")
+        assert told == [{"code": "SESSION_NOT_FOUND", "message": MESSAGES["SESSION_NOT_FOUND"]}]
+        reason = await client.wait_disconnect()
+        assert "server disconnect" in reason.replace("_", " ").lower() or "io server" in reason
+    await assert_alive(same_user)
+    await until(lambda: server.app.get_user_connection_count("u1") == 1)
+    await assert_refused(connect, server, session, "SESSION_NOT_FOUND")
+
+
+async def test_refreshed_session_takes_the_place_of_the_old(server: Server, connect: Connect) -> None:
+    old, new = await server.session("u1"), await server.session("u1", max_age=7200)
+    client = await connect(server, old)
+    await ask(client, "subscribe:trades")
+    answer = await ask(client, "session:refresh", {"sessionID": new["sessionID"]})
+    expires = answer.pop("expiresAt")
+    assert_payload(answer, {"success": True, "userId": "u1"})
+    assert isinstance(expires, int)
+    await server.app.sessions.revoke([old["sessionID"]])
+    await server.app.emit_trade_executed("u1", {"n": 1})
+    await client.wait_for("trade:executed")
+    await assert_alive(client)
+    await server.app.sessions.revoke([new["sessionID"]])
+    await client.wait_disconnect()
+
+
+async def test_refreshed_session_outlives_the_old(server: Server, connect: Connect) -> None:
+    client = await connect(server, await server.session("u1", max_age=2))
+    new = await server.session("u1")
+    doomed = await connect(server, await server.session("u2", max_age=2.5))
+    assert (await ask(client, "session:refresh", {"sessionID": new["sessionID"]}))["success"] is True
+    await doomed.wait_disconnect()
+    await assert_alive(client)
+
+
+async def test_refresh_takes_the_new_tier(server: Server, connect: Connect) -> None:
+    client = await connect(server, await server.session("u1", tier="premium"))
+    await ask(client, "subscribe:watchlist", {"symbol": "AAPL"})
+    lower = await server.session("u1", tier="free")
+    assert (await ask(client, "session:refresh", {"sessionID": lower["sessionID"]}))["success"] is True
+    await server.app.emit_watchlist_quote("AAPL", {})
+    await barrier(client)
+    assert client.events("watchlist:quote") == []
+    assert (await refusal(client, "subscribe:watchlist", {"symbol": "AAPL"}))[0] == "TIER_REQUIRED"
+
+
+async def test_bad_refresh_is_refused_and_changes_nothing(server: Server, connect: Connect) -> None:
+    client = await connect(server, await server.session("u1"))
+    foreign = await server.session("u2")
+    expired = await server.session("u1", max_age=-1)
+    for payload, reason in (
+        ((), "INVALID_PAYLOAD"),
+        ((foreign["sessionID"],), "INVALID_PAYLOAD"),
+        (({},), "INVALID_PAYLOAD"),
+        (({"sessionID": 5},), "INVALID_PAYLOAD"),
+        (({"sessionID": "unknown"},), "SESSION_NOT_FOUND"),
+        (({"sessionID": foreign["sessionID"]},), "USER_MISMATCH"),
+        (({"sessionID": foreign["sessionID"], "userId": "u2"},), "USER_MISMATCH"),
+        (({"sessionID": expired["sessionID"]},), "SESSION_EXPIRED"),
+    ):
+        assert (await refusal(client, "session:refresh", *payload))[0] == reason
+    await ask(client, "subscribe:trades")
+    await server.app.emit_trade_executed("u1", {})
+    await client.wait_for("trade:executed")
+
+
+async def test_refresh_without_the_store_is_told(
+    server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await connect(server, await server.session("u1"))
+
+    async def authenticate(self: Any, *args: Any) -> Any:
+        raise StoreUnavailable("planted secret")
+
+    monkeypatch.setattr(type(server.app.sessions), "authenticate", authenticate)
+    assert (await refusal(client, "session:refresh", {"sessionID": "x"}))[0] == "UNAVAILABLE"
+    await assert_alive(client)
+
+
+async def test_bug_in_a_handler_is_told_without_its_text(
+    server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await connect(server, await server.session("u1"))
+
+    async def refresh(*args: Any) -> Any:
+        raise RuntimeError("planted secret")
+
+    monkeypatch.setattr(server.app, "refresh", refresh)
+    answer = await ask(client, "session:refresh", {"sessionID": "x"})
+    assert_error(answer, "INTERNAL")
+    assert "planted" not in json.dumps(answer)
+    await assert_alive(client)
+
+
+# -- below Socket.IO
+
+
+async def _handshake(server: Server) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return await http.get(f"{server.url}/socket.io/?EIO=4&transport=polling")
+
+
+def _websocket(server: Server) -> open_websocket:
+    url = server.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
+    return open_websocket(url, proxy=None, compression=None)
+
+
+async def test_handshake_carries_the_requirements_figures(make_server: MakeServer) -> None:
+    server = await make_server()
+    async with _websocket(server) as socket:
+        frame = await socket.recv()
+        assert isinstance(frame, str)
+        handshake = json.loads(frame[1:])
+    assert (handshake["pingInterval"], handshake["pingTimeout"]) == (25_000, 60_000)
+    assert handshake["maxPayload"] == 1_000_000
+    answer = await _handshake(server)
+    assert json.loads(answer.text[1:])["upgrades"] == ["websocket"]
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        '42["subscribe:portfolio",{}]',
+        '421["subscribe:portfolio",{}]',
+        '42["connect",{}]',
+        "41",
+        "43[1]",
+        '451-["subscribe:trades",{"_placeholder":true,"num":0}]',
+    ],
+)
+async def test_packets_before_the_handshake_are_not_served(server: Server, packet: str) -> None:
+    async with _websocket(server) as socket:
+        await socket.recv()
+        await socket.send(packet)
+        got: list[Any] = []
+        try:
+            async with asyncio.timeout(
+                1 if packet in ("41", "43[1]", '451-["subscribe:trades",{"_placeholder":true,"num":0}]') else 20
+            ):
+                while True:
+                    got.append(await socket.recv())
+        except (ConnectionClosed, TimeoutError):
+            pass
+    assert all(not str(frame).startswith(("42", "43", "40")) for frame in got), got
+    assert server.app.get_total_connection_count() == 0
+
+
+async def test_events_between_the_handshake_and_its_answer_are_not_served_as_somebody(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await server.session("u1")
+    sessions = type(server.app.sessions)
+    real = sessions.authenticate
+    release = asyncio.Event()
+
+    async def authenticate(self: Any, *args: Any) -> Any:
+        await release.wait()
+        return await real(self, *args)
+
+    monkeypatch.setattr(sessions, "authenticate", authenticate)
+    async with _websocket(server) as socket:
+        await socket.recv()
+        await socket.send("40" + json.dumps(session))
+        await socket.send('421["subscribe:portfolio",{}]')
+        release.set()
+        first = await socket.recv()
+        assert str(first).startswith("40"), "served in order, or not at all"
+
+
+async def test_second_connect_on_one_transport_is_refused(server: Server) -> None:
+    mine, other = await server.session("u1"), await server.session("u2")
+    async with _websocket(server) as socket:
+        await socket.recv()
+        await socket.send("40" + json.dumps(mine))
+        assert str(await socket.recv()).startswith("40")
+        await socket.send("40" + json.dumps(other))
+        await socket.send('421["subscribe:trades"]')
+        answers: list[str] = []
+        try:
+            async with asyncio.timeout(20):
+                while not any(answer.startswith("431") for answer in answers):
+                    answers.append(str(await socket.recv()))
+        except ConnectionClosed:
+            return  # hanging up is as good
+    assert '"userId":"u1"' in answers[-1]
+    assert server.app.get_user_connection_count("u2") == 0
+
+
+async def test_transport_without_namespace_is_closed(make_server: MakeServer) -> None:
+    server = await make_server(connect_timeout=0.3)
+    async with _websocket(server) as socket:
+        await socket.recv()
+        with pytest.raises(ConnectionClosed):
+            async with asyncio.timeout(20):
+                while True:
+                    await socket.recv()
+
+
+async def test_client_that_does_not_answer_pings_is_dropped(make_server: MakeServer) -> None:
+    server = await make_server(ping_interval=0.2, ping_timeout=0.3)
+    async with _websocket(server) as socket:
+        await socket.recv()
+        await socket.send("40" + json.dumps(await server.session("u1")))
+        async with asyncio.timeout(20):
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    await socket.recv()
+        await until(lambda: server.app.get_total_connection_count() == 0)
