@@ -1,1 +1,7 @@
-pytest_plugins = ["support.redis_server", "support.mongo_server"]
+pytest_plugins = [
+    "support.redis_server",
+    "support.mongo_server",
+    "support.node_client",
+    "support.python_client",
+    "support.server",
+]

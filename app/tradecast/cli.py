@@ -60,11 +60,19 @@ def serve() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, help="Public port. [default: PORT, else 8000]")
 @click.option("--admin-port", type=int, help="Admin port. [default: ADMIN_PORT, else 9100]")
-@click.option("--day-seconds", type=float, help="Seconds that one trading day takes. [default: DEMO_DAY_SECONDS, else 20]")
+@click.option(
+    "--day-seconds", type=float, help="Seconds that one trading day takes. [default: DEMO_DAY_SECONDS, else 20]"
+)
 @click.option("--feed/--no-feed", default=True, show_default=True, help="Replay prices in this process.")
 def demo(host: str, port: int | None, admin_port: int | None, day_seconds: float | None, feed: bool) -> None:
     """Run a server with the demo: replayed historical prices, demo users, and a page to watch them."""
-    overrides = {"host": host, "admin_host": host, "port": port, "admin_port": admin_port, "demo_day_seconds": day_seconds}
+    overrides = {
+        "host": host,
+        "admin_host": host,
+        "port": port,
+        "admin_port": admin_port,
+        "demo_day_seconds": day_seconds,
+    }
     given = {name: value for name, value in overrides.items() if value is not None}
     settings = _settings({"log_format": "console", "log_level": "warning"}, **given)
     _configure(settings)
@@ -80,7 +88,9 @@ async def _serve(settings: Settings, *, demo: bool = False, feed: bool = True) -
             try:
                 from tradecast.demo.app import run_demo
             except ImportError as error:
-                raise click.ClickException(f"the demo needs its extra: pip install 'tradecast[demo]' ({error.name})") from None
+                raise click.ClickException(
+                    f"the demo needs its extra: pip install 'tradecast[demo]' ({error.name})"
+                ) from None
             await stack.enter_async_context(run_demo(server, feed=feed))
         process = create_process(server)
         await process.start()
@@ -94,16 +104,27 @@ async def _serve(settings: Settings, *, demo: bool = False, feed: bool = True) -
 
 
 @cli.command()
-@click.argument("event", type=click.Choice(EVENTS := (
-    "portfolio:update", "trade:executed", "trade:failed", "position:closed", "notification", "watchlist:quote", "market:status",
-)))
+@click.argument(
+    "event",
+    type=click.Choice(
+        EVENTS := (
+            "portfolio:update",
+            "trade:executed",
+            "trade:failed",
+            "position:closed",
+            "notification",
+            "watchlist:quote",
+            "market:status",
+        )
+    ),
+)
 @click.argument("payload")
 @click.option("--user", "user_id", help="Whose event it is (all but watchlist:quote and market:status).")
 @click.option("--symbol", help="Which symbol the quote is for.")
 @click.option("--url", envvar="TRADECAST_URL", default="http://127.0.0.1:8000", show_default=True, help="The server.")
 @click.option("--token", envvar="API_TOKEN", help="Bearer token of /api/emit.")
 def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url: str, token: str | None) -> None:
-    """Send one event: PAYLOAD is JSON, or - to read it from standard input.
+    r"""Send one event: PAYLOAD is JSON, or - to read it from standard input.
 
     \b
     tradecast emit notification '{"title": "Hello"}' --user demo-premium
@@ -234,9 +255,7 @@ def session() -> None:
 @click.option("--email", default="", help="The user's e-mail address.")
 @click.option("--max-age", type=float, default=86_400, show_default=True, help="Seconds until it expires.")
 @admin_url_option
-def session_create(
-    user_id: str, tier: str, admin: bool, name: str, email: str, max_age: float, admin_url: str
-) -> None:
+def session_create(user_id: str, tier: str, admin: bool, name: str, email: str, max_age: float, admin_url: str) -> None:
     """Make a session for USER_ID and print it as JSON, as clients pass it in their handshake."""
     body = {"userId": user_id, "name": name, "email": email, "tier": tier, "isAdmin": admin, "maxAge": max_age}
 
@@ -270,7 +289,9 @@ def session_list(user_id: str | None, as_json: bool, admin_url: str) -> None:
 @session.command("revoke")
 @click.option("--handle", help="The session with this handle.")
 @click.option("--user", "user_id", help="All sessions of this user.")
-@click.option("--stdin", "from_stdin", is_flag=True, help="The session id on standard input (not in the shell's history).")
+@click.option(
+    "--stdin", "from_stdin", is_flag=True, help="The session id on standard input (not in the shell's history)."
+)
 @admin_url_option
 def session_revoke(handle: str | None, user_id: str | None, from_stdin: bool, admin_url: str) -> None:
     """End sessions; their connections end within a second."""
@@ -357,7 +378,9 @@ def _request(
     except httpx.HTTPError as error:
         raise click.ClickException(f"no answer from {url}: {type(error).__name__}") from None
     except ValueError:
-        raise click.ClickException(f"{url} answered {answer.status_code} and no JSON: is it a tradecast server?") from None
+        raise click.ClickException(
+            f"{url} answered {answer.status_code} and no JSON: is it a tradecast server?"
+        ) from None
     if answer.status_code >= 400:
         problems = "".join(f"\n  {problem['at']}: {problem['message']}" for problem in content.get("problems", ()))
         raise click.ClickException(f"{content.get('code')}: {content.get('message')}{problems}")

@@ -90,13 +90,15 @@ class WebSocketServer(Emitters):
                 log.warning("polling on several servers needs session affinity", setting="TRANSPORTS")
         if self._auth is None:
             self._auth = create_auth_middleware(required=settings.auth_required)
-        if isinstance(self._auth, AuthMiddleware):
-            if self._auth.session_collection is not None:
-                settings = settings.model_copy(update={"session_collection": self._auth.session_collection})
-            self.sessions = create_sessions(settings, self._redis, self.metrics)
-            self._auth.bind(self.sessions)
-        else:
-            self.sessions = create_sessions(settings, self._redis, self.metrics)
+        own = self._auth if isinstance(self._auth, AuthMiddleware) else None
+        self.sessions = create_sessions(
+            settings,
+            self._redis,
+            on_lookup=self.metrics.session_lookup,
+            session_collection=own.session_collection if own else None,
+        )
+        if own is not None:
+            own.bind(self.sessions)
         self.limiter = RateLimiter(settings, self._redis, on_fallback=self.metrics.limiter_fallback)
         if self._rate_limit is None:
             self._rate_limit = create_rate_limit_middleware(self.limiter, self.metrics.rate_limited)
@@ -110,21 +112,20 @@ class WebSocketServer(Emitters):
         for route in self._handlers.routes():
             self._routes.setdefault(route.event, route)
         self._gate = Gate(self._handle_socket_io, self._is_full, self.metrics.refused)
-        self._expiry = SessionExpiry(lambda ids: self._end_sessions(ids, "SESSION_EXPIRED"))
+        self._expiry = SessionExpiry(self._sessions_expired)
         watcher = RevocationWatcher(
             self.sessions,
             active=self.registry.session_ids,
             on_ended=self._end_sessions,
             on_changed=self._session_changed,
             poll_interval=settings.revocation_poll_interval,
-            metrics=self.metrics,
+            on_store=self.metrics.store_available,
         )
         self._register_health()
         self._register_figures()
         await self.limiter.start()
         for name, work in (
             ("revocation", watcher.run()),
-            ("expiry", self._expiry.run()),
             ("loop lag", LoopLag(self.metrics.loop_lag).run()),
         ):
             self._running.append(asyncio.create_task(work, name=name))
@@ -185,7 +186,7 @@ class WebSocketServer(Emitters):
                 "sessionStore": self.settings.store_name,
                 "transports": self.settings.offered_transports,
                 "draining": self._gate.draining,
-                "limiterFallback": self.limiter.fallback,
+                "limiterFallback": self.limiter.fallen_back,
             },
         }
 
@@ -195,6 +196,7 @@ class WebSocketServer(Emitters):
         for task in (*self._running, *self._tasks):
             task.cancel()
         await asyncio.gather(*self._running, *self._tasks, return_exceptions=True)
+        await self._expiry.close()
         await self._sio.shutdown()
         thread = getattr(self._manager, "thread", None)
         if thread is not None:
@@ -260,7 +262,7 @@ class WebSocketServer(Emitters):
         connection = Connection(
             sid, secrets.token_hex(8), _Channel(self._sio), claims=auth, connected_at=time.time(), transport=transport
         )
-        started = time.monotonic()
+        started = time.time()
         try:
             for middleware in (self._auth, self._rate_limit):
                 if middleware is not None:
@@ -360,7 +362,7 @@ class WebSocketServer(Emitters):
             StoreUnavailable: Nothing is known now.
         """
         user = connection.user
-        started = time.monotonic()
+        started = time.time()
         session = await self.sessions.authenticate(raw_session_id, user.id if user else None)
         if self.sessions.is_revoked_since(session.id, started):
             raise AuthRefused("SESSION_NOT_FOUND")
@@ -377,6 +379,26 @@ class WebSocketServer(Emitters):
                 self.metrics.session_ended(code)
                 await connection.emit("error", {"code": code, "message": MESSAGES[code]})
                 await self._sio.end(connection.sid)
+
+    async def _sessions_expired(self, session_ids: Collection[str]) -> None:
+        try:
+            outcomes = await self.sessions.check(session_ids)
+        except StoreUnavailable:
+            # Perhaps extended, perhaps not: these clients come back by themselves, and are looked up again then.
+            for session_id in session_ids:
+                for connection in self.registry.of_session(session_id):
+                    self._sio.hang_up(connection.sid)
+            return
+        over: dict[RefusalCode, list[str]] = {}
+        for session_id, outcome in outcomes.items():
+            if isinstance(outcome, Session):
+                await self._session_changed(outcome)
+            else:
+                # A store that deletes what is over (TTL) may have been quicker.
+                code: RefusalCode = "SESSION_EXPIRED" if outcome == "SESSION_NOT_FOUND" else outcome
+                over.setdefault(code, []).append(session_id)
+        for code, ids in over.items():
+            await self._end_sessions(ids, code)
 
     async def _session_changed(self, session: Session) -> None:
         for connection in self.registry.of_session(session.id):
@@ -412,8 +434,8 @@ class WebSocketServer(Emitters):
                 await redis.ping()
 
             self.health.register("redis", ping_redis)
-        if self.settings.mongodb_uri is not None:
-            self.health.register("database", self.sessions.ping_database)
+        if self.sessions.database is not None:
+            self.health.register("database", self.sessions.database.ping)
 
     def _register_figures(self) -> None:
         self.metrics.watch_connections(

@@ -47,7 +47,7 @@ class Settings(BaseModel):
         False,
         description="Refuse requests that did not arrive over TLS, by X-Forwarded-Proto (health stays open)",
     )
-    cors_origin: Field(
+    cors_origin: tuple[str, ...] = Field(
         (),
         description="Origins that may connect, comma-separated; `*` for any; empty for the same origin only",
     )

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import orjson
-import socketio
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from socketio.async_pubsub_manager import AsyncPubSubManager
 
 from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.adapter.manager import Emitted, LocalManager
@@ -22,7 +22,7 @@ CHANNEL = "socketio"
 log = structlog.stdlib.get_logger("tradecast.adapter")
 
 
-class RedisManager(socketio.AsyncPubSubManager, LocalManager):
+class RedisManager(AsyncPubSubManager, LocalManager):
     """Emits locally at once, and to the other servers through a Redis channel.
 
     Messages have the format of python-socketio's `AsyncRedisManager`, so its write-only clients work beside it.

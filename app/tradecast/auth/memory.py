@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -55,7 +55,7 @@ class MemoryStore:
     async def supports_changes(self) -> bool:
         return True
 
-    async def changes(self) -> AsyncIterator[SessionChange]:
+    async def changes(self) -> AsyncGenerator[SessionChange, None]:
         queue: asyncio.Queue[SessionChange] = asyncio.Queue()
         self._watchers.add(queue)
         try:

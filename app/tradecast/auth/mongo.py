@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -132,6 +132,7 @@ class MongoStore:
         self._collection = database.collection(collection)
         self._index_from = 0.0
         self._index_task: asyncio.Task[None] | None = None
+        self._told_refused = False
         self._closing: set[asyncio.Task[None]] = set()
         # The server must answer a wait for changes before the driver takes it for dead.
         self._stream_wait = min(MAX_STREAM_WAIT, database.timeout / 4)
@@ -185,14 +186,15 @@ class MongoStore:
         except OperationFailure as error:
             if error.code in PASSING:
                 raise _unavailable(error) from None
-            if error.code != CHANGE_STREAM_NEEDS_REPLICA_SET:
+            if error.code != CHANGE_STREAM_NEEDS_REPLICA_SET and not self._told_refused:
+                self._told_refused = True
                 log.warning("change stream refused", code=error.code)
             return False
         except (PyMongoError, BSONError, OSError, TimeoutError) as error:
             raise _unavailable(error) from None
         return True
 
-    async def changes(self) -> AsyncIterator[SessionChange]:
+    async def changes(self) -> AsyncGenerator[SessionChange, None]:
         stream = self._watch()
         try:
             await self._database.answer(stream.__aenter__())
@@ -262,7 +264,7 @@ class MongoUsers:
     """Users by their id: an ObjectId (given by its hex digits), a number or a text.
 
     Args:
-        database: Not closed with this.
+        database: Closed with this.
         collection: Its name.
         id_field: Field of the id.
     """
@@ -290,6 +292,10 @@ class MongoUsers:
             if key not in found or isinstance(value, str):
                 found[key] = document
         return {user_id: _plain(found[user_id], MAX_DEPTH) for user_id in ids if user_id in found}
+
+    async def close(self) -> None:
+        """Close the database, which may be closed already."""
+        self._database.close()
 
 
 def _stored(document: Document) -> StoredSession:

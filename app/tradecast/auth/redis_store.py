@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -91,7 +91,7 @@ class RedisStore:
     async def supports_changes(self) -> bool:
         return False
 
-    def changes(self) -> AsyncIterator[SessionChange]:
+    def changes(self) -> AsyncGenerator[SessionChange, None]:
         """Not here: see `supports_changes`."""
         raise NotImplementedError("Redis has no stream of changes")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections import OrderedDict
@@ -15,7 +14,7 @@ from redis.asyncio import Redis
 
 from tradecast.auth.batch import BatchLoader
 from tradecast.auth.cache import SessionCache, Source, UserCache
-from tradecast.auth.document import SessionFields, merge_user, read_session, write_session
+from tradecast.auth.document import MAX_NAME, SessionFields, merge_user, read_session, write_session
 from tradecast.auth.errors import AuthRefused, RefusalCode
 from tradecast.auth.memory import MemoryStore
 from tradecast.auth.models import Session, User
@@ -35,6 +34,7 @@ class Users(Protocol):
     """A place that tells about users what the session does not."""
 
     async def load(self, ids: Collection[str]) -> Mapping[str, Mapping[str, Any]]: ...
+    async def close(self) -> None: ...
 
 
 class Sessions:
@@ -46,8 +46,9 @@ class Sessions:
         store: Where sessions live; closed with this.
         cache: For sessions; closed with this.
         settings: The SESSION_ settings.
-        users: Where tier and admin flag come from, if not from the session.
+        users: Where tier and admin flag come from, if not from the session; closed with this.
         user_cache: For users; closed with this.
+        database: The MongoDB that sessions or users are in, if they are; told of by `/health/database`.
         clock: Unix time in seconds.
     """
 
@@ -59,9 +60,11 @@ class Sessions:
         settings: Settings,
         users: Users | None = None,
         user_cache: UserCache | None = None,
+        database: MongoDatabase | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
+        self.database = database
         self._cache = cache
         self._users = users
         self._user_cache = user_cache or UserCache(ttl=0)
@@ -212,6 +215,8 @@ class Sessions:
         await self._cache.close()
         await self._user_cache.close()
         await self.store.close()
+        if self._users is not None:
+            await self._users.close()
 
     # -- parts
 
@@ -227,7 +232,7 @@ class Sessions:
         if document is None:
             found = await self._documents.load(user_id)
             if found is not None:
-                document = {name: found.get(name) for name in self._user_fields()}
+                document = self._used_fields(found)
                 await self._user_cache.put(user_id, document)
         return self._merge(session, {} if document is None else {user_id: document})
 
@@ -271,9 +276,17 @@ class Sessions:
                 continue
             yield session
 
-    def _user_fields(self) -> tuple[str, ...]:
+    def _used_fields(self, document: Mapping[str, Any]) -> dict[str, object]:
+        """What `merge_user` takes of a document, and so all of it that is worth keeping."""
         fields = self._fields
-        return (fields.name, fields.email, fields.admin, fields.tier)
+        used: dict[str, object] = {}
+        for name in (fields.name, fields.email, fields.admin, fields.tier):
+            value = document.get(name)
+            if isinstance(value, bool):
+                used[name] = value
+            elif isinstance(value, str):
+                used[name] = value[:MAX_NAME]
+        return used
 
 
 def create_sessions(
@@ -308,12 +321,12 @@ def create_sessions(
             settings.mongodb_ca_file,
         )
     store: SessionStore
-    ttl = 0.0
+    cached = settings.store_name == "mongodb"
+    ttl = settings.session_cache_ttl if cached else 0.0
     if settings.store_name == "mongodb":
         if database is None:
             raise SettingsError("SESSION_STORE: mongodb needs MONGODB_URI")
         store = MongoStore(database, session_collection or settings.session_collection)
-        ttl = settings.session_cache_ttl
     elif settings.store_name == "redis":
         if redis is None:
             raise SettingsError("SESSION_STORE: redis needs REDIS_URL")
@@ -325,10 +338,11 @@ def create_sessions(
         users = MongoUsers(database, settings.users_collection, settings.users_id_field)
     return Sessions(
         store,
-        SessionCache(ttl=ttl, redis=redis if ttl else None, on_lookup=on_lookup, clock=clock),
+        SessionCache(ttl=ttl, redis=redis if cached else None, on_lookup=on_lookup, clock=clock),
         settings=settings,
         users=users,
         user_cache=UserCache(ttl=settings.session_cache_ttl, redis=redis, clock=clock),
+        database=database,
         clock=clock,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -59,11 +59,12 @@ class SessionStore(Protocol):
         """Whether `changes` works here (a MongoDB replica set, or memory)."""
         ...
 
-    def changes(self) -> AsyncIterator[SessionChange]:
+    def changes(self) -> AsyncGenerator[SessionChange, None]:
         """Deletions and updates as they happen, until cancelled.
 
         The first item is `SessionChange(None, "updated")`, given when the stream is established: whatever happened
-        before it may have been missed. Raises `StoreUnavailable` when the stream breaks.
+        before it may have been missed. Raises `StoreUnavailable` when the stream breaks; ends when the store ends it
+        for another reason, such as a dropped collection, and can be opened again then. Close it (`aclose`).
         """
         ...
 

@@ -171,12 +171,11 @@ class Account:
         orders = []
         position = self.positions.get(symbol)
         if position is not None and price <= position.average * (1 - self.demo.stop_loss):
-            reason = f"Stop-loss: {self.demo.stop_loss:.1%} below the average cost of {_dollars(position.average)}"
+            reason = f"Stop-loss: {self.demo.stop_loss:.1%} below its cost, {_dollars(position.average)}"
             orders.append(_Order("sell", symbol, position.quantity, "stop-loss", reason))
         elif position is not None and symbol not in self._taken and price >= self._target(position):
             self._taken.add(symbol)
-            cost = _dollars(position.average)
-            reason = f"Profit taken: {self.demo.take_profit:.1%} above the average cost of {cost}"
+            reason = f"Profit taken: {self.demo.take_profit:.1%} above its cost, {_dollars(position.average)}"
             orders.append(_Order("sell", symbol, (position.quantity + 1) // 2, "take-profit", reason))
         for days in self.demo.means:
             mean = self._means.get((symbol, days))
@@ -185,12 +184,12 @@ class Account:
             self._above[symbol, days] = price > mean
             quantity = max(1, self.demo.order // price)
             if price > mean:
-                reason = f"Rose above its {days}-day mean of {_dollars(mean)}"
+                reason = f"Above its {days}-day mean, {_dollars(mean)}"
                 orders.append(_Order("buy", symbol, quantity, f"mean-{days}", reason))
             elif position is not None:
                 if position.quantity * 2 < quantity * 3:  # no remainder of less than half an order
                     quantity = position.quantity
-                reason = f"Fell below its {days}-day mean of {_dollars(mean)}"
+                reason = f"Below its {days}-day mean, {_dollars(mean)}"
                 orders.append(_Order("sell", symbol, quantity, f"mean-{days}", reason))
         return orders
 
@@ -288,8 +287,8 @@ class Account:
         held = "You hold it." if symbol in self.positions else "You do not hold it."
         if abs(move) > BIG_MOVE and self._first_today("move", symbol):
             word, level = ("up", "success") if move > 0 else ("down", "warning")
-            title = f"{symbol} is {word} more than {BIG_MOVE:.0f} % today"
-            text = f"{_dollars(quote.price)}, {move:+.2f} % against the last close. {held}"
+            title = f"{symbol} is {word} more than {BIG_MOVE:.0f}%"
+            text = f"{_dollars(quote.price)}, {move:+.2f}% against the last close. {held}"
             events.append(self._notification(level, "big-move", title, text, day, symbol))
         high = self._highs.get(symbol)
         if high is not None and quote.price > high and self._first_today("high", symbol):
@@ -302,15 +301,15 @@ class Account:
     def _close_day(self, moment: Moment) -> list[Event]:
         gain = self.value - self._day_start
         percent = 100 * gain / self._day_start if self._day_start else 0.0
-        sign = "+" if gain >= 0 else "−"
-        text = f"{sign}{_dollars(abs(gain))} ({percent:+.2f} %), the account is worth {_dollars(self.value)}."
+        sign = "+" if gain >= 0 else "-"
+        text = f"{sign}{_dollars(abs(gain))} ({percent:+.2f}%), the account is worth {_dollars(self.value)}."
         best = self._best_day is not None and gain > max(self._best_day, 0)
         if self._best_day is None or gain > self._best_day:
             self._best_day = gain
         if best:
-            return [self._notification("success", "best-day", "Your best day so far", text, moment.day)]
+            return [self._notification("success", "best-day", "Best day so far", text, moment.day)]
         level = "info" if gain >= 0 else "warning"
-        title = f"Market closed: your day was {'up' if gain >= 0 else 'down'}"
+        title = f"Day closed {'up' if gain >= 0 else 'down'}"
         return [self._notification(level, "day-closed", title, text, moment.day)]
 
     def _first_today(self, what: str, symbol: str) -> bool:

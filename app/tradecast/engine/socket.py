@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from engineio import exceptions
+from engineio import exceptions, packet
 from engineio.async_socket import AsyncSocket
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -23,6 +23,8 @@ class EngineSocket(AsyncSocket):
         # Only while the writer waits for an empty queue may a frame be written past it: then nothing can be overtaken.
         self._writer_idle = False
         self._protocol: WebSocketsSansIOProtocol | None = None
+        # While there is a WebSocket: set when it has been let go.
+        self._handling: asyncio.Event | None = None
 
     def deliver(self, message: Message) -> None:
         """Send to this client now if its transport takes it, else queue it. Never waits, never raises.
@@ -46,8 +48,8 @@ class EngineSocket(AsyncSocket):
             self.server.on_slow_client()
             self.abort()
             return
-        for packet in message.packets:
-            self.queue.put_nowait(packet)
+        for part in message.packets:
+            self.queue.put_nowait(part)
 
     def abort(self) -> None:
         """Drop the transport at once. A stock client sees a transport error and comes back by itself."""
@@ -66,11 +68,17 @@ class EngineSocket(AsyncSocket):
         task.add_done_callback(_goodbyes.discard)
 
     async def say_goodbye(self) -> None:
-        """End the transport, and return when all that was queued has been taken by it."""
+        """End the transport; over WebSocket, return when all that was queued has been sent and it is closed."""
         await self.close(wait=False)
         self.queue.put_nowait(None)  # ends the writer, which closes the WebSocket
-        if self._protocol is not None:
-            await self.queue.join()
+        if self._handling is not None:
+            await self._handling.wait()
+
+    async def close(self, wait: bool = True, abort: bool = False, reason: Any = None) -> None:
+        # Never waits for the queue: a client that does not read would keep its closer waiting.
+        await super().close(wait=False, abort=abort, reason=reason)
+        if abort and not self.upgraded:
+            self.queue.put_nowait(packet.Packet(packet.NOOP))  # answers the poll that is under way, as Node does
 
     async def poll(self) -> Any:
         self._writer_idle = True
@@ -84,6 +92,7 @@ class EngineSocket(AsyncSocket):
         # server or protocol class there is no straight way, and everything goes through the queue.
         protocol = getattr(ws.asgi_send, "__self__", None)
         upgrading = self.connected
+        handling = self._handling = asyncio.Event()
         deadline = None
         if upgrading:
             deadline = asyncio.get_running_loop().call_later(self.server.upgrade_timeout, self._give_up_upgrade, ws)
@@ -95,6 +104,7 @@ class EngineSocket(AsyncSocket):
             # A probe that is no packet: the upgrade failed, the polling transport stays.
             await ws.close()
         finally:
+            handling.set()
             if deadline is not None:
                 deadline.cancel()
             if not self.upgraded:

@@ -36,12 +36,13 @@ async function request(path, body) {
   return answer;
 }
 
+// The closes before the replayed day, for cards that no quotes keep up to date.
 async function loadHistory() {
-  await Promise.all(SYMBOLS.map(async (symbol) => {
+  await Promise.all([...cards.values()].filter((card) => card.last === null).map(async (card) => {
     try {
-      const answer = await request(`/demo/history?symbol=${encodeURIComponent(symbol)}&days=20`);
-      cards.get(symbol).chart.setHistory(answer.closes.map((day) => day.close), answer.date);
-      showDate(answer.date);
+      const answer = await request(`/demo/history?symbol=${encodeURIComponent(card.symbol)}&days=20`);
+      card.showHistory(answer.closes.map((day) => day.close), answer.date);
+      if (byId("replay-date").dateTime === "") showDate(answer.date);
     } catch {
       // The chart then begins with the quotes that come.
     }
@@ -214,7 +215,7 @@ async function setQuotes(symbols, on) {
   const done = new Set(Array.isArray(answer.symbols) ? answer.symbols : answer.success === true ? symbols : []);
   for (const symbol of symbols) {
     if (done.has(symbol)) cards.get(symbol).subscribed(on);
-    else if (on) cards.get(symbol).refused(text(answer.message, "Refused"));
+    else if (on) cards.get(symbol).refused(text(answer.reason) || text(answer.message, "no reason given"));
     else cards.get(symbol).subscribed(false);
   }
 }
@@ -253,7 +254,8 @@ function showDate(date) {
 function showMarket(status) {
   const state = status.state === "open" ? "open" : "closed";
   byId("market").dataset.state = state;
-  byId("market-text").textContent = status.phase === "pre-open" ? "Market opens" : `Market ${state}`;
+  byId("market-text").textContent = status.phase === "pre-open" ? "Market pre-open" : `Market ${state}`;
+  if (status.date !== byId("replay-date").dateTime) loadHistory();
   showDate(status.date);
   if (status.startsOver === true) byId("replay-note").textContent = "The last day of the data: it starts over next.";
   else if (typeof status.lastDate === "string") {
@@ -270,7 +272,7 @@ function showUser() {
   byId("columns").hidden = !login;
   byId("broadcast").hidden = !login?.isAdmin;
   document.body.dataset.admin = String(Boolean(login?.isAdmin));
-  byId("portfolio-user").textContent = login ? `${text(login.userName)}, ${text(login.tier)}` : "";
+  byId("portfolio-user").textContent = login ? `${text(login.userName)} · ${login.isAdmin ? "admin" : text(login.tier)}` : "";
 }
 
 let bannerUser = null;
@@ -297,32 +299,46 @@ class Card {
     node.dataset.symbol = symbol;
     this.price = node.querySelector(".price");
     this.delta = node.querySelector(".delta");
-    this.meta = node.querySelector(".meta");
+    this.meta = node.querySelector(".state");
+    this.volume = node.querySelector(".volume");
     this.toggle = node.querySelector(".toggle");
     node.querySelector(".symbol").textContent = symbol;
     node.querySelector(".company").textContent = COMPANIES[symbol];
     this.toggle.querySelector("span").textContent = `Quotes of ${symbol}`;
     this.toggle.addEventListener("click", () => this.switch());
     this.chart = new QuoteChart(node.querySelector(".chart"));
-    this.last = null;
     this.reset();
   }
 
   reset() {
-    this.last = null;
+    this.last = null; // the last quote's price
+    this.chart.clear();
     this.node.dataset.state = "off";
     this.toggle.setAttribute("aria-pressed", "false");
     this.toggle.disabled = true;
     this.price.textContent = "–";
     this.delta.textContent = "";
-    this.meta.textContent = "Log in to see quotes";
+    this.say("Log in to see quotes");
+  }
+
+  say(words, volume = "") {
+    this.meta.textContent = words;
+    this.volume.textContent = volume;
+  }
+
+  showHistory(closes, date) {
+    if (this.last !== null) return; // a quote was faster
+    this.chart.setHistory(closes, date);
+    if (!closes.length) return;
+    this.price.textContent = formatMoney(closes.at(-1));
+    showDelta(this.delta, null, "last close");
   }
 
   asking(on) {
     this.node.dataset.state = "asking";
     this.toggle.disabled = true;
     this.toggle.setAttribute("aria-pressed", String(on));
-    if (!this.last) this.meta.textContent = "Asking for quotes";
+    if (this.last === null) this.say("Asking for quotes");
   }
 
   subscribed(on) {
@@ -331,15 +347,15 @@ class Card {
     this.toggle.setAttribute("aria-pressed", String(on));
     if (on) wanted.add(this.symbol);
     else wanted.delete(this.symbol);
-    if (!on) this.meta.textContent = "Not subscribed";
-    else if (!this.last) this.meta.textContent = "Waiting for a quote";
+    if (!on) this.say("Not subscribed");
+    else if (this.last === null) this.say("Waiting for a quote");
   }
 
-  refused(message) {
+  refused(reason) {
     this.node.dataset.state = "refused";
     this.toggle.disabled = false;
     this.toggle.setAttribute("aria-pressed", "false");
-    this.meta.textContent = `Refused: ${message}`;
+    this.say(`Refused: ${reason}`);
   }
 
   // The connection is away; the last quote stays, but not as a live one.
@@ -360,8 +376,8 @@ class Card {
     this.node.dataset.direction = direction(quote.change);
     this.price.textContent = formatMoney(quote.price);
     showDelta(this.delta, quote.change, `${formatSignedMoney(quote.change)} (${formatPercent(quote.changePercent)})`);
-    if (this.node.dataset.state !== "off") {
-      this.meta.textContent = `${formatMoney(quote.low)} – ${formatMoney(quote.high)} · Vol ${formatCompact(quote.volume)}`;
+    if (this.node.dataset.state === "on" || this.node.dataset.state === "asking") {
+      this.say(`${formatMoney(quote.low)} – ${formatMoney(quote.high)}`, formatCompact(quote.volume));
     }
     this.chart.add(quote);
     showDate(quote.date);
@@ -370,7 +386,7 @@ class Card {
 
 function showDelta(node, value, words) {
   node.dataset.direction = direction(value);
-  node.textContent = `${arrow(value)} ${words}`;
+  node.textContent = value === null ? words : `${arrow(value)} ${words}`;
 }
 
 function flash(node, way) {
@@ -406,32 +422,32 @@ function showPortfolio(portfolio) {
   showPositions(Array.isArray(portfolio.positions) ? portfolio.positions.filter(isObject) : []);
 }
 
+// A row for each symbol of the demo, held or not, so that the table keeps its size; others below while they are held.
 function showPositions(positions) {
-  const held = new Set(positions.map((position) => position.symbol));
+  const held = new Map(positions.map((position) => [text(position.symbol), position]));
+  for (const symbol of new Set([...SYMBOLS, ...held.keys()])) {
+    let row = rows.get(symbol);
+    if (!row) {
+      row = byId("position").content.firstElementChild.cloneNode(true);
+      row.dataset.symbol = symbol;
+      row.querySelector("b").textContent = symbol;
+      rows.set(symbol, row);
+      byId("positions").append(row);
+    }
+    const position = held.get(symbol) ?? {};
+    row.dataset.held = String(held.has(symbol));
+    row.querySelector("small").textContent = held.has(symbol) ? `${formatWhole(position.quantity)} sh.` : "";
+    row.querySelector(".average").textContent = formatMoney(position.averagePrice);
+    row.querySelector(".price").textContent = formatMoney(position.price);
+    row.querySelector(".value").textContent = formatRoundMoney(position.value);
+    showDelta(row.querySelector(".profit"), held.has(symbol) ? position.profit : null, formatPercent(position.profitPercent));
+  }
   for (const [symbol, row] of rows) {
-    if (!held.has(symbol)) {
+    if (!held.has(symbol) && !SYMBOLS.includes(symbol)) {
       row.remove();
       rows.delete(symbol);
     }
   }
-  const body = byId("positions");
-  positions.forEach((position, index) => {
-    let row = rows.get(position.symbol);
-    if (!row) {
-      row = byId("position").content.firstElementChild.cloneNode(true);
-      rows.set(position.symbol, row);
-    }
-    if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
-    row.querySelector("b").textContent = text(position.symbol);
-    row.querySelector("small").textContent = `${formatWhole(position.quantity)} sh.`;
-    row.querySelector(".average").textContent = formatMoney(position.averagePrice);
-    row.querySelector(".price").textContent = formatMoney(position.price);
-    row.querySelector(".value").textContent = formatRoundMoney(position.value);
-    showDelta(row.querySelector(".profit"), position.profit, formatPercent(position.profitPercent));
-  });
-  const empty = byId("positions-empty");
-  empty.hidden = positions.length > 0;
-  empty.textContent = "No positions now: all of it is cash.";
 }
 
 // ---------------------------------------------------------------------------------------------- lists
@@ -485,9 +501,8 @@ function showFailure(failure, when) {
 function showClosed(position, when) {
   addItem("trades", {
     badge: "Closed", kind: direction(position.realizedProfit) === "down" ? "loss" : "profit",
-    title: `${text(position.symbol)} position`, amount: formatSignedMoney(position.realizedProfit),
-    why: `${formatWhole(position.quantity)} at ${formatMoney(position.averagePrice)}, sold at `
-      + `${formatMoney(position.exitPrice)} (${formatPercent(position.realizedPercent)})`,
+    title: `${text(position.symbol)} position of ${formatWhole(position.quantity)}`, amount: formatSignedMoney(position.realizedProfit),
+    why: `${formatMoney(position.averagePrice)} → ${formatMoney(position.exitPrice)} (${formatPercent(position.realizedPercent)})`,
     when,
   });
 }
@@ -570,8 +585,8 @@ function clearBoard() {
   lastValue = null;
   valueChart.clear();
   showPositions([]);
-  byId("positions-empty").textContent = "Waiting for the portfolio.";
   byId("broadcast-result").textContent = "Text or a JSON object";
+  loadHistory();
 }
 
 for (const button of document.querySelectorAll("[data-user]")) {
@@ -590,5 +605,4 @@ byId("broadcast-form").addEventListener("submit", (event) => {
 clearBoard();
 login = remembered();
 showUser();
-loadHistory();
 if (login) enter();

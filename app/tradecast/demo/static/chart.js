@@ -2,6 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const PAD = 5;
+const HISTORY = 20; // closes
 
 function shape(parent, name, className) {
   const node = document.createElementNS(SVG, name);
@@ -64,10 +65,17 @@ export class QuoteChart extends Chart {
     this.now = shape(this.svg, "path", "now");
     this.dot = shape(this.svg, "circle", "end");
     this.dot.setAttribute("r", "2.75");
+    this.dot.setAttribute("visibility", "hidden");
+  }
+
+  // Today is forgotten, the closes stay.
+  clear() {
+    this.today = [];
+    this.changed();
   }
 
   setHistory(closes, date) {
-    this.closes = closes.filter(Number.isFinite).slice(-20);
+    this.closes = closes.filter(Number.isFinite).slice(-HISTORY);
     if (this.date !== date) {
       this.date = date;
       this.today = [];
@@ -80,7 +88,7 @@ export class QuoteChart extends Chart {
     if (quote.date !== this.date) {
       if (this.date !== null && Number.isFinite(quote.previousClose)) {
         this.closes.push(quote.previousClose);
-        this.closes = this.closes.slice(-20);
+        this.closes = this.closes.slice(-HISTORY);
       }
       this.date = quote.date;
       this.today = [];
@@ -102,8 +110,8 @@ export class QuoteChart extends Chart {
     if (values.length < 2) return;
     const y = this.scale(values, 0.01);
     const middle = this.width * 0.42;
-    const step = this.closes.length > 1 ? (middle - 1) / (this.closes.length - 1) : 0;
-    const past = this.closes.map((close, index) => [1 + index * step, y(close)]);
+    const step = (middle - 1) / (HISTORY - 1); // a young stock has a short line
+    const past = this.closes.map((close, index) => [middle - (this.closes.length - 1 - index) * step, y(close)]);
     const right = this.width - PAD;
     const now = this.today.map(([progress, price]) => [middle + (right - middle) * progress, y(price)]);
     const close = past.at(-1);
@@ -111,7 +119,7 @@ export class QuoteChart extends Chart {
     if (close && now.length) now.unshift(close);
     const price = this.today.at(-1)?.[1];
     const reference = this.closes.at(-1) ?? this.today[0]?.[1];
-    const way = price === undefined ? "flat" : price >= reference ? "up" : "down";
+    const way = price === undefined ? "flat" : price > reference ? "up" : price < reference ? "down" : "flat";
     this.svg.dataset.direction = way;
     this.past.setAttribute("d", line(past));
     this.now.setAttribute("d", line(now));
@@ -122,7 +130,7 @@ export class QuoteChart extends Chart {
     const end = now.at(-1);
     if (end && now.length > 1) {
       this.area.setAttribute("d", `${line(now)}L${at(end[0], this.height)}L${at(now[0][0], this.height)}Z`);
-      this.area.setAttribute("fill", `url(#fade-${way === "down" ? "down" : "up"})`);
+      this.area.setAttribute("fill", way === "flat" ? "none" : `url(#fade-${way})`);
       this.dot.setAttribute("cx", end[0].toFixed(1));
       this.dot.setAttribute("cy", end[1].toFixed(1));
       this.dot.removeAttribute("visibility");

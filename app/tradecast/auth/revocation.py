@@ -1,0 +1,253 @@
+"""Notices that sessions of live connections were deleted or changed in the store, whoever did it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Collection
+from itertools import islice
+from typing import Literal
+
+import structlog
+
+from tradecast.auth.errors import RefusalCode, StoreUnavailable
+from tradecast.auth.models import Session
+from tradecast.auth.sessions import Sessions
+
+Mode = Literal["starting", "stream", "polling", "down"]
+
+CHUNK = 500
+RELOADS_PER_POLL = 200
+TRY_STREAM_EVERY = 60.0
+FIRST_BACKOFF = 0.1
+MAX_BACKOFF = 1.0
+SAME_END = 1.0
+OVER: tuple[RefusalCode, ...] = ("SESSION_NOT_FOUND", "SESSION_EXPIRED")
+log = structlog.stdlib.get_logger("tradecast.auth.revocation")
+
+
+class RevocationWatcher:
+    """Ends what is deleted, and tells what has changed, within a second.
+
+    - **Stream**: where the store tells its changes. A deletion is acted upon at once; an update of an active session
+      makes it be read again.
+    - **Polling**: elsewhere. Every `poll_interval` it asks which active sessions still exist, and reads 200 of them
+      again in turn, so that with up to 200 active sessions an update (such as a log-out that keeps the session) is
+      noticed as fast as a deletion.
+
+    In both, a session that has become active is read once more from the store: it may have come from a cache.
+    When the store does not answer, nothing is known and nobody is ended; when it answers again, all are checked.
+
+    Args:
+        sessions: Where they are looked up.
+        active: The ids of the sessions that have a connection here.
+        on_ended: Awaited with ids of active sessions that are over, and why.
+        on_changed: Awaited with an active session whose user or end may have changed. The caller compares: it may be
+            the same, or belong to another user now.
+        poll_interval: Seconds.
+        on_store: Told when the store stops and starts answering.
+        clock: Unix time in seconds.
+
+    Attributes:
+        mode: How changes are noticed now.
+        noticing: Set while they are: from the moment on when whatever happens will be noticed.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        *,
+        active: Callable[[], Collection[str]],
+        on_ended: Callable[[Collection[str], RefusalCode], Awaitable[None]],
+        on_changed: Callable[[Session], Awaitable[None]],
+        poll_interval: float = 0.5,
+        on_store: Callable[[bool], None] = lambda answers: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sessions = sessions
+        self._active = active
+        self._on_ended = on_ended
+        self._on_changed = on_changed
+        self._interval = poll_interval
+        self._on_store = on_store
+        self._clock = clock
+        self._known: dict[str, Session] = {}
+        self._deleted: set[str] = set()
+        self._updated: set[str] = set()
+        self._check_all = False
+        self._happened = asyncio.Event()
+        self._backoff = FIRST_BACKOFF
+        self._is_down = False
+        self.mode: Mode = "starting"
+        self.noticing = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            try:
+                if await self._sessions.store.supports_changes():
+                    await self._follow()
+                    await asyncio.sleep(FIRST_BACKOFF)  # the stream ended without an error: the collection was dropped
+                else:
+                    await self._poll(TRY_STREAM_EVERY)
+            except StoreUnavailable as unavailable:
+                self._note_down(str(unavailable))
+            except Exception as error:  # whatever it is, sessions must go on being watched
+                log.exception("watching sessions failed")
+                self._note_down(type(error).__name__)
+            else:
+                continue
+            await asyncio.sleep(self._backoff)
+            self._backoff = min(self._backoff * 2, MAX_BACKOFF)
+
+    # -- with a stream of changes
+
+    async def _follow(self) -> None:
+        reader = asyncio.create_task(self._read_changes())
+        reader.add_done_callback(lambda task: self._happened.set())
+        try:
+            while not reader.done():
+                # Woken by a change, or to look at sessions that have become active.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._interval):
+                        await self._happened.wait()
+                self._happened.clear()
+                await self._settle()
+            await reader
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def _read_changes(self) -> None:
+        async with contextlib.aclosing(self._sessions.store.changes()) as changes:
+            async for change in changes:
+                if change.id is None:
+                    self._sessions.distrust_cache()
+                    self._check_all = True
+                elif change.kind == "deleted":
+                    # Before anything is awaited: from now on no cache here answers for it.
+                    self._sessions.mark_revoked([change.id])
+                    self._deleted.add(change.id)
+                else:
+                    self._updated.add(change.id)
+                self._happened.set()
+
+    async def _settle(self) -> None:
+        """Act upon what has happened."""
+        active = set(self._active())
+        self._prune(active)
+        deleted, self._deleted = self._deleted, set()
+        updated, self._updated = self._updated - deleted, set()
+        if deleted:
+            await self._end(deleted & active, "SESSION_NOT_FOUND")
+            await self._sessions.forget(deleted)
+        # What no server has in memory is in no cache worth clearing: it is not every touch of every session.
+        stale = {session_id for session_id in updated if session_id in active or self._sessions.is_cached(session_id)}
+        if stale:
+            await self._sessions.refresh(stale)
+        everything, self._check_all = self._check_all, False
+        due = active - deleted if everything else (active & updated) | (active - self._known.keys() - deleted)
+        await self._reload(due)
+        if everything:
+            self._note_up("stream")
+
+    # -- without
+
+    async def _poll(self, duration: float) -> None:
+        ends = time.monotonic() + duration
+        queue: list[str] = []
+        while time.monotonic() < ends:
+            started = time.monotonic()
+            active = set(self._active())
+            self._prune(active)
+            fresh = active - self._known.keys()
+            queue = [session_id for session_id in queue if session_id in active] or list(active)
+            again, queue = queue[:RELOADS_PER_POLL], queue[RELOADS_PER_POLL:]
+            reloaded = fresh.union(again)
+            await self._reload(reloaded)
+            await self._find_missing(active - reloaded)
+            self._note_up("polling")
+            await asyncio.sleep(max(0.0, started + self._interval - time.monotonic()))
+
+    async def _find_missing(self, ids: Collection[str]) -> None:
+        rest = iter(ids)
+        while chunk := set(islice(rest, CHUNK)):
+            missing = chunk - await self._sessions.store.existing(chunk)
+            if missing:
+                await self._forget_and_end(missing, "SESSION_NOT_FOUND")
+
+    # -- both
+
+    async def _reload(self, ids: Collection[str]) -> None:
+        rest = iter(ids)
+        while chunk := list(islice(rest, CHUNK)):
+            outcomes = await self._sessions.check(chunk)
+            for code in OVER:
+                over = {session_id for session_id, outcome in outcomes.items() if outcome == code}
+                if over:
+                    await self._forget_and_end(over, code)
+            for outcome in outcomes.values():
+                if isinstance(outcome, Session):
+                    await self._note(outcome)
+
+    async def _note(self, session: Session) -> None:
+        known = self._known.get(session.id)
+        if (
+            known is not None
+            and known.user == session.user
+            and abs(known.expires_at - session.expires_at) < SAME_END  # Redis tells the time left, not the end
+        ):
+            return
+        self._known[session.id] = session
+        try:
+            await self._on_changed(session)
+        except Exception:
+            log.exception("taking over a changed session failed")
+
+    async def _forget_and_end(self, ids: set[str], code: RefusalCode) -> None:
+        self._sessions.mark_revoked(ids)
+        await self._end(ids, code)
+        await self._sessions.forget(ids)
+
+    async def _end(self, ids: set[str], code: RefusalCode) -> None:
+        if not ids:
+            return
+        expired = set()
+        if code == "SESSION_NOT_FOUND":  # a store deletes what is over by itself
+            soon = self._clock() + SAME_END
+            expired = {session_id for session_id in ids if session_id in self._known and self._ends(session_id) <= soon}
+        for session_id in ids:
+            self._known.pop(session_id, None)
+        for some, why in ((ids - expired, code), (expired, "SESSION_EXPIRED")):
+            if some:
+                try:
+                    await self._on_ended(some, why)
+                except Exception:
+                    log.exception("ending sessions failed")
+
+    def _ends(self, session_id: str) -> float:
+        return self._known[session_id].expires_at
+
+    def _prune(self, active: Collection[str]) -> None:
+        for session_id in self._known.keys() - active:
+            del self._known[session_id]
+
+    def _note_up(self, mode: Mode) -> None:
+        self._backoff = FIRST_BACKOFF
+        if self.mode != mode:
+            log.info("session changes are noticed", store=self._sessions.store.name, by=mode)
+        if self._is_down or self.mode == "starting":
+            self._on_store(True)
+        self._is_down = False
+        self.mode = mode
+        self.noticing.set()
+
+    def _note_down(self, error: str) -> None:
+        self.noticing.clear()
+        self._known.clear()  # when it is back, everything is checked
+        if not self._is_down:
+            self._is_down = True
+            log.warning("session store unavailable", store=self._sessions.store.name, error=error)
+            self._on_store(False)
+        self.mode = "down"

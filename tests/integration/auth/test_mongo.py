@@ -1,0 +1,264 @@
+"""The store in MongoDB, as connect-mongo keeps sessions, and the users collection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import BSON, Int64, ObjectId
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
+from integration.auth.store_contract import DATA, DAY, StoreContract
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from support.eventually import eventually
+from support.mongo_server import MongoDatabase as Database
+from support.mongo_server import MongoServer
+
+from tradecast.auth.errors import StoreUnavailable
+from tradecast.auth.mongo import MongoDatabase, MongoStore, MongoUsers
+from tradecast.auth.store import SessionChange
+from tradecast.settings import SettingsError
+
+pytestmark = pytest.mark.mongodb
+
+
+@pytest.fixture
+def written(mongo_server: Database) -> Iterator[Collection[dict[str, Any]]]:
+    """The collection of sessions, as another application writes it."""
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_server.uri)
+    with client:
+        yield client[mongo_server.database]["sessions"]
+
+
+@pytest.fixture
+async def store(mongo_server: Database) -> AsyncIterator[MongoStore]:
+    store = MongoStore(MongoDatabase(mongo_server.uri, mongo_server.database, 10))
+    yield store
+    await store.close()
+
+
+class TestMongoStore(StoreContract):
+    name = "mongodb"
+    has_changes = True
+
+
+async def test_reads_what_connect_mongo_writes(store: MongoStore, written: Collection[dict[str, Any]]) -> None:
+    end = datetime.now(UTC) + timedelta(days=1)
+    written.insert_one({"_id": "text", "expires": end, "session": json.dumps(DATA), "lastModified": end})
+    as_object = {
+        "cookie": {"expires": end, "originalMaxAge": Int64(5)},
+        "passport": {"user": {"id": ObjectId("a" * 24)}},
+    }
+    written.insert_one({"_id": "object", "expires": end, "session": as_object})
+    found = await store.load(["text", "object"])
+    assert found["text"].data == DATA
+    assert found["text"].expires_at == pytest.approx(end.timestamp(), abs=0.002)
+    data = found["object"].data
+    assert isinstance(data, dict)
+    assert data["passport"] == {"user": {"id": "a" * 24}}
+    assert type(data["cookie"]["originalMaxAge"]) is int
+    assert data["cookie"]["expires"].tzinfo is not None
+
+
+async def test_writes_what_connect_mongo_reads(store: MongoStore, written: Collection[dict[str, Any]]) -> None:
+    end = time.time() + DAY
+    await store.save("a", DATA, end)
+    document = written.find_one({"_id": "a"})
+    assert document is not None
+    assert set(document) == {"_id", "expires", "session"}
+    assert json.loads(document["session"]) == DATA
+    assert document["expires"].replace(tzinfo=UTC).timestamp() == pytest.approx(end, abs=0.002)
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for _ in range(depth):
+        document = {"a": document}
+    return document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"session": None},
+        {"session": 5},
+        {"session": []},
+        {"session": "not json"},
+        {"session": "[" * 50_000},
+        {"session": json.dumps(DATA), "expires": "tomorrow"},
+        {"session": json.dumps(DATA), "expires": 5},
+        {"session": DATA, "expires": {}},
+    ],
+)
+async def test_documents_that_are_no_sessions(
+    store: MongoStore, written: Collection[dict[str, Any]], document: dict[str, Any]
+) -> None:
+    written.insert_one({"_id": "bad", **document})
+    await store.save("good", DATA, time.time() + DAY)
+    found = await store.load(["bad", "good"])
+    assert isinstance(found["bad"].data, str)
+    assert found["good"].data == DATA
+
+
+async def test_one_document_does_not_spoil_its_batch(store: MongoStore, written: Collection[dict[str, Any]]) -> None:
+    written.insert_one({"_id": "deep", "session": _nested(80)})
+    written.insert_one({"_id": "far", "session": "{}", "expires": DatetimeMS(2**62)})
+    broken = BSON.encode({"_id": "bytes", "session": "XXXX"}).replace(b"XXXX", b"\xff\xfe\xff\xfe")
+    with contextlib.suppress(Exception):  # a server may refuse it
+        written.database.get_collection("sessions").insert_one(RawBSONDocument(broken))
+    await store.save("good", DATA, time.time() + DAY)
+    found = await store.load(["deep", "far", "bytes", "good"])
+    assert {"deep", "far", "good"} <= set(found)
+    assert found["good"].data == DATA
+    assert found["far"].expires_at is not None
+    assert found["far"].expires_at > time.time()
+
+
+async def test_ids_that_are_no_text_are_not_listed(store: MongoStore, written: Collection[dict[str, Any]]) -> None:
+    written.insert_many([{"_id": ObjectId(), "session": "{}"}, {"_id": 5, "session": "{}"}])
+    await store.save("a", DATA, time.time() + DAY)
+    assert [stored.id async for stored in store.list()] == ["a"]
+
+
+async def test_ttl_index(store: MongoStore, written: Collection[dict[str, Any]]) -> None:
+    await store.load(["a"])
+    await eventually(lambda: "expires_1" in written.index_information())
+    assert written.index_information()["expires_1"]["expireAfterSeconds"] == 0
+
+
+async def test_another_index_in_its_place_is_not_fatal(
+    store: MongoStore, written: Collection[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    written.create_index("expires", expireAfterSeconds=3_600)
+    await store.save("a", DATA, time.time() + DAY)
+    said: list[str] = []
+    await eventually(lambda: (said.append(capsys.readouterr().out), "TTL index not created" in "".join(said))[1])
+    assert set(await store.load(["a"])) == {"a"}
+
+
+async def test_dropped_collection_means_look_again(store: MongoStore, written: Collection[dict[str, Any]]) -> None:
+    await store.save("a", DATA, time.time() + DAY)
+    async with asyncio.timeout(60), contextlib.aclosing(store.changes()) as changes:
+        assert await anext(changes) == SessionChange(None, "updated")
+        await asyncio.to_thread(written.drop)
+        assert await anext(changes) == SessionChange(None, "updated")
+
+
+async def test_standalone_server_has_no_changes(standalone_mongo: Database) -> None:
+    store = MongoStore(MongoDatabase(standalone_mongo.uri, standalone_mongo.database, 10))
+    assert await store.supports_changes() is False
+    await store.save("a", DATA, time.time() + DAY)
+    assert await store.existing(["a"]) == {"a"}
+    await store.close()
+
+
+async def test_server_that_is_gone_and_comes_back(own_mongo: MongoServer) -> None:
+    store = MongoStore(MongoDatabase(own_mongo.uri, "test", 1))
+    users = MongoUsers(MongoDatabase(own_mongo.uri, "test", 1), "users")
+    await store.save("a", DATA, time.time() + DAY)
+    await own_mongo.kill()
+    requests = (
+        store.load(["a"]),
+        store.existing(["a"]),
+        store.delete(["a"]),
+        store.save("a", DATA, 5),
+        store.supports_changes(),
+        store.ping(),
+        users.load(["u1"]),
+        anext(store.list()),
+        anext(store.changes()),
+    )
+    for request in requests:
+        with pytest.raises(StoreUnavailable) as unavailable:
+            await request
+        assert str(own_mongo.port) not in str(unavailable.value)
+    await own_mongo.start()
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            assert await store.existing(["a"]) == {"a"}
+            break
+        except StoreUnavailable:
+            assert time.monotonic() < deadline
+    await store.close()
+    await users.close()
+
+
+async def test_server_that_does_not_answer(own_mongo: MongoServer) -> None:
+    store = MongoStore(MongoDatabase(own_mongo.uri, "test", 0.5))
+    await eventually_answers(store)
+    async with asyncio.timeout(60), contextlib.aclosing(store.changes()) as changes:
+        await anext(changes)
+        own_mongo.pause()
+        for request in (store.load(["a"]), store.supports_changes(), anext(changes)):
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await request
+            assert time.monotonic() - started < 5
+        own_mongo.resume()
+    await eventually_answers(store)
+    await store.close()
+
+
+async def eventually_answers(store: MongoStore) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return await store.ping()
+        except StoreUnavailable:
+            assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    "uri", ["mongodb://", "mongodb://u:secret@[::1", "mongodb://h:99999/", "mongodb://h/?tls=false&x"]
+)
+def test_uri_that_makes_no_sense(uri: str) -> None:
+    with pytest.raises(SettingsError, match="MONGODB_URI") as error:
+        MongoDatabase(uri, None, 1, None if "tls" not in uri else "/nonexistent.pem")
+    assert "secret" not in str(error.value)
+
+
+async def test_collection_name_that_makes_no_sense(mongo_server: Database) -> None:
+    database = MongoDatabase(mongo_server.uri, mongo_server.database)
+    with pytest.raises(SettingsError, match="SESSION_COLLECTION"):
+        MongoStore(database, "..")
+    database.close()
+
+
+async def test_users(mongo_server: Database, written: Collection[dict[str, Any]]) -> None:
+    object_id = ObjectId()
+    users = written.database["users"]
+    users.insert_many(
+        [
+            {"_id": object_id, "isAdmin": True, "org": ObjectId("b" * 24)},
+            {"_id": 17, "n": "number"},
+            {"_id": Int64(-(2**62)), "n": "long"},
+            {"_id": "u1", "n": "text"},
+            {"_id": "42", "n": "text"},
+            {"_id": 42, "n": "number"},
+        ]
+    )
+    store = MongoUsers(MongoDatabase(mongo_server.uri, mongo_server.database, 10), "users")
+    ids = [str(object_id), "17", str(-(2**62)), "u1", "42", "nobody", "9" * 30, "-"]
+    found = await store.load(ids)
+    assert set(found) == {str(object_id), "17", str(-(2**62)), "u1", "42"}
+    assert found[str(object_id)] == {"_id": str(object_id), "isAdmin": True, "org": "b" * 24}
+    assert found["42"]["n"] == "text"
+    assert await store.load([]) == {}
+    await store.close()
+
+
+async def test_users_by_another_field(mongo_server: Database, written: Collection[dict[str, Any]]) -> None:
+    written.database["people"].insert_one({"_id": 1, "login": "ann", "subscriptionTier": "premium"})
+    store = MongoUsers(MongoDatabase(mongo_server.uri, mongo_server.database, 10), "people", "login")
+    assert (await store.load(["ann", "1"]))["ann"]["subscriptionTier"] == "premium"
+    assert await store.load(["1"]) == {}
+    await store.close()

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import structlog
+from redis.asyncio import Redis
+
+from support.redis_sentinel import eventually
+from support.redis_server import RedisServer
+from tradecast.adapter.redis import create_redis
+from tradecast.limits.limiter import RateLimiter
+from tradecast.settings import load_settings
+
+pytestmark = pytest.mark.redis
+
+
+class Transitions:
+    """What `on_fallback` was told."""
+
+    def __init__(self) -> None:
+        self.told: list[bool] = []
+
+    def __call__(self, away: bool) -> None:
+        self.told.append(away)
+
+    async def reach(self, expected: Sequence[bool]) -> None:
+        async def reached() -> bool:
+            return self.told == list(expected)
+
+        await eventually(reached, f"transitions {expected}")
+
+
+@asynccontextmanager
+async def limiter(
+    server: RedisServer, told: Transitions | None = None, environ: dict[str, str] | None = None, **options: Any
+) -> AsyncIterator[RateLimiter]:
+    settings = load_settings({"REDIS_URL": server.url, **(environ or {})})
+    redis = create_redis(settings)
+    made = RateLimiter(settings, redis, on_fallback=told, **options)
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.close()
+        await redis.aclose()
+
+
+@pytest.fixture
+def told() -> Transitions:
+    return Transitions()
+
+
+async def allowed(limiter: RateLimiter, event: str, tries: int, user_id: str = "u") -> int:
+    return sum([await limiter.check_limit(user_id, event) is None for _ in range(tries)])
+
+
+async def test_limits_hold_over_servers(redis_server: RedisServer) -> None:
+    async with limiter(redis_server) as one, limiter(redis_server) as two:
+        passed = await asyncio.gather(*(allowed(server, "subscribe:trades", 80) for server in (one, two)))
+        assert sum(passed) == 100
+        assert await one.check_limit("u", "subscribe:trades") == "subscribe:trades"
+        assert await two.check_limit("u", "subscribe:portfolio") is None
+
+
+async def test_quotas_hold_over_servers(redis_server: RedisServer) -> None:
+    limits = {"MAX_SUBSCRIPTIONS_PER_USER": "5", "MAX_CONNECTIONS_PER_USER": "2"}
+    async with limiter(redis_server, environ=limits) as one, limiter(redis_server, environ=limits) as two:
+        # the same name on two servers is two subscriptions
+        assert await one.increment_subscription("u", "c1|trades:u")
+        assert await two.increment_subscription("u", "c1|trades:u")
+        assert await one.increment_subscription("u", "c1|trades:u")
+        assert await one.get_subscription_count("u") == 2
+        assert [await one.increment_subscription("u", f"c{n}") for n in range(5)] == [True] * 3 + [False] * 2
+        assert not await two.increment_subscription("u", "x")
+        await one.decrement_subscription("u", "c1")
+        assert await two.increment_subscription("u", "x")
+        assert await one.acquire_connection("u", "a")
+        assert await two.acquire_connection("u", "b")
+        assert not await two.acquire_connection("u", "c")
+        assert await one.get_connection_count("u") == 2
+        await two.release_connection("u", "b")
+        assert await one.acquire_connection("u", "c")
+    async with limiter(redis_server) as three:
+        # those that were closed gave back what they held
+        assert await three.get_subscription_count("u") == 0
+        assert await three.get_connection_count("u") == 0
+
+
+async def test_a_dead_servers_counts_heal_and_a_living_ones_stay(redis_server: RedisServer) -> None:
+    settings = load_settings({"REDIS_URL": redis_server.url})
+    redis = create_redis(settings)
+    dead = RateLimiter(settings, redis, lease=1.0, renew_every=0.2)  # never started: it does not renew
+    async with limiter(redis_server, lease=1.0, renew_every=0.2) as living:
+        assert await dead.increment_subscription("u", "dead")
+        assert await living.increment_subscription("u", "living")
+
+        async def healed() -> bool:
+            return await living.get_subscription_count("u") == 1
+
+        await eventually(healed, "the dead server's lease ends")
+        await asyncio.sleep(2)  # that nothing happens can only be waited for
+        assert await living.get_subscription_count("u") == 1
+    await dead.close()
+    await redis.aclose()
+
+
+async def test_renewal_brings_back_what_redis_lost(redis_server: RedisServer) -> None:
+    async with limiter(redis_server, renew_every=0.1) as made:
+        assert await made.acquire_connection("u", "a")
+        async with _client(redis_server) as redis:
+            await redis.flushall()
+
+        async def counted() -> bool:
+            return await made.get_connection_count("u") == 1
+
+        await eventually(counted, "the connection counts again")
+
+
+async def test_redis_killed_under_load_and_back(own_redis: RedisServer, told: Transitions) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with limiter(own_redis, told) as made:
+            assert await made.increment_subscription("u", "before")
+            slowest = 0.0
+            passed = {"load": 0}
+            stop = asyncio.Event()
+
+            async def load(worker: int) -> None:
+                nonlocal slowest
+                while not stop.is_set():
+                    begun = time.monotonic()
+                    for n in range(20):
+                        assert await made.check_limit(f"load{worker}-{n}-{passed['load']}", "anything") is None
+                        passed["load"] += 1
+                    slowest = max(slowest, time.monotonic() - begun)
+
+            workers = [asyncio.create_task(load(n)) for n in range(4)]
+            await asyncio.sleep(0.3)
+            await own_redis.kill()
+            await told.reach([True])
+            assert made.fallen_back
+            # limits hold, from memory
+            assert await allowed(made, "session:refresh", 30) == 10
+            assert await made.check_limit("u", "session:refresh") == "session:refresh"
+            # and so do quotas, with what was held before
+            assert await made.get_subscription_count("u") == 1
+            assert await made.increment_subscription("u", "while away")
+            await own_redis.start()
+            await told.reach([True, False])
+            assert made.fallen_back is False
+            # what is held was registered with the empty Redis before it was asked again
+            assert await made.get_subscription_count("u") == 2
+            async with limiter(own_redis) as other:
+                assert await other.get_subscription_count("u") == 2
+            stop.set()
+            await asyncio.gather(*workers)
+            assert passed["load"] > 100
+    sentences = [line["event"] for line in lines]
+    assert sentences.count("limits are kept in memory: Redis does not answer") == 1
+    assert sentences.count("limits are kept in Redis again") == 1
+    assert not [line for line in lines if line["log_level"] == "error"]
+
+
+async def test_a_dead_redis_costs_one_time_out_not_one_per_event(own_redis: RedisServer, told: Transitions) -> None:
+    async with limiter(own_redis, told) as made:
+        assert await made.check_limit("u", "x") is None
+        await own_redis.pause(60)
+        begun = time.monotonic()
+        assert await made.check_limit("u", "x") is None
+        first = time.monotonic() - begun
+        assert 0.2 < first < 2
+        assert told.told == [True]
+        begun = time.monotonic()
+        assert await allowed(made, "x", 500) == 500
+        assert time.monotonic() - begun < 2
+        # the event of the time-out itself was counted in memory: 501 of 1000
+        assert await allowed(made, "x", 600) == 499
+        own_redis.resume()
+        await told.reach([True, False])
+
+
+async def test_what_was_released_while_redis_was_away_is_released_there(
+    own_redis: RedisServer, told: Transitions
+) -> None:
+    async with limiter(own_redis, told) as made, limiter(own_redis) as other:
+        assert await made.acquire_connection("u", "a")
+        assert await made.acquire_connection("u", "b")
+        await own_redis.pause(60)
+        await made.release_connection("u", "a")
+        assert told.told == [True]
+        assert await made.get_connection_count("u") == 1
+        own_redis.resume()
+        await told.reach([True, False])
+        assert await other.get_connection_count("u") == 1
+
+
+async def test_a_redis_that_refuses_to_write_is_away(own_redis: RedisServer, told: Transitions) -> None:
+    async with limiter(own_redis, told) as made, _client(own_redis) as redis:
+        assert await made.check_limit("u", "x") is None
+        await redis.replicaof("127.0.0.1", "1")
+        assert await made.check_limit("u", "x") is None
+        assert told.told == [True]
+        await asyncio.sleep(0.5)  # it answers PING all the time: the probe must not take that for enough
+        assert told.told == [True]
+        await redis.replicaof("no", "one")
+        await told.reach([True, False])
+
+
+async def test_redis_away_from_the_start(own_redis: RedisServer, told: Transitions) -> None:
+    await own_redis.kill()
+    async with limiter(own_redis, told) as made:
+        assert await allowed(made, "session:refresh", 12) == 10
+        assert await made.acquire_connection("u", "a")
+        await own_redis.start()
+        await told.reach([True, False])
+        assert await made.get_connection_count("u") == 1
+
+
+async def test_closing_while_redis_is_away(own_redis: RedisServer, told: Transitions) -> None:
+    async with limiter(own_redis, told) as made:
+        assert await made.acquire_connection("u", "a")
+        await own_redis.kill()
+        assert await made.check_limit("u", "x") is None
+    assert told.told == [True]
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("limits-")]
+
+
+@asynccontextmanager
+async def _client(server: RedisServer) -> AsyncIterator[Redis]:
+    redis = create_redis(load_settings({"REDIS_URL": server.url}))
+    try:
+        yield redis
+    finally:
+        await redis.aclose()

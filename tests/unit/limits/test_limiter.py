@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import structlog
+
+from tradecast.limits.limiter import RateLimiter, event_checks
+from tradecast.settings import load_settings
+
+
+@pytest.fixture
+def limiter() -> RateLimiter:
+    return RateLimiter(load_settings({}), None)
+
+
+async def passed(limiter: RateLimiter, event: str, tries: int = 1_200, user_id: str = "u") -> int:
+    return sum([await limiter.check_limit(user_id, event) is None for _ in range(tries)])
+
+
+@pytest.mark.parametrize("topic", ["portfolio", "trades", "watchlist"])
+@pytest.mark.parametrize("verb", ["subscribe", "unsubscribe"])
+async def test_subscribe_and_unsubscribe_have_a_hundred_each(limiter: RateLimiter, verb: str, topic: str) -> None:
+    event = f"{verb}:{topic}"
+    assert await passed(limiter, event) == 100
+    assert await limiter.check_limit("u", event) == event
+    assert await limiter.check_limit("other", event) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "limit"), [("admin:broadcast", 1_000), ("session:refresh", 10), ("anything else", 1_000), ("", 1_000)]
+)
+async def test_the_other_limits(limiter: RateLimiter, event: str, limit: int) -> None:
+    assert await passed(limiter, event) == limit
+
+
+async def test_all_events_together_are_a_thousand(limiter: RateLimiter) -> None:
+    events = [*event_checks(load_settings({})), "custom"]
+    counts = [await passed(limiter, event, 300) for event in events]
+    assert sum(counts) == 1_000
+    assert await limiter.check_limit("u", "custom") == "global"
+
+
+async def test_names_made_up_by_clients_share_one_limit(limiter: RateLimiter) -> None:
+    for verb in ("subscribe", "unsubscribe"):
+        allowed = sum([await limiter.check_limit("u", f"{verb}:made-up-{n}") is None for n in range(300)])
+        assert allowed == 100
+        assert await limiter.check_limit("u", f"{verb}:made-up") == f"{verb}:*"
+    assert await limiter.check_limit("u", "subscribe:trades") is None
+    assert len(limiter._memory_rates._users["u"]) <= 4
+
+
+async def test_settings_are_the_limits() -> None:
+    settings = load_settings(
+        {
+            "RATE_LIMIT_GLOBAL": "20",
+            "RATE_LIMIT_SUBSCRIBE": "3",
+            "RATE_LIMIT_UNSUBSCRIBE": "4",
+            "RATE_LIMIT_BROADCAST": "5",
+            "RATE_LIMIT_REFRESH": "2",
+            "MAX_SUBSCRIPTIONS_PER_USER": "2",
+            "MAX_CONNECTIONS_PER_USER": "1",
+        }
+    )
+    limiter = RateLimiter(settings, None)
+    assert await passed(limiter, "subscribe:trades", 10) == 3
+    assert await passed(limiter, "unsubscribe:trades", 10) == 4
+    assert await passed(limiter, "admin:broadcast", 10) == 5
+    assert await passed(limiter, "session:refresh", 10) == 2
+    assert await passed(limiter, "x", 30) == 20 - 14
+    assert [await limiter.increment_subscription("u", f"m{n}") for n in range(3)] == [True, True, False]
+    assert [await limiter.acquire_connection("u", f"m{n}") for n in range(3)] == [True, False, False]
+
+
+async def test_quotas_without_redis(limiter: RateLimiter) -> None:
+    assert sum([await limiter.increment_subscription("u", f"m{n}") for n in range(60)]) == 50
+    assert await limiter.get_subscription_count("u") == 50
+    await limiter.decrement_subscription("u", "m0")
+    await limiter.decrement_subscription("u", "never")
+    assert await limiter.get_subscription_count("u") == 49
+    assert await limiter.get_connection_count("u") == 0
+    assert not limiter._missed_releases
+
+
+async def test_if_limiting_fails_the_event_passes_and_one_line_tells(
+    limiter: RateLimiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*args: Any) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(limiter._memory_rates, "hit", broken)
+    with structlog.testing.capture_logs() as lines:
+        assert await passed(limiter, "session:refresh", 50) == 50
+    assert [line["event"] for line in lines] == ["limiting failed: the event passes"]
+    assert lines[0]["log_level"] == "error"
+    assert lines[0]["error"] == "KeyError"
+
+
+async def test_cancelling_is_not_swallowed(limiter: RateLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def endless(*args: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(limiter._memory_rates, "hit", endless)
+    task = asyncio.create_task(limiter.check_limit("u", "x"))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_memory_is_cleaned_up_periodically(limiter: RateLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradecast.limits.limiter.CLEANUP_EVERY", 0.01)
+    cleaned = asyncio.Event()
+
+    def cleanup() -> int:
+        cleaned.set()
+        return 0
+
+    monkeypatch.setattr(limiter._memory_rates, "cleanup", cleanup)
+    await limiter.start()
+    async with asyncio.timeout(30):
+        await cleaned.wait()
+    await limiter.close()
