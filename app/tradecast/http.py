@@ -13,6 +13,7 @@ import orjson
 import structlog
 from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -75,7 +76,7 @@ def require_token(request: Request, tokens: Sequence[SecretStr]) -> None:
         Refused: 401.
     """
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    candidate = given.strip().encode()
+    candidate = given.strip().encode("latin-1")  # the bytes that were sent
     ok = False
     for token in tokens:  # all of them, so that the time tells nothing
         ok |= hmac.compare_digest(candidate, token.get_secret_value().encode())
@@ -239,8 +240,12 @@ def create_app(routes: Sequence[BaseRoute]) -> ASGIApp:
         code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "HTTP_ERROR")
         return JsonResponse({"code": code, "message": error.detail}, error.status_code, error.headers)
 
+    async def on_error(request: Request, error: Exception) -> Response:
+        # Starlette raises it again after this answer, and `RequestLog` logs it.
+        return JsonResponse({"code": "INTERNAL", "message": "Something went wrong on the server"}, 500)
+
     known = frozenset(path for route in routes if isinstance(path := getattr(route, "path", None), str))
-    return RequestLog(Starlette(routes=list(routes), exception_handlers={HTTPException: on_refused}), known)
+    return RequestLog(Starlette(routes=list(routes), exception_handlers={HTTPException: on_refused, Exception: on_error}), known)
 
 
 class RequestLog:
@@ -265,11 +270,9 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    (b"x-request-id", request_id.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers.setdefault("x-content-type-options", "nosniff")
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -10,8 +10,12 @@ from socketio import packet
 from tradecast.engine import Message
 
 
+class TooDeep(ValueError):
+    """JSON that is nested deeper than orjson reads (1,024)."""
+
+
 class _Json:
-    """orjson with the functions that python-socketio calls; its `loads` refuses nesting deeper than 1,024."""
+    """orjson with the functions that python-socketio calls."""
 
     @staticmethod
     def dumps(value: Any, **_: Any) -> str:
@@ -19,7 +23,12 @@ class _Json:
 
     @staticmethod
     def loads(text: str | bytes, **_: Any) -> Any:
-        return orjson.loads(text)
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            if "depth" in error.msg or "recursion" in error.msg:  # the only sign that orjson gives
+                raise TooDeep("nested too deeply") from None
+            raise
 
 
 class Packet(packet.Packet):

@@ -12,7 +12,7 @@ import socketio
 import structlog
 from socketio import packet
 
-from tradecast.adapter.codec import Packet, encode, encode_event
+from tradecast.adapter.codec import Packet, TooDeep, encode, encode_event
 from tradecast.adapter.errors import ConnectRefused, TryAgain
 from tradecast.adapter.manager import LocalManager
 from tradecast.engine import EngineServer
@@ -142,7 +142,7 @@ class SocketServer(socketio.AsyncServer):
             # Only decoding raises here: `Application.event` does not. The text may quote the client: not logged.
             self._application.malformed()
             log.info("malformed packet", error=type(error).__name__)
-            too_deep = "recursion" in str(error).lower()
+            too_deep = isinstance(error, TooDeep)
             sid = self.manager.sid_from_eio_sid(eio_sid, NAMESPACE)
             if sid is not None and self.manager.is_connected(sid, NAMESPACE):
                 message = "The payload is nested too deeply" if too_deep else "The packet is malformed"

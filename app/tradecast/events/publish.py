@@ -8,15 +8,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from tradecast.events.emitters import Emitters
 from tradecast.events.symbols import SYMBOL
 
 MAX_EVENTS = 1_000
+MAX_PROBLEMS = 20
+MAX_SHOWN = 64
+MAX_DEPTH = 100
 UserId = Annotated[str, Field(min_length=1, max_length=128)]
 Symbol = Annotated[str, Field(pattern=f"^(?:{SYMBOL.pattern})$")]
-Object = dict[str, JsonValue]
+
+
+def _not_too_deep(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [item for items in inner for item in items]
+        if not level:
+            return value
+    raise ValueError(f"nested deeper than {MAX_DEPTH}")  # orjson writes at most 254 levels
+
+
+Object = Annotated[dict[str, JsonValue], AfterValidator(_not_too_deep)]
 
 
 class _Event(BaseModel):
@@ -91,6 +106,17 @@ Event = Annotated[
 ]
 
 
+EVENT_NAMES = (
+    "portfolio:update",
+    "trade:executed",
+    "trade:failed",
+    "position:closed",
+    "notification",
+    "watchlist:quote",
+    "market:status",
+)
+
+
 class Batch(BaseModel):
     """Several events; they are sent in their order."""
 
@@ -120,11 +146,21 @@ def parse_events(body: Any) -> list[Any]:
             return list(Batch.model_validate(body).events)
         return [_event.validate_python(body)]
     except ValidationError as error:
-        problems = [
-            {"at": ".".join(str(part) for part in problem["loc"]) or "body", "message": problem["msg"]}
-            for problem in error.errors(include_input=False, include_url=False, include_context=False)[:20]
-        ]
-        raise InvalidEvents(problems) from None
+        several = isinstance(body, dict) and "events" in body
+        found = error.errors(include_input=False, include_url=False, include_context=False)[:MAX_PROBLEMS]
+        raise InvalidEvents([_problem(dict(problem), several) for problem in found]) from None
+
+
+def _problem(problem: dict[str, Any], several: bool) -> dict[str, str]:
+    location = [str(part) for part in problem["loc"]]
+    # Behind the event's place comes its name, as the tag of the union, and then the field. What lies deeper is the
+    # sender's own, and pydantic's words for types.
+    head, tail = (location[:2], location[3:4]) if several else ([], location[1:2])
+    where = ".".join(part[:MAX_SHOWN] for part in (*head, *tail)) or "body"
+    message = str(problem["msg"])
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):  # its text repeats the value
+        message = f"event is one of {', '.join(EVENT_NAMES)}"
+    return {"at": where, "message": message}
 
 
 def publish_schema() -> dict[str, Any]:

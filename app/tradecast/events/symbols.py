@@ -7,8 +7,8 @@ from typing import Any
 
 from tradecast.adapter.errors import EventRefused
 
-SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-:/=^]{0,19}", re.ASCII)
-RULE = "1 to 20 of A-Z, 0-9 and . - : / = ^, upper case, such as AAPL or BRK.B"
+SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-:/=^]{0,19}", re.ASCII)
+RULE = "1 to 20 of A-Z, 0-9 and . - : / = ^, upper case, such as AAPL, BRK.B or ^GSPC"
 
 
 def check_symbol(value: Any) -> str:

@@ -212,6 +212,33 @@ async def test_nobody_there_is_told(scripted: Scripted) -> None:
     assert report.errors == {"connect: ConnectionRefusedError": 4}
 
 
+async def test_clients_that_wait_to_reconnect_do_not_hold_up_the_end(scripted: Scripted) -> None:
+    await scripted.stop()
+    never = Backoff(delay=3_600, delay_max=3_600)
+    async with asyncio.timeout(20):
+        report = await run(options(scripted, settle=0.1, reconnect=never))
+    assert report.connected == 0
+
+
+async def test_late_deliveries_are_waited_for(scripted: Scripted) -> None:
+    late: list[asyncio.Task[None]] = []
+
+    async def send_later(peer: Peer, event: dict[str, Any]) -> None:
+        await asyncio.sleep(0.3)
+        await peer.send_event(event)
+
+    def deliver(peer: Peer, event: dict[str, Any]) -> list[dict[str, Any]]:
+        late.append(asyncio.create_task(send_later(peer, event)))
+        return []
+
+    scripted.deliver = deliver
+    report = await run(options(scripted, mix={"trade:executed": 1}, drain=20))
+    assert report.ok, report.table()
+    assert report.delivery_ms.p50 is not None
+    assert report.delivery_ms.p50 >= 300
+    await asyncio.gather(*late)
+
+
 async def test_progress_tells_the_phases(scripted: Scripted) -> None:
     told: list[Progress] = []
     await run(options(scripted), told.append)

@@ -23,6 +23,13 @@ def test_plan_follows_the_weights_and_takes_turns() -> None:
         assert kinds["watchlist:quote"] == 6
 
 
+def test_weights_are_kept_exactly_among_several_kinds() -> None:
+    mix: dict[EventKind, float] = {"watchlist:quote": 5, "trade:executed": 3, "notification": 1}
+    plan = Plan([*QUOTES, *TRADES, Stream("notification", "u1")], mix)
+    kinds = Counter(plan.next().stream.kind for _ in range(90))
+    assert kinds == {"watchlist:quote": 50, "trade:executed": 30, "notification": 10}
+
+
 def test_each_stream_counts_from_one_without_gaps() -> None:
     plan = Plan([*QUOTES, *TRADES], {"watchlist:quote": 1, "trade:executed": 1})
     numbers: dict[Stream, list[int]] = {}

@@ -1,0 +1,151 @@
+"""The straight way to the transport, against real clients on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from support.eventually import eventually
+from support.node_client import StockClients
+from support.server import MakeServer, RunningServer
+
+
+async def join(server: RunningServer, user_id: str) -> ClientConnection:
+    """A bare WebSocket client that is in the namespace."""
+    session = await server.session(user_id)
+    client = await connect(f"{server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket", compression=None)
+    await client.recv()
+    await client.send("40" + json.dumps(session))
+    assert str(await client.recv()).startswith("40{")
+    return client
+
+
+async def numbers(client: ClientConnection, count: int) -> list[int]:
+    """The first `count` numbered events that come."""
+    got: list[int] = []
+    while len(got) < count:
+        message = str(await client.recv())
+        if message.startswith("42"):
+            got.append(json.loads(message[2:])[1]["n"])
+    return got
+
+
+async def test_order_is_kept_between_the_straight_way_and_the_queue(server: RunningServer) -> None:
+    client = await join(server, "u1")
+    (socket_,) = server.app._sio.eio.sockets.values()
+    for n in range(0, 300, 3):
+        await server.app.broadcast("e", {"n": n})
+        # A packet in the queue: what follows may not overtake it.
+        await socket_.send(server_packet({"n": n + 1}))
+        await server.app.broadcast("e", {"n": n + 2})
+        if n % 30 == 0:
+            await asyncio.sleep(0)
+    assert await asyncio.wait_for(numbers(client, 300), 20) == list(range(300))
+    await client.close()
+
+
+def server_packet(data: Any) -> Any:
+    """An event as python-engineio queues it."""
+    from engineio import packet
+
+    return packet.Packet(packet.MESSAGE, "2" + json.dumps(["e", data]))
+
+
+async def test_events_do_not_wait_for_the_queue(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await join(server, "u1")
+    (socket_,) = server.app._sio.eio.sockets.values()
+    await eventually(lambda: socket_._writer_idle)
+    queued: list[Any] = []
+    monkeypatch.setattr(socket_.queue, "put_nowait", queued.append)
+    await server.app.broadcast("e", {"n": 1})
+    assert await asyncio.wait_for(numbers(client, 1), 20) == [1]
+    assert queued == []
+    await client.close()
+
+
+async def test_client_that_does_not_read_is_cut_off_and_nobody_else(make_server: MakeServer) -> None:
+    server = await make_server(send_queue_limit=50)
+    session = await server.session("slow")
+    raw = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", int(server.url.rpartition(":")[2])))
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.sendall(
+        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    assert (await asyncio.to_thread(raw.recv, 4096)).startswith(b"HTTP/1.1 101")
+    connect_packet = b"40" + json.dumps(session).encode()
+    mask = b"\0\0\0\0"  # masked, with a mask that changes nothing (RFC 6455 §5.3)
+    raw.sendall(bytes((0x81, 0x80 | len(connect_packet))) + mask + connect_packet)
+    await eventually(lambda: server.app.get_total_connection_count() == 1)
+    quick = await join(server, "quick")
+    reading = asyncio.create_task(numbers(quick, 400))
+    for n in range(400):
+        await server.app.broadcast("e", {"n": n, "filler": "x" * 50_000})
+        await asyncio.sleep(0)
+    assert await asyncio.wait_for(reading, 30) == list(range(400))
+    await eventually(lambda: server.app.get_total_connection_count() == 1)
+    assert server.app.get_user_connection_count("quick") == 1
+    raw.close()
+    await quick.close()
+
+
+async def test_events_during_an_upgrade_arrive_once_and_in_order(
+    server: RunningServer, stock_clients: StockClients
+) -> None:
+    session = await server.session("u1")
+    client = await stock_clients.open(server.url, session, transports=["polling", "websocket"])
+    sent = 0
+    async with asyncio.timeout(20):
+        while sent < 50 or client.transport != "websocket":
+            if server.app.get_total_connection_count():
+                await server.app.broadcast("e", {"n": sent})
+                sent += 1
+            await asyncio.sleep(0.002)
+    await server.app.broadcast("last", {})
+    await client.wait_for("last")
+    assert [event[0]["n"] for event in client.events("e")] == list(range(sent))
+
+
+async def test_upgrade_that_never_ends_is_given_up_and_polling_goes_on(make_server: MakeServer) -> None:
+    server = await make_server(upgrade_timeout=0.3)
+    session = await server.session("u1")
+    import httpx
+
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
+        opened = (await http.get("/socket.io/?EIO=4&transport=polling")).text
+        sid = json.loads(opened[1:])["sid"]
+        path = f"/socket.io/?EIO=4&transport=polling&sid={sid}"
+        assert (await http.post(path, content="40" + json.dumps(session))).status_code == 200
+        assert (await http.get(path)).text.startswith("40{")
+        probe = await connect(
+            f"{server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket&sid={sid}", compression=None
+        )
+        await probe.send("2probe")
+        assert await probe.recv() == "3probe"
+        await asyncio.wait_for(probe.wait_closed(), 20)  # no "5": the server gives up
+        await server.app.broadcast("e", {"n": 1})
+        async with asyncio.timeout(20):
+            text = ""
+            while '"n":1' not in text:
+                text = (await http.get(path)).text
+
+
+async def test_transport_without_a_namespace_is_closed(make_server: MakeServer) -> None:
+    server = await make_server(connect_timeout=0.3)
+    client = await connect(f"{server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket", compression=None)
+    await client.recv()
+    await asyncio.wait_for(client.wait_closed(), 20)
+
+
+async def test_transport_with_a_namespace_stays(make_server: MakeServer) -> None:
+    server = await make_server(connect_timeout=0.2)
+    client = await join(server, "u1")
+    await asyncio.sleep(0.5)  # what must not happen has no event
+    await server.app.broadcast("e", {"n": 1})
+    assert await asyncio.wait_for(numbers(client, 1), 20) == [1]
+    await client.close()
