@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 import click
 import httpx
@@ -132,19 +132,23 @@ def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url:
     """
     text = sys.stdin.read() if payload == "-" else payload
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
         raise click.BadParameter(f"is not JSON: {error}", param_hint="PAYLOAD") from None
+    except RecursionError:
+        raise click.BadParameter("is nested too deeply", param_hint="PAYLOAD") from None
     field = PAYLOAD_FIELDS[event]
     body: dict[str, Any] = {"event": event, field: content}
     if event == "watchlist:quote":
         body["symbol"] = _needed(symbol, "--symbol")
     elif event != "market:status":
         body["userId"] = _needed(user_id, "--user")
-    if token is None:
+    # API_TOKEN may hold several, as the server's: any of them will do
+    tokens = [word.strip() for word in (token or "").split(",") if word.strip()]
+    if not tokens:
         raise click.UsageError("Set API_TOKEN or give --token: /api/emit needs the server's bearer token")
-    answer = _request("POST", f"{url.rstrip('/')}/api/emit", token=token, body=body)
-    click.echo(f"accepted: {answer['accepted']}")
+    answer = _request("POST", f"{url.rstrip('/')}/api/emit", token=tokens[0], body=body)
+    click.echo(f"accepted: {answer.get('accepted')}")
 
 
 PAYLOAD_FIELDS = {
@@ -319,9 +323,13 @@ def _settings(defaults: dict[str, str] | None = None, **overrides: Any) -> Setti
     try:
         return load_settings(environ, **overrides)
     except SettingsError as error:
-        lines = "\n".join(f"  {line}" for line in str(error).splitlines())
-        click.echo(f"These settings make no sense:\n{lines}", err=True)
-        sys.exit(2)
+        _refuse(error)
+
+
+def _refuse(error: SettingsError) -> NoReturn:
+    lines = "\n".join(f"  {line}" for line in str(error).splitlines())
+    click.echo(f"These settings make no sense:\n{lines}", err=True)
+    sys.exit(2)
 
 
 def _configure(settings: Settings) -> None:
@@ -344,6 +352,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
             return runner.run(work)
         except PortInUse as error:
             raise click.ClickException(str(error)) from None
+        except SettingsError as error:  # what only the drivers can tell
+            _refuse(error)
 
 
 def _with_sessions(work: Callable[[Settings, Sessions], Coroutine[Any, Any, None]], admin_url: str) -> None:
@@ -368,19 +378,27 @@ def _needed(value: str | None, option: str) -> str:
     return value
 
 
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"there is no {name} in JSON")
+
+
 def _request(
     method: str, url: str, *, token: str | None, body: Any = None, params: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    headers = {"authorization": f"Bearer {token}"} if token else {}
+    # as bytes: httpx would refuse what is not ASCII
+    headers = {"authorization": f"Bearer {token}".encode()} if token else {}
     try:
         answer = httpx.request(method, url, headers=headers, json=body, params=params, timeout=10)
-        content = answer.json()
+    except httpx.InvalidURL as error:
+        raise click.ClickException(f"{url} is no address: {error}") from None
     except httpx.HTTPError as error:
         raise click.ClickException(f"no answer from {url}: {type(error).__name__}") from None
+    try:
+        content = answer.json()
     except ValueError:
-        raise click.ClickException(
-            f"{url} answered {answer.status_code} and no JSON: is it a tradecast server?"
-        ) from None
+        content = None
+    if not isinstance(content, dict):
+        raise click.ClickException(f"{url} answered {answer.status_code} and not as a tradecast server does")
     if answer.status_code >= 400:
         problems = "".join(f"\n  {problem['at']}: {problem['message']}" for problem in content.get("problems", ()))
         raise click.ClickException(f"{content.get('code')}: {content.get('message')}{problems}")

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -214,13 +214,16 @@ async def read_json(request: Request) -> Any:
     """The request's body, decoded.
 
     Raises:
-        Refused: 413 when it is over `MAX_BODY` bytes, 400 when it is not JSON.
+        Refused: 413 when it is over `MAX_BODY` bytes, 400 when it is not JSON or the client went away.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Refused(413, "TOO_LARGE", f"The body has more than {MAX_BODY} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise Refused(413, "TOO_LARGE", f"The body has more than {MAX_BODY} bytes")
+    except ClientDisconnect:
+        raise Refused(400, "INCOMPLETE", "The body has not come to its end") from None
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -245,7 +248,8 @@ def create_app(routes: Sequence[BaseRoute]) -> ASGIApp:
         return JsonResponse({"code": "INTERNAL", "message": "Something went wrong on the server"}, 500)
 
     known = frozenset(path for route in routes if isinstance(path := getattr(route, "path", None), str))
-    return RequestLog(Starlette(routes=list(routes), exception_handlers={HTTPException: on_refused, Exception: on_error}), known)
+    app = Starlette(routes=list(routes), exception_handlers={HTTPException: on_refused, Exception: on_error})
+    return RequestLog(app, known)
 
 
 class RequestLog:

@@ -8,17 +8,21 @@ makes no sense stops the start with `SettingsError`, which names the variable an
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 DAY = 86_400
 Transport = Literal["websocket", "polling"]
 StoreName = Literal["memory", "redis", "mongodb"]
 REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
 MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
+FILES = ("ssl_certfile", "ssl_keyfile", "redis_ca_file", "redis_cert_file", "redis_key_file", "mongodb_ca_file")
+# As a browser sends it (RFC 6454 §7): with a path or a final slash it would never match.
+ORIGIN = re.compile(r"https?://[^/?#@\s]+")
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -181,13 +185,51 @@ class Settings(BaseModel):
             out["log_level"] = "warning"
         return out
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, url: SecretStr | None) -> SecretStr | None:
+        return _check_url(url, REDIS_SCHEMES)
+
+    @field_validator("mongodb_uri")
+    @classmethod
+    def _check_mongodb_uri(cls, url: SecretStr | None) -> SecretStr | None:
+        return _check_url(url, MONGODB_SCHEMES)
+
+    @field_validator("cors_origin")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if "*" in origins and len(origins) > 1:
+            raise ValueError("`*` stands alone")
+        if not all(origin == "*" or ORIGIN.fullmatch(origin) for origin in origins):
+            raise ValueError("each origin is `*`, or http:// or https:// with a host and nothing behind it but a port")
+        return origins
+
+    @field_validator("transports")
+    @classmethod
+    def _check_transports(cls, transports: tuple[Transport, ...]) -> tuple[Transport, ...]:
+        if len(set(transports)) != len(transports):
+            raise ValueError("a transport is named twice")
+        return transports
+
+    @field_validator(*FILES)
+    @classmethod
+    def _check_file(cls, path: str | None) -> str | None:
+        if path is not None and not os.access(path, os.R_OK):
+            raise ValueError("the file is not there, or cannot be read")
+        return path
+
+    @field_validator("demo_start")
+    @classmethod
+    def _check_date(cls, text: str) -> str:
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            raise ValueError("there is no such day") from None
+        return text
+
     @model_validator(mode="after")
     def _make_sense(self) -> Settings:
         wrong: list[str] = []
-        if self.redis_url is not None:
-            _check_url(wrong, "REDIS_URL", self.redis_url, REDIS_SCHEMES)
-        if self.mongodb_uri is not None:
-            _check_url(wrong, "MONGODB_URI", self.mongodb_uri, MONGODB_SCHEMES)
         if self.session_store == "redis" and self.redis_url is None:
             wrong.append("SESSION_STORE: redis needs REDIS_URL")
         if self.session_store == "mongodb" and self.mongodb_uri is None:
@@ -198,14 +240,6 @@ class Settings(BaseModel):
             wrong.append("SESSION_REQUIRE_SIGNED: needs SESSION_SECRETS")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             wrong.append("SSL_CERTFILE, SSL_KEYFILE: set both or neither")
-        for origin in self.cors_origin:
-            if origin != "*" and not origin.startswith(("http://", "https://")):
-                wrong.append("CORS_ORIGIN: each origin is `*` or starts with http:// or https://")
-                break
-        if "*" in self.cors_origin and len(self.cors_origin) > 1:
-            wrong.append("CORS_ORIGIN: `*` stands alone")
-        if len(set(self.transports)) != len(self.transports):
-            wrong.append("TRANSPORTS: a transport is named twice")
         if self.port == self.admin_port != 0 and self.host == self.admin_host:
             wrong.append("ADMIN_PORT: must differ from PORT")
         if self.rate_limit_global < max(self.rate_limit_subscribe, self.rate_limit_unsubscribe):
@@ -231,14 +265,11 @@ class Settings(BaseModel):
         return "redis" if self.redis_url else "memory"
 
 
-def _check_url(wrong: list[str], name: str, url: SecretStr, schemes: tuple[str, ...]) -> None:
-    try:
-        # Several hosts (Sentinel, replica sets) are not a port for urlsplit; the drivers check the rest.
-        scheme = urlsplit(url.get_secret_value()).scheme
-    except ValueError:
-        scheme = ""
-    if scheme not in schemes:
-        wrong.append(f"{name}: starts with {' or '.join(s + '://' for s in schemes)}")
+def _check_url(url: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:
+    # Several hosts (Sentinel, replica sets) are nothing that urlsplit could look into; the drivers check the rest.
+    if url is not None and not url.get_secret_value().lower().startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        raise ValueError(f"starts with {' or '.join(scheme + '://' for scheme in schemes)}")
+    return url
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -254,8 +285,8 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
     source = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     for name in Settings.model_fields:
-        text = source.get(name.upper(), "")
-        if text.strip():
+        text = source.get(name.upper(), "").strip()  # a secret from a file often ends in a line break
+        if text:
             values[name] = text
     values.update(overrides)
     try:

@@ -13,6 +13,8 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from tradecast.settings import SettingsError
+
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -79,7 +81,9 @@ class Process:
 
         Raises:
             PortInUse: A port is taken or not allowed.
+            SettingsError: A certificate and its key cannot be used.
         """
+        servers = [_Server(_config(listener, self._grace)) for listener in self._listeners]
         sockets: list[socket.socket] = []
         try:
             sockets.extend(_bind(listener) for listener in self._listeners)
@@ -87,8 +91,7 @@ class Process:
             for bound in sockets:
                 bound.close()
             raise
-        for listener, bound in zip(self._listeners, sockets, strict=True):
-            server = _Server(_config(listener, self._grace))
+        for listener, server, bound in zip(self._listeners, servers, sockets, strict=True):
             self._servers.append(server)
             self._tasks.append(asyncio.create_task(server.serve(sockets=[bound]), name=f"serve {listener.name}"))
             self.ports[listener.name] = bound.getsockname()[1]
@@ -104,13 +107,10 @@ class Process:
     async def run_until_signal(self) -> None:
         """Serve until SIGINT or SIGTERM; a second one stops at once."""
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
+        stop, force = asyncio.Event(), asyncio.Event()
 
         def on_signal() -> None:
-            if stop.is_set():
-                for server in self._servers:
-                    server.force_exit = True
-            stop.set()
+            (force if stop.is_set() else stop).set()
 
         for number in SIGNALS:
             loop.add_signal_handler(number, on_signal)
@@ -119,7 +119,17 @@ class Process:
             await asyncio.wait([ended, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
             ended.cancel()
             log.info("stopping")
-            await self.stop()
+            stopping, forced = asyncio.ensure_future(self.stop()), asyncio.ensure_future(force.wait())
+            await asyncio.wait([stopping, forced], return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                log.warning("stopping at once: told a second time")
+                stopping.cancel()
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(stopping, *self._tasks, return_exceptions=True)
+            forced.cancel()
+            if not stopping.cancelled():
+                stopping.result()
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
@@ -129,13 +139,14 @@ def _bind(listener: Listener) -> socket.socket:
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     try:
         return socket.create_server((listener.host, listener.port), family=family, backlog=2048)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: the host is no name that could be looked up
         where = f"{listener.host}:{listener.port}"
-        raise PortInUse(f"cannot listen on {where} ({listener.name} port): {error.strerror}") from None
+        why = error.strerror if isinstance(error, OSError) else "there is no such host"
+        raise PortInUse(f"cannot listen on {where} ({listener.name} port): {why}") from None
 
 
 def _config(listener: Listener, grace: float) -> uvicorn.Config:
-    return uvicorn.Config(
+    config = uvicorn.Config(
         listener.app,
         http="httptools",
         ws="websockets-sansio",  # the engine writes frames straight to its transport
@@ -152,3 +163,8 @@ def _config(listener: Listener, grace: float) -> uvicorn.Config:
         ssl_keyfile=listener.keyfile,
         timeout_graceful_shutdown=max(1, round(grace)),
     )
+    try:
+        config.load()
+    except OSError:  # an SSLError is one, and its text helps nobody
+        raise SettingsError("SSL_CERTFILE, SSL_KEYFILE: are no PEM certificate and its key") from None
+    return config
