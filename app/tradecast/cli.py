@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib.metadata
 import json
+import os
+import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 import click
@@ -17,7 +19,14 @@ import httpx
 
 from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin
 from tradecast.auth.errors import StoreUnavailable
+from tradecast.auth.models import User
 from tradecast.lifecycle.process import PortInUse
+from tradecast.load.backoff import Backoff
+from tradecast.load.client import Credential
+from tradecast.load.options import LoadOptions, OptionsError
+from tradecast.load.report import LoadReport
+from tradecast.load.run import LoadError, Progress
+from tradecast.load.run import run as run_load
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.sentry import configure_sentry
 from tradecast.server import WebSocketServer, create_process
@@ -143,12 +152,15 @@ def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url:
         body["symbol"] = _needed(symbol, "--symbol")
     elif event != "market:status":
         body["userId"] = _needed(user_id, "--user")
-    # API_TOKEN may hold several, as the server's: any of them will do
-    tokens = [word.strip() for word in (token or "").split(",") if word.strip()]
-    if not tokens:
+    bearer = _one_of(token)
+    if bearer is None:
         raise click.UsageError("Set API_TOKEN or give --token: /api/emit needs the server's bearer token")
-    answer = _request("POST", f"{url.rstrip('/')}/api/emit", token=tokens[0], body=body)
-    click.echo(f"accepted: {answer.get('accepted')}")
+
+    async def send() -> dict[str, Any]:
+        async with _http_client(url, bearer) as http:
+            return await _request(http, "POST", "/api/emit", body=body)
+
+    click.echo(f"accepted: {_run(send()).get('accepted')}")
 
 
 PAYLOAD_FIELDS = {
@@ -193,32 +205,29 @@ class StoreSessions:
 class RemoteSessions:
     """Sessions in a server's memory, through its admin port."""
 
-    def __init__(self, url: str, token: str | None) -> None:
-        self._url = url.rstrip("/")
-        self._token = token
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
 
     async def create(self, new: NewSession) -> dict[str, Any]:
         user = new.user
         body = {"userId": user.id, "name": user.name, "email": user.email, "tier": user.tier, "isAdmin": user.is_admin}
-        return self._ask("POST", "/admin/sessions", {**body, "maxAge": new.max_age})
+        return await _request(self._http, "POST", "/admin/sessions", body={**body, "maxAge": new.max_age})
 
     async def listed(self, user_id: str | None) -> list[dict[str, Any]]:
         params = {"userId": user_id} if user_id is not None else None
-        answer = _request("GET", f"{self._url}/admin/sessions", token=self._token, params=params)
+        answer = await _request(self._http, "GET", "/admin/sessions", params=params)
         return cast("list[dict[str, Any]]", answer["sessions"])
 
     async def revoke(self, which: dict[str, str]) -> int:
-        return int(self._ask("POST", "/admin/sessions/revoke", which)["revoked"])
-
-    def _ask(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return _request(method, self._url + path, token=self._token, body=body)
+        return int((await _request(self._http, "POST", "/admin/sessions/revoke", body=which))["revoked"])
 
 
 @contextlib.asynccontextmanager
 async def _sessions(settings: Settings, admin_url: str) -> AsyncIterator[Sessions]:
     if settings.store_name == "memory":
         token = settings.admin_token[0].get_secret_value() if settings.admin_token else None
-        yield RemoteSessions(admin_url, token)
+        async with _http_client(admin_url, token) as http:
+            yield RemoteSessions(http)
         return
     from tradecast.adapter.redis import create_redis
     from tradecast.auth.sessions import create_sessions
@@ -317,8 +326,6 @@ def session_revoke(handle: str | None, user_id: str | None, from_stdin: bool, ad
 
 
 def _settings(defaults: dict[str, str] | None = None, **overrides: Any) -> Settings:
-    import os
-
     environ = {**{name.upper(): value for name, value in (defaults or {}).items()}, **os.environ}
     try:
         return load_settings(environ, **overrides)
@@ -372,6 +379,12 @@ def _with_sessions(work: Callable[[Settings, Sessions], Coroutine[Any, Any, None
     _run(run())
 
 
+def _one_of(tokens: str | None) -> str | None:
+    """API_TOKEN may hold several, as the server's: any of them will do."""
+    words = [word.strip() for word in (tokens or "").split(",") if word.strip()]
+    return words[0] if words else None
+
+
 def _needed(value: str | None, option: str) -> str:
     if not value:
         raise click.UsageError(f"{option} is needed for this event")
@@ -382,30 +395,141 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"there is no {name} in JSON")
 
 
-def _request(
-    method: str, url: str, *, token: str | None, body: Any = None, params: dict[str, str] | None = None
-) -> dict[str, Any]:
-    # as bytes: httpx would refuse what is not ASCII
-    headers = {"authorization": f"Bearer {token}".encode()} if token else {}
+def _http_client(url: str, token: str | None) -> httpx.AsyncClient:
+    headers = {b"content-type": b"application/json"}
+    if token:
+        headers[b"authorization"] = f"Bearer {token}".encode()  # as bytes: httpx would refuse what is not ASCII
     try:
-        answer = httpx.request(method, url, headers=headers, json=body, params=params, timeout=10)
+        return httpx.AsyncClient(base_url=url, headers=headers, timeout=10)
     except httpx.InvalidURL as error:
         raise click.ClickException(f"{url} is no address: {error}") from None
-    except httpx.HTTPError as error:
-        raise click.ClickException(f"no answer from {url}: {type(error).__name__}") from None
+
+
+async def _request(
+    http: httpx.AsyncClient, method: str, path: str, *, body: Any = None, params: dict[str, str] | None = None
+) -> dict[str, Any]:
+    content = None if body is None else json.dumps(body).encode()
     try:
-        content = answer.json()
+        answer = await http.request(method, path, content=content, params=params)
+    except httpx.HTTPError as error:
+        raise click.ClickException(f"no answer from {http.base_url}: {type(error).__name__}") from None
+    try:
+        told = answer.json()
     except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise click.ClickException(f"{url} answered {answer.status_code} and not as a tradecast server does")
+        told = None
+    if not isinstance(told, dict):
+        raise click.ClickException(f"{http.base_url} answered {answer.status_code} and not as a tradecast server does")
     if answer.status_code >= 400:
-        problems = "".join(f"\n  {problem['at']}: {problem['message']}" for problem in content.get("problems", ()))
-        raise click.ClickException(f"{content.get('code')}: {content.get('message')}{problems}")
-    return cast("dict[str, Any]", content)
+        problems = "".join(f"\n  {problem['at']}: {problem['message']}" for problem in told.get("problems", ()))
+        raise click.ClickException(f"{told.get('code')}: {told.get('message')}{problems}")
+    return told
+
+
+# -- load
 
 
 @cli.command()
-@click.option("--credentials", type=click.Path(path_type=Path), help="TODO")
-def load(credentials: Path | None) -> None:
-    """Placeholder until the load engine is in."""
+@click.option("--clients", type=int, default=100, show_default=True, help="How many connect.")
+@click.option("--connect-rate", type=float, default=200, show_default=True, help="New connections per second.")
+@click.option("--duration", type=float, default=10, show_default=True, help="Seconds that events are published.")
+@click.option("--rate", type=float, default=10, show_default=True, help="Events published per second.")
+@click.option("--symbols", type=int, default=5, show_default=True, help="Symbols that quotes are published for.")
+@click.option("--symbols-per-client", type=int, default=1, show_default=True, help="Symbols each client watches.")
+@click.option("--reconnect/--no-reconnect", default=False, show_default=True, help="Reconnect as stock clients do.")
+@click.option("--url", envvar="TRADECAST_URL", default="http://127.0.0.1:8000", show_default=True, help="The server.")
+@click.option("--token", envvar="API_TOKEN", help="Bearer token of /api/emit; not needed with --rate 0.")
+@click.option("--allow-remote", is_flag=True, help="Allow a server that is not on this machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@admin_url_option
+def load(
+    clients: int,
+    connect_rate: float,
+    duration: float,
+    rate: float,
+    symbols: int,
+    symbols_per_client: int,
+    reconnect: bool,
+    url: str,
+    token: str | None,
+    allow_remote: bool,
+    as_json: bool,
+    admin_url: str,
+) -> None:
+    """Connect many authenticated WebSocket clients that subscribe, and count and check numbered events.
+
+    Makes a session for each client (as `tradecast session create` does) and ends them afterwards. Publishes through
+    /api/emit. Exits with 1 if a client was refused or an event was lost, came twice, or out of order.
+    """
+    if rate and not token:
+        raise click.UsageError(
+            "Set API_TOKEN or give --token: events are published through /api/emit (or use --rate 0)"
+        )
+    names = tuple(f"LOAD{number}" for number in range(symbols))
+    options = LoadOptions(
+        url=url,
+        credentials=[Credential("", "")],
+        token=bearer or "",
+        clients=clients,
+        connect_rate=connect_rate,
+        duration=duration,
+        rate=rate,
+        symbols=names,
+        symbols_per_client=symbols_per_client,
+        reconnect=Backoff() if reconnect else None,
+        allow_remote=allow_remote,
+    )
+    try:
+        options.check()
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from None
+    reports: list[LoadReport] = []
+
+    async def work(settings: Settings, sessions: Sessions) -> None:
+        run_id = secrets.token_hex(4)
+        max_age = min(settings.session_max_age, duration + 3_600)
+        _progress(f"making {clients} sessions")
+        made = await _in_parallel(
+            [
+                sessions.create(NewSession(User(f"load-{run_id}-{number}", tier="premium"), max_age))
+                for number in range(clients)
+            ]
+        )
+        credentials = [Credential(one["sessionID"], one["userId"]) for one in made]
+        try:
+            reports.append(await run_load(dataclasses.replace(options, credentials=credentials), _show_progress))
+        except LoadError as error:
+            raise click.ClickException(str(error)) from None
+        finally:
+            _progress(f"ending {clients} sessions")
+            await _in_parallel([sessions.revoke({"sessionID": one.session_id}) for one in credentials])
+            _progress("")
+
+    _with_sessions(work, admin_url)
+    (report,) = reports
+    click.echo(json.dumps(report.as_dict()) if as_json else report.table())
+    if not report.ok:
+        sys.exit(1)
+
+
+async def _in_parallel(work: Sequence[Coroutine[Any, Any, T]], at_once: int = 20) -> list[T]:
+    """The results in order; at most `at_once` are under way at a time."""
+    free = asyncio.Semaphore(at_once)
+
+    async def one(coroutine: Coroutine[Any, Any, T]) -> T:
+        async with free:
+            return await coroutine
+
+    return await asyncio.gather(*(one(coroutine) for coroutine in work))
+
+
+def _show_progress(progress: Progress) -> None:
+    _progress(
+        f"{progress.phase}: {progress.seconds:.0f} s, {progress.connected} of {progress.clients} connected, "
+        f"{progress.published} published, {progress.deliveries} delivered"
+    )
+
+
+def _progress(text: str) -> None:
+    """Show where we are, on one line of a terminal; nothing where standard error is none."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\033[K{text}", nl=False, err=True)

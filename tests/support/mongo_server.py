@@ -170,7 +170,9 @@ def _answers(port: int) -> bool:
 
 
 def _drop(database: MongoDatabase) -> None:
-    client: MongoClient[dict[str, Any]] = MongoClient(database.uri, serverSelectionTimeoutMS=10_000)
+    client: MongoClient[dict[str, Any]] = MongoClient(
+        database.uri, serverSelectionTimeoutMS=10_000, socketTimeoutMS=20_000
+    )
     with client:
         client.drop_database(database.database)
 

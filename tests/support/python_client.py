@@ -144,7 +144,8 @@ class PythonClient:
         self._inbox.put("outcome", ("connect", None))
 
     async def _on_connect_error(self, data: Any = None, *rest: Any) -> None:
-        if isinstance(data, dict) and "message" in data:  # a CONNECT_ERROR packet; else a failure of the transport
+        # a refused namespace leaves the engine connected; else the engine could not connect, and `data` is an HTTP body
+        if self.sio.eio.state == "connected" and isinstance(data, dict):
             self._final = True
             self._inbox.put("outcome", ("refused", Refused(data["message"], data.get("data"))))
         else:

@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from integration.auth.store_contract import DATA, DAY, StoreContract
 
+from integration.auth.store_contract import DATA, DAY, StoreContract
 from tradecast.auth.memory import MemoryStore
 
 

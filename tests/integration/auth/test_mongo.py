@@ -14,13 +14,13 @@ import pytest
 from bson import BSON, Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
-from integration.auth.store_contract import DATA, DAY, StoreContract
 from pymongo import MongoClient
 from pymongo.collection import Collection
+
+from integration.auth.store_contract import DATA, DAY, StoreContract
 from support.eventually import eventually
 from support.mongo_server import MongoDatabase as Database
 from support.mongo_server import MongoServer
-
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.mongo import MongoDatabase, MongoStore, MongoUsers
 from tradecast.auth.store import SessionChange
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.mongodb
 @pytest.fixture
 def written(mongo_server: Database) -> Iterator[Collection[dict[str, Any]]]:
     """The collection of sessions, as another application writes it."""
-    client: MongoClient[dict[str, Any]] = MongoClient(mongo_server.uri)
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_server.uri, socketTimeoutMS=20_000)
     with client:
         yield client[mongo_server.database]["sessions"]
 
@@ -139,8 +139,14 @@ async def test_another_index_in_its_place_is_not_fatal(
 ) -> None:
     written.create_index("expires", expireAfterSeconds=3_600)
     await store.save("a", DATA, time.time() + DAY)
-    said: list[str] = []
-    await eventually(lambda: (said.append(capsys.readouterr().out), "TTL index not created" in "".join(said))[1])
+    said = ""
+
+    def told() -> bool:
+        nonlocal said
+        said += capsys.readouterr().out
+        return "TTL index not created" in said
+
+    await eventually(told)
     assert set(await store.load(["a"])) == {"a"}
 
 

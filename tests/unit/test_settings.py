@@ -1,0 +1,326 @@
+"""The settings: their defaults, and what is said of values that make no sense."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tradecast.settings import Settings, SettingsError, load_settings
+
+ROOT = Path(__file__).parents[2]
+SECRET = "planted-secret-value"
+
+REQUIRED: dict[str, Any] = {
+    # the requirements' sections 1 to 3 and "Security"
+    "ping_interval": 25,
+    "ping_timeout": 60,
+    "upgrade_timeout": 10,
+    "max_http_buffer_size": 1_000_000,
+    "auth_required": True,
+    "session_collection": "sessions",
+    "session_max_age": 30 * 86_400,
+    "rate_limit_window_ms": 60_000,
+    "rate_limit_global": 1_000,
+    "rate_limit_subscribe": 100,
+    "rate_limit_unsubscribe": 100,
+    "log_level": "info",
+    # DESIGN §2 and §3
+    "port": 8000,
+    "admin_port": 9100,
+    "rate_limit_broadcast": 1_000,
+    "rate_limit_refresh": 10,
+    "max_subscriptions_per_user": 50,
+    "metrics_public": True,
+    "emit_public": True,
+    "session_user_path": "passport.user",
+    "session_field_id": "id",
+    "session_field_name": "name",
+    "session_field_email": "email",
+    "session_field_admin": "isAdmin",
+    "session_field_tier": "subscriptionTier",
+    # what is dangerous is off until it is asked for
+    "cors_origin": (),
+    "api_token": (),
+    "admin_token": (),
+    "redis_url": None,
+    "mongodb_uri": None,
+    "sentry_dsn": None,
+    "log_format": "json",
+    # this server's own choices
+    "host": "0.0.0.0",
+    "admin_host": "0.0.0.0",
+    "ssl_certfile": None,
+    "ssl_keyfile": None,
+    "require_tls": False,
+    "shutdown_timeout": 10,
+    "transports": (),
+    "connect_timeout": 45,
+    "send_queue_limit": 10_000,
+    "max_connections": 10_000,
+    "redis_username": None,
+    "redis_password": None,
+    "redis_sentinel_username": None,
+    "redis_sentinel_password": None,
+    "redis_ca_file": None,
+    "redis_cert_file": None,
+    "redis_key_file": None,
+    "redis_timeout": 2,
+    "mongodb_database": None,
+    "mongodb_ca_file": None,
+    "mongodb_timeout": 2,
+    "session_store": "auto",
+    "session_key_prefix": "sess:",
+    "session_secrets": (),
+    "session_require_signed": False,
+    "users_collection": None,
+    "users_id_field": "_id",
+    "session_cache_ttl": 30,
+    "revocation_poll_interval": 0.5,
+    "max_connections_per_user": 10,
+    "max_symbols_per_request": 100,
+    "sentry_environment": "production",
+    "demo_day_seconds": 20,
+    "demo_tick_seconds": 0.5,
+    "demo_start": "2012-05-21",
+}
+
+
+def complaints(**environ: str) -> list[str]:
+    """What is said of these variables, a line each."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    assert SECRET not in str(caught.value)
+    assert SECRET not in repr(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(("name", "value"), REQUIRED.items())
+def test_default(name: str, value: Any) -> None:
+    assert getattr(load_settings({}), name) == value
+
+
+def test_every_default_is_looked_at() -> None:
+    assert set(REQUIRED) == set(Settings.model_fields)
+
+
+def test_every_setting_has_a_meaning() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        *(("PORT", value) for value in ("abc", "-1", "65536", "80.5", "0x50")),
+        ("ADMIN_PORT", "99999"),
+        *(("PING_INTERVAL", value) for value in ("0", "-5", "nan", "inf", "25s")),
+        ("PING_TIMEOUT", "0"),
+        ("UPGRADE_TIMEOUT", "-1"),
+        ("CONNECT_TIMEOUT", "soon"),
+        ("MAX_HTTP_BUFFER_SIZE", "1MB"),
+        ("SEND_QUEUE_LIMIT", "0"),
+        ("MAX_CONNECTIONS", "0"),
+        *(("TRANSPORTS", value) for value in ("carrier-pigeon", "polling,polling", "websocket polling")),
+        *(
+            ("CORS_ORIGIN", value)
+            for value in (
+                "example.com",
+                "https://",
+                "https://a.example/",
+                "https://a.example/path",
+                "*,https://a.example",
+                "https://a b",
+            )
+        ),
+        ("REQUIRE_TLS", "perhaps"),
+        ("SHUTDOWN_TIMEOUT", "0"),
+        *(("REDIS_URL", value) for value in ("localhost:6379", "http://localhost", "redis:localhost", SECRET)),
+        ("REDIS_TIMEOUT", "0"),
+        *(("MONGODB_URI", value) for value in ("localhost", "mysql://localhost", f"user:{SECRET}@localhost")),
+        ("MONGODB_TIMEOUT", "-1"),
+        ("AUTH_REQUIRED", "2"),
+        ("SESSION_STORE", "file"),
+        ("SESSION_MAX_AGE", "2592001"),
+        ("SESSION_MAX_AGE", "0"),
+        ("SESSION_CACHE_TTL", "-1"),
+        ("SESSION_CACHE_TTL", "301"),
+        ("REVOCATION_POLL_INTERVAL", "1.5"),
+        ("MAX_CONNECTIONS_PER_USER", "0"),
+        ("MAX_SUBSCRIPTIONS_PER_USER", "none"),
+        ("MAX_SYMBOLS_PER_REQUEST", "0"),
+        ("RATE_LIMIT_WINDOW_MS", "999"),
+        *((f"RATE_LIMIT_{kind}", "0") for kind in ("GLOBAL", "SUBSCRIBE", "UNSUBSCRIBE", "BROADCAST", "REFRESH")),
+        ("METRICS_PUBLIC", "maybe"),
+        ("EMIT_PUBLIC", "maybe"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("DEMO_DAY_SECONDS", "0"),
+        ("DEMO_TICK_SECONDS", "0.01"),
+        *(("DEMO_START", value) for value in ("yesterday", "2012-13-01", "2012-5-1")),
+        *(
+            (variable, "/nonexistent/file.pem")
+            for variable in ("REDIS_CA_FILE", "REDIS_CERT_FILE", "REDIS_KEY_FILE", "MONGODB_CA_FILE")
+        ),
+        # what makes sense alone, but not with the rest
+        ("SESSION_STORE", "redis"),
+        ("SESSION_STORE", "mongodb"),
+        ("USERS_COLLECTION", "users"),
+        ("SESSION_REQUIRE_SIGNED", "true"),
+        ("SSL_CERTFILE", __file__),
+        ("SSL_KEYFILE", __file__),
+        ("ADMIN_PORT", "8000"),
+        ("RATE_LIMIT_GLOBAL", "99"),
+    ],
+)
+def test_nonsense_is_named(variable: str, value: str) -> None:
+    (line,) = complaints(**{variable: value})
+    names, _, why = line.partition(": ")
+    assert variable in names.split(", ")
+    assert len(why) > 5
+
+
+def test_everything_that_is_wrong_is_named_at_once() -> None:
+    lines = complaints(PORT="abc", CORS_ORIGIN="nowhere", REDIS_URL=SECRET, MONGODB_URI=SECRET, LOG_LEVEL="loud")
+    named = sorted(line.partition(":")[0] for line in lines)
+    assert named == ["CORS_ORIGIN", "LOG_LEVEL", "MONGODB_URI", "PORT", "REDIS_URL"]
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
+def test_no_value_is_repeated(name: str) -> None:
+    """`complaints` looks for the secret; a setting that takes any text is wrong together with another."""
+    complaints(**{name: SECRET, "PING_TIMEOUT" if name != "PING_TIMEOUT" else "PING_INTERVAL": "0"})
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = load_settings(
+        {
+            "REDIS_URL": f"redis://:{SECRET}@localhost",
+            "REDIS_PASSWORD": SECRET,
+            "REDIS_SENTINEL_PASSWORD": SECRET,
+            "MONGODB_URI": f"mongodb://u:{SECRET}@localhost",
+            "SESSION_SECRETS": f"{SECRET},b",
+            "API_TOKEN": SECRET,
+            "ADMIN_TOKEN": SECRET,
+            "SENTRY_DSN": f"https://{SECRET}@localhost/1",
+        }
+    )
+    assert SECRET not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+def test_lists_are_separated_by_commas() -> None:
+    settings = load_settings(
+        {
+            "CORS_ORIGIN": " https://a.example , http://localhost:3000,",
+            "TRANSPORTS": "polling, websocket",
+            "API_TOKEN": "one, two",
+            "ADMIN_TOKEN": "three",
+            "SESSION_SECRETS": "new,old",
+        }
+    )
+    assert settings.cors_origin == ("https://a.example", "http://localhost:3000")
+    assert settings.offered_transports == ["polling", "websocket"]
+    assert [token.get_secret_value() for token in settings.api_token] == ["one", "two"]
+    assert [token.get_secret_value() for token in settings.admin_token] == ["three"]
+    assert [secret.get_secret_value() for secret in settings.session_secrets] == ["new", "old"]
+
+
+@pytest.mark.parametrize("origins", ["*", "https://a.example", "http://127.0.0.1:5173,https://b.example"])
+def test_origins_that_make_sense(origins: str) -> None:
+    assert ",".join(load_settings({"CORS_ORIGIN": origins}).cors_origin) == origins
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "rediss://user:pw@localhost:6380/1",
+        "redis+sentinel://a:26379,b:26379/0/service",
+        "rediss+sentinel://a/0/service",
+        "unix:///run/redis.sock",
+    ],
+)
+def test_redis_urls_that_make_sense(url: str) -> None:
+    redis_url = load_settings({"REDIS_URL": url}).redis_url
+    assert redis_url is not None
+    assert redis_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize("uri", ["mongodb://a:1,b:2/db?replicaSet=rs", "mongodb+srv://cluster.example/db"])
+def test_mongodb_uris_that_make_sense(uri: str) -> None:
+    assert load_settings({"MONGODB_URI": uri}).store_name == "mongodb"
+
+
+def test_several_servers_are_websocket_only() -> None:
+    assert load_settings({}).offered_transports == ["websocket", "polling"]
+    assert load_settings({"REDIS_URL": "redis://localhost"}).offered_transports == ["websocket"]
+    chosen = load_settings({"REDIS_URL": "redis://localhost", "TRANSPORTS": "websocket,polling"})
+    assert chosen.offered_transports == ["websocket", "polling"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "store"),
+    [
+        ({}, "memory"),
+        ({"REDIS_URL": "redis://a"}, "redis"),
+        ({"MONGODB_URI": "mongodb://a"}, "mongodb"),
+        ({"REDIS_URL": "redis://a", "MONGODB_URI": "mongodb://a"}, "mongodb"),
+        ({"REDIS_URL": "redis://a", "MONGODB_URI": "mongodb://a", "SESSION_STORE": "redis"}, "redis"),
+        ({"REDIS_URL": "redis://a", "SESSION_STORE": "Memory "}, "memory"),
+    ],
+)
+def test_session_store(environ: dict[str, str], store: str) -> None:
+    assert load_settings(environ).store_name == store
+
+
+def test_empty_variables_are_not_set() -> None:
+    assert load_settings({"PORT": "", "REDIS_URL": "  ", "SSL_CERTFILE": "\n"}) == load_settings({})
+
+
+def test_line_break_behind_a_secret_does_not_count() -> None:
+    token = load_settings({"API_TOKEN": "token\n", "REDIS_PASSWORD": "pw\n"})
+    assert token.api_token[0].get_secret_value() == "token"
+    assert token.redis_password is not None
+    assert token.redis_password.get_secret_value() == "pw"
+
+
+@pytest.mark.parametrize(("word", "level"), [("DEBUG", "debug"), ("warn", "warning"), ("Error", "error")])
+def test_log_level_in_any_case(word: str, level: str) -> None:
+    assert load_settings({"LOG_LEVEL": word}).log_level == level
+
+
+def test_overrides_win() -> None:
+    assert load_settings({"PORT": "1"}, port=2).port == 2
+
+
+def test_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "4711")
+    assert load_settings().port == 4711
+
+
+def test_unknown_setting_is_an_error_in_code() -> None:
+    with pytest.raises(SettingsError, match="PROT"):
+        load_settings({}, prot=1)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        load_settings({}).port = 1
+
+
+def test_both_ports_may_be_chosen_by_the_system() -> None:
+    assert load_settings({"PORT": "0", "ADMIN_PORT": "0"}).port == 0
+
+
+def test_page_is_written_from_the_settings() -> None:
+    """If this fails, run `make docs`."""
+    script = [sys.executable, str(ROOT / "scripts" / "write_docs.py"), "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert [name for name in Settings.model_fields if f"| `{name.upper()}` |" not in page] == []
