@@ -460,10 +460,9 @@ def load(
     Makes a session for each client (as `tradecast session create` does) and ends them afterwards. Publishes through
     /api/emit. Exits with 1 if a client was refused or an event was lost, came twice, or out of order.
     """
-    if rate and not token:
-        raise click.UsageError(
-            "Set API_TOKEN or give --token: events are published through /api/emit (or use --rate 0)"
-        )
+    bearer = _one_of(token)
+    if rate and bearer is None:
+        raise click.UsageError("Set API_TOKEN or give --token: events go through /api/emit (or use --rate 0)")
     names = tuple(f"LOAD{number}" for number in range(symbols))
     options = LoadOptions(
         url=url,

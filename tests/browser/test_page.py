@@ -279,6 +279,7 @@ async def test_the_screenshot_of_the_readme(open_page: OpenPage, tmp_path: Path)
     # The middle of a day shows more than its end.
     await demo.becomes(
         """() => document.querySelector('#market').dataset.state === 'open'
+            && document.querySelectorAll('#positions [data-held=true]').length >= 3
             && document.querySelector('.card[data-symbol=AAPL] .end').getAttribute('cx') > 190"""
     )
     target = SCREENSHOT if os.environ.get("SCREENSHOT") else tmp_path / "page.png"

@@ -158,4 +158,4 @@ def next_slot(slot: int, elapsed: float, tick_seconds: float) -> int:
     following = slot + 1
     if elapsed <= following * tick_seconds:
         return following
-    return following
+    return int(elapsed / tick_seconds) + 1

@@ -96,8 +96,11 @@ async def test_an_open_market_gives_each_symbol_a_quote_a_tick_and_each_user_a_p
 async def test_the_market_status_is_sent_at_every_change_and_quotes_rest_while_it_is_closed() -> None:
     recorder = Recorder()
     feed = make(recorder, demo_tick_seconds=0.25, demo_start="2020-01-07")
-    for _ in range(80):
+    for number in range(80):
+        before = recorder.count()["market:status"]
         await feed.tick()
+        if number in (0, 4, 72):  # it opens after 1 s and closes after 18 s: told at once
+            assert recorder.count()["market:status"] == before + 1
 
     phases = [payload["phase"] for event, _, payload in recorder.seen if event == "market:status"]
     assert [phase for n, phase in enumerate(phases) if n == 0 or phases[n - 1] != phase] == [

@@ -79,6 +79,7 @@ def test_real_moves_are_left_alone() -> None:
         ((100.0, 90.0, 88.0, 89.0, 89.0), Fraction(1)),  # a dividend of a tenth
         ((100.0, 100.0, 52.0, 50.0, 50.0), Fraction(1)),  # a crash
         ((100.0, 50.0, 100.0, 101.0, 101.0), Fraction(1)),  # adjusted, but the market did not notice
+        ((100.0, 50.0, 200.0, 210.0, 210.0), Fraction(1)),  # the two contradict each other
     ],
 )
 def test_a_split_is_seen_in_adjustment_and_opening(
