@@ -51,9 +51,9 @@ class DemoPage:
             self.problems.append(f"{message.type}: {message.text}")
 
     async def log_in(self, user: str) -> None:
-        """Choose a demo user and wait until the page is connected as them."""
+        """Choose a demo user and wait until the page is connected as them, and the upgrade is over."""
         await self.page.click(f"#switcher [data-user={user}]")
-        await expect(self.page.locator("#connection")).to_have_attribute("data-state", "connected")
+        await expect(self.page.locator("#connection-text")).to_have_text("Connected, WebSocket")
         await expect(self.page.locator(f"#switcher [data-user={user}]")).to_have_attribute("aria-pressed", "true")
 
     async def becomes(self, expression: str, argument: Any = None) -> Any:

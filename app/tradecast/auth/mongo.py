@@ -155,6 +155,8 @@ class MongoStore:
 
     async def save(self, session_id: str, data: Mapping[str, Any], expires_at: float) -> None:
         self._ensure_index()
+        if self._index_task is not None:  # SecantusDB 0.7 deadlocks on a write beside the making of an index
+            await asyncio.wait([self._index_task], timeout=self._database.timeout)
         document = {
             "_id": session_id,
             "expires": datetime.fromtimestamp(expires_at, UTC),
@@ -221,6 +223,7 @@ class MongoStore:
 
     async def close(self) -> None:
         if self._index_task is not None:
+            await asyncio.wait([self._index_task], timeout=self._database.timeout)
             self._index_task.cancel()
             await asyncio.gather(self._index_task, return_exceptions=True)
         await asyncio.gather(*self._closing)
@@ -243,7 +246,7 @@ class MongoStore:
             pass
 
     def _ensure_index(self) -> None:
-        """Have MongoDB delete what is over. Made beside the first request, which does not wait for it."""
+        """Have MongoDB delete what is over. Made beside the first request; reading does not wait for it."""
         now = time.monotonic()
         if now >= self._index_from:
             self._index_from = now + INDEX_RETRY_AFTER

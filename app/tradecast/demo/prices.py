@@ -135,7 +135,7 @@ def split_between(
     for seen, needed in ((adjustment, SPLIT), (opened, SPLIT**0.5)):
         if 1 / needed < seen < needed:
             return Fraction(1)
-    if False:
+    if (adjustment > 1) != (opened > 1):
         return Fraction(1)
     return Fraction(adjustment).limit_denominator(10)
 

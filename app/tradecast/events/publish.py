@@ -24,8 +24,8 @@ Symbol = Annotated[str, Field(pattern=f"^(?:{SYMBOL.pattern})$")]
 def _not_too_deep(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
-        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
-        level = [item for items in inner for item in items]
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
         if not level:
             return value
     raise ValueError(f"nested deeper than {MAX_DEPTH}")  # orjson writes at most 254 levels

@@ -44,9 +44,10 @@ class Gate:
 
     def _closed_for(self, scope: Scope) -> Closed | None:
         code: Closed | None = "SERVER_DRAINING" if self.draining else "SERVER_BUSY" if self._is_full() else None
-        if code is None or b"sid" in parse_qs(scope.get("query_string", b"")) or scope.get("method") == "OPTIONS":
+        if code is None or scope.get("method") == "OPTIONS":
             return None
-        return code
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))  # of bytes it would take ASCII only
+        return None if "sid" in query else code
 
 
 async def refuse(scope: Scope, send: Send, status: int, body: object, *, retry_after: int | None = None) -> None:

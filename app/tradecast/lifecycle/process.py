@@ -56,6 +56,13 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.ready.set()
 
+    def close_now(self) -> None:
+        """Stop listening, and drop every connection."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
 
 class Process:
     """Serves listeners between `start` and `stop`.
@@ -96,6 +103,7 @@ class Process:
             self._tasks.append(asyncio.create_task(server.serve(sockets=[bound]), name=f"serve {listener.name}"))
             self.ports[listener.name] = bound.getsockname()[1]
         await asyncio.gather(*(server.ready.wait() for server in self._servers))
+        log.info("listening", **{f"{name}_port": port for name, port in self.ports.items()})
 
     async def stop(self) -> None:
         """Send clients away, finish what is under way, close the ports."""
@@ -127,6 +135,8 @@ class Process:
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(stopping, *self._tasks, return_exceptions=True)
+                for server in self._servers:
+                    server.close_now()
             forced.cancel()
             if not stopping.cancelled():
                 stopping.result()

@@ -1,6 +1,189 @@
-"""STUB by the founder so that the server starts: helper 2 replaces this whole file."""
+"""Log lines: one JSON object each on standard error (or a short line for people), redacted whoever wrote them.
+
+Fields: `timestamp` (ISO 8601, milliseconds, UTC), `level`, `logger`, `event` (a fixed sentence), the line's own fields,
+and what is bound by `structlog.contextvars` (`connection_id`, `request_id`).
+"""
 
 from __future__ import annotations
 
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Literal
 
-def configure_logging(level: str, fmt: str) -> None: ...
+import orjson
+import structlog
+
+from tradecast.observability.redact import HIDDEN, describe_exception, is_denied, one_line, redact, scrub_text
+
+OWN = "tradecast"
+# python-socketio and python-engineio write packets and sids to these. The last is the name they get from the adapter.
+FOREIGN_ERRORS_ONLY = ("engineio", "socketio", "tradecast.engine.io")
+# Their INFO has addresses and query strings, their DEBUG has documents and commands.
+FOREIGN_WARNINGS = (
+    *("asyncio", "uvicorn", "uvicorn.error", "websockets", "redis", "pymongo", "motor", "httpx", "httpcore"),
+    *("sentry_sdk", "urllib3", "concurrent.futures"),
+)
+_FIELDS = "tradecast_fields"
+_RESERVED = ("timestamp", "level", "logger", "event", "exception")
+_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
+
+
+def configure_logging(level: str, fmt: Literal["json", "console"] | str) -> None:
+    """Send all log lines of the process to standard error. May be called again.
+
+    Args:
+        level: debug, info, warning or error, for our own lines; other packages' are at warning or above.
+        fmt: `json` or `console`.
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    foreign = max(number, logging.WARNING)
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, _Handler):
+            root.removeHandler(handler)
+    root.addHandler(_Handler(ConsoleFormatter() if fmt == "console" else JsonFormatter()))
+    root.setLevel(foreign)
+    logging.getLogger(OWN).setLevel(number)
+    for names, lowest in ((FOREIGN_WARNINGS, foreign), (FOREIGN_ERRORS_ONLY, max(number, logging.ERROR))):
+        for name in names:
+            logger = logging.getLogger(name)
+            logger.handlers.clear()
+            logger.propagate = True
+            logger.setLevel(lowest)
+    logging.getLogger("uvicorn.access").disabled = True
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            _hand_over,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _hand_over(logger: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The last processor: what goes to the standard library's logger."""
+    event = fields.pop("event", "")
+    exc_info = fields.pop("exc_info", None)
+    fields.pop("stack_info", None)
+    # without arguments, the standard library takes the message as it is
+    return {"msg": str(event), "exc_info": exc_info, "extra": {_FIELDS: dict(fields)}}
+
+
+class _Handler(logging.Handler):
+    """Writes to whatever standard error is now. Never raises, and never says more than the formatter does."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception as error:
+            # the record itself is in doubt: only what cannot be
+            text = orjson.dumps(
+                {
+                    "timestamp": _timestamp(record.created),
+                    "level": "error",
+                    "logger": "tradecast.logs",
+                    "event": "a log line could not be written",
+                    "error": type(error).__name__,
+                }
+            ).decode()
+        try:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+        except Exception:  # noqa: S110 there is nowhere left to tell it
+            pass
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object in one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return orjson.dumps(render(record), option=orjson.OPT_NON_STR_KEYS, default=_type_name).decode(
+            "utf-8", "replace"
+        )
+
+
+class ConsoleFormatter(logging.Formatter):
+    """`19:46:03.120 warning limits: sentence key=value`, coloured on a terminal; an exception below it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = render(record)
+        level, event, logger = line.pop("level"), line.pop("event"), line.pop("logger")
+        clock = line.pop("timestamp")[11:23]
+        exception = line.pop("exception", None)
+        fields = " ".join(f"{key}={value}" for key, value in line.items())
+        name = logger.removeprefix("tradecast.")
+        text = one_line(f"{name}: {event} {fields}".rstrip())
+        head = f"{clock} {level:7}"
+        if sys.stderr.isatty():
+            head = f"\x1b[2m{clock}\x1b[0m \x1b[{_COLOURS.get(level, '0')}m{level:7}\x1b[0m"
+        return "\n".join([f"{head} {text}", *_exception_lines(exception)])
+
+
+def render(record: logging.LogRecord) -> dict[str, Any]:
+    """A record as the fields that may be shown."""
+    own = hasattr(record, _FIELDS)
+    foreign = not own
+    line: dict[str, Any] = {
+        "timestamp": _timestamp(record.created),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "event": scrub_text(_message(record), foreign=foreign),
+    }
+    fields = getattr(record, _FIELDS) if own else structlog.contextvars.get_contextvars()
+    for key, value in fields.items():
+        name = f"{key}_" if key in _RESERVED else scrub_text(str(key))
+        line[name] = HIDDEN if is_denied(str(key)) else redact(value, foreign=foreign and key not in _CONTEXT)
+    error = _error_of(record)
+    if error is not None:
+        line["exception"] = describe_exception(error)
+    return line
+
+
+# made by the server, and long enough to look like a sid
+_CONTEXT = ("connection_id", "request_id")
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        text = record.getMessage()
+    except Exception:
+        text = str(record.msg)
+    # asyncio goes on with the repr of handles, tasks and their exceptions, which may hold anything
+    return re.split(r"[(<\n]", text, maxsplit=1)[0].rstrip() if record.name == "asyncio" else text
+
+
+def _error_of(record: logging.LogRecord) -> BaseException | None:
+    info: Any = record.exc_info
+    if isinstance(info, BaseException):
+        return info
+    return info[1] if isinstance(info, tuple) and len(info) > 1 else None
+
+
+def _exception_lines(exception: dict[str, Any] | None, indent: str = "    ") -> list[str]:
+    if exception is None:
+        return []
+    message = f": {exception['message']}" if "message" in exception else ""
+    lines = [one_line(f"{indent}{exception['type']}{message}")]
+    lines += [one_line(f"{indent}  {frame}") for frame in exception["frames"]]
+    for one in exception.get("exceptions", ()):
+        lines += _exception_lines(one, indent + "  ")
+    return lines + _exception_lines(exception.get("cause"), indent)
+
+
+def _timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _type_name(value: object) -> str:
+    return f"<{type(value).__name__}>"

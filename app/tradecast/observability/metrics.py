@@ -1,35 +1,399 @@
-"""STUB by the founder so that the server starts: helper 2 replaces this whole file. The server calls these methods."""
+"""Figures of one server, as Prometheus metrics and as the requirements' JSON. docs/metrics.md is their table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from tradecast.observability.process import CpuMeter, Limits, Memory, read_limits, read_memory
+from tradecast.observability.rolling import LastMinute, RecentLatencies
+
+OTHER = "other"
+CLIENT_EVENTS = (
+    *(f"{verb}:{topic}" for verb in ("subscribe", "unsubscribe") for topic in ("portfolio", "trades", "watchlist")),
+    *("admin:broadcast", "session:refresh"),
+)
+SERVER_EVENTS = (
+    *("portfolio:update", "trade:executed", "trade:failed", "position:closed"),
+    *("notification", "watchlist:quote", "market:status"),
+)
+SUBSCRIPTIONS = ("portfolio", "trades", "watchlist")
+TRANSPORTS = ("websocket", "polling")
+LOOKUP_SOURCES = ("memory", "redis", "miss")
+DEPENDENCIES = ("redis", "database")
+PERCENTILES = (50.0, 95.0, 99.0)
+EVENT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+BATCH_SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000)
+# Codes and reasons come from our code and are few; the bound is for the day on which that is no longer so.
+MOST_CODES = 50
+_MB = 1024 * 1024
+
+
+class Children:
+    """The children of a counter with one label, made once: no look-up by label on the way of an event.
+
+    Args:
+        metric: The counter.
+        known: Label values that are there from the start.
+        more: How many others may come; what is beyond them counts as `other`.
+    """
+
+    __slots__ = ("_children", "_metric", "_more", "_other")
+
+    def __init__(self, metric: Counter, known: tuple[str, ...], more: int = 0) -> None:
+        self._metric = metric
+        self._children: dict[str, Counter] = {value: metric.labels(value) for value in known}
+        self._more = more
+        self._other: Counter = metric.labels(OTHER)
+
+    def __getitem__(self, value: str) -> Counter:
+        child = self._children.get(value)
+        if child is not None:
+            return child
+        if self._more > 0:
+            self._more -= 1
+            return self.know(value)
+        return self._other
+
+    def know(self, value: str) -> Counter:
+        """Count this value by its own name from now on."""
+        child: Counter = self._metric.labels(value)
+        self._children[value] = child
+        return child
 
 
 class Metrics:
+    """All figures of one server. The methods are cheap and may be called from anywhere in the event loop.
+
+    Label values are bounded: names of events that clients made up count as `other`.
+
+    Args:
+        version: What `tradecast_build_info` tells.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, version: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there; half of all lines
+        self.registry = registry = CollectorRegistry()
+        self._clock = clock
+        self._started = clock()
+        self._latencies = RecentLatencies(clock)
+        self._minute_received = LastMinute(clock)
+        self._minute_failed = LastMinute(clock)
+        self._received_total = 0
+        self._emitted_total = 0
+        self._cpu = CpuMeter(clock)
+        self._version = version
+        self._live_connections: Callable[[], int] = lambda: 0
+        self._live_users: Callable[[], int] = lambda: 0
+        self._live_subscriptions: Callable[[], Mapping[str, int]] = dict
+        self._live_transports: Callable[[], Mapping[str, int]] = dict
+
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(f"tradecast_{name}", meaning, labels, registry=registry)
+
+        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+            return Gauge(f"tradecast_{name}", meaning, labels, registry=registry)
+
+        def histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"tradecast_{name}", meaning, labels, buckets=buckets, registry=registry)
+
+        self._connects = Children(counter("connects", "Connections asked for", "result"), ("accepted", "refused"))
+        self._opened = Children(counter("connections_opened", "Connections accepted", "transport"), TRANSPORTS)
+        self._disconnects = Children(counter("disconnects", "Connections ended", "reason"), (), MOST_CODES)
+        self._refusals = Children(counter("refusals", "Connections refused", "code"), (), MOST_CODES)
+        self._sessions_ended = Children(
+            counter("sessions_ended", "Connections ended because of their session", "code"), (), MOST_CODES
+        )
+        self._received = Children(counter("events_received", "Events from clients", "event"), CLIENT_EVENTS)
+        self._failed = Children(counter("events_failed", "Events that failed on the server", "event"), CLIENT_EVENTS)
+        self._refused_events = Children(
+            counter("events_refused", "Events answered with an error", "reason"), (), MOST_CODES
+        )
+        self._rate_limited = Children(counter("rate_limited", "Events over a rate limit", "event"), CLIENT_EVENTS)
+        self._seconds = histogram("event_duration_seconds", "Time to handle an event", EVENT_SECONDS)
+        self._emits = Children(counter("events_emitted", "Events emitted", "event"), SERVER_EVENTS)
+        self._deliveries = Children(
+            counter("event_deliveries", "Recipients of emitted events on this server", "event"), SERVER_EVENTS
+        )
+        self._malformed = counter("malformed_packets", "Packets that were no Socket.IO packets")
+        self._slow_clients = counter("slow_clients", "Clients cut off because they did not read")
+        self._fallback = gauge("limiter_fallback", "1 while limits are kept in memory because Redis is away")
+        self._fallbacks = Children(
+            counter("limiter_fallback_transitions", "Changes between Redis and memory", "to"), ("memory", "redis")
+        )
+        self._lookups = Children(
+            counter("session_lookups", "Sessions looked up, by where they were found", "source"), LOOKUP_SOURCES
+        )
+        self._batches = histogram("session_batch_size", "Sessions asked for in one query", BATCH_SIZES)
+        self._store_up = gauge("session_store_up", "1 while the session store answers")
+        self._store_up.set(1)
+        self._store_outages = counter("session_store_outages", "Times that the session store stopped answering")
+        self._store_errors = counter("session_store_errors", "Requests that the session store did not answer")
+        self._dependency_up = gauge("dependency_up", "1 if the last check found it up", "dependency")
+        self._dependency_seconds = gauge("dependency_latency_seconds", "Duration of the last check", "dependency")
+        self._lag = histogram("event_loop_lag_seconds", "How late the event loop was", LAG_SECONDS)
+        registry.register(_Live(self))
+
+    # -- what the server tells of itself
+
     def watch_connections(
-        self, *, total: Callable[[], int], users: Callable[[], int], subscriptions: Callable[[], dict[str, int]]
+        self,
+        *,
+        total: Callable[[], int],
+        users: Callable[[], int],
+        subscriptions: Callable[[], Mapping[str, int]],
+        transports: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        """Gauges read when rendered."""
+        """Where to ask for live counts, each time that figures are read."""
+        self._live_connections = total
+        self._live_users = users
+        self._live_subscriptions = subscriptions
+        self._live_transports = transports
 
-    def connected(self, transport: str) -> None: ...
-    def disconnected(self, reason: str) -> None: ...
-    def refused(self, code: str) -> None: ...
-    def session_ended(self, code: str) -> None: ...
-    def event_received(self, event: str) -> None: ...
-    def event_refused(self, event: str, reason: str) -> None: ...
-    def event_handled(self, event: str, seconds: float, failed: bool) -> None: ...
-    def event_emitted(self, event: str, recipients: int) -> None: ...
-    def rate_limited(self, event: str) -> None: ...
-    def limiter_fallback(self, fallen_back: bool) -> None: ...
-    def malformed_packet(self) -> None: ...
-    def slow_client(self) -> None: ...
-    def loop_lag(self, seconds: float) -> None: ...
-    def session_lookup(self, source: str) -> None: ...
-    def store_available(self, available: bool) -> None: ...
+    def know_event(self, event: str) -> None:
+        """Count a client event that is not the contract's by its own name: one with a handler registered for it."""
+        for children in (self._received, self._failed, self._rate_limited):
+            children.know(event)
 
-    def render_prometheus(self, accept: str) -> tuple[str, bytes]:
-        return "text/plain", b""
+    # -- connections
+
+    def connected(self, transport: str) -> None:
+        """A client was let in."""
+        self._connects["accepted"].inc()
+        self._opened[transport].inc()
+
+    def refused(self, code: str) -> None:
+        """A client was not let in."""
+        self._connects["refused"].inc()
+        self._refusals[code].inc()
+
+    def disconnected(self, reason: str) -> None:
+        """A client is gone."""
+        self._disconnects[reason].inc()
+
+    def session_ended(self, code: str) -> None:
+        """A connection was ended because its session was deleted or is over."""
+        self._sessions_ended[code].inc()
+
+    def malformed_packet(self) -> None:
+        """A client sent what is no packet."""
+        self._malformed.inc()
+
+    def slow_client(self) -> None:
+        """A client that did not read was cut off."""
+        self._slow_clients.inc()
+
+    # -- events
+
+    def event_received(self, event: str) -> None:
+        """A client sent an event, whatever comes of it."""
+        self._received_total += 1
+        self._minute_received.add()
+        self._received[event].inc()
+
+    def event_handled(self, event: str, seconds: float, failed: bool) -> None:
+        """An event was carried out or refused in `seconds`; `failed`: through no fault of the client's."""
+        self._latencies.add(seconds)
+        self._seconds.observe(seconds)
+        if failed:
+            self._minute_failed.add()
+            self._failed[event].inc()
+
+    def event_refused(self, event: str, reason: str) -> None:
+        """A client's event was answered with an error. One label: both would be too many series."""
+        self._refused_events[reason].inc()
+
+    def rate_limited(self, event: str) -> None:
+        """A client's event was over a limit."""
+        self._rate_limited[event].inc()
+
+    def event_emitted(self, event: str, recipients: int) -> None:
+        """An event was emitted to `recipients` clients of this server."""
+        self._emitted_total += 1
+        self._emits[event].inc()
+        self._deliveries[event].inc(recipients)
+
+    # -- what the server depends on
+
+    def limiter_fallback(self, fallen_back: bool) -> None:
+        """Memory took over from Redis, or Redis is back."""
+        self._fallback.set(fallen_back)
+        self._fallbacks["memory" if fallen_back else "redis"].inc()
+
+    def session_lookup(self, source: str) -> None:
+        """A session was found in memory or in Redis, or had to be fetched (`miss`)."""
+        self._lookups[source].inc()
+
+    def session_batch(self, size: int) -> None:
+        """So many sessions were asked for in one query."""
+        self._batches.observe(size)
+
+    def store_available(self, available: bool) -> None:
+        """The session store stopped or started answering."""
+        self._store_up.set(available)
+        if not available:
+            self._store_outages.inc()
+
+    def session_store_error(self) -> None:
+        """The session store did not answer a request."""
+        self._store_errors.inc()
+
+    def dependency(self, name: str, up: bool, seconds: float) -> None:
+        """A check of a dependency's health (`Health(on_result=metrics.dependency)`)."""
+        label = name if name in DEPENDENCIES else OTHER
+        self._dependency_up.labels(label).set(up)
+        self._dependency_seconds.labels(label).set(seconds)
+
+    def loop_lag(self, seconds: float) -> None:
+        """The event loop was so late."""
+        self._lag.observe(seconds)
+
+    # -- reading
+
+    def render_prometheus(self, accept: str = "") -> tuple[str, bytes]:
+        """Content type and text, in the format that an Accept header asks for (text 0.0.4 by default)."""
+        try:
+            encoder, content_type = choose_encoder(accept)
+            return content_type, encoder(self.registry)
+        except (ValueError, TypeError):  # it names a version or an escaping that is none
+            encoder, content_type = choose_encoder("")
+            return content_type, encoder(self.registry)
 
     def render_json(self) -> dict[str, Any]:
-        return {}
+        """The requirements' figures in their shape; docs/metrics.md tells each one's meaning and unit."""
+        figures = self.figures()
+        subscriptions = self._live_subscriptions()
+        p50, p95, p99 = (round(seconds * 1000, 3) for seconds in figures.latencies)
+        return {
+            "websocket": {
+                "totalConnections": self._live_connections(),
+                "uniqueUsers": self._live_users(),
+                "subscriptions": {kind: subscriptions.get(kind, 0) for kind in SUBSCRIPTIONS},
+                "events": {"received": self._received_total, "emitted": self._emitted_total},
+            },
+            "performance": {
+                "latency": {"p50": p50, "p95": p95, "p99": p99},
+                "throughput": round(figures.per_second, 3),
+                "errorRate": figures.errors_per_minute,
+                "errorShare": round(figures.error_share, 6),
+            },
+            "resources": {
+                "memory": {
+                    "heapUsed": megabytes(figures.memory.heap_used),
+                    "heapTotal": megabytes(figures.memory.heap_total),
+                    "rss": megabytes(figures.memory.rss),
+                },
+                "cpu": round(100 * figures.cores / figures.limits.cpus, 1),
+                "uptime": round(figures.uptime, 3),
+            },
+        }
+
+    def figures(self) -> Figures:
+        """What is computed when it is read."""
+        return Figures(
+            latencies=self._latencies.percentiles(*PERCENTILES),
+            per_second=self._minute_received.per_second(),
+            errors_per_minute=self._minute_failed.total(),
+            received_per_minute=self._minute_received.total(),
+            memory=read_memory(),
+            limits=read_limits(),
+            cores=self._cpu.cores(),
+            uptime=self._clock() - self._started,
+        )
+
+    def live(self) -> tuple[int, int, Mapping[str, int], Mapping[str, int]]:
+        """Connections, users, subscriptions by kind, connections by transport."""
+        return self._live_connections(), self._live_users(), self._live_subscriptions(), self._live_transports()
+
+    @property
+    def version(self) -> str:
+        """The server's version; empty if it was not told."""
+        return self._version
+
+
+class Figures:
+    """What is computed when it is read. Seconds, bytes and cores."""
+
+    __slots__ = ("cores", "error_share", "errors_per_minute", "latencies", "limits", "memory", "per_second", "uptime")
+
+    def __init__(
+        self,
+        *,
+        latencies: list[float],
+        per_second: float,
+        errors_per_minute: int,
+        received_per_minute: int,
+        memory: Memory,
+        limits: Limits,
+        cores: float,
+        uptime: float,
+    ) -> None:
+        self.latencies = latencies
+        self.per_second = per_second
+        self.errors_per_minute = errors_per_minute
+        # an event that came before the minute may have failed in it
+        self.error_share = errors_per_minute / max(received_per_minute, errors_per_minute, 1)
+        self.memory = memory
+        self.limits = limits
+        self.cores = cores
+        self.uptime = uptime
+
+
+class _Live(Collector):
+    """Metrics that are computed when they are read."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def describe(self) -> list[Metric]:
+        return []  # nothing is computed to be registered
+
+    def collect(self) -> Iterator[Metric]:
+        total, users, subscriptions, transports = self._metrics.live()
+        figures = self._metrics.figures()
+        yield GaugeMetricFamily("tradecast_connections", "Connections now", value=total)
+        yield GaugeMetricFamily("tradecast_users", "Users connected now", value=users)
+        yield _family("tradecast_subscriptions", "Subscriptions now", "kind", subscriptions, SUBSCRIPTIONS)
+        yield _family("tradecast_transport_connections", "Connections now", "transport", transports, TRANSPORTS)
+        quantiles = {f"{percent / 100:g}": value for percent, value in zip(PERCENTILES, figures.latencies, strict=True)}
+        yield _family("tradecast_event_latency_seconds", "Recent event handling", "quantile", quantiles, ())
+        for name, meaning, value in (
+            ("events_per_second", "Events from clients over the last minute", figures.per_second),
+            ("errors_per_minute", "Events that failed in the last minute", figures.errors_per_minute),
+            ("error_ratio", "Share of the last minute's events that failed", figures.error_share),
+            ("memory_heap_used_bytes", "Anonymous memory in RAM (RssAnon)", figures.memory.heap_used),
+            ("memory_heap_size_bytes", "Private writable memory (VmData)", figures.memory.heap_total),
+            ("memory_rss_bytes", "Memory in RAM (VmRSS)", figures.memory.rss),
+            ("memory_limit_bytes", "Memory that the process may use", figures.limits.memory),
+            ("cpu_limit_cores", "Cores that the process may use", figures.limits.cpus),
+            ("cpu_usage_ratio", "Share of its cores that the process used lately", figures.cores / figures.limits.cpus),
+            ("uptime_seconds", "Time since the start", figures.uptime),
+        ):
+            yield GaugeMetricFamily(f"tradecast_{name}", meaning, value=value)
+        yield CounterMetricFamily("tradecast_cpu_seconds", "CPU time of the process", value=time.process_time())
+        build = {"version": self._metrics.version, "python": platform.python_version()}
+        yield InfoMetricFamily("tradecast_build", "What runs here", value=build)
+
+
+def _family(
+    name: str, meaning: str, label: str, values: Mapping[str, float], known: tuple[str, ...]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, meaning, labels=[label])
+    for value in dict.fromkeys((*known, *values)):
+        family.add_metric([value], values.get(value, 0))
+    return family
+
+
+def megabytes(count: int) -> str:
+    """Bytes as the requirements show memory: `45.2 MB`, of 1,048,576 bytes each."""
+    return f"{count / _MB:.1f} MB"

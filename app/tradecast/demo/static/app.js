@@ -126,7 +126,8 @@ function enter() {
   endedBecause = null;
   outage = false;
   const { sessionID, userId } = login;
-  socket = io({ auth: { sessionID, userId }, forceNew: true });
+  // Polling first and then WebSocket, as by default; WebSocket at once where the server offers nothing else.
+  socket = io({ auth: { sessionID, userId }, forceNew: true, tryAllTransports: true });
 
   socket.on("connect", () => {
     outage = false;
@@ -560,7 +561,7 @@ const TRIES = {
   foreign: () => socket?.emit("subscribe:portfolio", { userId: login?.userId === "demo-admin" ? "demo-free" : "demo-admin" }),
   broadcast: () => socket?.emit("admin:broadcast", login?.isAdmin ? { event: "connect" } : { event: "hello", data: {} }),
   session: () => {
-    const stranger = io({ forceNew: true, reconnection: false, auth: {} });
+    const stranger = io({ forceNew: true, reconnection: false, transports: ["websocket"], auth: {} });
     stranger.on("connect_error", (error) => {
       refused("connect_error", text(error.data?.code, "NO_CONNECTION"), "", error.message);
       stranger.disconnect();

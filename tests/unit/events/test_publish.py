@@ -1,0 +1,162 @@
+"""The body of `POST /api/emit`: what is read from it, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+import pytest
+
+from tradecast.adapter.codec import encode_event
+from tradecast.events.emitters import Emitters
+from tradecast.events.publish import (
+    EVENT_NAMES,
+    MAX_DEPTH,
+    MAX_EVENTS,
+    MAX_PROBLEMS,
+    Event,
+    InvalidEvents,
+    parse_events,
+    publish_schema,
+)
+
+PLANTED = "planted-value"
+OF_A_USER = {
+    "portfolio:update": "portfolio",
+    "trade:executed": "trade",
+    "trade:failed": "failure",
+    "position:closed": "position",
+    "notification": "notification",
+}
+GOOD: list[dict[str, Any]] = [
+    *({"event": event, "userId": "u1", field: {"n": [1, None, True, "x"]}} for event, field in OF_A_USER.items()),
+    {"event": "watchlist:quote", "symbol": "BRK.B", "quote": {"price": 1.5}},
+    {"event": "market:status", "status": "open"},
+    {"event": "market:status", "status": {"open": True}},
+]
+ROOMS = {
+    "portfolio:update": "portfolio:u1",
+    "trade:executed": "trades:u1",
+    "trade:failed": "trades:u1",
+    "position:closed": "trades:u1",
+    "notification": "user:u1",
+    "watchlist:quote": "watchlist:BRK.B",
+    "market:status": "market:status",
+}
+
+
+def problems(body: Any) -> list[dict[str, str]]:
+    """What is said of a body that is wrong."""
+    with pytest.raises(InvalidEvents) as caught:
+        parse_events(body)
+    found = list(caught.value.problems)
+    assert found
+    assert all(set(problem) == {"at", "message"} for problem in found)
+    assert PLANTED not in json.dumps(found)
+    assert len(json.dumps(found)) < 10_000
+    return found
+
+
+@pytest.mark.parametrize("body", GOOD)
+async def test_each_event_is_emitted(body: dict[str, Any]) -> None:
+    sent: list[tuple[str, str, Any]] = []
+
+    async def emit_to_room(room: str, event: str, data: Any) -> None:
+        sent.append((room, event, data))
+
+    (event,) = parse_events(body)
+    await event.emit(Emitters(emit_to_room))
+    ((room, name, data),) = sent
+    assert (room, name) == (ROOMS[body["event"]], body["event"])
+    del data["timestamp"]
+    assert data == {key: value for key, value in body.items() if key != "event"}
+
+
+def test_several_keep_their_order() -> None:
+    parsed = parse_events({"events": GOOD + GOOD[::-1]})
+    assert [event.event for event in parsed] == [body["event"] for body in GOOD + GOOD[::-1]]
+
+
+def test_names_are_the_models() -> None:
+    models = get_args(get_args(Event)[0])
+    assert tuple(model.model_fields["event"].annotation.__args__[0] for model in models) == EVENT_NAMES
+
+
+NO_EVENTS: list[Any] = [None, [], PLANTED, 5, True, {}, {"event": PLANTED}, {"event": None}]
+NO_SYMBOLS: list[Any] = ["", "aapl", "A" * 21, "AAPL\n", " AAPL", "É", None, 5, PLANTED]
+NO_STATUSES: list[Any] = ["", "x" * 65, 5, None, [], True]
+
+
+@pytest.mark.parametrize(
+    ("body", "at"),
+    [
+        *((body, "body") for body in NO_EVENTS),
+        ({"event": [PLANTED]}, "body"),
+        ({"events": []}, "events"),
+        ({"events": {}}, "events"),
+        ({"events": PLANTED}, "events"),
+        ({"events": [{"event": PLANTED}]}, "events.0"),
+        ({"events": [GOOD[0], PLANTED]}, "events.1"),
+        ({"events": [GOOD[0]], "event": "notification"}, "event"),
+        ({"event": "notification", "notification": {}}, "userId"),
+        ({"event": "notification", "userId": "", "notification": {}}, "userId"),
+        ({"event": "notification", "userId": 5, "notification": {}}, "userId"),
+        ({"event": "notification", "userId": PLANTED * 20, "notification": {}}, "userId"),
+        ({"event": "notification", "userId": "u1"}, "notification"),
+        ({"event": "notification", "userId": "u1", "notification": PLANTED}, "notification"),
+        ({"event": "notification", "userId": "u1", "notification": [PLANTED]}, "notification"),
+        ({"event": "notification", "userId": "u1", "notification": None}, "notification"),
+        ({"event": "notification", "userId": "u1", "notification": {}, "trade": PLANTED}, "trade"),
+        ({"event": "trade:executed", "userId": "u1", "notification": {}}, "trade"),
+        ({"events": [GOOD[0], {"event": "trade:executed", "userId": "u1", "trade": 5}]}, "events.1.trade"),
+        *(({"event": "watchlist:quote", "symbol": symbol, "quote": {}}, "symbol") for symbol in NO_SYMBOLS),
+        ({"event": "watchlist:quote", "quote": {}}, "symbol"),
+        *(({"event": "market:status", "status": status}, "status") for status in NO_STATUSES),
+    ],
+)
+def test_what_is_wrong_is_located(body: Any, at: str) -> None:
+    assert at in {problem["at"] for problem in problems(body)}
+
+
+def test_wrong_event_is_told_the_right_ones() -> None:
+    for body in ({"event": PLANTED}, {}, {"events": [{"event": PLANTED}]}):
+        (problem,) = problems(body)
+        assert all(name in problem["message"] for name in EVENT_NAMES)
+
+
+def test_long_names_are_cut_short() -> None:
+    found = problems({"event": "notification", "userId": "u1", "notification": {}, "x" * 100_000: 1})
+    assert found[0]["at"] == "x" * 64
+
+
+def test_many_problems_are_a_short_answer() -> None:
+    assert len(problems({"events": [{"event": "notification"}] * 500})) == MAX_PROBLEMS
+
+
+def test_no_more_than_the_limit_at_once() -> None:
+    assert len(parse_events({"events": [GOOD[0]] * MAX_EVENTS})) == MAX_EVENTS
+    assert problems({"events": [GOOD[0]] * (MAX_EVENTS + 1)})[0]["at"] == "events"
+
+
+@pytest.mark.parametrize("level", [lambda inner: {"a": inner}, lambda inner: [inner]])
+@pytest.mark.parametrize("depth", [MAX_DEPTH, 150, 240, 252, 300, 900])
+def test_nesting_is_limited(level: Any, depth: int) -> None:
+    value: Any = {}
+    for _ in range(depth):
+        value = level(value)
+    assert problems({"event": "notification", "userId": "u1", "notification": {"x": value}})[0]["at"] == "notification"
+
+
+@pytest.mark.parametrize("level", [lambda inner: {"a": inner}, lambda inner: [inner]])
+def test_what_passes_can_be_encoded(level: Any) -> None:
+    value: Any = 1
+    for _ in range(MAX_DEPTH - 1):
+        value = level(value)
+    (event,) = parse_events({"event": "notification", "userId": "u1", "notification": {"x": value}})
+    assert encode_event("notification", [{"notification": event.notification}]).parts
+
+
+def test_schema_is_json_schema_of_all_events() -> None:
+    schema = json.dumps(publish_schema())
+    assert all(f'"{name}"' in schema for name in EVENT_NAMES)
+    assert f'"maxItems": {MAX_EVENTS}' in schema
