@@ -1,4 +1,5 @@
 pytest_plugins = [
+    "support.browser",
     "support.redis_server",
     "support.mongo_server",
     "support.node_client",

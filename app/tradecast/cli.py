@@ -95,12 +95,15 @@ async def _serve(settings: Settings, *, demo: bool = False, feed: bool = True) -
         stack.push_async_callback(server.shutdown)
         if demo:
             try:
-                from tradecast.demo.app import run_demo
+                from tradecast.demo.app import PricesUnavailable, run_demo
             except ImportError as error:
                 raise click.ClickException(
                     f"the demo needs its extra: pip install 'tradecast[demo]' ({error.name})"
                 ) from None
-            await stack.enter_async_context(run_demo(server, feed=feed))
+            try:
+                await stack.enter_async_context(run_demo(server, feed=feed))
+            except (PricesUnavailable, ValueError) as error:
+                raise click.ClickException(str(error)) from None
         process = create_process(server)
         await process.start()
         if demo:

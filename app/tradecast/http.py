@@ -17,7 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tradecast.adapter.errors import AdapterUnavailable
@@ -255,12 +255,12 @@ def create_app(routes: Sequence[BaseRoute]) -> ASGIApp:
 class RequestLog:
     """ASGI middleware: a request id, one log line per request, and 500 as JSON.
 
-    No address, no query string, and no path but those that the app has: a stranger's may hold anything.
+    No address, no query string, and of the path only the route's pattern: a stranger's may hold anything.
     """
 
-    def __init__(self, app: ASGIApp, known_paths: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
-        self._known_paths = known_paths
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -291,8 +291,11 @@ class RequestLog:
                 quiet = scope["path"] in (*HEALTH_PATHS, "/metrics") and status < 400
                 duration = round((time.perf_counter() - started) * 1000, 1)
                 line = log.debug if quiet else log.info
-                path = scope["path"] if scope["path"] in self._known_paths else "other"
-                line("request", method=scope["method"], path=path, status=status, duration_ms=duration)
+                line("request", method=scope["method"], path=self._pattern(scope), status=status, duration_ms=duration)
+
+    def _pattern(self, scope: Scope) -> str:
+        matching = (route for route in self._routes if route.matches(scope)[0] is not Match.NONE)
+        return str(getattr(next(matching, None), "path", "other"))
 
 
 class PublicApp:

@@ -130,7 +130,7 @@ def test_token_is_needed(environ: dict[str, str]) -> None:
     ("arguments", "problem"),
     [
         (["--url", "http://127.0.0.1:1"], "no answer from http://127.0.0.1:1"),
-        (["--url", "http://[nonsense"], "is no address"),
+        (["--url", "http://[nonsense"], "nonsense"),
         (["--url", "nonsense"], "nonsense"),
         (["--url", "http://127.0.0.1:99999999"], "99999999"),
         (["--token", "line\nbreak"], "no answer"),

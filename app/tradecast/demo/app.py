@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator
 
 from tradecast.demo.feed import Feed
 from tradecast.demo.page import demo_routes
+from tradecast.demo.prices import PricesUnavailable
 from tradecast.server import WebSocketServer
+
+__all__ = ["PricesUnavailable", "run_demo"]
 
 
 @contextlib.asynccontextmanager
@@ -18,6 +21,10 @@ async def run_demo(server: WebSocketServer, *, feed: bool = True) -> AsyncIterat
     Args:
         server: Gets the page's routes.
         feed: Whether prices are replayed in this process; of several servers on one Redis, one does it.
+
+    Raises:
+        PricesUnavailable: The extra is missing, or has no prices from DEMO_START on.
+        ValueError: DEMO_START is no date.
     """
     source = Feed(server, server.settings)
     server.add_public_routes(demo_routes(server.sessions, source, server.settings))

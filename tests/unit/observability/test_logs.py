@@ -15,17 +15,23 @@ from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.redact import HIDDEN
 
+TOUCHED = ("tradecast", "tradecast.engine.io", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio")
+
+
+def remove_handlers(of: str) -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [handler for handler in root.handlers if not type(handler).__module__.startswith(of)]
+
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """Logging belongs to the process: put it back for the tests that follow."""
-    loggers = [logging.getLogger()] + [
-        logging.getLogger(name)
-        for name in ("tradecast", "tradecast.engine.io", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio")
-    ]
+    root_level = logging.getLogger().level
+    loggers = [logging.getLogger(name) for name in TOUCHED]
     before = [(logger, logger.level, list(logger.handlers), logger.propagate, logger.disabled) for logger in loggers]
-    loggers[0].handlers.clear()  # pytest's own are not so patient
     yield
+    remove_handlers("tradecast")
+    logging.getLogger().setLevel(root_level)
     for logger, level, handlers, propagate, disabled in before:
         logger.setLevel(level)
         logger.handlers[:] = handlers
@@ -223,6 +229,7 @@ def test_exceptions_tell_where_but_not_what_a_client_sent(capsys: pytest.Capture
 
 def test_nothing_that_is_logged_raises(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json")
+    remove_handlers("_pytest")  # those are not so patient
 
     class Hostile:
         def __str__(self) -> str:
