@@ -247,9 +247,7 @@ def create_app(routes: Sequence[BaseRoute]) -> ASGIApp:
         # Starlette raises it again after this answer, and `RequestLog` logs it.
         return JsonResponse({"code": "INTERNAL", "message": "Something went wrong on the server"}, 500)
 
-    known = frozenset(path for route in routes if isinstance(path := getattr(route, "path", None), str))
-    app = Starlette(routes=list(routes), exception_handlers={HTTPException: on_refused, Exception: on_error})
-    return RequestLog(app, known)
+    return RequestLog(Starlette(routes=list(routes), exception_handlers={HTTPException: on_refused}), routes)
 
 
 class RequestLog:

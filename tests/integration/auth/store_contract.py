@@ -55,7 +55,7 @@ class StoreContract:
         assert await store.existing(["a", "a", "b"]) == {"a"}
 
     async def test_many_at_once(self, store: SessionStore) -> None:
-        ids = [f"s{n}" for n in range(1_200)]
+        ids = [f"s{n}" for n in range(600)]
         for start in range(0, len(ids), 50):
             await asyncio.gather(*(store.save(one, {"n": one}, time.time() + DAY) for one in ids[start : start + 50]))
         found = await store.load(ids)
@@ -64,7 +64,7 @@ class StoreContract:
         listed = [stored async for stored in store.list()]
         assert sorted(stored.id for stored in listed) == sorted(ids)
         assert all(stored.data == {"n": stored.id} for stored in listed)
-        assert await store.delete(ids) == len(ids)
+        assert sum([await store.delete(ids[start : start + 50]) for start in range(0, len(ids), 50)]) == len(ids)
         assert [stored async for stored in store.list()] == []
 
     async def test_strange_ids(self, store: SessionStore) -> None:

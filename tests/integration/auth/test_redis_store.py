@@ -25,7 +25,7 @@ async def client(redis_server: RedisServer) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 def store(client: Redis) -> RedisStore:
-    return RedisStore(client, "sess:")
+    return RedisStore(client, "sess:", timeout=30)
 
 
 class TestRedisStore(StoreContract):
