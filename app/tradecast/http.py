@@ -247,7 +247,8 @@ def create_app(routes: Sequence[BaseRoute]) -> ASGIApp:
         # Starlette raises it again after this answer, and `RequestLog` logs it.
         return JsonResponse({"code": "INTERNAL", "message": "Something went wrong on the server"}, 500)
 
-    return RequestLog(Starlette(routes=list(routes), exception_handlers={HTTPException: on_refused}), routes)
+    app = Starlette(routes=list(routes), exception_handlers={HTTPException: on_refused, Exception: on_error})
+    return RequestLog(app, routes)
 
 
 class RequestLog:

@@ -326,12 +326,13 @@ async def test_head_is_get_without_a_body(server: RunningServer, http: httpx.Asy
     assert (answer.status_code, answer.content) == (200, b"")
 
 
-async def test_websocket_elsewhere_is_refused(server: RunningServer) -> None:
+async def test_websocket_elsewhere_is_refused(server: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
     for base in (server.url, server.admin_url):
         with pytest.raises(InvalidStatus) as caught:
             await open_websocket(base.replace("http", "ws", 1) + "/other", proxy=None)
         assert caught.value.response.status_code == 404
         assert json.loads(caught.value.response.body or b"")["code"] == "NOT_FOUND"
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_bug_in_a_route_is_told_without_its_text(make_server: MakeServer, http: httpx.AsyncClient) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from protocol.contract import FAST, Connect, Server, Session
 from support.client import Client, Clients
@@ -15,6 +17,13 @@ KINDS: dict[str, tuple[str, list[str]]] = {
     "stock-upgrading": ("stock_clients", ["polling", "websocket"]),
     "python": ("python_clients", ["polling", "websocket"]),
 }
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[Any]:
+    """What the server logged. Unconfigured, structlog would draw tracebacks with all locals: minutes for a deep one."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
 
 
 def make_connect(clients: Clients, transports: list[str]) -> Connect:

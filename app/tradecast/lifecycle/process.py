@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from tradecast.settings import SettingsError
 
@@ -62,6 +64,15 @@ class _Server(uvicorn.Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+
+
+class _WebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's, without an error in the log for each handshake that is answered by an HTTP response (0.54)."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
 
 
 class Process:
@@ -159,7 +170,7 @@ def _config(listener: Listener, grace: float) -> uvicorn.Config:
     config = uvicorn.Config(
         listener.app,
         http="httptools",
-        ws="websockets-sansio",  # the engine writes frames straight to its transport
+        ws=_WebSocket,  # the engine writes frames straight to its transport
         ws_max_size=listener.max_message,
         ws_ping_interval=None,  # Engine.IO has its own heartbeat
         ws_per_message_deflate=False,  # 64 KiB a connection, and 14 % of the CPU in bursts
