@@ -124,7 +124,8 @@ class QuotaContract:
             await asyncio.sleep(0.05)
             assert time.monotonic() < begun + 30
         assert await store.count("connections", "u") == 1
-        assert not await store.acquire("connections", "u", "other", 1)
+        assert await store.acquire("connections", "u", "other", 2)
+        assert not await store.acquire("connections", "u", "more", 2)
 
     async def test_renewing_holds_again_what_was_lost(self, store: QuotaStore) -> None:
         leases = [Lease("subscriptions", f"u{n % 3}", f"m{n}") for n in range(1_500)]

@@ -28,6 +28,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from support.parent import end_with_parent
+
 HOW_TO_GET_MONGODB = (
     "no MongoDB-compatible server: pip install SecantusDB (it is in the extra `dev`), or set MONGODB_URI to a real one"
 )
@@ -114,7 +116,9 @@ class MongoServer:
         atexit.register(self.kill_now)
         log = Path(self._folder.name, "log")
         with log.open("wb") as output:
-            self._process = subprocess.Popen(self.command(), stdout=output, stderr=output, cwd=self._folder.name)
+            self._process = subprocess.Popen(
+                self.command(), stdout=output, stderr=output, cwd=self._folder.name, preexec_fn=end_with_parent
+            )
         if not self._answers_in_time():
             self.kill_now()
             raise RuntimeError(f"SecantusDB did not start:\n{log.read_text(errors='replace')[-2000:]}")

@@ -23,6 +23,8 @@ from types import TracebackType
 
 import pytest
 
+from support.parent import end_with_parent
+
 HOW_TO_GET_REDIS = "redis-server is not installed: apt-get install redis-server"
 START_WITHIN = 30.0
 
@@ -143,7 +145,9 @@ class RedisServer:
                 self.port = free_port()  # somebody took it between the look and the start
             log = self.folder / "log"
             with log.open("wb") as output:
-                self._process = subprocess.Popen(self.command(), stdout=output, stderr=output, cwd=self.folder)
+                self._process = subprocess.Popen(
+                    self.command(), stdout=output, stderr=output, cwd=self.folder, preexec_fn=end_with_parent
+                )
             if self._answers():
                 self._started_once = True
                 return

@@ -142,8 +142,9 @@ class RevocationWatcher:
         if deleted:
             await self._end(deleted & active, "SESSION_NOT_FOUND")
             await self._sessions.forget(deleted)
-        # What no server has in memory is in no cache worth clearing: it is not every touch of every session.
-        stale = {session_id for session_id in updated if session_id in active or self._sessions.is_cached(session_id)}
+        # A session that is known here is compared when it is read again, so that the many touches of a rolling session
+        # do not empty the caches. What no server has in memory is in no cache worth clearing.
+        stale = {one for one in updated - self._known.keys() if one in active or self._sessions.is_cached(one)}
         if stale:
             await self._sessions.refresh(stale)
         everything, self._check_all = self._check_all, False
@@ -187,9 +188,17 @@ class RevocationWatcher:
                 over = {session_id for session_id, outcome in outcomes.items() if outcome == code}
                 if over:
                     await self._forget_and_end(over, code)
-            for outcome in outcomes.values():
-                if isinstance(outcome, Session):
-                    await self._note(outcome)
+            found = [outcome for outcome in outcomes.values() if isinstance(outcome, Session)]
+            outdated = [session.id for session in found if self._is_less(session)]
+            if outdated:
+                await self._sessions.refresh(outdated)
+            for session in found:
+                await self._note(session)
+
+    def _is_less(self, session: Session) -> bool:
+        """Whether a cache must not answer with what was known of a session."""
+        known = self._known.get(session.id)
+        return known is not None and (known.user != session.user or session.expires_at < known.expires_at - SAME_END)
 
     async def _note(self, session: Session) -> None:
         known = self._known.get(session.id)

@@ -83,13 +83,12 @@ def configure_sentry(dsn: str, environment: str, release: str) -> bool:
 def before_send(event: Any, hint: Any) -> Any:
     """An event of Sentry's with only what may leave: copied by name, so that what the SDK adds one day stays here."""
     sent = {key: event[key] for key in _LOG_EVENT_KEYS if key in event}
-    foreign = not str(event.get("logger") or "tradecast").startswith("tradecast")
+    fields = (event.get("extra") or {}).get("tradecast_fields")
     entry = event.get("logentry") or {}
     text = entry.get("formatted") or entry.get("message") or event.get("message")
     if text:
         # asyncio's go on with reprs
-        sent["message"] = scrub_text(str(text).partition("\n")[0], foreign=foreign)
-    fields = (event.get("extra") or {}).get("tradecast_fields")
+        sent["message"] = scrub_text(str(text).partition("\n")[0], foreign=fields is None)
     if isinstance(fields, dict):
         sent["extra"] = redact(fields)
     runtime = (event.get("contexts") or {}).get("runtime")

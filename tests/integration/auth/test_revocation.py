@@ -1,4 +1,4 @@
-"""Sessions deleted or changed in the store are noticed within a second: by change stream and by polling, in each store."""
+"""Sessions deleted or changed in the store are noticed within a second, by change stream and by polling."""
 
 from __future__ import annotations
 
@@ -203,6 +203,23 @@ async def test_same_session_is_not_told_again_and_again(mode: Mode) -> None:
         await mode.delete(other)
         await eventually(lambda: other in server.ended)
         assert [session.id for session in server.changed].count(session_id) == 1
+
+
+async def test_extended_session_stays_cached(mode: Mode) -> None:
+    """A rolling session is touched with every request to the web application; that must not empty the caches."""
+    async with watching(mode.sessions) as server:
+        await server.noticing()
+        session_id, expires_at = await mode.sessions.create(ANN, 600)
+        first = await server.connect(session_id)
+        await eventually(lambda: server.last(session_id))
+        stored = (await mode.sessions.store.load([session_id]))[session_id]
+        assert isinstance(stored.data, dict)
+        del stored.data["cookie"]
+        await mode.sessions.store.save(session_id, stored.data, expires_at + 600)
+        await eventually(lambda: (last := server.last(session_id)) and last.expires_at > expires_at + 500)
+        cached = mode.sessions.is_cached(session_id)
+        assert cached is (mode.sessions.store.name == "mongodb")
+        assert (await server.connect(session_id)).user == first.user
 
 
 async def test_stale_cache_is_found_out(mode: Mode) -> None:

@@ -29,6 +29,9 @@ def test_a_clock_that_steps_back_stands_still() -> None:
     assert window.advance(20_000) == 2
     assert window.advance(160_000) == 2
     assert window.advance(161_000) == 0
+    window.add(110_000)
+    assert window.advance(200_000) == 1
+    assert window.advance(222_000) == 0
 
 
 def test_memory_is_constant() -> None:
