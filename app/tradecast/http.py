@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import orjson
 import structlog
@@ -86,17 +87,29 @@ def require_token(request: Request, tokens: Sequence[SecretStr]) -> None:
 
 
 def require_loopback(request: Request) -> None:
-    """Pass if the request was made on this machine, and not through a proxy.
+    """Pass if the request was made on this machine, by a program: not through a proxy, and not by a page in a browser.
+
+    A page could send it from any site (cross-site requests), or read the answer (DNS rebinding).
 
     Raises:
         Refused: 403.
     """
+    forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "origin"))
+    if forwarded or not _is_loopback(request.client.host if request.client else "") or not _is_loopback(_host(request)):
+        raise Refused(403, "FORBIDDEN", "Without ADMIN_TOKEN, admin routes answer programs on this machine only")
+
+
+def _host(request: Request) -> str:
+    return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
     try:
-        local = request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        local = False
-    if not local or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
-        raise Refused(403, "FORBIDDEN", "Without ADMIN_TOKEN, admin routes answer on this machine only")
+        return False
 
 
 # -- routes

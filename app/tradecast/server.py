@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
 import random
 import secrets
 import time
@@ -36,6 +37,7 @@ from tradecast.http import PublicApp, admin_routes, create_app, emit_routes, hea
 from tradecast.lifecycle.gate import Gate
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.limits.limiter import RateLimiter
+from tradecast.limits.quota import LEASE
 from tradecast.observability.health import Health
 from tradecast.observability.loop_lag import LoopLag
 from tradecast.observability.metrics import Metrics
@@ -55,8 +57,8 @@ class WebSocketServer(Emitters):
     def __init__(self, settings: Settings | None = None) -> None:
         super().__init__(self.emit_to_room)
         self.settings = settings or load_settings()
-        self.metrics = Metrics()
-        self.health = Health()
+        self.metrics = Metrics(importlib.metadata.version("tradecast"))
+        self.health = Health(on_result=self.metrics.dependency)
         self.registry = ConnectionRegistry()
         self.sessions: Sessions
         self.limiter: RateLimiter
@@ -95,13 +97,17 @@ class WebSocketServer(Emitters):
             settings,
             self._redis,
             on_lookup=self.metrics.session_lookup,
+            on_batch=self.metrics.session_batch,
+            on_store_error=self.metrics.session_store_error,
             session_collection=own.session_collection if own else None,
         )
         if own is not None:
             own.bind(self.sessions)
         self.limiter = RateLimiter(settings, self._redis, on_fallback=self.metrics.limiter_fallback)
         if self._rate_limit is None:
-            self._rate_limit = create_rate_limit_middleware(self.limiter, self.metrics.rate_limited)
+            self._rate_limit = create_rate_limit_middleware(
+                self.limiter, on_limited=self.metrics.rate_limited, connections_here=self.get_user_connection_count
+            )
         self._sio = SocketServer(self, self._manager, socket_options(settings), self.metrics.slow_client)
         self._handlers = Handlers(
             self,
@@ -126,6 +132,7 @@ class WebSocketServer(Emitters):
         await self.limiter.start()
         for name, work in (
             ("revocation", watcher.run()),
+            ("health", self.health.run()),
             ("loop lag", LoopLag(self.metrics.loop_lag).run()),
         ):
             self._running.append(asyncio.create_task(work, name=name))
@@ -151,6 +158,7 @@ class WebSocketServer(Emitters):
         Registered before `initialize`, it replaces the contract's own handler of the same name.
         """
         self._routes[event] = Route(event, handler, tuple(guards))
+        self.metrics.know_event(event)
 
     async def emit_to_user(self, user_id: str, event: str, data: Any) -> None:
         """Send an event to all connections of a user, on every server."""
@@ -248,7 +256,7 @@ class WebSocketServer(Emitters):
     async def send_away(self) -> None:
         """Refuse new clients and close the transports of those who are here."""
         self._gate.draining = True
-        await self._sio.eio.close_all(min(2.0, self.settings.shutdown_timeout))
+        await self._sio.eio.close_all(self.settings.shutdown_timeout)
 
     async def _handle_socket_io(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._sio.handle_request(scope, receive, send)
@@ -289,6 +297,7 @@ class WebSocketServer(Emitters):
             # Stock clients come back about a second after a close; waiting here spreads them.
             await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311 no secret
             raise TryAgain from None
+        connection.claims = None  # up to a megabyte of the client's choice, with the session id in it
         self.registry.add(connection)
 
     async def connected(self, sid: str) -> None:
@@ -342,6 +351,7 @@ class WebSocketServer(Emitters):
         connection = self.registry.remove(sid)
         if connection is None:
             return
+        connection.closed = True
         self.metrics.disconnected(reason)
         log.info("disconnected", connection_id=connection.id, reason=reason)
         if connection.session is not None and not self.registry.of_session(connection.session.id):
@@ -408,6 +418,8 @@ class WebSocketServer(Emitters):
             await self._rebind(connection, session)
 
     async def _rebind(self, connection: Connection, session: Session) -> None:
+        if connection.closed:
+            return
         before = connection.session
         self.registry.rebind(connection, session)
         if before is not None and before.id != session.id and not self.registry.of_session(before.id):
@@ -428,10 +440,12 @@ class WebSocketServer(Emitters):
 
     def _register_health(self) -> None:
         if self._redis is not None:
-            redis = self._redis
+            redis, manager = self._redis, self._manager
 
             async def ping_redis() -> None:
                 await redis.ping()
+                if isinstance(manager, RedisManager) and not manager.subscribed.is_set():
+                    raise ConnectionError("not subscribed: events of other servers are missed")
 
             self.health.register("redis", ping_redis)
         if self.sessions.database is not None:
@@ -439,7 +453,10 @@ class WebSocketServer(Emitters):
 
     def _register_figures(self) -> None:
         self.metrics.watch_connections(
-            total=lambda: len(self.registry), users=lambda: self.registry.users, subscriptions=self._subscription_counts
+            total=lambda: len(self.registry),
+            users=lambda: self.registry.users,
+            subscriptions=self._subscription_counts,
+            transports=self._sio.transports,
         )
 
     def _subscription_counts(self) -> dict[str, int]:
@@ -477,9 +494,20 @@ class _Channel:
 
 
 def create_rate_limit_middleware(
-    limiter: RateLimiter, on_limited: Callable[[str], None] = lambda event: None
+    limiter: RateLimiter,
+    *,
+    on_limited: Callable[[str], None] = lambda event: None,
+    connections_here: Callable[[str], int] = lambda user_id: 0,
 ) -> ConnectionMiddleware:
-    """The rate limits and the limit on connections per user, as middleware."""
+    """The rate limits and the limit on connections per user, as middleware.
+
+    Args:
+        limiter: Counts, over all servers.
+        on_limited: Told the event that was over a limit.
+        connections_here: A user's connections to this server, which are alive as far as is known. What else counts may
+            have been held by a server that died, and is counted until its lease ends: so long the user is only put off.
+    """
+    put_off: dict[str, float] = {}
 
     async def guard(connection: Connection, event: str, data: Any) -> None:
         user = connection.user
@@ -488,10 +516,20 @@ def create_rate_limit_middleware(
             on_limited(event)
             raise EventRefused("RATE_LIMITED", "Rate limit exceeded")
 
+    def is_final(user_id: str) -> bool:
+        if connections_here(user_id) >= limiter.max_connections:
+            return True
+        now = time.monotonic()
+        for other in [other for other, since in put_off.items() if now - since > 2 * LEASE]:
+            del put_off[other]
+        return now - put_off.setdefault(user_id, now) > LEASE
+
     async def middleware(connection: Connection) -> None:
         user = connection.user
         if user is not None and not await limiter.acquire_connection(user.id, connection.id):
-            raise AuthRefused("TOO_MANY_CONNECTIONS")
+            if is_final(user.id):
+                raise AuthRefused("TOO_MANY_CONNECTIONS")
+            raise TryAgain
         connection.use(guard)
 
     return middleware
@@ -509,6 +547,7 @@ def socket_options(settings: Settings) -> Options:
         connect_timeout=settings.connect_timeout,
         max_http_buffer_size=settings.max_http_buffer_size,
         send_queue_limit=settings.send_queue_limit,
+        send_buffer_limit=settings.send_buffer_limit,
     )
 
 

@@ -71,6 +71,9 @@ class Settings(BaseModel):
     send_queue_limit: Count = Field(
         10_000, description="Messages that may wait for a client that does not read, before it is cut off"
     )
+    send_buffer_limit: Count = Field(
+        4_000_000, description="Bytes that may wait for such a client; a single message may be larger"
+    )
     max_connections: Count = Field(10_000, description="Connections this server takes; the surplus is told 503")
 
     # -- dependencies

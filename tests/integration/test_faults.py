@@ -364,9 +364,7 @@ async def test_session_in_redis_that_expires_while_connected(
 
 
 @pytest.fixture
-async def pair(
-    make_server: MakeServer, redis_server: RedisServer
-) -> AsyncIterator[tuple[RunningServer, RunningServer]]:
+async def pair(make_server: MakeServer, redis_server: RedisServer) -> Pair:
     """Two servers with sessions and limits in one Redis."""
     options: dict[str, Any] = {
         "redis_url": redis_server.url,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import socketio
-from bidict import bidict
+from bidict import ValueDuplicationError, bidict
 
 from tradecast.adapter.codec import encode_event
 
@@ -57,6 +57,35 @@ class LocalManager(socketio.AsyncManager):
         else:
             recipients = [eio for _, eio in self.get_participants(namespace, target)]
         self._on_emitted(event, self.server.eio.deliver(recipients, message))
+
+    # -- connecting and disconnecting, with sets where python-socketio has lists that it searches for each event
+
+    async def pre_connect(self, eio_sid: str, namespace: str) -> str | None:
+        sid: str = self.server.eio.generate_id()
+        try:
+            self.basic_enter_room(sid, namespace, None, eio_sid=eio_sid)
+        except ValueDuplicationError:
+            return None  # this transport is in the namespace already
+        self.pending_connect.setdefault(namespace, set()).add(sid)
+        return sid
+
+    async def connect(self, sid: str, namespace: str) -> str:
+        if not self.is_pre_connected(sid, namespace):
+            sid = await self.pre_connect(sid, namespace) or sid
+        self._settle(self.pending_connect, sid, namespace)
+        return sid
+
+    def pre_disconnect(self, sid: str, namespace: str) -> str | None:
+        self.pending_disconnect.setdefault(namespace, set()).add(sid)
+        return self.eio_sid_from_sid(sid, namespace)
+
+    @staticmethod
+    def _settle(pending: dict[str, set[str]], sid: str, namespace: str) -> None:
+        sids = pending.get(namespace)
+        if sids is not None:
+            sids.discard(sid)
+            if not sids:
+                del pending[namespace]
 
     # -- storage: rooms[namespace][None] is the clients, sid <-> eio_sid; other rooms are plain dicts. A client's own
     #    room is not stored: its sid is looked up among the clients.
@@ -115,11 +144,8 @@ class LocalManager(socketio.AsyncManager):
         self._rooms_of.pop(sid, None)
         self.basic_leave_room(sid, namespace, None)
         self.callbacks.pop(sid, None)
-        for pending in (self.pending_connect, self.pending_disconnect):
-            if sid in pending.get(namespace, ()):
-                pending[namespace].remove(sid)
-                if not pending[namespace]:
-                    del pending[namespace]
+        self._settle(self.pending_connect, sid, namespace)
+        self._settle(self.pending_disconnect, sid, namespace)
 
     def get_rooms(self, sid: str, namespace: str) -> list[str]:
         return [sid, *self._rooms_of.get(sid, ())] if self.eio_sid_from_sid(sid, namespace) else []

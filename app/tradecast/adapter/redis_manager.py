@@ -6,7 +6,7 @@ What it cannot do (routing, replay, surviving a Redis blip) is the adapter's tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -31,7 +31,9 @@ class RedisManager(AsyncPubSubManager, LocalManager):
         redis: A client for requests.
         subscriber: A client of its own for the subscription, without a read time-out.
         on_emitted: As of `LocalManager`.
-        on_link: Told True when the subscription stands and False when it is lost.
+
+    Attributes:
+        subscribed: Set while the subscription stands. While it is not, events of other servers are missed.
     """
 
     name = "redis"
@@ -42,18 +44,16 @@ class RedisManager(AsyncPubSubManager, LocalManager):
         subscriber: Redis,
         *,
         on_emitted: Emitted = lambda event, recipients: None,
-        on_link: Callable[[bool], None] = lambda up: None,
     ) -> None:
         super().__init__(channel=CHANNEL)
         self._redis = redis
         self._subscriber = subscriber
         self._on_emitted = on_emitted
-        self._on_link = on_link
         self.subscribed = asyncio.Event()
 
     async def _publish(self, data: Any) -> None:
         try:
-            await self._redis.publish(CHANNEL, orjson.dumps(data))
+            await self._redis.publish(CHANNEL, orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS))
         except (RedisError, OSError) as error:
             raise AdapterUnavailable("Redis did not take the message") from error
 
@@ -67,13 +67,11 @@ class RedisManager(AsyncPubSubManager, LocalManager):
                     if message["type"] == "subscribe":
                         attempt = 0
                         self.subscribed.set()
-                        self._on_link(True)
                         log.info("subscribed to the other servers' events")
                     elif message["type"] == "message":
                         yield message["data"]
             except (RedisError, OSError) as error:
                 if self.subscribed.is_set() or attempt == 0:
-                    self._on_link(False)
                     log.error("subscription lost: events of other servers are missed", error=type(error).__name__)
                 self.subscribed.clear()
                 attempt += 1

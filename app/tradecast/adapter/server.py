@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +21,8 @@ from tradecast.engine import EngineServer
 NAMESPACE = "/"
 # A client that was ended keeps its transport this long, so that the last packets reach it.
 LINGER = 1.0
+MAX_ATTACHMENTS = 10
+MAX_ECHO = 64
 log = structlog.stdlib.get_logger("tradecast.adapter")
 
 
@@ -59,6 +62,7 @@ class Options:
     connect_timeout: float = 45
     max_http_buffer_size: int = 1_000_000
     send_queue_limit: int = 10_000
+    send_buffer_limit: int = 4_000_000
 
 
 class SocketServer(socketio.AsyncServer):
@@ -67,8 +71,9 @@ class SocketServer(socketio.AsyncServer):
     - Refusals that will pass close the transport, since CONNECT_ERROR is final for stock clients.
     - Handlers of one client run in order, in the task that reads its packets: a flood slows its sender only.
     - Reserved names (`connect`, …) sent as events reach no handler: python-socketio would call the connect handler.
-    - A malformed packet closes the transport, as in Node; one nested too deeply is answered.
-    - A transport without a namespace is closed after `connect_timeout`.
+    - A malformed packet closes the transport, as in Node; one nested too deeply is answered. An event has at most 10
+      attachments, of `max_http_buffer_size` bytes together.
+    - A transport without a namespace is closed after `connect_timeout`, and one that was refused a second later.
     """
 
     def __init__(
@@ -91,8 +96,11 @@ class SocketServer(socketio.AsyncServer):
             upgrade_timeout=options.upgrade_timeout,
             max_http_buffer_size=options.max_http_buffer_size,
             send_queue_limit=options.send_queue_limit,
+            send_buffer_limit=options.send_buffer_limit,
             on_slow_client=on_slow_client,
+            on_malformed=application.malformed,
         )
+        self._refused: set[str] = set()
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
@@ -119,16 +127,18 @@ class SocketServer(socketio.AsyncServer):
         if eio_sid is not None:
             self.eio.hang_up(eio_sid)
 
-    def transport_name(self, sid: str) -> str:
-        """`websocket` or `polling`; empty if the client is gone."""
-        eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
-        return (self.eio.transport_of(eio_sid) or "") if eio_sid else ""
+    def transports(self) -> Mapping[str, int]:
+        """How many clients use which transport now."""
+        return Counter(self.eio.transport_of(eio_sid) for eio_sid in self.environ if eio_sid in self.eio.sockets)
 
     # -- from the engine
 
     async def _handle_eio_connect(self, eio_sid: str, environ: Any) -> None:
         # The environ is not kept: nothing reads it, and it holds the request for as long as the client stays.
         await super()._handle_eio_connect(eio_sid, None)
+        self._expect_connect(eio_sid)
+
+    def _expect_connect(self, eio_sid: str) -> None:
         asyncio.get_running_loop().call_later(self._options.connect_timeout, self._close_if_idle, eio_sid)
 
     def _close_if_idle(self, eio_sid: str) -> None:
@@ -137,30 +147,49 @@ class SocketServer(socketio.AsyncServer):
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         try:
+            self._check_attachments(eio_sid, data)
             await super()._handle_eio_message(eio_sid, data)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            pending = self._binary_packet.get(eio_sid)
+            if pending is not None and pending.attachment_count > MAX_ATTACHMENTS:
+                raise ValueError("too many attachments")
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             # Only decoding raises here: `Application.event` does not. The text may quote the client: not logged.
             self._application.malformed()
             log.info("malformed packet", error=type(error).__name__)
-            too_deep = isinstance(error, TooDeep)
+            too_deep = isinstance(error, TooDeep | RecursionError)
+            self._binary_packet.pop(eio_sid, None)
             sid = self.manager.sid_from_eio_sid(eio_sid, NAMESPACE)
             if sid is not None and self.manager.is_connected(sid, NAMESPACE):
                 message = "The payload is nested too deeply" if too_deep else "The packet is malformed"
                 answer = {"code": "SUBSCRIPTION_ERROR", "reason": "INVALID_PAYLOAD", "message": message}
                 self.send(sid, "error", answer)
             if not too_deep:
-                self._binary_packet.pop(eio_sid, None)
                 self.eio.hang_up(eio_sid)
+
+    def _check_attachments(self, eio_sid: str, data: Any) -> None:
+        pending = self._binary_packet.get(eio_sid)
+        if pending is None:
+            return
+        if not isinstance(data, bytes):
+            raise TypeError("a text where an attachment is due")
+        if sum(map(len, pending.attachments)) + len(data) > self._options.max_http_buffer_size:
+            raise ValueError("the attachments are too large")
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         self._binary_packet.pop(eio_sid, None)
+        self._refused.discard(eio_sid)
         await super()._handle_eio_disconnect(eio_sid, reason)
 
     # -- from the client
 
     async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
-        if (namespace or NAMESPACE) != NAMESPACE:
-            self._say(eio_sid, packet.CONNECT_ERROR, {"message": "Invalid namespace"}, namespace=namespace or NAMESPACE)
+        namespace = namespace or NAMESPACE
+        if eio_sid in self._refused:
+            return
+        if namespace != NAMESPACE:
+            if len(namespace) > MAX_ECHO:  # an answer to each would be more than was sent
+                raise ValueError("no namespace")
+            self._say(eio_sid, packet.CONNECT_ERROR, {"message": "Invalid namespace"}, namespace=namespace)
             return
         sid = await self.manager.pre_connect(eio_sid, NAMESPACE)
         if sid is None:
@@ -172,7 +201,8 @@ class SocketServer(socketio.AsyncServer):
             error = {"message": refused.message, "data": {"code": refused.code, "message": refused.message}}
             self._say(eio_sid, packet.CONNECT_ERROR, error)
             await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
-            asyncio.get_running_loop().call_later(LINGER, self._close_if_idle, eio_sid)
+            self._refused.add(eio_sid)
+            asyncio.get_running_loop().call_later(LINGER, self.eio.hang_up, eio_sid)
             return
         except TryAgain:
             await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
@@ -201,6 +231,9 @@ class SocketServer(socketio.AsyncServer):
         # Only the disconnect that python-socketio itself reports comes here; events and connects are handled above.
         if event == "disconnect":
             sid, reason = arguments
+            eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
+            if eio_sid is not None:
+                self._expect_connect(eio_sid)
             await self._application.disconnected(sid, str(reason))
         return None
 

@@ -27,13 +27,15 @@ class Connection:
         id: A short id made for logs.
         handshake_auth: What the requirements attach to the handshake (userId, userName, userEmail, isAdmin,
             authenticated).
-        claims: What the client itself passed as `auth`; untrusted.
+        claims: What the client itself passed as `auth`; untrusted, and let go once the client is in.
+        closed: Whether it has ended. A handler that has waited for something finds out here.
         guards: Checks run before each of this connection's events, in order.
     """
 
     __slots__ = (
         "_channel",
         "claims",
+        "closed",
         "connected_at",
         "guards",
         "handshake_auth",
@@ -56,6 +58,7 @@ class Connection:
         self.sid = sid
         self.id = connection_id
         self.claims = claims
+        self.closed = False
         self.connected_at = connected_at
         self.transport = transport
         self.session: Session | None = None

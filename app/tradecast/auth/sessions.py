@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from tradecast.auth.batch import BatchLoader
 from tradecast.auth.cache import SessionCache, Source, UserCache
 from tradecast.auth.document import MAX_NAME, SessionFields, merge_user, read_session, write_session
-from tradecast.auth.errors import AuthRefused, RefusalCode
+from tradecast.auth.errors import AuthRefused, RefusalCode, StoreUnavailable
 from tradecast.auth.memory import MemoryStore
 from tradecast.auth.models import Session, User
 from tradecast.auth.mongo import MongoDatabase, MongoStore, MongoUsers
@@ -49,6 +49,8 @@ class Sessions:
         users: Where tier and admin flag come from, if not from the session; closed with this.
         user_cache: For users; closed with this.
         database: The MongoDB that sessions or users are in, if they are; told of by `/health/database`.
+        on_batch: Told how many sessions each query of the store asked for.
+        on_store_error: Told of each such query that was not answered.
         clock: Unix time in seconds.
     """
 
@@ -61,6 +63,8 @@ class Sessions:
         users: Users | None = None,
         user_cache: UserCache | None = None,
         database: MongoDatabase | None = None,
+        on_batch: Callable[[int], None] = lambda size: None,
+        on_store_error: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
@@ -72,7 +76,7 @@ class Sessions:
         self._fields = SessionFields.from_settings(settings)
         self._secrets = [secret.get_secret_value() for secret in settings.session_secrets]
         self._require_signed = settings.session_require_signed
-        self._stored: BatchLoader[str, StoredSession] = BatchLoader(store.load)
+        self._stored: BatchLoader[str, StoredSession] = BatchLoader(_watched(store, on_batch, on_store_error))
         self._documents: BatchLoader[str, Mapping[str, Any]] | None = BatchLoader(users.load) if users else None
         self._revoked: OrderedDict[str, float] = OrderedDict()
 
@@ -294,6 +298,8 @@ def create_sessions(
     redis: Redis | None = None,
     *,
     on_lookup: Callable[[Source], None] = lambda source: None,
+    on_batch: Callable[[int], None] = lambda size: None,
+    on_store_error: Callable[[], None] = lambda: None,
     session_collection: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Sessions:
@@ -306,6 +312,8 @@ def create_sessions(
         settings: All of them.
         redis: The client for REDIS_URL; stays the caller's.
         on_lookup: Told for each session looked up whether memory, Redis or neither had it.
+        on_batch: As of `Sessions`.
+        on_store_error: As of `Sessions`.
         session_collection: MongoDB collection in place of SESSION_COLLECTION.
         clock: Unix time in seconds.
 
@@ -343,8 +351,24 @@ def create_sessions(
         users=users,
         user_cache=UserCache(ttl=settings.session_cache_ttl, redis=redis, clock=clock),
         database=database,
+        on_batch=on_batch,
+        on_store_error=on_store_error,
         clock=clock,
     )
+
+
+def _watched(
+    store: SessionStore, on_batch: Callable[[int], None], on_error: Callable[[], None]
+) -> Callable[[Collection[str]], Awaitable[Mapping[str, StoredSession]]]:
+    async def load(ids: Collection[str]) -> Mapping[str, StoredSession]:
+        on_batch(len(ids))
+        try:
+            return await store.load(ids)
+        except StoreUnavailable:
+            on_error()
+            raise
+
+    return load
 
 
 def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:

@@ -35,6 +35,11 @@ class Message:
         return self._frames
 
     @property
+    def size(self) -> int:
+        """Characters and bytes that wait with it in a queue."""
+        return sum(len(part) for part in self.parts)
+
+    @property
     def packets(self) -> list[Any]:
         """python-engineio's packets, for clients that wait in its queue.
 

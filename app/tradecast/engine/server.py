@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
+from urllib.parse import parse_qs
 
 import engineio
 from engineio import exceptions, packet
@@ -21,7 +22,9 @@ class EngineServer(engineio.AsyncServer):
     Args:
         upgrade_timeout: Seconds an upgrade from polling to WebSocket may take.
         send_queue_limit: Messages that may wait for one client.
+        send_buffer_limit: Bytes that may wait for one client; a single message may be larger.
         on_slow_client: Called when a client is cut off because it does not read.
+        on_malformed: Called when a client sent what is no packet, and its transport is ended.
         options: python-engineio's own.
     """
 
@@ -32,13 +35,17 @@ class EngineServer(engineio.AsyncServer):
         *,
         upgrade_timeout: float = 10,
         send_queue_limit: int = 10_000,
+        send_buffer_limit: int = 4_000_000,
         on_slow_client: Callable[[], None] = lambda: None,
+        on_malformed: Callable[[], None] = lambda: None,
         **options: Any,
     ) -> None:
         super().__init__(async_mode="asgi", **options)
         self.upgrade_timeout = upgrade_timeout
         self.send_queue_limit = send_queue_limit
+        self.send_buffer_limit = send_buffer_limit
         self.on_slow_client = on_slow_client
+        self.on_malformed = on_malformed
 
     def deliver(self, eio_sids: Iterable[str], message: Message) -> int:
         """Send one message to many clients; how many there were. Never waits; clients that are gone are passed over."""
@@ -76,6 +83,23 @@ class EngineServer(engineio.AsyncServer):
         """The transport that a client uses now; None if it is gone."""
         socket = self.sockets.get(eio_sid)
         return None if socket is None else "websocket" if socket.upgraded else "polling"
+
+    async def handle_request(self, scope: Any, receive: Any, send: Any) -> Any:
+        """Serve one request or WebSocket of the Engine.IO path."""
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        # Before python-engineio sees them: it answers JSONP, which no v4 client uses, and a POST to a session that has
+        # just been closed is an internal error to it.
+        socket = self.sockets.get(query["sid"][0]) if "sid" in query else None
+        if socket is not None and socket.closed:
+            self.sockets.pop(socket.sid, None)
+        if "j" in query:
+            scope = {**scope, "query_string": b"transport=jsonp"}
+        if scope["scheme"] in ("https", "wss") and not any(
+            name == b"x-forwarded-proto" for name, _ in scope["headers"]
+        ):
+            # It takes the scheme for its same-origin check from this header alone.
+            scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
+        return await super().handle_request(scope, receive, send)
 
     def _monitor_wanted(self) -> bool:
         wanted = bool(self.start_service_task)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import structlog
+
 from tradecast.events import rooms
 from tradecast.events.timestamps import timestamp
 
+log = structlog.stdlib.get_logger("tradecast.events")
 EmitToRoom = Callable[[str, str, Any], Awaitable[None]]
 Payload = Mapping[str, Any]
 
@@ -45,11 +48,14 @@ class Emitters:
     async def emit_watchlist_quote(self, symbol: str, quote: Payload) -> None:
         """`watchlist:quote` to those who watch this symbol."""
         payload = {"symbol": symbol, "quote": quote, "timestamp": timestamp()}
+        log.debug("emitted", event_name="watchlist:quote", symbol=symbol)
         await self._emit(rooms.watchlist(symbol), "watchlist:quote", payload)
 
     async def emit_market_status(self, status: Payload | str) -> None:
         """`market:status` to everybody, anonymous clients too."""
+        log.debug("emitted", event_name="market:status")
         await self._emit(rooms.MARKET_STATUS, "market:status", {"status": status, "timestamp": timestamp()})
 
     async def _to_user(self, room: str, event: str, user_id: str, **payload: Payload) -> None:
+        log.debug("emitted", event_name=event, user_id=user_id)
         await self._emit(room, event, {"userId": user_id, **payload, "timestamp": timestamp()})

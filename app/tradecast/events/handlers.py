@@ -126,6 +126,8 @@ class Handlers:
             raise EventRefused("INVALID_PAYLOAD", f"{event} is reserved")
         try:
             await self._application.broadcast(event, data.get("data"))
+        except TypeError:  # orjson reads 1,024 levels, and writes 254
+            raise EventRefused("INVALID_PAYLOAD", "data is nested too deeply") from None
         except AdapterUnavailable:
             raise EventRefused("UNAVAILABLE", "Only the clients of this server were reached; try again") from None
         log.info("admin broadcast", user_id=user.id, event_name=event)
@@ -150,7 +152,8 @@ class Handlers:
         if user is None or user.tier in WATCHLIST_TIERS:
             return
         for room in [room for room in connection.rooms if room.startswith("watchlist:")]:
-            await self._leave(connection, user, room)
+            if room in connection.rooms:  # it may have been left while the one before was
+                await self._leave(connection, user, room)
 
     async def _each_symbol(
         self,
@@ -183,7 +186,16 @@ class Handlers:
             return
         if not await self._quota.increment_subscription(user.id, subscription_member(connection, room)):
             raise EventRefused("QUOTA_EXCEEDED", f"A user has at most {self._max_subscriptions} subscriptions")
-        await connection.join(room)
+        try:
+            # Much may have happened while the quota was asked.
+            if connection.closed:
+                raise EventRefused("UNAVAILABLE", "The connection has ended")
+            if room.startswith("watchlist:") and _user(connection).tier not in WATCHLIST_TIERS:
+                raise EventRefused("TIER_REQUIRED", f"A {' or '.join(WATCHLIST_TIERS)} subscription is required")
+            await connection.join(room)
+        except BaseException:
+            await self._quota.decrement_subscription(user.id, subscription_member(connection, room))
+            raise
 
     async def _leave(self, connection: Connection, user: User, room: str) -> None:
         if room not in connection.rooms:
@@ -211,4 +223,6 @@ def _check_own(user: User, data: Any) -> None:
 async def _confirm(connection: Connection, confirmation: str, user: User, **more: Any) -> Answer:
     answer = {"success": True, "userId": user.id, **more, "timestamp": timestamp()}
     await connection.emit(confirmation, answer)
+    symbols = more.get("symbols", more.get("symbol"))
+    log.info("done", event_name=confirmation, user_id=user.id, connection_id=connection.id, symbols=symbols)
     return answer

@@ -77,6 +77,11 @@ class RateLimiter:
             self._quotas = RedisQuotaStore(redis, lease)
 
     @property
+    def max_connections(self) -> int:
+        """Connections that a user may have at a time."""
+        return self._max_connections
+
+    @property
     def fallen_back(self) -> bool:
         """Whether memory stands in for Redis."""
         return self._failover.away

@@ -251,6 +251,18 @@ async def test_many_sessions(mode: Mode) -> None:
         assert len(server.active) == len(ids) - len(gone)
 
 
+@pytest.mark.parametrize("mode", [pytest.param("redis", marks=pytest.mark.redis)], indirect=True)
+async def test_no_session_waits_for_its_turn_to_be_read(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradecast.auth.revocation.RELOADS_PER_POLL", 0)  # as if there were very many
+    async with watching(mode.sessions) as server:
+        await server.noticing()
+        ids = [(await mode.sessions.create(ANN, 600))[0] for _ in range(3)]
+        server.active |= set(ids)
+        await eventually(lambda: {session.id for session in server.changed} == set(ids))
+        await mode.delete(ids[1])
+        await eventually(lambda: set(server.ended) == {ids[1]})
+
+
 async def test_callbacks_that_fail_do_not_stop_it(mode: Mode) -> None:
     async with watching(mode.sessions) as server:
         await server.noticing()
