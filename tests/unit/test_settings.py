@@ -61,6 +61,7 @@ REQUIRED: dict[str, Any] = {
     "transports": (),
     "connect_timeout": 45,
     "send_queue_limit": 10_000,
+    "send_buffer_limit": 4_000_000,
     "max_connections": 10_000,
     "redis_username": None,
     "redis_password": None,

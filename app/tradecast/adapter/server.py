@@ -81,11 +81,10 @@ class SocketServer(socketio.AsyncServer):
     ) -> None:
         self._application = application
         self._options = options
-        quiet = logging.getLogger("tradecast.engine.io")
         super().__init__(
             client_manager=manager,
-            logger=quiet,
-            engineio_logger=quiet,
+            logger=logging.getLogger("socketio"),  # theirs by name: what they log is scrubbed more thoroughly
+            engineio_logger=logging.getLogger("engineio"),
             serializer=Packet,
             async_handlers=False,
             transports=options.transports,

@@ -256,7 +256,7 @@ class MongoStore:
         try:
             async with asyncio.timeout(max(self._database.timeout, 30.0)):
                 # To the letter what connect-mongo asks for: two that differ would be a conflict.
-                await self._collection.create_index("expires", expireAfterSeconds=0, background=True)
+                await self._collection.create_index("expires", background=True, expireAfterSeconds=0)
         except (PyMongoError, BSONError, OSError, TimeoutError) as error:
             log.warning("TTL index not created", error=type(error).__name__, code=getattr(error, "code", None))
             if not isinstance(error, OperationFailure):

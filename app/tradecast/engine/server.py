@@ -8,11 +8,13 @@ from typing import Any, Literal
 from urllib.parse import parse_qs
 
 import engineio
+import structlog
 from engineio import exceptions, packet
 
 from tradecast.engine.message import Message
 from tradecast.engine.socket import EngineSocket
 
+log = structlog.stdlib.get_logger("tradecast.engine")
 TransportName = Literal["websocket", "polling"]
 
 
@@ -100,6 +102,13 @@ class EngineServer(engineio.AsyncServer):
             # It takes the scheme for its same-origin check from this header alone.
             scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
         return await super().handle_request(scope, receive, send)
+
+    def _log_error_once(self, message: str, message_key: str) -> None:
+        log.debug("engine request refused", why=message_key)  # the message may hold a sid or an origin
+
+    def _bad_request(self, message: str | None = None) -> Any:
+        # Without the sid that the client sent: nothing of a request is sent back.
+        return super()._bad_request("Invalid session" if message and message.startswith("Invalid session") else message)
 
     def _monitor_wanted(self) -> bool:
         wanted = bool(self.start_service_task)

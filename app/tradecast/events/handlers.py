@@ -126,7 +126,7 @@ class Handlers:
             raise EventRefused("INVALID_PAYLOAD", f"{event} is reserved")
         try:
             await self._application.broadcast(event, data.get("data"))
-        except TypeError:  # orjson reads 1,024 levels, and writes 254
+        except (TypeError, RecursionError):  # orjson reads 1,024 levels, and writes 254
             raise EventRefused("INVALID_PAYLOAD", "data is nested too deeply") from None
         except AdapterUnavailable:
             raise EventRefused("UNAVAILABLE", "Only the clients of this server were reached; try again") from None

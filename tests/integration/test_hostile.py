@@ -1,0 +1,334 @@
+"""Clients that send what no client should, or do not read: they harm themselves at most."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from support.eventually import eventually
+from support.server import MakeServer, RunningServer
+from tradecast.adapter.errors import EventRefused, TryAgain
+from tradecast.auth.connection import Connection
+from tradecast.auth.errors import AuthRefused
+from tradecast.auth.models import Session, User
+from tradecast.limits.limiter import RateLimiter
+from tradecast.server import create_rate_limit_middleware
+
+
+async def open_transport(server: RunningServer, **options: Any) -> ClientConnection:
+    url = f"{server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket"
+    client = await connect(url, compression=None, **options)
+    await client.recv()
+    return client
+
+
+async def join(server: RunningServer, user_id: str = "u1", **options: Any) -> ClientConnection:
+    client = await open_transport(server, **options)
+    await client.send("40" + json.dumps(await server.session(user_id)))
+    assert str(await client.recv()).startswith("40{")
+    return client
+
+
+async def until_closed(client: ClientConnection, *packets: str | bytes) -> list[str | bytes]:
+    """Send until the server ends the connection; what it sent before that."""
+    answers: list[str | bytes] = []
+    async with asyncio.timeout(20):
+        try:
+            for packet in packets:
+                await client.send(packet)
+            while True:
+                answers.append(await client.recv())
+        except ConnectionClosed:
+            return answers
+
+
+def engine_sockets(server: RunningServer) -> dict[str, Any]:
+    sockets: dict[str, Any] = server.app._sio.eio.sockets
+    return sockets
+
+
+class Polling:
+    """A bare polling client."""
+
+    def __init__(self, http: httpx.AsyncClient, sid: str) -> None:
+        self._http = http
+        self.sid = sid
+        self.path = f"/socket.io/?EIO=4&transport=polling&sid={sid}"
+
+    @classmethod
+    async def open(cls, http: httpx.AsyncClient) -> Polling:
+        opened = await http.get("/socket.io/?EIO=4&transport=polling")
+        return cls(http, json.loads(opened.text[1:])["sid"])
+
+    async def post(self, body: str | bytes, **options: Any) -> httpx.Response:
+        return await self._http.post(self.path, content=body, **options)
+
+    async def get(self) -> httpx.Response:
+        return await self._http.get(self.path)
+
+
+@pytest.fixture
+async def polling(server: RunningServer) -> Any:
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
+        client = await Polling.open(http)
+        await client.post("40" + json.dumps(await server.session("u1")))
+        assert (await client.get()).text.startswith("40{")
+        yield client
+
+
+# -- polling
+
+
+async def test_every_packet_of_a_long_post_is_taken(server: RunningServer, polling: Polling) -> None:
+    packets = [f'42{n}["subscribe:watchlist",{{"symbol":"S{n}"}}]' for n in range(40)]
+    assert (await polling.post("\x1e".join(packets))).text in ("OK", "ok")
+    (connection,) = server.app.registry
+    assert {room for room in connection.rooms if room.startswith("watchlist:")} == {
+        f"watchlist:S{n}" for n in range(40)
+    }
+
+
+@pytest.mark.parametrize(
+    "body", ["x", "", "7", "4", "49", "2" * 200, "\x1e".join(["3"] * 2000), b"\xff", "4" + "[" * 200_000]
+)
+async def test_what_is_no_payload_is_a_400_and_the_end(
+    server: RunningServer, polling: Polling, body: str | bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        assert (await polling.post(body)).status_code == 400
+        await eventually(lambda: server.app.get_total_connection_count() == 0)
+        assert (await polling.post('42["subscribe:trades"]')).status_code == 400
+        await eventually(lambda: engine_sockets(server) == {})
+    assert caplog.records == []
+
+
+async def test_a_body_without_a_length_is_read(server: RunningServer, polling: Polling) -> None:
+    async def chunks() -> Any:
+        yield b'420["subscribe:'
+        yield b'trades"]'
+
+    assert (await polling._http.post(polling.path, content=chunks())).status_code == 200
+    (connection,) = server.app.registry
+    assert "trades:u1" in connection.rooms
+
+
+async def test_a_body_that_is_too_large_is_refused(make_server: MakeServer) -> None:
+    server = await make_server(max_http_buffer_size=1000)
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
+        client = await Polling.open(http)
+        assert (await client.post("4" + "2" * 2000)).status_code == 400
+
+
+async def test_jsonp_is_refused(server: RunningServer) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        assert (await http.get("/socket.io/?EIO=4&transport=polling&j=0")).status_code == 400
+
+
+async def test_ended_polling_clients_do_not_count_against_the_server(make_server: MakeServer) -> None:
+    server = await make_server(max_connections=3, connect_timeout=0.2)
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
+        for _ in range(3):
+            await Polling.open(http)
+        assert (await http.get("/socket.io/?EIO=4&transport=polling")).status_code == 503
+        await eventually(lambda: engine_sockets(server) == {})
+        await Polling.open(http)
+
+
+# -- WebSocket
+
+
+@pytest.mark.parametrize("frame", ["x", "", "7", "4", "49", "4[", "2" + "[" * 5000, "4" + "[" * 200_000])
+async def test_garbage_ends_the_connection_and_leaves_nothing(
+    server: RunningServer, frame: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await join(server)
+    with caplog.at_level(logging.ERROR):
+        await until_closed(client, frame)
+        await eventually(lambda: server.app.get_total_connection_count() == 0 and engine_sockets(server) == {})
+    assert caplog.records == []
+
+
+async def test_malformed_packets_are_counted(server: RunningServer) -> None:
+    client = await open_transport(server)
+    await until_closed(client, "7")
+    assert b"tradecast_malformed_packets_total 1.0" in server.app.metrics.render_prometheus("")[1]
+
+
+async def test_attachments_have_bounds(server: RunningServer) -> None:
+    for packets in (
+        ['451000000000-["x"]'],
+        ['4511-["x",' + ",".join(f'{{"_placeholder":true,"num":{n}}}' for n in range(11)) + "]"],
+        ['453-["x",{"_placeholder":true,"num":0}]', b"a" * 600_000, b"b" * 600_000],
+        ['451-["x",{"_placeholder":true,"num":0}]', '42["y"]'],
+    ):
+        client = await join(server)
+        await until_closed(client, *packets)
+        await eventually(lambda: not server.app._sio._binary_packet)
+
+
+async def test_a_binary_event_nested_too_deeply_is_answered(server: RunningServer) -> None:
+    client = await join(server)
+    await client.send('451-["x",' + "[" * 1000 + '{"_placeholder":true,"num":0}' + "]" * 1000 + "]")
+    await client.send(b"\x00")
+    answer = json.loads(str(await asyncio.wait_for(client.recv(), 20))[2:])
+    assert (answer[0], answer[1]["reason"]) == ("error", "INVALID_PAYLOAD")
+    await client.close()
+
+
+async def test_a_long_namespace_is_not_echoed(server: RunningServer) -> None:
+    client = await open_transport(server)
+    assert await until_closed(client, "40/" + "a" * 100_000) == []
+
+
+async def test_another_namespace_is_refused_as_in_node(server: RunningServer) -> None:
+    client = await open_transport(server)
+    await client.send("40/other")
+    assert await client.recv() == '44/other,{"message":"Invalid namespace"}'
+    await client.close()
+
+
+async def test_a_refused_transport_is_closed_and_not_tried_again(server: RunningServer) -> None:
+    client = await open_transport(server)
+    assert len(await until_closed(client, *['40{"sessionID":"x","userId":"y"}'] * 50)) == 1
+
+
+async def test_a_transport_that_left_the_namespace_is_closed(make_server: MakeServer) -> None:
+    server = await make_server(connect_timeout=0.3)
+    client = await join(server)
+    await asyncio.sleep(0.5)  # past the time-out of the transport itself, which has no event
+    await until_closed(client, "41")
+
+
+@pytest.mark.parametrize("pause", [True, False])
+async def test_order_is_kept_when_the_transport_pauses(server: RunningServer, pause: bool) -> None:
+    client = await join(server)
+    (socket,) = engine_sockets(server).values()
+    await eventually(lambda: socket._protocol is not None)
+    protocol = socket._protocol
+    n = 0
+
+    async def send() -> None:
+        nonlocal n
+        await server.app.broadcast("e", {"n": n})
+        n += 1
+
+    for _ in range(100):
+        if pause:
+            protocol.pause_writing()
+        await send()
+        await send()
+        protocol.resume_writing()
+        for _ in range(5):
+            await asyncio.sleep(0)
+            await send()
+    got = []
+    async with asyncio.timeout(20):
+        while len(got) < n:
+            message = str(await client.recv())
+            if message.startswith("42"):
+                got.append(json.loads(message[2:])[1]["n"])
+    assert got == list(range(n))
+    await client.close()
+
+
+async def test_a_client_that_stopped_reading_is_let_go_after_its_session(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradecast.engine.socket.GOODBYE", 0.3)
+    client = await join(server, max_queue=1)
+    (socket,) = engine_sockets(server).values()
+    await eventually(lambda: socket._protocol is not None)
+    client.transport.pause_reading()
+    while socket._protocol.writable.is_set():
+        await server.app.broadcast("e", {"filler": "x" * 100_000})
+        await asyncio.sleep(0)
+    await server.app.sessions.revoke([server.app.registry.session_ids()[0]])
+    await eventually(lambda: engine_sockets(server) == {} and socket._handling.is_set())
+    client.transport.abort()
+
+
+# -- what a client holds
+
+
+async def test_a_subscription_of_a_client_that_left_meanwhile_is_given_back(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limiter, asked, go_on = server.app.limiter, asyncio.Event(), asyncio.Event()
+    grant = limiter.increment_subscription
+
+    async def slow(user_id: str, member: str) -> bool:
+        granted = await grant(user_id, member)
+        asked.set()
+        await go_on.wait()
+        return granted
+
+    monkeypatch.setattr(limiter, "increment_subscription", slow)
+    client = await join(server)
+    await client.send('42["subscribe:trades"]')
+    await asked.wait()
+    (socket,) = engine_sockets(server).values()
+    socket.abort()
+    await socket.close()
+    await eventually(lambda: server.app.get_total_connection_count() == 0)
+    go_on.set()
+    async with asyncio.timeout(20):
+        while await limiter.get_subscription_count("u1"):  # noqa: ASYNC110 it is told to nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_what_the_client_claimed_is_not_kept(server: RunningServer) -> None:
+    client = await join(server)
+    (connection,) = server.app.registry
+    assert connection.claims is None
+    await client.close()
+
+
+# -- connections that may be dead
+
+
+class FullLimiter(RateLimiter):
+    """Counts as many connections as are allowed, wherever they are."""
+
+    async def acquire_connection(self, user_id: str, member: str) -> bool:
+        return False
+
+
+async def test_connections_counted_elsewhere_put_a_user_off_and_own_ones_refuse(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = 0
+    limiter = FullLimiter(server.app.settings, None)
+    middleware = create_rate_limit_middleware(limiter, connections_here=lambda user_id: here)
+    connection = Connection("sid", "id", None, claims=None, connected_at=0)  # type: ignore[arg-type]  # not used
+    connection.attach(Session("s", User("u1"), 0))
+    with pytest.raises(TryAgain):
+        await middleware(connection)
+    monkeypatch.setattr("tradecast.server.LEASE", -1.0)  # the leases of a dead server are over
+    with pytest.raises(AuthRefused):
+        await middleware(connection)
+    monkeypatch.undo()
+    here = server.app.settings.max_connections_per_user
+    with pytest.raises(AuthRefused):
+        await middleware(connection)
+
+
+async def test_rate_limit_is_per_connection_for_anonymous_clients(make_server: MakeServer) -> None:
+    server = await make_server(
+        auth_required=False, rate_limit_global=3, rate_limit_subscribe=3, rate_limit_unsubscribe=3
+    )
+    middleware = create_rate_limit_middleware(server.app.limiter)
+    one, other = (Connection(n, n, None, claims=None, connected_at=0) for n in "ab")  # type: ignore[arg-type]  # as above
+    await middleware(one)
+    await middleware(other)
+    for _ in range(3):
+        await one.guards[0](one, "x", None)
+    with pytest.raises(EventRefused):
+        await one.guards[0](one, "x", None)
+    await other.guards[0](other, "x", None)
