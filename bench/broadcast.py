@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC110 - what is waited for here is in another process, or told to nobody
 """What a local broadcast costs per recipient: our manager against python-socketio's own, in one run.
 
 Each server runs in a process of its own and is asked by its own event loop to broadcast; the clients are plain
@@ -27,7 +28,11 @@ from websockets.asyncio.client import connect
 from tradecast.adapter.manager import LocalManager
 from tradecast.engine import EngineServer
 
-QUOTE = {"symbol": "AAPL", "quote": {"price": 512.34, "change": -1.2, "volume": 123456}, "timestamp": "2026-01-01T00:00:00.000Z"}
+QUOTE = {
+    "symbol": "AAPL",
+    "quote": {"price": 512.34, "change": -1.2, "volume": 123456},
+    "timestamp": "2026-01-01T00:00:00.000Z",
+}
 
 
 class Plain(socketio.AsyncServer):
@@ -163,7 +168,8 @@ def main() -> None:
             print(f"run {run + 1}: {kind}: {figure:.1f} µs of CPU per recipient", flush=True)
     medians = {kind: statistics.median(values) for kind, values in figures.items()}
     ratio = medians["python-socketio"] / medians["ours"]
-    print(json.dumps({"clients": options.clients, **{kind: round(value, 1) for kind, value in medians.items()}, "ratio": round(ratio, 1)}))
+    rounded = {kind: round(value, 1) for kind, value in medians.items()}
+    print(json.dumps({"clients": options.clients, **rounded, "ratio": round(ratio, 1)}))
 
 
 if __name__ == "__main__":

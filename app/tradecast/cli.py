@@ -17,9 +17,10 @@ from typing import Any, NoReturn, Protocol, TypeVar, cast
 import click
 import httpx
 
-from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin
+from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.models import User
+from tradecast.events.publish import PAYLOADS
 from tradecast.lifecycle.process import PortInUse
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
@@ -118,17 +119,7 @@ async def _serve(settings: Settings, *, demo: bool = False, feed: bool = True) -
 @cli.command()
 @click.argument(
     "event",
-    type=click.Choice(
-        EVENTS := (
-            "portfolio:update",
-            "trade:executed",
-            "trade:failed",
-            "position:closed",
-            "notification",
-            "watchlist:quote",
-            "market:status",
-        )
-    ),
+    type=click.Choice(list(PAYLOADS)),
 )
 @click.argument("payload")
 @click.option("--user", "user_id", help="Whose event it is (all but watchlist:quote and market:status).")
@@ -149,7 +140,7 @@ def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url:
         raise click.BadParameter(f"is not JSON: {error}", param_hint="PAYLOAD") from None
     except RecursionError:
         raise click.BadParameter("is nested too deeply", param_hint="PAYLOAD") from None
-    field = PAYLOAD_FIELDS[event]
+    field = PAYLOADS[event]
     body: dict[str, Any] = {"event": event, field: content}
     if event == "watchlist:quote":
         body["symbol"] = _needed(symbol, "--symbol")
@@ -164,17 +155,6 @@ def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url:
             return await _request(http, "POST", "/api/emit", body=body)
 
     click.echo(f"accepted: {_run(send()).get('accepted')}")
-
-
-PAYLOAD_FIELDS = {
-    "portfolio:update": "portfolio",
-    "trade:executed": "trade",
-    "trade:failed": "failure",
-    "position:closed": "position",
-    "notification": "notification",
-    "watchlist:quote": "quote",
-    "market:status": "status",
-}
 
 
 # -- sessions
@@ -201,8 +181,7 @@ class StoreSessions:
         return [session.as_dict() for session in await self._admin.list(user_id)]
 
     async def revoke(self, which: dict[str, str]) -> int:
-        names = {"sessionID": "session_id", "handle": "handle", "userId": "user_id"}
-        return await self._admin.revoke(**{names[key]: value for key, value in which.items()})
+        return await self._admin.revoke(**selection(which))
 
 
 class RemoteSessions:

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tradecast.adapter.errors import AdapterUnavailable
-from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin
+from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.events.emitters import Emitters
 from tradecast.events.publish import InvalidEvents, parse_events, publish_schema
@@ -207,13 +207,7 @@ def admin_routes(
         return JsonResponse(await sessions.create(NewSession.parse(await read_json(request), longest_session)), 201)
 
     async def revoke_sessions(request: Request) -> Response:
-        body = await read_json(request)
-        names = {"sessionID": "session_id", "handle": "handle", "userId": "user_id"}
-        if not isinstance(body, dict) or not all(
-            key in names and isinstance(value, str) for key, value in body.items()
-        ):
-            raise InvalidRequest("give one of sessionID, handle, userId, a text")
-        return JsonResponse({"revoked": await sessions.revoke(**{names[key]: value for key, value in body.items()})})
+        return JsonResponse({"revoked": await sessions.revoke(**selection(await read_json(request)))})
 
     return [
         Route("/admin/stats", guarded(get_stats)),

@@ -39,6 +39,7 @@ from tradecast.lifecycle.process import Listener, Process
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.quota import LEASE
 from tradecast.observability.health import Health
+from tradecast.observability.logs import configure_logging
 from tradecast.observability.loop_lag import LoopLag
 from tradecast.observability.metrics import Metrics
 from tradecast.settings import Settings, load_settings
@@ -81,6 +82,8 @@ class WebSocketServer(Emitters):
     async def initialize(self) -> None:
         """Connect the parts. A dependency that does not answer is logged, not fatal: `/health/…` tells of it."""
         settings = self.settings
+        if not structlog.is_configured():  # embedded: structlog's own default shows local variables, secrets among them
+            configure_logging(settings.log_level, settings.log_format)
         if settings.redis_url is None:
             log.warning("no REDIS_URL: running in single-server mode")
             self._manager = LocalManager(self.metrics.event_emitted)

@@ -228,7 +228,7 @@ async def test_order_is_kept_when_the_transport_pauses(server: RunningServer, pa
         for _ in range(5):
             await asyncio.sleep(0)
             await send()
-    got = []
+    got: list[int] = []
     async with asyncio.timeout(20):
         while len(got) < n:
             message = str(await client.recv())

@@ -83,6 +83,18 @@ class Listed:
         }
 
 
+def selection(which: Any) -> dict[str, str]:
+    """The arguments of `SessionAdmin.revoke` for `{sessionID}`, `{handle}` or `{userId}` from outside.
+
+    Raises:
+        InvalidRequest: It is none of these.
+    """
+    names = {"sessionID": "session_id", "handle": "handle", "userId": "user_id"}
+    if not isinstance(which, dict) or not all(key in names and isinstance(value, str) for key, value in which.items()):
+        raise InvalidRequest("give one of sessionID, handle, userId, a text")
+    return {names[key]: value for key, value in which.items()}
+
+
 def handle_of(session_id: str) -> str:
     """A name for a session that is no secret."""
     return hashlib.sha256(session_id.encode()).hexdigest()[:HANDLE_LENGTH]

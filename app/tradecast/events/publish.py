@@ -106,15 +106,16 @@ Event = Annotated[
 ]
 
 
-EVENT_NAMES = (
-    "portfolio:update",
-    "trade:executed",
-    "trade:failed",
-    "position:closed",
-    "notification",
-    "watchlist:quote",
-    "market:status",
-)
+PAYLOADS = {
+    "portfolio:update": "portfolio",
+    "trade:executed": "trade",
+    "trade:failed": "failure",
+    "position:closed": "position",
+    "notification": "notification",
+    "watchlist:quote": "quote",
+    "market:status": "status",
+}
+"""Each event with the field that holds its payload."""
 
 
 class Batch(BaseModel):
@@ -159,7 +160,7 @@ def _problem(problem: dict[str, Any], several: bool) -> dict[str, str]:
     where = ".".join(part[:MAX_SHOWN] for part in (*head, *tail)) or "body"
     message = str(problem["msg"])
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):  # its text repeats the value
-        message = f"event is one of {', '.join(EVENT_NAMES)}"
+        message = f"event is one of {', '.join(PAYLOADS)}"
     return {"at": where, "message": message}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import socketio
 
@@ -19,6 +21,10 @@ def manager_of(server: RunningServer) -> RedisManager:
     manager = server.app._manager
     assert isinstance(manager, RedisManager)
     return manager
+
+
+def unsubscribed(server: RunningServer) -> bool:
+    return not manager_of(server).subscribed.is_set()
 
 
 async def two_servers(make_server: MakeServer, redis: RedisServer) -> tuple[RunningServer, RunningServer]:
@@ -79,7 +85,7 @@ async def test_the_subscription_comes_back_with_redis(
     one, other = await two_servers(make_server, own_redis)
     await own_redis.kill()
     for server in (one, other):
-        await eventually(lambda server=server: not manager_of(server).subscribed.is_set())
+        await eventually(partial(unsubscribed, server))
     await own_redis.start()
     for server in (one, other):
         await manager_of(server).subscribed.wait()

@@ -10,10 +10,10 @@ import pytest
 from tradecast.adapter.codec import encode_event
 from tradecast.events.emitters import Emitters
 from tradecast.events.publish import (
-    EVENT_NAMES,
     MAX_DEPTH,
     MAX_EVENTS,
     MAX_PROBLEMS,
+    PAYLOADS,
     Event,
     InvalidEvents,
     parse_events,
@@ -79,7 +79,11 @@ def test_several_keep_their_order() -> None:
 
 def test_names_are_the_models() -> None:
     models = get_args(get_args(Event)[0])
-    assert tuple(model.model_fields["event"].annotation.__args__[0] for model in models) == EVENT_NAMES
+    fields = {get_args(model.model_fields["event"].annotation)[0]: set(model.model_fields) for model in models}
+    assert list(fields) == list(PAYLOADS)
+    assert {event: names - {"event", "userId", "symbol"} for event, names in fields.items()} == {
+        event: {payload} for event, payload in PAYLOADS.items()
+    }
 
 
 NO_EVENTS: list[Any] = [None, [], PLANTED, 5, True, {}, {"event": PLANTED}, {"event": None}]
@@ -121,7 +125,7 @@ def test_what_is_wrong_is_located(body: Any, at: str) -> None:
 def test_wrong_event_is_told_the_right_ones() -> None:
     for body in ({"event": PLANTED}, {}, {"events": [{"event": PLANTED}]}):
         (problem,) = problems(body)
-        assert all(name in problem["message"] for name in EVENT_NAMES)
+        assert all(name in problem["message"] for name in PAYLOADS)
 
 
 def test_long_names_are_cut_short() -> None:
@@ -158,5 +162,5 @@ def test_what_passes_can_be_encoded(level: Any) -> None:
 
 def test_schema_is_json_schema_of_all_events() -> None:
     schema = json.dumps(publish_schema())
-    assert all(f'"{name}"' in schema for name in EVENT_NAMES)
+    assert all(f'"{name}"' in schema for name in PAYLOADS)
     assert f'"maxItems": {MAX_EVENTS}' in schema
