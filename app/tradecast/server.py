@@ -33,11 +33,11 @@ from tradecast.auth.sessions import Sessions, create_sessions
 from tradecast.events import rooms
 from tradecast.events.emitters import Emitters
 from tradecast.events.handlers import Handler, Handlers, Route, is_subscription, subscription_member
+from tradecast.events.limiting import create_rate_limit_middleware
 from tradecast.http import PublicApp, admin_routes, create_app, emit_routes, health_routes, metrics_route
 from tradecast.lifecycle.gate import Gate
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.limits.limiter import RateLimiter
-from tradecast.limits.quota import LEASE
 from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.loop_lag import LoopLag
@@ -494,48 +494,6 @@ class _Channel:
 
     def rooms(self, sid: str) -> set[str]:
         return set(self._sio.manager.rooms_of(sid))
-
-
-def create_rate_limit_middleware(
-    limiter: RateLimiter,
-    *,
-    on_limited: Callable[[str], None] = lambda event: None,
-    connections_here: Callable[[str], int] = lambda user_id: 0,
-) -> ConnectionMiddleware:
-    """The rate limits and the limit on connections per user, as middleware.
-
-    Args:
-        limiter: Counts, over all servers.
-        on_limited: Told the event that was over a limit.
-        connections_here: A user's connections to this server, which are alive as far as is known. What else counts may
-            have been held by a server that died, and is counted until its lease ends: so long the user is only put off.
-    """
-    put_off: dict[str, float] = {}
-
-    async def guard(connection: Connection, event: str, data: Any) -> None:
-        user = connection.user
-        exceeded = await limiter.check_limit(user.id if user else f"anonymous:{connection.id}", event)
-        if exceeded is not None:
-            on_limited(event)
-            raise EventRefused("RATE_LIMITED", "Rate limit exceeded")
-
-    def is_final(user_id: str) -> bool:
-        if connections_here(user_id) >= limiter.max_connections:
-            return True
-        now = time.monotonic()
-        for other in [other for other, since in put_off.items() if now - since > 2 * LEASE]:
-            del put_off[other]
-        return now - put_off.setdefault(user_id, now) > LEASE
-
-    async def middleware(connection: Connection) -> None:
-        user = connection.user
-        if user is not None and not await limiter.acquire_connection(user.id, connection.id):
-            if is_final(user.id):
-                raise AuthRefused("TOO_MANY_CONNECTIONS")
-            raise TryAgain
-        connection.use(guard)
-
-    return middleware
 
 
 def socket_options(settings: Settings) -> Options:

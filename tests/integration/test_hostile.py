@@ -18,8 +18,8 @@ from tradecast.adapter.errors import EventRefused, TryAgain
 from tradecast.auth.connection import Connection
 from tradecast.auth.errors import AuthRefused
 from tradecast.auth.models import Session, User
+from tradecast.events.limiting import create_rate_limit_middleware
 from tradecast.limits.limiter import RateLimiter
-from tradecast.server import create_rate_limit_middleware
 
 
 async def open_transport(server: RunningServer, **options: Any) -> ClientConnection:
@@ -310,7 +310,7 @@ async def test_connections_counted_elsewhere_put_a_user_off_and_own_ones_refuse(
     connection.attach(Session("s", User("u1"), 0))
     with pytest.raises(TryAgain):
         await middleware(connection)
-    monkeypatch.setattr("tradecast.server.LEASE", -1.0)  # the leases of a dead server are over
+    monkeypatch.setattr("tradecast.events.limiting.LEASE", -1.0)  # the leases of a dead server are over
     with pytest.raises(AuthRefused):
         await middleware(connection)
     monkeypatch.undo()
