@@ -89,13 +89,13 @@ class EngineServer(engineio.AsyncServer):
     async def handle_request(self, scope: Any, receive: Any, send: Any) -> Any:
         """Serve one request or WebSocket of the Engine.IO path."""
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-        # Before python-engineio sees them: it answers JSONP, which no v4 client uses, and a POST to a session that has
-        # just been closed is an internal error to it.
+        # Before python-engineio sees them: it answers JSONP, which no v4 client uses, and a request without a transport;
+        # and a POST to a session that has just been closed is an internal error to it.
         socket = self.sockets.get(query["sid"][0]) if "sid" in query else None
         if socket is not None and socket.closed:
             self.sockets.pop(socket.sid, None)
-        if "j" in query:
-            scope = {**scope, "query_string": b"transport=jsonp"}
+        if "j" in query or "transport" not in query:
+            scope = {**scope, "query_string": b"transport=none"}
         if scope["scheme"] in ("https", "wss") and not any(
             name == b"x-forwarded-proto" for name, _ in scope["headers"]
         ):
