@@ -74,6 +74,7 @@ class WebSocketServer(Emitters):
         self._gate: Gate
         self._handlers: Handlers
         self._expiry: SessionExpiry
+        self._watcher: RevocationWatcher
         self._tasks: set[asyncio.Task[Any]] = set()
         self._running: list[asyncio.Task[Any]] = []
 
@@ -90,7 +91,12 @@ class WebSocketServer(Emitters):
         else:
             self._redis = create_redis(settings)
             self._subscriber = create_redis(settings, socket_timeout=None)
-            self._manager = RedisManager(self._redis, self._subscriber, on_emitted=self.metrics.event_emitted)
+            self._manager = RedisManager(
+                self._redis,
+                self._subscriber,
+                timeout=settings.redis_timeout,
+                on_emitted=self.metrics.event_emitted,
+            )
             if "polling" in settings.offered_transports:
                 log.warning("polling on several servers needs session affinity", setting="TRANSPORTS")
         if self._auth is None:
@@ -122,11 +128,12 @@ class WebSocketServer(Emitters):
             self._routes.setdefault(route.event, route)
         self._gate = Gate(self._handle_socket_io, self._is_full, self.metrics.refused)
         self._expiry = SessionExpiry(self._sessions_expired)
-        watcher = RevocationWatcher(
+        self._watcher = RevocationWatcher(
             self.sessions,
             active=self.registry.session_ids,
             on_ended=self._end_sessions,
             on_changed=self._session_changed,
+            holds=self._connections_hold,
             poll_interval=settings.revocation_poll_interval,
             on_store=self.metrics.store_available,
         )
@@ -134,7 +141,7 @@ class WebSocketServer(Emitters):
         self._register_figures()
         await self.limiter.start()
         for name, work in (
-            ("revocation", watcher.run()),
+            ("revocation", self._watcher.run()),
             ("health", self.health.run()),
             ("loop lag", LoopLag(self.metrics.loop_lag).run()),
         ):
@@ -286,8 +293,11 @@ class WebSocketServer(Emitters):
             self.metrics.refused(refused.code)
             log.info("connection refused", connection_id=connection.id, code=refused.code)
             raise ConnectRefused(refused.code, MESSAGES[refused.code]) from None
-        except (ConnectRefused, TryAgain):
+        except (ConnectRefused, TryAgain) as refused:
             await self._give_back(connection)
+            code = refused.code if isinstance(refused, ConnectRefused) else "TRY_AGAIN"
+            self.metrics.refused(code)
+            log.info("connection refused", connection_id=connection.id, code=code)
             raise
         except Exception as error:
             await self._give_back(connection)
@@ -313,6 +323,7 @@ class WebSocketServer(Emitters):
             await connection.join(rooms.user(user.id))
             await connection.join(rooms.AUTHENTICATED)
             self._expiry.watch(connection.session.id, connection.session.expires_at)
+            self._watcher.look_again(connection.session)
         self.metrics.connected(connection.transport)
         log.info(
             "connected", connection_id=connection.id, user_id=user.id if user else None, transport=connection.transport
@@ -412,6 +423,10 @@ class WebSocketServer(Emitters):
                 over.setdefault(code, []).append(session_id)
         for code, ids in over.items():
             await self._end_sessions(ids, code)
+
+    def _connections_hold(self, session: Session) -> bool:
+        held = (connection.session for connection in self.registry.of_session(session.id))
+        return all(one is not None and one.user == session.user for one in held)
 
     async def _session_changed(self, session: Session) -> None:
         for connection in self.registry.of_session(session.id):

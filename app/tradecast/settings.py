@@ -89,7 +89,7 @@ class Settings(BaseModel):
     redis_ca_file: str | None = Field(None, description="PEM bundle that signs Redis' certificate")
     redis_cert_file: str | None = Field(None, description="PEM client certificate for Redis")
     redis_key_file: str | None = Field(None, description="PEM key of the client certificate for Redis")
-    redis_timeout: Positive = Field(2, description="Seconds one Redis request may take")
+    redis_timeout: Positive = Field(2, description="Seconds each try of a Redis request may take (at most 3 retries)")
     mongodb_uri: SecretStr | None = Field(None, description="mongodb:// or mongodb+srv://; absent: no database")
     mongodb_database: str | None = Field(None, description="Database; absent: the one in MONGODB_URI, else `test`")
     mongodb_ca_file: str | None = Field(None, description="PEM bundle that signs MongoDB's certificate")

@@ -299,8 +299,10 @@ async def test_what_the_client_claimed_is_not_kept(server: RunningServer) -> Non
 class FullLimiter(RateLimiter):
     """Counts as many connections as are allowed, wherever they are."""
 
+    full = True
+
     async def acquire_connection(self, user_id: str, member: str) -> bool:
-        return False
+        return not self.full
 
 
 async def test_connections_counted_elsewhere_put_a_user_off_and_own_ones_refuse(
@@ -311,6 +313,12 @@ async def test_connections_counted_elsewhere_put_a_user_off_and_own_ones_refuse(
     middleware = create_rate_limit_middleware(limiter, connections_here=lambda user_id: here)
     connection = Connection("sid", "id", None, claims=None, connected_at=0)  # type: ignore[arg-type]  # not used
     connection.attach(Session("s", User("u1"), 0))
+    with pytest.raises(TryAgain):
+        await middleware(connection)
+    limiter.full = False
+    await middleware(connection)  # let in: what was before does not count against the next spell
+    limiter.full = True
+    monkeypatch.setattr("tradecast.events.limiting.LEASE", 0.5)
     with pytest.raises(TryAgain):
         await middleware(connection)
     monkeypatch.setattr("tradecast.events.limiting.LEASE", -1.0)  # the leases of a dead server are over

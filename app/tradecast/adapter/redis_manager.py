@@ -25,11 +25,13 @@ log = structlog.stdlib.get_logger("tradecast.adapter")
 class RedisManager(AsyncPubSubManager, LocalManager):
     """Emits locally at once, and to the other servers through a Redis channel.
 
-    Messages have the format of python-socketio's `AsyncRedisManager`, so its write-only clients work beside it.
+    Messages have the format of python-socketio's `AsyncRedisManager`, so its write-only clients work beside it, on the
+    channel `socketio`, or `socketio:<db>` where the database is not 0.
 
     Args:
         redis: A client for requests.
         subscriber: A client of its own for the subscription, without a read time-out.
+        timeout: Seconds that publishing may take, retries included.
         on_emitted: As of `LocalManager`.
 
     Attributes:
@@ -43,18 +45,23 @@ class RedisManager(AsyncPubSubManager, LocalManager):
         redis: Redis,
         subscriber: Redis,
         *,
+        timeout: float = 2.0,
         on_emitted: Emitted = lambda event, recipients: None,
     ) -> None:
-        super().__init__(channel=CHANNEL)
+        # Pub/sub knows no databases: without the number, deployments on one Redis would hear each other.
+        database = redis.connection_pool.connection_kwargs.get("db") or 0
+        super().__init__(channel=f"{CHANNEL}:{database}" if database else CHANNEL)
         self._redis = redis
+        self._timeout = timeout
         self._subscriber = subscriber
         self._on_emitted = on_emitted
         self.subscribed = asyncio.Event()
 
     async def _publish(self, data: Any) -> None:
         try:
-            await self._redis.publish(CHANNEL, orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS))
-        except (RedisError, OSError) as error:
+            async with asyncio.timeout(self._timeout):
+                await self._redis.publish(self.channel, orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS))
+        except (RedisError, OSError, TimeoutError) as error:
             raise AdapterUnavailable("Redis did not take the message") from error
 
     async def _listen(self) -> AsyncIterator[bytes]:
@@ -62,7 +69,7 @@ class RedisManager(AsyncPubSubManager, LocalManager):
         while True:
             pubsub = self._subscriber.pubsub(ignore_subscribe_messages=False)
             try:
-                await pubsub.subscribe(CHANNEL)
+                await pubsub.subscribe(self.channel)
                 async for message in pubsub.listen():
                     if message["type"] == "subscribe":
                         attempt = 0

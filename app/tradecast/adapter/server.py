@@ -128,7 +128,8 @@ class SocketServer(socketio.AsyncServer):
 
     def transports(self) -> Mapping[str, int]:
         """How many clients use which transport now."""
-        return Counter(self.eio.transport_of(eio_sid) for eio_sid in self.environ if eio_sid in self.eio.sockets)
+        clients = self.manager.get_participants(NAMESPACE, None)
+        return Counter(name for _, eio_sid in clients if (name := self.eio.transport_of(eio_sid)) is not None)
 
     # -- from the engine
 

@@ -209,7 +209,6 @@ class LayeredCache(Generic[V]):
         except (RedisError, OSError, TimeoutError) as error:
             self._on_trouble(error)
             return {}
-        self._on_answer()
         return {
             name: value.encode() if isinstance(value, str) else value
             for name, value in zip(names, values, strict=True)

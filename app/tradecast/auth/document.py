@@ -71,10 +71,10 @@ def decode_data(text: str | bytes) -> Mapping[str, Any] | str:
 def read_session(stored: StoredSession, fields: SessionFields, now: float) -> Session:
     """Read a stored session.
 
-    Its end is the earliest of: the store's, the cookie's `expires`, and its start plus `fields.max_age`. The start is
-    the session's `createdAt` (Unix seconds or milliseconds, or ISO 8601) where it has one; else the cookie's
-    `expires` less its `originalMaxAge`, which express-session moves with every touch of a rolling session; else
-    `now`, which bounds how long one look-up is good for and no more.
+    Its end is the store's (the document's `expires`, the key's TTL), or the cookie's `expires` where the store has
+    none; and never later than its start plus `fields.max_age`. The start is the session's `createdAt` (Unix seconds or
+    milliseconds, or ISO 8601) where it has one; else the cookie's `expires` less its `originalMaxAge`, which is when
+    the session was last saved; else `now`, which bounds how long one look-up is good for and no more.
 
     The user is an object, or only its id (passport serialises as the application likes): then it has no name and the
     tier `free`, unless the users collection tells more.
@@ -134,6 +134,8 @@ def write_session(user: User, fields: SessionFields, now: float, expires_at: flo
 
 def read_user_id(value: object) -> str | None:
     """A user's id as text: 1 to 128 printable characters, or a whole number; None for anything else."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)  # as Node stores whole numbers from 2**31 on
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         return str(value)
     if isinstance(value, str) and 0 < len(value) <= MAX_USER_ID and value.isprintable():
@@ -162,9 +164,10 @@ def _read_end(data: Mapping[str, Any], stored_end: float | None, max_age: float,
         if original is not None:
             start = cookie_end - _number(original) / 1000
     # A start in the future must not lengthen the session.
-    ends = [min(now if start is None else start, now) + max_age]
-    ends += [end for end in (stored_end, cookie_end) if end is not None]
-    return min(ends)
+    longest = min(now if start is None else start, now) + max_age
+    # The touch of connect-mongo and connect-redis moves the store's end, and leaves the JSON with its cookie as it was.
+    end = cookie_end if stored_end is None else stored_end
+    return longest if end is None else min(longest, end)
 
 
 def _instant(value: object) -> float | None:

@@ -12,6 +12,7 @@ import structlog
 
 SLOTS_PER_SECOND = 4
 LONGEST_SLEEP = 30.0
+SPARE_SLOTS = 64
 log = structlog.stdlib.get_logger("tradecast.auth.expiry")
 
 
@@ -33,6 +34,7 @@ class SessionExpiry:
         self._on_expired = on_expired
         self._clock = clock
         self._slot_of: dict[str, int] = {}
+        self._due_of: dict[str, int] = {}  # later than its slot where the end was moved back
         self._slots: dict[int, set[str]] = {}
         self._order: list[int] = []  # a heap of the slots that there are
         self._timer: asyncio.TimerHandle | None = None
@@ -46,22 +48,34 @@ class SessionExpiry:
     def watch(self, session_id: str, expires_at: float) -> None:
         """Tell when a session ends, at Unix time `expires_at` in seconds; replaces what was said of it before."""
         slot = math.ceil(expires_at * SLOTS_PER_SECOND)
-        if self._slot_of.get(session_id) == slot:
+        filed = self._slot_of.get(session_id)
+        if filed is not None and filed <= slot:
+            # Moved on when its slot comes: a session that is touched all day would leave a slot behind each time.
+            self._due_of[session_id] = slot
             return
         self.unwatch(session_id)
-        self._slot_of[session_id] = slot
+        self._file(session_id, slot)
+        self._set_timer()
+
+    def _file(self, session_id: str, slot: int) -> None:
+        self._slot_of[session_id] = self._due_of[session_id] = slot
         ids = self._slots.get(slot)
         if ids is None:
             ids = self._slots[slot] = set()
             heapq.heappush(self._order, slot)
         ids.add(session_id)
-        self._set_timer()
 
     def unwatch(self, session_id: str) -> None:
         """Do not tell when a session ends."""
         slot = self._slot_of.pop(session_id, None)
-        if slot is not None:
-            self._slots[slot].discard(session_id)  # an empty slot goes when its time has come
+        if slot is None:
+            return
+        del self._due_of[session_id]
+        self._slots[slot].discard(session_id)
+        if not self._slots[slot]:
+            del self._slots[slot]
+            if len(self._order) > 2 * len(self._slots) + SPARE_SLOTS:
+                self._order = sorted(self._slots)  # sorted is a heap
 
     async def close(self) -> None:
         """Tell nothing any more."""
@@ -91,9 +105,13 @@ class SessionExpiry:
         due = self._clock() * SLOTS_PER_SECOND
         expired: set[str] = set()
         while self._order and self._order[0] <= due:
-            expired |= self._slots.pop(heapq.heappop(self._order))
-        for session_id in expired:
-            del self._slot_of[session_id]
+            slot = heapq.heappop(self._order)
+            for session_id in self._slots.pop(slot, ()):
+                if self._due_of[session_id] > due:
+                    self._file(session_id, self._due_of[session_id])
+                else:
+                    del self._slot_of[session_id], self._due_of[session_id]
+                    expired.add(session_id)
         if expired:
             call = asyncio.get_running_loop().create_task(self._call(expired))
             self._calls.add(call)

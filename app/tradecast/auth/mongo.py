@@ -23,7 +23,7 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ReadPreference
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tradecast.auth.document import decode_data
+from tradecast.auth.document import decode_data, read_user_id
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.store import SessionChange, StoredSession
 from tradecast.settings import SettingsError
@@ -291,7 +291,7 @@ class MongoUsers:
         found: dict[str, Document] = {}
         for document in await self._database.answer(cursor.to_list(None)):
             value = document.get(self._id_field)
-            key = str(value)
+            key = read_user_id(value) or str(value)  # Node writes large whole numbers as doubles
             # Text and number may both be there: the text is what the session said.
             if key not in found or isinstance(value, str):
                 found[key] = document

@@ -31,7 +31,8 @@ class RevocationWatcher:
     """Ends what is deleted, and tells what has changed, within a second.
 
     - **Stream**: where the store tells its changes. A deletion is acted upon at once; an update of an active session
-      makes it be read again.
+      makes it be read again. Where users are in a collection of their own, which has no stream, 200 active sessions
+      are read again at each `poll_interval` in turn, as below.
     - **Polling**: elsewhere. Every `poll_interval` it asks which active sessions still exist, and reads 200 of them
       again in turn, so that with up to 200 active sessions an update (such as a log-out that keeps the session) is
       noticed as fast as a deletion.
@@ -45,6 +46,8 @@ class RevocationWatcher:
         on_ended: Awaited with ids of active sessions that are over, and why.
         on_changed: Awaited with an active session whose user or end may have changed. The caller compares: it may be
             the same, or belong to another user now.
+        holds: Whether every connection of a session has this user and end. One that was let in on an older copy has
+            not, and is told of by `on_changed`.
         poll_interval: Seconds.
         on_store: Told when the store stops and starts answering.
         clock: Unix time in seconds.
@@ -61,6 +64,7 @@ class RevocationWatcher:
         active: Callable[[], Collection[str]],
         on_ended: Callable[[Collection[str], RefusalCode], Awaitable[None]],
         on_changed: Callable[[Session], Awaitable[None]],
+        holds: Callable[[Session], bool] = lambda session: True,
         poll_interval: float = 0.5,
         on_store: Callable[[bool], None] = lambda answers: None,
         clock: Callable[[], float] = time.time,
@@ -69,7 +73,10 @@ class RevocationWatcher:
         self._active = active
         self._on_ended = on_ended
         self._on_changed = on_changed
+        self._holds = holds
         self._interval = poll_interval
+        self._queue: list[str] = []
+        self._next_turn = 0.0
         self._on_store = on_store
         self._clock = clock
         self._known: dict[str, Session] = {}
@@ -100,6 +107,13 @@ class RevocationWatcher:
                 continue
             await asyncio.sleep(self._backoff)
             self._backoff = min(self._backoff * 2, MAX_BACKOFF)
+
+    def look_again(self, session: Session) -> None:
+        """A connection was let in on this copy of a session: read it again if a newer one is known."""
+        known = self._known.get(session.id)
+        if known is not None and not _same(known, session):
+            del self._known[session.id]
+            self._happened.set()
 
     # -- with a stream of changes
 
@@ -149,6 +163,9 @@ class RevocationWatcher:
             await self._sessions.refresh(stale)
         everything, self._check_all = self._check_all, False
         due = active - deleted if everything else (active & updated) | (active - self._known.keys() - deleted)
+        if self._sessions.has_users and time.monotonic() >= self._next_turn:
+            self._next_turn = time.monotonic() + self._interval
+            due |= self._in_turn(active) - deleted
         await self._reload(due)
         if everything:
             self._note_up("stream")
@@ -157,15 +174,12 @@ class RevocationWatcher:
 
     async def _poll(self, duration: float) -> None:
         ends = time.monotonic() + duration
-        queue: list[str] = []
         while time.monotonic() < ends:
             started = time.monotonic()
             active = set(self._active())
             self._prune(active)
             fresh = active - self._known.keys()
-            queue = [session_id for session_id in queue if session_id in active] or list(active)
-            again, queue = queue[:RELOADS_PER_POLL], queue[RELOADS_PER_POLL:]
-            reloaded = fresh.union(again)
+            reloaded = fresh | self._in_turn(active)
             await self._reload(reloaded)
             await self._find_missing(active - reloaded)
             self._note_up("polling")
@@ -179,6 +193,11 @@ class RevocationWatcher:
                 await self._forget_and_end(missing, "SESSION_NOT_FOUND")
 
     # -- both
+
+    def _in_turn(self, active: Collection[str]) -> set[str]:
+        self._queue = [session_id for session_id in self._queue if session_id in active] or list(active)
+        turn, self._queue = self._queue[:RELOADS_PER_POLL], self._queue[RELOADS_PER_POLL:]
+        return set(turn)
 
     async def _reload(self, ids: Collection[str]) -> None:
         rest = iter(ids)
@@ -202,22 +221,24 @@ class RevocationWatcher:
 
     async def _note(self, session: Session) -> None:
         known = self._known.get(session.id)
-        if (
-            known is not None
-            and known.user == session.user
-            and abs(known.expires_at - session.expires_at) < SAME_END  # Redis tells the time left, not the end
-        ):
+        held = self._holds(session)
+        if known is not None and _same(known, session) and held:
             return
         self._known[session.id] = session
+        if not held and self._sessions.has_users:  # the cache that let them in would let the next in too
+            await self._sessions.forget_users([session.user.id])
         try:
             await self._on_changed(session)
         except Exception:
             log.exception("taking over a changed session failed")
 
     async def _forget_and_end(self, ids: set[str], code: RefusalCode) -> None:
+        users = {self._known[session_id].user.id for session_id in ids if session_id in self._known}
         self._sessions.mark_revoked(ids)
         await self._end(ids, code)
         await self._sessions.forget(ids)
+        if users and self._sessions.has_users:
+            await self._sessions.forget_users(users)
 
     async def _end(self, ids: set[str], code: RefusalCode) -> None:
         if not ids:
@@ -260,3 +281,8 @@ class RevocationWatcher:
             log.warning("session store unavailable", store=self._sessions.store.name, error=error)
             self._on_store(False)
         self.mode = "down"
+
+
+def _same(one: Session, other: Session) -> bool:
+    # Redis tells the time left, not the end.
+    return one.user == other.user and abs(one.expires_at - other.expires_at) < SAME_END

@@ -134,6 +134,15 @@ class Sessions:
                     outcomes[session.id] = refused.code
         return outcomes
 
+    @property
+    def has_users(self) -> bool:
+        """Whether a users collection tells more than the session does; its changes come through no stream."""
+        return self._users is not None
+
+    async def forget_users(self, user_ids: Collection[str]) -> None:
+        """Users have changed: the next look-up asks the users collection."""
+        await self._user_cache.forget(user_ids)
+
     def mark_revoked(self, ids: Collection[str]) -> None:
         """Remember that sessions are gone, in this process and at once; `forget` tells the other servers too."""
         now = self._clock()

@@ -89,7 +89,7 @@ class EngineServer(engineio.AsyncServer):
     async def handle_request(self, scope: Any, receive: Any, send: Any) -> Any:
         """Serve one request or WebSocket of the Engine.IO path."""
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-        # Before python-engineio sees them: it answers JSONP, which no v4 client uses, and a request without a transport;
+        # Before python-engineio sees them: it answers JSONP, which no v4 client uses, and a request without transport;
         # and a POST to a session that has just been closed is an internal error to it.
         socket = self.sockets.get(query["sid"][0]) if "sid" in query else None
         if socket is not None and socket.closed:

@@ -50,6 +50,8 @@ def create_rate_limit_middleware(
             if is_final(user.id):
                 raise AuthRefused("TOO_MANY_CONNECTIONS")
             raise TryAgain
+        if user is not None:
+            put_off.pop(user.id, None)
         connection.use(guard)
 
     return middleware

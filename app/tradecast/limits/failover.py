@@ -13,6 +13,8 @@ from redis.exceptions import RedisError
 T = TypeVar("T")
 FAILURES = (RedisError, OSError, TimeoutError)
 """What makes Redis count as away: no connection, no answer in time, and refusals (read-only, out of memory, …)."""
+# Below the pool size of create_redis, which others share.
+PLACES = 32
 log = structlog.stdlib.get_logger("tradecast.limits")
 
 
@@ -38,6 +40,7 @@ class Failover:
         self._on_change = on_change
         self._patience = patience
         self._spell = 0
+        self._places = asyncio.Semaphore(PLACES)
         self._probing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -51,7 +54,10 @@ class Failover:
             raise RedisAway
         spell = self._spell
         try:
-            async with asyncio.timeout(self._patience):
+            # Waiting for a place says nothing about Redis: in a storm of connects the patience begins when it is asked.
+            async with self._places, asyncio.timeout(self._patience):
+                if self.away:
+                    raise RedisAway
                 return await request()
         except FAILURES as error:
             # a request that was already under way when Redis came back says nothing about now

@@ -255,8 +255,9 @@ class Metrics:
         self._dependency_seconds.labels(label).set(seconds)
 
     def loop_lag(self, seconds: float) -> None:
-        """The event loop was so late."""
+        """The event loop was so late. Called twice a second, so CPU is sampled here too."""
         self._lag.observe(seconds)
+        self._cpu.sample()
 
     # -- reading
 

@@ -160,6 +160,10 @@ class CpuMeter:
         self._cpu = cpu
         self._samples: deque[tuple[float, float]] = deque([(clock(), cpu())])
 
+    def sample(self) -> None:
+        """Note what has been used; to be called at least every second or so, or the minute is a longer time."""
+        self.cores()
+
     def cores(self) -> float:
         """CPU seconds per second since the sample that is at least a minute old, or the start."""
         now, used = self._clock(), self._cpu()

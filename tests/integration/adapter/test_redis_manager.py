@@ -92,3 +92,17 @@ async def test_the_subscription_comes_back_with_redis(
     client = await stock_clients.connect(other.url, await other.session("u1"), transports=["websocket"])
     await one.app.emit_notification("u1", {"n": 2})
     assert (await client.wait_for("notification"))[0]["notification"] == {"n": 2}
+
+
+async def test_another_database_of_the_same_redis_is_another_fleet(
+    make_server: MakeServer, redis_server: RedisServer, stock_clients: StockClients
+) -> None:
+    one = await make_server(redis_url=f"{redis_server.url.rstrip('/').removesuffix('/0')}/0")
+    other = await make_server(redis_url=f"{redis_server.url.rstrip('/').removesuffix('/0')}/1")
+    for server in (one, other):
+        await manager_of(server).subscribed.wait()
+    client = await stock_clients.connect(other.url, await other.session("u1"), transports=["websocket"])
+    await one.app.emit_notification("u1", {"from": "one"})
+    await other.app.emit_notification("u1", {"from": "other"})
+    await client.wait_for("notification")
+    assert [args[0]["notification"]["from"] for args in client.events("notification")] == ["other"]

@@ -128,3 +128,30 @@ async def test_closed_tells_nothing(expiry: SessionExpiry, ended: Ended) -> None
     await ended.wait("later")
     await other.close()
     assert ended.calls == [{"later"}]
+
+
+async def test_a_session_that_is_touched_all_day_leaves_nothing_behind(expiry: SessionExpiry) -> None:
+    now = time.time()
+    for touch in range(2_000):
+        expiry.watch("s", now + 1_000 + touch)
+    assert len(expiry._slots) == 1
+
+
+async def test_an_end_that_moved_back_is_kept(expiry: SessionExpiry, ended: Ended) -> None:
+    end = time.time() + 0.2
+    expiry.watch("later", end)
+    expiry.watch("later", end + 0.5)
+    expiry.watch("other", end)
+    await ended.wait("other")
+    assert "later" not in ended.at
+    await ended.wait("later")
+    assert ended.at["later"] >= end + 0.5
+
+
+async def test_many_that_come_and_go_leave_nothing_behind(expiry: SessionExpiry) -> None:
+    now = time.time()
+    for number in range(2_000):
+        expiry.watch(f"s{number}", now + 1_000 + number)
+        expiry.unwatch(f"s{number}")
+    assert len(expiry._slots) == 0
+    assert len(expiry._order) < 200

@@ -171,7 +171,7 @@ function enter() {
 
   for (const [event, handler] of Object.entries(HANDLERS)) socket.on(event, handler);
   socket.onAny((event, data) => {
-    if (!(event in HANDLERS) && !ANSWERS.test(event)) announce(event, data);
+    if (!Object.hasOwn(HANDLERS, event) && !ANSWERS.test(event)) announce(event, data);
   });
 }
 
@@ -511,7 +511,7 @@ function showClosed(position, when) {
 const LEVELS = { info: "Info", success: "Good", warning: "Note" };
 
 function showNotification(notification, when) {
-  const level = notification.level in LEVELS ? notification.level : "info";
+  const level = Object.hasOwn(LEVELS, notification.level) ? notification.level : "info";
   addItem("notifications", {
     badge: LEVELS[level], kind: level, title: text(notification.title, "Notification"),
     why: text(notification.message), when,
