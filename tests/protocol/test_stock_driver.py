@@ -204,6 +204,7 @@ async def test_what_fails_in_node_is_told(tiny: Tiny, stock_clients: StockClient
         await client.emit("connect")
 
 
+@pytest.mark.usefixtures("stock_node")  # skipped where there is no Node.js
 async def test_dead_node_is_told() -> None:
     node = NodeProcess()
     clients = StockClients(node)
@@ -220,6 +221,7 @@ def test_missing_node_is_told_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch
         node_client.install()
 
 
+@pytest.mark.usefixtures("stock_node")
 def test_packages_are_installed_again_when_the_lock_file_changed() -> None:
     stamp = node_client.STOCK / "node_modules" / ".stamp"
     node_client.install()
