@@ -26,11 +26,16 @@ from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin, selec
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.events.emitters import Emitters
 from tradecast.events.publish import InvalidEvents, parse_events, publish_schema
+from tradecast.lifecycle.drain import Drain, DrainConflict
 from tradecast.lifecycle.gate import refuse
 
 MAX_BODY = 1_000_000
+MAX_DRAIN_RATE = 100_000
 SOCKET_PATH = "/socket.io/"
-HEALTH_PATHS = ("/health", "/health/redis", "/health/database")
+HEALTH_PATHS = (
+    *("/health", "/health/startup", "/health/ready", "/health/live"),
+    *("/health/redis", "/health/database"),
+)
 log = structlog.stdlib.get_logger("tradecast.http")
 
 
@@ -115,11 +120,18 @@ def _is_loopback(host: str) -> bool:
 # -- routes
 
 
-def health_routes(health: HealthChecks) -> list[BaseRoute]:
-    """`/health` and one route per dependency."""
+def health_routes(health: HealthChecks, is_ready: Callable[[], bool] = lambda: True) -> list[BaseRoute]:
+    """`/health`, the three that Kubernetes asks for, and one route per dependency.
+
+    Startup and liveness say no more than that the event loop serves requests: a Redis or MongoDB that is away is no
+    reason to restart a server whose clients wait for it to come back. Readiness is off while the server drains.
+    """
 
     async def alive(request: Request) -> Response:
         return JsonResponse(health.alive())
+
+    async def ready(request: Request) -> Response:
+        return JsonResponse({"status": "ready"}) if is_ready() else JsonResponse({"status": "draining"}, 503)
 
     def dependency(name: str) -> Callable[[Request], Awaitable[Response]]:
         async def check(request: Request) -> Response:
@@ -130,6 +142,9 @@ def health_routes(health: HealthChecks) -> list[BaseRoute]:
 
     return [
         Route("/health", alive),
+        Route("/health/startup", alive),
+        Route("/health/live", alive),
+        Route("/health/ready", ready),
         Route("/health/redis", dependency("redis")),
         Route("/health/database", dependency("database")),
     ]
@@ -179,22 +194,7 @@ def emit_routes(emitters: Emitters, tokens: Sequence[SecretStr]) -> list[BaseRou
 def admin_routes(
     sessions: SessionAdmin, stats: Callable[[], dict[str, Any]], tokens: Sequence[SecretStr], longest_session: float
 ) -> list[BaseRoute]:
-    """`/admin/…`: behind a token, or open to this machine where none is set."""
-
-    def guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        async def guard(request: Request) -> Response:
-            if tokens:
-                require_token(request, tokens)
-            else:
-                require_loopback(request)
-            try:
-                return await handler(request)
-            except InvalidRequest as invalid:
-                raise Refused(422, "INVALID_REQUEST", str(invalid)) from None
-            except StoreUnavailable:
-                raise Refused(503, "UNAVAILABLE", "The session store does not answer") from None
-
-        return guard
+    """`/admin/…` for sessions and stats: behind a token, or open to this machine where none is set."""
 
     async def get_stats(request: Request) -> Response:
         return JsonResponse(stats())
@@ -210,11 +210,78 @@ def admin_routes(
         return JsonResponse({"revoked": await sessions.revoke(**selection(await read_json(request)))})
 
     return [
-        Route("/admin/stats", guarded(get_stats)),
-        Route("/admin/sessions", guarded(list_sessions), methods=["GET"]),
-        Route("/admin/sessions", guarded(create_session), methods=["POST"]),
-        Route("/admin/sessions/revoke", guarded(revoke_sessions), methods=["POST"]),
+        Route("/admin/stats", _guarded(get_stats, tokens)),
+        Route("/admin/sessions", _guarded(list_sessions, tokens), methods=["GET"]),
+        Route("/admin/sessions", _guarded(create_session, tokens), methods=["POST"]),
+        Route("/admin/sessions/revoke", _guarded(revoke_sessions, tokens), methods=["POST"]),
     ]
+
+
+def drain_routes(drain: Drain, tokens: Sequence[SecretStr]) -> list[BaseRoute]:
+    """`/admin/drain` and `/admin/shed`, guarded as the other admin routes."""
+
+    async def start(request: Request) -> Response:
+        body = await _fields(request, {"rate"})
+        drain.start(_rate(body))
+        return JsonResponse(drain.stats(), 202)
+
+    async def cancel(request: Request) -> Response:
+        return JsonResponse({"cancelled": drain.cancel()})
+
+    async def shed(request: Request) -> Response:
+        body = await _fields(request, {"count", "rate"})
+        count = body.get("count")
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise InvalidRequest("count: is a whole number of at least 1")
+        return JsonResponse({"shedding": drain.shed(count, _rate(body))}, 202)
+
+    return [
+        Route("/admin/drain", _guarded(start, tokens), methods=["POST"]),
+        Route("/admin/drain", _guarded(cancel, tokens), methods=["DELETE"]),
+        Route("/admin/shed", _guarded(shed, tokens), methods=["POST"]),
+    ]
+
+
+def _guarded(
+    handler: Callable[[Request], Awaitable[Response]], tokens: Sequence[SecretStr]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def guard(request: Request) -> Response:
+        if tokens:
+            require_token(request, tokens)
+        else:
+            require_loopback(request)
+        try:
+            return await handler(request)
+        except InvalidRequest as invalid:
+            raise Refused(422, "INVALID_REQUEST", str(invalid)) from None
+        except StoreUnavailable:
+            raise Refused(503, "UNAVAILABLE", "The session store does not answer") from None
+        except DrainConflict as conflict:
+            raise Refused(409, "CONFLICT", str(conflict)) from None
+
+    return guard
+
+
+async def _fields(request: Request, known: set[str]) -> dict[str, Any]:
+    """The object in the request's body; an empty body is an empty object."""
+    if request.headers.get("content-length", "") in ("", "0") and "transfer-encoding" not in request.headers:
+        return {}
+    body = await read_json(request)
+    if not isinstance(body, dict):
+        raise InvalidRequest("The body is not an object")
+    unknown = sorted(str(name)[:50] for name in body if name not in known)
+    if unknown:
+        raise InvalidRequest(f"{unknown[0]}: there is no such field")
+    return body
+
+
+def _rate(body: Mapping[str, Any]) -> float | None:
+    rate = body.get("rate")
+    if rate is None:
+        return None
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate <= MAX_DRAIN_RATE:
+        raise InvalidRequest(f"rate: is a number of connections per second, above 0 and at most {MAX_DRAIN_RATE}")
+    return float(rate)
 
 
 async def read_json(request: Request) -> Any:

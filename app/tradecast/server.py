@@ -34,7 +34,18 @@ from tradecast.events import rooms
 from tradecast.events.emitters import Emitters
 from tradecast.events.handlers import Handler, Handlers, Route, is_subscription, subscription_member
 from tradecast.events.limiting import create_rate_limit_middleware
-from tradecast.http import PublicApp, admin_routes, create_app, emit_routes, health_routes, metrics_route
+from tradecast.http import (
+    PublicApp,
+    admin_routes,
+    create_app,
+    drain_routes,
+    emit_routes,
+    health_routes,
+    metrics_route,
+)
+from tradecast.lifecycle.admission import Admission
+from tradecast.lifecycle.departures import Departures
+from tradecast.lifecycle.drain import Drain
 from tradecast.lifecycle.gate import Gate
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.limits.limiter import RateLimiter
@@ -72,6 +83,7 @@ class WebSocketServer(Emitters):
         self._manager: LocalManager
         self._sio: SocketServer
         self._gate: Gate
+        self._drain: Drain
         self._handlers: Handlers
         self._expiry: SessionExpiry
         self._watcher: RevocationWatcher
@@ -126,7 +138,9 @@ class WebSocketServer(Emitters):
         )
         for route in self._handlers.routes():
             self._routes.setdefault(route.event, route)
-        self._gate = Gate(self._handle_socket_io, self._is_full, self.metrics.refused)
+        admission = Admission(settings.accept_rate, settings.accept_burst, settings.accept_wait)
+        self._gate = Gate(self._handle_socket_io, self._is_full, self.metrics.refused, admission)
+        self._drain = self._create_drain()
         self._expiry = SessionExpiry(self._sessions_expired)
         self._watcher = RevocationWatcher(
             self.sessions,
@@ -203,14 +217,17 @@ class WebSocketServer(Emitters):
                 "mode": self.mode,
                 "sessionStore": self.settings.store_name,
                 "transports": self.settings.offered_transports,
-                "draining": self._gate.draining,
+                "draining": self._drain.active,
                 "limiterFallback": self.limiter.fallen_back,
             },
+            "drain": self._drain.stats(),
         }
 
     async def shutdown(self) -> None:
         """Send clients away in a way that lets them come back elsewhere, and let go of everything."""
-        await self.send_away()
+        self._gate.draining = True
+        await self._drain.close()
+        await self._sio.eio.close_all(self.settings.shutdown_timeout)
         for task in (*self._running, *self._tasks):
             task.cancel()
         await asyncio.gather(*self._running, *self._tasks, return_exceptions=True)
@@ -242,7 +259,7 @@ class WebSocketServer(Emitters):
     def public_app(self) -> ASGIApp:
         """The app of the public port."""
         settings = self.settings
-        routes = health_routes(self.health)
+        routes = health_routes(self.health, self._is_ready)
         if settings.metrics_public:
             routes.append(metrics_route(self.metrics))
         if settings.emit_public:
@@ -256,20 +273,39 @@ class WebSocketServer(Emitters):
         admin = SessionAdmin(self.sessions)
         return create_app(
             [
-                *health_routes(self.health),
+                *health_routes(self.health, self._is_ready),
                 metrics_route(self.metrics),
                 *emit_routes(self, settings.api_token),
                 *admin_routes(admin, self.get_stats, settings.admin_token, settings.session_max_age),
+                *drain_routes(self._drain, settings.admin_token),
             ]
         )
 
     async def send_away(self) -> None:
-        """Refuse new clients and close the transports of those who are here."""
-        self._gate.draining = True
+        """Drain: readiness off, new clients refused, those who are here sent away at the rate that the settings say."""
+        await self._drain.finish()
         await self._sio.eio.close_all(self.settings.shutdown_timeout)
 
     async def _handle_socket_io(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._sio.handle_request(scope, receive, send)
+
+    def _create_drain(self) -> Drain:
+        settings, engine, gate = self.settings, self._sio.eio, self._gate
+
+        def close_door(closed: bool) -> None:
+            gate.draining = closed
+
+        return Drain(
+            Departures(lambda: engine.sockets, engine.hang_up, self.metrics.sent_away),
+            remaining=lambda: len(engine.sockets),
+            close_door=close_door,
+            delay=settings.drain_delay,
+            rate=settings.drain_rate,
+            timeout=settings.drain_timeout,
+        )
+
+    def _is_ready(self) -> bool:
+        return not self._drain.active
 
     def _is_full(self) -> bool:
         return len(self._sio.eio.sockets) >= self.settings.max_connections
@@ -476,6 +512,7 @@ class WebSocketServer(Emitters):
             subscriptions=self._subscription_counts,
             transports=self._sio.transports,
         )
+        self.metrics.watch_lifecycle(drain_seconds=lambda: self._drain.seconds, held=lambda: self._gate.held)
 
     def _subscription_counts(self) -> dict[str, int]:
         counts = {"portfolio": 0, "trades": 0, "watchlist": 0}

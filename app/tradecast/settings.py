@@ -57,6 +57,21 @@ class Settings(BaseModel):
     )
     shutdown_timeout: Positive = Field(10, description="Seconds given to connections and requests at shutdown")
 
+    # -- draining and accepting
+    drain_delay: Annotated[float, Field(ge=0, le=3600)] = Field(
+        0,
+        description="Seconds between readiness off and the first client sent away: until a Service's endpoints follow",
+    )
+    drain_rate: Positive = Field(100, description="Clients sent away per second, by a drain or by shedding")
+    drain_timeout: Positive = Field(
+        60, description="Seconds for sending clients away; those who are left are then closed at once"
+    )
+    accept_rate: Positive = Field(500, description="New connections let in per second, in the long run")
+    accept_burst: Count = Field(1000, description="New connections let in at once after a quiet time")
+    accept_wait: Annotated[float, Field(ge=0, le=15)] = Field(
+        5, description="Seconds a new connection beyond that is held before it is told 503 (clients give up after 20)"
+    )
+
     # -- Engine.IO
     transports: tuple[Transport, ...] = Field(
         (),

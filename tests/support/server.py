@@ -84,7 +84,9 @@ MakeServer = Callable[..., Awaitable[RunningServer]]
 def settings_for_tests(**settings: Any) -> Settings:
     """Settings for a server in a test: free ports, loopback, nothing from the environment."""
     defaults: dict[str, Any] = {"host": "127.0.0.1", "admin_host": "127.0.0.1", "port": 0, "admin_port": 0}
-    return load_settings({}, **{**defaults, "api_token": API_TOKEN, "shutdown_timeout": 3, **settings})
+    return load_settings(
+        {}, **{**defaults, "api_token": API_TOKEN, "shutdown_timeout": 3, "drain_rate": 10_000, **settings}
+    )
 
 
 @pytest.fixture

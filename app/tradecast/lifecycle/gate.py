@@ -5,12 +5,16 @@ A 503 at the handshake makes a stock client try again by itself; CONNECT_ERROR w
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from typing import Literal
 from urllib.parse import parse_qs
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tradecast.lifecycle.admission import Admission
 
 Closed = Literal["SERVER_BUSY", "SERVER_DRAINING"]
 RETRY_AFTER_SECONDS = 2
@@ -23,17 +27,30 @@ class Gate:
         app: What is behind the door.
         is_full: Whether the server has all the connections it takes.
         on_refused: Told the code of each refusal.
+        admission: How fast handshakes are let in; None: as they come.
+
+    Attributes:
+        draining: Whether the door is closed for good.
+        held: Handshakes that wait for their turn.
     """
 
-    def __init__(self, app: ASGIApp, is_full: Callable[[], bool], on_refused: Callable[[Closed], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        is_full: Callable[[], bool],
+        on_refused: Callable[[Closed], None],
+        admission: Admission | None = None,
+    ) -> None:
         self._app = app
         self._is_full = is_full
         self._on_refused = on_refused
+        self._admission = admission
         self.draining = False
+        self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 503 if it is a handshake and the door is closed."""
-        code = self._closed_for(scope)
+        code = await self._knock() if _is_handshake(scope) else None
         if code is None:
             await self._app(scope, receive, send)
             return
@@ -42,12 +59,30 @@ class Gate:
             scope, send, 503, {"code": code, "message": "Try again in a moment"}, retry_after=RETRY_AFTER_SECONDS
         )
 
-    def _closed_for(self, scope: Scope) -> Closed | None:
-        code: Closed | None = "SERVER_DRAINING" if self.draining else "SERVER_BUSY" if self._is_full() else None
-        if code is None or scope.get("method") == "OPTIONS":
-            return None
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))  # of bytes it would take ASCII only
-        return None if "sid" in query else code
+    async def _knock(self) -> Closed | None:
+        code = self._closed()
+        if code is not None or self._admission is None:
+            return code
+        wait = self._admission.reserve(time.monotonic())
+        if wait is None:
+            return "SERVER_BUSY"
+        if wait:
+            self.held += 1
+            try:
+                await asyncio.sleep(wait)
+            finally:
+                self.held -= 1
+            return self._closed()  # perhaps it was closed in the meantime
+        return None
+
+    def _closed(self) -> Closed | None:
+        return "SERVER_DRAINING" if self.draining else "SERVER_BUSY" if self._is_full() else None
+
+
+def _is_handshake(scope: Scope) -> bool:
+    if scope.get("method") == "OPTIONS":
+        return False
+    return "sid" not in parse_qs(scope.get("query_string", b"").decode("latin-1"))  # of bytes it would take ASCII only
 
 
 async def refuse(scope: Scope, send: Send, status: int, body: object, *, retry_after: int | None = None) -> None:

@@ -29,6 +29,7 @@ SUBSCRIPTIONS = ("portfolio", "trades", "watchlist")
 TRANSPORTS = ("websocket", "polling")
 LOOKUP_SOURCES = ("memory", "redis", "miss")
 DEPENDENCIES = ("redis", "database")
+DEPARTURES = ("drain", "shed", "timeout")
 PERCENTILES = (50.0, 95.0, 99.0)
 EVENT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -142,6 +143,12 @@ class Metrics:
         self._dependency_up = gauge("dependency_up", "1 if the last check found it up", "dependency")
         self._dependency_seconds = gauge("dependency_latency_seconds", "Duration of the last check", "dependency")
         self._lag = histogram("event_loop_lag_seconds", "How late the event loop was", LAG_SECONDS)
+        self._sent_away = Children(
+            counter("connections_closed", "Connections closed by a drain or by shedding", "reason"), DEPARTURES
+        )
+        self._drain_seconds = gauge("drain_seconds", "Time since this server began to drain; 0 when it does not")
+        self._draining = gauge("draining", "1 while this server drains or is drained")
+        self._held = gauge("handshakes_held", "Handshakes that wait because too many came at once")
         registry.register(_Live(self))
 
     # -- what the server tells of itself
@@ -160,6 +167,12 @@ class Metrics:
         self._live_subscriptions = subscriptions
         self._live_transports = transports
 
+    def watch_lifecycle(self, *, drain_seconds: Callable[[], float], held: Callable[[], int]) -> None:
+        """Where to ask for the state of the drain and of the door, each time that figures are read."""
+        self._drain_seconds.set_function(drain_seconds)
+        self._draining.set_function(lambda: drain_seconds() > 0)
+        self._held.set_function(held)
+
     def know_event(self, event: str) -> None:
         """Count a client event that is not the contract's by its own name: one with a handler registered for it."""
         for children in (self._received, self._failed, self._rate_limited):
@@ -176,6 +189,10 @@ class Metrics:
         """A client was not let in."""
         self._connects["refused"].inc()
         self._refusals[code].inc()
+
+    def sent_away(self, reason: str) -> None:
+        """A client's transport was closed by a drain, by shedding, or because a drain took too long."""
+        self._sent_away[reason].inc()
 
     def disconnected(self, reason: str) -> None:
         """A client is gone."""
