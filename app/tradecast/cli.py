@@ -1,4 +1,4 @@
-"""The command line: serve, demo, emit, session, load."""
+"""The command line: serve, demo, feed, emit, session, load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol, TypeVar, cast
 
@@ -20,6 +20,7 @@ import httpx
 from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.models import User
+from tradecast.demo.prices import PricesUnavailable
 from tradecast.events.publish import PAYLOADS
 from tradecast.lifecycle.process import PortInUse
 from tradecast.load.backoff import Backoff
@@ -89,22 +90,47 @@ def demo(host: str, port: int | None, admin_port: int | None, day_seconds: float
     _run(_serve(settings, demo=True, feed=feed))
 
 
+@cli.command()
+def feed() -> None:
+    """Replay the demo's prices for all servers on one Redis (`tradecast demo --no-feed`).
+
+    Of several feeds one publishes; the others take its place when it is gone. Health and metrics are on ADMIN_PORT.
+    """
+    settings = _settings()
+    _configure(settings)
+    _run(_feed(settings))
+
+
+async def _feed(settings: Settings) -> None:
+    with _demo_errors():
+        from tradecast.demo.fleet import FeedProcess
+
+        process = FeedProcess(settings, VERSION)
+    await process.run()
+
+
+@contextlib.contextmanager
+def _demo_errors() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise click.ClickException(f"the demo needs its extra: pip install 'tradecast[demo]' ({error.name})") from None
+    except SettingsError:
+        raise
+    except (PricesUnavailable, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+
+
 async def _serve(settings: Settings, *, demo: bool = False, feed: bool = True) -> None:
     async with contextlib.AsyncExitStack() as stack:
         server = WebSocketServer(settings)
         await server.initialize()
         stack.push_async_callback(server.shutdown)
         if demo:
-            try:
-                from tradecast.demo.app import PricesUnavailable, run_demo
-            except ImportError as error:
-                raise click.ClickException(
-                    f"the demo needs its extra: pip install 'tradecast[demo]' ({error.name})"
-                ) from None
-            try:
+            with _demo_errors():
+                from tradecast.demo.app import run_demo
+
                 await stack.enter_async_context(run_demo(server, feed=feed))
-            except (PricesUnavailable, ValueError) as error:
-                raise click.ClickException(str(error)) from None
         process = create_process(server)
         await process.start()
         if demo:

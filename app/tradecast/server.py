@@ -252,6 +252,11 @@ class WebSocketServer(Emitters):
         """`single` without Redis, `pubsub` with it."""
         return "single" if self._redis is None else "pubsub"
 
+    @property
+    def redis(self) -> Redis | None:
+        """The client for requests to Redis; None in single-server mode, and before `initialize`."""
+        return self._redis
+
     def add_public_routes(self, routes: Sequence[BaseRoute]) -> None:
         """Serve more on the public port; call it before `public_app`."""
         self._extra_routes.extend(routes)

@@ -22,6 +22,15 @@ CHANNEL = "socketio"
 log = structlog.stdlib.get_logger("tradecast.adapter")
 
 
+def channel_of(redis: Redis) -> str:
+    """The channel of the servers on this Redis and database.
+
+    Pub/sub knows no databases: without the number, deployments on one Redis would hear each other.
+    """
+    database = redis.connection_pool.connection_kwargs.get("db") or 0
+    return f"{CHANNEL}:{database}" if database else CHANNEL
+
+
 class RedisManager(AsyncPubSubManager, LocalManager):
     """Emits locally at once, and to the other servers through a Redis channel.
 
@@ -48,9 +57,7 @@ class RedisManager(AsyncPubSubManager, LocalManager):
         timeout: float = 2.0,
         on_emitted: Emitted = lambda event, recipients: None,
     ) -> None:
-        # Pub/sub knows no databases: without the number, deployments on one Redis would hear each other.
-        database = redis.connection_pool.connection_kwargs.get("db") or 0
-        super().__init__(channel=f"{CHANNEL}:{database}" if database else CHANNEL)
+        super().__init__(channel=channel_of(redis))
         self._redis = redis
         self._timeout = timeout
         self._subscriber = subscriber

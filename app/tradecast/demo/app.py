@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from tradecast.demo.feed import Feed
+from tradecast.demo.fleet import follow
 from tradecast.demo.page import demo_routes
 from tradecast.demo.prices import PricesUnavailable
 from tradecast.server import WebSocketServer
@@ -20,7 +21,8 @@ async def run_demo(server: WebSocketServer, *, feed: bool = True) -> AsyncIterat
 
     Args:
         server: Gets the page's routes.
-        feed: Whether prices are replayed in this process; of several servers on one Redis, one does it.
+        feed: Whether prices are replayed in this process; without, the server follows the feed that publishes through
+            Redis.
 
     Raises:
         PricesUnavailable: The extra is missing, or has no prices from DEMO_START on.
@@ -28,7 +30,8 @@ async def run_demo(server: WebSocketServer, *, feed: bool = True) -> AsyncIterat
     """
     source = Feed(server, server.settings)
     server.add_public_routes(demo_routes(server.sessions, source, server.settings))
-    task = asyncio.create_task(source.run(), name="demo feed") if feed else None
+    work = source.run() if feed else follow(source, server.redis) if server.redis is not None else None
+    task = asyncio.create_task(work, name="demo feed") if work is not None else None
     try:
         yield source
     finally:

@@ -89,6 +89,17 @@ class Feed:
         self._phase: tuple[object, ...] = ()
         self._failing: set[str] = set()
 
+    @property
+    def ticks(self) -> int:
+        """How many ticks of the replay are done."""
+        return self._ticks
+
+    def go_to(self, ticks: int) -> None:
+        """Be where a feed is that has done so many ticks. Accounts begin anew with the next tick that is done here."""
+        if ticks != self._ticks:
+            self._ticks = ticks
+            self.moment = self.replay.at(ticks * self._tick_seconds)
+
     async def run(self) -> None:
         """Tick until cancelled."""
         clock = asyncio.get_running_loop().time

@@ -1,0 +1,130 @@
+"""The demo on several servers: one feed publishes for all of them, and each server follows how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from tradecast.demo.feed import Feed
+from tradecast.demo.lead import RENEW_SECONDS, Lead, read_ticks
+from tradecast.events.publisher import Publisher
+from tradecast.http import create_app, health_routes, metrics_route
+from tradecast.lifecycle.process import Listener, Process
+from tradecast.observability.health import Health
+from tradecast.observability.metrics import Metrics
+from tradecast.settings import Settings
+
+log = structlog.stdlib.get_logger("tradecast.demo")
+REDIS_ERRORS = (RedisError, OSError, TimeoutError)
+
+
+async def follow(feed: Feed, redis: Redis) -> None:
+    """Keep a server's view of the replay where the publishing feed is, until cancelled."""
+    while True:
+        with contextlib.suppress(*REDIS_ERRORS):
+            feed.go_to(await read_ticks(redis))
+        await asyncio.sleep(RENEW_SECONDS)
+
+
+class FeedProcess:
+    """A feed for a whole fleet. Of several, one publishes and the others wait to take its place.
+
+    Args:
+        settings: REDIS_URL, the demo's settings, ADMIN_HOST and ADMIN_PORT for health and metrics.
+        version: What the metrics tell.
+
+    Raises:
+        SettingsError: There is no REDIS_URL.
+        PricesUnavailable: As of `Feed`.
+        ValueError: As of `Feed`.
+    """
+
+    def __init__(self, settings: Settings, version: str = "") -> None:
+        self._metrics = Metrics(version)
+        self._publisher = Publisher(settings, self._metrics.event_emitted)
+        self._feed = Feed(self._publisher, settings)
+        self._lead = Lead(self._publisher.redis)
+        self._health = Health(on_result=self._metrics.dependency)
+        self._health.register("redis", self._ping)
+        routes = [*health_routes(self._health), metrics_route(self._metrics)]
+        listener = Listener("admin", create_app(routes), settings.admin_host, settings.admin_port)
+        self._process = Process([listener], before_stop=self._stop, grace=settings.shutdown_timeout)
+        self._feeding: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Feed until SIGINT or SIGTERM.
+
+        Raises:
+            PortInUse: The admin port is taken.
+        """
+        await self._process.start()
+        health = asyncio.create_task(self._health.run(), name="health")
+        self._feeding = asyncio.create_task(self._lead_and_feed(), name="feed")
+        serving = asyncio.create_task(self._process.run_until_signal(), name="serve")
+        try:
+            await asyncio.wait([serving, self._feeding], return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done() and not self._feeding.cancelled():
+                serving.cancel()
+                self._feeding.result()  # it ends by being stopped, or by an error that is ours
+            await serving
+        finally:
+            health.cancel()
+            await self._publisher.close()
+
+    async def _stop(self) -> None:
+        if self._feeding is not None:
+            self._feeding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._feeding
+        with contextlib.suppress(*REDIS_ERRORS):
+            await self._lead.let_go()
+
+    async def _ping(self) -> None:
+        await self._publisher.redis.ping()
+
+    async def _lead_and_feed(self) -> None:
+        while True:
+            await self._take_the_lead()
+            async with _running(self._feed):
+                await self._keep_the_lead()
+            log.warning("another feed has taken over")
+
+    async def _take_the_lead(self) -> None:
+        waiting = False
+        while True:
+            try:
+                if await self._lead.hold():
+                    self._feed.go_to(await read_ticks(self._publisher.redis))
+                    log.info("this feed publishes")
+                    return
+                why = "another feed publishes"
+            except REDIS_ERRORS as error:
+                why = f"Redis does not answer ({type(error).__name__})"
+            if not waiting:
+                log.warning("feed waits", why=why)
+                waiting = True
+            await asyncio.sleep(RENEW_SECONDS)
+
+    async def _keep_the_lead(self) -> None:
+        held = True
+        while held:
+            await asyncio.sleep(RENEW_SECONDS)
+            # While Redis is away nothing is published either, and nobody else can take the lead.
+            with contextlib.suppress(*REDIS_ERRORS):
+                held = await self._lead.hold(self._feed.ticks)
+
+
+@contextlib.asynccontextmanager
+async def _running(feed: Feed) -> AsyncIterator[None]:
+    task = asyncio.create_task(feed.run(), name="replay")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

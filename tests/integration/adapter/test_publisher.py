@@ -1,0 +1,50 @@
+"""Emitters of another process, through a real Redis to a real server."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.python_client import PythonClients
+from support.redis_server import RedisServer
+from support.server import MakeServer, settings_for_tests
+from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.events.publisher import Publisher
+from tradecast.settings import SettingsError
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.mark.parametrize("database", [0, 3])
+async def test_published_events_reach_clients(
+    redis_server: RedisServer, make_server: MakeServer, database: int
+) -> None:
+    settings = {"redis_url": f"{redis_server.url}/{database}"}
+    server = await make_server(**settings)
+    seen: list[str] = []
+    async with (
+        PythonClients() as clients,
+        Publisher(settings_for_tests(**settings), lambda e, _: seen.append(e)) as out,
+    ):
+        client = await clients.connect(server.url, await server.session("u1"), ["websocket"])
+        await out.emit_notification("u1", {"title": "Hello"})
+        (received,) = await client.wait_for("notification")
+        assert received["notification"] == {"title": "Hello"}
+        assert received["userId"] == "u1"
+        await out.emit_market_status("open")
+        (status,) = await client.wait_for("market:status")
+        assert status["status"] == "open"
+        with pytest.raises(TypeError):
+            await out.emit_notification("u1", {"title": object()})
+    assert seen == ["notification", "market:status"]
+
+
+async def test_redis_that_is_away_is_told_to_the_caller(own_redis: RedisServer) -> None:
+    async with Publisher(settings_for_tests(redis_url=own_redis.url, redis_timeout=0.5)) as out:
+        await own_redis.stop()
+        with pytest.raises(AdapterUnavailable):
+            await out.emit_notification("u1", {"title": "Hello"})
+
+
+def test_without_redis_there_is_nothing_to_publish_to() -> None:
+    with pytest.raises(SettingsError, match="REDIS_URL"):
+        Publisher(settings_for_tests())
