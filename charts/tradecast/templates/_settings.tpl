@@ -1,0 +1,47 @@
+{{/* The server's settings that are no secrets: docs/settings.md. */}}
+{{- define "tradecast.settings" -}}
+{{- $v := .Values -}}
+{{- $settings := dict
+  "TRANSPORTS" $v.server.transports
+  "MAX_CONNECTIONS" ($v.server.maxConnections | int64)
+  "LOG_LEVEL" $v.server.logLevel
+  "LOG_FORMAT" "json"
+  "METRICS_PUBLIC" false
+  "EMIT_PUBLIC" false
+  "DRAIN_DELAY" $v.drain.delaySeconds
+  "DRAIN_RATE" $v.drain.connectionsPerSecond
+  "DRAIN_TIMEOUT" $v.drain.timeoutSeconds
+  "SHUTDOWN_TIMEOUT" $v.drain.shutdownSeconds
+  "ACCEPT_RATE" $v.accept.connectionsPerSecond
+  "ACCEPT_BURST" ($v.accept.burst | int64)
+  "ACCEPT_WAIT" $v.accept.waitSeconds
+  "SESSION_STORE" $v.sessions.store
+  "SESSION_COLLECTION" $v.sessions.collection
+  "SESSION_KEY_PREFIX" $v.sessions.keyPrefix
+-}}
+{{- if $v.server.corsOrigin -}}{{- $_ := set $settings "CORS_ORIGIN" $v.server.corsOrigin -}}{{- end -}}
+{{- if $v.server.requireTls -}}{{- $_ := set $settings "REQUIRE_TLS" true -}}{{- end -}}
+{{- if $v.sessions.requireSigned -}}{{- $_ := set $settings "SESSION_REQUIRE_SIGNED" true -}}{{- end -}}
+{{- if $v.mongodb.database -}}{{- $_ := set $settings "MONGODB_DATABASE" $v.mongodb.database -}}{{- end -}}
+{{- if $v.server.tlsSecret -}}
+{{- $_ := set $settings "SSL_CERTFILE" "/etc/tradecast/tls/tls.crt" -}}
+{{- $_ := set $settings "SSL_KEYFILE" "/etc/tradecast/tls/tls.key" -}}
+{{- end -}}
+{{- if eq $v.mode "demo" -}}
+{{- $_ := set $settings "DEMO_DAY_SECONDS" $v.demo.daySeconds -}}
+{{- $_ := set $settings "DEMO_TICK_SECONDS" $v.demo.tickSeconds -}}
+{{- end -}}
+{{- range $name, $value := $v.server.settings -}}
+{{- if hasKey $settings $name -}}
+{{- fail (printf "\n\n  server.settings.%s is set by another value of the chart already.\n" $name) -}}
+{{- end -}}
+{{- if kindIs "float64" $value -}}
+{{- $_ := set $settings $name (ternary (int64 $value | toString) (toString $value) (eq (floor $value) $value)) -}}
+{{- else -}}
+{{- $_ := set $settings $name $value -}}
+{{- end -}}
+{{- end -}}
+{{- range $name := keys $settings | sortAlpha }}
+{{ $name }}: {{ get $settings $name | toString | quote }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,71 @@
+{{/* Values that contradict each other, each with a sentence that says what to do. Called by the server's Deployment. */}}
+{{- define "tradecast.validate" -}}
+{{- $wrong := list -}}
+{{- $v := .Values -}}
+{{- if and $v.redis.bundled.enabled $v.redis.existingSecret -}}
+{{- $wrong = append $wrong "redis.existingSecret and redis.bundled.enabled are both set: set redis.bundled.enabled=false to use your own Redis." -}}
+{{- end -}}
+{{- $several := or (gt (int $v.replicaCount) 1) (ne $v.autoscaling.mode "none") -}}
+{{- if and $several (not (include "tradecast.usesRedis" .)) -}}
+{{- $wrong = append $wrong "several servers need Redis to be one: set redis.existingSecret, or replicaCount=1 and autoscaling.mode=none." -}}
+{{- end -}}
+{{- if eq $v.mode "demo" -}}
+{{- if not (include "tradecast.usesRedis" .) -}}
+{{- $wrong = append $wrong "mode=demo needs Redis for its feed: leave redis.bundled.enabled=true or set redis.existingSecret." -}}
+{{- end -}}
+{{- if $v.mongodb.existingSecret -}}
+{{- $wrong = append $wrong "mode=demo makes demo users with well-known passwords and must not write sessions to your MongoDB: set mode=production, or leave mongodb.existingSecret empty." -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $v.mode "production") $v.redis.bundled.enabled -}}
+{{- $wrong = append $wrong "mode=production with the bundled Redis would lose every session and subscription with one pod: set redis.existingSecret and redis.bundled.enabled=false." -}}
+{{- end -}}
+{{- if and (eq $v.mode "production") (not (or $v.redis.existingSecret $v.mongodb.existingSecret)) -}}
+{{- $wrong = append $wrong "mode=production needs a session store: set mongodb.existingSecret or redis.existingSecret." -}}
+{{- end -}}
+{{- if and (eq $v.sessions.store "mongodb") (not $v.mongodb.existingSecret) -}}
+{{- $wrong = append $wrong "sessions.store=mongodb needs mongodb.existingSecret." -}}
+{{- end -}}
+{{- if and (eq $v.sessions.store "redis") (not (include "tradecast.usesRedis" .)) -}}
+{{- $wrong = append $wrong "sessions.store=redis needs redis.existingSecret." -}}
+{{- end -}}
+{{- if and $v.sessions.requireSigned (not $v.sessions.existingSecret) -}}
+{{- $wrong = append $wrong "sessions.requireSigned needs sessions.existingSecret, which holds SESSION_SECRETS." -}}
+{{- end -}}
+{{- if and (ne $v.autoscaling.mode "none") (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
+{{- $wrong = append $wrong "autoscaling.minReplicas is above autoscaling.maxReplicas." -}}
+{{- end -}}
+{{- if and (eq $v.autoscaling.mode "keda") (not $v.autoscaling.keda.prometheus.serverAddress) -}}
+{{- $wrong = append $wrong "autoscaling.mode=keda needs autoscaling.keda.prometheus.serverAddress, such as http://prometheus-operated.monitoring.svc:9090." -}}
+{{- end -}}
+{{- if and (ne $v.autoscaling.mode "none") (gt (int $v.autoscaling.connectionsPerReplica) (int $v.server.maxConnections)) -}}
+{{- $wrong = append $wrong "autoscaling.connectionsPerReplica is above server.maxConnections: servers would refuse clients before the fleet grows." -}}
+{{- end -}}
+{{- if and (include "tradecast.offersPolling" .) $several (eq $v.service.sessionAffinity "None") -}}
+{{- $wrong = append $wrong "server.transports offers polling, which several servers can serve only with session affinity: set service.sessionAffinity=ClientIP, or server.transports=websocket." -}}
+{{- end -}}
+{{- if and $v.ingress.enabled $v.ingress.tls.enabled (not $v.ingress.tls.secretName) (not $v.ingress.annotations) -}}
+{{- $wrong = append $wrong "ingress.tls.enabled needs ingress.tls.secretName, or an annotation that names the certificate's source." -}}
+{{- end -}}
+{{- if and $v.ingress.tls.enabled (not $v.ingress.host) -}}
+{{- $wrong = append $wrong "ingress.tls.enabled needs ingress.host." -}}
+{{- end -}}
+{{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) (not $v.gateway.enabled) -}}
+{{- $wrong = append $wrong "httpRoute.enabled needs httpRoute.parentRefs, or gateway.enabled=true." -}}
+{{- end -}}
+{{- if and $v.gateway.enabled (not $v.gateway.className) -}}
+{{- $wrong = append $wrong "gateway.enabled needs gateway.className." -}}
+{{- end -}}
+{{- if and $v.redis.tlsClientCertificate (not $v.redis.tlsSecret) -}}
+{{- $wrong = append $wrong "redis.tlsClientCertificate needs redis.tlsSecret." -}}
+{{- end -}}
+{{- if and (ne $v.service.type "ClusterIP") (eq $v.mode "demo") (eq $v.service.type "LoadBalancer") -}}
+{{- $wrong = append $wrong "mode=demo has well-known passwords and is not for a LoadBalancer: set mode=production, or use kubectl port-forward." -}}
+{{- end -}}
+{{- if and $v.metrics.podMonitor.enabled $v.metrics.serviceMonitor.enabled -}}
+{{- $wrong = append $wrong "metrics.podMonitor and metrics.serviceMonitor would each scrape every server, which doubles all sums: enable one of them." -}}
+{{- end -}}
+{{- if $wrong -}}
+{{- fail (printf "\n\n  %s\n" (join "\n  " $wrong)) -}}
+{{- end -}}
+{{- end -}}

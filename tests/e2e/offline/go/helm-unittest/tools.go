@@ -1,0 +1,8 @@
+//go:build tools
+
+// Package tools names the commands that are built, so that go.mod keeps what they need.
+package tools
+
+import (
+	_ "github.com/helm-unittest/helm-unittest/cmd/helm-unittest"
+)
