@@ -445,6 +445,13 @@ async def _request(
 @click.option("--symbols-per-client", type=int, default=1, show_default=True, help="Symbols each client watches.")
 @click.option("--reconnect/--no-reconnect", default=False, show_default=True, help="Reconnect as stock clients do.")
 @click.option("--url", envvar="TRADECAST_URL", default="http://127.0.0.1:8000", show_default=True, help="The server.")
+@click.option(
+    "--publish",
+    type=click.Choice(["http", "redis"]),
+    default="http",
+    show_default=True,
+    help="Through the server's /api/emit, or through REDIS_URL.",
+)
 @click.option("--token", envvar="API_TOKEN", help="Bearer token of /api/emit; not needed with --rate 0.")
 @click.option("--allow-remote", is_flag=True, help="Allow a server that is not on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -458,6 +465,7 @@ def load(
     symbols_per_client: int,
     reconnect: bool,
     url: str,
+    publish: str,
     token: str | None,
     allow_remote: bool,
     as_json: bool,
@@ -465,11 +473,14 @@ def load(
 ) -> None:
     """Connect many authenticated WebSocket clients that subscribe, and count and check numbered events.
 
-    Makes a session for each client (as `tradecast session create` does) and ends them afterwards. Publishes through
-    /api/emit. Exits with 1 if a client was refused or an event was lost, came twice, or out of order.
+    Makes a session for each client (as `tradecast session create` does) and ends them afterwards. Exits with 1 if a
+    client was refused or an event was lost, came twice, or out of order.
     """
     bearer = _one_of(token)
-    if rate and bearer is None:
+    through_redis = publish == "redis"
+    if through_redis and rate and _settings().redis_url is None:
+        raise click.UsageError("--publish redis needs REDIS_URL")
+    if not through_redis and rate and bearer is None:
         raise click.UsageError("Set API_TOKEN or give --token: events go through /api/emit (or use --rate 0)")
     names = tuple(f"LOAD{number}" for number in range(symbols))
     options = LoadOptions(
@@ -503,7 +514,12 @@ def load(
         )
         credentials = [Credential(one["sessionID"], one["userId"]) for one in made]
         try:
-            reports.append(await run_load(dataclasses.replace(options, credentials=credentials), _show_progress))
+            reports.append(
+                await run_load(
+                    dataclasses.replace(options, credentials=credentials, redis=settings if through_redis else None),
+                    _show_progress,
+                )
+            )
         except LoadError as error:
             raise click.ClickException(str(error)) from None
         finally:

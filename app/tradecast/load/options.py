@@ -13,6 +13,7 @@ from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.streams import KINDS, EventKind
 from tradecast.load.wire import socket_url
+from tradecast.settings import Settings
 
 MAX_CLIENTS = 20_000
 MAX_CONNECT_RATE = 5_000.0
@@ -35,6 +36,7 @@ class LoadOptions:
         credentials: Sessions to connect with; clients take turns with them.
         token: Bearer token for `emit_url`. Not shown.
         emit_url: `POST /api/emit`; None takes it from `url`.
+        redis: Settings with REDIS_URL: publish through Redis instead.
         clients: How many connect.
         connect_rate: New connections per second.
         duration: How long events are published.
@@ -52,6 +54,7 @@ class LoadOptions:
     credentials: Sequence[Credential]
     token: str = field(default="", repr=False)
     emit_url: str | None = None
+    redis: Settings | None = field(default=None, repr=False)
     clients: int = 100
     connect_rate: float = 200
     duration: float = 10
@@ -76,7 +79,7 @@ class LoadOptions:
             socket_url(self.url)
         except ValueError as error:
             wrong.append(f"url: {error}")
-        if self.rate and urlsplit(self.publish_url).scheme not in ("http", "https"):
+        if self.rate and self.redis is None and urlsplit(self.publish_url).scheme not in ("http", "https"):
             wrong.append("emit_url: starts with http:// or https://")
         if not self.credentials:
             wrong.append("credentials: at least one session is needed")

@@ -1,14 +1,18 @@
-"""Publishes numbered events at a rate through `POST /api/emit`."""
+"""Publishes numbered events at a rate, through `POST /api/emit` or through Redis."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import Counter
+from typing import Any, Protocol
 
 import httpx
 import orjson
 
+from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.events.emitters import Emitters
+from tradecast.events.publish import parse_events
 from tradecast.load.streams import Plan, Planned, Stream
 
 TICK = 0.05
@@ -19,13 +23,68 @@ class PublishRefused(Exception):
     """The server does not take the events, and will not take them later: token, route or schema. No secret inside."""
 
 
-class Publisher:
-    """Publishes a plan. Batches go one after the other, so that events are published in the order of their numbers.
+class Uncertain(Exception):
+    """Nobody knows whether the events were taken; the text is a kind for the report."""
+
+
+class Outlet(Protocol):
+    """Where events go."""
+
+    async def send(self, bodies: list[dict[str, Any]]) -> None:
+        """Publish events as `POST /api/emit` takes them, in their order.
+
+        Raises:
+            Uncertain: It may not have worked.
+            PublishRefused: It will not work later either.
+        """
+
+
+class HttpOutlet:
+    """`POST /api/emit`.
 
     Args:
         http: The client that posts.
         url: Of `/api/emit`.
         token: Its bearer token.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, url: str, token: str) -> None:
+        self._http = http
+        self._url = url
+        self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+
+    async def send(self, bodies: list[dict[str, Any]]) -> None:
+        content = orjson.dumps({"events": bodies})
+        try:
+            response = await self._http.post(self._url, content=content, headers=self._headers)
+        except httpx.HTTPError as error:
+            raise Uncertain(f"publish: {type(error).__name__}") from None
+        if response.is_success:
+            return
+        if response.status_code >= 500 or response.status_code in (408, 429):
+            raise Uncertain(f"publish: HTTP {response.status_code}")
+        raise PublishRefused(f"POST {httpx.URL(self._url).path} answered {response.status_code}")
+
+
+class RedisOutlet:
+    """Redis, as `events.publisher.Publisher` uses it: no server needs to take part."""
+
+    def __init__(self, emitters: Emitters) -> None:
+        self._emitters = emitters
+
+    async def send(self, bodies: list[dict[str, Any]]) -> None:
+        try:
+            for event in parse_events({"events": bodies}):
+                await event.emit(self._emitters)
+        except AdapterUnavailable:
+            raise Uncertain("publish: Redis") from None
+
+
+class Publisher:
+    """Publishes a plan. Batches go one after the other, so that events are published in the order of their numbers.
+
+    Args:
+        outlet: Where to.
         plan: What to publish.
         run: Name of the run, in each event.
         rate: Events per second. A server that does not keep up gets fewer; nothing piles up.
@@ -36,10 +95,8 @@ class Publisher:
         errors: Failed posts by kind.
     """
 
-    def __init__(self, http: httpx.AsyncClient, url: str, token: str, plan: Plan, run: str, rate: float) -> None:
-        self._http = http
-        self._url = url
-        self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    def __init__(self, outlet: Outlet, plan: Plan, run: str, rate: float) -> None:
+        self._outlet = outlet
         self._plan = plan
         self._run = run
         self._rate = rate
@@ -76,18 +133,12 @@ class Publisher:
 
     async def _post(self, batch: list[Planned]) -> None:
         now = round(time.time() * 1000, 3)
-        content = orjson.dumps({"events": [planned.body(self._run, now) for planned in batch]})
         try:
-            response = await self._http.post(self._url, content=content, headers=self._headers)
-        except httpx.HTTPError as error:
-            self._not_sure(batch, f"publish: {type(error).__name__}")
-            return
-        if response.is_success:
-            self.published += len(batch)
-        elif response.status_code >= 500 or response.status_code in (408, 429):
-            self._not_sure(batch, f"publish: HTTP {response.status_code}")
+            await self._outlet.send([planned.body(self._run, now) for planned in batch])
+        except Uncertain as error:
+            self._not_sure(batch, str(error))
         else:
-            raise PublishRefused(f"POST {httpx.URL(self._url).path} answered {response.status_code}")
+            self.published += len(batch)
 
     def _not_sure(self, batch: list[Planned], kind: str) -> None:
         self.errors[kind] += 1

@@ -14,9 +14,10 @@ from typing import Literal
 
 import httpx
 
+from tradecast.events.publisher import Publisher as RedisPublisher
 from tradecast.load.client import Credential, LoadClient, Subscription
 from tradecast.load.options import LoadOptions, OptionsError
-from tradecast.load.publisher import Publisher, PublishRefused
+from tradecast.load.publisher import HttpOutlet, Outlet, Publisher, PublishRefused, RedisOutlet
 from tradecast.load.report import Latency, LoadReport
 from tradecast.load.streams import Plan, Stream
 from tradecast.load.tally import Tally
@@ -149,8 +150,8 @@ class _Run:
             await asyncio.sleep(options.duration if ready else 0)
             return time.monotonic() - begun
         plan = Plan(streams, options.mix)
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
-            self._publisher = Publisher(http, options.publish_url, options.token, plan, self._name, options.rate)
+        async with _outlet(options) as outlet:
+            self._publisher = Publisher(outlet, plan, self._name, options.rate)
             try:
                 await self._publisher.run(options.duration)
             except PublishRefused as refused:
@@ -250,6 +251,16 @@ class _Run:
             now = time.monotonic()
             for client in self._clients:
                 client.check_heartbeat(now)
+
+
+@contextlib.asynccontextmanager
+async def _outlet(options: LoadOptions) -> AsyncIterator[Outlet]:
+    if options.redis is not None:
+        async with RedisPublisher(options.redis) as publisher:
+            yield RedisOutlet(publisher)
+        return
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+        yield HttpOutlet(http, options.publish_url, options.token)
 
 
 def _count(seqs: Collection[int] | None) -> int:

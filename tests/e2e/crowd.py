@@ -1,0 +1,116 @@
+"""A crowd of stock socket.io clients (tests/protocol/stock/crowd.mjs), and what it went through."""
+
+from __future__ import annotations
+
+import bisect
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from support.node_client import STOCK, install
+
+SYMBOL = "E2E"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What all clients noted. Times are Unix milliseconds of this machine's clock."""
+
+    clients: list[dict[str, Any]]
+
+    @property
+    def connected(self) -> int:
+        return sum(client["connected"] for client in self.clients)
+
+    @property
+    def subscribed(self) -> int:
+        return sum(client["connected"] and client["subscribed"] for client in self.clients)
+
+    @property
+    def final(self) -> int:
+        """Refusals after which stock clients do not come back."""
+        return sum(client["final"] for client in self.clients)
+
+    def reconnects(self, since: float = 0) -> list[int]:
+        """How often each client connected again after `since`."""
+        return [
+            sum(when >= since for when in (client["connects"] if since else client["connects"][1:]))
+            for client in self.clients
+        ]
+
+    def busiest(self, seconds: float, since: float = 0) -> float:
+        """The most connections per second that clients lost in any stretch of so many seconds."""
+        times = sorted(when for client in self.clients for when, _ in client["disconnects"] if when >= since)
+        most = max((bisect.bisect_right(times, start + seconds * 1000) - i for i, start in enumerate(times)), default=0)
+        return most / seconds
+
+    def missed(self, last: int) -> Counter[int]:
+        """How many clients missed how many events between their first and the last published."""
+        return Counter(
+            last - client["seqs"][0] + 1 - len(set(client["seqs"])) if client["seqs"] else last
+            for client in self.clients
+        )
+
+    @property
+    def doubles(self) -> int:
+        return sum(len(client["seqs"]) - len(set(client["seqs"])) for client in self.clients)
+
+    def summary(self, last: int = 0, since: float = 0) -> str:
+        """One line for people."""
+        missed = self.missed(last)
+        total = sum(count * clients for count, clients in missed.items())
+        return (
+            f"{self.connected} of {len(self.clients)} connected; reconnects per client: {dict(Counter(self.reconnects(since)))}; "
+            f"{self.busiest(5, since):.1f} closes/s at most over 5 s; {total} of {last * len(self.clients)} events missed, "
+            f"by {len(self.clients) - missed[0]} clients, {max(missed, default=0)} at most"
+        )
+
+
+class Crowd:
+    """The process of the clients."""
+
+    def __init__(self, url: str) -> None:
+        install()
+        self.url = url
+        self._process = subprocess.Popen(
+            ["node", "crowd.mjs"], cwd=STOCK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+
+    def add(self, sessions: Sequence[dict[str, str]], per_second: float = 100) -> None:
+        """Let clients connect, one per session."""
+        self._ask(op="add", url=self.url, clients=list(sessions), perSecond=per_second, symbol=SYMBOL)
+
+    def leave(self, count: int) -> None:
+        self._ask(op="leave", count=count)
+
+    def report(self) -> Report:
+        return Report(self._ask(op="report")["clients"])
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _ask(self, **message: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(message) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        assert "error" not in answer, answer
+        return answer

@@ -1,0 +1,111 @@
+"""kubectl and helm, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "tradecast"
+
+
+class CommandFailed(AssertionError):
+    """A command ended with an error; the text is what it said."""
+
+
+def run(*command: str, stdin: str | None = None, within: float = 300) -> str:
+    """Run a command and return its output.
+
+    Raises:
+        CommandFailed: It did not end with 0.
+    """
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=within, check=False)
+    if done.returncode != 0:
+        raise CommandFailed(
+            f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        )
+    return done.stdout
+
+
+def until(what: str, ask: Callable[[], Any], within: float = 120) -> Any:
+    """Ask about twice a second until the answer is true; it."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within:.0f} s: {what} (last answer: {answer!r})")
+        time.sleep(0.5)
+
+
+class Namespace:
+    """One namespace, with pod security `restricted` enforced."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted", "type": "e2e"}},
+        }
+        run("kubectl", "apply", "-f", "-", stdin=json.dumps(manifest))
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, within: float = 300) -> str:
+        return run("kubectl", "-n", self.name, *arguments, stdin=stdin, within=within)
+
+    def get(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
+        """Objects of a kind."""
+        items: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-o", "json", *arguments))["items"]
+        return items
+
+    def one(self, kind: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
+        return found
+
+    def helm(
+        self, *arguments: str, values: dict[str, Any] | None = None, program: str = "helm", within: float = 400
+    ) -> str:
+        """Run helm; `values` go through a file of its own, after the arguments'."""
+        extra = ["-f", "-"] if values is not None else []
+        stdin = None if values is None else json.dumps(values)
+        return run(program, "-n", self.name, *arguments, *extra, stdin=stdin, within=within)
+
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(one) for one in manifests))
+
+    def servers(self, *, ready: bool = False) -> list[dict[str, Any]]:
+        """Pods of servers that are not ending; with `ready`, those that are ready."""
+        pods = [
+            pod
+            for pod in self.get("pods", "-l", "app.kubernetes.io/component=server")
+            if "deletionTimestamp" not in pod["metadata"]
+        ]
+        return [pod for pod in pods if is_ready(pod)] if ready else pods
+
+    def logs(self) -> str:
+        """The end of every pod's log and the events, for a failure's report."""
+        parts = []
+        for pod in self.get("pods"):
+            name = pod["metadata"]["name"]
+            done = subprocess.run(
+                ["kubectl", "-n", self.name, "logs", name, "--tail=15", "--all-containers"],
+                capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            parts.append(f"--- {name} ({pod['status'].get('phase')})\n{done.stdout}{done.stderr}")
+        parts.append(self.kubectl("get", "events", "--sort-by=.lastTimestamp"))
+        return "\n".join(parts)[-12_000:]
+
+    def delete(self) -> None:
+        self.kubectl("delete", "namespace", self.name, "--wait=true", within=300)
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    return any(
+        condition["type"] == "Ready" and condition["status"] == "True"
+        for condition in pod["status"].get("conditions", ())
+    )
