@@ -62,10 +62,14 @@ class Report:
         """One line for people."""
         missed = self.missed(last)
         total = sum(count * clients for count, clients in missed.items())
-        return (
-            f"{self.connected} of {len(self.clients)} connected; reconnects per client: {dict(Counter(self.reconnects(since)))}; "
-            f"{self.busiest(5, since):.1f} closes/s at most over 5 s; {total} of {last * len(self.clients)} events missed, "
-            f"by {len(self.clients) - missed[0]} clients, {max(missed, default=0)} at most"
+        return "; ".join(
+            (
+                f"{self.connected} of {len(self.clients)} connected",
+                f"reconnects per client: {dict(Counter(self.reconnects(since)))}",
+                f"{self.busiest(5, since):.1f} closes/s at most over 5 s",
+                f"{total} of {last * len(self.clients)} events missed by {len(self.clients) - missed[0]} clients, "
+                f"{max(missed, default=0)} at most",
+            )
         )
 
 
