@@ -46,6 +46,7 @@ from tradecast.http import (
 from tradecast.lifecycle.admission import Admission
 from tradecast.lifecycle.departures import Departures
 from tradecast.lifecycle.drain import Drain
+from tradecast.lifecycle.fleet_pace import FleetPace
 from tradecast.lifecycle.gate import Gate
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.limits.limiter import RateLimiter
@@ -301,7 +302,12 @@ class WebSocketServer(Emitters):
             gate.draining = closed
 
         return Drain(
-            Departures(lambda: engine.sockets, engine.hang_up, self.metrics.sent_away),
+            Departures(
+                lambda: engine.sockets,
+                engine.hang_up,
+                self.metrics.sent_away,
+                pace=None if self._redis is None else FleetPace(self._redis),
+            ),
             remaining=lambda: len(engine.sockets),
             close_door=close_door,
             delay=settings.drain_delay,

@@ -62,7 +62,11 @@ class Settings(BaseModel):
         0,
         description="Seconds between readiness off and the first client sent away: until a Service's endpoints follow",
     )
-    drain_rate: Positive = Field(100, description="Clients sent away per second, by a drain or by shedding")
+    drain_rate: Positive = Field(
+        100,
+        description="Clients sent away per second by drains and shedding, of all servers together where they have a "
+        "Redis in common",
+    )
     drain_timeout: Positive = Field(
         60, description="Seconds for sending clients away; those who are left are then closed at once"
     )
