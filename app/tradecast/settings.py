@@ -76,6 +76,21 @@ class Settings(BaseModel):
         5, description="Seconds a new connection beyond that is held before it is told 503 (clients give up after 20)"
     )
 
+    # -- rollouts
+    fleet_revision: str | None = Field(
+        None,
+        max_length=200,
+        description="What is deployed, another word for each rollout (Kubernetes: the label pod-template-hash). With "
+        "it and REDIS_URL, servers leave new clients to those of a newer revision; absent: they do not",
+    )
+    pod_name: str | None = Field(None, max_length=300, description="This server's name, for `/admin/stats`")
+    pod_uid: str | None = Field(
+        None,
+        max_length=200,
+        description="What tells this server from all others and outlives restarts of its container (Kubernetes: the "
+        "pod's uid); absent: made up at each start",
+    )
+
     # -- Engine.IO
     transports: tuple[Transport, ...] = Field(
         (),
