@@ -28,6 +28,7 @@ the variable's name. Times are in seconds unless the variable's name says otherw
 TITLES = {
     "listening": "Listening",
     "draining and accepting": "Draining and accepting",
+    "rollouts": "Rollouts",
     "Engine.IO": "Engine.IO",
     "dependencies": "Redis and MongoDB",
     "sessions": "Sessions",

@@ -120,18 +120,26 @@ def _is_loopback(host: str) -> bool:
 # -- routes
 
 
-def health_routes(health: HealthChecks, is_ready: Callable[[], bool] = lambda: True) -> list[BaseRoute]:
+def health_routes(
+    health: HealthChecks, is_ready: Callable[[], bool] = lambda: True, is_superseded: Callable[[], bool] = lambda: False
+) -> list[BaseRoute]:
     """`/health`, the three that Kubernetes asks for, and one route per dependency.
 
     Startup and liveness say no more than that the event loop serves requests: a Redis or MongoDB that is away is no
     reason to restart a server whose clients wait for it to come back. Readiness is off while the server drains.
+
+    A superseded server stays ready and says that it is superseded: taken out of the Service it would count as a pod
+    that is missing (for disruption budgets, alerts, and the rollout's own arithmetic), and should the newer revision
+    fail, it could take clients only after the endpoints had followed.
     """
 
     async def alive(request: Request) -> Response:
         return JsonResponse(health.alive())
 
     async def ready(request: Request) -> Response:
-        return JsonResponse({"status": "ready"}) if is_ready() else JsonResponse({"status": "draining"}, 503)
+        if not is_ready():
+            return JsonResponse({"status": "draining"}, 503)
+        return JsonResponse({"status": "superseded" if is_superseded() else "ready"})
 
     def dependency(name: str) -> Callable[[Request], Awaitable[Response]]:
         async def check(request: Request) -> Response:

@@ -46,6 +46,8 @@ from tradecast.http import (
 from tradecast.lifecycle.admission import Admission
 from tradecast.lifecycle.departures import Departures
 from tradecast.lifecycle.drain import Drain
+from tradecast.lifecycle.fleet import Fleet, State
+from tradecast.lifecycle.fleet_pace import FleetPace
 from tradecast.lifecycle.gate import Gate
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.limits.limiter import RateLimiter
@@ -84,6 +86,8 @@ class WebSocketServer(Emitters):
         self._sio: SocketServer
         self._gate: Gate
         self._drain: Drain
+        self._fleet: Fleet | None = None
+        self._listening_since: float | None = None
         self._handlers: Handlers
         self._expiry: SessionExpiry
         self._watcher: RevocationWatcher
@@ -139,8 +143,13 @@ class WebSocketServer(Emitters):
         for route in self._handlers.routes():
             self._routes.setdefault(route.event, route)
         admission = Admission(settings.accept_rate, settings.accept_burst, settings.accept_wait)
-        self._gate = Gate(self._handle_socket_io, self._is_full, self.metrics.refused, admission)
+        self._gate = Gate(
+            self._handle_socket_io, self._is_full, self.metrics.refused, admission, is_superseded=self._is_superseded
+        )
         self._drain = self._create_drain()
+        if self._redis is not None and settings.fleet_revision is not None:
+            server_id = settings.pod_uid or secrets.token_hex(16)
+            self._fleet = Fleet(self._redis, server_id, settings.fleet_revision, self._state)
         self._expiry = SessionExpiry(self._sessions_expired)
         self._watcher = RevocationWatcher(
             self.sessions,
@@ -154,6 +163,9 @@ class WebSocketServer(Emitters):
         self._register_health()
         self._register_figures()
         await self.limiter.start()
+        if self._fleet is not None:
+            await self._fleet.look()  # an old server that is started again takes no client first
+            self._running.append(asyncio.create_task(self._fleet.run(), name="fleet"))
         for name, work in (
             ("revocation", self._watcher.run()),
             ("health", self.health.run()),
@@ -221,6 +233,12 @@ class WebSocketServer(Emitters):
                 "limiterFallback": self.limiter.fallen_back,
             },
             "drain": self._drain.stats(),
+            "fleet": {
+                "pod": self.settings.pod_name,
+                "revision": self.settings.fleet_revision,
+                "superseded": self._is_superseded(),
+                "servers": self._fleet.servers if self._fleet is not None else None,
+            },
         }
 
     async def shutdown(self) -> None:
@@ -231,6 +249,8 @@ class WebSocketServer(Emitters):
         for task in (*self._running, *self._tasks):
             task.cancel()
         await asyncio.gather(*self._running, *self._tasks, return_exceptions=True)
+        if self._fleet is not None:
+            await self._fleet.leave()
         await self._expiry.close()
         await self._sio.shutdown()
         thread = getattr(self._manager, "thread", None)
@@ -264,7 +284,7 @@ class WebSocketServer(Emitters):
     def public_app(self) -> ASGIApp:
         """The app of the public port."""
         settings = self.settings
-        routes = health_routes(self.health, self._is_ready)
+        routes = health_routes(self.health, self._is_ready, self._is_superseded)
         if settings.metrics_public:
             routes.append(metrics_route(self.metrics))
         if settings.emit_public:
@@ -278,13 +298,17 @@ class WebSocketServer(Emitters):
         admin = SessionAdmin(self.sessions)
         return create_app(
             [
-                *health_routes(self.health, self._is_ready),
+                *health_routes(self.health, self._is_ready, self._is_superseded),
                 metrics_route(self.metrics),
                 *emit_routes(self, settings.api_token),
                 *admin_routes(admin, self.get_stats, settings.admin_token, settings.session_max_age),
                 *drain_routes(self._drain, settings.admin_token),
             ]
         )
+
+    def listening(self) -> None:
+        """Tell that `public_app` is served: from now on, as soon as a Service's endpoints follow, clients come here."""
+        self._listening_since = time.monotonic()
 
     async def send_away(self) -> None:
         """Drain: readiness off, new clients refused, those who are here sent away at the rate that the settings say."""
@@ -301,7 +325,12 @@ class WebSocketServer(Emitters):
             gate.draining = closed
 
         return Drain(
-            Departures(lambda: engine.sockets, engine.hang_up, self.metrics.sent_away),
+            Departures(
+                lambda: engine.sockets,
+                engine.hang_up,
+                self.metrics.sent_away,
+                pace=None if self._redis is None else FleetPace(self._redis),
+            ),
             remaining=lambda: len(engine.sockets),
             close_door=close_door,
             delay=settings.drain_delay,
@@ -311,6 +340,17 @@ class WebSocketServer(Emitters):
 
     def _is_ready(self) -> bool:
         return not self._drain.active
+
+    def _is_superseded(self) -> bool:
+        return self._fleet is not None and self._fleet.superseded
+
+    def _state(self) -> State:
+        if self._drain.active:
+            return "leaving"
+        since = self._listening_since
+        # Endpoints take as long to follow a pod that comes as one that goes.
+        reached = since is not None and time.monotonic() - since >= self.settings.drain_delay
+        return "ready" if reached else "starting"
 
     def _is_full(self) -> bool:
         return len(self._sio.eio.sockets) >= self.settings.max_connections
@@ -517,7 +557,11 @@ class WebSocketServer(Emitters):
             subscriptions=self._subscription_counts,
             transports=self._sio.transports,
         )
-        self.metrics.watch_lifecycle(drain_seconds=lambda: self._drain.seconds, held=lambda: self._gate.held)
+        self.metrics.watch_lifecycle(
+            drain_seconds=lambda: self._drain.seconds,
+            held=lambda: self._gate.held,
+            superseded=self._is_superseded,
+        )
 
     def _subscription_counts(self) -> dict[str, int]:
         counts = {"portfolio": 0, "trades": 0, "watchlist": 0}
@@ -582,7 +626,12 @@ def create_process(server: WebSocketServer) -> Process:
         max_message=settings.max_http_buffer_size,
     )
     admin = Listener("admin", server.admin_app(), settings.admin_host, settings.admin_port)
-    return Process([public, admin], before_stop=server.send_away, grace=settings.shutdown_timeout)
+    return Process(
+        [public, admin],
+        before_stop=server.send_away,
+        grace=settings.shutdown_timeout,
+        on_listening=server.listening,
+    )
 
 
 def _error(reason: str, message: str, extra: dict[str, Any]) -> dict[str, Any]:

@@ -5,22 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection
 from typing import Literal
 
+from tradecast.lifecycle.pace import LocalPace, Pace
+
 Reason = Literal["drain", "shed", "timeout"]
-
-
-def slots(rate: float, jitter: Callable[[], float] = random.random) -> Iterator[float]:
-    """Times of departure in seconds from the start: one at a random moment of each slot of 1/`rate` seconds.
-
-    So never more than `rate` a second (and one) fall into any stretch of time, and clients of several servers do
-    not leave in step.
-    """
-    number = 0
-    while True:
-        yield (number + jitter()) / rate
-        number += 1
 
 
 class Departures:
@@ -32,22 +22,25 @@ class Departures:
         connections: The clients that are here now.
         hang_up: Closes one's transport; one that is gone is passed over.
         on_closed: Told the reason of each.
+        pace: When each may leave; None: a pace of this server's own.
         clock: Seconds that never go back.
         sleep: Waits so many seconds.
     """
 
     def __init__(
         self,
-        connections: Callable[[], Iterable[str]],
+        connections: Callable[[], Collection[str]],
         hang_up: Callable[[str], None],
         on_closed: Callable[[Reason], None],
         *,
+        pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._connections = connections
         self._hang_up = hang_up
         self._on_closed = on_closed
+        self._pace = pace or LocalPace(clock)
         self._clock = clock
         self._sleep = sleep
         self._told: set[str] = set()  # those who have not read yet that they are to go are still here
@@ -56,10 +49,14 @@ class Departures:
         """Close `count` connections, or all that are here, at most `rate` of them per second, in random order."""
         leaving = self._staying()
         random.shuffle(leaving)
-        started = self._clock()
-        for client, slot in zip(leaving[:count], slots(rate), strict=False):
-            await self._sleep(max(0.0, started + slot - self._clock()))
-            self._close(client, reason)
+        leaving = leaving[:count]
+        while leaving:
+            for moment in await self._pace.reserve(len(leaving), rate):
+                await self._sleep(max(0.0, moment - self._clock()))
+                client = self._next(leaving)
+                if client is None:
+                    return
+                self._close(client, reason)
 
     def send_all(self, reason: Reason) -> int:
         """Close everybody at once; how many there were."""
@@ -72,6 +69,15 @@ class Departures:
         here = list(self._connections())
         self._told.intersection_update(here)
         return [client for client in here if client not in self._told]
+
+    def _next(self, leaving: list[str]) -> str | None:
+        """The next one that has not left by itself: nobody needs a slot for that."""
+        here = self._connections()
+        while leaving:
+            client = leaving.pop()
+            if client in here:
+                return client
+        return None
 
     def _close(self, client: str, reason: Reason) -> None:
         self._told.add(client)

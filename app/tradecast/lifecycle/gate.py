@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradecast.lifecycle.admission import Admission
 
-Closed = Literal["SERVER_BUSY", "SERVER_DRAINING"]
+Closed = Literal["SERVER_BUSY", "SERVER_DRAINING", "SERVER_SUPERSEDED"]
 RETRY_AFTER_SECONDS = 2
 
 
@@ -28,6 +28,7 @@ class Gate:
         is_full: Whether the server has all the connections it takes.
         on_refused: Told the code of each refusal.
         admission: How fast handshakes are let in; None: as they come.
+        is_superseded: Whether new clients should go to servers of a newer revision.
 
     Attributes:
         draining: Whether the door is closed for good.
@@ -40,11 +41,13 @@ class Gate:
         is_full: Callable[[], bool],
         on_refused: Callable[[Closed], None],
         admission: Admission | None = None,
+        is_superseded: Callable[[], bool] = lambda: False,
     ) -> None:
         self._app = app
         self._is_full = is_full
         self._on_refused = on_refused
         self._admission = admission
+        self._is_superseded = is_superseded
         self.draining = False
         self.held = 0
 
@@ -76,7 +79,11 @@ class Gate:
         return None
 
     def _closed(self) -> Closed | None:
-        return "SERVER_DRAINING" if self.draining else "SERVER_BUSY" if self._is_full() else None
+        if self.draining:
+            return "SERVER_DRAINING"
+        if self._is_superseded():
+            return "SERVER_SUPERSEDED"
+        return "SERVER_BUSY" if self._is_full() else None
 
 
 def _is_handshake(scope: Scope) -> bool:

@@ -82,14 +82,21 @@ class Process:
         listeners: What is served; the first is the public one.
         before_stop: Awaited while everything is still served: the place to send clients away.
         grace: Seconds given to requests that are under way when it stops.
+        on_listening: Called when everything is served.
     """
 
     def __init__(
-        self, listeners: Sequence[Listener], *, before_stop: Callable[[], Awaitable[None]], grace: float
+        self,
+        listeners: Sequence[Listener],
+        *,
+        before_stop: Callable[[], Awaitable[None]],
+        grace: float,
+        on_listening: Callable[[], None] = lambda: None,
     ) -> None:
         self._listeners = listeners
         self._before_stop = before_stop
         self._grace = grace
+        self._on_listening = on_listening
         self._servers: list[_Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.ports: dict[str, int] = {}
@@ -114,6 +121,7 @@ class Process:
             self._tasks.append(asyncio.create_task(server.serve(sockets=[bound]), name=f"serve {listener.name}"))
             self.ports[listener.name] = bound.getsockname()[1]
         await asyncio.gather(*(server.ready.wait() for server in self._servers))
+        self._on_listening()
         log.info("listening", **{f"{name}_port": port for name, port in self.ports.items()})
 
     async def stop(self) -> None:

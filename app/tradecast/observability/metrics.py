@@ -148,6 +148,7 @@ class Metrics:
         )
         self._drain_seconds = gauge("drain_seconds", "Time since this server began to drain; 0 when it does not")
         self._draining = gauge("draining", "1 while this server drains or is drained")
+        self._superseded = gauge("superseded", "1 while new clients are left to servers of a newer revision")
         self._held = gauge("handshakes_held", "Handshakes that wait because too many came at once")
         registry.register(_Live(self))
 
@@ -167,11 +168,18 @@ class Metrics:
         self._live_subscriptions = subscriptions
         self._live_transports = transports
 
-    def watch_lifecycle(self, *, drain_seconds: Callable[[], float], held: Callable[[], int]) -> None:
+    def watch_lifecycle(
+        self,
+        *,
+        drain_seconds: Callable[[], float],
+        held: Callable[[], int],
+        superseded: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Where to ask for the state of the drain and of the door, each time that figures are read."""
         self._drain_seconds.set_function(drain_seconds)
         self._draining.set_function(lambda: drain_seconds() > 0)
         self._held.set_function(held)
+        self._superseded.set_function(superseded)
 
     def know_event(self, event: str) -> None:
         """Count a client event that is not the contract's by its own name: one with a handler registered for it."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 
 import pytest
 
-from tradecast.lifecycle.departures import Departures, slots
+from tradecast.lifecycle.departures import Departures
 
 
 class House:
@@ -30,22 +29,6 @@ class House:
 
     async def _sleep(self, seconds: float) -> None:
         self.now += seconds
-
-
-@pytest.mark.parametrize("rate", [0.5, 7, 100, 5_000])
-def test_never_more_than_the_rate(rate: float) -> None:
-    times = list(itertools.islice(slots(rate), 2_000))
-    assert times == sorted(times)
-    for first, moment in enumerate(times):
-        within = sum(1 for later in times[first : first + 500] if later < moment + 100 / rate)
-        assert within <= 101
-    assert times[-1] == pytest.approx(2_000 / rate, rel=0.01)
-
-
-def test_moments_are_jittered() -> None:
-    gaps = [later - sooner for sooner, later in itertools.pairwise(itertools.islice(slots(10), 50))]
-    assert len({round(gap, 6) for gap in gaps}) > 40
-    assert next(slots(10, lambda: 0.5)) == pytest.approx(0.05)
 
 
 async def test_everybody_leaves_once_in_no_particular_order() -> None:
@@ -75,3 +58,19 @@ async def test_slow_readers_are_told_once() -> None:
     await house.departures.send_away("shed", rate=1_000, count=4)
     assert house.departures.send_all("timeout") == 6
     assert len({client for _, client in house.left}) == len(house.left) == 10
+
+
+async def test_who_has_left_alone_takes_no_slot() -> None:
+    house = House(100)
+
+    async def some_leave(seconds: float) -> None:
+        house.now += seconds
+        if len(house.left) == 10:
+            for client in list(house.here)[:80]:
+                del house.here[client]
+
+    house.departures._sleep = some_leave
+    await house.departures.send_away("drain", rate=10)
+    assert not house.here
+    assert len(house.left) == len(house.reasons) == 20
+    assert house.now <= 2.1

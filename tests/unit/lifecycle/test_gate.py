@@ -14,11 +14,12 @@ from tradecast.lifecycle.gate import RETRY_AFTER_SECONDS, Gate, refuse
 class Door:
     """A gate, and what happened at it."""
 
-    def __init__(self, *, full: bool = False, draining: bool = False) -> None:
+    def __init__(self, *, full: bool = False, draining: bool = False, superseded: bool = False) -> None:
         self.full = full
+        self.superseded = superseded
         self.refused: list[str] = []
         self.passed = 0
-        self.gate = Gate(self._app, lambda: self.full, self.refused.append)
+        self.gate = Gate(self._app, lambda: self.full, self.refused.append, is_superseded=lambda: self.superseded)
         self.gate.draining = draining
 
     async def knock(self, query: bytes = b"EIO=4&transport=polling", **scope: Any) -> list[dict[str, Any]]:
@@ -55,14 +56,18 @@ async def test_open_door_lets_everybody_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("full", "draining", "code"),
-    [(True, False, "SERVER_BUSY"), (False, True, "SERVER_DRAINING"), (True, True, "SERVER_DRAINING")],
+    ("closed", "code"),
+    [
+        ({"full": True}, "SERVER_BUSY"),
+        ({"draining": True}, "SERVER_DRAINING"),
+        ({"superseded": True}, "SERVER_SUPERSEDED"),
+        ({"full": True, "draining": True, "superseded": True}, "SERVER_DRAINING"),
+        ({"full": True, "superseded": True}, "SERVER_SUPERSEDED"),
+    ],
 )
 @pytest.mark.parametrize(("kind", "expected"), [("http", "http.response"), ("websocket", "websocket.http.response")])
-async def test_closed_door_says_when_to_come_back(
-    full: bool, draining: bool, code: str, kind: str, expected: str
-) -> None:
-    door = Door(full=full, draining=draining)
+async def test_closed_door_says_when_to_come_back(closed: dict[str, bool], code: str, kind: str, expected: str) -> None:
+    door = Door(**closed)
     told_by, status, headers, body = answer(await door.knock(type=kind))
     assert (told_by, status, body["code"]) == (expected, 503, code)
     assert set(body) == {"code", "message"}
@@ -72,7 +77,7 @@ async def test_closed_door_says_when_to_come_back(
     assert door.passed == 0
 
 
-@pytest.mark.parametrize("closed", [{"full": True}, {"draining": True}])
+@pytest.mark.parametrize("closed", [{"full": True}, {"draining": True}, {"superseded": True}])
 async def test_who_is_in_is_served(closed: dict[str, bool]) -> None:
     door = Door(**closed)
     await door.knock(b"EIO=4&transport=polling&sid=abc")

@@ -1,0 +1,145 @@
+"""What the servers of a fleet know of each other: each tells Redis of itself every second, and reads the others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from typing import Any, Literal
+
+import structlog
+from redis.asyncio import Redis
+
+from tradecast.lifecycle.revisions import Server, is_superseded
+from tradecast.limits.failover import FAILURES
+from tradecast.limits.redis_store import PREFIX
+from tradecast.limits.scripts import Argument, Script
+
+State = Literal["starting", "ready", "leaving"]
+KEY = f"{PREFIX}lifecycle:servers:1"
+EVERY = 1.0
+LEASE = 4.0
+MEMORY = 900.0
+PATIENCE = 1.0
+log = structlog.stdlib.get_logger("tradecast.lifecycle")
+
+# KEYS: a hash, server id -> "started seen state revision", times in microseconds of Redis' clock. ARGV: the server's
+# id, revision and state, when it started if it knows (else 0), lease and memory in microseconds. The answer: when it
+# started, then revision, start and state of each server that is alive and not leaving. A server that is silent for
+# longer than its lease is not alive, but its start is remembered for a while: a container that crashed comes back under
+# the same id. A Redis that lost everything learns the starts from the servers. What lies in the future was written by a
+# clock that has been set back, and counts no more than what is over.
+_TELL = Script("""
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local own = redis.call('HGET', KEYS[1], ARGV[1])
+local started = ARGV[4]
+if own then started = string.match(own, '^%d+')
+elseif started == '0' then started = string.format('%.0f', now) end
+redis.call('HSET', KEYS[1], ARGV[1], started .. string.format(' %.0f ', now) .. ARGV[3] .. ' ' .. ARGV[2])
+redis.call('PEXPIRE', KEYS[1], math.ceil(ARGV[6] / 1000))
+local answer = {started}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local from, seen, state, revision = string.match(all[i + 1], '^(%d+) (%d+) (%a+) (.*)$')
+  local age = math.abs(now - (seen or 0))
+  if age > tonumber(ARGV[6]) then
+    redis.call('HDEL', KEYS[1], all[i])
+  elseif age <= tonumber(ARGV[5]) and state ~= 'leaving' then
+    answer[#answer + 1] = revision
+    answer[#answer + 1] = from
+    answer[#answer + 1] = state
+  end
+end
+return answer
+""")
+
+
+class Fleet:
+    """Finds out whether this server is superseded (`is_superseded`). While Redis does not answer, nobody is.
+
+    Args:
+        redis: A client for requests; others may use it too.
+        server_id: Names this server for as long as its pod lives, container restarts included.
+        revision: What was deployed.
+        state: How this server is now.
+        every: Seconds between looks, about.
+        lease: Seconds of silence after which a server is not alive.
+        patience: Seconds that Redis may take to answer.
+
+    Attributes:
+        superseded: Whether new clients should go to newer servers.
+        servers: How many are alive and not leaving, as far as is known; 0 while Redis does not answer.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        server_id: str,
+        revision: str,
+        state: Callable[[], State],
+        *,
+        every: float = EVERY,
+        lease: float = LEASE,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._redis = redis
+        self._id = server_id
+        self._revision = revision
+        self._state = state
+        self._every = every
+        self._lease = lease
+        self._patience = patience
+        self._started = "0"
+        self._away = False
+        self.superseded = False
+        self.servers = 0
+
+    async def run(self) -> None:
+        """Tell and look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(self._every * random.uniform(0.8, 1.2))  # noqa: S311 no secret
+
+    async def look(self) -> None:
+        """Tell and look once; never raises because of Redis."""
+        try:
+            servers = await self._tell(self._state())
+        except FAILURES as error:
+            self.servers = 0
+            if not self._away:
+                self._away = True
+                log.warning("other revisions are not known: Redis does not answer", error=type(error).__name__)
+            self._decide(False)
+            return
+        if self._away:
+            self._away = False
+            log.info("other revisions are known again")
+        self.servers = len(servers)
+        self._decide(is_superseded(self._revision, servers))
+
+    async def leave(self) -> None:
+        """Tell that this server takes no more clients; silently nothing where Redis does not answer."""
+        with contextlib.suppress(*FAILURES):
+            await self._tell("leaving")
+
+    async def _tell(self, state: State) -> list[Server]:
+        times = (round(self._lease * 1_000_000), round(MEMORY * 1_000_000))
+        arguments: list[Argument] = [self._id, self._revision, state, self._started, *times]
+        async with asyncio.timeout(self._patience):
+            answer = await _TELL.run(self._redis, [KEY], arguments)
+        self._started, *told = map(_text, answer)
+        return [
+            Server(revision, int(started), state == "ready")
+            for revision, started, state in zip(told[::3], told[1::3], told[2::3], strict=True)
+        ]
+
+    def _decide(self, superseded: bool) -> None:
+        if superseded != self.superseded:
+            self.superseded = superseded
+            log.info("superseded: new clients go to newer servers" if superseded else "not superseded any more")
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,196 @@
+"""One pace for all servers on a Redis: by the row of slots itself, and by real servers that drain together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from support.eventually import eventually
+from support.node_client import StockClient, StockClients
+from support.redis_server import RedisServer
+from support.serve import ServeProcess, serving
+from tradecast.adapter.redis import create_redis
+from tradecast.lifecycle.departures import Departures
+from tradecast.lifecycle.drain import Drain
+from tradecast.lifecycle.fleet_pace import KEY, FleetPace
+from tradecast.lifecycle.pace import BATCH_SECONDS
+from tradecast.settings import load_settings
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+    client = create_redis(load_settings({}, redis_url=redis_server.url))
+    yield client
+    await client.aclose()
+
+
+async def test_slots_of_all_servers_follow_each_other(redis: Redis) -> None:
+    servers = [FleetPace(redis, jitter=lambda: 0.0) for _ in range(4)]
+    started = time.monotonic()
+    times = [moment for server in servers for moment in await server.reserve(1_000, 100)]
+    late = time.monotonic() - started  # each answer takes its time, and moments count from it
+    assert len(times) == 100
+    for number, moment in enumerate(times):
+        assert started + number / 100 - 0.001 <= moment <= started + number / 100 + late + 0.001
+
+
+async def test_a_batch_is_no_longer_than_what_is_wanted(redis: Redis) -> None:
+    one, other = FleetPace(redis, jitter=lambda: 0.0), FleetPace(redis, jitter=lambda: 0.0)
+    assert len(await one.reserve(3, 1_000)) == 3
+    (moment,) = await other.reserve(1, 1_000)
+    assert moment <= time.monotonic() + 0.003
+
+
+async def test_what_is_left_unused_is_soon_over(redis: Redis) -> None:
+    """A drain that is cancelled leaves at most a batch behind."""
+    for _ in range(3):
+        await FleetPace(redis).reserve(100_000, 1_000)
+    (moment,) = await FleetPace(redis, jitter=lambda: 0.0).reserve(1, 1_000)
+    assert moment <= time.monotonic() + 3 * BATCH_SECONDS
+    assert 0 < await redis.pttl(KEY) <= 1_000 * (3 * BATCH_SECONDS + 1) + 1
+
+
+async def test_clock_that_was_set_back_keeps_nobody_waiting(redis: Redis) -> None:
+    seconds, _ = await redis.time()
+    in_an_hour = (seconds + 3_600) * 1_000_000
+    await redis.hset(KEY, mapping={"free": in_an_hour, "at": in_an_hour})
+    assert (await FleetPace(redis).reserve(1, 10))[0] <= time.monotonic() + 0.2
+
+
+async def test_slow_redis_is_left_alone_for_a_while(redis: Redis, redis_server: RedisServer) -> None:
+    now = 0.0
+    pace = FleetPace(redis, patience=0.2, leave_alone=5, clock=lambda: now, jitter=lambda: 0.0)
+    await redis_server.pause(60)
+    try:
+        with capture_logs() as logs:
+            assert await pace.reserve(2, 10) == [0, 0.1]
+            async with asyncio.timeout(0.15):  # nobody is asked
+                assert await pace.reserve(2, 10) == [0.2, pytest.approx(0.3)]
+            now = 6.0
+            assert await pace.reserve(2, 10) == [6, pytest.approx(6.1)]
+            assert [entry["log_level"] for entry in logs] == ["warning"], "told once"
+            redis_server.resume()
+            now = 12.0
+            await pace.reserve(1, 10)
+            assert logs[-1]["event"] == "all servers keep one pace again"
+    finally:
+        redis_server.resume()
+    assert await redis.exists(KEY)
+
+
+async def test_drain_ends_in_time_where_redis_hangs(redis: Redis, redis_server: RedisServer) -> None:
+    here = dict.fromkeys(map(str, range(10)))
+    reasons: list[str] = []
+    departures = Departures(lambda: here, here.pop, reasons.append, pace=FleetPace(redis, patience=30))
+    drain = Drain(departures, lambda: len(here), lambda closed: None, delay=0, rate=100, timeout=0.3)
+    await redis_server.pause(60)
+    try:
+        async with asyncio.timeout(20):
+            await drain.finish()
+    finally:
+        redis_server.resume()
+    assert reasons == ["timeout"] * 10
+
+
+# -- real servers
+
+
+class Fleet:
+    """Servers with stock clients, and when each client was closed.
+
+    Attributes:
+        gone: Moments at which clients were seen to go, per server.
+    """
+
+    def __init__(self, servers: list[ServeProcess], clients: list[list[StockClient]]) -> None:
+        self.servers = servers
+        self.gone: list[list[float]] = [[] for _ in servers]
+        self._waiting = [
+            asyncio.create_task(self._see(client, moments))
+            for group, moments in zip(clients, self.gone, strict=True)
+            for client in group
+        ]
+
+    async def _see(self, client: StockClient, moments: list[float]) -> None:
+        await client.wait_disconnect()
+        moments.append(time.monotonic())
+
+    def count(self) -> int:
+        return sum(map(len, self.gone))
+
+    async def drain(self) -> float:
+        """Tell all at once to end; when that was."""
+        started = time.monotonic()
+        for server in self.servers:
+            server.send(signal.SIGTERM)
+        return started
+
+    async def over(self) -> None:
+        """Until all clients have gone and all servers have ended well."""
+        await asyncio.gather(*self._waiting)
+        assert [await server.ended() for server in self.servers] == [0] * len(self.servers)
+
+    def close(self) -> None:
+        for task in self._waiting:
+            task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def fleet(redis: RedisServer, clients: StockClients, each: int, **variables: str) -> AsyncIterator[Fleet]:
+    """Three servers with `each` stock clients, anonymous ones."""
+    async with contextlib.AsyncExitStack() as stack:
+        common = {"REDIS_URL": redis.url, "AUTH_REQUIRED": "false", **variables}
+        servers = await asyncio.gather(*(stack.enter_async_context(serving(**common)) for _ in range(3)))
+        groups = [
+            await asyncio.gather(
+                *(clients.connect(server.url, {}, ["websocket"], reconnection=False) for _ in range(each))
+            )
+            for server in servers
+        ]
+        made = Fleet(list(servers), [list(group) for group in groups])
+        stack.callback(made.close)
+        yield made
+
+
+@pytest.mark.node
+async def test_servers_that_end_together_keep_one_pace(redis_server: RedisServer, stock_clients: StockClients) -> None:
+    async with fleet(redis_server, stock_clients, 15, DRAIN_RATE="20") as servers:
+        started = await servers.drain()
+        await servers.over()
+        times = sorted(moment for moments in servers.gone for moment in moments)
+        assert len(times) == 45
+        # 45 at 20 a second take 2.2 s; three times 20 would take 0.75. What is seen may be late, and never early.
+        assert times[-1] - started >= 2.1
+        for number, moment in enumerate(times, start=1):
+            assert number <= 20 * (moment - started) + 2
+        half = times[len(times) // 2]
+        assert all(any(moment <= half for moment in moments) for moments in servers.gone), "all get on"
+
+
+@pytest.mark.node
+async def test_redis_that_dies_meanwhile_does_not_stop_them(
+    own_redis: RedisServer, stock_clients: StockClients
+) -> None:
+    async with fleet(own_redis, stock_clients, 15, DRAIN_RATE="15", LOG_LEVEL="info") as servers:
+        started = await servers.drain()
+        await eventually(lambda: servers.count() >= 10)
+        await own_redis.kill()
+        await servers.over()
+        assert servers.count() == 45
+        times = sorted(moment for moments in servers.gone for moment in moments)
+        for number, moment in enumerate(times, start=1):
+            assert number <= 3 * 15 * (moment - started) + 4, "each at its own pace now"
+        for server in servers.servers:
+            told = [line for line in server.err if "keeps its own pace" in line]
+            assert len(told) <= 1
+            assert not any("Traceback" in line for line in server.err)
+        assert any("keeps its own pace" in line for server in servers.servers for line in server.err)
