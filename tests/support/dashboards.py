@@ -113,7 +113,7 @@ def all_queries(folder: Path = FOLDER) -> list[PanelQuery]:
     return [query for path in sorted(folder.glob("*.json")) for query in queries(path)]
 
 
-def has_data(base_url: str, expr: str, *, start: float, end: float, step: float) -> bool:
+def has_data(base_url: str, expr: str, *, start: float, end: float, step: float, above: float = -math.inf) -> bool:
     """Whether a range query gives at least one number; NaN is none.
 
     Args:
@@ -122,13 +122,14 @@ def has_data(base_url: str, expr: str, *, start: float, end: float, step: float)
         start: Unix time in seconds.
         end: The same.
         step: Seconds.
+        above: What is not above this is no number that counts.
 
     Raises:
         ValueError: Prometheus does not take the expression.
         OSError: It was not reached.
     """
     found = ask(base_url, "query_range", query=expr, start=start, end=end, step=step)
-    return any(not math.isnan(float(value)) for series in found["result"] for _, value in series["values"])
+    return any(float(value) > above for series in found["result"] for _, value in series["values"])
 
 
 def without_data(
@@ -139,10 +140,11 @@ def without_data(
     start: float,
     end: float,
     step: float = 5,
+    above: float = -math.inf,
 ) -> list[PanelQuery]:
-    """Those queries for which a panel would say "No data" over this time. Times as for `has_data`."""
+    """Those queries for which a panel would say "No data" over this time. Arguments as for `has_data`."""
     return [
         query
         for query in asked
-        if not has_data(base_url, variables.put_into(query.expr), start=start, end=end, step=step)
+        if not has_data(base_url, variables.put_into(query.expr), start=start, end=end, step=step, above=above)
     ]

@@ -41,15 +41,28 @@ class Prometheus:
         targets: Addresses (`127.0.0.1:9100`) and the labels that a PodMonitor would give them.
         interval: Seconds between two scrapes.
         job: The job of all of them.
+        rules: Files of rules, evaluated as often.
     """
 
-    def __init__(self, targets: Mapping[str, Mapping[str, str]], *, interval: int = 1, job: str = "tradecast") -> None:
+    def __init__(
+        self,
+        targets: Mapping[str, Mapping[str, str]],
+        *,
+        interval: int = 1,
+        job: str = "tradecast",
+        rules: Sequence[Path] = (),
+    ) -> None:
         self.program = find("prometheus")
         self.port = free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="prometheus-")
         self._process: subprocess.Popen[bytes] | None = None
         config = {
-            "global": {"scrape_interval": f"{interval}s", "scrape_timeout": f"{interval}s"},
+            "global": {
+                "scrape_interval": f"{interval}s",
+                "scrape_timeout": f"{interval}s",
+                "evaluation_interval": f"{interval}s",
+            },
+            "rule_files": [str(path) for path in rules],
             "scrape_configs": [
                 {
                     "job_name": job,
