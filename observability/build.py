@@ -1,6 +1,6 @@
 """Write the dashboards that the chart carries; with --check, only say whether they are as they would be written.
 
-`python -m observability.build`, from the repository's root.
+`make docs` runs it: `python -m observability.build`, from the repository's root.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if stale and "--check" in arguments:
-        sys.stdout.write(f"{', '.join(stale)}: not what the code says, run `python -m observability.build`\n")
+        sys.stdout.write(f"{', '.join(stale)}: not what the code says, run `make docs`\n")
         return 1
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.dashboards import PanelQuery, Variables, all_queries, without_data
+from support.dashboards import PanelQuery, Variables, all_queries, still_without_data
 from support.prometheus import Prometheus, ask
 from support.redis_server import RedisServer, free_port
 from support.serve import start, tradecast
@@ -83,18 +82,6 @@ async def load(server: Server) -> None:
     assert done.code in (0, 1), done.out + done.err
 
 
-async def missing(
-    prometheus: Prometheus, asked: list[PanelQuery], began: float, above: float = -math.inf
-) -> list[PanelQuery]:
-    """Those that have no data above a value within the time, asked again and again."""
-    deadline = time.monotonic() + WITHIN
-    while asked and time.monotonic() < deadline:
-        ask_all = partial(without_data, start=began, end=time.time(), step=1, above=above)
-        asked = await asyncio.to_thread(ask_all, prometheus.url, asked, VARIABLES)
-        await asyncio.sleep(0.2)
-    return asked
-
-
 @pytest.mark.timeout(240)
 async def test_every_panel_has_data_and_every_alert_is_evaluated(
     redis_server: RedisServer, make_prometheus: type[Prometheus]
@@ -112,14 +99,14 @@ async def test_every_panel_has_data_and_every_alert_is_evaluated(
         await asyncio.to_thread(prometheus.start)
         await asyncio.gather(load(one), load(other))
 
-        assert [str(query) for query in await missing(prometheus, asked, began)] == []
+        look = partial(still_without_data, prometheus.url, variables=VARIABLES, since=began, step=1)
+        assert [str(query) for query in await look(asked, within=WITHIN)] == []
         moving = [query for query in asked if query.panel in NOT_ZERO[query.dashboard] and query.ref == "A"]
         assert len(moving) == sum(map(len, NOT_ZERO.values()))
-        assert [str(query) for query in await missing(prometheus, moving, began, above=0)] == []
+        assert [str(query) for query in await look(moving, within=WITHIN, above=0)] == []
         # what has no data is found out
         nothing = PanelQuery("fleet", "row", "panel", "A", 'tradecast_nothing{job="$job"}')
-        ask_all = partial(without_data, start=began, end=time.time(), step=1)
-        assert await asyncio.to_thread(ask_all, prometheus.url, [nothing], VARIABLES) == [nothing]
+        assert await look([nothing], within=0) == [nothing]
 
         pods = await asyncio.to_thread(ask, prometheus.url, "label/pod/values")
         assert pods == list(PODS)

@@ -36,9 +36,7 @@ def test_there_is_a_file_for_each_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_committed_is_what_the_code_writes(name: str) -> None:
-    assert (FOLDER / f"{name}.json").read_text(encoding="utf-8") == build.render(name), (
-        "run: python -m observability.build"
-    )
+    assert (FOLDER / f"{name}.json").read_text(encoding="utf-8") == build.render(name), "run: make docs"
 
 
 def test_the_check_sees_a_changed_file(

@@ -1,15 +1,18 @@
 """The queries of a Grafana dashboard's panels, put to a Prometheus as Grafana would put them.
 
-For tests of any Prometheus: `queries(path)`, `Variables(…)`, and `without_data(base_url, …)`.
+For tests of any Prometheus: `still_without_data(base_url, all_queries(), Variables("namespace", "job"), …)`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +151,34 @@ def without_data(
         for query in asked
         if not has_data(base_url, variables.put_into(query.expr), start=start, end=end, step=step, above=above)
     ]
+
+
+async def still_without_data(
+    base_url: str,
+    asked: Iterable[PanelQuery],
+    variables: Variables,
+    *,
+    since: float,
+    within: float,
+    step: float = 5,
+    above: float = -math.inf,
+) -> list[PanelQuery]:
+    """Those queries that have no data in time, asked again and again; returns as soon as all have some.
+
+    Args:
+        base_url: Prometheus.
+        asked: Queries.
+        variables: What their variables stand for.
+        since: Unix time in seconds at which the time begins that is looked at.
+        within: Seconds to wait.
+        step: Seconds.
+        above: What is not above this is no number that counts.
+    """
+    deadline = time.monotonic() + within
+    missing = list(asked)
+    while True:
+        look = partial(without_data, start=since, end=time.time(), step=step, above=above)
+        missing = await asyncio.to_thread(look, base_url, missing, variables)
+        if not missing or time.monotonic() > deadline:
+            return missing
+        await asyncio.sleep(min(1.0, step))
