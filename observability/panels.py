@@ -54,6 +54,11 @@ def total(expr: str, *by: str) -> str:
     return f"sum by ({', '.join(by)}) ({expr})" if by else f"sum({expr})"
 
 
+def servers_only(expr: str) -> str:
+    """Without the feed, which has no clients and may be scraped by the same job."""
+    return f"({expr} and on (pod) {of('tradecast_connections')})"
+
+
 def share(part: str, whole: str) -> str:
     """A share that is 0 where the whole is 0."""
     return f"{part} / clamp_min({whole}, 1e-9)"

@@ -89,7 +89,7 @@ def service() -> list[Panel]:
             total(of("tradecast_draining")),
             warn=1,
         ),
-        figure("Servers", "Servers that answer scrapes.", COUNT, f"count({of('tradecast_uptime_seconds')})"),
+        figure("Servers", "Servers that answer scrapes.", COUNT, f"count({of('tradecast_connections')})"),
     ]
 
 
@@ -261,7 +261,7 @@ def lifecycle() -> list[Panel]:
             "Servers that send their clients away now, and those that answer scrapes.",
             COUNT,
             Query(total(of("tradecast_draining")), "draining"),
-            Query(f"count({of('tradecast_uptime_seconds')})", "all"),
+            Query(f"count({of('tradecast_connections')})", "all"),
         ),
         graph(
             "Longest drain",

@@ -17,6 +17,7 @@ from observability.panels import (
     graph,
     of,
     rate,
+    servers_only,
     share,
     total,
 )
@@ -45,7 +46,7 @@ def now() -> list[Panel]:
             "Servers that reach Redis",
             "Servers whose last health check found Redis up.",
             COUNT,
-            total(of("tradecast_dependency_up", REDIS)),
+            total(servers_only(of("tradecast_dependency_up", REDIS))),
             span=4,
         ),
         figure(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from observability import build
 from support.dashboards import FOLDER, PanelQuery, Variables, all_queries, load, panels
@@ -146,9 +145,10 @@ def test_rates_are_over_grafanas_interval(query: PanelQuery) -> None:
 
 
 def test_the_labels_that_are_asked_for_exist() -> None:
-    registry: CollectorRegistry = Metrics("1").registry
+    metrics = Metrics("1")
+    metrics.watch_connections(total=lambda: 1, users=lambda: 1, subscriptions=dict)
     labels = {"le", "pod", "namespace", "job", "horizontalpodautoscaler", "deployment", "dependency"}
-    labels |= {label for family in registry.collect() for sample in family.samples for label in sample.labels}
+    labels |= {label for family in metrics.registry.collect() for sample in family.samples for label in sample.labels}
     for query in QUERIES:
         for group in re.findall(r"\bby \(([^)]*)\)", query.expr):
             assert {label.strip() for label in group.split(",")} <= labels, query

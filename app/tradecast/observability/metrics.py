@@ -106,6 +106,7 @@ class Metrics:
         self._cpu = CpuMeter(clock)
         self._version = version
         self._subscribed: bool | None = None
+        self._serves = False
         self._live_connections: Callable[[], int] = lambda: 0
         self._live_users: Callable[[], int] = lambda: 0
         self._live_subscriptions: Callable[[], Mapping[str, int]] = dict
@@ -180,6 +181,7 @@ class Metrics:
         transports: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         """Where to ask for live counts, each time that figures are read."""
+        self._serves = True
         self._live_connections = total
         self._live_users = users
         self._live_subscriptions = subscriptions
@@ -369,6 +371,11 @@ class Metrics:
         return self._live_connections(), self._live_users(), self._live_subscriptions(), self._live_transports()
 
     @property
+    def serves(self) -> bool:
+        """Whether this process has clients; a feed has none, and is not to be counted among the servers."""
+        return self._serves
+
+    @property
     def subscribed(self) -> bool | None:
         """Whether the other servers' events are heard; None where there are none to be heard."""
         return self._subscribed
@@ -419,10 +426,11 @@ class _Live(Collector):
     def collect(self) -> Iterator[Metric]:
         total, users, subscriptions, transports = self._metrics.live()
         figures = self._metrics.figures()
-        yield GaugeMetricFamily("tradecast_connections", "Connections now", value=total)
-        yield GaugeMetricFamily("tradecast_users", "Users connected now", value=users)
-        yield _family("tradecast_subscriptions", "Subscriptions now", "kind", subscriptions, SUBSCRIPTIONS)
-        yield _family("tradecast_transport_connections", "Connections now", "transport", transports, TRANSPORTS)
+        if self._metrics.serves:
+            yield GaugeMetricFamily("tradecast_connections", "Connections now", value=total)
+            yield GaugeMetricFamily("tradecast_users", "Users connected now", value=users)
+            yield _family("tradecast_subscriptions", "Subscriptions now", "kind", subscriptions, SUBSCRIPTIONS)
+            yield _family("tradecast_transport_connections", "Connections now", "transport", transports, TRANSPORTS)
         quantiles = {f"{percent / 100:g}": value for percent, value in zip(PERCENTILES, figures.latencies, strict=True)}
         yield _family("tradecast_event_latency_seconds", "Recent event handling", "quantile", quantiles, ())
         for name, meaning, value in (

@@ -69,6 +69,7 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.redis_published(False)
     metrics.redis_message()
     metrics.limits(connections=100, drain_seconds=65.5)
+    metrics.watch_connections(total=lambda: 1, users=lambda: 1, subscriptions=dict)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,16 @@ def test_live_counts_are_asked_for_when_read(metrics: Metrics) -> None:
     assert websocket["totalConnections"] == 5
     assert websocket["uniqueUsers"] == 2
     assert websocket["subscriptions"] == {"portfolio": 1, "trades": 0, "watchlist": 5}
+
+
+def test_what_has_no_clients_is_not_counted_among_the_servers(metrics: Metrics) -> None:
+    def shown() -> set[str]:
+        return {name for name, _ in samples(metrics) if "connections" in name or "users" in name}
+
+    before = shown()
+    metrics.watch_connections(total=lambda: 0, users=lambda: 0, subscriptions=dict)
+    assert {"tradecast_connections", "tradecast_users", "tradecast_transport_connections"} <= shown() - before
+    assert value(metrics, "connections") == 0
 
 
 def test_names_from_clients_do_not_become_labels(metrics: Metrics) -> None:
