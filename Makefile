@@ -25,8 +25,9 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.dev ## Write the tables in docs/ anew
+docs: $(VENV)/.dev ## Write the tables in docs/ and the dashboards anew
 	$(BIN)/python scripts/write_docs.py
+	$(BIN)/python -m observability.build
 
 bench-broadcast: $(VENV)/.dev ## Measure a local broadcast against python-socketio's own manager
 	$(BIN)/python bench/broadcast.py

@@ -3,6 +3,7 @@ pytest_plugins = [
     "support.redis_server",
     "support.mongo_server",
     "support.node_client",
+    "support.prometheus",
     "support.python_client",
     "support.server",
 ]

@@ -112,6 +112,9 @@ class WebSocketServer(Emitters):
                 self._subscriber,
                 timeout=settings.redis_timeout,
                 on_emitted=self.metrics.event_emitted,
+                on_subscribed=self.metrics.redis_subscribed,
+                on_published=self.metrics.redis_published,
+                on_message=self.metrics.redis_message,
             )
             if "polling" in settings.offered_transports:
                 log.warning("polling on several servers needs session affinity", setting="TRANSPORTS")
@@ -556,6 +559,10 @@ class WebSocketServer(Emitters):
             users=lambda: self.registry.users,
             subscriptions=self._subscription_counts,
             transports=self._sio.transports,
+        )
+        settings = self.settings
+        self.metrics.limits(
+            connections=settings.max_connections, drain_seconds=settings.drain_delay + settings.drain_timeout
         )
         self.metrics.watch_lifecycle(
             drain_seconds=lambda: self._drain.seconds,

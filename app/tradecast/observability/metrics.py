@@ -30,6 +30,17 @@ TRANSPORTS = ("websocket", "polling")
 LOOKUP_SOURCES = ("memory", "redis", "miss")
 DEPENDENCIES = ("redis", "database")
 DEPARTURES = ("drain", "shed", "timeout")
+# What may come is there from the start, at 0: a rate misses the first step of a series that begins above it.
+SESSION_CODES = ("AUTH_REQUIRED", "SESSION_NOT_FOUND", "SESSION_EXPIRED", "USER_MISMATCH")
+REFUSALS = (
+    *(*SESSION_CODES, "TOO_MANY_CONNECTIONS"),
+    *("SERVER_BUSY", "SERVER_DRAINING", "STORE_UNAVAILABLE", "INTERNAL"),
+)
+EVENT_REFUSALS = (
+    *("ADMIN_REQUIRED", "AUTH_REQUIRED", "INVALID_PAYLOAD", "NOT_SUBSCRIBED", "QUOTA_EXCEEDED", "RATE_LIMITED"),
+    *("SYMBOL_INVALID", "SYMBOL_REQUIRED", "TIER_REQUIRED", "UNAVAILABLE", "UNKNOWN_EVENT", "USER_MISMATCH"),
+)
+DISCONNECTS = ("client disconnect", "ping timeout", "server disconnect", "transport close", "transport error")
 PERCENTILES = (50.0, 95.0, 99.0)
 EVENT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -94,6 +105,8 @@ class Metrics:
         self._emitted_total = 0
         self._cpu = CpuMeter(clock)
         self._version = version
+        self._subscribed: bool | None = None
+        self._serves = False
         self._live_connections: Callable[[], int] = lambda: 0
         self._live_users: Callable[[], int] = lambda: 0
         self._live_subscriptions: Callable[[], Mapping[str, int]] = dict
@@ -110,15 +123,15 @@ class Metrics:
 
         self._connects = Children(counter("connects", "Connections asked for", "result"), ("accepted", "refused"))
         self._opened = Children(counter("connections_opened", "Connections accepted", "transport"), TRANSPORTS)
-        self._disconnects = Children(counter("disconnects", "Connections ended", "reason"), (), MOST_CODES)
-        self._refusals = Children(counter("refusals", "Connections refused", "code"), (), MOST_CODES)
+        self._disconnects = Children(counter("disconnects", "Connections ended", "reason"), DISCONNECTS, MOST_CODES)
+        self._refusals = Children(counter("refusals", "Connections refused", "code"), REFUSALS, MOST_CODES)
         self._sessions_ended = Children(
-            counter("sessions_ended", "Connections ended because of their session", "code"), (), MOST_CODES
+            counter("sessions_ended", "Connections ended because of their session", "code"), SESSION_CODES, MOST_CODES
         )
         self._received = Children(counter("events_received", "Events from clients", "event"), CLIENT_EVENTS)
         self._failed = Children(counter("events_failed", "Events that failed on the server", "event"), CLIENT_EVENTS)
         self._refused_events = Children(
-            counter("events_refused", "Events answered with an error", "reason"), (), MOST_CODES
+            counter("events_refused", "Events answered with an error", "reason"), EVENT_REFUSALS, MOST_CODES
         )
         self._rate_limited = Children(counter("rate_limited", "Events over a rate limit", "event"), CLIENT_EVENTS)
         self._seconds = histogram("event_duration_seconds", "Time to handle an event", EVENT_SECONDS)
@@ -142,6 +155,12 @@ class Metrics:
         self._store_errors = counter("session_store_errors", "Requests that the session store did not answer")
         self._dependency_up = gauge("dependency_up", "1 if the last check found it up", "dependency")
         self._dependency_seconds = gauge("dependency_latency_seconds", "Duration of the last check", "dependency")
+        self._redis_publishes = Children(
+            counter("redis_publishes", "Events handed to Redis for the other servers", "result"), ("ok", "failed")
+        )
+        self._redis_messages = counter("redis_messages_received", "Messages heard through Redis, own ones included")
+        self._connections_limit = gauge("connections_limit", "Connections that the server takes")
+        self._drain_limit = gauge("drain_limit_seconds", "Longest time that a drain is meant to take")
         self._lag = histogram("event_loop_lag_seconds", "How late the event loop was", LAG_SECONDS)
         self._sent_away = Children(
             counter("connections_closed", "Connections closed by a drain or by shedding", "reason"), DEPARTURES
@@ -163,6 +182,7 @@ class Metrics:
         transports: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         """Where to ask for live counts, each time that figures are read."""
+        self._serves = True
         self._live_connections = total
         self._live_users = users
         self._live_subscriptions = subscriptions
@@ -180,6 +200,11 @@ class Metrics:
         self._draining.set_function(lambda: drain_seconds() > 0)
         self._held.set_function(held)
         self._superseded.set_function(superseded)
+
+    def limits(self, *, connections: int, drain_seconds: float) -> None:
+        """What the settings allow: connections at a time, and seconds for a drain from its beginning to its end."""
+        self._connections_limit.set(connections)
+        self._drain_limit.set(drain_seconds)
 
     def know_event(self, event: str) -> None:
         """Count a client event that is not the contract's by its own name: one with a handler registered for it."""
@@ -279,6 +304,18 @@ class Metrics:
         self._dependency_up.labels(label).set(up)
         self._dependency_seconds.labels(label).set(seconds)
 
+    def redis_subscribed(self, subscribed: bool) -> None:
+        """The subscription to the other servers' events stands, or is lost."""
+        self._subscribed = subscribed
+
+    def redis_published(self, taken: bool) -> None:
+        """An event was handed to Redis for the other servers; `taken`: Redis took it."""
+        self._redis_publishes["ok" if taken else "failed"].inc()
+
+    def redis_message(self) -> None:
+        """A message came through the subscription."""
+        self._redis_messages.inc()
+
     def loop_lag(self, seconds: float) -> None:
         """The event loop was so late. Called twice a second, so CPU is sampled here too."""
         self._lag.observe(seconds)
@@ -342,6 +379,16 @@ class Metrics:
         return self._live_connections(), self._live_users(), self._live_subscriptions(), self._live_transports()
 
     @property
+    def serves(self) -> bool:
+        """Whether this process has clients; a feed has none, and is not to be counted among the servers."""
+        return self._serves
+
+    @property
+    def subscribed(self) -> bool | None:
+        """Whether the other servers' events are heard; None where there are none to be heard."""
+        return self._subscribed
+
+    @property
     def version(self) -> str:
         """The server's version; empty if it was not told."""
         return self._version
@@ -387,10 +434,11 @@ class _Live(Collector):
     def collect(self) -> Iterator[Metric]:
         total, users, subscriptions, transports = self._metrics.live()
         figures = self._metrics.figures()
-        yield GaugeMetricFamily("tradecast_connections", "Connections now", value=total)
-        yield GaugeMetricFamily("tradecast_users", "Users connected now", value=users)
-        yield _family("tradecast_subscriptions", "Subscriptions now", "kind", subscriptions, SUBSCRIPTIONS)
-        yield _family("tradecast_transport_connections", "Connections now", "transport", transports, TRANSPORTS)
+        if self._metrics.serves:
+            yield GaugeMetricFamily("tradecast_connections", "Connections now", value=total)
+            yield GaugeMetricFamily("tradecast_users", "Users connected now", value=users)
+            yield _family("tradecast_subscriptions", "Subscriptions now", "kind", subscriptions, SUBSCRIPTIONS)
+            yield _family("tradecast_transport_connections", "Connections now", "transport", transports, TRANSPORTS)
         quantiles = {f"{percent / 100:g}": value for percent, value in zip(PERCENTILES, figures.latencies, strict=True)}
         yield _family("tradecast_event_latency_seconds", "Recent event handling", "quantile", quantiles, ())
         for name, meaning, value in (
@@ -407,6 +455,12 @@ class _Live(Collector):
         ):
             yield GaugeMetricFamily(f"tradecast_{name}", meaning, value=value)
         yield CounterMetricFamily("tradecast_cpu_seconds", "CPU time of the process", value=time.process_time())
+        if self._metrics.subscribed is not None:  # a server without Redis is not one that lost its subscription
+            yield GaugeMetricFamily(
+                "tradecast_redis_subscribed",
+                "1 while events of other servers are heard through Redis",
+                value=self._metrics.subscribed,
+            )
         build = {"version": self._metrics.version, "python": platform.python_version()}
         yield InfoMetricFamily("tradecast_build", "What runs here", value=build)
 

@@ -106,3 +106,31 @@ async def test_another_database_of_the_same_redis_is_another_fleet(
     await other.app.emit_notification("u1", {"from": "other"})
     await client.wait_for("notification")
     assert [args[0]["notification"]["from"] for args in client.events("notification")] == ["other"]
+
+
+async def test_metrics_tell_of_the_subscription_and_of_what_redis_took(
+    make_server: MakeServer, own_redis: RedisServer
+) -> None:
+    server = await make_server(redis_url=own_redis.url)
+    manager, metrics = manager_of(server), server.app.metrics
+
+    def figure(name: str, **labels: str) -> float:
+        found = metrics.registry.get_sample_value(f"tradecast_redis_{name}", labels)
+        assert found is not None
+        return found
+
+    await manager.subscribed.wait()
+    assert figure("subscribed") == 1
+    await server.app.emit_notification("u1", {"n": 1})
+    await eventually(lambda: figure("messages_received_total") == 1)
+    assert (figure("publishes_total", result="ok"), figure("publishes_total", result="failed")) == (1, 0)
+    await own_redis.kill()
+    await eventually(lambda: figure("subscribed") == 0)
+    with pytest.raises(AdapterUnavailable):
+        await server.app.emit_notification("u1", {"n": 2})
+    assert (figure("publishes_total", result="ok"), figure("publishes_total", result="failed")) == (1, 1)
+
+
+async def test_a_server_without_redis_has_no_subscription_to_lose(make_server: MakeServer) -> None:
+    server = await make_server()
+    assert server.app.metrics.registry.get_sample_value("tradecast_redis_subscribed") is None

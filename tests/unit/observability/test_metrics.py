@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tradecast.observability.metrics import MOST_CODES, Metrics, megabytes
+from tradecast.observability.metrics import MOST_CODES, REFUSALS, Metrics, megabytes
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 
@@ -64,6 +64,12 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.store_available(False)
     metrics.session_store_error()
     metrics.dependency("redis", True, 0.02)
+    metrics.redis_subscribed(True)
+    metrics.redis_published(True)
+    metrics.redis_published(False)
+    metrics.redis_message()
+    metrics.limits(connections=100, drain_seconds=65.5)
+    metrics.watch_connections(total=lambda: 1, users=lambda: 1, subscriptions=dict)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +101,12 @@ def touch_everything(metrics: Metrics) -> None:
         ("session_store_errors_total", {}, 1),
         ("dependency_up", {"dependency": "redis"}, 1),
         ("dependency_latency_seconds", {"dependency": "redis"}, 0.02),
+        ("redis_subscribed", {}, 1),
+        ("redis_publishes_total", {"result": "ok"}, 1),
+        ("redis_publishes_total", {"result": "failed"}, 1),
+        ("redis_messages_received_total", {}, 1),
+        ("connections_limit", {}, 100),
+        ("drain_limit_seconds", {}, 65.5),
     ],
 )
 def test_each_call_shows(metrics: Metrics, name: str, labels: dict[str, str], expected: float) -> None:
@@ -136,6 +148,16 @@ def test_live_counts_are_asked_for_when_read(metrics: Metrics) -> None:
     assert websocket["subscriptions"] == {"portfolio": 1, "trades": 0, "watchlist": 5}
 
 
+def test_what_has_no_clients_is_not_counted_among_the_servers(metrics: Metrics) -> None:
+    def shown() -> set[str]:
+        return {name for name, _ in samples(metrics) if "connections" in name or "users" in name}
+
+    before = shown()
+    metrics.watch_connections(total=lambda: 0, users=lambda: 0, subscriptions=dict)
+    assert {"tradecast_connections", "tradecast_users", "tradecast_transport_connections"} <= shown() - before
+    assert value(metrics, "connections") == 0
+
+
 def test_names_from_clients_do_not_become_labels(metrics: Metrics) -> None:
     before = len(samples(metrics))
     for n in range(1_000):
@@ -156,7 +178,7 @@ def test_codes_are_bounded(metrics: Metrics) -> None:
     for n in range(1_000):
         metrics.refused(f"CODE_{n}")
     found = [labels for name, labels in samples(metrics) if name == "tradecast_refusals_total"]
-    assert len(found) == MOST_CODES + 1
+    assert len(found) == len(REFUSALS) + MOST_CODES + 1
     assert value(metrics, "refusals_total", code="other") == 1_000 - MOST_CODES
     assert value(metrics, "refusals_total", code="CODE_0") == 1
 

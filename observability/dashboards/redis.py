@@ -1,0 +1,188 @@
+"""Redis, as the servers see it. Redis itself is not scraped."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from observability.panels import (
+    COUNT,
+    EVENTS,
+    PER_SECOND,
+    SECONDS,
+    SHARE,
+    Panel,
+    Query,
+    create_dashboard,
+    figure,
+    graph,
+    of,
+    rate,
+    servers_only,
+    share,
+    total,
+)
+
+REDIS = 'dependency="redis"'
+
+
+def create() -> Dashboard:
+    """The dashboard."""
+    return create_dashboard(
+        "tradecast-redis",
+        "tradecast / Redis",
+        "Redis as the servers of a fleet see it: reachability, events between servers, limits, sessions.",
+        [
+            ("Now", now()),
+            ("Reachability", reachability()),
+            ("Events between servers", pubsub()),
+            ("Limits and sessions", limits_and_sessions()),
+        ],
+    )
+
+
+def now() -> list[Panel]:
+    return [
+        figure(
+            "Servers that reach Redis",
+            "Servers whose last health check found Redis up.",
+            COUNT,
+            total(servers_only(of("tradecast_dependency_up", REDIS))),
+            span=4,
+        ),
+        figure(
+            "Servers that hear the others",
+            "Servers whose subscription to the other servers' events stands.",
+            COUNT,
+            total(of("tradecast_redis_subscribed")),
+            span=4,
+        ),
+        figure(
+            "Limits kept in memory",
+            "Servers that count rate limits by themselves because Redis does not answer.",
+            COUNT,
+            total(of("tradecast_limiter_fallback")),
+            span=4,
+            warn=1,
+        ),
+        figure(
+            "Publishes per second",
+            "Events handed to Redis for the other servers, per second.",
+            EVENTS,
+            total(rate("tradecast_redis_publishes_total")),
+            span=4,
+        ),
+        figure(
+            "Failed publishes",
+            "Share of those events that Redis did not take: other servers' clients miss them.",
+            SHARE,
+            share(
+                total(rate("tradecast_redis_publishes_total", 'result="failed"')),
+                total(rate("tradecast_redis_publishes_total")),
+            ),
+            span=4,
+            warn=0.0001,
+            alarm=0.01,
+        ),
+        figure(
+            "Slowest health check",
+            "How long the slowest server waited for Redis at its last health check.",
+            SECONDS,
+            f"max({of('tradecast_dependency_latency_seconds', REDIS)})",
+            span=4,
+            warn=0.1,
+            alarm=1,
+        ),
+    ]
+
+
+def reachability() -> list[Panel]:
+    return [
+        graph(
+            "Redis up",
+            "1 while a server's last health check found Redis up; the subscription counts.",
+            COUNT,
+            Query(f"min by (pod) ({of('tradecast_dependency_up', REDIS)})", "{{pod}}"),
+            highest=1,
+        ),
+        graph(
+            "Subscribed",
+            "1 while a server hears the other servers' events.",
+            COUNT,
+            Query(f"min by (pod) ({of('tradecast_redis_subscribed')})", "{{pod}}"),
+            highest=1,
+        ),
+        graph(
+            "Redis answers health checks in",
+            "How long each server's last health check took.",
+            SECONDS,
+            Query(f"max by (pod) ({of('tradecast_dependency_latency_seconds', REDIS)})", "{{pod}}"),
+        ),
+    ]
+
+
+def pubsub() -> list[Panel]:
+    return [
+        graph(
+            "Publishes to Redis",
+            "Events handed to Redis per second, taken and failed.",
+            EVENTS,
+            Query(total(rate("tradecast_redis_publishes_total"), "result"), "{{result}}"),
+        ),
+        graph(
+            "Publishes by server",
+            "Events handed to Redis per second by each server.",
+            EVENTS,
+            Query(total(rate("tradecast_redis_publishes_total"), "pod"), "{{pod}}"),
+        ),
+        graph(
+            "Messages by server",
+            "Messages per second that each server gets through Redis, its own included. A line that is lower than the "
+            "others is a server that misses events.",
+            EVENTS,
+            Query(total(rate("tradecast_redis_messages_received_total"), "pod"), "{{pod}}"),
+        ),
+    ]
+
+
+def limits_and_sessions() -> list[Panel]:
+    lookups = "tradecast_session_lookups_total"
+    return [
+        graph(
+            "Rate limits in memory",
+            "1 while a server counts rate limits by itself.",
+            COUNT,
+            Query(f"max by (pod) ({of('tradecast_limiter_fallback')})", "{{pod}}"),
+            highest=1,
+        ),
+        graph(
+            "Changes between Redis and memory",
+            "How often servers gave Redis up for their limits, and found it again, per second.",
+            PER_SECOND,
+            Query(total(rate("tradecast_limiter_fallback_transitions_total"), "to"), "to {{to}}"),
+        ),
+        graph(
+            "Events over a rate limit",
+            "Events per second that were over a limit, by their name.",
+            EVENTS,
+            Query(total(rate("tradecast_rate_limited_total"), "event"), "{{event}}"),
+        ),
+        graph(
+            "Session look-ups by source",
+            "Sessions looked up per second: found in memory or in Redis, or fetched from the store (miss).",
+            PER_SECOND,
+            Query(total(rate(lookups), "source"), "{{source}}"),
+        ),
+        graph(
+            "Session cache",
+            "Share of the session look-ups that the cache in memory or Redis answered.",
+            SHARE,
+            Query(share(total(rate(lookups, 'source!="miss"')), total(rate(lookups))), "hits"),
+            highest=1,
+        ),
+        graph(
+            "Session store errors",
+            "Requests per second that the session store, Redis or MongoDB, did not answer.",
+            PER_SECOND,
+            Query(total(rate("tradecast_session_store_errors_total")), "errors"),
+        ),
+    ]

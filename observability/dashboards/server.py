@@ -1,0 +1,255 @@
+"""One server."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from observability.panels import (
+    BYTES,
+    COUNT,
+    EVENTS,
+    PER_SECOND,
+    SECONDS,
+    SHARE,
+    Panel,
+    Query,
+    create_dashboard,
+    figure,
+    graph,
+    of,
+    quantile,
+    rate,
+    share,
+    total,
+)
+
+
+def create() -> Dashboard:
+    """The dashboard."""
+    return create_dashboard(
+        "tradecast-server",
+        "tradecast / Server",
+        "One server: its clients, its events, its resources, its sessions.",
+        [
+            ("Now", now()),
+            ("Clients", clients()),
+            ("Events", events()),
+            ("Resources", resources()),
+            ("Sessions and dependencies", sessions()),
+            ("Lifecycle", lifecycle()),
+        ],
+        one_pod=True,
+    )
+
+
+def now() -> list[Panel]:
+    memory = f"max({of('tradecast_memory_rss_bytes')} / {of('tradecast_memory_limit_bytes')})"
+    return [
+        figure("Connections", "Clients connected now.", COUNT, total(of("tradecast_connections"))),
+        figure("Users", "Different users connected now.", COUNT, total(of("tradecast_users"))),
+        figure(
+            "Events from clients",
+            "Events that clients send per second, over the last minute.",
+            EVENTS,
+            total(of("tradecast_events_per_second")),
+        ),
+        figure(
+            "Failed events",
+            "Share of the last minute's events that failed through no fault of the clients.",
+            SHARE,
+            f"max({of('tradecast_error_ratio')})",
+            warn=0.01,
+            alarm=0.05,
+        ),
+        figure(
+            "CPU",
+            "CPU used over the last minute as a share of what the server may use.",
+            SHARE,
+            f"max({of('tradecast_cpu_usage_ratio')})",
+            warn=0.7,
+            alarm=0.9,
+        ),
+        figure("Memory", "Memory in RAM as a share of the limit.", SHARE, memory, warn=0.8, alarm=0.9),
+        figure("Draining", "1 while the server drains.", COUNT, f"max({of('tradecast_draining')})", warn=1),
+        figure("Uptime", "Time since the start.", SECONDS, f"max({of('tradecast_uptime_seconds')})"),
+    ]
+
+
+def clients() -> list[Panel]:
+    return [
+        graph(
+            "Connections and limit",
+            "Clients connected, and how many the server takes (MAX_CONNECTIONS).",
+            COUNT,
+            Query(total(of("tradecast_connections")), "connections"),
+            Query(total(of("tradecast_connections_limit")), "limit"),
+        ),
+        graph(
+            "Connections by transport",
+            "Connections now, by the transport in use.",
+            COUNT,
+            Query(total(of("tradecast_transport_connections"), "transport"), "{{transport}}"),
+            stacked=True,
+        ),
+        graph(
+            "Connections begun by transport",
+            "Connections accepted per second, by the transport that they began with.",
+            PER_SECOND,
+            Query(total(rate("tradecast_connections_opened_total"), "transport"), "{{transport}}"),
+        ),
+        graph(
+            "Disconnects by reason",
+            "Connections ended per second, by the reason that Socket.IO gives.",
+            PER_SECOND,
+            Query(total(rate("tradecast_disconnects_total"), "reason"), "{{reason}}"),
+        ),
+        graph(
+            "Refused connections by code",
+            "Connections refused per second, by the code.",
+            PER_SECOND,
+            Query(total(rate("tradecast_refusals_total"), "code"), "{{code}}"),
+        ),
+        graph(
+            "Clients cut off",
+            "Clients per second that were cut off because they did not read, and packets that were none.",
+            PER_SECOND,
+            Query(total(rate("tradecast_slow_clients_total")), "slow clients"),
+            Query(total(rate("tradecast_malformed_packets_total")), "malformed packets"),
+        ),
+    ]
+
+
+def events() -> list[Panel]:
+    seconds = "tradecast_event_duration_seconds"
+    recipients = share(total(rate("tradecast_event_deliveries_total")), total(rate("tradecast_events_emitted_total")))
+    return [
+        graph(
+            "Events by name",
+            "Events that clients send per second.",
+            EVENTS,
+            Query(total(rate("tradecast_events_received_total"), "event"), "{{event}}"),
+        ),
+        graph(
+            "Failed events by name",
+            "Events per second that failed through no fault of the client's.",
+            EVENTS,
+            Query(total(rate("tradecast_events_failed_total"), "event"), "{{event}}"),
+        ),
+        graph(
+            "Time to answer",
+            "From an event's arrival to its answer.",
+            SECONDS,
+            *(Query(quantile(q, seconds), f"p{100 * q:g}") for q in (0.5, 0.95, 0.99)),
+        ),
+        graph(
+            "Emitted events by name",
+            "Events emitted per second to this server's clients.",
+            EVENTS,
+            Query(total(rate("tradecast_events_emitted_total"), "event"), "{{event}}"),
+        ),
+        graph(
+            "Deliveries by name",
+            "Recipients of those events per second.",
+            EVENTS,
+            Query(total(rate("tradecast_event_deliveries_total"), "event"), "{{event}}"),
+            stacked=True,
+        ),
+        graph(
+            "Recipients per event",
+            "How many clients of this server get an event, on average.",
+            COUNT,
+            Query(recipients, "recipients"),
+        ),
+    ]
+
+
+def resources() -> list[Panel]:
+    lag = "tradecast_event_loop_lag_seconds"
+    return [
+        graph(
+            "Event loop lag",
+            "How late the event loop is. Everything that the server sends is as late.",
+            SECONDS,
+            *(Query(quantile(q, lag), f"p{100 * q:g}") for q in (0.5, 0.99)),
+        ),
+        graph(
+            "CPU and limit",
+            "Cores used, and cores that the process may use.",
+            COUNT,
+            Query(total(rate("tradecast_cpu_seconds_total")), "used"),
+            Query(total(of("tradecast_cpu_limit_cores")), "limit"),
+        ),
+        graph(
+            "Memory and limit",
+            "Memory in RAM, the anonymous part of it (objects and buffers), and the limit.",
+            BYTES,
+            Query(total(of("tradecast_memory_rss_bytes")), "in RAM"),
+            Query(total(of("tradecast_memory_heap_used_bytes")), "anonymous"),
+            Query(total(of("tradecast_memory_limit_bytes")), "limit"),
+        ),
+    ]
+
+
+def sessions() -> list[Panel]:
+    batches = total(rate("tradecast_session_batch_size_count"))
+    return [
+        graph(
+            "Session look-ups",
+            "Sessions looked up per second, by where they were: the cache in memory or Redis, or the store (miss).",
+            PER_SECOND,
+            Query(total(rate("tradecast_session_lookups_total"), "source"), "{{source}}"),
+        ),
+        graph(
+            "Sessions per query",
+            "Sessions asked for in one query to the store, on average; 0 without queries.",
+            COUNT,
+            Query(share(total(rate("tradecast_session_batch_size_sum")), batches), "sessions"),
+        ),
+        graph(
+            "Session store errors",
+            "Requests per second that the session store did not answer, and times that it stopped answering.",
+            PER_SECOND,
+            Query(total(rate("tradecast_session_store_errors_total")), "errors"),
+            Query(total(rate("tradecast_session_store_outages_total")), "outages"),
+        ),
+        graph(
+            "Dependencies up",
+            "1 while the last check found it up; the session store by its look-ups.",
+            COUNT,
+            Query(f"min by (dependency) ({of('tradecast_dependency_up')})", "{{dependency}}"),
+            Query(f"min({of('tradecast_session_store_up')})", "session store"),
+            span=12,
+            highest=1,
+        ),
+        graph(
+            "Dependencies answer in",
+            "How long the last health check took.",
+            SECONDS,
+            Query(f"max by (dependency) ({of('tradecast_dependency_latency_seconds')})", "{{dependency}}"),
+            span=12,
+        ),
+    ]
+
+
+def lifecycle() -> list[Panel]:
+    return [
+        graph(
+            "Drain",
+            "Time since the drain began, and how long it may take.",
+            SECONDS,
+            Query(f"max({of('tradecast_drain_seconds')})", "draining for"),
+            Query(f"max({of('tradecast_drain_limit_seconds')})", "limit"),
+        ),
+        graph(
+            "Closed by drain, shedding, time-out",
+            "Connections closed per second because the server drains or sheds.",
+            PER_SECOND,
+            Query(total(rate("tradecast_connections_closed_total"), "reason"), "{{reason}}"),
+        ),
+        graph(
+            "Handshakes held",
+            "Handshakes that wait for their turn because more come than ACCEPT_RATE lets in.",
+            COUNT,
+            Query(total(of("tradecast_handshakes_held")), "held"),
+        ),
+    ]

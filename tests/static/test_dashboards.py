@@ -1,0 +1,181 @@
+"""The dashboards: committed as the code writes them, and each panel as a panel should be."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from observability import build
+from support.dashboards import FOLDER, PanelQuery, Variables, all_queries, load, panels
+from support.metric_names import FOREIGN, documented, names_in
+from tradecast.observability.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(build.DASHBOARDS)
+PANELS = [(name, row, panel) for name in NAMES for row, panel in panels(load(FOLDER / f"{name}.json"))]
+QUERIES = all_queries()
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+# Grafana's ids of units, of those that are used here
+UNITS = {"short", "cps", "eps", "s", "bytes", "percentunit"}
+
+each_panel = pytest.mark.parametrize(
+    ("name", "row", "panel"), PANELS, ids=[f"{name}-{panel['title']}" for name, _, panel in PANELS]
+)
+each_query = pytest.mark.parametrize("query", QUERIES, ids=str)
+
+
+def test_there_is_a_file_for_each_and_no_other() -> None:
+    assert sorted(path.stem for path in FOLDER.iterdir()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_committed_is_what_the_code_writes(name: str) -> None:
+    assert (FOLDER / f"{name}.json").read_text(encoding="utf-8") == build.render(name), "run: make docs"
+
+
+def test_the_check_sees_a_changed_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(build, "FOLDER", tmp_path / "dashboards")
+    assert build.main(["--check"]) == 1
+    assert build.main([]) == 0
+    assert build.main(["--check"]) == 0
+    (tmp_path / "dashboards" / "redis.json").write_text("{}")
+    capsys.readouterr()
+    assert build.main(["--check"]) == 1
+    assert capsys.readouterr().out.startswith("redis.json:")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_dashboard_can_be_found_and_stays_as_it_is(name: str) -> None:
+    board = load(FOLDER / f"{name}.json")
+    assert board["uid"] == f"tradecast-{name}"
+    assert board["title"].startswith("tradecast / ")
+    assert board["description"]
+    assert board["tags"] == ["tradecast"]
+    assert board["editable"] is False
+    assert [variable["name"] for variable in board["templating"]["list"]] == ["datasource", "namespace", "job", "pod"]
+    ids = Counter(panel["id"] for panel in board["panels"])
+    assert 0 not in ids
+    assert set(ids.values()) == {1}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_variables_ask_the_chosen_datasource(name: str) -> None:
+    source, *asked = load(FOLDER / f"{name}.json")["templating"]["list"]
+    assert (source["type"], source["query"]) == ("datasource", "prometheus")
+    for variable in asked:
+        assert variable["type"] == "query"
+        assert variable["datasource"] == SOURCE
+        assert variable["query"]["query"].startswith("label_values(tradecast_connections")
+        assert variable["query"]["query"].endswith(f", {variable['name']})")
+        # pods come and go: asked again when the time range changes
+        assert variable["refresh"] == 2
+    pod = asked[-1]
+    assert bool(pod.get("multi")) == bool(pod.get("includeAll")) == (name != "server")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_panels_fill_the_grid_without_overlap(name: str) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in load(FOLDER / f"{name}.json")["panels"]:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not taken & cells, panel["title"]
+        taken |= cells
+    lines = sorted({y for _, y in taken})
+    assert all(after - before == 1 for before, after in pairwise(lines))
+    assert len(taken) == 24 * len(lines), "a row is not filled to its end"
+
+
+@each_panel
+def test_each_panel_says_what_it_shows(name: str, row: str, panel: dict[str, Any]) -> None:
+    assert row
+    assert panel["title"]
+    assert panel["description"].endswith(".")
+    assert panel["description"] != panel["title"]
+    assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
+    assert panel["datasource"] == SOURCE
+    assert panel["targets"]
+    for target in panel["targets"]:
+        assert target["datasource"] == SOURCE
+        assert target["legendFormat"]
+    refs = [target["refId"] for target in panel["targets"]]
+    assert len(set(refs)) == len(refs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_titles_are_not_used_twice(name: str) -> None:
+    titles = [panel["title"] for board, _, panel in PANELS if board == name]
+    assert len(set(titles)) == len(titles)
+
+
+@each_query
+def test_queries_are_of_metrics_that_exist(query: PanelQuery) -> None:
+    names = names_in(query.expr)
+    assert names
+    assert names <= documented() | FOREIGN
+    assert query.needs_kube_state_metrics == bool(names & FOREIGN)
+
+
+@each_query
+def test_queries_are_of_what_was_chosen(query: PanelQuery) -> None:
+    for matchers in re.findall(r"\{([^}]*)\}", query.expr):
+        assert 'namespace="$namespace"' in matchers
+        if not query.needs_kube_state_metrics:
+            assert 'job="$job"' in matchers
+            assert 'pod=~"$pod"' in matchers
+    assert len(re.findall(r"\{", query.expr)) >= len(names_in(query.expr))
+
+
+@each_query
+def test_rates_are_over_grafanas_interval(query: PanelQuery) -> None:
+    ranges = re.findall(r"\[([^\]]*)\]", query.expr)
+    assert set(ranges) <= {"$__rate_interval"}
+    counters = [name for name in names_in(query.expr) if name.endswith(("_total", "_bucket", "_sum", "_count"))]
+    assert len(ranges) >= len(counters), "a counter without a rate"
+    # what is added up is a rate: the sum of counters hides that one of them began anew
+    assert not re.search(r"rate\(\s*sum", query.expr)
+
+
+def test_the_labels_that_are_asked_for_exist() -> None:
+    metrics = Metrics("1")
+    metrics.watch_connections(total=lambda: 1, users=lambda: 1, subscriptions=dict)
+    labels = {"le", "pod", "namespace", "job", "horizontalpodautoscaler", "deployment", "dependency"}
+    labels |= {label for family in metrics.registry.collect() for sample in family.samples for label in sample.labels}
+    for query in QUERIES:
+        for group in re.findall(r"\bby \(([^)]*)\)", query.expr):
+            assert {label.strip() for label in group.split(",")} <= labels, query
+
+
+def test_the_runbook_names_panels_that_exist() -> None:
+    text = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    named = set(re.findall(r'"([A-Z][^"{}]+)"', text))
+    rows = {re.sub(r" \(.*", "", row) for _, row, _ in PANELS}
+    assert named
+    assert named <= {panel["title"] for _, _, panel in PANELS} | rows
+
+
+def test_the_documented_metrics_that_matter_are_shown() -> None:
+    shown = {name for query in QUERIES for name in names_in(query.expr)}
+    hidden = {name for name in documented() - shown if not name.endswith(("_bucket", "_sum", "_count"))}
+    # what else there is says the same in another way, and is for people with curl
+    assert hidden <= {
+        "tradecast_errors_per_minute",
+        "tradecast_event_latency_seconds",
+        "tradecast_memory_heap_size_bytes",
+    }
+
+
+def test_variables_are_put_in() -> None:
+    variables = Variables("ns", "fleet", pod="a|b", rate_interval="20s", others={"x": "1"})
+    put = variables.put_into('rate(a{namespace="$namespace", pod=~"${pod}"}[$__rate_interval]) > $x')
+    assert put == 'rate(a{namespace="ns", pod=~"a|b"}[20s]) > 1'
+    with pytest.raises(KeyError):
+        variables.put_into("$nothing")

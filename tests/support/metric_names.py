@@ -1,0 +1,45 @@
+"""The names of metrics that a PromQL expression asks for, and those that a server exposes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+FOREIGN = frozenset(
+    {
+        "up",
+        "kube_horizontalpodautoscaler_status_desired_replicas",
+        "kube_horizontalpodautoscaler_status_current_replicas",
+        "kube_horizontalpodautoscaler_spec_max_replicas",
+        "kube_horizontalpodautoscaler_spec_min_replicas",
+        "kube_deployment_status_replicas_available",
+        "container_cpu_cfs_throttled_periods_total",
+        "container_cpu_cfs_periods_total",
+    }
+)
+"""Metrics of Prometheus itself, kube-state-metrics and cAdvisor that dashboards and alerts may use."""
+
+_STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
+_LABELS = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
+_NAME = re.compile(r"(?<![\w$.\[])[a-zA-Z_:][\w:]*(?!\w)(?!\s*\()")
+_WORDS = frozenset({"and", "or", "unless", "bool", "inf", "nan"})
+
+
+def documented() -> frozenset[str]:
+    """The series of docs/metrics.md; a test elsewhere holds that table and the code's registry together."""
+    names: set[str] = set()
+    for line in DOCS.read_text(encoding="utf-8").splitlines():
+        if row := re.match(r"\| `(tradecast_\w+)` \| (\w+)", line):
+            names |= {f"{row[1]}{end}" for end in ("_bucket", "_sum", "_count")} if row[2] == "histogram" else {row[1]}
+    return frozenset(names)
+
+
+def names_in(expression: str) -> frozenset[str]:
+    """The metrics in an expression; functions, labels and values are not among them."""
+    text = _STRING.sub('""', expression)
+    text = re.sub(r"\{[^}]*\}", "", text)
+    text = re.sub(r"\[[^\]]*\]", "", text)
+    text = _LABELS.sub("", text)
+    text = re.sub(r"\boffset\s+\w+", "", text)
+    return frozenset(name for name in _NAME.findall(text) if name.lower() not in _WORDS)
