@@ -78,9 +78,7 @@ class FeedProcess:
 
     async def _stop(self) -> None:
         if self._feeding is not None:
-            self._feeding.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._feeding
+            await _end(self._feeding, patience=1)
         with contextlib.suppress(*REDIS_ERRORS):
             await self._lead.let_go()
 
@@ -125,6 +123,17 @@ async def _running(feed: Feed) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        await _end(task)
+
+
+async def _end(task: asyncio.Task[None], patience: float = 0.1) -> None:
+    """Cancel a task, every `patience` seconds until it is over; raises what it ended with, if not that.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for`, by which redis-py writes, swallows a cancellation that
+    comes in the moment in which the write is done.
+    """
+    while not task.done():
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task], timeout=patience)
+    if not task.cancelled():
+        task.result()
