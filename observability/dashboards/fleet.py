@@ -131,8 +131,8 @@ def connections() -> list[Panel]:
         ),
         graph(
             "Refused connections by code",
-            "Connections refused per second. After SERVER_BUSY, SERVER_DRAINING, STORE_UNAVAILABLE and INTERNAL "
-            "clients come back by themselves; the other codes are final.",
+            "Connections refused per second. After SERVER_…, STORE_UNAVAILABLE and INTERNAL clients "
+            "come back by themselves; the other codes are final.",
             PER_SECOND,
             Query(total(rate("tradecast_refusals_total"), "code"), "{{code}}"),
         ),
