@@ -258,9 +258,10 @@ def lifecycle() -> list[Panel]:
     return [
         graph(
             "Draining",
-            "Servers that send their clients away now, and those that answer scrapes.",
+            "Servers that send their clients away now, those that leave new clients to newer servers, and all.",
             COUNT,
             Query(total(of("tradecast_draining")), "draining"),
+            Query(total(of("tradecast_superseded")), "superseded"),
             Query(f"count({of('tradecast_connections')})", "all"),
         ),
         graph(
