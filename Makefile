@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-.PHONY: help serve test lint format docs lock clean
+.PHONY: help serve test e2e image lint format docs lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -14,6 +14,12 @@ serve: $(VENV)/.serve ## Run the server with the demo at http://127.0.0.1:8000/
 
 test: $(VENV)/.dev ## Run every test that this machine can run, and say what it cannot
 	@scripts/test
+
+e2e: $(VENV)/.dev ## Run the tests on a kind cluster (E2E_KEEP=1 keeps the cluster)
+	@tests/e2e/run
+
+image: ## Build the container image tradecast:dev (BASE=… for another base)
+	docker build $(if $(BASE),--build-arg BASE=$(BASE)) -t tradecast:dev .
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -1,0 +1,72 @@
+"""A cluster is there (`make e2e`); a fleet as in production for most tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.kube import CHART, Namespace, run, until
+
+MANIFESTS = Path(__file__).with_name("manifests")
+RATE = 40
+"""Connections per second that the fleet sends away."""
+
+VALUES: dict[str, Any] = {
+    "mode": "production",
+    "replicaCount": 2,
+    "service": {"type": "NodePort", "nodePort": 30080},
+    "redis": {"bundled": {"enabled": False}, "existingSecret": "tradecast-redis"},
+    "mongodb": {"existingSecret": "tradecast-mongodb"},
+    "tokens": {"existingSecret": "tradecast-tokens"},
+    "drain": {"delaySeconds": 3, "connectionsPerSecond": RATE, "timeoutSeconds": 60, "shutdownSeconds": 5},
+    "server": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}},
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cluster() -> None:
+    """The nodes are ready."""
+    run("kubectl", "wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
+
+
+def make_fleet(name: str) -> Namespace:
+    """A namespace with Redis, MongoDB and a fleet of two servers at http://127.0.0.1:30080."""
+    namespace = Namespace(name)
+    namespace.kubectl("apply", "-f", str(MANIFESTS / "backing.yaml"))
+    namespace.kubectl("rollout", "status", "deployment/redis", "deployment/mongo", "--timeout=120s")
+    namespace.helm("install", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
+    return namespace
+
+
+@pytest.fixture(scope="session")
+def fleet_namespace() -> Iterator[Namespace]:
+    namespace = make_fleet("fleet")
+    yield namespace
+    namespace.delete()
+
+
+@pytest.fixture
+def fleet(fleet_namespace: Namespace, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """The fleet with two ready servers, before and after. When a test fails, its report has the pods' logs."""
+    settle(fleet_namespace)
+    failed_before = request.session.testsfailed
+    yield fleet_namespace
+    if request.session.testsfailed > failed_before:
+        print(fleet_namespace.logs())
+    settle(fleet_namespace)
+
+
+def settle(namespace: Namespace) -> None:
+    """Wait until there are two servers, both ready, and none that ends."""
+    until(
+        "two ready servers and no other",
+        lambda: (
+            len(namespace.servers(ready=True))
+            == len(namespace.get("pods", "-l", "app.kubernetes.io/component=server"))
+            == 2
+        ),
+        within=180,
+    )

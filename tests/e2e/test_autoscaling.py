@@ -1,0 +1,93 @@
+"""KEDA and the HorizontalPodAutoscaler follow the number of connections."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from e2e.conftest import MANIFESTS, VALUES
+from e2e.crowd import Crowd
+from e2e.kube import CHART, Namespace, until
+from e2e.outside import URL, make_sessions
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def autoscaled(fleet: Namespace) -> Iterator[Namespace]:
+    """The fleet with a Prometheus and the ScaledObject; afterwards as it was."""
+    fleet.kubectl("apply", "-f", str(MANIFESTS / "prometheus.yaml"))
+    fleet.kubectl("rollout", "status", "deployment/prometheus", "--timeout=120s")
+    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=autoscaling())
+    yield fleet
+    fleet.kubectl("scale", "deployment/prometheus", "--replicas=1")
+    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
+    fleet.kubectl("scale", "deployment/tradecast", "--replicas=2")
+    fleet.kubectl("delete", "-f", str(MANIFESTS / "prometheus.yaml"))
+
+
+def autoscaling() -> dict[str, Any]:
+    values = copy.deepcopy(VALUES)
+    values["drain"]["connectionsPerSecond"] = 200
+    values["autoscaling"] = {
+        "mode": "keda",
+        "minReplicas": 2,
+        "maxReplicas": 4,
+        "connectionsPerReplica": 150,
+        "scaleDown": {"stabilizationSeconds": 10, "podsPerPeriod": 2, "periodSeconds": 15},
+        "scaleUp": {"periodSeconds": 15},
+        "keda": {
+            "pollingIntervalSeconds": 5,
+            "prometheus": {"serverAddress": f"http://prometheus.fleet.svc:{9090}"},
+        },
+    }
+    return values
+
+
+def replicas(namespace: Namespace) -> int:
+    return int(namespace.one("deployment", "tradecast")["spec"]["replicas"])
+
+
+def fallback_is_active(namespace: Namespace) -> bool:
+    conditions = namespace.one("scaledobject", "tradecast").get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Fallback" and condition["status"] == "True" for condition in conditions)
+
+
+def test_connections_scale_the_fleet_out_and_in_and_no_readings_never_shrink_it(autoscaled: Namespace) -> None:
+    with Crowd(URL) as crowd:
+        crowd.add(make_sessions(60))
+        until("60 clients", lambda: crowd.report().subscribed == 60)
+        assert replicas(autoscaled) == 2
+        crowd.add(make_sessions(540))
+        until("600 clients", lambda: crowd.report().subscribed == 600)
+        until(
+            "the fleet grew to 4", lambda: replicas(autoscaled) == 4 and len(autoscaled.servers(ready=True)) == 4, 180
+        )
+
+        # Without readings the number stays, also when nearly everybody leaves.
+        autoscaled.kubectl("scale", "deployment/prometheus", "--replicas=0")
+        crowd.leave(540)
+        until("KEDA gave up on Prometheus", lambda: fallback_is_active(autoscaled), 180)
+        assert replicas(autoscaled) == 4
+
+        autoscaled.kubectl("scale", "deployment/prometheus", "--replicas=1")
+        until("the fleet is back at 2", lambda: replicas(autoscaled) == 2, 300)
+        until("everybody stayed or came back", lambda: crowd.report().connected == 60)
+        assert crowd.report().final == 0
+
+
+def test_switching_autoscaling_off_and_on_keeps_the_number(autoscaled: Namespace) -> None:
+    autoscaled.kubectl("scale", "deployment/tradecast", "--replicas=3")
+    values = autoscaling()
+    values["autoscaling"] = {"mode": "none"}
+    autoscaled.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
+    assert replicas(autoscaled) == 3
+    autoscaled.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
+    assert replicas(autoscaled) == 3
+    values = autoscaling()
+    values["autoscaling"]["minReplicas"] = 3
+    autoscaled.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
+    assert replicas(autoscaled) == 3

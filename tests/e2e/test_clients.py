@@ -1,0 +1,116 @@
+"""What 300 stock clients go through when servers come and go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.conftest import RATE, VALUES
+from e2e.crowd import Crowd, Report
+from e2e.kube import CHART, Namespace, run, until
+from e2e.outside import URL, Numbers, make_sessions
+
+CLIENTS = 300
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def crowd(fleet: Namespace) -> Iterator[Crowd]:
+    """300 clients, connected and subscribed."""
+    with Crowd(URL) as crowd:
+        crowd.add(make_sessions(CLIENTS), per_second=100)
+        everybody(crowd)
+        yield crowd
+
+
+def everybody(crowd: Crowd, within: float = 120) -> Report:
+    """Wait until every client is connected and subscribed."""
+
+    def ask() -> Report | None:
+        report = crowd.report()
+        return report if report.subscribed == len(report.clients) else None
+
+    report: Report = until("all clients are back", ask, within)
+    return report
+
+
+def finish(name: str, crowd: Crowd, numbers: Numbers, begun: float) -> Report:
+    """Stop publishing, let the last event arrive, print what happened, and check what must always hold."""
+    everybody(crowd)
+    last = numbers.stop()
+    until("the last event is everywhere", lambda: all(last in c["seqs"] for c in crowd.report().clients), within=30)
+    report = crowd.report()
+    print(f"\n{name}: {report.summary(last, begun)}")
+    assert report.final == 0, "a stock client would not have come back by itself"
+    assert report.doubles == 0
+    return report
+
+
+def test_rolling_update(fleet: Namespace, crowd: Crowd) -> None:
+    before = {pod["metadata"]["name"] for pod in fleet.servers()}
+    begun = time.time() * 1000
+    with Numbers() as numbers:
+        changed = {**VALUES, "accept": {"burst": 999}}
+        fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=300s", values=changed)
+        until(
+            "the old servers are gone",
+            lambda: not before & {pod["metadata"]["name"] for pod in fleet.get("pods")},
+            within=180,
+        )
+        report = finish("rolling update", crowd, numbers, begun)
+    assert max(report.reconnects(begun)) <= 2
+    assert min(report.reconnects(begun)) >= 1
+    # The pace holds for the whole fleet; stretches of 5 s, since packets arrive in clumps on a shared machine.
+    assert report.busiest(5, begun) <= RATE * 1.3
+    configmap = fleet.one("configmap", "tradecast")
+    assert configmap["data"]["ACCEPT_BURST"] == "999"
+
+
+def test_killed_pod(fleet: Namespace, crowd: Crowd) -> None:
+    begun = time.time() * 1000
+    victim = fleet.servers(ready=True)[0]
+    container = victim["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    with Numbers() as numbers:
+        # On the node, since nothing inside may send SIGKILL to a container's first process.
+        run("docker", "exec", victim["spec"]["nodeName"], *"ctr -n k8s.io tasks kill -s SIGKILL".split(), container)
+        until("clients have noticed", lambda: any(client["disconnects"] for client in crowd.report().clients))
+        report = finish("killed pod", crowd, numbers, begun)
+    hit = [count for count in report.reconnects(begun) if count]
+    assert 0 < len(hit) < CLIENTS, "the other server's clients noticed nothing"
+    assert max(hit) <= 2
+
+
+def test_drained_node(fleet: Namespace, crowd: Crowd) -> None:
+    begun = time.time() * 1000
+    node = fleet.servers(ready=True)[0]["spec"]["nodeName"]
+    with Numbers() as numbers:
+        try:
+            # Redis and MongoDB may have to move too; sessions would be lost with them, which is not what is tested.
+            fleet.kubectl(
+                "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=200s",
+                "--pod-selector=app.kubernetes.io/name=tradecast",
+            )  # fmt: skip
+            assert all(pod["spec"]["nodeName"] != node for pod in fleet.servers())
+        finally:
+            fleet.kubectl("uncordon", node)
+        report = finish("drained node", crowd, numbers, begun)
+    assert max(report.reconnects(begun)) <= 2
+    assert report.busiest(5, begun) <= RATE * 1.3
+
+
+def test_redis_away_and_back(fleet: Namespace, crowd: Crowd) -> None:
+    """Sessions are in MongoDB: nobody is sent away, and events flow again once Redis is back."""
+    begun = time.time() * 1000
+    restarts = [pod["status"]["containerStatuses"][0]["restartCount"] for pod in fleet.servers()]
+    fleet.kubectl("scale", "deployment/redis", "--replicas=0")
+    fleet.kubectl("wait", "--for=delete", "pod", "-l", "app=redis", "--timeout=60s")
+    assert crowd.report().connected == CLIENTS
+    fleet.kubectl("scale", "deployment/redis", "--replicas=1")
+    fleet.kubectl("rollout", "status", "deployment/redis", "--timeout=60s")
+    with Numbers() as numbers:
+        until("an event is everywhere", lambda: all(client["seqs"] for client in crowd.report().clients), within=60)
+        report = finish("Redis away", crowd, numbers, begun)
+    assert sum(report.reconnects(begun)) == 0
+    assert restarts == [pod["status"]["containerStatuses"][0]["restartCount"] for pod in fleet.servers()]
