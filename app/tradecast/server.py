@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.metadata
 import random
 import secrets
@@ -56,6 +55,7 @@ from tradecast.observability.logs import configure_logging
 from tradecast.observability.loop_lag import LoopLag
 from tradecast.observability.metrics import Metrics
 from tradecast.settings import Settings, load_settings
+from tradecast.tasks import end
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
 log = structlog.stdlib.get_logger("tradecast.server")
@@ -169,16 +169,24 @@ class WebSocketServer(Emitters):
         if self._fleet is not None:
             await self._fleet.look()  # an old server that is started again takes no client first
             self._running.append(asyncio.create_task(self._fleet.run(), name="fleet"))
+        await self._subscribe()
         for name, work in (
             ("revocation", self._watcher.run()),
             ("health", self.health.run()),
             ("loop lag", LoopLag(self.metrics.loop_lag).run()),
         ):
             self._running.append(asyncio.create_task(work, name=name))
-        if not self._sio.manager_initialized:  # subscribe now, not at the first client
+        log.info("initialized", mode=self.mode, session_store=settings.store_name)
+
+    async def _subscribe(self) -> None:
+        """Listen to the other servers now, not at the first client; wait for it as long as for any answer of Redis."""
+        if not self._sio.manager_initialized:
             self._sio.manager_initialized = True
             self._manager.initialize()
-        log.info("initialized", mode=self.mode, session_store=settings.store_name)
+        if isinstance(self._manager, RedisManager):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.redis_timeout):
+                    await self._manager.subscribed.wait()
 
     def set_auth_middleware(self, middleware: ConnectionMiddleware) -> None:
         """Run `middleware(connection)` on each new connection, before it is let in.
@@ -249,18 +257,12 @@ class WebSocketServer(Emitters):
         self._gate.draining = True
         await self._drain.close()
         await self._sio.eio.close_all(self.settings.shutdown_timeout)
-        for task in (*self._running, *self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._running, *self._tasks, return_exceptions=True)
+        await end(*self._running, *self._tasks)
         if self._fleet is not None:
             await self._fleet.leave()
         await self._expiry.close()
         await self._sio.shutdown()
-        thread = getattr(self._manager, "thread", None)
-        if thread is not None:
-            thread.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await thread
+        await end(getattr(self._manager, "thread", None))
         await self.limiter.close()
         await self.sessions.close()
         for client in (self._redis, self._subscriber):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from e2e.kube import CHART, Namespace, run, until
+from tradecast.observability.logs import configure_logging
 
 MANIFESTS = Path(__file__).with_name("manifests")
 RATE = 40
@@ -29,6 +30,7 @@ VALUES: dict[str, Any] = {
 @pytest.fixture(scope="session", autouse=True)
 def cluster() -> None:
     """The nodes are ready."""
+    configure_logging("error", "console")
     run("kubectl", "wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
 
 

@@ -74,7 +74,8 @@ def test_killed_pod(fleet: Namespace, crowd: Crowd) -> None:
     container = victim["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
     with Numbers() as numbers:
         # On the node, since nothing inside may send SIGKILL to a container's first process.
-        run("docker", "exec", victim["spec"]["nodeName"], *"ctr -n k8s.io tasks kill -s SIGKILL".split(), container)
+        node = victim["spec"]["nodeName"]
+        run("docker", "exec", node, "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", container)
         until("clients have noticed", lambda: any(client["disconnects"] for client in crowd.report().clients))
         report = finish("killed pod", crowd, numbers, begun)
     hit = [count for count in report.reconnects(begun) if count]

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from itertools import islice
 from typing import Generic, TypeVar
 
+from tradecast.tasks import end
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -64,10 +66,7 @@ class BatchLoader(Generic[K, V]):
         for future in self._waiting.values():
             future.cancel()
         self._waiting.clear()
-        batches = list(self._batches)
-        for task in batches:
-            task.cancel()
-        await asyncio.gather(*batches, return_exceptions=True)
+        await end(*self._batches)
 
     def _dispatch(self) -> None:
         self._scheduled = False

@@ -14,6 +14,7 @@ import structlog
 from tradecast.auth.errors import RefusalCode, StoreUnavailable
 from tradecast.auth.models import Session
 from tradecast.auth.sessions import Sessions
+from tradecast.tasks import end
 
 Mode = Literal["starting", "stream", "polling", "down"]
 
@@ -130,8 +131,7 @@ class RevocationWatcher:
                 await self._settle()
             await reader
         finally:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            await end(reader)
 
     async def _read_changes(self) -> None:
         async with contextlib.aclosing(self._sessions.store.changes()) as changes:

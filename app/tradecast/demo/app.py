@@ -11,6 +11,7 @@ from tradecast.demo.fleet import follow
 from tradecast.demo.page import demo_routes
 from tradecast.demo.prices import PricesUnavailable
 from tradecast.server import WebSocketServer
+from tradecast.tasks import end
 
 __all__ = ["PricesUnavailable", "run_demo"]
 
@@ -35,7 +36,4 @@ async def run_demo(server: WebSocketServer, *, feed: bool = True) -> AsyncIterat
     try:
         yield source
     finally:
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(task)

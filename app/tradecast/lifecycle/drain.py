@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from tradecast.lifecycle.departures import Departures
+from tradecast.tasks import end
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
@@ -138,10 +139,7 @@ class Drain:
 
     async def close(self) -> None:
         """End what is under way."""
-        tasks = [task for task in (self._draining, self._shedding) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._draining, self._shedding)
 
     def _is_shedding(self) -> bool:
         return self._shedding is not None and not self._shedding.done()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
 from redis.exceptions import RedisError
+
+from tradecast.tasks import end
 
 T = TypeVar("T")
 FAILURES = (RedisError, OSError, TimeoutError)
@@ -92,7 +93,4 @@ class Failover:
     async def close(self) -> None:
         """Stop looking for Redis."""
         self._closed = True
-        if self._probing is not None:
-            self._probing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._probing
+        await end(self._probing)

@@ -17,6 +17,7 @@ from tradecast.limits.quota import LEASE, RENEW_EVERY, Kind, Lease
 from tradecast.limits.rates import Check
 from tradecast.limits.redis_store import RedisQuotaStore, RedisRateStore
 from tradecast.settings import Settings
+from tradecast.tasks import end
 
 GLOBAL = "global"
 CLEANUP_EVERY = 60.0
@@ -96,9 +97,7 @@ class RateLimiter:
 
     async def close(self) -> None:
         """Stop, and give back what this server's clients still hold."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         self._tasks.clear()
         await self._failover.close()
         if self._quotas is not None and not self._failover.away:
