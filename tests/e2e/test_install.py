@@ -43,7 +43,7 @@ def test_defaults_give_a_working_demo_and_uninstall_leaves_nothing(demo: Namespa
     pod = demo.servers(ready=True)[0]["metadata"]["name"]
     raw = f"/api/v1/namespaces/{demo.name}/pods/{pod}:8000/proxy"
     assert "<title>" in demo.kubectl("get", "--raw", raw + "/")
-    assert json.loads(demo.kubectl("get", "--raw", raw + "/health"))["status"] == "healthy"
+    assert json.loads(demo.kubectl("get", "--raw", raw + "/health"))["status"] == "up"
 
     demo.helm("uninstall", "tradecast", "--wait", "--timeout=180s", program=program)
     assert names(demo) - before == set()
