@@ -12,6 +12,7 @@ from e2e.kube import CHART, Namespace, run, until
 from tradecast.observability.logs import configure_logging
 
 MANIFESTS = Path(__file__).with_name("manifests")
+PROMETHEUS_URL = "http://127.0.0.1:30090"
 RATE = 40
 """Connections per second that the fleet sends away."""
 
@@ -59,6 +60,24 @@ def fleet(fleet_namespace: Namespace, request: pytest.FixtureRequest) -> Iterato
     if request.session.testsfailed > failed_before:
         print(fleet_namespace.logs())
     settle(fleet_namespace)
+
+
+@pytest.fixture
+def monitored(fleet: Namespace) -> Iterator[Namespace]:
+    """The fleet, scraped every two seconds by a Prometheus that has the chart's alerts."""
+    fleet.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "alerts"},
+            "data": {"alerts.yaml": (CHART / "files" / "alerts.yaml").read_text(encoding="utf-8")},
+        }
+    )
+    fleet.kubectl("apply", "-f", str(MANIFESTS / "prometheus.yaml"))
+    fleet.kubectl("rollout", "status", "deployment/prometheus", "--timeout=120s")
+    yield fleet
+    fleet.kubectl("delete", "-f", str(MANIFESTS / "prometheus.yaml"), "--wait=true")
+    fleet.kubectl("delete", "configmap", "alerts")
 
 
 def settle(namespace: Namespace) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import MANIFESTS, VALUES
+from e2e.conftest import VALUES
 from e2e.crowd import Crowd
 from e2e.kube import CHART, Namespace, until
 from e2e.outside import URL, make_sessions
@@ -17,16 +17,14 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
-def autoscaled(fleet: Namespace) -> Iterator[Namespace]:
+def autoscaled(monitored: Namespace) -> Iterator[Namespace]:
     """The fleet with a Prometheus and the ScaledObject; afterwards as it was."""
-    fleet.kubectl("apply", "-f", str(MANIFESTS / "prometheus.yaml"))
-    fleet.kubectl("rollout", "status", "deployment/prometheus", "--timeout=120s")
+    fleet = monitored
     fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=autoscaling())
     yield fleet
     fleet.kubectl("scale", "deployment/prometheus", "--replicas=1")
     fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
     fleet.kubectl("scale", "deployment/tradecast", "--replicas=2")
-    fleet.kubectl("delete", "-f", str(MANIFESTS / "prometheus.yaml"))
 
 
 def autoscaling() -> dict[str, Any]:
@@ -41,7 +39,7 @@ def autoscaling() -> dict[str, Any]:
         "scaleUp": {"periodSeconds": 15},
         "keda": {
             "pollingIntervalSeconds": 5,
-            "prometheus": {"serverAddress": f"http://prometheus.fleet.svc:{9090}"},
+            "prometheus": {"serverAddress": "http://prometheus.fleet.svc:9090"},
         },
     }
     return values
