@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,20 @@ def monitored(fleet: Namespace) -> Iterator[Namespace]:
     )
     fleet.kubectl("apply", "-f", str(MANIFESTS / "prometheus.yaml"))
     fleet.kubectl("rollout", "status", "deployment/prometheus", "--timeout=120s")
+    # The Service follows the pod by a moment.
+    until("Prometheus answers", lambda: answers(f"{PROMETHEUS_URL}/-/ready"))
     yield fleet
     fleet.kubectl("delete", "-f", str(MANIFESTS / "prometheus.yaml"), "--wait=true")
     fleet.kubectl("delete", "configmap", "alerts")
+
+
+def answers(url: str) -> bool:
+    """Whether an address answers with 2xx."""
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 a test's own address
+            return True
+    except OSError:
+        return False
 
 
 def settle(namespace: Namespace) -> None:
