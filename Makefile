@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-.PHONY: help serve test e2e image lint format docs lock clean
+.PHONY: help serve test e2e image lint format docs k8s lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ format: $(VENV)/.dev ## Format the code
 docs: $(VENV)/.dev ## Write the tables in docs/ and the dashboards anew
 	$(BIN)/python scripts/write_docs.py
 	$(BIN)/python -m observability.build
+
+k8s: $(VENV)/.dev ## Write k8s/ anew from the chart (needs helm)
+	@eval "$$(tests/e2e/cluster env)" && $(BIN)/python scripts/write_k8s.py
 
 bench-broadcast: $(VENV)/.dev ## Measure a local broadcast against python-socketio's own manager
 	$(BIN)/python bench/broadcast.py
