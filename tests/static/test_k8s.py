@@ -58,7 +58,7 @@ def test_the_check_sees_changed_and_superfluous_files(
 def test_an_overlay_gives_the_same_objects_as_the_chart(write_k8s: ModuleType, overlay: str) -> None:
     done = run("kubectl", "kustomize", ROOT / "k8s" / "overlays" / overlay)
     assert done.returncode == 0, done.stderr
-    # The settings' name has a hash, in its own place and in every reference, so that a changed one restarts the servers.
+    # The name of the settings has a hash, also where they are referred to: a changed one restarts the servers.
     (hashed,) = set(re.findall(r"name: (tradecast-(?=[a-z0-9]*[0-9])[a-z0-9]{10})$", done.stdout, re.MULTILINE))
     built: dict[Any, Any] = {}
     for one in yaml.safe_load_all(done.stdout.replace(hashed, "tradecast")):
