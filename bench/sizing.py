@@ -1,0 +1,119 @@
+"""How many clients one pod holds: memory and processor time of a server on kind, by number of connections.
+
+Needs a cluster (`tests/e2e/cluster up`). Clients are `tradecast load`'s on this machine; each watches one of five symbols,
+and ten quotes a second are published, so each client gets two events a second. Prints a table for docs/sizing.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from e2e.conftest import MANIFESTS
+from e2e.kube import CHART, Namespace, until
+from e2e.outside import REDIS_URL, URL
+
+COUNTS = (0, 500, 1000, 2000, 4000)
+RATE = 10
+SECONDS = 20
+MEBIBYTE = 1 << 20
+VALUES = {
+    "mode": "production",
+    "replicaCount": 1,
+    "service": {"type": "NodePort", "nodePort": 30080},
+    "redis": {"bundled": {"enabled": False}, "existingSecret": "tradecast-redis"},
+    "drain": {"delaySeconds": 0, "timeoutSeconds": 5, "shutdownSeconds": 5},
+    "server": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}},
+}
+
+
+@dataclass
+class Readings:
+    """What one number of clients cost."""
+
+    clients: int
+    memory: float = 0
+    times: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def cores(self) -> float:
+        """Processor seconds per second, while all were connected."""
+        (begin, used_before), (end, used) = self.times[0], self.times[-1]
+        return (used - used_before) / (end - begin)
+
+
+def metrics(namespace: Namespace) -> dict[str, float]:
+    """The server's metrics by name, summed over their labels."""
+    (pod,) = namespace.servers(ready=True)
+    text = namespace.kubectl(
+        "get", "--raw", f"/api/v1/namespaces/{namespace.name}/pods/{pod['metadata']['name']}:9100/proxy/metrics"
+    )
+    sums: defaultdict[str, float] = defaultdict(float)
+    for name, value in re.findall(r"^(\w+)(?:\{.*\})? (\S+)$", text, re.MULTILINE):
+        sums[name] += float(value)
+    return dict(sums)
+
+
+def restart(namespace: Namespace) -> None:
+    """A server without a past: an allocator keeps what it once had."""
+    namespace.kubectl("rollout", "restart", "deployment/tradecast")
+    namespace.kubectl("rollout", "status", "deployment/tradecast", "--timeout=120s")
+    until("one server", lambda: len(namespace.get("pods", "-l", "app.kubernetes.io/component=server")) == 1)
+
+
+def measure(namespace: Namespace, clients: int) -> tuple[Readings, dict[str, float]]:
+    """Let so many clients connect; what the server needed, and the clients' report."""
+    restart(namespace)
+    readings = Readings(clients)
+    command = [
+        ".venv/bin/tradecast", "load", "--publish=redis", f"--url={URL}", f"--clients={clients}", "--connect-rate=100",
+        f"--rate={RATE}", f"--duration={SECONDS}", "--json",
+    ]  # fmt: skip
+    load = None
+    if clients:
+        environment = {**os.environ, "REDIS_URL": REDIS_URL}
+        load = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    while (load.poll() is None) if load else (len(readings.times) < 10):
+        found = metrics(namespace)
+        if found.get("tradecast_connections", 0) == clients:
+            readings.times.append((time.monotonic(), found["process_cpu_seconds_total"]))
+            readings.memory = max(readings.memory, found["process_resident_memory_bytes"])
+        time.sleep(1)
+    report = json.loads(load.stdout.read()) if load and load.stdout else {}
+    return readings, report
+
+
+def main() -> int:
+    """Measure, and print the table."""
+    namespace = Namespace("sizing")
+    namespace.kubectl("apply", "-f", str(MANIFESTS / "backing.yaml"))
+    namespace.kubectl("rollout", "status", "deployment/redis", "--timeout=120s")
+    namespace.helm("upgrade", "--install", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
+    print("| clients | memory (MiB) | KiB per client | cores | events lost | p99 (ms) |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    try:
+        empty = 0.0
+        for clients in COUNTS:
+            readings, report = measure(namespace, clients)
+            empty = empty or readings.memory
+            each = f"{(readings.memory - empty) / clients / 1024:.1f}" if clients else "–"
+            p99 = f"{report['delivery_ms']['p99']:.0f}" if report else "–"
+            memory, cores = f"{readings.memory / MEBIBYTE:.0f}", f"{readings.cores:.2f}"
+            row = (clients, memory, each, cores, report.get("losses", "–"), p99)
+            print("| " + " | ".join(map(str, row)) + " |", flush=True)
+    finally:
+        namespace.delete()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
