@@ -85,8 +85,8 @@ def measure(namespace: Namespace, clients: int) -> tuple[Readings, dict[str, flo
     while (load.poll() is None) if load else (len(readings.times) < 10):
         found = metrics(namespace)
         if found.get("tradecast_connections", 0) == clients:
-            readings.times.append((time.monotonic(), found["process_cpu_seconds_total"]))
-            readings.memory = max(readings.memory, found["process_resident_memory_bytes"])
+            readings.times.append((time.monotonic(), found["tradecast_cpu_seconds_total"]))
+            readings.memory = max(readings.memory, found["tradecast_memory_rss_bytes"])
         time.sleep(1)
     report = json.loads(load.stdout.read()) if load and load.stdout else {}
     return readings, report

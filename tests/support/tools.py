@@ -48,3 +48,13 @@ def run(program: str, *arguments: str | Path, stdin: str | None = None) -> subpr
     """Run a program to its end, whatever that is."""
     command = [find(program), *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+
+
+def schemas() -> Path:
+    """The folder of JSON schemas for kubeconform; the test is skipped where they were not written."""
+    version = versions()
+    names = ("KUBERNETES", "KEDA", "PROMETHEUS_OPERATOR", "GATEWAY_API")
+    found = cache() / "-".join(["schemas", *(version[name] for name in names)])
+    if not found.exists():
+        pytest.skip("no schemas for kubeconform: make -C tests/e2e/offline static (needs Go)")
+    return found

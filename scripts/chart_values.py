@@ -1,0 +1,109 @@
+"""The chart's values: what values.yaml says of each, in a table and in the schema's descriptions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+CHART = Path(__file__).parents[1] / "charts" / "tradecast"
+WIDTH = 120
+BEGIN, END = "<!-- values: written by `make docs` -->\n", "<!-- end of values -->\n"
+
+
+class Value(NamedTuple):
+    """One value that can be set."""
+
+    path: str
+    default: Any
+    meaning: str
+
+
+def comments(text: str) -> dict[str, str]:
+    """The comment directly above each key, by the key's path with dots."""
+    found: dict[str, str] = {}
+    above: list[str] = []
+    parents: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        if comment := re.fullmatch(r" *# ?(.*)", line):
+            above.append(comment[1])
+        elif key := re.match(r"( *)([\w-]+):", line):
+            parents = [parent for parent in parents if parent[0] < len(key[1])]
+            parents.append((len(key[1]), key[2]))
+            if above:
+                found[".".join(name for _, name in parents)] = " ".join(above)
+            above = []
+        else:
+            above = []
+    return found
+
+
+def schema() -> dict[str, Any]:
+    """values.schema.json with the descriptions that values.yaml gives."""
+    found: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    said = comments((CHART / "values.yaml").read_text(encoding="utf-8"))
+    for path, parent, name in list(nodes(found)):
+        if path in said:
+            parent[name] = {"description": said[path]} | {
+                key: value for key, value in parent[name].items() if key != "description"
+            }
+    return found
+
+
+def nodes(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Path, parent and name of every value the schema knows; sections come after what is in them."""
+    properties = node.get("properties", {})
+    for name in properties:
+        path = f"{above}{name}"
+        yield from nodes(properties[name], f"{path}.")
+        yield path, properties, name
+
+
+def values() -> Iterator[Value]:
+    """What can be set, in the order of values.yaml. A section is none: what is in it is."""
+    known = {path: parent[name] for path, parent, name in nodes(schema())}
+
+    def below(defaults: Mapping[str, Any], above: str) -> Iterator[Value]:
+        for name, default in defaults.items():
+            path = f"{above}{name}"
+            if "properties" in known[path]:
+                yield from below(default, f"{path}.")
+            else:
+                yield Value(path, default, known[path].get("description", ""))
+
+    yield from below(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")), "")
+
+
+def readme_page() -> str:
+    """The chart's README.md with the table as it should be."""
+    text = (CHART / "README.md").read_text(encoding="utf-8")
+    rows = ["| value | default | meaning |\n| --- | --- | --- |\n"]
+    for value in values():
+        cells = (f"`{value.path}`", f"`{json.dumps(value.default, ensure_ascii=False)}`", value.meaning)
+        rows.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n")
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + "\n" + "".join(rows) + "\n" + END + rest.split(END)[1]
+
+
+def schema_page() -> str:
+    """values.schema.json as it should be."""
+    return compact(schema()) + "\n"
+
+
+def compact(node: Any, indent: str = "", used: int = 0) -> str:
+    """JSON in which what fits on a line is on one."""
+    line = json.dumps(node, ensure_ascii=False)
+    if not isinstance(node, dict | list) or len(indent) + used + len(line) < WIDTH:
+        return line
+    deeper = indent + "  "
+    if isinstance(node, list):
+        parts = [compact(item, deeper) for item in node]
+        brackets = "[]"
+    else:
+        parts = [f"{(key := json.dumps(name))}: {compact(item, deeper, len(key) + 3)}" for name, item in node.items()]
+        brackets = "{}"
+    return f"{brackets[0]}\n{deeper}" + f",\n{deeper}".join(parts) + f"\n{indent}{brackets[1]}"

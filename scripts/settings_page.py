@@ -1,0 +1,103 @@
+"""docs/settings.md, from tradecast's settings."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+from collections.abc import Iterator
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from tradecast.settings import Settings
+
+HEAD = """\
+<!-- Written by `make docs` from app/tradecast/settings.py: change it there. -->
+
+# Settings
+
+`tradecast serve` reads its settings from the environment. An empty variable is one that is not set, and space around a
+value does not count. A list is separated by commas. A value that makes no sense stops the start, with exit code 2 and
+the variable's name. Times are in seconds unless the variable's name says otherwise.
+"""
+TITLES = {
+    "listening": "Listening",
+    "draining and accepting": "Draining and accepting",
+    "rollouts": "Rollouts",
+    "Engine.IO": "Engine.IO",
+    "dependencies": "Redis and MongoDB",
+    "sessions": "Sessions",
+    "limits": "Limits",
+    "HTTP": "HTTP",
+    "observability": "Logs and errors",
+    "demo": "Demo",
+}
+WORDS = {str: "text", int: "integer", float: "number", bool: "`true` or `false`", SecretStr: "text, secret"}
+BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+
+
+def page() -> str:
+    """The page as it should be."""
+    parts = [HEAD]
+    for title, names in sections():
+        parts.append(f"\n## {TITLES[title]}\n\n| variable | type | default | meaning |\n| --- | --- | --- | --- |\n")
+        for name in names:
+            field = Settings.model_fields[name]
+            cells = (f"`{name.upper()}`", kind(field), default(field), field.description or "")
+            parts.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n")
+    return "".join(parts)
+
+
+def sections() -> Iterator[tuple[str, list[str]]]:
+    """The headings in the source of `Settings`, each with the settings below it."""
+    title = ""
+    names: list[str] = []
+    for line in inspect.getsource(Settings).splitlines():
+        if heading := re.fullmatch(r"    # -- (.+)", line):
+            if title:
+                yield title, names
+            title, names = heading[1], []
+        elif (field := re.match(r"    (\w+):", line)) and field[1] in Settings.model_fields:
+            names.append(field[1])
+    yield title, names
+
+
+def kind(field: FieldInfo) -> str:
+    """The type in words, with its bounds."""
+    bounds = [
+        f"{word} {figure(getattr(limit, attribute))}"
+        for limit in field.metadata
+        for attribute, word in BOUNDS.items()
+        if getattr(limit, attribute, None) is not None
+    ]
+    return ", ".join([words(field.annotation), *bounds])
+
+
+def words(annotation: Any) -> str:
+    """A type in words."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{choice}`" for choice in arguments)
+    if origin is tuple:
+        return f"list of {words(arguments[0])}"
+    if origin in (Union, types.UnionType):
+        (inner,) = (argument for argument in arguments if argument is not types.NoneType)
+        return words(inner)
+    return WORDS[annotation]
+
+
+def default(field: FieldInfo) -> str:
+    """The default as one would set it; a dash where there is none."""
+    value = field.default
+    if value is None or value == ():
+        return "–"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{figure(value) if isinstance(value, float) else value}`"
+
+
+def figure(value: float) -> str:
+    """A number without a needless fraction."""
+    return str(int(value)) if value == int(value) else str(value)
