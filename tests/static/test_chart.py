@@ -1,0 +1,173 @@
+"""The chart without a cluster: what Helm, helm-unittest and kubeconform say of it with every set of values.
+
+Ingress, HTTPRoute, Gateway, the monitors, the rules and the HPA on custom metrics are proven here only; the rest runs
+on kind too (tests/e2e).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.tools import find, run, schemas
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "tradecast"
+VALUES = [CHART / "values.yaml", CHART / "values-production.yaml", *sorted((CHART / "ci").glob("*-values.yaml"))]
+each_values = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+each_helm = pytest.mark.parametrize("helm", ["helm", "helm3"])
+
+
+@functools.cache
+def rendered(helm: str, values: Path) -> str:
+    """What the chart gives, hooks among it."""
+    done = run(helm, "template", "tradecast", CHART, "--namespace", "trading", "-f", values)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    """All objects, sorted: the two Helms have orders of their own."""
+    found = [one for one in yaml.safe_load_all(text) if one]
+    return sorted(found, key=lambda one: (one["kind"], one["metadata"]["name"]))
+
+
+@each_helm
+@each_values
+def test_helm_has_nothing_to_say(helm: str, values: Path) -> None:
+    done = run(helm, "lint", "--strict", CHART, "-f", values)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[WARNING]" not in done.stdout
+
+
+@each_values
+def test_both_helms_give_the_same(values: Path) -> None:
+    assert objects(rendered("helm", values)) == objects(rendered("helm3", values))
+
+
+@each_values
+def test_kubernetes_would_take_it(values: Path) -> None:
+    location = f"{schemas()}/{{{{.ResourceKind}}}}-{{{{.Group}}}}-{{{{.ResourceAPIVersion}}}}.json"
+    done = run(
+        "kubeconform", "-strict", "-output=json", "-summary", f"-schema-location={location}", "-",
+        stdin=rendered("helm", values),
+    )  # fmt: skip
+    said = json.loads(done.stdout)
+    assert said["resources"] == []
+    assert done.returncode == 0
+    assert said["summary"]["valid"] == len(objects(rendered("helm", values)))
+    assert said["summary"]["skipped"] == 0
+
+
+def test_kubeconform_sees_a_wrong_field() -> None:
+    text = rendered("helm", VALUES[0]).replace("revisionHistoryLimit:", "revisionHistoryLimits:")
+    location = f"{schemas()}/{{{{.ResourceKind}}}}-{{{{.Group}}}}-{{{{.ResourceAPIVersion}}}}.json"
+    done = run("kubeconform", "-strict", f"-schema-location={location}", "-", stdin=text)
+    assert done.returncode == 1
+    assert "revisionHistoryLimits" in done.stdout
+
+
+def test_unit_tests_of_the_templates() -> None:
+    done = run("helm-unittest", "--strict", CHART)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"Tests:\s+(\d{2,}) passed, \1 total", done.stdout), done.stdout
+
+
+@each_helm
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("replicas=3", "additional properties 'replicas' not allowed"),
+        ("drain.rate=3", "additional properties 'rate' not allowed"),
+        ("redis.bundled.image.name=x", "additional properties 'name' not allowed"),
+        ("drain.delaySeconds=soon", "got string, want number"),
+        ("replicaCount=-1", "minimum"),
+        ("mode=staging", "value must be one of"),
+        ("ingress.controller=caddy", "value must be one of"),
+        ("image.digest=latest", "does not match pattern"),
+    ],
+)
+def test_the_schema_refuses(helm: str, wrong: str, said: str) -> None:
+    done = run(helm, "template", "tradecast", CHART, "--set", wrong)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_a_parent_chart_s_global_values_are_none_of_our_business() -> None:
+    assert run("helm", "template", "tradecast", CHART, "--set", "global.anything=1").returncode == 0
+
+
+def test_the_schema_is_closed_and_describes_every_value() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+
+    def check(node: dict[str, Any], path: str) -> None:
+        for name, value in node.get("properties", {}).items():
+            where = f"{path}.{name}"
+            assert value.get("description") or "properties" in value, where
+            if "properties" in value:
+                assert value["additionalProperties"] is False, where
+                check(value, where)
+
+    assert schema["additionalProperties"] is False
+    check(schema, "")
+
+
+def test_a_changed_setting_restarts_the_servers() -> None:
+    def checksum(*arguments: str) -> str:
+        done = run("helm", "template", "t", CHART, "--show-only", "templates/deployment.yaml", *arguments)
+        (deployment,) = objects(done.stdout)
+        found: str = deployment["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+        return found
+
+    assert checksum() == checksum("--set", "replicaCount=5")
+    assert checksum() != checksum("--set", "accept.burst=999")
+    assert checksum() != checksum("--set", "server.settings.PING_INTERVAL=20")
+
+
+def test_settings_that_the_chart_writes_exist() -> None:
+    """A setting whose name was mistyped would do nothing."""
+    from tradecast.settings import Settings
+
+    names = {name.upper() for name in Settings.model_fields}
+    for values in VALUES:
+        for one in objects(rendered("helm", values)):
+            if one["kind"] == "ConfigMap" and "LOG_FORMAT" in (one.get("data") or {}):
+                assert one["data"].keys() <= names
+            for container in one.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
+                if "tradecast/tradecast" in container["image"] and values.stem != "everything-values":
+                    assert {variable["name"] for variable in container.get("env", ())} <= names
+
+
+@each_helm
+def test_the_package_has_what_an_install_needs_and_nothing_else(helm: str, tmp_path: Path) -> None:
+    done = run(helm, "package", CHART, "--destination", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (package,) = tmp_path.glob("*.tgz")
+    with tarfile.open(package) as archive:
+        names = {name.removeprefix("tradecast/") for name in archive.getnames()}
+    assert {
+        "Chart.yaml", "README.md", "values.yaml", "values.schema.json", "values-production.yaml", "templates/NOTES.txt",
+        "templates/tests/roundtrip.yaml", "files/alerts.yaml", "files/dashboards/fleet.json",
+    } <= names  # fmt: skip
+    assert not [name for name in names if name.startswith(("ci/", "tests/")) or "kustomization" in name]
+
+
+def test_versions_agree() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{chart["appVersion"]}"' in project
+    assert chart["version"] == chart["appVersion"]
+    assert f"ghcr.io/tradecast/tradecast:{chart['appVersion']}" in rendered("helm", VALUES[0])
+
+
+def test_the_tools_are_the_versions_that_are_pinned() -> None:
+    assert "v4" in run("helm", "version", "--short").stdout
+    assert "v3" in run("helm3", "version", "--short").stdout
+    assert find("kubeconform")
