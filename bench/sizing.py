@@ -1,7 +1,8 @@
 """How many clients one pod holds: memory and processor time of a server on kind, by number of connections.
 
 Needs a cluster (`tests/e2e/cluster up`). Clients are `tradecast load`'s on this machine; each watches one of five
-symbols, and ten quotes a second are published, so each client gets two events a second. Prints a table for docs/sizing.md.
+symbols, and ten quotes a second are published, so each client gets two events a second. Prints a table for
+docs/sizing.md.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ def main() -> int:
             readings, report = measure(namespace, clients)
             empty = empty or readings.memory
             each = f"{(readings.memory - empty) / clients / 1024:.1f}" if clients else "–"
+            if report and report["losses"] + report["expected"] == 0:
+                raise SystemExit(f"no events were expected: {report}")
             p99 = f"{report['delivery_ms']['p99']:.0f}" if report else "–"
             memory, cores = f"{readings.memory / MEBIBYTE:.0f}", f"{readings.cores:.2f}"
             row = (clients, memory, each, cores, report.get("losses", "–"), p99)
