@@ -19,7 +19,7 @@ e2e: $(VENV)/.dev ## Run the tests on a kind cluster (E2E_KEEP=1 keeps the clust
 	@tests/e2e/run
 
 image: ## Build the container image tradecast:dev (BASE=… for another base)
-	docker build $(if $(BASE),--build-arg BASE=$(BASE)) -t tradecast:dev .
+	docker build $(if $(BASE),--network host --build-arg BASE=$(BASE)) -t tradecast:dev .
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
