@@ -68,6 +68,7 @@ class LoadClient:
         "_backoff",
         "_closing",
         "_credential",
+        "_gave_up",
         "_last_heard",
         "_offset",
         "_patience",
@@ -111,6 +112,7 @@ class LoadClient:
         self._asked: dict[int, Subscription] = {}
         self._ack_id = 0
         self._closing = False
+        self._gave_up = False
         self._started = 0.0
         self._last_heard = 0.0
         self._patience = 0.0
@@ -163,7 +165,7 @@ class LoadClient:
     async def _connection(self) -> bool:
         """One connection, from opening to its end; whether it got into the namespace."""
         self._started = time.perf_counter()
-        joined = False
+        joined = lost = False
         try:
             socket = await connect(
                 self._url,
@@ -184,6 +186,7 @@ class LoadClient:
             self._tally.errors[f"connect: {type(error).__name__}"] += 1
             return False
         self._socket = socket
+        self._gave_up = False
         timer = asyncio.get_running_loop().call_later(CONNECT_TIMEOUT, self._give_up)
         try:
             if self._closing:
@@ -199,11 +202,16 @@ class LoadClient:
                 elif self.in_namespace and not joined:
                     joined = True
                     timer.cancel()
+            else:
+                lost = True
         except ConnectionClosed:
-            pass
+            lost = True
         except wire.WireError as error:
             self._tally.errors[f"protocol: {error}"] += 1
         finally:
+            if lost and not joined and not self._closing and not self._gave_up:
+                # As a server does whose session store is away: clients come back by themselves.
+                self._tally.errors["connect: closed without an answer"] += 1
             timer.cancel()
             self._socket = None
             self._left(socket)
@@ -211,6 +219,7 @@ class LoadClient:
         return joined
 
     def _give_up(self) -> None:
+        self._gave_up = True
         self._tally.errors["connect: no answer"] += 1
         self.drop()
 

@@ -43,6 +43,7 @@ class Scripted:
         self.tokens: set[str] = set()
         self.busy = 0
         self.refuse: dict[str, str] = {}
+        self.hang_up: set[str] = set()
         self.fail: dict[str, str] = {}
         self.failed_symbols: list[str] = []
         self.connect_data: Callable[[Peer], dict[str, Any]] = lambda peer: {"sid": f"s{peer.number}"}
@@ -95,6 +96,9 @@ class Scripted:
             auth = json.loads(text[2:])
             self.connects.append(auth)
             peer.user_id = auth["userId"]
+            if peer.user_id in self.hang_up:
+                await peer.socket.close()
+                return
             if peer.user_id in self.refuse:
                 error = {"message": "no", "data": {"code": self.refuse[peer.user_id]}}
                 await peer.socket.send_str("44" + json.dumps(error))

@@ -10,10 +10,12 @@ import httpx
 import pytest
 from aiohttp import web
 
+from support.redis_server import RedisServer, free_port
 from support.server import API_TOKEN, MakeServer, RunningServer
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.run import LoadError, LoadOptions, run
+from tradecast.settings import load_settings
 
 Alter = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 MIX = {"watchlist:quote": 4, "trade:executed": 2, "portfolio:update": 1, "notification": 1}
@@ -85,6 +87,25 @@ async def test_a_hundred_clients_lose_nothing_and_get_nothing_twice(server: Runn
     assert report.published == 300
     assert report.deliveries == report.expected > 3_000
     assert server.app.get_total_connection_count() == 0
+
+
+@pytest.mark.redis
+async def test_publishing_through_redis(make_server: MakeServer, redis_server: RedisServer) -> None:
+    server = await make_server(redis_url=redis_server.url)
+    settings = load_settings({"REDIS_URL": redis_server.url})
+    report = await run(await options(server, token=None, redis=settings))
+    assert report.ok, report.table()
+    assert report.published == 60
+    assert report.deliveries == report.expected > 60
+
+
+@pytest.mark.redis
+async def test_what_redis_did_not_take_is_not_expected(make_server: MakeServer, redis_server: RedisServer) -> None:
+    server = await make_server(redis_url=redis_server.url)
+    settings = load_settings({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"})
+    report = await run(await options(server, token=None, redis=settings))
+    assert not report.ok
+    assert (report.published, report.losses) == (0, 0), report.table()
 
 
 async def test_several_clients_of_one_user(server: RunningServer) -> None:

@@ -105,6 +105,14 @@ async def test_refusals_are_counted_by_code_and_final(scripted: Scripted) -> Non
     assert report.losses == 0
 
 
+async def test_a_connection_that_ends_without_an_answer_is_counted(scripted: Scripted) -> None:
+    scripted.hang_up = {"u0", "u1"}
+    report = await run(options(scripted, rate=0, duration=0))
+    assert report.errors == {"connect: closed without an answer": 2}
+    assert (report.connected, report.refused) == (2, {})
+    assert not report.ok
+
+
 async def test_busy_server_is_tried_again_only_with_reconnect(scripted: Scripted) -> None:
     scripted.busy = 2
     without = await run(options(scripted, rate=0, duration=0))
