@@ -454,6 +454,14 @@ async def _request(
 )
 @click.option("--token", envvar="API_TOKEN", help="Bearer token of /api/emit; not needed with --rate 0.")
 @click.option("--allow-remote", is_flag=True, help="Allow a server that is not on this machine.")
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="Sent with each request, as a proxy would (X-Forwarded-Proto: https). Can be given several times.",
+)
+@click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @admin_url_option
 def load(
@@ -468,6 +476,8 @@ def load(
     publish: str,
     token: str | None,
     allow_remote: bool,
+    headers: tuple[str, ...],
+    insecure: bool,
     as_json: bool,
     admin_url: str,
 ) -> None:
@@ -495,6 +505,8 @@ def load(
         symbols_per_client=symbols_per_client,
         reconnect=Backoff() if reconnect else None,
         allow_remote=allow_remote,
+        headers=dict(_header(text) for text in headers),
+        verify_tls=not insecure,
     )
     try:
         options.check()
@@ -532,6 +544,13 @@ def load(
     click.echo(json.dumps(report.as_dict()) if as_json else report.table())
     if not report.ok:
         sys.exit(1)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise click.UsageError("--header is written as 'Name: value'")  # not repeated: it may be a token
+    return name.strip(), value.strip()
 
 
 async def _in_parallel(work: Sequence[Coroutine[Any, Any, T]], at_once: int = 20) -> list[T]:

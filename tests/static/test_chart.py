@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -92,12 +93,63 @@ def test_unit_tests_of_the_templates() -> None:
         ("mode=staging", "value must be one of"),
         ("ingress.controller=caddy", "value must be one of"),
         ("image.digest=latest", "does not match pattern"),
+        (r"commonLabels.helm\.sh/chart=x", "helm.sh/chart"),
+        (r"server.podLabels.app\.kubernetes\.io/name=x", "app.kubernetes.io/name"),
     ],
 )
 def test_the_schema_refuses(helm: str, wrong: str, said: str) -> None:
     done = run(helm, "template", "tradecast", CHART, "--set", wrong)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_a_secret_is_refused_where_a_configmap_would_show_it() -> None:
+    from pydantic import SecretStr
+
+    from tradecast.settings import Settings
+
+    fields = Settings.model_fields.items()
+    secret = [name.upper() for name, field in fields if SecretStr.__name__ in str(field.annotation)]
+    assert len(secret) >= 8
+    for name in secret:
+        done = run("helm", "template", "t", CHART, "--set", f"server.settings.{name}=hunter2")
+        assert f"server.settings.{name} would put a secret into a ConfigMap" in done.stderr
+        assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_another_version_of_the_chart_does_not_restart_what_it_does_not_change(tmp_path: Path) -> None:
+    """Else each upgrade would empty the bundled Redis, and drop every client for nothing."""
+    other = shutil.copytree(CHART, tmp_path / "tradecast")
+    chart = (other / "Chart.yaml").read_text(encoding="utf-8")
+    (other / "Chart.yaml").write_text(re.sub(r"(?m)^version: .*", "version: 9.9.9", chart), encoding="utf-8")
+
+    def pods(path: Path) -> list[dict[str, Any]]:
+        found = objects(run("helm", "template", "t", path).stdout)
+        return [one["spec"]["template"] for one in found if one["kind"] == "Deployment"]
+
+    assert "9.9.9" in run("helm", "template", "t", other).stdout
+    assert pods(other) == pods(CHART)
+
+
+@pytest.mark.parametrize(
+    ("given", "argument"),
+    [
+        ("server.requireTls=true", "--header=X-Forwarded-Proto: https"),
+        ("server.requireTls=true,server.tlsSecret=t", "--insecure"),
+        ("mode=demo", None),
+    ],
+)
+def test_helm_test_s_arguments_are_the_command_s(given: str, argument: str | None) -> None:
+    """On kind `helm test` runs over plain HTTP; this is what it says where TLS is wanted."""
+    from tradecast.cli import cli
+
+    done = run("helm", "template", "t", CHART, "--set", given, "--show-only", "templates/tests/roundtrip.yaml")
+    (pod,) = objects(done.stdout)
+    arguments = pod["spec"]["containers"][0]["args"]
+    assert (argument is None) == (not [one for one in arguments if one.startswith(("--header", "--insecure"))])
+    assert argument is None or argument in arguments
+    known = {option for parameter in cli.commands["load"].params for option in parameter.opts}
+    assert {one.partition("=")[0] for one in arguments[1:]} <= known
 
 
 def test_a_parent_chart_s_global_values_are_none_of_our_business() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,8 @@ class LoadClient:
         tally: Where it counts.
         backoff: With it, the client reconnects as stock clients do; without it, a connection that ends is the end.
         seed: Of the back-off's randomness.
+        headers: Sent with the handshake besides WebSocket's own.
+        tls: How the server's certificate is checked; None: as usual.
 
     Attributes:
         checks: What came, by stream; streams that the server refused are taken out.
@@ -69,6 +72,7 @@ class LoadClient:
         "_closing",
         "_credential",
         "_gave_up",
+        "_headers",
         "_last_heard",
         "_offset",
         "_patience",
@@ -79,6 +83,7 @@ class LoadClient:
         "_started",
         "_subscriptions",
         "_tally",
+        "_tls",
         "_url",
         "_was_connected",
         "checks",
@@ -100,6 +105,8 @@ class LoadClient:
         *,
         backoff: Backoff | None = None,
         seed: int = 0,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._url = url
         self._credential = credential
@@ -108,6 +115,8 @@ class LoadClient:
         self._tally = tally
         self._backoff = backoff
         self._random = random.Random(seed)  # noqa: S311 spreads reconnections, no secret
+        self._headers = headers
+        self._tls = tls
         self._socket: ClientConnection | None = None
         self._asked: dict[int, Subscription] = {}
         self._ack_id = 0
@@ -172,6 +181,8 @@ class LoadClient:
                 compression=None,
                 proxy=None,
                 user_agent_header=None,
+                additional_headers=self._headers,
+                ssl=self._tls,
                 ping_interval=None,
                 open_timeout=CONNECT_TIMEOUT,
                 close_timeout=5,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -20,6 +21,7 @@ MAX_CONNECT_RATE = 5_000.0
 MAX_DURATION = 24 * 3_600.0
 MAX_RATE = 10_000.0
 MAX_SYMBOLS = 500
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # token: RFC 9110, section 5.6.2
 DEFAULT_MIX: Mapping[EventKind, float] = MappingProxyType({"watchlist:quote": 8, "trade:executed": 2})
 
 
@@ -48,6 +50,8 @@ class LoadOptions:
         drain: Longest wait for deliveries after the last event was published.
         reconnect: Reconnect as stock clients do, with this back-off; None: a lost connection stays lost.
         allow_remote: Allow servers that are not on this machine.
+        headers: Sent with each handshake and each post, as a proxy before the server would add them.
+        verify_tls: Check the server's certificate.
     """
 
     url: str
@@ -66,6 +70,8 @@ class LoadOptions:
     drain: float = 10
     reconnect: Backoff | None = None
     allow_remote: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify_tls: bool = True
 
     @property
     def publish_url(self) -> str:
@@ -108,6 +114,11 @@ class LoadOptions:
                 for name, url in (("url", self.url), ("emit_url", self.publish_url))
                 if not _is_loopback(url)
             )
+        wrong.extend(
+            f"headers: {name!r} is no name of a header, or its value has a line break"
+            for name, value in self.headers.items()
+            if not _HEADER_NAME.fullmatch(name) or not value.isprintable()
+        )
         if wrong:
             raise OptionsError("\n".join(wrong))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import sys
 import time
 import uuid
@@ -122,6 +123,7 @@ class _Run:
     async def _connect(self) -> None:
         options = self._options
         url = socket_url(options.url)
+        tls = _tls(options) if url.startswith("wss:") else None
         begun = time.monotonic()
         for number in range(options.clients):
             wait = begun + number / options.connect_rate - time.monotonic()
@@ -132,7 +134,16 @@ class _Run:
             credential: Credential = options.credentials[number % len(options.credentials)]
             asked, implied = subscriptions_of(options, number, credential.user_id)
             client = LoadClient(
-                url, credential, asked, implied, self._name, self._tally, backoff=options.reconnect, seed=number
+                url,
+                credential,
+                asked,
+                implied,
+                self._name,
+                self._tally,
+                backoff=options.reconnect,
+                seed=number,
+                headers=options.headers,
+                tls=tls,
             )
             self._clients.append(client)
             self._tasks.append(asyncio.create_task(client.run()))
@@ -259,8 +270,18 @@ async def _outlet(options: LoadOptions) -> AsyncIterator[Outlet]:
         async with RedisPublisher(options.redis) as publisher:
             yield RedisOutlet(publisher)
         return
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        timeout=10, trust_env=False, headers=dict(options.headers), verify=_tls(options)
+    ) as http:
         yield HttpOutlet(http, options.publish_url, options.token)
+
+
+def _tls(options: LoadOptions) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not options.verify_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _count(seqs: Collection[int] | None) -> int:

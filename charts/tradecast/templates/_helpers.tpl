@@ -35,6 +35,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
+{{/* Of pods: without the chart's version, which would restart them, and lose what the bundled Redis holds, with each upgrade. */}}
+{{- define "tradecast.podLabels" -}}
+{{ include "tradecast.selectorLabels" . }}
+app.kubernetes.io/part-of: tradecast
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- define "tradecast.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "tradecast.fullname" .) .Values.serviceAccount.name -}}

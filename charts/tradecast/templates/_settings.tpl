@@ -32,7 +32,7 @@
 {{- $_ := set $settings "DEMO_TICK_SECONDS" $v.demo.tickSeconds -}}
 {{- end -}}
 {{- range $name, $value := $v.server.settings -}}
-{{- if hasKey $settings $name -}}
+{{- if and (hasKey $settings $name) (not (has $name (list "LOG_FORMAT" "METRICS_PUBLIC" "EMIT_PUBLIC"))) -}}
 {{- fail (printf "\n\n  server.settings.%s is set by another value of the chart already.\n" $name) -}}
 {{- end -}}
 {{- if kindIs "float64" $value -}}

@@ -65,6 +65,28 @@
 {{- if and $v.metrics.podMonitor.enabled $v.metrics.serviceMonitor.enabled -}}
 {{- $wrong = append $wrong "metrics.podMonitor and metrics.serviceMonitor would each scrape every server, which doubles all sums: enable one of them." -}}
 {{- end -}}
+{{- if and $v.gateway.enabled (not $v.httpRoute.enabled) -}}
+{{- $wrong = append $wrong "gateway.enabled makes a Gateway that leads nowhere: set httpRoute.enabled=true." -}}
+{{- end -}}
+{{- if and $v.service.nodePort (eq $v.service.type "ClusterIP") -}}
+{{- $wrong = append $wrong "service.nodePort needs service.type=NodePort or LoadBalancer." -}}
+{{- end -}}
+{{- if and $v.redis.bundled.enabled $v.redis.tlsSecret -}}
+{{- $wrong = append $wrong "redis.tlsSecret is for your own Redis, the bundled one speaks no TLS: set redis.existingSecret and redis.bundled.enabled=false." -}}
+{{- end -}}
+{{- if and (or $v.mongodb.tlsSecret $v.mongodb.database) (not $v.mongodb.existingSecret) -}}
+{{- $wrong = append $wrong "mongodb.database and mongodb.tlsSecret need mongodb.existingSecret." -}}
+{{- end -}}
+{{- range $name := list "HOST" "PORT" "ADMIN_HOST" "ADMIN_PORT" "POD_NAME" "POD_UID" "FLEET_REVISION" -}}
+{{- if hasKey ($v.server.settings | default dict) $name -}}
+{{- $wrong = append $wrong (printf "server.settings.%s is the chart's own and cannot be set." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name := list "REDIS_URL" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "MONGODB_URI" "SESSION_SECRETS" "API_TOKEN" "ADMIN_TOKEN" "SENTRY_DSN" -}}
+{{- if hasKey ($v.server.settings | default dict) $name -}}
+{{- $wrong = append $wrong (printf "server.settings.%s would put a secret into a ConfigMap: use the existingSecret for it, or server.extraEnv with a secretKeyRef." $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if $wrong -}}
 {{- fail (printf "\n\n  %s\n" (join "\n  " $wrong)) -}}
 {{- end -}}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ from aiohttp import web
 
 from support.redis_server import RedisServer, free_port
 from support.server import API_TOKEN, MakeServer, RunningServer
+from support.tls import make_certificates
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.run import LoadError, LoadOptions, run
@@ -195,6 +198,26 @@ async def test_clients_come_back_when_the_server_hangs_up(server: RunningServer)
     await asyncio.gather(*tasks)
     assert report.reconnects == 1, report.table()
     assert report.subscribed == 3
+
+
+async def test_a_server_that_wants_tls_takes_the_word_of_a_header(make_server: MakeServer) -> None:
+    server = await make_server(require_tls=True)
+    asked = await options(server, 3)
+    assert (await run(dataclasses.replace(asked, rate=0))).refused == {"HTTP 403": 3}
+    report = await run(dataclasses.replace(asked, headers={"X-Forwarded-Proto": "https"}))
+    assert report.ok, report.table()
+    assert report.deliveries
+
+
+async def test_a_certificate_is_checked_unless_told_otherwise(make_server: MakeServer, tmp_path: Path) -> None:
+    pem = make_certificates(tmp_path)
+    server = await make_server(ssl_certfile=pem.server_cert, ssl_keyfile=pem.server_key)
+    asked = await options(server, 3)
+    asked = dataclasses.replace(asked, url=server.url.replace("http:", "https:", 1))
+    assert (await run(dataclasses.replace(asked, rate=0))).errors == {"connect: SSLCertVerificationError": 3}
+    report = await run(dataclasses.replace(asked, verify_tls=False))
+    assert report.ok, report.table()
+    assert report.deliveries
 
 
 async def test_wrong_token_is_told(server: RunningServer) -> None:

@@ -54,6 +54,8 @@ def test_publishing_elsewhere_needs_leave_too() -> None:
         ({"duration": float("inf")}, "duration: "),
         ({"rate": float("nan")}, "rate: "),
         ({"rate": 10_001}, "rate: "),
+        ({"headers": {"X Y": "1"}}, "headers: 'X Y'"),
+        ({"headers": {"x": "1\r\nhost: other"}}, "headers: 'x'"),
     ],
 )
 def test_nonsense_is_told_by_name(change: dict[str, Any], told: str) -> None:
