@@ -49,6 +49,7 @@ NOT_ZERO = {
     | {"Redis answers health checks in"},
 }
 WITHIN = 50.0
+ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ async def test_every_panel_has_data_and_every_alert_is_evaluated(
     every = all_queries()
     assert {query.panel for query in every if query.needs_kube_state_metrics} == NOT_ASKED
     asked = [query for query in every if not query.needs_kube_state_metrics]
+    rounds = 1
     async with demo(redis_server) as one, demo(redis_server, "--no-feed") as other:
         began = time.time()
         targets = {
@@ -97,10 +99,13 @@ async def test_every_panel_has_data_and_every_alert_is_evaluated(
         }
         prometheus = make_prometheus(targets, interval=1, rules=[RULES])
         await asyncio.to_thread(prometheus.start)
-        await asyncio.gather(load(one), load(other))
-
         look = partial(still_without_data, prometheus.url, variables=VARIABLES, since=began, step=1)
-        assert [str(query) for query in await look(asked, within=WITHIN)] == []
+        await asyncio.gather(load(one), load(other))
+        while asked_in_vain := await look(asked, within=WITHIN / ROUNDS):
+            # On a busy machine Prometheus may have missed the seconds in which something moved.
+            rounds += 1
+            assert rounds <= ROUNDS, [str(query) for query in asked_in_vain]
+            await asyncio.gather(load(one), load(other))
         moving = [query for query in asked if query.panel in NOT_ZERO[query.dashboard] and query.ref == "A"]
         assert len(moving) == sum(map(len, NOT_ZERO.values()))
         assert [str(query) for query in await look(moving, within=WITHIN, above=0)] == []
