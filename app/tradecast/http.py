@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import secrets
@@ -21,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.events.emitters import Emitters
@@ -183,15 +184,19 @@ def emit_routes(emitters: Emitters, tokens: Sequence[SecretStr]) -> list[BaseRou
             events = parse_events(body)
         except InvalidEvents as invalid:
             raise Refused(422, "INVALID_EVENT", str(invalid), problems=invalid.problems) from None
-        sent = 0
-        try:
-            for event in events:
-                await event.emit(emitters)
-                sent += 1
-        except AdapterUnavailable:
-            message = "Redis did not take the event: only this server's clients have it"
-            raise Refused(503, "UNAVAILABLE", message, accepted=sent) from None
-        return JsonResponse({"accepted": sent}, 202)
+        # All at once, in order: they share round trips.
+        results = await asyncio.gather(*(event.emit(emitters) for event in events), return_exceptions=True)
+        uncertain = [number for number, result in enumerate(results) if isinstance(result, PublishUncertain)]
+        failed = [number for number, result in enumerate(results) if isinstance(result, AdapterUnavailable)]
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, AdapterUnavailable):
+                raise result
+        accepted = len(events) - len(failed)
+        if failed:
+            failed = [number for number in failed if number not in uncertain]
+            message = "Redis did not take these events: repeat those that failed; of the uncertain ones nobody knows"
+            raise Refused(503, "UNAVAILABLE", message, accepted=accepted, failed=failed, uncertain=uncertain)
+        return JsonResponse({"accepted": accepted}, 202)
 
     async def schema(request: Request) -> Response:
         return JsonResponse(publish_schema())

@@ -16,11 +16,14 @@ from redis.asyncio import Redis
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tradecast.adapter.create import create_broker, create_retention
 from tradecast.adapter.errors import ConnectRefused, EventRefused, TryAgain
+from tradecast.adapter.hub import Hub
 from tradecast.adapter.manager import LocalManager
 from tradecast.adapter.redis import create_redis
-from tradecast.adapter.redis_manager import RedisManager
-from tradecast.adapter.server import NAMESPACE, Options, SocketServer
+from tradecast.adapter.redis_broker import RedisBroker
+from tradecast.adapter.redis_partition import Watch
+from tradecast.adapter.server import DISPLACED, Accepted, Options, Resume, SocketServer
 from tradecast.auth.admin import SessionAdmin
 from tradecast.auth.connection import Connection, EventGuard
 from tradecast.auth.errors import MESSAGES, AuthRefused, RefusalCode, StoreUnavailable
@@ -32,7 +35,8 @@ from tradecast.auth.revocation import RevocationWatcher
 from tradecast.auth.sessions import Sessions, create_sessions
 from tradecast.events import rooms
 from tradecast.events.emitters import Emitters
-from tradecast.events.handlers import Handler, Handlers, Route, is_subscription, subscription_member
+from tradecast.events.handlers import Handler, Handlers, Route, is_subscription, may_be_in, subscription_member
+from tradecast.events.kinds import kind_of
 from tradecast.events.limiting import create_rate_limit_middleware
 from tradecast.http import (
     PublicApp,
@@ -82,8 +86,9 @@ class WebSocketServer(Emitters):
         self._routes: dict[str, Route] = {}
         self._extra_routes: list[BaseRoute] = []
         self._redis: Redis | None = None
-        self._subscriber: Redis | None = None
         self._manager: LocalManager
+        self._broker: RedisBroker | None = None
+        self._hub: Hub
         self._sio: SocketServer
         self._gate: Gate
         self._drain: Drain
@@ -104,19 +109,8 @@ class WebSocketServer(Emitters):
             configure_logging(settings.log_level, settings.log_format)
         if settings.redis_url is None:
             log.warning("no REDIS_URL: running in single-server mode")
-            self._manager = LocalManager(self.metrics.event_emitted)
         else:
             self._redis = create_redis(settings)
-            self._subscriber = create_redis(settings, socket_timeout=None)
-            self._manager = RedisManager(
-                self._redis,
-                self._subscriber,
-                timeout=settings.redis_timeout,
-                on_emitted=self.metrics.event_emitted,
-                on_subscribed=self.metrics.redis_subscribed,
-                on_published=self.metrics.redis_published,
-                on_message=self.metrics.redis_message,
-            )
             if "polling" in settings.offered_transports:
                 log.warning("polling on several servers needs session affinity", setting="TRANSPORTS")
         if self._auth is None:
@@ -137,7 +131,7 @@ class WebSocketServer(Emitters):
             self._rate_limit = create_rate_limit_middleware(
                 self.limiter, on_limited=self.metrics.rate_limited, connections_here=self.get_user_connection_count
             )
-        self._sio = SocketServer(self, self._manager, socket_options(settings), self.metrics.slow_client)
+        self._create_hub()
         self._handlers = Handlers(
             self,
             self.limiter,
@@ -170,7 +164,12 @@ class WebSocketServer(Emitters):
         if self._fleet is not None:
             await self._fleet.look()  # an old server that is started again takes no client first
             self._running.append(asyncio.create_task(self._fleet.run(), name="fleet"))
-        await self._subscribe()
+        await self._hub.start()
+        if self._broker is not None:
+            # Listen to the other servers now, not at the first client; wait for it as long as for any answer of Redis.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(settings.redis_timeout):
+                    await self._broker.until_heard()
         for name, work in (
             ("revocation", self._watcher.run()),
             ("health", self.health.run()),
@@ -179,15 +178,30 @@ class WebSocketServer(Emitters):
             self._running.append(asyncio.create_task(work, name=name))
         log.info("initialized", mode=self.mode, session_store=settings.store_name)
 
-    async def _subscribe(self) -> None:
-        """Listen to the other servers now, not at the first client; wait for it as long as for any answer of Redis."""
-        if not self._sio.manager_initialized:
-            self._sio.manager_initialized = True
-            self._manager.initialize()
-        if isinstance(self._manager, RedisManager):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.redis_timeout):
-                    await self._manager.subscribed.wait()
+    def _create_hub(self) -> None:
+        settings = self.settings
+        self._manager = LocalManager()
+        self._sio = SocketServer(self, self._manager, socket_options(settings), self.metrics.slow_client)
+        self._sio.manager_initialized = True  # there is nothing to initialize
+        broker = create_broker(settings, _Watch(self.metrics))
+        if isinstance(broker, RedisBroker):
+            self._broker = broker
+        self._hub = Hub(
+            broker,
+            self._manager,
+            self._sio.eio.deliver,
+            recovery=settings.recovery,
+            window=settings.recovery_window,
+            refresh=create_retention(settings).refresh,
+            held_limit=settings.send_queue_limit,
+            kind_of=kind_of,
+            hang_up=self._sio.eio.hang_up,
+            on_displaced=self._sio.displace,
+            on_emitted=self.metrics.event_emitted,
+            on_recovery=self.metrics.recovery,
+            on_gap=self.metrics.gap_lost,
+        )
+        self._sio.bind(self._hub)
 
     def set_auth_middleware(self, middleware: ConnectionMiddleware) -> None:
         """Run `middleware(connection)` on each new connection, before it is let in.
@@ -216,10 +230,11 @@ class WebSocketServer(Emitters):
         """Send an event to a room, on every server.
 
         Raises:
-            AdapterUnavailable: Other servers were not reached; this server's clients have the event.
+            PublishUncertain: Redis did not answer in time; the event may have been sent, or not.
+            AdapterUnavailable: The event was not sent.
             TypeError: The data cannot be said in JSON.
         """
-        await self._manager.emit(event, data, namespace=NAMESPACE, room=room)
+        await self._hub.emit(event, [] if data is None else [data], (room,))
 
     async def broadcast(self, event: str, data: Any) -> None:
         """Send an event to every authenticated client, on every server. Raises as `emit_to_room`."""
@@ -263,12 +278,11 @@ class WebSocketServer(Emitters):
             await self._fleet.leave()
         await self._expiry.close()
         await self._sio.shutdown()
-        await end(getattr(self._manager, "thread", None))
+        await self._hub.close()
         await self.limiter.close()
         await self.sessions.close()
-        for client in (self._redis, self._subscriber):
-            if client is not None:
-                await client.aclose()
+        if self._redis is not None:
+            await self._redis.aclose()
         log.info("shut down")
 
     # -- what is served
@@ -363,15 +377,17 @@ class WebSocketServer(Emitters):
 
     # -- Application of the Socket.IO server
 
-    async def connecting(self, sid: str, auth: Any, transport: str) -> None:
+    async def connecting(self, sid: str, auth: Any, transport: str, resume: Resume) -> Accepted:
         connection = Connection(
             sid, secrets.token_hex(8), _Channel(self._sio), claims=auth, connected_at=time.time(), transport=transport
         )
         started = time.time()
         try:
-            for middleware in (self._auth, self._rate_limit):
-                if middleware is not None:
-                    await middleware(connection)
+            if self._auth is not None:
+                await self._auth(connection)
+            await self._go_on(connection, resume)
+            if self._rate_limit is not None:
+                await self._rate_limit(connection)
             session = connection.session
             if session is not None and self.sessions.is_revoked_since(session.id, started):
                 raise AuthRefused("SESSION_NOT_FOUND")  # deleted between being read and getting here
@@ -399,21 +415,39 @@ class WebSocketServer(Emitters):
             raise TryAgain from None
         connection.claims = None  # up to a megabyte of the client's choice, with the session id in it
         self.registry.add(connection)
+        user = connection.user
+        first = [rooms.MARKET_STATUS]
+        if user is not None:
+            first += [rooms.user(user.id), rooms.AUTHENTICATED]
+        return Accepted(_identity(connection), connection.id, first)
 
-    async def connected(self, sid: str) -> None:
+    async def _go_on(self, connection: Connection, resume: Resume) -> None:
+        """Take up the connection that the client has lost, if it asks for that and can have it."""
+        user = connection.user
+        resumed = await resume(_identity(connection), lambda room: user is None or may_be_in(user, room))
+        if resumed is None:
+            return
+        connection.sid, connection.id = resumed.sid, resumed.connection_id
+        if user is not None:
+            for room in filter(is_subscription, resumed.rooms):
+                # Whatever the quota says: it counts these already, or did until the connection was lost.
+                await self.limiter.increment_subscription(user.id, subscription_member(connection, room))
+
+    async def connected(self, sid: str, *, recovered: bool) -> None:
         connection = self.registry.get(sid)
         if connection is None:
             return
-        await connection.join(rooms.MARKET_STATUS)
         user = connection.user
         if connection.session is not None and user is not None:
-            await connection.join(rooms.user(user.id))
-            await connection.join(rooms.AUTHENTICATED)
             self._expiry.watch(connection.session.id, connection.session.expires_at)
             self._watcher.look_again(connection.session)
         self.metrics.connected(connection.transport)
         log.info(
-            "connected", connection_id=connection.id, user_id=user.id if user else None, transport=connection.transport
+            "connected",
+            connection_id=connection.id,
+            user_id=user.id if user else None,
+            transport=connection.transport,
+            recovered=recovered,
         )
 
     async def event(self, sid: str, name: str, arguments: list[Any]) -> Any:
@@ -457,8 +491,12 @@ class WebSocketServer(Emitters):
         log.info("disconnected", connection_id=connection.id, reason=reason)
         if connection.session is not None and not self.registry.of_session(connection.session.id):
             self._expiry.unwatch(connection.session.id)
-        # Asked now: when the task runs, the connection is in no room any more.
-        self._spawn(self._give_back(connection, [room for room in connection.rooms if is_subscription(room)]))
+        held = [room for room in connection.rooms if is_subscription(room)]
+        if reason == DISPLACED and connection.user is not None:
+            members = [subscription_member(connection, room) for room in held]
+            self.limiter.hand_over(connection.user.id, connection.id, members)
+        else:
+            self._spawn(self._give_back(connection, held))
 
     def malformed(self) -> None:
         self.metrics.malformed_packet()
@@ -545,11 +583,11 @@ class WebSocketServer(Emitters):
 
     def _register_health(self) -> None:
         if self._redis is not None:
-            redis, manager = self._redis, self._manager
+            redis, broker = self._redis, self._broker
 
             async def ping_redis() -> None:
                 await redis.ping()
-                if isinstance(manager, RedisManager) and not manager.subscribed.is_set():
+                if broker is not None and not broker.hears:
                     raise ConnectionError("not subscribed: events of other servers are missed")
 
             self.health.register("redis", ping_redis)
@@ -564,6 +602,8 @@ class WebSocketServer(Emitters):
             transports=self._sio.transports,
         )
         settings = self.settings
+        if (broker := self._broker) is not None:
+            self.metrics.watch_adapter(waiting=lambda: broker.waiting, channels=lambda: broker.channels)
         self.metrics.limits(
             connections=settings.max_connections, drain_seconds=settings.drain_delay + settings.drain_timeout
         )
@@ -598,13 +638,30 @@ class _Channel:
         self._sio.send(sid, event, data)
 
     async def join(self, sid: str, room: str) -> None:
-        await self._sio.manager.enter_room(sid, NAMESPACE, room)
+        await self._sio.hub.join(sid, room)
 
     async def leave(self, sid: str, room: str) -> None:
-        await self._sio.manager.leave_room(sid, NAMESPACE, room)
+        await self._sio.hub.leave(sid, room)
 
     def rooms(self, sid: str) -> set[str]:
-        return set(self._sio.manager.rooms_of(sid))
+        return set(self._sio.hub.rooms_of(sid))
+
+
+class _Watch(Watch):
+    """The adapter's figures as metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.subscribed = metrics.redis_subscribed  # type: ignore[method-assign]
+        self.published = metrics.redis_published  # type: ignore[method-assign]
+        self.message = metrics.redis_message  # type: ignore[method-assign]
+        self.lag = metrics.redis_lag  # type: ignore[method-assign]
+        self.repaired = metrics.gap_repaired  # type: ignore[method-assign]
+        self.skipped = metrics.message_skipped  # type: ignore[method-assign]
+
+
+def _identity(connection: Connection) -> str:
+    """Whose a connection is, for its recovery. No user's id can be what stands for all anonymous clients."""
+    return "anonymous" if connection.user is None else f"user:{connection.user.id}"
 
 
 def socket_options(settings: Settings) -> Options:

@@ -124,6 +124,24 @@ class Settings(BaseModel):
     redis_cert_file: str | None = Field(None, description="PEM client certificate for Redis")
     redis_key_file: str | None = Field(None, description="PEM key of the client certificate for Redis")
     redis_timeout: Positive = Field(2, description="Seconds each try of a Redis request may take (at most 3 retries)")
+    recovery: bool = Field(
+        True, description="Let clients go on where their connection was lost (connection state recovery)"
+    )
+    recovery_window: Annotated[float, Field(ge=1, le=3600)] = Field(
+        120, description="Seconds after a lost connection within which a client can go on with nothing missed"
+    )
+    history_events: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        1_000, description="Events that are kept of each room, for clients that come back within RECOVERY_WINDOW"
+    )
+    publish_timeout: Positive = Field(
+        10, description="Seconds that an event waits for Redis to take it; then its emitter gets an error"
+    )
+    publish_buffer: Count = Field(
+        10_000, description="Events that may wait for Redis; beyond, emitters get an error at once"
+    )
+    channel_linger: Annotated[float, Field(ge=0, le=3600)] = Field(
+        15, description="Seconds that a server goes on listening to a room that its last client has left"
+    )
     mongodb_uri: SecretStr | None = Field(None, description="mongodb:// or mongodb+srv://; absent: no database")
     mongodb_database: str | None = Field(None, description="Database; absent: the one in MONGODB_URI, else `test`")
     mongodb_ca_file: str | None = Field(None, description="PEM bundle that signs MongoDB's certificate")

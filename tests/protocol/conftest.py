@@ -26,12 +26,14 @@ def log() -> Iterator[Any]:
         yield lines
 
 
-def make_connect(clients: Clients, transports: list[str]) -> Connect:
-    """A `Connect` for one kind of client."""
+def make_connect(clients: Clients, transports: list[str], *, recovers: bool = True) -> Connect:
+    """A `Connect` for one kind of client. One that does not recover says so, as docs/client.md advises."""
 
     async def connect(server: Server, session: Session | None = None, **options: Any) -> Client:
         opened = options.pop("wait", True) is False
         make = clients.open if opened else clients.connect
+        if session is not None and not recovers:
+            session = {**session, "recovery": False}
         return await make(server.url, session, **{"transports": transports, **FAST, **options})
 
     return connect
@@ -41,7 +43,7 @@ def make_connect(clients: Clients, transports: list[str]) -> Connect:
 def connect(request: pytest.FixtureRequest) -> Connect:
     """Connects clients of each kind."""
     fixture, transports = KINDS[request.param]
-    return make_connect(request.getfixturevalue(fixture), transports)
+    return make_connect(request.getfixturevalue(fixture), transports, recovers=request.param != "python")
 
 
 @pytest.fixture(params=["stock-websocket", "stock-polling"])

@@ -220,13 +220,17 @@ async def test_lost_connection_comes_back(server: Server, connect: Connect) -> N
     await ask(client, "subscribe:trades")
     await client.drop()
     await client.wait_disconnect()
-    await client.wait_connect()
     await server.app.emit_trade_executed("u1", {"n": 1})
-    await barrier(client)
-    assert client.events("trade:executed") == [], "a new connection subscribes anew"
-    await ask(client, "subscribe:trades")
+    await client.wait_connect()
     await server.app.emit_trade_executed("u1", {"n": 2})
-    assert (await client.wait_for("trade:executed"))[0]["trade"] == {"n": 2}
+    await barrier(client)
+    trades = [args[0]["trade"]["n"] for args in client.events("trade:executed")]
+    assert trades == ([1, 2] if client.recovers else []), "a client that cannot recover subscribes anew"
+    assert client.recovered == client.recovers
+    await ask(client, "subscribe:trades")  # of no effect where it is subscribed
+    await server.app.emit_trade_executed("u1", {"n": 3})
+    await client.wait_for("trade:executed", lambda args: args[0]["trade"] == {"n": 3})
+    assert len(client.events("trade:executed")) == (3 if client.recovers else 1)
 
 
 async def test_client_that_leaves_is_forgotten(server: Server, connect: Connect) -> None:

@@ -91,6 +91,11 @@ class Client(Protocol):
         """The transport in use: polling or websocket."""
         ...
 
+    recovers: bool
+    """Whether it wants to go on where its connection was lost."""
+    recovered: bool
+    """Whether the last connect did."""
+
     @property
     def connected(self) -> bool: ...
     @property

@@ -228,6 +228,7 @@ class StockClient:
     def __init__(self, node: NodeProcess, name: str) -> None:
         self.name = name
         self.sid: str | None = None
+        self.recovers = True
         self.recovered = False
         self.reconnect_attempts = 0
         self._node = node

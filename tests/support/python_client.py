@@ -28,6 +28,7 @@ class PythonClient:
     """One client of python-socketio (`support.client.Client`)."""
 
     def __init__(self, **options: Any) -> None:
+        self.recovers = self.recovered = False
         self.sio = socketio.AsyncClient(**options)
         self._inbox = Inbox("python client")
         self._events = Inbox("python client")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from socketio import packet
 
+from tradecast.adapter.envelope import Envelope, Kind
 from tradecast.engine import Message
 
 
@@ -50,3 +52,27 @@ def encode(packet_type: int, data: Any, *, namespace: str = "/", ack_id: int | N
 def encode_event(event: str, arguments: list[Any], *, namespace: str = "/") -> Message:
     """Encode an event. Raises TypeError when the arguments cannot be said in JSON."""
     return encode(packet.EVENT, [event, *arguments], namespace=namespace)
+
+
+def encode_envelope(
+    event: str,
+    arguments: Sequence[Any],
+    rooms: Sequence[str],
+    kind: Kind,
+    *,
+    except_rooms: Sequence[str] = (),
+    skip: Sequence[str] = (),
+) -> Envelope:
+    """Encode an event for the members of rooms on all servers. Raises TypeError when it cannot be said in JSON."""
+    encoded = Packet(packet.EVENT, data=[event, *arguments], namespace="/").encode()
+    text, *attachments = encoded if isinstance(encoded, list) else [encoded]
+    return Envelope(
+        kind,
+        event,
+        rooms,
+        text[:-1].encode(),
+        attachments=attachments,
+        except_rooms=except_rooms,
+        skip=skip,
+        ends_in_text=not arguments or isinstance(arguments[-1], str),
+    )

@@ -35,4 +35,12 @@ class EventRefused(Exception):
 
 
 class AdapterUnavailable(Exception):
-    """Other servers could not be reached: what was published went to this server's clients only."""
+    """Redis could not be reached in time, or refused: what was to be published was not."""
+
+
+class PublishUncertain(AdapterUnavailable):
+    """No answer came: the event may have been published, or not. Publishing it again may double it."""
+
+
+class HistoryLost(AdapterUnavailable):
+    """What was published before cannot be read back: Redis has lost it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import socketio
@@ -159,6 +159,35 @@ class LocalManager(socketio.AsyncManager):
     def rooms_of(self, sid: str) -> frozenset[str]:
         """The rooms a client is in, its own left out."""
         return frozenset(self._rooms_of.get(sid, ()))
+
+    def members(self, rooms: Collection[str], namespace: str = "/") -> Mapping[str, str]:
+        """Who is in any of these rooms here: sid to the engine's id. Not to be changed, and not to be kept."""
+        spaces = self.rooms.get(namespace)
+        if not spaces:
+            return {}
+        if len(rooms) == 1:
+            (room,) = rooms
+            found: Mapping[str, str] = spaces.get(room) or {}
+            return found
+        merged: dict[str, str] = {}
+        for room in rooms:
+            merged.update(spaces.get(room) or {})
+        return merged
+
+    def rename(self, sid: str, to: str, namespace: str) -> None:
+        """Give a client another sid, in all its rooms."""
+        spaces = self.rooms[namespace]
+        eio_sid = spaces[None].pop(sid)
+        spaces[None][to] = eio_sid
+        rooms = self._rooms_of.pop(sid, set())
+        for room in rooms:
+            spaces[room][to] = spaces[room].pop(sid)
+        if rooms:
+            self._rooms_of[to] = rooms
+        pending = self.pending_connect.get(namespace)
+        if pending is not None and sid in pending:
+            pending.discard(sid)
+            pending.add(to)
 
     def room_sizes(self, namespace: str = "/") -> Iterator[tuple[str, int]]:
         """Each occupied room with its number of members on this server."""

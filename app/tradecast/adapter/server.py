@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,9 @@ from socketio import packet
 
 from tradecast.adapter.codec import Packet, TooDeep, encode, encode_event
 from tradecast.adapter.errors import ConnectRefused, TryAgain
+from tradecast.adapter.hub import Hub, Resumed
 from tradecast.adapter.manager import LocalManager
+from tradecast.adapter.recovery import Request
 from tradecast.engine import EngineServer
 
 NAMESPACE = "/"
@@ -23,17 +25,41 @@ NAMESPACE = "/"
 LINGER = 1.0
 MAX_ATTACHMENTS = 10
 MAX_ECHO = 64
+DISPLACED = "displaced"
 log = structlog.stdlib.get_logger("tradecast.adapter")
+
+
+class Resume(Protocol):
+    """Lets a client go on where its connection was lost; called once the application knows who it is."""
+
+    async def __call__(self, user: str, permitted: Callable[[str], bool]) -> Resumed | None:
+        """What goes on, or None: the client begins anew. See `Hub.resume`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A client that the application lets in.
+
+    Attributes:
+        user: Who it is; only the same user can recover the connection.
+        connection_id: Its id in logs and quotas.
+        rooms: Its rooms from the beginning.
+    """
+
+    user: str
+    connection_id: str
+    rooms: Collection[str] = ()
 
 
 class Application(Protocol):
     """What the application above decides."""
 
-    async def connecting(self, sid: str, auth: Any, transport: str) -> None:
+    async def connecting(self, sid: str, auth: Any, transport: str, resume: Resume) -> Accepted:
         """Let a client in, or raise `ConnectRefused` or `TryAgain`."""
         ...
 
-    async def connected(self, sid: str) -> None:
+    async def connected(self, sid: str, *, recovered: bool) -> None:
         """The client has been told that it is in; from here events reach it."""
         ...
 
@@ -100,6 +126,16 @@ class SocketServer(socketio.AsyncServer):
             on_malformed=application.malformed,
         )
         self._refused: set[str] = set()
+        # Clients that are gone for good: told so by us, or by themselves.
+        self._ended: set[str] = set()
+        self._transport_lost: set[str] = set()
+        self.hub: Hub
+
+    def bind(self, hub: Hub) -> None:
+        """Use this hub; it needs the server's engine, so the server is made first."""
+        self.hub = hub
+        self.eio.on_ping = hub.pinged
+        self.eio.on_pong = hub.ponged
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
@@ -110,15 +146,30 @@ class SocketServer(socketio.AsyncServer):
         """Send an event to one client of this server; nothing happens if it is gone."""
         eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
         if eio_sid is not None:
-            self.eio.deliver((eio_sid,), encode_event(event, [data]))
+            arguments = [data]
+            # A stock client takes a text at the end for an offset, whatever it says.
+            if isinstance(data, str) and (position := self.hub.position(sid)) is not None:
+                arguments.append(position)
+            self.eio.deliver((eio_sid,), encode_event(event, arguments))
 
     async def end(self, sid: str) -> None:
         """End a client for good: it gets DISCONNECT, and a stock client does not come back by itself."""
         eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
         if eio_sid is None:
             return
+        self._ended.add(sid)
         await self.disconnect(sid, namespace=NAMESPACE, ignore_queue=True)
         asyncio.get_running_loop().call_later(LINGER, self.eio.hang_up, eio_sid)
+
+    async def displace(self, sid: str) -> None:
+        """End a connection whose client goes on with another one. If it is alive after all, it stays away."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
+        if eio_sid is None:
+            return
+        self._say(eio_sid, packet.DISCONNECT, None)
+        await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
+        await self._application.disconnected(sid, DISPLACED)
+        self.eio.hang_up(eio_sid)
 
     def hang_up(self, sid: str) -> None:
         """Close a client's transport; a stock client comes back by itself."""
@@ -178,7 +229,11 @@ class SocketServer(socketio.AsyncServer):
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         self._binary_packet.pop(eio_sid, None)
         self._refused.discard(eio_sid)
-        await super()._handle_eio_disconnect(eio_sid, reason)
+        self._transport_lost.add(eio_sid)
+        try:
+            await super()._handle_eio_disconnect(eio_sid, reason)
+        finally:
+            self._transport_lost.discard(eio_sid)
 
     # -- from the client
 
@@ -195,26 +250,54 @@ class SocketServer(socketio.AsyncServer):
         if sid is None:
             self._say(eio_sid, packet.CONNECT_ERROR, {"message": "Already connected"})
             return
+        request = Request.of(data)
+        resumed: Resumed | None = None
+
+        async def resume(user: str, permitted: Callable[[str], bool]) -> Resumed | None:
+            nonlocal resumed, sid
+            resumed = await self.hub.resume(sid, eio_sid, request, user, permitted)
+            if resumed is not None:
+                sid = resumed.sid
+            return resumed
+
         try:
-            await self._application.connecting(sid, data, self.eio.transport_of(eio_sid) or "")
+            transport = self.eio.transport_of(eio_sid) or ""
+            accepted = await self._application.connecting(sid, data, transport, resume)
         except ConnectRefused as refused:
             error = {"message": refused.message, "data": {"code": refused.code, "message": refused.message}}
             self._say(eio_sid, packet.CONNECT_ERROR, error)
-            await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
+            await self._turn_away(sid)
             self._refused.add(eio_sid)
             asyncio.get_running_loop().call_later(LINGER, self.eio.hang_up, eio_sid)
             return
         except TryAgain:
-            await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
+            await self._turn_away(sid)
             self.eio.hang_up(eio_sid)
             return
+        pid: str | None = None
+        if resumed is not None:
+            pid = request.valid_pid()
+        elif eio_sid in self.environ:
+            pid = await self.hub.admit(sid, eio_sid, accepted.user, accepted.connection_id, accepted.rooms, request)
         if eio_sid not in self.environ:  # the transport closed while the session was being looked up
-            await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
+            await self._turn_away(sid)
             await self._application.disconnected(sid, "transport close")
             return
-        self._say(eio_sid, packet.CONNECT, {"sid": sid})
+        self._say(eio_sid, packet.CONNECT, {"sid": sid} if pid is None else {"sid": sid, "pid": pid})
         await self.manager.connect(sid, NAMESPACE)
-        await self._application.connected(sid)
+        self.hub.go(sid)
+        await self._application.connected(sid, recovered=resumed is not None)
+
+    async def _turn_away(self, sid: str) -> None:
+        self.hub.forget(sid, final=False)
+        await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
+
+    async def _handle_disconnect(self, eio_sid: str, namespace: str | None, reason: Any = None) -> None:
+        if eio_sid not in self._transport_lost:  # the client itself says that it goes
+            sid = self.manager.sid_from_eio_sid(eio_sid, NAMESPACE)
+            if sid is not None:
+                self._ended.add(sid)
+        await super()._handle_disconnect(eio_sid, namespace, reason)
 
     async def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: Any) -> None:  # noqa: A002 its name there
         sid = self.manager.sid_from_eio_sid(eio_sid, NAMESPACE)
@@ -235,6 +318,8 @@ class SocketServer(socketio.AsyncServer):
             if eio_sid is not None:
                 self._expect_connect(eio_sid)
             await self._application.disconnected(sid, str(reason))
+            self.hub.forget(sid, final=sid in self._ended)
+            self._ended.discard(sid)
         return None
 
     def _say(

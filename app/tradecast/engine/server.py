@@ -27,6 +27,8 @@ class EngineServer(engineio.AsyncServer):
         send_buffer_limit: Bytes that may wait for one client; a single message may be larger.
         on_slow_client: Called when a client is cut off because it does not read.
         on_malformed: Called when a client sent what is no packet, and its transport is ended.
+        on_ping: Told of each client to which a heartbeat goes, behind all that was sent before.
+        on_pong: Told of each client that has answered one.
         options: python-engineio's own.
     """
 
@@ -40,6 +42,8 @@ class EngineServer(engineio.AsyncServer):
         send_buffer_limit: int = 4_000_000,
         on_slow_client: Callable[[], None] = lambda: None,
         on_malformed: Callable[[], None] = lambda: None,
+        on_ping: Callable[[str], None] = lambda sid: None,
+        on_pong: Callable[[str], None] = lambda sid: None,
         **options: Any,
     ) -> None:
         super().__init__(async_mode="asgi", **options)
@@ -48,6 +52,8 @@ class EngineServer(engineio.AsyncServer):
         self.send_buffer_limit = send_buffer_limit
         self.on_slow_client = on_slow_client
         self.on_malformed = on_malformed
+        self.on_ping = on_ping
+        self.on_pong = on_pong
 
     def deliver(self, eio_sids: Iterable[str], message: Message) -> int:
         """Send one message to many clients; how many there were. Never waits; clients that are gone are passed over."""

@@ -62,6 +62,17 @@ class EngineSocket(AsyncSocket):
         for part in message.packets:
             self.queue.put_nowait(part)
 
+    async def send(self, pkt: Any) -> None:
+        if pkt.packet_type == packet.PING:
+            self.server.on_ping(self.sid)
+        await super().send(pkt)
+
+    def schedule_ping(self) -> None:
+        # Called for each answer to a heartbeat.
+        if self.last_ping:
+            self.server.on_pong(self.sid)
+        super().schedule_ping()
+
     def abort(self) -> None:
         """Drop the transport at once. A stock client sees a transport error and comes back by itself."""
         while not self.queue.empty():

@@ -18,8 +18,8 @@ Payload = Mapping[str, Any]
 class Emitters:
     """The requirements' emitters, over anything that can emit to a room.
 
-    Each raises `AdapterUnavailable` when other servers could not be reached (this server's clients have it then), and
-    TypeError when a payload cannot be said in JSON.
+    Each raises `AdapterUnavailable` when Redis did not take the event in time: then nobody has it, unless it is a
+    `PublishUncertain`. And TypeError when a payload cannot be said in JSON.
     """
 
     def __init__(self, emit_to_room: EmitToRoom) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from tradecast.adapter.errors import AdapterUnavailable, EventRefused
+from tradecast.adapter.errors import AdapterUnavailable, EventRefused, PublishUncertain
 from tradecast.auth.connection import Connection, EventGuard
 from tradecast.auth.errors import AuthRefused, StoreUnavailable
 from tradecast.auth.middleware import require_admin, require_subscription_tier, require_user
@@ -65,6 +65,11 @@ def subscription_member(connection: Connection, room: str) -> str:
 def is_subscription(room: str) -> bool:
     """Whether a room counts as a subscription (and not the rooms that everybody is put in)."""
     return room.startswith(("portfolio:", "trades:", "watchlist:"))
+
+
+def may_be_in(user: User, room: str) -> bool:
+    """Whether a user's tier allows a room. Whose room it is was settled when its name was made."""
+    return not room.startswith("watchlist:") or user.tier in WATCHLIST_TIERS
 
 
 class Handlers:
@@ -128,8 +133,10 @@ class Handlers:
             await self._application.broadcast(event, data.get("data"))
         except (TypeError, RecursionError):  # orjson reads 1,024 levels, and writes 254
             raise EventRefused("INVALID_PAYLOAD", "data is nested too deeply") from None
+        except PublishUncertain:
+            raise EventRefused("UNAVAILABLE", "It is not known whether the event was sent") from None
         except AdapterUnavailable:
-            raise EventRefused("UNAVAILABLE", "Only the clients of this server were reached; try again") from None
+            raise EventRefused("UNAVAILABLE", "The event was not sent; try again") from None
         log.info("admin broadcast", user_id=user.id, event_name=event)
         return await _confirm(connection, "admin:broadcasted", user, event=event)
 
@@ -149,9 +156,9 @@ class Handlers:
     async def drop_unpermitted(self, connection: Connection) -> None:
         """Leave the rooms that the connection's user may no longer be in, after a change of tier."""
         user = connection.user
-        if user is None or user.tier in WATCHLIST_TIERS:
+        if user is None:
             return
-        for room in [room for room in connection.rooms if room.startswith("watchlist:")]:
+        for room in [room for room in connection.rooms if not may_be_in(user, room)]:
             if room in connection.rooms:  # it may have been left while the one before was
                 await self._leave(connection, user, room)
 
@@ -190,9 +197,12 @@ class Handlers:
             # Much may have happened while the quota was asked.
             if connection.closed:
                 raise EventRefused("UNAVAILABLE", "The connection has ended")
-            if room.startswith("watchlist:") and _user(connection).tier not in WATCHLIST_TIERS:
+            if not may_be_in(_user(connection), room):
                 raise EventRefused("TIER_REQUIRED", f"A {' or '.join(WATCHLIST_TIERS)} subscription is required")
-            await connection.join(room)
+            try:
+                await connection.join(room)
+            except AdapterUnavailable:
+                raise EventRefused("UNAVAILABLE", "The subscription cannot be kept now; try again") from None
         except BaseException:
             await self._quota.decrement_subscription(user.id, subscription_member(connection, room))
             raise

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Self
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
 
+from tradecast.adapter.codec import encode_envelope
+from tradecast.adapter.create import create_writer
 from tradecast.adapter.manager import Emitted
-from tradecast.adapter.publisher import RedisPublisher
 from tradecast.adapter.redis import create_redis
-from tradecast.events.emitters import Emitters
+from tradecast.events.emitters import Emitters, Payload
+from tradecast.events.kinds import kind_of
 from tradecast.settings import Settings, SettingsError, load_settings
+
+T = TypeVar("T")
 
 
 class Publisher(Emitters):
@@ -19,10 +26,14 @@ class Publisher(Emitters):
         await publisher.emit_trade_executed("u1", {"symbol": "AAPL", "quantity": 5, "price": 512.4})
     ```
 
-    Each emitter raises `AdapterUnavailable` when Redis did not take the event: then nobody has it.
+    Events of one publisher are delivered in the order in which its emitters were called. Many at a time
+    (`asyncio.gather`) share round trips. An event that cannot be handed to Redis at once waits (PUBLISH_TIMEOUT,
+    PUBLISH_BUFFER); then its emitter raises `AdapterUnavailable`, and nobody has it; or `PublishUncertain`, where the
+    answer of Redis is missing. Repeat the first kind, not the second, or clients may get it twice.
 
     Args:
-        settings: REDIS_URL and what belongs to it; None: from the environment.
+        settings: REDIS_URL and what belongs to it; None: from the environment. RECOVERY_WINDOW, HISTORY_EVENTS,
+            PING_INTERVAL and PING_TIMEOUT should be those of the servers: they say how long events are kept.
         on_emitted: Told each event that Redis took.
 
     Raises:
@@ -34,10 +45,23 @@ class Publisher(Emitters):
         if settings.redis_url is None:
             raise SettingsError("REDIS_URL: is needed to publish to servers")
         self.redis = create_redis(settings)
-        super().__init__(RedisPublisher(self.redis, timeout=settings.redis_timeout, on_emitted=on_emitted).emit_to_room)
+        self._writer = create_writer(settings)
+        self._started = False
+        self._on_emitted = on_emitted
+        super().__init__(self.emit_to_room)
+
+    async def emit_to_room(self, room: str, event: str, data: Any) -> None:
+        """Send any event to a room on every server; raises as all emitters do."""
+        if not self._started:
+            self._started = True
+            self._writer.start()
+        envelope = encode_envelope(event, [] if data is None else [data], (room,), kind_of(event))
+        await self._writer.publish(envelope)
+        self._on_emitted(event, 0)
 
     async def close(self) -> None:
-        """Let go of the connections to Redis."""
+        """Let go of the connections to Redis. Who still waits for Redis gets an error."""
+        await self._writer.close()
         await self.redis.aclose()
 
     async def __aenter__(self) -> Self:
@@ -45,3 +69,75 @@ class Publisher(Emitters):
 
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
+
+
+class SyncPublisher:
+    """`Publisher` for programs without an event loop (Django, Flask, a script); it keeps one in a thread of its own.
+
+    ```python
+    with SyncPublisher() as publisher:
+        publisher.emit_notification("u1", {"title": "Hello"})
+    ```
+
+    Each method waits until Redis has the event, and raises as `Publisher` does. It may be called from several threads.
+
+    Args:
+        settings: As of `Publisher`.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        settings = settings or load_settings()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tradecast publisher", daemon=True)
+        self._publisher = Publisher(settings)
+        self._thread.start()
+
+    def emit_portfolio_update(self, user_id: str, portfolio: Payload) -> None:
+        """`portfolio:update` to those who watch this user's portfolio."""
+        self._wait(self._publisher.emit_portfolio_update(user_id, portfolio))
+
+    def emit_trade_executed(self, user_id: str, trade: Payload) -> None:
+        """`trade:executed` to those who watch this user's trades."""
+        self._wait(self._publisher.emit_trade_executed(user_id, trade))
+
+    def emit_trade_failed(self, user_id: str, failure: Payload) -> None:
+        """`trade:failed` to those who watch this user's trades."""
+        self._wait(self._publisher.emit_trade_failed(user_id, failure))
+
+    def emit_position_closed(self, user_id: str, position: Payload) -> None:
+        """`position:closed` to those who watch this user's trades."""
+        self._wait(self._publisher.emit_position_closed(user_id, position))
+
+    def emit_notification(self, user_id: str, notification: Payload) -> None:
+        """`notification` to all of this user's connections."""
+        self._wait(self._publisher.emit_notification(user_id, notification))
+
+    def emit_watchlist_quote(self, symbol: str, quote: Payload) -> None:
+        """`watchlist:quote` to those who watch this symbol."""
+        self._wait(self._publisher.emit_watchlist_quote(symbol, quote))
+
+    def emit_market_status(self, status: Payload | str) -> None:
+        """`market:status` to everybody, anonymous clients too."""
+        self._wait(self._publisher.emit_market_status(status))
+
+    def emit_to_room(self, room: str, event: str, data: Any) -> None:
+        """Send any event to a room on every server."""
+        self._wait(self._publisher.emit_to_room(room, event, data))
+
+    def close(self) -> None:
+        """Let go of the connections to Redis, and end the thread."""
+        if self._loop.is_closed():
+            return
+        self._wait(self._publisher.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()

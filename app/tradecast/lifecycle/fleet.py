@@ -11,10 +11,10 @@ from typing import Any, Literal
 import structlog
 from redis.asyncio import Redis
 
+from tradecast.adapter.scripts import Argument, Script
 from tradecast.lifecycle.revisions import Server, is_superseded
 from tradecast.limits.failover import FAILURES
 from tradecast.limits.redis_store import PREFIX
-from tradecast.limits.scripts import Argument, Script
 
 State = Literal["starting", "ready", "leaving"]
 KEY = f"{PREFIX}lifecycle:servers:1"

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import structlog
 from redis.asyncio import Redis
 
+from tradecast.adapter.scripts import Script
 from tradecast.lifecycle.pace import LocalPace, batch_size, moments
 from tradecast.limits.failover import FAILURES
 from tradecast.limits.redis_store import PREFIX
-from tradecast.limits.scripts import Script
 
 KEY = f"{PREFIX}lifecycle:closes"
 PATIENCE = 0.5

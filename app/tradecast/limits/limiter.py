@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 from redis.asyncio import Redis
@@ -67,7 +66,6 @@ class RateLimiter:
         self._memory_rates = MemoryRateStore()
         self._held = MemoryQuotaStore()  # all that this server's clients hold, whether Redis is there or not
         self._missed_releases: set[Lease] = set()
-        self._server = secrets.token_hex(4)
         self._complained_at = float("-inf")
         self._tasks: list[asyncio.Task[None]] = []
         self._rates: RedisRateStore | None = None
@@ -144,7 +142,7 @@ class RateLimiter:
     # -- quotas
 
     async def increment_subscription(self, user_id: str, member: str) -> bool:
-        """Count a subscription, named `member` on this server; False if the user has as many as allowed."""
+        """Count a subscription, named `member`; False if the user has as many as allowed."""
         return await self._acquire("subscriptions", user_id, member, self._max_subscriptions)
 
     async def decrement_subscription(self, user_id: str, member: str) -> None:
@@ -156,12 +154,18 @@ class RateLimiter:
         return await self._count("subscriptions", user_id)
 
     async def acquire_connection(self, user_id: str, member: str) -> bool:
-        """Count a connection, named `member` on this server; False if the user has as many as allowed."""
+        """Count a connection, named `member`; False if the user has as many as allowed."""
         return await self._acquire("connections", user_id, member, self._max_connections)
 
     async def release_connection(self, user_id: str, member: str) -> None:
         """Count it no longer; nothing happens if it was not counted."""
         await self._release("connections", user_id, member)
+
+    def hand_over(self, user_id: str, connection: str, subscriptions: Iterable[str]) -> None:
+        """Count these no longer here, and leave them counted: the connection goes on, on another server or this one."""
+        self._held.drop(Lease("connections", user_id, connection))
+        for member in subscriptions:
+            self._held.drop(Lease("subscriptions", user_id, member))
 
     async def get_connection_count(self, user_id: str) -> int:
         """How many connections the user has: over all servers, or on this one while Redis is away."""
@@ -179,7 +183,7 @@ class RateLimiter:
             log.warning("leases were not renewed", error=type(error).__name__)
 
     async def _acquire(self, kind: Kind, user_id: str, member: str, limit: int) -> bool:
-        lease = Lease(kind, user_id, f"{self._server}|{member}")
+        lease = Lease(kind, user_id, member)
         self._missed_releases.discard(lease)
         try:
             if self._quotas is not None and not self._failover.away:
@@ -202,7 +206,7 @@ class RateLimiter:
             return True
 
     async def _release(self, kind: Kind, user_id: str, member: str) -> None:
-        lease = Lease(kind, user_id, f"{self._server}|{member}")
+        lease = Lease(kind, user_id, member)
         self._held.drop(lease)
         if self._quotas is None:
             return

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from redis.asyncio import Redis
 
+from tradecast.adapter.scripts import Argument, Script, user_tag
 from tradecast.limits.quota import LEASE, Kind, Lease
 from tradecast.limits.rates import Check
-from tradecast.limits.scripts import Argument, Script, user_tag
 from tradecast.limits.windows import BUCKETS, bucket_width
 
 PREFIX = "tradecast:"

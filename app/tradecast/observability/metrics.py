@@ -29,6 +29,10 @@ SUBSCRIPTIONS = ("portfolio", "trades", "watchlist")
 TRANSPORTS = ("websocket", "polling")
 LOOKUP_SOURCES = ("memory", "redis", "miss")
 DEPENDENCIES = ("redis", "database")
+PUBLISH_RESULTS = ("ok", "failed", "uncertain")
+RECOVERIES = ("recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable")
+SKIPPED = ("other version", "malformed message", "malformed entry", "malformed session", "error")
+REDIS_LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 DEPARTURES = ("drain", "shed", "timeout")
 # What may come is there from the start, at 0: a rate misses the first step of a series that begins above it.
 SESSION_CODES = ("AUTH_REQUIRED", "SESSION_NOT_FOUND", "SESSION_EXPIRED", "USER_MISMATCH")
@@ -156,8 +160,20 @@ class Metrics:
         self._dependency_up = gauge("dependency_up", "1 if the last check found it up", "dependency")
         self._dependency_seconds = gauge("dependency_latency_seconds", "Duration of the last check", "dependency")
         self._redis_publishes = Children(
-            counter("redis_publishes", "Events handed to Redis for the other servers", "result"), ("ok", "failed")
+            counter("redis_publishes", "Events handed to Redis for all servers", "result"), PUBLISH_RESULTS
         )
+        self._recoveries = Children(
+            counter("recoveries", "Tries of clients to go on where their connection was lost", "result"), RECOVERIES
+        )
+        self._gaps = counter("gaps_repaired", "Times that events missed by the subscription were read back")
+        self._gap_events = counter("gap_events", "Events that were read back")
+        self._gap_clients = counter("gap_clients_lost", "Clients begun anew since events could not be read back")
+        self._skipped = Children(
+            counter("messages_skipped", "Messages and entries in Redis that were not understood", "why"), SKIPPED
+        )
+        self._redis_lag = histogram("redis_lag_seconds", "Time of a message through Redis and back", REDIS_LAG_SECONDS)
+        self._waiting = gauge("publishes_waiting", "Events that wait for Redis to take them")
+        self._channels = gauge("redis_channels", "Channels of Redis that the server listens to")
         self._redis_messages = counter("redis_messages_received", "Messages heard through Redis, own ones included")
         self._connections_limit = gauge("connections_limit", "Connections that the server takes")
         self._drain_limit = gauge("drain_limit_seconds", "Longest time that a drain is meant to take")
@@ -308,9 +324,35 @@ class Metrics:
         """The subscription to the other servers' events stands, or is lost."""
         self._subscribed = subscribed
 
-    def redis_published(self, taken: bool) -> None:
-        """An event was handed to Redis for the other servers; `taken`: Redis took it."""
-        self._redis_publishes["ok" if taken else "failed"].inc()
+    def redis_published(self, result: str, count: int) -> None:
+        """Events were handed to Redis for all servers: `ok`, `failed`, or `uncertain` when no answer came."""
+        self._redis_publishes[result].inc(count)
+
+    def watch_adapter(self, *, waiting: Callable[[], float], channels: Callable[[], float]) -> None:
+        """Where to ask how many events wait for Redis, and how many channels are listened to."""
+        self._waiting.set_function(waiting)
+        self._channels.set_function(channels)
+
+    def recovery(self, result: str) -> None:
+        """A client that came back was `recovered`, or begins anew for this reason."""
+        self._recoveries[result].inc()
+
+    def redis_lag(self, seconds: float) -> None:
+        """A message of this server took so long through Redis and back."""
+        self._redis_lag.observe(seconds)
+
+    def gap_repaired(self, events: int) -> None:
+        """The subscription stands again, and this many events that it had missed were read back."""
+        self._gaps.inc()
+        self._gap_events.inc(events)
+
+    def gap_lost(self, clients: int) -> None:
+        """Events could not be read back, and their clients begin anew."""
+        self._gap_clients.inc(clients)
+
+    def message_skipped(self, why: str) -> None:
+        """Something in Redis was not understood."""
+        self._skipped[why].inc()
 
     def redis_message(self) -> None:
         """A message came through the subscription."""

@@ -1,0 +1,153 @@
+"""What carries events and sessions between servers, as the hub above sees it. Implementations: memory, Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tradecast.adapter.envelope import Envelope
+
+
+@dataclass(slots=True)
+class SavedSession:
+    """What is kept of a client so that it can go on elsewhere. It outlives the server that holds the connection.
+
+    Attributes:
+        pid: The private id by which the client claims it; a secret.
+        user: Whose it is; only the same user can claim it.
+        sid: Its Socket.IO id, kept over recoveries.
+        connection_id: Its id in logs and quotas, kept as well.
+        generation: Raised with each claim, so that an earlier owner cannot write any more.
+        joins: Its rooms, each with the position at which it was joined.
+        confirmed: Up to which ids, per partition, the client is known to have received everything.
+    """
+
+    pid: str
+    user: str
+    sid: str
+    connection_id: str
+    generation: int = 0
+    joins: dict[str, int] = field(default_factory=dict)
+    confirmed: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Replay:
+    """What was published in some rooms since a position each.
+
+    Attributes:
+        envelopes: By rising id within a partition; each once.
+        positions: Up to which ids, per partition, this is all there is; None for partitions that were not read.
+        broken: Rooms of which something is missing.
+    """
+
+    envelopes: list[Envelope]
+    positions: Sequence[int | None]
+    broken: frozenset[str] = frozenset()
+
+
+class Listener(Protocol):
+    """Whom a broker tells."""
+
+    def deliver(self, envelope: Envelope) -> None:
+        """Bring an event to this server's clients. Ids rise within a partition."""
+        ...
+
+    def broken(self, rooms: Collection[str]) -> None:
+        """Events of these rooms were missed and cannot be read back."""
+        ...
+
+    def forgotten(self) -> None:
+        """The broker has lost everything: history and sessions begin anew."""
+        ...
+
+    def displaced(self, pid: str, generation: int) -> None:
+        """Another server has claimed this session; what is here of an earlier generation is over."""
+        ...
+
+
+class Broker(Protocol):
+    """Publishing, interest in rooms, history, and sessions.
+
+    Every method that waits raises `AdapterUnavailable` where the broker cannot be reached in time.
+    """
+
+    @property
+    def partitions(self) -> int:
+        """How many independent orders of events there are."""
+        ...
+
+    @property
+    def positions(self) -> Sequence[int]:
+        """Up to which ids, per partition, all that concerns this server has been delivered."""
+        ...
+
+    @property
+    def epoch(self) -> str | None:
+        """Which history this is; None while that is not known."""
+        ...
+
+    @property
+    def away_for(self) -> float:
+        """Seconds for which the broker has not been reachable; 0 while it is."""
+        ...
+
+    def partition_of(self, room: str) -> int: ...
+
+    async def start(self, listener: Listener) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def publish(self, envelope: Envelope) -> int:
+        """Give an event to all servers with members in its rooms; its id.
+
+        Raises:
+            PublishUncertain: It may have been published, or not.
+            AdapterUnavailable: It has not been published.
+        """
+        ...
+
+    def want(self, room: str) -> None:
+        """There are members here now."""
+        ...
+
+    def unwant(self, room: str) -> None:
+        """There are none any more."""
+        ...
+
+    async def listening(self, rooms: Collection[str]) -> bool:
+        """Wait until events of these (wanted) rooms come here; False if that was so already."""
+        ...
+
+    async def now(self, rooms: Collection[str]) -> Mapping[str, int]:
+        """The last id published so far in each of these rooms' partitions."""
+        ...
+
+    async def read(self, starts: Mapping[str, int]) -> Replay:
+        """What was published in each room after a position."""
+        ...
+
+    async def save(self, session: SavedSession) -> bool:
+        """Store a session whole; False if it is another server's by now."""
+        ...
+
+    async def save_join(self, session: SavedSession, room: str) -> bool:
+        """Store that a session has joined a room (at `session.joins[room]`); returns as `save`."""
+        ...
+
+    async def save_leave(self, session: SavedSession, room: str) -> bool:
+        """Store that a session has left a room; returns as `save`."""
+        ...
+
+    async def touch(self, sessions: Sequence[SavedSession]) -> Sequence[bool]:
+        """Keep sessions, with their `confirmed` positions; each returns as `save`."""
+        ...
+
+    async def drop(self, session: SavedSession) -> None:
+        """Forget a session for good."""
+        ...
+
+    async def claim(self, pid: str, user: str) -> SavedSession | None:
+        """Make a session this server's; None if there is none of this user. Can be repeated."""
+        ...

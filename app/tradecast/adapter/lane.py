@@ -1,0 +1,195 @@
+"""Work for Redis, a batch at a time: what comes while one batch is under way goes with the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+from redis import exceptions
+
+from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
+from tradecast.adapter.redis import CAP, STEP
+from tradecast.tasks import end
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_WILL_PASS = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+    OSError,
+)
+# Replies that redis-py has no class for: a script that runs too long, a replica without its master, too few replicas.
+_WILL_PASS_CODES = ("BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
+log = structlog.stdlib.get_logger("tradecast.adapter")
+
+
+def will_pass(error: BaseException) -> bool:
+    """Whether the same request may succeed later."""
+    if isinstance(error, _WILL_PASS):
+        return True
+    return isinstance(error, exceptions.ResponseError) and str(error).startswith(_WILL_PASS_CODES)
+
+
+class _Entry(Generic[Item, Result]):
+    __slots__ = ("done", "item", "size", "uncertain")
+
+    def __init__(self, item: Item, size: int) -> None:
+        self.item = item
+        self.size = size
+        self.done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.uncertain = False
+
+
+class Lane(Generic[Item, Result]):
+    """One batch after the other, in order, each repeated min(attempt * 50 ms, 2 s) apart until it is through.
+
+    Args:
+        send: Sends a batch; gets the batch's number, which stays the same when it is repeated.
+        what: Word for logs.
+        timeout: Seconds that one item may take, waiting included.
+        patience: Seconds that one try may take.
+        max_batch: Items in one batch.
+        max_batch_bytes: Bytes in one batch, unless a single item is larger.
+        capacity: Items that may wait.
+        capacity_bytes: Bytes that may wait.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[Item], int], Awaitable[Sequence[Result]]],
+        *,
+        what: str,
+        timeout: float,
+        patience: float,
+        max_batch: int = 64,
+        max_batch_bytes: int = 1_000_000,
+        capacity: int = 10_000,
+        capacity_bytes: int = 64_000_000,
+    ) -> None:
+        self._send = send
+        self._what = what
+        self.timeout = timeout
+        self._patience = patience
+        self._max_batch = max_batch
+        self._max_batch_bytes = max_batch_bytes
+        self.capacity = capacity
+        self._capacity_bytes = capacity_bytes
+        self._waiting: deque[_Entry[Item, Result]] = deque()
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._number = 0
+        self._task: asyncio.Task[None] | None = None
+        self.failing = False
+
+    def __len__(self) -> int:
+        """How many wait or are under way."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"lane {self._what}")
+
+    async def close(self) -> None:
+        """Stop; who still waits is told that it did not happen, or that it is not known."""
+        await end(self._task)
+        for entry in self._waiting:
+            if not entry.done.done():
+                entry.done.set_exception(_failure(entry.uncertain, "the server shuts down"))
+        self._waiting.clear()
+
+    async def do(self, item: Item, size: int = 0) -> Result:
+        """Have an item sent; its result.
+
+        Raises:
+            PublishUncertain: No answer came in time.
+            AdapterUnavailable: It was not sent in time, refused, or too many wait already.
+        """
+        if len(self._waiting) >= self.capacity or (self._waiting and self._bytes + size > self._capacity_bytes):
+            raise AdapterUnavailable("too much waits for Redis already")
+        entry: _Entry[Item, Result] = _Entry(item, size)
+        self._waiting.append(entry)
+        self._bytes += size
+        self._wake.set()
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await entry.done
+        except TimeoutError:
+            raise _failure(entry.uncertain, "Redis did not answer in time") from None
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            batch = self._next()
+            if not batch:
+                self._wake.clear()
+                continue
+            self._number += 1
+            try:
+                await self._through(batch)
+            finally:
+                for entry in batch:
+                    self._bytes -= entry.size
+                    if self._waiting and self._waiting[0] is entry:
+                        self._waiting.popleft()
+
+    def _next(self) -> list[_Entry[Item, Result]]:
+        while self._waiting and self._waiting[0].done.done():  # given up while it waited
+            self._bytes -= self._waiting.popleft().size
+        batch: list[_Entry[Item, Result]] = []
+        size = 0
+        for entry in self._waiting:
+            size += entry.size
+            if batch and (len(batch) >= self._max_batch or size > self._max_batch_bytes):
+                break
+            batch.append(entry)
+        return batch
+
+    async def _through(self, batch: Sequence[_Entry[Item, Result]]) -> None:
+        attempt = 0
+        while live := [entry for entry in batch if not entry.done.done()]:
+            before = [entry.uncertain for entry in live]
+            for entry in live:
+                entry.uncertain = True
+            try:
+                async with asyncio.timeout(self._patience):
+                    results = await self._send([entry.item for entry in live], self._number)
+            except (exceptions.RedisError, OSError) as error:
+                if isinstance(error, exceptions.ResponseError):  # an answer: this time it was not carried out
+                    for entry, uncertain in zip(live, before, strict=True):
+                        entry.uncertain = uncertain
+                if not will_pass(error):
+                    self._refuse(live, error)
+                    return
+                attempt += 1
+                if not self.failing:
+                    self.failing = True
+                    log.warning("Redis does not take it; repeating", what=self._what, error=type(error).__name__)
+                await asyncio.sleep(min(attempt * STEP, CAP))
+            except Exception as error:
+                self._refuse(live, error)
+                log.exception("not understood", what=self._what)
+                return
+            else:
+                if self.failing:
+                    self.failing = False
+                    log.info("Redis takes it again", what=self._what)
+                for entry, result in zip(live, results, strict=True):
+                    if not entry.done.done():
+                        entry.done.set_result(result)
+                return
+
+    def _refuse(self, live: Sequence[_Entry[Item, Result]], error: BaseException) -> None:
+        log.error("Redis refuses it", what=self._what, error=type(error).__name__)
+        for entry in live:
+            if not entry.done.done():
+                entry.done.set_exception(_failure(entry.uncertain, f"Redis refuses: {type(error).__name__}"))
+
+
+def _failure(uncertain: bool, why: str) -> AdapterUnavailable:
+    return PublishUncertain(why) if uncertain else AdapterUnavailable(why)

@@ -1,0 +1,143 @@
+"""Decisions of connection state recovery: what a client may ask for, where to read on, whether anything is missing."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tradecast.adapter.broker import SavedSession
+from tradecast.adapter.envelope import COUNTED, Envelope
+from tradecast.adapter.ids import Offset, parse_offset
+
+_PID = re.compile(r"[A-Za-z0-9_-]{24}", re.ASCII)
+# Of a client that came back: recovered, or why not.
+Result = Literal["recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable"]
+RESULTS: tuple[Result, ...] = ("recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable")
+
+
+def new_pid() -> str:
+    """A private id: 144 random bits, since whoever has it and the user's session can take over the connection."""
+    return secrets.token_urlsafe(18)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client said of recovery in its CONNECT packet. All of it is the client's own choice.
+
+    Attributes:
+        wanted: Whether it is to be recoverable; `auth.recovery: false` says no.
+        pid: The private id it was given before; None on a first connect.
+        offset: The last offset it saw; None if it saw none.
+    """
+
+    wanted: bool
+    pid: object = None
+    offset: object = None
+
+    @classmethod
+    def of(cls, auth: Any) -> Request:
+        if not isinstance(auth, dict):
+            return cls(wanted=True)
+        return cls(auth.get("recovery") is not False, auth.get("pid"), auth.get("offset"))
+
+    def valid_pid(self) -> str | None:
+        """The pid if it has the form of one."""
+        return self.pid if isinstance(self.pid, str) and _PID.fullmatch(self.pid) else None
+
+
+def check_offset(raw: object, partitions: int, epoch: str | None) -> Offset | Result | None:
+    """The offset to read on from, None for a client that has seen none, or why there is none to read on from.
+
+    Args:
+        raw: What the client sent.
+        partitions: How many ids an offset has.
+        epoch: The history that there is.
+    """
+    if raw is None:
+        return None
+    offset = parse_offset(raw, partitions)
+    if offset is None:
+        return "malformed"
+    return offset if offset.epoch == epoch else "foreign_epoch"
+
+
+def is_future(offset: Offset | None, latest: Sequence[int | None]) -> bool:
+    """Whether an offset is beyond the last ids published (None where those were not asked for)."""
+    return offset is not None and any(
+        last is not None and seen > last for seen, last in zip(offset.ids, latest, strict=True)
+    )
+
+
+def starts(
+    session: SavedSession, offset: Offset | None, partition_of: Mapping[str, int], rooms: Iterable[str]
+) -> dict[str, int]:
+    """After which id each room is read: what the client has seen of it, or when it joined, whichever is later."""
+    found = {}
+    for room in rooms:
+        partition = partition_of[room]
+        confirmed = session.confirmed[partition] if session.confirmed else 0
+        seen = offset.ids[partition] if offset is not None else 0
+        found[room] = max(session.joins[room], confirmed, seen)
+    return found
+
+
+def first_vector(
+    begin: Mapping[str, int], offset: Offset | None, latest: Sequence[int | None], partition_of: Mapping[str, int]
+) -> tuple[int, ...]:
+    """Per partition, up to where a client surely has everything before its replay begins."""
+    found = []
+    for partition, last in enumerate(latest):
+        rooms = [begin[room] for room, its in partition_of.items() if its == partition]
+        seen = offset.ids[partition] if offset is not None else 0
+        found.append(max(seen, min(rooms)) if rooms else max(seen, last or 0))
+    return tuple(found)
+
+
+def concerns(envelope: Envelope, sid: str, joins: Mapping[str, int]) -> bool:
+    """Whether an event is for a client that joined these rooms at these positions."""
+    if sid in envelope.skip or any(room in joins for room in envelope.except_rooms):
+        return False
+    return any(room in joins and envelope.id > joins[room] for room in envelope.rooms)
+
+
+def is_whole(start: int, first: int | None, *, trimmed: bool, oldest_certain: int) -> bool:
+    """Whether a room's history holds everything after `start`.
+
+    Redis does not tell what it has trimmed, and a history that nobody writes to expires. So it is whole if it goes
+    back to `start`, or if nothing was ever taken from it and its forerunner, if there was one, expired before `start`.
+
+    Args:
+        start: The position to read on from.
+        first: The first id that is there; None if there is no history.
+        trimmed: Whether anything was taken from it.
+        oldest_certain: What is older than this may have expired.
+    """
+    if first is not None and first <= start:
+        return True
+    return not trimmed and start >= oldest_certain
+
+
+def merge(parts: Iterable[Collection[Envelope]]) -> list[Envelope]:
+    """Events of several rooms in one order. One that went to several of them is there once.
+
+    Of events where the latest wins, one per room and event is left.
+    """
+    by_id: dict[int, Envelope] = {}
+    for part in parts:
+        for envelope in part:
+            by_id.setdefault(envelope.id, envelope)
+    merged: list[Envelope] = []
+    newest: set[tuple[str, str]] = set()
+    for event_id in sorted(by_id, reverse=True):
+        envelope = by_id[event_id]
+        if envelope.kind != COUNTED:
+            key = (envelope.rooms[0], envelope.event)
+            if key in newest:
+                continue
+            newest.add(key)
+        merged.append(envelope)
+    merged.reverse()
+    return merged

@@ -1,0 +1,194 @@
+"""What the adapter does in Redis in one step. All keys of a partition have one hash tag, so they are in one slot.
+
+Keys below a partition's prefix: `clock` (a hash: epoch, its first id, the last id), `h:<room>` (stream: what counts),
+`l:<room>` (hash by event: the newest of what is latest-wins), `s:<pid>` (hash: a session), `p:<producer>` (what it
+published last).
+Channels: `r:<room>`, `c:<server>`. Ids are made as `adapter/ids.py` says; they are written with %.0f because Lua
+shows a number of this size in exponential notation.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tradecast.adapter.ids import PER_MS, START_MS
+from tradecast.adapter.scripts import Script
+
+# How far the clocks of two Redis hosts may be apart. A floor further in the future is nobody's honest id.
+MAX_SKEW_MS: Final = 3_600_000
+
+_CLOCK = f"""
+local time = redis.call('TIME')
+local now = (time[1] * 1000 + math.floor(time[2] / 1000) - {START_MS}) * {PER_MS}
+local clock = redis.call('HMGET', KEYS[1], 'epoch', 'last')
+local epoch, last = clock[1], tonumber(clock[2] or 0)
+"""
+
+# Floor: the last id that the caller knows of; the clock of another master may be behind.
+_BEGIN = f"""
+local floor = tonumber(ARGV[2])
+if floor > last and floor < now + {MAX_SKEW_MS * PER_MS} then last = floor end
+if not epoch then
+  epoch = ARGV[1]
+  last = math.max(now, last)
+end
+"""
+_KEEP = """
+if last > tonumber(clock[2] or 0) or not clock[1] then
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'last', string.format('%.0f', last))
+  if not clock[1] then redis.call('HSET', KEYS[1], 'since', string.format('%.0f', last)) end
+end
+"""
+
+# KEYS: clock. ARGV: an epoch, in case there is none, and the floor. The answer: epoch and last id.
+LOOK = Script(_CLOCK + _BEGIN + _KEEP + "return {epoch, string.format('%.0f', last)}")
+
+# KEYS: clock, a channel. ARGV: as above, and a text for the channel. As LOOK, and publishes the id with the text.
+TICK = Script(
+    _CLOCK
+    + _BEGIN
+    + _KEEP
+    + """
+local text = string.format('%.0f', last)
+redis.call('PUBLISH', KEYS[2], '1' .. epoch .. '.' .. text .. '\\n' .. ARGV[3])
+return {epoch, text}
+"""
+)
+
+# KEYS: clock, producer. ARGV: an epoch, in case there is none, the floor, prefix, number of the batch, events kept per
+# room, milliseconds that they are kept, then for each event: kind, name, number of rooms, rooms, envelope. The answer:
+# epoch and the last event's id. A batch that was carried out already is not repeated: its answer was lost.
+# What lies under our keys and is none of ours is removed; out of memory, the first write fails, and so nothing is done.
+PUBLISH = Script(
+    _CLOCK
+    + """
+local done = redis.call('GET', KEYS[2])
+if done then
+  local number, id = string.match(done, '^(%d+) (%d+)$')
+  if tonumber(number) >= tonumber(ARGV[4]) then return {epoch or '', id} end
+end
+"""
+    + _BEGIN
+    + """
+local function write(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    if string.find(answer.err, 'OOM', 1, true) then return answer end
+    redis.call('DEL', ({...})[2])
+    redis.call(...)
+  end
+end
+local id = math.max(now, last)
+local text
+local i = 7
+while i <= #ARGV do
+  local kind, event, rooms = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  local body = ARGV[i + 3 + rooms]
+  id = id + 1
+  text = string.format('%.0f', id)
+  local message = '1' .. epoch .. '.' .. text .. '\\n' .. body
+  for r = i + 3, i + 2 + rooms do
+    local room = ARGV[r]
+    local refused
+    if kind == 'C' then
+      local key = ARGV[3] .. 'h:' .. room
+      refused = write('XADD', key, 'MAXLEN', '~', ARGV[5], text .. '-0', 'm', body)
+        or write('PEXPIRE', key, ARGV[6])
+    elseif kind == 'L' then
+      local key = ARGV[3] .. 'l:' .. room
+      refused = write('HSET', key, event, text .. ' ' .. body) or write('PEXPIRE', key, ARGV[6])
+    end
+    if refused then return refused end
+    redis.call('PUBLISH', ARGV[3] .. 'r:' .. room, message)
+  end
+  i = i + 4 + rooms
+end
+redis.call('HSET', KEYS[1], 'epoch', epoch, 'last', text)
+if not clock[1] then redis.call('HSET', KEYS[1], 'since', text) end
+redis.call('SET', KEYS[2], ARGV[4] .. ' ' .. text, 'PX', 600000)
+return {epoch, text}
+"""
+)
+
+# KEYS: clock. ARGV: prefix, then room and start for each room. The answer: epoch, last id, the epoch's first id, and
+# for each room: first id ('' without a stream), 1 if anything was taken from it, entries after the start (id,
+# envelope, …), and what is latest-wins (event, "id envelope", …).
+READ = Script(
+    _CLOCK
+    + """
+local answer = {epoch or '', string.format('%.0f', last), redis.call('HGET', KEYS[1], 'since') or ''}
+for i = 2, #ARGV, 2 do
+  local key = ARGV[1] .. 'h:' .. ARGV[i]
+  local first, trimmed, entries = '', 0, {}
+  local head = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)
+  if head[1] then
+    first = string.match(head[1][1], '^%d+')
+    if tonumber(first) > tonumber(ARGV[i + 1]) then
+      local info = redis.call('XINFO', 'STREAM', key)
+      local length, added
+      for f = 1, #info, 2 do
+        if info[f] == 'length' then length = info[f + 1] end
+        if info[f] == 'entries-added' then added = info[f + 1] end
+      end
+      if added ~= length then trimmed = 1 end
+    end
+    for _, entry in ipairs(redis.call('XRANGE', key, '(' .. ARGV[i + 1] .. '-0', '+')) do
+      entries[#entries + 1] = string.match(entry[1], '^%d+')
+      entries[#entries + 1] = entry[2][2]
+    end
+  end
+  answer[#answer + 1] = first
+  answer[#answer + 1] = trimmed
+  answer[#answer + 1] = entries
+  answer[#answer + 1] = redis.call('HGETALL', ARGV[1] .. 'l:' .. ARGV[i])
+end
+return answer
+"""
+)
+
+# A session's hash: u user, i sid, c connection id, o owner, g generation, e epoch, p confirmed positions, r<room> join
+# position. KEYS: the session. ARGV: owner, generation, milliseconds to keep it, then one of
+#   save: user, sid, connection id, epoch, positions, then room and position for each room
+#   join: room, position        leave: room        touch: positions        drop
+# The answer: 1 done, 0 it is another's by now, -1 it is not there (any more).
+SESSION = Script("""
+local what = ARGV[4]
+local owner, generation = unpack(redis.call('HMGET', KEYS[1], 'o', 'g'))
+if generation and (tonumber(generation) > tonumber(ARGV[2])
+    or (tonumber(generation) == tonumber(ARGV[2]) and owner ~= ARGV[1])) then return 0 end
+if what == 'drop' then
+  redis.call('DEL', KEYS[1])
+  return 1
+end
+if what == 'save' then
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[1], 'o', ARGV[1], 'g', ARGV[2], 'u', ARGV[5],
+    'i', ARGV[6], 'c', ARGV[7], 'e', ARGV[8], 'p', ARGV[9])
+  for i = 10, #ARGV, 2 do redis.call('HSET', KEYS[1], 'r' .. ARGV[i], ARGV[i + 1]) end
+elseif not generation then
+  return -1
+elseif what == 'join' then
+  redis.call('HSET', KEYS[1], 'r' .. ARGV[5], ARGV[6])
+elseif what == 'leave' then
+  redis.call('HDEL', KEYS[1], 'r' .. ARGV[5])
+elseif what == 'touch' then
+  redis.call('HSET', KEYS[1], 'p', ARGV[5])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+""")
+
+# KEYS: the session. ARGV: user, new owner, milliseconds to keep it. The answer: the hash as it was, with the new
+# generation; empty if it is not there or another user's.
+CLAIM = Script("""
+local user = redis.call('HGET', KEYS[1], 'u')
+if not user or user ~= ARGV[1] then return {} end
+local fields = redis.call('HGETALL', KEYS[1])
+local generation = redis.call('HINCRBY', KEYS[1], 'g', 1)
+redis.call('HSET', KEYS[1], 'o', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+for i = 1, #fields, 2 do
+  if fields[i] == 'g' then fields[i + 1] = tostring(generation) end
+end
+return fields
+""")

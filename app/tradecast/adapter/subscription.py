@@ -1,0 +1,265 @@
+"""One connection that listens to channels of Redis, and says when it does."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+import structlog
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
+
+from tradecast.adapter.redis import CAP, STEP
+from tradecast.tasks import end
+
+CHUNK = 500
+BREATH = 64
+log = structlog.stdlib.get_logger("tradecast.adapter")
+
+
+class Subscription:
+    """Channels that are wanted and those that are listened to, brought together by one writer.
+
+    After a lost connection everything is subscribed to again, in batches, before `on_restored` is awaited; until that
+    returns, messages are kept back by whoever gets them (`on_message`), since the connection itself cannot tell what
+    was missed. `on_lost` comes first.
+
+    Args:
+        connect: Makes a connection that is open.
+        commands: The commands to subscribe and to unsubscribe, and the replies that tell of a message.
+        always: Channels that are listened to from the beginning.
+        on_message: Gets channel and data of each message.
+        on_lost: Called when the connection is lost, and before the first try to connect.
+        on_restored: Called in a task of its own when all wanted channels are confirmed.
+        linger: Seconds that a channel is kept after nobody wants it any more.
+        patience: Seconds that Redis may take to confirm.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[AbstractConnection]],
+        *,
+        always: Collection[bytes],
+        on_message: Callable[[bytes, bytes], None],
+        on_lost: Callable[[], None],
+        on_restored: Callable[[], Awaitable[None]],
+        linger: float,
+        patience: float,
+        commands: tuple[str, str, bytes, bytes, bytes] = (
+            "SUBSCRIBE",
+            "UNSUBSCRIBE",
+            b"subscribe",
+            b"unsubscribe",
+            b"message",
+        ),
+    ) -> None:
+        self._connect = connect
+        self._subscribe, self._unsubscribe, self._subscribed, self._unsubscribed, self._message = commands
+        self._always = frozenset(always)
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._on_restored = on_restored
+        self.linger = linger
+        self._patience = patience
+        self._wanted: set[bytes] = set(always)
+        self._confirmed: set[bytes] = set()
+        self._asked: set[bytes] = set()
+        self._leaving: Counter[bytes] = Counter()
+        self._unwanted_since: dict[bytes, float] = {}
+        self._waiters: dict[bytes, list[asyncio.Future[None]]] = {}
+        self._changed = asyncio.Event()
+        self._connection: AbstractConnection | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.connected = False
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._run(), name="subscription"),
+            asyncio.create_task(self._write(), name="subscription writer"),
+        ]
+
+    async def close(self) -> None:
+        await end(*self._tasks)
+        self._fail_waiters()
+
+    def want(self, channel: bytes) -> None:
+        """Listen to a channel from now on."""
+        self._unwanted_since.pop(channel, None)
+        if channel not in self._wanted:
+            self._wanted.add(channel)
+            self._changed.set()
+
+    def unwant(self, channel: bytes) -> None:
+        """Stop listening to it after a while."""
+        if channel in self._wanted and channel not in self._always:
+            self._unwanted_since.setdefault(channel, time.monotonic())
+
+    def hears(self, channel: bytes) -> bool:
+        """Whether Redis has confirmed it, on this connection."""
+        return channel in self._confirmed
+
+    async def confirmed(self, channels: Collection[bytes]) -> None:
+        """Wait until Redis has confirmed channels that are wanted.
+
+        Raises:
+            ConnectionError: The connection was lost meanwhile.
+        """
+        missing = [channel for channel in channels if channel not in self._confirmed]
+        if not missing:
+            return
+        if not self.connected:
+            raise ConnectionError("not connected")
+        futures: list[asyncio.Future[None]] = []
+        for channel in missing:
+            future = asyncio.get_running_loop().create_future()
+            self._waiters.setdefault(channel, []).append(future)
+            futures.append(future)
+        self._changed.set()
+        try:
+            await asyncio.gather(*futures)
+        finally:
+            for channel, future in zip(missing, futures, strict=True):
+                if not future.done():
+                    future.cancel()
+                waiting = self._waiters.get(channel)
+                if waiting is not None and future in waiting:
+                    waiting.remove(future)
+                    if not waiting:
+                        del self._waiters[channel]
+
+    def tidy(self) -> None:
+        """Unsubscribe from what nobody has wanted for a while. To be called now and then."""
+        now = time.monotonic()
+        over = [channel for channel, since in self._unwanted_since.items() if now - since >= self.linger]
+        for channel in over:
+            del self._unwanted_since[channel]
+            self._wanted.discard(channel)
+        if over:
+            self._changed.set()
+
+    def __len__(self) -> int:
+        """How many channels are listened to."""
+        return len(self._confirmed)
+
+    def wanted_below(self, prefix: bytes) -> list[bytes]:
+        """The wanted channels with this prefix, without it."""
+        return [channel[len(prefix) :] for channel in self._wanted if channel.startswith(prefix)]
+
+    async def drop(self) -> None:
+        """Give the connection up; a new one is made."""
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
+
+    # -- the connection
+
+    async def _run(self) -> None:
+        attempt = 0
+        while True:
+            restoring: asyncio.Task[None] | None = None
+            self._on_lost()
+            try:
+                async with asyncio.timeout(self._patience):
+                    connection = await self._connect()
+                self._connection = connection
+                self.connected = True
+                self._changed.set()
+                restoring = asyncio.create_task(self._restore(), name="subscription restores")
+                for number in itertools.count(1):
+                    reply = await connection.read_response(timeout=math.inf, push_request=True)
+                    attempt = 0
+                    self._take(reply)
+                    if not number % BREATH:
+                        await asyncio.sleep(0)  # what is there already is read without giving way
+            except (RedisError, OSError) as error:
+                if attempt == 0:
+                    log.error("subscription lost", error=type(error).__name__)
+                attempt += 1
+            finally:
+                self.connected = False
+                connection_, self._connection = self._connection, None
+                self._confirmed.clear()
+                self._asked.clear()
+                self._leaving.clear()
+                self._fail_waiters()
+                await end(restoring)
+                if connection_ is not None:
+                    await connection_.disconnect(nowait=True)
+            await asyncio.sleep(min(attempt * STEP, CAP))
+
+    async def _restore(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                async with asyncio.timeout(max(self._patience, len(self._wanted) / 1_000)):
+                    await self.confirmed(list(self._wanted))
+                await self._on_restored()
+            except TimeoutError:
+                log.error("subscription is not confirmed in time")
+                await self.drop()
+                return
+            except (RedisError, OSError) as error:
+                if not self.connected:
+                    return
+                attempt += 1
+                log.warning("what was missed cannot be read yet", error=type(error).__name__)
+                await asyncio.sleep(min(attempt * STEP, CAP))
+            else:
+                return
+
+    def _take(self, reply: Any) -> None:
+        kind = reply[0]
+        if kind == self._message:
+            self._on_message(reply[1], reply[2])
+        elif kind == self._subscribed:
+            channel = reply[1]
+            self._confirmed.add(channel)
+            for future in self._waiters.pop(channel, ()):
+                if not future.done():
+                    future.set_result(None)
+        elif kind == self._unsubscribed:
+            if not self._leaving[reply[1]]:
+                # Redis did this by itself: a slot has moved. Begin again where it is now.
+                raise ConnectionError("unsubscribed by Redis")
+            self._leaving[reply[1]] -= 1
+
+    async def _write(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            connection = self._connection
+            if connection is None or not self.connected:
+                continue
+            try:
+                more = [channel for channel in self._wanted if channel not in self._asked]
+                less = [channel for channel in self._asked if channel not in self._wanted]
+                for start in range(0, len(more), CHUNK):
+                    part = more[start : start + CHUNK]
+                    self._asked.update(part)
+                    await self._say(connection, self._subscribe, part)
+                for start in range(0, len(less), CHUNK):
+                    # Those that are wanted again meanwhile are subscribed to again in the next round.
+                    part = less[start : start + CHUNK]
+                    self._confirmed.difference_update(part)
+                    self._leaving.update(part)
+                    await self._say(connection, self._unsubscribe, part)
+                    self._asked.difference_update(part)
+            except (RedisError, OSError):
+                await connection.disconnect(nowait=True)  # the reader notices
+            if any(channel not in self._asked for channel in self._wanted):
+                self._changed.set()
+
+    @staticmethod
+    async def _say(connection: AbstractConnection, command: str, channels: Collection[bytes]) -> None:
+        await connection.send_packed_command(connection.pack_command(command, *channels), check_health=False)
+
+    def _fail_waiters(self) -> None:
+        waiters, self._waiters = self._waiters, {}
+        for futures in waiters.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(ConnectionError("subscription lost"))
