@@ -189,9 +189,8 @@ class RedisServer:
 
     def ask_now(self, *words: str | int) -> Any:
         """As `ask`, blocking."""
-        with Redis(
-            host="127.0.0.1", port=self.port, decode_responses=True, socket_timeout=10, retry=Retry(NoBackoff(), 0)
-        ) as redis:
+        options: dict[str, Any] = {"decode_responses": True, "encoding_errors": "replace"}
+        with Redis("127.0.0.1", self.port, socket_timeout=10, retry=Retry(NoBackoff(), 0), **options) as redis:
             return redis.execute_command(*words)
 
     def close(self) -> None:
