@@ -239,10 +239,13 @@ async def redis_kill(stage: Stage, draw: random.Random) -> str:
 
 @fault("redis")
 async def client_kill(stage: Stage, draw: random.Random) -> str:
-    """Redis closes connections: the subscribers', or all others."""
-    kind = draw.choice(("pubsub", "pubsub", "normal"))
-    killed = [await server.ask("CLIENT", "KILL", "TYPE", kind) for server in stage.backing.masters()]
-    return f"{sum(killed)} connections of type {kind}"
+    """Redis closes connections: the subscribers', and all others, in random order."""
+    told = []
+    for kind in draw.sample(("pubsub", "normal"), 2):
+        killed = [await server.ask("CLIENT", "KILL", "TYPE", kind) for server in stage.backing.masters()]
+        told.append(f"{sum(killed)} of type {kind}")
+        await asyncio.sleep(draw.uniform(0, 1))
+    return ", ".join(told)
 
 
 @fault("redis")

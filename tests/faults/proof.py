@@ -308,10 +308,13 @@ def problems(
         if not verdict.connected:
             found.append(f"{verdict.client}: not connected in the end {verdict.gave_up}".rstrip())
         if window is not None:
-            found.extend(
-                f"{verdict.client}: not recovered after {one.away:.1f} s away, within the window of {window:g} s"
-                for one in verdict.broken_promises(window, excused)
-            )
+            broken = verdict.broken_promises(window, excused)
+            if broken:
+                away = ", ".join(f"{one.away:.1f}" for one in broken[:shown])
+                found.append(
+                    f"{verdict.client}: {len(broken)} of {verdict.reconnects} times not recovered, "
+                    f"within the window of {window:g} s: {away} s away"
+                )
     return found
 
 

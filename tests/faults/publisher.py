@@ -79,6 +79,9 @@ class RedisOutlet:
             "notification": self._publisher.emit_notification,
         }
 
+    async def open(self) -> None:
+        await self._publisher.__aenter__()
+
     async def send(self, event: str, user: str, body: dict[str, Any]) -> None:
         try:
             await self._emit[event](user, body)

@@ -102,6 +102,7 @@ async def staged(
         outlets: dict[str, Outlet] = dict.fromkeys(sessions, http)
         if backing.url:
             redis = RedisOutlet(backing.url)
+            await redis.open()
             stack.push_async_callback(redis.close)
             outlets |= {user: redis for number, user in enumerate(sessions) if number % HTTP_EVERY != 1}
         rates = dict.fromkeys(users, RATE) | {users[-1]: QUIET_RATE, FRESH_USER: 0.0}
