@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-.PHONY: help serve test e2e image lint format docs k8s lock clean
+.PHONY: help serve test soak e2e image lint format docs k8s lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -14,6 +14,9 @@ serve: $(VENV)/.serve ## Run the server with the demo at http://127.0.0.1:8000/
 
 test: $(VENV)/.dev ## Run every test that this machine can run, and say what it cannot
 	@scripts/test
+
+soak: $(VENV)/.dev ## Prove that no event is lost while everything fails (FAULTS_SECONDS=3600 FAULTS_SEED=7 …)
+	FAULTS_SECONDS=$${FAULTS_SECONDS:-3600} $(BIN)/pytest tests/faults -s
 
 e2e: $(VENV)/.dev ## Run the tests on a kind cluster (E2E_KEEP=1 keeps the cluster)
 	@tests/e2e/run

@@ -1,6 +1,7 @@
 pytest_plugins = [
     "support.browser",
     "support.redis_server",
+    "support.redis_cluster",
     "support.mongo_server",
     "support.node_client",
     "support.prometheus",

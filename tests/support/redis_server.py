@@ -20,13 +20,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pytest
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from support.parent import end_with_parent
 
 HOW_TO_GET_REDIS = "redis-server is not installed: apt-get install redis-server"
 START_WITHIN = 30.0
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+"""Arguments of a redis-server that answers for what it took: all of it is there again after `kill` and `start`."""
 
 
 class RedisMissing(Exception):
@@ -34,10 +40,10 @@ class RedisMissing(Exception):
 
 
 class RedisServer:
-    """One redis-server without persistence. It belongs to no event loop: a fixture of any scope may hold it.
+    """One redis-server, by default without persistence. It belongs to no event loop: any fixture may hold it.
 
     Args:
-        extra_args: Further arguments of redis-server, such as `--requirepass`, `x`.
+        extra_args: Further arguments of redis-server, such as `--requirepass`, `x`, or `DURABLE`.
         tls: Serve TLS in place of plain TCP; the certificate comes with `extra_args` (`--tls-cert-file`, …).
     """
 
@@ -108,6 +114,14 @@ class RedisServer:
             self._process_signal(signal.SIGCONT)
         self._paused = False
 
+    async def ask(self, *words: str | int) -> Any:
+        """Send one command on a connection of its own; the answer, with text decoded.
+
+        Raises:
+            redis.exceptions.RedisError: It refused, or did not answer within 10 s.
+        """
+        return await asyncio.to_thread(self.ask_now, *words)
+
     async def __aenter__(self) -> RedisServer:
         await self.start()
         return self
@@ -172,6 +186,12 @@ class RedisServer:
             self._process.wait(15)
         except subprocess.TimeoutExpired:
             self._kill_process()
+
+    def ask_now(self, *words: str | int) -> Any:
+        """As `ask`, blocking."""
+        options: dict[str, Any] = {"decode_responses": True, "encoding_errors": "replace"}
+        with Redis("127.0.0.1", self.port, socket_timeout=10, retry=Retry(NoBackoff(), 0), **options) as redis:
+            return redis.execute_command(*words)
 
     def close(self) -> None:
         """End it, whatever state it is in, and remove its files."""

@@ -1,0 +1,70 @@
+// Stock socket.io clients that keep a diary of numbered events, for the tests with faults.
+//
+// in, one JSON object a line:   {op: "add", client, url, auth, options}
+//                               {op: "close", client}
+// out, one JSON list a line:    [client, Unix ms, kind, detail, flag]: a line of a client's diary (faults/proof.py, Entry)
+//
+// Each client asks for its two rooms, with an acknowledgement, whenever it connects and is not recovered, and again
+// where an answer did not come: as an application would.
+
+import { createInterface } from "node:readline";
+import { createRequire } from "node:module";
+
+const require = createRequire(new URL("../protocol/stock/client.mjs", import.meta.url));
+const { io } = require("socket.io-client");
+
+const ROOMS = ["portfolio", "trades"];
+const ANSWER_WITHIN = 5000;
+const ASK_AGAIN_AFTER = 500;
+const sockets = new Map();
+
+function join(client, url, auth, options) {
+  const note = (kind, detail = "", flag = false) =>
+    process.stdout.write(JSON.stringify([client, Date.now(), kind, detail, flag]) + "\n");
+  const socket = io(url, { transports: ["websocket"], ...options, auth, query: { client }, forceNew: true });
+  const subscribed = new Set();
+  let connection = 0;
+
+  function subscribe(room, ours) {
+    socket.timeout(ANSWER_WITHIN).emit(`subscribe:${room}`, {}, (error, answer) => {
+      if (ours !== connection || !socket.connected) return;
+      if (!error && answer.success) {
+        subscribed.add(room);
+        note("subscribed", room);
+        return;
+      }
+      note("note", `subscribe:${room}: ${error ? "no answer" : answer.reason}`);
+      setTimeout(() => ours === connection && socket.connected && subscribe(room, ours), ASK_AGAIN_AFTER);
+    });
+  }
+
+  socket.on("connect", () => {
+    connection += 1;
+    note("connect", socket.id, Boolean(socket.recovered));
+    if (!socket.recovered) subscribed.clear();
+    for (const room of ROOMS) if (!subscribed.has(room)) subscribe(room, connection);
+  });
+  socket.on("disconnect", (reason) => note("disconnect", reason, !socket.active));
+  socket.on("connect_error", (error) => note("refused", error.message, !socket.active));
+  socket.onAny((event, payload) => {
+    for (const body of Object.values(payload ?? {})) {
+      if (typeof body?.proof === "string") note("event", body.proof);
+    }
+  });
+  sockets.set(client, socket);
+}
+
+const operations = {
+  add: ({ client, url, auth, options }) => join(client, url, auth, options ?? {}),
+  close({ client }) {
+    sockets.get(client)?.disconnect();
+    sockets.delete(client);
+  },
+};
+
+const lines = createInterface({ input: process.stdin, crlfDelay: Infinity });
+lines.on("line", (line) => {
+  const message = JSON.parse(line);
+  operations[message.op](message);
+});
+lines.on("close", () => process.exit(0));

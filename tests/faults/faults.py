@@ -1,0 +1,424 @@
+"""What goes wrong, each with a name, and a plan of it drawn from a seed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from redis.exceptions import RedisError
+
+from faults.backing import Backing, WithCluster, WithSentinel, ids_in_streams
+from faults.balancer import Balancer
+from faults.crowd import Crowd
+from faults.fleet import Fleet
+from faults.proof import IMPLIED, Interval
+from faults.publisher import NumberedPublisher
+from support.eventually import eventually
+from support.redis_server import RedisServer
+
+Group = Literal["clients", "servers", "redis"]
+Inject = Callable[["Stage", random.Random], Awaitable[str]]
+
+BACK_WITHIN = 60.0
+BEFORE_FAILOVER = 2.0
+"""Seconds before a failover of whose events the replica may lack some."""
+FRESH_USER = "fresh"
+TOO_LARGE = 40_000
+"""Bytes of an event that do not fit into the buffer that each of Redis's clients has (16 KB); only more is limited."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """All that can break, and what is noted of it.
+
+    Attributes:
+        seconds: How long the whole takes.
+        redis_away: Seconds that a killed Redis stays away.
+        lost_by_redis: Ids of accepted events that Redis lost on a failover.
+        failovers: When that was.
+        happened: What happened when, for people.
+        troubles: What should have been over and was not.
+    """
+
+    fleet: Fleet
+    balancer: Balancer
+    crowd: Crowd
+    publisher: NumberedPublisher
+    backing: Backing
+    auth: Mapping[str, Mapping[str, Any]]
+    seconds: float
+    redis_away: float
+    lost_by_redis: set[str] = field(default_factory=set)
+    failovers: list[Interval] = field(default_factory=list)
+    happened: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    fresh: int = 0
+
+    def some_clients(self, draw: random.Random, share: float) -> list[str]:
+        """A share of the clients that are connected now, at least one of them where there is one."""
+        names = [name for name, client in self.crowd.clients.items() if client.connected and self.balancer.of(name)]
+        return draw.sample(names, min(len(names), max(1, round(share * len(names)))))
+
+    async def back_again(self, clients: Sequence[str], connections: Sequence[int]) -> None:
+        """Until each of the clients has connected once more than that often."""
+        pairs = [(self.crowd.clients[name], count) for name, count in zip(clients, connections, strict=True)]
+
+        def away() -> list[str]:
+            return [one.diary.client for one, count in pairs if not (one.connected and one.connections > count)]
+
+        try:
+            await eventually(lambda: not away(), BACK_WITHIN)
+        except AssertionError:
+            raise AssertionError(f"not back within {BACK_WITHIN:g} s: {', '.join(away())}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong.
+
+    Attributes:
+        name: What it is called.
+        group: Faults of one group come one after the other, those of different groups at the same time.
+        inject: Does it, sees to it that it is over, and tells in a few words what was done.
+    """
+
+    name: str
+    group: Group
+    inject: Inject
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(group: Group) -> Callable[[Inject], Inject]:
+    """A fault of the function's name."""
+
+    def register(inject: Inject) -> Inject:
+        FAULTS[inject.__name__] = Fault(inject.__name__, group, inject)
+        return inject
+
+    return register
+
+
+# -- clients and their network
+
+
+@fault("clients")
+async def cut_clients(stage: Stage, draw: random.Random) -> str:
+    """A third of the clients lose their connections, which both sides learn; some twice in a row."""
+    names = stage.some_clients(draw, 1 / 3)
+    before = [_cut(stage, name) for name in names]
+    await stage.back_again(names, before)
+    again = draw.sample(names, len(names) // 2)
+    before = [_cut(stage, name) for name in again]
+    await stage.back_again(again, before)
+    return f"{len(names)} clients, {len(again)} of them twice in a row"
+
+
+def _cut(stage: Stage, name: str) -> int:
+    count = stage.crowd.clients[name].connections
+    link = stage.balancer.of(name)
+    if link is None:  # it has just lost it otherwise
+        return count - 1
+    link.cut()
+    return count
+
+
+@fault("clients")
+async def freeze_clients(stage: Stage, draw: random.Random) -> str:
+    """Packets of a third of the clients get lost, so that both sides have only the heartbeat to go by."""
+    names = stage.some_clients(draw, 1 / 3)
+    links = [link for name in names if (link := stage.balancer.of(name)) is not None]
+    before = [stage.crowd.clients[link.client].connections for link in links]
+    for link in links:
+        link.freeze()
+    try:
+        await stage.back_again([link.client for link in links], before)
+    finally:
+        for link in links:
+            link.thaw()
+    return f"{len(links)} clients"
+
+
+@fault("clients")
+async def half_dead_clients(stage: Stage, draw: random.Random) -> str:
+    """A third of the clients lose their connections and are back at once, while the old servers still hold them."""
+    names = stage.some_clients(draw, 1 / 3)
+    links = [link for name in names if (link := stage.balancer.of(name)) is not None]
+    before = [stage.crowd.clients[link.client].connections for link in links]
+    for link in links:
+        link.leave_half()
+    await stage.back_again([link.client for link in links], before)
+    held = sum(link in stage.balancer.links for link in links)
+    return f"{len(links)} clients; {held} were still held when they were back"
+
+
+@fault("clients")
+async def cut_fresh_client(stage: Stage, draw: random.Random) -> str:
+    """A client that has received nothing yet loses its connection, and an event is published while it is away."""
+    stage.fresh += 1
+    name = f"fresh{stage.fresh}"
+    client = stage.crowd.add(name, stage.auth[FRESH_USER])
+    await eventually(lambda: client.ready, BACK_WITHIN)
+    times = draw.choice((1, 2))
+    for _ in range(times):
+        before = _cut(stage, name)
+        await eventually(lambda: not client.connected, BACK_WITHIN)
+        for room in ("portfolio", "trades", IMPLIED):
+            await stage.publisher.publish(FRESH_USER, room)
+        await stage.back_again([name], [before])
+        await eventually(lambda: client.ready, BACK_WITHIN)
+    return f"{name}, {times} times in a row"
+
+
+# -- servers
+
+
+@fault("servers")
+async def kill_server(stage: Stage, draw: random.Random) -> str:
+    """SIGKILL; another one takes its place a little later."""
+    server = draw.choice(stage.fleet.servers)
+    await stage.fleet.kill(server)
+    await asyncio.sleep(draw.uniform(0, 3))
+    await stage.fleet.start(server)
+    return server.name
+
+
+@fault("servers")
+async def restart_server(stage: Stage, draw: random.Random) -> str:
+    """A rolling restart: one after the other is drained and started again; of some only, where time is short."""
+    count = len(stage.fleet.servers) if stage.seconds >= 60 else 1
+    servers = draw.sample(stage.fleet.servers, count)
+    took = []
+    for server in servers:
+        took.append(await stage.fleet.terminate(server))
+        await stage.fleet.start(server)
+    return ", ".join(f"{server.name} in {seconds:.1f} s" for server, seconds in zip(servers, took, strict=True))
+
+
+@fault("servers")
+async def stop_server(stage: Stage, draw: random.Random) -> str:
+    """SIGSTOP for some seconds: it holds its connections, and wakes up with clients that are elsewhere by then."""
+    server = draw.choice(stage.fleet.servers)
+    seconds = draw.uniform(2, 8)
+    server.freeze()
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        server.go_on()
+    return f"{server.name} for {seconds:.1f} s"
+
+
+# -- Redis
+
+
+@fault("redis")
+async def redis_restart(stage: Stage, draw: random.Random) -> str:
+    """An orderly restart."""
+    server = draw.choice(stage.backing.masters())
+    await server.stop()
+    await stage.backing.back(server)
+    return f"port {server.port}"
+
+
+@fault("redis")
+async def redis_kill(stage: Stage, draw: random.Random) -> str:
+    """SIGKILL, and away for a while."""
+    server = draw.choice(stage.backing.masters())
+    await server.kill()
+    await asyncio.sleep(stage.redis_away)
+    await stage.backing.back(server)
+    return f"port {server.port}, away for {stage.redis_away:.0f} s"
+
+
+@fault("redis")
+async def client_kill(stage: Stage, draw: random.Random) -> str:
+    """Redis closes connections: the subscribers', and all others, in random order."""
+    told = []
+    for kind in draw.sample(("pubsub", "normal"), 2):
+        killed = [await server.ask("CLIENT", "KILL", "TYPE", kind) for server in stage.backing.masters()]
+        told.append(f"{sum(killed)} of type {kind}")
+        await asyncio.sleep(draw.uniform(0, 1))
+    return ", ".join(told)
+
+
+@fault("redis")
+async def slow_redis(stage: Stage, draw: random.Random) -> str:
+    """Redis takes connections, and answers nothing for some seconds."""
+    server = draw.choice(stage.backing.masters())
+    seconds = draw.uniform(2, 4)
+    await server.pause(seconds)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        server.resume()
+    return f"for {seconds:.1f} s"
+
+
+@fault("redis")
+async def oom(stage: Stage, draw: random.Random) -> str:
+    """Memory is full: Redis refuses every command that may need some."""
+    server = draw.choice(stage.backing.masters())
+    seconds = draw.uniform(2, 4)
+    async with _configured(server, "maxmemory", "1", "0"):
+        await asyncio.sleep(seconds)
+    return f"for {seconds:.1f} s"
+
+
+@fault("redis")
+async def script_flush(stage: Stage, draw: random.Random) -> str:
+    """Redis forgets every script."""
+    for server in stage.backing.masters():
+        await server.ask("SCRIPT", "FLUSH")
+    return ""
+
+
+@fault("redis")
+async def output_buffer(stage: Stage, draw: random.Random) -> str:
+    """Events are so large that Redis cuts off those who subscribe, by their output-buffer limit."""
+    servers = stage.backing.masters()
+    before = [_cut_by_limit(server) for server in servers]
+    seconds = draw.uniform(2, 4)
+    for server in servers:
+        await server.ask("CONFIG", "SET", "client-output-buffer-limit", "pubsub 16 0 0")
+    stage.publisher.padding = TOO_LARGE
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        stage.publisher.padding = 0
+        for server in servers:
+            await server.ask("CONFIG", "SET", "client-output-buffer-limit", "pubsub 33554432 8388608 60")
+    after = [_cut_by_limit(server) for server in servers]
+    return f"for {seconds:.1f} s; Redis cut {sum(after) - sum(before)} connections"
+
+
+def _cut_by_limit(server: RedisServer) -> int:
+    return (server.folder / "log").read_text(errors="replace").count("overcoming of output buffer limits")
+
+
+@fault("redis")
+async def sentinel_failover(stage: Stage, draw: random.Random) -> str:
+    """The replica becomes the master: on command, or because the master is killed or hangs."""
+    backing = stage.backing
+    assert isinstance(backing, WithSentinel)
+    (old,) = backing.masters()
+    how = draw.choice(("command", "kill", "hang"))
+    begun = time.time()
+    match how:
+        case "command":
+            await backing.sentinel.ask("SENTINEL", "FAILOVER", "mymaster")
+        case "kill":
+            await old.kill()
+        case _:
+            await old.pause(BACK_WITHIN)
+    try:
+        new = await backing.failed_over()
+    finally:
+        old.resume()
+    await backing.back(old)
+    ended = time.time()
+    kept = await ids_in_streams(new, stage.publisher.prefix)
+    lost = {
+        event.id
+        for event in stage.publisher.published
+        if event.outcome == "accepted"
+        and event.ended >= begun - BEFORE_FAILOVER
+        and event.started <= ended
+        and event.id not in kept
+    }
+    stage.lost_by_redis |= lost
+    stage.failovers.append(Interval(begun - BEFORE_FAILOVER, ended, f"failover ({how})"))
+    return f"{how}, {ended - begun:.1f} s; the new master lacks {len(lost)} accepted events"
+
+
+@fault("redis")
+async def move_slots(stage: Stage, draw: random.Random) -> str:
+    """Slots of Redis Cluster move to another node, while they are used."""
+    backing = stage.backing
+    assert isinstance(backing, WithCluster)
+    moved = await backing.cluster.move_slots(draw.randint(2, 8), draw)
+    return f"{len(moved)} slots"
+
+
+@asynccontextmanager
+async def _configured(server: RedisServer, name: str, value: str, usual: str) -> AsyncIterator[None]:
+    await server.ask("CONFIG", "SET", name, value)
+    try:
+        yield
+    finally:
+        await server.ask("CONFIG", "SET", name, usual)
+
+
+# -- the plan
+
+CLIENTS = ("cut_clients", "freeze_clients", "half_dead_clients", "cut_fresh_client")
+SERVERS = ("kill_server", "restart_server", "stop_server")
+ANY_REDIS = ("client_kill", "oom", "script_flush", "output_buffer")
+ONE_REDIS = (*ANY_REDIS, "redis_restart", "redis_kill", "slow_redis")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One fault of the plan.
+
+    Attributes:
+        pause: Seconds since the one before it in its group was over.
+        fault: Its name.
+        seed: Of all that it draws itself.
+    """
+
+    pause: float
+    fault: str
+    seed: int
+
+
+def draw_plan(seed: int, names: Sequence[str], seconds: float) -> dict[Group, list[Step]]:
+    """What goes wrong, by group, in order: each fault once, in random order, then all again, and so on.
+
+    Args:
+        seed: The same seed gives the same plan.
+        names: The faults to draw from.
+        seconds: How long there must be something to do, even if no fault takes any time.
+    """
+    groups: list[Group] = ["clients", "servers", "redis"]
+    plan: dict[Group, list[Step]] = {}
+    for group in groups:
+        ours = [name for name in names if FAULTS[name].group == group]
+        draw = random.Random(f"{seed}:{group}")
+        steps: list[Step] = []
+        while ours and sum(step.pause for step in steps) < seconds:
+            pauses = ((draw.uniform(0.5, 4), name, draw.randrange(2**32)) for name in draw.sample(ours, len(ours)))
+            steps.extend(itertools.starmap(Step, pauses))
+        plan[group] = steps
+    return plan
+
+
+async def inject(stage: Stage, plan: dict[Group, list[Step]]) -> None:
+    """Carry out a plan for as long as the stage says; returns when all that was begun is over."""
+    begun = time.monotonic()
+
+    async def carry_out(steps: list[Step]) -> None:
+        for step in steps:
+            left = begun + stage.seconds - time.monotonic()
+            if step.pause >= left:
+                return
+            await asyncio.sleep(step.pause)
+            at = time.monotonic() - begun
+            try:
+                note = await FAULTS[step.fault].inject(stage, random.Random(step.seed))
+            except (AssertionError, RedisError, OSError) as error:
+                note = f"{type(error).__name__}: {error}"
+                stage.troubles.append(f"{step.fault} at {at:.1f} s: {note}")
+            text = f"{at:7.1f} s  {step.fault:<18} took {time.monotonic() - begun - at:4.1f} s  {note}".rstrip()
+            stage.happened.append(text)
+            print(text, flush=True)
+
+    async with asyncio.TaskGroup() as tasks:
+        for steps in plan.values():
+            tasks.create_task(carry_out(steps))

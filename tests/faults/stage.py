@@ -1,0 +1,180 @@
+"""One run: servers, clients, a publisher, faults for a while, and the verdicts when all has calmed down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faults.backing import Backing
+from faults.balancer import balancing
+from faults.crowd import ROOMS, gathered
+from faults.faults import FRESH_USER, Stage, draw_plan, inject
+from faults.fleet import API_TOKEN, running
+from faults.proof import Order, Verdict, problems, prove, table
+from faults.publisher import HttpOutlet, NumberedPublisher, Outlet, RedisOutlet
+from support.eventually import eventually
+
+READY_WITHIN = 120.0
+CALM_WITHIN = 60.0
+LINGER = 1.0
+"""Seconds that clients are listened to after the last event, for what comes twice."""
+RATE = 5.0
+QUIET_RATE = 0.1
+HTTP_EVERY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run showed.
+
+    Attributes:
+        verdicts: Of each client.
+        wrong: What is wrong, one line each.
+        table: The verdicts for people.
+    """
+
+    verdicts: list[Verdict]
+    wrong: list[str]
+    table: str
+
+    @property
+    def gaps(self) -> int:
+        return sum(len(verdict.gap) for verdict in self.verdicts)
+
+    @property
+    def not_recovered(self) -> int:
+        return sum(len(verdict.not_recovered) for verdict in self.verdicts)
+
+
+def _empty(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+
+
+@contextlib.asynccontextmanager
+async def staged(
+    backing: Backing,
+    servers: int,
+    folder: Path,
+    *,
+    seconds: float,
+    redis_away: float = 30,
+    clients: int = 12,
+    seed: int = 1,
+    auth: Mapping[str, Any] | None = None,
+    **variables: str,
+) -> AsyncIterator[Stage]:
+    """Everything, started; every client is in its rooms, and nothing is published yet.
+
+    Two of three users have one client, the third has two; the events of the last one are rare. Every fourth user's
+    events go through `POST /api/emit`, and all do where there is no Redis.
+
+    Args:
+        backing: Already started.
+        servers: How many.
+        folder: For logs and journals; what an earlier run left there is overwritten.
+        seconds: How long faults last.
+        redis_away: Seconds that a killed Redis stays away.
+        clients: How many.
+        seed: Of the publisher's choices.
+        auth: Besides what the session needs, what clients say in `auth`.
+        variables: Of the servers' environment.
+    """
+    _empty(folder)
+    if backing.url:
+        variables["REDIS_URL"] = backing.url
+    async with contextlib.AsyncExitStack() as stack:
+        balancer = await stack.enter_async_context(balancing())
+        fleet = await stack.enter_async_context(running(servers, balancer, folder, **variables))
+        crowd = await stack.enter_async_context(gathered(balancer.url, folder / "clients.jsonl"))
+        users = [f"u{number}" for number in range(max(1, clients * 3 // 4))]
+        sessions = {user: {**await fleet.session(user), **(auth or {})} for user in (*users, FRESH_USER)}
+        http = HttpOutlet(lambda: [server.url for server in fleet.live], API_TOKEN)
+        stack.push_async_callback(http.close)
+        outlets: dict[str, Outlet] = dict.fromkeys(sessions, http)
+        if backing.url:
+            redis = RedisOutlet(backing.url)
+            await redis.open()
+            stack.push_async_callback(redis.close)
+            outlets |= {user: redis for number, user in enumerate(sessions) if number % HTTP_EVERY != 1}
+        rates = dict.fromkeys(users, RATE) | {users[-1]: QUIET_RATE, FRESH_USER: 0.0}
+        publisher = NumberedPublisher(
+            outlets, rates, secrets.token_hex(4), random.Random(seed), folder / "published.jsonl"
+        )
+        stack.push_async_callback(publisher.close)
+        for number in range(clients):
+            # the second clients of users 0, 3, 6, … come last
+            user = users[number] if number < len(users) else users[(number - len(users)) * 3 % len(users)]
+            crowd.add(f"c{number}", sessions[user])
+        await eventually(lambda: all(client.ready for client in crowd.clients.values()), READY_WITHIN)
+        yield Stage(fleet, balancer, crowd, publisher, backing, sessions, seconds, redis_away)
+
+
+async def perform(stage: Stage, faults: Sequence[str], seed: int, order: Order = "all rooms") -> Result:
+    """Publish, let things go wrong, wait until all is calm, and judge."""
+    plan = draw_plan(seed, faults, stage.seconds)
+    for group, steps in plan.items():
+        if steps:
+            print(f"plan for {group}: {', '.join(step.fault for step in steps[:16])}, …")
+    stage.publisher.start()
+    begun = time.monotonic()
+    await inject(stage, plan)
+    await asyncio.sleep(max(0.0, begun + stage.seconds - time.monotonic()))
+    return await judge(stage, order)
+
+
+async def judge(stage: Stage, order: Order = "all rooms") -> Result:
+    """Stop publishing, wait until every client has the last events, and say what each went through."""
+    await stage.publisher.stop()
+    troubles = list(stage.troubles)
+    users = {client.diary.user for client in stage.crowd.clients.values()}
+    try:
+        # which the clients are in the rooms for, so that they must get them
+        await eventually(lambda: all(client.ready for client in stage.crowd.clients.values()), CALM_WITHIN)
+    except AssertionError:
+        unready = [name for name, client in stage.crowd.clients.items() if not client.ready]
+        troubles.append(f"not in their rooms {CALM_WITHIN:g} s after the last fault: {', '.join(unready)}")
+    await asyncio.sleep(LINGER)
+    last: dict[str, set[str]] = {}
+    try:
+        for user in sorted(users):
+            last[user] = {(await stage.publisher.publish_surely(user, room, CALM_WITHIN)).id for room in ROOMS}
+    except AssertionError as error:
+        troubles.append(str(error))
+    with contextlib.suppress(AssertionError):  # whoever lacks one is told of below
+        await eventually(
+            lambda: all(last.get(one.diary.user, set()) <= one.got for one in stage.crowd.clients.values()), CALM_WITHIN
+        )
+    await asyncio.sleep(LINGER)
+    published = stage.publisher.published
+    verdicts = prove(published, stage.crowd.diaries, order, stage.lost_by_redis)
+    troubles += [f"{name} ended by itself\n{_tail(stage, name)}" for name in stage.fleet.crashes()]
+    troubles += [f"publishing failed without a clear error: {kind}" for kind in stage.publisher.unclear]
+    shown = table(verdicts, published)
+    if stage.publisher.errors:
+        shown += "\nnot accepted: " + "; ".join(f"{kind}: {n}" for kind, n in stage.publisher.errors.most_common(8))
+    notes = _notes(stage)
+    if notes:
+        shown += f"\nsubscribing failed, and was done again: {notes}"
+    return Result(verdicts, troubles + problems(verdicts, stage.fleet.window, stage.failovers), shown)
+
+
+def _notes(stage: Stage) -> str:
+    counts: dict[str, int] = {}
+    for diary in stage.crowd.diaries:
+        for entry in diary.entries:
+            if entry.kind == "note":
+                counts[entry.detail] = counts.get(entry.detail, 0) + 1
+    return "; ".join(f"{kind}: {count}" for kind, count in sorted(counts.items()))
+
+
+def _tail(stage: Stage, name: str) -> str:
+    return next(server.tail() for server in stage.fleet.servers if server.name == name)

@@ -1,0 +1,71 @@
+"""That the proof proves something: it finds nothing where nothing happens, and finds what is there to be found."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from faults.backing import Backing, OneRedis
+from faults.balancer import Damage
+from faults.crowd import ROOMS, CrowdClient
+from faults.faults import Stage
+from faults.stage import judge, perform, staged
+from support.eventually import eventually
+
+pytestmark = [pytest.mark.faults, pytest.mark.node, pytest.mark.timeout(300)]
+SECONDS = 5.0
+
+
+async def publish_some(stage: Stage, count: int = 5) -> None:
+    """Events to the first client, each delivered (or damaged on the way) before the next is published."""
+    client = stage.crowd.clients["c0"]
+    for number in range(count):
+        damaged = len(stage.balancer.damaged)
+        event = await stage.publisher.publish(client.diary.user, ROOMS[number % len(ROOMS)])
+        assert event.outcome == "accepted"
+        await eventually(partial(_through, stage, client, event.id, damaged))
+
+
+def _through(stage: Stage, client: CrowdClient, event: str, damaged: int) -> bool:
+    return event in client.got or len(stage.balancer.damaged) > damaged
+
+
+@pytest.mark.redis
+async def test_nothing_is_found_where_nothing_happens(tmp_path: Path) -> None:
+    backing = OneRedis()
+    try:
+        await backing.start()
+        async with staged(backing, 2, tmp_path, seconds=SECONDS) as stage:
+            result = await perform(stage, [], 1)
+    finally:
+        await asyncio.to_thread(backing.close)
+    assert result.wrong == []
+    assert result.not_recovered == result.gaps == 0
+    assert all(verdict.received for verdict in result.verdicts)
+    assert {event.outcome for event in stage.publisher.published} == {"accepted"}
+
+
+@pytest.mark.parametrize(("damage", "found"), [("lose", "1 missing"), ("double", "1 doubled")])
+async def test_a_single_event_that_is_lost_or_doubled_on_the_way_is_found(
+    tmp_path: Path, damage: Damage, found: str
+) -> None:
+    async with staged(Backing(), 1, tmp_path, seconds=SECONDS, clients=3) as stage:
+        await publish_some(stage)
+        stage.balancer.damage(damage)
+        await publish_some(stage)
+        assert len(stage.balancer.damaged) == 1
+        result = await judge(stage)
+    assert [line.partition(":")[2].partition(":")[0].strip() for line in result.wrong] == [found]
+    assert result.wrong[0].startswith(stage.balancer.damaged[0])
+
+
+async def test_clients_that_refuse_recovery_have_gaps_and_are_told_so(tmp_path: Path) -> None:
+    async with staged(Backing(), 1, tmp_path, seconds=SECONDS, auth={"recovery": False}) as stage:
+        result = await perform(stage, ["cut_clients"], 1)
+    assert result.not_recovered > 0
+    assert result.gaps > 0
+    assert any("not recovered" in line for line in result.wrong)
+    assert not any("missing" in line or "doubled" in line or "order" in line for line in result.wrong)
