@@ -334,6 +334,7 @@ class WebSocketServer(Emitters):
         """Drain: readiness off, new clients refused, those who are here sent away at the rate that the settings say."""
         await self._drain.finish()
         await self._sio.eio.close_all(self.settings.shutdown_timeout)
+        self._hub.broker.give_up()
 
     async def _handle_socket_io(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._sio.handle_request(scope, receive, send)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from tradecast.adapter.envelope import Envelope
+from tradecast.adapter.ids import Offset
 
 
 @dataclass(slots=True)
@@ -30,6 +31,14 @@ class SavedSession:
     generation: int = 0
     joins: dict[str, int] = field(default_factory=dict)
     confirmed: tuple[int, ...] = ()
+
+    def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:
+        """Count on nothing in a partition beyond this id: the history goes on from there."""
+        for room, position in self.joins.items():
+            if position > top and partition_of(room) == partition:
+                self.joins[room] = top
+        if self.confirmed and self.confirmed[partition] > top:
+            self.confirmed = (*self.confirmed[:partition], top, *self.confirmed[partition + 1 :])
 
 
 @dataclass(slots=True)
@@ -56,6 +65,10 @@ class Listener(Protocol):
 
     def broken(self, rooms: Collection[str]) -> None:
         """Events of these rooms were missed and cannot be read back."""
+        ...
+
+    def switched(self, partition: int, top: int) -> None:
+        """What was published in a partition after this id may be gone, and other events come with lower ids again."""
         ...
 
     def forgotten(self) -> None:
@@ -95,9 +108,17 @@ class Broker(Protocol):
 
     def partition_of(self, room: str) -> int: ...
 
+    def valid(self, offset: Offset) -> Offset | None:
+        """An offset in the present epoch; None if it says nothing about that."""
+        ...
+
     async def start(self, listener: Listener) -> None: ...
 
     async def close(self) -> None: ...
+
+    def give_up(self) -> None:
+        """Let no event wait for a broker that does not take any: this server shuts down."""
+        ...
 
     async def publish(self, envelope: Envelope) -> int:
         """Give an event to all servers with members in its rooms; its id.

@@ -1,6 +1,7 @@
 r"""An event on its way between servers: the encoded packet, and what a server must know without decoding it.
 
-On the wire, after the head `<version><epoch>.<id>\n` that the publishing script writes:
+On the wire, after the head `<version><epoch>.<id>.<instance>.<producer>.<number>\n` (see `Head`; the history has it
+without version, epoch and id):
 
     <kind>\t<event>\t<JSON or nothing>\n<packet><attachment>…
 
@@ -30,7 +31,8 @@ LATEST: Final = "L"
 # Not kept at all.
 VOLATILE: Final = "V"
 _KINDS: dict[bytes, Kind] = {b"C": "C", b"L": "L", b"V": "V"}
-_HEAD = re.compile(rb"([0-9a-z]{1,16})\.([0-9]{1,16})\n", re.ASCII)
+_HEAD = re.compile(rb"([0-9a-z]{1,16})\.([0-9]{1,16})", re.ASCII)
+_ORIGIN = re.compile(rb"\.([0-9a-f]{0,16})\.([0-9a-f]{1,16})\.([0-9]{1,16})\n", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
@@ -54,10 +56,14 @@ class Envelope:
         skip: Clients (sids) that do not get it.
         packet: The encoded packet without its last bracket.
         attachments: Those of a binary event.
+        origin: Where it came from; None if it was not read from Redis.
         ends_in_text: Whether a stock client would take the last argument for an offset.
     """
 
-    __slots__ = ("attachments", "ends_in_text", "event", "except_rooms", "id", "kind", "packet", "rooms", "skip")
+    __slots__ = (
+        *("attachments", "ends_in_text", "event", "except_rooms", "id", "kind", "origin"),
+        *("packet", "rooms", "skip"),
+    )
 
     def __init__(
         self,
@@ -71,6 +77,7 @@ class Envelope:
         skip: Sequence[str] = (),
         ends_in_text: bool = False,
         event_id: int = 0,
+        origin: Origin | None = None,
     ) -> None:
         self.id = event_id
         self.kind: Kind = kind
@@ -81,6 +88,7 @@ class Envelope:
         self.except_rooms = except_rooms
         self.skip = skip
         self.ends_in_text = ends_in_text
+        self.origin = origin
 
     def message(self, offset: str | None) -> Message:
         """What clients get, with an offset as one more argument, or without."""
@@ -106,14 +114,39 @@ class Envelope:
         return b"%b\t%b\t%b\n%b" % (self.kind.encode(), event, orjson.dumps(rare) if rare else b"", body)
 
 
+class Origin(NamedTuple):
+    """Where an event comes from. It stands between id and envelope, in messages and in the history.
+
+    Attributes:
+        instance: The instance of Redis that took it, "" if that is not known.
+        producer: Who published it.
+        number: Which of that producer's events it is. These rise, so one that comes a second time, since a Redis that
+            lost it took it again, is found out. 0: none.
+    """
+
+    instance: str
+    producer: bytes
+    number: int
+
+    def encode(self) -> bytes:
+        return b".%b.%b.%d\n" % (self.instance.encode(), self.producer, self.number)
+
+
 class Head(NamedTuple):
-    """What the publishing script writes before an envelope."""
+    """What stands before an envelope in a message.
+
+    Attributes:
+        epoch: Which history it is in.
+        id: Its place there.
+        origin: Where it comes from.
+    """
 
     epoch: str
     id: int
+    origin: Origin
 
 
-def decode(body: bytes, room: str, event_id: int) -> Envelope:
+def decode(body: bytes, room: str, event_id: int, origin: Origin | None = None) -> Envelope:
     """An envelope that came through a room's channel or stream.
 
     Raises:
@@ -127,7 +160,7 @@ def decode(body: bytes, room: str, event_id: int) -> Envelope:
     try:
         event = fields[1].decode()
         if not fields[2]:
-            return Envelope(kind, event, (room,), rest, event_id=event_id)
+            return Envelope(kind, event, (room,), rest, event_id=event_id, origin=origin)
         rare = orjson.loads(fields[2])
         rooms, excluded, skip, sizes = (_list(rare, key) for key in "rxsa")
     except ValueError:
@@ -145,28 +178,32 @@ def decode(body: bytes, room: str, event_id: int) -> Envelope:
         skip=tuple(skip),
         ends_in_text=bool(rare.get("t")),
         event_id=event_id,
+        origin=origin,
     )
 
 
-def decode_message(data: bytes, room: str) -> tuple[str, Envelope]:
-    """A message as a subscriber gets it: the history's epoch, and the envelope with its id.
+def read_head(data: bytes) -> tuple[Head, int]:
+    """The head of a message as a subscriber gets it, and where the rest begins.
 
     Raises:
         UnknownVersion: It is of another version.
         Malformed: It is none of ours.
     """
-    head, start = read_head(data)
-    return head.epoch, decode(data[start:], room, head.id)
-
-
-def read_head(data: bytes) -> tuple[Head, int]:
-    """The head of a message, and where the rest begins. Raises as `decode_message`."""
     if data[:1] != VERSION:
         raise UnknownVersion("a message of another version")
     match = _HEAD.match(data, 1)
     if match is None:
         raise Malformed("no head")
-    return Head(match[1].decode(), int(match[2])), match.end()
+    origin, start = read_origin(data, match.end())
+    return Head(match[1].decode(), int(match[2]), origin), start
+
+
+def read_origin(data: bytes, start: int = 0) -> tuple[Origin, int]:
+    """Where an event comes from, and where the rest begins. Raises Malformed."""
+    match = _ORIGIN.match(data, start)
+    if match is None:
+        raise Malformed("no origin")
+    return Origin(match[1].decode(), match[2], int(match[3])), match.end()
 
 
 def _list(rare: Any, key: str) -> list[Any]:

@@ -14,9 +14,9 @@ from tradecast.adapter.broker import Broker, Replay, SavedSession
 from tradecast.adapter.codec import encode_envelope
 from tradecast.adapter.envelope import COUNTED, Envelope, Kind
 from tradecast.adapter.errors import AdapterUnavailable, TryAgain
-from tradecast.adapter.ids import MAX_ID, write_offset
+from tradecast.adapter.ids import MAX_ID, parse_offset, write_offset
 from tradecast.adapter.manager import Emitted, LocalManager
-from tradecast.adapter.recovery import Request, Result, check_offset, concerns, first_vector, is_future, new_pid, starts
+from tradecast.adapter.recovery import Request, Result, concerns, first_vector, is_future, new_pid, starts
 from tradecast.engine import Message
 from tradecast.tasks import end
 
@@ -260,6 +260,14 @@ class Hub:
             client.dirty = client.stored
         self._spawn(self._save_anew())
 
+    def switched(self, partition: int, top: int) -> None:
+        for client in self._clients.values():
+            client.session.cut(self.broker.partition_of, partition, top)
+            client.pinged = ()
+            client.until = ()
+            client.dirty = client.stored
+        self._spawn(self._save_anew())
+
     def displaced(self, pid: str, generation: int) -> None:
         sid = self._by_pid.get(pid)
         client = self._clients.get(sid) if sid is not None else None
@@ -303,20 +311,28 @@ class Hub:
         if isinstance(result, Resumed):
             self._on_recovery("recovered")
             return result
+        log.info("not recovered", why=result)
         self._on_recovery(result)
         return None
 
     async def _resume(
         self, sid: str, eio_sid: str, pid: str, raw_offset: object, user: str, permitted: Callable[[str], bool]
     ) -> Resumed | Result:
+        if self.broker.epoch is None:
+            raise AdapterUnavailable("Redis has not been heard of yet")
         await self._settle_own(pid)
         session = await self.broker.claim(pid, user)
         if session is None:
             return "unknown"
         rooms = [room for room in session.joins if permitted(room)]
-        offset = check_offset(raw_offset, self.broker.partitions, self.broker.epoch)
-        if isinstance(offset, str):
-            return offset
+        offset = None
+        if raw_offset is not None:
+            said = parse_offset(raw_offset, self.broker.partitions)
+            if said is None:
+                return "malformed"
+            offset = self.broker.valid(said)
+            if offset is None:
+                return "foreign_epoch"
         client = self._add(sid, Client(eio_sid, session, plain=False))
         self._hold(sid, client)
         for room in rooms:
@@ -567,7 +583,7 @@ class Hub:
             for sid, client in list(self._special.items()):
                 if client.holds:
                     continue
-                if all(here >= there for here, there in zip(positions, client.until, strict=True)):
+                if not client.until or all(here >= there for here, there in zip(positions, client.until, strict=True)):
                     client.until = ()
                     del self._special[sid]
 

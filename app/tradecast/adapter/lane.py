@@ -98,10 +98,15 @@ class Lane(Generic[Item, Result]):
     async def close(self) -> None:
         """Stop; who still waits is told that it did not happen, or that it is not known."""
         await end(self._task)
-        for entry in self._waiting:
-            if not entry.done.done():
-                entry.done.set_exception(_failure(entry.uncertain, "the server shuts down"))
-        self._waiting.clear()
+        self.failing = True
+        self.give_up("closed")
+
+    def give_up(self, why: str) -> None:
+        """Tell everybody who waits that nothing came of it, if Redis does not take anything now."""
+        if self.failing:
+            for entry in self._waiting:
+                if not entry.done.done():
+                    entry.done.set_exception(_failure(entry.uncertain, why))
 
     async def do(self, item: Item, size: int = 0) -> Result:
         """Have an item sent; its result.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from tradecast.adapter.broker import Listener, Replay, SavedSession
 from tradecast.adapter.envelope import COUNTED, LATEST, Envelope
 from tradecast.adapter.history import Retention
-from tradecast.adapter.ids import now_id, seconds
+from tradecast.adapter.ids import Offset, now_id, seconds
 from tradecast.adapter.recovery import is_whole, merge
 from tradecast.tasks import end
 
@@ -50,6 +50,9 @@ class MemoryBroker:
     def partition_of(self, room: str) -> int:
         return 0
 
+    def valid(self, offset: Offset) -> Offset | None:
+        return offset if offset.epoch == self.epoch else None
+
     async def start(self, listener: Listener) -> None:
         self._listener = listener
         self._cleaner = asyncio.create_task(self._clean(), name="history")
@@ -72,6 +75,9 @@ class MemoryBroker:
                     history.trimmed = True
         self._listener.deliver(envelope)
         return envelope.id
+
+    def give_up(self) -> None:
+        pass
 
     def want(self, room: str) -> None:
         pass

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from tradecast.adapter.broker import SavedSession
 from tradecast.adapter.envelope import COUNTED, Envelope
-from tradecast.adapter.ids import Offset, parse_offset
+from tradecast.adapter.ids import Offset
 
 _PID = re.compile(r"[A-Za-z0-9_-]{24}", re.ASCII)
 # Of a client that came back: recovered, or why not.
@@ -46,22 +46,6 @@ class Request:
     def valid_pid(self) -> str | None:
         """The pid if it has the form of one."""
         return self.pid if isinstance(self.pid, str) and _PID.fullmatch(self.pid) else None
-
-
-def check_offset(raw: object, partitions: int, epoch: str | None) -> Offset | Result | None:
-    """The offset to read on from, None for a client that has seen none, or why there is none to read on from.
-
-    Args:
-        raw: What the client sent.
-        partitions: How many ids an offset has.
-        epoch: The history that there is.
-    """
-    if raw is None:
-        return None
-    offset = parse_offset(raw, partitions)
-    if offset is None:
-        return "malformed"
-    return offset if offset.epoch == epoch else "foreign_epoch"
 
 
 def is_future(offset: Offset | None, latest: Sequence[int | None]) -> bool:

@@ -14,8 +14,10 @@ from redis.asyncio.connection import AbstractConnection
 from tradecast.adapter.broker import Listener, Replay, SavedSession
 from tradecast.adapter.envelope import Envelope
 from tradecast.adapter.history import Retention
+from tradecast.adapter.ids import Offset
 from tradecast.adapter.recovery import merge
 from tradecast.adapter.redis_partition import Figures, PartitionWriter, RedisPartition, Watch
+from tradecast.adapter.wire import Connect
 
 
 def prefix_of(redis: Redis, tag: str = "0") -> str:
@@ -25,6 +27,17 @@ def prefix_of(redis: Redis, tag: str = "0") -> str:
     """
     database = redis.connection_pool.connection_kwargs.get("db") or 0
     return f"tradecast:events:{database}:{{{tag}}}:"
+
+
+def connector(redis: Redis) -> Connect:
+    """Makes connections as the client's pool would, outside of it."""
+
+    async def connect() -> AbstractConnection:
+        connection: AbstractConnection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        await connection.connect()  # type: ignore[no-untyped-call]
+        return connection
+
+    return connect
 
 
 class RedisBroker:
@@ -40,20 +53,14 @@ class RedisBroker:
         self.retention = retention
         self.server_id = secrets.token_hex(8)
 
-        async def connect() -> AbstractConnection:
-            connection: AbstractConnection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-            await connection.connect()  # type: ignore[no-untyped-call]
-            return connection
-
         self._partitions = [
             RedisPartition(
-                redis,
+                connector(redis),
                 prefix_of(redis),
                 retention,
                 figures,
                 watch or Watch(),
                 server_id=self.server_id,
-                connect=connect,
             )
         ]
 
@@ -92,6 +99,12 @@ class RedisBroker:
         count = len(self._partitions)
         return 0 if count == 1 else zlib.crc32(room.encode()) % count
 
+    def valid(self, offset: Offset) -> Offset | None:
+        if offset.epoch == self.epoch:
+            return offset
+        top = self._partitions[0].lineage.get(offset.epoch)
+        return None if top is None or self.epoch is None else Offset(self.epoch, (min(offset.ids[0], top),))
+
     async def start(self, listener: Listener) -> None:
         for partition in self._partitions:
             partition.begin(listener)
@@ -104,6 +117,10 @@ class RedisBroker:
         for partition in self._partitions:
             await partition.close()
         await self._redis.aclose()
+
+    def give_up(self) -> None:
+        for partition in self._partitions:
+            partition.give_up()
 
     async def publish(self, envelope: Envelope) -> int:
         return await self._of(envelope.rooms[0]).publish(envelope)
@@ -190,7 +207,7 @@ class RedisWriter:
 
     def __init__(self, redis: Redis, retention: Retention, figures: Figures, watch: Watch | None = None) -> None:
         self._redis = redis
-        self._partition = PartitionWriter(redis, prefix_of(redis), retention, figures, watch or Watch())
+        self._partition = PartitionWriter(connector(redis), prefix_of(redis), retention, figures, watch or Watch())
 
     def start(self) -> None:
         self._partition.start()

@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, RedisError
 
 from tradecast.adapter.broker import Listener, SavedSession
-from tradecast.adapter.envelope import Envelope, Malformed, UnknownVersion, decode, decode_message, read_head
+from tradecast.adapter.envelope import Envelope, Head, Malformed, Origin, UnknownVersion, decode, read_head, read_origin
 from tradecast.adapter.errors import AdapterUnavailable, HistoryLost, PublishUncertain
 from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import seconds
 from tradecast.adapter.lane import Lane, will_pass
 from tradecast.adapter.recovery import is_whole, merge
-from tradecast.adapter.redis_scripts import CLAIM, LOOK, PUBLISH, READ, SESSION, TICK
+from tradecast.adapter.redis_scripts import CLAIM, LOOK, PUBLISH, READ, SESSION, TELL, TICK
 from tradecast.adapter.scripts import Script
 from tradecast.adapter.subscription import Subscription
+from tradecast.adapter.wire import Connect, Wire, open_connection
 from tradecast.tasks import end
 
 TICK_EVERY = 1.0
-# A subscriber that hears none of its ticks for so long, while Redis takes them, is deaf.
-DEAF_AFTER = 5.0
+# A subscriber that hears none of so many ticks, while Redis takes them, is deaf.
+DEAF_AFTER = 5
 # Rooms that are read in one call.
 ROOMS_PER_READ = 50
 MAX_HELD = 100_000
+# Publishers whose last event is remembered.
+MAX_PRODUCERS = 10_000
+# Gets the instance of Redis; a script and what follows its digest.
+Ask = Callable[[str], tuple[Script, Sequence[Any]]]
 log = structlog.stdlib.get_logger("tradecast.adapter")
 
 
@@ -79,12 +84,11 @@ class PartitionWriter:
     """The half that only publishes: what a process without clients needs.
 
     Args:
-        redis: A client for requests, without retries of its own.
+        connect: Makes an open connection to Redis.
         prefix: Of all keys and channels, with a hash tag.
     """
 
-    def __init__(self, redis: Redis, prefix: str, retention: Retention, figures: Figures, watch: Watch) -> None:
-        self._redis = redis
+    def __init__(self, connect: Connect, prefix: str, retention: Retention, figures: Figures, watch: Watch) -> None:
         self.prefix = prefix
         self.retention = retention
         self._figures = figures
@@ -93,7 +97,9 @@ class PartitionWriter:
         self.position = 0
         self._floor = 0
         self._producer = secrets.token_hex(8)
-        self._publishing: Lane[Envelope, int] = Lane(
+        self._numbers = itertools.count(1)
+        self._wire = Wire(connect)
+        self._publishing: Lane[tuple[int, Envelope], int] = Lane(
             self._publish,
             what="publish",
             timeout=figures.publish_timeout,
@@ -111,70 +117,85 @@ class PartitionWriter:
 
     async def close(self) -> None:
         await self._publishing.close()
+        await self._wire.close()
+
+    def give_up(self) -> None:
+        """Let no event wait for a Redis that does not take any."""
+        self._publishing.give_up("the server shuts down")
 
     async def publish(self, envelope: Envelope) -> int:
+        size = len(envelope.packet) + sum(map(len, envelope.attachments))
         try:
-            event_id = await self._publishing.do(envelope, len(envelope.packet) + sum(map(len, envelope.attachments)))
+            return await self._publishing.do((next(self._numbers), envelope), size)
         except AdapterUnavailable as error:
             self._watch.published("uncertain" if isinstance(error, PublishUncertain) else "failed", 1)
             raise
-        return event_id
 
-    async def _publish(self, batch: Sequence[Envelope], number: int) -> Sequence[int]:
-        arguments: list[Any] = [
-            *(*self._begin(), self.prefix, number),
-            *(self.retention.events_per_room, round(self.retention.seconds * 1000)),
-        ]
-        for envelope in batch:
-            arguments += (envelope.kind, envelope.event, len(envelope.rooms), *envelope.rooms, envelope.encode())
-        _, last = await self._run(PUBLISH, [f"p:{self._producer}"], arguments)
-        last_id = int(last)
+    async def _publish(self, batch: Sequence[tuple[int, Envelope]], number: int) -> Sequence[int]:
+        def call(instance: str) -> Sequence[tuple[Script, Sequence[Any]]]:
+            arguments: list[Any] = [
+                *(2, f"{self.prefix}clock", f"{self.prefix}p:{self._producer}"),
+                *(*self._begin(instance), self.prefix, number),
+                *(self.retention.events_per_room, round(self.retention.seconds * 1000)),
+            ]
+            for event_number, envelope in batch:
+                arguments += (envelope.kind, envelope.event, len(envelope.rooms), *envelope.rooms)
+                arguments.append(self._origin(instance, event_number) + envelope.encode())
+            return [(PUBLISH, arguments)]
+
+        (answer,) = await self._wire.run_all(call)
+        if isinstance(answer, Exception):
+            raise answer
+        last_id = int(answer[1])
         self._floor = max(self._floor, last_id)
         self._watch.published("ok", len(batch))
         return range(last_id - len(batch) + 1, last_id + 1)
 
-    def _begin(self) -> tuple[str, int]:
-        """An epoch in case Redis has none, and the last id that is known here."""
-        return secrets.token_hex(4), max(self._floor, self.position)
+    def _begin(self, instance: str) -> tuple[str, int, str]:
+        """What scripts begin with: an epoch, in case a new one begins, the last id known here, who carries it out."""
+        return secrets.token_hex(4), max(self._floor, self.position), instance
 
-    async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        return await script.run(self._redis, [f"{self.prefix}clock", *(self.prefix + key for key in keys)], arguments)
+    def _origin(self, instance: str, number: int) -> bytes:
+        return Origin(instance, self._producer.encode(), number).encode()
 
 
 class RedisPartition(PartitionWriter):
     """All of it: what a server needs.
 
     Args:
-        redis: As above.
+        connect: As above.
         prefix: As above.
         server_id: This process' name, another one for each start.
-        connect: Makes an open connection for the subscription.
+        number: Which partition this is.
     """
 
     def __init__(
         self,
-        redis: Redis,
+        connect: Connect,
         prefix: str,
         retention: Retention,
         figures: Figures,
         watch: Watch,
         *,
         server_id: str,
-        connect: Callable[[], Awaitable[AbstractConnection]],
+        number: int = 0,
     ) -> None:
-        super().__init__(redis, prefix, retention, figures, watch)
+        super().__init__(connect, prefix, retention, figures, watch)
         self._server_id = server_id
+        self.number = number
         self._rooms = f"{prefix}r:".encode()
         self._own = f"{prefix}c:{server_id}".encode()
         self._listener: Listener
         self._live = False
         self._held: list[Envelope] = []
-        self._ticked = self._heard = time.monotonic()
-        self._sessions: Lane[tuple[Script, str, Sequence[Any]], Any] = Lane(
-            self._session_calls, what="sessions", timeout=figures.timeout * 2, patience=figures.timeout, max_batch=200
+        self._unheard = 0
+        self._asking = Wire(connect)
+        self._asks: Lane[Ask, Any] = Lane(
+            self._ask_all, what="requests", timeout=figures.timeout * 2, patience=figures.timeout, max_batch=200
         )
+        self._numbers_seen: OrderedDict[bytes, int] = OrderedDict()
         self._subscription = Subscription(
-            connect,
+            partial(open_connection, connect),
             always=[self._own],
             on_message=self._on_message,
             on_lost=self._on_lost,
@@ -186,6 +207,7 @@ class RedisPartition(PartitionWriter):
         self._lost_at = time.monotonic()
         self._restored_once = False
         self.live = asyncio.Event()
+        self.lineage: dict[str, int] = {}
 
     @property
     def channels(self) -> int:
@@ -200,7 +222,7 @@ class RedisPartition(PartitionWriter):
     def begin(self, listener: Listener) -> None:
         self._listener = listener
         self.start()
-        self._sessions.start()
+        self._asks.start()
         self._subscription.start()
         self._ticker = asyncio.create_task(self._tick(), name="tick")
 
@@ -208,7 +230,8 @@ class RedisPartition(PartitionWriter):
         await end(self._ticker)
         await super().close()
         await self._subscription.close()
-        await self._sessions.close()
+        await self._asks.close()
+        await self._asking.close()
 
     # -- rooms
 
@@ -234,35 +257,37 @@ class RedisPartition(PartitionWriter):
 
     async def now(self) -> int:
         """The last id published."""
-        try:
-            async with asyncio.timeout(self._figures.timeout):
-                return await self._look()
-        except (RedisError, OSError) as error:
-            raise AdapterUnavailable("Redis did not tell the time") from error
-
-    async def _look(self) -> int:
-        epoch, last = await self._run(LOOK, [], self._begin())
-        self._know(epoch.decode())
+        epoch, last, lineage = await self._ask_with(lambda instance: (LOOK, [], self._begin(instance)))
+        self._know(epoch.decode(), lineage.decode())
         return int(last)
 
-    def _know(self, epoch: str) -> None:
-        if self.epoch != epoch:
-            known, self.epoch = self.epoch, epoch
-            if known is not None:
-                log.error("Redis has lost what it had: history and sessions begin anew")
-                self._listener.forgotten()
+    def _know(self, epoch: str, lineage: str) -> None:
+        """Take notice of the epoch that Redis is in, and what of earlier ones it still has."""
+        if self.epoch == epoch:
+            return
+        known, self.epoch = self.epoch, epoch
+        self.lineage = {name: int(top) for name, _, top in (one.partition(":") for one in lineage.split())}
+        if known is None:
+            return
+        top = self.lineage.get(known)
+        if top is None:
+            log.error("Redis has lost what it had: history and sessions begin anew")
+            self._listener.forgotten()
+        else:
+            log.warning("another Redis is in charge, or it was started anew", lost=self.position > top)
+            # What came after that was taken by an instance that is in charge no more, and is not in the history.
+            self.position = min(self.position, top)
+            self._listener.switched(self.number, top)
 
     # -- history
 
     async def read(self, starts: Mapping[str, int]) -> tuple[list[Envelope], int, set[str]]:
-        """Events after a position each, up to which id that is all, and rooms of which something is missing."""
-        try:
-            async with asyncio.timeout(self._figures.timeout * (1 + len(starts) / 1_000)):
-                return await self._read(starts)
-        except (RedisError, OSError) as error:
-            raise AdapterUnavailable("the history could not be read") from error
+        """Events after a position each, up to which id that is all, and rooms of which something is missing.
 
-    async def _read(self, starts: Mapping[str, int]) -> tuple[list[Envelope], int, set[str]]:
+        Raises:
+            HistoryLost: It is another history by now.
+            AdapterUnavailable: Redis did not answer in time.
+        """
         parts: list[list[Envelope]] = []
         broken: set[str] = set()
         position: int | None = None
@@ -273,10 +298,10 @@ class RedisPartition(PartitionWriter):
             arguments: list[Any] = [self.prefix]
             for room in some:
                 arguments += (room, starts[room])
-            found, last, since, *answers = await self._run(READ, [], arguments)
+            found, last, since, *answers = await self._ask(READ, [], arguments)
             if found.decode() != epoch:
-                self._know(found.decode())
-                raise HistoryLost("Redis has lost the history")
+                await self._subscription.drop()  # and look what is left of it
+                raise HistoryLost("it is another history by now")
             # Complete up to the first call: what came after that may be in the later calls' rooms only.
             position = int(last) if position is None else position
             oldest = max(int(since or 0), int(last) - seconds(self.retention.seconds))
@@ -302,7 +327,8 @@ class RedisPartition(PartitionWriter):
             if event_id <= start:
                 continue
             try:
-                found.append(decode(body, room, event_id))
+                origin, begin = read_origin(body)
+                found.append(decode(body[begin:], room, event_id, origin))
             except Malformed:
                 self._watch.skipped("malformed entry")
         return found
@@ -313,14 +339,16 @@ class RedisPartition(PartitionWriter):
         self._watch.message()
         try:
             if channel.startswith(self._rooms):
-                epoch, envelope = decode_message(data, channel[len(self._rooms) :].decode())
-                self._check_epoch(epoch)
+                head, start = self._head(data)
+                envelope = decode(data[start:], channel[len(self._rooms) :].decode(), head.id, head.origin)
                 if self._live:
                     self._deliver(envelope)
                 else:
                     self._hold(envelope)
             elif channel == self._own:
                 self._take_own(data)
+        except ConnectionError:
+            raise
         except UnknownVersion:
             self._watch.skipped("other version")
         except (Malformed, UnicodeDecodeError):
@@ -329,15 +357,33 @@ class RedisPartition(PartitionWriter):
             self._watch.skipped("error")
             log.exception("a message could not be delivered")
 
-    def _check_epoch(self, epoch: str) -> None:
-        if epoch != self.epoch:
-            self._know(epoch)
+    def _head(self, data: bytes) -> tuple[Head, int]:
+        head, start = read_head(data)
+        here = self._subscription.instance
+        if head.origin.instance != here and head.origin.instance and here:
+            # Published at another instance, it came here by replication: one of both is in charge no more.
+            raise ConnectionError("another Redis is in charge")
+        if head.epoch != self.epoch and self._live:
+            raise ConnectionError("another epoch has begun")
+        return head, start
 
     def _deliver(self, envelope: Envelope) -> None:
         if envelope.id <= self.position:  # it came through another of its rooms, or was read back
             return
         self.position = envelope.id
-        self._listener.deliver(envelope)
+        if envelope.origin is None or self._is_first(envelope.origin):
+            self._listener.deliver(envelope)
+
+    def _is_first(self, origin: Origin) -> bool:
+        """Whether an event comes for the first time, and not again with another id."""
+        seen = self._numbers_seen
+        if origin.number <= seen.get(origin.producer, 0):
+            return False
+        seen[origin.producer] = origin.number
+        seen.move_to_end(origin.producer)
+        if len(seen) > MAX_PRODUCERS:
+            seen.popitem(last=False)
+        return True
 
     def _hold(self, envelope: Envelope) -> None:
         self._held.append(envelope)
@@ -346,13 +392,12 @@ class RedisPartition(PartitionWriter):
             raise ConnectionError("too much came while a gap was being repaired")
 
     def _take_own(self, data: bytes) -> None:
-        head, start = read_head(data)
-        self._check_epoch(head.epoch)
+        head, start = self._head(data)
         what, _, rest = data[start:].partition(b" ")
         if what == b"tick":
-            self._heard = time.monotonic()
+            self._unheard = 0
             with contextlib.suppress(ValueError):
-                self._watch.lag(self._heard - float(rest))
+                self._watch.lag(time.monotonic() - float(rest))
             if self._live and head.id > self.position:
                 # Everything up to this id has come before, on the same connection.
                 self.position = head.id
@@ -372,15 +417,21 @@ class RedisPartition(PartitionWriter):
 
     async def _on_restored(self) -> None:
         """Read back what was missed, then let what has come since through."""
-        if self.epoch is None:
-            self.position = max(self.position, await self._look())
+        last = await self.now()
+        if self._asking.run != self._subscription.instance and self._asking.run and self._subscription.instance:
+            # What is read must be what is listened to.
+            await self._asking.close()
+            await self._subscription.drop()
+            raise ConnectionError("requests and subscription lead to different instances")
+        if not self._restored_once:  # nobody was here before, so nothing was missed
+            self.position = max(self.position, last)
         missed: list[Envelope]
         broken: set[str]
         rooms = self._subscription.wanted_below(self._rooms)
         starts = {room.decode(): self.position for room in rooms}
         missed, position, broken = [], 0, set()
         with contextlib.suppress(HistoryLost):  # with it, what was published last; clients keep their connections
-            missed, position, broken = await self._read(starts)
+            missed, position, broken = await self.read(starts)
         for envelope in missed:
             self._deliver(envelope)
         self.position = max(self.position, position)
@@ -389,7 +440,7 @@ class RedisPartition(PartitionWriter):
             self._deliver(envelope)
         self._live = True
         self.live.set()
-        self._heard = time.monotonic()
+        self._unheard = 0
         self._watch.subscribed(True)
         if self._restored_once:
             self._watch.repaired(len(missed))
@@ -398,19 +449,21 @@ class RedisPartition(PartitionWriter):
         if broken:
             self._listener.broken(broken)
 
+    def _tick_call(self, instance: str) -> tuple[Script, list[str], list[Any]]:
+        text = self._origin(instance, 0) + b"tick %f" % time.monotonic()
+        return TICK, [f"c:{self._server_id}"], [*self._begin(instance), text]
+
     async def _tick(self) -> None:
         while True:
             began = time.monotonic()
             try:
-                async with asyncio.timeout(self._figures.timeout):
-                    text = f"tick {time.monotonic()}"
-                    epoch, _ = await self._run(TICK, [f"c:{self._server_id}"], [*self._begin(), text])
-                self._check_epoch(epoch.decode())
-                if self._live and began - self._heard > DEAF_AFTER:
+                await self._ask_with(self._tick_call)
+                self._unheard += self._live
+                if self._unheard > DEAF_AFTER:
                     log.error("the subscription is deaf: a new one is made")
                     await self._subscription.drop()
-            except (RedisError, OSError):
-                self._heard = time.monotonic()  # nothing can be heard now
+            except AdapterUnavailable:
+                self._unheard = 0  # there was nothing to hear
             self._subscription.tidy()
             await asyncio.sleep(max(0.0, began + TICK_EVERY - time.monotonic()))
 
@@ -420,11 +473,11 @@ class RedisPartition(PartitionWriter):
         """Change a session: 1 done, 0 another server's by now, -1 gone."""
         keep = round(self.retention.session_seconds * 1000)
         values = [self._server_id, session.generation, keep, what, *arguments]
-        return int(self._result(await self._sessions.do((SESSION, f"s:{session.pid}", values))))
+        return int(await self._ask_one(SESSION, f"s:{session.pid}", values))
 
     async def claim(self, pid: str, user: str) -> SavedSession | None:
         keep = round(self.retention.session_seconds * 1000)
-        found = self._result(await self._sessions.do((CLAIM, f"s:{pid}", [user, self._server_id, keep])))
+        found = await self._ask_one(CLAIM, f"s:{pid}", [user, self._server_id, keep])
         fields = {found[i]: found[i + 1] for i in range(0, len(found), 2)}
         try:
             session = _session(pid, fields)
@@ -437,39 +490,63 @@ class RedisPartition(PartitionWriter):
             await self._tell(owner, f"claimed {pid} {session.generation}")
         else:
             self._listener.displaced(pid, session.generation)
-        # A session of another history says nothing about this one.
-        return session if fields[b"e"].decode("ascii", "replace") == self.epoch else None
+        return self._of_this_history(session, fields[b"e"].decode("ascii", "replace"))
+
+    def _of_this_history(self, session: SavedSession, epoch: str) -> SavedSession | None:
+        """A session as it is in this epoch; None if it says nothing about this one."""
+        if epoch == self.epoch:
+            return session
+        if epoch not in self.lineage:
+            return None
+        session.cut(lambda room: self.number, self.number, self.lineage[epoch])
+        return session
 
     async def _tell(self, server_id: str, text: str) -> None:
         """A hint for another server; what must hold is compared in Redis."""
-        with contextlib.suppress(RedisError, OSError):
-            async with asyncio.timeout(self._figures.timeout):
-                await self._redis.publish(f"{self.prefix}c:{server_id}", f"1{self.epoch}.0\n{text}")
 
-    async def _session_calls(self, batch: Sequence[tuple[Script, str, Sequence[Any]]], number: int) -> Sequence[Any]:
-        results = await self._pipelined(batch, load=False)
-        if any(isinstance(result, NoScriptError) for result in results):
-            results = await self._pipelined(batch, load=True)
-        for result in results:
-            if isinstance(result, Exception) and will_pass(result):
-                raise result  # all of it can be repeated
-        return results
+        def call(instance: str) -> tuple[Script, Sequence[Any]]:
+            message = f"1{self.epoch}.0".encode() + self._origin(instance, 0) + text.encode()
+            return TELL, [1, f"{self.prefix}c:{server_id}", message]
 
-    async def _pipelined(self, batch: Sequence[tuple[Script, str, Sequence[Any]]], *, load: bool) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            if load:
-                for source in {script.source for script, _, _ in batch}:
-                    pipeline.script_load(source)
-            loaded = len(pipeline.command_stack)
-            for script, key, arguments in batch:
-                pipeline.evalsha(script.digest, 1, f"{self.prefix}{key}", *arguments)
-            return list((await pipeline.execute(raise_on_error=False))[loaded:])
+        with contextlib.suppress(AdapterUnavailable):
+            await self._asks.do(call)
 
-    def _result(self, result: Any) -> Any:
-        if isinstance(result, Exception):  # of this item alone: something else lies under its key
-            self._watch.skipped("malformed session")
-            raise AdapterUnavailable("Redis refuses the session") from result
-        return result
+    # -- requests, many in a round trip
+
+    async def _ask(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Run a script of this partition.
+
+        Raises:
+            AdapterUnavailable: Redis did not answer in time, or refused.
+        """
+        return await self._ask_with(lambda instance: (script, keys, arguments))
+
+    async def _ask_with(self, call: Callable[[str], tuple[Script, Sequence[str], Sequence[Any]]]) -> Any:
+        """As `_ask`, with what depends on the instance that carries it out."""
+
+        def made(instance: str) -> tuple[Script, Sequence[Any]]:
+            script, keys, arguments = call(instance)
+            named = [f"{self.prefix}clock", *(self.prefix + key for key in keys)]
+            return script, [len(named), *named, *arguments]
+
+        return self._result(await self._asks.do(made))
+
+    async def _ask_one(self, script: Script, key: str, arguments: Sequence[Any]) -> Any:
+        call = (script, [1, self.prefix + key, *arguments])
+        return self._result(await self._asks.do(lambda instance: call))
+
+    async def _ask_all(self, batch: Sequence[Ask], number: int) -> Sequence[Any]:
+        replies = await self._asking.run_all(lambda instance: [call(instance) for call in batch])
+        for reply in replies:
+            if isinstance(reply, Exception) and will_pass(reply):
+                raise reply  # all of it can be repeated
+        return replies
+
+    def _result(self, reply: Any) -> Any:
+        if isinstance(reply, Exception):  # of this request alone: something else lies under its key
+            self._watch.skipped("malformed entry")
+            raise AdapterUnavailable("Redis refuses") from reply
+        return reply
 
 
 def _session(pid: str, fields: Mapping[bytes, bytes]) -> SavedSession:

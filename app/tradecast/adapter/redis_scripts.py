@@ -1,8 +1,8 @@
 """What the adapter does in Redis in one step. All keys of a partition have one hash tag, so they are in one slot.
 
-Keys below a partition's prefix: `clock` (a hash: epoch, its first id, the last id), `h:<room>` (stream: what counts),
-`l:<room>` (hash by event: the newest of what is latest-wins), `s:<pid>` (hash: a session), `p:<producer>` (what it
-published last).
+Keys below a partition's prefix: `clock` (a hash: epoch, last id, instance, lineage, and since: the first id of all),
+`h:<room>` (stream: what counts), `l:<room>` (hash by event: the newest of what is latest-wins), `s:<pid>` (hash: a
+session), `p:<producer>` (what it published last).
 Channels: `r:<room>`, `c:<server>`. Ids are made as `adapter/ids.py` says; they are written with %.0f because Lua
 shows a number of this size in exponential notation.
 """
@@ -20,44 +20,54 @@ MAX_SKEW_MS: Final = 3_600_000
 _CLOCK = f"""
 local time = redis.call('TIME')
 local now = (time[1] * 1000 + math.floor(time[2] / 1000) - {START_MS}) * {PER_MS}
-local clock = redis.call('HMGET', KEYS[1], 'epoch', 'last')
-local epoch, last = clock[1], tonumber(clock[2] or 0)
+local clock = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'instance', 'lineage')
+local epoch, last, lineage = clock[1], tonumber(clock[2] or 0), clock[4] or ''
 """
 
-# Floor: the last id that the caller knows of; the clock of another master may be behind.
+# What every script that can write begins with. ARGV: an epoch, in case a new one begins; the floor: the last id that
+# the caller knows of, as the clock of another master may be behind; the instance of Redis ('' if it is not known).
+# When another instance is in charge (a replica became the master) or the same one began anew, what the one before took
+# last may be lost. So a new epoch begins, and the lineage says up to which id it has the one before: `epoch:id`, the
+# newest first.
 _BEGIN = f"""
-local floor = tonumber(ARGV[2])
-if floor > last and floor < now + {MAX_SKEW_MS * PER_MS} then last = floor end
-if not epoch then
+local instance = ARGV[3]
+local changed = not epoch or (instance ~= '' and instance ~= clock[3])
+if changed and epoch and clock[3] then
+  lineage = epoch .. ':' .. string.format('%.0f', last) .. ' ' .. string.match(lineage, '^{"%S*%s?" * 8}')
+  epoch = ARGV[1]
+elseif not epoch then
   epoch = ARGV[1]
   last = math.max(now, last)
+  redis.call('HSET', KEYS[1], 'since', string.format('%.0f', last))
+end
+local floor = tonumber(ARGV[2])
+if floor > last and floor < now + {MAX_SKEW_MS * PER_MS} then last = floor end
+if changed then
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'instance', instance, 'lineage', lineage)
 end
 """
 _KEEP = """
-if last > tonumber(clock[2] or 0) or not clock[1] then
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'last', string.format('%.0f', last))
-  if not clock[1] then redis.call('HSET', KEYS[1], 'since', string.format('%.0f', last)) end
-end
+local text = string.format('%.0f', last)
+if text ~= clock[2] then redis.call('HSET', KEYS[1], 'last', text) end
 """
 
-# KEYS: clock. ARGV: an epoch, in case there is none, and the floor. The answer: epoch and last id.
-LOOK = Script(_CLOCK + _BEGIN + _KEEP + "return {epoch, string.format('%.0f', last)}")
+# KEYS: clock. ARGV: see above. The answer: epoch, last id, lineage.
+LOOK = Script(_CLOCK + _BEGIN + _KEEP + "return {epoch, text, lineage}")
 
-# KEYS: clock, a channel. ARGV: as above, and a text for the channel. As LOOK, and publishes the id with the text.
+# KEYS: clock, a channel. ARGV: as above, and the end of the message for the channel. As LOOK, and publishes the id.
 TICK = Script(
     _CLOCK
     + _BEGIN
     + _KEEP
     + """
-local text = string.format('%.0f', last)
-redis.call('PUBLISH', KEYS[2], '1' .. epoch .. '.' .. text .. '\\n' .. ARGV[3])
+redis.call('PUBLISH', KEYS[2], '1' .. epoch .. '.' .. text .. ARGV[4])
 return {epoch, text}
 """
 )
 
-# KEYS: clock, producer. ARGV: an epoch, in case there is none, the floor, prefix, number of the batch, events kept per
-# room, milliseconds that they are kept, then for each event: kind, name, number of rooms, rooms, envelope. The answer:
-# epoch and the last event's id. A batch that was carried out already is not repeated: its answer was lost.
+# KEYS: clock, producer. ARGV: as above, prefix, number of the batch, events kept per room, milliseconds that they are
+# kept, then for each event: kind, name, number of rooms, rooms, origin with envelope. The answer: epoch and the last
+# event's id. A batch that was carried out already is not repeated: its answer was lost.
 # What lies under our keys and is none of ours is removed; out of memory, the first write fails, and so nothing is done.
 PUBLISH = Script(
     _CLOCK
@@ -65,7 +75,7 @@ PUBLISH = Script(
 local done = redis.call('GET', KEYS[2])
 if done then
   local number, id = string.match(done, '^(%d+) (%d+)$')
-  if tonumber(number) >= tonumber(ARGV[4]) then return {epoch or '', id} end
+  if tonumber(number) >= tonumber(ARGV[5]) then return {epoch or '', id} end
 end
 """
     + _BEGIN
@@ -80,32 +90,31 @@ local function write(...)
 end
 local id = math.max(now, last)
 local text
-local i = 7
+local i = 8
 while i <= #ARGV do
   local kind, event, rooms = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local body = ARGV[i + 3 + rooms]
   id = id + 1
   text = string.format('%.0f', id)
-  local message = '1' .. epoch .. '.' .. text .. '\\n' .. body
+  local message = '1' .. epoch .. '.' .. text .. body
   for r = i + 3, i + 2 + rooms do
     local room = ARGV[r]
     local refused
     if kind == 'C' then
-      local key = ARGV[3] .. 'h:' .. room
-      refused = write('XADD', key, 'MAXLEN', '~', ARGV[5], text .. '-0', 'm', body)
-        or write('PEXPIRE', key, ARGV[6])
+      local key = ARGV[4] .. 'h:' .. room
+      refused = write('XADD', key, 'MAXLEN', '~', ARGV[6], text .. '-0', 'm', body)
+        or write('PEXPIRE', key, ARGV[7])
     elseif kind == 'L' then
-      local key = ARGV[3] .. 'l:' .. room
-      refused = write('HSET', key, event, text .. ' ' .. body) or write('PEXPIRE', key, ARGV[6])
+      local key = ARGV[4] .. 'l:' .. room
+      refused = write('HSET', key, event, text .. ' ' .. body) or write('PEXPIRE', key, ARGV[7])
     end
     if refused then return refused end
-    redis.call('PUBLISH', ARGV[3] .. 'r:' .. room, message)
+    redis.call('PUBLISH', ARGV[4] .. 'r:' .. room, message)
   end
   i = i + 4 + rooms
 end
-redis.call('HSET', KEYS[1], 'epoch', epoch, 'last', text)
-if not clock[1] then redis.call('HSET', KEYS[1], 'since', text) end
-redis.call('SET', KEYS[2], ARGV[4] .. ' ' .. text, 'PX', 600000)
+redis.call('HSET', KEYS[1], 'last', text)
+redis.call('SET', KEYS[2], ARGV[5] .. ' ' .. text, 'PX', 600000)
 return {epoch, text}
 """
 )
@@ -192,3 +201,6 @@ for i = 1, #fields, 2 do
 end
 return fields
 """)
+
+# KEYS: a channel. ARGV: a message.
+TELL = Script("return redis.call('PUBLISH', KEYS[1], ARGV[1])")

@@ -29,8 +29,11 @@ class Subscription:
     returns, messages are kept back by whoever gets them (`on_message`), since the connection itself cannot tell what
     was missed. `on_lost` comes first.
 
+    Attributes:
+        instance: The instance of Redis that is listened to.
+
     Args:
-        connect: Makes a connection that is open.
+        connect: Makes a connection that is open, and says to which instance of Redis it leads.
         commands: The commands to subscribe and to unsubscribe, and the replies that tell of a message.
         always: Channels that are listened to from the beginning.
         on_message: Gets channel and data of each message.
@@ -42,7 +45,7 @@ class Subscription:
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[AbstractConnection]],
+        connect: Callable[[], Awaitable[tuple[AbstractConnection, str]]],
         *,
         always: Collection[bytes],
         on_message: Callable[[bytes, bytes], None],
@@ -76,6 +79,7 @@ class Subscription:
         self._connection: AbstractConnection | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.connected = False
+        self.instance = ""
 
     def start(self) -> None:
         self._tasks = [
@@ -164,7 +168,7 @@ class Subscription:
             self._on_lost()
             try:
                 async with asyncio.timeout(self._patience):
-                    connection = await self._connect()
+                    connection, self.instance = await self._connect()
                 self._connection = connection
                 self.connected = True
                 self._changed.set()

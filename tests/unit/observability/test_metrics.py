@@ -65,8 +65,16 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.session_store_error()
     metrics.dependency("redis", True, 0.02)
     metrics.redis_subscribed(True)
-    metrics.redis_published(True)
-    metrics.redis_published(False)
+    metrics.redis_published("ok", 3)
+    metrics.redis_published("failed", 1)
+    metrics.redis_published("uncertain", 1)
+    metrics.watch_adapter(waiting=lambda: 4, channels=lambda: 5)
+    metrics.recovery("recovered")
+    metrics.recovery("gap")
+    metrics.redis_lag(0.01)
+    metrics.gap_repaired(7)
+    metrics.gap_lost(2)
+    metrics.message_skipped("malformed message")
     metrics.redis_message()
     metrics.limits(connections=100, drain_seconds=65.5)
     metrics.watch_connections(total=lambda: 1, users=lambda: 1, subscriptions=dict)
@@ -102,8 +110,18 @@ def touch_everything(metrics: Metrics) -> None:
         ("dependency_up", {"dependency": "redis"}, 1),
         ("dependency_latency_seconds", {"dependency": "redis"}, 0.02),
         ("redis_subscribed", {}, 1),
-        ("redis_publishes_total", {"result": "ok"}, 1),
+        ("redis_publishes_total", {"result": "ok"}, 3),
         ("redis_publishes_total", {"result": "failed"}, 1),
+        ("redis_publishes_total", {"result": "uncertain"}, 1),
+        ("publishes_waiting", {}, 4),
+        ("redis_channels", {}, 5),
+        ("recoveries_total", {"result": "recovered"}, 1),
+        ("recoveries_total", {"result": "gap"}, 1),
+        ("redis_lag_seconds_sum", {}, 0.01),
+        ("gaps_repaired_total", {}, 1),
+        ("gap_events_total", {}, 7),
+        ("gap_clients_lost_total", {}, 2),
+        ("messages_skipped_total", {"why": "malformed message"}, 1),
         ("redis_messages_received_total", {}, 1),
         ("connections_limit", {}, 100),
         ("drain_limit_seconds", {}, 65.5),
