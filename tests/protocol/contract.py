@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 FAST: dict[str, Any] = {"reconnectionDelay": 30, "reconnectionDelayMax": 100, "randomizationFactor": 0}
 """Options of clients that come back soon."""
 
-Session = dict[str, str]
+Session = Mapping[str, Any]
 Connect = Callable[..., Awaitable[Client]]
 """`await connect(server, session, **options)`: a connected client of the kind under test."""
 

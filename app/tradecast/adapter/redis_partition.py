@@ -417,13 +417,16 @@ class RedisPartition(PartitionWriter):
 
     async def _on_restored(self) -> None:
         """Read back what was missed, then let what has come since through."""
+        before = self.epoch
         last = await self.now()
         if self._asking.run != self._subscription.instance and self._asking.run and self._subscription.instance:
             # What is read must be what is listened to.
             await self._asking.close()
             await self._subscription.drop()
             raise ConnectionError("requests and subscription lead to different instances")
-        if not self._restored_once:  # nobody was here before, so nothing was missed
+        forgotten = before is not None and before != self.epoch and before not in self.lineage
+        if forgotten or not self._restored_once:
+            # Nothing can be read back that Redis has lost (clients keep their connections), or nobody was here before.
             self.position = max(self.position, last)
         missed: list[Envelope]
         broken: set[str]

@@ -25,7 +25,8 @@ async def test_published_events_reach_clients(
         PythonClients() as clients,
         Publisher(settings_for_tests(**settings), lambda e, _: seen.append(e)) as out,
     ):
-        client = await clients.connect(server.url, await server.session("u1"), ["websocket"])
+        session = await server.session("u1")
+        client = await clients.connect(server.url, {**session, "recovery": False}, ["websocket"])
         await out.emit_notification("u1", {"title": "Hello"})
         (received,) = await client.wait_for("notification")
         assert received["notification"] == {"title": "Hello"}
@@ -39,7 +40,7 @@ async def test_published_events_reach_clients(
 
 
 async def test_redis_that_is_away_is_told_to_the_caller(own_redis: RedisServer) -> None:
-    async with Publisher(settings_for_tests(redis_url=own_redis.url, redis_timeout=0.5)) as out:
+    async with Publisher(settings_for_tests(redis_url=own_redis.url, publish_timeout=0.5)) as out:
         await own_redis.stop()
         with pytest.raises(AdapterUnavailable):
             await out.emit_notification("u1", {"title": "Hello"})

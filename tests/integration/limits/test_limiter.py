@@ -70,10 +70,12 @@ async def test_limits_hold_over_servers(redis_server: RedisServer) -> None:
 async def test_quotas_hold_over_servers(redis_server: RedisServer) -> None:
     limits = {"MAX_SUBSCRIPTIONS_PER_USER": "5", "MAX_CONNECTIONS_PER_USER": "2"}
     async with limiter(redis_server, environ=limits) as one, limiter(redis_server, environ=limits) as two:
-        # the same name on two servers is two subscriptions
+        # the same name on two servers is one subscription: that of a client which has moved
         assert await one.increment_subscription("u", "c1|trades:u")
         assert await two.increment_subscription("u", "c1|trades:u")
-        assert await one.increment_subscription("u", "c1|trades:u")
+        one.hand_over("u", "c1", ["c1|trades:u"])
+        assert await one.get_subscription_count("u") == 1
+        assert await two.increment_subscription("u", "c2|trades:u")
         assert await one.get_subscription_count("u") == 2
         assert [await one.increment_subscription("u", f"c{n}") for n in range(5)] == [True] * 3 + [False] * 2
         assert not await two.increment_subscription("u", "x")
