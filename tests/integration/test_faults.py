@@ -112,6 +112,7 @@ async def test_redis_dies_and_comes_back(
     await linked(server, other)
     await server.app.emit_notification("u1", {"n": 2})
     assert (await far.wait_for("notification"))[0]["notification"] == {"n": 2}
+    assert (await client.wait_for("notification"))[0]["notification"] == {"n": 2}
     assert len(client.events("notification")) == 1
     # what was held is on record again: portfolio here, so one more there
     assert (await ask(far, "subscribe:trades"))["success"] is True

@@ -68,11 +68,7 @@ class Listener(Protocol):
         ...
 
     def switched(self, partition: int, top: int) -> None:
-        """What was published in a partition after this id may be gone, and other events come with lower ids again."""
-        ...
-
-    def forgotten(self) -> None:
-        """The broker has lost everything: history and sessions begin anew."""
+        """The history of a partition goes on from this id: what was published after it is gone, or everything is."""
         ...
 
     def displaced(self, pid: str, generation: int) -> None:

@@ -255,11 +255,6 @@ class Hub:
                 self._spawn(self._drop(client.session))
             self._hang_up(client.eio_sid)
 
-    def forgotten(self) -> None:
-        for client in self._clients.values():
-            client.dirty = client.stored
-        self._spawn(self._save_anew())
-
     def switched(self, partition: int, top: int) -> None:
         for client in self._clients.values():
             client.session.cut(self.broker.partition_of, partition, top)

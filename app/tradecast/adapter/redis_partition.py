@@ -257,11 +257,11 @@ class RedisPartition(PartitionWriter):
 
     async def now(self) -> int:
         """The last id published."""
-        epoch, last, lineage = await self._ask_with(lambda instance: (LOOK, [], self._begin(instance)))
-        self._know(epoch.decode(), lineage.decode())
+        epoch, last, lineage, since = await self._ask_with(lambda instance: (LOOK, [], self._begin(instance)))
+        self._know(epoch.decode(), lineage.decode(), int(since))
         return int(last)
 
-    def _know(self, epoch: str, lineage: str) -> None:
+    def _know(self, epoch: str, lineage: str, since: int) -> None:
         """Take notice of the epoch that Redis is in, and what of earlier ones it still has."""
         if self.epoch == epoch:
             return
@@ -272,12 +272,12 @@ class RedisPartition(PartitionWriter):
         top = self.lineage.get(known)
         if top is None:
             log.error("Redis has lost what it had: history and sessions begin anew")
-            self._listener.forgotten()
+            top = since
         else:
             log.warning("another Redis is in charge, or it was started anew", lost=self.position > top)
-            # What came after that was taken by an instance that is in charge no more, and is not in the history.
-            self.position = min(self.position, top)
-            self._listener.switched(self.number, top)
+        # What came after that was taken by an instance that is in charge no more, and is not in the history.
+        self.position = min(self.position, top) if known in self.lineage else top
+        self._listener.switched(self.number, top)
 
     # -- history
 
@@ -417,24 +417,17 @@ class RedisPartition(PartitionWriter):
 
     async def _on_restored(self) -> None:
         """Read back what was missed, then let what has come since through."""
-        before = self.epoch
         last = await self.now()
         if self._asking.run != self._subscription.instance and self._asking.run and self._subscription.instance:
             # What is read must be what is listened to.
             await self._asking.close()
             await self._subscription.drop()
             raise ConnectionError("requests and subscription lead to different instances")
-        forgotten = before is not None and before != self.epoch and before not in self.lineage
-        if forgotten or not self._restored_once:
-            # Nothing can be read back that Redis has lost (clients keep their connections), or nobody was here before.
+        if not self._restored_once:  # nobody was here before, so nothing was missed
             self.position = max(self.position, last)
-        missed: list[Envelope]
-        broken: set[str]
         rooms = self._subscription.wanted_below(self._rooms)
         starts = {room.decode(): self.position for room in rooms}
-        missed, position, broken = [], 0, set()
-        with contextlib.suppress(HistoryLost):  # with it, what was published last; clients keep their connections
-            missed, position, broken = await self.read(starts)
+        missed, position, broken = await self.read(starts)
         for envelope in missed:
             self._deliver(envelope)
         self.position = max(self.position, position)
