@@ -17,11 +17,13 @@ from typing import Any, NoReturn, Protocol, TypeVar, cast
 import click
 import httpx
 
+from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.models import User
 from tradecast.demo.prices import PricesUnavailable
-from tradecast.events.publish import PAYLOADS
+from tradecast.events.publish import PAYLOADS, InvalidEvents, parse_events
+from tradecast.events.publisher import Publisher
 from tradecast.lifecycle.process import PortInUse
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
@@ -35,6 +37,7 @@ from tradecast.server import WebSocketServer, create_process
 from tradecast.settings import Settings, SettingsError, load_settings
 
 T = TypeVar("T")
+DEFAULT_URL = "http://127.0.0.1:8000"
 VERSION = importlib.metadata.version("tradecast")
 
 
@@ -150,10 +153,17 @@ async def _serve(settings: Settings, *, demo: bool = False, feed: bool = True) -
 @click.argument("payload")
 @click.option("--user", "user_id", help="Whose event it is (all but watchlist:quote and market:status).")
 @click.option("--symbol", help="Which symbol the quote is for.")
-@click.option("--url", envvar="TRADECAST_URL", default="http://127.0.0.1:8000", show_default=True, help="The server.")
+@click.option(
+    "--url",
+    envvar="TRADECAST_URL",
+    help="The server.  [default: none with REDIS_URL, else http://127.0.0.1:8000]",
+)
 @click.option("--token", envvar="API_TOKEN", help="Bearer token of /api/emit.")
-def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url: str, token: str | None) -> None:
+def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url: str | None, token: str | None) -> None:
     r"""Send one event: PAYLOAD is JSON, or - to read it from standard input.
+
+    With REDIS_URL, and unless --url names a server, it goes through Redis to the clients of every server; no server
+    and no token is needed. Else through a server's /api/emit.
 
     \b
     tradecast emit notification '{"title": "Hello"}' --user demo-premium
@@ -172,15 +182,34 @@ def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url:
         body["symbol"] = _needed(symbol, "--symbol")
     elif event != "market:status":
         body["userId"] = _needed(user_id, "--user")
+    if url is None and os.environ.get("REDIS_URL"):
+        _run(_publish(body))
+        click.echo("accepted: 1")
+        return
     bearer = _one_of(token)
     if bearer is None:
         raise click.UsageError("Set API_TOKEN or give --token: /api/emit needs the server's bearer token")
 
     async def send() -> dict[str, Any]:
-        async with _http_client(url, bearer) as http:
+        async with _http_client(url or DEFAULT_URL, bearer) as http:
             return await _request(http, "POST", "/api/emit", body=body)
 
     click.echo(f"accepted: {_run(send()).get('accepted')}")
+
+
+async def _publish(body: dict[str, Any]) -> None:
+    try:
+        events = parse_events(body)
+    except InvalidEvents as invalid:
+        raise click.ClickException(str(invalid)) from None
+    try:
+        async with Publisher(_settings()) as publisher:
+            for event in events:
+                await event.emit(publisher)
+    except PublishUncertain:
+        raise click.ClickException("Redis did not answer: the event may have been sent, or not") from None
+    except AdapterUnavailable as error:
+        raise click.ClickException(f"not sent: {error}") from None
 
 
 # -- sessions

@@ -16,6 +16,7 @@ from observability.panels import (
     figure,
     graph,
     of,
+    quantile,
     rate,
     servers_only,
     share,
@@ -35,6 +36,7 @@ def create() -> Dashboard:
             ("Now", now()),
             ("Reachability", reachability()),
             ("Events between servers", pubsub()),
+            ("Recovery: what clients and servers missed", recovery()),
             ("Limits and sessions", limits_and_sessions()),
         ],
     )
@@ -66,14 +68,14 @@ def now() -> list[Panel]:
         ),
         figure(
             "Publishes per second",
-            "Events handed to Redis for the other servers, per second.",
+            "Events handed to Redis, per second.",
             EVENTS,
             total(rate("tradecast_redis_publishes_total")),
             span=4,
         ),
         figure(
             "Failed publishes",
-            "Share of those events that Redis did not take: other servers' clients miss them.",
+            "Share of those events that Redis did not take; nobody has them, and who emitted them was told.",
             SHARE,
             share(
                 total(rate("tradecast_redis_publishes_total", 'result="failed"')),
@@ -124,7 +126,7 @@ def pubsub() -> list[Panel]:
     return [
         graph(
             "Publishes to Redis",
-            "Events handed to Redis per second, taken and failed.",
+            "Events handed to Redis per second: taken, failed, and uncertain where no answer came.",
             EVENTS,
             Query(total(rate("tradecast_redis_publishes_total"), "result"), "{{result}}"),
         ),
@@ -136,10 +138,54 @@ def pubsub() -> list[Panel]:
         ),
         graph(
             "Messages by server",
-            "Messages per second that each server gets through Redis, its own included. A line that is lower than the "
-            "others is a server that misses events.",
+            "Messages per second that each server gets through Redis: events of rooms that it has clients in, and one "
+            "a second of its own.",
             EVENTS,
             Query(total(rate("tradecast_redis_messages_received_total"), "pod"), "{{pod}}"),
+        ),
+    ]
+
+
+def recovery() -> list[Panel]:
+    return [
+        graph(
+            "Clients that come back",
+            "Clients per second that ask to go on where their connection was lost: recovered, or why they begin anew.",
+            PER_SECOND,
+            Query(total(rate("tradecast_recoveries_total"), "result"), "{{result}}"),
+        ),
+        graph(
+            "Through Redis and back",
+            "How long a message of a server's own takes through Redis, tried once a second.",
+            SECONDS,
+            Query(quantile(0.5, "tradecast_redis_lag_seconds"), "median"),
+            Query(quantile(0.99, "tradecast_redis_lag_seconds"), "p99"),
+        ),
+        graph(
+            "Events that wait for Redis",
+            "Events that each server has yet to hand to Redis; emitters wait for them.",
+            EVENTS,
+            Query(total(of("tradecast_publishes_waiting"), "pod"), "{{pod}}"),
+        ),
+        graph(
+            "Gaps repaired",
+            "Lost subscriptions that were made good, and the events read back for them, per second.",
+            PER_SECOND,
+            Query(total(rate("tradecast_gaps_repaired_total")), "gaps"),
+            Query(total(rate("tradecast_gap_events_total")), "events"),
+        ),
+        graph(
+            "Nothing to read back",
+            "Clients per second that began anew because events could not be read back, and messages that were skipped.",
+            PER_SECOND,
+            Query(total(rate("tradecast_gap_clients_lost_total")), "clients"),
+            Query(total(rate("tradecast_messages_skipped_total"), "why"), "skipped: {{why}}"),
+        ),
+        graph(
+            "Channels by server",
+            "Rooms that each server listens to, itself included.",
+            COUNT,
+            Query(total(of("tradecast_redis_channels"), "pod"), "{{pod}}"),
         ),
     ]
 

@@ -17,8 +17,9 @@ import pytest
 from protocol.contract import FAST, assert_alive
 from support.mongo_server import MongoDatabase
 from support.node_client import StockClient, StockClients
-from support.redis_server import RedisServer
+from support.redis_server import RedisServer, free_port
 from support.serve import Done, ServeProcess, serving, start, tradecast
+from support.server import MakeServer
 
 TOKEN = "planted-api-token"
 ADMIN = "planted-admin-token"
@@ -202,6 +203,25 @@ async def test_emit_reaches_clients(server: ServeProcess, stock_clients: StockCl
         done = await emit(server, event, json.dumps({"for": event}), *options)
         assert (done.code, done.out, done.err) == (0, "accepted: 1\n", "")
         assert (await client.wait_for(event))[0][field] == {"for": event}
+
+
+@pytest.mark.redis
+async def test_emit_through_redis_needs_no_server_and_no_token(
+    redis_server: RedisServer, make_server: MakeServer, stock_clients: StockClients
+) -> None:
+    server = await make_server(redis_url=redis_server.url)
+    client = await stock_clients.connect(server.url, await server.session("u1"), ["websocket"], **FAST)
+    done = await tradecast("emit", "notification", '{"n": 1}', "--user", "u1", REDIS_URL=redis_server.url)
+    assert (done.code, done.out, done.err) == (0, "accepted: 1\n", "")
+    assert (await client.wait_for("notification"))[0]["notification"] == {"n": 1}
+    done = await tradecast("emit", "notification", "5", "--user", "u1", REDIS_URL=redis_server.url)
+    assert done.code == 1
+    assert "notification: Input should be a valid dictionary" in done.err
+    away = f"redis://127.0.0.1:{free_port()}/0"
+    done = await tradecast("emit", "market:status", '"open"', REDIS_URL=away, PUBLISH_TIMEOUT="0.5")
+    assert done.code == 1
+    assert "Redis did not answer" in done.err
+    assert "Traceback" not in done.err
 
 
 async def test_emit_reads_standard_input_and_takes_any_of_the_tokens(server: ServeProcess) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from support.python_client import PythonClients
 from support.redis_server import RedisServer
 from support.server import MakeServer, settings_for_tests
 from tradecast.adapter.errors import AdapterUnavailable
-from tradecast.events.publisher import Publisher
+from tradecast.events.publisher import Publisher, SyncPublisher
 from tradecast.settings import SettingsError
 
 pytestmark = pytest.mark.redis
@@ -37,6 +39,35 @@ async def test_published_events_reach_clients(
         with pytest.raises(TypeError):
             await out.emit_notification("u1", {"title": object()})
     assert seen == ["notification", "market:status"]
+
+
+async def test_a_program_without_an_event_loop_publishes(redis_server: RedisServer, make_server: MakeServer) -> None:
+    server = await make_server(redis_url=redis_server.url)
+
+    def program() -> None:
+        with SyncPublisher(settings_for_tests(redis_url=redis_server.url)) as out:
+            for number in range(3):
+                out.emit_notification("u1", {"n": number})
+            out.emit_to_room("user:u1", "custom", [1, 2])
+            with pytest.raises(TypeError):
+                out.emit_notification("u1", {"n": object()})
+
+    async with PythonClients() as clients:
+        session = await server.session("u1")
+        client = await clients.connect(server.url, {**session, "recovery": False}, ["websocket"])
+        await asyncio.to_thread(program)
+        assert await client.wait_for("custom") == [[1, 2]]
+        assert [args[0]["notification"]["n"] for args in client.events("notification")] == [0, 1, 2]
+
+
+async def test_many_at_a_time_keep_their_order(redis_server: RedisServer, make_server: MakeServer) -> None:
+    server = await make_server(redis_url=redis_server.url)
+    async with PythonClients() as clients, Publisher(settings_for_tests(redis_url=redis_server.url)) as out:
+        session = await server.session("u1")
+        client = await clients.connect(server.url, {**session, "recovery": False}, ["websocket"])
+        await asyncio.gather(*(out.emit_notification("u1", {"n": number}) for number in range(500)))
+        await client.wait_for("notification", lambda args: args[0]["notification"]["n"] == 499)
+        assert [args[0]["notification"]["n"] for args in client.events("notification")] == list(range(500))
 
 
 async def test_redis_that_is_away_is_told_to_the_caller(own_redis: RedisServer) -> None:
