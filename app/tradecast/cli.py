@@ -183,6 +183,7 @@ def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url:
     elif event != "market:status":
         body["userId"] = _needed(user_id, "--user")
     if url is None and os.environ.get("REDIS_URL"):
+        configure_logging("error", "console")
         _run(_publish(body))
         click.echo("accepted: 1")
         return
