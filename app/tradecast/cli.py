@@ -202,7 +202,7 @@ async def _publish(body: dict[str, Any]) -> None:
     try:
         events = parse_events(body)
     except InvalidEvents as invalid:
-        raise click.ClickException(str(invalid)) from None
+        raise click.ClickException("; ".join(f"{one['at']}: {one['message']}" for one in invalid.problems)) from None
     try:
         async with Publisher(_settings()) as publisher:
             for event in events:

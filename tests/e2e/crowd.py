@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import json
 import subprocess
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any, Self
 from support.node_client import STOCK, install
 
 SYMBOL = "E2E"
+EVENT = "e2e:number"
 
 
 @dataclass(frozen=True)
@@ -47,28 +49,35 @@ class Report:
         most = max((bisect.bisect_right(times, start + seconds * 1000) - i for i, start in enumerate(times)), default=0)
         return most / seconds
 
-    def missed(self, last: int) -> Counter[int]:
-        """How many clients missed how many events between their first and the last published."""
-        return Counter(
-            last - client["seqs"][0] + 1 - len(set(client["seqs"])) if client["seqs"] else last
-            for client in self.clients
-        )
+    def missed(self, accepted: Sequence[int]) -> Counter[int]:
+        """How many clients missed how many of these events."""
+        return Counter(len(set(accepted).difference(client["seqs"])) for client in self.clients)
 
     @property
     def doubles(self) -> int:
         return sum(len(client["seqs"]) - len(set(client["seqs"])) for client in self.clients)
 
-    def summary(self, last: int = 0, since: float = 0) -> str:
+    @property
+    def disorders(self) -> int:
+        """Events that came after one with a higher number."""
+        return sum(one > other for client in self.clients for one, other in itertools.pairwise(client["seqs"]))
+
+    @property
+    def unrecovered(self) -> int:
+        """Times that a client came back and could not go on where it was."""
+        return sum(client["unrecovered"] for client in self.clients)
+
+    def summary(self, accepted: Sequence[int] = (), since: float = 0) -> str:
         """One line for people."""
-        missed = self.missed(last)
+        missed = self.missed(accepted)
         total = sum(count * clients for count, clients in missed.items())
         return "; ".join(
             (
                 f"{self.connected} of {len(self.clients)} connected",
                 f"reconnects per client: {dict(Counter(self.reconnects(since)))}",
                 f"{self.busiest(5, since):.1f} closes/s at most over 5 s",
-                f"{total} of {last * len(self.clients)} events missed by {len(self.clients) - missed[0]} clients, "
-                f"{max(missed, default=0)} at most",
+                f"{total} of {len(accepted) * len(self.clients)} events missed, {self.doubles} doubled, "
+                f"{self.disorders} out of order, {self.unrecovered} returns not recovered",
             )
         )
 
@@ -83,9 +92,17 @@ class Crowd:
             ["node", "crowd.mjs"], cwd=STOCK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
 
-    def add(self, sessions: Sequence[dict[str, str]], per_second: float = 100) -> None:
-        """Let clients connect, one per session."""
-        self._ask(op="add", url=self.url, clients=list(sessions), perSecond=per_second, symbol=SYMBOL)
+    def add(self, sessions: Sequence[dict[str, str]], per_second: float = 100, **options: Any) -> None:
+        """Let clients connect, one per session; options are socket.io-client's."""
+        self._ask(
+            op="add",
+            url=self.url,
+            clients=list(sessions),
+            perSecond=per_second,
+            options=options,
+            symbol=SYMBOL,
+            event=EVENT,
+        )
 
     def leave(self, count: int) -> None:
         self._ask(op="leave", count=count)

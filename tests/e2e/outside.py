@@ -1,17 +1,16 @@
-"""What acts from outside the cluster: it makes sessions, and publishes numbered quotes through Redis."""
+"""What acts from outside the cluster: it makes sessions, and publishes numbered events through Redis."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import threading
 from typing import Any, Self
 
 from pymongo import MongoClient
 
-from e2e.crowd import SYMBOL
-from tradecast.adapter.errors import AdapterUnavailable
+from e2e.crowd import EVENT, SYMBOL
+from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.events.publisher import Publisher
 from tradecast.settings import load_settings
 
@@ -44,10 +43,16 @@ def make_sessions(count: int) -> list[dict[str, str]]:
 
 
 class Numbers:
-    """Publishes quotes numbered from 1, in a thread of its own. While Redis is away a number waits its turn."""
+    """Publishes numbered events that count, in a thread of its own; a number that Redis did not take is tried again.
+
+    Attributes:
+        accepted: The numbers that Redis has taken.
+        uncertain: Those of which nobody knows; clients may have them or not.
+    """
 
     def __init__(self, per_second: float = 5) -> None:
-        self.last = 0
+        self.accepted: list[int] = []
+        self.uncertain: set[int] = set()
         self._pause = 1 / per_second
         self._end = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._publish()), name="numbers")
@@ -59,16 +64,22 @@ class Numbers:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def stop(self) -> int:
-        """Publish no more; the last number."""
+    def stop(self) -> None:
+        """Publish no more."""
         self._end.set()
         self._thread.join()
-        return self.last
 
     async def _publish(self) -> None:
+        number = 1
         async with Publisher(load_settings({"REDIS_URL": REDIS_URL})) as publisher:
             while not self._end.is_set():
-                with contextlib.suppress(AdapterUnavailable):
-                    await publisher.emit_watchlist_quote(SYMBOL, {"seq": self.last + 1})
-                    self.last += 1
+                try:
+                    await publisher.emit_to_room(f"watchlist:{SYMBOL}", EVENT, {"seq": number})
+                    self.accepted.append(number)
+                    number += 1
+                except PublishUncertain:
+                    self.uncertain.add(number)
+                    number += 1
+                except AdapterUnavailable:
+                    pass
                 await asyncio.sleep(self._pause)
