@@ -382,8 +382,8 @@ class Hub:
             # Without Redis the client is served from here, and begins anew when it comes back.
             log.warning("a client cannot recover", error=type(error).__name__)
             client.session.joins = dict.fromkeys(rooms, 0)
+            self._plain += not client.plain
             client.plain = True
-            self._plain += 1
             return None
         return client.session.pid if client.stored else None
 

@@ -393,6 +393,15 @@ async def test_a_client_that_comes_while_redis_is_away_is_served_but_cannot_reco
     assert here.hub.position(a.sid) is None
 
 
+@pytest.mark.parametrize("auth", [None, {"recovery": False}])
+async def test_whatever_happened_plain_clients_are_counted_right(here: Desk, broker: Told, auth: object) -> None:
+    broker.down = AdapterUnavailable("away")
+    a = await here.connect("x", auth=auth)
+    assert here.hub._plain == 1
+    await here.lose(a)
+    assert here.hub._plain == 0
+
+
 # -- going on
 
 
