@@ -273,7 +273,7 @@ class Hub:
         client = self._clients.get(sid) if sid is not None else None
         if sid is not None and client is not None and client.session.generation < generation:
             client.stored = False
-            self._spawn(self._displace(sid))
+            self._spawn(self._displace(sid, client))
 
     # -- clients come
 
@@ -354,7 +354,7 @@ class Hub:
         client.begin = first_vector(begin, offset, replay.positions, of)
         client.stored = True
         if session.sid in self._clients and session.sid != sid:  # its old connection is here, and was not yet ended
-            await self._displace(session.sid)
+            await self._displace(session.sid, self._clients[session.sid])
         self._rename(sid, session.sid)
         self._by_pid[pid] = session.sid
         return Resumed(session.sid, session.connection_id, frozenset(rooms))
@@ -548,19 +548,22 @@ class Hub:
         if sid is not None:
             client = self._clients[sid]
             client.stored = False
-            await self._displace(sid)
+            await self._displace(sid, client)
 
-    async def _displace(self, sid: str) -> None:
+    async def _displace(self, sid: str, client: Client) -> None:
+        if self._clients.get(sid) is not client:
+            return
         try:
             await self._on_displaced(sid)
         except Exception:
             log.exception("a connection that goes on elsewhere could not be ended")
-        self.forget(sid, final=False)
+        if self._clients.get(sid) is client:  # and not a new connection of the same client
+            self.forget(sid, final=False)
 
     def _give_up(self, sid: str, client: Client) -> None:
         """The session is another server's by now."""
         client.stored = False
-        self._spawn(self._displace(sid))
+        self._spawn(self._displace(sid, client))
 
     async def _drop(self, session: SavedSession) -> None:
         with contextlib.suppress(AdapterUnavailable):  # it expires by itself

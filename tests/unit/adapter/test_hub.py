@@ -477,6 +477,26 @@ async def test_the_end_of_the_old_connection_does_not_touch_the_new_one(here: De
     assert here.hub.rooms_of(again.sid) == {"x"}
 
 
+async def test_a_slow_end_of_the_old_connection_does_not_touch_the_new_one(here: Desk, broker: Told) -> None:
+    gate = asyncio.Event()
+    displace = here.displace
+
+    async def slow(sid: str) -> None:
+        await displace(sid)
+        await gate.wait()
+
+    here.hub._on_displaced = slow
+    a = await here.connect("x")
+    here.hub.displaced(a.pid or "", 1)  # another server has claimed it …
+    await eventually(lambda: here.displaced)
+    here.hub._on_displaced = displace
+    again = await here.connect(auth=a.auth)  # … and here it is again
+    gate.set()
+    await here.settle()
+    await here.send("x", 1)
+    assert again.got == [1]
+
+
 async def test_rooms_that_are_not_permitted_any_more_are_left(here: Desk, broker: Told) -> None:
     a = await here.connect("x", "y")
     await here.lose(a)
