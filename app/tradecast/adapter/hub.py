@@ -377,6 +377,9 @@ class Hub:
                 return None
             client.session.pid = new_pid()
             client.stored = await self.broker.save(client.session)
+            if self._clients.get(sid) is not client:  # gone meanwhile
+                self._spawn(self._drop(client.session))
+                return None
             self._by_pid[client.session.pid] = sid
         except AdapterUnavailable as error:
             # Without Redis the client is served from here, and begins anew when it comes back.

@@ -618,6 +618,21 @@ async def test_once_redis_was_away_for_as_long_as_the_window_it_begins_anew(here
     assert (back.resumed, back.pid, here.results) == (None, None, ["unavailable"])
 
 
+async def test_a_transport_that_ends_while_it_is_let_in_leaves_nothing_behind(here: Desk, broker: Told) -> None:
+    broker.gate("save")
+    a = await here.arrive()
+    entering = asyncio.create_task(here.enter(a, "x"))
+    await eventually(lambda: broker.waiting)
+    await here.lose(a)
+    broker.gate("save").set()
+    await entering
+    await here.settle()
+    assert here.hub._by_pid == {}
+    assert here.hub._clients == {}
+    assert broker._sessions == {}
+    assert broker.wanted == set()
+
+
 # -- what is kept
 
 
