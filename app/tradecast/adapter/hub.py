@@ -423,6 +423,7 @@ class Hub:
         except AdapterUnavailable:
             if client.stored:
                 self._exit(sid, client, room)
+                client.dirty = True  # perhaps it was kept, and only the answer was lost
                 raise
             client.session.joins[room] = 0
         finally:
@@ -468,7 +469,7 @@ class Hub:
             if not self._manager.members((room,)):
                 self.broker.unwant(room)
         if client.stored:
-            self._spawn(self._drop(session) if final else self._keep(session))
+            self._spawn(self._drop(session) if final else self._keep(client))
 
     def pinged(self, eio_sid: str) -> None:
         """A heartbeat goes to a client, behind everything sent so far."""
@@ -572,9 +573,12 @@ class Hub:
         with contextlib.suppress(AdapterUnavailable):  # it expires by itself
             await self.broker.drop(session)
 
-    async def _keep(self, session: SavedSession) -> None:
+    async def _keep(self, client: Client) -> None:
         with contextlib.suppress(AdapterUnavailable):
-            await self.broker.touch([session])
+            if client.dirty:
+                await self.broker.save(client.session)
+            else:
+                await self.broker.touch([client.session])
 
     def _spawn(self, work: Awaitable[Any]) -> None:
         task: asyncio.Task[Any] = asyncio.ensure_future(work)
@@ -611,7 +615,7 @@ class Hub:
     async def _save_anew(self) -> None:
         """Store the sessions again that are not kept as they are."""
         for sid, client in list(self._clients.items()):
-            if not (client.dirty and client.stored):
+            if not (client.dirty and client.stored) or self._clients.get(sid) is not client:
                 continue
             with contextlib.suppress(AdapterUnavailable):
                 client.dirty = False

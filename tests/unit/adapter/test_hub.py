@@ -669,6 +669,31 @@ async def test_a_heartbeat_says_nothing_of_what_is_held_back(here: Desk, broker:
     assert (await here.connect(auth={"pid": a.pid})).got == [1]
 
 
+async def test_a_leave_that_could_not_be_kept_is_kept_when_the_client_goes(here: Desk, broker: Told) -> None:
+    a = await here.connect("x", "y")
+    broker.down = AdapterUnavailable("away")
+    await here.hub.leave(a.sid, "y")
+    broker.down = None
+    await here.lose(a)
+    assert set(kept_rooms(broker, a.pid)) == {"x"}
+
+
+async def test_a_join_whose_answer_was_lost_is_not_kept_in_the_end(here: Desk, broker: Told) -> None:
+    a = await here.connect("x")
+    save_join = broker.save_join
+
+    async def lost(session: SavedSession, room: str) -> bool:
+        await save_join(session, room)
+        raise PublishUncertain("no answer")
+
+    broker.save_join = lost  # type: ignore[method-assign]
+    with pytest.raises(AdapterUnavailable):
+        await here.hub.join(a.sid, "y")
+    assert set(kept_rooms(broker, a.pid)) == {"x", "y"}
+    await here.hub._save_anew()
+    assert set(kept_rooms(broker, a.pid)) == {"x"}
+
+
 async def test_sessions_are_refreshed_and_lost_ones_are_ended(here: Desk, broker: Told) -> None:
     a, b = await here.connect("x"), await here.connect("x")
     assert a.pid is not None
@@ -763,6 +788,18 @@ async def test_what_could_not_be_kept_anew_is_tried_again(here: Desk, broker: To
     broker.down = None
     await here.hub._save_anew()
     assert broker.kept(a.pid) is not None
+
+
+async def test_a_client_that_goes_for_good_while_all_are_kept_anew_is_not(here: Desk, broker: Told) -> None:
+    a, b = await here.connect("x"), await here.connect("x")
+    broker.gate("save")
+    here.hub.forgotten()
+    await eventually(lambda: broker.waiting)  # a is being kept
+    here.hub.forget(b.sid, final=True)
+    broker.gates.pop("save").set()
+    await here.settle()
+    assert broker.kept(a.pid) is not None
+    assert broker.kept(b.pid) is None
 
 
 async def test_after_a_switch_nothing_is_counted_on_that_is_gone(here: Desk, broker: Told) -> None:
