@@ -266,6 +266,11 @@ class Hub:
             client.pinged = ()
             client.until = ()
             client.dirty = client.stored
+            # An id of before, with the new epoch, would hide events of the new history.
+            client.held = [(envelope, _cut(vector, partition, top)) for envelope, vector in client.held]
+            if client.replay:
+                client.replay = []
+                self._hang_up(client.eio_sid)  # it comes back and is read for again
         self._spawn(self._save_anew())
 
     def displaced(self, pid: str, generation: int) -> None:
@@ -324,6 +329,7 @@ class Hub:
         session = await self.broker.claim(pid, user)
         if session is None:
             return "unknown"
+        epoch = self.broker.epoch
         rooms = [room for room in session.joins if permitted(room)]
         offset = None
         if raw_offset is not None:
@@ -342,8 +348,10 @@ class Hub:
         of = {room: self.broker.partition_of(room) for room in rooms}
         begin = starts(session, offset, of, rooms)
         replay = await self.broker.read(begin) if rooms else Replay([], [None] * self.broker.partitions)
+        if self.broker.epoch != epoch or self._clients.get(sid) is not client:
+            raise AdapterUnavailable("the history has changed, or the client is gone")
         future = is_future(offset, replay.positions)
-        if future or replay.broken or self._clients.get(sid) is not client:
+        if future or replay.broken:
             self.forget(sid, final=False)
             return "future" if future else "gap"
         for room in [room for room in session.joins if room not in of]:
@@ -623,6 +631,10 @@ class Hub:
                     self._give_up(sid, client)
                 continue
             client.dirty = True
+
+
+def _cut(vector: Vector, partition: int, top: int) -> Vector:
+    return (*vector[:partition], min(vector[partition], top), *vector[partition + 1 :])
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

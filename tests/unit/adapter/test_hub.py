@@ -618,6 +618,25 @@ async def test_once_redis_was_away_for_as_long_as_the_window_it_begins_anew(here
     assert (back.resumed, back.pid, here.results) == (None, None, ["unavailable"])
 
 
+async def test_a_transport_that_ends_while_it_goes_on_leaves_nothing_behind(here: Desk, broker: Told) -> None:
+    a = await here.connect("x")
+    await here.lose(a)
+    await here.send("x", 1)
+    broker.gate("read")
+    back = await here.arrive()
+    entering = asyncio.create_task(here.enter(back, auth=a.auth))
+    await eventually(lambda: broker.waiting)
+    await here.lose(back)
+    broker.gates.pop("read").set()
+    with pytest.raises(TryAgain):
+        await entering
+    assert here.results == ["unavailable"]
+    assert here.hub._clients == here.hub._special == {}
+    assert here.hub._by_pid == {}
+    assert broker.wanted == set()
+    assert (await here.connect(auth=a.auth)).got == [1]
+
+
 async def test_a_transport_that_ends_while_it_is_let_in_leaves_nothing_behind(here: Desk, broker: Told) -> None:
     broker.gate("save")
     a = await here.arrive()
@@ -834,6 +853,60 @@ async def test_what_was_replayed_does_not_hide_what_comes_after_a_switch(here: D
     broker.positions[0] = top
     await here.send("x", "new")
     assert back.got[-1] == "new"
+
+
+async def test_an_offset_of_before_is_not_given_as_one_of_the_history_after(here: Desk, broker: Told) -> None:
+    """What is held back was published before the switch: with the new epoch its id would hide other events."""
+    a = await here.connect("x")
+    await here.send("x", 1)
+    top = broker.positions[0]
+    broker.gate("listening")
+    joining = asyncio.create_task(here.hub.join(a.sid, "y"))
+    await eventually(lambda: broker.waiting)
+    await here.send("x", 2)
+    broker.arm("after")
+    here.hub.switched(0, top)
+    broker.gate("listening").set()
+    await joining
+    await here.settle()
+    assert a.got == [1, 2]
+    last = parse_offset(a.offset, 1)
+    assert last is not None
+    assert last.epoch != "after" or last.ids[0] <= top
+
+
+async def test_a_replay_of_before_a_switch_is_not_sent_after_it(here: Desk, broker: Told) -> None:
+    a = await here.connect("x")
+    await here.send("x", 1)
+    top = broker.positions[0]
+    await here.lose(a)
+    await here.send("x", 2)
+    back = await here.enter(await here.arrive(), auth=a.auth)
+    broker.arm("after")
+    here.hub.switched(0, top)
+    await here.go(back)
+    offsets = [parse_offset(one.offset, 1) for one in back.wire]
+    assert all(one is not None and (one.epoch != "after" or one.ids[0] <= top) for one in offsets)
+    assert back.got == [2] or here.hung_up == [back.eio_sid]
+
+
+@pytest.mark.parametrize("request_", ["listening", "read"])
+async def test_a_switch_while_a_client_goes_on_puts_it_off(here: Desk, broker: Told, request_: str) -> None:
+    """Its offset was looked at by the history before: read in the one after, it would hide other events."""
+    a = await here.connect("x")
+    await here.send("x", 1)
+    await here.lose(a)
+    await here.send("x", 2)
+    broker.gate(request_)
+    back = await here.arrive()
+    entering = asyncio.create_task(here.enter(back, auth=a.auth))
+    await eventually(lambda: broker.waiting)
+    broker.arm("after")
+    here.hub.switched(0, broker.positions[0])
+    broker.gates.pop(request_).set()
+    with pytest.raises(TryAgain):
+        await entering
+    assert here.results == ["unavailable"]
 
 
 # -- a server that is behind others
