@@ -77,6 +77,10 @@ class Client:
         self.replay: list[Envelope] = []
         self.pinged: Vector = ()
 
+    def with_replay(self, vector: Vector) -> Vector:
+        """Positions of the server as an offset of this client, whose replay may be ahead of them."""
+        return tuple(map(max, vector, self.until)) if self.until else vector
+
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
@@ -199,6 +203,7 @@ class Hub:
             first, vector = client.held[0]
             partition = self.broker.partition_of(first.rooms[0])
             vector = (*vector[:partition], first.id - 1, *vector[partition + 1 :])
+        vector = client.begin if client.replay else client.with_replay(vector)
         return write_offset(self.broker.epoch or "0", vector)
 
     # -- events in: `Listener`
@@ -211,22 +216,29 @@ class Hub:
             excluded = {*envelope.skip, *self._manager.members(envelope.except_rooms)}
             members = {sid: eio_sid for sid, eio_sid in members.items() if sid not in excluded}
         wants_offset = envelope.kind == COUNTED or envelope.ends_in_text
+        plain: list[str] = []
+        ahead: list[Client] = []
         if not self._special and not (wants_offset and self._plain):
             recipients: Iterable[str] = members.values()
-            plain: list[str] = []
         else:
             marked: list[str] = []
-            plain = []
             for sid, eio_sid in members.items():
                 client = self._clients.get(sid)
                 if client is None:
                     continue
-                if sid not in self._special or not self._keeps_back(client, envelope):
+                if sid in self._special and self._keeps_back(client, envelope):
+                    continue
+                if wants_offset and client.until and not client.plain:
+                    ahead.append(client)
+                else:
                     (plain if client.plain else marked).append(eio_sid)
             recipients = marked
         count = 0
         if plain:
             count += self._deliver(plain, envelope.message(None))
+        for client in ahead:
+            own = write_offset(self.broker.epoch or "0", client.with_replay(tuple(self.broker.positions)))
+            count += self._deliver((client.eio_sid,), envelope.message(own))
         offset = write_offset(self.broker.epoch or "0", self.broker.positions) if wants_offset else None
         count += self._deliver(recipients, envelope.message(offset))
         self._on_emitted(envelope.event, count)
@@ -537,7 +549,7 @@ class Hub:
             if client.until and envelope.id <= client.until[partition]:
                 continue
             if concerns(envelope, sid, client.session.joins):
-                self._send(client, envelope, vector)
+                self._send(client, envelope, client.with_replay(vector))
         if not client.until:
             self._special.pop(sid, None)
 

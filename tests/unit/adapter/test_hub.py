@@ -912,6 +912,31 @@ async def test_a_switch_while_a_client_goes_on_puts_it_off(here: Desk, broker: T
 # -- a server that is behind others
 
 
+async def test_a_replay_that_is_ahead_of_this_server_is_not_followed_by_its_repetition(
+    here: Desk, broker: Told
+) -> None:
+    a = await here.connect("x")
+    await here.lose(a)
+    behind = broker.positions[0]
+    for n in range(3):
+        await here.send("x", n)
+    ahead = broker.positions[0]
+    history = broker._rooms["x"].events
+    back = await here.connect(auth=a.auth)
+    assert back.got == [0, 1, 2]
+    # What others have published already comes to this server only now.
+    broker.positions[0] = behind
+    at = parse_offset(here.hub.position(back.sid), 1)
+    assert at is not None
+    assert at.ids == (ahead,)  # not behind what it has got
+    for envelope in history:
+        broker.positions[0] = envelope.id
+        here.hub.deliver(envelope)
+    await here.send("x", 3)
+    assert back.got == [0, 1, 2, 3]
+    await eventually(lambda: here.hub._special == {})
+
+
 async def test_emitting_tells_what_became_of_it(here: Desk, broker: Told) -> None:
     async def publish(envelope: object) -> int:
         raise PublishUncertain("no answer")
