@@ -248,8 +248,7 @@ class Hub:
             client.held.append((envelope, tuple(self.broker.positions)))
             if len(client.held) > self._held_limit:
                 log.warning("too much is held back from a client: it is cut off")
-                client.held.clear()
-                self._hang_up(client.eio_sid)
+                self._cut_off(client)
             return True
         partition = self.broker.partition_of(envelope.rooms[0])
         return bool(client.until) and envelope.id <= client.until[partition]
@@ -281,8 +280,7 @@ class Hub:
             # An id of before, with the new epoch, would hide events of the new history.
             client.held = [(envelope, _cut(vector, partition, top)) for envelope, vector in client.held]
             if client.replay:
-                client.replay = []
-                self._hang_up(client.eio_sid)  # it comes back and is read for again
+                self._cut_off(client)  # it comes back, and that is read again
         self._spawn(self._save_anew())
 
     def displaced(self, pid: str, generation: int) -> None:
@@ -558,6 +556,13 @@ class Hub:
         if not client.plain and (envelope.kind == COUNTED or envelope.ends_in_text):
             offset = write_offset(self.broker.epoch or "0", vector)
         self._on_emitted(envelope.event, self._deliver((client.eio_sid,), envelope.message(offset)))
+
+    def _cut_off(self, client: Client) -> None:
+        """Close its transport, so that it comes back. Nothing more is sent: its offset would hide what was not sent."""
+        client.holds += 1
+        client.held = []
+        client.replay = []
+        self._hang_up(client.eio_sid)
 
     def _rename(self, sid: str, to: str) -> None:
         client = self._clients.pop(sid)
