@@ -77,6 +77,10 @@ class Client:
         self.replay: list[Envelope] = []
         self.pinged: Vector = ()
 
+    def with_replay(self, vector: Vector) -> Vector:
+        """Positions of the server as an offset of this client, whose replay may be ahead of them."""
+        return tuple(map(max, vector, self.until)) if self.until else vector
+
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
@@ -199,6 +203,7 @@ class Hub:
             first, vector = client.held[0]
             partition = self.broker.partition_of(first.rooms[0])
             vector = (*vector[:partition], first.id - 1, *vector[partition + 1 :])
+        vector = client.begin if client.replay else client.with_replay(vector)
         return write_offset(self.broker.epoch or "0", vector)
 
     # -- events in: `Listener`
@@ -211,22 +216,29 @@ class Hub:
             excluded = {*envelope.skip, *self._manager.members(envelope.except_rooms)}
             members = {sid: eio_sid for sid, eio_sid in members.items() if sid not in excluded}
         wants_offset = envelope.kind == COUNTED or envelope.ends_in_text
+        plain: list[str] = []
+        ahead: list[Client] = []
         if not self._special and not (wants_offset and self._plain):
             recipients: Iterable[str] = members.values()
-            plain: list[str] = []
         else:
             marked: list[str] = []
-            plain = []
             for sid, eio_sid in members.items():
                 client = self._clients.get(sid)
                 if client is None:
                     continue
-                if sid not in self._special or not self._keeps_back(client, envelope):
+                if sid in self._special and self._keeps_back(client, envelope):
+                    continue
+                if wants_offset and client.until and not client.plain:
+                    ahead.append(client)
+                else:
                     (plain if client.plain else marked).append(eio_sid)
             recipients = marked
         count = 0
         if plain:
             count += self._deliver(plain, envelope.message(None))
+        for client in ahead:
+            own = write_offset(self.broker.epoch or "0", client.with_replay(tuple(self.broker.positions)))
+            count += self._deliver((client.eio_sid,), envelope.message(own))
         offset = write_offset(self.broker.epoch or "0", self.broker.positions) if wants_offset else None
         count += self._deliver(recipients, envelope.message(offset))
         self._on_emitted(envelope.event, count)
@@ -236,8 +248,7 @@ class Hub:
             client.held.append((envelope, tuple(self.broker.positions)))
             if len(client.held) > self._held_limit:
                 log.warning("too much is held back from a client: it is cut off")
-                client.held.clear()
-                self._hang_up(client.eio_sid)
+                self._cut_off(client)
             return True
         partition = self.broker.partition_of(envelope.rooms[0])
         return bool(client.until) and envelope.id <= client.until[partition]
@@ -261,6 +272,10 @@ class Hub:
             client.pinged = ()
             client.until = ()
             client.dirty = client.stored
+            # An id of before, with the new epoch, would hide events of the new history.
+            client.held = [(envelope, _cut(vector, partition, top)) for envelope, vector in client.held]
+            if client.replay:
+                self._cut_off(client)  # it comes back, and that is read again
         self._spawn(self._save_anew())
 
     def displaced(self, pid: str, generation: int) -> None:
@@ -268,7 +283,7 @@ class Hub:
         client = self._clients.get(sid) if sid is not None else None
         if sid is not None and client is not None and client.session.generation < generation:
             client.stored = False
-            self._spawn(self._displace(sid))
+            self._spawn(self._displace(sid, client))
 
     # -- clients come
 
@@ -319,6 +334,7 @@ class Hub:
         session = await self.broker.claim(pid, user)
         if session is None:
             return "unknown"
+        epoch = self.broker.epoch
         rooms = [room for room in session.joins if permitted(room)]
         offset = None
         if raw_offset is not None:
@@ -337,8 +353,10 @@ class Hub:
         of = {room: self.broker.partition_of(room) for room in rooms}
         begin = starts(session, offset, of, rooms)
         replay = await self.broker.read(begin) if rooms else Replay([], [None] * self.broker.partitions)
+        if self.broker.epoch != epoch or self._clients.get(sid) is not client:
+            raise AdapterUnavailable("the history has changed, or the client is gone")
         future = is_future(offset, replay.positions)
-        if future or replay.broken or self._clients.get(sid) is not client:
+        if future or replay.broken:
             self.forget(sid, final=False)
             return "future" if future else "gap"
         for room in [room for room in session.joins if room not in of]:
@@ -349,7 +367,7 @@ class Hub:
         client.begin = first_vector(begin, offset, replay.positions, of)
         client.stored = True
         if session.sid in self._clients and session.sid != sid:  # its old connection is here, and was not yet ended
-            await self._displace(session.sid)
+            await self._displace(session.sid, self._clients[session.sid])
         self._rename(sid, session.sid)
         self._by_pid[pid] = session.sid
         return Resumed(session.sid, session.connection_id, frozenset(rooms))
@@ -372,13 +390,16 @@ class Hub:
                 return None
             client.session.pid = new_pid()
             client.stored = await self.broker.save(client.session)
+            if self._clients.get(sid) is not client:  # gone meanwhile
+                self._spawn(self._drop(client.session))
+                return None
             self._by_pid[client.session.pid] = sid
         except AdapterUnavailable as error:
             # Without Redis the client is served from here, and begins anew when it comes back.
             log.warning("a client cannot recover", error=type(error).__name__)
             client.session.joins = dict.fromkeys(rooms, 0)
+            self._plain += not client.plain
             client.plain = True
-            self._plain += 1
             return None
         return client.session.pid if client.stored else None
 
@@ -415,6 +436,7 @@ class Hub:
         except AdapterUnavailable:
             if client.stored:
                 self._exit(sid, client, room)
+                client.dirty = True  # perhaps it was kept, and only the answer was lost
                 raise
             client.session.joins[room] = 0
         finally:
@@ -460,7 +482,7 @@ class Hub:
             if not self._manager.members((room,)):
                 self.broker.unwant(room)
         if client.stored:
-            self._spawn(self._drop(session) if final else self._keep(session))
+            self._spawn(self._drop(session) if final else self._keep(client))
 
     def pinged(self, eio_sid: str) -> None:
         """A heartbeat goes to a client, behind everything sent so far."""
@@ -520,7 +542,7 @@ class Hub:
             if client.until and envelope.id <= client.until[partition]:
                 continue
             if concerns(envelope, sid, client.session.joins):
-                self._send(client, envelope, vector)
+                self._send(client, envelope, client.with_replay(vector))
         if not client.until:
             self._special.pop(sid, None)
 
@@ -529,6 +551,13 @@ class Hub:
         if not client.plain and (envelope.kind == COUNTED or envelope.ends_in_text):
             offset = write_offset(self.broker.epoch or "0", vector)
         self._on_emitted(envelope.event, self._deliver((client.eio_sid,), envelope.message(offset)))
+
+    def _cut_off(self, client: Client) -> None:
+        """Close its transport, so that it comes back. Nothing more is sent: its offset would hide what was not sent."""
+        client.holds += 1
+        client.held = []
+        client.replay = []
+        self._hang_up(client.eio_sid)
 
     def _rename(self, sid: str, to: str) -> None:
         client = self._clients.pop(sid)
@@ -543,27 +572,33 @@ class Hub:
         if sid is not None:
             client = self._clients[sid]
             client.stored = False
-            await self._displace(sid)
+            await self._displace(sid, client)
 
-    async def _displace(self, sid: str) -> None:
+    async def _displace(self, sid: str, client: Client) -> None:
+        if self._clients.get(sid) is not client:
+            return
         try:
             await self._on_displaced(sid)
         except Exception:
             log.exception("a connection that goes on elsewhere could not be ended")
-        self.forget(sid, final=False)
+        if self._clients.get(sid) is client:  # and not a new connection of the same client
+            self.forget(sid, final=False)
 
     def _give_up(self, sid: str, client: Client) -> None:
         """The session is another server's by now."""
         client.stored = False
-        self._spawn(self._displace(sid))
+        self._spawn(self._displace(sid, client))
 
     async def _drop(self, session: SavedSession) -> None:
         with contextlib.suppress(AdapterUnavailable):  # it expires by itself
             await self.broker.drop(session)
 
-    async def _keep(self, session: SavedSession) -> None:
+    async def _keep(self, client: Client) -> None:
         with contextlib.suppress(AdapterUnavailable):
-            await self.broker.touch([session])
+            if client.dirty:
+                await self.broker.save(client.session)
+            else:
+                await self.broker.touch([client.session])
 
     def _spawn(self, work: Awaitable[Any]) -> None:
         task: asyncio.Task[Any] = asyncio.ensure_future(work)
@@ -600,7 +635,7 @@ class Hub:
     async def _save_anew(self) -> None:
         """Store the sessions again that are not kept as they are."""
         for sid, client in list(self._clients.items()):
-            if not (client.dirty and client.stored):
+            if not (client.dirty and client.stored) or self._clients.get(sid) is not client:
                 continue
             with contextlib.suppress(AdapterUnavailable):
                 client.dirty = False
@@ -608,6 +643,10 @@ class Hub:
                     self._give_up(sid, client)
                 continue
             client.dirty = True
+
+
+def _cut(vector: Vector, partition: int, top: int) -> Vector:
+    return (*vector[:partition], min(vector[partition], top), *vector[partition + 1 :])
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

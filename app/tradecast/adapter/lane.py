@@ -87,6 +87,7 @@ class Lane(Generic[Item, Result]):
         self._number = 0
         self._task: asyncio.Task[None] | None = None
         self.failing = False
+        self._closed = False
 
     def __len__(self) -> int:
         """How many wait or are under way."""
@@ -97,9 +98,9 @@ class Lane(Generic[Item, Result]):
 
     async def close(self) -> None:
         """Stop; who still waits is told that it did not happen, or that it is not known."""
+        self._closed = self.failing = True
+        self.give_up("closed")  # what is under way is no longer known once its task has ended
         await end(self._task)
-        self.failing = True
-        self.give_up("closed")
 
     def give_up(self, why: str) -> None:
         """Tell everybody who waits that nothing came of it, if Redis does not take anything now."""
@@ -115,6 +116,8 @@ class Lane(Generic[Item, Result]):
             PublishUncertain: No answer came in time.
             AdapterUnavailable: It was not sent in time, refused, or too many wait already.
         """
+        if self._closed:
+            raise AdapterUnavailable("closed")
         if len(self._waiting) >= self.capacity or (self._waiting and self._bytes + size > self._capacity_bytes):
             raise AdapterUnavailable("too much waits for Redis already")
         entry: _Entry[Item, Result] = _Entry(item, size)

@@ -1,0 +1,220 @@
+"""A hub with an engine that only notes what it is handed, and clients as the server above would bring them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from tradecast.adapter.broker import Broker
+from tradecast.adapter.codec import Packet
+from tradecast.adapter.envelope import COUNTED, LATEST, VOLATILE, Kind
+from tradecast.adapter.hub import NAMESPACE, Hub, Resumed
+from tradecast.adapter.manager import LocalManager
+from tradecast.adapter.recovery import Request, Result
+from tradecast.engine import Message
+
+_OFFSET = re.compile(r"[0-9a-z]+(\.[0-9a-f]+)+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Received:
+    """One event as a client got it.
+
+    Attributes:
+        event: Its name.
+        arguments: Without the offset.
+        offset: The offset at the end, if there was one.
+    """
+
+    event: str
+    arguments: list[Any]
+    offset: str | None
+
+    @classmethod
+    def of(cls, text: str) -> Received:
+        event, *arguments = orjson.loads(text[text.index("[") :])
+        offset = None
+        if arguments and isinstance(arguments[-1], str) and _OFFSET.fullmatch(arguments[-1]):
+            offset = arguments.pop()
+        return cls(event, arguments, offset)
+
+
+@dataclass
+class Member:
+    """A client's connection to a hub.
+
+    Attributes:
+        wire: What was sent to it, in order.
+        resumed: What went on, if anything did.
+        pid: Its private id, if it has one.
+    """
+
+    eio_sid: str
+    sid: str
+    wire: list[Received] = field(default_factory=list)
+    resumed: Resumed | None = None
+    pid: str | None = None
+    open: bool = True
+
+    @property
+    def got(self) -> list[Any]:
+        """The first argument of each event."""
+        return [one.arguments[0] if one.arguments else None for one in self.wire]
+
+    @property
+    def offset(self) -> str | None:
+        """What a stock client would send back."""
+        return next((one.offset for one in reversed(self.wire) if one.offset is not None), None)
+
+    @property
+    def auth(self) -> dict[str, Any]:
+        """What a stock client sends when it comes back."""
+        return {"pid": self.pid, "offset": self.offset}
+
+
+class Desk:
+    """A hub between a broker and clients that are lists.
+
+    Attributes:
+        displaced: Clients (sids) that were ended because they go on elsewhere.
+        hung_up: Connections (eio_sids) that were closed so that their clients come back.
+        results: Of each try to recover.
+        gaps: How many clients missed events for good, each time.
+        emitted: Name and recipients of each event.
+    """
+
+    names = iter(range(1_000_000_000))
+
+    def __init__(self, broker: Broker, *, recovery: bool = True, window: float = 60, held_limit: int = 1000) -> None:
+        self.members: dict[str, Member] = {}
+        self.displaced: list[str] = []
+        self.hung_up: list[str] = []
+        self.results: list[Result] = []
+        self.gaps: list[int] = []
+        self.emitted: list[tuple[str, int]] = []
+        self.manager = LocalManager()
+        self.manager.set_server(_Server())
+        self.hub = Hub(
+            broker,
+            self.manager,
+            self.deliver,
+            recovery=recovery,
+            window=window,
+            refresh=3600,
+            held_limit=held_limit,
+            kind_of=kind_of,
+            hang_up=self.hang_up,
+            on_displaced=self.displace,
+            on_emitted=lambda event, recipients: self.emitted.append((event, recipients)),
+            on_recovery=self.results.append,
+            on_gap=self.gaps.append,
+        )
+
+    # -- the engine's side
+
+    def deliver(self, eio_sids: Iterable[str], message: Message) -> int:
+        received = Received.of(str(message.parts[0]))
+        count = 0
+        for eio_sid in eio_sids:
+            member = self.members.get(eio_sid)
+            count += member is not None
+            if member is not None and member.open:
+                member.wire.append(received)
+        return count
+
+    def hang_up(self, eio_sid: str) -> None:
+        self.hung_up.append(eio_sid)
+        self.members[eio_sid].open = False
+
+    async def displace(self, sid: str) -> None:
+        eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
+        if eio_sid is None:
+            return
+        self.displaced.append(sid)
+        self.members[eio_sid].open = False
+        await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
+
+    # -- the server's side
+
+    async def arrive(self) -> Member:
+        """A transport, with a sid for now."""
+        eio_sid = f"eio{next(self.names)}"
+        sid = await self.manager.pre_connect(eio_sid, NAMESPACE)
+        assert sid is not None
+        self.members[eio_sid] = Member(eio_sid, sid)
+        return self.members[eio_sid]
+
+    async def enter(
+        self,
+        member: Member,
+        *rooms: str,
+        user: str = "u1",
+        auth: Any = None,
+        permitted: Callable[[str], bool] = lambda room: True,
+    ) -> Member:
+        """Let it go on where it was, or in as a new client; events are held back until `go`."""
+        request = Request.of(auth)
+        member.resumed = await self.hub.resume(member.sid, member.eio_sid, request, user, permitted)
+        if member.resumed is not None:
+            member.sid = member.resumed.sid
+            member.pid = request.valid_pid()
+        else:
+            connection_id = f"c-{member.eio_sid}"
+            member.pid = await self.hub.admit(member.sid, member.eio_sid, user, connection_id, rooms, request)
+        return member
+
+    async def go(self, member: Member) -> Member:
+        await self.manager.connect(member.sid, NAMESPACE)
+        self.hub.go(member.sid)
+        return member
+
+    async def connect(self, *rooms: str, user: str = "u1", auth: Any = None) -> Member:
+        return await self.go(await self.enter(await self.arrive(), *rooms, user=user, auth=auth))
+
+    async def lose(self, member: Member, *, final: bool = False) -> None:
+        """The transport ends, and the server notices."""
+        member.open = False
+        self.hub.forget(member.sid, final=final)
+        if self.manager.eio_sid_from_sid(member.sid, NAMESPACE) == member.eio_sid:
+            await self.manager.disconnect(member.sid, NAMESPACE, ignore_queue=True)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Until the hub has done what it does in the background."""
+        while self.hub._tasks:
+            await asyncio.gather(*self.hub._tasks, return_exceptions=True)
+
+    async def send(self, rooms: str | Collection[str], *arguments: Any, event: str = "event", **options: Any) -> None:
+        await self.hub.emit(event, arguments, [rooms] if isinstance(rooms, str) else list(rooms), **options)
+
+
+def kind_of(event: str) -> Kind:
+    kinds: dict[str, Kind] = {"latest": LATEST, "volatile": VOLATILE}
+    return kinds.get(event, COUNTED)
+
+
+@asynccontextmanager
+async def desk(broker: Broker, **options: Any) -> AsyncIterator[Desk]:
+    made = Desk(broker, **options)
+    await made.hub.start()
+    try:
+        yield made
+    finally:
+        await made.hub.close()
+
+
+class _Server:
+    packet_class = Packet
+
+    def __init__(self) -> None:
+        self.eio = self
+
+    @staticmethod
+    def generate_id() -> str:
+        return f"sid{next(Desk.names)}"
