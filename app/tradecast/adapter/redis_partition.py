@@ -418,7 +418,7 @@ class RedisPartition(PartitionWriter):
     async def _on_restored(self) -> None:
         """Read back what was missed, then let what has come since through."""
         last = await self.now()
-        if self._asking.run != self._subscription.instance and self._asking.run and self._subscription.instance:
+        if self._leads_elsewhere():
             # What is read must be what is listened to.
             await self._asking.close()
             await self._subscription.drop()
@@ -449,6 +449,11 @@ class RedisPartition(PartitionWriter):
         if broken:
             self._listener.broken(broken)
 
+    def _leads_elsewhere(self) -> bool:
+        """Whether requests and subscription lead to different instances, as far as these tell."""
+        asked, heard = self._asking.run, self._subscription.instance
+        return asked != heard and bool(asked and heard)
+
     def _tick_call(self, instance: str) -> tuple[Script, list[str], list[Any]]:
         text = self._origin(instance, 0) + b"tick %f" % time.monotonic()
         return TICK, [f"c:{self._server_id}"], [*self._begin(instance), text]
@@ -459,7 +464,10 @@ class RedisPartition(PartitionWriter):
             try:
                 await self._ask_with(self._tick_call)
                 self._unheard += self._live
-                if self._unheard > DEAF_AFTER:
+                if self._live and self._leads_elsewhere():
+                    log.warning("requests and subscription lead to different instances: a new subscription is made")
+                    await self._subscription.drop()
+                elif self._unheard > DEAF_AFTER:
                     log.error("the subscription is deaf: a new one is made")
                     await self._subscription.drop()
             except AdapterUnavailable:
