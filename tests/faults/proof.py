@@ -100,11 +100,15 @@ class NotRecovered:
         left: When its connection was lost.
         back: When it had another one.
         had_pid: Whether the lost one had been given a pid; without, nobody can be recovered.
+        since: When its pid was given to it.
+        saw_lost: Whether it had got, since then, an event that Redis lost.
     """
 
     left: float
     back: float
     had_pid: bool = True
+    since: float = 0.0
+    saw_lost: bool = False
 
     @property
     def away(self) -> float:
@@ -153,14 +157,18 @@ class Verdict:
 
         Args:
             window: Seconds for which recovery is promised.
-            excused: Times for which nothing is promised, since Redis itself lost data.
+            excused: When Redis itself lost what it had taken last: who came, or saw an event that is lost, at such a
+                time, and lost its connection then, need not be known any more.
         """
         spans = list(excused)
-        return [
-            one
-            for one in self.not_recovered
-            if one.had_pid and one.away < window and not any(span.overlaps(one.left, one.back) for span in spans)
-        ]
+
+        def is_excused(one: NotRecovered) -> bool:
+            return any(
+                span.overlaps(one.left, one.back) and (one.saw_lost or span.overlaps(one.since, one.since))
+                for span in spans
+            )
+
+        return [one for one in self.not_recovered if one.had_pid and one.away < window and not is_excused(one)]
 
     def denied(self, redis_faults: Iterable[Interval]) -> list[float]:
         """When it was given no pid although nothing was wrong with Redis.
@@ -177,6 +185,7 @@ class _Stretch:
     begin: float
     since: dict[str, float]
     latest: dict[str, float] = field(default_factory=dict)  # group -> the latest start of an event that came
+    saw_lost: bool = False
 
 
 def prove(
@@ -208,7 +217,7 @@ def _judge(
     def group_of(event: Published) -> str:
         return event.room if order == "room" else ""
 
-    stretches = _read(diary, by_id, verdict, group_of)
+    stretches = _read(diary, by_id, verdict, group_of, excused)
     got = {entry.detail for entry in diary.entries if entry.kind == "event"}
     _look_for_order(diary, by_id, verdict, group_of)
     for event in of_user:
@@ -227,7 +236,11 @@ def _judge(
 
 
 def _read(
-    diary: Diary, by_id: Mapping[str, Published], verdict: Verdict, group_of: Callable[[Published], str]
+    diary: Diary,
+    by_id: Mapping[str, Published],
+    verdict: Verdict,
+    group_of: Callable[[Published], str],
+    excused: set[str],
 ) -> list[_Stretch]:
     stretches: list[_Stretch] = []
     seen: set[str] = set()
@@ -240,7 +253,10 @@ def _read(
                     verdict.reconnects += 1
                 if not (entry.flag and stretches):
                     if stretches:
-                        verdict.not_recovered.append(NotRecovered(left, entry.at, had_pid))
+                        before = stretches[-1]
+                        verdict.not_recovered.append(
+                            NotRecovered(left, entry.at, had_pid, before.begin, before.saw_lost)
+                        )
                     stretches.append(_Stretch(entry.at, {IMPLIED: entry.at + SLACK}))
                 had_pid = entry.pid
                 if not had_pid:
@@ -267,6 +283,7 @@ def _read(
                 if stretches:
                     latest, group = stretches[-1].latest, group_of(event)
                     latest[group] = max(latest.get(group, 0.0), event.started)
+                    stretches[-1].saw_lost |= event.id in excused
             case _:
                 pass
     verdict.received = len(seen)

@@ -165,8 +165,17 @@ def test_recovery_is_promised_within_the_window_and_while_redis_loses_nothing() 
     assert len(problems([verdict], window=120)) == 1
     assert problems([verdict], window=1) == []
     assert problems([verdict]) == []
-    assert problems([verdict], 120, [Interval(3, 3.1, "failover")]) == []
-    assert len(problems([verdict], 120, [Interval(4, 9, "failover")])) == 1
+
+
+def test_what_redis_lost_excuses_who_came_or_saw_it_then() -> None:
+    away = (lost(2.7), connect(3.8), subscribed(4.5))
+    came_long_before = judged(FIVE, *START, *got(1, 2), *away, *got(5))
+    assert len(problems([came_long_before], 120, [Interval(2, 3, "failover")])) == 1
+    assert problems([came_long_before], 120, [Interval(0, 3, "failover")]) == []
+    assert len(problems([came_long_before], 120, [Interval(4, 9, "failover")])) == 1
+    saw_it = judged(FIVE, *START, *got(1, 2), *away, *got(5), excused=("u:2",))
+    assert problems([saw_it], 120, [Interval(2, 3, "failover")]) == []
+    assert len(problems([saw_it], 120, [Interval(4, 9, "failover")])) == 1
 
 
 def test_what_redis_lost_is_counted_apart() -> None:
