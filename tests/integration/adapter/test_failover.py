@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterator
 
 import pytest
@@ -96,4 +97,20 @@ async def test_a_subscription_does_not_stay_with_a_master_that_is_in_charge_no_m
         await eventually(lambda: deliveries.events == ["first", "second"])
     finally:
         await writer.close()
+        await partition.close()
+
+
+async def test_what_was_missed_is_asked_for_until_redis_answers(own_redis: RedisServer) -> None:
+    directory = Directory(own_redis)
+    deliveries = Deliveries()
+    figures = Figures(timeout=0.2)
+    partition = RedisPartition(directory.connect, PREFIX, RETENTION, figures, Watch(), server_id="s1")
+    try:
+        await own_redis.ask("CONFIG", "SET", "maxmemory", "1")  # a subscription stands, and the clock cannot be made
+        partition.begin(deliveries)
+        await asyncio.sleep(4 * figures.timeout)
+        assert not partition.live.is_set()
+        await own_redis.ask("CONFIG", "SET", "maxmemory", "0")
+        await asyncio.wait_for(partition.live.wait(), 30)
+    finally:
         await partition.close()
