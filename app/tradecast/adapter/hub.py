@@ -77,6 +77,14 @@ class Client:
         self.replay: list[Envelope] = []
         self.pinged: Vector = ()
 
+    def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:
+        """Count on nothing in a partition beyond this id: see `Listener.switched`."""
+        self.session.cut(partition_of, partition, top)
+        self.pinged = ()
+        self.until = _cut(self.until, partition, top)
+        self.begin = _cut(self.begin, partition, top)
+        self.held = [(envelope, _cut(vector, partition, top)) for envelope, vector in self.held]
+
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
@@ -262,9 +270,7 @@ class Hub:
 
     def switched(self, partition: int, top: int) -> None:
         for client in self._clients.values():
-            client.session.cut(self.broker.partition_of, partition, top)
-            client.pinged = ()
-            client.until = ()
+            client.cut(self.broker.partition_of, partition, top)
             client.dirty = client.stored
         self._spawn(self._save_anew())
 
@@ -613,6 +619,12 @@ class Hub:
                     self._give_up(sid, client)
                 continue
             client.dirty = True
+
+
+def _cut(vector: Vector, partition: int, top: int) -> Vector:
+    if not vector:
+        return vector
+    return (*vector[:partition], min(vector[partition], top), *vector[partition + 1 :])
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
