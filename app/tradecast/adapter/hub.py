@@ -337,6 +337,9 @@ class Hub:
             if said is None:
                 return "malformed"
             offset = self.broker.valid(said)
+            if offset is None:  # perhaps of an epoch that another server has heard of first
+                await self.broker.now(rooms)
+                offset = self.broker.valid(said)
             if offset is None:
                 return "foreign_epoch"
         client = self._add(sid, Client(eio_sid, session, plain=False))

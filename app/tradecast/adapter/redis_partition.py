@@ -498,7 +498,10 @@ class RedisPartition(PartitionWriter):
             await self._tell(owner, f"claimed {pid} {session.generation}")
         else:
             self._listener.displaced(pid, session.generation)
-        return self._of_this_history(session, fields[b"e"].decode("ascii", "replace"))
+        epoch = fields[b"e"].decode("ascii", "replace")
+        if epoch != self.epoch and epoch not in self.lineage:  # perhaps another server has heard of it first
+            await self.now()
+        return self._of_this_history(session, epoch)
 
     def _of_this_history(self, session: SavedSession, epoch: str) -> SavedSession | None:
         """A session as it is in this epoch; None if it says nothing about this one."""
