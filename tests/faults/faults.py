@@ -30,6 +30,8 @@ BEFORE_FAILOVER = 2.0
 """Seconds before a failover of whose events the replica may lack some."""
 NOTICED_WITHIN = 5.0
 """Seconds within which servers use a Redis that is back: they try every 2 s, and then read what they missed."""
+LONGEST = 8.0
+"""Seconds that Redis refuses or hangs at most: longer than a request waits for it (twice REDIS_TIMEOUT)."""
 FRESH_USER = "fresh"
 TOO_LARGE = 40_000
 """Bytes of an event that do not fit into the buffer that each of Redis's clients has (16 KB); only more is limited."""
@@ -267,7 +269,7 @@ async def _connections(server: RedisServer, kind: str) -> int:
 async def slow_redis(stage: Stage, draw: random.Random) -> str:
     """Redis takes connections, and answers nothing for some seconds."""
     server = draw.choice(stage.backing.masters())
-    seconds = draw.uniform(2, 4)
+    seconds = draw.uniform(2, LONGEST)
     await server.pause(seconds + BACK_WITHIN)
     answer = asyncio.create_task(server.ask("PING"))
     try:
@@ -283,7 +285,7 @@ async def slow_redis(stage: Stage, draw: random.Random) -> str:
 async def oom(stage: Stage, draw: random.Random) -> str:
     """Memory is full: Redis refuses every command that may need some."""
     server = draw.choice(stage.backing.masters())
-    seconds = draw.uniform(2, 4)
+    seconds = draw.uniform(2, LONGEST)
     before = await _errors(server, "OOM")
     async with _configured(server, "maxmemory", "1", "0"):
         await asyncio.sleep(seconds)
