@@ -16,7 +16,7 @@ from tradecast.adapter.envelope import COUNTED, Envelope, Kind
 from tradecast.adapter.errors import AdapterUnavailable, TryAgain
 from tradecast.adapter.ids import MAX_ID, parse_offset, write_offset
 from tradecast.adapter.manager import Emitted, LocalManager
-from tradecast.adapter.recovery import Request, Result, concerns, first_vector, is_future, new_pid, starts
+from tradecast.adapter.recovery import Request, Result, concerns, first_vector, is_ahead, is_future, new_pid, starts
 from tradecast.engine import Message
 from tradecast.tasks import end
 
@@ -331,7 +331,7 @@ class Hub:
         if session is None:
             return "unknown"
         rooms = [room for room in session.joins if permitted(room)]
-        offset = None
+        said = offset = None
         if raw_offset is not None:
             said = parse_offset(raw_offset, self.broker.partitions)
             if said is None:
@@ -352,7 +352,9 @@ class Hub:
         begin = starts(session, offset, of, rooms)
         replay = await self.broker.read(begin) if rooms else Replay([], [None] * self.broker.partitions)
         future = is_future(offset, replay.positions)
-        if future or replay.broken or self._clients.get(sid) is not client:
+        # Of what it saw and Redis lost, the ids are gone: what was published again then it may have.
+        doubtful = is_ahead(said, offset) and any(one.again for one in replay.envelopes)
+        if future or doubtful or replay.broken or self._clients.get(sid) is not client:
             self.forget(sid, final=False)
             return "future" if future else "gap"
         for room in [room for room in session.joins if room not in of]:

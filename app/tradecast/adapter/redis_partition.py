@@ -98,6 +98,8 @@ class PartitionWriter:
         self._floor = 0
         self._producer = secrets.token_hex(8)
         self._numbers = itertools.count(1)
+        # The batch under way, and the instances that were given it and did not say that they refuse.
+        self._given: tuple[int, set[str]] = (0, set())
         self._wire = Wire(connect)
         self._publishing: Lane[tuple[int, Envelope], int] = Lane(
             self._publish,
@@ -132,19 +134,27 @@ class PartitionWriter:
             raise
 
     async def _publish(self, batch: Sequence[tuple[int, Envelope]], number: int) -> Sequence[int]:
+        if self._given[0] != number:
+            self._given = (number, set())
+        given = self._given[1]
+        before = set(given)
+
         def call(instance: str) -> Sequence[tuple[Script, Sequence[Any]]]:
             arguments: list[Any] = [
                 *(2, f"{self.prefix}clock", f"{self.prefix}p:{self._producer}"),
                 *(*self._begin(instance), self.prefix, number),
                 *(self.retention.events_per_room, round(self.retention.seconds * 1000)),
             ]
+            again = bool(given - {instance})
+            given.add(instance)
             for event_number, envelope in batch:
                 arguments += (envelope.kind, envelope.event, len(envelope.rooms), *envelope.rooms)
-                arguments.append(self._origin(instance, event_number) + envelope.encode())
+                arguments.append(self._origin(instance, event_number) + envelope.encode(again=again))
             return [(PUBLISH, arguments)]
 
         (answer,) = await self._wire.run_all(call)
         if isinstance(answer, Exception):
+            given.intersection_update(before)
             raise answer
         last_id = int(answer[1])
         self._floor = max(self._floor, last_id)

@@ -51,9 +51,11 @@ class Deliveries:
 
     def __init__(self) -> None:
         self.events: list[str] = []
+        self.again: list[bool] = []
 
     def deliver(self, envelope: Envelope) -> None:
         self.events.append(envelope.event)
+        self.again.append(envelope.again)
 
     def broken(self, rooms: Collection[str]) -> None: ...
     def switched(self, partition: int, top: int) -> None: ...
@@ -118,6 +120,42 @@ async def test_who_only_listens_leaves_a_master_without_replicas_too(
         writer.start()
         await writer.publish(encode_envelope("event", [1], ["room"], "C"))
         await eventually(lambda: deliveries.events == ["event"])
+    finally:
+        await writer.close()
+        await partition.close()
+
+
+async def test_an_event_that_another_redis_may_have_taken_before_is_marked(
+    own_redis: RedisServer, other_redis: RedisServer
+) -> None:
+    first, then = Directory(own_redis), Directory(other_redis)
+    figures = Figures(timeout=0.5)
+    partition = RedisPartition(then.connect, PREFIX, RETENTION, figures, Watch(), server_id="s1")
+    writer = PartitionWriter(first.connect, PREFIX, RETENTION, figures, Watch())
+    deliveries = Deliveries()
+    try:
+        partition.begin(deliveries)
+        await partition.live.wait()
+        partition.want("room")
+        await partition.listening(["room"])
+        writer.start()
+        await writer.publish(encode_envelope("elsewhere", [0], ["room"], "C"))
+        await own_redis.pause(60)
+        unanswered = asyncio.create_task(writer.publish(encode_envelope("unanswered", [1], ["room"], "C")))
+        await asyncio.sleep(figures.timeout / 2)
+        first.server = other_redis
+        await unanswered
+        own_redis.resume()
+        await writer.publish(encode_envelope("new", [2], ["room"], "C"))
+        first.server = own_redis
+        await other_redis.ask("CLIENT", "KILL", "TYPE", "normal")
+        await own_redis.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+        refused = asyncio.create_task(writer.publish(encode_envelope("refused", [3], ["room"], "C")))
+        await asyncio.sleep(figures.timeout)
+        first.server = other_redis
+        await refused
+        await eventually(lambda: deliveries.events == ["unanswered", "new", "refused"])
+        assert deliveries.again == [True, False, False]
     finally:
         await writer.close()
         await partition.close()

@@ -10,7 +10,7 @@ import pytest
 from tradecast.adapter.codec import Packet, encode_envelope
 from tradecast.adapter.history import Retention
 from tradecast.adapter.hub import Hub, Resumed
-from tradecast.adapter.ids import write_offset
+from tradecast.adapter.ids import Offset, write_offset
 from tradecast.adapter.manager import LocalManager
 from tradecast.adapter.memory_broker import MemoryBroker
 from tradecast.adapter.recovery import Request
@@ -124,3 +124,22 @@ async def test_offsets_of_events_that_were_held_back_do_not_go_beyond_what_is_le
     stage.hub.go(resumed.sid)
     assert stage.got == ["held"]
     assert stage.server.eio.delivered[0].endswith(f'"{offset}"]')
+
+
+@pytest.mark.parametrize(("seen", "again", "recovered"), [(2, True, False), (2, False, True), (1, True, True)])
+async def test_what_was_published_again_is_not_replayed_to_who_may_have_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, seen: int, again: bool, recovered: bool
+) -> None:
+    pid = await stage.new()
+    await stage.hub.emit("kept", [1], ["room"])
+    top = stage.broker.positions[0]
+    new = encode_envelope("new", [2], ["room"], "C")
+    new.again = again
+    await stage.hub.broker.publish(new)
+    # In an earlier epoch, of which this one knows up to the first event, the client had seen so many.
+    monkeypatch.setattr(
+        stage.broker, "valid", lambda offset: Offset(stage.broker.epoch or "", (min(offset.ids[0], top),))
+    )
+    offset = write_offset("earlier", [top + seen - 1])
+    assert bool(await stage.back(pid, offset)) is recovered
+    assert stage.got == (["new"] if recovered else [])
