@@ -1,4 +1,4 @@
-"""What stands behind the servers: nothing, one Redis, Redis with a replica and a Sentinel, or Redis Cluster.
+"""What stands behind the servers: nothing, one Redis, Redis with two replicas and a Sentinel, or Redis Cluster.
 
 Every redis-server writes all that it takes to disk before it answers: what it has accepted it has again after it was
 killed. Only a failover loses something, since replication is asynchronous.
@@ -18,6 +18,13 @@ from support.redis_server import DURABLE, RedisServer
 
 DOWN_AFTER_MS = 3_000
 """Longer than a busy machine holds Redis up, so that only what a test does makes a failover."""
+
+
+REPLICATED = (
+    *DURABLE,
+    *("--repl-diskless-sync-delay", "0"),
+    *("--min-replicas-to-write", "1", "--min-replicas-max-lag", "10"),
+)
 
 
 class Backing:
@@ -65,35 +72,45 @@ class OneRedis(Backing):
 
 
 class WithSentinel(Backing):
-    """A master, its replica, and a Sentinel that swaps them."""
+    """A master, two replicas, and a Sentinel that lets one of them take over.
+
+    As docs/recovery.md demands, a master that no replica follows takes nothing (`min-replicas-to-write`).
+    """
 
     def __init__(self) -> None:
-        self.pair = [RedisServer(*DURABLE), RedisServer(*DURABLE)]
+        self.servers = [RedisServer(), RedisServer(), RedisServer()]
         self._sentinel: SentinelServer | None = None
-        self._master = self.pair[0]
+        self._master = self.servers[0]
 
     @property
     def url(self) -> str:  # type: ignore[override]  # known once it has a port
-        assert self._sentinel is not None
-        return f"redis+sentinel://127.0.0.1:{self._sentinel.port}/0/{SERVICE}"
+        return f"redis+sentinel://127.0.0.1:{self.sentinel.port}/0/{SERVICE}"
 
     @property
     def sentinel(self) -> SentinelServer:
         assert self._sentinel is not None
         return self._sentinel
 
+    @property
+    def replicas(self) -> list[RedisServer]:
+        """Those that follow the master, or will when they run."""
+        return [server for server in self.servers if server is not self._master]
+
     async def start(self) -> None:
-        master, replica = self.pair
-        await master.start()
-        await self._start_as_replica(replica, master)
+        self._master.extra_args = REPLICATED
+        await self._master.start()
+        for replica in self.replicas:
+            await self._start_as_replica(replica)
         self._sentinel = SentinelServer(
-            master.port, f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}", "sentinel resolve-hostnames no"
+            self._master.port,
+            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+            "sentinel resolve-hostnames no",
         )
         await self._sentinel.start()
         await self.in_order()
 
     def close(self) -> None:
-        for server in (self._sentinel, *self.pair):
+        for server in (self._sentinel, *self.servers):
             if server is not None:
                 server.close()
 
@@ -102,38 +119,44 @@ class WithSentinel(Backing):
 
     async def back(self, server: RedisServer) -> None:
         if server is not self._master:
-            await self._start_as_replica(server, self._master)
+            await self._start_as_replica(server)
         await server.start()
         await self.in_order()
 
     async def failed_over(self) -> RedisServer:
-        """Wait until the other one is master; that one."""
+        """Wait until another one is master; that one."""
         old = self._master
-        (new,) = [server for server in self.pair if server is not old]
+        by_port = {server.port: server for server in self.servers}
 
         async def swapped() -> bool:
             _, port = await self.sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-            return int(port) == new.port and (await new.ask("ROLE"))[0] == "master"
+            new = by_port[int(port)]
+            if new is old or (await new.ask("ROLE"))[0] != "master":
+                return False
+            self._master = new
+            return True
 
-        await eventually(_or_not(swapped), "the Sentinel makes the replica the master")
-        self._master = new
-        return new
+        await eventually(_or_not(swapped), "the Sentinel makes a replica the master")
+        return self._master
 
     async def in_order(self) -> None:
-        """Wait until the replica follows, and the Sentinel knows it."""
-        (replica,) = [server for server in self.pair if server is not self._master]
+        """Wait until both replicas follow, the master counts them, and the Sentinel knows them."""
 
-        async def follows() -> bool:
-            role = await replica.ask("ROLE")
-            if role[0] != "slave" or int(role[2]) != self._master.port or role[3] != "connected":
+        async def follow() -> bool:
+            for replica in self.replicas:
+                role = await replica.ask("ROLE")
+                if role[0] != "slave" or int(role[2]) != self._master.port or role[3] != "connected":
+                    return False
+            about = await self._master.ask("INFO", "replication")
+            if about["min_slaves_good_slaves"] != len(self.replicas):
                 return False
             told = await self.sentinel.ask("SENTINEL", "REPLICAS", SERVICE)
-            return any(_is_healthy(one, replica.port) for one in told)
+            return {replica.port for replica in self.replicas} == set(_healthy(told))
 
-        await eventually(_or_not(follows), "the replica follows the master, and the Sentinel knows it")
+        await eventually(_or_not(follow), "both replicas follow the master, and the Sentinel knows it")
 
-    async def _start_as_replica(self, server: RedisServer, master: RedisServer) -> None:
-        server.extra_args = (*(*DURABLE, "--replicaof", f"127.0.0.1 {master.port}", "--repl-diskless-sync-delay", "0"),)
+    async def _start_as_replica(self, server: RedisServer) -> None:
+        server.extra_args = (*REPLICATED, "--replicaof", f"127.0.0.1 {self._master.port}")
         await server.start()
 
 
@@ -161,10 +184,11 @@ class WithCluster(Backing):
         await self.cluster.start(node)
 
 
-def _is_healthy(told: Any, port: int) -> bool:
+def _healthy(told: Any) -> list[int]:
+    """The ports of the replicas that a Sentinel holds for healthy."""
     # RESP2 gives names and values in one list, RESP3 and redis-py a dict
-    fields = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
-    return int(fields["port"]) == port and str(fields["flags"]) == "slave"
+    replicas = [one if isinstance(one, dict) else dict(zip(one[::2], one[1::2], strict=True)) for one in told]
+    return [int(one["port"]) for one in replicas if str(one["flags"]) == "slave"]
 
 
 def _or_not(holds: Any) -> Any:

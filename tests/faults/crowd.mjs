@@ -2,7 +2,7 @@
 //
 // in, one JSON object a line:   {op: "add", client, url, auth, options}
 //                               {op: "close", client}
-// out, one JSON list a line:    [client, Unix ms, kind, detail, flag]: a line of a client's diary (faults/proof.py, Entry)
+// out, one JSON list a line:    [client, Unix ms, kind, detail, flag, pid?]: a line of a client's diary (faults/proof.py, Entry)
 //
 // Each client asks for its two rooms, with an acknowledgement, whenever it connects and is not recovered, and again
 // where an answer did not come: as an application would.
@@ -19,8 +19,8 @@ const ASK_AGAIN_AFTER = 500;
 const sockets = new Map();
 
 function join(client, url, auth, options) {
-  const note = (kind, detail = "", flag = false) =>
-    process.stdout.write(JSON.stringify([client, Date.now(), kind, detail, flag]) + "\n");
+  const note = (kind, detail = "", flag = false, ...more) =>
+    process.stdout.write(JSON.stringify([client, Date.now(), kind, detail, flag, ...more]) + "\n");
   const socket = io(url, { transports: ["websocket"], ...options, auth, query: { client }, forceNew: true });
   const subscribed = new Set();
   let connection = 0;
@@ -40,7 +40,7 @@ function join(client, url, auth, options) {
 
   socket.on("connect", () => {
     connection += 1;
-    note("connect", socket.id, Boolean(socket.recovered));
+    note("connect", socket.id, Boolean(socket.recovered), typeof socket._pid === "string");
     if (!socket.recovered) subscribed.clear();
     for (const room of ROOMS) if (!subscribed.has(room)) subscribe(room, connection);
   });

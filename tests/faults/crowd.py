@@ -88,8 +88,8 @@ class Crowd:
             async for line in self._process.stdout:
                 text = line.decode()
                 journal.write(text)
-                name, at, kind, detail, flag = json.loads(text)
-                self.clients[name].take(Entry(at / 1000, kind, detail, flag))
+                name, at, *rest = json.loads(text)
+                self.clients[name].take(Entry(at / 1000, *rest))
 
     def _tell(self, **message: Any) -> None:
         assert self._process.stdin is not None

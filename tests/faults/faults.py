@@ -28,6 +28,10 @@ Inject = Callable[["Stage", random.Random], Awaitable[str]]
 BACK_WITHIN = 60.0
 BEFORE_FAILOVER = 2.0
 """Seconds before a failover of whose events the replica may lack some."""
+NOTICED_WITHIN = 5.0
+"""Seconds within which servers use a Redis that is back: they try every 2 s, and then read what they missed."""
+LONGEST = 8.0
+"""Seconds that Redis refuses or hangs at most: longer than a request waits for it (twice REDIS_TIMEOUT)."""
 FRESH_USER = "fresh"
 TOO_LARGE = 40_000
 """Bytes of an event that do not fit into the buffer that each of Redis's clients has (16 KB); only more is limited."""
@@ -42,6 +46,7 @@ class Stage:
         redis_away: Seconds that a killed Redis stays away.
         lost_by_redis: Ids of accepted events that Redis lost on a failover.
         failovers: When that was.
+        redis_faults: When anything was wrong with Redis, as far as servers could know.
         happened: What happened when, for people.
         troubles: What should have been over and was not.
     """
@@ -56,6 +61,7 @@ class Stage:
     redis_away: float
     lost_by_redis: set[str] = field(default_factory=set)
     failovers: list[Interval] = field(default_factory=list)
+    redis_faults: list[Interval] = field(default_factory=list)
     happened: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     fresh: int = 0
@@ -242,22 +248,36 @@ async def client_kill(stage: Stage, draw: random.Random) -> str:
     """Redis closes connections: the subscribers', and all others, in random order."""
     told = []
     for kind in draw.sample(("pubsub", "normal"), 2):
+        ours = [await _connections(server, kind) for server in stage.backing.masters()]
         killed = [await server.ask("CLIENT", "KILL", "TYPE", kind) for server in stage.backing.masters()]
-        told.append(f"{sum(killed)} of type {kind}")
+        assert sum(ours), f"the servers have no connections of type {kind}"
+        told.append(f"{sum(killed)} of type {kind}, of them {sum(ours)} of servers and publishers")
         await asyncio.sleep(draw.uniform(0, 1))
     return ", ".join(told)
+
+
+async def _connections(server: RedisServer, kind: str) -> int:
+    """How many connections servers and publishers have: those that run scripts, or listen to channels of their own."""
+    listed = str(await server.ask("CLIENT", "LIST", "TYPE", kind)).splitlines()
+    about = [dict(pair.partition("=")[::2] for pair in line.split()) for line in listed]
+    if kind == "normal":
+        return sum(one["cmd"].startswith("eval") for one in about)
+    return sum(int(one["sub"]) + int(one.get("ssub", 0)) > 1 for one in about)  # a Sentinel has one
 
 
 @fault("redis")
 async def slow_redis(stage: Stage, draw: random.Random) -> str:
     """Redis takes connections, and answers nothing for some seconds."""
     server = draw.choice(stage.backing.masters())
-    seconds = draw.uniform(2, 4)
-    await server.pause(seconds)
+    seconds = draw.uniform(2, LONGEST)
+    await server.pause(seconds + BACK_WITHIN)
+    answer = asyncio.create_task(server.ask("PING"))
     try:
         await asyncio.sleep(seconds)
+        assert not answer.done(), "Redis answers"
     finally:
         server.resume()
+        await asyncio.wait([answer])
     return f"for {seconds:.1f} s"
 
 
@@ -265,18 +285,32 @@ async def slow_redis(stage: Stage, draw: random.Random) -> str:
 async def oom(stage: Stage, draw: random.Random) -> str:
     """Memory is full: Redis refuses every command that may need some."""
     server = draw.choice(stage.backing.masters())
-    seconds = draw.uniform(2, 4)
+    seconds = draw.uniform(2, LONGEST)
+    before = await _errors(server, "OOM")
     async with _configured(server, "maxmemory", "1", "0"):
         await asyncio.sleep(seconds)
-    return f"for {seconds:.1f} s"
+    refused = await _errors(server, "OOM") - before
+    assert refused, "nothing was refused"
+    return f"for {seconds:.1f} s; Redis refused {refused} requests"
+
+
+async def _errors(server: RedisServer, kind: str) -> int:
+    """How many answers were an error of this kind so far."""
+    counts = await server.ask("INFO", "errorstats")
+    return int(counts.get(f"errorstat_{kind}", {"count": 0})["count"])
 
 
 @fault("redis")
 async def script_flush(stage: Stage, draw: random.Random) -> str:
     """Redis forgets every script."""
-    for server in stage.backing.masters():
+    servers = stage.backing.masters()
+    before = [await _errors(server, "NOSCRIPT") for server in servers]
+    for server in servers:
         await server.ask("SCRIPT", "FLUSH")
-    return ""
+    await asyncio.sleep(NOTICED_WITHIN)
+    unknown = sum([await _errors(server, "NOSCRIPT") for server in servers]) - sum(before)
+    assert unknown, "no script was asked for"
+    return f"{unknown} requests were for scripts that Redis did not know"
 
 
 @fault("redis")
@@ -294,8 +328,9 @@ async def output_buffer(stage: Stage, draw: random.Random) -> str:
         stage.publisher.padding = 0
         for server in servers:
             await server.ask("CONFIG", "SET", "client-output-buffer-limit", "pubsub 33554432 8388608 60")
-    after = [_cut_by_limit(server) for server in servers]
-    return f"for {seconds:.1f} s; Redis cut {sum(after) - sum(before)} connections"
+    cut = sum(_cut_by_limit(server) for server in servers) - sum(before)
+    assert cut, "Redis cut no connection"
+    return f"for {seconds:.1f} s; Redis cut {cut} connections"
 
 
 def _cut_by_limit(server: RedisServer) -> int:
@@ -410,11 +445,14 @@ async def inject(stage: Stage, plan: dict[Group, list[Step]]) -> None:
                 return
             await asyncio.sleep(step.pause)
             at = time.monotonic() - begun
+            since = time.time()
             try:
                 note = await FAULTS[step.fault].inject(stage, random.Random(step.seed))
             except (AssertionError, RedisError, OSError) as error:
                 note = f"{type(error).__name__}: {error}"
                 stage.troubles.append(f"{step.fault} at {at:.1f} s: {note}")
+            if FAULTS[step.fault].group == "redis":
+                stage.redis_faults.append(Interval(since, time.time() + NOTICED_WITHIN, step.fault))
             text = f"{at:7.1f} s  {step.fault:<18} took {time.monotonic() - begun - at:4.1f} s  {note}".rstrip()
             stage.happened.append(text)
             print(text, flush=True)

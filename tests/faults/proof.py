@@ -61,12 +61,14 @@ class Entry:
         kind: connect; subscribed (acknowledged); event; disconnect; refused (`connect_error`); note.
         detail: The room, the event's id, or the reason.
         flag: Of connect: it was recovered. Of disconnect and refused: the client will not come back by itself.
+        pid: Of connect: it was given a pid, so the client can ask to be recovered the next time.
     """
 
     at: float
     kind: Kind
     detail: str = ""
     flag: bool = False
+    pid: bool = True
 
 
 @dataclass(slots=True)
@@ -92,10 +94,21 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class NotRecovered:
-    """A client that came back and was told that it has missed something."""
+    """A client that came back and was told that it has missed something.
+
+    Attributes:
+        left: When its connection was lost.
+        back: When it had another one.
+        had_pid: Whether the lost one had been given a pid; without, nobody can be recovered.
+        since: When its pid was given to it.
+        saw_lost: Whether it had got, since then, an event that Redis lost.
+    """
 
     left: float
     back: float
+    had_pid: bool = True
+    since: float = 0.0
+    saw_lost: bool = False
 
     @property
     def away(self) -> float:
@@ -118,6 +131,7 @@ class Verdict:
         phantoms: Came although the publisher was told that they were not accepted.
         reconnects: Connections after the first.
         not_recovered: Those of them that were not recovered.
+        without_pid: When connections were made that were given no pid.
         connected: Whether it was connected in the end.
         gave_up: Why it will not come back by itself.
     """
@@ -134,22 +148,36 @@ class Verdict:
     phantoms: list[str] = field(default_factory=list)
     reconnects: int = 0
     not_recovered: list[NotRecovered] = field(default_factory=list)
+    without_pid: list[float] = field(default_factory=list)
     connected: bool = False
     gave_up: str = ""
 
     def broken_promises(self, window: float, excused: Iterable[Interval] = ()) -> list[NotRecovered]:
-        """Reconnects that were not recovered although the client was away for less than the window.
+        """Reconnects that were not recovered although the client had a pid and was away for less than the window.
 
         Args:
             window: Seconds for which recovery is promised.
-            excused: Times for which nothing is promised, since Redis itself lost data.
+            excused: When Redis itself lost what it had taken last: who came, or saw an event that is lost, at such a
+                time, and lost its connection then, need not be known any more.
         """
         spans = list(excused)
-        return [
-            one
-            for one in self.not_recovered
-            if one.away < window and not any(span.overlaps(one.left, one.back) for span in spans)
-        ]
+
+        def is_excused(one: NotRecovered) -> bool:
+            return any(
+                span.overlaps(one.left, one.back) and (one.saw_lost or span.overlaps(one.since, one.since))
+                for span in spans
+            )
+
+        return [one for one in self.not_recovered if one.had_pid and one.away < window and not is_excused(one)]
+
+    def denied(self, redis_faults: Iterable[Interval]) -> list[float]:
+        """When it was given no pid although nothing was wrong with Redis.
+
+        Args:
+            redis_faults: When something was; a server may let clients in that it cannot recover then.
+        """
+        spans = list(redis_faults)
+        return [at for at in self.without_pid if not any(span.overlaps(at, at) for span in spans)]
 
 
 @dataclass(slots=True)
@@ -157,6 +185,7 @@ class _Stretch:
     begin: float
     since: dict[str, float]
     latest: dict[str, float] = field(default_factory=dict)  # group -> the latest start of an event that came
+    saw_lost: bool = False
 
 
 def prove(
@@ -188,7 +217,7 @@ def _judge(
     def group_of(event: Published) -> str:
         return event.room if order == "room" else ""
 
-    stretches = _read(diary, by_id, verdict, group_of)
+    stretches = _read(diary, by_id, verdict, group_of, excused)
     got = {entry.detail for entry in diary.entries if entry.kind == "event"}
     _look_for_order(diary, by_id, verdict, group_of)
     for event in of_user:
@@ -207,11 +236,16 @@ def _judge(
 
 
 def _read(
-    diary: Diary, by_id: Mapping[str, Published], verdict: Verdict, group_of: Callable[[Published], str]
+    diary: Diary,
+    by_id: Mapping[str, Published],
+    verdict: Verdict,
+    group_of: Callable[[Published], str],
+    excused: set[str],
 ) -> list[_Stretch]:
     stretches: list[_Stretch] = []
     seen: set[str] = set()
     left = 0.0
+    had_pid = True
     for entry in diary.entries:
         match entry.kind:
             case "connect":
@@ -219,8 +253,14 @@ def _read(
                     verdict.reconnects += 1
                 if not (entry.flag and stretches):
                     if stretches:
-                        verdict.not_recovered.append(NotRecovered(left, entry.at))
+                        before = stretches[-1]
+                        verdict.not_recovered.append(
+                            NotRecovered(left, entry.at, had_pid, before.begin, before.saw_lost)
+                        )
                     stretches.append(_Stretch(entry.at, {IMPLIED: entry.at + SLACK}))
+                had_pid = entry.pid
+                if not had_pid:
+                    verdict.without_pid.append(entry.at)
                 verdict.connected, verdict.gave_up = True, ""
             case "disconnect" | "refused":
                 if verdict.connected:
@@ -243,6 +283,7 @@ def _read(
                 if stretches:
                     latest, group = stretches[-1].latest, group_of(event)
                     latest[group] = max(latest.get(group, 0.0), event.started)
+                    stretches[-1].saw_lost |= event.id in excused
             case _:
                 pass
     verdict.received = len(seen)
@@ -283,7 +324,11 @@ def _fate(event: Published, stretches: Sequence[_Stretch], group: str) -> Litera
 
 
 def problems(
-    verdicts: Iterable[Verdict], window: float | None = None, excused: Sequence[Interval] = (), shown: int = 5
+    verdicts: Iterable[Verdict],
+    window: float | None = None,
+    excused: Sequence[Interval] = (),
+    redis_faults: Sequence[Interval] = (),
+    shown: int = 5,
 ) -> list[str]:
     """What is wrong, one line each; empty if all is well.
 
@@ -291,6 +336,7 @@ def problems(
         verdicts: Of all clients.
         window: Seconds for which recovery is promised; None: it is not promised.
         excused: See `Verdict.broken_promises`.
+        redis_faults: See `Verdict.denied`.
         shown: How many events a line names.
     """
     found: list[str] = []
@@ -315,6 +361,12 @@ def problems(
                     f"{verdict.client}: {len(broken)} of {verdict.reconnects} times not recovered, "
                     f"within the window of {window:g} s: {away} s away"
                 )
+            denied = verdict.denied(redis_faults)
+            if denied:
+                found.append(
+                    f"{verdict.client}: {len(denied)} of {verdict.reconnects + 1} times let in without a pid "
+                    "although nothing was wrong with Redis"
+                )
     return found
 
 
@@ -325,6 +377,7 @@ COLUMNS = (
     ("disorder", lambda verdict: len(verdict.disordered)),
     ("reconnects", lambda verdict: verdict.reconnects),
     ("unrecovered", lambda verdict: len(verdict.not_recovered)),
+    ("no pid", lambda verdict: len(verdict.without_pid)),
     ("gap", lambda verdict: len(verdict.gap)),
     ("lost by Redis", lambda verdict: len(verdict.lost_by_redis)),
     ("phantoms", lambda verdict: len(verdict.phantoms)),

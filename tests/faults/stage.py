@@ -161,10 +161,11 @@ async def judge(stage: Stage, order: Order = "all rooms") -> Result:
     shown = table(verdicts, published)
     if stage.publisher.errors:
         shown += "\nnot accepted: " + "; ".join(f"{kind}: {n}" for kind, n in stage.publisher.errors.most_common(8))
+    wrong = problems(verdicts, stage.fleet.window, stage.failovers, stage.redis_faults)
     notes = _notes(stage)
     if notes:
         shown += f"\nsubscribing failed, and was done again: {notes}"
-    return Result(verdicts, troubles + problems(verdicts, stage.fleet.window, stage.failovers), shown)
+    return Result(verdicts, troubles + wrong, shown)
 
 
 def _notes(stage: Stage) -> str:

@@ -7,9 +7,9 @@ without version, epoch and id):
 
 The packet is a Socket.IO packet without its closing bracket, so that the receiving server can append an offset. The
 JSON is there for what is rare: `r` all rooms of the event where there are several, `x` rooms left out, `s` sids left
-out, `t` that the last argument is a text, `a` the sizes of packet and attachments of a binary event. Keys that a
-server does not know it ignores, so servers of the next version can run beside it; a change that cannot be ignored
-takes another version, which is skipped and counted.
+out, `t` that the last argument is a text, `p` that it may have been published before, `a` the sizes of packet and
+attachments of a binary event. Keys that a server does not know it ignores, so servers of the next version can run
+beside it; a change that cannot be ignored takes another version, which is skipped and counted.
 """
 
 from __future__ import annotations
@@ -58,10 +58,11 @@ class Envelope:
         attachments: Those of a binary event.
         origin: Where it came from; None if it was not read from Redis.
         ends_in_text: Whether a stock client would take the last argument for an offset.
+        again: Whether another instance of Redis was given it before, and did not answer.
     """
 
     __slots__ = (
-        *("attachments", "ends_in_text", "event", "except_rooms", "id", "kind", "origin"),
+        *("again", "attachments", "ends_in_text", "event", "except_rooms", "id", "kind", "origin"),
         *("packet", "rooms", "skip"),
     )
 
@@ -76,6 +77,7 @@ class Envelope:
         except_rooms: Sequence[str] = (),
         skip: Sequence[str] = (),
         ends_in_text: bool = False,
+        again: bool = False,
         event_id: int = 0,
         origin: Origin | None = None,
     ) -> None:
@@ -88,6 +90,7 @@ class Envelope:
         self.except_rooms = except_rooms
         self.skip = skip
         self.ends_in_text = ends_in_text
+        self.again = again
         self.origin = origin
 
     def message(self, offset: str | None) -> Message:
@@ -95,8 +98,8 @@ class Envelope:
         end = b"]" if offset is None else b',"%b"]' % offset.encode()
         return Message.of_bytes(self.packet + end, self.attachments)
 
-    def encode(self) -> bytes:
-        """All but the head."""
+    def encode(self, *, again: bool = False) -> bytes:
+        """All but the head; `again` as above."""
         rare: dict[str, Any] = {}
         if len(self.rooms) > 1:
             rare["r"] = list(self.rooms)
@@ -106,6 +109,8 @@ class Envelope:
             rare["s"] = list(self.skip)
         if self.ends_in_text:
             rare["t"] = 1
+        if again or self.again:
+            rare["p"] = 1
         body = self.packet
         if self.attachments:
             rare["a"] = [len(self.packet), *map(len, self.attachments)]
@@ -177,6 +182,7 @@ def decode(body: bytes, room: str, event_id: int, origin: Origin | None = None) 
         except_rooms=tuple(excluded),
         skip=tuple(skip),
         ends_in_text=bool(rare.get("t")),
+        again=bool(rare.get("p")),
         event_id=event_id,
         origin=origin,
     )

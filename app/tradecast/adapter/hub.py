@@ -16,7 +16,7 @@ from tradecast.adapter.envelope import COUNTED, Envelope, Kind
 from tradecast.adapter.errors import AdapterUnavailable, TryAgain
 from tradecast.adapter.ids import MAX_ID, parse_offset, write_offset
 from tradecast.adapter.manager import Emitted, LocalManager
-from tradecast.adapter.recovery import Request, Result, concerns, first_vector, is_future, new_pid, starts
+from tradecast.adapter.recovery import Request, Result, concerns, first_vector, is_ahead, is_future, new_pid, starts
 from tradecast.engine import Message
 from tradecast.tasks import end
 
@@ -80,6 +80,15 @@ class Client:
     def with_replay(self, vector: Vector) -> Vector:
         """Positions of the server as an offset of this client, whose replay may be ahead of them."""
         return tuple(map(max, vector, self.until)) if self.until else vector
+
+    def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:
+        """Count on nothing in a partition beyond this id: see `Listener.switched`."""
+        self.session.cut(partition_of, partition, top)
+        self.pinged = ()
+        self.until = _cut(self.until, partition, top)
+        self.begin = _cut(self.begin, partition, top)
+        # An id of before, with the new epoch, would hide events of the new history.
+        self.held = [(envelope, _cut(vector, partition, top)) for envelope, vector in self.held]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,12 +277,8 @@ class Hub:
 
     def switched(self, partition: int, top: int) -> None:
         for client in self._clients.values():
-            client.session.cut(self.broker.partition_of, partition, top)
-            client.pinged = ()
-            client.until = ()
+            client.cut(self.broker.partition_of, partition, top)
             client.dirty = client.stored
-            # An id of before, with the new epoch, would hide events of the new history.
-            client.held = [(envelope, _cut(vector, partition, top)) for envelope, vector in client.held]
             if client.replay:
                 self._cut_off(client)  # it comes back, and that is read again
         self._spawn(self._save_anew())
@@ -336,12 +341,15 @@ class Hub:
             return "unknown"
         epoch = self.broker.epoch
         rooms = [room for room in session.joins if permitted(room)]
-        offset = None
+        said = offset = None
         if raw_offset is not None:
             said = parse_offset(raw_offset, self.broker.partitions)
             if said is None:
                 return "malformed"
             offset = self.broker.valid(said)
+            if offset is None:  # perhaps of an epoch that another server has heard of first
+                await self.broker.now(rooms)
+                offset = self.broker.valid(said)
             if offset is None:
                 return "foreign_epoch"
         client = self._add(sid, Client(eio_sid, session, plain=False))
@@ -356,7 +364,9 @@ class Hub:
         if self.broker.epoch != epoch or self._clients.get(sid) is not client:
             raise AdapterUnavailable("the history has changed, or the client is gone")
         future = is_future(offset, replay.positions)
-        if future or replay.broken:
+        # Of what it saw and Redis lost, the ids are gone: what was published again then it may have.
+        doubtful = is_ahead(said, offset) and any(one.again for one in replay.envelopes)
+        if future or doubtful or replay.broken:
             self.forget(sid, final=False)
             return "future" if future else "gap"
         for room in [room for room in session.joins if room not in of]:
@@ -646,6 +656,8 @@ class Hub:
 
 
 def _cut(vector: Vector, partition: int, top: int) -> Vector:
+    if not vector:
+        return vector
     return (*vector[:partition], min(vector[partition], top), *vector[partition + 1 :])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -53,6 +54,11 @@ def is_future(offset: Offset | None, latest: Sequence[int | None]) -> bool:
     return offset is not None and any(
         last is not None and seen > last for seen, last in zip(offset.ids, latest, strict=True)
     )
+
+
+def is_ahead(said: Offset | None, valid: Offset | None) -> bool:
+    """Whether a client has seen more of an earlier epoch than the present one knows of."""
+    return said is not None and valid is not None and any(map(operator.lt, valid.ids, said.ids))
 
 
 def starts(

@@ -98,6 +98,8 @@ class PartitionWriter:
         self._floor = 0
         self._producer = secrets.token_hex(8)
         self._numbers = itertools.count(1)
+        # The batch under way, and the instances that were given it and did not say that they refuse.
+        self._given: tuple[int, set[str]] = (0, set())
         self._wire = Wire(connect)
         self._publishing: Lane[tuple[int, Envelope], int] = Lane(
             self._publish,
@@ -132,19 +134,27 @@ class PartitionWriter:
             raise
 
     async def _publish(self, batch: Sequence[tuple[int, Envelope]], number: int) -> Sequence[int]:
+        if self._given[0] != number:
+            self._given = (number, set())
+        given = self._given[1]
+        before = set(given)
+
         def call(instance: str) -> Sequence[tuple[Script, Sequence[Any]]]:
             arguments: list[Any] = [
                 *(2, f"{self.prefix}clock", f"{self.prefix}p:{self._producer}"),
                 *(*self._begin(instance), self.prefix, number),
                 *(self.retention.events_per_room, round(self.retention.seconds * 1000)),
             ]
+            again = bool(given - {instance})
+            given.add(instance)
             for event_number, envelope in batch:
                 arguments += (envelope.kind, envelope.event, len(envelope.rooms), *envelope.rooms)
-                arguments.append(self._origin(instance, event_number) + envelope.encode())
+                arguments.append(self._origin(instance, event_number) + envelope.encode(again=again))
             return [(PUBLISH, arguments)]
 
         (answer,) = await self._wire.run_all(call)
         if isinstance(answer, Exception):
+            given.intersection_update(before)
             raise answer
         last_id = int(answer[1])
         self._floor = max(self._floor, last_id)
@@ -418,7 +428,7 @@ class RedisPartition(PartitionWriter):
     async def _on_restored(self) -> None:
         """Read back what was missed, then let what has come since through."""
         last = await self.now()
-        if self._asking.run != self._subscription.instance and self._asking.run and self._subscription.instance:
+        if self._leads_elsewhere():
             # What is read must be what is listened to.
             await self._asking.close()
             await self._subscription.drop()
@@ -445,6 +455,11 @@ class RedisPartition(PartitionWriter):
         if broken:
             self._listener.broken(broken)
 
+    def _leads_elsewhere(self) -> bool:
+        """Whether requests and subscription lead to different instances, as far as these tell."""
+        asked, heard = self._asking.run, self._subscription.instance
+        return asked != heard and bool(asked and heard)
+
     def _tick_call(self, instance: str) -> tuple[Script, list[str], list[Any]]:
         text = self._origin(instance, 0) + b"tick %f" % time.monotonic()
         return TICK, [f"c:{self._server_id}"], [*self._begin(instance), text]
@@ -455,7 +470,10 @@ class RedisPartition(PartitionWriter):
             try:
                 await self._ask_with(self._tick_call)
                 self._unheard += self._live
-                if self._unheard > DEAF_AFTER:
+                if self._live and self._leads_elsewhere():
+                    log.warning("requests and subscription lead to different instances: a new subscription is made")
+                    await self._subscription.drop()
+                elif self._unheard > DEAF_AFTER:
                     log.error("the subscription is deaf: a new one is made")
                     await self._subscription.drop()
             except AdapterUnavailable:
@@ -486,7 +504,10 @@ class RedisPartition(PartitionWriter):
             await self._tell(owner, f"claimed {pid} {session.generation}")
         else:
             self._listener.displaced(pid, session.generation)
-        return self._of_this_history(session, fields[b"e"].decode("ascii", "replace"))
+        epoch = fields[b"e"].decode("ascii", "replace")
+        if epoch != self.epoch and epoch not in self.lineage:  # perhaps another server has heard of it first
+            await self.now()
+        return self._of_this_history(session, epoch)
 
     def _of_this_history(self, session: SavedSession, epoch: str) -> SavedSession | None:
         """A session as it is in this epoch; None if it says nothing about this one."""

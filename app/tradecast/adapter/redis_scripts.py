@@ -55,8 +55,10 @@ if text ~= clock[2] then redis.call('HSET', KEYS[1], 'last', text) end
 LOOK = Script(_CLOCK + _BEGIN + _KEEP + "return {epoch, text, lineage, redis.call('HGET', KEYS[1], 'since') or text}")
 
 # KEYS: clock, a channel. ARGV: as above, and the end of the message for the channel. As LOOK, and publishes the id.
+# PERSIST changes nothing, but is a write: a master that must not write, since its replicas have left it, says so.
 TICK = Script(
-    _CLOCK
+    "redis.call('PERSIST', KEYS[1])"
+    + _CLOCK
     + _BEGIN
     + _KEEP
     + """

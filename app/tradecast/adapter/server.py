@@ -162,11 +162,14 @@ class SocketServer(socketio.AsyncServer):
         asyncio.get_running_loop().call_later(LINGER, self.eio.hang_up, eio_sid)
 
     async def displace(self, sid: str) -> None:
-        """End a connection whose client goes on with another one. If it is alive after all, it stays away."""
+        """Close a connection whose client goes on with another one.
+
+        No DISCONNECT, which is final for stock clients: the other one may be older and dead, and only have waited for
+        Redis with its claim. So whoever is alive comes back, and claims again.
+        """
         eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
         if eio_sid is None:
             return
-        self._say(eio_sid, packet.DISCONNECT, None)
         await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
         await self._application.disconnected(sid, DISPLACED)
         self.eio.hang_up(eio_sid)

@@ -207,7 +207,7 @@ class Subscription:
                 log.error("subscription is not confirmed in time")
                 await self.drop()
                 return
-            except (RedisError, OSError, AdapterUnavailable) as error:
+            except (AdapterUnavailable, RedisError, OSError) as error:
                 if not self.connected:
                     return
                 attempt += 1

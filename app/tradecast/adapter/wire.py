@@ -39,6 +39,13 @@ async def open_connection(connect: Connect) -> tuple[AbstractConnection, str]:
     return connection, ""
 
 
+def _is_of_another(reply: object) -> bool:
+    """Whether another instance may be in charge: a master that no replica follows any more does not know that yet."""
+    if isinstance(reply, ReadOnlyError | MovedError):
+        return True
+    return isinstance(reply, ResponseError) and str(reply).startswith("NOREPLICAS")
+
+
 class Wire:
     """Runs scripts on one connection, which is made when it is needed. One caller at a time: a `Lane`.
 
@@ -74,7 +81,7 @@ class Wire:
         except BaseException:  # a cancelled exchange as well: replies would be taken for those of the next
             await self.close()
             raise
-        if any(isinstance(reply, ReadOnlyError | MovedError) for reply in replies):
+        if any(map(_is_of_another, replies)):
             await self.close()  # the next one leads to who is in charge now
         return replies
 

@@ -22,8 +22,8 @@ def event(
     )
 
 
-def connect(at: float, *, recovered: bool = False) -> Entry:
-    return Entry(at, "connect", "sid", recovered)
+def connect(at: float, *, recovered: bool = False, pid: bool = True) -> Entry:
+    return Entry(at, "connect", "sid", recovered, pid)
 
 
 def subscribed(at: float, room: str = "trades") -> Entry:
@@ -165,8 +165,17 @@ def test_recovery_is_promised_within_the_window_and_while_redis_loses_nothing() 
     assert len(problems([verdict], window=120)) == 1
     assert problems([verdict], window=1) == []
     assert problems([verdict]) == []
-    assert problems([verdict], 120, [Interval(3, 3.1, "failover")]) == []
-    assert len(problems([verdict], 120, [Interval(4, 9, "failover")])) == 1
+
+
+def test_what_redis_lost_excuses_who_came_or_saw_it_then() -> None:
+    away = (lost(2.7), connect(3.8), subscribed(4.5))
+    came_long_before = judged(FIVE, *START, *got(1, 2), *away, *got(5))
+    assert len(problems([came_long_before], 120, [Interval(2, 3, "failover")])) == 1
+    assert problems([came_long_before], 120, [Interval(0, 3, "failover")]) == []
+    assert len(problems([came_long_before], 120, [Interval(4, 9, "failover")])) == 1
+    saw_it = judged(FIVE, *START, *got(1, 2), *away, *got(5), excused=("u:2",))
+    assert problems([saw_it], 120, [Interval(2, 3, "failover")]) == []
+    assert len(problems([saw_it], 120, [Interval(4, 9, "failover")])) == 1
 
 
 def test_what_redis_lost_is_counted_apart() -> None:
@@ -199,3 +208,39 @@ def test_the_table_has_a_line_for_each_client_and_the_sums() -> None:
         ["c2", "u", "3", "2", "1"],
         ["all", "5", "5", "1", "0"],
     ]
+
+
+def test_recovery_is_demanded_only_of_connections_with_a_pid() -> None:
+    def verdict(*, pid: bool) -> Verdict:
+        back = (lost(2.7), connect(3.8), subscribed(4.5))
+        return judged(FIVE, connect(0, pid=pid), subscribed(0.1), *got(1, 2), *back, *got(5))
+
+    redis_is_away = [Interval(0, 1, "oom")]
+    assert len(problems([verdict(pid=True)], 120, (), redis_is_away)) == 1
+    assert problems([verdict(pid=False)], 120, (), redis_is_away) == []
+    # what it missed is a gap as ever, and what it had to get is missing as ever
+    assert verdict(pid=False).gap == ["u:3", "u:4"]
+    assert judged(FIVE, connect(0, pid=False), subscribed(0.1), *got(1, 2, 4, 5)).missing == ["u:3"]
+
+
+def test_who_has_a_pid_again_must_be_recovered_again() -> None:
+    lives = (connect(0, pid=False), subscribed(0.1), lost(0.2), connect(0.3), subscribed(0.4), lost(0.5), connect(0.6))
+    verdict = judged([], *lives)
+    assert [one.had_pid for one in verdict.not_recovered] == [False, True]
+    assert len(verdict.broken_promises(120)) == 1
+
+
+def test_a_pid_is_denied_only_while_something_is_wrong_with_redis() -> None:
+    verdict = judged([], connect(3, pid=False), lost(4), connect(5, pid=False), lost(6), connect(7))
+    assert verdict.without_pid == [3, 5]
+    spans = [Interval(2, 3.5, "redis_kill"), Interval(4, 4.9, "oom")]
+    assert verdict.denied(spans) == [5]
+    (told,) = problems([verdict], 120, (), spans)
+    assert "1 of 3 times let in without a pid" in told
+    assert problems([verdict], 120, (), [*spans, Interval(5, 6, "oom")]) == []
+    assert problems([verdict]) == []
+
+
+def test_a_server_that_never_gives_a_pid_fails() -> None:
+    verdicts = [judged(FIVE, connect(0, pid=False), subscribed(0.1), *got(1, 2, 3, 4, 5))]
+    assert len(problems(verdicts, 120, (), [Interval(1, 100, "redis_kill")])) == 1
