@@ -13,7 +13,7 @@ from tradecast.adapter.broker import Replay, SavedSession
 from tradecast.adapter.envelope import COUNTED, VOLATILE
 from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain, TryAgain
 from tradecast.adapter.history import Retention
-from tradecast.adapter.ids import Offset, parse_offset
+from tradecast.adapter.ids import MAX_ID, Offset, parse_offset
 from tradecast.adapter.memory_broker import MemoryBroker
 
 RETENTION = Retention(window=60, dead_after=10, refresh=5, events_per_room=1000)
@@ -804,7 +804,7 @@ async def test_clients_of_broken_rooms_are_sent_to_begin_anew(here: Desk, broker
 async def test_when_the_broker_forgot_everything_sessions_are_kept_anew(here: Desk, broker: Told) -> None:
     a, plain = await here.connect("x"), await here.connect("x", auth={"recovery": False})
     broker._sessions.clear()
-    here.hub.forgotten()
+    here.hub.switched(0, MAX_ID)
     await here.settle()
     assert broker.kept(a.pid) is not None
     assert len(broker._sessions) == 1
@@ -816,7 +816,7 @@ async def test_what_could_not_be_kept_anew_is_tried_again(here: Desk, broker: To
     a = await here.connect("x")
     broker._sessions.clear()
     broker.down = AdapterUnavailable("away")
-    here.hub.forgotten()
+    here.hub.switched(0, MAX_ID)
     await here.settle()
     broker.down = None
     await here.hub._save_anew()
@@ -826,7 +826,7 @@ async def test_what_could_not_be_kept_anew_is_tried_again(here: Desk, broker: To
 async def test_a_client_that_goes_for_good_while_all_are_kept_anew_is_not(here: Desk, broker: Told) -> None:
     a, b = await here.connect("x"), await here.connect("x")
     broker.gate("save")
-    here.hub.forgotten()
+    here.hub.switched(0, MAX_ID)
     await eventually(lambda: broker.waiting)  # a is being kept
     here.hub.forget(b.sid, final=True)
     broker.gates.pop("save").set()
