@@ -194,11 +194,71 @@ async def test_what_nobody_wants_is_left_after_a_while() -> None:
     await bench.subscription.close()
 
 
+async def test_a_channel_that_is_being_left_is_not_heard_when_an_older_confirmation_comes(bench: Bench) -> None:
+    await bench.begin()
+    bench.subscription.want(b"x")
+    await said(bench, "SUBSCRIBE")
+    bench.drop_now(b"x")
+    await said(bench, "SUBSCRIBE", "UNSUBSCRIBE")
+    bench.subscription.want(b"x")
+    waiting = asyncio.create_task(bench.subscription.confirmed([b"x"]))
+    await said(bench, "SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE")
+    for _ in range(2):  # it is heard, then not any more
+        bench.line.answer(1)
+        await eventually(bench.line.replies.empty)
+        assert not bench.subscription.hears(b"x")
+        assert not waiting.done()
+    bench.line.answer(1)
+    await waiting
+    assert bench.subscription.hears(b"x")
+
+
+async def test_a_channel_that_was_left_twice_is_not_heard(bench: Bench) -> None:
+    await bench.begin(b"x")
+    bench.drop_now(b"x")
+    await said(bench, "UNSUBSCRIBE")
+    bench.subscription.want(b"x")
+    await said(bench, "UNSUBSCRIBE", "SUBSCRIBE")
+    bench.drop_now(b"x")
+    await said(bench, "UNSUBSCRIBE", "SUBSCRIBE", "UNSUBSCRIBE")
+    bench.line.answer()
+    await eventually(bench.line.replies.empty)
+    assert not bench.subscription.hears(b"x")
+    assert len(bench.lines) == 1
+
+
+async def test_nothing_is_kept_of_channels_that_were_left(bench: Bench) -> None:
+    await bench.begin()
+    for n in range(50):
+        channel = b"x%d" % n
+        bench.subscription.want(channel)
+        await bench.hear(channel)
+        bench.drop_now(channel)
+        await said(bench, "UNSUBSCRIBE")
+        bench.line.answer()
+        await eventually(bench.line.replies.empty)
+    await eventually(lambda: len(bench.subscription._leaving) == 0)
+    assert len(bench.subscription._wanted) == len(bench.subscription._asked) == 1
+
+
 async def test_unsubscribed_without_having_asked_is_a_loss(bench: Bench) -> None:
     await bench.begin(b"x")
     bench.line.replies.put_nowait([b"unsubscribe", b"x", 1])
     await eventually(lambda: len(bench.lines) == 2)
     await eventually(lambda: bench.asked() == {OWN, b"x"})
+
+
+async def test_a_channel_that_somebody_waits_for_is_not_left(bench: Bench) -> None:
+    """Else nobody would ever confirm it: after a loss, a restoring waits for what lingers as well."""
+    bench.subscription.want(b"x")
+    bench.subscription.unwant(b"x")
+    bench.subscription.start()
+    await eventually(lambda: bench.lines and bench.asked() == {OWN, b"x"})
+    bench.subscription.tidy()
+    bench.line.answer()
+    await eventually(lambda: bench.events == ["lost", "restored"])
+    bench.subscription.tidy()
+    await said(bench, "UNSUBSCRIBE")
 
 
 async def test_what_is_not_confirmed_in_time_is_tried_on_another_connection() -> None:
