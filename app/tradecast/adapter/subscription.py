@@ -14,6 +14,7 @@ import structlog
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.adapter.redis import CAP, STEP
 from tradecast.tasks import end
 
@@ -210,7 +211,7 @@ class Subscription:
                 log.error("subscription is not confirmed in time")
                 await self.drop()
                 return
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, AdapterUnavailable) as error:
                 if not self.connected:
                     return
                 attempt += 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from support.eventually import eventually
+from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.adapter.subscription import Subscription
 
 OWN = b"own"
@@ -259,6 +260,15 @@ async def test_a_channel_that_somebody_waits_for_is_not_left(bench: Bench) -> No
     await eventually(lambda: bench.events == ["lost", "restored"])
     bench.subscription.tidy()
     await said(bench, "UNSUBSCRIBE")
+
+
+@pytest.mark.parametrize("error", [ConnectionError("lost"), AdapterUnavailable("no answer in time")])
+async def test_what_was_missed_is_read_until_that_succeeds(bench: Bench, error: Exception) -> None:
+    bench.failing = [error, error]
+    await bench.begin()
+    assert bench.events == ["lost", "restored"]
+    assert bench.failing == []
+    assert len(bench.lines) == 1
 
 
 async def test_what_is_not_confirmed_in_time_is_tried_on_another_connection() -> None:
