@@ -41,7 +41,8 @@ class MemoryBroker:
         self.retention = retention
         self.epoch: str | None = secrets.token_hex(4)
         self.positions: list[int] = [now_id()]
-        self._since = self.positions[0]
+        # What was published up to here may be forgotten.
+        self._forgotten = self.positions[0]
         self._rooms: dict[str, _History] = {}
         self._sessions: dict[str, tuple[SavedSession, float]] = {}
         self._listener: Listener
@@ -92,13 +93,12 @@ class MemoryBroker:
         return dict.fromkeys(rooms, self.positions[0])
 
     async def read(self, starts: Mapping[str, int]) -> Replay:
-        oldest = max(self._since, max(now_id(), self.positions[0]) - seconds(self.retention.seconds))
         parts = []
         broken = set()
         for room, start in starts.items():
             history = self._rooms.get(room, _History())
             first = history.events[0].id if history.events else None
-            if not is_whole(start, first, trimmed=history.trimmed, oldest_certain=oldest):
+            if not is_whole(start, first, trimmed=history.trimmed, oldest_certain=self._forgotten):
                 broken.add(room)
             after = [one for one in history.events if one.id > start]
             after.extend(one for one in history.latest.values() if one.id > start)
@@ -149,7 +149,7 @@ class MemoryBroker:
             await asyncio.sleep(CLEAN_EVERY)
             oldest = now_id() - seconds(self.retention.seconds)
             for room in [room for room, history in self._rooms.items() if history.touched < oldest]:
-                del self._rooms[room]
+                self._forgotten = max(self._forgotten, self._rooms.pop(room).touched)
             now = asyncio.get_running_loop().time()
             for pid in [pid for pid, (_, deadline) in self._sessions.items() if deadline < now]:
                 del self._sessions[pid]

@@ -308,13 +308,13 @@ class RedisPartition(PartitionWriter):
             arguments: list[Any] = [self.prefix]
             for room in some:
                 arguments += (room, starts[room])
-            found, last, since, *answers = await self._ask(READ, [], arguments)
+            found, last, since, now, *answers = await self._ask(READ, [], arguments)
             if found.decode() != epoch:
                 await self._subscription.drop()  # and look what is left of it
                 raise HistoryLost("it is another history by now")
             # Complete up to the first call: what came after that may be in the later calls' rooms only.
             position = int(last) if position is None else position
-            oldest = max(int(since or 0), int(last) - seconds(self.retention.seconds))
+            oldest = max(int(since or 0), int(now) - seconds(self.retention.seconds))
             for number, room in enumerate(some):
                 first, trimmed, entries, latest = answers[4 * number : 4 * number + 4]
                 whole = is_whole(

@@ -54,14 +54,21 @@ if text ~= clock[2] then redis.call('HSET', KEYS[1], 'last', text) end
 # KEYS: clock. ARGV: see above. The answer: epoch, last id, lineage, the first id of all.
 LOOK = Script(_CLOCK + _BEGIN + _KEEP + "return {epoch, text, lineage, redis.call('HGET', KEYS[1], 'since') or text}")
 
-# KEYS: clock, a channel. ARGV: as above, and the end of the message for the channel. As LOOK, and publishes the id.
-# PERSIST changes nothing, but is a write: a master that must not write, since its replicas have left it, says so.
+# KEYS: clock, a channel. ARGV: as above, and the end of the message for the channel. As LOOK, and publishes the id,
+# which goes on with the time: where nothing was published for long, positions would be older than what is kept. Where
+# that cannot be written (out of memory) it stays as it is. PERSIST changes nothing, but is a write: a master that must
+# not write, since its replicas have left it, says so.
 TICK = Script(
     "redis.call('PERSIST', KEYS[1])"
     + _CLOCK
     + _BEGIN
-    + _KEEP
     + """
+local text = string.format('%.0f', math.max(now, last))
+local answer = redis.pcall('HSET', KEYS[1], 'last', text)
+if type(answer) == 'table' and answer.err then
+  if string.find(answer.err, 'READONLY', 1, true) then return answer end
+  text = clock[2] or '0'
+end
 redis.call('PUBLISH', KEYS[2], '1' .. epoch .. '.' .. text .. ARGV[4])
 return {epoch, text}
 """
@@ -121,13 +128,14 @@ return {epoch, text}
 """
 )
 
-# KEYS: clock. ARGV: prefix, then room and start for each room. The answer: epoch, last id, the epoch's first id, and
-# for each room: first id ('' without a stream), 1 if anything was taken from it, entries after the start (id,
-# envelope, …), and what is latest-wins (event, "id envelope", …).
+# KEYS: clock. ARGV: prefix, then room and start for each room. The answer: epoch, last id, the epoch's first id, the id
+# of this moment, and for each room: first id ('' without a stream), 1 if anything was taken from it, entries after the
+# start (id, envelope, …), and what is latest-wins (event, "id envelope", …).
 READ = Script(
     _CLOCK
     + """
-local answer = {epoch or '', string.format('%.0f', last), redis.call('HGET', KEYS[1], 'since') or ''}
+local answer = {epoch or '', string.format('%.0f', last), redis.call('HGET', KEYS[1], 'since') or '',
+  string.format('%.0f', math.max(now, last))}
 for i = 2, #ARGV, 2 do
   local key = ARGV[1] .. 'h:' .. ARGV[i]
   local first, trimmed, entries = '', 0, {}

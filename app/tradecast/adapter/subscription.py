@@ -140,7 +140,11 @@ class Subscription:
     def tidy(self) -> None:
         """Unsubscribe from what nobody has wanted for a while. To be called now and then."""
         now = time.monotonic()
-        over = [channel for channel, since in self._unwanted_since.items() if now - since >= self.linger]
+        over = [
+            channel
+            for channel, since in self._unwanted_since.items()
+            if now - since >= self.linger and channel not in self._waiters
+        ]
         for channel in over:
             del self._unwanted_since[channel]
             self._wanted.discard(channel)
@@ -207,7 +211,7 @@ class Subscription:
                 log.error("subscription is not confirmed in time")
                 await self.drop()
                 return
-            except (AdapterUnavailable, RedisError, OSError) as error:
+            except (RedisError, OSError, AdapterUnavailable) as error:
                 if not self.connected:
                     return
                 attempt += 1
@@ -222,15 +226,20 @@ class Subscription:
             self._on_message(reply[1], reply[2])
         elif kind == self._subscribed:
             channel = reply[1]
+            if channel in self._leaving:  # it was left after this was asked for
+                return
             self._confirmed.add(channel)
             for future in self._waiters.pop(channel, ()):
                 if not future.done():
                     future.set_result(None)
         elif kind == self._unsubscribed:
-            if not self._leaving[reply[1]]:
+            channel = reply[1]
+            if channel not in self._leaving:
                 # Redis did this by itself: a slot has moved. Begin again where it is now.
                 raise ConnectionError("unsubscribed by Redis")
-            self._leaving[reply[1]] -= 1
+            self._leaving[channel] -= 1
+            if not self._leaving[channel]:
+                del self._leaving[channel]
 
     async def _write(self) -> None:
         while True:

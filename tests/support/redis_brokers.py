@@ -1,0 +1,106 @@
+"""Brokers on a Redis, as servers and publishers have them, and what they tell of themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Self
+
+from support.broker_contract import RETENTION, Heard
+from tradecast.adapter.create import create_adapter_redis
+from tradecast.adapter.history import Retention
+from tradecast.adapter.redis_broker import RedisBroker, RedisWriter
+from tradecast.adapter.redis_partition import Figures, Watch
+from tradecast.settings import load_settings
+
+
+class Seen(Watch):
+    """Counts what a broker tells.
+
+    Attributes:
+        room_messages: Messages of rooms.
+        results: Events by what became of them.
+        why_skipped: Messages and entries that were not understood.
+        repairs: Events read back, each time.
+    """
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.ticks = 0
+        self.results: Counter[str] = Counter()
+        self.why_skipped: Counter[str] = Counter()
+        self.repairs: list[int] = []
+        self.hears: bool | None = None
+
+    @property
+    def room_messages(self) -> int:
+        return self.messages - self.ticks
+
+    def subscribed(self, subscribed: bool) -> None:
+        self.hears = subscribed
+
+    def published(self, result: str, count: int) -> None:
+        self.results[result] += count
+
+    def message(self) -> None:
+        self.messages += 1
+
+    def lag(self, seconds: float) -> None:
+        self.ticks += 1
+
+    def repaired(self, events: int) -> None:
+        self.repairs.append(events)
+
+    def skipped(self, why: str) -> None:
+        self.why_skipped[why] += 1
+
+
+class Brokers:
+    """As many as are added, closed together.
+
+    Args:
+        url: Of the Redis.
+        timeout: Seconds that one request may take.
+    """
+
+    def __init__(self, url: str, timeout: float = 2.0) -> None:
+        self.url = url
+        self.timeout = timeout
+        self._made: list[RedisBroker | RedisWriter] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        for one in self._made:
+            await one.close()
+
+    async def add(
+        self,
+        url: str | None = None,
+        *,
+        retention: Retention = RETENTION,
+        watch: Watch | None = None,
+        heard: bool = True,
+        **figures: Any,
+    ) -> tuple[RedisBroker, Heard]:
+        """One more server; it hears the others already."""
+        options = {"timeout": self.timeout, "publish_timeout": 20, **figures}
+        broker = RedisBroker(self._client(url), retention, Figures(**options), watch)
+        listener = Heard()
+        self._made.append(broker)
+        await broker.start(listener)
+        if heard:
+            await broker.until_heard()
+        return broker, listener
+
+    async def add_writer(self, url: str | None = None, watch: Watch | None = None, **figures: Any) -> RedisWriter:
+        """One more process that only publishes."""
+        options = {"timeout": self.timeout, "publish_timeout": 20, **figures}
+        writer = RedisWriter(self._client(url), RETENTION, Figures(**options), watch)
+        self._made.append(writer)
+        writer.start()
+        return writer
+
+    def _client(self, url: str | None) -> Any:
+        settings = {"REDIS_URL": url or self.url, "REDIS_TIMEOUT": str(self.timeout)}
+        return create_adapter_redis(load_settings(settings))
