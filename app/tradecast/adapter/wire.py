@@ -71,6 +71,8 @@ class Wire:
         try:
             if self._connection is None:
                 self._connection, self.run = await open_connection(self._connect)
+                # The lane bounds each try as a whole. redis-py would make a task and two timers for each request.
+                self._connection.socket_timeout = None
             made = calls(self.run)
             replies = await self._exchange([("EVALSHA", script.digest, *rest) for script, rest in made])
             missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
