@@ -253,19 +253,27 @@ class Subscription:
                 less = [channel for channel in self._asked if channel not in self._wanted]
                 for start in range(0, len(more), CHUNK):
                     part = more[start : start + CHUNK]
+                    self._check(connection)
                     self._asked.update(part)
                     await self._say(connection, self._subscribe, part)
                 for start in range(0, len(less), CHUNK):
                     # Those that are wanted again meanwhile are subscribed to again in the next round.
                     part = less[start : start + CHUNK]
+                    self._check(connection)
                     self._confirmed.difference_update(part)
                     self._leaving.update(part)
                     await self._say(connection, self._unsubscribe, part)
                     self._asked.difference_update(part)
             except (RedisError, OSError):
-                await connection.disconnect(nowait=True)  # the reader notices
+                await connection.disconnect(nowait=True)  # the reader notices, and goes on with another one
+                continue
             if any(channel not in self._asked for channel in self._wanted):
                 self._changed.set()
+
+    def _check(self, connection: AbstractConnection) -> None:
+        """Raise unless it is the present connection and open: redis-py would open it anew, and nobody would read it."""
+        if connection is not self._connection or not connection.is_connected:
+            raise ConnectionError("lost meanwhile")
 
     @staticmethod
     async def _say(connection: AbstractConnection, command: str, channels: Collection[bytes]) -> None:

@@ -279,6 +279,16 @@ async def test_what_is_not_confirmed_in_time_is_tried_on_another_connection() ->
     await bench.subscription.close()
 
 
+async def test_a_dropped_connection_is_not_opened_again_behind_the_readers_back(bench: Bench) -> None:
+    await bench.begin()
+    first = bench.line
+    first.is_connected = False  # dropped, and the reader does not know yet
+    bench.subscription.want(b"x")
+    await eventually(lambda: len(bench.lines) == 2)
+    assert not first.reconnected
+    await bench.hear(OWN, b"x")
+
+
 async def test_a_message_that_ends_the_connection(bench: Bench) -> None:
     await bench.begin()
 
