@@ -44,3 +44,7 @@ class PublishUncertain(AdapterUnavailable):
 
 class HistoryLost(AdapterUnavailable):
     """What was published before cannot be read back: Redis has lost it."""
+
+
+class NotSent(ConnectionError):
+    """There was no connection to Redis, so nothing of the request was carried out."""

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import structlog
 from redis import exceptions
 
-from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
+from tradecast.adapter.errors import AdapterUnavailable, NotSent, PublishUncertain
 from tradecast.adapter.redis import CAP, STEP
 from tradecast.tasks import end
 
@@ -168,7 +168,8 @@ class Lane(Generic[Item, Result]):
                 async with asyncio.timeout(self._patience):
                     results = await self._send([entry.item for entry in live], self._number)
             except (exceptions.RedisError, OSError) as error:
-                if isinstance(error, exceptions.ResponseError):  # an answer: this time it was not carried out
+                # An answer, or not even a connection: this time it was not carried out.
+                if isinstance(error, exceptions.ResponseError | NotSent):
                     for entry, uncertain in zip(live, before, strict=True):
                         entry.uncertain = uncertain
                 if not will_pass(error):
@@ -177,7 +178,8 @@ class Lane(Generic[Item, Result]):
                 attempt += 1
                 if not self.failing:
                     self.failing = True
-                    log.warning("Redis does not take it; repeating", what=self._what, error=type(error).__name__)
+                    kind = type(error.__cause__ if isinstance(error, NotSent) else error).__name__
+                    log.warning("Redis does not take it; repeating", what=self._what, error=kind)
                 await asyncio.sleep(min(attempt * STEP, CAP))
             except Exception as error:
                 self._refuse(live, error)

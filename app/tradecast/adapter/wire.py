@@ -10,6 +10,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import MovedError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 
+from tradecast.adapter.errors import NotSent
 from tradecast.adapter.scripts import Script
 
 Connect = Callable[[], Awaitable[AbstractConnection]]
@@ -66,11 +67,15 @@ class Wire:
                 keys and arguments.
 
         Raises:
+            NotSent: There is no connection.
             RedisError, OSError: The connection is lost; it is not known what was carried out.
         """
         try:
             if self._connection is None:
-                self._connection, self.run = await open_connection(self._connect)
+                try:
+                    self._connection, self.run = await open_connection(self._connect)
+                except (RedisError, OSError) as error:
+                    raise NotSent(type(error).__name__) from error
                 # The lane bounds each try as a whole. redis-py would make a task and two timers for each request.
                 self._connection.socket_timeout = None
             made = calls(self.run)

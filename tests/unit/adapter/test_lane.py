@@ -10,7 +10,7 @@ import pytest
 from redis import exceptions
 
 from support.eventually import eventually
-from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
+from tradecast.adapter.errors import AdapterUnavailable, NotSent, PublishUncertain
 from tradecast.adapter.lane import Lane, will_pass
 
 MakeLane = Callable[..., Lane[str, str]]
@@ -348,3 +348,15 @@ async def test_giving_up_ends_the_waiting_only_while_nothing_is_taken(make: Make
     (a,) = await calls.settle()
     assert isinstance(a, AdapterUnavailable)
     assert not isinstance(a, PublishUncertain)
+
+
+async def test_without_a_connection_it_is_certain_that_nothing_was_sent() -> None:
+    async def send(items: Sequence[int], number: int) -> Sequence[int]:
+        raise NotSent("ConnectionRefusedError")
+
+    lane: Lane[int, int] = Lane(send, what="test", timeout=0.2, patience=1)
+    lane.start()
+    with pytest.raises(AdapterUnavailable) as caught:
+        await lane.do(1)
+    assert not isinstance(caught.value, PublishUncertain)
+    await lane.close()
