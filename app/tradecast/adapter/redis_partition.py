@@ -19,10 +19,10 @@ from tradecast.adapter.broker import Listener, SavedSession
 from tradecast.adapter.envelope import Envelope, Head, Malformed, Origin, UnknownVersion, decode, read_head, read_origin
 from tradecast.adapter.errors import AdapterUnavailable, HistoryLost, PublishUncertain
 from tradecast.adapter.history import Retention
-from tradecast.adapter.ids import seconds
+from tradecast.adapter.ids import now_id, seconds
 from tradecast.adapter.lane import Lane, will_pass
 from tradecast.adapter.recovery import is_whole, merge
-from tradecast.adapter.redis_scripts import CLAIM, LOOK, PUBLISH, READ, SESSION, TELL, TICK
+from tradecast.adapter.redis_scripts import CLAIM, LOOK, MAX_SKEW_MS, PUBLISH, READ, SESSION, TELL, TICK
 from tradecast.adapter.scripts import Script
 from tradecast.adapter.subscription import Subscription
 from tradecast.adapter.wire import Connect, Wire, open_connection
@@ -34,6 +34,8 @@ DEAF_AFTER = 5
 # Rooms that are read in one call.
 ROOMS_PER_READ = 50
 MAX_HELD = 100_000
+# Clocks of hosts are not further apart than the scripts believe.
+LEAP = seconds(MAX_SKEW_MS / 1000)
 # Publishers whose last event is remembered.
 MAX_PRODUCERS = 10_000
 # Gets the instance of Redis; a script and what follows its digest.
@@ -369,6 +371,8 @@ class RedisPartition(PartitionWriter):
 
     def _head(self, data: bytes) -> tuple[Head, int]:
         head, start = read_head(data)
+        if head.id - self.position > LEAP and head.id > now_id() + LEAP:
+            raise Malformed("an id of the future would hide all that follows")
         here = self._subscription.instance
         if head.origin.instance != here and head.origin.instance and here:
             # Published at another instance, it came here by replication: one of both is in charge no more.

@@ -189,3 +189,18 @@ async def test_in_redis_each_room_has_its_last_events(brokers: Brokers, redis_se
     here, _ = await brokers.add(retention=Retention(window=60, dead_after=10, refresh=5, events_per_room=200))
     await asyncio.gather(*(here.publish(event(n, "x")) for n in range(2000)))
     assert 200 <= await redis_server.ask("XLEN", prefix_of(here._redis) + "h:x") < 400
+
+
+async def test_what_is_not_ours_on_our_channels_hides_nothing(brokers: Brokers, redis_server: RedisServer) -> None:
+    """Junk, another version, and an id of the future, after which all that follows would look old."""
+    seen = Seen()
+    here, heard = await brokers.add(watch=seen)
+    await listen(here, "x")
+    channel = f"{prefix_of(here._redis)}r:x"
+    real = b'.%b.ab.1\nC\te\t\n2["e"' % here._partitions[0]._subscription.instance.encode()
+    epoch = str(here.epoch).encode()
+    for forged in (b"", b"\x00", b"9future", b"1%b.%d%b" % (epoch, 2**53 - 1, real), b"1%b.12" % epoch):
+        await here._redis.publish(channel, forged)
+    await here.publish(event(1, "x"))
+    await eventually(lambda: heard.numbers == [1])
+    assert seen.why_skipped == {"malformed message": 4, "other version": 1}
