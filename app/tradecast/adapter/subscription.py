@@ -12,9 +12,7 @@ from typing import Any
 
 import structlog
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
 
-from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.adapter.redis import CAP, STEP
 from tradecast.tasks import end
 
@@ -184,7 +182,7 @@ class Subscription:
                     self._take(reply)
                     if not number % BREATH:
                         await asyncio.sleep(0)  # what is there already is read without giving way
-            except (RedisError, OSError) as error:
+            except Exception as error:  # redis-py raises others as well of what another task has closed
                 if attempt == 0:
                     log.error("subscription lost", error=type(error).__name__)
                 attempt += 1
@@ -211,7 +209,7 @@ class Subscription:
                 log.error("subscription is not confirmed in time")
                 await self.drop()
                 return
-            except (RedisError, OSError, AdapterUnavailable) as error:
+            except Exception as error:
                 if not self.connected:
                     return
                 attempt += 1
@@ -264,7 +262,7 @@ class Subscription:
                     self._leaving.update(part)
                     await self._say(connection, self._unsubscribe, part)
                     self._asked.difference_update(part)
-            except (RedisError, OSError):
+            except Exception:  # as above
                 await connection.disconnect(nowait=True)  # the reader notices, and goes on with another one
                 continue
             if any(channel not in self._asked for channel in self._wanted):

@@ -28,6 +28,7 @@ class Line:
         self.replies: asyncio.Queue[Any] = asyncio.Queue()
         self.is_connected = True
         self.reconnected = False
+        self.error: Exception | None = None
 
     def pack_command(self, command: str, *channels: bytes) -> tuple[str, tuple[bytes, ...]]:
         return command, channels
@@ -36,6 +37,8 @@ class Line:
         if not self.is_connected:  # as redis-py does
             self.is_connected = self.reconnected = True
         await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
         self.said.append(packed)
 
     async def read_response(self, **_: Any) -> Any:
@@ -262,7 +265,7 @@ async def test_a_channel_that_somebody_waits_for_is_not_left(bench: Bench) -> No
     await said(bench, "UNSUBSCRIBE")
 
 
-@pytest.mark.parametrize("error", [ConnectionError("lost"), AdapterUnavailable("no answer in time")])
+@pytest.mark.parametrize("error", [ConnectionError("lost"), AdapterUnavailable("no answer in time"), KeyError()])
 async def test_what_was_missed_is_read_until_that_succeeds(bench: Bench, error: Exception) -> None:
     bench.failing = [error, error]
     await bench.begin()
@@ -286,6 +289,19 @@ async def test_a_dropped_connection_is_not_opened_again_behind_the_readers_back(
     bench.subscription.want(b"x")
     await eventually(lambda: len(bench.lines) == 2)
     assert not first.reconnected
+    await bench.hear(OWN, b"x")
+
+
+async def test_whatever_redis_py_raises_of_a_connection_that_is_lost_is_a_loss(bench: Bench) -> None:
+    """Closed by one task, it is None to the other: AttributeError."""
+    await bench.begin()
+    first = bench.line
+    first.error = AttributeError("'NoneType' object has no attribute 'writelines'")
+    bench.subscription.want(b"x")
+    await eventually(lambda: len(bench.lines) == 2)
+    await bench.hear(OWN, b"x")
+    bench.line.replies.put_nowait(AttributeError("'NoneType' object has no attribute 'feed'"))
+    await eventually(lambda: len(bench.lines) == 3)
     await bench.hear(OWN, b"x")
 
 
