@@ -234,7 +234,7 @@ async def test_out_of_memory_for_too_long_is_told_for_certain(brokers: Brokers, 
     await own_redis.ask("CONFIG", "SET", "maxmemory", "1")
     for kind in ("C", "L"):
         with pytest.raises(AdapterUnavailable) as caught:
-            await there.publish(event(1, "x", kind=kind))  # type: ignore[arg-type]  # it is one
+            await there.publish(event(1, "x", kind=kind))  # it is one
         assert not isinstance(caught.value, PublishUncertain)
     await own_redis.ask("CONFIG", "SET", "maxmemory", "0")
     await there.publish(event(2, "x"))
