@@ -257,11 +257,11 @@ class RedisPartition(PartitionWriter):
 
     async def now(self) -> int:
         """The last id published."""
-        epoch, last, lineage = await self._ask_with(lambda instance: (LOOK, [], self._begin(instance)))
-        self._know(epoch.decode(), lineage.decode())
+        epoch, last, lineage, since = await self._ask_with(lambda instance: (LOOK, [], self._begin(instance)))
+        self._know(epoch.decode(), lineage.decode(), int(since))
         return int(last)
 
-    def _know(self, epoch: str, lineage: str) -> None:
+    def _know(self, epoch: str, lineage: str, since: int) -> None:
         """Take notice of the epoch that Redis is in, and what of earlier ones it still has."""
         if self.epoch == epoch:
             return
@@ -272,7 +272,10 @@ class RedisPartition(PartitionWriter):
         top = self.lineage.get(known)
         if top is None:
             log.error("Redis has lost what it had: history and sessions begin anew")
+            # Nothing before that is there to be missed, and all after it is to come, be the ids known here higher.
+            self.position = since
             self._listener.forgotten()
+            self._listener.switched(self.number, since)
         else:
             log.warning("another Redis is in charge, or it was started anew", lost=self.position > top)
             # What came after that was taken by an instance that is in charge no more, and is not in the history.

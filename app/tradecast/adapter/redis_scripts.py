@@ -51,8 +51,8 @@ local text = string.format('%.0f', last)
 if text ~= clock[2] then redis.call('HSET', KEYS[1], 'last', text) end
 """
 
-# KEYS: clock. ARGV: see above. The answer: epoch, last id, lineage.
-LOOK = Script(_CLOCK + _BEGIN + _KEEP + "return {epoch, text, lineage}")
+# KEYS: clock. ARGV: see above. The answer: epoch, last id, lineage, the first id of all.
+LOOK = Script(_CLOCK + _BEGIN + _KEEP + "return {epoch, text, lineage, redis.call('HGET', KEYS[1], 'since') or text}")
 
 # KEYS: clock, a channel. ARGV: as above, and the end of the message for the channel. As LOOK, and publishes the id,
 # which goes on with the time: where nothing was published for long, positions would be older than what is kept. Where
