@@ -31,7 +31,6 @@ class Heard:
         self.envelopes: list[Envelope] = []
         self.broken_rooms: set[str] = set()
         self.switches: list[tuple[int, int]] = []
-        self.times_forgotten = 0
         self.claims: list[tuple[str, int]] = []
 
     def deliver(self, envelope: Envelope) -> None:
@@ -42,9 +41,6 @@ class Heard:
 
     def switched(self, partition: int, top: int) -> None:
         self.switches.append((partition, top))
-
-    def forgotten(self) -> None:
-        self.times_forgotten += 1
 
     def displaced(self, pid: str, generation: int) -> None:
         self.claims.append((pid, generation))
