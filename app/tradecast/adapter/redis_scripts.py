@@ -95,7 +95,13 @@ local function write(...)
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then
     if string.find(answer.err, 'OOM', 1, true) then return answer end
-    redis.call('DEL', ({...})[2])
+    local key = ({...})[2]
+    redis.call('DEL', key)
+    if ({...})[1] == 'XADD' then
+      -- What was there is lost: by one entry more that was added, and is not there, readers see that.
+      redis.call('XADD', key, '1-0', 'm', '')
+      redis.call('XDEL', key, '1-0')
+    end
     redis.call(...)
   end
 end

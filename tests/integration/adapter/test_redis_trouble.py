@@ -477,8 +477,25 @@ async def test_what_lies_under_our_keys_is_put_right(brokers: Brokers, own_redis
     last = await here.publish(event(1, "x"))
     await here.publish(event(2, "x", kind=LATEST))
     await eventually(lambda: heard.numbers == [0, 1, 2])
+    # 0 is gone: whoever has not got it is told
+    assert (await here.read(start)).broken == {"x"}
     replay = await here.read({"x": last})
     assert (numbers(replay.envelopes), replay.broken) == ([2], frozenset())
+
+
+async def test_a_stream_that_others_have_written_ahead_loses_nothing_in_silence(
+    brokers: Brokers, own_redis: RedisServer
+) -> None:
+    here, heard = await brokers.add()
+    await listen(here, "x")
+    start = dict(await here.now(["x"]))
+    await here.publish(event(0, "x"))
+    await own_redis.ask("XADD", PREFIX + "h:x", f"{now_id() + seconds(3600)}-0", "m", "not ours")
+    last = await here.publish(event(1, "x"))
+    await here.publish(event(2, "x"))
+    await eventually(lambda: heard.numbers == [0, 1, 2])
+    assert (await here.read(start)).broken == {"x"}
+    assert numbers((await here.read({"x": last})).envelopes) == [2]
 
 
 async def test_entries_of_others_are_passed_over_and_counted(brokers: Brokers, own_redis: RedisServer) -> None:
