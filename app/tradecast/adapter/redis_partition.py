@@ -478,7 +478,8 @@ class RedisPartition(PartitionWriter):
         values = [self._server_id, session.generation, keep, what, *arguments]
         return int(await self._ask_one(SESSION, f"s:{session.pid}", values))
 
-    async def claim(self, pid: str, user: str) -> SavedSession | None:
+    async def claim(self, pid: str, user: str) -> tuple[SavedSession | None, bool]:
+        """A session, now this server's, and whether it was kept in an earlier epoch: it has to be saved in this one."""
         keep = round(self.retention.session_seconds * 1000)
         found = await self._ask_one(CLAIM, f"s:{pid}", [user, self._server_id, keep])
         fields = {found[i]: found[i + 1] for i in range(0, len(found), 2)}
@@ -487,13 +488,14 @@ class RedisPartition(PartitionWriter):
         except (KeyError, ValueError):
             if fields:
                 self._watch.skipped("malformed session")
-            return None
+            return None, False
         owner = fields[b"o"].decode("ascii", "replace")
         if owner != self._server_id:
             await self._tell(owner, f"claimed {pid} {session.generation}")
         else:
             self._listener.displaced(pid, session.generation)
-        return self._of_this_history(session, fields[b"e"].decode("ascii", "replace"))
+        epoch = fields[b"e"].decode("ascii", "replace")
+        return self._of_this_history(session, epoch), epoch != self.epoch
 
     def _of_this_history(self, session: SavedSession, epoch: str) -> SavedSession | None:
         """A session as it is in this epoch; None if it says nothing about this one."""

@@ -601,6 +601,37 @@ async def test_after_a_failover_nothing_is_hidden_by_what_the_old_master_took_la
     await eventually(lambda: heard.numbers == [0, 1, 2, "lost", "new", "more"])
 
 
+async def test_a_session_of_before_a_failover_is_cut_and_kept_so(
+    brokers: Brokers, forwarder: RedisForwarder, own_redis: RedisServer, replica: RedisServer
+) -> None:
+    here, heard = await brokers.add(forwarder.url)
+    last = await here.publish(event(0, "x"))
+    await own_redis.ask("HSET", PREFIX + "clock", "last", last + 1000)
+    saved = session(joins={"x": last - 5, "y": last + 10**9})
+    saved.confirmed = (last + 10**9,)
+    await here.save(saved)
+
+    async def has_it() -> bool:
+        return bool(await replica.ask("EXISTS", f"{PREFIX}s:{saved.pid}"))
+
+    await until(has_it)
+    await replica.ask("REPLICAOF", "NO", "ONE")
+    forwarder.lead_to(replica)
+    await eventually(lambda: heard.switches)
+    ((_, top),) = heard.switches
+    assert here.epoch is not None
+    claimed = await here.claim(saved.pid, "u1")
+    assert claimed is not None
+    assert claimed.joins == {"x": last - 5, "y": min(last + 10**9, top)}
+    # What is joined from now on is not cut again: it is of this history.
+    joined = await here.publish(event(1, "x"))
+    claimed.joins["z"] = joined
+    assert await here.save_join(claimed, "z")
+    again = await here.claim(saved.pid, "u1")
+    assert again is not None
+    assert again.joins == claimed.joins
+
+
 async def test_a_master_that_becomes_a_replica_is_left(
     brokers: Brokers, forwarder: RedisForwarder, own_redis: RedisServer, replica: RedisServer, ticking: None
 ) -> None:
