@@ -36,6 +36,8 @@ ROOMS_PER_READ = 50
 MAX_HELD = 100_000
 # Publishers whose last event is remembered.
 MAX_PRODUCERS = 10_000
+# An event as it goes to the script: its producer's number, what comes before the body, the body.
+_Encoded = tuple[int, tuple[str | int | bytes, ...], bytes]
 # Gets the instance of Redis; a script and what follows its digest.
 Ask = Callable[[str], tuple[Script, Sequence[Any]]]
 log = structlog.stdlib.get_logger("tradecast.adapter")
@@ -99,7 +101,7 @@ class PartitionWriter:
         self._producer = secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._wire = Wire(connect)
-        self._publishing: Lane[tuple[int, Envelope], int] = Lane(
+        self._publishing: Lane[_Encoded, int] = Lane(
             self._publish,
             what="publish",
             timeout=figures.publish_timeout,
@@ -124,23 +126,24 @@ class PartitionWriter:
         self._publishing.give_up("the server shuts down")
 
     async def publish(self, envelope: Envelope) -> int:
-        size = len(envelope.packet) + sum(map(len, envelope.attachments))
+        # Encoded here: what cannot be fails alone, and not the batch that it is in.
+        body = envelope.encode()
+        head = (envelope.kind, envelope.event, len(envelope.rooms), *(room.encode() for room in envelope.rooms))
         try:
-            return await self._publishing.do((next(self._numbers), envelope), size)
+            return await self._publishing.do((next(self._numbers), head, body), len(body))
         except AdapterUnavailable as error:
             self._watch.published("uncertain" if isinstance(error, PublishUncertain) else "failed", 1)
             raise
 
-    async def _publish(self, batch: Sequence[tuple[int, Envelope]], number: int) -> Sequence[int]:
+    async def _publish(self, batch: Sequence[_Encoded], number: int) -> Sequence[int]:
         def call(instance: str) -> Sequence[tuple[Script, Sequence[Any]]]:
             arguments: list[Any] = [
                 *(2, f"{self.prefix}clock", f"{self.prefix}p:{self._producer}"),
                 *(*self._begin(instance), self.prefix, number),
                 *(self.retention.events_per_room, round(self.retention.seconds * 1000)),
             ]
-            for event_number, envelope in batch:
-                arguments += (envelope.kind, envelope.event, len(envelope.rooms), *envelope.rooms)
-                arguments.append(self._origin(instance, event_number) + envelope.encode())
+            for event_number, head, body in batch:
+                arguments += (*head, self._origin(instance, event_number) + body)
             return [(PUBLISH, arguments)]
 
         (answer,) = await self._wire.run_all(call)
