@@ -182,7 +182,10 @@ class RedisBroker:
         await self._keeper(session.pid).session(session, "drop")
 
     async def claim(self, pid: str, user: str) -> SavedSession | None:
-        return await self._keeper(pid).claim(pid, user)
+        session, earlier = await self._keeper(pid).claim(pid, user)
+        if session is not None and earlier:  # what it joins from now on must not be cut as what it had
+            await self.save(session)
+        return session
 
     async def _change(self, session: SavedSession, what: str, *arguments: str | int) -> bool:
         done = await self._keeper(session.pid).session(session, what, *arguments)

@@ -38,6 +38,8 @@ MAX_HELD = 100_000
 LEAP = seconds(MAX_SKEW_MS / 1000)
 # Publishers whose last event is remembered.
 MAX_PRODUCERS = 10_000
+# An event as it goes to the script: its producer's number, what comes before the body, the body; and the event itself.
+_Encoded = tuple[int, tuple[str | int | bytes, ...], bytes, Envelope]
 # Gets the instance of Redis; a script and what follows its digest.
 Ask = Callable[[str], tuple[Script, Sequence[Any]]]
 log = structlog.stdlib.get_logger("tradecast.adapter")
@@ -103,7 +105,7 @@ class PartitionWriter:
         # The batch under way, and the instances that were given it and did not say that they refuse.
         self._given: tuple[int, set[str]] = (0, set())
         self._wire = Wire(connect)
-        self._publishing: Lane[tuple[int, Envelope], int] = Lane(
+        self._publishing: Lane[_Encoded, int] = Lane(
             self._publish,
             what="publish",
             timeout=figures.publish_timeout,
@@ -128,14 +130,17 @@ class PartitionWriter:
         self._publishing.give_up("the server shuts down")
 
     async def publish(self, envelope: Envelope) -> int:
-        size = len(envelope.packet) + sum(map(len, envelope.attachments))
+        # Encoded here: what cannot be fails alone, and not the batch that it is in.
+        body = envelope.encode()
+        rooms = [room.encode() for room in envelope.rooms]
+        head: tuple[str | int | bytes, ...] = (envelope.kind, envelope.event, len(rooms), *rooms)
         try:
-            return await self._publishing.do((next(self._numbers), envelope), size)
+            return await self._publishing.do((next(self._numbers), head, body, envelope), len(body))
         except AdapterUnavailable as error:
             self._watch.published("uncertain" if isinstance(error, PublishUncertain) else "failed", 1)
             raise
 
-    async def _publish(self, batch: Sequence[tuple[int, Envelope]], number: int) -> Sequence[int]:
+    async def _publish(self, batch: Sequence[_Encoded], number: int) -> Sequence[int]:
         if self._given[0] != number:
             self._given = (number, set())
         given = self._given[1]
@@ -149,9 +154,9 @@ class PartitionWriter:
             ]
             again = bool(given - {instance})
             given.add(instance)
-            for event_number, envelope in batch:
-                arguments += (envelope.kind, envelope.event, len(envelope.rooms), *envelope.rooms)
-                arguments.append(self._origin(instance, event_number) + envelope.encode(again=again))
+            for event_number, head, body, envelope in batch:
+                marked = envelope.encode(again=True) if again else body
+                arguments += (*head, self._origin(instance, event_number) + marked)
             return [(PUBLISH, arguments)]
 
         (answer,) = await self._wire.run_all(call)
@@ -493,7 +498,8 @@ class RedisPartition(PartitionWriter):
         values = [self._server_id, session.generation, keep, what, *arguments]
         return int(await self._ask_one(SESSION, f"s:{session.pid}", values))
 
-    async def claim(self, pid: str, user: str) -> SavedSession | None:
+    async def claim(self, pid: str, user: str) -> tuple[SavedSession | None, bool]:
+        """A session, now this server's, and whether it was kept in an earlier epoch: it has to be saved in this one."""
         keep = round(self.retention.session_seconds * 1000)
         found = await self._ask_one(CLAIM, f"s:{pid}", [user, self._server_id, keep])
         fields = {found[i]: found[i + 1] for i in range(0, len(found), 2)}
@@ -502,7 +508,7 @@ class RedisPartition(PartitionWriter):
         except (KeyError, ValueError):
             if fields:
                 self._watch.skipped("malformed session")
-            return None
+            return None, False
         owner = fields[b"o"].decode("ascii", "replace")
         if owner != self._server_id:
             await self._tell(owner, f"claimed {pid} {session.generation}")
@@ -511,7 +517,7 @@ class RedisPartition(PartitionWriter):
         epoch = fields[b"e"].decode("ascii", "replace")
         if epoch != self.epoch and epoch not in self.lineage:  # perhaps another server has heard of it first
             await self.now()
-        return self._of_this_history(session, epoch)
+        return self._of_this_history(session, epoch), epoch != self.epoch
 
     def _of_this_history(self, session: SavedSession, epoch: str) -> SavedSession | None:
         """A session as it is in this epoch; None if it says nothing about this one."""

@@ -20,8 +20,12 @@ MAX_SKEW_MS: Final = 3_600_000
 _CLOCK = f"""
 local time = redis.call('TIME')
 local now = (time[1] * 1000 + math.floor(time[2] / 1000) - {START_MS}) * {PER_MS}
-local clock = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'instance', 'lineage')
-local epoch, last, lineage = clock[1], tonumber(clock[2] or 0), clock[4] or ''
+local clock = redis.pcall('HMGET', KEYS[1], 'epoch', 'last', 'instance', 'lineage')
+if clock.err then
+  redis.call('DEL', KEYS[1])
+  clock = {{}}
+end
+local epoch, last, lineage = clock[1], tonumber(clock[2] or 0) or 0, clock[4] or ''
 """
 
 # What every script that can write begins with. ARGV: an epoch, in case a new one begins; the floor: the last id that
@@ -93,7 +97,13 @@ local function write(...)
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then
     if string.find(answer.err, 'OOM', 1, true) then return answer end
-    redis.call('DEL', ({...})[2])
+    local key = ({...})[2]
+    redis.call('DEL', key)
+    if ({...})[1] == 'XADD' then
+      -- What was there is lost: by one entry more that was added, and is not there, readers see that.
+      redis.call('XADD', key, '1-0', 'm', '')
+      redis.call('XDEL', key, '1-0')
+    end
     redis.call(...)
   end
 end
@@ -139,8 +149,10 @@ local answer = {epoch or '', string.format('%.0f', last), redis.call('HGET', KEY
 for i = 2, #ARGV, 2 do
   local key = ARGV[1] .. 'h:' .. ARGV[i]
   local first, trimmed, entries = '', 0, {}
-  local head = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)
-  if head[1] then
+  local head = redis.pcall('XRANGE', key, '-', '+', 'COUNT', 1)
+  if head.err then
+    trimmed = 1
+  elseif head[1] then
     first = string.match(head[1][1], '^%d+')
     if tonumber(first) > tonumber(ARGV[i + 1]) then
       local info = redis.call('XINFO', 'STREAM', key)
@@ -159,7 +171,8 @@ for i = 2, #ARGV, 2 do
   answer[#answer + 1] = first
   answer[#answer + 1] = trimmed
   answer[#answer + 1] = entries
-  answer[#answer + 1] = redis.call('HGETALL', ARGV[1] .. 'l:' .. ARGV[i])
+  local newest = redis.pcall('HGETALL', ARGV[1] .. 'l:' .. ARGV[i])
+  answer[#answer + 1] = newest.err and {} or newest
 end
 return answer
 """
@@ -200,10 +213,14 @@ return 1
 # KEYS: the session. ARGV: user, new owner, milliseconds to keep it. The answer: the hash as it was, with the new
 # generation; empty if it is not there or another user's.
 CLAIM = Script("""
-local user = redis.call('HGET', KEYS[1], 'u')
-if not user or user ~= ARGV[1] then return {} end
+local user = redis.pcall('HGET', KEYS[1], 'u')
+if user ~= ARGV[1] then return {} end
 local fields = redis.call('HGETALL', KEYS[1])
-local generation = redis.call('HINCRBY', KEYS[1], 'g', 1)
+local generation = redis.pcall('HINCRBY', KEYS[1], 'g', 1)
+if type(generation) == 'table' then
+  if string.find(generation.err, 'not an integer', 1, true) then return {} end
+  return generation
+end
 redis.call('HSET', KEYS[1], 'o', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 for i = 1, #fields, 2 do

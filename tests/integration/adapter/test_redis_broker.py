@@ -169,6 +169,18 @@ async def test_publishers_without_clients_publish_in_the_same_order(brokers: Bro
     assert numbers((await here.read(start)).envelopes) == heard.numbers
 
 
+async def test_a_room_that_cannot_be_said_fails_alone(brokers: Brokers) -> None:
+    here, heard = await brokers.add()
+    await listen(here, "x")
+    good = [asyncio.create_task(here.publish(event(n, "x"))) for n in range(5)]
+    bad = asyncio.create_task(here.publish(event("bad", "user:\ud800")))
+    good += [asyncio.create_task(here.publish(event(n, "x"))) for n in range(5, 10)]
+    with pytest.raises(ValueError, match="surrogates"):
+        await bad
+    await asyncio.gather(*good)
+    await eventually(lambda: heard.numbers == list(range(10)))
+
+
 async def test_keys_are_named_for_what_they_are_and_expire(brokers: Brokers, redis_server: RedisServer) -> None:
     here, _ = await brokers.add()
     await here.publish(event(1, "x"))

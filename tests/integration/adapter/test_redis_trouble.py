@@ -161,6 +161,22 @@ async def test_a_server_that_hears_something_is_not_taken_for_deaf(
     assert forwarder.subscription is same
 
 
+async def test_a_room_under_which_something_else_lies_does_not_hinder_the_others(
+    brokers: Brokers, forwarder: RedisForwarder, own_redis: RedisServer
+) -> None:
+    (here, heard), (there, _) = await brokers.add(forwarder.url), await brokers.add()
+    await listen(here, "x", "y")
+    forwarder.lead_to(None)
+    await not_heard(here)
+    await there.publish(event(1, "y"))
+    await own_redis.ask("SET", PREFIX + "h:x", "something else")
+    await own_redis.ask("SET", PREFIX + "l:y", "something else")
+    forwarder.target = own_redis
+    await here.until_heard()
+    assert heard.numbers == [1]
+    assert heard.broken_rooms == {"x"}
+
+
 # -- a Redis that begins anew
 
 
@@ -448,6 +464,40 @@ async def test_an_unbelievable_floor_is_passed_over(brokers: Brokers) -> None:
     assert await here.publish(event(3, "x")) == last + 2
 
 
+async def test_what_lies_under_our_keys_is_put_right(brokers: Brokers, own_redis: RedisServer) -> None:
+    seen = Seen()
+    here, heard = await brokers.add(watch=seen)
+    await listen(here, "x")
+    start = dict(await here.now(["x"]))
+    await here.publish(event(0, "x"))
+    for name, words in {"h:x": "SADD", "l:x": "RPUSH"}.items():
+        await own_redis.ask("DEL", PREFIX + name)
+        await own_redis.ask(words, PREFIX + name, "something", "else")
+    assert (await here.read(start)).broken == {"x"}
+    last = await here.publish(event(1, "x"))
+    await here.publish(event(2, "x", kind=LATEST))
+    await eventually(lambda: heard.numbers == [0, 1, 2])
+    # 0 is gone: whoever has not got it is told
+    assert (await here.read(start)).broken == {"x"}
+    replay = await here.read({"x": last})
+    assert (numbers(replay.envelopes), replay.broken) == ([2], frozenset())
+
+
+async def test_a_stream_that_others_have_written_ahead_loses_nothing_in_silence(
+    brokers: Brokers, own_redis: RedisServer
+) -> None:
+    here, heard = await brokers.add()
+    await listen(here, "x")
+    start = dict(await here.now(["x"]))
+    await here.publish(event(0, "x"))
+    await own_redis.ask("XADD", PREFIX + "h:x", f"{now_id() + seconds(3600)}-0", "m", "not ours")
+    last = await here.publish(event(1, "x"))
+    await here.publish(event(2, "x"))
+    await eventually(lambda: heard.numbers == [0, 1, 2])
+    assert (await here.read(start)).broken == {"x"}
+    assert numbers((await here.read({"x": last})).envelopes) == [2]
+
+
 async def test_entries_of_others_are_passed_over_and_counted(brokers: Brokers, own_redis: RedisServer) -> None:
     seen = Seen()
     here, _ = await brokers.add(watch=seen)
@@ -460,6 +510,35 @@ async def test_entries_of_others_are_passed_over_and_counted(brokers: Brokers, o
     replay = await here.read(start)
     assert (numbers(replay.envelopes), replay.broken) == ([0, 1, 2, 3], frozenset())
     assert seen.why_skipped == {"malformed entry": 5}
+
+
+async def test_what_lies_under_a_sessions_key_is_no_session(brokers: Brokers, own_redis: RedisServer) -> None:
+    seen = Seen()
+    here, _ = await brokers.add(watch=seen)
+    for words in (["SET", "text"], ["SADD", "text"], ["HSET", "u", "u1"], ["HSET", "u", "u1", "g", "x"]):
+        saved = session()
+        await own_redis.ask(words[0], f"{PREFIX}s:{saved.pid}", *words[1:])
+        assert await here.claim(saved.pid, "u1") is None
+    await here.publish(event(1, "x"))
+
+
+@pytest.mark.parametrize("words", [["SET", "text"], ["SADD", "a"], ["HSET", "last", "soon"], ["HSET", "last", "-5"]])
+async def test_a_clock_that_others_have_written_is_put_right(
+    brokers: Brokers, own_redis: RedisServer, ticking: None, words: list[str]
+) -> None:
+    (here, heard), (there, _) = await brokers.add(), await brokers.add()
+    await listen(here, "x")
+    last = await there.publish(event(1, "x"))
+    await eventually(lambda: heard.numbers == [1])
+    if words[0] != "HSET":
+        await own_redis.ask("DEL", PREFIX + "clock")
+    await own_redis.ask(words[0], PREFIX + "clock", *words[1:])
+    assert await there.publish(event(2, "x")) > last
+    await eventually(lambda: heard.numbers == [1, 2])
+    await here.until_heard()
+    assert await there.publish(event(3, "x")) > last
+    await eventually(lambda: heard.numbers == [1, 2, 3])
+    await eventually(lambda: here.epoch == there.epoch)
 
 
 # -- another instance in charge
@@ -520,6 +599,37 @@ async def test_after_a_failover_nothing_is_hidden_by_what_the_old_master_took_la
     assert numbers((await here.read({"x": top})).envelopes) == ["new"]
     await there.publish(event("more", "x"))
     await eventually(lambda: heard.numbers == [0, 1, 2, "lost", "new", "more"])
+
+
+async def test_a_session_of_before_a_failover_is_cut_and_kept_so(
+    brokers: Brokers, forwarder: RedisForwarder, own_redis: RedisServer, replica: RedisServer
+) -> None:
+    here, heard = await brokers.add(forwarder.url)
+    last = await here.publish(event(0, "x"))
+    await own_redis.ask("HSET", PREFIX + "clock", "last", last + 1000)
+    saved = session(joins={"x": last - 5, "y": last + 10**9})
+    saved.confirmed = (last + 10**9,)
+    await here.save(saved)
+
+    async def has_it() -> bool:
+        return bool(await replica.ask("EXISTS", f"{PREFIX}s:{saved.pid}"))
+
+    await until(has_it)
+    await replica.ask("REPLICAOF", "NO", "ONE")
+    forwarder.lead_to(replica)
+    await eventually(lambda: heard.switches)
+    ((_, top),) = heard.switches
+    assert here.epoch is not None
+    claimed = await here.claim(saved.pid, "u1")
+    assert claimed is not None
+    assert claimed.joins == {"x": last - 5, "y": min(last + 10**9, top)}
+    # What is joined from now on is not cut again: it is of this history.
+    joined = await here.publish(event(1, "x"))
+    claimed.joins["z"] = joined
+    assert await here.save_join(claimed, "z")
+    again = await here.claim(saved.pid, "u1")
+    assert again is not None
+    assert again.joins == claimed.joins
 
 
 async def test_a_master_that_becomes_a_replica_is_left(
