@@ -27,6 +27,7 @@ class EngineServer(engineio.AsyncServer):
         send_buffer_limit: Bytes that may wait for one client; a single message may be larger.
         on_slow_client: Called when a client is cut off because it does not read.
         on_malformed: Called when a client sent what is no packet, and its transport is ended.
+        make_sid: Makes the sid of a new connection; None: a random one.
         options: python-engineio's own.
     """
 
@@ -40,6 +41,7 @@ class EngineServer(engineio.AsyncServer):
         send_buffer_limit: int = 4_000_000,
         on_slow_client: Callable[[], None] = lambda: None,
         on_malformed: Callable[[], None] = lambda: None,
+        make_sid: Callable[[], str | None] = lambda: None,
         **options: Any,
     ) -> None:
         super().__init__(async_mode="asgi", **options)
@@ -48,6 +50,7 @@ class EngineServer(engineio.AsyncServer):
         self.send_buffer_limit = send_buffer_limit
         self.on_slow_client = on_slow_client
         self.on_malformed = on_malformed
+        self._make_sid = make_sid
 
     def deliver(self, eio_sids: Iterable[str], message: Message) -> int:
         """Send one message to many clients; how many there were. Never waits; clients that are gone are passed over."""
@@ -119,7 +122,7 @@ class EngineServer(engineio.AsyncServer):
         # As python-engineio's, but with our socket class; JSONP and cookies, which no v4 client needs, are left out.
         if self._monitor_wanted():
             self.service_task_handle = self.start_background_task(self._service_task)
-        sid = self.generate_id()
+        sid = self._make_sid() or self.generate_id()
         socket = EngineSocket(self, sid)
         self.sockets[sid] = socket
         opening = {
