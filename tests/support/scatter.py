@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import itertools
 import re
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
+
+from tradecast.tasks import end
 
 _CONNECTION = re.compile(rb"\r\nconnection:[^\r]*", re.IGNORECASE)
 
@@ -29,11 +32,31 @@ class Scatter:
         self.url = ""
         self.sent: Counter[str] = Counter()
         self._turn = itertools.count()
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: dict[asyncio.Task[None], socket.socket] = {}
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass bytes both ways until either side ends, and end it for the other side as it ended."""
-        self._writers.add(writer)
+    def accept(self, listener: socket.socket) -> None:
+        """Serve those who have come.
+
+        Not `asyncio.start_server`: one that is closed in the moment in which a connection comes leaves that open.
+        """
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                connection, _ = listener.accept()
+                task = asyncio.create_task(self._serve(connection))
+                self._serving[task] = connection
+                task.add_done_callback(self._serving.pop)
+
+    async def close(self) -> None:
+        """Drop every connection."""
+        serving = dict(self._serving)
+        await end(*serving)
+        await asyncio.sleep(0)
+        for connection in serving.values():
+            connection.close()  # of a task that had not begun
+
+    async def _serve(self, connection: socket.socket) -> None:
+        """Pass bytes both ways until either side ends."""
+        reader, writer = await asyncio.open_connection(sock=connection, limit=2**20)
         there: asyncio.StreamWriter | None = None
         try:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -53,8 +76,7 @@ class Scatter:
         finally:
             for end in (writer, there):
                 if end is not None:
-                    end.close()
-            self._writers.discard(writer)
+                    end.transport.abort() if self._is_ending() else end.close()
 
     async def _connect(self, head: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         chosen = self.choose(head)
@@ -68,10 +90,10 @@ class Scatter:
                 return found
         raise ConnectionRefusedError
 
-    def close(self) -> None:
-        """Drop every connection."""
-        for writer in self._writers:
-            writer.transport.abort()
+    @staticmethod
+    def _is_ending() -> bool:
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -86,9 +108,12 @@ async def scattering(*urls: str) -> AsyncIterator[Scatter]:
     """A load balancer before these servers, on a loopback port of the system's choice."""
     scatter = Scatter()
     scatter.urls.extend(urls)
-    async with await asyncio.start_server(scatter.serve, "127.0.0.1", 0, limit=2**20) as server:
-        scatter.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        listener.setblocking(False)
+        scatter.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        asyncio.get_running_loop().add_reader(listener, scatter.accept, listener)
         try:
             yield scatter
         finally:
-            scatter.close()
+            asyncio.get_running_loop().remove_reader(listener)
+            await scatter.close()

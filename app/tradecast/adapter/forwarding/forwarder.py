@@ -92,7 +92,7 @@ class Forwarder:
         self._connections = Connections()
         self._under_way = 0
         self._complained = -COMPLAIN_EVERY
-        self.relays = Relays(most)
+        self.relays = Relays(most, patience)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket of the Engine.IO path."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable, Collection, Iterator
+from typing import cast
 
 import httptools
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -49,8 +50,7 @@ class Opening(asyncio.Protocol):
         return self.status != 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 of a TCP connection
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by class
 
     def data_received(self, data: bytes) -> None:
         self.received += data
@@ -93,10 +93,12 @@ async def open_to(address: Address, head: bytes) -> Opening:
 class _Side(asyncio.Protocol):
     """One of the two. What it reads, the other one writes; while that one cannot, this one is not read."""
 
-    def __init__(self, relay: Relay, own: asyncio.Transport, other: asyncio.Transport) -> None:
+    def __init__(self, relay: Relay, own: asyncio.Transport, other: asyncio.Transport, patience: float) -> None:
         self._relay = relay
         self._own = own
         self._other = other
+        self._patience = patience
+        self._stuck: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         if not self._other.is_closing():
@@ -105,12 +107,21 @@ class _Side(asyncio.Protocol):
     def pause_writing(self) -> None:
         if not self._other.is_closing():
             self._other.pause_reading()
+        # While the other one is not read, its end is not noticed either.
+        self._stuck = asyncio.get_running_loop().call_later(self._patience, self._relay.abort)
 
     def resume_writing(self) -> None:
+        self._unstuck()
         if not self._other.is_closing():
             self._other.resume_reading()
 
+    def _unstuck(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+
     def connection_lost(self, error: Exception | None) -> None:
+        self._unstuck()
         self._relay.side_lost(self._own, error)
 
 
@@ -120,11 +131,12 @@ class Relay:
     Args:
         client: uvicorn's protocol of the client, connected, which has not answered the handshake.
         owner: The owner's side, connected, which has, with 101.
+        patience: Seconds that a side may take nothing of what waits for it.
         on_end: Called when both sides are closed.
     """
 
     def __init__(
-        self, client: WebSocketsSansIOProtocol, owner: Opening, on_end: Callable[[], object] = lambda: None
+        self, client: WebSocketsSansIOProtocol, owner: Opening, patience: float, on_end: Callable[[], object]
     ) -> None:
         self._protocol = client
         self._client: asyncio.Transport = client.transport
@@ -134,8 +146,8 @@ class Relay:
         self._ended = asyncio.Event()
         # uvicorn has nothing more to say here, at its shutdown either: it would be read as a part of a frame.
         client.handshake_complete = client.close_sent = True
-        self._client.set_protocol(_Side(self, self._client, self._owner))
-        self._owner.set_protocol(_Side(self, self._owner, self._client))
+        self._client.set_protocol(_Side(self, self._client, self._owner, patience))
+        self._owner.set_protocol(_Side(self, self._owner, self._client, patience))
         if self._client.is_closing() or self._owner.is_closing():
             self.close()
         self._client.write(owner.received)
@@ -151,6 +163,11 @@ class Relay:
         for transport in (self._client, self._owner):
             transport.close()
             asyncio.get_running_loop().call_later(LINGER, transport.abort)
+
+    def abort(self) -> None:
+        """Close both sides at once."""
+        self._client.abort()
+        self._owner.abort()
 
     def side_lost(self, transport: asyncio.Transport, error: Exception | None) -> None:
         """One side has ended; so does the other."""
@@ -169,10 +186,12 @@ class Relays:
 
     Args:
         most: How many may.
+        patience: Seconds that a side may take nothing of what waits for it.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, patience: float) -> None:
         self._most = most
+        self._patience = patience
         self._relays: dict[str, Relay] = {}
         self._opening = 0
         self._numbers = itertools.count(1)
@@ -200,7 +219,7 @@ class Relays:
     def join(self, client: WebSocketsSansIOProtocol, owner: Opening) -> Relay:
         """Let bytes pass from now on, until either side ends. Both are connected."""
         name = f"relay:{next(self._numbers)}"
-        self._relays[name] = relay = Relay(client, owner, on_end=lambda: self._relays.pop(name, None))
+        self._relays[name] = relay = Relay(client, owner, self._patience, on_end=lambda: self._relays.pop(name, None))
         return relay
 
     @contextlib.contextmanager
