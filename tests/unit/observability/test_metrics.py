@@ -68,6 +68,10 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.redis_published(True)
     metrics.redis_published(False)
     metrics.redis_message()
+    metrics.forwarded("polling", "answered")
+    metrics.forwarded("websocket", "unreachable")
+    metrics.internal_refused("signature")
+    metrics.watch_relays(lambda: 4)
     metrics.limits(connections=100, drain_seconds=65.5)
     metrics.watch_connections(total=lambda: 1, users=lambda: 1, subscriptions=dict)
 
@@ -105,6 +109,10 @@ def touch_everything(metrics: Metrics) -> None:
         ("redis_publishes_total", {"result": "ok"}, 1),
         ("redis_publishes_total", {"result": "failed"}, 1),
         ("redis_messages_received_total", {}, 1),
+        ("forwarded_requests_total", {"transport": "polling", "result": "answered"}, 1),
+        ("forwarded_requests_total", {"transport": "websocket", "result": "unreachable"}, 1),
+        ("internal_refusals_total", {"reason": "signature"}, 1),
+        ("relayed_websockets", {}, 4),
         ("connections_limit", {}, 100),
         ("drain_limit_seconds", {}, 65.5),
     ],
