@@ -83,6 +83,7 @@ def demo(host: str, port: int | None, admin_port: int | None, day_seconds: float
     overrides = {
         "host": host,
         "admin_host": host,
+        "internal_host": host,
         "port": port,
         "admin_port": admin_port,
         "demo_day_seconds": day_seconds,

@@ -8,7 +8,7 @@ import importlib.metadata
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradecast.adapter.create import create_broker, create_retention
 from tradecast.adapter.errors import ConnectRefused, EventRefused, TryAgain
+from tradecast.adapter.forwarding import Forwarding
+from tradecast.adapter.forwarding.connections import SERVER_KEEPS
 from tradecast.adapter.hub import Hub
 from tradecast.adapter.manager import LocalManager
 from tradecast.adapter.redis import create_redis
@@ -63,6 +65,8 @@ from tradecast.settings import Settings, load_settings
 from tradecast.tasks import end
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
+# Seconds that another server may take to end a poll, beyond what polls last.
+FORWARD_MARGIN = 10.0
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
@@ -90,6 +94,8 @@ class WebSocketServer(Emitters):
         self._broker: RedisBroker | None = None
         self._hub: Hub
         self._sio: SocketServer
+        self._forwarding: Forwarding | None = None
+        self._sockets: ASGIApp
         self._gate: Gate
         self._drain: Drain
         self._fleet: Fleet | None = None
@@ -111,8 +117,14 @@ class WebSocketServer(Emitters):
             log.warning("no REDIS_URL: running in single-server mode")
         else:
             self._redis = create_redis(settings)
-            if "polling" in settings.offered_transports:
-                log.warning("polling on several servers needs session affinity", setting="TRANSPORTS")
+            if settings.forwards:
+                self._forwarding = Forwarding(
+                    self._redis,
+                    settings.advertised_address,
+                    settings.internal_host,
+                    on_forwarded=self.metrics.forwarded,
+                    on_refused=self.metrics.internal_refused,
+                )
         if self._auth is None:
             self._auth = create_auth_middleware(required=settings.auth_required)
         own = self._auth if isinstance(self._auth, AuthMiddleware) else None
@@ -132,6 +144,15 @@ class WebSocketServer(Emitters):
                 self.limiter, on_limited=self.metrics.rate_limited, connections_here=self.get_user_connection_count
             )
         self._create_hub()
+        self._sockets = self._handle_socket_io
+        if self._forwarding is not None:
+            self._sockets = self._forwarding.middleware(
+                self._handle_socket_io,
+                lambda sid: sid in self._sio.eio.sockets,
+                patience=settings.ping_interval + settings.ping_timeout + FORWARD_MARGIN,
+                max_body=settings.max_http_buffer_size,
+                most=settings.max_connections,
+            )
         self._handlers = Handlers(
             self,
             self.limiter,
@@ -142,7 +163,7 @@ class WebSocketServer(Emitters):
             self._routes.setdefault(route.event, route)
         admission = Admission(settings.accept_rate, settings.accept_burst, settings.accept_wait)
         self._gate = Gate(
-            self._handle_socket_io, self._is_full, self.metrics.refused, admission, is_superseded=self._is_superseded
+            self._sockets, self._is_full, self.metrics.refused, admission, is_superseded=self._is_superseded
         )
         self._drain = self._create_drain()
         if self._redis is not None and settings.fleet_revision is not None:
@@ -181,7 +202,9 @@ class WebSocketServer(Emitters):
     def _create_hub(self) -> None:
         settings = self.settings
         self._manager = LocalManager()
-        self._sio = SocketServer(self, self._manager, socket_options(settings), self.metrics.slow_client)
+        self._sio = SocketServer(
+            self, self._manager, socket_options(settings), self.metrics.slow_client, self._make_sid
+        )
         self._sio.manager_initialized = True  # there is nothing to initialize
         broker = create_broker(settings, _Watch(self.metrics))
         if isinstance(broker, RedisBroker):
@@ -266,6 +289,11 @@ class WebSocketServer(Emitters):
                 "superseded": self._is_superseded(),
                 "servers": self._fleet.servers if self._fleet is not None else None,
             },
+            "forwarding": {
+                "active": self._forwarding is not None,
+                "servers": self._forwarding.servers if self._forwarding is not None else 0,
+                "relayedWebSockets": len(self._relays()),
+            },
         }
 
     async def shutdown(self) -> None:
@@ -276,6 +304,8 @@ class WebSocketServer(Emitters):
         await end(*self._running, *self._tasks)
         if self._fleet is not None:
             await self._fleet.leave()
+        if self._forwarding is not None:
+            await self._forwarding.close()
         await self._expiry.close()
         await self._sio.shutdown()
         await self._hub.close()
@@ -326,6 +356,15 @@ class WebSocketServer(Emitters):
             ]
         )
 
+    def internal_app(self) -> ASGIApp | None:
+        """The app of the internal port; None where servers have nothing to pass on to each other."""
+        return None if self._forwarding is None else self._forwarding.inbox(self._handle_socket_io)
+
+    async def internal_listening(self, port: int) -> None:
+        """Tell the other servers that `internal_app` is served; call it before `public_app` is."""
+        if self._forwarding is not None:
+            await self._forwarding.announce(port)
+
     def listening(self) -> None:
         """Tell that `public_app` is served: from now on, as soon as a Service's endpoints follow, clients come here."""
         self._listening_since = time.monotonic()
@@ -339,20 +378,35 @@ class WebSocketServer(Emitters):
     async def _handle_socket_io(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._sio.handle_request(scope, receive, send)
 
+    def _make_sid(self) -> str | None:
+        return None if self._forwarding is None else self._forwarding.make_sid()
+
+    def _relays(self) -> Collection[str]:
+        return () if self._forwarding is None else self._forwarding.relays
+
     def _create_drain(self) -> Drain:
-        settings, engine, gate = self.settings, self._sio.eio, self._gate
+        settings, engine, gate, forwarding = self.settings, self._sio.eio, self._gate, self._forwarding
 
         def close_door(closed: bool) -> None:
             gate.draining = closed
 
+        def connections() -> Collection[str]:
+            # What passes through would end with this server too: all at once, if it were not sent away with the others.
+            relays = self._relays()
+            return {*engine.sockets, *relays} if relays else engine.sockets
+
+        def hang_up(connection: str) -> None:
+            if forwarding is None or not forwarding.hang_up(connection):
+                engine.hang_up(connection)
+
         return Drain(
             Departures(
-                lambda: engine.sockets,
-                engine.hang_up,
+                connections,
+                hang_up,
                 self.metrics.sent_away,
                 pace=None if self._redis is None else FleetPace(self._redis),
             ),
-            remaining=lambda: len(engine.sockets),
+            remaining=lambda: len(engine.sockets) + len(self._relays()),
             close_door=close_door,
             delay=settings.drain_delay,
             rate=settings.drain_rate,
@@ -613,6 +667,7 @@ class WebSocketServer(Emitters):
             held=lambda: self._gate.held,
             superseded=self._is_superseded,
         )
+        self.metrics.watch_relays(lambda: len(self._relays()))
 
     def _subscription_counts(self) -> dict[str, int]:
         counts = {"portfolio": 0, "trades": 0, "watchlist": 0}
@@ -682,7 +737,7 @@ def socket_options(settings: Settings) -> Options:
 
 
 def create_process(server: WebSocketServer) -> Process:
-    """An initialized server's two ports."""
+    """An initialized server's ports: public, admin, and the internal one where it is needed."""
     settings = server.settings
     public = Listener(
         "public",
@@ -693,12 +748,30 @@ def create_process(server: WebSocketServer) -> Process:
         keyfile=settings.ssl_keyfile,
         max_message=settings.max_http_buffer_size,
     )
-    admin = Listener("admin", server.admin_app(), settings.admin_host, settings.admin_port)
+    listeners = [public, Listener("admin", server.admin_app(), settings.admin_host, settings.admin_port)]
+    internal = server.internal_app()
+    if internal is not None:
+        listeners.append(
+            Listener(
+                "internal",
+                internal,
+                settings.internal_host,
+                settings.internal_port,
+                max_message=settings.max_http_buffer_size,
+                keep_alive=SERVER_KEEPS,
+            )
+        )
+
+    async def announce(ports: Mapping[str, int]) -> None:
+        if "internal" in ports:
+            await server.internal_listening(ports["internal"])
+
     return Process(
-        [public, admin],
+        listeners,
         before_stop=server.send_away,
         grace=settings.shutdown_timeout,
         on_listening=server.listening,
+        on_bound=announce,
     )
 
 

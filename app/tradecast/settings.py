@@ -45,6 +45,18 @@ class Settings(BaseModel):
     admin_port: Port = Field(
         9100, description="Admin port: metrics, emit, stats, sessions; never behind the public Service"
     )
+    internal_host: str = Field("0.0.0.0", description="Address of the internal port")  # noqa: S104 as above; signed requests only
+    internal_port: Port = Field(
+        9200,
+        description="Internal port: what other servers pass on, so that polling needs no session affinity; served "
+        "where REDIS_URL is set and TRANSPORTS offers polling; never behind a Service",
+    )
+    advertised_address: str | None = Field(
+        None,
+        pattern=r"^[0-9A-Za-z.:_-]{1,253}$",
+        description="Address or name, without a port, at which the other servers reach the internal port (Kubernetes: "
+        "the pod's IP); absent: INTERNAL_HOST, or if that is any address, the one towards Redis",
+    )
     ssl_certfile: str | None = Field(None, description="PEM certificate chain for the public port")
     ssl_keyfile: str | None = Field(None, description="PEM private key for the public port")
     require_tls: bool = Field(
@@ -95,7 +107,7 @@ class Settings(BaseModel):
     transports: tuple[Transport, ...] = Field(
         (),
         description="Transports offered; empty for `websocket,polling`, or `websocket` alone when REDIS_URL is set "
-        "(polling on several servers needs session affinity)",
+        "(polling on several servers needs the internal port between them)",
     )
     ping_interval: Positive = Field(25, description="Seconds between heartbeats")
     ping_timeout: Positive = Field(60, description="Seconds a client may take to answer a heartbeat")
@@ -297,6 +309,10 @@ class Settings(BaseModel):
             wrong.append("SSL_CERTFILE, SSL_KEYFILE: set both or neither")
         if self.port == self.admin_port != 0 and self.host == self.admin_host:
             wrong.append("ADMIN_PORT: must differ from PORT")
+        if self.forwards and self.internal_port != 0:
+            for name, host, port in (("PORT", self.host, self.port), ("ADMIN_PORT", self.admin_host, self.admin_port)):
+                if (host, port) == (self.internal_host, self.internal_port):
+                    wrong.append(f"INTERNAL_PORT: must differ from {name}")
         if self.rate_limit_global < max(self.rate_limit_subscribe, self.rate_limit_unsubscribe):
             wrong.append("RATE_LIMIT_GLOBAL: is below a single event's limit")
         if wrong:
@@ -309,6 +325,11 @@ class Settings(BaseModel):
         if self.transports:
             return list(self.transports)
         return ["websocket"] if self.redis_url else ["websocket", "polling"]
+
+    @property
+    def forwards(self) -> bool:
+        """Whether servers pass requests on to each other: there may be several, and not every client sticks to one."""
+        return self.redis_url is not None and "polling" in self.offered_transports
 
     @property
     def store_name(self) -> StoreName:

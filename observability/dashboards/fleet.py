@@ -39,6 +39,7 @@ def create() -> Dashboard:
             ("Events: rate, errors, duration", events()),
             ("Servers: what they use", servers()),
             ("Lifecycle", lifecycle()),
+            ("Requests for connections of other servers", forwarding()),
             ("Autoscaler (needs kube-state-metrics)", autoscaler()),
         ],
     )
@@ -296,6 +297,29 @@ def lifecycle() -> list[Panel]:
             COUNT,
             Query(f"count by (version) ({of('tradecast_build_info')})", "{{version}}"),
             stacked=True,
+        ),
+    ]
+
+
+def forwarding() -> list[Panel]:
+    return [
+        graph(
+            "Passed on",
+            "Polls and upgrades per second that came to another server than the one that has the connection.",
+            PER_SECOND,
+            Query(total(rate("tradecast_forwarded_requests_total"), "result"), "{{result}}"),
+        ),
+        graph(
+            "WebSockets that pass through",
+            "Upgrades that came to another server: it carries them to the one that has the connection.",
+            COUNT,
+            Query(total(of("tradecast_relayed_websockets"), "pod"), "{{pod}}"),
+        ),
+        graph(
+            "Not taken by the internal port",
+            "Requests per second that another server's internal port did not take, by reason.",
+            PER_SECOND,
+            Query(total(rate("tradecast_internal_refusals_total"), "reason"), "{{reason}}"),
         ),
     ]
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 WAIT = 60.0
-LOOPBACK = {"HOST": "127.0.0.1", "ADMIN_HOST": "127.0.0.1", "PORT": "0", "ADMIN_PORT": "0"}
+LOOPBACK = {f"{name}HOST": "127.0.0.1" for name in ("", "ADMIN_", "INTERNAL_")}
+LOOPBACK |= {f"{name}PORT": "0" for name in ("", "ADMIN_", "INTERNAL_")}
 
 
 @dataclass(frozen=True, slots=True)

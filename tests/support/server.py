@@ -59,6 +59,10 @@ class RunningServer:
     def admin_url(self) -> str:
         return f"http://127.0.0.1:{self._port('admin')}"
 
+    @property
+    def internal_url(self) -> str:
+        return f"http://127.0.0.1:{self._port('internal')}"
+
     async def session(
         self,
         user_id: str,
@@ -83,7 +87,8 @@ MakeServer = Callable[..., Awaitable[RunningServer]]
 
 def settings_for_tests(**settings: Any) -> Settings:
     """Settings for a server in a test: free ports, loopback, nothing from the environment."""
-    defaults: dict[str, Any] = {"host": "127.0.0.1", "admin_host": "127.0.0.1", "port": 0, "admin_port": 0}
+    defaults: dict[str, Any] = {f"{name}host": "127.0.0.1" for name in ("", "admin_", "internal_")}
+    defaults |= {f"{name}port": 0 for name in ("", "admin_", "internal_")}
     return load_settings(
         {}, **{**defaults, "api_token": API_TOKEN, "shutdown_timeout": 3, "drain_rate": 10_000, **settings}
     )

@@ -54,6 +54,9 @@ REQUIRED: dict[str, Any] = {
     # this server's own choices
     "host": "0.0.0.0",
     "admin_host": "0.0.0.0",
+    "internal_host": "0.0.0.0",
+    "internal_port": 9200,
+    "advertised_address": None,
     "ssl_certfile": None,
     "ssl_keyfile": None,
     "require_tls": False,

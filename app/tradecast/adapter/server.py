@@ -103,7 +103,12 @@ class SocketServer(socketio.AsyncServer):
     """
 
     def __init__(
-        self, application: Application, manager: LocalManager, options: Options, on_slow_client: Callable[[], None]
+        self,
+        application: Application,
+        manager: LocalManager,
+        options: Options,
+        on_slow_client: Callable[[], None],
+        make_sid: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._application = application
         self._options = options
@@ -124,6 +129,7 @@ class SocketServer(socketio.AsyncServer):
             send_buffer_limit=options.send_buffer_limit,
             on_slow_client=on_slow_client,
             on_malformed=application.malformed,
+            make_sid=make_sid,
         )
         self._refused: set[str] = set()
         # Clients that are gone for good: told so by us, or by themselves.

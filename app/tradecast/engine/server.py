@@ -29,6 +29,7 @@ class EngineServer(engineio.AsyncServer):
         on_malformed: Called when a client sent what is no packet, and its transport is ended.
         on_ping: Told of each client to which a heartbeat goes, behind all that was sent before.
         on_pong: Told of each client that has answered one.
+        make_sid: Makes the sid of a new connection; None: a random one.
         options: python-engineio's own.
     """
 
@@ -44,6 +45,7 @@ class EngineServer(engineio.AsyncServer):
         on_malformed: Callable[[], None] = lambda: None,
         on_ping: Callable[[str], None] = lambda sid: None,
         on_pong: Callable[[str], None] = lambda sid: None,
+        make_sid: Callable[[], str | None] = lambda: None,
         **options: Any,
     ) -> None:
         super().__init__(async_mode="asgi", **options)
@@ -54,6 +56,7 @@ class EngineServer(engineio.AsyncServer):
         self.on_malformed = on_malformed
         self.on_ping = on_ping
         self.on_pong = on_pong
+        self._make_sid = make_sid
 
     def deliver(self, eio_sids: Iterable[str], message: Message) -> int:
         """Send one message to many clients; how many there were. Never waits; clients that are gone are passed over."""
@@ -125,7 +128,7 @@ class EngineServer(engineio.AsyncServer):
         # As python-engineio's, but with our socket class; JSONP and cookies, which no v4 client needs, are left out.
         if self._monitor_wanted():
             self.service_task_handle = self.start_background_task(self._service_task)
-        sid = self.generate_id()
+        sid = self._make_sid() or self.generate_id()
         socket = EngineSocket(self, sid)
         self.sockets[sid] = socket
         opening = {

@@ -19,6 +19,11 @@ GOODBYE = 5.0
 _goodbyes: set[asyncio.Task[None]] = set()
 
 
+def _keep(task: asyncio.Task[None]) -> None:
+    _goodbyes.add(task)
+    task.add_done_callback(_goodbyes.discard)
+
+
 class EngineSocket(AsyncSocket):
     """python-engineio's socket plus: `deliver` without task or queue, an upgrade time-out, bounds on what waits.
 
@@ -84,9 +89,7 @@ class EngineSocket(AsyncSocket):
 
     def hang_up(self) -> None:
         """End the transport after what is queued. A stock client comes back by itself."""
-        task = self.server.start_background_task(self.say_goodbye)
-        _goodbyes.add(task)
-        task.add_done_callback(_goodbyes.discard)
+        _keep(self.server.start_background_task(self.say_goodbye))
 
     async def say_goodbye(self) -> None:
         """End the transport; over WebSocket, return when all that was queued has been sent and it is closed."""
@@ -134,6 +137,22 @@ class EngineSocket(AsyncSocket):
             packets.append(following)
         self._queued_bytes = 0
         return packets
+
+    async def handle_get_request(self, environ: Any) -> Any:
+        # As python-engineio's, but a poll that is aborted ends the connection, as in Node: what is taken from the queue
+        # for it would be lost without a word.
+        if environ["asgi.scope"]["type"] != "http" or self.upgrading or self.upgraded:
+            return await super().handle_get_request(environ)
+        watching = asyncio.ensure_future(self._end_with_poll(environ["asgi.receive"]))
+        try:
+            return await super().handle_get_request(environ)
+        finally:
+            watching.cancel()
+
+    async def _end_with_poll(self, receive: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        _keep(self.server.start_background_task(self.close, reason=self.server.reason.TRANSPORT_ERROR))
 
     async def handle_post_request(self, environ: Any) -> None:
         # As python-engineio's, but it takes more than 16 packets, and what is no payload ends the transport with 400.

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -32,6 +32,7 @@ class Listener:
     Attributes:
         name: For logs and errors.
         max_message: Largest WebSocket message taken, bytes.
+        keep_alive: Seconds that a connection may be idle.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Listener:
     certfile: str | None = None
     keyfile: str | None = None
     max_message: int = 1_000_000
+    keep_alive: int = 5
 
 
 class _Server(uvicorn.Server):
@@ -83,6 +85,7 @@ class Process:
         before_stop: Awaited while everything is still served: the place to send clients away.
         grace: Seconds given to requests that are under way when it stops.
         on_listening: Called when everything is served.
+        on_bound: Awaited with the ports by name when they are taken, and before anything is served.
     """
 
     def __init__(
@@ -92,11 +95,13 @@ class Process:
         before_stop: Callable[[], Awaitable[None]],
         grace: float,
         on_listening: Callable[[], None] = lambda: None,
+        on_bound: Callable[[Mapping[str, int]], Awaitable[None]] | None = None,
     ) -> None:
         self._listeners = listeners
         self._before_stop = before_stop
         self._grace = grace
         self._on_listening = on_listening
+        self._on_bound = on_bound
         self._servers: list[_Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.ports: dict[str, int] = {}
@@ -116,10 +121,13 @@ class Process:
             for bound in sockets:
                 bound.close()
             raise
+        for listener, bound in zip(self._listeners, sockets, strict=True):
+            self.ports[listener.name] = bound.getsockname()[1]
+        if self._on_bound is not None:
+            await self._on_bound(self.ports)
         for listener, server, bound in zip(self._listeners, servers, sockets, strict=True):
             self._servers.append(server)
             self._tasks.append(asyncio.create_task(server.serve(sockets=[bound]), name=f"serve {listener.name}"))
-            self.ports[listener.name] = bound.getsockname()[1]
         await asyncio.gather(*(server.ready.wait() for server in self._servers))
         self._on_listening()
         log.info("listening", **{f"{name}_port": port for name, port in self.ports.items()})
@@ -190,6 +198,7 @@ def _config(listener: Listener, grace: float) -> uvicorn.Config:
         proxy_headers=False,
         ssl_certfile=listener.certfile,
         ssl_keyfile=listener.keyfile,
+        timeout_keep_alive=listener.keep_alive,
         timeout_graceful_shutdown=max(1, round(grace)),
     )
     try:

@@ -34,6 +34,8 @@ RECOVERIES = ("recovered", "malformed", "unknown", "foreign_epoch", "future", "g
 SKIPPED = ("other version", "malformed message", "malformed entry", "malformed session", "error")
 REDIS_LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 DEPARTURES = ("drain", "shed", "timeout")
+FORWARDS = ("answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid")
+INTERNAL_REFUSALS = ("signature", "boot", "request")
 # What may come is there from the start, at 0: a rate misses the first step of a series that begins above it.
 SESSION_CODES = ("AUTH_REQUIRED", "SESSION_NOT_FOUND", "SESSION_EXPIRED", "USER_MISMATCH")
 REFUSALS = (
@@ -185,6 +187,14 @@ class Metrics:
         self._draining = gauge("draining", "1 while this server drains or is drained")
         self._superseded = gauge("superseded", "1 while new clients are left to servers of a newer revision")
         self._held = gauge("handshakes_held", "Handshakes that wait because too many came at once")
+        forwards = counter(
+            "forwarded_requests", "Requests for connections of other servers, passed on or not", "transport", "result"
+        )
+        self._forwards = {(one, result): forwards.labels(one, result) for one in TRANSPORTS for result in FORWARDS}
+        self._internal_refusals = Children(
+            counter("internal_refusals", "Requests that the internal port did not take", "reason"), INTERNAL_REFUSALS
+        )
+        self._relays = gauge("relayed_websockets", "WebSockets that pass through to other servers now")
         registry.register(_Live(self))
 
     # -- what the server tells of itself
@@ -216,6 +226,10 @@ class Metrics:
         self._draining.set_function(lambda: drain_seconds() > 0)
         self._held.set_function(held)
         self._superseded.set_function(superseded)
+
+    def watch_relays(self, count: Callable[[], int]) -> None:
+        """Where to ask for the WebSockets that pass through, each time that figures are read."""
+        self._relays.set_function(count)
 
     def limits(self, *, connections: int, drain_seconds: float) -> None:
         """What the settings allow: connections at a time, and seconds for a drain from its beginning to its end."""
@@ -258,6 +272,16 @@ class Metrics:
     def slow_client(self) -> None:
         """A client that did not read was cut off."""
         self._slow_clients.inc()
+
+    # -- requests for connections of other servers
+
+    def forwarded(self, transport: str, result: str) -> None:
+        """A request for another server's connection was passed on, or was not; one of `FORWARDS`."""
+        self._forwards[transport, result].inc()
+
+    def internal_refused(self, reason: str) -> None:
+        """The internal port did not take a request; one of `INTERNAL_REFUSALS`."""
+        self._internal_refusals[reason].inc()
 
     # -- events
 

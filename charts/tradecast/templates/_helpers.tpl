@@ -82,6 +82,11 @@ app.kubernetes.io/part-of: tradecast
 {{- if contains "polling" .Values.server.transports -}}true{{- end -}}
 {{- end -}}
 
+{{/* Whether servers pass requests on to each other: the settings' rule (Settings.forwards). */}}
+{{- define "tradecast.forwards" -}}
+{{- if and (include "tradecast.usesRedis" .) (include "tradecast.offersPolling" .) -}}true{{- end -}}
+{{- end -}}
+
 {{/* Pod security "restricted". */}}
 {{- define "tradecast.podSecurityContext" -}}
 runAsNonRoot: true

@@ -41,9 +41,6 @@
 {{- if and (ne $v.autoscaling.mode "none") (gt (int $v.autoscaling.connectionsPerReplica) (int $v.server.maxConnections)) -}}
 {{- $wrong = append $wrong "autoscaling.connectionsPerReplica is above server.maxConnections: servers would refuse clients before the fleet grows." -}}
 {{- end -}}
-{{- if and (include "tradecast.offersPolling" .) $several (eq $v.service.sessionAffinity "None") -}}
-{{- $wrong = append $wrong "server.transports offers polling, which several servers can serve only with session affinity: set service.sessionAffinity=ClientIP, or server.transports=websocket." -}}
-{{- end -}}
 {{- if and $v.ingress.enabled $v.ingress.tls.enabled (not $v.ingress.tls.secretName) (not $v.ingress.annotations) -}}
 {{- $wrong = append $wrong "ingress.tls.enabled needs ingress.tls.secretName, or an annotation that names the certificate's source." -}}
 {{- end -}}
@@ -77,7 +74,7 @@
 {{- if and (or $v.mongodb.tlsSecret $v.mongodb.database) (not $v.mongodb.existingSecret) -}}
 {{- $wrong = append $wrong "mongodb.database and mongodb.tlsSecret need mongodb.existingSecret." -}}
 {{- end -}}
-{{- range $name := list "HOST" "PORT" "ADMIN_HOST" "ADMIN_PORT" "POD_NAME" "POD_UID" "FLEET_REVISION" -}}
+{{- range $name := list "HOST" "PORT" "ADMIN_HOST" "ADMIN_PORT" "INTERNAL_HOST" "INTERNAL_PORT" "ADVERTISED_ADDRESS" "POD_NAME" "POD_UID" "FLEET_REVISION" -}}
 {{- if hasKey ($v.server.settings | default dict) $name -}}
 {{- $wrong = append $wrong (printf "server.settings.%s is the chart's own and cannot be set." $name) -}}
 {{- end -}}

@@ -76,6 +76,10 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.gap_lost(2)
     metrics.message_skipped("malformed message")
     metrics.redis_message()
+    metrics.forwarded("polling", "answered")
+    metrics.forwarded("websocket", "unreachable")
+    metrics.internal_refused("signature")
+    metrics.watch_relays(lambda: 4)
     metrics.limits(connections=100, drain_seconds=65.5)
     metrics.watch_connections(total=lambda: 1, users=lambda: 1, subscriptions=dict)
 
@@ -123,6 +127,10 @@ def touch_everything(metrics: Metrics) -> None:
         ("gap_clients_lost_total", {}, 2),
         ("messages_skipped_total", {"why": "malformed message"}, 1),
         ("redis_messages_received_total", {}, 1),
+        ("forwarded_requests_total", {"transport": "polling", "result": "answered"}, 1),
+        ("forwarded_requests_total", {"transport": "websocket", "result": "unreachable"}, 1),
+        ("internal_refusals_total", {"reason": "signature"}, 1),
+        ("relayed_websockets", {}, 4),
         ("connections_limit", {}, 100),
         ("drain_limit_seconds", {}, 65.5),
     ],

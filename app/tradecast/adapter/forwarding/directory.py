@@ -1,0 +1,201 @@
+"""Who is where: each server keeps its address in Redis under a lease, and reads the others'; with the key they share.
+
+Whoever can write to this Redis can send servers to any address and sign as one of them, as they can read and end every
+session there: it is trusted. So the key needs no secret of its own. The first server makes it at random.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+Address = tuple[str, int]
+# In braces, so that a Redis Cluster keeps both together.
+OWNERS = "tradecast:{forwarding}:servers:1"
+KEY = "tradecast:{forwarding}:key:1"
+KEY_BYTES = 32
+EVERY = 2.0
+LEASE = 8.0
+PATIENCE = 1.0
+# A Redis that lost its data may have two keys for a moment: one of a new server, one that the others bring back.
+KEYS_KEPT = 3
+FAILURES = (RedisError, OSError, TimeoutError)
+_ADDRESS = re.compile(r"([0-9A-Za-z.:_-]{1,253}) (\d{1,5})")
+log = structlog.stdlib.get_logger("tradecast.adapter")
+
+# KEYS: a hash, boot id -> "seen host port", in microseconds of Redis' clock; the key. ARGV: the server's boot id, host
+# and port ("" for none yet), the lease in microseconds, and the key to use if there is none. The answer: the key, then
+# boot id, age in microseconds, and host and port of each server whose lease is not over.
+_TELL = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local lease = tonumber(ARGV[3])
+redis.call('SET', KEYS[2], ARGV[4], 'NX')
+if ARGV[2] ~= '' then
+  redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], math.ceil(lease / 1000))
+end
+local answer = {redis.call('GET', KEYS[2])}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local seen, address = string.match(all[i + 1], '^(%d+) (.*)$')
+  local age = math.abs(now - (seen or 0))
+  if age > lease then
+    redis.call('HDEL', KEYS[1], all[i])
+  else
+    answer[#answer + 1] = all[i]
+    answer[#answer + 1] = string.format('%.0f', age)
+    answer[#answer + 1] = address
+  end
+end
+return answer
+"""
+
+
+class DirectoryAway(Exception):
+    """Redis does not answer, and what is asked for is not known already."""
+
+
+class Directory:
+    """The servers of this fleet, as last read from Redis.
+
+    Who is known stays known while Redis is away. A server that is missing from an answer is known until its lease would
+    be over: perhaps Redis lost its data, and the server is about to tell it again.
+
+    Args:
+        redis: A client for requests; others may use it too.
+        boot: This server's boot id.
+        every: Seconds between looks, about.
+        lease: Seconds of silence after which a server is not there any more.
+        patience: Seconds that Redis may take to answer.
+        clock: Seconds that never go back.
+
+    Attributes:
+        keys: The fleet's key, and those that it had before; empty until Redis has answered once.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        boot: str,
+        *,
+        every: float = EVERY,
+        lease: float = LEASE,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._redis = redis
+        self._boot = boot
+        self._every = every
+        self._lease = lease
+        self._patience = patience
+        self._clock = clock
+        self._tell = redis.register_script(_TELL)
+        self._own: Address | None = None
+        self._new_key = secrets.token_hex(KEY_BYTES)
+        self._others: dict[str, tuple[Address, float]] = {}
+        self._looking: asyncio.Task[bool] | None = None
+        self._away = False
+        self.keys: tuple[bytes, ...] = ()
+
+    @property
+    def others(self) -> int:
+        """How many other servers are known."""
+        return len(self._others)
+
+    async def announce(self, address: Address) -> None:
+        """Be found at this address from now on; where Redis does not answer, as soon as it does."""
+        self._own = address
+        await self.look()
+
+    async def run(self) -> None:
+        """Tell and look until cancelled."""
+        while True:
+            await asyncio.sleep(self._every * random.uniform(0.8, 1.2))  # noqa: S311 no secret
+            await self.look()
+
+    async def find(self, boot: str) -> Address | None:
+        """Where the server of this boot id is; None if there is none (any more).
+
+        Raises:
+            DirectoryAway: That cannot be told now.
+        """
+        known = self._others.get(boot)
+        if known is None:
+            # It may have come since the last look: one look for all that ask meanwhile.
+            if self._looking is None:
+                self._looking = asyncio.create_task(self.look(), name="directory")
+                self._looking.add_done_callback(self._looked)
+            answered = await asyncio.shield(self._looking)
+            known = self._others.get(boot)
+            if known is None and not answered:
+                raise DirectoryAway
+        return None if known is None else known[0]
+
+    def forget(self, boot: str) -> None:
+        """Somebody else is at this server's address."""
+        self._others.pop(boot, None)
+
+    async def look(self) -> bool:
+        """Tell and look once, and return whether Redis answered; never raises because of it."""
+        own = "" if self._own is None else f"{self._own[0]} {self._own[1]}"
+        lease = round(self._lease * 1_000_000)
+        try:
+            async with asyncio.timeout(self._patience):
+                key, *told = map(
+                    _text, await self._tell(keys=[OWNERS, KEY], args=[self._boot, own, lease, self._new_key])
+                )
+        except FAILURES as error:
+            if not self._away:
+                self._away = True
+                log.warning("servers that are new are not known: Redis does not answer", error=type(error).__name__)
+            return False
+        self._keep_key(key)
+        self._note(told)
+        return True
+
+    async def leave(self) -> None:
+        """Be found no more; silently nothing where Redis does not answer."""
+        self._own = None
+        with contextlib.suppress(*FAILURES):
+            async with asyncio.timeout(self._patience):
+                await self._redis.hdel(OWNERS, self._boot)
+
+    def _note(self, told: list[str]) -> None:
+        now = self._clock()
+        if self._away:
+            self._away = False
+            log.info("servers are known again")
+            # It may have come back empty, and the others tell it of themselves when they notice.
+            self._others = {boot: (address, now + self._lease) for boot, (address, _) in self._others.items()}
+        for boot, age, text in zip(told[::3], told[1::3], told[2::3], strict=True):
+            found = _ADDRESS.fullmatch(text)
+            if found is not None and boot != self._boot:
+                self._others[boot] = ((found[1], int(found[2])), now + self._lease - int(age) / 1_000_000)
+        for boot in [boot for boot, (_, until) in self._others.items() if until < now]:
+            del self._others[boot]
+
+    def _keep_key(self, text: str) -> None:
+        if not re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}", text):
+            log.error("the key in Redis is none: requests are not passed on to other servers")
+            return
+        key = bytes.fromhex(text)
+        if self.keys[:1] != (key,):
+            self.keys = (key, *(kept for kept in self.keys if kept != key))[:KEYS_KEPT]
+            self._new_key = text  # a Redis that lost it is given it again
+
+    def _looked(self, task: asyncio.Task[bool]) -> None:
+        self._looking = None
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

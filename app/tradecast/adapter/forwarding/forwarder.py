@@ -1,0 +1,333 @@
+"""ASGI middleware before the engine: what belongs to a connection of another server goes there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Literal
+from urllib.parse import parse_qs
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from tradecast.adapter.forwarding.answers import refuse
+from tradecast.adapter.forwarding.connections import Connection, Connections
+from tradecast.adapter.forwarding.directory import Address, Directory, DirectoryAway
+from tradecast.adapter.forwarding.heads import BadHead, answer_headers, refusal_of, request_head, target_of
+from tradecast.adapter.forwarding.relay import HANDSHAKE_WITHIN, Opening, Relay, Relays, open_to
+from tradecast.adapter.forwarding.sids import boot_of
+from tradecast.adapter.forwarding.signatures import sign
+
+Result = Literal["answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid"]
+# Seconds between two lines in the log about owners that cannot be reached.
+COMPLAIN_EVERY = 10.0
+log = structlog.stdlib.get_logger("tradecast.adapter")
+
+
+class _Failed(Exception):
+    """A request was not passed on, or the owner's answer did not come."""
+
+    def __init__(self, result: Result, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.result = result
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def _busy() -> _Failed:
+    return _Failed("busy", 503, "SERVER_BUSY", "Try again in a moment")
+
+
+def _unreachable() -> _Failed:
+    return _Failed("unreachable", 502, "OWNER_UNREACHABLE", "The server of this connection cannot be reached")
+
+
+def _late() -> _Failed:
+    return _Failed("timeout", 504, "OWNER_TIMEOUT", "The server of this connection does not answer")
+
+
+class Forwarder:
+    """Passes requests on, each once: whether one that failed has been carried out, nobody here can know.
+
+    Args:
+        app: The engine of this server. It also answers for sids that are nobody's.
+        holds: Whether a sid is of a connection of this server.
+        directory: The other servers.
+        boot: This server's boot id.
+        patience: Seconds that an owner may take to answer; more than a poll lasts.
+        max_body: Largest body that is passed on, bytes.
+        most: Requests, and apart from them WebSockets, that may be under way.
+        on_forwarded: Told the transport and the result of each.
+        clock: Seconds since 1970.
+
+    Attributes:
+        relays: WebSockets that pass through.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        holds: Callable[[str], bool],
+        directory: Directory,
+        boot: str,
+        *,
+        patience: float,
+        max_body: int,
+        most: int,
+        on_forwarded: Callable[[str, Result], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app = app
+        self._holds = holds
+        self._directory = directory
+        self._boot = boot
+        self._patience = patience
+        self._max_body = max_body
+        self._most = most
+        self._on_forwarded = on_forwarded
+        self._clock = clock
+        self._connections = Connections()
+        self._under_way = 0
+        self._complained = -COMPLAIN_EVERY
+        self.relays = Relays(most, patience)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or WebSocket of the Engine.IO path."""
+        boot = self._elsewhere(scope)
+        if boot is None:
+            await self._app(scope, receive, send)
+            return
+        upgrade = scope["type"] == "websocket"
+        transport = "websocket" if upgrade else "polling"
+        relay: Relay | None = None
+        try:
+            if upgrade:
+                relay = await self._upgrade(boot, scope, send)
+                result: Result = "answered" if relay is not None else "unknown"
+            else:
+                result = await self._forward(boot, scope, receive, send)
+        except _Failed as failed:
+            self._on_forwarded(transport, failed.result)
+            if failed.result in ("unreachable", "timeout", "refused"):
+                self._complain(failed.result)
+            await refuse(scope, send, failed.status, failed.code, failed.message)
+            return
+        self._on_forwarded(transport, result)
+        if relay is not None:
+            await relay.ended()
+        elif result == "unknown":
+            await self._app(scope, receive if upgrade else _without_body(receive), send)
+
+    def close(self) -> None:
+        """Let go of connections to other servers."""
+        self._connections.close()
+
+    def _elsewhere(self, scope: Scope) -> str | None:
+        """The boot id of the other server whose connection this is about; None: this server answers."""
+        if scope.get("method", "GET") not in ("GET", "POST"):
+            return None
+        sids = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("sid")
+        if sids is None or self._holds(sids[0]):
+            return None
+        boot = boot_of(sids[0], self._directory.keys)
+        return None if boot == self._boot else boot
+
+    async def _find(self, boot: str) -> Address | None:
+        try:
+            return await self._directory.find(boot)
+        except DirectoryAway:
+            message = "The server of this connection cannot be looked up"
+            raise _Failed("unreachable", 503, "OWNER_UNKNOWN", message) from None
+
+    def _head(self, boot: str, scope: Scope, body_size: int = 0) -> bytes:
+        signature = sign(self._directory.keys[0], scope.get("method", "GET"), target_of(scope), boot, self._clock())
+        try:
+            return request_head(scope, signature, body_size)
+        except BadHead:
+            raise _Failed("invalid", 400, "BAD_REQUEST", "The request cannot be passed on") from None
+
+    # -- polling
+
+    async def _forward(self, boot: str, scope: Scope, receive: Receive, send: Send) -> Result:
+        if self._under_way >= self._most:
+            raise _busy()
+        self._under_way += 1
+        try:
+            address = await self._find(boot)
+            if address is None:
+                return "unknown"
+            body = await self._read(receive) if scope["method"] == "POST" else b""
+            if body is None:
+                return "aborted"
+            head = self._head(boot, scope, len(body))
+            try:
+                connection = await self._connections.take(address)
+            except (OSError, TimeoutError):
+                raise _unreachable() from None
+            watching = asyncio.create_task(_abort_with(receive, connection))
+            try:
+                return await self._exchange(boot, connection, head + body, send, watching)
+            finally:
+                watching.cancel()
+                self._connections.give_back(connection)
+        finally:
+            self._under_way -= 1
+
+    async def _exchange(
+        self, boot: str, connection: Connection, request: bytes, send: Send, watching: asyncio.Task[None]
+    ) -> Result:
+        connection.ask(request)
+        try:
+            async with asyncio.timeout(self._patience):
+                await connection.wait()
+        except TimeoutError:
+            connection.abort()
+            raise _late() from None
+        if watching.done():
+            return "aborted"
+        if connection.lost and not connection.complete:
+            raise _unreachable()
+        if self._is_refused(boot, connection.headers):
+            return "unknown"
+        headers = answer_headers(connection.headers)
+        if connection.complete:
+            watching.cancel()
+            body = connection.take()
+            headers.append((b"content-length", str(len(body)).encode()))
+            await send({"type": "http.response.start", "status": connection.status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+            return "answered"
+        await send({"type": "http.response.start", "status": connection.status, "headers": headers})
+        return await self._stream(connection, send, watching)
+
+    async def _stream(self, connection: Connection, send: Send, watching: asyncio.Task[None]) -> Result:
+        """Pass an answer on while it comes. One that breaks off does so for the client too: no end is sent."""
+        while True:
+            complete, lost = connection.complete, connection.lost
+            body = connection.take()
+            if lost and not complete:
+                return "aborted" if watching.done() else "unreachable"
+            await send({"type": "http.response.body", "body": body, "more_body": not complete})
+            if complete:
+                return "answered"
+            try:
+                async with asyncio.timeout(self._patience):
+                    await connection.wait()
+            except TimeoutError:
+                connection.abort()
+                return "timeout"
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The whole body; None if the client went away before its end: half a body is passed on to nobody."""
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            body += message.get("body", b"")
+            if len(body) > self._max_body:
+                raise _Failed("invalid", 413, "TOO_LARGE", f"The body has more than {self._max_body} bytes")
+            if not message.get("more_body"):
+                return bytes(body)
+
+    # -- upgrades
+
+    async def _upgrade(self, boot: str, scope: Scope, send: Send) -> Relay | None:
+        """A WebSocket that passes through from now on; None if the owner is not there any more."""
+        # The ASGI send callable of uvicorn is a method of the protocol that owns the transport. With any other server
+        # there are no bytes to pass on, and the client stays with polling.
+        client = getattr(send, "__self__", None)
+        if not isinstance(client, WebSocketsSansIOProtocol):
+            raise _Failed("invalid", 501, "NO_UPGRADE", "Stay with polling")
+        if self.relays.full:
+            raise _busy()
+        with self.relays.opening():
+            address = await self._find(boot)
+            if address is None:
+                return None
+            head = self._head(boot, scope)
+            client.transport.pause_reading()
+            try:
+                owner = await self._open(boot, address, head)
+            finally:
+                if not client.disconnected:
+                    client.transport.resume_reading()
+            if owner is None:
+                return None
+            if owner.lost:
+                raise _unreachable()
+            if client.disconnected:
+                owner.transport.abort()
+                raise _Failed("aborted", 499, "ABORTED", "The client is gone")
+            return self.relays.join(client, owner)
+
+    async def _open(self, boot: str, address: Address, head: bytes) -> Opening | None:
+        """The owner's side, ready for frames; None if the owner is not there any more."""
+        try:
+            opening = await open_to(address, head)
+        except (OSError, TimeoutError):
+            raise _unreachable() from None
+        ready = False
+        try:
+            async with asyncio.timeout(HANDSHAKE_WITHIN):
+                answered = await opening.answered()
+            if not answered:
+                raise _unreachable()
+            if self._is_refused(boot, opening.headers):
+                return None
+            if opening.status != 101:
+                status = opening.status if opening.status >= 400 else 502
+                raise _Failed("answered", status, "REFUSED", "The connection is not upgraded")
+            ready = True
+            return opening
+        except TimeoutError:
+            raise _late() from None
+        finally:
+            if not ready:
+                opening.transport.abort()
+
+    # -- what owners say
+
+    def _is_refused(self, boot: str, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Whether the owner is somebody else by now.
+
+        Raises:
+            _Failed: It does not take requests from us.
+        """
+        reason = refusal_of(headers)
+        if reason == "boot":
+            self._directory.forget(boot)
+            return True
+        if reason is not None:
+            raise _Failed("refused", 502, "OWNER_REFUSED", "The server of this connection did not take the request")
+        return False
+
+    def _complain(self, result: Result) -> None:
+        now = time.monotonic()
+        if now - self._complained >= COMPLAIN_EVERY:
+            self._complained = now
+            log.warning("a request could not be passed on to its connection's server", result=result)
+
+
+async def _abort_with(receive: Receive, connection: Connection) -> None:
+    """End the request to the owner when the client goes away: what it answers would be lost."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    connection.abort()
+
+
+def _without_body(receive: Receive) -> Receive:
+    """For an app that answers without a body, when the body may have been read."""
+    first = True
+
+    async def next_message() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return await receive()
+
+    return next_message

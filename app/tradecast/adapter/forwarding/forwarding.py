@@ -1,0 +1,104 @@
+"""The parts put together, for one server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from redis.asyncio import Redis
+from starlette.types import ASGIApp
+
+from tradecast.adapter.forwarding.directory import Directory
+from tradecast.adapter.forwarding.forwarder import Forwarder, Result
+from tradecast.adapter.forwarding.inbox import Inbox, Reason
+from tradecast.adapter.forwarding.interface import WILDCARDS, address_towards
+from tradecast.adapter.forwarding.sids import make_sid, new_boot
+from tradecast.tasks import end
+
+
+class Forwarding:
+    """Passes requests on to the servers that own their connections, and takes what they pass on.
+
+    Until `announce` has reached Redis once, sids are plain ones: they work on this server.
+
+    Args:
+        redis: A client for requests; others may use it too.
+        advertised: This server's address for the others; None: the one that it listens on, else the one towards Redis.
+        listens_on: Address of the internal port.
+        on_forwarded: Told the transport and the result of each request that is passed on.
+        on_refused: Told why a request of another server was not taken.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        advertised: str | None,
+        listens_on: str,
+        *,
+        on_forwarded: Callable[[str, Result], None],
+        on_refused: Callable[[Reason], None],
+    ) -> None:
+        self._redis = redis
+        self._advertised = advertised or (None if listens_on in WILDCARDS else listens_on)
+        self._on_forwarded = on_forwarded
+        self._on_refused = on_refused
+        self._boot = new_boot()
+        self._directory = Directory(redis, self._boot)
+        self._forwarder: Forwarder | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    def make_sid(self) -> str | None:
+        """A new sid of this server; None while the fleet's key is not known."""
+        keys = self._directory.keys
+        return make_sid(self._boot, keys[0]) if keys else None
+
+    def middleware(
+        self, app: ASGIApp, holds: Callable[[str], bool], *, patience: float, max_body: int, most: int
+    ) -> ASGIApp:
+        """The way to the engine on the public port. Arguments as of `Forwarder`."""
+        self._forwarder = Forwarder(
+            app,
+            holds,
+            self._directory,
+            self._boot,
+            patience=patience,
+            max_body=max_body,
+            most=most,
+            on_forwarded=self._on_forwarded,
+        )
+        return self._forwarder
+
+    def inbox(self, app: ASGIApp) -> ASGIApp:
+        """The app of the internal port.
+
+        Args:
+            app: The engine.
+        """
+        return Inbox(app, self._directory, self._boot, self._on_refused)
+
+    async def announce(self, port: int) -> None:
+        """Tell the other servers that the internal port is served, and listen for what they tell."""
+        await self._directory.announce((self._advertised or await address_towards(self._redis), port))
+        if self._running is None:
+            self._running = asyncio.create_task(self._directory.run(), name="directory")
+
+    @property
+    def servers(self) -> int:
+        """How many other servers are known."""
+        return self._directory.others
+
+    @property
+    def relays(self) -> Collection[str]:
+        """WebSockets that pass through to other servers."""
+        return self._forwarder.relays.names if self._forwarder is not None else ()
+
+    def hang_up(self, relay: str) -> bool:
+        """Close a WebSocket that passes through; whether there is one of this name. A stock client comes back."""
+        return self._forwarder is not None and self._forwarder.relays.hang_up(relay)
+
+    async def close(self) -> None:
+        """Be found no more, and let go of everything."""
+        await end(self._running)
+        if self._forwarder is not None:
+            self._forwarder.close()
+        await self._directory.leave()

@@ -1,0 +1,171 @@
+"""Who is where, through a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from support.fleet import redis_client
+from support.redis_server import RedisServer
+from tradecast.adapter.forwarding.directory import KEY, OWNERS, Directory, DirectoryAway
+from tradecast.adapter.forwarding.interface import address_towards
+from tradecast.adapter.redis import create_redis
+from tradecast.settings import load_settings
+
+pytestmark = pytest.mark.redis
+HERE, THERE = ("127.0.0.1", 1001), ("127.0.0.1", 1002)
+
+
+@pytest.fixture
+async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+    client = redis_client(redis_server)
+    yield client
+    await client.aclose()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_servers_find_each_other_and_share_a_key(redis: Redis) -> None:
+    a, b = Directory(redis, "aaaaaaaaaaaa"), Directory(redis, "bbbbbbbbbbbb")
+    assert not a.keys
+    await a.announce(HERE)
+    await b.announce(THERE)
+    assert await a.find("bbbbbbbbbbbb") == THERE, "looked up, since it came later"
+    assert await b.find("aaaaaaaaaaaa") == HERE
+    assert await a.find("cccccccccccc") is None
+    assert a.keys == b.keys
+    assert len(a.keys[0]) == 32
+    assert (a.others, b.others) == (1, 1), "itself is none of the others"
+
+
+async def test_one_who_leaves_is_gone_and_one_who_is_silent_soon(redis: Redis) -> None:
+    a, b = Directory(redis, "aaaaaaaaaaaa", lease=0.2), Directory(redis, "bbbbbbbbbbbb", lease=0.2)
+    c = Directory(redis, "cccccccccccc", lease=0.2)
+    for directory in (a, b, c):
+        await directory.announce(HERE)
+    await a.look()
+    assert a.others == 2
+    await b.leave()
+    await asyncio.sleep(0.3)  # a lease is a time
+    await a.look()
+    assert a.others == 0
+    assert set(await redis.hkeys(OWNERS)) == {b"aaaaaaaaaaaa"}
+
+
+async def test_one_who_has_no_address_yet_only_reads(redis: Redis) -> None:
+    a, b = Directory(redis, "aaaaaaaaaaaa"), Directory(redis, "bbbbbbbbbbbb")
+    await a.announce(HERE)
+    await b.look()
+    assert b.others == 1
+    assert await redis.hlen(OWNERS) == 1
+
+
+async def test_many_who_ask_at_once_share_a_look(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = Directory(redis, "aaaaaaaaaaaa")
+    looks = 0
+    look = a.look
+
+    async def counted() -> bool:
+        nonlocal looks
+        looks += 1
+        return await look()
+
+    monkeypatch.setattr(a, "look", counted)
+    assert await asyncio.gather(*(a.find("cccccccccccc") for _ in range(100))) == [None] * 100
+    assert looks == 1
+
+
+async def test_redis_that_lost_everything_gets_the_key_back_and_nobody_is_forgotten(redis: Redis) -> None:
+    clock = Clock()
+    a, b = Directory(redis, "aaaaaaaaaaaa", clock=clock), Directory(redis, "bbbbbbbbbbbb")
+    await b.announce(THERE)
+    await a.announce(HERE)
+    key = a.keys[0]
+    await redis.flushdb()
+    assert await a.look()
+    assert await redis.get(KEY) == key.hex().encode()
+    assert a.keys == (key,)
+    assert await a.find("bbbbbbbbbbbb") == THERE, "it has not heard yet that it has to tell it again"
+    clock.now += 60
+    await a.look()
+    assert await a.find("bbbbbbbbbbbb") is None, "but it has had its time"
+
+
+async def test_two_keys_after_a_loss_are_both_good_for_a_while(redis: Redis) -> None:
+    a = Directory(redis, "aaaaaaaaaaaa")
+    await a.announce(HERE)
+    old = a.keys[0]
+    await redis.flushdb()
+    new = Directory(redis, "bbbbbbbbbbbb")
+    await new.announce(THERE)
+    await a.look()
+    assert a.keys == (new.keys[0], old)
+
+
+async def test_known_ones_stay_known_while_redis_is_away(redis: Redis, redis_server: RedisServer) -> None:
+    clock = Clock()
+    a, b = Directory(redis, "aaaaaaaaaaaa", clock=clock, patience=0.2), Directory(redis, "bbbbbbbbbbbb")
+    await b.announce(THERE)
+    await a.announce(HERE)
+    await redis_server.pause(60)
+    try:
+        with capture_logs() as logs:
+            clock.now += 3_600
+            for _ in range(2):
+                assert not await a.look()
+            assert await a.find("bbbbbbbbbbbb") == THERE
+            with pytest.raises(DirectoryAway):
+                await a.find("cccccccccccc")
+            await a.leave()
+        assert [entry["log_level"] for entry in logs if entry["log_level"] == "warning"] == ["warning"], "told once"
+    finally:
+        redis_server.resume()
+    await redis.flushdb()
+    assert await a.look()
+    assert await a.find("bbbbbbbbbbbb") == THERE, "it has its lease to tell it again"
+
+
+@pytest.mark.parametrize("junk", [b"", b"x", b"127.0.0.1 1", b"{now} 127.0.0.1", b"{now} a b 1", b"{now} a/b 80"])
+async def test_what_is_no_address_is_passed_over(redis: Redis, junk: bytes) -> None:
+    seconds, _ = await redis.time()
+    await redis.hset(OWNERS, "cccccccccccc", junk.replace(b"{now}", b"%d000000" % seconds))
+    a = Directory(redis, "aaaaaaaaaaaa")
+    await a.announce(HERE)
+    assert a.others == 0
+
+
+async def test_what_is_no_key_is_not_used(redis: Redis) -> None:
+    await redis.set(KEY, "hunter2")
+    a = Directory(redis, "aaaaaaaaaaaa")
+    with capture_logs() as logs:
+        await a.announce(HERE)
+    assert a.keys == ()
+    assert [entry["log_level"] for entry in logs] == ["error"]
+    assert "hunter2" not in str(logs)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://127.0.0.1:{port}/0", "redis://localhost:{port}", "{unix}", "redis://x.invalid"]
+)
+async def test_own_address_is_the_one_towards_redis(redis_server: RedisServer, url: str) -> None:
+    text = url.format(port=redis_server.port, unix=redis_server.unix_url)
+    client = create_redis(load_settings({}, redis_url=text))
+    assert await address_towards(client) in ("127.0.0.1", "::1")
+    await client.aclose()
+
+
+async def test_own_address_with_sentinels_is_the_one_towards_them(redis_server: RedisServer) -> None:
+    client: Any = create_redis(load_settings({}, redis_url="redis+sentinel://127.0.0.1:26379/0/main"))
+    assert await address_towards(client) == "127.0.0.1"
+    await client.aclose()
