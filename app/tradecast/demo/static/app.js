@@ -135,6 +135,7 @@ function enter() {
     showTransport();
     socket.io.engine.on("upgrade", showTransport);
     if (!socket.recovered) subscribe();
+    else for (const symbol of wanted) cards.get(symbol).subscribed(true);
   });
   socket.on("connect_error", (error) => {
     if (socket.active) {
