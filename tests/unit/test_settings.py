@@ -138,6 +138,8 @@ def test_every_setting_has_a_meaning() -> None:
     [
         *(("PORT", value) for value in ("abc", "-1", "65536", "80.5", "0x50")),
         ("ADMIN_PORT", "99999"),
+        ("INTERNAL_PORT", "-1"),
+        *(("ADVERTISED_ADDRESS", value) for value in ("http://10.0.0.1", "10.0.0.1/x", "a b", "x" * 254)),
         *(("PING_INTERVAL", value) for value in ("0", "-5", "nan", "inf", "25s")),
         ("PING_TIMEOUT", "0"),
         ("UPGRADE_TIMEOUT", "-1"),
@@ -280,6 +282,25 @@ def test_several_servers_are_websocket_only() -> None:
     assert load_settings({"REDIS_URL": "redis://localhost"}).offered_transports == ["websocket"]
     chosen = load_settings({"REDIS_URL": "redis://localhost", "TRANSPORTS": "websocket,polling"})
     assert chosen.offered_transports == ["websocket", "polling"]
+    assert [one.forwards for one in (load_settings({}), load_settings({"REDIS_URL": "redis://h"}), chosen)] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_the_internal_port_is_one_of_its_own_where_it_is_served() -> None:
+    shared = {"INTERNAL_PORT": "9100"}
+    assert load_settings(shared).internal_port == 9100, "not served"
+    shared |= {"REDIS_URL": "redis://localhost", "TRANSPORTS": "websocket,polling"}
+    assert complaints(**shared) == ["INTERNAL_PORT: must differ from ADMIN_PORT"]
+    assert complaints(**{**shared, "INTERNAL_PORT": "8000"}) == ["INTERNAL_PORT: must differ from PORT"]
+    assert load_settings({**shared, "INTERNAL_HOST": "127.0.0.1"}).forwards
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1", "pod-1.tradecast.svc"])
+def test_addresses_that_make_sense(address: str) -> None:
+    assert load_settings({"ADVERTISED_ADDRESS": address}).advertised_address == address
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,26 @@ async def test_events_during_an_upgrade_arrive_once_and_in_order(
     assert [event[0]["n"] for event in client.events("e")] == list(range(sent))
 
 
+async def test_an_aborted_poll_ends_the_connection_and_one_that_was_answered_does_not(make_server: MakeServer) -> None:
+    """As in Node: what is taken from the queue for a poll that nobody waits for would be lost without a word."""
+    server = await make_server(auth_required=False)
+    import httpx
+
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
+        opened = (await http.get("/socket.io/?EIO=4&transport=polling")).text
+        url = f"/socket.io/?EIO=4&transport=polling&sid={json.loads(opened[1:])['sid']}"
+        await http.post(url, content=b"40")
+        assert (await http.get(url)).text.startswith("40")
+        (socket_,) = server.app._sio.eio.sockets.values()
+        polling = asyncio.create_task(http.get(url))
+        await eventually(lambda: socket_._writer_idle)
+        polling.cancel()
+        await eventually(lambda: socket_.closed)
+        assert server.app.get_total_connection_count() == 0
+        await server.app.broadcast("lost", {})
+        assert (await http.get(url)).status_code == 400
+
+
 async def test_upgrade_that_never_ends_is_given_up_and_polling_goes_on(make_server: MakeServer) -> None:
     server = await make_server(upgrade_timeout=0.3)
     session = await server.session("u1")

@@ -73,6 +73,21 @@ def free() -> int:
 # -- starting
 
 
+async def test_ports_are_told_before_anything_is_served() -> None:
+    told: list[Any] = []
+
+    async def on_bound(ports: Any) -> None:
+        told.append(dict(ports))
+        with pytest.raises(TimeoutError):  # taken, and not served
+            await asyncio.wait_for(get(ports["public"]), 0.2)
+
+    process = Process([listener()], before_stop=nothing, grace=5, on_bound=on_bound)
+    await process.start()
+    assert told == [process.ports]
+    assert await get(process.ports["public"]) == ""
+    await process.stop()
+
+
 async def test_serves_each_listener_on_a_port_of_its_own(make_process: MakeProcess) -> None:
     process = make_process(listener("public", "one"), listener("admin", "two"))
     await process.start()

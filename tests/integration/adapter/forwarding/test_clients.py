@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from support.scatter import Scatter, scattering
 from support.serve import serving
 from support.server import MakeServer, RunningServer
 from tradecast.adapter.codec import encode_event
+from tradecast.tasks import end
 
 pytestmark = pytest.mark.redis
 node = pytest.mark.node
@@ -311,16 +313,20 @@ async def test_a_draining_edge_sends_away_what_passes_through_it_at_the_same_pac
 
 @node
 async def test_a_server_stops_with_websockets_that_pass_through(
-    make_server: MakeServer, redis_server: RedisServer, stock_clients: StockClients
+    make_server: MakeServer,
+    redis_server: RedisServer,
+    stock_clients: StockClients,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with scattered(make_server, redis_server, 2) as ((owner, edge), scatter):
+    async with scattered(make_server, redis_server, 2, shutdown_timeout=30) as ((owner, edge), scatter):
         upgrade_elsewhere(scatter, owner, edge)
         client = await stock_clients.connect(scatter.url, await owner.session("u"), transports=list(BOTH), **FAST)
         await client.wait_upgrade()
         scatter.choose = lambda head: owner.url
         started = time.monotonic()
         await edge.stop()
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 20, "uvicorn does not wait for what is over"
+        assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
         await client.wait_disconnect()
         await client.wait_connect()
         await eventually(lambda: owner.app.get_total_connection_count() == 1)
@@ -401,19 +407,46 @@ async def test_one_who_does_not_read_is_cut_off_by_the_owner_and_costs_the_edge_
         await quick.join(owner)
         reader = await through(owner, edge, quick, max_size=None)
         (relay, _) = edge.app._forwarding._forwarder.relays._relays.values()  # type: ignore[union-attr]
+        events: list[str] = []
+        reading = asyncio.create_task(read_on(reader, events))
         most = 0
         for n in range(400):
             await owner.app.emit_to_room("market:status", "e", {"n": n, "filler": "x" * 50_000})
             most = max(most, relay._client.get_write_buffer_size())
-            while (got := await reader.recv())[:4] != '42["':
-                if got == "2":
-                    await reader.send("3")
-        assert metric(owner, "slow_clients_total") == 1
+            await asyncio.sleep(0)
         assert most < 1_000_000, "what waits, waits at the owner"
+        await eventually(lambda: metric(owner, "slow_clients_total") == 1)
         await eventually(lambda: metric(edge, "relayed_websockets") == 1)
+        await eventually(lambda: len(events) == 400)
+        assert owner.app.get_total_connection_count() == 1
+        await end(reading)
         await reader.close()
         stuck.transport.abort()
         await stuck.wait_closed()
+
+
+async def read_on(client: ClientConnection, events: list[str]) -> None:
+    """Note events and answer heartbeats, until cancelled."""
+    while True:
+        got = str(await client.recv())
+        if got.startswith("42"):
+            events.append(got)
+        elif got == "2":
+            await client.send("3")
+
+
+async def test_uvicorn_s_shutdown_writes_nothing_between_frames(
+    make_server: MakeServer, redis_server: RedisServer
+) -> None:
+    owner, edge = await make_fleet(make_server, redis_server, 2, auth_required=False)
+    async with Poller(owner) as client:
+        await client.join(edge)
+        socket_ = await through(owner, edge, client)
+        (relay,) = edge.app._forwarding._forwarder.relays._relays.values()  # type: ignore[union-attr]
+        relay._protocol.shutdown()
+        await asyncio.wait_for(socket_.wait_closed(), 30)
+        assert socket_.close_code == 1006, "no frame that is none"
+        assert socket_.protocol.parser_exc is None or isinstance(socket_.protocol.parser_exc, EOFError)
 
 
 async def test_no_more_than_so_many_pass_through(make_server: MakeServer, redis_server: RedisServer) -> None:
