@@ -111,7 +111,7 @@ def is_whole(start: int, first: int | None, *, trimmed: bool, oldest_certain: in
 
 
 def merge(parts: Iterable[Collection[Envelope]]) -> list[Envelope]:
-    """Events of several rooms in one order. One that went to several of them is there once.
+    """Events of several rooms of a partition in one order. One that went to several of them is there once.
 
     Of events where the latest wins, one per room and event is left.
     """

@@ -15,7 +15,6 @@ from tradecast.adapter.broker import Listener, Replay, SavedSession
 from tradecast.adapter.envelope import Envelope
 from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import Offset
-from tradecast.adapter.recovery import merge
 from tradecast.adapter.redis_partition import Figures, PartitionWriter, RedisPartition, Watch
 from tradecast.adapter.wire import Connect
 
@@ -155,7 +154,9 @@ class RedisBroker:
         for number, (_, position, _) in zip(by_partition, answers, strict=True):
             positions[number] = position
         broken = frozenset().union(*(missing for _, _, missing in answers))
-        return Replay(merge(found for found, _, _ in answers), positions, broken)
+        # Not `merge`: ids of different partitions may be the same.
+        envelopes = sorted((one for found, _, _ in answers for one in found), key=lambda one: one.id)
+        return Replay(envelopes, positions, broken)
 
     # -- sessions
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
@@ -21,7 +21,7 @@ from support.eventually import eventually, until
 from support.redis_brokers import Brokers, Seen
 from support.redis_server import RedisServer
 from tradecast.adapter.broker import Broker
-from tradecast.adapter.envelope import LATEST
+from tradecast.adapter.envelope import COUNTED, LATEST, Envelope
 from tradecast.adapter.history import Retention
 from tradecast.adapter.redis_broker import RedisBroker, prefix_of
 
@@ -179,6 +179,24 @@ async def test_a_room_that_cannot_be_said_fails_alone(brokers: Brokers) -> None:
         await bad
     await asyncio.gather(*good)
     await eventually(lambda: heard.numbers == list(range(10)))
+
+
+async def test_events_of_different_partitions_may_have_the_same_id(
+    brokers: Brokers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _ = await brokers.add()
+
+    class Partition:
+        async def read(self, starts: Mapping[str, int]) -> tuple[list[Envelope], int, set[str]]:
+            (room,) = starts
+            return [Envelope(COUNTED, "event", [room], b'2["event",1', event_id=n) for n in (5, 7)], 9, {room}
+
+    monkeypatch.setattr(here, "_partitions", [Partition(), Partition()])
+    monkeypatch.setattr(here, "partition_of", int)
+    replay = await here.read({"0": 1, "1": 1})
+    assert [(one.id, *one.rooms) for one in replay.envelopes] == [(5, "0"), (5, "1"), (7, "0"), (7, "1")]
+    assert (list(replay.positions), sorted(replay.broken)) == ([9, 9], ["0", "1"])
+    monkeypatch.undo()
 
 
 async def test_keys_are_named_for_what_they_are_and_expire(brokers: Brokers, redis_server: RedisServer) -> None:
