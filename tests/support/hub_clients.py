@@ -180,9 +180,10 @@ class Desk:
     async def lose(self, member: Member, *, final: bool = False) -> None:
         """The transport ends, and the server notices."""
         member.open = False
-        self.hub.forget(member.sid, final=final)
-        if self.manager.eio_sid_from_sid(member.sid, NAMESPACE) == member.eio_sid:
-            await self.manager.disconnect(member.sid, NAMESPACE, ignore_queue=True)
+        sid = self.manager.sid_from_eio_sid(member.eio_sid, NAMESPACE)
+        if sid is not None:  # else it was displaced
+            self.hub.forget(sid, final=final)
+            await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
         await self.settle()
 
     async def settle(self) -> None:

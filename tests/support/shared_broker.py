@@ -1,0 +1,211 @@
+"""Brokers of several servers over one memory, where a test says when what is published comes to each server."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import deepcopy
+from functools import partial
+
+from tradecast.adapter.broker import Listener, Replay, SavedSession
+from tradecast.adapter.envelope import COUNTED, LATEST, VOLATILE, Envelope
+from tradecast.adapter.ids import Offset, now_id
+from tradecast.adapter.recovery import merge
+
+
+class Memory:
+    """What the servers share. It forgets nothing.
+
+    Args:
+        partitions: How many independent orders there are.
+        tell: Whether a server hears that a session of its is claimed by another; asked each time.
+        turns: For how many turns of the loop a request is under way, and its answer; asked each time.
+    """
+
+    def __init__(
+        self, partitions: int = 1, tell: Callable[[], bool] = lambda: True, turns: Callable[[], int] = lambda: 0
+    ) -> None:
+        self.partitions = partitions
+        self.tell = tell
+        self.turns = turns
+        self.epoch = "0a0b0c0d"
+        self.last = [now_id() + 7 * partition for partition in range(partitions)]
+        self.events: dict[str, list[Envelope]] = {}
+        self.latest: dict[tuple[str, str], Envelope] = {}
+        self.sessions: dict[str, tuple[SavedSession, SharedBroker]] = {}
+        self.servers: list[SharedBroker] = []
+
+    def partition_of(self, room: str) -> int:
+        return zlib.crc32(room.encode()) % self.partitions
+
+    def publish(self, envelope: Envelope) -> int:
+        partition = self.partition_of(envelope.rooms[0])
+        envelope.id = self.last[partition] = self.last[partition] + 1
+        for room in envelope.rooms:
+            assert self.partition_of(room) == partition
+            if envelope.kind == COUNTED:
+                self.events.setdefault(room, []).append(envelope)
+            elif envelope.kind == LATEST:
+                self.latest[room, envelope.event] = envelope
+        for server in self.servers:
+            if server.heard & set(envelope.rooms):
+                server.coming[partition].append(envelope)
+        return envelope.id
+
+
+class SharedBroker:
+    """`Broker` of one server.
+
+    Attributes:
+        heard: Rooms that it listens to; what is wanted is heard from `listening` on, and left by `tidy`.
+        coming: What is under way to this server, per partition.
+    """
+
+    away_for = 0.0
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.partitions = memory.partitions
+        self.epoch: str | None = memory.epoch
+        self.positions = list(memory.last)
+        self.wanted: set[str] = set()
+        self.heard: set[str] = set()
+        self.coming: list[deque[Envelope]] = [deque() for _ in range(memory.partitions)]
+        self._listener: Listener
+        memory.servers.append(self)
+
+    def partition_of(self, room: str) -> int:
+        return self.memory.partition_of(room)
+
+    def valid(self, offset: Offset) -> Offset | None:
+        return offset if offset.epoch == self.epoch else None
+
+    async def start(self, listener: Listener) -> None:
+        self._listener = listener
+
+    async def close(self) -> None:
+        if self in self.memory.servers:
+            self.memory.servers.remove(self)
+
+    def give_up(self) -> None:
+        pass
+
+    async def publish(self, envelope: Envelope) -> int:
+        return self.memory.publish(envelope)
+
+    # -- told by the test
+
+    def come(self, partition: int, count: int = 1) -> None:
+        """Let the next events of a partition come."""
+        while count and self.coming[partition]:
+            envelope = self.coming[partition].popleft()
+            self.positions[partition] = envelope.id
+            self._listener.deliver(envelope)
+            count -= 1
+
+    def tick(self, partition: int) -> None:
+        """All comes, and where the partition is."""
+        self.come(partition, len(self.coming[partition]))
+        self.positions[partition] = self.memory.last[partition]
+
+    def tidy(self) -> None:
+        self.heard &= self.wanted
+
+    # -- rooms and history
+
+    def want(self, room: str) -> None:
+        self.wanted.add(room)
+
+    def unwant(self, room: str) -> None:
+        self.wanted.discard(room)
+
+    async def _on_the_way(self) -> None:
+        for _ in range(self.memory.turns()):
+            await asyncio.sleep(0)
+
+    async def listening(self, rooms: Collection[str]) -> bool:
+        await self._on_the_way()
+        fresh = not set(rooms) <= self.heard
+        self.heard |= set(rooms) & self.wanted
+        if fresh:
+            await self._on_the_way()
+        return fresh
+
+    async def now(self, rooms: Collection[str]) -> Mapping[str, int]:
+        await self._on_the_way()
+        found = {room: self.memory.last[self.partition_of(room)] for room in rooms}
+        await self._on_the_way()
+        return found
+
+    async def read(self, starts: Mapping[str, int]) -> Replay:
+        await self._on_the_way()
+        parts: dict[int, list[list[Envelope]]] = {}
+        asked: list[int | None] = [None] * self.partitions
+        for room, start in starts.items():
+            asked[self.partition_of(room)] = self.memory.last[self.partition_of(room)]
+            newest = [one for (where, _), one in self.memory.latest.items() if where == room]
+            part = [one for one in (*self.memory.events.get(room, ()), *newest) if one.id > start]
+            parts.setdefault(self.partition_of(room), []).append(part)
+        # Ids of different partitions may be the same.
+        replay = sorted((one for some in parts.values() for one in merge(some)), key=lambda one: one.id)
+        assert all(one.kind != VOLATILE for one in replay)
+        await self._on_the_way()
+        return Replay(replay, asked)
+
+    # -- sessions
+
+    async def save(self, session: SavedSession) -> bool:
+        await self._on_the_way()
+        if not self._owns(session):
+            return False
+        self.memory.sessions[session.pid] = (deepcopy(session), self)
+        return True
+
+    async def save_join(self, session: SavedSession, room: str) -> bool:
+        position = session.joins[room]
+        return await self._change(session, lambda kept: kept.joins.__setitem__(room, position))
+
+    async def save_leave(self, session: SavedSession, room: str) -> bool:
+        return await self._change(session, lambda kept: kept.joins.pop(room, None))
+
+    async def touch(self, sessions: Sequence[SavedSession]) -> Sequence[bool]:
+        return [await self._change(session, partial(_confirm, session.confirmed)) for session in sessions]
+
+    async def drop(self, session: SavedSession) -> None:
+        if self._owns(session):
+            self.memory.sessions.pop(session.pid, None)
+
+    async def claim(self, pid: str, user: str) -> SavedSession | None:
+        await self._on_the_way()
+        if pid not in self.memory.sessions or self.memory.sessions[pid][0].user != user:
+            return None
+        saved, owner = self.memory.sessions[pid]
+        saved.generation += 1
+        self.memory.sessions[pid] = (saved, self)
+        if owner in self.memory.servers and (owner is self or self.memory.tell()):
+            owner._listener.displaced(pid, saved.generation)
+        found = deepcopy(saved)
+        await self._on_the_way()
+        return found
+
+    def _owns(self, session: SavedSession) -> bool:
+        if session.pid not in self.memory.sessions:
+            return True
+        kept, owner = self.memory.sessions[session.pid]
+        return kept.generation < session.generation or (kept.generation == session.generation and owner is self)
+
+    async def _change(self, session: SavedSession, change: Callable[[SavedSession], object]) -> bool:
+        await self._on_the_way()
+        if session.pid not in self.memory.sessions:
+            return await self.save(session)
+        if self._owns(session):
+            change(self.memory.sessions[session.pid][0])
+            await self._on_the_way()
+            return True
+        return False
+
+
+def _confirm(confirmed: tuple[int, ...], kept: SavedSession) -> None:
+    kept.confirmed = confirmed
