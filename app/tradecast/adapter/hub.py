@@ -15,7 +15,7 @@ from tradecast.adapter.client import Client, Vector
 from tradecast.adapter.codec import encode_envelope
 from tradecast.adapter.envelope import COUNTED, Envelope, Kind
 from tradecast.adapter.errors import AdapterUnavailable, TryAgain
-from tradecast.adapter.ids import MAX_ID, parse_offset, write_offset
+from tradecast.adapter.ids import MAX_ID, parse_offset, seconds, write_offset
 from tradecast.adapter.manager import Emitted, LocalManager
 from tradecast.adapter.recovery import Request, Result, concerns, first_vector, is_ahead, is_future, new_pid, starts
 from tradecast.engine import Message
@@ -25,6 +25,8 @@ NAMESPACE = "/"
 SWEEP_EVERY = 1.0
 TOUCHED_AT_ONCE = 500
 GOODBYE = 2.0
+# How many seconds a client's offset may be ahead of this server where nothing says whether it is true.
+MAX_AHEAD = 60.0
 log = structlog.stdlib.get_logger("tradecast.adapter")
 
 
@@ -316,7 +318,11 @@ class Hub:
             del session.joins[room]
             await self.broker.save_leave(session, room)
         client.replay = [one for one in replay.envelopes if concerns(one, session.sid, begin)]
-        client.until = tuple(position or 0 for position in replay.positions)
+        seen = offset.ids if offset is not None else (0,) * self.broker.partitions
+        client.until = tuple(
+            position if position is not None else min(has, here + seconds(MAX_AHEAD))
+            for position, has, here in zip(replay.positions, seen, self.broker.positions, strict=True)
+        )
         client.begin = first_vector(begin, offset, replay.positions, of)
         client.stored = True
         if session.sid in self._clients and session.sid != sid:  # its old connection is here, and was not yet ended

@@ -13,7 +13,7 @@ from tradecast.adapter.broker import Replay, SavedSession
 from tradecast.adapter.envelope import COUNTED, VOLATILE
 from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain, TryAgain
 from tradecast.adapter.history import Retention
-from tradecast.adapter.ids import MAX_ID, Offset, parse_offset
+from tradecast.adapter.ids import MAX_ID, Offset, parse_offset, seconds
 from tradecast.adapter.memory_broker import MemoryBroker
 
 RETENTION = Retention(window=60, dead_after=10, refresh=5, events_per_room=1000)
@@ -950,6 +950,34 @@ async def test_a_replay_that_is_ahead_of_this_server_is_not_followed_by_its_repe
     await here.send("x", 3)
     assert back.got == [0, 1, 2, 3]
     await eventually(lambda: here.hub._special == {})
+
+
+async def test_what_it_got_elsewhere_does_not_come_again_through_a_room_that_it_joins_here(
+    here: Desk, broker: Told
+) -> None:
+    a = await here.connect("x")
+    behind = broker.positions[0]
+    await here.send(["x", "y"], 1)
+    event = broker._rooms["y"].events[0]
+    await here.hub.leave(a.sid, "x")
+    await here.lose(a)
+    broker.positions[0] = behind  # as another server's, which is not there yet
+    back = await here.connect(auth=a.auth)
+    await here.hub.join(back.sid, "y")
+    broker.positions[0] = event.id
+    here.hub.deliver(event)
+    await here.send("y", 2)
+    assert (a.got, back.got) == ([1], [2])
+
+
+async def test_an_offset_of_which_nothing_is_known_is_believed_up_to_a_point(here: Desk, broker: Told) -> None:
+    a = await here.connect()
+    await here.lose(a)
+    future = f"{broker.epoch}.{MAX_ID:x}"
+    back = await here.connect(auth={"pid": a.pid, "offset": future})
+    assert back.resumed is not None
+    (until,) = here.hub._clients[back.sid].until
+    assert until < broker.positions[0] + seconds(3600)
 
 
 async def test_emitting_tells_what_became_of_it(here: Desk, broker: Told) -> None:
