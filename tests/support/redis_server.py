@@ -1,7 +1,7 @@
 """A real redis-server for tests: started on a free loopback port, ended by its process id.
 
-`redis_server` is one process for the whole run, empty at the start of each test; `own_redis` is one test's alone, to
-be stopped, killed or paused at will.
+`redis_server` is one process for the whole run, empty at the start of each test; `own_redis` and `durable_redis` are
+one test's alone, to be stopped, killed or paused at will.
 """
 
 from __future__ import annotations
@@ -290,5 +290,13 @@ def redis_server(redis_process: RedisServer) -> RedisServer:
 def own_redis() -> Iterator[RedisServer]:
     """A redis-server of this test's own, to be stopped, killed and paused."""
     server = started()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def durable_redis() -> Iterator[RedisServer]:
+    """As `own_redis`, with all that it had when it is started again."""
+    server = started(*DURABLE)
     yield server
     server.close()

@@ -14,7 +14,7 @@ from support.broker_contract import event, listen, numbers, session
 from support.eventually import eventually, until
 from support.redis_brokers import Brokers, Seen
 from support.redis_forwarder import RedisForwarder, redis_forwarding
-from support.redis_server import DURABLE, RedisServer, started
+from support.redis_server import RedisServer, started
 from tradecast.adapter.envelope import COUNTED, LATEST
 from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.adapter.history import Retention
@@ -37,13 +37,6 @@ async def brokers(own_redis: RedisServer) -> AsyncIterator[Brokers]:
 async def forwarder(own_redis: RedisServer) -> AsyncIterator[RedisForwarder]:
     async with redis_forwarding(own_redis) as made:
         yield made
-
-
-@pytest.fixture
-def durable_redis() -> Iterator[RedisServer]:
-    server = started(*DURABLE)
-    yield server
-    server.close()
 
 
 @pytest.fixture
