@@ -413,6 +413,21 @@ class BrokerContract:
         assert not await there.save(claimed)
         assert await here.save(again)
 
+    async def test_of_one_generation_there_is_one_owner(self, make_broker: MakeBroker) -> None:
+        if not self.shared:
+            return
+        (here, _), (there, _) = await make_broker(), await make_broker()
+        saved = session(joins={"x": 1})
+        assert await here.save(saved)
+        other = session(saved.pid, joins={"y": 1})
+        assert not await there.save(other)
+        assert not await there.save_join(other, "y")
+        assert list(await there.touch([other])) == [False]
+        await there.drop(other)
+        claimed = await here.claim(saved.pid, "u1")
+        assert claimed is not None
+        assert claimed.joins == {"x": 1}
+
     async def test_claiming_can_be_repeated(self, make_broker: MakeBroker) -> None:
         (here, _), (there, _) = await make_broker(), await make_broker()
         saved = session(joins={"x": 1})

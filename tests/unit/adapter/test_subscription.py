@@ -274,6 +274,31 @@ async def test_what_was_missed_is_read_until_that_succeeds(bench: Bench, error: 
     assert len(bench.lines) == 1
 
 
+async def test_what_is_read_for_a_connection_that_is_lost_does_not_count_for_the_next(bench: Bench) -> None:
+    gates = [asyncio.Event(), asyncio.Event()]
+    waiting: list[asyncio.Event] = []
+
+    async def restored() -> None:
+        gate = gates[len(waiting)]
+        waiting.append(gate)
+        await gate.wait()
+        bench.events.append("restored")
+
+    bench.subscription._on_restored = restored
+    bench.subscription.start()
+    await bench.hear(OWN)
+    await eventually(lambda: len(waiting) == 1)
+    bench.line.replies.put_nowait(ConnectionError("lost"))
+    await eventually(lambda: len(bench.lines) == 2)
+    await bench.hear(OWN)
+    await eventually(lambda: len(waiting) == 2)
+    gates[0].set()
+    await asyncio.sleep(0.01)
+    assert bench.events == ["lost", "lost"]
+    gates[1].set()
+    await eventually(lambda: bench.events == ["lost", "lost", "restored"])
+
+
 async def test_what_is_not_confirmed_in_time_is_tried_on_another_connection() -> None:
     bench = Bench(patience=0.2)
     bench.subscription.start()
