@@ -41,10 +41,18 @@ class Memory:
         return zlib.crc32(room.encode()) % self.partitions
 
     def publish(self, envelope: Envelope) -> int:
-        partition = self.partition_of(envelope.rooms[0])
+        """In each partition that its rooms belong to; the last id."""
+        parts = envelope.split(self.partition_of)
+        elsewhere: dict[str, int] = {}
+        last = 0
+        for partition, rooms in parts:
+            last = self._publish(partition, envelope.part(rooms, elsewhere) if len(parts) > 1 else envelope)
+            elsewhere |= dict.fromkeys(rooms, last)
+        return last
+
+    def _publish(self, partition: int, envelope: Envelope) -> int:
         envelope.id = self.last[partition] = self.last[partition] + 1
         for room in envelope.rooms:
-            assert self.partition_of(room) == partition
             if envelope.kind == COUNTED:
                 self.events.setdefault(room, []).append(envelope)
             elif envelope.kind == LATEST:

@@ -23,6 +23,7 @@ class Client:
         until: What it has got by replay: nothing up to these ids is delivered once more.
         begin: Where the replay begins, per partition.
         replay: What it missed, to be sent when it goes.
+        settling: Whether it has joined a room at a position that this server has perhaps not reached.
         pinged: The positions when the last heartbeat was sent.
         dirty: Whether what is kept of it differs from `session`.
     """
@@ -37,6 +38,7 @@ class Client:
         "plain",
         "replay",
         "session",
+        "settling",
         "stored",
         "until",
     )
@@ -47,6 +49,7 @@ class Client:
         self.plain = plain
         self.stored = False
         self.dirty = False
+        self.settling = False
         self.holds = 0
         self.held: list[tuple[Envelope, Vector]] = []
         self.until: Vector = ()

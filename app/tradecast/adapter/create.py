@@ -42,7 +42,7 @@ def create_adapter_redis(settings: Settings) -> Redis:
 
 
 def create_broker(settings: Settings, watch: Watch | None = None) -> MemoryBroker | RedisBroker:
-    """Memory without REDIS_URL: mode `single`. Else Redis: mode `pubsub`."""
+    """Memory without REDIS_URL: mode `single`. Else Redis: mode `pubsub`, or `sharded` on Redis Cluster."""
     retention = create_retention(settings)
     if settings.redis_url is None:
         return MemoryBroker(retention)

@@ -7,15 +7,17 @@ without version, epoch and id):
 
 The packet is a Socket.IO packet without its closing bracket, so that the receiving server can append an offset. The
 JSON is there for what is rare: `r` all rooms of the event where there are several, `x` rooms left out, `s` sids left
-out, `t` that the last argument is a text, `p` that it may have been published before, `a` the sizes of packet and
-attachments of a binary event. Keys that a server does not know it ignores, so servers of the next version can run
-beside it; a change that cannot be ignored takes another version, which is skipped and counted.
+out, `e` rooms in other partitions with the event's ids there, `t` that the last argument is a text, `p` that it may
+have been published before, `a` the sizes of packet and attachments of a binary event. Keys that a server does not
+know it ignores, so servers of the next version can run beside it; a change that cannot be ignored takes another
+version, which is skipped and counted.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
@@ -33,6 +35,7 @@ VOLATILE: Final = "V"
 _KINDS: dict[bytes, Kind] = {b"C": "C", b"L": "L", b"V": "V"}
 _HEAD = re.compile(rb"([0-9a-z]{1,16})\.([0-9]{1,16})", re.ASCII)
 _ORIGIN = re.compile(rb"\.([0-9a-f]{0,16})\.([0-9a-f]{1,16})\.([0-9]{1,16})\n", re.ASCII)
+_NOWHERE: Mapping[str, int] = MappingProxyType({})
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
@@ -59,10 +62,11 @@ class Envelope:
         origin: Where it came from; None if it was not read from Redis.
         ends_in_text: Whether a stock client would take the last argument for an offset.
         again: Whether another instance of Redis was given it before, and did not answer.
+        elsewhere: Its rooms in partitions where it was published before, and its id there.
     """
 
     __slots__ = (
-        *("again", "attachments", "ends_in_text", "event", "except_rooms", "id", "kind", "origin"),
+        *("again", "attachments", "elsewhere", "ends_in_text", "event", "except_rooms", "id", "kind", "origin"),
         *("packet", "rooms", "skip"),
     )
 
@@ -78,6 +82,7 @@ class Envelope:
         skip: Sequence[str] = (),
         ends_in_text: bool = False,
         again: bool = False,
+        elsewhere: Mapping[str, int] = _NOWHERE,
         event_id: int = 0,
         origin: Origin | None = None,
     ) -> None:
@@ -91,7 +96,27 @@ class Envelope:
         self.skip = skip
         self.ends_in_text = ends_in_text
         self.again = again
+        self.elsewhere = elsewhere
         self.origin = origin
+
+    def split(self, partition_of: Callable[[str], int]) -> list[tuple[int, list[str]]]:
+        """Its rooms by partition, in the order in which it is published there."""
+        found: dict[int, list[str]] = {}
+        for room in self.rooms:
+            found.setdefault(partition_of(room), []).append(room)
+        return sorted(found.items())
+
+    def part(self, rooms: Sequence[str], elsewhere: Mapping[str, int]) -> Envelope:
+        """The same event for some of its rooms only, with what is known of the others."""
+        return Envelope(
+            *(self.kind, self.event, rooms, self.packet),
+            attachments=self.attachments,
+            except_rooms=self.except_rooms,
+            skip=self.skip,
+            ends_in_text=self.ends_in_text,
+            again=self.again,
+            elsewhere=dict(elsewhere),
+        )
 
     def message(self, offset: str | None) -> Message:
         """What clients get, with an offset as one more argument, or without."""
@@ -107,6 +132,8 @@ class Envelope:
             rare["x"] = list(self.except_rooms)
         if self.skip:
             rare["s"] = list(self.skip)
+        if self.elsewhere:
+            rare["e"] = self.elsewhere
         if self.ends_in_text:
             rare["t"] = 1
         if again or self.again:
@@ -172,6 +199,9 @@ def decode(body: bytes, room: str, event_id: int, origin: Origin | None = None) 
         raise Malformed("no envelope") from None
     if not all(isinstance(one, str) for one in (*rooms, *excluded, *skip)):
         raise Malformed("rooms and sids are texts")
+    elsewhere = rare.get("e") or _NOWHERE
+    if not isinstance(elsewhere, Mapping) or not all(isinstance(one, int) for one in elsewhere.values()):
+        raise Malformed("rooms elsewhere have ids")
     parts = _split(rest, sizes) if sizes else [rest]
     return Envelope(
         kind,
@@ -183,6 +213,7 @@ def decode(body: bytes, room: str, event_id: int, origin: Origin | None = None) 
         skip=tuple(skip),
         ends_in_text=bool(rare.get("t")),
         again=bool(rare.get("p")),
+        elsewhere=elsewhere,
         event_id=event_id,
         origin=origin,
     )

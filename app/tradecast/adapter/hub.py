@@ -17,7 +17,17 @@ from tradecast.adapter.envelope import COUNTED, Envelope, Kind
 from tradecast.adapter.errors import AdapterUnavailable, TryAgain
 from tradecast.adapter.ids import MAX_ID, parse_offset, seconds, write_offset
 from tradecast.adapter.manager import Emitted, LocalManager
-from tradecast.adapter.recovery import Request, Result, concerns, first_vector, is_ahead, is_future, new_pid, starts
+from tradecast.adapter.recovery import (
+    Request,
+    Result,
+    concerns,
+    first_vector,
+    is_ahead,
+    is_elsewhere,
+    is_future,
+    new_pid,
+    starts,
+)
 from tradecast.engine import Message
 from tradecast.tasks import end
 
@@ -169,6 +179,8 @@ class Hub:
         if envelope.skip or envelope.except_rooms:
             excluded = {*envelope.skip, *self._manager.members(envelope.except_rooms)}
             members = {sid: eio_sid for sid, eio_sid in members.items() if sid not in excluded}
+        if envelope.elsewhere:
+            members = {sid: eio_sid for sid, eio_sid in members.items() if not self._is_elsewhere(sid, envelope)}
         wants_offset = envelope.kind == COUNTED or envelope.ends_in_text
         plain: list[str] = []
         ahead: list[Client] = []
@@ -197,12 +209,18 @@ class Hub:
         count += self._deliver(recipients, envelope.message(offset))
         self._on_emitted(envelope.event, count)
 
+    def _is_elsewhere(self, sid: str, envelope: Envelope) -> bool:
+        client = self._clients.get(sid)
+        return client is not None and is_elsewhere(envelope, client.session.joins)
+
     def _keeps_back(self, client: Client, envelope: Envelope) -> bool:
         if client.holds:
             client.held.append((envelope, tuple(self.broker.positions)))
             if len(client.held) > self._held_limit:
                 log.warning("too much is held back from a client: it is cut off")
                 self._cut_off(client)
+            return True
+        if client.settling and not concerns(envelope, client.session.sid, client.session.joins, client.session.joins):
             return True
         partition = self.broker.partition_of(envelope.rooms[0])
         return bool(client.until) and envelope.id <= client.until[partition]
@@ -317,7 +335,7 @@ class Hub:
         for room in [room for room in session.joins if room not in of]:
             del session.joins[room]
             await self.broker.save_leave(session, room)
-        client.replay = [one for one in replay.envelopes if concerns(one, session.sid, begin)]
+        client.replay = [one for one in replay.envelopes if concerns(one, session.sid, begin, session.joins)]
         seen = offset.ids if offset is not None else (0,) * self.broker.partitions
         client.until = tuple(
             position if position is not None else min(has, here + seconds(MAX_AHEAD))
@@ -389,7 +407,8 @@ class Hub:
         self._hold(sid, client)
         try:
             self._enter(sid, client, room)
-            await self._take_positions(client, [room])
+            # Of an event in several partitions it may have had one already, and this server be behind in the other.
+            await self._take_positions(client, [room], exact=self.broker.partitions > 1)
             if client.stored and not await self.broker.save_join(client.session, room):
                 self._give_up(sid, client)
         except AdapterUnavailable:
@@ -477,10 +496,11 @@ class Hub:
         if not self._manager.members((room,)):
             self.broker.unwant(room)
 
-    async def _take_positions(self, client: Client, rooms: Collection[str]) -> None:
+    async def _take_positions(self, client: Client, rooms: Collection[str], *, exact: bool = False) -> None:
         fresh = await self.broker.listening(rooms)
-        if fresh:
+        if fresh or exact:
             client.session.joins.update(await self.broker.now(rooms))
+            client.settling = exact
         else:
             # Everything up to the server's own position has come, and what comes is held back for the client.
             positions = self.broker.positions
@@ -500,9 +520,9 @@ class Hub:
             partition = self.broker.partition_of(envelope.rooms[0])
             if client.until and envelope.id <= client.until[partition]:
                 continue
-            if concerns(envelope, sid, client.session.joins):
+            if concerns(envelope, sid, client.session.joins, client.session.joins):
                 self._send(client, envelope, client.with_replay(vector))
-        if not client.until:
+        if not client.until and not client.settling:
             self._special.pop(sid, None)
 
     def _send(self, client: Client, envelope: Envelope, vector: Vector) -> None:
@@ -565,15 +585,18 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
 
     async def _sweep(self) -> None:
-        """Clients whose replay is behind everybody's position are like all others again."""
+        """Clients whose replay or newest room is behind everybody's position are like all others again."""
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             positions = self.broker.positions
             for sid, client in list(self._special.items()):
                 if client.holds:
                     continue
-                if not client.until or all(here >= there for here, there in zip(positions, client.until, strict=True)):
+                if all(here >= there for here, there in zip(positions, client.until, strict=False)):
                     client.until = ()
+                joins = client.session.joins
+                client.settling &= any(positions[self.broker.partition_of(room)] < joins[room] for room in joins)
+                if not client.until and not client.settling:
                     del self._special[sid]
 
     async def _touch_all(self) -> None:

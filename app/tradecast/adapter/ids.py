@@ -17,7 +17,8 @@ from typing import NamedTuple
 START_MS = 1_577_836_800_000
 PER_MS = 4_096
 MAX_ID = 2**53 - 1
-_OFFSET = re.compile(r"([0-9a-z]{1,16})((?:\.[0-9a-f]{1,14}){1,64})", re.ASCII)
+MAX_EPOCH = 16
+_OFFSET = re.compile(r"([0-9a-z]{1,128})((?:\.[0-9a-f]{1,14}){1,64})", re.ASCII)
 
 
 def now_id() -> int:
@@ -60,7 +61,7 @@ def parse_offset(text: object, partitions: int) -> Offset | None:
     if not isinstance(text, str):
         return None
     match = _OFFSET.fullmatch(text)
-    if match is None:
+    if match is None or len(match[1]) > max(MAX_EPOCH, 2 * partitions):
         return None
     numbers = [int(part, 16) for part in match[2][1:].split(".")]
     if partitions > 1:

@@ -22,7 +22,10 @@ _WILL_PASS = (
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
     exceptions.ClusterDownError,
+    # A slot of Redis Cluster moves: it is asked for again where it is then.
     exceptions.TryAgainError,
+    exceptions.MovedError,
+    exceptions.AskError,
     OSError,
 )
 # Replies that redis-py has no class for: a script that runs too long, a replica without its master, too few replicas.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tradecast.adapter.broker import SavedSession
 from tradecast.adapter.envelope import COUNTED, Envelope
-from tradecast.adapter.ids import Offset
+from tradecast.adapter.ids import MAX_ID, Offset
 
 _PID = re.compile(r"[A-Za-z0-9_-]{24}", re.ASCII)
 # Of a client that came back: recovered, or why not.
@@ -86,11 +86,18 @@ def first_vector(
     return tuple(found)
 
 
-def concerns(envelope: Envelope, sid: str, joins: Mapping[str, int]) -> bool:
-    """Whether an event is for a client that joined these rooms at these positions."""
-    if sid in envelope.skip or any(room in joins for room in envelope.except_rooms):
+def concerns(envelope: Envelope, sid: str, begin: Mapping[str, int], joins: Mapping[str, int]) -> bool:
+    """Whether an event is for a client that has everything of its rooms up to `begin`, and joined them at `joins`."""
+    if is_elsewhere(envelope, joins):
         return False
-    return any(room in joins and envelope.id > joins[room] for room in envelope.rooms)
+    if sid in envelope.skip or any(room in begin for room in envelope.except_rooms):
+        return False
+    return any(room in begin and envelope.id > begin[room] for room in envelope.rooms)
+
+
+def is_elsewhere(envelope: Envelope, joins: Mapping[str, int]) -> bool:
+    """Whether a client is given this event in another partition, where it was in one of its rooms before."""
+    return any(joins.get(room, MAX_ID) < its for room, its in envelope.elsewhere.items())
 
 
 def is_whole(start: int, first: int | None, *, trimmed: bool, oldest_certain: int) -> bool:

@@ -1,42 +1,23 @@
-"""Events and sessions of many servers, through Redis: mode `pubsub` (one partition)."""
+"""Events and sessions of many servers, through Redis: modes `pubsub` (one partition) and `sharded` (sixteen)."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import zlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.cluster import RedisCluster
 
 from tradecast.adapter.broker import Listener, Replay, SavedSession
 from tradecast.adapter.envelope import Envelope
+from tradecast.adapter.epochs import join_epochs, split_epochs, translate, write_epochs
+from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import Offset
+from tradecast.adapter.link import links_of, partition_of
 from tradecast.adapter.redis_partition import Figures, PartitionWriter, RedisPartition, Watch
-from tradecast.adapter.wire import Connect
-
-
-def prefix_of(redis: Redis, tag: str = "0") -> str:
-    """Of the keys and channels of a partition.
-
-    Pub/sub knows no databases: without the number, deployments on one Redis would hear each other.
-    """
-    database = redis.connection_pool.connection_kwargs.get("db") or 0
-    return f"tradecast:events:{database}:{{{tag}}}:"
-
-
-def connector(redis: Redis) -> Connect:
-    """Makes connections as the client's pool would, outside of it."""
-
-    async def connect() -> AbstractConnection:
-        connection: AbstractConnection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        await connection.connect()  # type: ignore[no-untyped-call]
-        return connection
-
-    return connect
 
 
 class RedisBroker:
@@ -47,20 +28,15 @@ class RedisBroker:
         retention: How much is kept, and for how long.
     """
 
-    def __init__(self, redis: Redis, retention: Retention, figures: Figures, watch: Watch | None = None) -> None:
+    def __init__(
+        self, redis: Redis | RedisCluster, retention: Retention, figures: Figures, watch: Watch | None = None
+    ) -> None:
         self._redis = redis
         self.retention = retention
         self.server_id = secrets.token_hex(8)
-
         self._partitions = [
-            RedisPartition(
-                connector(redis),
-                prefix_of(redis),
-                retention,
-                figures,
-                watch or Watch(),
-                server_id=self.server_id,
-            )
+            RedisPartition(link, retention, figures, watch or Watch(), server_id=self.server_id, number=number)
+            for number, link in enumerate(links_of(redis))
         ]
 
     @property
@@ -73,7 +49,11 @@ class RedisBroker:
 
     @property
     def epoch(self) -> str | None:
-        return self._partitions[0].epoch
+        return join_epochs(self._epochs)
+
+    @property
+    def _epochs(self) -> Sequence[str | None]:
+        return [partition.epoch for partition in self._partitions]
 
     @property
     def away_for(self) -> float:
@@ -95,14 +75,12 @@ class RedisBroker:
         return sum(partition.channels for partition in self._partitions)
 
     def partition_of(self, room: str) -> int:
-        count = len(self._partitions)
-        return 0 if count == 1 else zlib.crc32(room.encode()) % count
+        return partition_of(room, len(self._partitions))
 
     def valid(self, offset: Offset) -> Offset | None:
         if offset.epoch == self.epoch:
             return offset
-        top = self._partitions[0].lineage.get(offset.epoch)
-        return None if top is None or self.epoch is None else Offset(self.epoch, (min(offset.ids[0], top),))
+        return translate(offset, self._epochs, [partition.lineage for partition in self._partitions])
 
     async def start(self, listener: Listener) -> None:
         for partition in self._partitions:
@@ -122,7 +100,7 @@ class RedisBroker:
             partition.give_up()
 
     async def publish(self, envelope: Envelope) -> int:
-        return await self._of(envelope.rooms[0]).publish(envelope)
+        return await _publish(self._partitions, envelope)
 
     def want(self, room: str) -> None:
         self._of(room).want(room)
@@ -165,7 +143,7 @@ class RedisBroker:
         for room, position in session.joins.items():
             rooms += (room, position)
         confirmed = " ".join(map(str, session.confirmed))
-        about = (session.user, session.sid, session.connection_id, self.epoch or "", confirmed)
+        about = (session.user, session.sid, session.connection_id, write_epochs(self._epochs), confirmed)
         return await self._keeper(session.pid).session(session, "save", *about, *rooms) != 0
 
     async def save_join(self, session: SavedSession, room: str) -> bool:
@@ -183,8 +161,26 @@ class RedisBroker:
         await self._keeper(session.pid).session(session, "drop")
 
     async def claim(self, pid: str, user: str) -> SavedSession | None:
-        session, earlier = await self._keeper(pid).claim(pid, user)
-        if session is not None and earlier:  # what it joins from now on must not be cut as what it had
+        found = await self._keeper(pid).claim(pid, user)
+        if found is None:
+            return None
+        session, written = found
+        epochs = split_epochs(written, len(self._partitions))
+        if epochs is None:
+            return None
+        earlier = False
+        of_rooms = {self.partition_of(room) for room in session.joins}
+        for partition, epoch in zip(self._partitions, epochs, strict=True):
+            if epoch == partition.epoch or (epoch is None and partition.number not in of_rooms):
+                continue
+            if epoch not in partition.lineage:  # perhaps another server has heard of it first
+                await partition.now()
+            if epoch != partition.epoch:
+                if epoch is None or epoch not in partition.lineage:
+                    return None
+                session.cut(self.partition_of, partition.number, partition.lineage[epoch])
+                earlier = True
+        if earlier:  # what it joins from now on must not be cut as what it had
             await self.save(session)
         return session
 
@@ -196,8 +192,8 @@ class RedisBroker:
     def _keeper(self, pid: str) -> RedisPartition:
         return self._of(pid)
 
-    def _of(self, room: str) -> RedisPartition:
-        return self._partitions[self.partition_of(room)]
+    def _of(self, name: str) -> RedisPartition:
+        return self._partitions[self.partition_of(name)]
 
     def _split(self, rooms: Collection[str]) -> Mapping[int, list[str]]:
         found: dict[int, list[str]] = defaultdict(list)
@@ -209,17 +205,46 @@ class RedisBroker:
 class RedisWriter:
     """Publishes events as a server does, from a process without clients."""
 
-    def __init__(self, redis: Redis, retention: Retention, figures: Figures, watch: Watch | None = None) -> None:
+    def __init__(
+        self, redis: Redis | RedisCluster, retention: Retention, figures: Figures, watch: Watch | None = None
+    ) -> None:
         self._redis = redis
-        self._partition = PartitionWriter(connector(redis), prefix_of(redis), retention, figures, watch or Watch())
+        self._partitions = [PartitionWriter(link, retention, figures, watch or Watch()) for link in links_of(redis)]
 
     def start(self) -> None:
-        self._partition.start()
+        for partition in self._partitions:
+            partition.start()
 
     async def close(self) -> None:
-        await self._partition.close()
+        for partition in self._partitions:
+            await partition.close()
         await self._redis.aclose()
 
     async def publish(self, envelope: Envelope) -> int:
         """As `Broker.publish`."""
-        return await self._partition.publish(envelope)
+        return await _publish(self._partitions, envelope)
+
+
+async def _publish(partitions: Sequence[PartitionWriter], envelope: Envelope) -> int:
+    """Publish an event in each partition that its rooms belong to, one after the other; the last one's id.
+
+    Each part says where in the earlier ones the event is, so that who is in rooms of both is given one of them.
+
+    Raises:
+        PublishUncertain: Some rooms have it, and others do not or may not.
+        AdapterUnavailable: It has not been published.
+    """
+    parts = envelope.split(lambda room: partition_of(room, len(partitions)))
+    if len(parts) == 1:
+        return await partitions[parts[0][0]].publish(envelope)
+    elsewhere: dict[str, int] = {}
+    last = 0
+    for number, rooms in parts:
+        try:
+            last = await partitions[number].publish(envelope.part(rooms, elsewhere))
+        except AdapterUnavailable as error:
+            if elsewhere:
+                raise PublishUncertain("some of its rooms have it, and the others do not") from error
+            raise
+        elsewhere |= dict.fromkeys(rooms, last)
+    return last

@@ -16,16 +16,28 @@ from typing import Any
 import structlog
 
 from tradecast.adapter.broker import Listener, SavedSession
-from tradecast.adapter.envelope import Envelope, Head, Malformed, Origin, UnknownVersion, decode, read_head, read_origin
+from tradecast.adapter.envelope import (
+    COUNTED,
+    LATEST,
+    Envelope,
+    Head,
+    Malformed,
+    Origin,
+    UnknownVersion,
+    decode,
+    read_head,
+    read_origin,
+)
 from tradecast.adapter.errors import AdapterUnavailable, HistoryLost, PublishUncertain
 from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import now_id, seconds
 from tradecast.adapter.lane import Lane, will_pass
+from tradecast.adapter.link import Link
 from tradecast.adapter.recovery import is_whole, merge
-from tradecast.adapter.redis_scripts import CLAIM, LOOK, MAX_SKEW_MS, PUBLISH, READ, SESSION, TELL, TICK
+from tradecast.adapter.redis_scripts import CLAIM, LOOK, MAX_SKEW_MS, READ, SESSION
 from tradecast.adapter.scripts import Script
 from tradecast.adapter.subscription import Subscription
-from tradecast.adapter.wire import Connect, Wire, open_connection
+from tradecast.adapter.wire import Wire, open_connection
 from tradecast.tasks import end
 
 TICK_EVERY = 1.0
@@ -88,12 +100,12 @@ class PartitionWriter:
     """The half that only publishes: what a process without clients needs.
 
     Args:
-        connect: Makes an open connection to Redis.
-        prefix: Of all keys and channels, with a hash tag.
+        link: Where it is.
     """
 
-    def __init__(self, connect: Connect, prefix: str, retention: Retention, figures: Figures, watch: Watch) -> None:
-        self.prefix = prefix
+    def __init__(self, link: Link, retention: Retention, figures: Figures, watch: Watch) -> None:
+        self.prefix = link.prefix
+        self._dialect = link.dialect
         self.retention = retention
         self._figures = figures
         self._watch = watch
@@ -104,7 +116,7 @@ class PartitionWriter:
         self._numbers = itertools.count(1)
         # The batch under way, and the instances that were given it and did not say that they refuse.
         self._given: tuple[int, set[str]] = (0, set())
-        self._wire = Wire(connect)
+        self._wire = Wire(link.connect)
         self._publishing: Lane[_Encoded, int] = Lane(
             self._publish,
             what="publish",
@@ -147,8 +159,11 @@ class PartitionWriter:
         before = set(given)
 
         def call(instance: str) -> Sequence[tuple[Script, Sequence[Any]]]:
+            keys = [f"{self.prefix}clock", f"{self.prefix}p:{self._producer}"]
+            if self._dialect.names_all_keys:
+                keys += dict.fromkeys(key for _, _, _, envelope in batch for key in self._written(envelope))
             arguments: list[Any] = [
-                *(2, f"{self.prefix}clock", f"{self.prefix}p:{self._producer}"),
+                *(len(keys), *keys),
                 *(*self._begin(instance), self.prefix, number),
                 *(self.retention.events_per_room, round(self.retention.seconds * 1000)),
             ]
@@ -157,7 +172,7 @@ class PartitionWriter:
             for event_number, head, body, envelope in batch:
                 marked = envelope.encode(again=True) if again else body
                 arguments += (*head, self._origin(instance, event_number) + marked)
-            return [(PUBLISH, arguments)]
+            return [(self._dialect.publish, arguments)]
 
         (answer,) = await self._wire.run_all(call)
         if isinstance(answer, Exception):
@@ -167,6 +182,11 @@ class PartitionWriter:
         self._floor = max(self._floor, last_id)
         self._watch.published("ok", len(batch))
         return range(last_id - len(batch) + 1, last_id + 1)
+
+    def _written(self, envelope: Envelope) -> list[str]:
+        """The keys that an event is kept in."""
+        mark = {COUNTED: "h:", LATEST: "l:"}.get(envelope.kind)
+        return [] if mark is None else [f"{self.prefix}{mark}{room}" for room in envelope.rooms]
 
     def _begin(self, instance: str) -> tuple[str, int, str]:
         """What scripts begin with: an epoch, in case a new one begins, the last id known here, who carries it out."""
@@ -180,16 +200,14 @@ class RedisPartition(PartitionWriter):
     """All of it: what a server needs.
 
     Args:
-        connect: As above.
-        prefix: As above.
+        link: As above.
         server_id: This process' name, another one for each start.
         number: Which partition this is.
     """
 
     def __init__(
         self,
-        connect: Connect,
-        prefix: str,
+        link: Link,
         retention: Retention,
         figures: Figures,
         watch: Watch,
@@ -197,28 +215,29 @@ class RedisPartition(PartitionWriter):
         server_id: str,
         number: int = 0,
     ) -> None:
-        super().__init__(connect, prefix, retention, figures, watch)
+        super().__init__(link, retention, figures, watch)
         self._server_id = server_id
         self.number = number
-        self._rooms = f"{prefix}r:".encode()
-        self._own = f"{prefix}c:{server_id}".encode()
+        self._rooms = f"{self.prefix}r:".encode()
+        self._own = f"{self.prefix}c:{server_id}".encode()
         self._listener: Listener
         self._live = False
         self._held: list[Envelope] = []
         self._unheard = 0
-        self._asking = Wire(connect)
+        self._asking = Wire(link.connect)
         self._asks: Lane[Ask, Any] = Lane(
             self._ask_all, what="requests", timeout=figures.timeout * 2, patience=figures.timeout, max_batch=200
         )
         self._numbers_seen: OrderedDict[bytes, int] = OrderedDict()
         self._subscription = Subscription(
-            partial(open_connection, connect),
+            partial(open_connection, link.connect),
             always=[self._own],
             on_message=self._on_message,
             on_lost=self._on_lost,
             on_restored=self._on_restored,
             linger=figures.linger,
             patience=figures.timeout,
+            commands=link.dialect.subscription,
         )
         self._ticker: asyncio.Task[None] | None = None
         self._lost_at = time.monotonic()
@@ -315,7 +334,8 @@ class RedisPartition(PartitionWriter):
             arguments: list[Any] = [self.prefix]
             for room in some:
                 arguments += (room, starts[room])
-            found, last, since, now, *answers = await self._ask(READ, [], arguments)
+            keys = [mark + room for room in some for mark in ("h:", "l:")] if self._dialect.names_all_keys else []
+            found, last, since, now, *answers = await self._ask(READ, keys, arguments)
             if found.decode() != epoch:
                 await self._subscription.drop()  # and look what is left of it
                 raise HistoryLost("it is another history by now")
@@ -471,7 +491,7 @@ class RedisPartition(PartitionWriter):
 
     def _tick_call(self, instance: str) -> tuple[Script, list[str], list[Any]]:
         text = self._origin(instance, 0) + b"tick %f" % time.monotonic()
-        return TICK, [f"c:{self._server_id}"], [*self._begin(instance), text]
+        return self._dialect.tick, [], [*self._begin(instance), self._own, text]
 
     async def _tick(self) -> None:
         while True:
@@ -498,8 +518,8 @@ class RedisPartition(PartitionWriter):
         values = [self._server_id, session.generation, keep, what, *arguments]
         return int(await self._ask_one(SESSION, f"s:{session.pid}", values))
 
-    async def claim(self, pid: str, user: str) -> tuple[SavedSession | None, bool]:
-        """A session, now this server's, and whether it was kept in an earlier epoch: it has to be saved in this one."""
+    async def claim(self, pid: str, user: str) -> tuple[SavedSession, str] | None:
+        """A session, now this server's, and the epochs that it was kept in."""
         keep = round(self.retention.session_seconds * 1000)
         found = await self._ask_one(CLAIM, f"s:{pid}", [user, self._server_id, keep])
         fields = {found[i]: found[i + 1] for i in range(0, len(found), 2)}
@@ -508,32 +528,20 @@ class RedisPartition(PartitionWriter):
         except (KeyError, ValueError):
             if fields:
                 self._watch.skipped("malformed session")
-            return None, False
+            return None
         owner = fields[b"o"].decode("ascii", "replace")
         if owner != self._server_id:
             await self._tell(owner, f"claimed {pid} {session.generation}")
         else:
             self._listener.displaced(pid, session.generation)
-        epoch = fields[b"e"].decode("ascii", "replace")
-        if epoch != self.epoch and epoch not in self.lineage:  # perhaps another server has heard of it first
-            await self.now()
-        return self._of_this_history(session, epoch), epoch != self.epoch
-
-    def _of_this_history(self, session: SavedSession, epoch: str) -> SavedSession | None:
-        """A session as it is in this epoch; None if it says nothing about this one."""
-        if epoch == self.epoch:
-            return session
-        if epoch not in self.lineage:
-            return None
-        session.cut(lambda room: self.number, self.number, self.lineage[epoch])
-        return session
+        return session, fields[b"e"].decode("ascii", "replace")
 
     async def _tell(self, server_id: str, text: str) -> None:
         """A hint for another server; what must hold is compared in Redis."""
 
         def call(instance: str) -> tuple[Script, Sequence[Any]]:
             message = f"1{self.epoch}.0".encode() + self._origin(instance, 0) + text.encode()
-            return TELL, [1, f"{self.prefix}c:{server_id}", message]
+            return self._dialect.tell, [1, f"{self.prefix}clock", f"{self.prefix}c:{server_id}", message]
 
         with contextlib.suppress(AdapterUnavailable):
             await self._asks.do(call)

@@ -32,13 +32,16 @@ local epoch, last, lineage = clock[1], tonumber(clock[2] or 0) or 0, clock[4] or
 # the caller knows of, as the clock of another master may be behind; the instance of Redis ('' if it is not known).
 # When another instance is in charge (a replica became the master) or the same one began anew, what the one before took
 # last may be lost. So a new epoch begins, and the lineage says up to which id it has the one before: `epoch:id`, the
-# newest first.
+# newest first. Epochs of one lineage differ in their first two digits: of many partitions, offsets name only these.
 _BEGIN = f"""
 local instance = ARGV[3]
 local changed = not epoch or (instance ~= '' and instance ~= clock[3])
 if changed and epoch and clock[3] then
   lineage = epoch .. ':' .. string.format('%.0f', last) .. ' ' .. string.match(lineage, '^{"%S*%s?" * 8}')
   epoch = ARGV[1]
+  while string.find(' ' .. lineage, ' ' .. string.sub(epoch, 1, 2), 1, true) do
+    epoch = string.format('%02x', (tonumber(string.sub(epoch, 1, 2), 16) + 1) % 256) .. string.sub(epoch, 3)
+  end
 elseif not epoch then
   epoch = ARGV[1]
   last = math.max(now, last)
@@ -58,7 +61,7 @@ if text ~= clock[2] then redis.call('HSET', KEYS[1], 'last', text) end
 # KEYS: clock. ARGV: see above. The answer: epoch, last id, lineage, the first id of all.
 LOOK = Script(_CLOCK + _BEGIN + _KEEP + "return {epoch, text, lineage, redis.call('HGET', KEYS[1], 'since') or text}")
 
-# KEYS: clock, a channel. ARGV: as above, and the end of the message for the channel. As LOOK, and publishes the id,
+# KEYS: clock. ARGV: as above, a channel, and the end of the message for it. As LOOK, and publishes the id,
 # which goes on with the time: where nothing was published for long, positions would be older than what is kept. Where
 # that cannot be written (out of memory) it stays as it is. PERSIST changes nothing, but is a write: a master that must
 # not write, since its replicas have left it, says so.
@@ -73,15 +76,17 @@ if type(answer) == 'table' and answer.err then
   if string.find(answer.err, 'READONLY', 1, true) then return answer end
   text = clock[2] or '0'
 end
-redis.call('PUBLISH', KEYS[2], '1' .. epoch .. '.' .. text .. ARGV[4])
+redis.call('PUBLISH', ARGV[4], '1' .. epoch .. '.' .. text .. ARGV[5])
 return {epoch, text}
 """
 )
 
-# KEYS: clock, producer. ARGV: as above, prefix, number of the batch, events kept per room, milliseconds that they are
-# kept, then for each event: kind, name, number of rooms, rooms, origin with envelope. The answer: epoch and the last
+# KEYS: clock, producer, and in Redis Cluster what is written, so that nothing is done where a part of it has moved to
+# another node. ARGV: as above, prefix, number of the batch, events kept per room, milliseconds that they are kept,
+# then for each event: kind, name, number of rooms, rooms, origin with envelope. The answer: epoch and the last
 # event's id. A batch that was carried out already is not repeated: its answer was lost.
-# What lies under our keys and is none of ours is removed; out of memory, the first write fails, and so nothing is done.
+# What lies under our keys and is none of ours is removed; out of memory, the first write fails, and so nothing is
+# done.
 PUBLISH = Script(
     _CLOCK
     + """
@@ -138,9 +143,10 @@ return {epoch, text}
 """
 )
 
-# KEYS: clock. ARGV: prefix, then room and start for each room. The answer: epoch, last id, the epoch's first id, the id
-# of this moment, and for each room: first id ('' without a stream), 1 if anything was taken from it, entries after the
-# start (id, envelope, …), and what is latest-wins (event, "id envelope", …).
+# KEYS: clock, and in Redis Cluster what is read. ARGV: prefix, then room and start for each room. The answer: epoch,
+# last id, the epoch's first id, the id of this moment, and for each room: first id ('' without a stream), 1 if
+# anything was taken from it, entries after the start (id, envelope, …), and what is latest-wins (event, "id
+# envelope", …).
 READ = Script(
     _CLOCK
     + """
@@ -229,5 +235,5 @@ end
 return fields
 """)
 
-# KEYS: a channel. ARGV: a message.
-TELL = Script("return redis.call('PUBLISH', KEYS[1], ARGV[1])")
+# KEYS: clock, by which Redis Cluster knows where. ARGV: a channel, a message.
+TELL = Script("return redis.call('PUBLISH', ARGV[1], ARGV[2])")

@@ -8,7 +8,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import structlog
 from redis.asyncio.connection import AbstractConnection
@@ -19,6 +19,27 @@ from tradecast.tasks import end
 CHUNK = 500
 BREATH = 64
 log = structlog.stdlib.get_logger("tradecast.adapter")
+
+
+class Commands(NamedTuple):
+    """How channels are listened to.
+
+    Attributes:
+        subscribe: The command.
+        unsubscribe: The command.
+        subscribed: How Redis confirms the one.
+        unsubscribed: How Redis confirms the other.
+        message: How a message begins.
+    """
+
+    subscribe: str = "SUBSCRIBE"
+    unsubscribe: str = "UNSUBSCRIBE"
+    subscribed: bytes = b"subscribe"
+    unsubscribed: bytes = b"unsubscribe"
+    message: bytes = b"message"
+
+
+PUBSUB_COMMANDS: Final = Commands()
 
 
 class Subscription:
@@ -33,7 +54,7 @@ class Subscription:
 
     Args:
         connect: Makes a connection that is open, and says to which instance of Redis it leads.
-        commands: The commands to subscribe and to unsubscribe, and the replies that tell of a message.
+        commands: How to subscribe and to unsubscribe.
         always: Channels that are listened to from the beginning.
         on_message: Gets channel and data of each message.
         on_lost: Called when the connection is lost, and before the first try to connect.
@@ -52,13 +73,7 @@ class Subscription:
         on_restored: Callable[[], Awaitable[None]],
         linger: float,
         patience: float,
-        commands: tuple[str, str, bytes, bytes, bytes] = (
-            "SUBSCRIBE",
-            "UNSUBSCRIBE",
-            b"subscribe",
-            b"unsubscribe",
-            b"message",
-        ),
+        commands: Commands = PUBSUB_COMMANDS,
     ) -> None:
         self._connect = connect
         self._subscribe, self._unsubscribe, self._subscribed, self._unsubscribed, self._message = commands

@@ -12,9 +12,11 @@ from support.eventually import eventually
 from support.redis_server import RedisServer, started
 from tradecast.adapter import redis_partition
 from tradecast.adapter.codec import encode_envelope
+from tradecast.adapter.dialect import PUBSUB
 from tradecast.adapter.envelope import Envelope
 from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.adapter.history import Retention
+from tradecast.adapter.link import Link
 from tradecast.adapter.redis_partition import Figures, PartitionWriter, RedisPartition, Watch
 from tradecast.adapter.scripts import Script
 from tradecast.adapter.wire import Wire
@@ -84,8 +86,8 @@ async def test_a_subscription_does_not_stay_with_a_master_that_is_in_charge_no_m
     monkeypatch.setattr(redis_partition, "DEAF_AFTER", 10**6)  # which finds it as well, later
     directory = Directory(own_redis)
     deliveries = Deliveries()
-    partition = RedisPartition(directory.connect, PREFIX, RETENTION, Figures(), Watch(), server_id="s1")
-    writer = PartitionWriter(directory.connect, PREFIX, RETENTION, Figures(), Watch())
+    partition = RedisPartition(Link(directory.connect, PREFIX, PUBSUB), RETENTION, Figures(), Watch(), server_id="s1")
+    writer = PartitionWriter(Link(directory.connect, PREFIX, PUBSUB), RETENTION, Figures(), Watch())
     try:
         partition.begin(deliveries)
         await partition.live.wait()
@@ -107,8 +109,8 @@ async def test_who_only_listens_leaves_a_master_without_replicas_too(
     own_redis: RedisServer, other_redis: RedisServer
 ) -> None:
     directory = Directory(own_redis)
-    partition = RedisPartition(directory.connect, PREFIX, RETENTION, Figures(), Watch(), server_id="s1")
-    writer = PartitionWriter(directory.connect, PREFIX, RETENTION, Figures(), Watch())
+    partition = RedisPartition(Link(directory.connect, PREFIX, PUBSUB), RETENTION, Figures(), Watch(), server_id="s1")
+    writer = PartitionWriter(Link(directory.connect, PREFIX, PUBSUB), RETENTION, Figures(), Watch())
     deliveries = Deliveries()
     try:
         partition.begin(deliveries)
@@ -130,8 +132,8 @@ async def test_an_event_that_another_redis_may_have_taken_before_is_marked(
 ) -> None:
     first, then = Directory(own_redis), Directory(other_redis)
     figures = Figures(timeout=0.5)
-    partition = RedisPartition(then.connect, PREFIX, RETENTION, figures, Watch(), server_id="s1")
-    writer = PartitionWriter(first.connect, PREFIX, RETENTION, figures, Watch())
+    partition = RedisPartition(Link(then.connect, PREFIX, PUBSUB), RETENTION, figures, Watch(), server_id="s1")
+    writer = PartitionWriter(Link(first.connect, PREFIX, PUBSUB), RETENTION, figures, Watch())
     deliveries = Deliveries()
     try:
         partition.begin(deliveries)
@@ -166,7 +168,7 @@ async def test_what_was_missed_is_asked_for_until_redis_answers(
 ) -> None:
     directory = Directory(own_redis)
     deliveries = Deliveries()
-    partition = RedisPartition(directory.connect, PREFIX, RETENTION, Figures(), Watch(), server_id="s1")
+    partition = RedisPartition(Link(directory.connect, PREFIX, PUBSUB), RETENTION, Figures(), Watch(), server_id="s1")
     asked = partition.now
     calls = iter(range(100))
 

@@ -23,7 +23,7 @@ from support.redis_server import RedisServer
 from tradecast.adapter.broker import Broker
 from tradecast.adapter.envelope import COUNTED, LATEST, Envelope
 from tradecast.adapter.history import Retention
-from tradecast.adapter.redis_broker import RedisBroker, prefix_of
+from tradecast.adapter.redis_broker import RedisBroker
 
 pytestmark = pytest.mark.redis
 
@@ -47,7 +47,7 @@ class TestRedisBroker(BrokerContract):
 
     async def expired(self, broker: Broker, pid: str) -> bool:
         assert isinstance(broker, RedisBroker)
-        return not await broker._redis.exists(f"{prefix_of(broker._redis)}s:{pid}")
+        return not await broker._redis.exists(f"{broker._partitions[0].prefix}s:{pid}")
 
 
 # -- routing
@@ -79,7 +79,7 @@ async def test_a_message_comes_for_each_room_and_the_event_once(brokers: Brokers
 async def test_a_room_is_listened_to_a_while_longer_then_no_more(brokers: Brokers, redis_server: RedisServer) -> None:
     seen = Seen()
     (here, heard), (there, _) = await brokers.add(watch=seen, linger=2), await brokers.add()
-    channel = prefix_of(here._redis) + "r:x"
+    channel = here._partitions[0].prefix + "r:x"
     await listen(here, "x")
     here.unwant("x")
     await there.publish(event(1, "x"))
@@ -106,7 +106,7 @@ async def test_who_comes_back_while_it_lingers_finds_it_heard(brokers: Brokers, 
     here.unwant("y")
     here.want("x")
     assert await here.listening(["x"]) is False
-    channel = prefix_of(here._redis) + "r:"
+    channel = here._partitions[0].prefix + "r:"
 
     async def left() -> bool:
         return bool(await redis_server.ask("PUBSUB", "NUMSUB", channel + "y") == [channel + "y", 0])
@@ -204,7 +204,7 @@ async def test_keys_are_named_for_what_they_are_and_expire(brokers: Brokers, red
     await here.publish(event(2, "x", kind=LATEST))
     saved = session(joins={"x": 1})
     await here.save(saved)
-    prefix = prefix_of(here._redis)
+    prefix = here._partitions[0].prefix
     keys = set(await redis_server.ask("KEYS", "*"))
     producers = {key for key in keys if key.startswith(prefix + "p:")}
     assert keys - producers == {prefix + name for name in ("clock", "h:x", "l:x", f"s:{saved.pid}")}
@@ -217,7 +217,7 @@ async def test_keys_are_named_for_what_they_are_and_expire(brokers: Brokers, red
 async def test_in_redis_each_room_has_its_last_events(brokers: Brokers, redis_server: RedisServer) -> None:
     here, _ = await brokers.add(retention=Retention(window=60, dead_after=10, refresh=5, events_per_room=200))
     await asyncio.gather(*(here.publish(event(n, "x")) for n in range(2000)))
-    assert 200 <= await redis_server.ask("XLEN", prefix_of(here._redis) + "h:x") < 400
+    assert 200 <= await redis_server.ask("XLEN", here._partitions[0].prefix + "h:x") < 400
 
 
 async def test_what_is_not_ours_on_our_channels_hides_nothing(brokers: Brokers, redis_server: RedisServer) -> None:
@@ -225,7 +225,7 @@ async def test_what_is_not_ours_on_our_channels_hides_nothing(brokers: Brokers, 
     seen = Seen()
     here, heard = await brokers.add(watch=seen)
     await listen(here, "x")
-    channel = f"{prefix_of(here._redis)}r:x"
+    channel = f"{here._partitions[0].prefix}r:x"
     real = b'.%b.ab.1\nC\te\t\n2["e"' % here._partitions[0]._subscription.instance.encode()
     epoch = str(here.epoch).encode()
     for forged in (b"", b"\x00", b"9future", b"1%b.%d%b" % (epoch, 2**53 - 1, real), b"1%b.12" % epoch):

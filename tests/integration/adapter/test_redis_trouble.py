@@ -19,7 +19,7 @@ from tradecast.adapter.envelope import COUNTED, LATEST
 from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import Offset, now_id, seconds
-from tradecast.adapter.redis_broker import RedisBroker, prefix_of
+from tradecast.adapter.redis_broker import RedisBroker
 
 pytestmark = pytest.mark.redis
 FEW = Retention(window=60, dead_after=10, refresh=5, events_per_room=200)
@@ -51,7 +51,7 @@ async def not_heard(broker: RedisBroker) -> None:
 
 async def test_the_prefix_is_what_these_tests_take_it_for(brokers: Brokers) -> None:
     here, _ = await brokers.add()
-    assert prefix_of(here._redis) == PREFIX
+    assert here._partitions[0].prefix == PREFIX
 
 
 # -- a lost subscription

@@ -132,7 +132,7 @@ def test_an_offset_beyond_the_last_id_is_nobodys() -> None:
     ],
 )
 def test_whom_an_event_concerns(envelope: Envelope, does: bool) -> None:
-    assert concerns(envelope, "sid", {"a": 10, "b": 20}) is does
+    assert concerns(envelope, "sid", {"a": 10, "b": 20}, {"a": 10, "b": 20}) is does
 
 
 # -- whether anything is missing
