@@ -84,7 +84,7 @@ class Slots:
     """
 
     def __init__(self, cluster: RedisCluster) -> None:
-        self._nodes = cluster.nodes_manager
+        self._cluster = cluster
         self._lock = asyncio.Lock()
         self._asked_at = -BELIEVED
 
@@ -96,16 +96,23 @@ class Slots:
         """
         async with self._lock:
             if time.monotonic() - self._asked_at >= BELIEVED:
-                try:
-                    await self._nodes.initialize()
-                except exceptions.RedisClusterException as error:
-                    raise exceptions.ConnectionError("no node of the cluster answers") from error
+                await self._ask()
                 self._asked_at = time.monotonic()
         try:
-            node = self._nodes.get_node_from_slot(slot)
+            node = self._cluster.nodes_manager.get_node_from_slot(slot)
         except (exceptions.SlotNotCoveredError, KeyError) as error:
             raise exceptions.ConnectionError("no node of the cluster has the slot") from error
         options = node.connection_kwargs | {"retry": Retry(NoBackoff(), 0)}
         connection: AbstractConnection = node.connection_class(**options)
         await connection.connect()  # type: ignore[no-untyped-call]
         return connection
+
+    async def _ask(self) -> None:
+        nodes = self._cluster.nodes_manager
+        try:
+            await self._cluster.initialize()  # the first time
+            if self._asked_at >= 0:
+                known = [(node.host, int(node.port)) for node in nodes.nodes_cache.values()]
+                await nodes.initialize(known)
+        except exceptions.RedisClusterException as error:  # which is no RedisError
+            raise exceptions.ConnectionError("no node of the cluster answers") from error

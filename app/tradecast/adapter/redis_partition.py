@@ -480,7 +480,7 @@ class RedisPartition(PartitionWriter):
         if self._restored_once:
             self._watch.repaired(len(missed))
         self._restored_once = True
-        log.info("hears the other servers", read_back=len(missed), rooms=len(rooms))
+        log.info("hears the other servers", partition=self.number, read_back=len(missed), rooms=len(rooms))
         if broken:
             self._listener.broken(broken)
 
