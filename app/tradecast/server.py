@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping,
 from typing import Any
 
 import structlog
-from redis.asyncio import Redis
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,7 +21,7 @@ from tradecast.adapter.forwarding import Forwarding
 from tradecast.adapter.forwarding.connections import SERVER_KEEPS
 from tradecast.adapter.hub import Hub
 from tradecast.adapter.manager import LocalManager
-from tradecast.adapter.redis import create_redis
+from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.adapter.redis_broker import RedisBroker
 from tradecast.adapter.redis_partition import Watch
 from tradecast.adapter.server import DISPLACED, Accepted, Options, Resume, SocketServer
@@ -89,7 +88,7 @@ class WebSocketServer(Emitters):
         self._rate_limit: ConnectionMiddleware | None = None
         self._routes: dict[str, Route] = {}
         self._extra_routes: list[BaseRoute] = []
-        self._redis: Redis | None = None
+        self._redis: RedisClient | None = None
         self._manager: LocalManager
         self._broker: RedisBroker | None = None
         self._hub: Hub
@@ -323,7 +322,7 @@ class WebSocketServer(Emitters):
         return "single" if self._redis is None else "pubsub"
 
     @property
-    def redis(self) -> Redis | None:
+    def redis(self) -> RedisClient | None:
         """The client for requests to Redis; None in single-server mode, and before `initialize`."""
         return self._redis
 

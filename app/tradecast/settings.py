@@ -18,11 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 DAY = 86_400
 Transport = Literal["websocket", "polling"]
 StoreName = Literal["memory", "redis", "mongodb"]
-REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
+REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix")
 MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
 FILES = ("ssl_certfile", "ssl_keyfile", "redis_ca_file", "redis_cert_file", "redis_key_file", "mongodb_ca_file")
 # As a browser sends it (RFC 6454 §7): with a path or a final slash it would never match.
 ORIGIN = re.compile(r"https?://[^/?#@\s]+")
+CLUSTER_NODE = r"(?:\[[0-9A-Fa-f:.]+\]|[^][:,@/?#\s]+)(?::\d{1,5})?"
+CLUSTER_URL = re.compile(rf"rediss?\+cluster://(?:[^/?#\s]*@)?{CLUSTER_NODE}(?:,{CLUSTER_NODE})*/?", re.IGNORECASE)
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -125,8 +127,8 @@ class Settings(BaseModel):
     # -- dependencies
     redis_url: SecretStr | None = Field(
         None,
-        description="redis://, rediss://, redis+sentinel://host:port,host:port/db/service or unix://; "
-        "absent: single-server mode",
+        description="redis://, rediss://, redis+sentinel://host:port,host:port/db/service, "
+        "redis+cluster://host:port,host:port or unix://; absent: single-server mode",
     )
     redis_username: str | None = Field(None, description="ACL user, where not in the URL")
     redis_password: SecretStr | None = Field(None, description="Password, where not in the URL")
@@ -255,7 +257,13 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: SecretStr | None) -> SecretStr | None:
-        return _check_url(url, REDIS_SCHEMES)
+        checked = _check_url(url, REDIS_SCHEMES)
+        text = "" if url is None else url.get_secret_value()
+        if "+cluster" in text.partition("://")[0].lower() and not CLUSTER_URL.fullmatch(text):
+            raise ValueError(
+                "redis+cluster:// is followed by nodes alone, host:port,host:port (no database, no options)"
+            )
+        return checked
 
     @field_validator("mongodb_uri")
     @classmethod

@@ -6,14 +6,13 @@ import asyncio
 from typing import Any
 
 import httpx
-from redis.asyncio import Redis
 
 from support.eventually import eventually
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
 from tradecast.adapter.forwarding.directory import Directory
 from tradecast.adapter.forwarding.sids import make_sid, new_boot
-from tradecast.adapter.redis import create_redis
+from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.server import WebSocketServer
 from tradecast.settings import load_settings
 
@@ -103,7 +102,7 @@ class FakeOwner:
         dropped: Set when a connection ended.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self.boot = new_boot()
         self.answer: bytes | None = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
         self.closes = False
@@ -158,6 +157,6 @@ class FakeOwner:
             self.dropped.set()
 
 
-def redis_client(redis: RedisServer) -> Redis:
+def redis_client(redis: RedisServer) -> RedisClient:
     """A client of this Redis; `aclose()` it in the end."""
     return create_redis(load_settings({}, redis_url=redis.url))

@@ -162,6 +162,7 @@ def test_every_setting_has_a_meaning() -> None:
         ("REQUIRE_TLS", "perhaps"),
         ("SHUTDOWN_TIMEOUT", "0"),
         *(("REDIS_URL", value) for value in ("localhost:6379", "http://localhost", "redis:localhost", SECRET)),
+        *(("REDIS_URL", f"redis+cluster://{rest}") for rest in ("", "a:1/0", "a:1,", "a:1?db=1", f":{SECRET}@", "a:x")),
         ("REDIS_TIMEOUT", "0"),
         *(("MONGODB_URI", value) for value in ("localhost", "mysql://localhost", f"user:{SECRET}@localhost")),
         ("MONGODB_TIMEOUT", "-1"),
@@ -263,6 +264,8 @@ def test_origins_that_make_sense(origins: str) -> None:
         "rediss://user:pw@localhost:6380/1",
         "redis+sentinel://a:26379,b:26379/0/service",
         "rediss+sentinel://a/0/service",
+        "redis+cluster://a:7000,b:7001,[::1]:7002",
+        "rediss+cluster://user:pw@a",
         "unix:///run/redis.sock",
     ],
 )

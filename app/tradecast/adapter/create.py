@@ -11,7 +11,7 @@ from tradecast.adapter.memory_broker import MemoryBroker
 from tradecast.adapter.redis import create_redis
 from tradecast.adapter.redis_broker import RedisBroker, RedisWriter
 from tradecast.adapter.redis_partition import Figures, Watch
-from tradecast.settings import Settings
+from tradecast.settings import Settings, SettingsError
 
 MAX_REFRESH = 30.0
 
@@ -38,7 +38,10 @@ def create_figures(settings: Settings) -> Figures:
 
 def create_adapter_redis(settings: Settings) -> Redis:
     """A client that tries once: what the adapter asks for, it repeats itself, in order."""
-    return create_redis(settings, retry=Retry(NoBackoff(), 0))
+    redis = create_redis(settings, retry=Retry(NoBackoff(), 0))
+    if not isinstance(redis, Redis):
+        raise SettingsError("REDIS_URL: events do not pass through a cluster yet")
+    return redis
 
 
 def create_broker(settings: Settings, watch: Watch | None = None) -> MemoryBroker | RedisBroker:

@@ -1,11 +1,11 @@
-"""Redis clients, all made the same way: time-outs, retries, TLS, ACL, Sentinel."""
+"""Redis clients, all made the same way: time-outs, retries, TLS, ACL, Sentinel, Cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -16,6 +16,7 @@ from redis.backoff import AbstractBackoff, NoBackoff
 from redis.exceptions import AuthenticationError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from tradecast.adapter.cluster_client import ClusterClient
 from tradecast.settings import Settings, SettingsError
 
 STEP = 0.05
@@ -24,7 +25,9 @@ RETRIES = 3
 POOL_SIZE = 50
 HEALTH_CHECK_INTERVAL = 30
 SENTINEL_PORT = 26_379
+PORT = 6_379
 
+RedisClient = Redis | ClusterClient
 T = TypeVar("T")
 _retrying: ContextVar[bool] = ContextVar("tradecast_redis_retrying", default=False)
 
@@ -90,12 +93,14 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
             await self.sentinel_manager.aclose()
 
 
-def create_redis(settings: Settings, **overrides: Any) -> Redis:
+def create_redis(settings: Settings, **overrides: Any) -> RedisClient:
     """Make a client for REDIS_URL. Nothing is sent until its first request; `aclose()` it in the end.
 
     A request waits for at most REDIS_TIMEOUT seconds each to connect and for its answer. It is repeated up to 3 times
     on connection errors and time-outs, min(attempt * 50 ms, 2 s) apart. At most 50 requests run at a time, others
     wait for a connection; a subscription holds one for good, so give it a client of its own.
+
+    For `redis+cluster://` that is a `ClusterClient`, for which the same holds; finding the nodes counts as connecting.
 
     Args:
         settings: The REDIS_ settings. What the URL says wins over REDIS_USERNAME and REDIS_PASSWORD.
@@ -127,6 +132,8 @@ def create_redis(settings: Settings, **overrides: Any) -> Redis:
     scheme = url.partition("://")[0].lower()
     if scheme.endswith("+sentinel"):
         return _sentinel_client(settings, url, options | overrides)
+    if scheme.endswith("+cluster"):
+        return _cluster_client(settings, url, options | overrides)
     try:
         options |= parse_url(url)
     except ValueError:  # its text may quote the password
@@ -162,6 +169,30 @@ def _sentinel_client(settings: Settings, url: str, options: dict[str, Any]) -> R
     return Redis.from_pool(SentinelPool(service, sentinel, **options))  # type: ignore[no-untyped-call]  # as above
 
 
+def _cluster_client(settings: Settings, url: str, options: dict[str, Any]) -> ClusterClient:
+    hosts, from_url = parse_cluster_url(url)
+    options |= from_url
+    if url.lower().startswith("rediss"):
+        options |= {"ssl": True, **_tls_options(settings)}
+    return ClusterClient(hosts, **options)
+
+
+def parse_cluster_url(url: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
+    """Nodes and connection options of `redis+cluster://user:pw@host1:port1,host2:port2`.
+
+    Some nodes are enough, the others are found through them. A port left out is 6379; user and password are
+    percent-decoded.
+
+    Raises:
+        SettingsError: It has another form; a cluster knows no databases.
+    """
+    parts = _split(url)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise SettingsError("REDIS_URL: a Cluster URL ends after its nodes; a cluster has no databases")
+    credentials, _, listed = parts.netloc.rpartition("@")
+    return _hosts(listed, PORT, "nodes"), _credentials(credentials)
+
+
 def parse_sentinel_url(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
     """Sentinels, service name and connection options of `redis+sentinel://user:pw@host1:port1,host2:port2/db/service`.
 
@@ -171,30 +202,43 @@ def parse_sentinel_url(url: str) -> tuple[list[tuple[str, int]], str, dict[str, 
     Raises:
         SettingsError: It has another form.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # its text may quote the password
-        raise SettingsError("REDIS_URL: cannot be understood") from None
+    parts = _split(url)
     credentials, _, listed = parts.netloc.rpartition("@")
-    hosts: list[tuple[str, int]] = []
-    for entry in listed.split(","):
-        # an IPv6 address stands in brackets, and a colon in them is no port's
-        host, colon, port = entry.rpartition(":") if not entry.endswith("]") else (entry, "", "")
-        host, port = (host, port) if colon else (entry, str(SENTINEL_PORT))
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
-            raise SettingsError("REDIS_URL: the Sentinels are host:port, separated by commas")
-        hosts.append((host.strip("[]"), int(port)))
+    hosts = _hosts(listed, SENTINEL_PORT, "Sentinels")
     path = parts.path.strip("/").split("/")
     db, service = path if len(path) == 2 else ("0", path[0]) if not path[0].isdigit() else ("", "")
     if not service or not db.isascii() or not db.isdigit():
         raise SettingsError("REDIS_URL: a Sentinel URL ends in /db/service")
-    options: dict[str, Any] = {"db": int(db)}
-    user, colon, password = credentials.partition(":")
+    return hosts, unquote(service), {"db": int(db), **_credentials(credentials)}
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # its text may quote the password
+        raise SettingsError("REDIS_URL: cannot be understood") from None
+
+
+def _hosts(listed: str, default_port: int, what: str) -> list[tuple[str, int]]:
+    hosts: list[tuple[str, int]] = []
+    for entry in listed.split(","):
+        # an IPv6 address stands in brackets, and a colon in them is no port's
+        host, colon, port = entry.rpartition(":") if not entry.endswith("]") else (entry, "", "")
+        host, port = (host, port) if colon else (entry, str(default_port))
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+            raise SettingsError(f"REDIS_URL: the {what} are host:port, separated by commas")
+        hosts.append((host.strip("[]"), int(port)))
+    return hosts
+
+
+def _credentials(text: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    user, colon, password = text.partition(":")
     if user:
         options["username"] = unquote(user)
     if colon:
         options["password"] = unquote(password)
-    return hosts, unquote(service), options
+    return options
 
 
 def _tls_options(settings: Settings) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
+
+from tradecast.adapter.redis import RedisClient
 
 Argument = str | int
 CHUNK = 200
@@ -32,7 +33,7 @@ class Script:
         self.source = source
         self.digest = hashlib.sha1(source.encode()).hexdigest()  # noqa: S324 Redis' name for it, not a secret
 
-    async def run(self, redis: Redis, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+    async def run(self, redis: RedisClient, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Run it; its text is sent only where Redis does not know it (any more).
 
         Raises:
@@ -43,7 +44,7 @@ class Script:
         except NoScriptError:
             return await redis.eval(self.source, len(keys), *keys, *arguments)
 
-    async def run_many(self, redis: Redis, calls: Iterable[tuple[Sequence[str], Sequence[Argument]]]) -> None:
+    async def run_many(self, redis: RedisClient, calls: Iterable[tuple[Sequence[str], Sequence[Argument]]]) -> None:
         """Run it for many keys, pipelined, some hundreds in a round trip.
 
         Raises:

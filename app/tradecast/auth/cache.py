@@ -17,9 +17,9 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 import orjson
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tradecast.adapter.redis import RedisClient
 from tradecast.auth.batch import BatchLoader
 from tradecast.auth.models import TIERS, Session, User
 
@@ -65,7 +65,7 @@ class LayeredCache(Generic[V]):
         decode: Callable[[str, bytes], V],
         *,
         ttl: float,
-        redis: Redis | None = None,
+        redis: RedisClient | None = None,
         on_lookup: Callable[[Source], None] = lambda source: None,
         max_entries: int = MAX_ENTRIES,
         clock: Callable[[], float] = time.time,
@@ -249,7 +249,7 @@ class SessionCache(LayeredCache[Session]):
         self,
         *,
         ttl: float,
-        redis: Redis | None = None,
+        redis: RedisClient | None = None,
         on_lookup: Callable[[Source], None] = lambda source: None,
         max_entries: int = MAX_ENTRIES,
         clock: Callable[[], float] = time.time,
@@ -275,7 +275,7 @@ class UserCache(LayeredCache[dict[str, object]]):
         self,
         *,
         ttl: float,
-        redis: Redis | None = None,
+        redis: RedisClient | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

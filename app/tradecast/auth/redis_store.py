@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tradecast.adapter.redis import RedisClient
 from tradecast.auth.document import decode_data
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.store import SessionChange, StoredSession
@@ -38,7 +38,12 @@ class RedisStore:
     name = "redis"
 
     def __init__(
-        self, client: Redis, prefix: str = "sess:", *, timeout: float = 2.0, clock: Callable[[], float] = time.time
+        self,
+        client: RedisClient,
+        prefix: str = "sess:",
+        *,
+        timeout: float = 2.0,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = client
         self._prefix = prefix

@@ -10,8 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Protocol
 
-from redis.asyncio import Redis
-
+from tradecast.adapter.redis import RedisClient
 from tradecast.auth.batch import BatchLoader
 from tradecast.auth.cache import SessionCache, Source, UserCache
 from tradecast.auth.document import MAX_NAME, SessionFields, merge_user, read_session, write_session
@@ -304,7 +303,7 @@ class Sessions:
 
 def create_sessions(
     settings: Settings,
-    redis: Redis | None = None,
+    redis: RedisClient | None = None,
     *,
     on_lookup: Callable[[Source], None] = lambda source: None,
     on_batch: Callable[[int], None] = lambda size: None,

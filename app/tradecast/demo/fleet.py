@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tradecast.adapter.redis import RedisClient
 from tradecast.demo.feed import Feed
 from tradecast.demo.lead import RENEW_SECONDS, Lead, read_ticks
 from tradecast.events.publisher import Publisher
@@ -23,7 +23,7 @@ log = structlog.stdlib.get_logger("tradecast.demo")
 REDIS_ERRORS = (RedisError, OSError, TimeoutError)
 
 
-async def follow(feed: Feed, redis: Redis) -> None:
+async def follow(feed: Feed, redis: RedisClient) -> None:
     """Keep a server's view of the replay where the publishing feed is, until cancelled."""
     while True:
         with contextlib.suppress(*REDIS_ERRORS):

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable
 from typing import cast
 
-from redis.asyncio import Redis
+from tradecast.adapter.redis import RedisClient
 
 LEAD_KEY = "tradecast:demo:lead"
 TICKS_KEY = "tradecast:demo:ticks"
@@ -32,7 +32,7 @@ class Lead:
         seconds: How long the claim stands without being renewed.
     """
 
-    def __init__(self, redis: Redis, seconds: float = LEAD_SECONDS) -> None:
+    def __init__(self, redis: RedisClient, seconds: float = LEAD_SECONDS) -> None:
         self._redis = redis
         self._milliseconds = round(seconds * 1000)
         self._token = secrets.token_hex(16)
@@ -48,7 +48,7 @@ class Lead:
         await cast("Awaitable[int]", self._redis.eval(_LET_GO, 1, LEAD_KEY, self._token))
 
 
-async def read_ticks(redis: Redis) -> int:
+async def read_ticks(redis: RedisClient) -> int:
     """How many ticks of the replay have been published; 0 where none have, or the figure makes no sense."""
     said = await redis.get(TICKS_KEY)
     try:

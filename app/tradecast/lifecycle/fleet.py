@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import structlog
-from redis.asyncio import Redis
 
+from tradecast.adapter.redis import RedisClient
 from tradecast.adapter.scripts import Argument, Script
 from tradecast.lifecycle.revisions import Server, is_superseded
 from tradecast.limits.failover import FAILURES
@@ -75,7 +75,7 @@ class Fleet:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: RedisClient,
         server_id: str,
         revision: str,
         state: Callable[[], State],

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 
 import structlog
-from redis.asyncio import Redis
 
+from tradecast.adapter.redis import RedisClient
 from tradecast.adapter.scripts import Script
 from tradecast.lifecycle.pace import LocalPace, batch_size, moments
 from tradecast.limits.failover import FAILURES
@@ -54,7 +54,7 @@ class FleetPace:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: RedisClient,
         *,
         patience: float = PATIENCE,
         leave_alone: float = LEAVE_ALONE,

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 import structlog
-from redis.asyncio import Redis
 
+from tradecast.adapter.redis import RedisClient
 from tradecast.limits.failover import FAILURES, Failover, RedisAway
 from tradecast.limits.memory import MemoryQuotaStore, MemoryRateStore
 from tradecast.limits.quota import LEASE, RENEW_EVERY, Kind, Lease
@@ -49,7 +49,7 @@ class RateLimiter:
     def __init__(
         self,
         settings: Settings,
-        redis: Redis | None,
+        redis: RedisClient | None,
         *,
         on_fallback: Callable[[bool], None] | None = None,
         lease: float = LEASE,

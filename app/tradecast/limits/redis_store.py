@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from redis.asyncio import Redis
-
+from tradecast.adapter.redis import RedisClient
 from tradecast.adapter.scripts import Argument, Script, user_tag
 from tradecast.limits.quota import LEASE, Kind, Lease
 from tradecast.limits.rates import Check
@@ -87,7 +86,7 @@ class RedisRateStore:
         redis.exceptions.RedisError: From every method, when Redis refuses or is not reachable.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     async def hit(self, user_id: str, checks: Sequence[Check], window_ms: int) -> str | None:
@@ -109,7 +108,7 @@ class RedisQuotaStore:
         redis.exceptions.RedisError: From every method, when Redis refuses or is not reachable.
     """
 
-    def __init__(self, redis: Redis, lease: float = LEASE) -> None:
+    def __init__(self, redis: RedisClient, lease: float = LEASE) -> None:
         self._redis = redis
         self._lease_ms = max(1, round(lease * 1000))
 

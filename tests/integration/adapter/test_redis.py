@@ -24,6 +24,7 @@ pytestmark = pytest.mark.redis
 @asynccontextmanager
 async def client(url: str, environ: dict[str, str] | None = None, **overrides: Any) -> AsyncIterator[Redis]:
     redis = create_redis(load_settings({"REDIS_URL": url, **(environ or {})}), **overrides)
+    assert isinstance(redis, Redis)
     try:
         yield redis
     finally:

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from support.eventually import eventually
@@ -19,7 +18,7 @@ from support.node_client import StockClients
 from support.redis_server import RedisServer
 from support.serve import ServeProcess, serving
 from support.server import MakeServer, RunningServer
-from tradecast.adapter.redis import create_redis
+from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.lifecycle.fleet import KEY, Fleet, State
 from tradecast.settings import load_settings
 
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+async def redis(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
     client = create_redis(load_settings({}, redis_url=redis_server.url))
     yield client
     await client.aclose()
@@ -36,7 +35,7 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
 class Pod:
     """What one server tells, by hand."""
 
-    def __init__(self, redis: Redis, name: str, revision: str, state: State = "ready", **options: Any) -> None:
+    def __init__(self, redis: RedisClient, name: str, revision: str, state: State = "ready", **options: Any) -> None:
         self.state: State = state
         self.fleet = Fleet(redis, name, revision, lambda: self.state, **options)
 
@@ -45,7 +44,7 @@ class Pod:
         return self.fleet.superseded
 
 
-async def test_rollout_and_a_drain_of_what_is_new(redis: Redis) -> None:
+async def test_rollout_and_a_drain_of_what_is_new(redis: RedisClient) -> None:
     old = Pod(redis, "a", "1")
     assert not await old.look()
     new = Pod(redis, "b", "2", "starting")
@@ -66,7 +65,7 @@ async def test_rollout_and_a_drain_of_what_is_new(redis: Redis) -> None:
     assert not await old.look()
 
 
-async def test_rollback_while_servers_of_the_old_revision_live(redis: Redis) -> None:
+async def test_rollback_while_servers_of_the_old_revision_live(redis: RedisClient) -> None:
     first, second, again = Pod(redis, "a", "1"), Pod(redis, "b", "2"), Pod(redis, "c", "1")
     for pod in (first, second):
         await pod.look()
@@ -76,14 +75,14 @@ async def test_rollback_while_servers_of_the_old_revision_live(redis: Redis) -> 
     assert not await first.look()
 
 
-async def test_container_that_is_restarted_is_no_newer(redis: Redis) -> None:
+async def test_container_that_is_restarted_is_no_newer(redis: RedisClient) -> None:
     await Pod(redis, "a", "1").look()
     await Pod(redis, "b", "2").look()
     assert await Pod(redis, "a", "1").look()
     assert not await Pod(redis, "b", "2").look()
 
 
-async def test_silent_server_is_soon_forgotten_but_not_its_start(redis: Redis) -> None:
+async def test_silent_server_is_soon_forgotten_but_not_its_start(redis: RedisClient) -> None:
     old, new = Pod(redis, "a", "1"), Pod(redis, "b", "2")
     impatient = Pod(redis, "a", "1", lease=0.05)
     for pod in (old, new):
@@ -96,7 +95,7 @@ async def test_silent_server_is_soon_forgotten_but_not_its_start(redis: Redis) -
     assert set(await redis.hkeys(KEY)) == {b"a", b"b"}
 
 
-async def test_redis_that_lost_everything_is_told_again(redis: Redis) -> None:
+async def test_redis_that_lost_everything_is_told_again(redis: RedisClient) -> None:
     old, new = Pod(redis, "a", "1"), Pod(redis, "b", "2")
     for pod in (old, new):
         await pod.look()
@@ -105,7 +104,7 @@ async def test_redis_that_lost_everything_is_told_again(redis: Redis) -> None:
     assert await old.look(), "announced later, and yet older"
 
 
-async def test_what_a_clock_set_back_left_behind_does_not_count(redis: Redis) -> None:
+async def test_what_a_clock_set_back_left_behind_does_not_count(redis: RedisClient) -> None:
     seconds, _ = await redis.time()
     for name, ahead in (("b", 60), ("c", 3_600)):
         ahead_of_now = (seconds + ahead) * 1_000_000
@@ -114,7 +113,7 @@ async def test_what_a_clock_set_back_left_behind_does_not_count(redis: Redis) ->
     assert set(await redis.hkeys(KEY)) == {b"a", b"b"}
 
 
-async def test_hanging_redis_supersedes_nobody(redis: Redis, redis_server: RedisServer) -> None:
+async def test_hanging_redis_supersedes_nobody(redis: RedisClient, redis_server: RedisServer) -> None:
     old = Pod(redis, "a", "1", patience=0.2)
     await old.look()
     await Pod(redis, "b", "2").look()

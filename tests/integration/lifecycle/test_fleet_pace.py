@@ -9,14 +9,13 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from support.eventually import eventually
 from support.node_client import StockClient, StockClients
 from support.redis_server import RedisServer
 from support.serve import ServeProcess, serving
-from tradecast.adapter.redis import create_redis
+from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.lifecycle.departures import Departures
 from tradecast.lifecycle.drain import Drain
 from tradecast.lifecycle.fleet_pace import KEY, FleetPace
@@ -27,13 +26,13 @@ pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+async def redis(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
     client = create_redis(load_settings({}, redis_url=redis_server.url))
     yield client
     await client.aclose()
 
 
-async def test_slots_of_all_servers_follow_each_other(redis: Redis) -> None:
+async def test_slots_of_all_servers_follow_each_other(redis: RedisClient) -> None:
     servers = [FleetPace(redis, jitter=lambda: 0.0) for _ in range(4)]
     started = time.monotonic()
     times = [moment for server in servers for moment in await server.reserve(1_000, 100)]
@@ -43,14 +42,14 @@ async def test_slots_of_all_servers_follow_each_other(redis: Redis) -> None:
         assert started + number / 100 - 0.001 <= moment <= started + number / 100 + late + 0.001
 
 
-async def test_a_batch_is_no_longer_than_what_is_wanted(redis: Redis) -> None:
+async def test_a_batch_is_no_longer_than_what_is_wanted(redis: RedisClient) -> None:
     one, other = FleetPace(redis, jitter=lambda: 0.0), FleetPace(redis, jitter=lambda: 0.0)
     assert len(await one.reserve(3, 1_000)) == 3
     (moment,) = await other.reserve(1, 1_000)
     assert moment <= time.monotonic() + 0.003
 
 
-async def test_what_is_left_unused_is_soon_over(redis: Redis) -> None:
+async def test_what_is_left_unused_is_soon_over(redis: RedisClient) -> None:
     """A drain that is cancelled leaves at most a batch behind."""
     for _ in range(3):
         await FleetPace(redis).reserve(100_000, 1_000)
@@ -59,14 +58,14 @@ async def test_what_is_left_unused_is_soon_over(redis: Redis) -> None:
     assert 0 < await redis.pttl(KEY) <= 1_000 * (3 * BATCH_SECONDS + 1) + 1
 
 
-async def test_clock_that_was_set_back_keeps_nobody_waiting(redis: Redis) -> None:
+async def test_clock_that_was_set_back_keeps_nobody_waiting(redis: RedisClient) -> None:
     seconds, _ = await redis.time()
     in_an_hour = (seconds + 3_600) * 1_000_000
     await redis.hset(KEY, mapping={"free": in_an_hour, "at": in_an_hour})
     assert (await FleetPace(redis).reserve(1, 10))[0] <= time.monotonic() + 0.2
 
 
-async def test_slow_redis_is_left_alone_for_a_while(redis: Redis, redis_server: RedisServer) -> None:
+async def test_slow_redis_is_left_alone_for_a_while(redis: RedisClient, redis_server: RedisServer) -> None:
     now = 0.0
     pace = FleetPace(redis, patience=0.2, leave_alone=5, clock=lambda: now, jitter=lambda: 0.0)
     await redis_server.pause(60)
@@ -87,7 +86,7 @@ async def test_slow_redis_is_left_alone_for_a_while(redis: Redis, redis_server: 
     assert await redis.exists(KEY)
 
 
-async def test_drain_ends_in_time_where_redis_hangs(redis: Redis, redis_server: RedisServer) -> None:
+async def test_drain_ends_in_time_where_redis_hangs(redis: RedisClient, redis_server: RedisServer) -> None:
     here = dict.fromkeys(map(str, range(10)))
     reasons: list[str] = []
     departures = Departures(lambda: here, here.pop, reasons.append, pace=FleetPace(redis, patience=30))

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import structlog
-from redis.asyncio import Redis
 
 from support.redis_sentinel import eventually
 from support.redis_server import RedisServer
-from tradecast.adapter.redis import create_redis
+from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.limits.limiter import RateLimiter
 from tradecast.settings import load_settings
 
@@ -236,7 +235,7 @@ async def test_closing_while_redis_is_away(own_redis: RedisServer, told: Transit
 
 
 @asynccontextmanager
-async def _client(server: RedisServer) -> AsyncIterator[Redis]:
+async def _client(server: RedisServer) -> AsyncIterator[RedisClient]:
     redis = create_redis(load_settings({"REDIS_URL": server.url}))
     try:
         yield redis

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from redis.asyncio import Redis
 
 from support.limits_contract import MINUTE, QuotaContract, RateContract
 from support.redis_server import RedisServer
-from tradecast.adapter.redis import create_redis
+from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.limits.quota import LEASE, Lease, QuotaStore
 from tradecast.limits.redis_store import RedisQuotaStore, RedisRateStore
 from tradecast.settings import load_settings
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+async def redis(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
     redis = create_redis(load_settings({"REDIS_URL": redis_server.url}))
     yield redis
     await redis.aclose()
@@ -25,17 +24,17 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
 
 class TestRedisRates(RateContract):
     @pytest.fixture
-    def store(self, redis: Redis) -> RedisRateStore:
+    def store(self, redis: RedisClient) -> RedisRateStore:
         return RedisRateStore(redis)
 
 
 class TestRedisQuotas(QuotaContract):
     @pytest.fixture
-    def store(self, redis: Redis) -> RedisQuotaStore:
+    def store(self, redis: RedisClient) -> RedisQuotaStore:
         return RedisQuotaStore(redis)
 
     @pytest.fixture
-    def short(self, redis: Redis) -> Callable[[float], QuotaStore]:
+    def short(self, redis: RedisClient) -> Callable[[float], QuotaStore]:
         return lambda lease: RedisQuotaStore(redis, lease)
 
 
@@ -56,7 +55,7 @@ async def test_four_servers_share_one_limit(redis_server: RedisServer) -> None:
             await client.aclose()
 
 
-async def test_keys_are_of_one_slot_name_nobody_and_end(redis: Redis) -> None:
+async def test_keys_are_of_one_slot_name_nobody_and_end(redis: RedisClient) -> None:
     await RedisRateStore(redis).hit("ann@example.org", [("global", 10), ("own", 10)], MINUTE)
     await RedisQuotaStore(redis).acquire("connections", "ann@example.org", "m", 1)
     keys = [key.decode() if isinstance(key, bytes) else key for key in await redis.keys()]
@@ -68,7 +67,7 @@ async def test_keys_are_of_one_slot_name_nobody_and_end(redis: Redis) -> None:
         assert 0 < ttl <= (LEASE * 1000 if "quota" in key else 62_000)
 
 
-async def test_the_number_of_fields_is_bounded(redis: Redis) -> None:
+async def test_the_number_of_fields_is_bounded(redis: RedisClient) -> None:
     store = RedisRateStore(redis)
     end = asyncio.get_running_loop().time() + 3
     while asyncio.get_running_loop().time() < end:
@@ -79,7 +78,7 @@ async def test_the_number_of_fields_is_bounded(redis: Redis) -> None:
     assert int(fields[b"n"]) == sum(int(count) for name, count in fields.items() if name not in (b"n", b"b"))
 
 
-async def test_after_a_long_pause_the_window_is_empty(redis: Redis) -> None:
+async def test_after_a_long_pause_the_window_is_empty(redis: RedisClient) -> None:
     """The same second as the last bucket's, an hour later: nothing but the key's own end tells."""
     store = RedisRateStore(redis)
     await store.hit("u", [("a", 1)], MINUTE)
@@ -94,7 +93,7 @@ async def test_after_a_long_pause_the_window_is_empty(redis: Redis) -> None:
         assert first == answer or now != newest
 
 
-async def test_scripts_are_sent_again_after_a_flush(redis: Redis) -> None:
+async def test_scripts_are_sent_again_after_a_flush(redis: RedisClient) -> None:
     rates, quotas = RedisRateStore(redis), RedisQuotaStore(redis)
     for n in range(3):
         await redis.script_flush()
@@ -111,7 +110,7 @@ async def test_scripts_are_sent_again_after_a_flush(redis: Redis) -> None:
     assert await quotas.count("connections", "u") == 0
 
 
-async def test_known_scripts_are_called_by_digest(redis: Redis) -> None:
+async def test_known_scripts_are_called_by_digest(redis: RedisClient) -> None:
     store = RedisRateStore(redis)
     for _ in range(5):
         await store.hit("u", [("a", 100)], MINUTE)

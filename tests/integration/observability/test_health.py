@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.asyncio import Redis
 
 from support.redis_server import RedisServer
-from tradecast.adapter.redis import create_redis
+from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.observability.health import Health
 from tradecast.settings import load_settings
 
@@ -16,13 +15,13 @@ pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-async def redis(own_redis: RedisServer) -> AsyncIterator[Redis]:
+async def redis(own_redis: RedisServer) -> AsyncIterator[RedisClient]:
     redis = create_redis(load_settings({"REDIS_URL": own_redis.url}))
     yield redis
     await redis.aclose()
 
 
-async def test_redis_up_refusing_frozen_and_back(own_redis: RedisServer, redis: Redis) -> None:
+async def test_redis_up_refusing_frozen_and_back(own_redis: RedisServer, redis: RedisClient) -> None:
     async def ping() -> None:
         await redis.ping()
 
@@ -42,7 +41,7 @@ async def test_redis_up_refusing_frozen_and_back(own_redis: RedisServer, redis: 
     assert (await health.check("redis"))[0] == 200
 
 
-async def test_wrong_password(own_redis: RedisServer, redis: Redis) -> None:
+async def test_wrong_password(own_redis: RedisServer, redis: RedisClient) -> None:
     await redis.config_set("requirepass", "right")
     wrong = create_redis(load_settings({"REDIS_URL": own_redis.url, "REDIS_PASSWORD": "wrong"}))
 

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import exceptions
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import AuthenticationError, ResponseError
 
-from tradecast.adapter.redis import CappedLinearBackoff, RequestRetry, create_redis, parse_sentinel_url
+from support.tls import make_certificates
+from tradecast.adapter.cluster_client import ClusterClient
+from tradecast.adapter.redis import (
+    CappedLinearBackoff,
+    RequestRetry,
+    create_redis,
+    parse_cluster_url,
+    parse_sentinel_url,
+)
 from tradecast.settings import SettingsError, load_settings
 
 
@@ -133,3 +143,76 @@ def test_an_url_that_makes_no_sense_is_told_without_its_secrets(url: str) -> Non
 def test_no_url_is_told() -> None:
     with pytest.raises(SettingsError, match="REDIS_URL: is not set"):
         create_redis(load_settings({}))
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "options"),
+    [
+        ("redis+cluster://h1:1,h2:2", [("h1", 1), ("h2", 2)], {}),
+        ("redis+cluster://h1/", [("h1", 6379)], {}),
+        ("redis+cluster://[::1]:5,[::2]", [("::1", 5), ("::2", 6379)], {}),
+        ("rediss+cluster://us%40er:p%2Fw@h1:1", [("h1", 1)], {"username": "us@er", "password": "p/w"}),
+        ("REDIS+CLUSTER://:pw@h1:1", [("h1", 1)], {"password": "pw"}),
+    ],
+)
+def test_cluster_urls(url: str, hosts: Any, options: Any) -> None:
+    assert load_settings({"REDIS_URL": url}).redis_url is not None
+    assert parse_cluster_url(url) == (hosts, options)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+cluster://",
+        "redis+cluster://:hidden@",
+        "redis+cluster://:hidden@h1:1/0",
+        "redis+cluster://h1:1/0/mine",
+        "redis+cluster://h1:1?db=1",
+        "redis+cluster://h1:1#hidden",
+        "redis+cluster://h1:1,",
+        "redis+cluster://h1:1,,h2:2",
+        "redis+cluster://h1:one",
+    ],
+)
+def test_a_cluster_url_of_another_form_is_told_at_the_start_without_its_secrets(url: str) -> None:
+    for parse in (lambda: load_settings({"REDIS_URL": url}), lambda: parse_cluster_url(url)):
+        with pytest.raises(SettingsError, match=r"^REDIS_URL: ") as caught:
+            parse()
+        assert "hidden" not in str(caught.value)
+
+
+async def test_a_cluster_client_has_the_settings_of_every_other() -> None:
+    environ = {"REDIS_URL": "redis+cluster://h1,h2:2", "REDIS_USERNAME": "caster", "REDIS_PASSWORD": "pw"}
+    client = create_redis(load_settings({**environ, "REDIS_TIMEOUT": "0.7"}))
+    assert isinstance(client, ClusterClient)
+    assert client.hosts == [("h1", 6379), ("h2", 2)]
+    options = client.get_connection_kwargs()
+    expected = {
+        "username": "caster",
+        "password": "pw",
+        "protocol": 2,
+        "decode_responses": False,
+        "socket_timeout": 0.7,
+        "socket_connect_timeout": 0.7,
+        "health_check_interval": 30,
+        "connection_class": Connection,
+    }
+    assert {name: options[name] for name in expected} == expected
+
+
+async def test_a_cluster_client_with_tls_and_credentials_of_the_url(tmp_path: Path) -> None:
+    made = make_certificates(tmp_path)
+    environ = {
+        "REDIS_URL": "rediss+cluster://one:pw1@h1",
+        "REDIS_USERNAME": "two",
+        "REDIS_CA_FILE": made.ca,
+        "REDIS_CERT_FILE": made.client_cert,
+        "REDIS_KEY_FILE": made.client_key,
+    }
+    client = create_redis(load_settings(environ))
+    assert isinstance(client, ClusterClient)
+    options = client.get_connection_kwargs()
+    assert options["connection_class"] is SSLConnection
+    assert (options["username"], options["password"]) == ("one", "pw1")
+    assert (options["ssl_ca_certs"], options["ssl_certfile"]) == (made.ca, made.client_cert)
+    assert (options["ssl_keyfile"], options["ssl_check_hostname"]) == (made.client_key, True)

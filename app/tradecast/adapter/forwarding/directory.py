@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from tradecast.adapter.redis import RedisClient
 
 Address = tuple[str, int]
 # In braces, so that a Redis Cluster keeps both together.
@@ -85,7 +86,7 @@ class Directory:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: RedisClient,
         boot: str,
         *,
         every: float = EVERY,

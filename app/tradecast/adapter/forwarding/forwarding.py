@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
-from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
 from tradecast.adapter.forwarding.directory import Directory
@@ -13,6 +12,7 @@ from tradecast.adapter.forwarding.forwarder import Forwarder, Result
 from tradecast.adapter.forwarding.inbox import Inbox, Reason
 from tradecast.adapter.forwarding.interface import WILDCARDS, address_towards
 from tradecast.adapter.forwarding.sids import make_sid, new_boot
+from tradecast.adapter.redis import RedisClient
 from tradecast.tasks import end
 
 
@@ -31,7 +31,7 @@ class Forwarding:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: RedisClient,
         advertised: str | None,
         listens_on: str,
         *,

@@ -6,19 +6,18 @@ import asyncio
 import socket
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.asyncio.sentinel import SentinelConnectionPool
+
+from tradecast.adapter.cluster_client import ClusterClient
+from tradecast.adapter.redis import RedisClient
 
 LOOPBACK = "127.0.0.1"
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 addresses to listen on that are none to connect to
 
 
-async def address_towards(redis: Redis) -> str:
+async def address_towards(redis: RedisClient) -> str:
     """This machine's address on the way to Redis; loopback where there is none. Nothing is sent."""
-    pool: Any = redis.connection_pool
-    if isinstance(pool, SentinelConnectionPool):
-        pool = pool.sentinel_manager.sentinels[0].connection_pool
-    host, port = pool.connection_kwargs.get("host"), pool.connection_kwargs.get("port", 6379)
+    host, port = _place(redis)
     if not host:
         return LOOPBACK  # a Unix socket
     try:
@@ -29,3 +28,12 @@ async def address_towards(redis: Redis) -> str:
             return str(probe.getsockname()[0])
     except OSError:
         return LOOPBACK
+
+
+def _place(redis: RedisClient) -> tuple[str | None, int]:
+    if isinstance(redis, ClusterClient):
+        return redis.hosts[0]
+    pool: Any = redis.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        pool = pool.sentinel_manager.sentinels[0].connection_pool
+    return pool.connection_kwargs.get("host"), pool.connection_kwargs.get("port", 6379)

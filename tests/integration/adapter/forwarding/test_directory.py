@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from support.fleet import redis_client
 from support.redis_server import RedisServer
 from tradecast.adapter.forwarding.directory import KEY, OWNERS, Directory, DirectoryAway
 from tradecast.adapter.forwarding.interface import address_towards
-from tradecast.adapter.redis import create_redis
+from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.settings import load_settings
 
 pytestmark = pytest.mark.redis
@@ -22,7 +21,7 @@ HERE, THERE = ("127.0.0.1", 1001), ("127.0.0.1", 1002)
 
 
 @pytest.fixture
-async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+async def redis(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
     client = redis_client(redis_server)
     yield client
     await client.aclose()
@@ -36,7 +35,7 @@ class Clock:
         return self.now
 
 
-async def test_servers_find_each_other_and_share_a_key(redis: Redis) -> None:
+async def test_servers_find_each_other_and_share_a_key(redis: RedisClient) -> None:
     a, b = Directory(redis, "aaaaaaaaaaaa"), Directory(redis, "bbbbbbbbbbbb")
     assert not a.keys
     await a.announce(HERE)
@@ -49,7 +48,7 @@ async def test_servers_find_each_other_and_share_a_key(redis: Redis) -> None:
     assert (a.others, b.others) == (1, 1), "itself is none of the others"
 
 
-async def test_one_who_leaves_is_gone_and_one_who_is_silent_soon(redis: Redis) -> None:
+async def test_one_who_leaves_is_gone_and_one_who_is_silent_soon(redis: RedisClient) -> None:
     a, b = Directory(redis, "aaaaaaaaaaaa", lease=0.2), Directory(redis, "bbbbbbbbbbbb", lease=0.2)
     c = Directory(redis, "cccccccccccc", lease=0.2)
     for directory in (a, b, c):
@@ -63,7 +62,7 @@ async def test_one_who_leaves_is_gone_and_one_who_is_silent_soon(redis: Redis) -
     assert set(await redis.hkeys(OWNERS)) == {b"aaaaaaaaaaaa"}
 
 
-async def test_one_who_has_no_address_yet_only_reads(redis: Redis) -> None:
+async def test_one_who_has_no_address_yet_only_reads(redis: RedisClient) -> None:
     a, b = Directory(redis, "aaaaaaaaaaaa"), Directory(redis, "bbbbbbbbbbbb")
     await a.announce(HERE)
     await b.look()
@@ -71,7 +70,7 @@ async def test_one_who_has_no_address_yet_only_reads(redis: Redis) -> None:
     assert await redis.hlen(OWNERS) == 1
 
 
-async def test_many_who_ask_at_once_share_a_look(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_who_ask_at_once_share_a_look(redis: RedisClient, monkeypatch: pytest.MonkeyPatch) -> None:
     a = Directory(redis, "aaaaaaaaaaaa")
     looks = 0
     look = a.look
@@ -86,7 +85,7 @@ async def test_many_who_ask_at_once_share_a_look(redis: Redis, monkeypatch: pyte
     assert looks == 1
 
 
-async def test_redis_that_lost_everything_gets_the_key_back_and_nobody_is_forgotten(redis: Redis) -> None:
+async def test_redis_that_lost_everything_gets_the_key_back_and_nobody_is_forgotten(redis: RedisClient) -> None:
     clock = Clock()
     a, b = Directory(redis, "aaaaaaaaaaaa", clock=clock), Directory(redis, "bbbbbbbbbbbb")
     await b.announce(THERE)
@@ -102,7 +101,7 @@ async def test_redis_that_lost_everything_gets_the_key_back_and_nobody_is_forgot
     assert await a.find("bbbbbbbbbbbb") is None, "but it has had its time"
 
 
-async def test_two_keys_after_a_loss_are_both_good_for_a_while(redis: Redis) -> None:
+async def test_two_keys_after_a_loss_are_both_good_for_a_while(redis: RedisClient) -> None:
     a = Directory(redis, "aaaaaaaaaaaa")
     await a.announce(HERE)
     old = a.keys[0]
@@ -113,7 +112,7 @@ async def test_two_keys_after_a_loss_are_both_good_for_a_while(redis: Redis) -> 
     assert a.keys == (new.keys[0], old)
 
 
-async def test_known_ones_stay_known_while_redis_is_away(redis: Redis, redis_server: RedisServer) -> None:
+async def test_known_ones_stay_known_while_redis_is_away(redis: RedisClient, redis_server: RedisServer) -> None:
     clock = Clock()
     a, b = Directory(redis, "aaaaaaaaaaaa", clock=clock, patience=0.2), Directory(redis, "bbbbbbbbbbbb")
     await b.announce(THERE)
@@ -137,7 +136,7 @@ async def test_known_ones_stay_known_while_redis_is_away(redis: Redis, redis_ser
 
 
 @pytest.mark.parametrize("junk", [b"", b"x", b"127.0.0.1 1", b"{now} 127.0.0.1", b"{now} a b 1", b"{now} a/b 80"])
-async def test_what_is_no_address_is_passed_over(redis: Redis, junk: bytes) -> None:
+async def test_what_is_no_address_is_passed_over(redis: RedisClient, junk: bytes) -> None:
     seconds, _ = await redis.time()
     await redis.hset(OWNERS, "cccccccccccc", junk.replace(b"{now}", b"%d000000" % seconds))
     a = Directory(redis, "aaaaaaaaaaaa")
@@ -145,7 +144,7 @@ async def test_what_is_no_address_is_passed_over(redis: Redis, junk: bytes) -> N
     assert a.others == 0
 
 
-async def test_what_is_no_key_is_not_used(redis: Redis) -> None:
+async def test_what_is_no_key_is_not_used(redis: RedisClient) -> None:
     await redis.set(KEY, "hunter2")
     a = Directory(redis, "aaaaaaaaaaaa")
     with capture_logs() as logs:

@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from redis.asyncio import Redis
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -20,13 +19,14 @@ from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
 from tradecast.adapter.forwarding import forwarder as forwarder_module
 from tradecast.adapter.forwarding.sids import BOOT, RANDOM, make_sid, new_boot
+from tradecast.adapter.redis import RedisClient
 
 pytestmark = pytest.mark.redis
 INVALID = (400, "Invalid session")
 
 
 @pytest.fixture
-async def redis(own_redis: RedisServer) -> AsyncIterator[Redis]:
+async def redis(own_redis: RedisServer) -> AsyncIterator[RedisClient]:
     client = redis_client(own_redis)
     yield client
     await client.aclose()
@@ -39,7 +39,7 @@ async def edge(make_server: MakeServer, own_redis: RedisServer) -> RunningServer
 
 
 @pytest.fixture
-async def owner(redis: Redis, edge: RunningServer) -> AsyncIterator[FakeOwner]:
+async def owner(redis: RedisClient, edge: RunningServer) -> AsyncIterator[FakeOwner]:
     async with FakeOwner(redis) as fake:
         yield fake
 
@@ -265,7 +265,7 @@ async def test_an_owner_that_is_not_there_is_an_error(
 
 
 async def test_an_owner_that_never_answers_is_an_error_after_a_poll_s_time(
-    make_server: MakeServer, own_redis: RedisServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    make_server: MakeServer, own_redis: RedisServer, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tradecast.server.FORWARD_MARGIN", 0.2)
     (edge,) = await make_fleet(make_server, own_redis, 1, ping_interval=0.2, ping_timeout=0.2)
@@ -290,7 +290,7 @@ async def test_a_client_s_abort_reaches_the_owner(
 
 
 async def test_no_more_than_so_many_are_under_way(
-    make_server: MakeServer, own_redis: RedisServer, redis: Redis
+    make_server: MakeServer, own_redis: RedisServer, redis: RedisClient
 ) -> None:
     (edge,) = await make_fleet(make_server, own_redis, 1, max_connections=2)
     async with FakeOwner(redis) as owner, httpx.AsyncClient(base_url=edge.url, timeout=60, trust_env=False) as http:

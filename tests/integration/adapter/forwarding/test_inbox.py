@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -17,12 +16,13 @@ from tradecast.adapter.forwarding.directory import OWNERS
 from tradecast.adapter.forwarding.heads import REFUSED
 from tradecast.adapter.forwarding.sids import BOOT, RANDOM, new_boot
 from tradecast.adapter.forwarding.signatures import HEADER, sign
+from tradecast.adapter.redis import RedisClient
 
 pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-async def redis(own_redis: RedisServer) -> AsyncIterator[Redis]:
+async def redis(own_redis: RedisServer) -> AsyncIterator[RedisClient]:
     client = redis_client(own_redis)
     yield client
     await client.aclose()
@@ -139,7 +139,7 @@ async def test_nothing_of_a_client_s_makes_the_public_port_an_internal_one(
 
 
 async def test_there_is_no_second_hop(
-    make_server: MakeServer, own_redis: RedisServer, redis: Redis, server: RunningServer, client: Poller
+    make_server: MakeServer, own_redis: RedisServer, redis: RedisClient, server: RunningServer, client: Poller
 ) -> None:
     """Redis says that a server is where another one is: that one refuses, and asks nobody."""
     (other,) = [await make_server(redis_url=own_redis.url, transports=("polling", "websocket"))]
@@ -156,7 +156,7 @@ async def test_there_is_no_second_hop(
 
 
 async def test_a_server_s_own_address_under_another_name_is_no_loop(
-    redis: Redis, server: RunningServer, client: Poller
+    redis: RedisClient, server: RunningServer, client: Poller
 ) -> None:
     async with FakeOwner(redis) as owner:
         seconds, _ = await redis.time()
@@ -187,7 +187,7 @@ async def test_servers_that_pass_nothing_on_have_no_internal_port(
 
 
 async def test_a_server_that_stops_is_found_no_more(
-    make_server: MakeServer, own_redis: RedisServer, redis: Redis
+    make_server: MakeServer, own_redis: RedisServer, redis: RedisClient
 ) -> None:
     (server,) = await make_fleet(make_server, own_redis, 1)
     assert await redis.hlen(OWNERS) == 1

@@ -1,0 +1,217 @@
+"""The client of a Redis Cluster, on a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError
+
+from support.redis_cluster import RedisCluster
+from support.redis_sentinel import eventually
+from support.redis_server import RedisServer, free_port
+from tradecast.adapter.cluster_client import ClusterClient
+from tradecast.adapter.redis import create_redis
+from tradecast.settings import load_settings
+
+pytestmark = pytest.mark.redis
+KEYS = [f"key:{number}" for number in range(60)]
+
+
+@asynccontextmanager
+async def client(url: str, environ: dict[str, str] | None = None, **overrides: Any) -> AsyncIterator[ClusterClient]:
+    redis = create_redis(load_settings({"REDIS_URL": url, **(environ or {})}), **overrides)
+    assert isinstance(redis, ClusterClient)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
+async def fill(redis: ClusterClient) -> None:
+    await redis.run_all([("SET", key, key) for key in KEYS])
+
+
+async def read(redis: ClusterClient) -> list[Any]:
+    return await redis.run_all([("GET", key) for key in KEYS])
+
+
+VALUES = [key.encode() for key in KEYS]
+
+
+async def test_keys_of_all_nodes_in_bytes(redis_cluster: RedisCluster) -> None:
+    async with client(redis_cluster.url) as redis:
+        for key in KEYS[:9]:
+            await redis.set(key, key)
+        assert [await redis.get(key) for key in KEYS[:9]] == VALUES[:9]
+        await fill(redis)
+        assert await read(redis) == VALUES
+    assert all(node.used_slots() for node in redis_cluster.nodes)
+
+
+async def test_one_node_is_enough_to_find_the_others(redis_cluster: RedisCluster) -> None:
+    async with client(f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{redis_cluster.nodes[1].port}") as redis:
+        await fill(redis)
+        assert await read(redis) == VALUES
+
+
+async def test_errors_of_single_commands_are_among_the_answers(redis_cluster: RedisCluster) -> None:
+    async with client(redis_cluster.url) as redis:
+        first, second, third = await redis.run_all([("SET", "a", 1), ("EVALSHA", "0" * 40, 1, "b"), ("GET", "a")])
+    assert (bool(first), third) == (True, b"1")
+    assert isinstance(second, NoScriptError)
+
+
+async def test_keys_whose_slots_have_moved_are_found(redis_cluster: RedisCluster) -> None:
+    async with client(redis_cluster.url) as redis:
+        await fill(redis)
+        moved = await redis_cluster.move_slots(20)
+        there = [key for key in KEYS if key_slot(key.encode()) in moved]
+        assert len(there) >= 8
+        assert [await redis.get(key) for key in there] == [key.encode() for key in there]
+        await redis_cluster.move_slots(20)
+        assert await read(redis) == VALUES
+
+
+async def test_a_move_while_it_is_used_loses_nothing(redis_cluster: RedisCluster) -> None:
+    async with client(redis_cluster.url) as redis:
+        await fill(redis)
+        moving = asyncio.create_task(redis_cluster.move_slots(40))
+        rounds = 0
+        while not moving.done():
+            await asyncio.gather(*(redis.incr(f"count:{number}") for number in range(60)))
+            rounds += 1
+        await moving
+        counts = await asyncio.gather(*(redis.get(f"count:{number}") for number in range(60)))
+    assert rounds > 1
+    assert set(counts) == {str(rounds).encode()}
+
+
+async def test_a_node_that_is_killed_and_comes_back(redis_cluster: RedisCluster) -> None:
+    victim = redis_cluster.nodes[0]
+    async with client(redis_cluster.url, {"REDIS_TIMEOUT": "1"}) as redis:
+        await fill(redis)
+        await redis_cluster.kill(victim)
+        for _ in range(3):
+            started_at = time.monotonic()
+            with pytest.raises(RedisError):
+                await read(redis)
+            assert time.monotonic() - started_at < 4
+        await redis_cluster.start(victim)
+        assert await read(redis) == VALUES
+        assert [await redis.get(key) for key in KEYS] == VALUES
+
+
+async def test_a_client_that_starts_while_a_node_is_away_has_the_others(redis_cluster: RedisCluster) -> None:
+    for node in redis_cluster.nodes:
+        node.ask_now("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    for victim in redis_cluster.nodes:
+        served = [key for key in KEYS if redis_cluster.owners()[key_slot(key.encode())] is not victim]
+        await redis_cluster.kill(victim)
+        async with client(redis_cluster.url) as redis:
+            for key in served:
+                await redis.set(key, "x")
+        await redis_cluster.start(victim)
+
+
+async def test_hanging_nodes_take_no_longer_than_one_redis(redis_cluster: RedisCluster) -> None:
+    async with client(redis_cluster.url, {"REDIS_TIMEOUT": "0.2"}) as redis:
+        await fill(redis)
+        for node in redis_cluster.nodes:
+            await node.pause(60)
+        try:
+            started_at = time.monotonic()
+            with pytest.raises(RedisError):
+                await redis.get("key:1")
+            # four tries, each 0.2 s to connect and 0.2 s for the answer, and the pauses
+            assert time.monotonic() - started_at < 4 * 0.4 + 0.3 + 0.5
+            started_at = time.monotonic()
+            with pytest.raises(RedisError):
+                await read(redis)
+            assert time.monotonic() - started_at < 4 * 0.4 + 0.3 + 0.5
+        finally:
+            for node in redis_cluster.nodes:
+                node.resume()
+
+        async def works() -> bool:
+            try:
+                return await read(redis) == VALUES
+            except RedisError:
+                return False
+
+        await eventually(works, "the client is back")
+
+
+async def test_no_retries_where_that_is_asked_for() -> None:
+    url = f"redis+cluster://127.0.0.1:{free_port()}"
+    async with client(url, retry=Retry(NoBackoff(), 0)) as redis:
+        started_at = time.monotonic()
+        with pytest.raises(RedisError):
+            await redis.get("key")
+        assert time.monotonic() - started_at < 0.25
+    async with client(url) as redis:
+        started_at = time.monotonic()
+        with pytest.raises(RedisError):
+            await redis.get("key")
+        assert time.monotonic() - started_at >= 0.3
+
+
+async def test_what_is_no_cluster_is_an_error_of_redis(redis_server: RedisServer) -> None:
+    async with client(f"redis+cluster://127.0.0.1:{redis_server.port}") as redis:
+        with pytest.raises(RedisError):
+            await redis.get("key")
+
+
+async def test_a_refused_log_in_is_not_repeated(redis_cluster: RedisCluster) -> None:
+    for node in redis_cluster.nodes:
+        node.ask_now("ACL", "SETUSER", "caster", "on", ">right", "~*", "&*", "+@all")
+    nodes = redis_cluster.url.partition("://")[2]
+    async with client(f"redis+cluster://caster:right@{nodes}") as redis:
+        await fill(redis)
+    async with client(f"redis+cluster://caster:wrong@{nodes}") as redis:
+        started_at = time.monotonic()
+        with pytest.raises(AuthenticationError):
+            await redis.get("key")
+        assert time.monotonic() - started_at < 0.3
+
+
+async def test_more_requests_than_connections_wait_their_turn(redis_cluster: RedisCluster) -> None:
+    async with client(redis_cluster.url, max_connections=3) as redis:
+        await asyncio.gather(*(redis.set(key, key) for key in KEYS))
+        assert await read(redis) == VALUES
+        connected = [len(node._connections) for node in redis.get_nodes()]
+    assert max(connected) <= 4
+    async with client(redis_cluster.url, max_connections=1, timeout=0.1) as redis:
+        await redis.get("key")
+        await redis_cluster.nodes[0].pause(60)
+        try:
+            key = next(key for key in KEYS if redis.get_node_from_key(key).port == redis_cluster.nodes[0].port)  # type: ignore[union-attr]
+            waiting: asyncio.Task[Any] = asyncio.create_task(redis.execute_command("GET", key))
+            await asyncio.sleep(0)
+            with pytest.raises(RedisError, match="No connection available"):
+                await redis.get("other")
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        finally:
+            redis_cluster.nodes[0].resume()
+
+
+async def test_a_request_that_is_given_up_leaves_no_answer_behind(redis_cluster: RedisCluster) -> None:
+    async with client(redis_cluster.url) as redis:
+        await fill(redis)
+        for _ in range(30):
+            tasks: list[asyncio.Task[Any]] = [asyncio.create_task(redis.execute_command("GET", key)) for key in KEYS]
+            tasks.append(asyncio.create_task(read(redis)))
+            await asyncio.sleep(0.002)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            assert [await redis.get(key) for key in KEYS[:5]] == VALUES[:5]
+        assert await read(redis) == VALUES
