@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tradecast.adapter.history import Retention
 from tradecast.adapter.memory_broker import MemoryBroker
-from tradecast.adapter.redis import create_redis
+from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.adapter.redis_broker import RedisBroker, RedisWriter
 from tradecast.adapter.redis_partition import Figures, Watch
-from tradecast.settings import Settings, SettingsError
+from tradecast.settings import Settings
 
 MAX_REFRESH = 30.0
 
@@ -36,12 +35,9 @@ def create_figures(settings: Settings) -> Figures:
     )
 
 
-def create_adapter_redis(settings: Settings) -> Redis:
+def create_adapter_redis(settings: Settings) -> RedisClient:
     """A client that tries once: what the adapter asks for, it repeats itself, in order."""
-    redis = create_redis(settings, retry=Retry(NoBackoff(), 0))
-    if not isinstance(redis, Redis):
-        raise SettingsError("REDIS_URL: events do not pass through a cluster yet")
-    return redis
+    return create_redis(settings, retry=Retry(NoBackoff(), 0))
 
 
 def create_broker(settings: Settings, watch: Watch | None = None) -> MemoryBroker | RedisBroker:
