@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import pytest
 from redis.crc import key_slot
@@ -168,7 +169,7 @@ async def test_slots_that_move_lose_and_repeat_nothing(own: Brokers, redis_clust
     done.set()
     await asyncio.gather(*publishing)
     for room in rooms:
-        await eventually(lambda room=room: len(_of(heard, room)) >= len(sent[room]))
+        await until(partial(_has, heard, room, len(sent[room])))
         assert _of(heard, room) == sent[room]
     replay = await here.read(start)
     for room in rooms:
@@ -225,6 +226,10 @@ def _slot(prefix: str) -> int:
 
 def _of(heard: Heard, room: str) -> list[int]:
     return numbers([one for one in heard.envelopes if room in one.rooms])
+
+
+async def _has(heard: Heard, room: str, count: int) -> bool:
+    return len(_of(heard, room)) >= count
 
 
 async def _told(heard: Heard, rooms: list[str]) -> bool:
