@@ -1,0 +1,87 @@
+"""Carrying out what was decided: patches to Kubernetes, calls to servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from tradecast_operator.actions import Action, CancelDrain, PutFirst, SetReplicas, Shed, StartDrain
+from tradecast_operator.kubernetes import Conflict, Kubernetes, Missing
+from tradecast_operator.observe import DELETION_COST, DRAIN_FLEET, DRAIN_SINCE, DRAINING, FIRST
+from tradecast_operator.servers import Servers, ServerSilent
+
+log = structlog.stdlib.get_logger("tradecast.operator")
+
+
+class Actor:
+    """Acts on one fleet. Whatever cannot be done now is decided anew in the next round.
+
+    Args:
+        kubernetes: The API.
+        servers: The fleet's admin ports.
+        namespace: Where the fleet is.
+        fleet: The SocketFleet's name.
+        deployment: The Deployment's name.
+    """
+
+    def __init__(
+        self, kubernetes: Kubernetes, servers: Servers, *, namespace: str, fleet: str, deployment: str
+    ) -> None:
+        self._kubernetes = kubernetes
+        self._servers = servers
+        self._namespace = namespace
+        self._fleet = fleet
+        self._deployment = deployment
+
+    async def carry_out(self, actions: Sequence[Action], addresses: Mapping[str, str]) -> list[Action]:
+        """Do what can be done; what was.
+
+        Args:
+            actions: In their order.
+            addresses: Of pods, by name.
+        """
+        done = []
+        for action in actions:
+            try:
+                await self._do(action, addresses)
+            except (Conflict, Missing, ServerSilent) as error:
+                log.warning("not done, decided anew", reason=action.reason, why=str(error) or type(error).__name__)
+            else:
+                done.append(action)
+        return done
+
+    async def _do(self, action: Action, addresses: Mapping[str, str]) -> None:
+        match action:
+            case SetReplicas():
+                await self._kubernetes.set_replicas(self._namespace, self._deployment, action.version, action.replicas)
+            case StartDrain():
+                # The mark first: an operator that starts in between finds it, and goes on.
+                await self._mark(action.pod, action.uid, draining=True)
+                await self._servers.drain(_address(addresses, action.pod), action.rate)
+            case CancelDrain():
+                await self._servers.cancel_drain(_address(addresses, action.pod))
+                await self._mark(action.pod, action.uid, draining=False)
+            case PutFirst():
+                annotations = {DELETION_COST: FIRST}
+                await self._kubernetes.mark_pod(self._namespace, action.pod, action.uid, annotations=annotations)
+            case Shed():
+                await self._servers.shed(_address(addresses, action.pod), action.count, action.rate)
+            case _:
+                raise TypeError(f"no such action: {type(action).__name__}")
+
+    async def _mark(self, pod: str, uid: str, *, draining: bool) -> None:
+        if draining:
+            annotations: dict[str, str | None] = {DRAIN_SINCE: f"{time.time():.0f}", DRAIN_FLEET: self._fleet}
+        else:
+            annotations = {DRAIN_SINCE: None, DRAIN_FLEET: None, DELETION_COST: None}
+        labels = {DRAINING: "true" if draining else None}
+        await self._kubernetes.mark_pod(self._namespace, pod, uid, labels=labels, annotations=annotations)
+
+
+def _address(addresses: Mapping[str, str], pod: str) -> str:
+    address = addresses.get(pod)
+    if not address:
+        raise ServerSilent("it has no address")
+    return address

@@ -1,0 +1,117 @@
+"""The status of a SocketFleet: what a person sees with kubectl. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tradecast_operator.observation import Observation
+from tradecast_operator.replicas import is_overdue
+from tradecast_operator.spec import Spec
+
+Truth = Literal["True", "False", "Unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One of the conditions (https://kubernetes.io/docs/reference/using-api/, `metav1.Condition`)."""
+
+    type: str
+    status: Truth
+    reason: str
+    message: str
+
+
+def conditions(seen: Observation, spec: Spec, *, paused: bool) -> list[Condition]:
+    """How a fleet is, in words."""
+    ready = sum(pod.ready for pod in seen.pods)
+    return [
+        _available(ready, spec),
+        _progressing(seen, spec, ready, paused),
+        _draining(seen, spec),
+        _degraded(seen, spec),
+    ]
+
+
+def lost(why: str) -> list[Condition]:
+    """How a fleet is that cannot be seen."""
+    return [
+        Condition("Available", "Unknown", "NotSeen", why),
+        Condition("Degraded", "True", "NotSeen", why),
+    ]
+
+
+def merged(before: Sequence[Mapping[str, Any]], now: Sequence[Condition], generation: int, time: float) -> list[Any]:
+    """Conditions as they are kept: each with the time since which its status has been what it is."""
+    known = {one.get("type"): one for one in before}
+    told = []
+    for one in now:
+        old = known.get(one.type, {})
+        same = old.get("status") == one.status and old.get("lastTransitionTime")
+        told.append(
+            {
+                "type": one.type,
+                "status": one.status,
+                "reason": one.reason,
+                "message": one.message,
+                "observedGeneration": generation,
+                "lastTransitionTime": old["lastTransitionTime"] if same else _written(time),
+            }
+        )
+    names = {one.type for one in now}
+    return [*told, *(dict(one) for one in before if one.get("type") not in names)]
+
+
+def rounded(count: int) -> int:
+    """To two digits, for what changes all the time and must not change the status each time."""
+    digits = len(str(count)) - 2
+    return round(count, -digits) if digits > 0 else count
+
+
+def _available(ready: int, spec: Spec) -> Condition:
+    told = f"{ready} ready, at least {spec.min_replicas} wanted"
+    if ready >= spec.min_replicas:
+        return Condition("Available", "True", "EnoughReady", told)
+    return Condition("Available", "False", "TooFewReady", told)
+
+
+def _progressing(seen: Observation, spec: Spec, ready: int, paused: bool) -> Condition:
+    if paused:
+        return Condition("Progressing", "False", "Paused", "the annotation tradecast.dev/paused says so")
+    told = f"{seen.replicas} replicas, {spec.wanted} wanted, {ready} ready"
+    if seen.rolling:
+        return Condition("Progressing", "True", "RollingOut", f"{told}; pods of two templates are there")
+    if seen.replicas < spec.wanted:
+        return Condition("Progressing", "True", "ScalingUp", told)
+    if seen.replicas > spec.wanted:
+        return Condition("Progressing", "True", "ScalingDown", told)
+    if ready < seen.replicas:
+        return Condition("Progressing", "True", "PodsStarting", told)
+    return Condition("Progressing", "False", "Stable", told)
+
+
+def _draining(seen: Observation, spec: Spec) -> Condition:
+    pods = [pod for pod in seen.pods if pod.drain_since is not None and not pod.terminating]
+    if not pods:
+        return Condition("Draining", "False", "NoDrain", "no pod is drained")
+    late = [pod.name for pod in pods if is_overdue(pod, seen, spec)]
+    names = ", ".join(pod.name for pod in pods)
+    if late:
+        return Condition("Draining", "True", "Overdue", f"longer than {spec.drain.timeout:g} s: {', '.join(late)}")
+    return Condition("Draining", "True", "Draining", f"{names}, at {spec.drain.rate:g} connections/s together")
+
+
+def _degraded(seen: Observation, spec: Spec) -> Condition:
+    silent = [pod.name for pod in seen.pods if pod.connections is None]
+    if silent:
+        return Condition("Degraded", "True", "ServersSilent", f"no answer at the admin port: {', '.join(silent)}")
+    if spec.wanted != spec.replicas:
+        told = f"{spec.replicas} are asked for, {spec.min_replicas} to {spec.max_replicas} allowed"
+        return Condition("Degraded", "False", "Bounded", told)
+    return Condition("Degraded", "False", "AsExpected", "every server answers")
+
+
+def _written(time: float) -> str:
+    return datetime.datetime.fromtimestamp(time, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

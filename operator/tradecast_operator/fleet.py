@@ -1,0 +1,243 @@
+"""One SocketFleet under the operator's care: observe, plan, act, tell, round after round."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Final
+
+import httpx
+import structlog
+
+from tradecast_operator import metric
+from tradecast_operator.act import Actor
+from tradecast_operator.actions import Action
+from tradecast_operator.conditions import Condition, conditions, lost, merged, rounded
+from tradecast_operator.kubernetes import GROUP, VERSION, Kubernetes, Missing, Object
+from tradecast_operator.metrics import Metrics
+from tradecast_operator.observation import Observation
+from tradecast_operator.observe import ask_servers, observe
+from tradecast_operator.plan import Memory, plan
+from tradecast_operator.replicas import is_overdue
+from tradecast_operator.servers import Servers
+from tradecast_operator.spec import Spec
+
+PAUSED: Final = "tradecast.dev/paused"
+ADMIN_PORT: Final = 9100
+TOKEN_KEY: Final = "ADMIN_TOKEN"
+# The same thing is told again after so many seconds only.
+TOLD_AGAIN: Final = 300.0
+log = structlog.stdlib.get_logger("tradecast.operator")
+
+
+class Fleet:
+    """A SocketFleet.
+
+    Attributes:
+        body: The resource as it is now.
+
+    Args:
+        body: The resource.
+        kubernetes: The API.
+        client: Makes requests to the servers.
+        metrics: Are told what happens.
+    """
+
+    def __init__(self, body: Object, kubernetes: Kubernetes, client: httpx.AsyncClient, metrics: Metrics) -> None:
+        self.body = body
+        self.namespace: str = body["metadata"]["namespace"]
+        self.name: str = body["metadata"]["name"]
+        self._kubernetes = kubernetes
+        self._client = client
+        self._metrics = metrics
+        self._memory = Memory()
+        self._reading = metric.Reading()
+        self._token = ""
+        self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._changed = asyncio.Event()
+
+    def changed(self, body: Object) -> None:
+        """The resource is another one now; the next round begins at once if what it asks for is."""
+        again = body["metadata"].get("generation") != self.body["metadata"].get("generation")
+        again |= _is_paused(body) != _is_paused(self.body)
+        self.body = body
+        if again:
+            self._changed.set()
+
+    async def run(self, every: float) -> None:
+        """Round after round, `every` seconds apart."""
+        while True:
+            self._changed.clear()
+            began = time.monotonic()
+            result = "error"
+            try:
+                result = await self.round()
+            except asyncio.CancelledError:
+                raise
+            except Missing as error:
+                await self._lose(f"there is no {error}")
+            except Exception as error:
+                log.exception("a round failed", fleet=self.name, namespace=self.namespace)
+                await self._lose(f"{type(error).__name__}, the operator's log tells more")
+            labels = (self.namespace, self.name)
+            self._metrics.rounds.labels(*labels, result).inc()
+            self._metrics.round_seconds.labels(*labels).observe(time.monotonic() - began)
+            if result != "error":
+                self._metrics.last_round.labels(*labels).set(time.time())
+            try:
+                async with asyncio.timeout(every):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def round(self) -> str:
+        """Observe, plan, act, tell; how it went."""
+        body = self.body
+        spec = Spec.of(body["spec"])
+        deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
+        labels = deployment["spec"]["selector"]["matchLabels"]
+        pods = await self._kubernetes.pods(self.namespace, labels)
+        servers = await self._servers(body["spec"])
+        seen = observe(deployment, pods, await ask_servers(pods, servers), time.time())
+        self._reading = metric.read(seen, self._reading, spec.metric)
+        paused = _is_paused(body)
+        decided = plan(seen, spec, self._memory)
+        done: Sequence[Action] = ()
+        if not paused and not spec.dry_run:
+            actor = Actor(
+                self._kubernetes, servers, namespace=self.namespace, fleet=self.name, deployment=spec.deployment
+            )
+            addresses = {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in pods}
+            done = await actor.carry_out(decided.actions, addresses)
+            self._memory = decided.memory
+        elif not paused:
+            await self._tell(decided.actions, prefix="dry run: ")
+        await self._tell(done)
+        self._measure(seen, spec, done)
+        await self._write_status(seen, spec, labels, conditions(seen, spec, paused=paused))
+        return "paused" if paused else "ok" if seen.complete else "incomplete"
+
+    def connections(self) -> int:
+        """What the autoscaler is told. Raises metric.Unknown."""
+        return metric.connections(self._reading, time.time(), Spec.of(self.body["spec"]).metric)
+
+    async def _servers(self, spec: Any) -> Servers:
+        admin = spec.get("admin", {})
+        secret = admin.get("tokenSecret")
+        if secret and not self._token:
+            found = await self._kubernetes.secret(self.namespace, secret["name"])
+            self._token = _decoded(found, secret.get("key", TOKEN_KEY))
+        return Servers(self._client, admin.get("port", ADMIN_PORT), self._token)
+
+    def _measure(self, seen: Observation, spec: Spec, done: Sequence[Action]) -> None:
+        labels = (self.namespace, self.name)
+        ready = [pod for pod in seen.pods if pod.ready]
+        drained = [pod for pod in seen.pods if pod.drain_since is not None and not pod.terminating]
+        figures = {
+            "wanted": spec.wanted,
+            "asked": seen.replicas,
+            "ready": len(ready),
+            "draining": len(drained),
+        }
+        for which, count in figures.items():
+            self._metrics.replicas.labels(*labels, which).set(count)
+        self._metrics.connections.labels(*labels).set(seen.total)
+        mean = sum(pod.connections or 0 for pod in ready) / len(ready) if ready else 0
+        most = max((pod.connections or 0 for pod in ready), default=0)
+        self._metrics.spread.labels(*labels).set(most / mean if mean else 1)
+        ages = [seen.time - (pod.drain_since or 0) for pod in drained]
+        self._metrics.drain_seconds.labels(*labels).set(max(ages, default=0))
+        self._metrics.drain_overdue.labels(*labels).set(sum(is_overdue(pod, seen, spec) for pod in drained))
+        for action in done:
+            self._metrics.actions.labels(*labels, action.reason).inc()
+
+    async def _write_status(
+        self, seen: Observation, spec: Spec, labels: dict[str, str], now: Sequence[Condition]
+    ) -> None:
+        alive = [pod for pod in seen.pods if not pod.terminating]
+        status = {
+            "observedGeneration": self.body["metadata"]["generation"],
+            "replicas": len(alive),
+            "readyReplicas": sum(pod.ready for pod in alive),
+            "desiredReplicas": spec.wanted,
+            "selector": ",".join(f"{key}={value}" for key, value in labels.items()),
+            "connections": rounded(seen.total),
+            "mode": _mode(seen),
+        }
+        await self._patch_status(status, now)
+
+    async def _lose(self, why: str) -> None:
+        try:
+            await self._patch_status({}, lost(why))
+        except (Missing, httpx.HTTPError):
+            return
+
+    async def _patch_status(self, status: Object, now: Sequence[Condition]) -> None:
+        before = self.body.get("status", {})
+        generation = self.body["metadata"]["generation"]
+        told = {**status, "conditions": merged(before.get("conditions", []), now, generation, time.time())}
+        if any(before.get(key) != value for key, value in told.items()):
+            await self._kubernetes.set_status(self.namespace, self.name, told)
+            self.body = {**self.body, "status": {**before, **told}}
+
+    async def _tell(self, actions: Sequence[Action], prefix: str = "") -> None:
+        now = time.monotonic()
+        for action in actions:
+            key = (action.reason, prefix + action.message)
+            if now - self._told.get(key, -TOLD_AGAIN) < TOLD_AGAIN:
+                continue
+            self._told[key] = now
+            self._told.move_to_end(key)
+            while len(self._told) > 1_000:
+                self._told.popitem(last=False)
+            log.info(prefix + action.message, fleet=self.name, namespace=self.namespace, reason=action.reason)
+            try:
+                await self._kubernetes.create_event(self.namespace, self._event(action, prefix))
+            except (Missing, httpx.HTTPError) as error:
+                log.warning("an event could not be written", error=type(error).__name__)
+
+    def _event(self, action: Action, prefix: str) -> Object:
+        now = datetime.datetime.now(datetime.UTC)
+        written = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        metadata = self.body["metadata"]
+        return {
+            "metadata": {"generateName": f"{self.name}.", "namespace": self.namespace},
+            "involvedObject": {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": "SocketFleet",
+                "namespace": self.namespace,
+                "name": self.name,
+                "uid": metadata["uid"],
+                "resourceVersion": metadata.get("resourceVersion", ""),
+            },
+            "type": "Warning" if action.warning else "Normal",
+            "reason": action.reason,
+            "message": (prefix + action.message)[:1024],
+            "source": {"component": "tradecast-operator"},
+            "firstTimestamp": written,
+            "lastTimestamp": written,
+            "count": 1,
+        }
+
+
+def _is_paused(body: Object) -> bool:
+    return (body["metadata"].get("annotations") or {}).get(PAUSED, "").lower() == "true"
+
+
+def _mode(seen: Observation) -> str:
+    """What the servers say their adapter is; several while one replaces the other."""
+    modes = {
+        pod.stats.adapter["mode"]
+        for pod in seen.pods
+        if pod.stats is not None and isinstance(pod.stats.adapter, dict) and "mode" in pod.stats.adapter
+    }
+    return "/".join(sorted(modes))
+
+
+def _decoded(secret: Object, key: str) -> str:
+    import base64
+
+    return base64.b64decode(secret.get("data", {}).get(key, "")).decode()

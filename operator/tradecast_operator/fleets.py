@@ -1,0 +1,65 @@
+"""All SocketFleets that the operator looks after, each in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import structlog
+
+from tradecast_operator.fleet import Fleet
+from tradecast_operator.kubernetes import Kubernetes, Object
+from tradecast_operator.metrics import Metrics
+
+log = structlog.stdlib.get_logger("tradecast.operator")
+REQUEST_TIMEOUT = 5.0
+
+
+class Fleets:
+    """The fleets, by namespace and name.
+
+    Args:
+        every: Seconds between rounds of a fleet.
+    """
+
+    def __init__(self, every: float = 5.0) -> None:
+        self.metrics = Metrics()
+        self._every = every
+        self._kubernetes = Kubernetes()
+        self._client = httpx.AsyncClient(timeout=REQUEST_TIMEOUT, limits=httpx.Limits(max_connections=100))
+        self._fleets: dict[tuple[str, str], tuple[Fleet, asyncio.Task[None]]] = {}
+
+    async def start(self) -> None:
+        await self._kubernetes.start()
+
+    async def close(self) -> None:
+        for _, task in self._fleets.values():
+            task.cancel()
+        await asyncio.gather(*(task for _, task in self._fleets.values()), return_exceptions=True)
+        await self._client.aclose()
+
+    def saw(self, body: Object) -> None:
+        """A SocketFleet is new, or has changed."""
+        key = (body["metadata"]["namespace"], body["metadata"]["name"])
+        known = self._fleets.get(key)
+        if known is not None and known[0].body["metadata"]["uid"] == body["metadata"]["uid"]:
+            known[0].changed(body)
+            return
+        self.lost(*key)
+        fleet = Fleet(body, self._kubernetes, self._client, self.metrics)
+        task = asyncio.create_task(fleet.run(self._every), name=f"fleet {key[0]}/{key[1]}")
+        self._fleets[key] = (fleet, task)
+        log.info("looks after a fleet", namespace=key[0], fleet=key[1])
+
+    def lost(self, namespace: str, name: str) -> None:
+        """A SocketFleet is gone; its servers stay as they are."""
+        known = self._fleets.pop((namespace, name), None)
+        if known is not None:
+            known[1].cancel()
+            self.metrics.forget(namespace, name)
+
+    def connections(self, namespace: str, name: str) -> int:
+        """What the autoscaler is told of a fleet. Raises KeyError, metric.Unknown."""
+        return self._fleets[namespace, name][0].connections()

@@ -1,0 +1,123 @@
+"""What the operator asks of the Kubernetes API, as plain objects. Everything else works without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+import kr8s.asyncio
+
+GROUP: Final = "tradecast.dev"
+VERSION: Final = "v1alpha1"
+PLURAL: Final = "socketfleets"
+FIELD_MANAGER: Final = "tradecast-operator"
+Object = dict[str, Any]
+_MERGE = {"Content-Type": "application/merge-patch+json"}
+
+
+class Conflict(Exception):
+    """It is not the object any more that was seen."""
+
+
+class Missing(Exception):
+    """There is no such object."""
+
+
+class Kubernetes:
+    """A client for what the operator needs.
+
+    Each method raises `Missing` where the object is not there, `Conflict` where it has changed, and
+    `httpx.HTTPError` where the API server refuses or does not answer in time.
+
+    Args:
+        timeout: Seconds that a request may take.
+    """
+
+    def __init__(self, timeout: float = 30) -> None:
+        self._timeout = timeout
+        self._api: Any = None
+
+    async def start(self) -> None:
+        self._api = await kr8s.asyncio.api()
+        self._api.timeout = self._timeout
+
+    async def fleet(self, namespace: str, name: str) -> Object:
+        return await self._get(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}")
+
+    async def deployment(self, namespace: str, name: str) -> Object:
+        return await self._get("apps/v1", namespace, f"deployments/{name}")
+
+    async def pods(self, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
+        """All pods with these labels, as the API server's cache has them."""
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        listed = await self._get("v1", namespace, "pods", params={"labelSelector": selector, "resourceVersion": "0"})
+        return list(listed["items"])
+
+    async def secret(self, namespace: str, name: str) -> Object:
+        return await self._get("v1", namespace, f"secrets/{name}")
+
+    async def config_map(self, namespace: str, name: str) -> Object:
+        return await self._get("v1", namespace, f"configmaps/{name}")
+
+    async def set_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
+        """Write a Deployment's replicas if it is still of this resource version."""
+        body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
+        await self._patch("apps/v1", namespace, f"deployments/{name}", body)
+
+    async def mark_pod(
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        *,
+        labels: Mapping[str, str | None] | None = None,
+        annotations: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Set labels and annotations of this very pod; None removes one."""
+        metadata: Object = {"uid": uid, "labels": dict(labels or {}), "annotations": dict(annotations or {})}
+        await self._patch("v1", namespace, f"pods/{name}", {"metadata": metadata})
+
+    async def set_status(self, namespace: str, name: str, status: Object) -> None:
+        """Write a SocketFleet's status."""
+        await self._patch(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}/status", {"status": status})
+
+    async def apply_config_map(self, namespace: str, body: Object) -> None:
+        """Make a ConfigMap, or make it what `body` says."""
+        name = body["metadata"]["name"]
+        params = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        await self._call(
+            "PATCH", "v1", namespace, f"configmaps/{name}", params=params, headers=headers, json=dict(body)
+        )
+
+    async def create_event(self, namespace: str, body: Object) -> None:
+        await self._call("POST", "v1", namespace, "events", json=body)
+
+    async def _get(self, version: str, namespace: str, url: str, **options: Any) -> Object:
+        return await self._call("GET", version, namespace, url, **options)
+
+    async def _patch(self, version: str, namespace: str, url: str, body: Object) -> Object:
+        params = {"fieldManager": FIELD_MANAGER}
+        return await self._call("PATCH", version, namespace, url, params=params, headers=_MERGE, json=body)
+
+    async def _call(self, method: str, version: str, namespace: str, url: str, **options: Any) -> Object:
+        try:
+            async with self._api.call_api(method, version=version, namespace=namespace, url=url, **options) as response:
+                answer: Object = response.json()
+                return answer
+        except httpx.HTTPStatusError as error:
+            code = error.response.status_code
+        except kr8s.ServerError as error:
+            if error.response is None:
+                raise
+            code = error.response.status_code
+            if code not in (404, 409):
+                raise httpx.HTTPStatusError(
+                    str(error), request=error.response.request, response=error.response
+                ) from error
+        if code == 404:
+            raise Missing(url)
+        if code == 409:
+            raise Conflict(url)
+        raise httpx.HTTPError(f"{method} {url}: {code}")

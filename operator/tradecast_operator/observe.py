@@ -1,0 +1,104 @@
+"""Reading a fleet: its Deployment and pods from Kubernetes, connections from the servers."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tradecast_operator.kubernetes import Object
+from tradecast_operator.observation import Observation, Pod, Stats
+from tradecast_operator.servers import Servers, ServerSilent
+
+# On pods that the operator drains: since when, in seconds since 1970, and for which SocketFleet.
+DRAIN_SINCE: Final = "tradecast.dev/drain-since"
+DRAIN_FLEET: Final = "tradecast.dev/drain-fleet"
+# By which such pods are found again.
+DRAINING: Final = "tradecast.dev/draining"
+# https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+FIRST: Final = "-2147483648"
+REVISION: Final = "pod-template-hash"
+AT_ONCE: Final = 50
+
+
+async def ask_servers(pods: Sequence[Object], servers: Servers) -> Mapping[str, Stats]:
+    """What each pod's server says, by uid; pods whose server does not answer are left out."""
+    at_once = asyncio.Semaphore(AT_ONCE)
+    found: dict[str, Stats] = {}
+
+    async def ask(pod: Object) -> None:
+        address = pod["status"].get("podIP")
+        if not address or not has_started(pod):
+            return
+        async with at_once:
+            try:
+                found[pod["metadata"]["uid"]] = await servers.stats(address)
+            except ServerSilent:
+                return
+
+    await asyncio.gather(*map(ask, pods))
+    return found
+
+
+def observe(deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stats], now: float) -> Observation:
+    """A fleet as it is seen now."""
+    spec, status, metadata = deployment["spec"], deployment.get("status", {}), deployment["metadata"]
+    seen = [_pod(pod, stats.get(pod["metadata"]["uid"])) for pod in pods if not _is_over(pod)]
+    behind = status.get("observedGeneration", 0) < metadata.get("generation", 0)
+    revisions = {pod.revision for pod in seen if not pod.terminating}
+    return Observation(
+        time=now,
+        replicas=int(spec.get("replicas", 1)),
+        version=metadata["resourceVersion"],
+        rolling=behind or status.get("updatedReplicas", 0) < status.get("replicas", 0) or len(revisions) > 1,
+        pods=seen,
+    )
+
+
+def has_started(pod: Object) -> bool:
+    """Whether a pod's server has run, so that it can have clients."""
+    statuses = pod["status"].get("containerStatuses") or []
+    return any("running" in (one.get("state") or {}) for one in statuses)
+
+
+def _pod(pod: Object, stats: Stats | None) -> Pod:
+    metadata = pod["metadata"]
+    annotations = metadata.get("annotations") or {}
+    terminating = "deletionTimestamp" in metadata
+    return Pod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        ready_since=None if terminating else _ready_since(pod),
+        started=has_started(pod),
+        terminating=terminating,
+        revision=(metadata.get("labels") or {}).get(REVISION, ""),
+        goes_first=annotations.get(DELETION_COST) == FIRST,
+        drain_since=_number(annotations.get(DRAIN_SINCE)),
+        stats=stats,
+    )
+
+
+def _is_over(pod: Object) -> bool:
+    """Whether nothing of it runs any more: evicted, or ended."""
+    return pod["status"].get("phase") in ("Succeeded", "Failed")
+
+
+def _ready_since(pod: Object) -> float | None:
+    for condition in pod["status"].get("conditions") or []:
+        if condition["type"] == "Ready" and condition["status"] == "True":
+            return _seconds(condition.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
+    return None
+
+
+def _seconds(text: str) -> float:
+    return datetime.datetime.fromisoformat(text).timestamp()
+
+
+def _number(text: Any) -> float | None:
+    """What the operator wrote; None for what somebody else has made of it."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,34 @@
+"""From what was seen, what is asked for and what is remembered to what is to be done: pure, and all decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tradecast_operator.actions import Action
+from tradecast_operator.observation import Observation
+from tradecast_operator.rebalance import History, plan_rebalance
+from tradecast_operator.replicas import plan_replicas
+from tradecast_operator.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a fleet's next plan needs of the last one. A new operator begins without it."""
+
+    history: History = field(default_factory=History)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, in this order, and what to remember."""
+
+    actions: Sequence[Action]
+    memory: Memory
+
+
+def plan(seen: Observation, spec: Spec, memory: Memory) -> Plan:
+    """Decide."""
+    actions = plan_replicas(seen, spec)
+    moved, history = plan_rebalance(seen, spec, memory.history)
+    return Plan((*actions, *(() if actions else moved)), Memory(history))
