@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime
 import time
 from collections import OrderedDict
@@ -27,7 +28,7 @@ from tradecast_operator.spec import Spec
 
 PAUSED: Final = "tradecast.dev/paused"
 ADMIN_PORT: Final = 9100
-TOKEN_KEY: Final = "ADMIN_TOKEN"
+TOKEN_KEY: Final = "ADMIN_TOKEN"  # noqa: S105 where it is, not what
 # The same thing is told again after so many seconds only.
 TOLD_AGAIN: Final = 300.0
 log = structlog.stdlib.get_logger("tradecast.operator")
@@ -38,6 +39,7 @@ class Fleet:
 
     Attributes:
         body: The resource as it is now.
+        last_round: When its last good round ended, in seconds since 1970; or it was seen first.
 
     Args:
         body: The resource.
@@ -58,6 +60,7 @@ class Fleet:
         self._token = ""
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._changed = asyncio.Event()
+        self.last_round = time.time()
 
     def changed(self, body: Object) -> None:
         """The resource is another one now; the next round begins at once if what it asks for is."""
@@ -86,7 +89,8 @@ class Fleet:
             self._metrics.rounds.labels(*labels, result).inc()
             self._metrics.round_seconds.labels(*labels).observe(time.monotonic() - began)
             if result != "error":
-                self._metrics.last_round.labels(*labels).set(time.time())
+                self.last_round = time.time()
+                self._metrics.last_round.labels(*labels).set(self.last_round)
             try:
                 async with asyncio.timeout(every):
                     await self._changed.wait()
@@ -193,7 +197,8 @@ class Fleet:
             self._told.move_to_end(key)
             while len(self._told) > 1_000:
                 self._told.popitem(last=False)
-            log.info(prefix + action.message, fleet=self.name, namespace=self.namespace, reason=action.reason)
+            told = f"{prefix}{action.message}"
+            log.info(told, fleet=self.name, namespace=self.namespace, reason=action.reason)
             try:
                 await self._kubernetes.create_event(self.namespace, self._event(action, prefix))
             except (Missing, httpx.HTTPError) as error:
@@ -224,7 +229,7 @@ class Fleet:
 
 
 def _is_paused(body: Object) -> bool:
-    return (body["metadata"].get("annotations") or {}).get(PAUSED, "").lower() == "true"
+    return str((body["metadata"].get("annotations") or {}).get(PAUSED)).lower() == "true"
 
 
 def _mode(seen: Observation) -> str:
@@ -238,6 +243,4 @@ def _mode(seen: Observation) -> str:
 
 
 def _decoded(secret: Object, key: str) -> str:
-    import base64
-
     return base64.b64decode(secret.get("data", {}).get(key, "")).decode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import httpx
 import structlog
@@ -59,6 +58,10 @@ class Fleets:
         if known is not None:
             known[1].cancel()
             self.metrics.forget(namespace, name)
+
+    def oldest_round(self) -> float:
+        """When the fleet that has waited longest had its last good round, in seconds since 1970; now without any."""
+        return min((fleet.last_round for fleet, _ in self._fleets.values()), default=time.time())
 
     def connections(self, namespace: str, name: str) -> int:
         """What the autoscaler is told of a fleet. Raises KeyError, metric.Unknown."""

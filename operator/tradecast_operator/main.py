@@ -1,0 +1,77 @@
+"""The wiring to kopf, and nothing else: `tradecast-operator`, or `kopf run -m tradecast_operator.main`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any, Final
+
+import kopf
+from aiohttp import web
+
+from tradecast_operator.endpoint import create_app
+from tradecast_operator.fleets import Fleets
+from tradecast_operator.kubernetes import GROUP, PLURAL, VERSION
+
+PORT: Final = 8080
+LIVENESS_PORT: Final = 8081
+# Seconds without a good round after which the operator is restarted.
+STALLED: Final = 300.0
+
+
+@kopf.on.startup()
+async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
+    # One instance only: the Deployment's strategy is Recreate, and replicas are written for a seen version only.
+    settings.peering.standalone = True
+    # No handler here needs them: nothing of ours keeps a SocketFleet or its namespace from going.
+    settings.persistence.finalizer = "tradecast.dev/operator"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="tradecast.dev", v1=False)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix="tradecast.dev")
+    # A watch that the API server forgets is noticed by its end.
+    settings.watching.server_timeout = 300
+    settings.watching.connect_timeout = 30
+    settings.networking.request_timeout = 30
+    settings.posting.enabled = False
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    memo.fleets = Fleets(every=float(os.environ.get("ROUND_SECONDS", "5")))
+    await memo.fleets.start()
+    memo.runner = web.AppRunner(create_app(memo.fleets.connections, memo.fleets.metrics), access_log=None)
+    await memo.runner.setup()
+    await web.TCPSite(memo.runner, os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", str(PORT)))).start()  # noqa: S104 a pod's own address
+
+
+@kopf.on.cleanup()
+async def stop(memo: kopf.Memo, **_: Any) -> None:
+    await memo.runner.cleanup()
+    await memo.fleets.close()
+
+
+@kopf.on.event(GROUP, VERSION, PLURAL)
+async def saw(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+    body: Any = event["object"]
+    if event["type"] == "DELETED":
+        memo.fleets.lost(body["metadata"]["namespace"], body["metadata"]["name"])
+    else:
+        memo.fleets.saw(body)
+
+
+@kopf.on.probe(id="rounds")
+def tell_age(memo: kopf.Memo, **_: Any) -> float:
+    """Seconds since the fleet that has waited longest had its last good round; too many, and the probe fails."""
+    age = float(time.time() - memo.fleets.oldest_round())
+    if age > STALLED:
+        raise kopf.PermanentError(f"no good round for {age:.0f} s")
+    return age
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    namespaces = [name for name in os.environ.get("WATCH_NAMESPACES", "").split(",") if name]
+    kopf.configure(verbose=False, log_format=kopf.LogFormat.JSON)
+    kopf.run(
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        liveness_endpoint=f"http://0.0.0.0:{LIVENESS_PORT}/healthz",
+        memo=kopf.Memo(),
+    )
