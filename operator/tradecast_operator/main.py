@@ -33,7 +33,8 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.watching.connect_timeout = 30
     settings.networking.request_timeout = 30
     settings.posting.enabled = False
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for noisy in ("httpx", "kopf.objects"):  # each request, each event
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     memo.fleets = Fleets(every=float(os.environ.get("ROUND_SECONDS", "5")))
     await memo.fleets.start()
     memo.runner = web.AppRunner(create_app(memo.fleets.connections, memo.fleets.metrics), access_log=None)
