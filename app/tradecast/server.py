@@ -15,13 +15,14 @@ import structlog
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tradecast.adapter.cluster_client import ClusterClient
 from tradecast.adapter.create import create_broker, create_retention
 from tradecast.adapter.errors import ConnectRefused, EventRefused, TryAgain
 from tradecast.adapter.forwarding import Forwarding
 from tradecast.adapter.forwarding.connections import SERVER_KEEPS
 from tradecast.adapter.hub import Hub
 from tradecast.adapter.manager import LocalManager
-from tradecast.adapter.redis import RedisClient, create_redis
+from tradecast.adapter.redis import RedisClient, check_redis, create_redis
 from tradecast.adapter.redis_broker import RedisBroker
 from tradecast.adapter.redis_partition import Watch
 from tradecast.adapter.server import DISPLACED, Accepted, Options, Resume, SocketServer
@@ -318,8 +319,10 @@ class WebSocketServer(Emitters):
 
     @property
     def mode(self) -> str:
-        """`single` without Redis, `pubsub` with it."""
-        return "single" if self._redis is None else "pubsub"
+        """`single` without Redis, `pubsub` with it, `sharded` with a Redis Cluster."""
+        if self._redis is None:
+            return "single"
+        return "sharded" if isinstance(self._redis, ClusterClient) else "pubsub"
 
     @property
     def redis(self) -> RedisClient | None:
@@ -640,11 +643,11 @@ class WebSocketServer(Emitters):
             redis, broker = self._redis, self._broker
 
             async def ping_redis() -> None:
-                await redis.ping()
+                await check_redis(redis)
                 if broker is not None and not broker.hears:
                     raise ConnectionError("not subscribed: events of other servers are missed")
 
-            self.health.register("redis", ping_redis)
+            self.health.register("redis", ping_redis, mode=self.mode)
         if self.sessions.database is not None:
             self.health.register("database", self.sessions.database.ping)
 

@@ -18,6 +18,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from tradecast.adapter.redis import RedisClient
+from tradecast.adapter.scripts import Argument, Script
 
 Address = tuple[str, int]
 # In braces, so that a Redis Cluster keeps both together.
@@ -36,7 +37,7 @@ log = structlog.stdlib.get_logger("tradecast.adapter")
 # KEYS: a hash, boot id -> "seen host port", in microseconds of Redis' clock; the key. ARGV: the server's boot id, host
 # and port ("" for none yet), the lease in microseconds, and the key to use if there is none. The answer: the key, then
 # boot id, age in microseconds, and host and port of each server whose lease is not over.
-_TELL = """
+_TELL = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local lease = tonumber(ARGV[3])
@@ -59,7 +60,7 @@ for i = 1, #all, 2 do
   end
 end
 return answer
-"""
+""")
 
 
 class DirectoryAway(Exception):
@@ -100,7 +101,6 @@ class Directory:
         self._lease = lease
         self._patience = patience
         self._clock = clock
-        self._tell = redis.register_script(_TELL)
         self._own: Address | None = None
         self._new_key = secrets.token_hex(KEY_BYTES)
         self._others: dict[str, tuple[Address, float]] = {}
@@ -152,9 +152,8 @@ class Directory:
         lease = round(self._lease * 1_000_000)
         try:
             async with asyncio.timeout(self._patience):
-                key, *told = map(
-                    _text, await self._tell(keys=[OWNERS, KEY], args=[self._boot, own, lease, self._new_key])
-                )
+                arguments: list[Argument] = [self._boot, own, lease, self._new_key]
+                key, *told = map(_text, await _TELL.run(self._redis, [OWNERS, KEY], arguments))
         except FAILURES as error:
             if not self._away:
                 self._away = True
