@@ -106,6 +106,11 @@ class ClusterClient(RedisCluster):
                     await self._find()
         return self
 
+    async def find_anew(self) -> None:
+        """Find out again who has which slots; raises as `initialize`."""
+        self._initialize = True
+        await self.initialize()
+
     async def _find(self) -> None:
         nodes = self.nodes_manager
         known = {**self._configured, **nodes.nodes_cache}

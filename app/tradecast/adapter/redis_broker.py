@@ -7,9 +7,6 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-
 from tradecast.adapter.broker import Listener, Replay, SavedSession
 from tradecast.adapter.envelope import Envelope
 from tradecast.adapter.epochs import join_epochs, split_epochs, translate, write_epochs
@@ -17,6 +14,7 @@ from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import Offset
 from tradecast.adapter.link import links_of, partition_of
+from tradecast.adapter.redis import RedisClient
 from tradecast.adapter.redis_partition import Figures, PartitionWriter, RedisPartition, Watch
 
 
@@ -28,9 +26,7 @@ class RedisBroker:
         retention: How much is kept, and for how long.
     """
 
-    def __init__(
-        self, redis: Redis | RedisCluster, retention: Retention, figures: Figures, watch: Watch | None = None
-    ) -> None:
+    def __init__(self, redis: RedisClient, retention: Retention, figures: Figures, watch: Watch | None = None) -> None:
         self._redis = redis
         self.retention = retention
         self.server_id = secrets.token_hex(8)
@@ -205,9 +201,7 @@ class RedisBroker:
 class RedisWriter:
     """Publishes events as a server does, from a process without clients."""
 
-    def __init__(
-        self, redis: Redis | RedisCluster, retention: Retention, figures: Figures, watch: Watch | None = None
-    ) -> None:
+    def __init__(self, redis: RedisClient, retention: Retention, figures: Figures, watch: Watch | None = None) -> None:
         self._redis = redis
         self._partitions = [PartitionWriter(link, retention, figures, watch or Watch()) for link in links_of(redis)]
 
