@@ -465,7 +465,7 @@ class RedisPartition(PartitionWriter):
                 # Everything up to this id has come before, on the same connection.
                 self.position = head.id
         elif what == b"claimed":
-            pid, _, generation = rest.partition(b" ")
+            pid, generation, *_ = (*rest.split(b" "), b"")  # the next version may say more
             if not generation.isdigit():
                 raise Malformed("no generation")
             self._listener.displaced(pid.decode(), int(generation))
