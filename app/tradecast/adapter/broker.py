@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tradecast.adapter.envelope import Envelope
 from tradecast.adapter.ids import Offset
+from tradecast.adapter.tuning import Tuning
 
 
 @dataclass(slots=True)
@@ -100,6 +101,10 @@ class Broker(Protocol):
     @property
     def away_for(self) -> float:
         """Seconds for which the broker has not been reachable; 0 while it is."""
+        ...
+
+    def tune(self, tuning: Tuning) -> None:
+        """Go on with other figures. Nothing is lost or repeated by that."""
         ...
 
     def partition_of(self, room: str) -> int: ...

@@ -16,6 +16,7 @@ from tradecast.adapter.ids import Offset
 from tradecast.adapter.link import links_of, partition_of
 from tradecast.adapter.redis import RedisClient
 from tradecast.adapter.redis_partition import Figures, PartitionWriter, RedisPartition, Watch
+from tradecast.adapter.tuning import Tuning
 
 
 class RedisBroker:
@@ -69,6 +70,10 @@ class RedisBroker:
     def channels(self) -> int:
         """Channels that are listened to."""
         return sum(partition.channels for partition in self._partitions)
+
+    def tune(self, tuning: Tuning) -> None:
+        for partition in self._partitions:
+            partition.tune(tuning)
 
     def partition_of(self, room: str) -> int:
         return partition_of(room, len(self._partitions))
