@@ -70,8 +70,8 @@ def test_polling_clients_lose_nothing_though_each_request_lands_anywhere(three: 
     assert fleet.one("service", "tradecast")["spec"]["sessionAffinity"] == "None"
     with Crowd(URL) as crowd, api_proxy() as api:
         forwarded = Forwarded(fleet, api)
-        # Node's client makes a new connection for each poll, and kube-proxy sends each connection to any server. Clients
-        # come one by one: kube-proxy may know of a ready server later than the tests.
+        # Node's client makes a new connection for each poll, and kube-proxy sends each connection to any server.
+        # Clients come one by one, as kube-proxy may know of a ready server later than the tests.
         sessions = make_sessions(2 * EACH)
         crowd.add(sessions[EACH:], per_second=30, transports=["polling", "websocket"])
         crowd.add(sessions[:EACH], per_second=30, transports=["polling"])
