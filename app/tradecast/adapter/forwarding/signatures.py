@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 
 HEADER = b"x-tradecast-forward"
-# Seconds, either way. All servers go by Redis' clock (Directory.now): the nodes' own ones need not agree. Where that jumps,
-# by a failover to a Redis whose clock is another one, they agree again with their next look.
+# Seconds, either way. All servers go by Redis' clock (Directory.now): the nodes' own ones need not agree. Where Redis'
+# jumps, by a failover to one with another clock, they agree again with their next look.
 SKEW = 60
 _LABEL = b"tradecast forward 1"
 _VALUE = re.compile(rb"1 ([A-Za-z0-9_-]{12}) (\d{1,12}) ([0-9a-f]{64})")
