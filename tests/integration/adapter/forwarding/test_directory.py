@@ -70,6 +70,21 @@ async def test_one_who_has_no_address_yet_only_reads(redis: RedisClient) -> None
     assert await redis.hlen(OWNERS) == 1
 
 
+async def test_all_have_the_time_from_redis(redis: RedisClient) -> None:
+    clock = Clock()
+    a, b = Directory(redis, "aaaaaaaaaaaa", clock=clock), Directory(redis, "bbbbbbbbbbbb")
+    for directory in (a, b):
+        await directory.announce(HERE)
+    seconds, microseconds = await redis.time()
+    for directory in (a, b):
+        assert directory.now() == pytest.approx(seconds + microseconds / 1_000_000, abs=10)
+    before = a.now()
+    clock.now += 3_600
+    assert a.now() == before + 3_600, "it goes on between two looks"
+    await a.look()
+    assert a.now() == pytest.approx(before, abs=10), "but Redis' is the one that counts"
+
+
 async def test_many_who_ask_at_once_share_a_look(redis: RedisClient, monkeypatch: pytest.MonkeyPatch) -> None:
     a = Directory(redis, "aaaaaaaaaaaa")
     looks = 0
