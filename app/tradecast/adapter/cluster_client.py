@@ -263,7 +263,7 @@ class ClusterClient(RedisCluster):
         """Ask every master for a key, and say how many do not answer.
 
         Args:
-            patience: Seconds that each may take. Nothing is tried again.
+            patience: Seconds that each may take.
 
         Raises:
             PartsAway: Some do not answer, or refuse, or slots are served by nobody.
@@ -283,7 +283,10 @@ class ClusterClient(RedisCluster):
 
         async def ask(node: ClusterNode) -> None:
             async with asyncio.timeout(patience):
-                await self._execute_command(node, "EXISTS", by_node[node])
+                try:
+                    await self._execute_command(node, "EXISTS", by_node[node])
+                except exceptions.ConnectionError:  # of a connection that it closed when it was started again, perhaps
+                    await self._execute_command(node, "EXISTS", by_node[node])
 
         answers = await asyncio.gather(*map(ask, asked), return_exceptions=True)
         failed = {node: error for node, error in zip(asked, answers, strict=True) if isinstance(error, Exception)}
