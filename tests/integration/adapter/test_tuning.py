@@ -17,6 +17,7 @@ from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
 from tradecast.adapter.redis_broker import RedisBroker
 from tradecast.adapter.tuner import revision_of
+from tradecast.adapter.tuning import Tuning
 
 
 @pytest.fixture
@@ -142,6 +143,25 @@ async def test_a_server_starts_with_a_file_that_makes_no_sense(
     assert "neither YAML nor JSON" in stats["error"]
 
 
+def runs_with(server: RunningServer) -> dict[str, float]:
+    """The figures where they are used."""
+    broker = server.app._hub.broker
+    assert isinstance(broker, RedisBroker)
+    (found,) = {
+        (
+            one.retention.events_per_room,
+            one._publishing._max_batch,
+            one._publishing._window * 1000,
+            one._publishing.capacity,
+            one._publishing.timeout,
+            one._subscription.linger,
+            one._subscription._batch,
+        )
+        for one in broker._partitions
+    }
+    return dict(zip(Tuning.model_fields, found, strict=True))
+
+
 @pytest.mark.redis
 @pytest.mark.node
 async def test_changes_under_events_lose_and_repeat_nothing(
@@ -193,6 +213,7 @@ async def test_changes_under_events_lose_and_repeat_nothing(
         for server in servers:
             stats = await until_in_force(http, server, revision)
             assert {name: stats["inForce"][name] for name in figures} == figures
+            assert runs_with(server) == stats["inForce"]
     ended.set()
     await asyncio.gather(*work)
     for client in clients:
