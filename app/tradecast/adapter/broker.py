@@ -23,6 +23,7 @@ class SavedSession:
         generation: Raised with each claim, so that an earlier owner cannot write any more.
         joins: Its rooms, each with the position at which it was joined.
         confirmed: Up to which ids, per partition, the client is known to have received everything.
+        epochs: The broker's own note, of which epochs what it has stored is.
     """
 
     pid: str
@@ -32,6 +33,7 @@ class SavedSession:
     generation: int = 0
     joins: dict[str, int] = field(default_factory=dict)
     confirmed: tuple[int, ...] = ()
+    epochs: str = field(default="", compare=False)
 
     def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:
         """Count on nothing in a partition beyond this id: the history goes on from there."""

@@ -144,7 +144,8 @@ class RedisBroker:
         for room, position in session.joins.items():
             rooms += (room, position)
         confirmed = " ".join(map(str, session.confirmed))
-        about = (session.user, session.sid, session.connection_id, write_epochs(self._epochs), confirmed)
+        session.epochs = write_epochs(self._epochs)
+        about = (session.user, session.sid, session.connection_id, session.epochs, confirmed)
         return await self._keeper(session.pid).session(session, "save", *about, *rooms) != 0
 
     async def save_join(self, session: SavedSession, room: str) -> bool:
@@ -181,11 +182,14 @@ class RedisBroker:
                     return None
                 session.cut(self.partition_of, partition.number, partition.lineage[epoch])
                 earlier = True
+        session.epochs = written
         if earlier:  # what it joins from now on must not be cut as what it had
             await self.save(session)
         return session
 
     async def _change(self, session: SavedSession, what: str, *arguments: str | int) -> bool:
+        if session.epochs != write_epochs(self._epochs):  # a partition has been heard of since: its positions count now
+            return await self.save(session)
         done = await self._keeper(session.pid).session(session, what, *arguments)
         # Gone: Redis lost it, or it expired while Redis was away. What is known here is the truth.
         return await self.save(session) if done < 0 else done > 0
