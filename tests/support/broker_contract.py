@@ -416,7 +416,7 @@ class BrokerContract:
         assert list(await here.touch([saved])) == [True]
         claimed = await there.claim(saved.pid, "u1")
         assert claimed is not None
-        assert (claimed.joins, claimed.confirmed) == ({"y": 2, "z": 3}, tuple(here.positions))
+        assert (claimed.joins, claimed.confirmed) == ({"y": 2, "z": 3}, saved.confirmed)
 
     async def test_saving_anew_leaves_nothing_of_before(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()
