@@ -15,16 +15,20 @@ import structlog
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tradecast.adapter.cluster_client import ClusterClient
 from tradecast.adapter.create import create_broker, create_retention
 from tradecast.adapter.errors import ConnectRefused, EventRefused, TryAgain
 from tradecast.adapter.forwarding import Forwarding
 from tradecast.adapter.forwarding.connections import SERVER_KEEPS
 from tradecast.adapter.hub import Hub
 from tradecast.adapter.manager import LocalManager
-from tradecast.adapter.redis import RedisClient, create_redis
+from tradecast.adapter.redis import RedisClient, check_redis, create_redis
 from tradecast.adapter.redis_broker import RedisBroker
 from tradecast.adapter.redis_partition import Watch
 from tradecast.adapter.server import DISPLACED, Accepted, Options, Resume, SocketServer
+from tradecast.adapter.tuner import Outcome, Tuner
+from tradecast.adapter.tuning import Tuning, of_settings
+from tradecast.adapter.watched_file import WatchedFile
 from tradecast.auth.admin import SessionAdmin
 from tradecast.auth.connection import Connection, EventGuard
 from tradecast.auth.errors import MESSAGES, AuthRefused, RefusalCode, StoreUnavailable
@@ -91,6 +95,7 @@ class WebSocketServer(Emitters):
         self._redis: RedisClient | None = None
         self._manager: LocalManager
         self._broker: RedisBroker | None = None
+        self._tuner: Tuner
         self._hub: Hub
         self._sio: SocketServer
         self._forwarding: Forwarding | None = None
@@ -142,7 +147,9 @@ class WebSocketServer(Emitters):
             self._rate_limit = create_rate_limit_middleware(
                 self.limiter, on_limited=self.metrics.rate_limited, connections_here=self.get_user_connection_count
             )
+        file = await self._create_tuner()
         self._create_hub()
+        self._tuner.apply_to(self._hub.broker.tune)
         self._sockets = self._handle_socket_io
         if self._forwarding is not None:
             self._sockets = self._forwarding.middleware(
@@ -190,6 +197,8 @@ class WebSocketServer(Emitters):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(settings.redis_timeout):
                     await self._broker.until_heard()
+        if file is not None:
+            self._running.append(asyncio.create_task(file.run(), name="adapter file"))
         for name, work in (
             ("revocation", self._watcher.run()),
             ("health", self.health.run()),
@@ -197,6 +206,20 @@ class WebSocketServer(Emitters):
         ):
             self._running.append(asyncio.create_task(work, name=name))
         log.info("initialized", mode=self.mode, session_store=settings.store_name)
+
+    async def _create_tuner(self) -> WatchedFile | None:
+        def looked(outcome: Outcome, tuning: Tuning) -> None:
+            self.metrics.adapter_file(outcome)
+            self.metrics.adapter_figures(tuning.model_dump())
+
+        tuning = of_settings(self.settings)
+        self._tuner = Tuner(tuning, looked)
+        self.metrics.adapter_figures(tuning.model_dump())
+        if self.settings.adapter_file is None:
+            return None
+        file = WatchedFile(self.settings.adapter_file, self._tuner.take)
+        await file.begin()
+        return file
 
     def _create_hub(self) -> None:
         settings = self.settings
@@ -281,6 +304,7 @@ class WebSocketServer(Emitters):
                 "draining": self._drain.active,
                 "limiterFallback": self.limiter.fallen_back,
             },
+            "adapter": self._adapter_stats(),
             "drain": self._drain.stats(),
             "fleet": {
                 "pod": self.settings.pod_name,
@@ -292,6 +316,20 @@ class WebSocketServer(Emitters):
                 "active": self._forwarding is not None,
                 "servers": self._forwarding.servers if self._forwarding is not None else 0,
                 "relayedWebSockets": len(self._relays()),
+            },
+        }
+
+    def _adapter_stats(self) -> dict[str, Any]:
+        broker = self._broker
+        return {
+            "mode": self.mode,
+            **self._tuner.stats(),
+            "traffic": {
+                **self.metrics.adapter_traffic(),
+                "waiting": broker.waiting if broker is not None else 0,
+                "channels": broker.channels if broker is not None else 0,
+                "hears": broker.hears if broker is not None else None,
+                "awaySeconds": round(self._hub.broker.away_for, 3),
             },
         }
 
@@ -318,8 +356,10 @@ class WebSocketServer(Emitters):
 
     @property
     def mode(self) -> str:
-        """`single` without Redis, `pubsub` with it."""
-        return "single" if self._redis is None else "pubsub"
+        """`single` without Redis, `pubsub` with it, `sharded` with a Redis Cluster."""
+        if self._redis is None:
+            return "single"
+        return "sharded" if isinstance(self._redis, ClusterClient) else "pubsub"
 
     @property
     def redis(self) -> RedisClient | None:
@@ -640,11 +680,11 @@ class WebSocketServer(Emitters):
             redis, broker = self._redis, self._broker
 
             async def ping_redis() -> None:
-                await redis.ping()
+                await check_redis(redis)
                 if broker is not None and not broker.hears:
                     raise ConnectionError("not subscribed: events of other servers are missed")
 
-            self.health.register("redis", ping_redis)
+            self.health.register("redis", ping_redis, mode=self.mode)
         if self.sessions.database is not None:
             self.health.register("database", self.sessions.database.ping)
 

@@ -29,6 +29,14 @@ CLUSTER_URL = re.compile(rf"rediss?\+cluster://(?:[^/?#\s]*@)?{CLUSTER_NODE}(?:,
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+# Figures that ADAPTER_FILE can change at run time, within the same bounds (`adapter/tuning.py`).
+HistoryEvents = Annotated[int, Field(ge=1, le=1_000_000)]
+PublishBatch = Annotated[int, Field(ge=1, le=1_000)]
+BatchWindow = Annotated[float, Field(ge=0, le=1_000)]
+PublishBuffer = Annotated[int, Field(ge=1, le=1_000_000)]
+PublishTimeout = Annotated[float, Field(gt=0, le=600)]
+ChannelLinger = Annotated[float, Field(ge=0, le=3_600)]
+SubscriptionBatch = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class SettingsError(ValueError):
@@ -144,17 +152,31 @@ class Settings(BaseModel):
     recovery_window: Annotated[float, Field(ge=1, le=3600)] = Field(
         120, description="Seconds after a lost connection within which a client can go on with nothing missed"
     )
-    history_events: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+    history_events: HistoryEvents = Field(
         1_000, description="Events that are kept of each room, for clients that come back within RECOVERY_WINDOW"
     )
-    publish_timeout: Positive = Field(
+    publish_timeout: PublishTimeout = Field(
         10, description="Seconds that an event waits for Redis to take it; then its emitter gets an error"
     )
-    publish_buffer: Count = Field(
+    publish_buffer: PublishBuffer = Field(
         10_000, description="Events that may wait for Redis; beyond, emitters get an error at once"
     )
-    channel_linger: Annotated[float, Field(ge=0, le=3600)] = Field(
+    publish_batch: PublishBatch = Field(64, description="Events that go to Redis in one request at most")
+    batch_window_ms: BatchWindow = Field(
+        0,
+        description="Milliseconds that an event may wait for others to go in the same request; 0: those go together "
+        "that come while a request is under way",
+    )
+    channel_linger: ChannelLinger = Field(
         15, description="Seconds that a server goes on listening to a room that its last client has left"
+    )
+    subscription_batch: SubscriptionBatch = Field(
+        500, description="Channels that are subscribed to, or unsubscribed from, in one request at most"
+    )
+    adapter_file: str | None = Field(
+        None,
+        description="YAML or JSON file with figures that win over those of the settings, and are taken as soon as the "
+        "file changes (docs/recovery.md names them); it may be missing",
     )
     mongodb_uri: SecretStr | None = Field(None, description="mongodb:// or mongodb+srv://; absent: no database")
     mongodb_database: str | None = Field(None, description="Database; absent: the one in MONGODB_URI, else `test`")
@@ -321,6 +343,8 @@ class Settings(BaseModel):
             for name, host, port in (("PORT", self.host, self.port), ("ADMIN_PORT", self.admin_host, self.admin_port)):
                 if (host, port) == (self.internal_host, self.internal_port):
                     wrong.append(f"INTERNAL_PORT: must differ from {name}")
+        if self.batch_window_ms / 1000 >= self.publish_timeout:
+            wrong.append("BATCH_WINDOW_MS: is not below PUBLISH_TIMEOUT")
         if self.rate_limit_global < max(self.rate_limit_subscribe, self.rate_limit_unsubscribe):
             wrong.append("RATE_LIMIT_GLOBAL: is below a single event's limit")
         if wrong:

@@ -37,6 +37,7 @@ def create() -> Dashboard:
             ("Reachability", reachability()),
             ("Events between servers", pubsub()),
             ("Recovery: what clients and servers missed", recovery()),
+            ("Figures of the adapter", figures()),
             ("Limits and sessions", limits_and_sessions()),
         ],
     )
@@ -186,6 +187,30 @@ def recovery() -> list[Panel]:
             "Rooms that each server listens to, itself included.",
             COUNT,
             Query(total(of("tradecast_redis_channels"), "pod"), "{{pod}}"),
+        ),
+    ]
+
+
+def figures() -> list[Panel]:
+    return [
+        graph(
+            "Figures in force",
+            "What servers run with, from ADAPTER_FILE or the settings; the largest where servers differ.",
+            COUNT,
+            Query(f"max by (figure) ({of('tradecast_adapter_settings')})", "{{figure}}"),
+        ),
+        graph(
+            "ADAPTER_FILE refused",
+            "1 while a server has found a file that makes no sense, and goes on with earlier figures.",
+            COUNT,
+            Query(f"max by (pod) ({of('tradecast_adapter_settings_error')})", "{{pod}}"),
+            highest=1,
+        ),
+        graph(
+            "ADAPTER_FILE found changed",
+            "Contents per second that servers found, and what became of them.",
+            PER_SECOND,
+            Query(total(rate("tradecast_adapter_settings_changes_total"), "result"), "{{result}}"),
         ),
     ]
 

@@ -32,6 +32,11 @@ class Report:
         return sum(client["connected"] and client["subscribed"] for client in self.clients)
 
     @property
+    def transports(self) -> Counter[str]:
+        """How many connected clients use which transport."""
+        return Counter(client["transport"] for client in self.clients if client["connected"])
+
+    @property
     def final(self) -> int:
         """Refusals after which stock clients do not come back."""
         return sum(client["final"] for client in self.clients)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Callable
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,19 @@ def until(what: str, ask: Callable[[], Any], within: float = 120) -> Any:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:.0f} s: {what} (last answer: {answer!r})")
         time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def api_proxy() -> Iterator[str]:
+    """The API server without a password, at a loopback address; `kubectl get --raw` would ask pods for JSON."""
+    with subprocess.Popen(["kubectl", "proxy", "--port=0"], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert "127.0.0.1:" in line, f"kubectl proxy said: {line!r}"
+            yield f"http://127.0.0.1:{line.rsplit(':', 1)[1].strip()}"
+        finally:
+            process.terminate()
 
 
 class Namespace:
@@ -86,6 +102,20 @@ class Namespace:
             if "deletionTimestamp" not in pod["metadata"]
         ]
         return [pod for pod in pods if is_ready(pod)] if ready else pods
+
+    def metrics(self, api: str, pod: str) -> str | None:
+        """A server's metrics in Prometheus' text; None where it does not answer.
+
+        Args:
+            api: From `api_proxy`.
+            pod: Its name.
+        """
+        address = f"{api}/api/v1/namespaces/{self.name}/pods/{pod}:9100/proxy/metrics"
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 loopback
+                return str(answer.read().decode())
+        except (urllib.error.URLError, TimeoutError):
+            return None
 
     def logs(self) -> str:
         """The end of every pod's log and the events, for a failure's report."""

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.conftest import RATE, VALUES
-from e2e.crowd import Crowd, Report
+from e2e.crowd import Crowd
 from e2e.kube import CHART, Namespace, run, until
 from e2e.outside import URL, Numbers, make_sessions
+from e2e.proof import everybody, finish
 
 CLIENTS = 300
 pytestmark = pytest.mark.timeout(600)
@@ -23,36 +24,6 @@ def crowd(fleet: Namespace) -> Iterator[Crowd]:
         crowd.add(make_sessions(CLIENTS), per_second=100)
         everybody(crowd)
         yield crowd
-
-
-def everybody(crowd: Crowd, within: float = 120) -> Report:
-    """Wait until every client is connected and subscribed."""
-
-    def ask() -> Report | None:
-        report = crowd.report()
-        return report if report.subscribed == len(report.clients) else None
-
-    report: Report = until("all clients are back", ask, within)
-    return report
-
-
-def finish(name: str, crowd: Crowd, numbers: Numbers, begun: float) -> Report:
-    """Stop publishing, let the last event arrive, print what happened, and check what must always hold."""
-    everybody(crowd)
-    until("enough events", lambda: len(numbers.accepted) > 10)
-    numbers.stop()
-    accepted = numbers.accepted
-    try:
-        until("every event is everywhere", lambda: set(crowd.report().missed(accepted)) == {0}, within=30)
-    finally:
-        report = crowd.report()
-        print(f"\n{name}: {report.summary(accepted, begun)}")
-    assert report.final == 0, "a stock client would not have come back by itself"
-    assert report.doubles == 0
-    assert report.disorders == 0
-    assert report.unrecovered == 0
-    assert not set().union(*(client["seqs"] for client in report.clients)) - set(accepted) - numbers.uncertain
-    return report
 
 
 def test_rolling_update(fleet: Namespace, crowd: Crowd) -> None:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
+import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 from redis.exceptions import RedisError
 
 from faults.backing import Backing, WithCluster, WithSentinel, ids_in_streams
 from faults.balancer import Balancer
 from faults.crowd import Crowd
-from faults.fleet import Fleet
+from faults.fleet import Fleet, Server
 from faults.proof import IMPLIED, Interval
 from faults.publisher import NumberedPublisher
-from support.eventually import eventually
+from support.eventually import eventually, until
 from support.redis_server import RedisServer
 
-Group = Literal["clients", "servers", "redis"]
+Group = Literal["clients", "servers", "redis", "figures"]
 Inject = Callable[["Stage", random.Random], Awaitable[str]]
 
 BACK_WITHIN = 60.0
@@ -33,6 +37,10 @@ NOTICED_WITHIN = 5.0
 LONGEST = 8.0
 """Seconds that Redis refuses or hangs at most: longer than a request waits for it (twice REDIS_TIMEOUT)."""
 FRESH_USER = "fresh"
+ASKED_FOR = 3.0
+"""Seconds that a server may take to answer, before it is asked again: it may have been frozen or ended meanwhile."""
+ASKED_EVERY = 0.2
+GARBAGE = (b"publish_batch: 0\n", b"history_events: many", b"- 1\n", b"{", b"\xff\xfe\x00", b"channel_linger: -1")
 TOO_LARGE = 40_000
 """Bytes of an event that do not fit into the buffer that each of Redis's clients has (16 KB); only more is limited."""
 
@@ -221,6 +229,88 @@ async def stop_server(stage: Stage, draw: random.Random) -> str:
     return f"{server.name} for {seconds:.1f} s"
 
 
+# -- what servers run with
+
+
+@fault("figures")
+async def other_figures(stage: Stage, draw: random.Random) -> str:
+    """Each server's file gets figures of its own, or goes; one's makes no sense for a while."""
+    wrong = draw.choice(stage.fleet.servers)
+    garbage = draw.choice(GARBAGE)
+    write_figures(wrong.adapter_file, garbage, draw)
+    told = []
+    async with httpx.AsyncClient(trust_env=False, timeout=ASKED_FOR) as http:
+        about = await _until_seen(http, wrong, garbage)
+        assert about["error"], f"{wrong.name} takes what makes no sense: {garbage!r}"
+        assert about["revision"] != about["seen"]
+        for server in stage.fleet.servers:
+            figures = draw_figures(draw)
+            text = None if figures is None else json.dumps(figures).encode()
+            write_figures(server.adapter_file, text, draw)
+            about = await _until_seen(http, server, text)
+            assert about["error"] is None, f"{server.name}: {about['error']}"
+            assert about["revision"] == about["seen"]
+            in_force = {name: value for name, value in about["inForce"].items() if about["source"][name] == "file"}
+            assert in_force == (figures or {}), f"{server.name} runs with {in_force}, and not with {figures}"
+            told.append("no file" if figures is None else f"{len(figures)} figures")
+    return f"{wrong.name} with {garbage!r} first; then {', '.join(told)}"
+
+
+def draw_figures(draw: random.Random) -> dict[str, float] | None:
+    """Some figures that cost nobody an event; None for no file."""
+    if draw.random() < 0.15:
+        return None
+    all_of_them = {
+        # fewer would be a reason not to recover
+        "history_events": draw.randint(1_000, 20_000),
+        "publish_batch": draw.choice((1, 2, 16, 1_000)),
+        "batch_window_ms": draw.choice((0, 0.5, 5, 100)),
+        "publish_buffer": draw.randint(1_000, 50_000),
+        "publish_timeout": draw.choice((5, 10, 20)),
+        "channel_linger": draw.choice((0, 1, 15)),
+        "subscription_batch": draw.choice((1, 3, 100, 10_000)),
+    }
+    return {name: value for name, value in all_of_them.items() if draw.random() < 0.7}
+
+
+def write_figures(path: Path, content: bytes | None, draw: random.Random) -> None:
+    """Change a file in one of the ways in which files are changed: in place, by renaming, by a link that is swapped."""
+    if content is None:
+        path.unlink(missing_ok=True)
+        return
+    how = draw.choice(("place", "rename", "link"))
+    if how == "place" and not path.is_symlink():
+        path.write_bytes(content)
+        return
+    new = path.with_suffix(f".{draw.randrange(2**32):08x}")
+    new.write_bytes(content)
+    if how == "link":
+        link = path.with_suffix(".new")
+        link.symlink_to(new.name)
+        new = link
+    new.rename(path)
+
+
+async def _until_seen(http: httpx.AsyncClient, server: Server, content: bytes | None) -> dict[str, Any]:
+    """What a server tells of its adapter when it has found this content; it may be away or frozen meanwhile."""
+    wanted = None if content is None else hashlib.sha256(content).hexdigest()[:16]
+    about: dict[str, Any] = {}
+
+    async def seen() -> bool:
+        await asyncio.sleep(ASKED_EVERY)
+        try:
+            about.update((await http.get(f"{server.admin_url}/admin/stats")).json()["adapter"])
+        except (httpx.HTTPError, ValueError):
+            return False
+        return bool(about["seen"] == wanted)
+
+    try:
+        await until(seen, BACK_WITHIN)
+    except AssertionError:
+        raise AssertionError(f"{server.name} has not seen its file within {BACK_WITHIN:g} s: {about}") from None
+    return about
+
+
 # -- Redis
 
 
@@ -394,6 +484,7 @@ async def _configured(server: RedisServer, name: str, value: str, usual: str) ->
 
 CLIENTS = ("cut_clients", "freeze_clients", "half_dead_clients", "cut_fresh_client")
 SERVERS = ("kill_server", "restart_server", "stop_server")
+FIGURES = ("other_figures",)
 ANY_REDIS = ("client_kill", "oom", "script_flush", "output_buffer")
 ONE_REDIS = (*ANY_REDIS, "redis_restart", "redis_kill", "slow_redis")
 
@@ -421,7 +512,7 @@ def draw_plan(seed: int, names: Sequence[str], seconds: float) -> dict[Group, li
         names: The faults to draw from.
         seconds: How long there must be something to do, even if no fault takes any time.
     """
-    groups: list[Group] = ["clients", "servers", "redis"]
+    groups: list[Group] = ["clients", "servers", "redis", "figures"]
     plan: dict[Group, list[Step]] = {}
     for group in groups:
         ours = [name for name in names if FAULTS[name].group == group]

@@ -52,15 +52,17 @@ class Server:
     Args:
         name: What it is called here.
         log: The file that gets all that it writes, over all starts.
+        adapter_file: The file from which it takes the adapter's figures, if there is one.
         variables: Its environment.
     """
 
-    def __init__(self, name: str, log: Path, variables: Mapping[str, str]) -> None:
+    def __init__(self, name: str, log: Path, adapter_file: Path, variables: Mapping[str, str]) -> None:
         self.name = name
+        self.adapter_file = adapter_file
         self.port = 0
         self.admin_port = 0
         self._log = log
-        self._variables = variables
+        self._variables = {**variables, "ADAPTER_FILE": str(adapter_file)}
         self._process: asyncio.subprocess.Process | None = None
         self._meant_to_run = False
 
@@ -170,7 +172,8 @@ class Fleet:
         self._variables = {**SETTINGS, **variables, **extra}
         self._balancer = balancer
         self.servers = [
-            Server(f"s{number}", folder / f"s{number}.log", self._variables) for number in range(1, count + 1)
+            Server(f"s{number}", folder / f"s{number}.log", folder / f"s{number}.adapter.yaml", self._variables)
+            for number in range(1, count + 1)
         ]
 
     @property

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from faults.backing import Backing, OneRedis, WithCluster, WithSentinel
-from faults.faults import ANY_REDIS, CLIENTS, ONE_REDIS, SERVERS
+from faults.faults import ANY_REDIS, CLIENTS, FIGURES, ONE_REDIS, SERVERS
 from faults.proof import Order
 from faults.stage import perform, staged
 from tradecast.settings import SettingsError, load_settings
@@ -48,11 +48,11 @@ class Mode:
 
 MODES = {
     # what is in memory is lost with the process: its connections only
-    "single": Mode(Backing, 1, CLIENTS),
-    "pubsub": Mode(OneRedis, 3, (*CLIENTS, *SERVERS, *ONE_REDIS)),
+    "single": Mode(Backing, 1, (*CLIENTS, *FIGURES)),
+    "pubsub": Mode(OneRedis, 3, (*CLIENTS, *SERVERS, *FIGURES, *ONE_REDIS)),
     # whatever ends or holds up the master for long is a failover here
-    "sentinel": Mode(WithSentinel, 3, (*CLIENTS, *SERVERS, *ANY_REDIS, "sentinel_failover")),
-    "sharded": Mode(WithCluster, 3, (*CLIENTS, *SERVERS, *ONE_REDIS, "move_slots"), order="room"),
+    "sentinel": Mode(WithSentinel, 3, (*CLIENTS, *SERVERS, *FIGURES, *ANY_REDIS, "sentinel_failover")),
+    "sharded": Mode(WithCluster, 3, (*CLIENTS, *SERVERS, *FIGURES, *ONE_REDIS, "move_slots"), order="room"),
 }
 
 

@@ -147,7 +147,7 @@ def test_rates_are_over_grafanas_interval(query: PanelQuery) -> None:
 def test_the_labels_that_are_asked_for_exist() -> None:
     metrics = Metrics("1")
     metrics.watch_connections(total=lambda: 1, users=lambda: 1, subscriptions=dict)
-    labels = {"le", "pod", "namespace", "job", "horizontalpodautoscaler", "deployment", "dependency"}
+    labels = {"le", "pod", "namespace", "job", "horizontalpodautoscaler", "deployment", "dependency", "figure"}
     labels |= {label for family in metrics.registry.collect() for sample in family.samples for label in sample.labels}
     for query in QUERIES:
         for group in re.findall(r"\bby \(([^)]*)\)", query.expr):

@@ -1,11 +1,18 @@
 """What the documents name exists: the files they link to, and the chart's values."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from scripts import settings_page
+from tradecast.adapter.tuner import Tuner
+from tradecast.adapter.tuning import Tuning, of_settings
+from tradecast.server import WebSocketServer
+from tradecast.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -16,6 +23,28 @@ def test_links_resolve(document: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", document.read_text())
     missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
     assert not missing
+
+
+def test_recovery_md_has_every_figure_that_can_change_with_its_bounds_and_default() -> None:
+    rows = {}
+    for line in (ROOT / "docs/recovery.md").read_text().splitlines():
+        if row := re.match(r"\| `(\w+)` \| ([^|]+) \| (`[^|]+`) \| [^|]+ \|$", line):
+            rows[row[1]] = (row[2], row[3])
+    fields = {name: Settings.model_fields[name] for name in Tuning.model_fields}
+    assert rows == {name: (settings_page.kind(field), settings_page.default(field)) for name, field in fields.items()}
+
+
+def test_recovery_md_has_what_stats_tell_of_the_adapter() -> None:
+    text = (ROOT / "docs/recovery.md").read_text()
+    shown = json.loads(re.findall(r"```json\n(.+?)```", text, re.DOTALL)[0])
+    server = WebSocketServer(load_settings({}))
+    server._tuner = Tuner(of_settings(server.settings))
+    told = {"mode", *server._tuner.stats(), "traffic"}
+    assert set(shown) == told
+    traffic = {*server.metrics.adapter_traffic(), "waiting", "channels", "hears", "awaySeconds"}
+    assert set(shown["traffic"]) == traffic
+    for key in (*told - {"traffic"}, *(f"traffic.{one}" for one in traffic)):
+        assert re.search(rf"^\|.*`{re.escape(key)}`.*\|", text, re.MULTILINE), key
 
 
 def test_values_named_in_kubernetes_md_exist() -> None:

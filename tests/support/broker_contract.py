@@ -16,12 +16,22 @@ from tradecast.adapter.envelope import COUNTED, LATEST, VOLATILE, Envelope, Kind
 from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import MAX_ID, Offset
 from tradecast.adapter.recovery import new_pid
+from tradecast.adapter.tuning import Tuning, of_settings
+from tradecast.settings import load_settings
 
 RETENTION = Retention(window=60, dead_after=10, refresh=5, events_per_room=1000)
 # Gone after 0.7 s, sessions after half a second.
 SHORT = Retention(window=0.3, dead_after=0.1, refresh=0.05, events_per_room=1000)
 # Gone after 2.5 s.
 MIDDLE = Retention(window=1.5, dead_after=0.3, refresh=0.1, events_per_room=1000)
+
+
+FIGURES = of_settings(load_settings({}))
+
+
+def figures(**changed: float) -> Tuning:
+    """The usual figures, but for these."""
+    return FIGURES.model_copy(update=changed)
 
 
 class Heard:
@@ -101,6 +111,52 @@ class BrokerContract:
     shared: bool
 
     # -- events
+
+    async def test_other_figures_amid_events_lose_and_repeat_nothing(self, make_broker: MakeBroker) -> None:
+        broker, heard = await make_broker()
+        rooms = [f"room{n}" for n in range(40)]
+        sent: dict[str, list[int]] = {room: [] for room in rooms}
+        some = (
+            figures(publish_batch=1, subscription_batch=1, channel_linger=0),
+            figures(publish_batch=7, batch_window_ms=3, subscription_batch=3, channel_linger=0),
+            figures(publish_batch=1_000, batch_window_ms=20, publish_buffer=200_000),
+            figures(history_events=2_000, publish_timeout=30),
+        )
+
+        async def emit(number: int, room: str) -> None:
+            await broker.publish(event(number, room))
+
+        for turn in range(12):
+            broker.tune(some[turn % len(some)])
+            await listen(broker, *rooms[: 3 * turn + 4])
+            for room in rooms[: 3 * turn + 4]:
+                sent[room].append(len(sent[room]))
+            publishing = [asyncio.create_task(emit(found[-1], room)) for room, found in sent.items() if found]
+            await asyncio.sleep(0)
+            broker.tune(some[(turn + 1) % len(some)])
+            await asyncio.gather(*publishing)
+
+        def got(room: str) -> list[Any]:
+            return numbers([one for one in heard.envelopes if one.rooms == (room,)])
+
+        await eventually(lambda: len(heard.envelopes) >= sum(map(len, sent.values())))
+        assert {room: got(room) for room in rooms} == sent
+
+    async def test_history_can_grow_and_shrink(self, make_broker: MakeBroker) -> None:
+        broker, _ = await make_broker()
+        await listen(broker, "x")
+        begun = positions(broker, "x")
+        broker.tune(figures(history_events=1))
+        for n in range(300):
+            await broker.publish(event(n, "x"))
+        assert (await broker.read(begun)).broken == {"x"}
+        broker.tune(figures(history_events=1_000))
+        begun = positions(broker, "x")
+        for n in range(300):
+            await broker.publish(event(n, "x"))
+        replay = await broker.read(begun)
+        assert replay.broken == frozenset()
+        assert numbers(replay.envelopes) == list(range(300))
 
     async def test_published_is_delivered_in_order(self, make_broker: MakeBroker) -> None:
         broker, heard = await make_broker()
@@ -360,7 +416,7 @@ class BrokerContract:
         assert list(await here.touch([saved])) == [True]
         claimed = await there.claim(saved.pid, "u1")
         assert claimed is not None
-        assert (claimed.joins, claimed.confirmed) == ({"y": 2, "z": 3}, tuple(here.positions))
+        assert (claimed.joins, claimed.confirmed) == ({"y": 2, "z": 3}, saved.confirmed)
 
     async def test_saving_anew_leaves_nothing_of_before(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()

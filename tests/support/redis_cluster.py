@@ -219,3 +219,19 @@ def redis_cluster() -> Iterator[RedisCluster]:
     cluster = started_cluster()
     yield cluster
     cluster.close()
+
+
+@pytest.fixture(scope="module")
+def cluster_of_module() -> Iterator[RedisCluster]:
+    """Three masters for the tests of a module; ask for `empty_cluster`."""
+    cluster = started_cluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def empty_cluster(cluster_of_module: RedisCluster) -> RedisCluster:
+    """The module's cluster, empty. Not to be killed, and its slots not to be moved."""
+    for node in cluster_of_module.nodes:
+        node.ask_now("FLUSHALL")
+    return cluster_of_module

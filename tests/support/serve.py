@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,11 +128,13 @@ class ServeProcess:
 
 
 @contextlib.asynccontextmanager
-async def start(*arguments: str, **variables: str) -> AsyncIterator[ServeProcess]:
+async def start(
+    *arguments: str, program: Sequence[str] = ("-m", "tradecast"), **variables: str
+) -> AsyncIterator[ServeProcess]:
     """Start a command that goes on, with loopback ports of the system's choice."""
     running = ServeProcess(
         await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tradecast", *arguments),
+            *(sys.executable, *program, *arguments),
             env=environment(**{**LOOPBACK, **variables}),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -147,9 +149,9 @@ async def start(*arguments: str, **variables: str) -> AsyncIterator[ServeProcess
 
 
 @contextlib.asynccontextmanager
-async def serving(**variables: str) -> AsyncIterator[ServeProcess]:
-    """`tradecast serve`, listening."""
-    async with start("serve", **variables) as running:
+async def serving(*, program: Sequence[str] = ("-m", "tradecast"), **variables: str) -> AsyncIterator[ServeProcess]:
+    """`tradecast serve`, listening; or another program that takes its place."""
+    async with start("serve", program=program, **variables) as running:
         listening = await running.log("listening")
         scheme = "https" if "SSL_CERTFILE" in variables else "http"
         running.url = f"{scheme}://127.0.0.1:{listening['public_port']}"

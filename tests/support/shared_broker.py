@@ -13,6 +13,7 @@ from tradecast.adapter.broker import Listener, Replay, SavedSession
 from tradecast.adapter.envelope import COUNTED, LATEST, VOLATILE, Envelope
 from tradecast.adapter.ids import Offset, now_id
 from tradecast.adapter.recovery import merge
+from tradecast.adapter.tuning import Tuning
 
 
 class Memory:
@@ -83,6 +84,9 @@ class SharedBroker:
         self.coming: list[deque[Envelope]] = [deque() for _ in range(memory.partitions)]
         self._listener: Listener
         memory.servers.append(self)
+
+    def tune(self, tuning: Tuning) -> None:
+        pass
 
     def partition_of(self, room: str) -> int:
         return self.memory.partition_of(room)

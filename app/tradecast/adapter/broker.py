@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tradecast.adapter.envelope import Envelope
 from tradecast.adapter.ids import Offset
+from tradecast.adapter.tuning import Tuning
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class SavedSession:
         generation: Raised with each claim, so that an earlier owner cannot write any more.
         joins: Its rooms, each with the position at which it was joined.
         confirmed: Up to which ids, per partition, the client is known to have received everything.
+        epochs: The broker's own note, of which epochs what it has stored is.
     """
 
     pid: str
@@ -31,6 +33,7 @@ class SavedSession:
     generation: int = 0
     joins: dict[str, int] = field(default_factory=dict)
     confirmed: tuple[int, ...] = ()
+    epochs: str = field(default="", compare=False)
 
     def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:
         """Count on nothing in a partition beyond this id: the history goes on from there."""
@@ -100,6 +103,10 @@ class Broker(Protocol):
     @property
     def away_for(self) -> float:
         """Seconds for which the broker has not been reachable; 0 while it is."""
+        ...
+
+    def tune(self, tuning: Tuning) -> None:
+        """Go on with other figures. Nothing is lost or repeated by that."""
         ...
 
     def partition_of(self, room: str) -> int: ...

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import functools
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -12,15 +15,34 @@ from redis import exceptions
 from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import AuthenticationError, RedisClusterException
 
 REDIRECTIONS = 16
 TRY_AGAIN = 0.02
 
 T = TypeVar("T")
-Command = Sequence[Any]
+Command = tuple[str, Sequence[Any]]
 LOST = (exceptions.ConnectionError, exceptions.TimeoutError)
+SENT_ON = (exceptions.AskError, exceptions.TryAgainError)  # and MovedError, which is an AskError
+CHUNK = 200
+FAILED_FOR = 5.0
+CHECK_KEY = "tradecast:check:{}"
+CHECK_PATIENCE = 0.9
+MANY = 100_000
 _inside: ContextVar[bool] = ContextVar("tradecast_cluster_request", default=False)
+
+
+class PartsAway(exceptions.RedisError):
+    """Parts of the cluster do not answer.
+
+    Attributes:
+        in_words: How much of it, without addresses.
+    """
+
+    def __init__(self, in_words: str) -> None:
+        self.in_words = in_words
+        super().__init__(in_words)
 
 
 class ClusterClient(RedisCluster):
@@ -62,33 +84,61 @@ class ClusterClient(RedisCluster):
         self._places = asyncio.Semaphore(max_connections)
         self._patience = timeout
         self._try_time: float = options["socket_timeout"] + options["socket_connect_timeout"]
-        self._failed: str | None = None
+        self._finding = asyncio.Lock()
+        self._configured = dict(self.nodes_manager.startup_nodes)
+        self._failed: dict[str, float] = {}
+        self._knows_commands = False
 
     async def initialize(
-        self,
-        additional_startup_nodes_info: list[tuple[str, int]] | None = None,
-        last_failed_node_name: str | None = None,
+        self, additional_startup_nodes_info: Any = None, last_failed_node_name: str | None = None
     ) -> ClusterClient:
         """Find the nodes, where that is to be done.
+
+        In place of redis-py's, which closes all connections, those in use included, when it cannot, and is told of
+        one failed node at most. It takes no arguments.
 
         Raises:
             redis.exceptions.ConnectionError: None of them answers, or it belongs to no cluster.
         """
-        if not self._initialize:
-            return self
-        known = additional_startup_nodes_info or [(node.host, int(node.port)) for node in self.get_nodes()]
+        if self._initialize:
+            async with self._finding:
+                if self._initialize:
+                    await self._find()
+        return self
+
+    async def find_anew(self) -> None:
+        """Find out again who has which slots; raises as `initialize`."""
+        self._initialize = True
+        await self.initialize()
+
+    async def _find(self) -> None:
+        nodes = self.nodes_manager
+        known = {**self._configured, **nodes.nodes_cache}
+        now = time.monotonic()
+        self._failed = {name: since for name, since in self._failed.items() if now - since < FAILED_FOR}
+        nodes.startup_nodes = {name: node for name, node in known.items() if name not in self._failed} or known
         try:
-            await super().initialize(known, last_failed_node_name or self._failed)
+            await nodes.initialize()
+            if not self._knows_commands:
+                await self.commands_parser.initialize(nodes.default_node)
+                self._knows_commands = True
         except RedisClusterException as error:  # which is no RedisError
+            self._failed.clear()
             if isinstance(error.__cause__, AuthenticationError):
                 raise error.__cause__ from None
             raise exceptions.ConnectionError(str(error)) from error
         except LOST:
-            # the first of them is asked which commands there are: ask another one next time
-            for node in self.get_primaries()[:1]:
-                self.nodes_manager.move_node_to_end_of_cached_nodes(node.name)
+            await self._lost(nodes.default_node)
             raise
-        return self
+        self._initialize = False
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        self._initialize = True
+        nodes = {
+            id(node): node for known in (self._configured, self.nodes_manager.nodes_cache) for node in known.values()
+        }
+        await asyncio.gather(*(node.disconnect() for node in nodes.values()))
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As RedisCluster's.
@@ -140,11 +190,14 @@ class ClusterClient(RedisCluster):
         node.update_active_connections_for_reconnect()
         await node.disconnect_free_connections()
         self.nodes_manager.move_node_to_end_of_cached_nodes(node.name)
-        self._failed = node.name
+        self._failed[node.name] = time.monotonic()
         self._initialize = True
 
     async def run_all(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands, each for keys of one slot, pipelined by node; nothing holds them together.
+        """Run commands, pipelined by node; nothing holds them together.
+
+        Args:
+            commands: Each as a key, whose slot its keys are in, and the command's words.
 
         Returns:
             Their answers in order, with errors of Redis (`ResponseError`) among them.
@@ -155,20 +208,121 @@ class ClusterClient(RedisCluster):
 
         async def attempt() -> list[Any]:
             await self.initialize()
-            pipeline = self.pipeline()
-            for command in commands:
-                pipeline.execute_command(*command)
-            try:
-                answers = await pipeline.execute(raise_on_error=False)
-                for answer in answers:
-                    if isinstance(answer, LOST):
-                        raise answer
-            except LOST:
-                self._initialize = True  # which redis-py forgets here
-                raise
-            return answers
+            by_node: dict[ClusterNode, list[PipelineCommand]] = defaultdict(list)
+            waiting = [PipelineCommand(number, *words) for number, (_, words) in enumerate(commands)]
+            for one, (key, _) in zip(waiting, commands, strict=True):
+                by_node[self.nodes_manager.get_node_from_slot(self.keyslot(key))].append(one)
+            done = await asyncio.gather(*(self._pipe(*some) for some in by_node.items()), return_exceptions=True)
+            for error in done:
+                if error is not None:
+                    raise error
+            return [one.result for one in waiting]
 
         return await self._request(attempt)
+
+    async def scan_masters(self, pattern: str, count: int) -> AsyncGenerator[tuple[list[bytes | str]], None]:
+        """The keys of all masters, some at a time; perhaps one more than once, and one that moves meanwhile never.
+
+        Raises:
+            redis.exceptions.RedisError: A master is not reachable.
+        """
+        await self._request(self.initialize)
+        for node in self.get_primaries():
+            cursor = 0
+            while True:
+                request = functools.partial(
+                    self._execute_command, node, "SCAN", cursor, "MATCH", pattern, "COUNT", count
+                )
+                cursor, keys = await self._request(request)
+                yield (keys,)
+                if cursor == 0:
+                    break
+
+    async def one_of_each(self, names: Iterable[str], key: Callable[[str], str]) -> list[str]:
+        """The first of the names whose keys the masters have, one name for each, or some if there are not enough names.
+
+        Raises:
+            redis.exceptions.RedisError: No node is reachable.
+        """
+        await self._request(self.initialize)
+        return list(self._one_of_each(names, key).values())
+
+    def _one_of_each(self, names: Iterable[str], key: Callable[[str], str]) -> dict[ClusterNode, str]:
+        slots = self.nodes_manager.slots_cache
+        masters = {nodes[0] for nodes in slots.values()}
+        found: dict[ClusterNode, str] = {}
+        for name in names:
+            nodes = slots.get(self.keyslot(key(name)))
+            if nodes:
+                found.setdefault(nodes[0], name)
+            if len(found) == len(masters):
+                break
+        return found
+
+    async def check(self, patience: float = CHECK_PATIENCE) -> None:
+        """Ask every master for a key, and say how many do not answer.
+
+        Args:
+            patience: Seconds that each may take.
+
+        Raises:
+            PartsAway: Some do not answer, or refuse, or slots are served by nobody.
+            redis.exceptions.RedisError: No node is reachable.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                await self.initialize()
+        except (*LOST, TimeoutError):
+            if not self.nodes_manager.slots_cache:
+                raise
+            # ask those that were found last
+        slots = self.nodes_manager.slots_cache
+        served = Counter(nodes[0] for nodes in slots.values())
+        by_node = self._one_of_each((CHECK_KEY.format(number) for number in range(MANY)), str)
+        asked = [node for node in served if node in by_node]
+
+        async def ask(node: ClusterNode) -> None:
+            async with asyncio.timeout(patience):
+                try:
+                    await self._execute_command(node, "EXISTS", by_node[node])
+                except exceptions.ConnectionError:  # of a connection that it closed when it was started again, perhaps
+                    await self._execute_command(node, "EXISTS", by_node[node])
+
+        answers = await asyncio.gather(*map(ask, asked), return_exceptions=True)
+        failed = {node: error for node, error in zip(asked, answers, strict=True) if isinstance(error, Exception)}
+        away = {node: error for node, error in failed.items() if not isinstance(error, exceptions.ClusterDownError)}
+        lacking = REDIS_CLUSTER_HASH_SLOTS - len(slots)
+        if not failed and not lacking:
+            return
+        for node in away:
+            await self._lost(node)
+        self._initialize = True
+        words = []
+        if away:
+            share = sum(served[node] for node in away)
+            words.append(f"{len(away)} of {len(served)} masters away, {share} of {REDIS_CLUSTER_HASH_SLOTS} slots")
+        if lacking:
+            words.append(f"nobody serves {lacking} of {REDIS_CLUSTER_HASH_SLOTS} slots")
+        if len(failed) > len(away):
+            words.append(f"{len(failed) - len(away)} of {len(served)} masters refuse, as the cluster is incomplete")
+        causes = [*away.values(), *failed.values()]
+        raise PartsAway("; ".join(words)) from (causes[0] if causes else None)
+
+    async def _pipe(self, node: ClusterNode, commands: list[PipelineCommand]) -> None:
+        for start in range(0, len(commands), CHUNK):
+            try:
+                await node.execute_pipeline(commands[start : start + CHUNK])
+                for one in commands[start : start + CHUNK]:
+                    if isinstance(one.result, LOST):
+                        raise one.result
+            except exceptions.MaxConnectionsError:
+                raise
+            except LOST:
+                await self._lost(node)
+                raise
+        for one in commands:
+            if isinstance(one.result, SENT_ON):
+                one.result = await self._execute_command(node, *one.args)
 
     async def _request(self, attempt: Callable[[], Awaitable[T]]) -> T:
         if _inside.get():  # a command of a pipeline that was sent elsewhere

@@ -31,7 +31,10 @@ def create_figures(settings: Settings) -> Figures:
         timeout=settings.redis_timeout,
         publish_timeout=settings.publish_timeout,
         publish_buffer=settings.publish_buffer,
+        publish_batch=settings.publish_batch,
+        batch_window=settings.batch_window_ms / 1000,
         linger=settings.channel_linger,
+        subscription_batch=settings.subscription_batch,
     )
 
 

@@ -10,7 +10,8 @@ JSON is there for what is rare: `r` all rooms of the event where there are sever
 out, `e` rooms in other partitions with the event's ids there, `t` that the last argument is a text, `p` that it may
 have been published before, `a` the sizes of packet and attachments of a binary event. Keys that a server does not
 know it ignores, so servers of the next version can run beside it; a change that cannot be ignored takes another
-version, which is skipped and counted.
+version, which is skipped and counted. The same holds for words on a server's own channel, and more behind known ones,
+for fields behind the first of an entry in the history, and for fields of sessions.
 """
 
 from __future__ import annotations

@@ -303,6 +303,9 @@ class Hub:
         if session is None:
             return "unknown"
         epoch = self.broker.epoch
+        # A join that was under way when the connection was lost: nobody was told of it, and it has no position yet.
+        for room in [room for room, position in session.joins.items() if position == MAX_ID]:
+            del session.joins[room]
         rooms = [room for room in session.joins if permitted(room)]
         said = offset = None
         if raw_offset is not None:
@@ -413,7 +416,8 @@ class Hub:
                 self._give_up(sid, client)
         except AdapterUnavailable:
             if client.stored:
-                self._exit(sid, client, room)
+                if self._clients.get(sid) is client:  # and not one that goes on with its sid, and has joined by now
+                    self._exit(sid, client, room)
                 client.dirty = True  # perhaps it was kept, and only the answer was lost
                 raise
             client.session.joins[room] = 0

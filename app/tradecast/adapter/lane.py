@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -41,12 +42,14 @@ def will_pass(error: BaseException) -> bool:
 
 
 class _Entry(Generic[Item, Result]):
-    __slots__ = ("done", "item", "size", "uncertain")
+    __slots__ = ("done", "item", "since", "size", "uncertain")
 
     def __init__(self, item: Item, size: int) -> None:
         self.item = item
         self.size = size
-        self.done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.since = loop.time()
+        self.done: asyncio.Future[Result] = loop.create_future()
         self.uncertain = False
 
 
@@ -59,6 +62,7 @@ class Lane(Generic[Item, Result]):
         timeout: Seconds that one item may take, waiting included.
         patience: Seconds that one try may take.
         max_batch: Items in one batch.
+        window: Seconds that an item may wait for others to fill the batch; 0: what is there is sent.
         max_batch_bytes: Bytes in one batch, unless a single item is larger.
         capacity: Items that may wait.
         capacity_bytes: Bytes that may wait.
@@ -72,6 +76,7 @@ class Lane(Generic[Item, Result]):
         timeout: float,
         patience: float,
         max_batch: int = 64,
+        window: float = 0,
         max_batch_bytes: int = 1_000_000,
         capacity: int = 10_000,
         capacity_bytes: int = 64_000_000,
@@ -81,12 +86,14 @@ class Lane(Generic[Item, Result]):
         self.timeout = timeout
         self._patience = patience
         self._max_batch = max_batch
+        self._window = window
         self._max_batch_bytes = max_batch_bytes
         self.capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._waiting: deque[_Entry[Item, Result]] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
+        self._full = asyncio.Event()
         self._number = 0
         self._task: asyncio.Task[None] | None = None
         self.failing = False
@@ -95,6 +102,14 @@ class Lane(Generic[Item, Result]):
     def __len__(self) -> int:
         """How many wait or are under way."""
         return len(self._waiting)
+
+    def tune(self, *, timeout: float, max_batch: int, window: float, capacity: int) -> None:
+        """Go on with other figures. A batch under way and what waits already stay as they are."""
+        self.timeout = timeout
+        self._max_batch = max_batch
+        self._window = window
+        self.capacity = capacity
+        self._full.set()  # whoever waits for a batch to fill looks again
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"lane {self._what}")
@@ -127,6 +142,8 @@ class Lane(Generic[Item, Result]):
         self._waiting.append(entry)
         self._bytes += size
         self._wake.set()
+        if self._is_full():
+            self._full.set()
         try:
             async with asyncio.timeout(self.timeout):
                 return await entry.done
@@ -136,6 +153,8 @@ class Lane(Generic[Item, Result]):
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
+            if self._window and self._waiting:
+                await self._fill()
             batch = self._next()
             if not batch:
                 self._wake.clear()
@@ -148,6 +167,19 @@ class Lane(Generic[Item, Result]):
                     self._bytes -= entry.size
                     if self._waiting and self._waiting[0] is entry:
                         self._waiting.popleft()
+
+    async def _fill(self) -> None:
+        """Wait until a batch is full, or its first item has waited long enough."""
+        since = self._waiting[0].since
+        loop = asyncio.get_running_loop()
+        while not self._is_full() and (left := since + self._window - loop.time()) > 0:
+            self._full.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._full.wait()
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= self._max_batch or self._bytes >= self._max_batch_bytes
 
     def _next(self) -> list[_Entry[Item, Result]]:
         while self._waiting and self._waiting[0].done.done():  # given up while it waited

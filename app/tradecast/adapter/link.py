@@ -12,12 +12,12 @@ from typing import Final
 
 from redis import exceptions
 from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
 
+from tradecast.adapter.cluster_client import ClusterClient
 from tradecast.adapter.dialect import PUBSUB, SHARDED, Dialect
 from tradecast.adapter.wire import Connect
 
@@ -56,9 +56,9 @@ def prefix_of(redis: Redis) -> str:
     return _prefix(redis.connection_pool.connection_kwargs.get("db") or 0, "0")
 
 
-def links_of(redis: Redis | RedisCluster) -> Sequence[Link]:
+def links_of(redis: Redis | ClusterClient) -> Sequence[Link]:
     """The ways to all partitions."""
-    if isinstance(redis, RedisCluster):
+    if isinstance(redis, ClusterClient):
         slots = Slots(redis)
         prefixes = [_prefix(0, tag) for tag in TAGS]
         return [Link(partial(slots.connect, key_slot(prefix.encode())), prefix, SHARDED) for prefix in prefixes]
@@ -83,7 +83,7 @@ class Slots:
         cluster: Knows nodes and how to connect to them; its own connections are used for asking only.
     """
 
-    def __init__(self, cluster: RedisCluster) -> None:
+    def __init__(self, cluster: ClusterClient) -> None:
         self._cluster = cluster
         self._lock = asyncio.Lock()
         self._asked_at = -BELIEVED
@@ -96,7 +96,7 @@ class Slots:
         """
         async with self._lock:
             if time.monotonic() - self._asked_at >= BELIEVED:
-                await self._ask()
+                await self._cluster.find_anew()
                 self._asked_at = time.monotonic()
         try:
             node = self._cluster.nodes_manager.get_node_from_slot(slot)
@@ -106,13 +106,3 @@ class Slots:
         connection: AbstractConnection = node.connection_class(**options)
         await connection.connect()  # type: ignore[no-untyped-call]
         return connection
-
-    async def _ask(self) -> None:
-        nodes = self._cluster.nodes_manager
-        try:
-            await self._cluster.initialize()  # the first time
-            if self._asked_at >= 0:
-                known = [(node.host, int(node.port)) for node in nodes.nodes_cache.values()]
-                await nodes.initialize(known)
-        except exceptions.RedisClusterException as error:  # which is no RedisError
-            raise exceptions.ConnectionError("no node of the cluster answers") from error

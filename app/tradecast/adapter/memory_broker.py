@@ -7,13 +7,14 @@ import secrets
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tradecast.adapter.broker import Listener, Replay, SavedSession
 from tradecast.adapter.envelope import COUNTED, LATEST, Envelope
 from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import Offset, now_id, seconds
 from tradecast.adapter.recovery import is_whole, merge
+from tradecast.adapter.tuning import Tuning
 from tradecast.tasks import end
 
 CLEAN_EVERY = 10.0
@@ -48,6 +49,10 @@ class MemoryBroker:
         self._listener: Listener
         self._cleaner: asyncio.Task[None] | None = None
 
+    def tune(self, tuning: Tuning) -> None:
+        # What there is too much of a room goes with its next event.
+        self.retention = replace(self.retention, events_per_room=tuning.history_events)
+
     def partition_of(self, room: str) -> int:
         return 0
 
@@ -71,7 +76,7 @@ class MemoryBroker:
                     history.latest[envelope.event] = envelope
                     continue
                 history.events.append(envelope)
-                if len(history.events) > self.retention.events_per_room:
+                while len(history.events) > self.retention.events_per_room:
                     history.events.popleft()
                     history.trimmed = True
         self._listener.deliver(envelope)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -16,7 +16,7 @@ from redis.backoff import AbstractBackoff, NoBackoff
 from redis.exceptions import AuthenticationError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from tradecast.adapter.cluster_client import ClusterClient
+from tradecast.adapter.cluster_client import ClusterClient, Command
 from tradecast.settings import Settings, SettingsError
 
 STEP = 0.05
@@ -143,6 +143,48 @@ def create_redis(settings: Settings, **overrides: Any) -> RedisClient:
     if options.get("connection_class") is UnixDomainSocketConnection and "path" not in options:
         raise SettingsError("REDIS_URL: unix:// needs the path of the socket")
     return Redis.from_pool(BlockingConnectionPool(**(options | overrides)))
+
+
+async def check_redis(redis: RedisClient) -> None:
+    """Ask Redis, and of a cluster every part, whether it answers.
+
+    Raises:
+        PartsAway: Parts of a cluster do not; its `in_words` says how much.
+        redis.exceptions.RedisError: It does not.
+    """
+    if isinstance(redis, ClusterClient):
+        await redis.check()
+    else:
+        await redis.ping()
+
+
+async def run_all(redis: RedisClient, commands: Sequence[Command]) -> list[Any]:
+    """Run commands, pipelined; nothing holds them together.
+
+    Args:
+        redis: Where.
+        commands: Each as a key, whose slot its keys are in, and the command's words.
+
+    Returns:
+        Their answers in order, with errors of Redis (`ResponseError`) among them.
+
+    Raises:
+        redis.exceptions.RedisError: Redis, or a part of it, is not reachable; some of it may be done.
+    """
+    if isinstance(redis, ClusterClient):
+        return await redis.run_all(commands)
+    async with redis.pipeline(transaction=False) as pipeline:
+        for _, words in commands:
+            pipeline.execute_command(*words)
+        return await pipeline.execute(raise_on_error=False)
+
+
+def without_errors(answers: Sequence[Any]) -> Sequence[Any]:
+    """The answers of `run_all`; the first error among them is raised."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
 
 
 def _sentinel_client(settings: Settings, url: str, options: dict[str, Any]) -> Redis:

@@ -7,9 +7,6 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-
 from tradecast.adapter.broker import Listener, Replay, SavedSession
 from tradecast.adapter.envelope import Envelope
 from tradecast.adapter.epochs import join_epochs, split_epochs, translate, write_epochs
@@ -17,7 +14,9 @@ from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import Offset
 from tradecast.adapter.link import links_of, partition_of
+from tradecast.adapter.redis import RedisClient
 from tradecast.adapter.redis_partition import Figures, PartitionWriter, RedisPartition, Watch
+from tradecast.adapter.tuning import Tuning
 
 
 class RedisBroker:
@@ -28,9 +27,7 @@ class RedisBroker:
         retention: How much is kept, and for how long.
     """
 
-    def __init__(
-        self, redis: Redis | RedisCluster, retention: Retention, figures: Figures, watch: Watch | None = None
-    ) -> None:
+    def __init__(self, redis: RedisClient, retention: Retention, figures: Figures, watch: Watch | None = None) -> None:
         self._redis = redis
         self.retention = retention
         self.server_id = secrets.token_hex(8)
@@ -73,6 +70,10 @@ class RedisBroker:
     def channels(self) -> int:
         """Channels that are listened to."""
         return sum(partition.channels for partition in self._partitions)
+
+    def tune(self, tuning: Tuning) -> None:
+        for partition in self._partitions:
+            partition.tune(tuning)
 
     def partition_of(self, room: str) -> int:
         return partition_of(room, len(self._partitions))
@@ -143,7 +144,8 @@ class RedisBroker:
         for room, position in session.joins.items():
             rooms += (room, position)
         confirmed = " ".join(map(str, session.confirmed))
-        about = (session.user, session.sid, session.connection_id, write_epochs(self._epochs), confirmed)
+        session.epochs = write_epochs(self._epochs)
+        about = (session.user, session.sid, session.connection_id, session.epochs, confirmed)
         return await self._keeper(session.pid).session(session, "save", *about, *rooms) != 0
 
     async def save_join(self, session: SavedSession, room: str) -> bool:
@@ -180,11 +182,14 @@ class RedisBroker:
                     return None
                 session.cut(self.partition_of, partition.number, partition.lineage[epoch])
                 earlier = True
+        session.epochs = written
         if earlier:  # what it joins from now on must not be cut as what it had
             await self.save(session)
         return session
 
     async def _change(self, session: SavedSession, what: str, *arguments: str | int) -> bool:
+        if session.epochs != write_epochs(self._epochs):  # a partition has been heard of since: its positions count now
+            return await self.save(session)
         done = await self._keeper(session.pid).session(session, what, *arguments)
         # Gone: Redis lost it, or it expired while Redis was away. What is known here is the truth.
         return await self.save(session) if done < 0 else done > 0
@@ -205,9 +210,7 @@ class RedisBroker:
 class RedisWriter:
     """Publishes events as a server does, from a process without clients."""
 
-    def __init__(
-        self, redis: Redis | RedisCluster, retention: Retention, figures: Figures, watch: Watch | None = None
-    ) -> None:
+    def __init__(self, redis: RedisClient, retention: Retention, figures: Figures, watch: Watch | None = None) -> None:
         self._redis = redis
         self._partitions = [PartitionWriter(link, retention, figures, watch or Watch()) for link in links_of(redis)]
 

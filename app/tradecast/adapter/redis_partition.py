@@ -9,7 +9,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,7 @@ from tradecast.adapter.recovery import is_whole, merge
 from tradecast.adapter.redis_scripts import CLAIM, LOOK, MAX_SKEW_MS, READ, SESSION
 from tradecast.adapter.scripts import Script
 from tradecast.adapter.subscription import Subscription
+from tradecast.adapter.tuning import Tuning
 from tradecast.adapter.wire import Wire, open_connection
 from tradecast.tasks import end
 
@@ -87,13 +88,19 @@ class Figures:
         timeout: How long one request to Redis may take.
         publish_timeout: How long an event may wait to be published.
         publish_buffer: Events that may wait.
+        publish_batch: Events in one request.
+        batch_window: How long an event may wait for others to go with it.
         linger: How long a room's channel is kept after its last member has left.
+        subscription_batch: Channels in one request.
     """
 
     timeout: float = 2
     publish_timeout: float = 10
     publish_buffer: int = 10_000
+    publish_batch: int = 64
+    batch_window: float = 0
     linger: float = 15
+    subscription_batch: int = 500
 
 
 class PartitionWriter:
@@ -122,6 +129,8 @@ class PartitionWriter:
             what="publish",
             timeout=figures.publish_timeout,
             patience=figures.timeout,
+            max_batch=figures.publish_batch,
+            window=figures.batch_window,
             capacity=figures.publish_buffer,
         )
 
@@ -129,6 +138,16 @@ class PartitionWriter:
     def waiting(self) -> int:
         """Events that wait to be published."""
         return len(self._publishing)
+
+    def tune(self, tuning: Tuning) -> None:
+        """Go on with other figures; nothing that is under way is begun anew."""
+        self.retention = replace(self.retention, events_per_room=tuning.history_events)
+        self._publishing.tune(
+            timeout=tuning.publish_timeout,
+            max_batch=tuning.publish_batch,
+            window=tuning.batch_window_ms / 1000,
+            capacity=tuning.publish_buffer,
+        )
 
     def start(self) -> None:
         self._publishing.start()
@@ -237,6 +256,7 @@ class RedisPartition(PartitionWriter):
             on_restored=self._on_restored,
             linger=figures.linger,
             patience=figures.timeout,
+            batch=figures.subscription_batch,
             commands=link.dialect.subscription,
         )
         self._ticker: asyncio.Task[None] | None = None
@@ -254,6 +274,10 @@ class RedisPartition(PartitionWriter):
     def away_for(self) -> float:
         """Seconds since the subscription was lost; 0 while it stands."""
         return 0.0 if self._live else time.monotonic() - self._lost_at
+
+    def tune(self, tuning: Tuning) -> None:
+        super().tune(tuning)
+        self._subscription.tune(linger=tuning.channel_linger, batch=tuning.subscription_batch)
 
     def begin(self, listener: Listener) -> None:
         self._listener = listener
@@ -441,7 +465,7 @@ class RedisPartition(PartitionWriter):
                 # Everything up to this id has come before, on the same connection.
                 self.position = head.id
         elif what == b"claimed":
-            pid, _, generation = rest.partition(b" ")
+            pid, generation, *_ = (*rest.split(b" "), b"")  # the next version may say more
             if not generation.isdigit():
                 raise Malformed("no generation")
             self._listener.displaced(pid.decode(), int(generation))

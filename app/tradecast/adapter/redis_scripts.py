@@ -185,7 +185,8 @@ return answer
 )
 
 # A session's hash: u user, i sid, c connection id, o owner, g generation, e epoch, p confirmed positions, r<room> join
-# position. KEYS: the session. ARGV: owner, generation, milliseconds to keep it, then one of
+# position. Others are the next version's, and begin with no r.
+# KEYS: the session. ARGV: owner, generation, milliseconds to keep it, then one of
 #   save: user, sid, connection id, epoch, positions, then room and position for each room
 #   join: room, position        leave: room        touch: positions        drop
 # The answer: 1 done, 0 it is another's by now, -1 it is not there (any more).

@@ -8,7 +8,8 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from tradecast.adapter.redis import RedisClient
+from tradecast.adapter.cluster_client import ClusterClient
+from tradecast.adapter.redis import RedisClient, without_errors
 
 Argument = str | int
 CHUNK = 200
@@ -52,8 +53,23 @@ class Script:
         """
         waiting = list(calls)
         for start in range(0, len(waiting), CHUNK):
+            if isinstance(redis, ClusterClient):
+                await self._run_in_cluster(redis, waiting[start : start + CHUNK])
+                continue
             async with redis.pipeline(transaction=False) as pipeline:
                 pipeline.script_load(self.source)
                 for keys, arguments in waiting[start : start + CHUNK]:
                     pipeline.evalsha(self.digest, len(keys), *keys, *arguments)
                 await pipeline.execute()
+
+    async def _run_in_cluster(
+        self, cluster: ClusterClient, calls: Sequence[tuple[Sequence[str], Sequence[Argument]]]
+    ) -> None:
+        # Not loaded first, as that would need every master, those included that none of the keys is on.
+        for name, text in (("EVALSHA", self.digest), ("EVAL", self.source)):
+            commands = [(keys[0], (name, text, len(keys), *keys, *arguments)) for keys, arguments in calls]
+            answers = await cluster.run_all(commands)
+            without_errors([answer for answer in answers if not isinstance(answer, NoScriptError)])
+            calls = [call for call, answer in zip(calls, answers, strict=True) if isinstance(answer, NoScriptError)]
+            if not calls:
+                return

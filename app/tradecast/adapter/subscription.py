@@ -16,7 +16,6 @@ from redis.asyncio.connection import AbstractConnection
 from tradecast.adapter.redis import CAP, STEP
 from tradecast.tasks import end
 
-CHUNK = 500
 BREATH = 64
 log = structlog.stdlib.get_logger("tradecast.adapter")
 
@@ -60,6 +59,7 @@ class Subscription:
         on_lost: Called when the connection is lost, and before the first try to connect.
         on_restored: Called in a task of its own when all wanted channels are confirmed.
         linger: Seconds that a channel is kept after nobody wants it any more.
+        batch: Channels in one request.
         patience: Seconds that Redis may take to confirm.
     """
 
@@ -73,6 +73,7 @@ class Subscription:
         on_restored: Callable[[], Awaitable[None]],
         linger: float,
         patience: float,
+        batch: int = 500,
         commands: Commands = PUBSUB_COMMANDS,
     ) -> None:
         self._connect = connect
@@ -83,6 +84,7 @@ class Subscription:
         self._on_restored = on_restored
         self.linger = linger
         self._patience = patience
+        self._batch = batch
         self._wanted: set[bytes] = set(always)
         self._confirmed: set[bytes] = set()
         self._asked: set[bytes] = set()
@@ -94,6 +96,11 @@ class Subscription:
         self._tasks: list[asyncio.Task[None]] = []
         self.connected = False
         self.instance = ""
+
+    def tune(self, *, linger: float, batch: int) -> None:
+        """Go on with other figures; `linger` holds for channels that nobody wants already as well."""
+        self.linger = linger
+        self._batch = batch
 
     def start(self) -> None:
         self._tasks = [
@@ -264,14 +271,15 @@ class Subscription:
             try:
                 more = [channel for channel in self._wanted if channel not in self._asked]
                 less = [channel for channel in self._asked if channel not in self._wanted]
-                for start in range(0, len(more), CHUNK):
-                    part = more[start : start + CHUNK]
+                batch = self._batch
+                for start in range(0, len(more), batch):
+                    part = more[start : start + batch]
                     self._check(connection)
                     self._asked.update(part)
                     await self._say(connection, self._subscribe, part)
-                for start in range(0, len(less), CHUNK):
+                for start in range(0, len(less), batch):
                     # Those that are wanted again meanwhile are subscribed to again in the next round.
-                    part = less[start : start + CHUNK]
+                    part = less[start : start + batch]
                     self._check(connection)
                     self._confirmed.difference_update(part)
                     self._leaving.update(part)

@@ -12,14 +12,15 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
-from typing import Generic, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import orjson
 import structlog
 from redis.exceptions import RedisError
 
-from tradecast.adapter.redis import RedisClient
+from tradecast.adapter.cluster_client import ClusterClient
+from tradecast.adapter.redis import RedisClient, run_all, without_errors
 from tradecast.auth.batch import BatchLoader
 from tradecast.auth.models import TIERS, Session, User
 
@@ -205,7 +206,7 @@ class LayeredCache(Generic[V]):
         names = list(keys)
         try:
             async with asyncio.timeout(REDIS_TIMEOUT):
-                values = await self._redis.mget(names)
+                values = await self._get_redis(names)
         except (RedisError, OSError, TimeoutError) as error:
             self._on_trouble(error)
             return {}
@@ -215,15 +216,22 @@ class LayeredCache(Generic[V]):
             if value is not None
         }
 
+    async def _get_redis(self, names: list[str]) -> Sequence[Any]:
+        if isinstance(self._redis, ClusterClient):  # each is in a slot of its own
+            return without_errors(await self._redis.run_all([(name, ("GET", name)) for name in names]))
+        assert self._redis is not None  # noqa: S101 asked for before
+        return await self._redis.mget(names)
+
     async def _write_redis(self, writes: Collection[_Write]) -> Mapping[_Write, bool]:
         assert self._redis is not None  # noqa: S101 asked for before
-        pipeline = self._redis.pipeline(transaction=False)
-        for write in writes:
-            # A tombstone takes the place of any value; a value takes no place that is taken.
-            pipeline.set(write.key, write.value, px=write.milliseconds, nx=write.value != TOMBSTONE)
+        # A tombstone takes the place of any value; a value takes no place that is taken.
+        commands = [
+            (one.key, ("SET", one.key, one.value, "PX", one.milliseconds, *(() if one.value == TOMBSTONE else ("NX",))))
+            for one in writes
+        ]
         try:
             async with asyncio.timeout(REDIS_TIMEOUT):
-                await pipeline.execute()
+                without_errors(await run_all(self._redis, commands))
         except (RedisError, OSError, TimeoutError) as error:
             self._on_trouble(error)
             return {}

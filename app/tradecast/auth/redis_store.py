@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from tradecast.adapter.redis import RedisClient
+from tradecast.adapter.cluster_client import ClusterClient, Command
+from tradecast.adapter.redis import RedisClient, check_redis, run_all, without_errors
 from tradecast.auth.document import decode_data
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.store import SessionChange, StoredSession
@@ -54,12 +56,7 @@ class RedisStore:
         if not ids:
             return {}
         names = list(dict.fromkeys(ids))
-        keys = _keys(self._prefix, names)
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.mget(keys)
-        for key in keys:
-            pipeline.pttl(key)
-        values, *ttls = await self._answer(pipeline.execute())
+        values, ttls = await self._answer(self._read(_keys(self._prefix, names)))
         now = self._clock()
         return {
             name: StoredSession(name, decode_data(value), now + ttl / 1000 if ttl >= 0 else None)
@@ -72,13 +69,10 @@ class RedisStore:
         if not names:
             return set()
         keys = _keys(self._prefix, names)
-        if await self._answer(self._redis.exists(*keys)) == len(keys):
+        if not isinstance(self._redis, ClusterClient) and await self._answer(self._redis.exists(*keys)) == len(keys):
             return set(names)
-        # EXISTS with many keys gives their number only.
-        pipeline = self._redis.pipeline(transaction=False)
-        for key in keys:
-            pipeline.exists(key)
-        there = await self._answer(pipeline.execute())
+        # EXISTS with many keys gives their number only, and in a cluster each key is elsewhere.
+        there = await self._answer(_run(self._redis, [(key, ("EXISTS", key)) for key in keys]))
         return {name for name, exists in zip(names, there, strict=True) if exists}
 
     async def save(self, session_id: str, data: Mapping[str, Any], expires_at: float) -> None:
@@ -88,7 +82,10 @@ class RedisStore:
     async def delete(self, ids: Sequence[str]) -> int:
         if not ids:
             return 0
-        return int(await self._answer(self._redis.delete(*_keys(self._prefix, ids))))
+        keys = _keys(self._prefix, ids)
+        if isinstance(self._redis, ClusterClient):
+            return sum(await self._answer(_run(self._redis, [(key, ("DEL", key)) for key in keys])))
+        return int(await self._answer(self._redis.delete(*keys)))
 
     def list(self) -> AsyncIterator[StoredSession]:
         return self._scan()
@@ -101,7 +98,7 @@ class RedisStore:
         raise NotImplementedError("Redis has no stream of changes")
 
     async def ping(self) -> None:
-        await self._answer(self._redis.ping())
+        await self._answer(check_redis(self._redis))
 
     async def close(self) -> None:
         """Nothing: the client is the caller's."""
@@ -114,19 +111,45 @@ class RedisStore:
             raise StoreUnavailable(f"Redis: {type(error).__name__}") from None
 
     async def _scan(self) -> AsyncIterator[StoredSession]:
-        pattern = self._prefix.translate(GLOB) + "*"
-        cursor = 0
         seen: set[str] = set()  # SCAN may name a key more than once
-        while True:
-            cursor, keys = await self._answer(self._redis.scan(cursor, match=pattern, count=CHUNK))
+        async for keys in self._keys_in_turn(self._prefix.translate(GLOB) + "*"):
             names = (_text(key)[len(self._prefix) :] for key in keys)
             fresh = iter([name for name in names if name not in seen])
             while chunk := list(islice(fresh, CHUNK)):
                 seen.update(chunk)
                 for stored in (await self.load(chunk)).values():
                     yield stored
+
+    async def _keys_in_turn(self, pattern: str) -> AsyncIterator[Sequence[bytes | str]]:
+        if isinstance(self._redis, ClusterClient):
+            async with contextlib.aclosing(self._redis.scan_masters(pattern, CHUNK)) as scan:
+                while found := await self._answer(anext(scan, None)):
+                    yield found[0]
+            return
+        cursor = 0
+        while True:
+            cursor, keys = await self._answer(self._redis.scan(cursor, match=pattern, count=CHUNK))
+            yield keys
             if cursor == 0:
                 return
+
+    async def _read(self, keys: Sequence[str]) -> tuple[Sequence[Any], Sequence[int]]:
+        """Values, and milliseconds that they have left."""
+        if isinstance(self._redis, ClusterClient):
+            commands = [(key, (name, key)) for name in ("GET", "PTTL") for key in keys]
+            answers = await self._redis.run_all(commands)
+            values = [None if isinstance(value, ResponseError) else value for value in answers[: len(keys)]]
+            return values, without_errors(answers[len(keys) :])
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.mget(keys)
+        for key in keys:
+            pipeline.pttl(key)
+        values, *ttls = await pipeline.execute()
+        return values, ttls
+
+
+async def _run(redis: RedisClient, commands: Sequence[Command]) -> Sequence[int]:
+    return without_errors(await run_all(redis, commands))
 
 
 def _keys(prefix: str, ids: Collection[str]) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import structlog
 from redis.exceptions import RedisError
 
-from tradecast.adapter.redis import RedisClient
+from tradecast.adapter.redis import RedisClient, check_redis
 from tradecast.demo.feed import Feed
 from tradecast.demo.lead import RENEW_SECONDS, Lead, read_ticks
 from tradecast.events.publisher import Publisher
@@ -83,7 +83,7 @@ class FeedProcess:
             await self._lead.let_go()
 
     async def _ping(self) -> None:
-        await self._publisher.redis.ping()
+        await check_redis(self._publisher.redis)
 
     async def _lead_and_feed(self) -> None:
         while True:

@@ -8,8 +8,9 @@ from typing import cast
 
 from tradecast.adapter.redis import RedisClient
 
-LEAD_KEY = "tradecast:demo:lead"
-TICKS_KEY = "tradecast:demo:ticks"
+# In braces, so that a Redis Cluster keeps both together.
+LEAD_KEY = "tradecast:{demo}:lead"
+TICKS_KEY = "tradecast:{demo}:ticks"
 LEAD_SECONDS = 5.0
 RENEW_SECONDS = 1.0
 

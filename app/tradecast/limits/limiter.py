@@ -236,7 +236,8 @@ class RateLimiter:
         if self._rates is None or self._quotas is None:
             return
         async with asyncio.timeout(PROBE_PATIENCE):
-            await self._rates.hit(_PROBE, ((GLOBAL, 2**31),), self._window_ms)
+            for user_id in await self._rates.users_everywhere(_PROBE):
+                await self._rates.hit(user_id, ((GLOBAL, 2**31),), self._window_ms)
         async with asyncio.timeout(self._renew_every):
             await self._renew(self._quotas)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from tradecast.adapter.cluster_client import MANY, ClusterClient
 from tradecast.adapter.redis import RedisClient
 from tradecast.adapter.scripts import Argument, Script, user_tag
 from tradecast.limits.quota import LEASE, Kind, Lease
@@ -95,6 +96,12 @@ class RedisRateStore:
         keys = [f"{PREFIX}rate:{tag}:{name}:{width}" for name, _ in checks]
         exceeded = await _HIT.run(self._redis, keys, [width, BUCKETS, *(limit for _, limit in checks)])
         return checks[int(exceeded) - 1][0] if exceeded else None
+
+    async def users_everywhere(self, name: str) -> Sequence[str]:
+        """Ids made of a name, such that each master of a cluster has the limits of one of them; one for one Redis."""
+        if not isinstance(self._redis, ClusterClient):
+            return [name]
+        return await self._redis.one_of_each((f"{name}{number}" for number in range(MANY)), user_tag)
 
 
 class RedisQuotaStore:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,14 +48,22 @@ class Health:
         self._keep = keep
         self._on_result = on_result
         self._pings: dict[str, Ping] = {}
+        self._about: dict[str, dict[str, str]] = {}
         self._running: dict[str, asyncio.Task[Answer]] = {}
         self._results: dict[str, tuple[float, Answer]] = {}
         self._down: dict[str, str] = {}
         self._started = time.monotonic()
 
-    def register(self, name: str, ping: Ping) -> None:
-        """Check `name` by awaiting `ping`, which raises when the dependency does not answer."""
+    def register(self, name: str, ping: Ping, **about: str) -> None:
+        """Check `name` by awaiting `ping`, which raises when the dependency does not answer.
+
+        Args:
+            name: Of the check.
+            ping: An error of it may have `in_words`, which is told, and must name no address.
+            about: Told in every answer.
+        """
         self._pings[name] = ping
+        self._about[name] = about
 
     def alive(self) -> dict[str, Any]:
         """The payload of `/health`: this process answers. No dependency is asked."""
@@ -96,11 +104,12 @@ class Health:
             trouble = classify(error)
         seconds = time.monotonic() - started
         latency = round(seconds * 1000, 1)
+        about = self._about[name]
         answer: Answer
         if trouble is None:
-            answer = (200, {"status": "up", "latencyMs": latency})
+            answer = (200, {"status": "up", **about, "latencyMs": latency})
         else:
-            answer = (503, {"status": "down", "latencyMs": latency, "error": trouble})
+            answer = (503, {"status": "down", **about, "latencyMs": latency, "error": trouble})
         self._results[name] = (time.monotonic(), answer)
         self._tell(name, trouble)
         self._on_result(name, trouble is None, seconds)
@@ -120,6 +129,12 @@ class Health:
 def classify(error: BaseException) -> str:
     """The class of trouble in words; what the driver says may hold addresses and credentials."""
     chain = list(_chain(error))
+    words = next((one.in_words for one in chain if hasattr(one, "in_words")), None)
+    kind = _kind(chain)
+    return kind if words is None else f"{words}: {kind}"
+
+
+def _kind(chain: Sequence[BaseException]) -> str:
     if any(_is(one, *_DENIED) or getattr(one, "code", None) in _DENIED_CODES for one in chain):
         return "authentication failed"
     # pymongo tells a refusal only in the text of its time-out, redis-py in that of its own error

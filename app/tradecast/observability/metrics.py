@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from tradecast.observability.process import CpuMeter, Limits, Memory, read_limits, read_memory
-from tradecast.observability.rolling import LastMinute, RecentLatencies
+from tradecast.observability.rolling import LastMinute, Rate, RecentLatencies
 
 OTHER = "other"
 CLIENT_EVENTS = (
@@ -33,6 +33,7 @@ PUBLISH_RESULTS = ("ok", "failed", "uncertain")
 RECOVERIES = ("recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable")
 SKIPPED = ("other version", "malformed message", "malformed entry", "malformed session", "error")
 REDIS_LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+FILE_RESULTS = ("applied", "refused")
 DEPARTURES = ("drain", "shed", "timeout")
 FORWARDS = ("answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid")
 INTERNAL_REFUSALS = ("signature", "boot", "request")
@@ -109,6 +110,13 @@ class Metrics:
         self._minute_failed = LastMinute(clock)
         self._received_total = 0
         self._emitted_total = 0
+        self._lags = RecentLatencies(clock)
+        self._last_lag: float | None = None
+        self._published_total = 0
+        self._published_rate = Rate(clock)
+        self._messages_total = 0
+        self._messages_rate = Rate(clock)
+        self._gaps_total = self._gap_events_total = self._gap_clients_total = 0
         self._cpu = CpuMeter(clock)
         self._version = version
         self._subscribed: bool | None = None
@@ -177,6 +185,13 @@ class Metrics:
         self._waiting = gauge("publishes_waiting", "Events that wait for Redis to take them")
         self._channels = gauge("redis_channels", "Channels of Redis that the server listens to")
         self._redis_messages = counter("redis_messages_received", "Messages heard through Redis, own ones included")
+        self._adapter_figures = gauge("adapter_settings", "Figures that the adapter runs with", "figure")
+        self._adapter_file_error = gauge(
+            "adapter_settings_error", "1 while ADAPTER_FILE makes no sense, and earlier figures are in force"
+        )
+        self._adapter_file_results = Children(
+            counter("adapter_settings_changes", "Contents of ADAPTER_FILE that were found", "result"), FILE_RESULTS
+        )
         self._connections_limit = gauge("connections_limit", "Connections that the server takes")
         self._drain_limit = gauge("drain_limit_seconds", "Longest time that a drain is meant to take")
         self._lag = histogram("event_loop_lag_seconds", "How late the event loop was", LAG_SECONDS)
@@ -351,6 +366,18 @@ class Metrics:
     def redis_published(self, result: str, count: int) -> None:
         """Events were handed to Redis for all servers: `ok`, `failed`, or `uncertain` when no answer came."""
         self._redis_publishes[result].inc(count)
+        if result == "ok":
+            self._published_total += count
+
+    def adapter_figures(self, figures: Mapping[str, float]) -> None:
+        """The adapter runs with these from now on."""
+        for name, value in figures.items():
+            self._adapter_figures.labels(name).set(value)
+
+    def adapter_file(self, result: str) -> None:
+        """What is in ADAPTER_FILE was `applied`, or `refused` since it makes no sense."""
+        self._adapter_file_results[result].inc()
+        self._adapter_file_error.set(result == "refused")
 
     def watch_adapter(self, *, waiting: Callable[[], float], channels: Callable[[], float]) -> None:
         """Where to ask how many events wait for Redis, and how many channels are listened to."""
@@ -364,15 +391,20 @@ class Metrics:
     def redis_lag(self, seconds: float) -> None:
         """A message of this server took so long through Redis and back."""
         self._redis_lag.observe(seconds)
+        self._lags.add(seconds)
+        self._last_lag = seconds
 
     def gap_repaired(self, events: int) -> None:
         """The subscription stands again, and this many events that it had missed were read back."""
         self._gaps.inc()
         self._gap_events.inc(events)
+        self._gaps_total += 1
+        self._gap_events_total += events
 
     def gap_lost(self, clients: int) -> None:
         """Events could not be read back, and their clients begin anew."""
         self._gap_clients.inc(clients)
+        self._gap_clients_total += clients
 
     def message_skipped(self, why: str) -> None:
         """Something in Redis was not understood."""
@@ -381,11 +413,14 @@ class Metrics:
     def redis_message(self) -> None:
         """A message came through the subscription."""
         self._redis_messages.inc()
+        self._messages_total += 1
 
     def loop_lag(self, seconds: float) -> None:
-        """The event loop was so late. Called twice a second, so CPU is sampled here too."""
+        """The event loop was so late. Called twice a second, so what is sampled is sampled here too."""
         self._lag.observe(seconds)
         self._cpu.sample()
+        self._published_rate.sample(self._published_total)
+        self._messages_rate.sample(self._messages_total)
 
     # -- reading
 
@@ -425,6 +460,22 @@ class Metrics:
                 "cpu": round(100 * figures.cores / figures.limits.cpus, 1),
                 "uptime": round(figures.uptime, 3),
             },
+        }
+
+    def adapter_traffic(self) -> dict[str, Any]:
+        """What passes between this server and Redis, for `/admin/stats`; docs/recovery.md tells each one's meaning."""
+        (p99,) = self._lags.percentiles(99)
+        last = self._last_lag
+        return {
+            "publishedPerSecond": round(self._published_rate.per_second(self._published_total), 3),
+            "messagesPerSecond": round(self._messages_rate.per_second(self._messages_total), 3),
+            "lagMs": {
+                "last": None if last is None else round(last * 1000, 3),
+                "p99": None if last is None else round(p99 * 1000, 3),
+            },
+            "gapsRepaired": self._gaps_total,
+            "eventsReadBack": self._gap_events_total,
+            "clientsBegunAnew": self._gap_clients_total,
         }
 
     def figures(self) -> Figures:

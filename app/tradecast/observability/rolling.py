@@ -43,6 +43,31 @@ def nearest_ranks(ordered: Sequence[float], percents: Sequence[float]) -> list[f
     return [ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)] for percent in percents]
 
 
+class Rate:
+    """How fast a total grows, over the last minute; nothing happens on the way of what is counted.
+
+    Args:
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._samples: deque[tuple[float, int]] = deque([(clock(), 0)])
+
+    def sample(self, total: int) -> None:
+        """Remember the total as it is now. To be called now and then, at least every few seconds."""
+        now = self._clock()
+        self._samples.append((now, total))
+        while len(self._samples) > 2 and self._samples[1][0] <= now - SECONDS:
+            self._samples.popleft()
+
+    def per_second(self, total: int) -> float:
+        """By how much it grew per second: in the last minute, or since the start where that is shorter."""
+        self.sample(total)
+        began, before = self._samples[0]
+        return (total - before) / max(1.0, self._clock() - began)
+
+
 class LastMinute:
     """A count of the last 60 whole seconds, that of now among them.
 

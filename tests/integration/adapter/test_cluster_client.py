@@ -36,11 +36,11 @@ async def client(url: str, environ: dict[str, str] | None = None, **overrides: A
 
 
 async def fill(redis: ClusterClient) -> None:
-    await redis.run_all([("SET", key, key) for key in KEYS])
+    await redis.run_all([(key, ("SET", key, key)) for key in KEYS])
 
 
 async def read(redis: ClusterClient) -> list[Any]:
-    return await redis.run_all([("GET", key) for key in KEYS])
+    return await redis.run_all([(key, ("GET", key)) for key in KEYS])
 
 
 VALUES = [key.encode() for key in KEYS]
@@ -64,8 +64,9 @@ async def test_one_node_is_enough_to_find_the_others(redis_cluster: RedisCluster
 
 async def test_errors_of_single_commands_are_among_the_answers(redis_cluster: RedisCluster) -> None:
     async with client(redis_cluster.url) as redis:
-        first, second, third = await redis.run_all([("SET", "a", 1), ("EVALSHA", "0" * 40, 1, "b"), ("GET", "a")])
-    assert (bool(first), third) == (True, b"1")
+        commands = [("a", ("SET", "a", 1)), ("b", ("EVALSHA", "0" * 40, 1, "b")), ("a", ("GET", "a"))]
+        first, second, third = await redis.run_all(commands)
+    assert (first, third) == (True, b"1")
     assert isinstance(second, NoScriptError)
 
 

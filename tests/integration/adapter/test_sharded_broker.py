@@ -193,6 +193,29 @@ async def test_sessions_go_on_where_their_slot_is_now(own: Brokers, redis_cluste
         assert claimed.joins == one.joins
 
 
+async def test_a_session_begun_while_a_node_was_away_has_the_rooms_joined_since(
+    own: Brokers, redis_cluster: RedisCluster
+) -> None:
+    node = redis_cluster.nodes[2]
+    for each in redis_cluster.nodes:
+        await each.ask("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    (there, _) = await own.add()
+    rooms = one_room_each(there)
+    await redis_cluster.kill(node)
+    here, _ = await own.add(heard=False, timeout=1)
+    await eventually(lambda: here._partitions[0].live.is_set())
+    pid = next(f"pid{n}" for n in range(1_000) if here.partition_of(f"pid{n}") == 0)
+    saved = session(pid, joins=dict(await here.now(rooms[:1])))
+    assert await here.save(saved)
+    await redis_cluster.start(node)
+    await here.until_heard()
+    saved.joins |= await here.now(rooms[-1:])
+    assert await here.save_join(saved, rooms[-1])
+    claimed = await there.claim(saved.pid, saved.user)
+    assert claimed is not None
+    assert claimed.joins == saved.joins
+
+
 async def test_a_node_that_is_gone_takes_its_partitions_only(own: Brokers, redis_cluster: RedisCluster) -> None:
     here, heard = await own.add(timeout=1, publish_timeout=2)
     rooms = one_room_each(here)

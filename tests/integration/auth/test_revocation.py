@@ -16,7 +16,9 @@ from redis.asyncio import Redis
 
 from support.eventually import eventually
 from support.mongo_server import MongoDatabase, MongoServer
+from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
+from tradecast.adapter.redis import create_redis
 from tradecast.auth.errors import AuthRefused, RefusalCode
 from tradecast.auth.models import Session, User
 from tradecast.auth.revocation import RevocationWatcher
@@ -107,6 +109,7 @@ def mongo_mode(name: str, mongo: MongoDatabase, client: MongoClient[dict[str, An
     params=[
         "memory",
         pytest.param("redis", marks=pytest.mark.redis),
+        pytest.param("redis cluster", marks=pytest.mark.redis),
         pytest.param("mongo stream", marks=pytest.mark.mongodb),
         pytest.param("mongo polling", marks=pytest.mark.mongodb),
     ]
@@ -131,6 +134,17 @@ async def mode(request: pytest.FixtureRequest) -> AsyncIterator[Mode]:
                 lambda one: client.delete(f"sess:{one}"),
                 lambda one, data: client.set(f"sess:{one}", json.dumps(data), keepttl=True),
             )
+    elif request.param == "redis cluster":
+        cluster: RedisCluster = request.getfixturevalue("empty_cluster")
+        settings = load_settings({"REDIS_URL": cluster.url, "REDIS_TIMEOUT": "20"})
+        redis = create_redis(settings)
+        yield Mode(
+            "polling",
+            create_sessions(settings, redis),
+            lambda one: redis.delete(f"sess:{one}"),
+            lambda one, data: redis.set(f"sess:{one}", json.dumps(data), keepttl=True),
+        )
+        await redis.aclose()
     else:
         streams = request.param == "mongo stream"
         mongo: MongoDatabase = request.getfixturevalue("mongo_server" if streams else "standalone_mongo")
@@ -312,6 +326,32 @@ async def test_redis_gone_ends_nobody_and_then_all_are_checked(own_redis: RedisS
         await eventually(lambda: len(server.changed) > seen)
         assert server.ended == {}
         assert server.answers == [True, False, True]
+
+
+@pytest.mark.redis
+async def test_part_of_a_cluster_gone_ends_nobody_and_moved_sessions_are_watched_on(
+    redis_cluster: RedisCluster,
+) -> None:
+    settings = load_settings({"REDIS_URL": redis_cluster.url, "REDIS_TIMEOUT": "1"})
+    redis = create_redis(settings)
+    async with watching(create_sessions(settings, redis)) as server:
+        ids = [(await server.sessions.create(ANN, 600))[0] for _ in range(30)]
+        server.active |= set(ids)
+        await server.noticing()
+        for turn in (1, 2):
+            await redis_cluster.kill(redis_cluster.nodes[turn])
+            await eventually(lambda: server.watcher.mode == "down")
+            await redis_cluster.start(redis_cluster.nodes[turn])
+            await eventually(lambda: server.watcher.mode == "polling")
+            assert server.ended == {}
+        await redis_cluster.move_slots(40)
+        gone = ids[::3]
+        for one in gone:
+            await redis.delete(f"sess:{one}")
+        await eventually(lambda: len(server.ended) == len(gone))
+        assert server.active == set(ids) - set(gone)
+        assert server.answers == [True, False, True, False, True]
+    await redis.aclose()
 
 
 @pytest.mark.redis

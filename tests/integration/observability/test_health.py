@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from support.eventually import until
+from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
-from tradecast.adapter.redis import RedisClient, create_redis
+from tradecast.adapter.redis import RedisClient, check_redis, create_redis
 from tradecast.observability.health import Health
 from tradecast.settings import load_settings
 
@@ -52,3 +54,51 @@ async def test_wrong_password(own_redis: RedisServer, redis: RedisClient) -> Non
     health.register("redis", ping)
     assert (await health.check("redis"))[1]["error"] == "authentication failed"
     await wrong.aclose()
+
+
+@pytest.fixture
+async def clustered(redis_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
+    redis = create_redis(load_settings({"REDIS_URL": redis_cluster.url}))
+    yield redis
+    await redis.aclose()
+
+
+async def test_the_parts_of_a_cluster(redis_cluster: RedisCluster, clustered: RedisClient) -> None:
+    health = Health(keep=0)
+    health.register("redis", lambda: check_redis(clustered), mode="sharded")
+
+    async def error() -> str:
+        status, body = await health.check("redis")
+        assert body["mode"] == "sharded"
+        assert not any(str(node.port) in str(body) for node in redis_cluster.nodes)
+        assert (status == 200) == ("error" not in body)
+        return str(body.get("error", ""))
+
+    assert await error() == ""
+    victim = redis_cluster.nodes[0]
+    share = f"1 of 3 masters away, {len(victim.slots())} of 16384 slots"
+    await victim.pause(60)
+    assert (await error()).startswith(f"{share}: timed out")
+    victim.resume()
+    await until(lambda: healthy(error))
+
+    await redis_cluster.kill(victim)
+    told = await error()
+    assert told.startswith(share)
+    assert told.endswith(": refused")
+
+    async def refuse() -> bool:
+        return "2 of 3 masters refuse, as the cluster is incomplete" in await error()
+
+    await until(refuse)
+    assert (await error()).startswith(share)
+    await redis_cluster.start(victim)
+    await until(lambda: healthy(error))
+
+    for node in redis_cluster.nodes:
+        await redis_cluster.kill(node)
+    assert "refused" in await error()
+
+
+async def healthy(error: Callable[[], Awaitable[str]]) -> bool:
+    return await error() == ""

@@ -59,7 +59,11 @@ const operations = {
     return {
       clients: crowd
         .filter((client) => !client.left)
-        .map(({ socket, left, ...rest }) => ({ connected: socket.connected, ...rest })),
+        .map(({ socket, left, ...rest }) => ({
+          connected: socket.connected,
+          transport: socket.io.engine?.transport?.name ?? null,
+          ...rest,
+        })),
     };
   },
 };

@@ -727,6 +727,34 @@ async def test_a_join_whose_answer_was_lost_is_not_kept_in_the_end(here: Desk, b
     assert set(kept_rooms(broker, a.pid)) == {"x"}
 
 
+async def test_a_join_under_way_at_the_end_is_none_and_can_be_made_again(here: Desk, broker: Told) -> None:
+    """Else the client would be in the room as long as it is here, and miss what comes when it is away."""
+    a = await here.connect("x", "z")
+    broker.down = AdapterUnavailable("away")
+    await here.hub.leave(a.sid, "z")  # so that all is kept when it goes
+    broker.down = None
+    gate = broker.gate("listening")
+    joining = asyncio.create_task(here.hub.join(a.sid, "y"))
+    await eventually(lambda: broker.waiting)
+    await here.lose(a)
+    assert set(kept_rooms(broker, a.pid)) == {"x", "y"}
+    del broker.gates["listening"]
+    b = await here.connect(auth=a.auth)
+    assert here.results == ["recovered"]
+    assert here.hub.rooms_of(b.sid) == {"x"}
+    await here.hub.join(b.sid, "y")
+    broker.down = AdapterUnavailable("away")
+    gate.set()
+    with pytest.raises(AdapterUnavailable):  # the join of before ends now
+        await joining
+    broker.down = None
+    await here.send("y", 1)
+    await here.lose(b)
+    await here.send("y", 2)
+    c = await here.connect(auth=b.auth)
+    assert (b.got, c.got) == ([1], [2])
+
+
 async def test_sessions_are_refreshed_and_lost_ones_are_ended(here: Desk, broker: Told) -> None:
     a, b = await here.connect("x"), await here.connect("x")
     assert a.pid is not None

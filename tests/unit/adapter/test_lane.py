@@ -285,6 +285,74 @@ async def test_one_that_is_given_up_while_its_batch_is_repeated_is_left_out(
     assert [one for one in results if not isinstance(one, BaseException)] == ["0", "A", "C"]
 
 
+async def test_a_batch_waits_to_fill_for_as_long_as_the_window_says(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(window=0.1, max_batch=3)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    calls.start(lane.do("a"))
+    await eventually(lambda: len(lane) == 1)
+    calls.start(lane.do("b"))
+    assert await calls.settle() == ["A", "B"]
+    assert sink.batches == [["a", "b"]]
+    assert loop.time() - begun >= 0.1
+
+
+async def test_a_full_batch_does_not_wait(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(window=3600.0, max_batch=2, timeout=7200, max_batch_bytes=100)
+    calls.start(lane.do("a"))
+    await eventually(lambda: len(lane) == 1)
+    calls.start(lane.do("b"))
+    assert await calls.settle() == ["A", "B"]
+    assert await lane.do("large", 100) == "LARGE"
+    assert sink.batches == [["a", "b"], ["large"]]
+
+
+async def test_what_came_while_a_batch_was_under_way_has_waited_already(
+    make: MakeLane, sink: Sink, calls: Calls
+) -> None:
+    lane = make(window=0.2, max_batch=2)
+    sink.gate.clear()
+    calls.start(lane.do("a"), lane.do("b"))
+    await eventually(lambda: sink.batches)
+    calls.start(lane.do("c"))
+    await asyncio.sleep(0.25)  # longer than the window
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    sink.gate.set()
+    await eventually(lambda: len(sink.batches) == 2)
+    assert loop.time() - begun < 0.2
+    await calls.settle()
+
+
+async def test_other_figures_hold_from_the_next_batch_on(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(max_batch=2)
+    sink.gate.clear()
+    calls.start(*(lane.do(one) for one in "abcdefgh"))
+    await eventually(lambda: sink.batches)
+    lane.tune(timeout=30, max_batch=4, window=0, capacity=3)
+    with pytest.raises(AdapterUnavailable):
+        await lane.do("too much")
+    sink.gate.set()
+    assert await calls.settle() == list("ABCDEFGH")
+    assert sink.batches == [["a", "b"], ["c", "d", "e", "f"], ["g", "h"]]
+    assert sink.numbers == [1, 2, 3]
+    sink.gate.clear()
+    lane.tune(timeout=0.1, max_batch=4, window=0, capacity=3)
+    with pytest.raises(PublishUncertain):
+        await lane.do("i")
+    sink.gate.set()
+
+
+async def test_a_window_that_is_taken_back_keeps_nobody_waiting(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(window=3600.0, timeout=7200)
+    calls.start(lane.do("a"))
+    await eventually(lambda: len(lane) == 1)
+    await asyncio.sleep(0)
+    assert sink.batches == []
+    lane.tune(timeout=7200, max_batch=64, window=0, capacity=10)
+    assert await calls.settle() == ["A"]
+
+
 async def test_too_many_are_refused_at_once(make: MakeLane, sink: Sink, calls: Calls) -> None:
     lane = make(capacity=3)
     sink.gate.clear()

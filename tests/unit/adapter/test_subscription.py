@@ -198,6 +198,36 @@ async def test_what_nobody_wants_is_left_after_a_while() -> None:
     await bench.subscription.close()
 
 
+async def test_channels_are_asked_for_in_batches_of_a_size_that_can_change(bench: Bench) -> None:
+    bench.subscription.tune(linger=0, batch=4)
+    channels = [b"x%d" % n for n in range(9)]
+    for channel in channels:
+        bench.subscription.want(channel)
+    bench.subscription.start()
+    await eventually(lambda: bench.lines and bench.asked() == {OWN, *channels})
+    assert sorted(len(asked) for command, asked in bench.line.said) == [2, 4, 4]
+    bench.line.answer()
+    await eventually(lambda: "restored" in bench.events)
+    bench.subscription.tune(linger=0, batch=5)
+    for channel in channels:
+        bench.subscription.unwant(channel)
+    bench.subscription.tidy()
+    await said(bench, "UNSUBSCRIBE", "UNSUBSCRIBE")
+    assert sorted(len(left) for command, left in bench.line.said) == [4, 5]
+
+
+async def test_what_lingers_goes_as_the_new_figure_says() -> None:
+    bench = Bench(linger=3600.0)
+    await bench.begin(b"x")
+    bench.drop_now(b"x")
+    await asyncio.sleep(0)
+    assert bench.subscription.wanted_below(b"x") == [b""]
+    bench.subscription.tune(linger=0, batch=500)
+    bench.subscription.tidy()
+    await said(bench, "UNSUBSCRIBE")
+    await bench.subscription.close()
+
+
 async def test_a_channel_that_is_being_left_is_not_heard_when_an_older_confirmation_comes(bench: Bench) -> None:
     await bench.begin()
     bench.subscription.want(b"x")

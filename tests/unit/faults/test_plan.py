@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import json
 import random
 
-from faults.faults import CLIENTS, FAULTS, ONE_REDIS, SERVERS, draw_plan
+import pytest
 
-ALL = (*CLIENTS, *SERVERS, *ONE_REDIS)
+from faults.faults import CLIENTS, FAULTS, FIGURES, GARBAGE, ONE_REDIS, SERVERS, draw_figures, draw_plan
+from tradecast.adapter.tuning import Tuning, TuningError, of_settings, read
+from tradecast.settings import load_settings
+
+FIGURES_IN_FORCE = of_settings(load_settings({}))
+ALL = (*CLIENTS, *SERVERS, *FIGURES, *ONE_REDIS)
 
 
 def test_the_same_seed_gives_the_same_plan() -> None:
@@ -20,7 +26,7 @@ def test_the_plan_does_not_depend_on_what_else_was_drawn() -> None:
 
 def test_each_fault_comes_before_one_comes_again() -> None:
     plan = draw_plan(3, ALL, 300)
-    for group, names in (("clients", CLIENTS), ("servers", SERVERS), ("redis", ONE_REDIS)):
+    for group, names in (("clients", CLIENTS), ("servers", SERVERS), ("redis", ONE_REDIS), ("figures", FIGURES)):
         steps = plan[group]  # type: ignore[index]
         for begin in range(0, len(steps), len(names)):
             assert sorted(step.fault for step in steps[begin : begin + len(names)]) == sorted(names)
@@ -29,11 +35,26 @@ def test_each_fault_comes_before_one_comes_again() -> None:
 
 def test_a_group_without_faults_stays_idle() -> None:
     plan = draw_plan(3, CLIENTS, 60)
-    assert plan["servers"] == plan["redis"] == []
+    assert plan["servers"] == plan["redis"] == plan["figures"] == []
     assert plan["clients"]
-    assert draw_plan(3, [], 60) == {"clients": [], "servers": [], "redis": []}
+    assert draw_plan(3, [], 60) == {"clients": [], "servers": [], "redis": [], "figures": []}
 
 
 def test_every_fault_says_what_it_is() -> None:
     assert set(ALL) < set(FAULTS)
     assert all(fault.inject.__doc__ for fault in FAULTS.values())
+
+
+def test_the_figures_that_are_drawn_make_sense_and_cover_all() -> None:
+    draw = random.Random(5)
+    drawn = [draw_figures(draw) for _ in range(200)]
+    assert None in drawn
+    for figures in filter(None, drawn):
+        assert read(json.dumps(figures).encode(), FIGURES_IN_FORCE).unknown == ()
+    assert {name for figures in filter(None, drawn) for name in figures} == set(Tuning.model_fields)
+
+
+def test_garbage_is_garbage() -> None:
+    for content in GARBAGE:
+        with pytest.raises(TuningError):
+            read(content, FIGURES_IN_FORCE)

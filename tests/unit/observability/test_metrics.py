@@ -73,6 +73,9 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.recovery("gap")
     metrics.redis_lag(0.01)
     metrics.gap_repaired(7)
+    metrics.adapter_figures({"publish_batch": 64})
+    metrics.adapter_file("applied")
+    metrics.adapter_file("refused")
     metrics.gap_lost(2)
     metrics.message_skipped("malformed message")
     metrics.redis_message()
@@ -124,6 +127,10 @@ def touch_everything(metrics: Metrics) -> None:
         ("redis_lag_seconds_sum", {}, 0.01),
         ("gaps_repaired_total", {}, 1),
         ("gap_events_total", {}, 7),
+        ("adapter_settings", {"figure": "publish_batch"}, 64),
+        ("adapter_settings_error", {}, 1),
+        ("adapter_settings_changes_total", {"result": "applied"}, 1),
+        ("adapter_settings_changes_total", {"result": "refused"}, 1),
         ("gap_clients_lost_total", {}, 2),
         ("messages_skipped_total", {"why": "malformed message"}, 1),
         ("redis_messages_received_total", {}, 1),
@@ -273,6 +280,40 @@ def test_performance_figures(metrics: Metrics, clock: Clock) -> None:
         "errorRate": 0,
         "errorShare": 0,
     }
+
+
+def test_traffic_of_the_adapter(metrics: Metrics, clock: Clock) -> None:
+    quiet = metrics.adapter_traffic()
+    assert quiet["lagMs"] == {"last": None, "p99": None}
+    assert quiet["publishedPerSecond"] == quiet["messagesPerSecond"] == 0
+    clock.now += 10
+    for lag in (0.002, 0.009, 0.004):
+        metrics.redis_lag(lag)
+    metrics.redis_published("ok", 50)
+    metrics.redis_published("failed", 50)
+    for _ in range(20):
+        metrics.redis_message()
+    metrics.gap_repaired(7)
+    metrics.gap_repaired(0)
+    metrics.gap_lost(3)
+    assert metrics.adapter_traffic() == {
+        "publishedPerSecond": 5,
+        "messagesPerSecond": 2,
+        "lagMs": {"last": 4, "p99": 9},
+        "gapsRepaired": 2,
+        "eventsReadBack": 7,
+        "clientsBegunAnew": 3,
+    }
+    for _ in range(240):  # sampled as long as the loop turns
+        clock.now += 0.5
+        metrics.loop_lag(0)
+    assert metrics.adapter_traffic()["publishedPerSecond"] == metrics.adapter_traffic()["messagesPerSecond"] == 0
+
+
+def test_a_good_file_ends_the_error(metrics: Metrics) -> None:
+    metrics.adapter_file("refused")
+    metrics.adapter_file("applied")
+    assert value(metrics, "adapter_settings_error") == 0
 
 
 def test_resources_are_this_processs(metrics: Metrics) -> None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tradecast.observability.rolling import LATENCIES, LastMinute, RecentLatencies, nearest_ranks
+from tradecast.observability.rolling import LATENCIES, LastMinute, Rate, RecentLatencies, nearest_ranks
 
 
 class Clock:
@@ -52,6 +52,21 @@ def test_last_minute_against_a_log(seed: int) -> None:
         minute.add()
         seen.append(clock.now)
         assert minute.total() == sum(int(at) > int(clock.now) - 60 for at in seen)
+
+
+def test_a_totals_rate_is_that_of_the_last_minute() -> None:
+    clock = Clock()
+    rate = Rate(clock)
+    assert rate.per_second(5) == 5
+    clock.now += 10
+    assert rate.per_second(50) == 5
+    total = 50
+    for second in range(200):
+        clock.now += 1
+        total += second
+        rate.sample(total)
+    assert rate.per_second(total) == pytest.approx(sum(range(140, 200)) / 60)
+    assert len(rate._samples) < 70
 
 
 def test_rate_of_a_young_server() -> None:

@@ -18,6 +18,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from tradecast.adapter.redis import RedisClient
+from tradecast.adapter.scripts import Argument, Script
 
 Address = tuple[str, int]
 # In braces, so that a Redis Cluster keeps both together.
@@ -34,9 +35,9 @@ _ADDRESS = re.compile(r"([0-9A-Za-z.:_-]{1,253}) (\d{1,5})")
 log = structlog.stdlib.get_logger("tradecast.adapter")
 
 # KEYS: a hash, boot id -> "seen host port", in microseconds of Redis' clock; the key. ARGV: the server's boot id, host
-# and port ("" for none yet), the lease in microseconds, and the key to use if there is none. The answer: the key, then
-# boot id, age in microseconds, and host and port of each server whose lease is not over.
-_TELL = """
+# and port ("" for none yet), the lease in microseconds, and the key to use if there is none. The answer: the key, the
+# time in microseconds, then boot id, age in microseconds, and host and port of each server whose lease is not over.
+_TELL = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local lease = tonumber(ARGV[3])
@@ -45,7 +46,7 @@ if ARGV[2] ~= '' then
   redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])
   redis.call('PEXPIRE', KEYS[1], math.ceil(lease / 1000))
 end
-local answer = {redis.call('GET', KEYS[2])}
+local answer = {redis.call('GET', KEYS[2]), string.format('%.0f', now)}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local seen, address = string.match(all[i + 1], '^(%d+) (.*)$')
@@ -59,7 +60,7 @@ for i = 1, #all, 2 do
   end
 end
 return answer
-"""
+""")
 
 
 class DirectoryAway(Exception):
@@ -100,18 +101,25 @@ class Directory:
         self._lease = lease
         self._patience = patience
         self._clock = clock
-        self._tell = redis.register_script(_TELL)
         self._own: Address | None = None
         self._new_key = secrets.token_hex(KEY_BYTES)
         self._others: dict[str, tuple[Address, float]] = {}
         self._looking: asyncio.Task[bool] | None = None
         self._away = False
+        self._ahead = 0.0
         self.keys: tuple[bytes, ...] = ()
 
     @property
     def others(self) -> int:
         """How many other servers are known."""
         return len(self._others)
+
+    def now(self) -> float:
+        """Seconds since 1970 by Redis' clock, the same for all servers; of no meaning as long as `keys` is empty.
+
+        While Redis is away it goes on.
+        """
+        return self._clock() + self._ahead
 
     async def announce(self, address: Address) -> None:
         """Be found at this address from now on; where Redis does not answer, as soon as it does."""
@@ -152,14 +160,15 @@ class Directory:
         lease = round(self._lease * 1_000_000)
         try:
             async with asyncio.timeout(self._patience):
-                key, *told = map(
-                    _text, await self._tell(keys=[OWNERS, KEY], args=[self._boot, own, lease, self._new_key])
-                )
+                arguments: list[Argument] = [self._boot, own, lease, self._new_key]
+                answer = await _TELL.run(self._redis, [OWNERS, KEY], arguments)
+                key, microseconds, *told = map(_text, answer)
         except FAILURES as error:
             if not self._away:
                 self._away = True
                 log.warning("servers that are new are not known: Redis does not answer", error=type(error).__name__)
             return False
+        self._ahead = int(microseconds) / 1_000_000 - self._clock()
         self._keep_key(key)
         self._note(told)
         return True

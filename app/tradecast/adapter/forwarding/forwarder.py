@@ -61,7 +61,6 @@ class Forwarder:
         max_body: Largest body that is passed on, bytes.
         most: Requests, and apart from them WebSockets, that may be under way.
         on_forwarded: Told the transport and the result of each.
-        clock: Seconds since 1970.
 
     Attributes:
         relays: WebSockets that pass through.
@@ -78,7 +77,6 @@ class Forwarder:
         max_body: int,
         most: int,
         on_forwarded: Callable[[str, Result], None],
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
         self._holds = holds
@@ -88,7 +86,6 @@ class Forwarder:
         self._max_body = max_body
         self._most = most
         self._on_forwarded = on_forwarded
-        self._clock = clock
         self._connections = Connections()
         self._under_way = 0
         self._complained = -COMPLAIN_EVERY
@@ -143,7 +140,8 @@ class Forwarder:
             raise _Failed("unreachable", 503, "OWNER_UNKNOWN", message) from None
 
     def _head(self, boot: str, scope: Scope, body_size: int = 0) -> bytes:
-        signature = sign(self._directory.keys[0], scope.get("method", "GET"), target_of(scope), boot, self._clock())
+        known, method = self._directory, scope.get("method", "GET")
+        signature = sign(known.keys[0], method, target_of(scope), boot, known.now())
         try:
             return request_head(scope, signature, body_size)
         except BadHead:

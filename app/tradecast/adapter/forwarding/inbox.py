@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Literal
 from urllib.parse import parse_qs
@@ -27,10 +26,9 @@ class Inbox:
 
     Args:
         app: The engine.
-        directory: Has the keys.
+        directory: Has the keys, and the time.
         boot: This server's boot id.
         on_refused: Told why a request was not taken.
-        clock: Seconds since 1970.
     """
 
     def __init__(
@@ -39,13 +37,11 @@ class Inbox:
         directory: Directory,
         boot: str,
         on_refused: Callable[[Reason], None],
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
         self._directory = directory
         self._boot = boot
         self._on_refused = on_refused
-        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
@@ -62,7 +58,7 @@ class Inbox:
         if len(values) != 1:
             return "signature"
         method = scope.get("method", "GET")
-        boot = signed_for(values[0], self._directory.keys, method, target_of(scope), self._clock())
+        boot = signed_for(values[0], self._directory.keys, method, target_of(scope), self._directory.now())
         if boot is None:
             return "signature"
         if boot != self._boot:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable
 
 HEADER = b"x-tradecast-forward"
-# Seconds that the clocks of two nodes may be apart.
+# Seconds, either way. All servers go by Redis' clock (Directory.now): the nodes' own ones need not agree. Where Redis'
+# jumps, by a failover to one with another clock, they agree again with their next look.
 SKEW = 60
 _LABEL = b"tradecast forward 1"
 _VALUE = re.compile(rb"1 ([A-Za-z0-9_-]{12}) (\d{1,12}) ([0-9a-f]{64})")
@@ -25,7 +26,7 @@ def sign(key: bytes, method: str, target: bytes, boot: str, now: float) -> bytes
         method: As it is sent.
         target: Path and query as they are sent.
         boot: Whom it is for.
-        now: Seconds since 1970.
+        now: Seconds since 1970 by the fleet's clock.
     """
     boot_bytes, seconds = boot.encode("ascii"), str(int(now)).encode()
     return b" ".join((b"1", boot_bytes, seconds, _digest(key, method, target, boot_bytes, seconds)))

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from support.fleet import redis_client
+from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
 from tradecast.adapter.forwarding.directory import KEY, OWNERS, Directory, DirectoryAway
 from tradecast.adapter.forwarding.interface import address_towards
@@ -23,6 +24,13 @@ HERE, THERE = ("127.0.0.1", 1001), ("127.0.0.1", 1002)
 @pytest.fixture
 async def redis(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
     client = redis_client(redis_server)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def clustered(redis_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
+    client = create_redis(load_settings({}, redis_url=redis_cluster.url))
     yield client
     await client.aclose()
 
@@ -48,6 +56,22 @@ async def test_servers_find_each_other_and_share_a_key(redis: RedisClient) -> No
     assert (a.others, b.others) == (1, 1), "itself is none of the others"
 
 
+async def test_in_a_cluster_too(clustered: RedisClient, redis_cluster: RedisCluster) -> None:
+    a, b = Directory(clustered, "aaaaaaaaaaaa"), Directory(clustered, "bbbbbbbbbbbb")
+    await a.announce(HERE)
+    await b.announce(THERE)
+    assert await a.find("bbbbbbbbbbbb") == THERE
+    assert await b.find("aaaaaaaaaaaa") == HERE
+    assert a.keys == b.keys
+    for node in redis_cluster.nodes:
+        node.ask_now("SCRIPT", "FLUSH")
+    await redis_cluster.move_slots(4)
+    assert await a.look()
+    await b.leave()
+    assert set(await clustered.hkeys(OWNERS)) == {b"aaaaaaaaaaaa"}
+    assert await address_towards(clustered) == "127.0.0.1"
+
+
 async def test_one_who_leaves_is_gone_and_one_who_is_silent_soon(redis: RedisClient) -> None:
     a, b = Directory(redis, "aaaaaaaaaaaa", lease=0.2), Directory(redis, "bbbbbbbbbbbb", lease=0.2)
     c = Directory(redis, "cccccccccccc", lease=0.2)
@@ -68,6 +92,21 @@ async def test_one_who_has_no_address_yet_only_reads(redis: RedisClient) -> None
     await b.look()
     assert b.others == 1
     assert await redis.hlen(OWNERS) == 1
+
+
+async def test_all_have_the_time_from_redis(redis: RedisClient) -> None:
+    clock = Clock()
+    a, b = Directory(redis, "aaaaaaaaaaaa", clock=clock), Directory(redis, "bbbbbbbbbbbb")
+    for directory in (a, b):
+        await directory.announce(HERE)
+    seconds, microseconds = await redis.time()
+    for directory in (a, b):
+        assert directory.now() == pytest.approx(seconds + microseconds / 1_000_000, abs=10)
+    before = a.now()
+    clock.now += 3_600
+    assert a.now() == before + 3_600, "it goes on between two looks"
+    await a.look()
+    assert a.now() == pytest.approx(before, abs=10), "but Redis' is the one that counts"
 
 
 async def test_many_who_ask_at_once_share_a_look(redis: RedisClient, monkeypatch: pytest.MonkeyPatch) -> None:

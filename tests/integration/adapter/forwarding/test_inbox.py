@@ -91,6 +91,26 @@ async def test_unsigned_and_wrongly_signed_ones_do_not(server: RunningServer, cl
     assert (await client.post(server, "40")).text == "OK", "the connection lives"
 
 
+async def test_servers_sign_and_check_by_the_time_that_they_have_in_common(
+    make_server: MakeServer, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, other = await make_fleet(make_server, own_redis, 2, auth_required=False)
+
+    def shift(server: RunningServer, seconds: float) -> None:
+        assert server.app._forwarding is not None
+        monkeypatch.setattr(server.app._forwarding._directory, "now", lambda: time.time() + seconds)
+
+    async with Poller(owner) as client:
+        for seconds in (0, 86_400, -86_400):
+            shift(owner, seconds)
+            shift(other, seconds)
+            assert (await client.post(other, "3")).text == "OK"
+        shift(owner, 0)
+        assert (await client.post(other, "3")).status_code == 502
+    assert refusals(owner) == {"signature": 1}
+    assert forwarded(other) == {"answered": 3, "refused": 1}
+
+
 async def test_every_other_path_is_closed_too(server: RunningServer, client: Poller) -> None:
     for path in ("/", "/health", "/metrics", "/admin/stats", "/socket.io/?EIO=4&transport=polling"):
         assert (await client.http.get(server.internal_url + path)).status_code == 403

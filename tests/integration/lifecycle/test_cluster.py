@@ -1,0 +1,58 @@
+"""What servers tell each other of rollouts and drains, through a Redis Cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from support.eventually import until
+from support.redis_cluster import RedisCluster
+from tradecast.adapter.redis import RedisClient, create_redis
+from tradecast.lifecycle.fleet import Fleet
+from tradecast.lifecycle.fleet_pace import FleetPace
+from tradecast.settings import load_settings
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def redis(redis_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
+    client = create_redis(load_settings({}, redis_url=redis_cluster.url))
+    yield client
+    await client.aclose()
+
+
+async def test_rollout_drain_and_a_cluster_that_was_away(redis: RedisClient, redis_cluster: RedisCluster) -> None:
+    old, new = Fleet(redis, "a", "1", lambda: "ready"), Fleet(redis, "b", "2", lambda: "ready")
+    for fleet in (old, new, old):
+        await fleet.look()
+    assert (old.superseded, new.superseded, old.servers) == (True, False, 2)
+
+    pace = FleetPace(redis, jitter=lambda: 0.0, leave_alone=0.0)
+    other = FleetPace(redis, jitter=lambda: 0.0, leave_alone=0.0)
+    started = time.monotonic()
+    first, second = await pace.reserve(1_000, 100), await other.reserve(1_000, 100)
+    assert second[0] - first[0] >= len(first) / 100 - 0.05
+    assert second[0] >= started + len(first) / 100 - 0.001
+
+    for node in redis_cluster.nodes:
+        await redis_cluster.kill(node)
+    await old.look()
+    assert (old.superseded, old.servers) == (False, 0)
+    assert await pace.reserve(1, 100)
+    for node in redis_cluster.nodes:
+        node.start_now()
+    await redis_cluster.start(redis_cluster.nodes[0])
+
+    async def told_again() -> bool:
+        await new.look()
+        await old.look()
+        return old.superseded and not new.superseded
+
+    await until(told_again)
+    await redis_cluster.move_slots(4)
+    await old.look()
+    assert (old.superseded, old.servers) == (True, 2)
+    assert await pace.reserve(1, 100)

@@ -1,0 +1,141 @@
+"""Servers on a Redis Cluster: stock clients, commands and the demo's feed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+
+import httpx
+import pytest
+
+from support.eventually import eventually, until
+from support.node_client import StockClient, StockClients
+from support.redis_cluster import RedisCluster
+from support.serve import start, tradecast
+from support.server import MakeServer, RunningServer
+from tradecast.adapter.redis_broker import RedisBroker
+
+pytestmark = pytest.mark.redis
+USERS = [f"u{number}" for number in range(12)]
+
+
+async def two_servers(make_server: MakeServer, cluster: RedisCluster, **settings: object) -> list[RunningServer]:
+    servers = [
+        await make_server(redis_url=cluster.url, transports=("websocket", "polling"), **settings) for _ in range(2)
+    ]
+    for server in servers:
+        broker = server.app._hub.broker
+        assert isinstance(broker, RedisBroker)
+        await broker.until_heard()
+    return servers
+
+
+async def health(server: RunningServer) -> tuple[int, dict[str, object]]:
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        answer = await http.get("/health/redis")
+        return answer.status_code, answer.json()
+
+
+async def received(client: StockClient, number: int) -> list[int]:
+    await client.wait_for("notification", lambda args: args[0]["notification"]["n"] == number)
+    return [args[0]["notification"]["n"] for args in client.events("notification")]
+
+
+@pytest.mark.node
+async def test_clients_of_two_servers_with_sessions_and_quotas(
+    make_server: MakeServer, redis_cluster: RedisCluster, stock_clients: StockClients
+) -> None:
+    one, other = await two_servers(make_server, redis_cluster, max_connections_per_user=2)
+    assert one.app.mode == "sharded"
+    status, body = await health(one)
+    assert (status, body["status"], body["mode"]) == (200, "up", "sharded")
+
+    clients: dict[str, list[StockClient]] = {}
+    sessions = {user: await one.session(user) for user in USERS}
+    for user, session in sessions.items():
+        clients[user] = [
+            await stock_clients.connect(one.url, session, transports=["polling", "websocket"]),
+            await stock_clients.connect(other.url, session, transports=["websocket"]),
+        ]
+    for user in USERS:
+        for number in range(10):
+            await (one, other)[number % 2].app.emit_notification(user, {"n": number})
+    for user in USERS:
+        for client in clients[user]:
+            assert await received(client, 9) == list(range(10))
+
+    third = await stock_clients.open(other.url, sessions["u1"], transports=["websocket"])
+    await third.wait_reconnect_attempt()  # put off, as one of the two may be a connection that has been lost
+    await third.wait_reconnect_attempt()
+    assert not third.connected
+    await clients["u1"][0].disconnect()
+    await third.wait_connect()
+
+    await other.app.sessions.revoke([sessions["u2"]["sessionID"]])
+    for client in clients["u2"]:
+        assert await client.wait_disconnect() == "io server disconnect"
+    assert all(client.connected for user in USERS[3:] for client in clients[user])
+
+
+@pytest.mark.node
+async def test_a_node_that_is_killed_and_comes_back_and_slots_that_move(
+    make_server: MakeServer, redis_cluster: RedisCluster, stock_clients: StockClients
+) -> None:
+    one, other = await two_servers(make_server, redis_cluster)
+    sessions = {user: await one.session(user) for user in USERS}
+    clients = {
+        user: await stock_clients.connect(other.url, session, transports=["websocket"])
+        for user, session in sessions.items()
+    }
+    await redis_cluster.kill(redis_cluster.nodes[0])
+
+    async def told() -> bool:
+        status, body = await health(one)
+        return status == 503 and str(body["error"]).startswith("1 of 3 masters away")
+
+    await until(told)
+    async with httpx.AsyncClient(base_url=one.url) as http:
+        assert (await http.get("/health")).status_code == 200
+    await redis_cluster.start(redis_cluster.nodes[0])
+
+    async def up() -> bool:
+        return [(await health(server))[0] for server in (one, other)] == [200, 200]
+
+    await until(up)
+    await eventually(lambda: not one.app.limiter.fallen_back and not other.app.limiter.fallen_back)
+    moving = asyncio.create_task(redis_cluster.move_slots(40))
+    for number in range(10):
+        for user in USERS:
+            await one.app.emit_notification(user, {"n": number})
+    assert await moving
+    for user, client in clients.items():
+        assert await received(client, 9) == list(range(10)), user
+        assert client.connected
+        assert client.events("disconnect") == []
+
+
+async def test_commands(redis_cluster: RedisCluster) -> None:
+    variables = {"REDIS_URL": redis_cluster.url}
+    ids = []
+    for user in USERS:
+        done = await tradecast("session", "create", user, **variables)
+        assert done.code == 0, done.err
+        ids.append(json.loads(done.out)["sessionID"])
+    done = await tradecast("session", "list", **variables)
+    assert done.code == 0, done.err
+    assert all(user in done.out for user in USERS)
+    done = await tradecast("emit", "notification", '{"n": 1}', "--user", "u1", **variables)
+    assert done.code == 0, done.err
+
+
+async def test_one_feed_leads_and_the_next_takes_over(redis_cluster: RedisCluster) -> None:
+    variables = {"DEMO_DAY_SECONDS": "4", "DEMO_TICK_SECONDS": "0.1", "REDIS_URL": redis_cluster.url}
+    async with start("feed", **variables) as first:
+        await first.log("this feed publishes")
+        async with start("feed", **variables) as second:
+            await second.log("feed waits")
+            first.send(signal.SIGKILL)
+            await second.log("this feed publishes")
+            second.send(signal.SIGTERM)
+            assert await second.ended() == 0
