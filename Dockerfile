@@ -9,11 +9,12 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt ./
 # What is pinned changes seldom: a layer of its own. The demo's prices come without what else their package wants
 # (pandas and numpy, 150 MB), which reading them does not need.
-RUN python3 -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*project['dependencies'], *project['optional-dependencies']['sentry'], sep='\n')" > requirements.txt \
+RUN python3 -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*project['dependencies'], *project['optional-dependencies']['operator'], *project['optional-dependencies']['sentry'], sep='\n')" > requirements.txt \
     && pip install --no-compile -c constraints.txt -r requirements.txt \
     && pip install --no-compile --no-deps "$(grep -i '^bokeh_sampledata==' constraints.txt)"
 COPY README.md LICENSE ./
 COPY app app
+COPY operator operator
 # Bytecode is made now: the root file system is read-only later. By hash, since layers do not keep times of change.
 RUN pip install --no-compile --no-deps . \
     && find /opt/tradecast -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \

@@ -17,7 +17,7 @@ from tradecast_operator import metric
 from tradecast_operator.act import Actor
 from tradecast_operator.actions import Action
 from tradecast_operator.conditions import Condition, conditions, lost, merged, rounded
-from tradecast_operator.kubernetes import GROUP, VERSION, Kubernetes, Missing, Object
+from tradecast_operator.kubernetes import GROUP, VERSION, Conflict, Kubernetes, Missing, Object
 from tradecast_operator.metrics import Metrics
 from tradecast_operator.observation import Observation
 from tradecast_operator.observe import ask_servers, observe
@@ -102,6 +102,9 @@ class Fleet:
         body = self.body
         spec = Spec.of(body["spec"])
         deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
+        if "replicas" not in body["spec"]:
+            await self._adopt(deployment, spec)
+            return "ok"  # and comes again, with them
         labels = deployment["spec"]["selector"]["matchLabels"]
         pods = await self._kubernetes.pods(self.namespace, labels)
         servers = await self._servers(body["spec"])
@@ -127,6 +130,15 @@ class Fleet:
     def connections(self) -> int:
         """What the autoscaler is told. Raises metric.Unknown."""
         return metric.connections(self._reading, time.time(), Spec.of(self.body["spec"]).metric)
+
+    async def _adopt(self, deployment: Object, spec: Spec) -> None:
+        """Begin with the replicas that there are: an autoscaler leaves alone what has none."""
+        replicas = max(spec.min_replicas, min(spec.max_replicas, int(deployment["spec"].get("replicas", 1))))
+        version = self.body["metadata"]["resourceVersion"]
+        try:
+            await self._kubernetes.adopt_replicas(self.namespace, self.name, version, replicas)
+        except Conflict:  # somebody else wrote them, perhaps
+            log.info("replicas are not filled in: the resource has changed", fleet=self.name, namespace=self.namespace)
 
     async def _servers(self, spec: Any) -> Servers:
         admin = spec.get("admin", {})

@@ -78,6 +78,18 @@ class Kubernetes:
         metadata: Object = {"uid": uid, "labels": dict(labels or {}), "annotations": dict(annotations or {})}
         await self._patch("v1", namespace, f"pods/{name}", {"metadata": metadata})
 
+    async def adopt_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
+        """Fill in a SocketFleet's replicas if it is still of this resource version."""
+        body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
+        await self._patch(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}", body)
+
+    async def apply_definition(self, body: Object) -> None:
+        """Make the CustomResourceDefinition what `body` says."""
+        params = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        url = f"customresourcedefinitions/{body['metadata']['name']}"
+        await self._call("PATCH", "apiextensions.k8s.io/v1", None, url, params=params, headers=headers, json=dict(body))
+
     async def set_status(self, namespace: str, name: str, status: Object) -> None:
         """Write a SocketFleet's status."""
         await self._patch(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}/status", {"status": status})
@@ -101,7 +113,7 @@ class Kubernetes:
         params = {"fieldManager": FIELD_MANAGER}
         return await self._call("PATCH", version, namespace, url, params=params, headers=_MERGE, json=body)
 
-    async def _call(self, method: str, version: str, namespace: str, url: str, **options: Any) -> Object:
+    async def _call(self, method: str, version: str, namespace: str | None, url: str, **options: Any) -> Object:
         try:
             async with self._api.call_api(method, version=version, namespace=namespace, url=url, **options) as response:
                 answer: Object = response.json()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import logging
 import os
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import kopf
+import yaml
 from aiohttp import web
 
 from tradecast_operator.endpoint import create_app
 from tradecast_operator.fleets import Fleets
-from tradecast_operator.kubernetes import GROUP, PLURAL, VERSION
+from tradecast_operator.kubernetes import GROUP, PLURAL, VERSION, Kubernetes
 
 PORT: Final = 8080
 LIVENESS_PORT: Final = 8081
@@ -66,8 +70,21 @@ def tell_age(memo: kopf.Memo, **_: Any) -> float:
     return age
 
 
+async def apply_definition(path: Path) -> None:
+    """Bring the CRD up to date: helm leaves it as it was first installed."""
+    kubernetes = Kubernetes()
+    await kubernetes.start()
+    await kubernetes.apply_definition(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
 def main() -> None:
-    """Run until SIGTERM."""
+    """Run until SIGTERM; or, with --apply-crd FILE, do that and end."""
+    parser = argparse.ArgumentParser(prog="tradecast-operator", description="Runs fleets of tradecast servers.")
+    parser.add_argument("--apply-crd", metavar="FILE", type=Path, help="make the CRD what the file says, and end")
+    arguments = parser.parse_args()
+    if arguments.apply_crd:
+        asyncio.run(apply_definition(arguments.apply_crd))
+        return
     namespaces = [name for name in os.environ.get("WATCH_NAMESPACES", "").split(",") if name]
     kopf.configure(verbose=False, log_format=kopf.LogFormat.JSON)
     kopf.run(

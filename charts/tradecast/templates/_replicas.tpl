@@ -1,6 +1,7 @@
 {{/*
 How many replicas to write. An autoscaler's number is kept, also when autoscaling is switched on or off: leaving the
 field out would reset a live Deployment to 1 when it was there before, and writing replicaCount would undo the scaling.
+With the operator, the field is left out from the first install on; a release that is switched to it goes on writing what is live.
 Two annotations on the Deployment remember who scaled last; a changed replicaCount always takes effect without autoscaling.
 */}}
 {{- define "tradecast.replicas" -}}
@@ -10,6 +11,11 @@ Two annotations on the Deployment remember who scaled last; a changed replicaCou
 {{- $before := get $annotations "tradecast.dev/autoscaling" | default "none" -}}
 {{- $replicas := $count -}}
 {{- $scaled := "none" -}}
+{{- if .Values.operator.enabled -}}
+{{/* The operator's. Where helm has never written the field it can stay out; else it has to be written, as it is. */}}
+{{- $scaled = ternary "operator" "operator-live" (or (not $live) (eq $before "operator")) -}}
+{{- $replicas = ternary "" (dig "spec" "replicas" 1 $live | int) (eq $scaled "operator") -}}
+{{- else -}}
 {{- if ne .Values.autoscaling.mode "none" -}}
 {{- $scaled = .Values.autoscaling.mode -}}
 {{- $replicas = max $count (int .Values.autoscaling.minReplicas) -}}
@@ -17,6 +23,7 @@ Two annotations on the Deployment remember who scaled last; a changed replicaCou
 {{- else if and $live (ne $before "none") (eq (get $annotations "tradecast.dev/replica-count") (toString $count)) -}}
 {{- $scaled = "kept" -}}
 {{- $replicas = dig "spec" "replicas" 1 $live | int -}}
+{{- end -}}
 {{- end -}}
 {{- dict "replicas" $replicas "autoscaling" $scaled "count" (toString $count) | toJson -}}
 {{- end -}}

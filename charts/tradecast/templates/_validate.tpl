@@ -35,7 +35,10 @@
 {{- if and (ne $v.autoscaling.mode "none") (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
 {{- $wrong = append $wrong "autoscaling.minReplicas is above autoscaling.maxReplicas." -}}
 {{- end -}}
-{{- if and (eq $v.autoscaling.mode "keda") (not $v.autoscaling.keda.prometheus.serverAddress) -}}
+{{- if and (eq $v.autoscaling.keda.source "operator") (not $v.operator.enabled) -}}
+{{- $wrong = append $wrong "autoscaling.keda.source=operator needs operator.enabled=true." -}}
+{{- end -}}
+{{- if and (eq $v.autoscaling.mode "keda") (eq (include "tradecast.metricSource" .) "prometheus") (not $v.autoscaling.keda.prometheus.serverAddress) -}}
 {{- $wrong = append $wrong "autoscaling.mode=keda needs autoscaling.keda.prometheus.serverAddress, such as http://prometheus-operated.monitoring.svc:9090." -}}
 {{- end -}}
 {{- if and (ne $v.autoscaling.mode "none") (gt (int $v.autoscaling.connectionsPerReplica) (int $v.server.maxConnections)) -}}

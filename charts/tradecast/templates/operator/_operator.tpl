@@ -1,0 +1,41 @@
+{{- define "tradecast.operatorName" -}}
+{{ include "tradecast.fullname" . }}-operator
+{{- end -}}
+
+{{/* The Secret that holds ADMIN_TOKEN: the operator's way into the servers' admin port. */}}
+{{- define "tradecast.adminSecret" -}}
+{{- if .Values.tokens.existingSecret -}}
+{{- .Values.tokens.existingSecret -}}
+{{- else if .Values.operator.enabled -}}
+{{- include "tradecast.fullname" . }}-admin
+{{- end -}}
+{{- end -}}
+
+{{/* Everything that the operator does in Kubernetes. kopf watches SocketFleets; the rest is asked for by name. */}}
+{{- define "tradecast.operatorRules" -}}
+- apiGroups: [tradecast.dev]
+  resources: [socketfleets]
+  verbs: [get, list, watch, patch]
+- apiGroups: [tradecast.dev]
+  resources: [socketfleets/status]
+  verbs: [get, patch]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, patch]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, create, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+  {{- if eq .Values.operator.scope "namespace" }}
+  resourceNames:
+    - {{ include "tradecast.adminSecret" . }}
+  {{- end }}
+{{- end -}}
