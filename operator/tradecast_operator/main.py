@@ -70,11 +70,11 @@ def tell_age(memo: kopf.Memo, **_: Any) -> float:
     return age
 
 
-async def apply_definition(path: Path) -> None:
+async def apply_definition(text: str) -> None:
     """Bring the CRD up to date: helm leaves it as it was first installed."""
     kubernetes = Kubernetes()
     await kubernetes.start()
-    await kubernetes.apply_definition(yaml.safe_load(path.read_text(encoding="utf-8")))
+    await kubernetes.apply_definition(yaml.safe_load(text))
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--apply-crd", metavar="FILE", type=Path, help="make the CRD what the file says, and end")
     arguments = parser.parse_args()
     if arguments.apply_crd:
-        asyncio.run(apply_definition(arguments.apply_crd))
+        asyncio.run(apply_definition(arguments.apply_crd.read_text(encoding="utf-8")))
         return
     namespaces = [name for name in os.environ.get("WATCH_NAMESPACES", "").split(",") if name]
     kopf.configure(verbose=False, log_format=kopf.LogFormat.JSON)
