@@ -14,7 +14,8 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError
 
-from support.redis_cluster import RedisCluster
+from support.eventually import until
+from support.redis_cluster import ClusterNode, RedisCluster
 from support.redis_sentinel import eventually
 from support.redis_server import RedisServer, free_port
 from tradecast.adapter.cluster_client import ClusterClient
@@ -216,3 +217,35 @@ async def test_a_request_that_is_given_up_leaves_no_answer_behind(redis_cluster:
             await asyncio.wait(tasks)
             assert [await redis.get(key) for key in KEYS[:5]] == VALUES[:5]
         assert await read(redis) == VALUES
+
+
+async def test_a_replica_that_takes_over(redis_cluster: RedisCluster) -> None:
+    victim = redis_cluster.nodes[0]
+    replica = ClusterNode()
+    try:
+        replica.start_now()
+        replica.ask_now("CLUSTER", "MEET", "127.0.0.1", victim.port, victim.bus_port)
+        await until(lambda: asyncio.to_thread(lambda: len(replica.peers()) == 4))
+        replica.ask_now("CLUSTER", "REPLICATE", victim.node_id)
+        async with client(redis_cluster.url) as redis, client(redis_cluster.url) as other:
+            await fill(redis)
+            assert await read(other) == VALUES
+            stored = victim.ask_now("DBSIZE")
+            await until(lambda: asyncio.to_thread(lambda: replica.ask_now("DBSIZE") == stored))
+            await redis_cluster.kill(victim)
+
+            async def reads() -> bool:
+                try:
+                    return await read(redis) == VALUES
+                except RedisError:
+                    return False
+
+            await until(reads)
+            assert [await other.get(key) for key in KEYS] == VALUES
+            await redis.check()
+            victim.start_now()  # as a replica of the one that has taken over
+            await until(lambda: asyncio.to_thread(lambda: "slave" in victim.ask_now("ROLE")[0]))
+            await until(reads)
+            await redis.check()
+    finally:
+        replica.close()
