@@ -96,6 +96,24 @@ async def test_a_move_while_it_is_used_loses_nothing(redis_cluster: RedisCluster
     assert set(counts) == {str(rounds).encode()}
 
 
+async def test_a_slot_that_is_under_way_is_asked_for_where_its_keys_are(redis_cluster: RedisCluster) -> None:
+    tag = "{under way}"
+    slot = key_slot(tag.encode())
+    source = redis_cluster.owners()[slot]
+    target = next(node for node in redis_cluster.nodes if node is not source)
+    keys = [f"{tag}{number}" for number in range(50)]
+    async with client(redis_cluster.url) as redis:
+        await redis.set(keys[0], "there")
+        target.ask_now("CLUSTER", "SETSLOT", slot, "IMPORTING", source.node_id)
+        source.ask_now("CLUSTER", "SETSLOT", slot, "MIGRATING", target.node_id)
+        await asyncio.gather(*(redis.set(key, "here") for key in keys[1:25]))
+        await redis.run_all([(key, ("SET", key, "here")) for key in keys[25:]])
+        assert await asyncio.gather(*(redis.get(key) for key in keys)) == [b"there", *[b"here"] * 49]
+        assert await redis.run_all([(key, ("GET", key)) for key in keys]) == [b"there", *[b"here"] * 49]
+    assert source.ask_now("CLUSTER", "COUNTKEYSINSLOT", slot) == 1
+    assert target.ask_now("CLUSTER", "COUNTKEYSINSLOT", slot) == 49
+
+
 async def test_a_node_that_is_killed_and_comes_back(redis_cluster: RedisCluster) -> None:
     victim = redis_cluster.nodes[0]
     async with client(redis_cluster.url, {"REDIS_TIMEOUT": "1"}) as redis:
