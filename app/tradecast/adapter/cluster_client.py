@@ -346,7 +346,7 @@ class ClusterClient(RedisCluster):
     @contextlib.asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience) if self._places.locked() else contextlib.nullcontext():
                 await self._places.acquire()
         except TimeoutError:
             raise exceptions.ConnectionError("No connection available.") from None
