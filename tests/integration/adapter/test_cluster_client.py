@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from support.eventually import until
 from support.redis_cluster import ClusterNode, RedisCluster
 from support.redis_sentinel import eventually
 from support.redis_server import RedisServer, free_port
+from support.tls import make_certificates
 from tradecast.adapter.cluster_client import ClusterClient
 from tradecast.adapter.redis import create_redis
 from tradecast.settings import load_settings
@@ -267,3 +269,27 @@ async def test_a_replica_that_takes_over(redis_cluster: RedisCluster) -> None:
             await redis.check()
     finally:
         replica.close()
+
+
+async def test_tls_with_client_certificate(redis_process: RedisServer, tmp_path: Path) -> None:
+    made = make_certificates(tmp_path)
+    cluster = RedisCluster(
+        3,
+        *("--tls-cert-file", made.server_cert, "--tls-key-file", made.server_key),
+        *("--tls-ca-cert-file", made.ca, "--tls-auth-clients", "yes", "--tls-cluster", "yes"),
+    )
+    ports = [free_port() for _ in cluster.nodes]
+    for node, port in zip(cluster.nodes, ports, strict=True):
+        node.extra_args += ("--tls-port", str(port))
+    url = f"rediss+cluster://127.0.0.1:{ports[0]}"
+    own = {"REDIS_CERT_FILE": made.client_cert, "REDIS_KEY_FILE": made.client_key}
+    async with cluster:
+        async with client(url, {"REDIS_CA_FILE": made.ca, **own}) as redis:
+            await fill(redis)
+            assert await read(redis) == VALUES
+            await redis.check()
+            assert {node.port for node in redis.get_nodes()} == set(ports)
+        for wrong in (own, {"REDIS_CA_FILE": made.ca}):
+            async with client(url, wrong) as redis:
+                with pytest.raises(RedisError):
+                    await redis.get("key")
