@@ -75,8 +75,6 @@ class ClusterClient(RedisCluster):
             # slots that nobody serves are no reason to refuse those that somebody does: Redis decides
             require_full_coverage=False,
             dynamic_startup_nodes=False,
-            # at 5 it would close all connections, those in use included, at every fifth slot that has moved
-            reinitialize_steps=0,
             **options,
         )
         self.hosts = list(hosts)
@@ -348,7 +346,7 @@ class ClusterClient(RedisCluster):
     @contextlib.asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience) if self._places.locked() else contextlib.nullcontext():
                 await self._places.acquire()
         except TimeoutError:
             raise exceptions.ConnectionError("No connection available.") from None
