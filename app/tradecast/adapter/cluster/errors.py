@@ -35,5 +35,6 @@ class Incomplete(Exception):
         self.failed = dict(failed or {})
         told = [f"{len(missing)} servers did not answer in time"] if missing else []
         told += [f"{len(gone)} servers are gone"] if gone else []
-        told += [f"{len(self.failed)} servers could not do it: {sorted(set(self.failed.values()))[0]}"] * bool(failed)
-        super().__init__("; ".join(told))
+        if self.failed:
+            told.append(f"{len(self.failed)} servers could not do it: {min(self.failed.values())}")
+        super().__init__("; ".join(told))  # without the result: it may hold sids, and this may be logged

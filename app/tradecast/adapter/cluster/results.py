@@ -1,4 +1,4 @@
-"""What requests to all servers return."""
+"""What requests to all servers return. Whoever logs one shows no sid, no user and nothing that a client said."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class RemoteSocket:
         connected_at: Since when, in seconds since 1970, by that server's clock.
     """
 
-    sid: str
+    sid: str = field(repr=False)
     server: str
     connection_id: str
-    user_id: str | None
-    rooms: frozenset[str]
+    user_id: str | None = field(repr=False)
+    rooms: frozenset[str] = field(repr=False)
     transport: str
     connected_at: float
 
@@ -40,9 +40,9 @@ class ClientAnswer:
         data: What it said: None, a value, or a tuple of several. A client's own choice.
     """
 
-    sid: str
+    sid: str = field(repr=False)
     server: str
-    data: Any
+    data: Any = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class Acknowledged:
     """
 
     answers: list[ClientAnswer] = field(default_factory=list)
-    silent: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list, repr=False)
+    refused: list[str] = field(default_factory=list, repr=False)
     missing: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
     failed: Mapping[str, str] = field(default_factory=dict)
