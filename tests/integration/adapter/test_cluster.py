@@ -16,6 +16,7 @@ import pytest
 from support import cluster_server
 from support.eventually import eventually, until
 from support.node_client import StockClient, StockClients
+from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
 from support.serve import ServeProcess, serving
 from support.server import MakeServer, RunningServer
@@ -319,6 +320,7 @@ async def test_redis_away_is_told_and_nothing_is_done(fleet: Fleet, own_redis: R
     await until(lambda: all_are_found(fleet, 1))
     await own_redis.kill()
     await eventually(lambda: fleet.app.cluster._broker.away_for > 0)
+    failed = requests(fleet, "fetch_sockets", "failed") or 0
     for request in (
         fleet.app.disconnect_sockets(),
         fleet.app.sockets_join(None, "x"),
@@ -331,7 +333,7 @@ async def test_redis_away_is_told_and_nothing_is_done(fleet: Fleet, own_redis: R
             await request
     await asyncio.sleep(2 * LEASE)
     assert fleet.app.cluster.servers == 3, "while nothing is heard, nobody is gone"
-    assert requests(fleet, "fetch_sockets", "failed") == 1
+    assert requests(fleet, "fetch_sockets", "failed") == failed + 1
     await own_redis.start()
     await until(lambda: all_are_found(fleet, 1))
     assert client.connected
@@ -369,3 +371,74 @@ async def test_what_is_no_message_of_ours_is_skipped(fleet: Fleet) -> None:
     assert skipped("tradecast_messages_skipped_total", {"why": "other version"}) == 3
     assert skipped("tradecast_messages_skipped_total", {"why": "error"}) == 0
     assert await fleet.app.fetch_sockets() == []
+
+
+# -- other modes
+
+
+async def test_a_single_server_is_all_servers(make_server: MakeServer, stock_clients: StockClients) -> None:
+    server = await make_server(cluster_server.add_handlers)
+    app = server.app
+    assert await app.fetch_sockets() == []
+    clients = [
+        await stock_clients.connect(server.url, await server.session(user), transports=["websocket"])
+        for user in ("u1", "u2")
+    ]
+    await app.sockets_join(rooms.user("u1"), "desk")
+    (found,) = await app.fetch_sockets("desk")
+    assert (found.sid, found.user_id, found.server) == (clients[0].sid, "u1", app.cluster.server_id)
+    await app.emit("n", 1, to=["desk", rooms.AUTHENTICATED], except_rooms="desk")
+    await clients[1].wait_for("n")
+    assert clients[0].events("n") == []
+    told = await app.emit_with_ack("confirm", to=None)
+    assert {answer.sid for answer in told.answers} == {client.sid for client in clients}
+    assert await app.sockets_leave(None, "desk") == 2
+    assert await app.fetch_sockets("desk") == []
+    await app.server_side_emit("note", 1)
+    assert await app.server_side_emit_with_ack("noted") == {}
+    assert (app.cluster.servers, app.get_fleet_connection_count()) == (1, 2)
+    assert await app.get_fleet_user_connection_count("u2") == 1
+    assert await app.disconnect_sockets() == 2
+    for client in clients:
+        await client.wait_disconnect()
+        assert client.final
+
+
+async def test_servers_on_a_redis_cluster(
+    make_server: MakeServer, redis_cluster: RedisCluster, stock_clients: StockClients
+) -> None:
+    servers = [await make_server(cluster_server.add_handlers, redis_url=redis_cluster.url) for _ in range(2)]
+    here = servers[0].app
+    await eventually(lambda: here.cluster.servers == 2)
+    session = await servers[0].session("u1")
+    clients = [await stock_clients.connect(server.url, session, transports=["websocket"]) for server in servers]
+    assert len(await here.fetch_sockets(rooms.user("u1"))) == 2
+    assert await here.sockets_join(None, [f"room{n}" for n in range(20)]) == 2
+    await here.emit("n", 1, to=[f"room{n}" for n in range(20)])
+    await here.emit("n", 2, to="room7")
+    for client in clients:
+        await client.wait_for("n", lambda args: args[0] == 2)
+    assert len((await here.emit_with_ack("confirm", to="room3")).answers) == 2
+    assert [answer["sum"] for answer in (await here.server_side_emit_with_ack("add", 1, 2)).values()] == [3]
+    assert await here.get_fleet_user_connection_count("u1") == 2
+    assert await here.disconnect_sockets() == 2
+
+
+async def test_a_server_whose_redis_is_away_starts_and_is_found_later(
+    make_server: MakeServer, durable_redis: RedisServer
+) -> None:
+    options: dict[str, Any] = {"redis_timeout": 0.5, "cluster_lease": LEASE}
+    one = await make_server(redis_url=durable_redis.url, **options)
+    await durable_redis.kill()
+    other = await make_server(redis_url=durable_redis.url, **options)
+    with pytest.raises(AdapterUnavailable):
+        await other.app.fetch_sockets()
+    await durable_redis.start()
+    await eventually(lambda: one.app.cluster.servers == other.app.cluster.servers == 2)
+    await until(lambda: finds_nobody(other.app))
+
+
+async def finds_nobody(app: WebSocketServer) -> bool:
+    with contextlib.suppress(AdapterUnavailable, Incomplete):
+        return await app.fetch_sockets() == []
+    return False

@@ -45,7 +45,8 @@ BEATS = 4
 LOOKS = 8
 # Seconds that the others may take beyond what clients may.
 GRACE = 1.0
-GOODBYE = 1.0
+# That a server waits for its own first word, and for its last to be taken.
+HELLO = GOODBYE = 1.0
 log = structlog.stdlib.get_logger("tradecast.adapter")
 
 
@@ -91,6 +92,7 @@ class Cluster:
         self._running: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = False
+        self._audible = asyncio.Event()
 
     @property
     def servers(self) -> int:
@@ -103,8 +105,13 @@ class Cluster:
         return self._clients.total() + self._servers.connections
 
     async def start(self) -> None:
-        """Be one of them. The broker is started."""
+        """Be one of them, from now on, or once the broker can be reached. It is started."""
         self._started = True
+        if not self._broker.away_for:
+            with contextlib.suppress(AdapterUnavailable, TimeoutError):
+                async with asyncio.timeout(HELLO):
+                    await self._broker.tell_all(encode(self._own_beat(hello=True)))
+                    await self._audible.wait()
         self._running = [
             asyncio.create_task(self._beat(), name="cluster beat"),
             asyncio.create_task(self._look(), name="cluster look"),
@@ -228,7 +235,7 @@ class Cluster:
             return self._serving.here(kind, body)
 
         try:
-            if self._broker.away_for:
+            if self._servers.deaf or (self._broker.away_for and self._broker.partitions == 1):
                 raise AdapterUnavailable("the other servers cannot be heard: Redis is away")
             within = self._timeout if timeout is None else timeout
             return await self._requests.ask(kind, body, within, own if here else None)
@@ -265,6 +272,7 @@ class Cluster:
     def _heard(self, beat: Beat) -> None:
         self._servers.heard(beat)
         if beat.server == self.server_id:
+            self._audible.set()
             return
         if beat.leaving:
             self._requests.gone([beat.server], orderly=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tradecast.adapter.cluster.errors import TooLarge
 from tradecast.adapter.cluster.messages import Request, Response, encode
-from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.tasks import end
 
 MAX_REQUEST = 1_000_000
@@ -147,7 +147,7 @@ class Requests:
                 await pending.done.wait()
         except TimeoutError:
             if not told:
-                raise AdapterUnavailable("the other servers could not be told in time") from None
+                raise PublishUncertain("Redis did not say in time whether the other servers were told") from None
         finally:
             del self._pending[number]
         answers = pending.answers

@@ -13,7 +13,7 @@ from tradecast.adapter.cluster import requests as module
 from tradecast.adapter.cluster.errors import TooLarge
 from tradecast.adapter.cluster.messages import Request, Response, decode
 from tradecast.adapter.cluster.requests import Answers, Requests
-from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 
 LONG = 30.0
 
@@ -168,7 +168,7 @@ async def test_redis_is_away_and_nothing_is_done_here() -> None:
     with pytest.raises(AdapterUnavailable):
         await fleet.requests.ask("kind", None, LONG, here)
     fleet.away, fleet.hangs = None, True
-    with pytest.raises(AdapterUnavailable):
+    with pytest.raises(PublishUncertain):
         await fleet.requests.ask("kind", None, 0.05, here)
     assert done == []
     assert len(fleet.requests) == 0
