@@ -25,7 +25,7 @@ class ClusterApi:
 
     Requests (all but `emit` and `server_side_emit`) wait until every server that is there has answered, and raise
 
-    - `AdapterUnavailable`: Redis is away. Nothing was done. `PublishUncertain`, which is one: perhaps it was, elsewhere.
+    - `AdapterUnavailable`: Redis is away. Nothing was done; if it is a `PublishUncertain`, perhaps it was, elsewhere.
     - `Incomplete`: Some servers did not answer within `timeout` seconds (CLUSTER_TIMEOUT by default), are gone, or
       could not do it. `result` is what the others answered, and what they were to do they have done.
     - `TooLarge`: The request is too large. Nothing was done.
