@@ -146,6 +146,20 @@ class SyncPublisher:
         """Send any event to a room on every server."""
         self._wait(self._publisher.emit_to_room(room, event, data))
 
+    def emit(
+        self,
+        event: str,
+        data: Any = None,
+        *,
+        to: Rooms,
+        except_rooms: Rooms = (),
+        skip_sid: str | Sequence[str] = (),
+        volatile: bool = False,
+    ) -> None:
+        """Send any event to rooms on every server."""
+        options: dict[str, Any] = {"except_rooms": except_rooms, "skip_sid": skip_sid, "volatile": volatile}
+        self._wait(self._publisher.emit(event, data, to=to, **options))
+
     def close(self) -> None:
         """Let go of the connections to Redis, and end the thread."""
         if self._loop.is_closed():
