@@ -65,7 +65,9 @@ async def fleet(make_server: MakeServer, own_redis: RedisServer, stock_clients: 
     settings = {"REDIS_URL": own_redis.url, "CLUSTER_LEASE": str(LEASE), "PING_INTERVAL": "5", "PING_TIMEOUT": "5"}
     noted: list[Any] = []
     async with contextlib.AsyncExitStack() as stack:
-        others = [await stack.enter_async_context(serving(program=[cluster_server.__file__], **settings)) for _ in range(2)]
+        others = [
+            await stack.enter_async_context(serving(program=[cluster_server.__file__], **settings)) for _ in range(2)
+        ]
         here = await make_server(
             lambda app: cluster_server.add_handlers(app, noted),
             redis_url=own_redis.url,
