@@ -190,10 +190,10 @@ def recovery() -> list[Panel]:
         ),
         graph(
             "Requests to all servers",
-            "What servers ask of all others, per second, by result: incomplete where not all have answered, failed where "
-            "they could not be told.",
+            "Per second, by result: incomplete where not all have answered, failed where they could not be told.",
             PER_SECOND,
             Query(total(rate("tradecast_cluster_requests_total"), "result"), "{{result}}"),
+            span=24,
         ),
     ]
 

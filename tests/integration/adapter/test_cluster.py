@@ -61,8 +61,10 @@ class Fleet:
 
 
 @pytest.fixture
-async def fleet(make_server: MakeServer, own_redis: RedisServer, stock_clients: StockClients) -> AsyncIterator[Fleet]:
-    settings = {"REDIS_URL": own_redis.url, "CLUSTER_LEASE": str(LEASE), "PING_INTERVAL": "5", "PING_TIMEOUT": "5"}
+async def fleet(
+    make_server: MakeServer, durable_redis: RedisServer, stock_clients: StockClients
+) -> AsyncIterator[Fleet]:
+    settings = {"REDIS_URL": durable_redis.url, "CLUSTER_LEASE": str(LEASE), "PING_INTERVAL": "5", "PING_TIMEOUT": "5"}
     noted: list[Any] = []
     async with contextlib.AsyncExitStack() as stack:
         others = [
@@ -70,7 +72,7 @@ async def fleet(make_server: MakeServer, own_redis: RedisServer, stock_clients: 
         ]
         here = await make_server(
             lambda app: cluster_server.add_handlers(app, noted),
-            redis_url=own_redis.url,
+            redis_url=durable_redis.url,
             cluster_lease=LEASE,
             redis_timeout=1,
         )
@@ -315,16 +317,16 @@ async def test_a_frozen_server_is_gone_and_comes_back(fleet: Fleet) -> None:
     assert len(await fleet.app.fetch_sockets()) == 1
 
 
-async def test_redis_away_is_told_and_nothing_is_done(fleet: Fleet, own_redis: RedisServer) -> None:
+async def test_redis_away_is_told_and_nothing_is_done(fleet: Fleet, durable_redis: RedisServer) -> None:
     client = await fleet.client(0)
-    await own_redis.pause(60)
+    await durable_redis.pause(60)
     try:
         with pytest.raises(AdapterUnavailable):
             await fleet.app.disconnect_sockets(timeout=1)
     finally:
-        own_redis.resume()
+        durable_redis.resume()
     await until(lambda: all_are_found(fleet, 1))
-    await own_redis.kill()
+    await durable_redis.kill()
     await eventually(lambda: fleet.app.cluster._broker.away_for > 0)
     failed = requests(fleet, "fetch_sockets", "failed") or 0
     for request in (
@@ -340,7 +342,7 @@ async def test_redis_away_is_told_and_nothing_is_done(fleet: Fleet, own_redis: R
     await asyncio.sleep(2 * LEASE)
     assert fleet.app.cluster.servers == 3, "while nothing is heard, nobody is gone"
     assert requests(fleet, "fetch_sockets", "failed") == failed + 1
-    await own_redis.start()
+    await durable_redis.start()
     await until(lambda: all_are_found(fleet, 1))
     assert client.connected
     assert client.events("disconnect") == []
