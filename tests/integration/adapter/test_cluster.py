@@ -450,3 +450,22 @@ async def finds_nobody(app: WebSocketServer) -> bool:
     with contextlib.suppress(AdapterUnavailable, Incomplete):
         return await app.fetch_sockets() == []
     return False
+
+
+async def test_acknowledgements_that_nobody_asked_for(make_server: MakeServer, stock_clients: StockClients) -> None:
+    server = await make_server()
+    session = await server.session("u1")
+    asked, other = [await stock_clients.connect(server.url, session, transports=["websocket"]) for _ in range(2)]
+    await asked.answer_with(mute=True)
+    confirm = asyncio.create_task(server.app.emit_with_ack("confirm", to=str(asked.sid), timeout=60))
+    await asked.wait_for("confirm")
+    for ack_id in (1, 2**31, 2**31 + 1, 2**80):
+        await other.raw(f'3{ack_id}["forged"]')
+        await other.raw(f'3{ack_id}["forged"]')
+    await other.call("unsubscribe:portfolio", {"userId": "u1"})  # all of it has been read
+    await asked.raw(f'3{2**31}["true"]')
+    async with asyncio.timeout(20):
+        assert [answer.data for answer in (await confirm).answers] == ["true"]
+    assert other.connected
+    await other.raw(f"3{2**31}")  # no arguments at all
+    await other.wait_disconnect()
