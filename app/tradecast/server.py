@@ -15,12 +15,14 @@ import structlog
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tradecast.adapter.cluster import Cluster, ClusterApi
+from tradecast.adapter.cluster.clients import Clients, Described
 from tradecast.adapter.cluster_client import ClusterClient
 from tradecast.adapter.create import create_broker, create_retention
 from tradecast.adapter.errors import ConnectRefused, EventRefused, TryAgain
 from tradecast.adapter.forwarding import Forwarding
 from tradecast.adapter.forwarding.connections import SERVER_KEEPS
-from tradecast.adapter.hub import Hub
+from tradecast.adapter.hub import NAMESPACE, Hub
 from tradecast.adapter.manager import LocalManager
 from tradecast.adapter.redis import RedisClient, check_redis, create_redis
 from tradecast.adapter.redis_broker import RedisBroker
@@ -73,7 +75,7 @@ FORWARD_MARGIN = 10.0
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
-class WebSocketServer(Emitters):
+class WebSocketServer(Emitters, ClusterApi):
     """Connections, events and rooms of one server.
 
     Make it, register what is wanted, `await initialize()`, serve `public_app` and `admin_app` (or let `run` do it),
@@ -81,7 +83,8 @@ class WebSocketServer(Emitters):
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        super().__init__(self.emit_to_room)
+        Emitters.__init__(self, self.emit_to_room)
+        ClusterApi.__init__(self)
         self.settings = settings or load_settings()
         self.metrics = Metrics(importlib.metadata.version("tradecast"))
         self.health = Health(on_result=self.metrics.dependency)
@@ -199,6 +202,7 @@ class WebSocketServer(Emitters):
                     await self._broker.until_heard()
         if file is not None:
             self._running.append(asyncio.create_task(file.run(), name="adapter file"))
+        await self.cluster.start()
         for name, work in (
             ("revocation", self._watcher.run()),
             ("health", self.health.run()),
@@ -245,8 +249,26 @@ class WebSocketServer(Emitters):
             on_emitted=self.metrics.event_emitted,
             on_recovery=self.metrics.recovery,
             on_gap=self.metrics.gap_lost,
+            on_told=lambda data: self.cluster.told(data),
         )
         self._sio.bind(self._hub)
+        self.cluster = Cluster(
+            broker,
+            Clients(
+                self._hub,
+                self._manager,
+                self._sio,
+                describe=self._describe,
+                of_user=self.get_user_connection_count,
+                total=self.get_total_connection_count,
+            ),
+            handlers=self._server_events,
+            lease=settings.cluster_lease,
+            timeout=settings.cluster_timeout,
+            on_request=self.metrics.cluster_request,
+            on_skipped=self.metrics.message_skipped,
+            on_emitted=self.metrics.event_emitted,
+        )
 
     def set_auth_middleware(self, middleware: ConnectionMiddleware) -> None:
         """Run `middleware(connection)` on each new connection, before it is let in.
@@ -310,7 +332,8 @@ class WebSocketServer(Emitters):
                 "pod": self.settings.pod_name,
                 "revision": self.settings.fleet_revision,
                 "superseded": self._is_superseded(),
-                "servers": self._fleet.servers if self._fleet is not None else None,
+                "servers": self.cluster.servers,
+                "connections": self.cluster.connections,
             },
             "forwarding": {
                 "active": self._forwarding is not None,
@@ -345,6 +368,7 @@ class WebSocketServer(Emitters):
             await self._forwarding.close()
         await self._expiry.close()
         await self._sio.shutdown()
+        await self.cluster.close()
         await self._hub.close()
         await self.limiter.close()
         await self.sessions.close()
@@ -591,6 +615,15 @@ class WebSocketServer(Emitters):
             self.limiter.hand_over(connection.user.id, connection.id, members)
         else:
             self._spawn(self._give_back(connection, held))
+
+    def _describe(self, sid: str) -> Described | None:
+        connection = self.registry.get(sid)
+        if connection is None:
+            return None
+        user = connection.user
+        eio_sid = self._manager.eio_sid_from_sid(sid, NAMESPACE)
+        transport = self._sio.eio.transport_of(eio_sid) if eio_sid is not None else None
+        return Described(connection.id, user.id if user else None, transport or "", connection.connected_at)
 
     def malformed(self) -> None:
         self.metrics.malformed_packet()

@@ -178,6 +178,15 @@ class Settings(BaseModel):
         description="YAML or JSON file with figures that win over those of the settings, and are taken as soon as the "
         "file changes (docs/recovery.md names them); it may be missing",
     )
+    cluster_lease: Annotated[float, Field(ge=0.5, le=60)] = Field(
+        4,
+        description="Seconds of silence after which a server counts as gone: requests to all servers do not wait for "
+        "it any more, and its connections do not count ([cluster.md](cluster.md)). Four times within it, each tells "
+        "the others of itself",
+    )
+    cluster_timeout: Positive = Field(
+        5, description="Seconds that servers, or clients with their acknowledgements, may take to answer such a request"
+    )
     mongodb_uri: SecretStr | None = Field(None, description="mongodb:// or mongodb+srv://; absent: no database")
     mongodb_database: str | None = Field(None, description="Database; absent: the one in MONGODB_URI, else `test`")
     mongodb_ca_file: str | None = Field(None, description="PEM bundle that signs MongoDB's certificate")

@@ -188,6 +188,13 @@ def recovery() -> list[Panel]:
             COUNT,
             Query(total(of("tradecast_redis_channels"), "pod"), "{{pod}}"),
         ),
+        graph(
+            "Requests to all servers",
+            "Per second, by result: incomplete where not all have answered, failed where they could not be told.",
+            PER_SECOND,
+            Query(total(rate("tradecast_cluster_requests_total"), "result"), "{{result}}"),
+            span=24,
+        ),
     ]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +19,7 @@ from support.server import MakeServer, RunningServer
 from tradecast.adapter.redis_broker import RedisBroker
 
 pytestmark = pytest.mark.redis
+ROOT = Path(__file__).parents[2]
 USERS = [f"u{number}" for number in range(12)]
 
 
@@ -113,6 +116,28 @@ async def test_a_node_that_is_killed_and_comes_back_and_slots_that_move(
         assert await received(client, 9) == list(range(10)), user
         assert client.connected
         assert client.events("disconnect") == []
+
+
+async def test_the_permissions_of_the_docs_are_enough(make_server: MakeServer, redis_cluster: RedisCluster) -> None:
+    allowed = re.search(r"`(\+@all [^`]*)` are enough", (ROOT / "docs" / "recovery.md").read_text())
+    assert allowed is not None
+    for node in redis_cluster.nodes:
+        keys = ("~tradecast:*", "~sess:*", "resetchannels", "&tradecast:*")
+        node.ask_now("ACL", "SETUSER", "caster", "on", ">pw", *keys, *allowed[1].split())
+    (server, other) = await two_servers(
+        make_server, redis_cluster, redis_username="caster", redis_password="pw", fleet_revision="1"
+    )
+    assert (await health(server))[0] == 200
+    session = await server.session("u1")
+    await server.app.emit_notification("u1", {"n": 1})
+    assert await server.app.limiter.acquire_connection("u1", "a")
+    await server.app.limiter.renew_all()
+    assert not server.app.limiter.fallen_back
+    assert len([one async for one in other.app.sessions.sessions()]) == 1
+    assert await other.app.sessions.revoke([session["sessionID"]]) == 1
+    await redis_cluster.move_slots(4)
+    await server.app.emit_notification("u1", {"n": 2})
+    assert [node.ask_now("ACL", "LOG") for node in redis_cluster.nodes] == [[], [], []]
 
 
 async def test_commands(redis_cluster: RedisCluster) -> None:

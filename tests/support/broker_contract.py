@@ -42,6 +42,7 @@ class Heard:
         self.broken_rooms: set[str] = set()
         self.switches: list[tuple[int, int]] = []
         self.claims: list[tuple[str, int]] = []
+        self.told_data: list[bytes] = []
 
     def deliver(self, envelope: Envelope) -> None:
         self.envelopes.append(envelope)
@@ -54,6 +55,9 @@ class Heard:
 
     def displaced(self, pid: str, generation: int) -> None:
         self.claims.append((pid, generation))
+
+    def told(self, data: bytes) -> None:
+        self.told_data.append(data)
 
     @property
     def numbers(self) -> list[Any]:
@@ -545,3 +549,24 @@ class BrokerContract:
             claimed = await broker.claim(lost.pid, "u1")
             assert claimed is not None
             assert claimed.joins == {"x": 1, "y": 2}
+
+    # -- what servers tell each other
+
+    async def test_a_server_is_told_by_name(self, make_broker: MakeBroker) -> None:
+        (here, heard), (there, heard_there) = await make_broker(), await make_broker()
+        assert (here.server_id == there.server_id) is not self.shared
+        told = [b"", b"\x00\xff \n\t", b"x" * 300_000]
+        for data in told:
+            await here.tell(there.server_id, data)
+        await here.tell("nobody", b"lost")
+        await eventually(lambda: len(heard_there.told_data) == 3)
+        assert heard_there.told_data == told
+        assert heard.told_data == [] or not self.shared
+
+    async def test_all_servers_are_told(self, make_broker: MakeBroker) -> None:
+        (here, heard), (_, heard_there) = await make_broker(), await make_broker()
+        for number in range(20):
+            await here.tell_all(b"%d" % number)
+        await eventually(lambda: len(heard.told_data) == len(heard_there.told_data) == 20)
+        assert heard.told_data == heard_there.told_data == [b"%d" % number for number in range(20)]
+        assert heard.envelopes == heard_there.envelopes == []

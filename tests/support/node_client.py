@@ -264,6 +264,10 @@ class StockClient:
             raise
         return list(from_wire(answer))
 
+    async def answer_with(self, *args: Any, mute: bool = False) -> None:
+        """Acknowledge events with these arguments from now on, or not at all."""
+        await self._ask("answer", args=None if mute else to_wire(args))
+
     async def raw(self, *parts: str | bytes, count: int = 1) -> None:
         await self._ask("raw", parts=to_wire(parts), count=count)
 

@@ -76,6 +76,7 @@ class SharedBroker:
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
+        self.server_id = f"server{len(memory.servers)}"
         self.partitions = memory.partitions
         self.epoch: str | None = memory.epoch
         self.positions = list(memory.last)
@@ -201,6 +202,15 @@ class SharedBroker:
         found = deepcopy(saved)
         await self._on_the_way()
         return found
+
+    async def tell(self, server_id: str, data: bytes) -> None:
+        for server in self.memory.servers:
+            if server.server_id == server_id:
+                server._listener.told(data)
+
+    async def tell_all(self, data: bytes) -> None:
+        for server in list(self.memory.servers):
+            server._listener.told(data)
 
     def _owns(self, session: SavedSession) -> bool:
         if session.pid not in self.memory.sessions:

@@ -90,6 +90,8 @@ REQUIRED: dict[str, Any] = {
     "publish_buffer": 10_000,
     "publish_batch": 64,
     "batch_window_ms": 0,
+    "cluster_lease": 4,
+    "cluster_timeout": 5,
     "channel_linger": 15,
     "subscription_batch": 500,
     "adapter_file": None,

@@ -78,12 +78,21 @@ class Listener(Protocol):
         """Another server has claimed this session; what is here of an earlier generation is over."""
         ...
 
+    def told(self, data: bytes) -> None:
+        """A server, perhaps this one, has told this: see `Broker.tell`."""
+        ...
+
 
 class Broker(Protocol):
     """Publishing, interest in rooms, history, and sessions.
 
     Every method that waits raises `AdapterUnavailable` where the broker cannot be reached in time.
     """
+
+    @property
+    def server_id(self) -> str:
+        """This server's name among the others, another one for each start."""
+        ...
 
     @property
     def partitions(self) -> int:
@@ -174,4 +183,12 @@ class Broker(Protocol):
 
     async def claim(self, pid: str, user: str) -> SavedSession | None:
         """Make a session this server's; None if there is none of this user. Can be repeated."""
+        ...
+
+    async def tell(self, server_id: str, data: bytes) -> None:
+        """Tell one server something, now or never: it may come twice, or not at all if that server does not listen."""
+        ...
+
+    async def tell_all(self, data: bytes) -> None:
+        """As `tell`, to all servers; this one may hear it as well."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -27,6 +28,8 @@ LOST = (exceptions.ConnectionError, exceptions.TimeoutError)
 SENT_ON = (exceptions.AskError, exceptions.TryAgainError)  # and MovedError, which is an AskError
 CHUNK = 200
 FAILED_FOR = 5.0
+# Seconds for which what was found out of nodes and slots stands, whatever fails.
+BELIEVED = 0.2
 CHECK_KEY = "tradecast:check:{}"
 CHECK_PATIENCE = 0.9
 MANY = 100_000
@@ -75,8 +78,6 @@ class ClusterClient(RedisCluster):
             # slots that nobody serves are no reason to refuse those that somebody does: Redis decides
             require_full_coverage=False,
             dynamic_startup_nodes=False,
-            # at 5 it would close all connections, those in use included, at every fifth slot that has moved
-            reinitialize_steps=0,
             **options,
         )
         self.hosts = list(hosts)
@@ -88,6 +89,7 @@ class ClusterClient(RedisCluster):
         self._configured = dict(self.nodes_manager.startup_nodes)
         self._failed: dict[str, float] = {}
         self._knows_commands = False
+        self._found_at = -math.inf
 
     async def initialize(
         self, additional_startup_nodes_info: Any = None, last_failed_node_name: str | None = None
@@ -115,6 +117,9 @@ class ClusterClient(RedisCluster):
         nodes = self.nodes_manager
         known = {**self._configured, **nodes.nodes_cache}
         now = time.monotonic()
+        if now - self._found_at < BELIEVED:  # each time, redis-py makes all connections anew
+            self._initialize = False
+            return
         self._failed = {name: since for name, since in self._failed.items() if now - since < FAILED_FOR}
         nodes.startup_nodes = {name: node for name, node in known.items() if name not in self._failed} or known
         try:
@@ -131,10 +136,12 @@ class ClusterClient(RedisCluster):
             await self._lost(nodes.default_node)
             raise
         self._initialize = False
+        self._found_at = time.monotonic()
 
     async def aclose(self) -> None:
         """Close all connections."""
         self._initialize = True
+        self._found_at = -math.inf
         nodes = {
             id(node): node for known in (self._configured, self.nodes_manager.nodes_cache) for node in known.values()
         }
@@ -348,7 +355,7 @@ class ClusterClient(RedisCluster):
     @contextlib.asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience) if self._places.locked() else contextlib.nullcontext():
                 await self._places.acquire()
         except TimeoutError:
             raise exceptions.ConnectionError("No connection available.") from None

@@ -78,6 +78,7 @@ class Hub:
         on_emitted: Told the event's name and the number of local recipients.
         on_recovery: Told the result of each try to recover.
         on_gap: Told how many clients have missed events for good.
+        on_told: Gets what servers tell each other.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Hub:
         on_emitted: Emitted = lambda event, recipients: None,
         on_recovery: Callable[[Result], None] = lambda result: None,
         on_gap: Callable[[int], None] = lambda clients: None,
+        on_told: Callable[[bytes], None] = lambda data: None,
     ) -> None:
         self.broker = broker
         self._manager = manager
@@ -110,6 +112,7 @@ class Hub:
         self._on_emitted = on_emitted
         self._on_recovery = on_recovery
         self._on_gap = on_gap
+        self._on_told = on_told
         self._clients: dict[str, Client] = {}
         self._by_pid: dict[str, str] = {}
         # Clients from whom events are held back, or who got some by replay that may still come.
@@ -252,6 +255,9 @@ class Hub:
         if sid is not None and client is not None and client.session.generation < generation:
             client.stored = False
             self._spawn(self._displace(sid, client))
+
+    def told(self, data: bytes) -> None:
+        self._on_told(data)
 
     # -- clients come
 

@@ -40,6 +40,7 @@ class MemoryBroker:
 
     def __init__(self, retention: Retention) -> None:
         self.retention = retention
+        self.server_id = secrets.token_hex(8)
         self.epoch: str | None = secrets.token_hex(4)
         self.positions: list[int] = [now_id()]
         # What was published up to here may be forgotten.
@@ -140,6 +141,13 @@ class MemoryBroker:
         self._keep(claimed)
         self._listener.displaced(pid, claimed.generation)
         return claimed
+
+    async def tell(self, server_id: str, data: bytes) -> None:
+        if server_id == self.server_id:
+            self._listener.told(data)
+
+    async def tell_all(self, data: bytes) -> None:
+        self._listener.told(data)
 
     def _owns(self, session: SavedSession) -> bool:
         saved, _ = self._sessions.get(session.pid, (None, 0.0))

@@ -15,7 +15,7 @@ from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import Offset
 from tradecast.adapter.link import links_of, partition_of
 from tradecast.adapter.redis import RedisClient
-from tradecast.adapter.redis_partition import Figures, PartitionWriter, RedisPartition, Watch
+from tradecast.adapter.redis_partition import ALL, Figures, PartitionWriter, RedisPartition, Watch
 from tradecast.adapter.tuning import Tuning
 
 
@@ -186,6 +186,12 @@ class RedisBroker:
         if earlier:  # what it joins from now on must not be cut as what it had
             await self.save(session)
         return session
+
+    async def tell(self, server_id: str, data: bytes) -> None:
+        await self._partitions[0].tell(server_id, data)
+
+    async def tell_all(self, data: bytes) -> None:
+        await self._partitions[0].tell(ALL, data)
 
     async def _change(self, session: SavedSession, what: str, *arguments: str | int) -> bool:
         if session.epochs != write_epochs(self._epochs):  # a partition has been heard of since: its positions count now

@@ -51,6 +51,8 @@ MAX_HELD = 100_000
 LEAP = seconds(MAX_SKEW_MS / 1000)
 # Publishers whose last event is remembered.
 MAX_PRODUCERS = 10_000
+# In the place of a server's name in a channel: every server listens to it.
+ALL = "all"
 # An event as it goes to the script: its producer's number, what comes before the body, the body; and the event itself.
 _Encoded = tuple[int, tuple[str | int | bytes, ...], bytes, Envelope]
 # Gets the instance of Redis; a script and what follows its digest.
@@ -239,6 +241,7 @@ class RedisPartition(PartitionWriter):
         self.number = number
         self._rooms = f"{self.prefix}r:".encode()
         self._own = f"{self.prefix}c:{server_id}".encode()
+        self._all = f"{self.prefix}c:{ALL}".encode()
         self._listener: Listener
         self._live = False
         self._held: list[Envelope] = []
@@ -250,7 +253,7 @@ class RedisPartition(PartitionWriter):
         self._numbers_seen: OrderedDict[bytes, int] = OrderedDict()
         self._subscription = Subscription(
             partial(open_connection, link.connect),
-            always=[self._own],
+            always=[self._own, self._all],
             on_message=self._on_message,
             on_lost=self._on_lost,
             on_restored=self._on_restored,
@@ -406,7 +409,7 @@ class RedisPartition(PartitionWriter):
                     self._deliver(envelope)
                 else:
                     self._hold(envelope)
-            elif channel == self._own:
+            elif channel in (self._own, self._all):
                 self._take_own(data)
         except ConnectionError:
             raise
@@ -455,6 +458,10 @@ class RedisPartition(PartitionWriter):
             raise ConnectionError("too much came while a gap was being repaired")
 
     def _take_own(self, data: bytes) -> None:
+        _, start = read_head(data)
+        if data.startswith(b"told ", start):  # it has no place in the history, whatever its sender knows of that
+            self._listener.told(data[start + 5 :])
+            return
         head, start = self._head(data)
         what, _, rest = data[start:].partition(b" ")
         if what == b"tick":
@@ -562,13 +569,19 @@ class RedisPartition(PartitionWriter):
 
     async def _tell(self, server_id: str, text: str) -> None:
         """A hint for another server; what must hold is compared in Redis."""
+        with contextlib.suppress(AdapterUnavailable):
+            await self._say(server_id, text.encode())
 
+    async def tell(self, server_id: str, data: bytes) -> None:
+        """Tell a server, or `ALL`, what `Listener.told` gets there. Raises AdapterUnavailable."""
+        self._result(await self._say(server_id, b"told " + data))
+
+    async def _say(self, server_id: str, text: bytes) -> Any:
         def call(instance: str) -> tuple[Script, Sequence[Any]]:
-            message = f"1{self.epoch}.0".encode() + self._origin(instance, 0) + text.encode()
+            message = f"1{self.epoch or 0}.0".encode() + self._origin(instance, 0) + text
             return self._dialect.tell, [1, f"{self.prefix}clock", f"{self.prefix}c:{server_id}", message]
 
-        with contextlib.suppress(AdapterUnavailable):
-            await self._asks.do(call)
+        return await self._asks.do(call, len(text))
 
     # -- requests, many in a round trip
 

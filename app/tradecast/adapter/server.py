@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -13,6 +14,7 @@ import socketio
 import structlog
 from socketio import packet
 
+from tradecast.adapter.cluster.acks import Acknowledgements, Asked
 from tradecast.adapter.codec import Packet, TooDeep, encode, encode_event
 from tradecast.adapter.errors import ConnectRefused, TryAgain
 from tradecast.adapter.hub import Hub, Resumed
@@ -135,6 +137,7 @@ class SocketServer(socketio.AsyncServer):
         # Clients that are gone for good: told so by us, or by themselves.
         self._ended: set[str] = set()
         self._transport_lost: set[str] = set()
+        self._acks = Acknowledgements()
         self.hub: Hub
 
     def bind(self, hub: Hub) -> None:
@@ -158,6 +161,24 @@ class SocketServer(socketio.AsyncServer):
                 arguments.append(position)
             self.eio.deliver((eio_sid,), encode_event(event, arguments))
 
+    async def ask(self, sids: Collection[str], event: str, arguments: list[Any], timeout: float) -> Asked:  # noqa: ASYNC109
+        """Send an event to clients of this server, and wait until each has acknowledged it, `timeout` seconds at most.
+
+        Raises:
+            TypeError: The arguments cannot be said in JSON.
+        """
+        asked = self._acks.open(sids)
+        try:
+            eio_sids = (self.manager.eio_sid_from_sid(sid, NAMESPACE) for sid in sids)
+            message = encode(packet.EVENT, [event, *arguments], ack_id=asked.ack_id)
+            self.eio.deliver([eio_sid for eio_sid in eio_sids if eio_sid is not None], message)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await asked.done.wait()
+        finally:
+            self._acks.close(asked)
+        return asked
+
     async def end(self, sid: str) -> None:
         """End a client for good: it gets DISCONNECT, and a stock client does not come back by itself."""
         eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
@@ -177,6 +198,7 @@ class SocketServer(socketio.AsyncServer):
         if eio_sid is None:
             return
         await self.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
+        self._acks.forget(sid)
         await self._application.disconnected(sid, DISPLACED)
         self.eio.hang_up(eio_sid)
 
@@ -319,6 +341,11 @@ class SocketServer(socketio.AsyncServer):
         if id is not None:
             self._say(eio_sid, packet.ACK, [] if answer is None else [answer], ack_id=id)
 
+    async def _handle_ack(self, eio_sid: str, namespace: str | None, id: int | None, data: Any) -> None:  # noqa: A002
+        sid = self.manager.sid_from_eio_sid(eio_sid, NAMESPACE)
+        if (namespace or NAMESPACE) != NAMESPACE or sid is None or not self._acks.take(sid, id, data):
+            await super()._handle_ack(eio_sid, namespace, id, data)
+
     async def _trigger_event(self, event: str, namespace: str, *arguments: Any) -> Any:
         # Only the disconnect that python-socketio itself reports comes here; events and connects are handled above.
         if event == "disconnect":
@@ -326,6 +353,7 @@ class SocketServer(socketio.AsyncServer):
             eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
             if eio_sid is not None:
                 self._expect_connect(eio_sid)
+            self._acks.forget(sid)
             await self._application.disconnected(sid, str(reason))
             self.hub.forget(sid, final=sid in self._ended)
             self._ended.discard(sid)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Self, TypeVar
 
+from tradecast.adapter.cluster.api import Rooms, arguments_of
+from tradecast.adapter.cluster.selection import texts
 from tradecast.adapter.codec import encode_envelope
 from tradecast.adapter.create import create_writer
+from tradecast.adapter.envelope import VOLATILE, Envelope
 from tradecast.adapter.manager import Emitted
 from tradecast.adapter.redis import create_redis
 from tradecast.events.emitters import Emitters, Payload
@@ -52,12 +55,31 @@ class Publisher(Emitters):
 
     async def emit_to_room(self, room: str, event: str, data: Any) -> None:
         """Send any event to a room on every server; raises as all emitters do."""
+        await self._publish(encode_envelope(event, [] if data is None else [data], (room,), kind_of(event)))
+
+    async def emit(
+        self,
+        event: str,
+        data: Any = None,
+        *,
+        to: Rooms,
+        except_rooms: Rooms = (),
+        skip_sid: str | Sequence[str] = (),
+        volatile: bool = False,
+    ) -> None:
+        """Send any event to rooms on every server: as `WebSocketServer.emit`; raises as all emitters do."""
+        rooms, kind = texts(to), VOLATILE if volatile else kind_of(event)
+        excluded, skip = texts(except_rooms), texts(skip_sid)
+        if rooms:
+            arguments = arguments_of(data)
+            await self._publish(encode_envelope(event, arguments, rooms, kind, except_rooms=excluded, skip=skip))
+
+    async def _publish(self, envelope: Envelope) -> None:
         if not self._started:
             self._started = True
             self._writer.start()
-        envelope = encode_envelope(event, [] if data is None else [data], (room,), kind_of(event))
         await self._writer.publish(envelope)
-        self._on_emitted(event, 0)
+        self._on_emitted(envelope.event, 0)
 
     async def close(self) -> None:
         """Let go of the connections to Redis. Who still waits for Redis gets an error."""
@@ -123,6 +145,20 @@ class SyncPublisher:
     def emit_to_room(self, room: str, event: str, data: Any) -> None:
         """Send any event to a room on every server."""
         self._wait(self._publisher.emit_to_room(room, event, data))
+
+    def emit(
+        self,
+        event: str,
+        data: Any = None,
+        *,
+        to: Rooms,
+        except_rooms: Rooms = (),
+        skip_sid: str | Sequence[str] = (),
+        volatile: bool = False,
+    ) -> None:
+        """Send any event to rooms on every server."""
+        options: dict[str, Any] = {"except_rooms": except_rooms, "skip_sid": skip_sid, "volatile": volatile}
+        self._wait(self._publisher.emit(event, data, to=to, **options))
 
     def close(self) -> None:
         """Let go of the connections to Redis, and end the thread."""

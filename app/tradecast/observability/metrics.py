@@ -34,6 +34,11 @@ RECOVERIES = ("recovered", "malformed", "unknown", "foreign_epoch", "future", "g
 SKIPPED = ("other version", "malformed message", "malformed entry", "malformed session", "error")
 REDIS_LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 FILE_RESULTS = ("applied", "refused")
+CLUSTER_REQUESTS = (
+    *("fetch_sockets", "sockets_join", "sockets_leave", "disconnect_sockets"),
+    *("server_side_emit", "emit_with_ack", "count"),
+)
+CLUSTER_RESULTS = ("ok", "incomplete", "failed")
 DEPARTURES = ("drain", "shed", "timeout")
 FORWARDS = ("answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid")
 INTERNAL_REFUSALS = ("signature", "boot", "request")
@@ -209,6 +214,10 @@ class Metrics:
         self._internal_refusals = Children(
             counter("internal_refusals", "Requests that the internal port did not take", "reason"), INTERNAL_REFUSALS
         )
+        requests = counter("cluster_requests", "Requests of this server to all servers", "kind", "result")
+        self._cluster_requests = {
+            (kind, result): requests.labels(kind, result) for kind in CLUSTER_REQUESTS for result in CLUSTER_RESULTS
+        }
         self._relays = gauge("relayed_websockets", "WebSockets that pass through to other servers now")
         registry.register(_Live(self))
 
@@ -414,6 +423,10 @@ class Metrics:
         """A message came through the subscription."""
         self._redis_messages.inc()
         self._messages_total += 1
+
+    def cluster_request(self, kind: str, result: str) -> None:
+        """All servers were asked for something: `ok`, `incomplete`, or `failed` since they could not be told."""
+        self._cluster_requests[kind, result].inc()
 
     def loop_lag(self, seconds: float) -> None:
         """The event loop was so late. Called twice a second, so what is sampled is sampled here too."""

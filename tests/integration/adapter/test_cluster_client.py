@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError
 
-from support.redis_cluster import RedisCluster
+from support.eventually import until
+from support.redis_cluster import ClusterNode, RedisCluster
 from support.redis_sentinel import eventually
 from support.redis_server import RedisServer, free_port
+from support.tls import make_certificates
 from tradecast.adapter.cluster_client import ClusterClient
 from tradecast.adapter.redis import create_redis
 from tradecast.settings import load_settings
@@ -93,6 +96,24 @@ async def test_a_move_while_it_is_used_loses_nothing(redis_cluster: RedisCluster
         counts = await asyncio.gather(*(redis.get(f"count:{number}") for number in range(60)))
     assert rounds > 1
     assert set(counts) == {str(rounds).encode()}
+
+
+async def test_a_slot_that_is_under_way_is_asked_for_where_its_keys_are(redis_cluster: RedisCluster) -> None:
+    tag = "{under way}"
+    slot = key_slot(tag.encode())
+    source = redis_cluster.owners()[slot]
+    target = next(node for node in redis_cluster.nodes if node is not source)
+    keys = [f"{tag}{number}" for number in range(50)]
+    async with client(redis_cluster.url) as redis:
+        await redis.set(keys[0], "there")
+        target.ask_now("CLUSTER", "SETSLOT", slot, "IMPORTING", source.node_id)
+        source.ask_now("CLUSTER", "SETSLOT", slot, "MIGRATING", target.node_id)
+        await asyncio.gather(*(redis.set(key, "here") for key in keys[1:25]))
+        await redis.run_all([(key, ("SET", key, "here")) for key in keys[25:]])
+        assert await asyncio.gather(*(redis.get(key) for key in keys)) == [b"there", *[b"here"] * 49]
+        assert await redis.run_all([(key, ("GET", key)) for key in keys]) == [b"there", *[b"here"] * 49]
+    assert source.ask_now("CLUSTER", "COUNTKEYSINSLOT", slot) == 1
+    assert target.ask_now("CLUSTER", "COUNTKEYSINSLOT", slot) == 49
 
 
 async def test_a_node_that_is_killed_and_comes_back(redis_cluster: RedisCluster) -> None:
@@ -216,3 +237,59 @@ async def test_a_request_that_is_given_up_leaves_no_answer_behind(redis_cluster:
             await asyncio.wait(tasks)
             assert [await redis.get(key) for key in KEYS[:5]] == VALUES[:5]
         assert await read(redis) == VALUES
+
+
+async def test_a_replica_that_takes_over(redis_cluster: RedisCluster) -> None:
+    victim = redis_cluster.nodes[0]
+    replica = ClusterNode()
+    try:
+        replica.start_now()
+        replica.ask_now("CLUSTER", "MEET", "127.0.0.1", victim.port, victim.bus_port)
+        await until(lambda: asyncio.to_thread(lambda: len(replica.peers()) == 4))
+        replica.ask_now("CLUSTER", "REPLICATE", victim.node_id)
+        async with client(redis_cluster.url) as redis, client(redis_cluster.url) as other:
+            await fill(redis)
+            assert await read(other) == VALUES
+            stored = victim.ask_now("DBSIZE")
+            await until(lambda: asyncio.to_thread(lambda: replica.ask_now("DBSIZE") == stored))
+            await redis_cluster.kill(victim)
+
+            async def reads() -> bool:
+                try:
+                    return await read(redis) == VALUES
+                except RedisError:
+                    return False
+
+            await until(reads)
+            assert [await other.get(key) for key in KEYS] == VALUES
+            await redis.check()
+            victim.start_now()  # as a replica of the one that has taken over
+            await until(lambda: asyncio.to_thread(lambda: "slave" in victim.ask_now("ROLE")[0]))
+            await until(reads)
+            await redis.check()
+    finally:
+        replica.close()
+
+
+async def test_tls_with_client_certificate(redis_process: RedisServer, tmp_path: Path) -> None:
+    made = make_certificates(tmp_path)
+    cluster = RedisCluster(
+        3,
+        *("--tls-cert-file", made.server_cert, "--tls-key-file", made.server_key),
+        *("--tls-ca-cert-file", made.ca, "--tls-auth-clients", "yes", "--tls-cluster", "yes"),
+    )
+    ports = [free_port() for _ in cluster.nodes]
+    for node, port in zip(cluster.nodes, ports, strict=True):
+        node.extra_args += ("--tls-port", str(port))
+    url = f"rediss+cluster://127.0.0.1:{ports[0]}"
+    own = {"REDIS_CERT_FILE": made.client_cert, "REDIS_KEY_FILE": made.client_key}
+    async with cluster:
+        async with client(url, {"REDIS_CA_FILE": made.ca, **own}) as redis:
+            await fill(redis)
+            assert await read(redis) == VALUES
+            await redis.check()
+            assert {node.port for node in redis.get_nodes()} == set(ports)
+        for wrong in (own, {"REDIS_CA_FILE": made.ca}):
+            async with client(url, wrong) as redis:
+                with pytest.raises(RedisError):
+                    await redis.get("key")

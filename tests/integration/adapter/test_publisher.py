@@ -48,6 +48,7 @@ async def test_a_program_without_an_event_loop_publishes(redis_server: RedisServ
         with SyncPublisher(settings_for_tests(redis_url=redis_server.url)) as out:
             for number in range(3):
                 out.emit_notification("u1", {"n": number})
+            out.emit("custom", [3], to=["user:u1"], except_rooms="authenticated")
             out.emit_to_room("user:u1", "custom", [1, 2])
             with pytest.raises(TypeError):
                 out.emit_notification("u1", {"n": object()})
@@ -58,6 +59,25 @@ async def test_a_program_without_an_event_loop_publishes(redis_server: RedisServ
         await asyncio.to_thread(program)
         assert await client.wait_for("custom") == [[1, 2]]
         assert [args[0]["notification"]["n"] for args in client.events("notification")] == [0, 1, 2]
+
+
+async def test_several_rooms_with_exceptions(redis_server: RedisServer, make_server: MakeServer) -> None:
+    server = await make_server(redis_url=redis_server.url)
+    async with PythonClients() as clients, Publisher(settings_for_tests(redis_url=redis_server.url)) as out:
+        one, other = [
+            await clients.connect(server.url, {**await server.session(user), "recovery": False}, ["websocket"])
+            for user in ("u1", "u2")
+        ]
+        await out.emit("first", ("several", 1), to=["user:u1", "authenticated"])
+        await out.emit("second", to=["user:u1", "authenticated"], except_rooms="user:u2", volatile=True)
+        await out.emit("third", 3, to="authenticated", skip_sid=server.app.registry.of_user("u1")[0].sid)
+        await out.emit("nobody", to=[])
+        await out.emit("last", to="authenticated")
+        for client in (one, other):
+            await client.wait_for("last")
+        assert one.event_names() == ["first", "second", "last"]
+        assert other.event_names() == ["first", "third", "last"]
+        assert one.events("first") == [["several", 1]]
 
 
 async def test_many_at_a_time_keep_their_order(redis_server: RedisServer, make_server: MakeServer) -> None:

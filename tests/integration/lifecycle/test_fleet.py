@@ -147,8 +147,9 @@ async def test_server_says_so_everywhere_and_stays_ready(make_server: MakeServer
     async with httpx.AsyncClient(base_url=old.url) as http, httpx.AsyncClient(base_url=old.admin_url) as admin:
         ready = await http.get("/health/ready")
         assert (ready.status_code, ready.json()) == (200, {"status": "superseded"})
+        await eventually(lambda: old.app.cluster.servers == 3)
         stats = (await admin.get("/admin/stats")).json()["fleet"]
-        assert stats == {"pod": "pod-a", "revision": "1", "superseded": True, "servers": 2}
+        assert stats == {"pod": "pod-a", "revision": "1", "superseded": True, "servers": 3, "connections": 0}
         refused = await http.get("/socket.io/", params={"EIO": "4", "transport": "websocket"})
         assert (refused.status_code, refused.json()["code"]) == (503, "SERVER_SUPERSEDED")
         assert (superseded(new), superseded(plain)) == (0, 0)

@@ -64,6 +64,9 @@ async def test_scripts_are_sent_to_the_nodes_that_lost_them(redis: RedisClient, 
         for node in empty_cluster.nodes[: round_number + 1]:
             node.ask_now("SCRIPT", "FLUSH")
         await quotas.renew(leases)
+        assert [await quotas.count("connections", user) for user in USERS] == [1] * len(USERS)
+        await quotas.release(leases)
+        assert [await quotas.count("connections", user) for user in USERS] == [0] * len(USERS)
         assert [await rates.hit(user, [("a", 3)], MINUTE) for user in USERS] == [None] * len(USERS)
     assert await rates.hit(USERS[0], [("a", 3)], MINUTE) == "a"
 
@@ -127,24 +130,25 @@ async def test_moved_slots_are_no_trouble(redis_cluster: RedisCluster) -> None:
                 assert await made.check_limit(user, "subscribe:trades") in (None, "subscribe:trades")
             rounds += 1
         assert await moving
+        await eventually(lambda: not made.fallen_back)  # a slot that takes longer than a request may is as Redis away
         assert [await made.get_connection_count(user) for user in USERS] == [1] * len(USERS)
-    assert told == []
+    assert told.count(True) == told.count(False)
 
 
-async def test_one_node_that_hangs_is_found_back_only_with_all_nodes(redis_cluster: RedisCluster) -> None:
+@pytest.mark.parametrize("number", [0, 1])
+async def test_redis_is_back_only_when_all_nodes_are(redis_cluster: RedisCluster, number: int) -> None:
+    """Of two nodes, one at least is not that of the limiter's own probe. It holds nothing here that it would renew."""
     for node in redis_cluster.nodes:  # so that the others serve on
         node.ask_now("CONFIG", "SET", "cluster-require-full-coverage", "no")
     told: list[bool] = []
     async with limiter(redis_cluster, told) as made:
-        for user in USERS:
-            assert await made.acquire_connection(user, "a")
-        await redis_cluster.nodes[1].pause(60)
+        await redis_cluster.nodes[number].pause(60)
         for user in USERS:
             assert await made.check_limit(user, "subscribe:trades") is None
         assert told == [True]
         await asyncio.sleep(2)  # as above
         assert told == [True]
-        redis_cluster.nodes[1].resume()
+        redis_cluster.nodes[number].resume()
         await eventually(lambda: told == [True, False])
 
 

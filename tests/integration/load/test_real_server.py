@@ -12,6 +12,7 @@ import httpx
 import pytest
 from aiohttp import web
 
+from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer, free_port
 from support.server import API_TOKEN, MakeServer, RunningServer
 from support.tls import make_certificates
@@ -96,6 +97,16 @@ async def test_a_hundred_clients_lose_nothing_and_get_nothing_twice(server: Runn
 async def test_publishing_through_redis(make_server: MakeServer, redis_server: RedisServer) -> None:
     server = await make_server(redis_url=redis_server.url)
     settings = load_settings({"REDIS_URL": redis_server.url})
+    report = await run(await options(server, token=None, redis=settings))
+    assert report.ok, report.table()
+    assert report.published == 60
+    assert report.deliveries == report.expected > 60
+
+
+@pytest.mark.redis
+async def test_publishing_through_a_cluster(make_server: MakeServer, empty_cluster: RedisCluster) -> None:
+    server = await make_server(redis_url=empty_cluster.url)
+    settings = load_settings({"REDIS_URL": empty_cluster.url})
     report = await run(await options(server, token=None, redis=settings))
     assert report.ok, report.table()
     assert report.published == 60

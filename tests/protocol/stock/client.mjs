@@ -9,6 +9,8 @@ import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 
 const sockets = new Map();
+// What a client acknowledges events with, other than { received: <event> }: arguments, or null for not at all.
+const answers = new Map();
 
 function push(message) {
   process.stdout.write(JSON.stringify(message) + "\n");
@@ -69,7 +71,9 @@ function watch(client, socket) {
   socket.onAny((event, ...args) => {
     const answer = typeof args.at(-1) === "function" ? args.pop() : null;
     push({ client, type: "event", event, args: args.map(encode) });
-    if (answer) answer({ received: event });
+    if (!answer) return;
+    if (!answers.has(client)) answer({ received: event });
+    else if (answers.get(client) !== null) answer(...answers.get(client));
   });
   socket.io.on("open", () => {
     const engine = socket.io.engine;
@@ -88,6 +92,11 @@ const operations = {
     sockets.set(client, socket);
     watch(client, socket);
     socket.connect();
+  },
+
+  // From now on acknowledge events with these arguments; null: with nothing at all.
+  answer({ client, args }) {
+    answers.set(client, args === null ? null : args.map(decode));
   },
 
   // Connect again after a disconnect, with other `auth` where given.

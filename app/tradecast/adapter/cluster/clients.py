@@ -1,0 +1,74 @@
+"""This server's own clients, as requests to all servers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tradecast.adapter.cluster.acks import Asked
+from tradecast.adapter.cluster.selection import Selection
+from tradecast.adapter.hub import NAMESPACE, Hub
+from tradecast.adapter.manager import LocalManager
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the application knows of a client; see `RemoteSocket`."""
+
+    connection_id: str
+    user_id: str | None
+    transport: str
+    connected_at: float
+
+
+class Sockets(Protocol):
+    """What is needed of the Socket.IO server."""
+
+    async def end(self, sid: str) -> None: ...
+
+    async def ask(self, sids: Collection[str], event: str, arguments: list[Any], timeout: float) -> Asked: ...  # noqa: ASYNC109
+
+
+class Clients:
+    """Those who are connected here.
+
+    Args:
+        hub: Their rooms, kept for recovery.
+        manager: Their rooms, as they are.
+        sockets: Their connections.
+        describe: What the application knows of one; None if it knows none of this sid.
+        of_user: How many a user has here.
+        total: How many there are.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        manager: LocalManager,
+        sockets: Sockets,
+        *,
+        describe: Callable[[str], Described | None],
+        of_user: Callable[[str], int],
+        total: Callable[[], int],
+    ) -> None:
+        self.join = hub.join
+        self.leave = hub.leave
+        self.rooms_of = hub.rooms_of
+        self.end = sockets.end
+        self.ask = sockets.ask
+        self.describe = describe
+        self.of_user = of_user
+        self.total = total
+        self._manager = manager
+
+    def select(self, selection: Selection) -> list[str]:
+        """Sids of those who are wholly connected, so that ending one now is seen by it, and by what ends with it."""
+        rooms = None if selection.rooms is None else list(selection.rooms)
+        excluded = set(selection.skip)
+        if selection.except_rooms:
+            excluded |= {sid for sid, _ in self._manager.get_participants(NAMESPACE, list(selection.except_rooms))}
+        coming = self._manager.pending_connect.get(NAMESPACE, ())
+        going = self._manager.pending_disconnect.get(NAMESPACE, ())
+        found = self._manager.get_participants(NAMESPACE, rooms)
+        return [sid for sid, _ in found if sid not in excluded and sid not in coming and sid not in going]

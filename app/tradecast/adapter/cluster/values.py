@@ -1,0 +1,68 @@
+"""Values that servers pass on as JSON, bytes included.
+
+Bytes become `{"$bytes": "<base64>"}`. An object that looks like that by itself (a client may have made it) is wrapped
+once more, so that it comes out as it was.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import orjson
+
+BYTES = "$bytes"
+OBJECT = "$object"
+
+
+def pack(value: Any) -> bytes:
+    """A value as JSON.
+
+    Raises:
+        TypeError: It cannot be said in JSON, or is nested too deeply.
+    """
+    try:
+        return orjson.dumps(_out(value), option=orjson.OPT_NON_STR_KEYS)
+    except RecursionError:
+        raise TypeError("nested too deeply") from None
+
+
+def unpack(value: Any) -> Any:
+    """What was packed, from its decoded JSON.
+
+    Raises:
+        ValueError: It was not packed by `pack`, or is nested too deeply.
+    """
+    try:
+        return _in(value)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _out(value: Any) -> Any:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {BYTES: base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        made = {key: _out(one) for key, one in value.items()}
+        return {OBJECT: made} if made.keys() & {BYTES, OBJECT} else made
+    if isinstance(value, list | tuple):
+        return [_out(one) for one in value]
+    return value
+
+
+def _in(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_in(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if BYTES in value:
+        try:
+            return base64.b64decode(value[BYTES], validate=True)
+        except (TypeError, binascii.Error):
+            raise ValueError("no bytes") from None
+    if OBJECT in value:
+        value = value[OBJECT]
+        if not isinstance(value, dict):
+            raise ValueError("no object")
+    return {key: _in(one) for key, one in value.items()}
