@@ -6,9 +6,10 @@ import argparse
 import asyncio
 import logging
 import os
+import socket
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import kopf
 import yaml
@@ -88,6 +89,9 @@ def main() -> None:
     namespaces = [name for name in os.environ.get("WATCH_NAMESPACES", "").split(",") if name]
     kopf.configure(verbose=False, log_format=kopf.LogFormat.JSON)
     kopf.run(
+        # else kopf asks for the user's name, and a container's user has none
+        identity=cast(Any, socket.gethostname()),
+        standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
         liveness_endpoint=f"http://0.0.0.0:{LIVENESS_PORT}/healthz",
