@@ -12,6 +12,7 @@ GROUP: Final = "tradecast.dev"
 VERSION: Final = "v1alpha1"
 PLURAL: Final = "socketfleets"
 FIELD_MANAGER: Final = "tradecast-operator"
+HELM: Final = "helm"
 Object = dict[str, Any]
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 
@@ -84,8 +85,12 @@ class Kubernetes:
         await self._patch(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}", body)
 
     async def apply_definition(self, body: Object) -> None:
-        """Make the CustomResourceDefinition what `body` says."""
-        params = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        """Make the CustomResourceDefinition what `body` says.
+
+        In helm's name, which installs it by server-side apply since version 4: what somebody else has applied it
+        refuses to install a second time.
+        """
+        params = {"fieldManager": HELM, "force": "true"}
         headers = {"Content-Type": "application/apply-patch+yaml"}
         url = f"customresourcedefinitions/{body['metadata']['name']}"
         await self._call("PATCH", "apiextensions.k8s.io/v1", None, url, params=params, headers=headers, json=dict(body))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -21,7 +21,7 @@ class Stats:
     connections: int
     draining: bool = False
     shedding: bool = False
-    adapter: Any = None
+    adapter: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,215 @@
+"""The operator with a fleet that has clients: it scales, drains, evens out, and loses nobody anything."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from e2e.conftest import VALUES
+from e2e.crowd import Crowd
+from e2e.kube import CHART, CommandFailed, Namespace, until
+from e2e.outside import URL, Numbers, make_sessions
+from e2e.proof import everybody, finish
+
+CLIENTS = 400
+RATE = 40
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+pytestmark = pytest.mark.timeout(900)
+
+
+def operated(**operator: Any) -> dict[str, Any]:
+    """The fleet's values with the operator, in a hurry."""
+    values = copy.deepcopy(VALUES)
+    values["operator"] = {
+        "enabled": True,
+        "roundSeconds": 1,
+        "fleet": {
+            "drain": {"connectionsPerSecond": RATE, "timeoutSeconds": 120},
+            "rebalance": {
+                "minPodAgeSeconds": 5,
+                "quietSeconds": 5,
+                "connectionsPerSecond": RATE,
+                "acceptPerSecond": RATE,
+            },
+            **operator,
+        },
+    }
+    values["autoscaling"] = {"minReplicas": 2, "maxReplicas": 6}
+    return values
+
+
+@pytest.fixture
+def fleet_with_operator(fleet: Namespace) -> Iterator[Namespace]:
+    """The fleet of two with the operator, which is switched on and off on the live release."""
+    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=operated())
+    until("the operator looks after it", lambda: condition(fleet, "Available") == "True")
+    yield fleet
+    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
+    until("two replicas", lambda: replicas(fleet) == 2, 180)
+    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
+    assert replicas(fleet) == 2
+
+
+@pytest.fixture
+def crowd(fleet_with_operator: Namespace) -> Iterator[Crowd]:
+    with Crowd(URL) as crowd:
+        crowd.add(make_sessions(CLIENTS), per_second=100)
+        everybody(crowd)
+        yield crowd
+
+
+def replicas(fleet: Namespace) -> int:
+    return int(fleet.one("deployment", "tradecast")["spec"]["replicas"])
+
+
+def resource(fleet: Namespace) -> dict[str, Any]:
+    return fleet.one("socketfleet", "tradecast")
+
+
+def condition(fleet: Namespace, kind: str, what: str = "status") -> str:
+    found = [one[what] for one in resource(fleet).get("status", {}).get("conditions", []) if one["type"] == kind]
+    return str(found[0]) if found else ""
+
+
+def events(fleet: Namespace, *reasons: str) -> list[str]:
+    """Messages of the SocketFleet's events, the oldest first."""
+    found = fleet.get("events", "--field-selector=involvedObject.kind=SocketFleet", "--sort-by=.lastTimestamp")
+    return [one["message"] for one in found if one["reason"] in reasons]
+
+
+def connections(fleet: Namespace) -> dict[str, int]:
+    """Of each ready server, by its own metrics."""
+    from e2e.kube import api_proxy
+
+    found = {}
+    with api_proxy() as api:
+        for pod in fleet.servers(ready=True):
+            name = pod["metadata"]["name"]
+            text = fleet.metrics(api, name) or ""
+            lines = [
+                line
+                for line in text.splitlines()
+                if line.startswith(("tradecast_connections{", "tradecast_connections "))
+            ]
+            found[name] = round(sum(float(line.rpartition(" ")[2]) for line in lines))
+    return found
+
+
+def spread(fleet: Namespace) -> float:
+    counts = connections(fleet).values()
+    return max(counts) * len(counts) / sum(counts)
+
+
+def test_a_fleet_that_grows_is_evened_out(fleet_with_operator: Namespace, crowd: Crowd) -> None:
+    fleet = fleet_with_operator
+    begun = time.time() * 1000
+    with Numbers() as numbers:
+        fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=4")
+        until("four servers", lambda: len(fleet.servers(ready=True)) == 4, 120)
+        until("they are even", lambda: spread(fleet) < 1.25, 180)
+        report = finish("scale-up and rebalance", crowd, numbers, begun)
+    print(
+        f"connections: {sorted(connections(fleet).values())}; {len(events(fleet, 'Rebalancing'))} pods sent some away"
+    )
+    assert events(fleet, "Rebalancing")
+    assert report.busiest(5, begun) <= RATE * 1.3
+    assert sum(report.reconnects(begun)) < CLIENTS, "it moved far more clients than had to move"
+
+
+def test_a_full_fleet_shrinks_by_its_emptiest(fleet_with_operator: Namespace, crowd: Crowd) -> None:
+    fleet = fleet_with_operator
+    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=4")
+    until("four servers", lambda: len(fleet.servers(ready=True)) == 4, 120)
+    before = connections(fleet)
+    begun = time.time() * 1000
+    with Numbers() as numbers:
+        fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
+        until("two servers", lambda: replicas(fleet) == 2 and len(fleet.get("pods", "-l", SERVERS)) == 2, 180)
+        report = finish("scale-down", crowd, numbers, begun)
+    left = {pod["metadata"]["name"] for pod in fleet.servers()}
+    gone = {name: count for name, count in before.items() if name not in left}
+    assert max(gone.values()) <= min(before[name] for name in left)
+    assert report.busiest(5, begun) <= RATE * 1.3
+    assert max(report.reconnects(begun)) <= 2
+    for first, second in itertools.pairwise(("Draining", "Drained", "ScaledDown")):
+        assert events(fleet, first)
+        assert events(fleet, second)
+
+
+def test_an_operator_that_is_killed_goes_on_where_it_was(fleet_with_operator: Namespace, crowd: Crowd) -> None:
+    fleet = fleet_with_operator
+    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=3")
+    until("three servers", lambda: len(fleet.servers(ready=True)) == 3, 120)
+    until("all have clients", lambda: min(connections(fleet).values()) > 20, 120)
+    begun = time.time() * 1000
+    with Numbers() as numbers:
+        fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
+        until("a drain", lambda: fleet.get("pods", "-l", "tradecast.dev/draining=true"))
+        fleet.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force")
+        until("two servers", lambda: replicas(fleet) == 2 and len(fleet.get("pods", "-l", SERVERS)) == 2, 180)
+        finish("operator killed", crowd, numbers, begun)
+
+
+def test_a_drain_is_cancelled_by_a_new_need(fleet_with_operator: Namespace, crowd: Crowd) -> None:
+    fleet = fleet_with_operator
+    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=3")
+    until("three servers", lambda: len(fleet.servers(ready=True)) == 3, 120)
+    until("all have clients", lambda: min(connections(fleet).values()) > 40, 120)
+    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
+    until("a drain", lambda: fleet.get("pods", "-l", "tradecast.dev/draining=true"))
+    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=3")
+    until("three servers take clients", lambda: len(fleet.servers(ready=True)) == 3, 60)
+    assert not fleet.get("pods", "-l", "tradecast.dev/draining=true")
+    assert replicas(fleet) == 3
+    assert events(fleet, "DrainCancelled")
+    everybody(crowd)
+    assert crowd.report().final == 0
+
+
+def test_replicas_changed_by_hand_are_put_right(fleet_with_operator: Namespace) -> None:
+    fleet = fleet_with_operator
+    fleet.kubectl("scale", "deployment/tradecast", "--replicas=1")
+    until("two replicas", lambda: replicas(fleet) == 2, 60)
+    fleet.kubectl("scale", "deployment/tradecast", "--replicas=4")
+    until("two replicas", lambda: replicas(fleet) == 2, 120)
+
+
+def test_the_fleet_outlives_its_resource(fleet_with_operator: Namespace) -> None:
+    fleet = fleet_with_operator
+    before = {pod["metadata"]["uid"] for pod in fleet.servers()}
+    manifest = resource(fleet)
+    fleet.kubectl("delete", "socketfleet", "tradecast", "--timeout=20s")
+    assert {pod["metadata"]["uid"] for pod in fleet.servers()} == before
+    for key in ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"):
+        manifest["metadata"].pop(key, None)
+    del manifest["status"], manifest["spec"]["replicas"]
+    fleet.apply(manifest)
+    until("the operator has filled in the replicas", lambda: resource(fleet)["spec"].get("replicas") == 2, 60)
+    assert {pod["metadata"]["uid"] for pod in fleet.servers()} == before
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"minReplicas": 5, "maxReplicas": 3}, "minReplicas must not be above maxReplicas"),
+        ({"replicas": 0}, "spec.replicas"),
+        ({"rebalance": {"thresholdPercent": 100}}, "thresholdPercent"),
+        ({"drain": {"connectionsPerSecond": "many"}}, "connectionsPerSecond"),
+        ({"deployment": "another"}, "deployment cannot be changed"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(fleet_with_operator: Namespace, spec: dict[str, Any], said: str) -> None:
+    import json
+
+    with pytest.raises(CommandFailed, match=said):
+        fleet_with_operator.kubectl(
+            "patch", "socketfleet", "tradecast", "--type=merge", "-p", json.dumps({"spec": spec})
+        )
+
+
+SERVERS = "app.kubernetes.io/component=server"
