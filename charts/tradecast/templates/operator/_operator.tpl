@@ -39,3 +39,10 @@
     - {{ include "tradecast.adminSecret" . }}
   {{- end }}
 {{- end -}}
+
+{{/* Who tells KEDA the connections. */}}
+{{- define "tradecast.metricSource" -}}
+{{- $source := .Values.autoscaling.keda.source -}}
+{{- if eq $source "auto" -}}{{- $source = ternary "operator" "prometheus" .Values.operator.enabled -}}{{- end -}}
+{{- $source -}}
+{{- end -}}
