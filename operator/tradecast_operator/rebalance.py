@@ -31,7 +31,8 @@ def plan_rebalance(seen: Observation, spec: Spec, history: History) -> tuple[lis
     """What evens the fleet out, and what to remember.
 
     The fullest pods send their excess over the mean away, over 1 - 1/n: that share of those that leave one of n pods
-    come to another one. All together send no more per second than is allowed, nor than the pods below the mean take.
+    come to another one. All together send no more per second than is allowed, nor than the pods below the mean take:
+    servers share one row of moments at which a client may leave, so each is told the rate of all.
     """
     rules = spec.rebalance
     totals = _remember(history.totals, seen, rules)
@@ -40,34 +41,27 @@ def plan_rebalance(seen: Observation, spec: Spec, history: History) -> tuple[lis
     if why_not or not _is_uneven(pods, rules):
         return [], History(totals, 0)
     uneven = history.uneven + 1
-    if uneven < rules.observations or any(pod.stats is not None and pod.stats.shedding for pod in pods):
+    if uneven < rules.observations:
         return [], History(totals, uneven)
     return _shed(pods, rules), History(totals, 0)
 
 
 def _shed(pods: Sequence[Pod], rules: Rebalance) -> list[Action]:
     mean = _mean(pods)
-    excess = {pod: (pod.connections or 0) - mean for pod in pods}
-    full = {pod: more for pod, more in excess.items() if more >= SMALLEST_EXCESS}
-    takers = sum(more < 0 for more in excess.values())
+    excess = [((pod.connections or 0) - mean, pod) for pod in pods]
+    full = [(more, pod) for more, pod in excess if more >= SMALLEST_EXCESS]
+    takers = sum(more < 0 for more, _ in excess)
     rate = min(rules.rate, rules.accept_rate * takers)
     fullest = max((pod.connections or 0) / mean for pod in pods)
     actions: list[Action] = []
-    for pod, more in sorted(full.items(), key=lambda item: -item[1]):
+    for more, pod in sorted(full, key=lambda item: (-item[0], item[1].name)):
         count = min(pod.connections or 0, math.ceil(more / (1 - 1 / len(pods))))
         message = (
             f"{pod.name} has {pod.connections} connections, the mean of {len(pods)} pods is {mean:.0f} (fullest to "
             f"mean {fullest:.2f}, allowed {rules.threshold:g}): it sends {count} away, at {rate:g}/s for the fleet"
         )
         actions.append(
-            Shed(
-                pod=pod.name,
-                uid=pod.uid,
-                count=count,
-                rate=rate * more / sum(full.values()),
-                reason="Rebalancing",
-                message=message,
-            )
+            Shed(pod=pod.name, uid=pod.uid, count=count, rate=rate, reason="Rebalancing", message=message)
         )
     return actions
 
@@ -78,12 +72,14 @@ def _obstacle(seen: Observation, spec: Spec, totals: Sequence[tuple[float, int]]
     ready = [pod for pod in seen.pods if pod.ready and not pod.terminating]
     if not rules.enabled:
         return "it is switched off"
-    if seen.rolling:
+    if seen.rolling or seen.behind:
         return "a rollout is under way"
     if seen.replicas != spec.wanted or len(ready) != seen.replicas or len(seen.pods) != seen.replicas:
         return "pods come or go"
     if any(pod.drain_since is not None or (pod.stats is not None and pod.stats.draining) for pod in seen.pods):
         return "pods drain"
+    if any(pod.stats is not None and pod.stats.shedding for pod in ready):
+        return "clients are on their way"
     if len(ready) < rules.min_pods:
         return f"{len(ready)} pods are too few"
     if not seen.complete:

@@ -54,7 +54,7 @@ class Metric:
     """What the autoscaler reads.
 
     Attributes:
-        hold: Seconds for which the clients of a pod that is gone still count.
+        hold: Seconds for which it does not fall below what it has been.
         stale: Seconds after which an observation is too old to be told.
     """
 
