@@ -12,6 +12,12 @@ from tradecast_operator.spec import Rebalance, Spec
 
 # Fewer connections than this above the mean are not worth anybody's reconnect.
 SMALLEST_EXCESS = 5
+# How far down full pods go, from the threshold (1) to the mean (0): the last ones would cost as many reconnects again
+# and win little, and with none below the threshold the next few clients would make it uneven again.
+DOWN_TO = 0.5
+# Seconds' worth of clients that are sent away before the fleet is looked at again: servers cannot be told to stop, so
+# whatever begins meanwhile (a rollout, a drain, a crowd), this is soon over.
+PORTION = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +36,9 @@ class History:
 def plan_rebalance(seen: Observation, spec: Spec, history: History) -> tuple[list[Action], History]:
     """What evens the fleet out, and what to remember.
 
-    The fullest pods send their excess over the mean away, over 1 - 1/n: that share of those that leave one of n pods
-    come to another one. All together send no more per second than is allowed, nor than the pods below the mean take:
+    The fullest pods send away what they have above a level halfway between mean and threshold, over 1 - 1/n: that share
+    of those that leave one of n pods come to another one. One after the other, for as long as there are clients left of a minute's worth; what is uneven
+    then is found so again. All together send no more per second than is allowed, nor than the pods below the mean take:
     servers share one row of moments at which a client may leave, so each is told the rate of all.
     """
     rules = spec.rebalance
@@ -48,21 +55,23 @@ def plan_rebalance(seen: Observation, spec: Spec, history: History) -> tuple[lis
 
 def _shed(pods: Sequence[Pod], rules: Rebalance) -> list[Action]:
     mean = _mean(pods)
-    excess = [((pod.connections or 0) - mean, pod) for pod in pods]
-    full = [(more, pod) for more, pod in excess if more >= SMALLEST_EXCESS]
-    takers = sum(more < 0 for more, _ in excess)
+    level = mean * (1 + (rules.threshold - 1) * DOWN_TO)
+    excess = [((pod.connections or 0) - level, pod) for pod in pods]
+    takers = sum((pod.connections or 0) < mean for pod in pods)
     rate = min(rules.rate, rules.accept_rate * takers)
-    fullest = max((pod.connections or 0) / mean for pod in pods)
+    left = max(SMALLEST_EXCESS, round(rate * PORTION))
     actions: list[Action] = []
-    for more, pod in sorted(full, key=lambda item: (-item[0], item[1].name)):
-        count = min(pod.connections or 0, math.ceil(more / (1 - 1 / len(pods))))
+    for more, pod in sorted(excess, key=lambda item: (-item[0], item[1].name)):
+        count = min(pod.connections or 0, math.ceil(more / (1 - 1 / len(pods))), left)
+        if more <= 0 or left <= 0:
+            break
+        left -= count
         message = (
-            f"{pod.name} has {pod.connections} connections, the mean of {len(pods)} pods is {mean:.0f} (fullest to "
-            f"mean {fullest:.2f}, allowed {rules.threshold:g}): it sends {count} away, at {rate:g}/s for the fleet"
+            f"{pod.name} has {pod.connections} connections, {(pod.connections or 0) / mean:.2f} times the mean of "
+            f"{len(pods)} pods, {mean:.0f} ({rules.threshold:g} is allowed): it sends {count} away, at {rate:g}/s for "
+            "the fleet"
         )
-        actions.append(
-            Shed(pod=pod.name, uid=pod.uid, count=count, rate=rate, reason="Rebalancing", message=message)
-        )
+        actions.append(Shed(pod=pod.name, uid=pod.uid, count=count, rate=rate, reason="Rebalancing", message=message))
     return actions
 
 

@@ -77,7 +77,7 @@ class Spec:
 
     deployment: str
     replicas: int = 2
-    min_replicas: int = 1
+    min_replicas: int = 2
     max_replicas: int = 10
     connections_per_replica: int = 5000
     dry_run: bool = False
