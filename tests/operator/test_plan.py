@@ -186,7 +186,7 @@ def test_a_full_pod_is_never_taken_in_the_place_of_an_empty_one() -> None:
         cluster.tick(12_000)
         memory, _ = life(random.Random(1), cluster, wanted, memory)
     assert len(cluster.servers) == 3
-    assert cluster.tally.wrong == 0
+    assert not cluster.tally.cut
 
 
 def test_pods_that_never_become_ready_go_first_and_cost_nobody_a_reconnect() -> None:
@@ -219,7 +219,8 @@ def test_the_number_for_the_autoscaler_never_dips_while_clients_move(seed: int) 
         cluster.tick(people)
         memory, _ = life(draw, cluster, wanted, memory)
         reading = metric.read(cluster.observe(), reading, rules)
-        assert metric.connections(reading, cluster.now, rules) >= people - 30
+        # Rebalancing goes on for longer than the hold: those who are on their way at one moment are missing.
+        assert metric.connections(reading, cluster.now, rules) >= people - wanted.rebalance.rate * 10
 
 
 def test_an_operator_that_begins_in_the_middle_goes_on() -> None:
@@ -233,6 +234,12 @@ def test_rebalancing_waits_while_replicas_change() -> None:
     assert [type(action) for action in plan(seen(pods), spec(4), quiet).actions] == [Shed]
     assert [type(action) for action in plan(seen(pods), spec(3), quiet).actions] == [StartDrain]
     assert [type(action) for action in plan(seen(pods), spec(5), quiet).actions] == [SetReplicas]
+
+
+def test_clients_do_not_move_in_a_round_in_which_pods_do() -> None:
+    quiet = Memory(History([(NOW - 3600, 5000), (NOW - 5, 5000)], 50))
+    pods = [pod("a", 3000), pod("b", 1000), pod("c", 1000, goes_first=True), pod("d", 0)]
+    assert [type(action) for action in plan(seen(pods), spec(4), quiet).actions] == [CancelDrain]
 
 
 def test_noise_does_not_move_anything() -> None:

@@ -17,10 +17,10 @@ from tradecast_operator.spec import Rebalance, Spec
 UNEVEN = [pod("a", 3000), pod("b", 1000), pod("c", 1000), pod("d", 1000)]
 
 
-def sheds(pods: Sequence[Pod], wanted: Spec | None = None, rounds: int = 30, **fields: object) -> list[Shed]:
+def sheds(pods: Sequence[Pod], wanted: Spec | None = None, **fields: object) -> list[Shed]:
     """What is shed first when a fleet stays so, five seconds from round to round."""
     history = History()
-    for at in range(rounds):
+    for at in range(30):
         fleet = replace(seen(pods, **fields), time=NOW + 5 * at)
         actions, history = plan_rebalance(fleet, wanted or spec(len(pods)), history)
         if actions:

@@ -94,7 +94,7 @@ class Tally:
         overload_seconds: Of pods that held more than they are meant to, by more than a fifth.
         writes: Times that replicas of the Deployment were written, up and down.
         turns: Times that they went in the other direction than before.
-        wrong: Clients cut off at once.
+        cut: Of those, the ones that were cut off with all others of their pod at once.
     """
 
     forced: Counter[str] = field(default_factory=Counter)
@@ -103,7 +103,7 @@ class Tally:
     overload_seconds: float = 0.0
     writes: int = 0
     turns: int = 0
-    wrong: int = 0
+    cut: Counter[str] = field(default_factory=Counter)
 
 
 class Cluster:
@@ -289,7 +289,7 @@ class Cluster:
             elif server.drain_from is not None:
                 cause = "drain" if server.mark is not None or server.revision == self.revision else "rollout"
                 if self.now > server.deadline:
-                    self.tally.wrong += server.clients
+                    self.tally.cut[cause] += server.clients
                     self._leave(server, server.clients, cause)
                 elif self.now - server.drain_from > DELAY:
                     leaving.append((server, server.drain_rate, cause))

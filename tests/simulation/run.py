@@ -11,7 +11,7 @@ from simulation.cluster import TICK, Cluster, Tally
 from simulation.curve import HOUR, TRADING_DAY, Curve
 from tradecast_operator import metric
 from tradecast_operator.plan import Memory, plan
-from tradecast_operator.spec import Drain, Rebalance, Spec
+from tradecast_operator.spec import Drain, Metric, Rebalance, Spec
 
 SYNC = 15.0  # of the HPA, and of KEDA's readings
 SAMPLE = 60.0
@@ -30,8 +30,11 @@ class Scenario:
         behavior: The HPA's.
         rate: Clients that drains send away per second, in the whole fleet.
         shed: The same of rebalancing.
+        threshold: Above which the fleet is uneven.
+        hold: Seconds for which the metric does not fall.
         grace: Seconds for which a server that ends sends clients away at that rate.
         session: Seconds that people stay.
+        noise: Share by which their number wanders.
         seed: Of all that is random.
     """
 
@@ -43,6 +46,8 @@ class Scenario:
     behavior: Behavior = field(default_factory=Behavior)
     rate: float = 100
     shed: float = 50
+    threshold: float = 1.25
+    hold: float = 120
     grace: float = 60
     session: float = 4 * HOUR
     noise: float = 0.01
@@ -59,6 +64,7 @@ class Day:
         people: Who wanted to be connected.
         pods: That ran.
         spread: Of the fullest pod to the mean.
+        fullest: What the fullest pod held.
         replicas: That the Deployment asked for, least and most.
         seconds: That the simulation took.
     """
@@ -68,6 +74,7 @@ class Day:
     people: list[int] = field(default_factory=list)
     pods: list[int] = field(default_factory=list)
     spread: list[float] = field(default_factory=list)
+    fullest: list[int] = field(default_factory=list)
     replicas: tuple[int, int] = (0, 0)
     seconds: float = 0.0
 
@@ -76,7 +83,7 @@ def under_operator(scenario: Scenario, *, rebalance: bool = True) -> Day:
     """The HPA writes the SocketFleet's replicas, the operator the Deployment's."""
     cluster, curve, low, high = _begin(scenario)
     scaler = Autoscaler(scenario.per_replica, low, high, scenario.behavior)
-    rules = Rebalance(enabled=rebalance, rate=scenario.shed)
+    rules = Rebalance(enabled=rebalance, rate=scenario.shed, threshold=scenario.threshold)
     memory, reading, replicas = Memory(), metric.Reading(), cluster.replicas
 
     def round_(now: float) -> None:
@@ -89,6 +96,7 @@ def under_operator(scenario: Scenario, *, rebalance: bool = True) -> Day:
             connections_per_replica=scenario.per_replica,
             drain=Drain(rate=scenario.rate),
             rebalance=rules,
+            metric=Metric(hold=scenario.hold),
         )
         seen = cluster.observe()
         reading = metric.read(seen, reading, spec.metric)
@@ -101,7 +109,8 @@ def under_operator(scenario: Scenario, *, rebalance: bool = True) -> Day:
                 total: int | None = metric.connections(reading, cluster.now, spec.metric)
             except metric.Unknown:
                 total = None
-            status = sum(not pod.terminating and pod.drain_since is None for pod in seen.pods)
+            # Neither pods that are drained nor those that a rollout adds for a while: the tolerance is around what is.
+            status = min(seen.replicas, sum(not pod.terminating and pod.drain_since is None for pod in seen.pods))
             replicas = scaler.replicas(now, total, replicas, status)
 
     return _live(scenario, cluster, curve, round_)
@@ -153,5 +162,6 @@ def _live(scenario: Scenario, cluster: Cluster, curve: Curve, round_: Callable[[
             day.people.append(people)
             day.pods.append(len(cluster.servers))
             day.spread.append(cluster.spread)
+            day.fullest.append(max(server.clients for server in cluster.servers))
     day.seconds = time.monotonic() - began
     return day
