@@ -36,10 +36,11 @@ class History:
 def plan_rebalance(seen: Observation, spec: Spec, history: History) -> tuple[list[Action], History]:
     """What evens the fleet out, and what to remember.
 
-    The fullest pods send away what they have above a level halfway between mean and threshold, over 1 - 1/n: that share
-    of those that leave one of n pods come to another one. One after the other, for as long as there are clients left of a minute's worth; what is uneven
-    then is found so again. All together send no more per second than is allowed, nor than the pods below the mean take:
-    servers share one row of moments at which a client may leave, so each is told the rate of all.
+    The fullest pods send away what they have above a level between mean and threshold, over 1 - 1/n: that share of
+    those that leave one of n pods come to another one. One pod after the other is told to, until a minute's worth of
+    clients is under way; what is uneven then is found so again. All together send no more per second than is allowed,
+    nor than the pods below the mean take: servers share one row of moments at which a client may leave, so each is
+    told the rate of all.
     """
     rules = spec.rebalance
     totals = _remember(history.totals, seen, rules)
