@@ -8,6 +8,10 @@ from tradecast_operator.actions import Action, CancelDrain, PutFirst, SetReplica
 from tradecast_operator.observation import Observation, Pod
 from tradecast_operator.spec import Spec
 
+# Of what the rate can send away in a drain's time limit, the share that is begun at once: clients come to drained pods
+# for a moment still, and some read slowly.
+IN_TIME = 0.5
+
 
 def plan_replicas(seen: Observation, spec: Spec) -> list[Action]:
     """What brings the Deployment to the wanted number of replicas.
@@ -65,13 +69,26 @@ def _down(seen: Observation, spec: Spec, alive: Sequence[Pod], excess: int) -> l
             message = f"{pod.name} does not drain any more, with {pod.connections} connections: again"
             actions.append(_drain(pod, seen, spec, message))
     rest = sorted((pod for pod in alive if pod.drain_since is None and pod.uid not in may_go), key=_load)
-    for pod in rest[: kept - len(leaving)]:
+    for pod in _in_time(rest[: kept - len(leaving)], leaving, spec):
         message = (
             f"{pod.name} with {_count(pod)} of {seen.total} connections is drained, at {spec.drain.rate:g}/s for the "
             f"fleet: {_wanted_because(spec)}, and there are {seen.replicas}"
         )
         actions.append(_drain(pod, seen, spec, message))
     return actions
+
+
+def _in_time(pods: Sequence[Pod], leaving: Sequence[Pod], spec: Spec) -> Sequence[Pod]:
+    """The first of the pods, as many as can be emptied in time beside those that are leaving; one in any case.
+
+    All drains share one rate. If more began than that can empty, all would be overdue at once, full of clients.
+    """
+    clients = sum(pod.connections or 0 for pod in leaving)
+    for place, pod in enumerate(pods):
+        clients += pod.connections or 0
+        if (leaving or place) and clients > spec.drain.rate * spec.drain.timeout * IN_TIME:
+            return pods[:place]
+    return pods
 
 
 def _fewer(seen: Observation, spec: Spec, gone: int) -> SetReplicas:

@@ -189,6 +189,20 @@ def test_a_full_pod_is_never_taken_in_the_place_of_an_empty_one() -> None:
     assert not cluster.tally.cut
 
 
+def test_a_great_step_down_by_hand_keeps_to_the_rate_and_cuts_nobody_off() -> None:
+    people = 160_000  # half of them in 800 s, and a drain may take 600
+    cluster = Cluster(40, people, per_replica=5000, session=1e9)
+    wanted, memory, away, steps = spec(20), Memory(), 0, 0
+    while len(cluster.servers) > 20:
+        cluster.tick(people)
+        memory, _ = life(random.Random(1), cluster, wanted, memory)
+        before, away = away, cluster.tally.forced["drain"]
+        assert away - before <= wanted.drain.rate * 5 + 20
+        steps += 1
+        assert steps < 3000
+    assert not cluster.tally.cut
+
+
 def test_pods_that_never_become_ready_go_first_and_cost_nobody_a_reconnect() -> None:
     cluster = Cluster(4, 8000, per_replica=2000)
     wanted, memory = spec(6), Memory()

@@ -221,6 +221,17 @@ def test_every_drain_has_the_rate_of_the_fleet() -> None:
     assert [action.rate for action in actions if isinstance(action, StartDrain)] == [30, 30]
 
 
+def test_no_more_drains_are_begun_than_end_in_time() -> None:
+    pods = [pod(name, 5000) for name in "abcdefgh"]
+    assert told(seen(pods), spec(1)) == [f"drain {name}" for name in "abcdef"]  # 30,000 take 300 s of 600 s
+    assert told(seen(pods), spec(1, drain=Drain(rate=50))) == ["drain a", "drain b", "drain c"]
+    assert told(seen(pods), spec(1, drain=Drain(rate=1))) == ["drain a"]
+    some = [drained("a", 2000), drained("b", 100), *pods[2:]]
+    assert told(seen(some), spec(1)) == [f"drain {name}" for name in "cdefg"]
+    assert told(seen(some), spec(1, drain=Drain(rate=1))) == []
+    assert told(seen([drained("a", 0, goes_first=True), *pods[1:]]), spec(1, drain=Drain(rate=1))) == ["=7", "drain b"]
+
+
 def test_a_drain_that_is_begun_again_keeps_its_time_limit() -> None:
     (action,) = plan_replicas(seen([*THREE, drained("d", 9, since=NOW - 500, draining=False)]), spec(3))
     assert isinstance(action, StartDrain)

@@ -116,6 +116,7 @@ class Cluster:
         grace: Seconds for which a server that was told to end sends its clients away, before it cuts them off.
         rate: Clients sent away per second, of all servers together, where a drain does not say.
         session: Seconds that people stay, on average.
+        fewest: Whether clients come to the servers with the fewest connections; else to each in turn.
         seed: Of all that is random.
     """
 
@@ -128,6 +129,7 @@ class Cluster:
         grace: float = 60.0,
         rate: float = 100.0,
         session: float = 4 * 3600.0,
+        fewest: bool = False,
         seed: int = 1,
     ) -> None:
         self.now = 1_000_000.0
@@ -141,6 +143,7 @@ class Cluster:
         self._grace = grace
         self._rate = rate
         self._session = session
+        self._fewest = fewest
         self._random = random.Random(seed)
         self._made = 0
         # Clients on their way: since when (infinite: for the first time), and when they try.
@@ -359,6 +362,8 @@ class Cluster:
         """Round robin, each as many as it accepts; how many were refused."""
         if not takers:
             return coming
+        if self._fewest:
+            return self._fill(coming, takers)
         each, more = divmod(coming, len(takers))
         lucky = self._random.randrange(len(takers))
         left = 0
@@ -368,6 +373,21 @@ class Cluster:
             server.clients += taken
             left += count - taken
         return left
+
+    def _fill(self, coming: int, takers: Sequence[Server]) -> int:
+        """The emptiest first, up to a level; how many were refused."""
+        low, high = 0, MAX_CONNECTIONS
+        while low < high:
+            level = (low + high) // 2
+            if sum(min(int(ACCEPTS * TICK), max(0, level - server.clients)) for server in takers) >= coming:
+                high = level
+            else:
+                low = level + 1
+        for server in takers:
+            taken = min(coming, int(ACCEPTS * TICK), max(0, low - server.clients))
+            server.clients += taken
+            coming -= taken
+        return coming
 
 
 def _leavers(server: Server) -> int:

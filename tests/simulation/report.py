@@ -22,6 +22,7 @@ LARGE = Scenario(
     rate=5000,
     shed=2500,
 )
+FEWEST = replace(CHART, name="40 pods, behind an ingress that picks the pod with the fewest connections", fewest=True)
 HEAD = (
     "",
     "moved by rebalancing",
@@ -132,7 +133,7 @@ def main() -> int:
     """Simulate."""
     out = sys.stdout
     with ProcessPoolExecutor(max_workers=2) as pool:
-        for scenario in (CHART, LARGE):
+        for scenario in (CHART, FEWEST, LARGE):
             days = [(name, pool.submit(run, scenario)) for name, run in VARIANTS]
             done = [(name, day.result()) for name, day in days]
             out.write(table(scenario.name, done))

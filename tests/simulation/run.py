@@ -34,6 +34,7 @@ class Scenario:
         hold: Seconds for which the metric does not fall.
         grace: Seconds for which a server that ends sends clients away at that rate.
         session: Seconds that people stay.
+        fewest: Whether clients come to the pods with the fewest connections.
         noise: Share by which their number wanders.
         seed: Of all that is random.
     """
@@ -50,6 +51,7 @@ class Scenario:
     hold: float = 120
     grace: float = 60
     session: float = 4 * HOUR
+    fewest: bool = False
     noise: float = 0.01
     seed: int = 1
 
@@ -140,6 +142,7 @@ def _begin(scenario: Scenario) -> tuple[Cluster, Curve, int, int]:
         grace=scenario.grace,
         rate=scenario.rate,
         session=scenario.session,
+        fewest=scenario.fewest,
         seed=scenario.seed,
     )
     return cluster, curve, 3, scenario.pods + max(2, scenario.pods // 5)

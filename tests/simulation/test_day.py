@@ -63,6 +63,12 @@ def test_it_does_not_oscillate(days: tuple[Day, Day, Day]) -> None:
     assert operator.tally.writes <= 1.25 * plain.tally.writes
 
 
+def test_little_has_to_move_where_clients_come_to_the_emptiest_pods(days: tuple[Day, Day, Day]) -> None:
+    fewest = under_operator(replace(SHORT, fewest=True))
+    assert fewest.tally.forced["shed"] < 0.3 * days[0].tally.forced["shed"]
+    assert fewest.tally.overload_seconds < 0.5 * days[0].tally.overload_seconds
+
+
 def test_bounds_are_held(days: tuple[Day, Day, Day]) -> None:
     for day in days[:2]:
         assert 3 <= day.replicas[0] <= day.replicas[1] <= 36
