@@ -24,11 +24,17 @@ class SetReplicas(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartDrain(Action):
-    """Mark a pod and have its server send its clients away; also where it is marked and its server does not know."""
+    """Mark a pod and have its server send its clients away; also where it is marked and its server does not know.
+
+    Attributes:
+        since: What the mark says, in seconds since 1970: of a drain that is begun again, when it was begun first, so
+            that a server that restarts time and again does not put off its time limit.
+    """
 
     pod: str
     uid: str
     rate: float
+    since: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,7 +104,8 @@ def _draining(seen: Observation, spec: Spec) -> Condition:
 
 
 def _degraded(seen: Observation, spec: Spec) -> Condition:
-    silent = [pod.name for pod in seen.pods if pod.connections is None]
+    # Those that begin or end are silent for a moment.
+    silent = [pod.name for pod in seen.pods if pod.ready and pod.connections is None]
     if silent:
         return Condition("Degraded", "True", "ServersSilent", f"no answer at the admin port: {', '.join(silent)}")
     if spec.wanted != spec.replicas:

@@ -71,8 +71,9 @@ class Observation:
         time: When, in seconds since 1970.
         replicas: What the Deployment asks for.
         version: The Deployment's resource version: what is decided holds for this one only.
-        rolling: Whether pods of an earlier template are there, or the Deployment's controller is behind.
+        rolling: Whether pods of an earlier template are there.
         pods: All pods, those that end included.
+        behind: Whether the Deployment's controller has not taken up the present spec: a rollout may be about to begin.
     """
 
     time: float
@@ -80,6 +81,7 @@ class Observation:
     version: str
     rolling: bool
     pods: Sequence[Pod]
+    behind: bool = False
 
     @property
     def complete(self) -> bool:

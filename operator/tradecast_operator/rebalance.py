@@ -12,6 +12,12 @@ from tradecast_operator.spec import Rebalance, Spec
 
 # Fewer connections than this above the mean are not worth anybody's reconnect.
 SMALLEST_EXCESS = 5
+# How far down full pods go, from the threshold (1) to the mean (0): the last ones would cost as many reconnects again
+# and win little, and with none below the threshold the next few clients would make it uneven again.
+DOWN_TO = 0.5
+# Seconds' worth of clients that are sent away before the fleet is looked at again: servers cannot be told to stop, so
+# whatever begins meanwhile (a rollout, a drain, a crowd), this is soon over.
+PORTION = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +36,11 @@ class History:
 def plan_rebalance(seen: Observation, spec: Spec, history: History) -> tuple[list[Action], History]:
     """What evens the fleet out, and what to remember.
 
-    The fullest pods send their excess over the mean away, over 1 - 1/n: that share of those that leave one of n pods
-    come to another one. All together send no more per second than is allowed, nor than the pods below the mean take.
+    The fullest pods send away what they have above a level between mean and threshold, over 1 - 1/n: that share of
+    those that leave one of n pods come to another one. One pod after the other is told to, until a minute's worth of
+    clients is under way; what is uneven then is found so again. All together send no more per second than is allowed,
+    nor than the pods below the mean take: servers share one row of moments at which a client may leave, so each is
+    told the rate of all.
     """
     rules = spec.rebalance
     totals = _remember(history.totals, seen, rules)
@@ -40,35 +49,30 @@ def plan_rebalance(seen: Observation, spec: Spec, history: History) -> tuple[lis
     if why_not or not _is_uneven(pods, rules):
         return [], History(totals, 0)
     uneven = history.uneven + 1
-    if uneven < rules.observations or any(pod.stats is not None and pod.stats.shedding for pod in pods):
+    if uneven < rules.observations:
         return [], History(totals, uneven)
     return _shed(pods, rules), History(totals, 0)
 
 
 def _shed(pods: Sequence[Pod], rules: Rebalance) -> list[Action]:
     mean = _mean(pods)
-    excess = {pod: (pod.connections or 0) - mean for pod in pods}
-    full = {pod: more for pod, more in excess.items() if more >= SMALLEST_EXCESS}
-    takers = sum(more < 0 for more in excess.values())
+    level = mean * (1 + (rules.threshold - 1) * DOWN_TO)
+    excess = [((pod.connections or 0) - level, pod) for pod in pods]
+    takers = sum((pod.connections or 0) < mean for pod in pods)
     rate = min(rules.rate, rules.accept_rate * takers)
-    fullest = max((pod.connections or 0) / mean for pod in pods)
+    left = max(SMALLEST_EXCESS, round(rate * PORTION))
     actions: list[Action] = []
-    for pod, more in sorted(full.items(), key=lambda item: -item[1]):
-        count = min(pod.connections or 0, math.ceil(more / (1 - 1 / len(pods))))
+    for more, pod in sorted(excess, key=lambda item: (-item[0], item[1].name)):
+        count = min(pod.connections or 0, math.ceil(more / (1 - 1 / len(pods))), left)
+        if more <= 0 or left <= 0:
+            break
+        left -= count
         message = (
-            f"{pod.name} has {pod.connections} connections, the mean of {len(pods)} pods is {mean:.0f} (fullest to "
-            f"mean {fullest:.2f}, allowed {rules.threshold:g}): it sends {count} away, at {rate:g}/s for the fleet"
+            f"{pod.name} has {pod.connections} connections, {(pod.connections or 0) / mean:.2f} times the mean of "
+            f"{len(pods)} pods, {mean:.0f} ({rules.threshold:g} is allowed): it sends {count} away, at {rate:g}/s for "
+            "the fleet"
         )
-        actions.append(
-            Shed(
-                pod=pod.name,
-                uid=pod.uid,
-                count=count,
-                rate=rate * more / sum(full.values()),
-                reason="Rebalancing",
-                message=message,
-            )
-        )
+        actions.append(Shed(pod=pod.name, uid=pod.uid, count=count, rate=rate, reason="Rebalancing", message=message))
     return actions
 
 
@@ -78,12 +82,14 @@ def _obstacle(seen: Observation, spec: Spec, totals: Sequence[tuple[float, int]]
     ready = [pod for pod in seen.pods if pod.ready and not pod.terminating]
     if not rules.enabled:
         return "it is switched off"
-    if seen.rolling:
+    if seen.rolling or seen.behind:
         return "a rollout is under way"
     if seen.replicas != spec.wanted or len(ready) != seen.replicas or len(seen.pods) != seen.replicas:
         return "pods come or go"
     if any(pod.drain_since is not None or (pod.stats is not None and pod.stats.draining) for pod in seen.pods):
         return "pods drain"
+    if any(pod.stats is not None and pod.stats.shedding for pod in ready):
+        return "clients are on their way"
     if len(ready) < rules.min_pods:
         return f"{len(ready)} pods are too few"
     if not seen.complete:

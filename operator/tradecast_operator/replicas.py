@@ -8,6 +8,10 @@ from tradecast_operator.actions import Action, CancelDrain, PutFirst, SetReplica
 from tradecast_operator.observation import Observation, Pod
 from tradecast_operator.spec import Spec
 
+# Of what the rate can send away in a drain's time limit, the share that is begun at once: clients come to drained pods
+# for a moment still, and some read slowly.
+IN_TIME = 0.5
+
 
 def plan_replicas(seen: Observation, spec: Spec) -> list[Action]:
     """What brings the Deployment to the wanted number of replicas.
@@ -19,59 +23,99 @@ def plan_replicas(seen: Observation, spec: Spec) -> list[Action]:
     (https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#scaling-down-a-replicaset). So what is
     decided holds for what was seen only: when another pod has gone, the next round decides anew.
     """
-    drained = [pod for pod in seen.pods if pod.drain_since is not None and not pod.terminating]
+    alive = [pod for pod in seen.pods if not pod.terminating]
+    marked = [pod for pod in alive if pod.drain_since is not None or (pod.goes_first and pod.ready)]
     excess = seen.replicas - spec.wanted
     if excess < 0:
         message = f"{seen.replicas} → {spec.wanted} replicas: {_wanted_because(spec)}"
         up = SetReplicas(replicas=spec.wanted, version=seen.version, reason="ScaledUp", message=message)
-        return [up, *_cancel(drained, f"{spec.wanted} replicas are wanted now")]
-    if excess == 0:
-        return _cancel(drained, f"{spec.wanted} replicas are wanted, and so many there are")
+        return [up, *_cancel(marked, f"{spec.wanted} replicas are wanted now")]
+    if seen.behind:
+        return []  # what it will make of the pods is not known yet: neither begin nor end anything
     if seen.rolling:
-        return _cancel(drained, "a rollout is under way")
-    return _down(seen, spec, excess)
+        return _cancel(marked, "a rollout is under way")
+    if excess == 0:
+        # Pods above what is asked for are about to be deleted: unmarked, they would be spared and full ones taken.
+        going = _uids(_first_to_go(alive)[: max(0, len(alive) - seen.replicas)])
+        staying = [pod for pod in marked if pod.uid not in going]
+        return _cancel(staying, f"{spec.wanted} replicas are wanted, and so many there are")
+    return _down(seen, spec, alive, excess)
 
 
-def _down(seen: Observation, spec: Spec, excess: int) -> list[Action]:
+def _down(seen: Observation, spec: Spec, alive: Sequence[Pod], excess: int) -> list[Action]:
     actions: list[Action] = []
-    alive = [pod for pod in seen.pods if not pod.terminating]
-    missing = max(0, seen.replicas - len(alive))
-    empty = [pod for pod in alive if _may_go(pod, seen, spec)]
-    leaving = [pod for pod in alive if pod.drain_since is not None and pod not in empty]
+    # Negative: pods that are about to be deleted are there still.
+    missing = seen.replicas - len(alive)
+    excess_alive = excess - missing
+    if excess_alive <= 0:
+        # Others have gone instead, and have not come back yet: they need not.
+        marked = [pod for pod in alive if pod.drain_since is not None]
+        return [_fewer(seen, spec, excess), *_cancel(marked, "another pod has gone instead")]
+    empty = sorted((pod for pod in alive if _may_go(pod, seen, spec)), key=_least_lost)
+    going = empty[:excess_alive]
+    may_go = _uids(empty)
+    leaving = sorted((pod for pod in alive if pod.drain_since is not None and pod.uid not in may_go), key=_load)
     # More of them than have to go: those that would lose the most clients stay.
-    spare = missing + len(empty) + len(leaving) - excess
-    if spare > 0:
-        leaving.sort(key=_load)
-        staying, leaving = leaving[len(leaving) - min(spare, len(leaving)) :], leaving[: len(leaving) - spare]
-        actions += _cancel(staying, f"{spec.wanted} replicas are wanted now")
-    for pod in empty[: max(0, excess - missing)]:
-        if not pod.goes_first:
-            actions.append(_put_first(pod, seen, spec))
-    gone = missing + sum(pod.goes_first for pod in empty)
-    if gone:
-        count = seen.replicas - min(excess, gone)
-        message = f"{seen.replicas} → {count} replicas: {min(excess, gone)} empty, {_wanted_because(spec)}"
-        actions.append(SetReplicas(replicas=count, version=seen.version, reason="ScaledDown", message=message))
+    kept = max(0, excess_alive - len(going))
+    staying = [*leaving[kept:], *(pod for pod in empty[excess_alive:] if pod.drain_since is not None)]
+    actions += _cancel(staying, f"{spec.wanted} replicas are wanted now")
+    leaving = leaving[:kept]
+    actions += [_put_first(pod, seen, spec) for pod in going if not pod.goes_first]
+    gone = missing + _ready_to_go(alive, going)
+    if gone > 0:
+        actions.append(_fewer(seen, spec, gone))
     for pod in leaving:
         if pod.stats is not None and not pod.stats.draining:
             message = f"{pod.name} does not drain any more, with {pod.connections} connections: again"
-            actions.append(_drain(pod, spec, message))
-    rest = [pod for pod in alive if pod.drain_since is None and pod not in empty]
-    fewer = excess - missing - len(empty) - len(leaving)
-    for pod in sorted(rest, key=_load)[: max(0, fewer)]:
+            actions.append(_drain(pod, seen, spec, message))
+    rest = sorted((pod for pod in alive if pod.drain_since is None and pod.uid not in may_go), key=_load)
+    for pod in _in_time(rest[: kept - len(leaving)], leaving, spec):
         message = (
             f"{pod.name} with {_count(pod)} of {seen.total} connections is drained, at {spec.drain.rate:g}/s for the "
             f"fleet: {_wanted_because(spec)}, and there are {seen.replicas}"
         )
-        actions.append(_drain(pod, spec, message))
+        actions.append(_drain(pod, seen, spec, message))
     return actions
 
 
+def _in_time(pods: Sequence[Pod], leaving: Sequence[Pod], spec: Spec) -> Sequence[Pod]:
+    """The first of the pods, as many as can be emptied in time beside those that are leaving; one in any case.
+
+    All drains share one rate. If more began than that can empty, all would be overdue at once, full of clients.
+    """
+    clients = sum(pod.connections or 0 for pod in leaving)
+    for place, pod in enumerate(pods):
+        clients += pod.connections or 0
+        if (leaving or place) and clients > spec.drain.rate * spec.drain.timeout * IN_TIME:
+            return pods[:place]
+    return pods
+
+
+def _fewer(seen: Observation, spec: Spec, gone: int) -> SetReplicas:
+    count = seen.replicas - gone
+    message = f"{seen.replicas} → {count} replicas: {gone} empty or gone, {_wanted_because(spec)}"
+    return SetReplicas(replicas=count, version=seen.version, reason="ScaledDown", message=message)
+
+
+def _ready_to_go(alive: Sequence[Pod], going: Sequence[Pod]) -> int:
+    """How many pods can be deleted with none going that is not meant to."""
+    uids = _uids(going)
+    count = 0
+    for pod in _first_to_go(alive):
+        if pod.uid not in uids or not pod.goes_first:
+            break
+        count += 1
+    return count
+
+
+def _first_to_go(pods: Sequence[Pod]) -> list[Pod]:
+    """In the ReplicaSet's order of deletion, as far as it can be known."""
+    return sorted(pods, key=lambda pod: (pod.started, pod.ready, not pod.goes_first))
+
+
 def _may_go(pod: Pod, seen: Observation, spec: Spec) -> bool:
-    """Whether a pod can be deleted: nobody is connected, or its time is over."""
-    if pod.drain_since is None:
-        return not pod.ready and pod.connections == 0
-    return pod.connections == 0 or is_overdue(pod, seen, spec)
+    """Whether a pod can be deleted: nobody is connected and nobody comes any more, or its time is over."""
+    return (pod.connections == 0 and not pod.ready) or is_overdue(pod, seen, spec)
 
 
 def is_overdue(pod: Pod, seen: Observation, spec: Spec) -> bool:
@@ -86,8 +130,9 @@ def _put_first(pod: Pod, seen: Observation, spec: Spec) -> PutFirst:
     return PutFirst(pod=pod.name, uid=pod.uid, reason="DrainOverdue", message=message, warning=True)
 
 
-def _drain(pod: Pod, spec: Spec, message: str) -> StartDrain:
-    return StartDrain(pod=pod.name, uid=pod.uid, rate=spec.drain.rate, reason="Draining", message=message)
+def _drain(pod: Pod, seen: Observation, spec: Spec, message: str) -> StartDrain:
+    since = seen.time if pod.drain_since is None else pod.drain_since
+    return StartDrain(pod=pod.name, uid=pod.uid, rate=spec.drain.rate, since=since, reason="Draining", message=message)
 
 
 def _cancel(pods: Sequence[Pod], why: str) -> list[Action]:
@@ -99,9 +144,20 @@ def _cancel(pods: Sequence[Pod], why: str) -> list[Action]:
     ]
 
 
-def _load(pod: Pod) -> tuple[bool, int, str]:
-    """The least loaded first; what is not known last."""
-    return pod.connections is None, pod.connections or 0, pod.name
+def _uids(pods: Sequence[Pod]) -> frozenset[str]:
+    return frozenset(pod.uid for pod in pods)
+
+
+def _load(pod: Pod) -> tuple[int, int, str]:
+    """The least loaded first; before them servers that hang out of service, after them those that hang in service."""
+    if pod.connections is None:
+        return 2 if pod.ready else 0, 0, pod.name
+    return 1, pod.connections, pod.name
+
+
+def _least_lost(pod: Pod) -> tuple[bool, bool, bool, int, str]:
+    """Pods that do not run first, as ReplicaSets take them; then those in line; then empty ones; then overdue ones."""
+    return pod.started, not pod.goes_first, pod.connections is None, pod.connections or 0, pod.name
 
 
 def _count(pod: Pod) -> str:

@@ -54,7 +54,7 @@ class Metric:
     """What the autoscaler reads.
 
     Attributes:
-        hold: Seconds for which the clients of a pod that is gone still count.
+        hold: Seconds for which it does not fall below what it has been.
         stale: Seconds after which an observation is too old to be told.
     """
 
@@ -77,7 +77,7 @@ class Spec:
 
     deployment: str
     replicas: int = 2
-    min_replicas: int = 1
+    min_replicas: int = 2
     max_replicas: int = 10
     connections_per_replica: int = 5000
     dry_run: bool = False

@@ -1,0 +1,79 @@
+"""A resource's `spec` as typed values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tradecast_operator.spec import Drain, Metric, Rebalance, Spec
+
+CRD = Path(__file__).parents[2] / "charts/tradecast/crds/socketfleets.yaml"
+
+
+def schema() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(CRD.read_text())
+    found: dict[str, Any] = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return found
+
+
+def filled_in(node: dict[str, Any]) -> dict[str, Any]:
+    """What the API server makes of an empty object."""
+    filled = {}
+    for name, one in node.get("properties", {}).items():
+        if one.get("type") == "object" and one.get("default") == {}:
+            filled[name] = filled_in(one)
+        elif "default" in one:
+            filled[name] = one["default"]
+    return filled
+
+
+def test_everything_can_be_said() -> None:
+    spec = Spec.of(
+        {
+            "deployment": "web",
+            "replicas": 4,
+            "minReplicas": 2,
+            "maxReplicas": 6,
+            "connectionsPerReplica": 100,
+            "dryRun": True,
+            "drain": {"connectionsPerSecond": 7, "timeoutSeconds": 8},
+            "rebalance": {
+                "enabled": False,
+                "thresholdPercent": 150,
+                "minPods": 4,
+                "minPodAgeSeconds": 5,
+                "observations": 6,
+                "quietPercent": 7,
+                "quietSeconds": 8,
+                "connectionsPerSecond": 9,
+                "acceptPerSecond": 10,
+            },
+            "metric": {"holdSeconds": 11, "staleSeconds": 12},
+        }
+    )
+    assert spec == Spec(
+        deployment="web",
+        replicas=4,
+        min_replicas=2,
+        max_replicas=6,
+        connections_per_replica=100,
+        dry_run=True,
+        drain=Drain(7, 8),
+        rebalance=Rebalance(False, 1.5, 4, 5, 6, 0.07, 8, 9, 10),
+        metric=Metric(11, 12),
+    )
+
+
+def test_what_is_missing_has_the_defaults_of_the_schema() -> None:
+    assert Spec.of({"deployment": "web"}) == Spec.of({"deployment": "web", **filled_in(schema())})
+
+
+@pytest.mark.parametrize(
+    ("asked", "low", "high", "wanted"),
+    [(3, 1, 5, 3), (0, 1, 5, 1), (9, 1, 5, 5), (2, 4, 4, 4), (5, 5, 5, 5)],
+)
+def test_replicas_are_bounded(asked: int, low: int, high: int, wanted: int) -> None:
+    assert Spec("web", replicas=asked, min_replicas=low, max_replicas=high).wanted == wanted

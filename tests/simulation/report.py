@@ -1,0 +1,149 @@
+"""The whole simulation: `make simulation` writes a table to stdout, and the picture of docs/operator.md."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from simulation.autoscaler import Behavior
+from simulation.picture import Line, Panel, svg
+from simulation.run import Day, Scenario, under_operator, under_plain_hpa
+
+PICTURE = Path(__file__).parents[2] / "docs" / "operator-simulation.svg"
+CHART = Scenario("40 pods, the chart's defaults", 40)
+# A fleet of this size needs the HPA's steps and the rates of a fleet of this size.
+LARGE = Scenario(
+    "2,000 pods, 50 times the rates and steps",
+    2000,
+    behavior=Behavior(up_pods=200, down_pods=50),
+    rate=5000,
+    shed=2500,
+)
+FEWEST = replace(CHART, name="40 pods, behind an ingress that picks the pod with the fewest connections", fewest=True)
+HEAD = (
+    "",
+    "moved by rebalancing",
+    "sent away by scale-down",
+    "of these at once",
+    "by the rollout",
+    "longest away (s)",
+    "pod-hours",
+    "overloaded pod-minutes",
+    "minutes above 1.25",
+    "writes",
+    "turns",
+)
+
+
+def operator(scenario: Scenario) -> Day:
+    """The HPA on the SocketFleet."""
+    return under_operator(scenario)
+
+
+def unbalanced(scenario: Scenario) -> Day:
+    """The same without rebalancing."""
+    return under_operator(scenario, rebalance=False)
+
+
+def plain(scenario: Scenario) -> Day:
+    """The HPA on the Deployment, whose pods drain as the chart says."""
+    return under_plain_hpa(scenario)
+
+
+def hasty(scenario: Scenario) -> Day:
+    """The same with the 30 s that Kubernetes gives a pod where nobody says otherwise."""
+    return under_plain_hpa(replace(scenario, grace=30))
+
+
+VARIANTS: Sequence[tuple[str, Callable[[Scenario], Day]]] = (
+    ("operator", operator),
+    ("operator, no rebalancing", unbalanced),
+    ("plain HPA, 60 s of drain", plain),
+    ("plain HPA, 30 s of drain", hasty),
+)
+
+# What the settings do, on the first of the two.
+LEVERS: Sequence[tuple[str, Scenario]] = (
+    *((f"threshold {at:g}", replace(CHART, threshold=at)) for at in (1.1, 1.15, 1.25, 1.4, 1.6)),
+    *((f"rebalancing at {rate:g}/s", replace(CHART, shed=rate)) for rate in (25, 50, 100, 200)),
+    *((f"metric held for {hold:g} s", replace(CHART, hold=hold)) for hold in (1, 120, 300)),
+)
+
+
+def row(name: str, day: Day) -> str:
+    """A day in a line of a table."""
+    tally = day.tally
+    figures = (
+        f"{tally.forced['shed']:,}",
+        f"{tally.forced['drain']:,}",
+        f"{tally.cut['drain']:,}",
+        f"{tally.forced['rollout']:,}",
+        f"{tally.away:g}",
+        f"{tally.pod_seconds / 3600:,.0f}",
+        f"{tally.overload_seconds / 60:,.0f}",
+        f"{sum(spread > 1.25 for spread in day.spread)}",
+        f"{tally.writes}",
+        f"{tally.turns}",
+    )
+    return f"| {name} | {' | '.join(figures)} |"
+
+
+def table(title: str, days: Sequence[tuple[str, Day]]) -> str:
+    """Days, and how long it took to live through them."""
+    rows = [title, "", f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}", *(row(name, day) for name, day in days)]
+    return "\n".join(["", *rows, "", f"({sum(day.seconds for _, day in days):.0f} s of processor time)", ""])
+
+
+def picture(scenario: Scenario, days: Sequence[tuple[str, Day]]) -> str:
+    """People and pods, the fullest pod, and the spread."""
+    own, other = days[0][1], days[2][1]
+    most = scenario.pods * scenario.per_replica
+    colours = (("operator", "#0b6e4f", own), ("plain HPA", "#c1440e", other))
+    room = [Line("people", "#888", thin(own.times, own.people), dashed=True)]
+    room += [Line(f"room, {name}", colour, thin(day.times, room_of(day, scenario))) for name, colour, day in colours]
+    limit = scenario.per_replica * 1.2
+    full = [Line("overloaded above", "#888", [(0.0, limit), (24.0, limit)], dashed=True)]
+    full += [Line(name, colour, thin(day.times, day.fullest)) for name, colour, day in colours]
+    spread = [Line("threshold", "#888", [(0.0, 1.25), (24.0, 1.25)], dashed=True)]
+    spread += [Line(name, colour, thin(day.times, day.spread)) for name, colour, day in colours]
+    return svg(
+        [
+            Panel("People, and what the pods are meant to hold", room, most * 1.25),
+            Panel("Connections of the fullest pod", full, 12_000),
+            Panel("Fullest pod to mean", spread, 2.0, 1.0),
+        ],
+        24,
+    )
+
+
+def room_of(day: Day, scenario: Scenario) -> list[int]:
+    """What its pods are meant to hold, at each time."""
+    return [pods * scenario.per_replica for pods in day.pods]
+
+
+def thin(times: Sequence[float], values: Sequence[float], step: int = 3) -> list[tuple[float, float]]:
+    """The highest of each few values: peaks stay."""
+    return [(times[at], max(values[at : at + step])) for at in range(0, len(values), step)]
+
+
+def main() -> int:
+    """Simulate."""
+    out = sys.stdout
+    with ProcessPoolExecutor(max_workers=2) as pool:
+        for scenario in (CHART, FEWEST, LARGE):
+            days = [(name, pool.submit(run, scenario)) for name, run in VARIANTS]
+            done = [(name, day.result()) for name, day in days]
+            out.write(table(scenario.name, done))
+            out.flush()
+            if scenario is CHART:
+                PICTURE.write_text(picture(scenario, done), encoding="utf-8")
+        days = [(name, pool.submit(operator, scenario)) for name, scenario in LEVERS]
+        out.write(table("The operator's settings, 40 pods", [(name, day.result()) for name, day in days]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

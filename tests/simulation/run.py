@@ -1,0 +1,170 @@
+"""A day of a fleet, under the operator and under a plain Horizontal Pod Autoscaler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from simulation.autoscaler import Autoscaler, Behavior
+from simulation.cluster import TICK, Cluster, Tally
+from simulation.curve import HOUR, TRADING_DAY, Curve
+from tradecast_operator import metric
+from tradecast_operator.plan import Memory, plan
+from tradecast_operator.spec import Drain, Metric, Rebalance, Spec
+
+SYNC = 15.0  # of the HPA, and of KEDA's readings
+SAMPLE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A fleet and its day.
+
+    Attributes:
+        name: What it is.
+        pods: At the peak.
+        per_replica: Connections that a pod is meant to hold.
+        shape: The day.
+        rollout: At which hour there is one; negative: never.
+        behavior: The HPA's.
+        rate: Clients that drains send away per second, in the whole fleet.
+        shed: The same of rebalancing.
+        threshold: Above which the fleet is uneven.
+        hold: Seconds for which the metric does not fall.
+        grace: Seconds for which a server that ends sends clients away at that rate.
+        session: Seconds that people stay.
+        fewest: Whether clients come to the pods with the fewest connections.
+        noise: Share by which their number wanders.
+        seed: Of all that is random.
+    """
+
+    name: str
+    pods: int
+    per_replica: int = 5000
+    shape: Sequence[tuple[float, float]] = TRADING_DAY
+    rollout: float = 14.5
+    behavior: Behavior = field(default_factory=Behavior)
+    rate: float = 100
+    shed: float = 50
+    threshold: float = 1.25
+    hold: float = 120
+    grace: float = 60
+    session: float = 4 * HOUR
+    fewest: bool = False
+    noise: float = 0.01
+    seed: int = 1
+
+
+@dataclass(slots=True)
+class Day:
+    """What came of it.
+
+    Attributes:
+        tally: The sums.
+        times: Of the samples, in hours.
+        people: Who wanted to be connected.
+        pods: That ran.
+        spread: Of the fullest pod to the mean.
+        fullest: What the fullest pod held.
+        replicas: That the Deployment asked for, least and most.
+        seconds: That the simulation took.
+    """
+
+    tally: Tally
+    times: list[float] = field(default_factory=list)
+    people: list[int] = field(default_factory=list)
+    pods: list[int] = field(default_factory=list)
+    spread: list[float] = field(default_factory=list)
+    fullest: list[int] = field(default_factory=list)
+    replicas: tuple[int, int] = (0, 0)
+    seconds: float = 0.0
+
+
+def under_operator(scenario: Scenario, *, rebalance: bool = True) -> Day:
+    """The HPA writes the SocketFleet's replicas, the operator the Deployment's."""
+    cluster, curve, low, high = _begin(scenario)
+    scaler = Autoscaler(scenario.per_replica, low, high, scenario.behavior)
+    rules = Rebalance(enabled=rebalance, rate=scenario.shed, threshold=scenario.threshold)
+    memory, reading, replicas = Memory(), metric.Reading(), cluster.replicas
+
+    def round_(now: float) -> None:
+        nonlocal memory, reading, replicas
+        spec = Spec(
+            "x",
+            replicas=replicas,
+            min_replicas=low,
+            max_replicas=high,
+            connections_per_replica=scenario.per_replica,
+            drain=Drain(rate=scenario.rate),
+            rebalance=rules,
+            metric=Metric(hold=scenario.hold),
+        )
+        seen = cluster.observe()
+        reading = metric.read(seen, reading, spec.metric)
+        decided = plan(seen, spec, memory)
+        memory = decided.memory
+        if decided.actions:
+            cluster.act(decided.actions, spec.drain.timeout)
+        if now % SYNC == 0:
+            try:
+                total: int | None = metric.connections(reading, cluster.now, spec.metric)
+            except metric.Unknown:
+                total = None
+            # Neither pods that are drained nor those that a rollout adds for a while: the tolerance is around what is.
+            status = min(seen.replicas, sum(not pod.terminating and pod.drain_since is None for pod in seen.pods))
+            replicas = scaler.replicas(now, total, replicas, status)
+
+    return _live(scenario, cluster, curve, round_)
+
+
+def under_plain_hpa(scenario: Scenario) -> Day:
+    """The HPA writes the Deployment's replicas, and the ReplicaSet kills pods."""
+    cluster, curve, low, high = _begin(scenario)
+    scaler = Autoscaler(scenario.per_replica, low, high, scenario.behavior)
+
+    def round_(now: float) -> None:
+        if now % SYNC == 0:
+            total = cluster.connected
+            cluster.set_replicas(scaler.replicas(now, total, cluster.replicas, len(cluster.alive)))
+
+    return _live(scenario, cluster, curve, round_)
+
+
+def _begin(scenario: Scenario) -> tuple[Cluster, Curve, int, int]:
+    curve = Curve(scenario.shape, scenario.pods * scenario.per_replica, noise=scenario.noise, seed=scenario.seed)
+    people = curve.people(0.0)
+    replicas = max(3, -(-people // scenario.per_replica))
+    cluster = Cluster(
+        replicas,
+        people,
+        per_replica=scenario.per_replica,
+        grace=scenario.grace,
+        rate=scenario.rate,
+        session=scenario.session,
+        fewest=scenario.fewest,
+        seed=scenario.seed,
+    )
+    return cluster, curve, 3, scenario.pods + max(2, scenario.pods // 5)
+
+
+def _live(scenario: Scenario, cluster: Cluster, curve: Curve, round_: Callable[[float], None]) -> Day:
+    began, now, rolled = time.monotonic(), 0.0, scenario.rollout < 0
+    day = Day(cluster.tally, replicas=(cluster.replicas, cluster.replicas))
+    while now < curve.seconds:
+        now += TICK
+        people = curve.people(now)
+        cluster.tick(people)
+        if not rolled and now >= scenario.rollout * HOUR:
+            cluster.roll()
+            rolled = True
+        round_(now)
+        day.replicas = min(day.replicas[0], cluster.replicas), max(day.replicas[1], cluster.replicas)
+        if now % SAMPLE == 0:
+            day.times.append(now / HOUR)
+            day.people.append(people)
+            day.pods.append(len(cluster.servers))
+            day.spread.append(cluster.spread)
+            day.fullest.append(max(server.clients for server in cluster.servers))
+    day.seconds = time.monotonic() - began
+    return day
