@@ -1,0 +1,167 @@
+"""Rounds of a fleet: real servers on loopback addresses, Kubernetes in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from support.kubernetes import NAMESPACE, TOKEN, FakeKubernetes, fleet_body, pod_body
+from support.python_client import PythonClient
+from support.server import MakeServer, RunningServer
+from tradecast_operator.fleet import PAUSED, Fleet
+from tradecast_operator.kubernetes import Object
+from tradecast_operator.metric import Unknown
+from tradecast_operator.metrics import Metrics
+from tradecast_operator.observe import DELETION_COST, DRAIN_SINCE, DRAINING, FIRST
+
+
+class World:
+    """Two servers, of which the first has a client; all have one port, and addresses of their own."""
+
+    def __init__(self, servers: list[RunningServer], client: httpx.AsyncClient) -> None:
+        self.servers = servers
+        self._client = client
+
+    def fleet(self, kubernetes: FakeKubernetes, body: Object) -> Fleet:
+        return Fleet(body, kubernetes, self._client, Metrics())
+
+
+@pytest.fixture
+async def world(make_server: MakeServer) -> AsyncIterator[World]:
+    first = await make_server(admin_token=TOKEN, admin_host="127.0.0.11", drain_delay=0)
+    port = urlsplit(first.admin_url).port
+    second = await make_server(admin_token=TOKEN, admin_host="127.0.0.12", admin_port=port, drain_delay=0)
+    client = PythonClient()
+    await client.open(first.url, await first.session("u1"), ["websocket"])
+    async with httpx.AsyncClient(timeout=5) as http:
+        yield World([first, second], http)
+    await client.close()
+
+
+def two_pods() -> list[Object]:
+    return [pod_body("a", "127.0.0.11"), pod_body("b", "127.0.0.12")]
+
+
+def asked(world: World, **spec: object) -> Object:
+    port = urlsplit(world.servers[0].admin_url).port
+    return fleet_body(admin={"port": port, "tokenSecret": {"name": "tokens"}}, **spec)
+
+
+def conditions(kubernetes: FakeKubernetes) -> dict[str, tuple[str, str]]:
+    return {one["type"]: (one["status"], one["reason"]) for one in kubernetes.statuses[-1]["conditions"]}
+
+
+async def test_what_is_as_it_should_be_stays(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    fleet = world.fleet(kubernetes, asked(world))
+    assert await fleet.round() == "ok"
+    assert kubernetes.replicas == 2
+    assert kubernetes.events == []
+    status = kubernetes.statuses[-1]
+    assert (status["replicas"], status["readyReplicas"], status["desiredReplicas"]) == (2, 2, 2)
+    assert (status["connections"], status["mode"]) == (1, "single")
+    assert status["selector"] == "app.kubernetes.io/name=tradecast"
+    assert conditions(kubernetes)["Available"] == ("True", "EnoughReady")
+    assert fleet.connections() == 1
+    await fleet.round()
+    assert len(kubernetes.statuses) == 1, "what has not changed was written again"
+
+
+async def test_more_are_wanted(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    await world.fleet(kubernetes, asked(world, replicas=4)).round()
+    assert kubernetes.replicas == 4
+    (event,) = kubernetes.events
+    assert (event["type"], event["reason"], event["message"]) == ("Normal", "ScaledUp", "2 → 4 replicas: 4 are wanted")
+    assert event["involvedObject"]["name"] == "fleet"
+
+
+async def test_fewer_are_wanted_the_emptiest_goes(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    fleet = world.fleet(kubernetes, asked(world, replicas=1))
+    await fleet.round()
+    metadata = kubernetes.pod("b")["metadata"]
+    assert metadata["labels"][DRAINING] == "true"
+    assert float(metadata["annotations"][DRAIN_SINCE]) > 0
+    assert DRAINING not in kubernetes.pod("a")["metadata"]["labels"]
+    assert world.servers[1].app.get_stats()["drain"]["active"]
+    assert kubernetes.replicas == 2
+    for _ in range(5):
+        await fleet.round()
+    assert kubernetes.pod("b")["metadata"]["annotations"][DELETION_COST] == FIRST
+    assert kubernetes.replicas == 1
+
+
+async def test_another_operator_goes_on_with_a_drain_that_a_server_has_forgotten(world: World) -> None:
+    pods = two_pods()
+    pods[0]["metadata"]["labels"][DRAINING] = "true"
+    pods[0]["metadata"]["annotations"][DRAIN_SINCE] = "99999999999"
+    kubernetes = FakeKubernetes(pods)
+    await world.fleet(kubernetes, asked(world, replicas=1)).round()
+    assert world.servers[0].app.get_stats()["drain"]["active"]
+    assert not world.servers[1].app.get_stats()["drain"]["active"]
+
+
+async def test_a_new_need_cancels_the_drain(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    body = asked(world, replicas=1)
+    fleet = world.fleet(kubernetes, body)
+    await fleet.round()
+    again = asked(world, replicas=3)
+    again["metadata"]["generation"] = 2
+    fleet.changed(again)
+    await fleet.round()
+    assert kubernetes.replicas == 3
+    assert not world.servers[1].app.get_stats()["drain"]["active"]
+    assert not kubernetes.pod("b")["metadata"]["labels"].get(DRAINING)
+    assert not kubernetes.pod("b")["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize("how", ["paused", "dry run"])
+async def test_nothing_is_done_where_that_is_wanted(world: World, how: str) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    body = asked(world, replicas=5, dryRun=how == "dry run")
+    if how == "paused":
+        body["metadata"]["annotations"] = {PAUSED: "true"}
+    await world.fleet(kubernetes, body).round()
+    assert kubernetes.replicas == 2
+    assert [event["message"][:8] for event in kubernetes.events] == ([] if how == "paused" else ["dry run:"])
+    assert conditions(kubernetes)["Progressing"] == (("False", "Paused") if how == "paused" else ("True", "ScalingUp"))
+
+
+async def test_a_fleet_without_replicas_begins_with_what_is_there(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods(), replicas=7)
+    body = asked(world)
+    del body["spec"]["replicas"]
+    await world.fleet(kubernetes, body).round()
+    assert kubernetes.fleet_replicas == [7]
+    assert kubernetes.replicas == 7
+
+
+async def test_a_silent_server_is_told_and_no_number_is(world: World) -> None:
+    kubernetes = FakeKubernetes([*two_pods(), pod_body("c", "127.0.0.13")], replicas=3)
+    fleet = world.fleet(kubernetes, asked(world, replicas=3))
+    assert await fleet.round() == "incomplete"
+    assert conditions(kubernetes)["Degraded"] == ("True", "ServersSilent")
+    with pytest.raises(Unknown):
+        fleet.connections()
+
+
+async def test_somebody_else_was_faster(world: World) -> None:
+    """What was decided for another version of the Deployment is not carried out."""
+    kubernetes = FakeKubernetes(two_pods())
+    fleet = world.fleet(kubernetes, asked(world, replicas=4))
+    read = kubernetes.deployment
+
+    async def stale(namespace: str, name: str) -> Object:
+        found = await read(namespace, name)
+        await kubernetes.set_replicas(NAMESPACE, name, found["metadata"]["resourceVersion"], 3)
+        return found
+
+    kubernetes.deployment = stale  # type: ignore[method-assign]
+    await fleet.round()
+    assert kubernetes.replicas == 3
+    assert kubernetes.events == []

@@ -1,0 +1,121 @@
+"""A namespace of Kubernetes in memory, as the operator's client sees it; the real one is asked in tests/e2e."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tradecast_operator.kubernetes import Conflict, Kubernetes, Missing, Object
+
+NAMESPACE = "trading"
+LABELS = {"app.kubernetes.io/name": "tradecast"}
+TOKEN = "operators-token"
+
+
+def fleet_body(**spec: Any) -> Object:
+    """A SocketFleet as the API server gives it."""
+    return {
+        "apiVersion": "tradecast.dev/v1alpha1",
+        "kind": "SocketFleet",
+        "metadata": {
+            "name": "fleet", "namespace": NAMESPACE, "uid": "fleet-uid", "generation": 1, "resourceVersion": "1",
+        },
+        "spec": {"deployment": "servers", "replicas": 2, "minReplicas": 1, "maxReplicas": 9, **spec},
+    }  # fmt: skip
+
+
+def pod_body(name: str, address: str = "", *, ready: bool = True, **metadata: Any) -> Object:
+    """A pod whose container runs."""
+    condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": "2026-01-01T10:00:00Z"}
+    return {
+        "metadata": {
+            "name": name, "namespace": NAMESPACE, "uid": f"uid-{name}", "creationTimestamp": "2026-01-01T09:00:00Z",
+            "labels": {**LABELS, "pod-template-hash": "abc"}, "annotations": {}, **metadata,
+        },
+        "status": {
+            "phase": "Running", "podIP": address, "conditions": [condition],
+            "containerStatuses": [{"state": {"running": {}}}],
+        },
+    }  # fmt: skip
+
+
+class FakeKubernetes(Kubernetes):
+    """What the operator may ask for, and what it has done.
+
+    Attributes:
+        deployments: By name.
+        pod_list: All pods.
+        statuses: Every status that was written.
+        events: Every event that was written.
+    """
+
+    def __init__(self, pods: Sequence[Object] = (), replicas: int = 2) -> None:
+        super().__init__()
+        self.pod_list = list(pods)
+        self.deployments: dict[str, Object] = {
+            "servers": {
+                "metadata": {"name": "servers", "generation": 1, "resourceVersion": "7"},
+                "spec": {"replicas": replicas, "selector": {"matchLabels": LABELS}},
+                "status": {"observedGeneration": 1, "replicas": len(pods), "updatedReplicas": len(pods)},
+            }
+        }
+        self.fleet_replicas: list[int] = []
+        self.statuses: list[Object] = []
+        self.events: list[Object] = []
+
+    @property
+    def replicas(self) -> int:
+        return int(self.deployments["servers"]["spec"]["replicas"])
+
+    def pod(self, name: str) -> Object:
+        return next(pod for pod in self.pod_list if pod["metadata"]["name"] == name)
+
+    async def start(self) -> None:
+        pass
+
+    async def deployment(self, namespace: str, name: str) -> Object:
+        if name not in self.deployments:
+            raise Missing(f"deployments/{name}")
+        return copy.deepcopy(self.deployments[name])
+
+    async def pods(self, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
+        return [copy.deepcopy(pod) for pod in self.pod_list if labels.items() <= pod["metadata"]["labels"].items()]
+
+    async def secret(self, namespace: str, name: str) -> Object:
+        return {"data": {"ADMIN_TOKEN": base64.b64encode(TOKEN.encode()).decode()}}
+
+    async def set_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
+        found = self.deployments[name]
+        if found["metadata"]["resourceVersion"] != version:
+            raise Conflict(name)
+        found["metadata"]["resourceVersion"] = str(int(version) + 1)
+        found["spec"]["replicas"] = replicas
+
+    async def mark_pod(
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        *,
+        labels: Mapping[str, str | None] | None = None,
+        annotations: Mapping[str, str | None] | None = None,
+    ) -> None:
+        metadata = self.pod(name)["metadata"]
+        if metadata["uid"] != uid:
+            raise Conflict(name)
+        for kind, changes in (("labels", labels), ("annotations", annotations)):
+            for key, value in (changes or {}).items():
+                metadata[kind].pop(key, None)
+                if value is not None:
+                    metadata[kind][key] = value
+
+    async def adopt_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
+        self.fleet_replicas.append(replicas)
+
+    async def set_status(self, namespace: str, name: str, status: Object) -> None:
+        self.statuses.append(copy.deepcopy(status))
+
+    async def create_event(self, namespace: str, body: Object) -> None:
+        self.events.append(body)
