@@ -31,7 +31,9 @@ from tradecast.lifecycle.drain import Drain, DrainConflict
 from tradecast.lifecycle.gate import refuse
 
 MAX_BODY = 1_000_000
-MAX_DRAIN_RATE = 100_000
+# Of what a request says of draining and shedding, in these units.
+MOST = {"rate": 100_000, "timeout": 86_400}
+UNITS = {"rate": "connections per second", "timeout": "seconds"}
 SOCKET_PATH = "/socket.io/"
 HEALTH_PATHS = (
     *("/health", "/health/startup", "/health/ready", "/health/live"),
@@ -234,8 +236,8 @@ def drain_routes(drain: Drain, tokens: Sequence[SecretStr]) -> list[BaseRoute]:
     """`/admin/drain` and `/admin/shed`, guarded as the other admin routes."""
 
     async def start(request: Request) -> Response:
-        body = await _fields(request, {"rate"})
-        drain.start(_rate(body))
+        body = await _fields(request, {"rate", "timeout"})
+        drain.start(_positive(body, "rate"), _positive(body, "timeout"))
         return JsonResponse(drain.stats(), 202)
 
     async def cancel(request: Request) -> Response:
@@ -246,7 +248,7 @@ def drain_routes(drain: Drain, tokens: Sequence[SecretStr]) -> list[BaseRoute]:
         count = body.get("count")
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise InvalidRequest("count: is a whole number of at least 1")
-        return JsonResponse({"shedding": drain.shed(count, _rate(body))}, 202)
+        return JsonResponse({"shedding": drain.shed(count, _positive(body, "rate"))}, 202)
 
     return [
         Route("/admin/drain", _guarded(start, tokens), methods=["POST"]),
@@ -288,13 +290,13 @@ async def _fields(request: Request, known: set[str]) -> dict[str, Any]:
     return body
 
 
-def _rate(body: Mapping[str, Any]) -> float | None:
-    rate = body.get("rate")
-    if rate is None:
+def _positive(body: Mapping[str, Any], name: str) -> float | None:
+    value = body.get(name)
+    if value is None:
         return None
-    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate <= MAX_DRAIN_RATE:
-        raise InvalidRequest(f"rate: is a number of connections per second, above 0 and at most {MAX_DRAIN_RATE}")
-    return float(rate)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= MOST[name]:
+        raise InvalidRequest(f"{name}: is a number of {UNITS[name]}, above 0 and at most {MOST[name]}")
+    return float(value)
 
 
 async def read_json(request: Request) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -58,11 +57,11 @@ class Actor:
                 await self._kubernetes.set_replicas(self._namespace, self._deployment, action.version, action.replicas)
             case StartDrain():
                 # The mark first: an operator that starts in between finds it, and goes on.
-                await self._mark(action.pod, action.uid, draining=True)
-                await self._servers.drain(_address(addresses, action.pod), action.rate)
+                await self._mark(action.pod, action.uid, since=action.since)
+                await self._servers.drain(_address(addresses, action.pod), action.rate, action.timeout)
             case CancelDrain():
                 await self._servers.cancel_drain(_address(addresses, action.pod))
-                await self._mark(action.pod, action.uid, draining=False)
+                await self._mark(action.pod, action.uid, since=None)
             case PutFirst():
                 annotations = {DELETION_COST: FIRST}
                 await self._kubernetes.mark_pod(self._namespace, action.pod, action.uid, annotations=annotations)
@@ -71,12 +70,11 @@ class Actor:
             case _:
                 raise TypeError(f"no such action: {type(action).__name__}")
 
-    async def _mark(self, pod: str, uid: str, *, draining: bool) -> None:
-        if draining:
-            annotations: dict[str, str | None] = {DRAIN_SINCE: f"{time.time():.0f}", DRAIN_FLEET: self._fleet}
-        else:
-            annotations = {DRAIN_SINCE: None, DRAIN_FLEET: None, DELETION_COST: None}
-        labels = {DRAINING: "true" if draining else None}
+    async def _mark(self, pod: str, uid: str, *, since: float | None) -> None:
+        annotations: dict[str, str | None] = {DRAIN_SINCE: None, DRAIN_FLEET: None, DELETION_COST: None}
+        if since is not None:
+            annotations = {DRAIN_SINCE: f"{since:.0f}", DRAIN_FLEET: self._fleet}
+        labels = {DRAINING: None if since is None else "true"}
         await self._kubernetes.mark_pod(self._namespace, pod, uid, labels=labels, annotations=annotations)
 
 

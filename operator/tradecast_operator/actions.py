@@ -29,12 +29,14 @@ class StartDrain(Action):
     Attributes:
         since: What the mark says, in seconds since 1970: of a drain that is begun again, when it was begun first, so
             that a server that restarts time and again does not put off its time limit.
+        timeout: Seconds after which the server closes those at once who are left.
     """
 
     pod: str
     uid: str
     rate: float
     since: float
+    timeout: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,7 @@ class Fleet:
         self._reading = metric.read(seen, self._reading, spec.metric)
         paused = _is_paused(body)
         decided = plan(seen, spec, self._memory)
+        self._memory = decided.memory
         done: Sequence[Action] = ()
         if not paused and not spec.dry_run:
             actor = Actor(
@@ -119,7 +120,6 @@ class Fleet:
             )
             addresses = {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in pods}
             done = await actor.carry_out(decided.actions, addresses)
-            self._memory = decided.memory
         elif not paused:
             await self._tell(decided.actions, prefix="dry run: ")
         await self._tell(done)
@@ -176,7 +176,8 @@ class Fleet:
         alive = [pod for pod in seen.pods if not pod.terminating]
         status = {
             "observedGeneration": self.body["metadata"]["generation"],
-            "replicas": len(alive),
+            # An autoscaler that counts pods which are on their way out would take others away for them.
+            "replicas": min(seen.replicas, sum(pod.drain_since is None for pod in alive)),
             "readyReplicas": sum(pod.ready for pod in alive),
             "desiredReplicas": spec.wanted,
             "selector": ",".join(f"{key}={value}" for key, value in labels.items()),

@@ -52,7 +52,8 @@ def observe(deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stat
         time=now,
         replicas=int(spec.get("replicas", 1)),
         version=metadata["resourceVersion"],
-        rolling=behind or status.get("updatedReplicas", 0) < status.get("replicas", 0) or len(revisions) > 1,
+        behind=behind,
+        rolling=status.get("updatedReplicas", 0) < status.get("replicas", 0) or len(revisions) > 1,
         pods=seen,
     )
 

@@ -132,7 +132,15 @@ def _put_first(pod: Pod, seen: Observation, spec: Spec) -> PutFirst:
 
 def _drain(pod: Pod, seen: Observation, spec: Spec, message: str) -> StartDrain:
     since = seen.time if pod.drain_since is None else pod.drain_since
-    return StartDrain(pod=pod.name, uid=pod.uid, rate=spec.drain.rate, since=since, reason="Draining", message=message)
+    return StartDrain(
+        pod=pod.name,
+        uid=pod.uid,
+        rate=spec.drain.rate,
+        since=since,
+        timeout=spec.drain.timeout,
+        reason="Draining",
+        message=message,
+    )
 
 
 def _cancel(pods: Sequence[Pod], why: str) -> list[Action]:

@@ -41,9 +41,12 @@ class Servers:
         except (KeyError, TypeError, ValueError) as error:
             raise ServerSilent(f"it tells no connections: {type(error).__name__}") from None
 
-    async def drain(self, address: str, rate: float) -> None:
-        """Send all clients away, so many per second; repeating it changes nothing. Raises ServerSilent."""
-        await self._ask("POST", address, "/admin/drain", {"rate": rate})
+    async def drain(self, address: str, rate: float, within: float) -> None:
+        """Send all clients away, so many per second, for so many seconds; those left then are closed at once.
+
+        Repeating it changes nothing. Raises ServerSilent.
+        """
+        await self._ask("POST", address, "/admin/drain", {"rate": rate, "timeout": within})
 
     async def cancel_drain(self, address: str) -> None:
         """Take clients again. Raises ServerSilent."""

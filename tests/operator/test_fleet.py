@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from support.kubernetes import NAMESPACE, TOKEN, FakeKubernetes, fleet_body, pod_body
-from support.python_client import PythonClient
+from support.python_client import PythonClients
 from support.server import MakeServer, RunningServer
 from tradecast_operator.fleet import PAUSED, Fleet
 from tradecast_operator.kubernetes import Object
@@ -34,11 +34,9 @@ async def world(make_server: MakeServer) -> AsyncIterator[World]:
     first = await make_server(admin_token=TOKEN, admin_host="127.0.0.11", drain_delay=0)
     port = urlsplit(first.admin_url).port
     second = await make_server(admin_token=TOKEN, admin_host="127.0.0.12", admin_port=port, drain_delay=0)
-    client = PythonClient()
-    await client.open(first.url, await first.session("u1"), ["websocket"])
-    async with httpx.AsyncClient(timeout=5) as http:
+    async with PythonClients() as clients, httpx.AsyncClient(timeout=5) as http:
+        await clients.connect(first.url, await first.session("u1"), ["websocket"])
         yield World([first, second], http)
-    await client.close()
 
 
 def two_pods() -> list[Object]:
@@ -89,6 +87,7 @@ async def test_fewer_are_wanted_the_emptiest_goes(world: World) -> None:
     assert DRAINING not in kubernetes.pod("a")["metadata"]["labels"]
     assert world.servers[1].app.get_stats()["drain"]["active"]
     assert kubernetes.replicas == 2
+    kubernetes.pod("b")["status"]["conditions"][0]["status"] = "False"  # as the kubelet finds
     for _ in range(5):
         await fleet.round()
     assert kubernetes.pod("b")["metadata"]["annotations"][DELETION_COST] == FIRST

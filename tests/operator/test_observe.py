@@ -58,7 +58,7 @@ def test_marks() -> None:
 def test_a_rollout_is_seen_by_two_templates_or_by_a_deployment_that_is_behind() -> None:
     other = pod_body("b", labels={"app.kubernetes.io/name": "tradecast", "pod-template-hash": "def"})
     assert seen(pod_body("a"), other).rolling
-    assert seen(pod_body("a"), observedGeneration=0).rolling
+    assert seen(pod_body("a"), observedGeneration=0).behind
     assert seen(pod_body("a"), pod_body("b"), updatedReplicas=1).rolling
     old = pod_body("b", labels={"pod-template-hash": "old"}, deletionTimestamp="2026-01-01T10:00:00Z")
     assert not seen(pod_body("a"), old, replicas=1, updatedReplicas=1).rolling

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from support.python_client import PythonClient
+from support.python_client import PythonClients
 from support.redis_server import free_port
 from support.server import MakeServer, RunningServer
 from tradecast_operator.servers import Servers, ServerSilent
@@ -29,14 +29,13 @@ def at(server: RunningServer, client: httpx.AsyncClient, token: str = TOKEN) -> 
 async def test_a_server_tells_its_connections_and_its_drain(make_server: MakeServer, client: httpx.AsyncClient) -> None:
     server = await make_server(admin_token=TOKEN)
     servers = at(server, client)
-    stock = PythonClient()
-    await stock.open(server.url, await server.session("u1"), ["websocket"])
-    try:
+    async with PythonClients() as clients:
+        await clients.connect(server.url, await server.session("u1"), ["websocket"])
         stats = await servers.stats("127.0.0.1")
         assert (stats.connections, stats.draining, stats.shedding) == (1, False, False)
         assert stats.adapter["mode"] == "single"
-        await servers.drain("127.0.0.1", 1)
-        await servers.drain("127.0.0.1", 1)  # repeating it changes nothing
+        await servers.drain("127.0.0.1", 1, 60)
+        await servers.drain("127.0.0.1", 1, 60)  # repeating it changes nothing
         assert (await servers.stats("127.0.0.1")).draining
         await servers.cancel_drain("127.0.0.1")
         await servers.cancel_drain("127.0.0.1")
@@ -44,8 +43,6 @@ async def test_a_server_tells_its_connections_and_its_drain(make_server: MakeSer
         assert (stats.connections, stats.draining) == (1, False)
         await servers.shed("127.0.0.1", 1, 0.1)
         assert (await servers.stats("127.0.0.1")).shedding
-    finally:
-        await stock.close()
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])

@@ -57,6 +57,7 @@ class Drain:
         self._started: float | None = None
         self._final = False
         self._draining: asyncio.Task[None] | None = None
+        self._limit: asyncio.Timeout | None = None
         self._shedding: asyncio.Task[None] | None = None
 
     @property
@@ -80,11 +81,12 @@ class Drain:
             "shedding": self._is_shedding(),
         }
 
-    def start(self, rate: float | None = None) -> None:
+    def start(self, rate: float | None = None, timeout: float | None = None) -> None:
         """Begin to drain; one that has begun goes on as it is.
 
         Args:
             rate: Clients sent away per second; None: as the settings say.
+            timeout: Seconds for that, after which those who are left are closed at once; None: as the settings say.
         """
         if self._started is not None:
             return
@@ -92,7 +94,7 @@ class Drain:
         if self._shedding is not None:
             self._shedding.cancel()
         log.info("draining", connections=self._remaining())
-        self._draining = asyncio.create_task(self._run(rate or self._rate), name="drain")
+        self._draining = asyncio.create_task(self._run(rate or self._rate, timeout or self._timeout), name="drain")
 
     def cancel(self) -> bool:
         """Take clients again; whether there was a drain to end.
@@ -134,6 +136,7 @@ class Drain:
         """Drain for good, and return when everybody has been sent away."""
         self._final = True
         self.start()
+        self._hurry()
         assert self._draining is not None  # noqa: S101 made by start
         await self._draining
 
@@ -141,14 +144,23 @@ class Drain:
         """End what is under way."""
         await end(self._draining, self._shedding)
 
+    def _hurry(self) -> None:
+        """Give a drain that was begun with more time only what a process that ends has."""
+        if self._limit is None:
+            return
+        end, until = asyncio.get_running_loop().time() + self._timeout, self._limit.when()
+        if not self._limit.expired() and (until is None or end < until):
+            with contextlib.suppress(RuntimeError):  # it is over
+                self._limit.reschedule(end)
+
     def _is_shedding(self) -> bool:
         return self._shedding is not None and not self._shedding.done()
 
-    async def _run(self, rate: float) -> None:
+    async def _run(self, rate: float, timeout: float) -> None:  # noqa: ASYNC109 not of this call, but of what it does
         await asyncio.sleep(self._delay)
         self._close_door(True)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(timeout) as self._limit:
                 await self._departures.send_away("drain", rate)
                 log.info("drained", seconds=round(self.seconds, 1))
                 return

@@ -97,3 +97,11 @@ async def test_shedding_keeps_the_door_open() -> None:
     with pytest.raises(DrainConflict, match="draining"):
         house.drain.shed(1)
     await house.drain.close()
+
+
+async def test_a_drain_can_be_given_more_time_until_the_process_ends() -> None:
+    house = House(50, rate=0.001, timeout=0.05)
+    house.drain.start(timeout=3600)
+    await eventually(lambda: house.closed)
+    await asyncio.wait_for(house.drain.finish(), 30)
+    assert house.reasons == ["timeout"] * 50
