@@ -15,7 +15,7 @@ import structlog
 
 from tradecast_operator import metric
 from tradecast_operator.act import Actor
-from tradecast_operator.actions import Action
+from tradecast_operator.actions import Action, CancelDrain
 from tradecast_operator.conditions import Condition, conditions, lost, merged, rounded
 from tradecast_operator.kubernetes import GROUP, VERSION, Conflict, Kubernetes, Missing, Object
 from tradecast_operator.metrics import Metrics
@@ -29,6 +29,8 @@ from tradecast_operator.spec import Spec
 PAUSED: Final = "tradecast.dev/paused"
 ADMIN_PORT: Final = 9100
 TOKEN_KEY: Final = "ADMIN_TOKEN"  # noqa: S105 where it is, not what
+# Seconds for which a token is used without a look whether it is another one by now.
+TOKEN_KEPT: Final = 60.0
 # The same thing is told again after so many seconds only.
 TOLD_AGAIN: Final = 300.0
 log = structlog.stdlib.get_logger("tradecast.operator")
@@ -58,6 +60,7 @@ class Fleet:
         self._memory = Memory()
         self._reading = metric.Reading()
         self._token = ""
+        self._token_read = -TOKEN_KEPT
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._changed = asyncio.Event()
         self.last_round = time.time()
@@ -127,6 +130,27 @@ class Fleet:
         await self._write_status(seen, spec, labels, conditions(seen, spec, paused=paused))
         return "paused" if paused else "ok" if seen.complete else "incomplete"
 
+    async def release(self) -> None:
+        """Let servers that drain take clients again: nobody looks after them any more."""
+        spec = Spec.of(self.body["spec"])
+        deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
+        pods = await self._kubernetes.pods(self.namespace, deployment["spec"]["selector"]["matchLabels"])
+        seen = observe(deployment, pods, {}, time.time())
+        marked = [pod for pod in seen.pods if pod.drain_since is not None and not pod.terminating]
+        actor = Actor(
+            self._kubernetes,
+            await self._servers(self.body["spec"]),
+            namespace=self.namespace,
+            fleet=self.name,
+            deployment=spec.deployment,
+        )
+        why = "the SocketFleet is gone"
+        cancel = [
+            CancelDrain(pod=pod.name, uid=pod.uid, reason="DrainCancelled", message=f"{pod.name} takes clients: {why}")
+            for pod in marked
+        ]
+        await actor.carry_out(cancel, {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in pods})
+
     def connections(self) -> int:
         """What the autoscaler is told. Raises metric.Unknown."""
         return metric.connections(self._reading, time.time(), Spec.of(self.body["spec"]).metric)
@@ -143,9 +167,10 @@ class Fleet:
     async def _servers(self, spec: Any) -> Servers:
         admin = spec.get("admin", {})
         secret = admin.get("tokenSecret")
-        if secret and not self._token:
+        if secret and time.monotonic() - self._token_read > TOKEN_KEPT:
             found = await self._kubernetes.secret(self.namespace, secret["name"])
             self._token = _decoded(found, secret.get("key", TOKEN_KEY))
+            self._token_read = time.monotonic()
         return Servers(self._client, admin.get("port", ADMIN_PORT), self._token)
 
     def _measure(self, seen: Observation, spec: Spec, done: Sequence[Action]) -> None:

@@ -9,7 +9,7 @@ import httpx
 import structlog
 
 from tradecast_operator.fleet import Fleet
-from tradecast_operator.kubernetes import Kubernetes, Object
+from tradecast_operator.kubernetes import Kubernetes, Missing, Object
 from tradecast_operator.metrics import Metrics
 
 log = structlog.stdlib.get_logger("tradecast.operator")
@@ -28,6 +28,7 @@ class Fleets:
         self._every = every
         self._kubernetes = Kubernetes()
         self._client = httpx.AsyncClient(timeout=REQUEST_TIMEOUT, limits=httpx.Limits(max_connections=100))
+        self._releasing: set[asyncio.Task[None]] = set()
         self._fleets: dict[tuple[str, str], tuple[Fleet, asyncio.Task[None]]] = {}
 
     async def start(self) -> None:
@@ -36,7 +37,7 @@ class Fleets:
     async def close(self) -> None:
         for _, task in self._fleets.values():
             task.cancel()
-        await asyncio.gather(*(task for _, task in self._fleets.values()), return_exceptions=True)
+        await asyncio.gather(*(task for _, task in self._fleets.values()), *self._releasing, return_exceptions=True)
         await self._client.aclose()
 
     def saw(self, body: Object) -> None:
@@ -53,11 +54,21 @@ class Fleets:
         log.info("looks after a fleet", namespace=key[0], fleet=key[1])
 
     def lost(self, namespace: str, name: str) -> None:
-        """A SocketFleet is gone; its servers stay as they are."""
+        """A SocketFleet is gone; its servers stay, and those that drain take clients again."""
         known = self._fleets.pop((namespace, name), None)
         if known is not None:
-            known[1].cancel()
             self.metrics.forget(namespace, name)
+            task = asyncio.create_task(self._release(*known), name=f"release {namespace}/{name}")
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
+
+    async def _release(self, fleet: Fleet, running: asyncio.Task[None]) -> None:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        try:
+            await fleet.release()
+        except (Missing, httpx.HTTPError) as error:
+            log.warning("a fleet that is gone is left as it is", fleet=fleet.name, error=type(error).__name__)
 
     def oldest_round(self) -> float:
         """When the fleet that has waited longest had its last good round, in seconds since 1970; now without any."""

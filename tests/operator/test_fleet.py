@@ -164,3 +164,14 @@ async def test_somebody_else_was_faster(world: World) -> None:
     await fleet.round()
     assert kubernetes.replicas == 3
     assert kubernetes.events == []
+
+
+async def test_a_fleet_that_is_gone_leaves_no_server_out_of_service(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    fleet = world.fleet(kubernetes, asked(world, replicas=1))
+    await fleet.round()
+    assert world.servers[1].app.get_stats()["drain"]["active"]
+    await fleet.release()
+    assert not world.servers[1].app.get_stats()["drain"]["active"]
+    assert not kubernetes.pod("b")["metadata"]["annotations"]
+    assert kubernetes.replicas == 2
