@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import itertools
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,13 +13,13 @@ import pytest
 
 from e2e.conftest import VALUES
 from e2e.crowd import Crowd
-from e2e.kube import CHART, CommandFailed, Namespace, until
+from e2e.kube import CHART, CommandFailed, Namespace, api_proxy, until
 from e2e.outside import URL, Numbers, make_sessions
 from e2e.proof import everybody, finish
 
 CLIENTS = 400
 RATE = 40
-DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+SERVERS = "app.kubernetes.io/component=server"
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -55,8 +56,11 @@ def fleet_with_operator(fleet: Namespace) -> Iterator[Namespace]:
     assert replicas(fleet) == 2
 
 
-@pytest.fixture
-def crowd(fleet_with_operator: Namespace) -> Iterator[Crowd]:
+@contextlib.contextmanager
+def crowded(fleet: Namespace, servers: int) -> Iterator[Crowd]:
+    """So many servers, with clients on all of them."""
+    fleet.kubectl("scale", "socketfleet/tradecast", f"--replicas={servers}")
+    until(f"{servers} servers", lambda: len(fleet.servers(ready=True)) == replicas(fleet) == servers, 180)
     with Crowd(URL) as crowd:
         crowd.add(make_sessions(CLIENTS), per_second=100)
         everybody(crowd)
@@ -84,8 +88,6 @@ def events(fleet: Namespace, *reasons: str) -> list[str]:
 
 def connections(fleet: Namespace) -> dict[str, int]:
     """Of each ready server, by its own metrics."""
-    from e2e.kube import api_proxy
-
     found = {}
     with api_proxy() as api:
         for pod in fleet.servers(ready=True):
@@ -105,70 +107,63 @@ def spread(fleet: Namespace) -> float:
     return max(counts) * len(counts) / sum(counts)
 
 
-def test_a_fleet_that_grows_is_evened_out(fleet_with_operator: Namespace, crowd: Crowd) -> None:
+def test_a_fleet_that_grows_is_evened_out(fleet_with_operator: Namespace) -> None:
     fleet = fleet_with_operator
-    begun = time.time() * 1000
-    with Numbers() as numbers:
+    with crowded(fleet, 2) as crowd, Numbers() as numbers:
+        begun = time.time() * 1000
         fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=4")
         until("four servers", lambda: len(fleet.servers(ready=True)) == 4, 120)
-        until("they are even", lambda: spread(fleet) < 1.25, 180)
+        assert spread(fleet) > 1.25
+        until("they are even", lambda: spread(fleet) < 1.25, 240)
         report = finish("scale-up and rebalance", crowd, numbers, begun)
-    print(
-        f"connections: {sorted(connections(fleet).values())}; {len(events(fleet, 'Rebalancing'))} pods sent some away"
-    )
+        print(f"connections: {sorted(connections(fleet).values())}; {'; '.join(events(fleet, 'Rebalancing'))}")
     assert events(fleet, "Rebalancing")
     assert report.busiest(5, begun) <= RATE * 1.3
-    assert sum(report.reconnects(begun)) < CLIENTS, "it moved far more clients than had to move"
+    assert sum(report.reconnects(begun)) < CLIENTS, "it moved more clients than there are"
 
 
-def test_a_full_fleet_shrinks_by_its_emptiest(fleet_with_operator: Namespace, crowd: Crowd) -> None:
+def test_a_full_fleet_shrinks_by_its_emptiest(fleet_with_operator: Namespace) -> None:
     fleet = fleet_with_operator
-    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=4")
-    until("four servers", lambda: len(fleet.servers(ready=True)) == 4, 120)
-    before = connections(fleet)
-    begun = time.time() * 1000
-    with Numbers() as numbers:
+    with crowded(fleet, 4) as crowd, Numbers() as numbers:
+        before = connections(fleet)
+        begun = time.time() * 1000
         fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
-        until("two servers", lambda: replicas(fleet) == 2 and len(fleet.get("pods", "-l", SERVERS)) == 2, 180)
+        until("two servers", lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 180)
         report = finish("scale-down", crowd, numbers, begun)
     left = {pod["metadata"]["name"] for pod in fleet.servers()}
     gone = {name: count for name, count in before.items() if name not in left}
+    print(f"connections before: {sorted(before.values())}; of those that went: {sorted(gone.values())}")
     assert max(gone.values()) <= min(before[name] for name in left)
     assert report.busiest(5, begun) <= RATE * 1.3
+    assert sum(count > 0 for count in report.reconnects(begun)) >= sum(gone.values())
     assert max(report.reconnects(begun)) <= 2
-    for first, second in itertools.pairwise(("Draining", "Drained", "ScaledDown")):
-        assert events(fleet, first)
-        assert events(fleet, second)
+    for reason in ("Draining", "Drained", "ScaledDown"):
+        assert events(fleet, reason)
 
 
-def test_an_operator_that_is_killed_goes_on_where_it_was(fleet_with_operator: Namespace, crowd: Crowd) -> None:
+def test_an_operator_that_is_killed_goes_on_where_it_was(fleet_with_operator: Namespace) -> None:
     fleet = fleet_with_operator
-    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=3")
-    until("three servers", lambda: len(fleet.servers(ready=True)) == 3, 120)
-    until("all have clients", lambda: min(connections(fleet).values()) > 20, 120)
-    begun = time.time() * 1000
-    with Numbers() as numbers:
+    with crowded(fleet, 3) as crowd, Numbers() as numbers:
+        begun = time.time() * 1000
         fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
         until("a drain", lambda: fleet.get("pods", "-l", "tradecast.dev/draining=true"))
         fleet.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force")
-        until("two servers", lambda: replicas(fleet) == 2 and len(fleet.get("pods", "-l", SERVERS)) == 2, 180)
+        until("two servers", lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 180)
         finish("operator killed", crowd, numbers, begun)
 
 
-def test_a_drain_is_cancelled_by_a_new_need(fleet_with_operator: Namespace, crowd: Crowd) -> None:
+def test_a_drain_is_cancelled_by_a_new_need(fleet_with_operator: Namespace) -> None:
     fleet = fleet_with_operator
-    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=3")
-    until("three servers", lambda: len(fleet.servers(ready=True)) == 3, 120)
-    until("all have clients", lambda: min(connections(fleet).values()) > 40, 120)
-    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
-    until("a drain", lambda: fleet.get("pods", "-l", "tradecast.dev/draining=true"))
-    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=3")
-    until("three servers take clients", lambda: len(fleet.servers(ready=True)) == 3, 60)
-    assert not fleet.get("pods", "-l", "tradecast.dev/draining=true")
-    assert replicas(fleet) == 3
-    assert events(fleet, "DrainCancelled")
-    everybody(crowd)
-    assert crowd.report().final == 0
+    with crowded(fleet, 3) as crowd:
+        fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
+        until("a drain", lambda: fleet.get("pods", "-l", "tradecast.dev/draining=true"))
+        fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=3")
+        until("all take clients again", lambda: len(fleet.servers(ready=True)) == 3, 60)
+        until("no pod is marked", lambda: not fleet.get("pods", "-l", "tradecast.dev/draining=true"))
+        assert replicas(fleet) == 3
+        assert events(fleet, "DrainCancelled")
+        everybody(crowd)
+        assert crowd.report().final == 0
 
 
 def test_replicas_changed_by_hand_are_put_right(fleet_with_operator: Namespace) -> None:
@@ -204,12 +199,7 @@ def test_the_fleet_outlives_its_resource(fleet_with_operator: Namespace) -> None
     ],
 )
 def test_what_makes_no_sense_is_refused(fleet_with_operator: Namespace, spec: dict[str, Any], said: str) -> None:
-    import json
-
     with pytest.raises(CommandFailed, match=said):
         fleet_with_operator.kubectl(
             "patch", "socketfleet", "tradecast", "--type=merge", "-p", json.dumps({"spec": spec})
         )
-
-
-SERVERS = "app.kubernetes.io/component=server"
