@@ -203,3 +203,34 @@ def test_what_makes_no_sense_is_refused(fleet_with_operator: Namespace, spec: di
         fleet_with_operator.kubectl(
             "patch", "socketfleet", "tradecast", "--type=merge", "-p", json.dumps({"spec": spec})
         )
+
+
+def test_the_autoscaler_and_the_operator_do_not_fight(fleet_with_operator: Namespace) -> None:
+    fleet = fleet_with_operator
+    values = operated(metric={"holdSeconds": 15})
+    values["autoscaling"] |= {
+        "mode": "keda",
+        "maxReplicas": 4,
+        "connectionsPerReplica": 150,
+        "scaleDown": {"stabilizationSeconds": 10, "podsPerPeriod": 2, "periodSeconds": 15},
+        "scaleUp": {"periodSeconds": 15},
+        "keda": {"pollingIntervalSeconds": 5},
+    }
+    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
+    until("the autoscaler has the number", lambda: "connections" in str(fleet.get("horizontalpodautoscalers")), 120)
+    before = len(events(fleet, "ScaledUp", "ScaledDown"))
+    with Crowd(URL) as crowd, Numbers() as numbers:
+        begun = time.time() * 1000
+        crowd.add(make_sessions(60))
+        everybody(crowd)
+        assert replicas(fleet) == 2
+        crowd.add(make_sessions(540), per_second=100)
+        until("the fleet grew to 4", lambda: replicas(fleet) == len(fleet.servers(ready=True)) == 4, 180)
+        crowd.leave(540)
+        until("the fleet is back at 2", lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 300)
+        numbers.stop()
+        assert crowd.report().connected == 60
+        print(f"\nautoscaler and operator: {crowd.report().summary(numbers.accepted, begun)}")
+    writes = events(fleet, "ScaledUp", "ScaledDown")[before:]
+    print("; ".join(writes))
+    assert len(writes) <= 4, writes
