@@ -15,7 +15,7 @@ Connections = Callable[[str, str], int]
 
 
 def create_app(connections: Connections, metrics: Metrics) -> web.Application:
-    """`GET /fleets/<namespace>/<name>/connections` for KEDA's metrics-api scaler, `GET /metrics`, `GET /healthz`.
+    """`GET /fleets/<namespace>/<name>/connections` for KEDA's metrics-api scaler, and `GET /metrics`.
 
     What is not known is an error, never a low number: KEDA then keeps what there is
     (https://keda.sh/docs/latest/scalers/metrics-api/).

@@ -15,10 +15,10 @@ import structlog
 
 from tradecast_operator import metric
 from tradecast_operator.act import Actor
-from tradecast_operator.actions import Action, CancelDrain
+from tradecast_operator.actions import Action, CancelDrain, SetReplicas
 from tradecast_operator.conditions import Condition, conditions, lost, merged, rounded
 from tradecast_operator.kubernetes import GROUP, VERSION, Conflict, Kubernetes, Missing, Object
-from tradecast_operator.metrics import Metrics
+from tradecast_operator.metrics import Course, Metrics
 from tradecast_operator.observation import Observation
 from tradecast_operator.observe import ask_servers, observe
 from tradecast_operator.plan import Memory, plan
@@ -58,6 +58,7 @@ class Fleet:
         self._client = client
         self._metrics = metrics
         self._memory = Memory()
+        self._course = Course()
         self._reading = metric.Reading()
         self._token = ""
         self._token_read = -TOKEN_KEPT
@@ -75,6 +76,7 @@ class Fleet:
 
     async def run(self, every: float) -> None:
         """Round after round, `every` seconds apart."""
+        self._metrics.begin(self.namespace, self.name)
         while True:
             self._changed.clear()
             began = time.monotonic()
@@ -189,11 +191,15 @@ class Fleet:
         mean = sum(pod.connections or 0 for pod in ready) / len(ready) if ready else 0
         most = max((pod.connections or 0 for pod in ready), default=0)
         self._metrics.spread.labels(*labels).set(most / mean if mean else 1)
+        self._metrics.spread_threshold.labels(*labels).set(spec.rebalance.threshold)
         ages = [seen.time - (pod.drain_since or 0) for pod in drained]
         self._metrics.drain_seconds.labels(*labels).set(max(ages, default=0))
+        self._metrics.drain_limit_seconds.labels(*labels).set(spec.drain.timeout)
         self._metrics.drain_overdue.labels(*labels).set(sum(is_overdue(pod, seen, spec) for pod in drained))
         for action in done:
             self._metrics.actions.labels(*labels, action.reason).inc()
+        written = [action.replicas for action in done if isinstance(action, SetReplicas)]
+        self._metrics.reversals.labels(*labels).inc(self._course.turns(seen.replicas, *written))
 
     async def _write_status(
         self, seen: Observation, spec: Spec, labels: dict[str, str], now: Sequence[Condition]

@@ -1,10 +1,16 @@
-"""What the operator tells Prometheus of itself and its fleets."""
+"""What the operator tells Prometheus of itself and its fleets: the table of docs/operator.md."""
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-FLEET = ("namespace", "fleet")
+FLEET: Final = ("namespace", "fleet")
+RESULTS: Final = ("ok", "incomplete", "paused", "error")
+# Those that are counted from 0: an increase can be told of a counter only that was there before.
+REASONS: Final = ("ScaledUp", "ScaledDown", "Draining", "Drained", "DrainOverdue", "DrainCancelled", "Rebalancing")
 
 
 class Metrics:
@@ -20,12 +26,18 @@ class Metrics:
         )
         self.last_round = Gauge(
             "tradecast_operator_last_round_timestamp_seconds",
-            "When a fleet's last good round ended, in seconds since 1970",
+            "When a fleet's last good round ended, or it was seen first, in seconds since 1970",
             FLEET,
             registry=self.registry,
         )
         self.actions = Counter(
             "tradecast_operator_actions_total", "What was done, by reason", [*FLEET, "reason"], registry=self.registry
+        )
+        self.reversals = Counter(
+            "tradecast_operator_replica_reversals_total",
+            "Times that the Deployment's replicas went the other way than before, whoever wrote them",
+            FLEET,
+            registry=self.registry,
         )
         self.replicas = Gauge(
             "tradecast_operator_replicas",
@@ -42,24 +54,59 @@ class Metrics:
             FLEET,
             registry=self.registry,
         )
+        self.spread_threshold = Gauge(
+            "tradecast_operator_spread_threshold_ratio",
+            "The spread above which connections are moved",
+            FLEET,
+            registry=self.registry,
+        )
         self.drain_seconds = Gauge(
             "tradecast_operator_oldest_drain_seconds", "Age of the oldest drain", FLEET, registry=self.registry
+        )
+        self.drain_limit_seconds = Gauge(
+            "tradecast_operator_drain_limit_seconds", "Time that a drain may take", FLEET, registry=self.registry
         )
         self.drain_overdue = Gauge(
             "tradecast_operator_drains_overdue", "Drains that are past their time", FLEET, registry=self.registry
         )
 
+    def begin(self, namespace: str, fleet: str) -> None:
+        """A fleet is looked after from now on: one whose first round never ends must be seen as well."""
+        self.last_round.labels(namespace, fleet).set(time.time())
+        self.reversals.labels(namespace, fleet)
+        for result in RESULTS:
+            self.rounds.labels(namespace, fleet, result)
+        for reason in REASONS:
+            self.actions.labels(namespace, fleet, reason)
+
     def forget(self, namespace: str, fleet: str) -> None:
-        """A fleet is gone."""
-        for metric in (self.round_seconds, self.last_round, self.connections, self.spread, self.drain_seconds):
-            _remove(metric, namespace, fleet)
-        _remove(self.drain_overdue, namespace, fleet)
-        for which in ("wanted", "asked", "ready", "draining"):
-            _remove(self.replicas, namespace, fleet, which)
+        """A fleet is gone, and all that was told of it."""
+        for metric in (
+            *(self.rounds, self.round_seconds, self.last_round, self.actions, self.reversals),
+            *(self.replicas, self.connections, self.spread, self.spread_threshold),
+            *(self.drain_seconds, self.drain_limit_seconds, self.drain_overdue),
+        ):
+            metric.remove_by_labels({"namespace": namespace, "fleet": fleet})
 
 
-def _remove(metric: Counter | Gauge | Histogram, *labels: str) -> None:
-    try:
-        metric.remove(*labels)
-    except KeyError:
-        return
+class Course:
+    """Which way a fleet's replicas went last, by whomever: what goes up and down again and again is a fight."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._up: bool | None = None
+
+    def turns(self, *replicas: int) -> int:
+        """How many times these, one after the other, go the other way than what came before.
+
+        Args:
+            replicas: What was seen, then what was written.
+        """
+        turns = 0
+        for count in replicas:
+            if self._last is not None and count != self._last:
+                up = count > self._last
+                turns += self._up is not None and up != self._up
+                self._up = up
+            self._last = count
+        return turns

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.metric_names import FOREIGN, documented, names_in
+from support.metric_names import FOREIGN, OPERATOR, documented, names_in
 from support.prometheus import promtool
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +107,10 @@ def test_alerts_are_of_a_fleet_and_know_their_metrics(alert: str) -> None:
     names = names_in(expression)
     assert names
     assert names <= documented() | FOREIGN
+    if any(name.startswith(OPERATOR) for name in names):
+        assert not names & (documented() - {name for name in names if name.startswith(OPERATOR)})
+        assert "by (namespace, fleet)" in expression
+        return
     own = any(name.startswith("tradecast_") for name in names)
     assert ("by (namespace, job" if own else "by (namespace, horizontalpodautoscaler)") in expression
 

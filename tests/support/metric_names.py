@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("metrics.md", "operator.md")
+OPERATOR = "tradecast_operator_"
+"""What the names of the operator's metrics begin with; they are of a fleet, not of a server."""
 FOREIGN = frozenset(
     {
         "up",
@@ -27,9 +30,9 @@ _WORDS = frozenset({"and", "or", "unless", "bool", "inf", "nan"})
 
 
 def documented() -> frozenset[str]:
-    """The series of docs/metrics.md; a test elsewhere holds that table and the code's registry together."""
+    """The series of servers and operator; tests elsewhere hold these tables and the code's registries together."""
     names: set[str] = set()
-    for line in DOCS.read_text(encoding="utf-8").splitlines():
+    for line in (line for page in PAGES for line in (DOCS / page).read_text(encoding="utf-8").splitlines()):
         if row := re.match(r"\| `(tradecast_\w+)` \| (\w+)", line):
             names |= {f"{row[1]}{end}" for end in ("_bucket", "_sum", "_count")} if row[2] == "histogram" else {row[1]}
     return frozenset(names)
