@@ -23,6 +23,8 @@ from observability.panels import (
     total,
 )
 
+# The operator's metrics are of the fleets of a namespace, whichever pod tells them.
+OF_FLEETS = 'namespace="$namespace"'
 # kube-state-metrics has labels of its own; the autoscaler is named after the release.
 AUTOSCALER = 'namespace="$namespace", horizontalpodautoscaler=~".*tradecast.*"'
 
@@ -40,6 +42,7 @@ def create() -> Dashboard:
             ("Servers: what they use", servers()),
             ("Lifecycle", lifecycle()),
             ("Requests for connections of other servers", forwarding()),
+            ("Operator", operator()),
             ("Autoscaler (needs kube-state-metrics)", autoscaler()),
         ],
     )
@@ -320,6 +323,80 @@ def forwarding() -> list[Panel]:
             "Requests per second that another server's internal port did not take, by reason.",
             PER_SECOND,
             Query(total(rate("tradecast_internal_refusals_total"), "reason"), "{{reason}}"),
+        ),
+    ]
+
+
+def operator() -> list[Panel]:
+    def told(metric: str) -> str:
+        return f"max by (fleet) (tradecast_operator_{metric}{{{OF_FLEETS}}})"
+
+    def increase(metric: str, *by: str) -> str:
+        rates = f"rate(tradecast_operator_{metric}{{{OF_FLEETS}}}[$__rate_interval])"
+        return f"sum by ({', '.join(by)}) ({rates})"
+
+    since = f"time() - {told('last_round_timestamp_seconds')}"
+    return [
+        graph(
+            "Operator's replicas",
+            "Replicas of each fleet: wanted, asked for (the Deployment's), ready, and pods that drain.",
+            COUNT,
+            Query(
+                f"max by (fleet, which) (tradecast_operator_replicas{{{OF_FLEETS}}})",
+                "{{fleet}} {{which}}",
+            ),
+        ),
+        graph(
+            "Connections that the operator sees",
+            "Connections of all pods of each fleet, draining ones too: what autoscalers are told comes of it.",
+            COUNT,
+            Query(told("connections"), "{{fleet}}"),
+        ),
+        graph(
+            "Spread and its threshold",
+            "Connections of the fullest ready pod as a multiple of the mean; above the threshold they are moved.",
+            COUNT,
+            Query(told("spread_ratio"), "{{fleet}}"),
+            Query(told("spread_threshold_ratio"), "{{fleet}} threshold"),
+        ),
+        graph(
+            "Operator's drains",
+            "Age of each fleet's oldest drain, and the time that it may take. An alert comes when it is over.",
+            SECONDS,
+            Query(told("oldest_drain_seconds"), "{{fleet}}"),
+            Query(told("drain_limit_seconds"), "{{fleet}} limit"),
+        ),
+        graph(
+            "Drains that are overdue",
+            "Pods whose drain has taken longer than it may and that are still there.",
+            COUNT,
+            Query(told("drains_overdue"), "{{fleet}}"),
+        ),
+        graph(
+            "Actions by reason",
+            "What the operator does per second, by the reason that its events have.",
+            PER_SECOND,
+            Query(increase("actions_total", "fleet", "reason"), "{{fleet}} {{reason}}"),
+        ),
+        graph(
+            "Operator's rounds",
+            "Rounds per second by result; incomplete: not every server answered. An alert comes without good ones.",
+            PER_SECOND,
+            Query(increase("rounds_total", "fleet", "result"), "{{fleet}} {{result}}"),
+            stacked=True,
+        ),
+        graph(
+            "Time that a round takes",
+            "From observing to telling, and the time since the last round that was no error.",
+            SECONDS,
+            Query(f"histogram_quantile(0.99, {increase('round_seconds_bucket', 'le', 'fleet')})", "{{fleet}} p99"),
+            Query(since, "{{fleet}} since the last"),
+        ),
+        graph(
+            "Turns of the replicas",
+            "Times per second that replicas turn round, whoever writes them. An alert comes at 4 an hour.",
+            PER_SECOND,
+            Query(increase("replica_reversals_total", "fleet"), "{{fleet}}"),
         ),
     ]
 

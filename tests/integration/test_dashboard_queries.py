@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes two real servers under load: every panel has data, and every alert can be evaluated."""
+"""A real Prometheus scrapes two servers under load and an operator's port: panels have data, alerts are evaluated."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from support.dashboards import PanelQuery, Variables, all_queries, still_without_data
 from support.prometheus import Prometheus, ask
 from support.redis_server import RedisServer, free_port
 from support.serve import start, tradecast
+from tradecast_operator.endpoint import create_app
+from tradecast_operator.metrics import Metrics
 
 pytestmark = pytest.mark.redis
 
 RULES = Path(__file__).parents[2] / "charts" / "tradecast" / "files" / "alerts.yaml"
 TOKEN = "dashboard-token"
 PODS = ("tradecast-0", "tradecast-1")
+OPERATOR_POD = "operator-0"
 VARIABLES = Variables("trading", "tradecast", rate_interval="10s")
 # Nobody but a cluster with kube-state-metrics can fill these.
 NOT_ASKED = {"Replicas that the autoscaler wants", "Available replicas"}
@@ -43,7 +47,9 @@ NOT_ZERO = {
         "Events by name",
         "Deliveries by name",
     }
-    | {"CPU by server", "Memory by server", "Deliveries by server", "Dependencies", "Versions"},
+    | {"CPU by server", "Memory by server", "Deliveries by server", "Dependencies", "Versions"}
+    | {"Operator's replicas", "Connections that the operator sees", "Spread and its threshold", "Operator's drains"}
+    | {"Actions by reason", "Operator's rounds", "Time that a round takes"},
     "server": {"Users", "Uptime", "Recipients per event", "Session look-ups", "Event loop lag"},
     "redis": {"Servers that reach Redis", "Servers that hear the others", "Publishes per second", "Messages by server"}
     | {"Redis answers health checks in"},
@@ -83,6 +89,45 @@ async def load(server: Server) -> None:
     assert done.code in (0, 1), done.out + done.err
 
 
+@contextlib.asynccontextmanager
+async def operator() -> AsyncIterator[str]:
+    """The operator's port with the metrics of a fleet in `trading`, whose rounds go on; its address."""
+    metrics = Metrics()
+    fleet = ("trading", "web")
+    metrics.begin(*fleet)
+
+    async def go_on() -> None:
+        while True:
+            for which in ("wanted", "asked", "ready", "draining"):
+                metrics.replicas.labels(*fleet, which).set(2)
+            metrics.connections.labels(*fleet).set(60)
+            metrics.spread.labels(*fleet).set(1.1)
+            metrics.spread_threshold.labels(*fleet).set(1.25)
+            metrics.drain_seconds.labels(*fleet).set(5)
+            metrics.drain_limit_seconds.labels(*fleet).set(600)
+            metrics.drain_overdue.labels(*fleet).set(0)
+            metrics.rounds.labels(*fleet, "ok").inc()
+            metrics.round_seconds.labels(*fleet).observe(0.05)
+            metrics.last_round.labels(*fleet).set(time.time() - 0.1)
+            metrics.actions.labels(*fleet, "Rebalancing").inc()
+            await asyncio.sleep(0.5)
+
+    def connections(namespace: str, name: str) -> int:
+        raise KeyError(namespace, name)
+
+    runner = web.AppRunner(create_app(connections, metrics), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    rounds = asyncio.create_task(go_on())
+    try:
+        yield "{}:{}".format(*runner.addresses[0])
+        assert not rounds.done()
+    finally:
+        rounds.cancel()
+        await runner.cleanup()
+
+
 @pytest.mark.timeout(240)
 async def test_every_panel_has_data_and_every_alert_is_evaluated(
     redis_server: RedisServer, make_prometheus: type[Prometheus]
@@ -91,13 +136,15 @@ async def test_every_panel_has_data_and_every_alert_is_evaluated(
     assert {query.panel for query in every if query.needs_kube_state_metrics} == NOT_ASKED
     asked = [query for query in every if not query.needs_kube_state_metrics]
     rounds = 1
-    async with demo(redis_server) as one, demo(redis_server, "--no-feed") as other:
+    async with demo(redis_server) as one, demo(redis_server, "--no-feed") as other, operator() as operator_address:
         began = time.time()
         targets = {
             f"127.0.0.1:{server.admin_port}": {"namespace": "trading", "pod": pod}
             for server, pod in zip((one, other), PODS, strict=True)
         }
-        prometheus = make_prometheus(targets, interval=1, rules=[RULES])
+        # The fleets that it tells of are in another namespace than it is: theirs must win.
+        targets[operator_address] = {"namespace": "operators", "job": "operator", "pod": OPERATOR_POD}
+        prometheus = make_prometheus(targets, interval=1, rules=[RULES], honor_labels=True)
         await asyncio.to_thread(prometheus.start)
         look = partial(still_without_data, prometheus.url, variables=VARIABLES, since=began, step=1)
         await asyncio.gather(load(one), load(other))
@@ -114,7 +161,7 @@ async def test_every_panel_has_data_and_every_alert_is_evaluated(
         assert await look([nothing], within=0) == [nothing]
 
         pods = await asyncio.to_thread(ask, prometheus.url, "label/pod/values")
-        assert pods == list(PODS)
+        assert pods == [OPERATOR_POD, *PODS]
         rules = [
             rule
             for group in (await asyncio.to_thread(ask, prometheus.url, "rules"))["groups"]

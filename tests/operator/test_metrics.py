@@ -64,7 +64,9 @@ def test_each_is_of_a_fleet(metrics: Metrics) -> None:
 
 def test_promtool_finds_nothing_against_the_names(metrics: Metrics) -> None:
     command = (find("promtool"), "check", "metrics")
-    done = subprocess.run(command, input=generate_latest(metrics.registry), capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, input=generate_latest(metrics.registry), capture_output=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 

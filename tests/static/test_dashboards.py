@@ -12,8 +12,9 @@ import pytest
 
 from observability import build
 from support.dashboards import FOLDER, PanelQuery, Variables, all_queries, load, panels
-from support.metric_names import FOREIGN, documented, names_in
+from support.metric_names import FOREIGN, OPERATOR, documented, names_in
 from tradecast.observability.metrics import Metrics
+from tradecast_operator.metrics import Metrics as OperatorMetrics
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(build.DASHBOARDS)
@@ -122,13 +123,16 @@ def test_queries_are_of_metrics_that_exist(query: PanelQuery) -> None:
     assert names
     assert names <= documented() | FOREIGN
     assert query.needs_kube_state_metrics == bool(names & FOREIGN)
+    assert {name.startswith(OPERATOR) for name in names} == {query.is_of_operator}
 
 
 @each_query
 def test_queries_are_of_what_was_chosen(query: PanelQuery) -> None:
     for matchers in re.findall(r"\{([^}]*)\}", query.expr):
         assert 'namespace="$namespace"' in matchers
-        if not query.needs_kube_state_metrics:
+        if query.is_of_operator:
+            assert "job" not in matchers
+        elif not query.needs_kube_state_metrics:
             assert 'job="$job"' in matchers
             assert 'pod=~"$pod"' in matchers
     assert len(re.findall(r"\{", query.expr)) >= len(names_in(query.expr))
@@ -148,7 +152,11 @@ def test_the_labels_that_are_asked_for_exist() -> None:
     metrics = Metrics("1")
     metrics.watch_connections(total=lambda: 1, users=lambda: 1, subscriptions=dict)
     labels = {"le", "pod", "namespace", "job", "horizontalpodautoscaler", "deployment", "dependency", "figure"}
-    labels |= {label for family in metrics.registry.collect() for sample in family.samples for label in sample.labels}
+    labels |= {"which"}
+    operator = OperatorMetrics()
+    operator.begin("trading", "fleet")
+    families = [*metrics.registry.collect(), *operator.registry.collect()]
+    labels |= {label for family in families for sample in family.samples for label in sample.labels}
     for query in QUERIES:
         for group in re.findall(r"\bby \(([^)]*)\)", query.expr):
             assert {label.strip() for label in group.split(",")} <= labels, query

@@ -22,6 +22,9 @@ FOLDER = Path(__file__).parents[2] / "charts" / "tradecast" / "files" / "dashboa
 NEEDS_KUBE_STATE_METRICS = "needs kube-state-metrics"
 """In the title of a row whose panels have data only where kube-state-metrics runs."""
 
+OPERATOR_ROW = "Operator"
+"""The title of the row whose panels have data only where the operator runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class PanelQuery:
@@ -45,6 +48,11 @@ class PanelQuery:
     def needs_kube_state_metrics(self) -> bool:
         """Whether it asks for what servers do not tell."""
         return NEEDS_KUBE_STATE_METRICS in self.row
+
+    @property
+    def is_of_operator(self) -> bool:
+        """Whether it asks for what the operator tells of the fleets of a namespace."""
+        return self.row == OPERATOR_ROW
 
     def __str__(self) -> str:
         return f"{self.dashboard} / {self.row} / {self.panel} / {self.ref}"

@@ -40,7 +40,8 @@ class Prometheus:
     Args:
         targets: Addresses (`127.0.0.1:9100`) and the labels that a PodMonitor would give them.
         interval: Seconds between two scrapes.
-        job: The job of all of them.
+        job: The job of those whose labels have none.
+        honor_labels: Whether labels that a target's own series have win over the target's.
         rules: Files of rules, evaluated as often.
     """
 
@@ -50,6 +51,7 @@ class Prometheus:
         *,
         interval: int = 1,
         job: str = "tradecast",
+        honor_labels: bool = False,
         rules: Sequence[Path] = (),
     ) -> None:
         self.program = find("prometheus")
@@ -66,6 +68,7 @@ class Prometheus:
             "scrape_configs": [
                 {
                     "job_name": job,
+                    "honor_labels": honor_labels,
                     "static_configs": [
                         {"targets": [target], "labels": dict(labels)} for target, labels in targets.items()
                     ],
