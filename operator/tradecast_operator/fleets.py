@@ -57,13 +57,13 @@ class Fleets:
         """A SocketFleet is gone; its servers stay, and those that drain take clients again."""
         known = self._fleets.pop((namespace, name), None)
         if known is not None:
+            known[1].cancel()  # first: a round that ended after all would be told of for ever
             self.metrics.forget(namespace, name)
             task = asyncio.create_task(self._release(*known), name=f"release {namespace}/{name}")
             self._releasing.add(task)
             task.add_done_callback(self._releasing.discard)
 
     async def _release(self, fleet: Fleet, running: asyncio.Task[None]) -> None:
-        running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         try:
             await fleet.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -23,10 +24,15 @@ class World:
 
     def __init__(self, servers: list[RunningServer], client: httpx.AsyncClient) -> None:
         self.servers = servers
+        self.metrics = Metrics()
         self._client = client
 
     def fleet(self, kubernetes: FakeKubernetes, body: Object) -> Fleet:
-        return Fleet(body, kubernetes, self._client, Metrics())
+        return Fleet(body, kubernetes, self._client, self.metrics)
+
+    def told(self, metric: str, **labels: str) -> float | None:
+        labels |= {"namespace": NAMESPACE, "fleet": "fleet"}
+        return self.metrics.registry.get_sample_value(f"tradecast_operator_{metric}", labels)
 
 
 @pytest.fixture
@@ -175,3 +181,51 @@ async def test_a_fleet_that_is_gone_leaves_no_server_out_of_service(world: World
     assert not world.servers[1].app.get_stats()["drain"]["active"]
     assert not kubernetes.pod("b")["metadata"]["annotations"]
     assert kubernetes.replicas == 2
+
+
+async def test_what_it_tells_of_a_fleet(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    body = asked(world, replicas=4, drain={"timeoutSeconds": 90}, rebalance={"thresholdPercent": 150})
+    fleet = world.fleet(kubernetes, body)
+    await fleet.round()
+    assert {which: world.told("replicas", which=which) for which in ("wanted", "asked", "ready", "draining")} == {
+        "wanted": 4,
+        "asked": 2,
+        "ready": 2,
+        "draining": 0,
+    }
+    assert (world.told("connections"), world.told("spread_ratio")) == (1, 2)
+    assert (world.told("spread_threshold_ratio"), world.told("drain_limit_seconds")) == (1.5, 90)
+    assert world.told("actions_total", reason="ScaledUp") == 1
+
+
+async def test_somebody_who_writes_the_replicas_too_is_told_of(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    fleet = world.fleet(kubernetes, asked(world, replicas=4))
+    await fleet.round()
+    assert world.told("replica_reversals_total") == 0
+    for count in (2, 4):
+        deployment = await kubernetes.deployment(NAMESPACE, "servers")
+        await kubernetes.set_replicas(NAMESPACE, "servers", deployment["metadata"]["resourceVersion"], 2)
+        await fleet.round()
+        assert kubernetes.replicas == 4
+        assert world.told("replica_reversals_total") == count
+
+
+async def test_a_fleet_is_told_of_before_its_first_round_ends(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    asked_for = asyncio.Event()
+
+    async def hang(namespace: str, name: str) -> Object:
+        asked_for.set()
+        return await asyncio.Future()
+
+    kubernetes.deployment = hang  # type: ignore[method-assign]
+    task = asyncio.create_task(world.fleet(kubernetes, asked(world)).run(60))
+    try:
+        async with asyncio.timeout(10):
+            await asked_for.wait()
+        assert world.told("last_round_timestamp_seconds")
+        assert world.told("rounds_total", result="ok") == 0
+    finally:
+        task.cancel()
