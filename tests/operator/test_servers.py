@@ -27,7 +27,7 @@ def at(server: RunningServer, client: httpx.AsyncClient, token: str = TOKEN) -> 
 
 
 async def test_a_server_tells_its_connections_and_its_drain(make_server: MakeServer, client: httpx.AsyncClient) -> None:
-    server = await make_server(admin_token=TOKEN)
+    server = await make_server(admin_token=TOKEN, drain_delay=3)  # nobody leaves before it is cancelled
     servers = at(server, client)
     async with PythonClients() as clients:
         await clients.connect(server.url, await server.session("u1"), ["websocket"])
