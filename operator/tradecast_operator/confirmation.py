@@ -185,7 +185,7 @@ def decide(look: Look, rules: RedisAdapter, state: State | None, memory: Memory,
 
 def _mode(look: Look, rules: RedisAdapter, memory: Memory, told: list[Action]) -> Memory:
     """The recommended mode, which stays for the dwell at least."""
-    if not look.servers or look.silent:
+    if not look.servers or look.silent or (rules.redis_secret is not None and look.redis.facts is None):
         return memory
     runs = look.servers[0].mode
     before = memory.mode or runs

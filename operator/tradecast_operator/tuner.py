@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import httpx
@@ -102,7 +102,9 @@ class Tuner:
             return Told(
                 (), (foreign, limited), {"adapter": {"recommendedMode": self._memory.mode or "", "revision": ""}}
             )
-        decision = decide(_look(seen, spec, self._redis), rules, state, self._memory, apply=apply)
+        # What Redis said once says nothing of its memory now.
+        redis = replace(self._redis, facts=None) if self._silent else self._redis
+        decision = decide(_look(seen, spec, redis), rules, state, self._memory, apply=apply)
         told = list(decision.actions)
         if decision.state is not None:
             await self._write(name, decision.state)

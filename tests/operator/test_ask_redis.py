@@ -11,6 +11,7 @@ from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
 from tradecast_operator.ask_redis import RedisSilent, ask_redis, facts_of
 
+ALLOWED = ("+info", "+cluster|slots", "+command")
 pytestmark = pytest.mark.redis
 
 
@@ -43,7 +44,10 @@ async def test_a_user_that_may_only_ask_for_info_is_enough(redis_server: RedisSe
 async def test_every_primary_of_a_cluster_is_asked_though_the_first_that_is_named_is_away(
     redis_cluster: RedisCluster,
 ) -> None:
-    facts = await ask_redis(redis_cluster.url.replace("://", "://127.0.0.1:1,"))
+    for node in redis_cluster.nodes:
+        with Redis(port=node.port) as admin:
+            admin.execute_command("ACL", "SETUSER", "operator", "reset", "on", ">secret", "-@all", *ALLOWED)
+    facts = await ask_redis(redis_cluster.url.replace("://", "://operator:secret@127.0.0.1:1,"))
     assert facts.cluster
     assert facts.cpu_seconds is not None
     assert len(facts.cpu_seconds) == 3

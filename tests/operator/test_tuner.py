@@ -41,7 +41,7 @@ def fleet(now: float = NOW, figures: Mapping[str, float] | None = None, revision
         "revision": revision,
         "seen": revision,
         "error": None,
-        "traffic": {"publishedPerSecond": 1.0, "waiting": 0, "channels": 3, "awaySeconds": 0.0},
+        "traffic": {"publishedPerSecond": 1.0, "waiting": 0, "channels": 1000, "awaySeconds": 0.0},
     }
     return seen([pod(name, stats=Stats(10, adapter=said)) for name in "ab"], time=now)
 
@@ -159,6 +159,18 @@ async def test_redis_is_asked_where_a_secret_says_how_and_not_in_every_round() -
     redis.facts = None
     told = await one.round(fleet(NOW + 45), with_secret, act=True)
     assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("Unknown", "Silent")
+
+
+async def test_the_history_waits_while_redis_is_silent() -> None:
+    kubernetes, redis = FakeKubernetes(), Redis()
+    kubernetes.secrets["redis"] = {"REDIS_URL": URL}
+    redis.facts = RedisFacts(used_memory=95, max_memory=100)
+    rules = asked(redis_secret=RedisSecret("redis"), pinned={}, apply="recommend", dwell=0)
+    one = tuner(kubernetes, redis)
+    assert "history_events 1000 → 640" in (await one.round(fleet(), rules, act=True)).actions[0].message
+    assert (await one.round(fleet(NOW + 15), rules, act=True)).actions, "still full"
+    redis.facts = None
+    assert not (await one.round(fleet(NOW + 30), rules, act=True)).actions
 
 
 @pytest.mark.parametrize("secret", [None, RedisSecret("redis")])
