@@ -130,7 +130,8 @@ class Fleet:
         elif not paused:
             await self._tell(decided.actions, prefix="dry run: ")
         tuned = await self._tuner.round(seen, spec, act=not paused and not spec.dry_run)
-        await self._tell(done if paused else [*done, *tuned.actions])
+        done = done if paused else [*done, *tuned.actions]
+        await self._tell(done)
         self._measure(seen, spec, done)
         now = [*conditions(seen, spec, paused=paused), *tuned.conditions]
         await self._write_status(seen, spec, labels, now, tuned.status)
