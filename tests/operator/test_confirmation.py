@@ -13,7 +13,7 @@ import yaml
 from tradecast.adapter.tuner import revision_of as servers_revision_of
 from tradecast.adapter.tuning import of_settings, read
 from tradecast.settings import Settings
-from tradecast_operator.adapter_spec import RedisAdapter
+from tradecast_operator.adapter_spec import RedisAdapter, RedisSecret
 from tradecast_operator.confirmation import Decision, Look, Memory, State, content_of, decide, revision_of
 from tradecast_operator.redis_limits import RedisFacts, Watched
 from tradecast_operator.tuning import Adapter
@@ -275,3 +275,45 @@ def test_the_mode_is_only_recommended() -> None:
     assert servers.events == ["AdapterModeRecommended"]
     assert told(decision) == ("False", "ModeDiffers")
     assert decision.status["recommendedMode"] == "sharded"
+
+
+def taken_back() -> Servers:
+    """Servers that took a change which did harm, and have what was before again."""
+    servers = Servers(rate=5_000, takes=5)
+    servers.wait(20)
+    servers.waiting = 1_500
+    servers.wait(10)
+    servers.waiting = 0
+    assert servers.events == ["AdapterTuned", "AdapterTakenBack"]
+    return servers
+
+
+def test_what_was_taken_back_is_not_tried_again_for_four_times_the_dwell() -> None:
+    servers = taken_back()
+    servers.wait(1_180)
+    assert servers.events == ["AdapterTuned", "AdapterTakenBack"]
+    servers.wait(30)
+    assert servers.events == ["AdapterTuned", "AdapterTakenBack", "AdapterTuned"]
+
+
+def test_what_was_taken_back_is_forgotten_once_it_is_not_wanted_any_more() -> None:
+    servers = taken_back()
+    servers.rate = 10
+    assert told(servers.wait(1_180)) == ("False", "TakenBack")
+    assert told(servers.wait(40)) == ("True", "InForce")
+
+
+def test_nothing_new_is_written_while_the_last_content_is_not_in_force_everywhere() -> None:
+    servers = Servers(rate=5_000, takes=float("inf"), state=State())
+    assert told(servers.wait(3_600)) == ("False", "NotInForce")
+    assert servers.written == []
+
+
+def test_no_other_mode_is_recommended_while_redis_is_silent() -> None:
+    rules = replace(RULES, redis_secret=RedisSecret("redis"))
+    one = Servers().servers()[0]
+    look = Look(1_000_000, [one], connections=50_000, redis=Watched(facts=RedisFacts(cluster=True)))
+    decision = decide(look, rules, None, Memory(), apply=False)
+    assert decision.status["recommendedMode"] == "sharded"
+    later = replace(look, time=look.time + 9_999, redis=Watched())
+    assert decide(later, rules, None, decision.memory, apply=False).status["recommendedMode"] == "sharded"
