@@ -25,6 +25,7 @@ from tradecast_operator.plan import Memory, plan
 from tradecast_operator.replicas import is_overdue
 from tradecast_operator.servers import Servers
 from tradecast_operator.spec import Spec
+from tradecast_operator.tuner import Tuner
 
 PAUSED: Final = "tradecast.dev/paused"
 ADMIN_PORT: Final = 9100
@@ -59,6 +60,7 @@ class Fleet:
         self._metrics = metrics
         self._memory = Memory()
         self._course = Course()
+        self._tuner = Tuner(kubernetes, self.namespace, self.name)
         self._reading = metric.Reading()
         self._token = ""
         self._token_read = -TOKEN_KEPT
@@ -127,9 +129,12 @@ class Fleet:
             done = await actor.carry_out(decided.actions, addresses)
         elif not paused:
             await self._tell(decided.actions, prefix="dry run: ")
+        tuned = await self._tuner.round(seen, spec, act=not paused and not spec.dry_run)
+        done = done if paused else [*done, *tuned.actions]
         await self._tell(done)
         self._measure(seen, spec, done)
-        await self._write_status(seen, spec, labels, conditions(seen, spec, paused=paused))
+        now = [*conditions(seen, spec, paused=paused), *tuned.conditions]
+        await self._write_status(seen, spec, labels, now, tuned.status)
         return "paused" if paused else "ok" if seen.complete else "incomplete"
 
     async def release(self) -> None:
@@ -202,7 +207,7 @@ class Fleet:
         self._metrics.reversals.labels(*labels).inc(self._course.turns(seen.replicas, *written))
 
     async def _write_status(
-        self, seen: Observation, spec: Spec, labels: dict[str, str], now: Sequence[Condition]
+        self, seen: Observation, spec: Spec, labels: dict[str, str], now: Sequence[Condition], adapter: Object
     ) -> None:
         alive = [pod for pod in seen.pods if not pod.terminating]
         status = {
@@ -214,6 +219,7 @@ class Fleet:
             "selector": ",".join(f"{key}={value}" for key, value in labels.items()),
             "connections": rounded(seen.total),
             "mode": _mode(seen),
+            **adapter,
         }
         await self._patch_status(status, now)
 

@@ -10,7 +10,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 FLEET: Final = ("namespace", "fleet")
 RESULTS: Final = ("ok", "incomplete", "paused", "error")
 # Those that are counted from 0: an increase can be told of a counter only that was there before.
-REASONS: Final = ("ScaledUp", "ScaledDown", "Draining", "Drained", "DrainOverdue", "DrainCancelled", "Rebalancing")
+REASONS: Final = (
+    *("ScaledUp", "ScaledDown", "Draining", "Drained", "DrainOverdue", "DrainCancelled", "Rebalancing"),
+    *("AdapterRecommended", "AdapterModeRecommended"),
+    *("AdapterTuned", "AdapterConfirmed", "AdapterTakenBack", "AdapterRestored"),
+)
 
 
 class Metrics:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tradecast_operator.adapter_spec import RedisAdapter
+
 Fields = Mapping[str, Any]
 
 
@@ -84,6 +86,7 @@ class Spec:
     drain: Drain = field(default_factory=Drain)
     rebalance: Rebalance = field(default_factory=Rebalance)
     metric: Metric = field(default_factory=Metric)
+    redis_adapter: RedisAdapter = field(default_factory=RedisAdapter)
 
     @property
     def wanted(self) -> int:
@@ -106,6 +109,7 @@ class Spec:
             drain=Drain(**_given(spec.get("drain", {}), rate="connectionsPerSecond", timeout="timeoutSeconds")),
             rebalance=_rebalance(spec.get("rebalance", {})),
             metric=Metric(**_given(spec.get("metric", {}), hold="holdSeconds", stale="staleSeconds")),
+            redis_adapter=RedisAdapter.of(spec.get("redisAdapter", {})),
         )
 
 

@@ -51,6 +51,7 @@ def two_pods() -> list[Object]:
 
 def asked(world: World, **spec: object) -> Object:
     port = urlsplit(world.servers[0].admin_url).port
+    spec.setdefault("redisAdapter", {"mode": "single"})  # two without Redis: else that is told
     return fleet_body(admin={"port": port, "tokenSecret": {"name": "tokens"}}, **spec)
 
 

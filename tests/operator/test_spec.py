@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tradecast.adapter.tuning import Tuning
+from tradecast_operator.adapter_spec import BOUNDS, RedisAdapter, RedisSecret
 from tradecast_operator.spec import Drain, Metric, Rebalance, Spec
 
 CRD = Path(__file__).parents[2] / "charts/tradecast/crds/socketfleets.yaml"
@@ -52,6 +54,16 @@ def test_everything_can_be_said() -> None:
                 "acceptPerSecond": 10,
             },
             "metric": {"holdSeconds": 11, "staleSeconds": 12},
+            "redisAdapter": {
+                "mode": "sharded",
+                "apply": "figures",
+                "configMap": "figures",
+                "dwellSeconds": 13,
+                "confirmSeconds": 14,
+                "recoveryWindowSeconds": 15,
+                "pinned": {"publish_batch": 16, "of_another_version": 1},
+                "redisSecret": {"name": "redis", "key": "URL"},
+            },
         }
     )
     assert spec == Spec(
@@ -64,11 +76,26 @@ def test_everything_can_be_said() -> None:
         drain=Drain(7, 8),
         rebalance=Rebalance(False, 1.5, 4, 5, 6, 0.07, 8, 9, 10),
         metric=Metric(11, 12),
+        redis_adapter=RedisAdapter(
+            "sharded", "figures", "figures", 13, 14, 15, {"publish_batch": 16}, RedisSecret("redis", "URL")
+        ),
     )
 
 
 def test_what_is_missing_has_the_defaults_of_the_schema() -> None:
     assert Spec.of({"deployment": "web"}) == Spec.of({"deployment": "web", **filled_in(schema())})
+
+
+def test_figures_are_those_of_the_servers_with_their_bounds() -> None:
+    """Operator and server know each other by HTTP only, so nothing but this holds them together."""
+    pinned = schema()["properties"]["redisAdapter"]["properties"]["pinned"]["properties"]
+    servers = Tuning.model_json_schema()["properties"]
+    assert BOUNDS.keys() == pinned.keys() == servers.keys()
+    for name, (low, high) in BOUNDS.items():
+        theirs = servers[name]
+        assert theirs.get("minimum", theirs.get("exclusiveMinimum")) == low == pinned[name]["minimum"]
+        assert theirs["maximum"] == high == pinned[name]["maximum"]
+        assert theirs["type"] == pinned[name]["type"]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ class FakeKubernetes(Kubernetes):
         pod_list: All pods.
         statuses: Every status that was written.
         events: Every event that was written.
+        config_maps: By name.
+        secrets: Keys of Secrets besides the token's, by name.
     """
 
     def __init__(self, pods: Sequence[Object] = (), replicas: int = 2) -> None:
@@ -64,6 +66,8 @@ class FakeKubernetes(Kubernetes):
         self.fleet_replicas: list[int] = []
         self.statuses: list[Object] = []
         self.events: list[Object] = []
+        self.config_maps: dict[str, Object] = {}
+        self.secrets: dict[str, dict[str, str]] = {}
 
     @property
     def replicas(self) -> int:
@@ -84,7 +88,16 @@ class FakeKubernetes(Kubernetes):
         return [copy.deepcopy(pod) for pod in self.pod_list if labels.items() <= pod["metadata"]["labels"].items()]
 
     async def secret(self, namespace: str, name: str) -> Object:
-        return {"data": {"ADMIN_TOKEN": base64.b64encode(TOKEN.encode()).decode()}}
+        keys = {"ADMIN_TOKEN": TOKEN, **self.secrets.get(name, {})}
+        return {"data": {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}}
+
+    async def config_map(self, namespace: str, name: str) -> Object:
+        if name not in self.config_maps:
+            raise Missing(f"configmaps/{name}")
+        return copy.deepcopy(self.config_maps[name])
+
+    async def apply_config_map(self, namespace: str, body: Object) -> None:
+        self.config_maps[body["metadata"]["name"]] = copy.deepcopy(body)
 
     async def set_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
         found = self.deployments[name]

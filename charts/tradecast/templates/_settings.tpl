@@ -27,7 +27,7 @@
 {{- $_ := set $settings "SSL_CERTFILE" "/etc/tradecast/tls/tls.crt" -}}
 {{- $_ := set $settings "SSL_KEYFILE" "/etc/tradecast/tls/tls.key" -}}
 {{- end -}}
-{{- with $v.adapter.configMap -}}{{- $_ := set $settings "ADAPTER_FILE" (printf "/etc/tradecast/adapter/%s" $v.adapter.key) -}}{{- end -}}
+{{- with include "tradecast.adapterConfigMap" . -}}{{- $_ := set $settings "ADAPTER_FILE" (printf "/etc/tradecast/adapter/%s" $v.adapter.key) -}}{{- end -}}
 {{- if eq $v.mode "demo" -}}
 {{- $_ := set $settings "DEMO_DAY_SECONDS" $v.demo.daySeconds -}}
 {{- $_ := set $settings "DEMO_TICK_SECONDS" $v.demo.tickSeconds -}}

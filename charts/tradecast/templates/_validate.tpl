@@ -77,6 +77,14 @@
 {{- if and (or $v.mongodb.tlsSecret $v.mongodb.database) (not $v.mongodb.existingSecret) -}}
 {{- $wrong = append $wrong "mongodb.database and mongodb.tlsSecret need mongodb.existingSecret." -}}
 {{- end -}}
+{{- if include "tradecast.tunesAdapter" . -}}
+{{- if ne (include "tradecast.adapterConfigMap" .) (include "tradecast.tunedConfigMap" .) -}}
+{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures writes a ConfigMap of the operator's own: leave adapter.configMap empty, and put figures of yours into operator.fleet.redisAdapter.pinned." -}}
+{{- end -}}
+{{- if ne $v.adapter.key "adapter.yaml" -}}
+{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures writes the key adapter.yaml: leave adapter.key as it is." -}}
+{{- end -}}
+{{- end -}}
 {{- range $name := list "HOST" "PORT" "ADMIN_HOST" "ADMIN_PORT" "INTERNAL_HOST" "INTERNAL_PORT" "ADVERTISED_ADDRESS" "POD_NAME" "POD_UID" "FLEET_REVISION" -}}
 {{- if hasKey ($v.server.settings | default dict) $name -}}
 {{- $wrong = append $wrong (printf "server.settings.%s is the chart's own and cannot be set." $name) -}}

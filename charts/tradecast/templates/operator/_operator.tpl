@@ -37,7 +37,28 @@
   {{- if eq .Values.operator.scope "namespace" }}
   resourceNames:
     - {{ include "tradecast.adminSecret" . }}
+    {{- with dig "redisAdapter" "redisSecret" "name" "" .Values.operator.fleet }}
+    - {{ . }}
+    {{- end }}
   {{- end }}
+{{- end -}}
+
+{{/* The ConfigMap with the adapter's figures: a person's, or the operator's own where it writes them. */}}
+{{- define "tradecast.adapterConfigMap" -}}
+{{- if .Values.adapter.configMap -}}
+{{- .Values.adapter.configMap -}}
+{{- else if include "tradecast.tunesAdapter" . -}}
+{{- include "tradecast.tunedConfigMap" . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the operator calls its own. */}}
+{{- define "tradecast.tunedConfigMap" -}}
+{{- dig "redisAdapter" "configMap" "" .Values.operator.fleet | default (printf "%s-adapter" (include "tradecast.fullname" .)) -}}
+{{- end -}}
+
+{{- define "tradecast.tunesAdapter" -}}
+{{- if and .Values.operator.enabled (eq (dig "redisAdapter" "apply" "recommend" .Values.operator.fleet) "figures") -}}true{{- end -}}
 {{- end -}}
 
 {{/* Who tells KEDA the connections. */}}

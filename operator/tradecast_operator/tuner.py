@@ -1,0 +1,192 @@
+"""The adapter of one fleet: reads, has it decided, writes, tells."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import httpx
+
+from tradecast_operator.actions import Action
+from tradecast_operator.adapter_spec import RedisAdapter
+from tradecast_operator.ask_redis import RedisSilent, ask_redis
+from tradecast_operator.conditions import Condition
+from tradecast_operator.confirmation import Look, Memory, State, decide
+from tradecast_operator.kubernetes import FIELD_MANAGER, Conflict, Kubernetes, Missing, Object
+from tradecast_operator.observation import Observation
+from tradecast_operator.redis_limits import RedisFacts, Watched, watch, what_to_do
+from tradecast_operator.spec import Spec
+from tradecast_operator.tuning import adapter_of
+
+# On the ConfigMap: what is written down for a new operator.
+STATE: Final = "tradecast.dev/adapter-state"
+KEY: Final = "adapter.yaml"
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+# Seconds between two questions to Redis.
+ASK_EVERY: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a round.
+
+    Attributes:
+        actions: To be told as events.
+        conditions: AdapterTuned and RedisLimited.
+        status: Parts of the status.
+    """
+
+    actions: Sequence[Action]
+    conditions: Sequence[Condition]
+    status: Object
+
+
+class Tuner:
+    """Tunes the adapter of one fleet.
+
+    Args:
+        kubernetes: The API.
+        namespace: Where the fleet is.
+        fleet: Its name.
+        ask: Asks Redis.
+    """
+
+    def __init__(
+        self,
+        kubernetes: Kubernetes,
+        namespace: str,
+        fleet: str,
+        ask: Callable[[str], Awaitable[RedisFacts]] = ask_redis,
+    ) -> None:
+        self._kubernetes = kubernetes
+        self._namespace = namespace
+        self._fleet = fleet
+        self._ask = ask
+        self._memory = Memory()
+        self._redis = Watched()
+        self._asked = 0.0
+        self._silent = ""
+
+    async def round(self, seen: Observation, spec: Spec, *, act: bool) -> Told:
+        """Look, decide, write.
+
+        Args:
+            seen: The fleet.
+            spec: What is asked for.
+            act: Whether anything may be changed.
+
+        What Kubernetes refuses is told in the condition: replicas do not wait for figures.
+        """
+        rules = spec.redis_adapter
+        await self._watch_redis(rules, seen.time)
+        limited = self._limited(rules)
+        try:
+            return await self._tune(seen, spec, limited, act=act)
+        except (httpx.HTTPError, Conflict, Missing) as error:
+            refused = Condition("AdapterTuned", "Unknown", "KubernetesRefuses", f"ConfigMap: {type(error).__name__}")
+            return Told((), (refused, limited), {})
+
+    async def _tune(self, seen: Observation, spec: Spec, limited: Condition, *, act: bool) -> Told:
+        rules = spec.redis_adapter
+        name = rules.config_map or f"{self._fleet}-adapter"
+        apply = act and rules.apply == "figures"
+        found = await self._config_map(name) if apply else None
+        state = _state(found)
+        if found is not None and not _is_ours(found):
+            message = (
+                f"ConfigMap {name} is not the operator's: remove it, or name another one in redisAdapter.configMap"
+            )
+            foreign = Condition("AdapterTuned", "False", "ConfigMapNotOurs", message)
+            return Told(
+                (), (foreign, limited), {"adapter": {"recommendedMode": self._memory.mode or "", "revision": ""}}
+            )
+        # What Redis said once says nothing of its memory now.
+        redis = replace(self._redis, facts=None) if self._silent else self._redis
+        decision = decide(_look(seen, spec, redis), rules, state, self._memory, apply=apply)
+        told = list(decision.actions)
+        if decision.state is not None:
+            await self._write(name, decision.state)
+        elif found is not None and state is not None and (found.get("data") or {}).get(KEY) != state.content:
+            await self._write(name, state)
+            message = f"ConfigMap {name} was changed by somebody else, and has revision {state.revision} again"
+            told.append(Action(reason="AdapterRestored", message=message, warning=True))
+        # What is remembered holds for what was written only.
+        self._memory = decision.memory
+        return Told(told, (decision.condition, limited), {"adapter": dict(decision.status)})
+
+    async def _watch_redis(self, rules: RedisAdapter, now: float) -> None:
+        secret = rules.redis_secret
+        if secret is None:
+            self._redis, self._silent = Watched(), ""
+            return
+        if 0 <= now - self._asked < ASK_EVERY:
+            return
+        self._asked = now
+        try:
+            found = await self._kubernetes.secret(self._namespace, secret.name)
+            url = base64.b64decode(found.get("data", {}).get(secret.key, "")).decode().strip()
+            if not url:
+                raise RedisSilent(f"Secret {secret.name} has no key {secret.key}")
+            self._redis, self._silent = watch(self._redis, await self._ask(url), now), ""
+        except Missing:
+            self._silent = f"there is no Secret {secret.name}"
+        except (RedisSilent, httpx.HTTPError, ValueError) as error:
+            self._silent = str(error) if isinstance(error, RedisSilent) else f"Secret {secret.name} cannot be read"
+
+    def _limited(self, rules: RedisAdapter) -> Condition:
+        facts = self._redis.facts
+        if rules.redis_secret is None:
+            return Condition("RedisLimited", "Unknown", "NotAsked", "redisAdapter.redisSecret names no Secret")
+        if self._silent or facts is None:
+            return Condition("RedisLimited", "Unknown", "Silent", self._silent or "Redis has not been asked yet")
+        if self._redis.is_limit:
+            reason = "".join(self._redis.limits)
+            return Condition("RedisLimited", "True", reason, what_to_do(self._redis, facts))
+        return Condition("RedisLimited", "False", "Enough", "memory, evictions and its main thread are within limits")
+
+    async def _config_map(self, name: str) -> Object | None:
+        try:
+            return await self._kubernetes.config_map(self._namespace, name)
+        except Missing:
+            return None
+
+    async def _write(self, name: str, state: State) -> None:
+        # Without an owner: a SocketFleet that is deleted leaves its servers as they are, with their figures.
+        body: Object = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": name,
+                "namespace": self._namespace,
+                "labels": {MANAGED_BY: FIELD_MANAGER},
+                "annotations": {STATE: state.written()},
+            },
+            "data": {KEY: state.content},
+        }
+        await self._kubernetes.apply_config_map(self._namespace, body)
+
+
+def _is_ours(found: Object) -> bool:
+    """Whether the operator has made it: a person's is not overwritten."""
+    return bool((found["metadata"].get("labels") or {}).get(MANAGED_BY) == FIELD_MANAGER)
+
+
+def _state(found: Object | None) -> State | None:
+    annotations: Mapping[str, Any] = (found or {}).get("metadata", {}).get("annotations") or {}
+    return State.read(str(annotations.get(STATE, "")))
+
+
+def _look(seen: Observation, spec: Spec, redis: Watched) -> Look:
+    ready = [pod for pod in seen.pods if pod.ready and not pod.terminating]
+    servers = {pod.name: adapter_of(pod) for pod in ready}
+    return Look(
+        time=seen.time,
+        servers=[said for said in servers.values() if said is not None],
+        silent=[name for name, said in servers.items() if said is None],
+        changing=seen.rolling or seen.behind,
+        connections=seen.total,
+        wanted=spec.wanted,
+        redis=redis,
+    )

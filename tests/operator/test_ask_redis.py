@@ -1,0 +1,80 @@
+"""What a real Redis says, asked as the documentation says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from support.redis_cluster import RedisCluster
+from support.redis_server import RedisServer
+from tradecast_operator.ask_redis import RedisSilent, ask_redis, facts_of
+
+ALLOWED = ("+info", "+cluster|slots", "+command")
+pytestmark = pytest.mark.redis
+
+
+async def test_a_redis_tells_its_facts(redis_server: RedisServer) -> None:
+    with Redis.from_url(redis_server.url) as admin:
+        admin.config_set("maxmemory", "100mb")
+        facts = await ask_redis(redis_server.url)
+        admin.config_set("maxmemory", 0)
+    assert facts.max_memory == 100 * 1024 * 1024
+    assert 0 < (facts.memory or 0) < 1
+    assert facts.clients >= 1
+    assert facts.cpu_seconds is not None
+    assert facts.cpu_seconds[0] > 0
+    assert not facts.cluster
+
+
+async def test_a_user_that_may_only_ask_for_info_is_enough(redis_server: RedisServer) -> None:
+    with Redis.from_url(redis_server.url) as admin:
+        admin.execute_command("ACL", "SETUSER", "operator", "reset", "on", ">secret", "-@all", "+info")
+        try:
+            host = redis_server.url.removeprefix("redis://")
+            assert (await ask_redis(f"redis://operator:secret@{host}")).used_memory > 0
+            with pytest.raises(RedisSilent) as refused:
+                await ask_redis(f"redis://operator:wrong@{host}")
+            assert "wrong" not in str(refused.value)
+        finally:
+            admin.execute_command("ACL", "DELUSER", "operator")
+
+
+async def test_every_primary_of_a_cluster_is_asked_though_the_first_that_is_named_is_away(
+    redis_cluster: RedisCluster,
+) -> None:
+    for node in redis_cluster.nodes:
+        with Redis(port=node.port) as admin:
+            admin.execute_command("ACL", "SETUSER", "operator", "reset", "on", ">secret", "-@all", *ALLOWED)
+    facts = await ask_redis(redis_cluster.url.replace("://", "://operator:secret@127.0.0.1:1,"))
+    assert facts.cluster
+    assert facts.cpu_seconds is not None
+    assert len(facts.cpu_seconds) == 3
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "nonsense", "redis+cluster://127.0.0.1:1", ""])
+async def test_no_answer_is_said_to_be_none(url: str) -> None:
+    with pytest.raises(RedisSilent):
+        await ask_redis(url)
+
+
+def node(**figures: Any) -> dict[str, Any]:
+    return {
+        "used_memory": 10,
+        "maxmemory": 100,
+        "evicted_keys": 1,
+        "instantaneous_ops_per_sec": 5,
+        "connected_clients": 3,
+        "used_cpu_user_main_thread": 1.5,
+        "used_cpu_sys_main_thread": 0.5,
+        "cluster_enabled": 1,
+        **figures,
+    }
+
+
+def test_of_a_cluster_the_worst_counts() -> None:
+    facts = facts_of([node(used_memory=90), node(used_memory=95, maxmemory=200, instantaneous_ops_per_sec=9)])
+    assert (facts.used_memory, facts.max_memory, facts.evicted_keys, facts.ops_per_second) == (90, 100, 2, 9)
+    assert facts.cluster
+    assert facts.cpu_seconds == (2, 2)

@@ -1,0 +1,181 @@
+"""The tuner of a fleet: Kubernetes in memory, real servers and a real Redis in test_fleet.py's neighbourhood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from support.kubernetes import NAMESPACE, FakeKubernetes
+from support.socket_fleets import NOW, pod, seen, spec
+from tradecast.adapter.tuning import of_settings
+from tradecast.settings import Settings
+from tradecast_operator.adapter_spec import RedisAdapter, RedisSecret
+from tradecast_operator.ask_redis import RedisSilent
+from tradecast_operator.conditions import Condition
+from tradecast_operator.kubernetes import Object
+from tradecast_operator.observation import Observation, Stats
+from tradecast_operator.redis_limits import RedisFacts
+from tradecast_operator.spec import Spec
+from tradecast_operator.tuner import KEY, STATE, Told, Tuner
+
+FIGURES = of_settings(Settings(redis_url="redis://x")).model_dump()
+URL = "redis://operator:secret@redis"
+
+
+def asked(**fields: Any) -> Spec:
+    rules = RedisAdapter(**{"apply": "figures", "pinned": {"publish_batch": 7}, **fields})
+    return replace(spec(2), redis_adapter=rules)
+
+
+def fleet(now: float = NOW, figures: Mapping[str, float] | None = None, revision: str | None = None) -> Observation:
+    """Two servers that have this in force."""
+    force = {**FIGURES, **(figures or {})}
+    said = {
+        "mode": "pubsub",
+        "inForce": force,
+        "source": {name: "file" if name in (figures or {}) else "settings" for name in force},
+        "revision": revision,
+        "seen": revision,
+        "error": None,
+        "traffic": {"publishedPerSecond": 1.0, "waiting": 0, "channels": 1000, "awaySeconds": 0.0},
+    }
+    return seen([pod(name, stats=Stats(10, adapter=said)) for name in "ab"], time=now)
+
+
+class Redis:
+    """A Redis that says what the test wants."""
+
+    def __init__(self) -> None:
+        self.facts: RedisFacts | None = RedisFacts()
+        self.urls: list[str] = []
+
+    async def ask(self, url: str) -> RedisFacts:
+        self.urls.append(url)
+        if self.facts is None:
+            raise RedisSilent("Redis does not answer INFO: TimeoutError")
+        return self.facts
+
+
+def of(told: Told, kind: str) -> Condition:
+    return next(condition for condition in told.conditions if condition.type == kind)
+
+
+def tuner(kubernetes: FakeKubernetes, redis: Redis | None = None) -> Tuner:
+    return Tuner(kubernetes, NAMESPACE, "fleet", (redis or Redis()).ask)
+
+
+async def test_a_change_is_written_with_its_state_and_taken_up_by_another_operator() -> None:
+    kubernetes = FakeKubernetes()
+    told = await tuner(kubernetes).round(fleet(), asked(), act=True)
+    written = kubernetes.config_maps["fleet-adapter"]
+    assert written["data"] == {KEY: "publish_batch: 7\n"}
+    assert [action.reason for action in told.actions] == ["AdapterTuned"]
+    assert of(told, "AdapterTuned").reason == "Waiting"
+    revision = told.actions[0].message.split()[1].rstrip(":")
+    other = tuner(kubernetes)
+    now = NOW + 100
+    force = {"publish_batch": 7.0}
+    assert of(await other.round(fleet(now, force, revision), asked(), act=True), "AdapterTuned").reason == "Watching"
+    told = await other.round(fleet(now + 61, force, revision), asked(), act=True)
+    assert of(told, "AdapterTuned") == Condition("AdapterTuned", "True", "InForce", f"revision {revision} is in force")
+    assert told.status == {"adapter": {"recommendedMode": "pubsub", "revision": revision}}
+
+
+async def test_nothing_is_written_where_that_is_not_wanted() -> None:
+    kubernetes = FakeKubernetes()
+    told = await tuner(kubernetes).round(fleet(), asked(), act=False)
+    assert kubernetes.config_maps == {}
+    assert [action.reason for action in told.actions] == ["AdapterRecommended"]
+    await tuner(kubernetes).round(fleet(), asked(apply="recommend"), act=True)
+    assert kubernetes.config_maps == {}
+
+
+async def test_a_persons_config_map_is_not_overwritten() -> None:
+    kubernetes = FakeKubernetes()
+    mine: Object = {"metadata": {"name": "mine"}, "data": {KEY: "publish_batch: 9\n"}}
+    kubernetes.config_maps["mine"] = mine
+    told = await tuner(kubernetes).round(fleet(), asked(config_map="mine"), act=True)
+    assert kubernetes.config_maps["mine"] == mine
+    assert of(told, "AdapterTuned").reason == "ConfigMapNotOurs"
+
+
+async def test_what_somebody_has_changed_in_the_operators_own_is_put_back() -> None:
+    kubernetes = FakeKubernetes()
+    one = tuner(kubernetes)
+    await one.round(fleet(), asked(), act=True)
+    kubernetes.config_maps["fleet-adapter"]["data"][KEY] = "publish_batch: 9\n"
+    told = await one.round(fleet(NOW + 5), asked(), act=True)
+    assert kubernetes.config_maps["fleet-adapter"]["data"] == {KEY: "publish_batch: 7\n"}
+    assert [action.reason for action in told.actions] == ["AdapterRestored"]
+
+
+async def test_a_state_that_somebody_has_spoilt_is_written_anew() -> None:
+    kubernetes = FakeKubernetes()
+    await tuner(kubernetes).round(fleet(), asked(), act=True)
+    kubernetes.config_maps["fleet-adapter"]["metadata"]["annotations"][STATE] = "?"
+    told = await tuner(kubernetes).round(fleet(NOW + 5), asked(), act=True)
+    assert [action.reason for action in told.actions] == ["AdapterTuned"]
+    assert kubernetes.config_maps["fleet-adapter"]["metadata"]["annotations"][STATE] != "?"
+
+
+async def test_what_kubernetes_refuses_is_tried_again() -> None:
+    kubernetes = FakeKubernetes()
+    apply = kubernetes.apply_config_map
+
+    async def refuse(namespace: str, body: Object) -> None:
+        raise httpx.HTTPError("403")
+
+    kubernetes.apply_config_map = refuse  # type: ignore[method-assign]
+    one = tuner(kubernetes)
+    told = await one.round(fleet(), asked(), act=True)
+    assert (of(told, "AdapterTuned").status, told.actions) == ("Unknown", ())
+    kubernetes.apply_config_map = apply  # type: ignore[method-assign]
+    told = await one.round(fleet(NOW + 5), asked(), act=True)
+    assert [action.reason for action in told.actions] == ["AdapterTuned"]
+
+
+async def test_redis_is_asked_where_a_secret_says_how_and_not_in_every_round() -> None:
+    kubernetes, redis = FakeKubernetes(), Redis()
+    one = tuner(kubernetes, redis)
+    told = await one.round(fleet(), asked(), act=True)
+    assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("Unknown", "NotAsked")
+    assert redis.urls == []
+    with_secret = asked(redis_secret=RedisSecret("redis"))
+    told = await one.round(fleet(), with_secret, act=True)
+    assert "no key REDIS_URL" in of(told, "RedisLimited").message
+    kubernetes.secrets["redis"] = {"REDIS_URL": URL}
+    for now in (NOW + 15, NOW + 20, NOW + 25):
+        told = await one.round(fleet(now), with_secret, act=True)
+        assert of(told, "RedisLimited").status == "False"
+    assert redis.urls == [URL]
+    redis.facts = RedisFacts(used_memory=95, max_memory=100)
+    told = await one.round(fleet(NOW + 30), with_secret, act=True)
+    assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("True", "Memory")
+    assert "95 % of its memory" in of(told, "RedisLimited").message
+    redis.facts = None
+    told = await one.round(fleet(NOW + 45), with_secret, act=True)
+    assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("Unknown", "Silent")
+
+
+async def test_the_history_waits_while_redis_is_silent() -> None:
+    kubernetes, redis = FakeKubernetes(), Redis()
+    kubernetes.secrets["redis"] = {"REDIS_URL": URL}
+    redis.facts = RedisFacts(used_memory=95, max_memory=100)
+    rules = asked(redis_secret=RedisSecret("redis"), pinned={}, apply="recommend", dwell=0)
+    one = tuner(kubernetes, redis)
+    assert "history_events 1000 → 640" in (await one.round(fleet(), rules, act=True)).actions[0].message
+    assert (await one.round(fleet(NOW + 15), rules, act=True)).actions, "still full"
+    redis.facts = None
+    assert not (await one.round(fleet(NOW + 30), rules, act=True)).actions
+
+
+@pytest.mark.parametrize("secret", [None, RedisSecret("redis")])
+async def test_the_url_is_told_nobody(secret: RedisSecret | None) -> None:
+    kubernetes, redis = FakeKubernetes(), Redis()
+    kubernetes.secrets["redis"] = {"REDIS_URL": URL}
+    told = await tuner(kubernetes, redis).round(fleet(), asked(redis_secret=secret), act=True)
+    assert "secret@" not in repr((told, kubernetes.config_maps))
