@@ -201,7 +201,7 @@ def decode(body: bytes, room: str, event_id: int, origin: Origin | None = None) 
     if not all(isinstance(one, str) for one in (*rooms, *excluded, *skip)):
         raise Malformed("rooms and sids are texts")
     elsewhere = rare.get("e") or _NOWHERE
-    if not isinstance(elsewhere, Mapping) or not all(isinstance(one, int) for one in elsewhere.values()):
+    if not isinstance(elsewhere, Mapping) or not all(type(one) is int and one >= 0 for one in elsewhere.values()):
         raise Malformed("rooms elsewhere have ids")
     parts = _split(rest, sizes) if sizes else [rest]
     return Envelope(

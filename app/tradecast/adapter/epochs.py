@@ -28,7 +28,7 @@ def translate(offset: Offset, epochs: Sequence[str | None], lineages: Sequence[M
 
     Args:
         offset: The offset.
-        epochs: The present epoch of each partition, None where that is not known.
+        epochs: The present epoch of each partition, None where that is not known: who has rooms there must wait.
         lineages: Of each partition, earlier epochs and up to which id the present one has them.
     """
     present = join_epochs(epochs)
@@ -50,7 +50,7 @@ def translate(offset: Offset, epochs: Sequence[str | None], lineages: Sequence[M
 
 
 def _top(name: str, epoch: str | None, lineage: Mapping[str, int], short: bool) -> int | None:
-    if short and name == _UNHEARD_DIGITS:
+    if short and (name == _UNHEARD_DIGITS or epoch is None):
         return 0
     if epoch is None:
         return None

@@ -509,8 +509,13 @@ class Hub:
     async def _take_positions(self, client: Client, rooms: Collection[str], *, exact: bool = False) -> None:
         fresh = await self.broker.listening(rooms)
         if fresh or exact:
-            client.session.joins.update(await self.broker.now(rooms))
-            client.settling = exact
+            found = await self.broker.now(rooms)
+            client.session.joins.update(found)
+            # What is published in several partitions must not come through one of them from before the client joined.
+            positions = self.broker.positions
+            client.settling |= self.broker.partitions > 1 and any(
+                at > positions[self.broker.partition_of(room)] for room, at in found.items()
+            )
         else:
             # Everything up to the server's own position has come, and what comes is held back for the client.
             positions = self.broker.positions

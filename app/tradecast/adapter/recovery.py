@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tradecast.adapter.broker import SavedSession
 from tradecast.adapter.envelope import COUNTED, Envelope
-from tradecast.adapter.ids import MAX_ID, Offset
+from tradecast.adapter.ids import Offset
 
 _PID = re.compile(r"[A-Za-z0-9_-]{24}", re.ASCII)
 # Of a client that came back: recovered, or why not.
@@ -97,7 +97,8 @@ def concerns(envelope: Envelope, sid: str, begin: Mapping[str, int], joins: Mapp
 
 def is_elsewhere(envelope: Envelope, joins: Mapping[str, int]) -> bool:
     """Whether a client is given this event in another partition, where it was in one of its rooms before."""
-    return any(joins.get(room, MAX_ID) < its for room, its in envelope.elsewhere.items())
+    elsewhere = envelope.elsewhere
+    return bool(elsewhere) and any(at < elsewhere.get(room, 0) for room, at in joins.items())
 
 
 def is_whole(start: int, first: int | None, *, trimmed: bool, oldest_certain: int) -> bool:

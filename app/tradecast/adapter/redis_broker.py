@@ -144,9 +144,11 @@ class RedisBroker:
         for room, position in session.joins.items():
             rooms += (room, position)
         confirmed = " ".join(map(str, session.confirmed))
-        session.epochs = write_epochs(self._epochs)
-        about = (session.user, session.sid, session.connection_id, session.epochs, confirmed)
-        return await self._keeper(session.pid).session(session, "save", *about, *rooms) != 0
+        epochs = write_epochs(self._epochs)
+        about = (session.user, session.sid, session.connection_id, epochs, confirmed)
+        done = await self._keeper(session.pid).session(session, "save", *about, *rooms) != 0
+        session.epochs = epochs
+        return done
 
     async def save_join(self, session: SavedSession, room: str) -> bool:
         return await self._change(session, "join", room, session.joins[room])
@@ -173,7 +175,8 @@ class RedisBroker:
         earlier = False
         of_rooms = {self.partition_of(room) for room in session.joins}
         for partition, epoch in zip(self._partitions, epochs, strict=True):
-            if epoch == partition.epoch or (epoch is None and partition.number not in of_rooms):
+            unheard = epoch is None or partition.epoch is None
+            if epoch == partition.epoch or (unheard and partition.number not in of_rooms):
                 continue
             if epoch not in partition.lineage:  # perhaps another server has heard of it first
                 await partition.now()

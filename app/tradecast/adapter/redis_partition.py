@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from redis.exceptions import AskError, MovedError, TryAgainError
 
 from tradecast.adapter.broker import Listener, SavedSession
 from tradecast.adapter.envelope import (
@@ -250,6 +251,11 @@ class RedisPartition(PartitionWriter):
         self._asks: Lane[Ask, Any] = Lane(
             self._ask_all, what="requests", timeout=figures.timeout * 2, patience=figures.timeout, max_batch=200
         )
+        # While a slot moves, what waits for that must not hold up the rest.
+        self._moving_wire = Wire(link.connect)
+        self._moving_asks: Lane[Ask, Any] = Lane(
+            self._ask_moving, what="moving", timeout=figures.timeout * 2, patience=figures.timeout, max_batch=200
+        )
         self._numbers_seen: OrderedDict[bytes, int] = OrderedDict()
         self._subscription = Subscription(
             partial(open_connection, link.connect),
@@ -286,6 +292,7 @@ class RedisPartition(PartitionWriter):
         self._listener = listener
         self.start()
         self._asks.start()
+        self._moving_asks.start()
         self._subscription.start()
         self._ticker = asyncio.create_task(self._tick(), name="tick")
 
@@ -294,6 +301,8 @@ class RedisPartition(PartitionWriter):
         await super().close()
         await self._subscription.close()
         await self._asks.close()
+        await self._moving_asks.close()
+        await self._moving_wire.close()
         await self._asking.close()
 
     # -- rooms
@@ -459,12 +468,12 @@ class RedisPartition(PartitionWriter):
 
     def _take_own(self, data: bytes) -> None:
         _, start = read_head(data)
-        if data.startswith(b"told ", start):  # it has no place in the history, whatever its sender knows of that
-            self._listener.told(data[start + 5 :])
-            return
-        head, start = self._head(data)
         what, _, rest = data[start:].partition(b" ")
-        if what == b"tick":
+        # What has no place in the history holds whatever its sender knows of that.
+        if what == b"told":
+            self._listener.told(rest)
+        elif what == b"tick":
+            head, _ = self._head(data)
             self._unheard = 0
             with contextlib.suppress(ValueError):
                 self._watch.lag(time.monotonic() - float(rest))
@@ -581,7 +590,7 @@ class RedisPartition(PartitionWriter):
             message = f"1{self.epoch or 0}.0".encode() + self._origin(instance, 0) + text
             return self._dialect.tell, [1, f"{self.prefix}clock", f"{self.prefix}c:{server_id}", message]
 
-        return await self._asks.do(call, len(text))
+        return await self._do(call, len(text))
 
     # -- requests, many in a round trip
 
@@ -601,16 +610,27 @@ class RedisPartition(PartitionWriter):
             named = [f"{self.prefix}clock", *(self.prefix + key for key in keys)]
             return script, [len(named), *named, *arguments]
 
-        return self._result(await self._asks.do(made))
+        return self._result(await self._do(made))
 
     async def _ask_one(self, script: Script, key: str, arguments: Sequence[Any]) -> Any:
         call = (script, [1, self.prefix + key, *arguments])
-        return self._result(await self._asks.do(lambda instance: call))
+        return self._result(await self._do(lambda instance: call))
+
+    async def _do(self, call: Ask, size: int = 0) -> Any:
+        reply = await self._asks.do(call, size)
+        return await self._moving_asks.do(call, size) if _is_moving(reply) else reply
+
+    async def _ask_moving(self, batch: Sequence[Ask], number: int) -> Sequence[Any]:
+        replies = await self._moving_wire.run_all(lambda instance: [call(instance) for call in batch])
+        for reply in replies:
+            if isinstance(reply, Exception) and will_pass(reply):
+                raise reply
+        return replies
 
     async def _ask_all(self, batch: Sequence[Ask], number: int) -> Sequence[Any]:
         replies = await self._asking.run_all(lambda instance: [call(instance) for call in batch])
         for reply in replies:
-            if isinstance(reply, Exception) and will_pass(reply):
+            if isinstance(reply, Exception) and will_pass(reply) and not _is_moving(reply):
                 raise reply  # all of it can be repeated
         return replies
 
@@ -619,6 +639,11 @@ class RedisPartition(PartitionWriter):
             self._watch.skipped("malformed entry")
             raise AdapterUnavailable("Redis refuses") from reply
         return reply
+
+
+def _is_moving(reply: Any) -> bool:
+    """Whether what a request needs is on its way to another node, as a part of a slot that moves."""
+    return isinstance(reply, AskError | TryAgainError) and not isinstance(reply, MovedError)
 
 
 def _session(pid: str, fields: Mapping[bytes, bytes]) -> SavedSession:

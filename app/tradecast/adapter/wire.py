@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import MovedError, NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ClusterDownError, MovedError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from tradecast.adapter.errors import NotSent
 from tradecast.adapter.scripts import Script
@@ -41,8 +41,11 @@ async def open_connection(connect: Connect) -> tuple[AbstractConnection, str]:
 
 
 def _is_of_another(reply: object) -> bool:
-    """Whether another instance may be in charge: a master that no replica follows any more does not know that yet."""
-    if isinstance(reply, ReadOnlyError | MovedError):
+    """Whether another instance may be in charge.
+
+    A master that no replica follows any more does not know that yet, nor one that has lost the rest of its cluster.
+    """
+    if isinstance(reply, ReadOnlyError | MovedError | ClusterDownError):
         return True
     return isinstance(reply, ResponseError) and str(reply).startswith("NOREPLICAS")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 from collections.abc import AsyncIterator, Iterator
@@ -214,6 +215,71 @@ async def test_a_session_begun_while_a_node_was_away_has_the_rooms_joined_since(
     claimed = await there.claim(saved.pid, saved.user)
     assert claimed is not None
     assert claimed.joins == saved.joins
+
+
+async def test_who_needs_nothing_of_a_node_that_is_away_goes_on_at_a_new_server(
+    own: Brokers, redis_cluster: RedisCluster
+) -> None:
+    for each in redis_cluster.nodes:
+        await each.ask("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    there, _ = await own.add()
+    rooms = one_room_each(there)
+    pid = next(f"pid{n}" for n in range(1_000) if there.partition_of(f"pid{n}") == 0)
+    saved = session(pid, joins=dict(await there.now(rooms[:1])))
+    assert await there.save(saved)
+    offset = Offset(str(there.epoch), tuple(there.positions))
+    await redis_cluster.kill(redis_cluster.nodes[2])
+    here, _ = await own.add(heard=False, timeout=1)
+    await eventually(lambda: here._partitions[0].live.is_set())
+    claimed = await here.claim(pid, saved.user)
+    assert claimed is not None
+    assert claimed.joins == saved.joins
+    assert here.valid(offset) is not None
+
+
+async def test_what_waits_for_a_slot_that_moves_holds_up_nothing_else(
+    own: Brokers, redis_cluster: RedisCluster
+) -> None:
+    here, _ = await own.add(timeout=1)
+    slot = _slot(here._partitions[0].prefix)
+    source = redis_cluster.owners()[slot]
+    target = next(node for node in redis_cluster.nodes if node is not source)
+    pids = [f"pid{n}" for n in range(1_000) if here.partition_of(f"pid{n}") == 0]
+    known = session(pids[0])
+    assert await here.save(known)
+    await target.ask("CLUSTER", "SETSLOT", str(slot), "IMPORTING", source.node_id)
+    await source.ask("CLUSTER", "SETSLOT", str(slot), "MIGRATING", target.node_id)
+    waits = asyncio.create_task(here.claim(pids[1], "u1"))  # Redis would look for it at the other node
+    await eventually(lambda: len(here._partitions[0]._moving_asks))
+    for _ in range(3):
+        assert list(await here.touch([known])) == [True]
+        await here.tell_all(b"{}")
+    assert not waits.done()
+    await source.ask("CLUSTER", "SETSLOT", str(slot), "STABLE")
+    assert await waits is None
+
+
+async def test_a_master_that_has_lost_the_others_is_left(own: Brokers, redis_cluster: RedisCluster) -> None:
+    """It still answers servers, and says CLUSTERDOWN; its slots are another's by now."""
+    here, heard = await own.add(timeout=1)
+    room = one_room_each(here)[0]
+    await listen(here, room)
+    slot = _slot(here._partitions[0].prefix)
+    alone = redis_cluster.owners()[slot]
+    first, second = (node for node in redis_cluster.nodes if node is not alone)
+    owner = first.node_id
+    for node in (first, second):
+        await alone.ask("CLUSTER", "FORGET", node.node_id)
+        for each in alone.slots():
+            await node.ask("CLUSTER", "SETSLOT", str(each), "NODE", owner)
+    await first.ask("CLUSTER", "BUMPEPOCH")
+
+    async def heard_of() -> bool:
+        with contextlib.suppress(AdapterUnavailable):
+            await here.publish(event("again", room))
+        return bool(_of(heard, room))
+
+    await until(heard_of, within=60)
 
 
 async def test_a_node_that_is_gone_takes_its_partitions_only(own: Brokers, redis_cluster: RedisCluster) -> None:

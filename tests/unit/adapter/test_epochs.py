@@ -46,7 +46,8 @@ class TestTranslate:
     def test_where_a_server_had_not_heard_of_a_partition_nothing_is_said_of_it(self) -> None:
         epochs = ["aa111111", "bb222222"]
         assert translate(Offset("aazz", (1, 9)), epochs, [{}, {}]) == Offset("aabb", (1, 0))
-        assert translate(Offset("aabb", (1, 9)), ["aa111111", None], [{}, {}]) is None
+        assert translate(Offset("aabb", (1, 9)), ["aa111111", None], [{}, {}]) == Offset("aazz", (1, 0))
+        assert translate(Offset("aabb", (1, 9)), [None, None], [{}, {}]) is None
 
     @pytest.mark.parametrize("epoch", ["", "a", "aabbc", "aabbcc", "zz"])
     def test_of_another_number_of_partitions(self, epoch: str) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from tradecast.adapter.cluster.values import pack
 
-# Above the ids that python-socketio gives for its own callbacks.
-FIRST = 2**31
+# Above the ids that python-socketio gives for its own callbacks, and within 31 bits: some clients take no more.
+FIRST = 2**30
+LAST = 2**31 - 1
 MAX_ANSWER = 16_384
 MAX_ANSWERS = 32_000_000
 
@@ -74,7 +75,7 @@ class Acknowledgements:
     """All that are under way."""
 
     def __init__(self) -> None:
-        self._numbers = itertools.count(FIRST)
+        self._numbers = itertools.cycle(range(FIRST, LAST))
         self._asked: dict[int, Asked] = {}
 
     def __len__(self) -> int:

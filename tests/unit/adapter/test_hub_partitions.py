@@ -1,0 +1,63 @@
+"""The hub where rooms are in several partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import pytest
+
+from support.hub_clients import desk
+from support.shared_broker import Memory, SharedBroker
+from tradecast.adapter.codec import encode_envelope
+from tradecast.adapter.envelope import COUNTED
+
+
+def two_rooms(memory: Memory) -> tuple[str, str]:
+    """One of an earlier partition, and one of a later."""
+    first = next(room for room in map("room{}".format, range(100)) if memory.partition_of(room) == 0)
+    second = next(room for room in map("room{}".format, range(100)) if memory.partition_of(room) == 2)
+    return first, second
+
+
+async def test_an_event_to_both_comes_once() -> None:
+    memory = Memory(3)
+    broker = SharedBroker(memory)
+    async with desk(broker) as here:
+        a, b = two_rooms(memory)
+        member = await here.connect(a, b)
+        only_b = await here.connect(b)
+        await here.send([b, a], 1)
+        for partition in (2, 0):
+            broker.tick(partition)
+        assert member.got == [1]
+        assert only_b.got == [1]
+
+
+@pytest.mark.parametrize("how", ["admitted", "joining"])
+async def test_who_comes_while_it_is_on_its_way_gets_it_once_at_most(how: str) -> None:
+    memory = Memory(3)
+    broker = SharedBroker(memory)
+    a, b = two_rooms(memory)
+    whole = encode_envelope("event", [1], [a, b], COUNTED)
+    async with desk(broker) as here:
+        member = await here.connect(b) if how == "joining" else None
+        broker.heard.add(a)
+        ids: list[int] = []
+        asked = broker.now
+
+        async def now(rooms: Collection[str]) -> Mapping[str, int]:
+            if not ids:  # the first part is published, and this server has not got it yet
+                ids.append(memory._publish(0, whole.part([a], {})))
+            return await asked(rooms)
+
+        broker.now = now  # type: ignore[method-assign]
+        broker.heard.discard(b)  # so that it has to be asked where the rooms' partitions are
+        if member is None:
+            member = await here.connect(a, b)
+        else:
+            await here.hub.join(member.sid, a)
+        broker.heard.add(b)
+        memory._publish(2, whole.part([b], {a: ids[0]}))
+        for partition in (0, 2):
+            broker.tick(partition)
+        assert member.got == [1]
