@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-.PHONY: help serve test soak e2e simulation image lint format docs k8s bench bench-broadcast lock clean
+.PHONY: help serve test soak e2e e2e-long simulation image lint format docs k8s bench bench-broadcast lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,6 +19,9 @@ soak: $(VENV)/.dev ## Prove that no event is lost while everything fails (FAULTS
 	FAULTS_SECONDS=$${FAULTS_SECONDS:-3600} $(BIN)/pytest tests/faults -s
 
 e2e: $(VENV)/.dev ## Run the tests on a kind cluster (E2E_KEEP=1 keeps the cluster)
+	@tests/e2e/run -m "not long"
+
+e2e-long: $(VENV)/.dev ## The same with those that take minutes each
 	@tests/e2e/run
 
 simulation: $(VENV)/.dev ## Live through a day of thousands of pods, under the operator and under a plain autoscaler (two minutes)

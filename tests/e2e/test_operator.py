@@ -152,6 +152,7 @@ def test_an_operator_that_is_killed_goes_on_where_it_was(fleet_with_operator: Na
         finish("operator killed", crowd, numbers, begun)
 
 
+@pytest.mark.long
 def test_a_drain_is_cancelled_by_a_new_need(fleet_with_operator: Namespace) -> None:
     fleet = fleet_with_operator
     with crowded(fleet, 3) as crowd:
@@ -166,6 +167,7 @@ def test_a_drain_is_cancelled_by_a_new_need(fleet_with_operator: Namespace) -> N
         assert crowd.report().final == 0
 
 
+@pytest.mark.long
 def test_replicas_changed_by_hand_are_put_right(fleet_with_operator: Namespace) -> None:
     fleet = fleet_with_operator
     fleet.kubectl("scale", "deployment/tradecast", "--replicas=1")
@@ -205,6 +207,7 @@ def test_what_makes_no_sense_is_refused(fleet_with_operator: Namespace, spec: di
         )
 
 
+@pytest.mark.long
 def test_the_autoscaler_and_the_operator_do_not_fight(fleet_with_operator: Namespace) -> None:
     fleet = fleet_with_operator
     values = operated(metric={"holdSeconds": 15})
