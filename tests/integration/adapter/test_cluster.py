@@ -21,6 +21,7 @@ from support.redis_server import RedisServer
 from support.serve import ServeProcess, serving
 from support.server import MakeServer, RunningServer
 from tradecast.adapter.cluster import Incomplete
+from tradecast.adapter.cluster.acks import FIRST
 from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.events import rooms
 from tradecast.server import WebSocketServer
@@ -459,11 +460,11 @@ async def test_acknowledgements_that_nobody_asked_for(make_server: MakeServer, s
     await asked.answer_with(mute=True)
     confirm = asyncio.create_task(server.app.emit_with_ack("confirm", to=str(asked.sid), timeout=60))
     await asked.wait_for("confirm")
-    for ack_id in (1, 2**31, 2**31 + 1, 2**80):
+    for ack_id in (1, FIRST, FIRST + 1, 2**31, 2**80):
         await other.raw(f'3{ack_id}["forged"]')
         await other.raw(f'3{ack_id}["forged"]')
     await other.call("unsubscribe:portfolio", {"userId": "u1"})  # all of it has been read
-    await asked.raw(f'3{2**31}["true"]')
+    await asked.raw(f'3{FIRST}["true"]')
     async with asyncio.timeout(20):
         assert [answer.data for answer in (await confirm).answers] == ["true"]
     assert other.connected
