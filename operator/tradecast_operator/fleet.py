@@ -122,11 +122,7 @@ class Fleet:
         self._memory = decided.memory
         done: Sequence[Action] = ()
         if not paused and not spec.dry_run:
-            actor = Actor(
-                self._kubernetes, servers, namespace=self.namespace, fleet=self.name, deployment=spec.deployment
-            )
-            addresses = {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in pods}
-            done = await actor.carry_out(decided.actions, addresses)
+            done = await self._carry_out(decided.actions, pods, servers, spec)
         elif not paused:
             await self._tell(decided.actions, prefix="dry run: ")
         tuned = await self._tuner.round(seen, spec, act=not paused and not spec.dry_run)
@@ -144,23 +140,22 @@ class Fleet:
         pods = await self._kubernetes.pods(self.namespace, deployment["spec"]["selector"]["matchLabels"])
         seen = observe(deployment, pods, {}, time.time())
         marked = [pod for pod in seen.pods if pod.drain_since is not None and not pod.terminating]
-        actor = Actor(
-            self._kubernetes,
-            await self._servers(self.body["spec"]),
-            namespace=self.namespace,
-            fleet=self.name,
-            deployment=spec.deployment,
-        )
         why = "the SocketFleet is gone"
         cancel = [
             CancelDrain(pod=pod.name, uid=pod.uid, reason="DrainCancelled", message=f"{pod.name} takes clients: {why}")
             for pod in marked
         ]
-        await actor.carry_out(cancel, {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in pods})
+        await self._carry_out(cancel, pods, await self._servers(self.body["spec"]), spec)
 
     def connections(self) -> int:
         """What the autoscaler is told. Raises metric.Unknown."""
         return metric.connections(self._reading, time.time(), Spec.of(self.body["spec"]).metric)
+
+    async def _carry_out(
+        self, actions: Sequence[Action], pods: Sequence[Object], servers: Servers, spec: Spec
+    ) -> Sequence[Action]:
+        actor = Actor(self._kubernetes, servers, namespace=self.namespace, fleet=self.name, deployment=spec.deployment)
+        return await actor.carry_out(actions, {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in pods})
 
     async def _adopt(self, deployment: Object, spec: Spec) -> None:
         """Begin with the replicas that there are: an autoscaler leaves alone what has none."""

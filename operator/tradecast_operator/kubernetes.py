@@ -15,6 +15,7 @@ FIELD_MANAGER: Final = "tradecast-operator"
 HELM: Final = "helm"
 Object = dict[str, Any]
 _MERGE = {"Content-Type": "application/merge-patch+json"}
+_APPLY = {"Content-Type": "application/apply-patch+yaml"}
 
 
 class Conflict(Exception):
@@ -43,9 +44,6 @@ class Kubernetes:
         self._api = await kr8s.asyncio.api()
         self._api.timeout = self._timeout
 
-    async def fleet(self, namespace: str, name: str) -> Object:
-        return await self._get(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}")
-
     async def deployment(self, namespace: str, name: str) -> Object:
         return await self._get("apps/v1", namespace, f"deployments/{name}")
 
@@ -63,8 +61,7 @@ class Kubernetes:
 
     async def set_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
         """Write a Deployment's replicas if it is still of this resource version."""
-        body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
-        await self._patch("apps/v1", namespace, f"deployments/{name}", body)
+        await self._patch("apps/v1", namespace, f"deployments/{name}", _replicas(version, replicas))
 
     async def mark_pod(
         self,
@@ -81,8 +78,7 @@ class Kubernetes:
 
     async def adopt_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
         """Fill in a SocketFleet's replicas if it is still of this resource version."""
-        body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
-        await self._patch(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}", body)
+        await self._patch(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}", _replicas(version, replicas))
 
     async def apply_definition(self, body: Object) -> None:
         """Make the CustomResourceDefinition what `body` says.
@@ -90,10 +86,7 @@ class Kubernetes:
         In helm's name, which installs it by server-side apply since version 4: what somebody else has applied it
         refuses to install a second time.
         """
-        params = {"fieldManager": HELM, "force": "true"}
-        headers = {"Content-Type": "application/apply-patch+yaml"}
-        url = f"customresourcedefinitions/{body['metadata']['name']}"
-        await self._call("PATCH", "apiextensions.k8s.io/v1", None, url, params=params, headers=headers, json=dict(body))
+        await self._apply("apiextensions.k8s.io/v1", None, "customresourcedefinitions", body, HELM)
 
     async def set_status(self, namespace: str, name: str, status: Object) -> None:
         """Write a SocketFleet's status."""
@@ -101,12 +94,7 @@ class Kubernetes:
 
     async def apply_config_map(self, namespace: str, body: Object) -> None:
         """Make a ConfigMap, or make it what `body` says."""
-        name = body["metadata"]["name"]
-        params = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        headers = {"Content-Type": "application/apply-patch+yaml"}
-        await self._call(
-            "PATCH", "v1", namespace, f"configmaps/{name}", params=params, headers=headers, json=dict(body)
-        )
+        await self._apply("v1", namespace, "configmaps", body, FIELD_MANAGER)
 
     async def create_event(self, namespace: str, body: Object) -> None:
         await self._call("POST", "v1", namespace, "events", json=body)
@@ -117,6 +105,11 @@ class Kubernetes:
     async def _patch(self, version: str, namespace: str, url: str, body: Object) -> Object:
         params = {"fieldManager": FIELD_MANAGER}
         return await self._call("PATCH", version, namespace, url, params=params, headers=_MERGE, json=body)
+
+    async def _apply(self, version: str, namespace: str | None, plural: str, body: Object, manager: str) -> None:
+        params = {"fieldManager": manager, "force": "true"}
+        url = f"{plural}/{body['metadata']['name']}"
+        await self._call("PATCH", version, namespace, url, params=params, headers=_APPLY, json=body)
 
     async def _call(self, method: str, version: str, namespace: str | None, url: str, **options: Any) -> Object:
         try:
@@ -138,3 +131,8 @@ class Kubernetes:
         if code == 409:
             raise Conflict(url)
         raise httpx.HTTPError(f"{method} {url}: {code}")
+
+
+def _replicas(version: str, replicas: int) -> Object:
+    """A patch that holds for this resource version only."""
+    return {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}

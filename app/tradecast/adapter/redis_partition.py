@@ -620,17 +620,17 @@ class RedisPartition(PartitionWriter):
         reply = await self._asks.do(call, size)
         return await self._moving_asks.do(call, size) if _is_moving(reply) else reply
 
-    async def _ask_moving(self, batch: Sequence[Ask], number: int) -> Sequence[Any]:
-        replies = await self._moving_wire.run_all(lambda instance: [call(instance) for call in batch])
-        for reply in replies:
-            if isinstance(reply, Exception) and will_pass(reply):
-                raise reply
-        return replies
-
     async def _ask_all(self, batch: Sequence[Ask], number: int) -> Sequence[Any]:
-        replies = await self._asking.run_all(lambda instance: [call(instance) for call in batch])
+        return await self._run_all(self._asking, batch, lambda error: will_pass(error) and not _is_moving(error))
+
+    async def _ask_moving(self, batch: Sequence[Ask], number: int) -> Sequence[Any]:
+        return await self._run_all(self._moving_wire, batch, will_pass)
+
+    @staticmethod
+    async def _run_all(wire: Wire, batch: Sequence[Ask], repeats: Callable[[Exception], bool]) -> Sequence[Any]:
+        replies = await wire.run_all(lambda instance: [call(instance) for call in batch])
         for reply in replies:
-            if isinstance(reply, Exception) and will_pass(reply) and not _is_moving(reply):
+            if isinstance(reply, Exception) and repeats(reply):
                 raise reply  # all of it can be repeated
         return replies
 
