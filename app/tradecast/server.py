@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradecast.adapter.cluster import Cluster, ClusterApi
 from tradecast.adapter.cluster.clients import Clients, Described
-from tradecast.adapter.cluster_client import ClusterClient
 from tradecast.adapter.create import create_broker, create_retention
 from tradecast.adapter.errors import ConnectRefused, EventRefused, TryAgain
 from tradecast.adapter.forwarding import Forwarding
@@ -29,7 +28,7 @@ from tradecast.adapter.redis_broker import RedisBroker
 from tradecast.adapter.redis_partition import Watch
 from tradecast.adapter.server import DISPLACED, Accepted, Options, Resume, SocketServer
 from tradecast.adapter.tuner import Outcome, Tuner
-from tradecast.adapter.tuning import Tuning, of_settings
+from tradecast.adapter.tuning import Tuning, TuningError, of_settings
 from tradecast.adapter.watched_file import WatchedFile
 from tradecast.auth.admin import SessionAdmin
 from tradecast.auth.connection import Connection, EventGuard
@@ -66,7 +65,7 @@ from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.loop_lag import LoopLag
 from tradecast.observability.metrics import Metrics
-from tradecast.settings import Settings, load_settings
+from tradecast.settings import NO_OTHER, Mode, Settings, load_settings
 from tradecast.tasks import end
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
@@ -123,6 +122,8 @@ class WebSocketServer(Emitters, ClusterApi):
         if settings.redis_url is None:
             log.warning("no REDIS_URL: running in single-server mode")
         else:
+            if self.mode == "single":
+                log.warning("mode single, though there is a REDIS_URL: events reach the clients of this server only")
             self._redis = create_redis(settings)
             if settings.forwards:
                 self._forwarding = Forwarding(
@@ -217,13 +218,17 @@ class WebSocketServer(Emitters, ClusterApi):
             self.metrics.adapter_figures(tuning.model_dump())
 
         tuning = of_settings(self.settings)
-        self._tuner = Tuner(tuning, looked)
+        self._tuner = Tuner(tuning, looked, self._check_tuning)
         self.metrics.adapter_figures(tuning.model_dump())
         if self.settings.adapter_file is None:
             return None
         file = WatchedFile(self.settings.adapter_file, self._tuner.take)
         await file.begin()
         return file
+
+    def _check_tuning(self, tuning: Tuning) -> None:
+        if tuning.publish_both and self.settings.other_mode is None:
+            raise TuningError(f"publish_both: {NO_OTHER}")
 
     def _create_hub(self) -> None:
         settings = self.settings
@@ -346,6 +351,7 @@ class WebSocketServer(Emitters, ClusterApi):
         broker = self._broker
         return {
             "mode": self.mode,
+            "modes": list(self.settings.modes),
             **self._tuner.stats(),
             "traffic": {
                 **self.metrics.adapter_traffic(),
@@ -379,15 +385,13 @@ class WebSocketServer(Emitters, ClusterApi):
     # -- what is served
 
     @property
-    def mode(self) -> str:
-        """`single` without Redis, `pubsub` with it, `sharded` with a Redis Cluster."""
-        if self._redis is None:
-            return "single"
-        return "sharded" if isinstance(self._redis, ClusterClient) else "pubsub"
+    def mode(self) -> Mode:
+        """How events pass between servers: `single` not at all, `pubsub` by one Redis, `sharded` by a Redis Cluster."""
+        return self.settings.mode
 
     @property
     def redis(self) -> RedisClient | None:
-        """The client for requests to Redis; None in single-server mode, and before `initialize`."""
+        """The client for requests to REDIS_URL; None without that, and before `initialize`."""
         return self._redis
 
     def add_public_routes(self, routes: Sequence[BaseRoute]) -> None:
@@ -711,9 +715,12 @@ class WebSocketServer(Emitters, ClusterApi):
     def _register_health(self) -> None:
         if self._redis is not None:
             redis, broker = self._redis, self._broker
+            further = broker.redis if broker is not None and self.settings.adapter_url != "REDIS_URL" else None
 
             async def ping_redis() -> None:
                 await check_redis(redis)
+                if further is not None:
+                    await check_redis(further)
                 if broker is not None and not broker.hears:
                     raise ConnectionError("not subscribed: events of other servers are missed")
 

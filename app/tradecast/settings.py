@@ -18,13 +18,19 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 DAY = 86_400
 Transport = Literal["websocket", "polling"]
 StoreName = Literal["memory", "redis", "mongodb"]
-REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix")
+UrlName = Literal["REDIS_URL", "REDIS_CLUSTER_URL"]
+Mode = Literal["single", "pubsub", "sharded"]
+CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
+REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", *CLUSTER_SCHEMES, "unix")
 MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
 FILES = ("ssl_certfile", "ssl_keyfile", "redis_ca_file", "redis_cert_file", "redis_key_file", "mongodb_ca_file")
 # As a browser sends it (RFC 6454 §7): with a path or a final slash it would never match.
 ORIGIN = re.compile(r"https?://[^/?#@\s]+")
 CLUSTER_NODE = r"(?:\[[0-9A-Fa-f:.]+\]|[^][:,@/?#\s]+)(?::\d{1,5})?"
 CLUSTER_URL = re.compile(rf"rediss?\+cluster://(?:[^/?#\s]*@)?{CLUSTER_NODE}(?:,{CLUSTER_NODE})*/?", re.IGNORECASE)
+
+# Why a server cannot publish for both modes.
+NO_OTHER = "needs another Redis: REDIS_CLUSTER_URL beside REDIS_URL, and mode pubsub or sharded"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -37,6 +43,7 @@ PublishBuffer = Annotated[int, Field(ge=1, le=1_000_000)]
 PublishTimeout = Annotated[float, Field(gt=0, le=600)]
 ChannelLinger = Annotated[float, Field(ge=0, le=3_600)]
 SubscriptionBatch = Annotated[int, Field(ge=1, le=10_000)]
+PublishBoth = Annotated[int, Field(ge=0, le=1)]
 
 
 class SettingsError(ValueError):
@@ -138,6 +145,18 @@ class Settings(BaseModel):
         description="redis://, rediss://, redis+sentinel://host:port,host:port/db/service, "
         "redis+cluster://host:port,host:port or unix://; absent: single-server mode",
     )
+    redis_cluster_url: SecretStr | None = Field(
+        None,
+        description="redis+cluster://host:port,host:port or rediss+cluster://: a Redis Cluster beside REDIS_URL's one "
+        "Redis, for mode `sharded`; everything but events, their history and recovery stays at REDIS_URL. User, "
+        "password and files of the REDIS_ settings hold for both "
+        "([recovery.md](recovery.md#from-one-mode-to-another))",
+    )
+    adapter_mode: Literal["auto", "single", "pubsub", "sharded"] = Field(
+        "auto",
+        description="How events pass between servers: not at all (single), through one Redis (pubsub), or through a "
+        "Redis Cluster (sharded); auto: single without REDIS_URL, sharded where that is a Cluster's, else pubsub",
+    )
     redis_username: str | None = Field(None, description="ACL user, where not in the URL")
     redis_password: SecretStr | None = Field(None, description="Password, where not in the URL")
     redis_sentinel_username: str | None = Field(None, description="ACL user of the Sentinels")
@@ -172,6 +191,11 @@ class Settings(BaseModel):
     )
     subscription_batch: SubscriptionBatch = Field(
         500, description="Channels that are subscribed to, or unsubscribed from, in one request at most"
+    )
+    publish_both: PublishBoth = Field(
+        0,
+        description="1: publish every event to the Redis of the other mode as well, for servers that are in that one; "
+        "needs REDIS_CLUSTER_URL, and mode pubsub or sharded",
     )
     adapter_file: str | None = Field(
         None,
@@ -278,7 +302,7 @@ class Settings(BaseModel):
         for name in ("cors_origin", "transports", "session_secrets", "api_token", "admin_token"):
             if isinstance(out.get(name), str):
                 out[name] = tuple(word.strip() for word in out[name].split(",") if word.strip())
-        for name in ("log_level", "log_format", "session_store"):
+        for name in ("log_level", "log_format", "session_store", "adapter_mode"):
             if isinstance(out.get(name), str):
                 out[name] = out[name].strip().lower()
         if out.get("log_level") == "warn":
@@ -288,13 +312,12 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: SecretStr | None) -> SecretStr | None:
-        checked = _check_url(url, REDIS_SCHEMES)
-        text = "" if url is None else url.get_secret_value()
-        if "+cluster" in text.partition("://")[0].lower() and not CLUSTER_URL.fullmatch(text):
-            raise ValueError(
-                "redis+cluster:// is followed by nodes alone, host:port,host:port (no database, no options)"
-            )
-        return checked
+        return _check_cluster_url(_check_url(url, REDIS_SCHEMES))
+
+    @field_validator("redis_cluster_url")
+    @classmethod
+    def _check_redis_cluster_url(cls, url: SecretStr | None) -> SecretStr | None:
+        return _check_cluster_url(_check_url(url, CLUSTER_SCHEMES))
 
     @field_validator("mongodb_uri")
     @classmethod
@@ -336,6 +359,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _make_sense(self) -> Settings:
         wrong: list[str] = []
+        wrong += self._wrong_with_modes()
         if self.session_store == "redis" and self.redis_url is None:
             wrong.append("SESSION_STORE: redis needs REDIS_URL")
         if self.session_store == "mongodb" and self.mongodb_uri is None:
@@ -359,6 +383,56 @@ class Settings(BaseModel):
         if wrong:
             raise SettingsError("\n".join(wrong))
         return self
+
+    def _wrong_with_modes(self) -> list[str]:
+        wrong: list[str] = []
+        if self.redis_cluster_url is not None:
+            if self.redis_url is None:
+                wrong.append("REDIS_CLUSTER_URL: stands beside a REDIS_URL, for all that is not events")
+            elif _is_cluster(self.redis_url):
+                wrong.append("REDIS_CLUSTER_URL: REDIS_URL is a Cluster's already, and there is no use for two")
+        if self.adapter_mode == "pubsub" and "pubsub" not in self.modes:
+            wrong.append("ADAPTER_MODE: pubsub needs a REDIS_URL that is no Cluster's")
+        if self.adapter_mode == "sharded" and "sharded" not in self.modes:
+            wrong.append("ADAPTER_MODE: sharded needs REDIS_CLUSTER_URL, or a REDIS_URL that is a Cluster's")
+        if self.publish_both and self.other_mode is None:
+            wrong.append(f"PUBLISH_BOTH: {NO_OTHER}")
+        return wrong
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The modes that the URLs allow."""
+        modes: list[Mode] = ["single"]
+        if self.redis_url is not None and not _is_cluster(self.redis_url):
+            modes.append("pubsub")
+        if self.redis_cluster_url is not None or (self.redis_url is not None and _is_cluster(self.redis_url)):
+            modes.append("sharded")
+        return tuple(modes)
+
+    @property
+    def mode(self) -> Mode:
+        """ADAPTER_MODE with `auto` decided."""
+        if self.adapter_mode != "auto":
+            return self.adapter_mode
+        if self.redis_url is None:
+            return "single"
+        return "sharded" if _is_cluster(self.redis_url) else "pubsub"
+
+    @property
+    def adapter_url(self) -> UrlName:
+        """Where the events of the own mode pass through, unless that is `single`."""
+        return self.url_of(self.mode)
+
+    def url_of(self, mode: Mode) -> UrlName:
+        """Where the events of a mode, which is not `single`, pass through."""
+        return "REDIS_CLUSTER_URL" if mode == "sharded" and self.redis_cluster_url is not None else "REDIS_URL"
+
+    @property
+    def other_mode(self) -> Mode | None:
+        """The mode that events can be published for beside the own one; None: there is no other Redis."""
+        if self.mode == "single" or self.redis_cluster_url is None:
+            return None
+        return "pubsub" if self.mode == "sharded" else "sharded"
 
     @property
     def offered_transports(self) -> list[Transport]:
@@ -387,6 +461,16 @@ def _check_url(url: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | N
     if url is not None and not url.get_secret_value().lower().startswith(tuple(f"{scheme}://" for scheme in schemes)):
         raise ValueError(f"starts with {' or '.join(scheme + '://' for scheme in schemes)}")
     return url
+
+
+def _check_cluster_url(url: SecretStr | None) -> SecretStr | None:
+    if url is not None and _is_cluster(url) and not CLUSTER_URL.fullmatch(url.get_secret_value()):
+        raise ValueError("redis+cluster:// is followed by nodes alone, host:port,host:port (no database, no options)")
+    return url
+
+
+def _is_cluster(url: SecretStr) -> bool:
+    return url.get_secret_value().partition("://")[0].lower().endswith("+cluster")
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

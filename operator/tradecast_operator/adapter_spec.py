@@ -21,6 +21,7 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
         "publish_timeout": (0, 600),  # above 0
         "channel_linger": (0, 3_600),
         "subscription_batch": (1, 10_000),
+        "publish_both": (0, 1),
     }
 )
 

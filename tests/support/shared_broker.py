@@ -72,7 +72,7 @@ class SharedBroker:
         coming: What is under way to this server, per partition.
     """
 
-    away_for = 0.0
+    away_for = untold_for = 0.0
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory

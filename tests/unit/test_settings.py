@@ -83,6 +83,9 @@ REQUIRED: dict[str, Any] = {
     "redis_cert_file": None,
     "redis_key_file": None,
     "redis_timeout": 2,
+    "redis_cluster_url": None,
+    "adapter_mode": "auto",
+    "publish_both": 0,
     "recovery": True,
     "recovery_window": 120,
     "history_events": 1_000,
@@ -196,6 +199,10 @@ def test_every_setting_has_a_meaning() -> None:
             for variable in ("REDIS_CA_FILE", "REDIS_CERT_FILE", "REDIS_KEY_FILE", "MONGODB_CA_FILE")
         ),
         # what makes sense alone, but not with the rest
+        *(("ADAPTER_MODE", value) for value in ("pubsub", "sharded", "both")),
+        ("REDIS_CLUSTER_URL", "redis+cluster://a"),
+        *(("REDIS_CLUSTER_URL", value) for value in ("redis://a", "redis+cluster://a/0", SECRET)),
+        *(("PUBLISH_BOTH", value) for value in ("1", "2", "yes")),
         ("SESSION_STORE", "redis"),
         ("SESSION_STORE", "mongodb"),
         ("USERS_COLLECTION", "users"),
@@ -373,3 +380,57 @@ def test_page_is_written_from_the_settings() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in Settings.model_fields if f"| `{name.upper()}` |" not in page] == []
+
+
+ONE, CLUSTER, BESIDE = "redis://a", "redis+cluster://a", "rediss+cluster://b"
+
+
+@pytest.mark.parametrize(
+    ("variables", "mode", "modes", "url", "other"),
+    [
+        ({}, "single", ["single"], "REDIS_URL", None),
+        ({"REDIS_URL": ONE}, "pubsub", ["single", "pubsub"], "REDIS_URL", None),
+        ({"REDIS_URL": ONE, "ADAPTER_MODE": "single"}, "single", ["single", "pubsub"], "REDIS_URL", None),
+        ({"REDIS_URL": CLUSTER}, "sharded", ["single", "sharded"], "REDIS_URL", None),
+        ({"REDIS_URL": CLUSTER, "ADAPTER_MODE": " Sharded"}, "sharded", ["single", "sharded"], "REDIS_URL", None),
+        *(
+            (
+                {"REDIS_URL": ONE, "REDIS_CLUSTER_URL": BESIDE, "ADAPTER_MODE": asked},
+                mode,
+                ["single", "pubsub", "sharded"],
+                url,
+                other,
+            )
+            for asked, mode, url, other in (
+                ("auto", "pubsub", "REDIS_URL", "sharded"),
+                ("pubsub", "pubsub", "REDIS_URL", "sharded"),
+                ("sharded", "sharded", "REDIS_CLUSTER_URL", "pubsub"),
+                ("single", "single", "REDIS_URL", None),
+            )
+        ),
+    ],
+)
+def test_the_mode_of_the_adapter(
+    variables: dict[str, str], mode: str, modes: list[str], url: str, other: str | None
+) -> None:
+    settings = load_settings(variables)
+    assert (settings.mode, list(settings.modes), settings.adapter_url) == (mode, modes, url)
+    assert settings.other_mode == other
+    if other is None:
+        (line,) = complaints(**variables, PUBLISH_BOTH="1")
+        assert line.startswith("PUBLISH_BOTH: needs another Redis")
+    else:
+        assert load_settings({**variables, "PUBLISH_BOTH": "1"}).publish_both == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"REDIS_URL": CLUSTER, "ADAPTER_MODE": "pubsub"}, "ADAPTER_MODE"),
+        ({"REDIS_URL": ONE, "ADAPTER_MODE": "sharded"}, "ADAPTER_MODE"),
+        ({"REDIS_URL": CLUSTER, "REDIS_CLUSTER_URL": BESIDE}, "REDIS_CLUSTER_URL"),
+    ],
+)
+def test_modes_that_the_urls_do_not_allow(variables: dict[str, str], named: str) -> None:
+    (line,) = complaints(**variables)
+    assert line.startswith(f"{named}: ")

@@ -114,6 +114,11 @@ class Broker(Protocol):
         """Seconds for which the broker has not been reachable; 0 while it is."""
         ...
 
+    @property
+    def untold_for(self) -> float:
+        """Seconds for which nothing that other servers tell has come here; 0 while some of it may."""
+        ...
+
     def tune(self, tuning: Tuning) -> None:
         """Go on with other figures. Nothing is lost or repeated by that."""
         ...

@@ -10,7 +10,7 @@ from tradecast.adapter.memory_broker import MemoryBroker
 from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.adapter.redis_broker import RedisBroker, RedisWriter
 from tradecast.adapter.redis_partition import Figures, Watch
-from tradecast.settings import Settings
+from tradecast.settings import Mode, Settings, UrlName
 
 MAX_REFRESH = 30.0
 
@@ -38,19 +38,37 @@ def create_figures(settings: Settings) -> Figures:
     )
 
 
-def create_adapter_redis(settings: Settings) -> RedisClient:
+def create_adapter_redis(settings: Settings, name: UrlName = "REDIS_URL") -> RedisClient:
     """A client that tries once: what the adapter asks for, it repeats itself, in order."""
-    return create_redis(settings, retry=Retry(NoBackoff(), 0))
+    return create_redis(settings, name, retry=Retry(NoBackoff(), 0))
 
 
-def create_broker(settings: Settings, watch: Watch | None = None) -> MemoryBroker | RedisBroker:
-    """Memory without REDIS_URL: mode `single`. Else Redis: mode `pubsub`, or `sharded` on Redis Cluster."""
-    retention = create_retention(settings)
-    if settings.redis_url is None:
+def create_broker(
+    settings: Settings, watch: Watch | None = None, other_watch: Watch | None = None
+) -> MemoryBroker | RedisBroker:
+    """Of the mode that the settings say: memory for `single`, else Redis.
+
+    Args:
+        settings: All of them.
+        watch: What is told of the own Redis.
+        other_watch: What is told of events that go to the other mode's as well.
+    """
+    retention, mode, other = create_retention(settings), settings.mode, settings.other_mode
+    if mode == "single":
         return MemoryBroker(retention)
-    return RedisBroker(create_adapter_redis(settings), retention, create_figures(settings), watch)
+    name = settings.url_of(mode)
+    return RedisBroker(
+        create_adapter_redis(settings, name),
+        retention,
+        create_figures(settings),
+        watch,
+        other=None if other is None else create_writer(settings, other, other_watch),
+        # What servers tell each other goes through REDIS_URL in both modes, so that they do.
+        posts=None if name == "REDIS_URL" else create_adapter_redis(settings),
+    )
 
 
-def create_writer(settings: Settings, watch: Watch | None = None) -> RedisWriter:
-    """For a process that only publishes. Raises SettingsError without REDIS_URL."""
-    return RedisWriter(create_adapter_redis(settings), create_retention(settings), create_figures(settings), watch)
+def create_writer(settings: Settings, mode: Mode, watch: Watch | None = None) -> RedisWriter:
+    """For events of a mode, which is not `single`, without listening. Raises SettingsError without the URL."""
+    redis = create_adapter_redis(settings, settings.url_of(mode))
+    return RedisWriter(redis, create_retention(settings), create_figures(settings), watch)

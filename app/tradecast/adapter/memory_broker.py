@@ -37,6 +37,7 @@ class MemoryBroker:
 
     partitions = 1
     away_for = 0.0
+    untold_for = 0.0
 
     def __init__(self, retention: Retention) -> None:
         self.retention = retention

@@ -17,7 +17,7 @@ from redis.exceptions import AuthenticationError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from tradecast.adapter.cluster_client import ClusterClient, Command
-from tradecast.settings import Settings, SettingsError
+from tradecast.settings import Settings, SettingsError, UrlName
 
 STEP = 0.05
 CAP = 2.0
@@ -93,26 +93,28 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
             await self.sentinel_manager.aclose()
 
 
-def create_redis(settings: Settings, **overrides: Any) -> RedisClient:
-    """Make a client for REDIS_URL. Nothing is sent until its first request; `aclose()` it in the end.
+def create_redis(settings: Settings, name: UrlName = "REDIS_URL", **overrides: Any) -> RedisClient:
+    """Make a client for REDIS_URL, or REDIS_CLUSTER_URL. Nothing is sent until its first request.
 
-    A request waits for at most REDIS_TIMEOUT seconds each to connect and for its answer. It is repeated up to 3 times
-    on connection errors and time-outs, min(attempt * 50 ms, 2 s) apart. At most 50 requests run at a time, others
-    wait for a connection; a subscription holds one for good, so give it a client of its own.
+    `aclose()` it in the end. A request waits for at most REDIS_TIMEOUT seconds each to connect and for its answer. It
+    is repeated up to 3 times on connection errors and time-outs, min(attempt * 50 ms, 2 s) apart. At most 50 requests
+    run at a time, others wait for a connection; a subscription holds one for good, so give it a client of its own.
 
     For `redis+cluster://` that is a `ClusterClient`, for which the same holds; finding the nodes counts as connecting.
 
     Args:
         settings: The REDIS_ settings. What the URL says wins over REDIS_USERNAME and REDIS_PASSWORD.
+        name: Which URL.
         overrides: Keyword arguments of redis-py's connections and pool in place of these, such as
             `socket_timeout=None` for a subscription.
 
     Raises:
-        SettingsError: REDIS_URL is missing or cannot be understood.
+        SettingsError: The URL is missing or cannot be understood.
     """
-    if settings.redis_url is None:
-        raise SettingsError("REDIS_URL: is not set")
-    url = settings.redis_url.get_secret_value()
+    secret = settings.redis_url if name == "REDIS_URL" else settings.redis_cluster_url
+    if secret is None:
+        raise SettingsError(f"{name}: is not set")
+    url = secret.get_secret_value()
     options: dict[str, Any] = {
         "username": settings.redis_username,
         "password": _secret(settings.redis_password),
@@ -133,7 +135,7 @@ def create_redis(settings: Settings, **overrides: Any) -> RedisClient:
     if scheme.endswith("+sentinel"):
         return _sentinel_client(settings, url, options | overrides)
     if scheme.endswith("+cluster"):
-        return _cluster_client(settings, url, options | overrides)
+        return _cluster_client(settings, url, name, options | overrides)
     try:
         options |= parse_url(url)
     except ValueError:  # its text may quote the password
@@ -211,15 +213,15 @@ def _sentinel_client(settings: Settings, url: str, options: dict[str, Any]) -> R
     return Redis.from_pool(SentinelPool(service, sentinel, **options))  # type: ignore[no-untyped-call]  # as above
 
 
-def _cluster_client(settings: Settings, url: str, options: dict[str, Any]) -> ClusterClient:
-    hosts, from_url = parse_cluster_url(url)
+def _cluster_client(settings: Settings, url: str, name: UrlName, options: dict[str, Any]) -> ClusterClient:
+    hosts, from_url = parse_cluster_url(url, name)
     options |= from_url
     if url.lower().startswith("rediss"):
         options |= {"ssl": True, **_tls_options(settings)}
     return ClusterClient(hosts, **options)
 
 
-def parse_cluster_url(url: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
+def parse_cluster_url(url: str, name: UrlName = "REDIS_URL") -> tuple[list[tuple[str, int]], dict[str, Any]]:
     """Nodes and connection options of `redis+cluster://user:pw@host1:port1,host2:port2`.
 
     Some nodes are enough, the others are found through them. A port left out is 6379; user and password are
@@ -228,11 +230,11 @@ def parse_cluster_url(url: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
     Raises:
         SettingsError: It has another form; a cluster knows no databases.
     """
-    parts = _split(url)
+    parts = _split(url, name)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise SettingsError("REDIS_URL: a Cluster URL ends after its nodes; a cluster has no databases")
+        raise SettingsError(f"{name}: a Cluster URL ends after its nodes; a cluster has no databases")
     credentials, _, listed = parts.netloc.rpartition("@")
-    return _hosts(listed, PORT, "nodes"), _credentials(credentials)
+    return _hosts(listed, PORT, "nodes", name), _credentials(credentials)
 
 
 def parse_sentinel_url(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
@@ -254,21 +256,21 @@ def parse_sentinel_url(url: str) -> tuple[list[tuple[str, int]], str, dict[str, 
     return hosts, unquote(service), {"db": int(db), **_credentials(credentials)}
 
 
-def _split(url: str) -> SplitResult:
+def _split(url: str, name: UrlName = "REDIS_URL") -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:  # its text may quote the password
-        raise SettingsError("REDIS_URL: cannot be understood") from None
+        raise SettingsError(f"{name}: cannot be understood") from None
 
 
-def _hosts(listed: str, default_port: int, what: str) -> list[tuple[str, int]]:
+def _hosts(listed: str, default_port: int, what: str, name: UrlName = "REDIS_URL") -> list[tuple[str, int]]:
     hosts: list[tuple[str, int]] = []
     for entry in listed.split(","):
         # an IPv6 address stands in brackets, and a colon in them is no port's
         host, colon, port = entry.rpartition(":") if not entry.endswith("]") else (entry, "", "")
         host, port = (host, port) if colon else (entry, str(default_port))
         if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
-            raise SettingsError(f"REDIS_URL: the {what} are host:port, separated by commas")
+            raise SettingsError(f"{name}: the {what} are host:port, separated by commas")
         hosts.append((host.strip("[]"), int(port)))
     return hosts
 

@@ -22,19 +22,40 @@ from tradecast.adapter.tuning import Tuning
 class RedisBroker:
     """`Broker` over Redis.
 
+    Attributes:
+        redis: As given.
+
     Args:
         redis: A client without retries of its own; it is closed with the broker.
         retention: How much is kept, and for how long.
+        other: Publishes to the Redis of another mode as well, while `publish_both` is 1; it is closed with the broker.
+        posts: The Redis by which servers of both modes tell each other, where that is another one; closed as well.
     """
 
-    def __init__(self, redis: RedisClient, retention: Retention, figures: Figures, watch: Watch | None = None) -> None:
-        self._redis = redis
+    def __init__(
+        self,
+        redis: RedisClient,
+        retention: Retention,
+        figures: Figures,
+        watch: Watch | None = None,
+        *,
+        other: RedisWriter | None = None,
+        posts: RedisClient | None = None,
+    ) -> None:
+        self.redis = redis
+        self._other = other
+        self._both = False
         self.retention = retention
         self.server_id = secrets.token_hex(8)
         self._partitions = [
             RedisPartition(link, retention, figures, watch or Watch(), server_id=self.server_id, number=number)
             for number, link in enumerate(links_of(redis))
         ]
+        self._posts_redis = posts
+        self._post = self._partitions[0]
+        if posts is not None:
+            (link,) = links_of(posts)
+            self._post = RedisPartition(link, retention, figures, Watch(), server_id=self.server_id)
 
     @property
     def partitions(self) -> int:
@@ -57,9 +78,26 @@ class RedisBroker:
         return max(partition.away_for for partition in self._partitions)
 
     @property
+    def untold_for(self) -> float:
+        """Seconds for which what other servers tell has not come here; 0 while it does, or may in part."""
+        if self._posts_redis is None and len(self._partitions) > 1:
+            return 0.0
+        return self._post.away_for
+
+    @property
     def hears(self) -> bool:
-        """Whether events of other servers come here."""
-        return all(partition.live.is_set() for partition in self._partitions)
+        """Whether events of other servers, and what they tell, come here."""
+        return self._post.live.is_set() and all(partition.live.is_set() for partition in self._partitions)
+
+    @property
+    def publishes_both(self) -> bool:
+        """Whether events go to the other Redis as well."""
+        return self._both
+
+    @property
+    def waiting_for_other(self) -> int:
+        """Events that wait to be published to the other Redis."""
+        return self._other.waiting if self._other is not None else 0
 
     @property
     def waiting(self) -> int:
@@ -74,6 +112,11 @@ class RedisBroker:
     def tune(self, tuning: Tuning) -> None:
         for partition in self._partitions:
             partition.tune(tuning)
+        self._both = bool(tuning.publish_both) and self._other is not None
+        if self._other is not None:
+            self._other.tune(tuning)
+            if self._both:
+                self._other.start()
 
     def partition_of(self, room: str) -> int:
         return partition_of(room, len(self._partitions))
@@ -86,22 +129,35 @@ class RedisBroker:
     async def start(self, listener: Listener) -> None:
         for partition in self._partitions:
             partition.begin(listener)
+        if self._posts_redis is not None:
+            self._post.begin(_Told(listener))
 
     async def until_heard(self) -> None:
-        """Wait until events of other servers come here."""
-        await asyncio.gather(*(partition.live.wait() for partition in self._partitions))
+        """Wait until events of other servers, and what they tell, come here."""
+        await asyncio.gather(*(partition.live.wait() for partition in (*self._partitions, self._post)))
 
     async def close(self) -> None:
         for partition in self._partitions:
             await partition.close()
-        await self._redis.aclose()
+        await self.redis.aclose()
+        if self._posts_redis is not None:
+            await self._post.close()
+            await self._posts_redis.aclose()
+        if self._other is not None:
+            await self._other.close()
 
     def give_up(self) -> None:
         for partition in self._partitions:
             partition.give_up()
+        if self._other is not None:
+            self._other.give_up()
 
     async def publish(self, envelope: Envelope) -> int:
-        return await _publish(self._partitions, envelope)
+        event_id = await _publish(self._partitions, envelope)
+        # Looked at only now: what waited while the figure changed reaches whoever has come by the new one.
+        if self._both and self._other is not None:
+            await publish_further(self._other, envelope)
+        return event_id
 
     def want(self, room: str) -> None:
         self._of(room).want(room)
@@ -191,10 +247,10 @@ class RedisBroker:
         return session
 
     async def tell(self, server_id: str, data: bytes) -> None:
-        await self._partitions[0].tell(server_id, data)
+        await self._post.tell(server_id, data)
 
     async def tell_all(self, data: bytes) -> None:
-        await self._partitions[0].tell(ALL, data)
+        await self._post.tell(ALL, data)
 
     async def _change(self, session: SavedSession, what: str, *arguments: str | int) -> bool:
         if session.epochs != write_epochs(self._epochs):  # a partition has been heard of since: its positions count now
@@ -216,16 +272,55 @@ class RedisBroker:
         return found
 
 
+class _Told:
+    """`Listener` to the Redis by which servers tell each other; events do not come from there."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.told = listener.told
+
+    def deliver(self, envelope: Envelope) -> None:
+        pass
+
+    def broken(self, rooms: Collection[str]) -> None:
+        pass
+
+    def switched(self, partition: int, top: int) -> None:
+        pass
+
+    def displaced(self, pid: str, generation: int) -> None:
+        pass
+
+
 class RedisWriter:
-    """Publishes events as a server does, from a process without clients."""
+    """Publishes events as a server does, without listening: for a process without clients, or a second Redis."""
 
     def __init__(self, redis: RedisClient, retention: Retention, figures: Figures, watch: Watch | None = None) -> None:
         self._redis = redis
         self._partitions = [PartitionWriter(link, retention, figures, watch or Watch()) for link in links_of(redis)]
+        self._started = False
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be published."""
+        return sum(partition.waiting for partition in self._partitions)
+
+    def tune(self, tuning: Tuning) -> None:
+        """As `Broker.tune`."""
+        for partition in self._partitions:
+            partition.tune(tuning)
 
     def start(self) -> None:
+        """Be ready to publish; a connection is made with the first event. It may be called again."""
+        if self._started:
+            return
+        self._started = True
         for partition in self._partitions:
             partition.start()
+
+    def give_up(self) -> None:
+        """As `Broker.give_up`."""
+        for partition in self._partitions:
+            partition.give_up()
 
     async def close(self) -> None:
         for partition in self._partitions:
@@ -235,6 +330,18 @@ class RedisWriter:
     async def publish(self, envelope: Envelope) -> int:
         """As `Broker.publish`."""
         return await _publish(self._partitions, envelope)
+
+
+async def publish_further(writer: RedisWriter, envelope: Envelope) -> None:
+    """Publish an event, which one Redis has, to another one too.
+
+    Raises:
+        PublishUncertain: That failed: servers on the first have it, and those on the other do not, or may not.
+    """
+    try:
+        await writer.publish(envelope)
+    except AdapterUnavailable as error:
+        raise PublishUncertain("servers of one mode have it, and those of the other do not or may not") from error
 
 
 async def _publish(partitions: Sequence[PartitionWriter], envelope: Envelope) -> int:

@@ -33,12 +33,19 @@ class Tuner:
     Args:
         base: What the settings say.
         on_look: Told what became of a content that was found, and the figures that are in force since.
+        check: Raises TuningError for figures that make sense, and yet not on this server.
     """
 
-    def __init__(self, base: Tuning, on_look: Callable[[Outcome, Tuning], None] = lambda outcome, tuning: None) -> None:
+    def __init__(
+        self,
+        base: Tuning,
+        on_look: Callable[[Outcome, Tuning], None] = lambda outcome, tuning: None,
+        check: Callable[[Tuning], None] = lambda tuning: None,
+    ) -> None:
         self.tuning = base
         self._base = base
         self._on_look = on_look
+        self._check = check
         self._apply: Callable[[Tuning], None] = lambda tuning: None
         self._given: frozenset[str] = frozenset()
         self._unknown: tuple[str, ...] = ()
@@ -58,6 +65,7 @@ class Tuner:
             if isinstance(content, Unreadable):
                 raise TuningError(content.why)
             reading = read(content or b"", self._base)
+            self._check(reading.tuning)
         except TuningError as error:
             self._error = str(error)
             log.error("the adapter's file makes no sense; the figures stay as they are", error=self._error)

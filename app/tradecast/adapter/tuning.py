@@ -12,6 +12,7 @@ from tradecast.settings import (
     ChannelLinger,
     HistoryEvents,
     PublishBatch,
+    PublishBoth,
     PublishBuffer,
     PublishTimeout,
     Settings,
@@ -43,6 +44,7 @@ class Tuning(BaseModel):
     publish_timeout: PublishTimeout
     channel_linger: ChannelLinger
     subscription_batch: SubscriptionBatch
+    publish_both: PublishBoth
 
     @model_validator(mode="after")
     def _make_sense(self) -> Tuning:

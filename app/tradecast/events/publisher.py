@@ -14,6 +14,7 @@ from tradecast.adapter.create import create_writer
 from tradecast.adapter.envelope import VOLATILE, Envelope
 from tradecast.adapter.manager import Emitted
 from tradecast.adapter.redis import create_redis
+from tradecast.adapter.redis_broker import publish_further
 from tradecast.events.emitters import Emitters, Payload
 from tradecast.events.kinds import kind_of
 from tradecast.settings import Settings, SettingsError, load_settings
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 
 class Publisher(Emitters):
-    """Emits to the clients of every server on one Redis, without being a server.
+    """Emits to the clients of every server, through Redis, without being a server.
 
     ```python
     async with Publisher() as publisher:
@@ -38,17 +39,32 @@ class Publisher(Emitters):
         settings: REDIS_URL and what belongs to it; None: from the environment. RECOVERY_WINDOW, HISTORY_EVENTS,
             PING_INTERVAL and PING_TIMEOUT should be those of the servers: they say how long events are kept.
         on_emitted: Told each event that Redis took.
+        both: Whether servers of both modes shall hear it, whichever mode the fleet is in: each event is then published
+            twice, one after the other (first where ADAPTER_MODE says; if only the second fails, that is a
+            `PublishUncertain`). None: where there is a REDIS_CLUSTER_URL. False: those of ADAPTER_MODE alone.
 
     Raises:
-        SettingsError: There is no REDIS_URL.
+        SettingsError: There is no REDIS_URL, or none for both modes; or ADAPTER_MODE is `single`.
     """
 
-    def __init__(self, settings: Settings | None = None, on_emitted: Emitted = lambda event, recipients: None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        on_emitted: Emitted = lambda event, recipients: None,
+        *,
+        both: bool | None = None,
+    ) -> None:
         settings = settings or load_settings()
         if settings.redis_url is None:
             raise SettingsError("REDIS_URL: is needed to publish to servers")
+        if settings.mode == "single":
+            raise SettingsError("ADAPTER_MODE: servers in mode single hear nobody")
+        if both and settings.other_mode is None:
+            raise SettingsError("REDIS_CLUSTER_URL: is needed to publish for both modes")
         self.redis = create_redis(settings)
-        self._writer = create_writer(settings)
+        self._writer = create_writer(settings, settings.mode)
+        other = settings.other_mode if both is not False else None
+        self._other = None if other is None else create_writer(settings, other)
         self._started = False
         self._on_emitted = on_emitted
         super().__init__(self.emit_to_room)
@@ -78,12 +94,18 @@ class Publisher(Emitters):
         if not self._started:
             self._started = True
             self._writer.start()
+            if self._other is not None:
+                self._other.start()
         await self._writer.publish(envelope)
+        if self._other is not None:
+            await publish_further(self._other, envelope)
         self._on_emitted(envelope.event, 0)
 
     async def close(self) -> None:
         """Let go of the connections to Redis. Who still waits for Redis gets an error."""
         await self._writer.close()
+        if self._other is not None:
+            await self._other.close()
         await self.redis.aclose()
 
     async def __aenter__(self) -> Self:
@@ -105,13 +127,14 @@ class SyncPublisher:
 
     Args:
         settings: As of `Publisher`.
+        both: As of `Publisher`.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, both: bool | None = None) -> None:
         settings = settings or load_settings()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tradecast publisher", daemon=True)
-        self._publisher = Publisher(settings)
+        self._publisher = Publisher(settings, both=both)
         self._thread.start()
 
     def emit_portfolio_update(self, user_id: str, portfolio: Payload) -> None:

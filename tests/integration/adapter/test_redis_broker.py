@@ -47,7 +47,7 @@ class TestRedisBroker(BrokerContract):
 
     async def expired(self, broker: Broker, pid: str) -> bool:
         assert isinstance(broker, RedisBroker)
-        return not await broker._redis.exists(f"{broker._partitions[0].prefix}s:{pid}")
+        return not await broker.redis.exists(f"{broker._partitions[0].prefix}s:{pid}")
 
 
 # -- routing
@@ -229,7 +229,7 @@ async def test_what_is_not_ours_on_our_channels_hides_nothing(brokers: Brokers, 
     real = b'.%b.ab.1\nC\te\t\n2["e"' % here._partitions[0]._subscription.instance.encode()
     epoch = str(here.epoch).encode()
     for forged in (b"", b"\x00", b"9future", b"1%b.%d%b" % (epoch, 2**53 - 1, real), b"1%b.12" % epoch):
-        await here._redis.publish(channel, forged)
+        await here.redis.publish(channel, forged)
     await here.publish(event(1, "x"))
     await eventually(lambda: heard.numbers == [1])
     assert seen.why_skipped == {"malformed message": 2, "other version": 3}

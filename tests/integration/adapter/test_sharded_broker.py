@@ -56,7 +56,7 @@ class TestShardedBroker(BrokerContract):
 
     async def expired(self, broker: Broker, pid: str) -> bool:
         assert isinstance(broker, RedisBroker)
-        return not await broker._redis.exists(f"{broker._keeper(pid).prefix}s:{pid}")
+        return not await broker.redis.exists(f"{broker._keeper(pid).prefix}s:{pid}")
 
 
 def one_room_each(broker: Broker) -> list[str]:

@@ -70,6 +70,7 @@ async def test_a_single_server_tells_what_is_in_force(
     stats = await adapter_stats(http, server)
     assert stats == {
         "mode": "single",
+        "modes": ["single"],
         "inForce": {
             "history_events": 5,
             "publish_batch": 9,
@@ -78,6 +79,7 @@ async def test_a_single_server_tells_what_is_in_force(
             "publish_timeout": 10,
             "channel_linger": 15,
             "subscription_batch": 500,
+            "publish_both": 0,
         },
         "source": {**dict.fromkeys(stats["inForce"], "settings"), "history_events": "file"},
         "revision": revision,
@@ -156,6 +158,7 @@ def runs_with(server: RunningServer) -> dict[str, float]:
             one._publishing.timeout,
             one._subscription.linger,
             one._subscription._batch,
+            int(broker.publishes_both),
         )
         for one in broker._partitions
     }

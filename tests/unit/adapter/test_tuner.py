@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from tradecast.adapter.tuner import Outcome, Tuner, revision_of
-from tradecast.adapter.tuning import Tuning, of_settings
+from tradecast.adapter.tuning import Tuning, TuningError, of_settings
 from tradecast.adapter.watched_file import Content, Unreadable
 from tradecast.settings import load_settings
 
@@ -83,6 +83,20 @@ def test_what_makes_no_sense_changes_nothing_and_is_told(bench: Bench, content: 
     assert bench.tuner.stats() == before
     assert len(bench.applied) == 2
     assert bench.looks[-1][0] == "applied"
+
+
+def test_what_this_server_cannot_do_is_refused_whole() -> None:
+    def check(tuning: Tuning) -> None:
+        if tuning.publish_both:
+            raise TuningError("publish_both: not here")
+
+    tuner = Tuner(BASE, check=check)
+    tuner.take(b"publish_both: 1\npublish_batch: 3\n")
+    assert tuner.stats()["error"] == "publish_both: not here"
+    assert tuner.tuning == BASE
+    tuner.take(b"publish_both: 0\npublish_batch: 3\n")
+    assert tuner.stats()["error"] is None
+    assert tuner.tuning == with_figures(publish_batch=3)
 
 
 def test_who_comes_later_gets_what_is_in_force() -> None:

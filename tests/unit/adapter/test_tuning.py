@@ -19,6 +19,7 @@ ALL = {
     "publish_timeout": 20.0,
     "channel_linger": 0.0,
     "subscription_batch": 5,
+    "publish_both": 1,
 }
 
 

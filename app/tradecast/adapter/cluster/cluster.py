@@ -107,7 +107,7 @@ class Cluster:
     async def start(self) -> None:
         """Be one of them, from now on, or once the broker can be reached. It is started."""
         self._started = True
-        if not self._broker.away_for:
+        if not self._broker.untold_for:
             with contextlib.suppress(AdapterUnavailable, TimeoutError):
                 async with asyncio.timeout(HELLO):
                     await self._broker.tell_all(encode(self._own_beat(hello=True)))
@@ -235,7 +235,7 @@ class Cluster:
             return self._serving.here(kind, body)
 
         try:
-            if self._servers.deaf or (self._broker.away_for and self._broker.partitions == 1):
+            if self._servers.deaf or self._broker.untold_for:
                 raise AdapterUnavailable("the other servers cannot be heard: Redis is away")
             within = self._timeout if timeout is None else timeout
             return await self._requests.ask(kind, body, within, own if here else None)
