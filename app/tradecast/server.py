@@ -9,6 +9,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -69,6 +70,8 @@ from tradecast.settings import NO_OTHER, Mode, Settings, load_settings
 from tradecast.tasks import end
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
+# The check of the other mode's Redis.
+OTHER_REDIS = "other_redis"
 # Seconds that another server may take to end a poll, beyond what polls last.
 FORWARD_MARGIN = 10.0
 log = structlog.stdlib.get_logger("tradecast.server")
@@ -237,7 +240,7 @@ class WebSocketServer(Emitters, ClusterApi):
             self, self._manager, socket_options(settings), self.metrics.slow_client, self._make_sid
         )
         self._sio.manager_initialized = True  # there is nothing to initialize
-        broker = create_broker(settings, _Watch(self.metrics))
+        broker = create_broker(settings, _Watch(self.metrics), _OtherWatch(self.metrics))
         if isinstance(broker, RedisBroker):
             self._broker = broker
         self._hub = Hub(
@@ -352,6 +355,7 @@ class WebSocketServer(Emitters, ClusterApi):
         return {
             "mode": self.mode,
             "modes": list(self.settings.modes),
+            "other": self._other_stats(),
             **self._tuner.stats(),
             "traffic": {
                 **self.metrics.adapter_traffic(),
@@ -360,6 +364,17 @@ class WebSocketServer(Emitters, ClusterApi):
                 "hears": broker.hears if broker is not None else None,
                 "awaySeconds": round(self._hub.broker.away_for, 3),
             },
+        }
+
+    def _other_stats(self) -> dict[str, Any] | None:
+        other = self._broker.other if self._broker is not None else None
+        if other is None:
+            return None
+        return {
+            "mode": self.settings.other_mode,
+            "up": self.health.is_up(OTHER_REDIS),
+            "waiting": other.waiting,
+            "published": self.metrics.published_to_other(),
         }
 
     async def shutdown(self) -> None:
@@ -725,6 +740,9 @@ class WebSocketServer(Emitters, ClusterApi):
                     raise ConnectionError("not subscribed: events of other servers are missed")
 
             self.health.register("redis", ping_redis, mode=self.mode)
+        if self._broker is not None and self._broker.other is not None:
+            # before events go there, somebody wants to know whether they can
+            self.health.register(OTHER_REDIS, partial(check_redis, self._broker.other.redis))
         if self.sessions.database is not None:
             self.health.register("database", self.sessions.database.ping)
 
@@ -792,6 +810,13 @@ class _Watch(Watch):
         self.lag = metrics.redis_lag  # type: ignore[method-assign]
         self.repaired = metrics.gap_repaired  # type: ignore[method-assign]
         self.skipped = metrics.message_skipped  # type: ignore[method-assign]
+
+
+class _OtherWatch(Watch):
+    """What becomes of events for the other mode."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.published = metrics.other_redis_published  # type: ignore[method-assign]
 
 
 def _identity(connection: Connection) -> str:

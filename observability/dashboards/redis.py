@@ -127,9 +127,11 @@ def pubsub() -> list[Panel]:
     return [
         graph(
             "Publishes to Redis",
-            "Events handed to Redis per second: taken, failed, and uncertain where no answer came.",
+            "Events handed to Redis per second: taken, failed, and uncertain where no answer came; and, while servers "
+            "publish for both modes, the same to the other mode's.",
             EVENTS,
             Query(total(rate("tradecast_redis_publishes_total"), "result"), "{{result}}"),
+            Query(total(rate("tradecast_other_redis_publishes_total"), "result"), "other mode: {{result}}"),
         ),
         graph(
             "Publishes by server",

@@ -24,6 +24,7 @@ class RedisBroker:
 
     Attributes:
         redis: As given.
+        other: As given.
 
     Args:
         redis: A client without retries of its own; it is closed with the broker.
@@ -43,7 +44,7 @@ class RedisBroker:
         posts: RedisClient | None = None,
     ) -> None:
         self.redis = redis
-        self._other = other
+        self.other = other
         self._both = False
         self.retention = retention
         self.server_id = secrets.token_hex(8)
@@ -95,11 +96,6 @@ class RedisBroker:
         return self._both
 
     @property
-    def waiting_for_other(self) -> int:
-        """Events that wait to be published to the other Redis."""
-        return self._other.waiting if self._other is not None else 0
-
-    @property
     def waiting(self) -> int:
         """Events that wait to be published."""
         return sum(partition.waiting for partition in self._partitions)
@@ -112,11 +108,11 @@ class RedisBroker:
     def tune(self, tuning: Tuning) -> None:
         for partition in self._partitions:
             partition.tune(tuning)
-        self._both = bool(tuning.publish_both) and self._other is not None
-        if self._other is not None:
-            self._other.tune(tuning)
+        self._both = bool(tuning.publish_both) and self.other is not None
+        if self.other is not None:
+            self.other.tune(tuning)
             if self._both:
-                self._other.start()
+                self.other.start()
 
     def partition_of(self, room: str) -> int:
         return partition_of(room, len(self._partitions))
@@ -143,20 +139,20 @@ class RedisBroker:
         if self._posts_redis is not None:
             await self._post.close()
             await self._posts_redis.aclose()
-        if self._other is not None:
-            await self._other.close()
+        if self.other is not None:
+            await self.other.close()
 
     def give_up(self) -> None:
         for partition in self._partitions:
             partition.give_up()
-        if self._other is not None:
-            self._other.give_up()
+        if self.other is not None:
+            self.other.give_up()
 
     async def publish(self, envelope: Envelope) -> int:
         event_id = await _publish(self._partitions, envelope)
         # Looked at only now: what waited while the figure changed reaches whoever has come by the new one.
-        if self._both and self._other is not None:
-            await publish_further(self._other, envelope)
+        if self._both and self.other is not None:
+            await publish_further(self.other, envelope)
         return event_id
 
     def want(self, room: str) -> None:
@@ -292,10 +288,14 @@ class _Told:
 
 
 class RedisWriter:
-    """Publishes events as a server does, without listening: for a process without clients, or a second Redis."""
+    """Publishes events as a server does, without listening: for a process without clients, or a second Redis.
+
+    Attributes:
+        redis: As given.
+    """
 
     def __init__(self, redis: RedisClient, retention: Retention, figures: Figures, watch: Watch | None = None) -> None:
-        self._redis = redis
+        self.redis = redis
         self._partitions = [PartitionWriter(link, retention, figures, watch or Watch()) for link in links_of(redis)]
         self._started = False
 
@@ -325,7 +325,7 @@ class RedisWriter:
     async def close(self) -> None:
         for partition in self._partitions:
             await partition.close()
-        await self._redis.aclose()
+        await self.redis.aclose()
 
     async def publish(self, envelope: Envelope) -> int:
         """As `Broker.publish`."""

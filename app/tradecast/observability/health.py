@@ -88,6 +88,11 @@ class Health:
         # one request that goes away must not end the check of the others
         return await asyncio.shield(task)
 
+    def is_up(self, name: str) -> bool | None:
+        """What the last check of `name` found; None: there was none yet."""
+        last = self._results.get(name)
+        return None if last is None else last[1][0] == NOT_CONFIGURED[0]
+
     async def run(self, every: float = EVERY) -> None:
         """Check everything now and then, for the metrics, until cancelled."""
         while True:

@@ -28,7 +28,7 @@ SERVER_EVENTS = (
 SUBSCRIPTIONS = ("portfolio", "trades", "watchlist")
 TRANSPORTS = ("websocket", "polling")
 LOOKUP_SOURCES = ("memory", "redis", "miss")
-DEPENDENCIES = ("redis", "database")
+DEPENDENCIES = ("redis", "other_redis", "database")
 PUBLISH_RESULTS = ("ok", "failed", "uncertain")
 RECOVERIES = ("recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable")
 SKIPPED = ("other version", "malformed message", "malformed entry", "malformed session", "error")
@@ -177,6 +177,11 @@ class Metrics:
         self._redis_publishes = Children(
             counter("redis_publishes", "Events handed to Redis for all servers", "result"), PUBLISH_RESULTS
         )
+        self._other_publishes = Children(
+            counter("other_redis_publishes", "Events handed to the other mode's Redis as well", "result"),
+            PUBLISH_RESULTS,
+        )
+        self._others_published = dict.fromkeys(PUBLISH_RESULTS, 0)
         self._recoveries = Children(
             counter("recoveries", "Tries of clients to go on where their connection was lost", "result"), RECOVERIES
         )
@@ -377,6 +382,15 @@ class Metrics:
         self._redis_publishes[result].inc(count)
         if result == "ok":
             self._published_total += count
+
+    def other_redis_published(self, result: str, count: int) -> None:
+        """Events were handed to the other mode's Redis as well; results as of `redis_published`."""
+        self._other_publishes[result].inc(count)
+        self._others_published[result] += count
+
+    def published_to_other(self) -> dict[str, int]:
+        """Events handed to the other mode's Redis since the start, by result."""
+        return dict(self._others_published)
 
     def adapter_figures(self, figures: Mapping[str, float]) -> None:
         """The adapter runs with these from now on."""

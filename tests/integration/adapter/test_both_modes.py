@@ -26,6 +26,7 @@ from tradecast.server import WebSocketServer
 from tradecast.settings import Mode
 
 pytestmark = [pytest.mark.redis, pytest.mark.node]
+AT_ONCE = 3
 MODES: tuple[Mode, ...] = ("pubsub", "sharded")
 
 
@@ -125,7 +126,7 @@ class Stream:
 
         async def emit() -> None:
             while not self._ended[name].is_set():
-                more = [self.sent[name] + number for number in range(3)]
+                more = [self.sent[name] + number for number in range(AT_ONCE)]
                 # at once, and in order all the same
                 await asyncio.gather(*(emitter.emit("count", {"by": name, "n": n}, to="user:u1") for n in more))
                 self.sent[name] += len(more)
@@ -297,7 +298,7 @@ async def test_a_fleet_changes_its_mode_while_events_flow(fleet: Fleet, to: Mode
         later, begun = [], []
         for server in new:
             later.append(await fleet.client(server))
-            begun.append(dict(stream.sent))
+            begun.append({by: n + AT_ONCE for by, n in stream.sent.items()})  # what is under way may be there already
         await stream.flow()
 
         # the old ones go, one after the other; their clients have missed nothing until then
@@ -316,7 +317,10 @@ async def test_a_fleet_changes_its_mode_while_events_flow(fleet: Fleet, to: Mode
         for client, since in zip(later, begun, strict=True):
             await got_all(client, since, stream.sent)
             assert {"publisher", "old0", "old1", "new0", "new1"} == set(counted(client))
-        assert not any(broker_of(server).waiting_for_other for server in new)
+        for server in new:
+            other = (await fleet.stats(server))["other"]
+            assert (other["mode"], other["up"], other["waiting"]) == (start, True, 0)
+            assert other["published"]["ok"] > 0
 
 
 async def test_the_figure_goes_to_and_fro_under_events(fleet: Fleet) -> None:
@@ -399,6 +403,8 @@ async def test_while_the_other_redis_is_away_emitters_are_told_and_the_own_mode_
         await node.kill()
     with pytest.raises(PublishUncertain, match="servers of one mode have it"):
         await here.app.emit_notification("u1", {"n": 1})
+    told = (await frail.stats(here))["other"]["published"]
+    assert (told["ok"], told["failed"] + told["uncertain"]) == (1, 1)
     assert await notified(clients[0], 1) == [0, 1]
     if other == "sharded":
         await redis_cluster.start()

@@ -71,6 +71,7 @@ async def test_a_single_server_tells_what_is_in_force(
     assert stats == {
         "mode": "single",
         "modes": ["single"],
+        "other": None,
         "inForce": {
             "history_events": 5,
             "publish_batch": 9,

@@ -68,6 +68,7 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.redis_published("ok", 3)
     metrics.redis_published("failed", 1)
     metrics.redis_published("uncertain", 1)
+    metrics.other_redis_published("ok", 2)
     metrics.watch_adapter(waiting=lambda: 4, channels=lambda: 5)
     metrics.recovery("recovered")
     metrics.recovery("gap")
@@ -119,6 +120,7 @@ def touch_everything(metrics: Metrics) -> None:
         ("redis_subscribed", {}, 1),
         ("redis_publishes_total", {"result": "ok"}, 3),
         ("redis_publishes_total", {"result": "failed"}, 1),
+        ("other_redis_publishes_total", {"result": "ok"}, 2),
         ("redis_publishes_total", {"result": "uncertain"}, 1),
         ("publishes_waiting", {}, 4),
         ("redis_channels", {}, 5),
