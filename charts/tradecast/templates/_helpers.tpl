@@ -111,7 +111,7 @@ capabilities:
   valueFrom:
     secretKeyRef: {name: {{ . }}, key: REDIS_URL}
 {{- $secret := . }}
-{{- range list "REDIS_USERNAME" "REDIS_PASSWORD" "REDIS_SENTINEL_USERNAME" "REDIS_SENTINEL_PASSWORD" }}
+{{- range list "REDIS_CLUSTER_URL" "REDIS_USERNAME" "REDIS_PASSWORD" "REDIS_SENTINEL_USERNAME" "REDIS_SENTINEL_PASSWORD" }}
 - name: {{ . }}
   valueFrom:
     secretKeyRef: {name: {{ $secret }}, key: {{ . }}, optional: true}

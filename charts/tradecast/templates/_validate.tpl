@@ -90,7 +90,7 @@
 {{- $wrong = append $wrong (printf "server.settings.%s is the chart's own and cannot be set." $name) -}}
 {{- end -}}
 {{- end -}}
-{{- range $name := list "REDIS_URL" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "MONGODB_URI" "SESSION_SECRETS" "API_TOKEN" "ADMIN_TOKEN" "SENTRY_DSN" -}}
+{{- range $name := list "REDIS_URL" "REDIS_CLUSTER_URL" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "MONGODB_URI" "SESSION_SECRETS" "API_TOKEN" "ADMIN_TOKEN" "SENTRY_DSN" -}}
 {{- if hasKey ($v.server.settings | default dict) $name -}}
 {{- $wrong = append $wrong (printf "server.settings.%s would put a secret into a ConfigMap: use the existingSecret for it, or server.extraEnv with a secretKeyRef." $name) -}}
 {{- end -}}
