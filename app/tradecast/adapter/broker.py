@@ -116,7 +116,7 @@ class Broker(Protocol):
 
     @property
     def untold_for(self) -> float:
-        """Seconds for which nothing that other servers tell has come here; 0 while some of it may."""
+        """Seconds for which what other servers tell has not come here; 0 while it does."""
         ...
 
     def tune(self, tuning: Tuning) -> None:

@@ -80,9 +80,6 @@ class RedisBroker:
 
     @property
     def untold_for(self) -> float:
-        """Seconds for which what other servers tell has not come here; 0 while it does, or may in part."""
-        if self._posts_redis is None and len(self._partitions) > 1:
-            return 0.0
         return self._post.away_for
 
     @property

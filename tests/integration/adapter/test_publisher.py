@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from support.python_client import PythonClients
+from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
 from support.server import MakeServer, settings_for_tests
 from tradecast.adapter.errors import AdapterUnavailable
@@ -59,6 +60,47 @@ async def test_a_program_without_an_event_loop_publishes(redis_server: RedisServ
         await asyncio.to_thread(program)
         assert await client.wait_for("custom") == [[1, 2]]
         assert [args[0]["notification"]["n"] for args in client.events("notification")] == [0, 1, 2]
+
+
+async def test_it_publishes_for_both_modes_or_for_one(
+    redis_server: RedisServer, empty_cluster: RedisCluster, make_server: MakeServer
+) -> None:
+    urls = {"redis_url": redis_server.url, "redis_cluster_url": empty_cluster.url}
+    servers = [await make_server(**urls, adapter_mode=mode) for mode in ("pubsub", "sharded")]
+    session = {**await servers[0].session("u1"), "recovery": False}
+
+    def program() -> None:
+        with SyncPublisher(settings_for_tests(**urls)) as out:
+            out.emit_notification("u1", {"n": "both, from a program without an event loop"})
+
+    async with (
+        PythonClients() as clients,
+        Publisher(settings_for_tests(**urls)) as both,
+        Publisher(settings_for_tests(**urls), both=False) as one,
+        Publisher(settings_for_tests(**urls, adapter_mode="sharded"), both=False) as other,
+    ):
+        near, far = [await clients.connect(server.url, session, ["websocket"]) for server in servers]
+        await one.emit_notification("u1", {"n": "pubsub"})
+        await other.emit_notification("u1", {"n": "sharded"})
+        await asyncio.to_thread(program)
+        await both.emit_notification("u1", {"n": "last"})
+        for client, own in ((near, "pubsub"), (far, "sharded")):
+            await client.wait_for("notification", lambda args: args[0]["notification"]["n"] == "last")
+            said = [args[0]["notification"]["n"] for args in client.events("notification")]
+            assert said == [own, "both, from a program without an event loop", "last"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "both", "why"),
+    [
+        ({"redis_url": "redis://x"}, True, "REDIS_CLUSTER_URL: is needed"),
+        ({"redis_url": "redis+cluster://x"}, True, "REDIS_CLUSTER_URL: is needed"),
+        ({"redis_url": "redis://x", "adapter_mode": "single"}, None, "ADAPTER_MODE: servers in mode single"),
+    ],
+)
+def test_where_it_cannot_be_heard_it_says_so(settings: dict[str, str], both: bool | None, why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        Publisher(settings_for_tests(**settings), both=both)
 
 
 async def test_several_rooms_with_exceptions(redis_server: RedisServer, make_server: MakeServer) -> None:
