@@ -36,22 +36,22 @@ class Fleet:
     def __init__(
         self, make: MakeServer, redis: RedisServer, cluster: RedisCluster, clients: StockClients, folder: Path
     ) -> None:
-        self._make = make
-        self._clients = clients
+        self.make = make
+        self.clients = clients
         self.urls = {"redis_url": redis.url, "redis_cluster_url": cluster.url}
         self._folder = folder
         self.http = httpx.AsyncClient(trust_env=False, timeout=30)
 
     async def server(self, mode: Mode, **settings: Any) -> RunningServer:
         options = {"cluster_lease": 1.5, "rate_limit_global": 1_000_000, "max_connections_per_user": 100}
-        server = await self._make(**self.urls, adapter_mode=mode, **{**options, **settings})
+        server = await self.make(**self.urls, adapter_mode=mode, **{**options, **settings})
         broker = broker_of(server)
         await broker.until_heard()
         return server
 
     async def client(self, server: RunningServer, user: str = "u1", **options: Any) -> StockClient:
         session = await server.session(user)
-        return await self._clients.connect(server.url, session, transports=["websocket"], **options)
+        return await self.clients.connect(server.url, session, transports=["websocket"], **options)
 
     def file(self, mode: Mode) -> Path:
         return self._folder / f"{mode}.yaml"
@@ -263,8 +263,8 @@ async def test_requests_to_all_servers_reach_those_of_both_modes(fleet: Fleet) -
 async def test_a_revoked_session_ends_and_limits_hold_in_both_modes(fleet: Fleet) -> None:
     servers = await four(fleet, max_connections_per_user=4)
     session = await servers[0].session("u1")
-    clients = [await fleet._clients.connect(server.url, session, transports=["websocket"]) for server in servers]
-    fifth = await fleet._clients.open(servers[3].url, session, transports=["websocket"])
+    clients = [await fleet.clients.connect(server.url, session, transports=["websocket"]) for server in servers]
+    fifth = await fleet.clients.open(servers[3].url, session, transports=["websocket"])
     await fifth.wait_reconnect_attempt()
     assert not fifth.connected
     await servers[3].app.sessions.revoke([session["sessionID"]])
@@ -372,7 +372,7 @@ async def test_a_client_that_is_moved_begins_anew(fleet: Fleet, to: Mode) -> Non
     (start,) = {*MODES} - {to}
     servers = {mode: await fleet.server(mode, publish_both=1) for mode in MODES}
     session = await servers[start].session("u1")
-    client = await fleet._clients.connect(servers[start].url, session, transports=["websocket"])
+    client = await fleet.clients.connect(servers[start].url, session, transports=["websocket"])
     await servers[start].app.emit_notification("u1", {"n": 1})
     await client.wait_for("notification")
     sid = client.sid
@@ -426,7 +426,8 @@ async def test_while_the_other_redis_is_away_emitters_are_told_and_the_own_mode_
 async def test_a_sharded_server_is_ready_only_with_both_redis(
     frail: Fleet, own_redis: RedisServer, redis_cluster: RedisCluster
 ) -> None:
-    server = await frail.server("sharded", redis_timeout=1)
+    server, second = [await frail.server("sharded", redis_timeout=1, session_store="memory") for _ in range(2)]
+    client = await frail.client(second)
 
     async def health() -> tuple[int, dict[str, Any]]:
         answer = await frail.http.get(f"{server.url}/health/redis")
@@ -446,8 +447,32 @@ async def test_a_sharded_server_is_ready_only_with_both_redis(
     await until(is_up)
     await own_redis.kill()
     await until(is_down)
+    await server.app.emit_notification("u1", {"n": 1})  # events do without it
+    assert await notified(client, 1) == [1]
     await own_redis.start()
     await until(is_up)
+
+
+async def test_a_fleet_whose_only_redis_was_a_cluster_gets_one_beside_it(fleet: Fleet) -> None:
+    cluster = {"redis_url": fleet.urls["redis_cluster_url"], "auth_required": False}
+    before = await fleet.make(**cluster)
+    client = await fleet.clients.connect(before.url, transports=["websocket"])
+    after = await fleet.server("sharded", auth_required=False)
+    await broker_of(before).until_heard()
+    await after.app.emit("count", 1, to="market:status")
+    await before.app.emit("count", 2, to="market:status")
+    await client.wait_for("count", lambda args: args[0] == 2)
+    port = before._port("public")
+    await before.stop_serving()
+    await client.wait_disconnect()
+    await after.app.emit("count", 3, to="market:status")
+    await before.app.shutdown()
+    moved = await fleet.server("sharded", auth_required=False, port=port)
+    await client.wait_connect()
+    assert client.recovered
+    await moved.app.emit("count", 4, to="market:status")
+    await client.wait_for("count", lambda args: args[0] == 4)
+    assert [args[0] for args in client.events("count")] == [1, 2, 3, 4]
 
 
 async def test_a_server_without_another_redis_refuses_the_figure(
@@ -470,7 +495,7 @@ async def test_mode_single_beside_a_redis(fleet: Fleet, redis_server: RedisServe
     assert (alone.app.mode, alone.app.get_stats()["adapter"]["modes"]) == ("single", ["single", "pubsub"])
     assert (await fleet.http.get(f"{alone.url}/health/redis")).json()["mode"] == "single"
     session = await beside.session("u1")
-    clients = [await fleet._clients.connect(one.url, session, transports=["websocket"]) for one in (alone, beside)]
+    clients = [await fleet.clients.connect(one.url, session, transports=["websocket"]) for one in (alone, beside)]
     await beside.app.emit_notification("u1", {"n": 1})
     await alone.app.emit_notification("u1", {"n": 2})
     await beside.app.emit_notification("u1", {"n": 3})
