@@ -19,7 +19,7 @@ from support.node_client import StockClient, StockClients
 from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
 from support.server import API_TOKEN, MakeServer, RunningServer, settings_for_tests
-from tradecast.adapter.errors import PublishUncertain
+from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.adapter.redis_broker import RedisBroker
 from tradecast.events.publisher import Publisher
 from tradecast.server import WebSocketServer
@@ -421,6 +421,27 @@ async def test_while_the_other_redis_is_away_emitters_are_told_and_the_own_mode_
     await until(goes_through)
     assert set(await notified(clients[0], 2)) == {0, 1, 2}
     assert sorted(set(await notified(clients[1], 2))) in ([0, 2], [0, 1, 2])
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_what_the_own_redis_does_not_take_goes_to_neither(
+    frail: Fleet, own_redis: RedisServer, redis_cluster: RedisCluster, mode: Mode
+) -> None:
+    (other,) = {*MODES} - {mode}
+    options = {"publish_both": 1, "publish_timeout": 1, "redis_timeout": 1, "session_store": "memory"}
+    here, there = [await frail.server(one, **options) for one in (mode, other)]
+    client = await frail.client(there)
+    await here.app.emit_notification("u1", {"n": 0})
+    for node in redis_cluster.nodes if mode == "sharded" else [own_redis]:
+        await node.kill()
+    with pytest.raises(AdapterUnavailable):
+        await here.app.emit_notification("u1", {"n": 1})
+    with pytest.raises(AdapterUnavailable) as told:
+        await here.app.emit_notification("u1", {"n": 2})
+    assert not isinstance(told.value, PublishUncertain)  # nothing was sent: it can be tried again
+    with pytest.raises(PublishUncertain):
+        await there.app.emit_notification("u1", {"n": 3})
+    assert await notified(client, 3) == [0, 3]
 
 
 async def test_a_sharded_server_is_ready_only_with_both_redis(
