@@ -18,6 +18,7 @@ from support.eventually import eventually, until
 from support.node_client import StockClient, StockClients
 from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
+from support.scatter import scattering
 from support.server import API_TOKEN, MakeServer, RunningServer, settings_for_tests
 from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.adapter.redis_broker import RedisBroker
@@ -270,6 +271,20 @@ async def test_a_revoked_session_ends_and_limits_hold_in_both_modes(fleet: Fleet
     await servers[3].app.sessions.revoke([session["sessionID"]])
     for client in clients:
         assert await client.wait_disconnect() == "io server disconnect"
+
+
+async def test_polling_needs_no_affinity_between_modes(fleet: Fleet) -> None:
+    servers = [await fleet.server(mode, publish_both=1, transports=("polling",)) for mode in MODES]
+    async with scattering(*(server.url for server in servers)) as scatter:
+        clients = [
+            await fleet.clients.connect(scatter.url, await servers[0].session("u1"), transports=["polling"])
+            for _ in range(4)
+        ]
+        for number in range(20):
+            await servers[number % 2].app.emit_notification("u1", {"n": number})
+        for client in clients:
+            assert await notified(client, 19) == list(range(20))
+        assert all(scatter.sent[server.url] > 5 for server in servers)
 
 
 @pytest.mark.parametrize("to", MODES)
