@@ -157,7 +157,7 @@ async def _serve(settings: Settings, *, demo: bool = False, feed: bool = True) -
 @click.option(
     "--url",
     envvar="TRADECAST_URL",
-    help="The server.  [default: none with REDIS_URL, else http://127.0.0.1:8000]",
+    help="The server.  [default: none with REDIS_URL (but in ADAPTER_MODE single), else http://127.0.0.1:8000]",
 )
 @click.option("--token", envvar="API_TOKEN", help="Bearer token of /api/emit.")
 def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url: str | None, token: str | None) -> None:
@@ -183,7 +183,7 @@ def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url:
         body["symbol"] = _needed(symbol, "--symbol")
     elif event != "market:status":
         body["userId"] = _needed(user_id, "--user")
-    if url is None and os.environ.get("REDIS_URL"):
+    if url is None and os.environ.get("REDIS_URL") and os.environ.get("ADAPTER_MODE", "").strip().lower() != "single":
         configure_logging("error", "console")
         _run(_publish(body))
         click.echo("accepted: 1")
