@@ -28,7 +28,7 @@ STALLED: Final = 300.0
 # What fails when the operator starts is tried again soon: kopf would wait for a minute.
 @kopf.on.startup(backoff=2)
 async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
-    # One instance only: the Deployment's strategy is Recreate, and replicas are written for a seen version only.
+    # Who acts is settled by a Lease for each fleet.
     settings.peering.standalone = True
     # No handler here needs them: nothing of ours keeps a SocketFleet or its namespace from going.
     settings.persistence.finalizer = "tradecast.dev/operator"
@@ -47,7 +47,8 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
         logging.getLogger(noisy).setLevel(logging.WARNING)
     memo.fleets = Fleets(every=float(os.environ.get("ROUND_SECONDS", "5")))
     await memo.fleets.start()
-    memo.runner = web.AppRunner(create_app(memo.fleets.connections, memo.fleets.metrics), access_log=None)
+    app = create_app(memo.fleets.connections, memo.fleets.metrics, memo.fleets.is_ready)
+    memo.runner = web.AppRunner(app, access_log=None)
     await memo.runner.setup()
     await web.TCPSite(memo.runner, os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", str(PORT)))).start()  # noqa: S104 a pod's own address
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support.kubernetes import NAMESPACE, FakeKubernetes
+from support.kubernetes import NAMESPACE, FakeKubernetes, Granted
 from support.socket_fleets import NOW, pod, seen, spec
 from tradecast.adapter.tuning import of_settings
 from tradecast.settings import Settings
@@ -65,7 +65,7 @@ def of(told: Told, kind: str) -> Condition:
 
 
 def tuner(kubernetes: FakeKubernetes, redis: Redis | None = None) -> Tuner:
-    return Tuner(kubernetes, NAMESPACE, "fleet", (redis or Redis()).ask)
+    return Tuner(kubernetes, NAMESPACE, "fleet", Granted(), (redis or Redis()).ask)
 
 
 async def test_a_change_is_written_with_its_state_and_taken_up_by_another_operator() -> None:
