@@ -82,6 +82,8 @@ class Actor:
                 await self._kubernetes.mark_pod(self._namespace, action.pod, action.uid, annotations=annotations)
             case Shed():
                 await self._servers.shed(_address(addresses, action.pod), action.count, action.rate)
+            case _ if type(action) is Action:
+                return  # to be told only
             case _:
                 raise TypeError(f"no such action: {type(action).__name__}")
 

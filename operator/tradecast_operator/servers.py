@@ -41,6 +41,8 @@ class Servers:
                 draining=bool(drain["active"]),
                 shedding=bool(drain["shedding"]),
                 adapter=answer.get("adapter"),
+                drain_rate=float(drain.get("connectionsPerSecond") or 0),
+                drain_time=float(drain.get("timeoutSeconds") or 0),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ServerSilent(f"it tells no connections: {type(error).__name__}") from None
