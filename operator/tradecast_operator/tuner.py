@@ -11,7 +11,7 @@ import httpx
 
 from tradecast_operator.actions import Action
 from tradecast_operator.adapter_spec import RedisAdapter
-from tradecast_operator.ask_redis import RedisSilent, ask_redis
+from tradecast_operator.ask_redis import Access, RedisSilent, ask_redis
 from tradecast_operator.conditions import Condition
 from tradecast_operator.confirmation import Look, Memory, State, decide
 from tradecast_operator.kubernetes import FIELD_MANAGER, Conflict, Kubernetes, Missing, Object
@@ -61,7 +61,7 @@ class Tuner:
         namespace: str,
         fleet: str,
         lease: Leaseholder,
-        ask: Callable[[str], Awaitable[RedisFacts]] = ask_redis,
+        ask: Callable[[str, Access], Awaitable[RedisFacts]] = ask_redis,
     ) -> None:
         self._kubernetes = kubernetes
         self._namespace = namespace
@@ -133,10 +133,13 @@ class Tuner:
         self._asked = now
         try:
             found = await self._kubernetes.secret(self._namespace, secret.name)
-            url = base64.b64decode(found.get("data", {}).get(secret.key, "")).decode().strip()
+            url, ca, user, password = (
+                base64.b64decode((found.get("data") or {}).get(key, "")).decode().strip()
+                for key in (secret.key, "ca.crt", "REDIS_SENTINEL_USERNAME", "REDIS_SENTINEL_PASSWORD")
+            )
             if not url:
                 raise RedisSilent(f"Secret {secret.name} has no key {secret.key}")
-            self._redis, self._silent = watch(self._redis, await self._ask(url), now), ""
+            self._redis, self._silent = watch(self._redis, await self._ask(url, Access(ca, user, password)), now), ""
         except Missing:
             self._silent = f"there is no Secret {secret.name}"
         except (RedisSilent, httpx.HTTPError, ValueError) as error:
