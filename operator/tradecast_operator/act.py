@@ -8,6 +8,8 @@ import structlog
 
 from tradecast_operator.actions import Action, CancelDrain, PutFirst, SetReplicas, Shed, StartDrain
 from tradecast_operator.kubernetes import Conflict, Kubernetes, Missing
+from tradecast_operator.lease import NotHeld
+from tradecast_operator.leaseholder import Leaseholder
 from tradecast_operator.observe import DELETION_COST, DRAIN_FLEET, DRAIN_SINCE, DRAINING, FIRST
 from tradecast_operator.servers import Servers, ServerSilent
 
@@ -19,6 +21,7 @@ class Actor:
 
     Args:
         kubernetes: The API.
+        lease: Without it nothing is begun.
         servers: The fleet's admin ports.
         namespace: Where the fleet is.
         fleet: The SocketFleet's name.
@@ -26,8 +29,16 @@ class Actor:
     """
 
     def __init__(
-        self, kubernetes: Kubernetes, servers: Servers, *, namespace: str, fleet: str, deployment: str
+        self,
+        kubernetes: Kubernetes,
+        lease: Leaseholder,
+        servers: Servers,
+        *,
+        namespace: str,
+        fleet: str,
+        deployment: str,
     ) -> None:
+        self._lease = lease
         self._kubernetes = kubernetes
         self._servers = servers
         self._namespace = namespace
@@ -44,7 +55,11 @@ class Actor:
         done = []
         for action in actions:
             try:
-                await self._do(action, addresses)
+                async with self._lease.acting():
+                    await self._do(action, addresses)
+            except NotHeld:
+                log.warning("not done, another operator may act now", reason=action.reason)
+                break
             except (Conflict, Missing, ServerSilent) as error:
                 log.warning("not done, decided anew", reason=action.reason, why=str(error) or type(error).__name__)
             else:
@@ -67,6 +82,8 @@ class Actor:
                 await self._kubernetes.mark_pod(self._namespace, action.pod, action.uid, annotations=annotations)
             case Shed():
                 await self._servers.shed(_address(addresses, action.pod), action.count, action.rate)
+            case _ if type(action) is Action:
+                return  # to be told only
             case _:
                 raise TypeError(f"no such action: {type(action).__name__}")
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisClusterException, RedisError
 
 from tradecast_operator.redis_limits import RedisFacts
@@ -14,6 +17,9 @@ from tradecast_operator.redis_limits import RedisFacts
 # Seconds for a connection or an answer, and for all of it: a fleet's round waits for it.
 TIMEOUT: Final = 3.0
 LONGEST: Final = 5.0
+TIMES: Final[Mapping[str, Any]] = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
+SENTINEL_PORT: Final = 26_379
+SENTINEL: Final = ("redis+sentinel", "rediss+sentinel")
 CLUSTER: Final = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 
 
@@ -21,11 +27,27 @@ class RedisSilent(Exception):
     """Redis did not answer, or refused; the text says how, and nothing of the URL."""
 
 
-async def ask_redis(url: str) -> RedisFacts:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a URL does not say, as the servers' settings of the same names; empty: nothing.
+
+    Attributes:
+        ca: Certificates in PEM that sign those of Redis and of its Sentinels.
+        sentinel_username: ACL user of the Sentinels.
+        sentinel_password: Password of the Sentinels.
+    """
+
+    ca: str = ""
+    sentinel_username: str = ""
+    sentinel_password: str = ""
+
+
+async def ask_redis(url: str, access: Access = Access()) -> RedisFacts:
     """What Redis says of itself.
 
     Args:
-        url: As the servers' REDIS_URL; not Sentinel's.
+        url: As the servers' REDIS_URL.
+        access: What it does not say.
 
     Raises:
         RedisSilent: It says nothing.
@@ -33,28 +55,59 @@ async def ask_redis(url: str) -> RedisFacts:
     scheme, _, rest = url.partition("://")
     try:
         async with asyncio.timeout(LONGEST):
+            tls: dict[str, Any] = {"ssl_ca_data": access.ca} if access.ca and scheme.startswith("rediss") else {}
             if scheme in CLUSTER:
-                return facts_of(await _ask_cluster(CLUSTER[scheme], rest))
-            async with Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT) as redis:
+                return facts_of(await _ask_cluster(CLUSTER[scheme], rest, tls))
+            if scheme in SENTINEL:
+                return facts_of([await _ask_master(url, access, tls)])
+            async with Redis.from_url(url, **TIMES, **tls) as redis:
                 return facts_of([await redis.info()])
     except (RedisError, RedisClusterException, OSError, ValueError, KeyError, TypeError) as error:
         raise RedisSilent(f"Redis does not answer INFO: {type(error).__name__}") from None
 
 
-async def _ask_cluster(scheme: str, rest: str) -> Sequence[Mapping[str, Any]]:
+async def _ask_master(url: str, access: Access, tls: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The master that the Sentinels name, of `redis+sentinel://user:password@host:port,host:port/db/service`."""
+    parts = urlsplit(url)
+    credentials, _, listed = parts.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    options: dict[str, Any] = {**TIMES, **tls}
+    if parts.scheme.startswith("rediss"):
+        options["ssl"] = True
+    hosts = [_host(entry) for entry in listed.split(",")]
+    theirs = {"username": access.sentinel_username or None, "password": access.sentinel_password or None}
+    sentinel = Sentinel(hosts, sentinel_kwargs={**options, **theirs})  # type: ignore[no-untyped-call]
+    ours: dict[str, Any] = {"username": unquote(user) or None, "password": unquote(password) or None}
+    try:
+        # INFO is of all databases: which one the URL names is nothing to it.
+        async with sentinel.master_for(unquote(parts.path.rpartition("/")[2]), **options, **ours) as redis:
+            answer: Mapping[str, Any] = await redis.info()
+            return answer
+    finally:
+        for one in sentinel.sentinels:
+            await one.aclose()
+
+
+def _host(entry: str) -> tuple[str, int]:
+    """Host and port; an IPv6 address stands in brackets, and a colon in them is no port's."""
+    host, colon, port = ("", "", "") if entry.endswith("]") else entry.rpartition(":")
+    return (host.strip("[]"), int(port)) if colon else (entry.strip("[]"), SENTINEL_PORT)
+
+
+async def _ask_cluster(scheme: str, rest: str, tls: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """The primaries, found through the first node that answers."""
     user, at, nodes = rest.rpartition("@")
     *others, last = nodes.split(",")
     for node in others:
         try:
-            return await _ask_primaries(f"{scheme}://{user}{at}{node}")
+            return await _ask_primaries(f"{scheme}://{user}{at}{node}", tls)
         except (RedisError, RedisClusterException, OSError):
             continue
-    return await _ask_primaries(f"{scheme}://{user}{at}{last}")
+    return await _ask_primaries(f"{scheme}://{user}{at}{last}", tls)
 
 
-async def _ask_primaries(url: str) -> Sequence[Mapping[str, Any]]:
-    cluster = RedisCluster.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+async def _ask_primaries(url: str, tls: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    cluster = RedisCluster.from_url(url, **TIMES, **tls)
     try:
         answers = await cluster.info(target_nodes=RedisCluster.PRIMARIES)
     finally:

@@ -14,8 +14,8 @@ from tradecast_operator.metrics import Metrics
 Connections = Callable[[str, str], int]
 
 
-def create_app(connections: Connections, metrics: Metrics) -> web.Application:
-    """`GET /fleets/<namespace>/<name>/connections` for KEDA's metrics-api scaler, and `GET /metrics`.
+def create_app(connections: Connections, metrics: Metrics, is_ready: Callable[[], bool]) -> web.Application:
+    """`GET /fleets/<namespace>/<name>/connections` for KEDA's metrics-api scaler, `GET /metrics`, and `GET /ready`.
 
     What is not known is an error, never a low number: KEDA then keeps what there is
     (https://keda.sh/docs/latest/scalers/metrics-api/).
@@ -33,7 +33,12 @@ def create_app(connections: Connections, metrics: Metrics) -> web.Application:
     async def tell_metrics(request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    async def tell_ready(request: web.Request) -> web.Response:
+        ready = is_ready()
+        return web.json_response({"ready": ready}, status=200 if ready else 503)
+
     app = web.Application()
+    app.router.add_get("/ready", tell_ready)
     app.router.add_get("/fleets/{namespace}/{name}/connections", tell)
     app.router.add_get("/metrics", tell_metrics)
     return app

@@ -18,6 +18,8 @@ from tradecast_operator.act import Actor
 from tradecast_operator.actions import Action, CancelDrain, SetReplicas
 from tradecast_operator.conditions import Condition, conditions, lost, merged, rounded
 from tradecast_operator.kubernetes import GROUP, VERSION, Conflict, Kubernetes, Missing, Object
+from tradecast_operator.lease import NotHeld
+from tradecast_operator.leaseholder import Leaseholder
 from tradecast_operator.metrics import Course, Metrics
 from tradecast_operator.observation import Observation
 from tradecast_operator.observe import ask_servers, observe
@@ -43,30 +45,42 @@ class Fleet:
     Attributes:
         body: The resource as it is now.
         last_round: When its last good round ended, in seconds since 1970; or it was seen first.
+        looked: Whether a round has ended, however.
 
     Args:
         body: The resource.
         kubernetes: The API.
         client: Makes requests to the servers.
         metrics: Are told what happens.
+        lease: Without it the fleet is looked at only.
     """
 
-    def __init__(self, body: Object, kubernetes: Kubernetes, client: httpx.AsyncClient, metrics: Metrics) -> None:
+    def __init__(
+        self, body: Object, kubernetes: Kubernetes, client: httpx.AsyncClient, metrics: Metrics, lease: Leaseholder
+    ) -> None:
         self.body = body
         self.namespace: str = body["metadata"]["namespace"]
         self.name: str = body["metadata"]["name"]
         self._kubernetes = kubernetes
         self._client = client
         self._metrics = metrics
-        self._memory = Memory()
-        self._course = Course()
-        self._tuner = Tuner(kubernetes, self.namespace, self.name)
+        self._lease = lease
+        self._renewing: asyncio.Task[None] | None = None
+        self._forget()
         self._reading = metric.Reading()
         self._token = ""
         self._token_read = -TOKEN_KEPT
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._changed = asyncio.Event()
         self.last_round = time.time()
+        self.looked = False
+
+    def _forget(self) -> None:
+        """What was remembered of one's own doing is worth nothing after somebody else's."""
+        self._acted = False
+        self._memory = Memory()
+        self._course = Course()
+        self._tuner = Tuner(self._kubernetes, self.namespace, self.name, self._lease)
 
     def changed(self, body: Object) -> None:
         """The resource is another one now; the next round begins at once if what it asks for is."""
@@ -78,7 +92,9 @@ class Fleet:
 
     async def run(self, every: float) -> None:
         """Round after round, `every` seconds apart."""
-        self._metrics.begin(self.namespace, self.name)
+        self._metrics.begin(self.namespace, self.name, self._lease.holds)
+        name = f"lease {self.namespace}/{self.name}"
+        self._renewing = asyncio.create_task(self._lease.run(self._changed.set), name=name)
         while True:
             self._changed.clear()
             began = time.monotonic()
@@ -87,6 +103,8 @@ class Fleet:
                 result = await self.round()
             except asyncio.CancelledError:
                 raise
+            except NotHeld:
+                result = "waiting"
             except Missing as error:
                 await self._lose(f"there is no {error}")
             except Exception as error:
@@ -95,8 +113,10 @@ class Fleet:
             labels = (self.namespace, self.name)
             self._metrics.rounds.labels(*labels, result).inc()
             self._metrics.round_seconds.labels(*labels).observe(time.monotonic() - began)
+            self.looked = True
             if result != "error":
                 self.last_round = time.time()
+            if result not in ("error", "waiting"):
                 self._metrics.last_round.labels(*labels).set(self.last_round)
             try:
                 async with asyncio.timeout(every):
@@ -105,18 +125,27 @@ class Fleet:
                 continue
 
     async def round(self) -> str:
-        """Observe, plan, act, tell; how it went."""
+        """Observe, plan, act, tell; how it went. Raises NotHeld where another operator may act by now."""
         body = self.body
+        if self._lease.forbidden:
+            raise NotHeld
         spec = Spec.of(body["spec"])
         deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
         if "replicas" not in body["spec"]:
-            await self._adopt(deployment, spec)
+            async with self._lease.acting():
+                await self._adopt(deployment, spec)
             return "ok"  # and comes again, with them
         labels = deployment["spec"]["selector"]["matchLabels"]
         pods = await self._kubernetes.pods(self.namespace, labels)
         servers = await self._servers(body["spec"])
         seen = observe(deployment, pods, await ask_servers(pods, servers), time.time())
+        if servers.refused:  # it is another one by now, perhaps
+            self._token_read = -TOKEN_KEPT
         self._reading = metric.read(seen, self._reading, spec.metric)
+        if not self._lease.holds():
+            self._stand_by()
+            raise NotHeld
+        self._acted = True
         paused = _is_paused(body)
         decided = plan(seen, spec, self._memory)
         self._memory = decided.memory
@@ -135,6 +164,8 @@ class Fleet:
 
     async def release(self) -> None:
         """Let servers that drain take clients again: nobody looks after them any more."""
+        if not self._lease.holds():
+            return
         spec = Spec.of(self.body["spec"])
         deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
         pods = await self._kubernetes.pods(self.namespace, deployment["spec"]["selector"]["matchLabels"])
@@ -147,6 +178,20 @@ class Fleet:
         ]
         await self._carry_out(cancel, pods, await self._servers(self.body["spec"]), spec)
 
+    async def leave(self) -> None:
+        """Let another operator look after it at once; after all else."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+        await self._lease.release()
+
+    def _stand_by(self) -> None:
+        """Another operator acts, and tells what it does."""
+        if self._acted:
+            self._forget()
+            self._metrics.forget(self.namespace, self.name)
+            self._metrics.begin(self.namespace, self.name, self._lease.holds)
+
     def connections(self) -> int:
         """What the autoscaler is told. Raises metric.Unknown."""
         return metric.connections(self._reading, time.time(), Spec.of(self.body["spec"]).metric)
@@ -154,7 +199,14 @@ class Fleet:
     async def _carry_out(
         self, actions: Sequence[Action], pods: Sequence[Object], servers: Servers, spec: Spec
     ) -> Sequence[Action]:
-        actor = Actor(self._kubernetes, servers, namespace=self.namespace, fleet=self.name, deployment=spec.deployment)
+        actor = Actor(
+            self._kubernetes,
+            self._lease,
+            servers,
+            namespace=self.namespace,
+            fleet=self.name,
+            deployment=spec.deployment,
+        )
         return await actor.carry_out(actions, {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in pods})
 
     async def _adopt(self, deployment: Object, spec: Spec) -> None:
@@ -219,9 +271,11 @@ class Fleet:
         await self._patch_status(status, now)
 
     async def _lose(self, why: str) -> None:
+        if not self._lease.holds():
+            return
         try:
             await self._patch_status({}, lost(why))
-        except (Missing, httpx.HTTPError):
+        except (NotHeld, Missing, httpx.HTTPError):
             return
 
     async def _patch_status(self, status: Object, now: Sequence[Condition]) -> None:
@@ -229,7 +283,8 @@ class Fleet:
         generation = self.body["metadata"]["generation"]
         told = {**status, "conditions": merged(before.get("conditions", []), now, generation, time.time())}
         if any(before.get(key) != value for key, value in told.items()):
-            await self._kubernetes.set_status(self.namespace, self.name, told)
+            async with self._lease.acting():
+                await self._kubernetes.set_status(self.namespace, self.name, told)
             self.body = {**self.body, "status": {**before, **told}}
 
     async def _tell(self, actions: Sequence[Action], prefix: str = "") -> None:

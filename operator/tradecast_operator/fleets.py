@@ -10,10 +10,12 @@ import structlog
 
 from tradecast_operator.fleet import Fleet
 from tradecast_operator.kubernetes import Kubernetes, Missing, Object
+from tradecast_operator.leaseholder import Leaseholder
 from tradecast_operator.metrics import Metrics
 
 log = structlog.stdlib.get_logger("tradecast.operator")
 REQUEST_TIMEOUT = 5.0
+FIRST_LOOK = 20.0
 
 
 class Fleets:
@@ -30,6 +32,8 @@ class Fleets:
         self._client = httpx.AsyncClient(timeout=REQUEST_TIMEOUT, limits=httpx.Limits(max_connections=100))
         self._releasing: set[asyncio.Task[None]] = set()
         self._fleets: dict[tuple[str, str], tuple[Fleet, asyncio.Task[None]]] = {}
+        self._began = time.monotonic()
+        self._ready = False
 
     async def start(self) -> None:
         await self._kubernetes.start()
@@ -38,6 +42,8 @@ class Fleets:
         for _, task in self._fleets.values():
             task.cancel()
         await asyncio.gather(*(task for _, task in self._fleets.values()), *self._releasing, return_exceptions=True)
+        # Only now: what has been begun under a Lease has ended.
+        await asyncio.gather(*(fleet.leave() for fleet, _ in self._fleets.values()))
         await self._client.aclose()
 
     def saw(self, body: Object) -> None:
@@ -48,7 +54,8 @@ class Fleets:
             known[0].changed(body)
             return
         self.lost(*key)
-        fleet = Fleet(body, self._kubernetes, self._client, self.metrics)
+        lease = Leaseholder(self._kubernetes, body)
+        fleet = Fleet(body, self._kubernetes, self._client, self.metrics, lease)
         task = asyncio.create_task(fleet.run(self._every), name=f"fleet {key[0]}/{key[1]}")
         self._fleets[key] = (fleet, task)
         log.info("looks after a fleet", namespace=key[0], fleet=key[1])
@@ -69,6 +76,13 @@ class Fleets:
             await fleet.release()
         except (Missing, httpx.HTTPError) as error:
             log.warning("a fleet that is gone is left as it is", fleet=fleet.name, error=type(error).__name__)
+        await fleet.leave()
+
+    def is_ready(self) -> bool:
+        """Whether the autoscaler can be sent here: each fleet has been looked at once; after 20 s in any case."""
+        looked = bool(self._fleets) and all(fleet.looked for fleet, _ in self._fleets.values())
+        self._ready = self._ready or looked or time.monotonic() - self._began > FIRST_LOOK
+        return self._ready
 
     def oldest_round(self) -> float:
         """When the fleet that has waited longest had its last good round, in seconds since 1970; now without any."""

@@ -13,6 +13,7 @@ VERSION: Final = "v1alpha1"
 PLURAL: Final = "socketfleets"
 FIELD_MANAGER: Final = "tradecast-operator"
 HELM: Final = "helm"
+LEASES: Final = "coordination.k8s.io/v1"
 Object = dict[str, Any]
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
@@ -95,6 +96,19 @@ class Kubernetes:
     async def apply_config_map(self, namespace: str, body: Object) -> None:
         """Make a ConfigMap, or make it what `body` says."""
         await self._apply("v1", namespace, "configmaps", body, FIELD_MANAGER)
+
+    async def lease(self, namespace: str, name: str) -> Object:
+        return await self._get(LEASES, namespace, f"leases/{name}")
+
+    async def create_lease(self, namespace: str, body: Object) -> Object:
+        """Make a Lease; it, as it is then. `Conflict` where there is one."""
+        params = {"fieldManager": FIELD_MANAGER}
+        return await self._call("POST", LEASES, namespace, "leases", params=params, json=body)
+
+    async def set_lease(self, namespace: str, name: str, version: str, spec: Object) -> Object:
+        """Write a Lease if it is still of this resource version; it, as it is then."""
+        body = {"metadata": {"resourceVersion": version}, "spec": spec}
+        return await self._patch(LEASES, namespace, f"leases/{name}", body)
 
     async def create_event(self, namespace: str, body: Object) -> None:
         await self._call("POST", "v1", namespace, "events", json=body)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 FLEET: Final = ("namespace", "fleet")
-RESULTS: Final = ("ok", "incomplete", "paused", "error")
+RESULTS: Final = ("ok", "incomplete", "paused", "waiting", "error")
 # Those that are counted from 0: an increase can be told of a counter only that was there before.
 REASONS: Final = (
     *("ScaledUp", "ScaledDown", "Draining", "Drained", "DrainOverdue", "DrainCancelled", "Rebalancing"),
+    "RolloutTooFast",
     *("AdapterRecommended", "AdapterModeRecommended"),
     *("AdapterTuned", "AdapterConfirmed", "AdapterTakenBack", "AdapterRestored"),
 )
@@ -22,6 +24,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.active = Gauge(
+            "tradecast_operator_active", "1 where this operator has the fleet's Lease", FLEET, registry=self.registry
+        )
         self.rounds = Counter(
             "tradecast_operator_rounds_total", "Rounds of a fleet by result", [*FLEET, "result"], registry=self.registry
         )
@@ -74,8 +79,15 @@ class Metrics:
             "tradecast_operator_drains_overdue", "Drains that are past their time", FLEET, registry=self.registry
         )
 
-    def begin(self, namespace: str, fleet: str) -> None:
-        """A fleet is looked after from now on: one whose first round never ends must be seen as well."""
+    def begin(self, namespace: str, fleet: str, is_active: Callable[[], bool]) -> None:
+        """A fleet is looked after from now on: one whose first round never ends must be seen as well.
+
+        Args:
+            namespace: Where it is.
+            fleet: Its name.
+            is_active: Whether this operator may act on it.
+        """
+        self.active.labels(namespace, fleet).set_function(is_active)
         self.last_round.labels(namespace, fleet).set(time.time())
         self.reversals.labels(namespace, fleet)
         for result in RESULTS:
@@ -86,7 +98,7 @@ class Metrics:
     def forget(self, namespace: str, fleet: str) -> None:
         """A fleet is gone, and all that was told of it."""
         for metric in (
-            *(self.rounds, self.round_seconds, self.last_round, self.actions, self.reversals),
+            *(self.active, self.rounds, self.round_seconds, self.last_round, self.actions, self.reversals),
             *(self.replicas, self.connections, self.spread, self.spread_threshold),
             *(self.drain_seconds, self.drain_limit_seconds, self.drain_overdue),
         ):

@@ -16,12 +16,16 @@ class Stats:
         draining: Whether it sends them away, or has done so.
         shedding: Whether it sends some away.
         adapter: Mode, figures in force, and rates, as it tells them.
+        drain_rate: Clients that it sends away per second when it ends, all servers together; 0: it does not tell.
+        drain_time: Seconds that it gives itself for that; 0: it does not tell.
     """
 
     connections: int
     draining: bool = False
     shedding: bool = False
     adapter: Any = field(default=None, compare=False)
+    drain_rate: float = 0.0
+    drain_time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

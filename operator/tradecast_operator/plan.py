@@ -9,14 +9,21 @@ from tradecast_operator.actions import Action
 from tradecast_operator.observation import Observation
 from tradecast_operator.rebalance import History, plan_rebalance
 from tradecast_operator.replicas import plan_replicas
+from tradecast_operator.rollout import too_fast
 from tradecast_operator.spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a fleet's next plan needs of the last one. A new operator begins without it."""
+    """What a fleet's next plan needs of the last one. A new operator begins without it.
+
+    Attributes:
+        history: For evening out.
+        warned: Whether it has been told that this rollout is too fast.
+    """
 
     history: History = field(default_factory=History)
+    warned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +38,11 @@ def plan(seen: Observation, spec: Spec, memory: Memory) -> Plan:
     """Decide."""
     actions = plan_replicas(seen, spec)
     moved, history = plan_rebalance(seen, spec, memory.history)
-    return Plan((*actions, *(() if actions else moved)), Memory(history))
+    wrong = too_fast(seen)
+    warning = () if wrong is None or memory.warned else (_told(wrong),)
+    warned = seen.rolling and (memory.warned or wrong is not None)
+    return Plan((*actions, *(() if actions else moved), *warning), Memory(history, warned))
+
+
+def _told(wrong: str) -> Action:
+    return Action(reason="RolloutTooFast", message=wrong, warning=True)

@@ -11,10 +11,11 @@ import httpx
 
 from tradecast_operator.actions import Action
 from tradecast_operator.adapter_spec import RedisAdapter
-from tradecast_operator.ask_redis import RedisSilent, ask_redis
+from tradecast_operator.ask_redis import Access, RedisSilent, ask_redis
 from tradecast_operator.conditions import Condition
 from tradecast_operator.confirmation import Look, Memory, State, decide
 from tradecast_operator.kubernetes import FIELD_MANAGER, Conflict, Kubernetes, Missing, Object
+from tradecast_operator.leaseholder import Leaseholder
 from tradecast_operator.observation import Observation
 from tradecast_operator.redis_limits import RedisFacts, Watched, watch, what_to_do
 from tradecast_operator.spec import Spec
@@ -50,6 +51,7 @@ class Tuner:
         kubernetes: The API.
         namespace: Where the fleet is.
         fleet: Its name.
+        lease: Without it nothing is written.
         ask: Asks Redis.
     """
 
@@ -58,11 +60,13 @@ class Tuner:
         kubernetes: Kubernetes,
         namespace: str,
         fleet: str,
-        ask: Callable[[str], Awaitable[RedisFacts]] = ask_redis,
+        lease: Leaseholder,
+        ask: Callable[[str, Access], Awaitable[RedisFacts]] = ask_redis,
     ) -> None:
         self._kubernetes = kubernetes
         self._namespace = namespace
         self._fleet = fleet
+        self._lease = lease
         self._ask = ask
         self._memory = Memory()
         self._redis = Watched()
@@ -78,6 +82,9 @@ class Tuner:
             act: Whether anything may be changed.
 
         What Kubernetes refuses is told in the condition: replicas do not wait for figures.
+
+        Raises:
+            NotHeld: Another operator may write now.
         """
         rules = spec.redis_adapter
         await self._watch_redis(rules, seen.time)
@@ -126,10 +133,13 @@ class Tuner:
         self._asked = now
         try:
             found = await self._kubernetes.secret(self._namespace, secret.name)
-            url = base64.b64decode(found.get("data", {}).get(secret.key, "")).decode().strip()
+            url, ca, user, password = (
+                base64.b64decode((found.get("data") or {}).get(key, "")).decode().strip()
+                for key in (secret.key, "ca.crt", "REDIS_SENTINEL_USERNAME", "REDIS_SENTINEL_PASSWORD")
+            )
             if not url:
                 raise RedisSilent(f"Secret {secret.name} has no key {secret.key}")
-            self._redis, self._silent = watch(self._redis, await self._ask(url), now), ""
+            self._redis, self._silent = watch(self._redis, await self._ask(url, Access(ca, user, password)), now), ""
         except Missing:
             self._silent = f"there is no Secret {secret.name}"
         except (RedisSilent, httpx.HTTPError, ValueError) as error:
@@ -165,7 +175,8 @@ class Tuner:
             },
             "data": {KEY: state.content},
         }
-        await self._kubernetes.apply_config_map(self._namespace, body)
+        async with self._lease.acting():
+            await self._kubernetes.apply_config_map(self._namespace, body)
 
 
 def _is_ours(found: Object) -> bool:

@@ -94,7 +94,7 @@ async def operator() -> AsyncIterator[str]:
     """The operator's port with the metrics of a fleet in `trading`, whose rounds go on; its address."""
     metrics = Metrics()
     fleet = ("trading", "web")
-    metrics.begin(*fleet)
+    metrics.begin(*fleet, lambda: True)
 
     async def go_on() -> None:
         while True:
@@ -115,7 +115,7 @@ async def operator() -> AsyncIterator[str]:
     def connections(namespace: str, name: str) -> int:
         raise KeyError(namespace, name)
 
-    runner = web.AppRunner(create_app(connections, metrics), access_log=None)
+    runner = web.AppRunner(create_app(connections, metrics, lambda: True), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
 
 from support.redis_cluster import RedisCluster
+from support.redis_sentinel import SERVICE, SentinelServer
 from support.redis_server import RedisServer
-from tradecast_operator.ask_redis import RedisSilent, ask_redis, facts_of
+from support.tls import make_certificates
+from tradecast_operator.ask_redis import Access, RedisSilent, ask_redis, facts_of
 
 ALLOWED = ("+info", "+cluster|slots", "+command")
 pytestmark = pytest.mark.redis
@@ -53,7 +56,48 @@ async def test_every_primary_of_a_cluster_is_asked_though_the_first_that_is_name
     assert len(facts.cpu_seconds) == 3
 
 
-@pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "nonsense", "redis+cluster://127.0.0.1:1", ""])
+async def test_the_master_that_sentinels_name_is_asked(redis_server: RedisServer) -> None:
+    host, _, port = redis_server.url.removeprefix("redis://").partition("/")[0].rpartition(":")
+    assert host == "127.0.0.1"
+    sentinel = SentinelServer(int(port), "user watcher on >spw ~* &* +@all", "user default off")
+    sentinel.start_now()
+    try:
+        # The first that is named is away.
+        url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/0/{SERVICE}"
+        access = Access(sentinel_username="watcher", sentinel_password="spw")
+        assert (await ask_redis(url, access)).used_memory > 0
+        for wrong, which in ((Access(), url), (access, url.replace(SERVICE, "other"))):
+            with pytest.raises(RedisSilent):
+                await ask_redis(which, wrong)
+    finally:
+        sentinel.close()
+
+
+async def test_a_private_authority(tmp_path: Path) -> None:
+    made = make_certificates(tmp_path)
+    authority = (tmp_path / "ca.pem").read_text(encoding="utf-8")
+    server = RedisServer(
+        *("--tls-cert-file", made.server_cert, "--tls-key-file", made.server_key),
+        *("--tls-ca-cert-file", made.ca, "--tls-auth-clients", "no"),
+        tls=True,
+    )
+    async with server:
+        assert (await ask_redis(server.url, Access(ca=authority))).used_memory > 0
+        with pytest.raises(RedisSilent):
+            await ask_redis(server.url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:1",
+        "nonsense",
+        "redis+cluster://127.0.0.1:1",
+        "",
+        "redis+sentinel://127.0.0.1:1/0/x",
+        "redis+sentinel://:",
+    ],
+)
 async def test_no_answer_is_said_to_be_none(url: str) -> None:
     with pytest.raises(RedisSilent):
         await ask_redis(url)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from support.eventually import until
-from support.kubernetes import TOKEN, FakeKubernetes, fleet_body, pod_body
+from support.kubernetes import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
 from support.redis_server import RedisServer
 from support.server import MakeServer
 from tradecast_operator.fleet import Fleet
@@ -58,7 +58,7 @@ async def test_figures_are_taken_and_confirmed_and_those_that_are_refused_taken_
         return found
 
     async with httpx.AsyncClient(timeout=5) as http:
-        fleet = Fleet(asked(publish_batch=7, batch_window_ms=2.5), kubernetes, http, Metrics())
+        fleet = Fleet(asked(publish_batch=7, batch_window_ms=2.5), kubernetes, http, Metrics(), Granted())
 
         async def round_says(reason: str) -> bool:
             await fleet.round()
@@ -74,7 +74,7 @@ async def test_figures_are_taken_and_confirmed_and_those_that_are_refused_taken_
         # As if the API server had let it pass.
         del kubernetes.config_maps["fleet-adapter"]
         path.unlink()
-        fleet = Fleet(asked(publish_timeout=1, batch_window_ms=1000), kubernetes, http, Metrics())
+        fleet = Fleet(asked(publish_timeout=1, batch_window_ms=1000), kubernetes, http, Metrics(), Granted())
         await until(lambda: round_says("TakenBack"))
         assert "batch_window_ms is not below publish_timeout" in tuned()["message"]
         assert kubernetes.config_maps["fleet-adapter"]["data"] == {KEY: "{}\n"}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from support.kubernetes import NAMESPACE, TOKEN, FakeKubernetes, fleet_body, pod_body
+from support.eventually import eventually
+from support.kubernetes import NAMESPACE, TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
 from support.python_client import PythonClients
 from support.server import MakeServer, RunningServer
 from tradecast_operator.fleet import PAUSED, Fleet
 from tradecast_operator.kubernetes import Object
+from tradecast_operator.lease import NotHeld
 from tradecast_operator.metric import Unknown
 from tradecast_operator.metrics import Metrics
 from tradecast_operator.observe import DELETION_COST, DRAIN_SINCE, DRAINING, FIRST
@@ -25,10 +28,11 @@ class World:
     def __init__(self, servers: list[RunningServer], client: httpx.AsyncClient) -> None:
         self.servers = servers
         self.metrics = Metrics()
+        self.lease = Granted()
         self._client = client
 
     def fleet(self, kubernetes: FakeKubernetes, body: Object) -> Fleet:
-        return Fleet(body, kubernetes, self._client, self.metrics)
+        return Fleet(body, kubernetes, self._client, self.metrics, self.lease)
 
     def told(self, metric: str, **labels: str) -> float | None:
         labels |= {"namespace": NAMESPACE, "fleet": "fleet"}
@@ -73,6 +77,16 @@ async def test_what_is_as_it_should_be_stays(world: World) -> None:
     assert fleet.connections() == 1
     await fleet.round()
     assert len(kubernetes.statuses) == 1, "what has not changed was written again"
+
+
+async def test_a_token_that_is_refused_is_looked_for_again(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    kubernetes.secrets["tokens"] = {"ADMIN_TOKEN": "of another time"}
+    fleet = world.fleet(kubernetes, asked(world))
+    assert await fleet.round() == "incomplete"
+    assert conditions(kubernetes)["Degraded"] == ("True", "ServersSilent")
+    kubernetes.secrets.clear()
+    assert await fleet.round() == "ok"
 
 
 async def test_more_are_wanted(world: World) -> None:
@@ -230,3 +244,51 @@ async def test_a_fleet_is_told_of_before_its_first_round_ends(world: World) -> N
         assert world.told("rounds_total", result="ok") == 0
     finally:
         task.cancel()
+
+
+async def test_an_operator_that_waits_looks_on_and_knows_the_number(world: World) -> None:
+    world.lease.grant(held=False)
+    kubernetes = FakeKubernetes(two_pods())
+    fleet = world.fleet(kubernetes, asked(world, replicas=5))
+    with pytest.raises(NotHeld):
+        await fleet.round()
+    assert (kubernetes.replicas, kubernetes.statuses, kubernetes.events) == (2, [], [])
+    assert fleet.connections() == 1
+    world.lease.grant(held=True)
+    await fleet.round()
+    assert kubernetes.replicas == 5
+
+
+async def test_an_operator_that_loses_the_lease_in_a_round_acts_no_more(world: World) -> None:
+    """The mark is set while it has the Lease; the server, which asks nobody, is not told after that."""
+    kubernetes = FakeKubernetes([*two_pods(), pod_body("c", "127.0.0.13")], replicas=3)
+    mark = kubernetes.mark_pod
+
+    async def last(*arguments: Any, **options: Any) -> None:
+        await mark(*arguments, **options)
+        world.lease.grant(held=False)
+
+    kubernetes.mark_pod = last  # type: ignore[method-assign]
+    fleet = world.fleet(kubernetes, asked(world, replicas=1))
+    with pytest.raises(NotHeld):
+        await fleet.round()
+    drained = [pod for pod in kubernetes.pod_list if pod["metadata"]["annotations"]]
+    assert len(drained) == 1
+    assert kubernetes.statuses == []
+
+
+async def test_what_is_told_by_one_that_waits(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    fleet = world.fleet(kubernetes, asked(world, replicas=4))
+    running = asyncio.create_task(fleet.run(0.01))
+    try:
+        await eventually(lambda: world.told("actions_total", reason="ScaledUp"))
+        assert world.told("active") == 1
+        world.lease.grant(held=False)
+        await eventually(lambda: world.told("rounds_total", result="waiting"))
+        assert world.told("active") == 0
+        assert world.told("connections") is None
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await fleet.leave()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from support.kubernetes import FakeKubernetes, fleet_body
+from support.eventually import eventually
+from support.kubernetes import NAMESPACE, FakeKubernetes, fleet_body, pod_body
 from tradecast_operator.fleets import Fleets
 from tradecast_operator.kubernetes import Object
 
@@ -35,3 +36,26 @@ async def test_nothing_is_told_of_a_fleet_that_goes_in_the_middle_of_a_round() -
     finally:
         await fleets.close()
     assert [sample for family in fleets.metrics.registry.collect() for sample in family.samples] == []
+
+
+async def test_what_an_operator_leaves_another_one_has_at_once() -> None:
+    kubernetes = FakeKubernetes([pod_body("a")], replicas=2)
+    both = [Fleets(every=0.01), Fleets(every=0.01)]
+    try:
+        for fleets in both:
+            fleets._kubernetes = kubernetes
+            fleets.saw(fleet_body())
+            await eventually(fleets.is_ready)
+            await eventually(lambda: active(both[0]))
+        assert not active(both[1])
+        await both[0].close()
+        await eventually(lambda: active(both[1]))
+    finally:
+        for fleets in both:
+            await fleets.close()
+    assert kubernetes.leases["fleet-operator"]["spec"]["holderIdentity"] == ""
+
+
+def active(fleets: Fleets) -> bool:
+    labels = {"namespace": NAMESPACE, "fleet": "fleet"}
+    return bool(fleets.metrics.registry.get_sample_value("tradecast_operator_active", labels))

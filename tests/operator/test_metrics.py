@@ -21,8 +21,8 @@ CODE = ROOT / "operator" / "tradecast_operator"
 def metrics() -> Metrics:
     """Each metric has a series of the fleet trading/full, some of trading/other too."""
     made = Metrics()
-    made.begin("trading", "full")
-    made.begin("trading", "other")
+    made.begin("trading", "full", lambda: True)
+    made.begin("trading", "other", lambda: False)
     fleet = ("trading", "full")
     made.round_seconds.labels(*fleet).observe(0.1)
     made.replicas.labels(*fleet, "wanted").set(3)

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from support.kubernetes import NAMESPACE, FakeKubernetes
+from support.kubernetes import NAMESPACE, FakeKubernetes, Granted
 from support.socket_fleets import NOW, pod, seen, spec
 from tradecast.adapter.tuning import of_settings
 from tradecast.settings import Settings
 from tradecast_operator.adapter_spec import RedisAdapter, RedisSecret
-from tradecast_operator.ask_redis import RedisSilent
+from tradecast_operator.ask_redis import Access, RedisSilent
 from tradecast_operator.conditions import Condition
 from tradecast_operator.kubernetes import Object
 from tradecast_operator.observation import Observation, Stats
@@ -52,9 +52,11 @@ class Redis:
     def __init__(self) -> None:
         self.facts: RedisFacts | None = RedisFacts()
         self.urls: list[str] = []
+        self.access = Access()
 
-    async def ask(self, url: str) -> RedisFacts:
+    async def ask(self, url: str, access: Access) -> RedisFacts:
         self.urls.append(url)
+        self.access = access
         if self.facts is None:
             raise RedisSilent("Redis does not answer INFO: TimeoutError")
         return self.facts
@@ -65,7 +67,7 @@ def of(told: Told, kind: str) -> Condition:
 
 
 def tuner(kubernetes: FakeKubernetes, redis: Redis | None = None) -> Tuner:
-    return Tuner(kubernetes, NAMESPACE, "fleet", (redis or Redis()).ask)
+    return Tuner(kubernetes, NAMESPACE, "fleet", Granted(), (redis or Redis()).ask)
 
 
 async def test_a_change_is_written_with_its_state_and_taken_up_by_another_operator() -> None:
@@ -147,11 +149,12 @@ async def test_redis_is_asked_where_a_secret_says_how_and_not_in_every_round() -
     with_secret = asked(redis_secret=RedisSecret("redis"))
     told = await one.round(fleet(), with_secret, act=True)
     assert "no key REDIS_URL" in of(told, "RedisLimited").message
-    kubernetes.secrets["redis"] = {"REDIS_URL": URL}
+    kubernetes.secrets["redis"] = {"REDIS_URL": URL, "ca.crt": "PEM", "REDIS_SENTINEL_PASSWORD": "spw"}
     for now in (NOW + 15, NOW + 20, NOW + 25):
         told = await one.round(fleet(now), with_secret, act=True)
         assert of(told, "RedisLimited").status == "False"
     assert redis.urls == [URL]
+    assert redis.access == Access(ca="PEM", sentinel_password="spw")
     redis.facts = RedisFacts(used_memory=95, max_memory=100)
     told = await one.round(fleet(NOW + 30), with_secret, act=True)
     assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("True", "Memory")

@@ -222,6 +222,18 @@ def test_settings_that_the_chart_writes_exist() -> None:
 
 
 @each_helm
+@pytest.mark.parametrize(("tokens", "same"), [("mine", True), ("", False)])
+def test_to_switch_the_operator_on_rolls_no_servers_where_they_have_a_token(helm: str, tokens: str, same: bool) -> None:
+    pods = []
+    for enabled in ("true", "false"):
+        values = ("--set", f"operator.enabled={enabled}", "--set", f"tokens.existingSecret={tokens}")
+        done = run(helm, "template", "tradecast", CHART, "--show-only", "templates/deployment.yaml", *values)
+        assert done.returncode == 0, done.stderr
+        pods.append(yaml.safe_load(done.stdout)["spec"]["template"])
+    assert (pods[0] == pods[1]) is same
+
+
+@each_helm
 def test_the_package_has_what_an_install_needs_and_nothing_else(helm: str, tmp_path: Path) -> None:
     done = run(helm, "package", CHART, "--destination", tmp_path)
     assert done.returncode == 0, done.stderr

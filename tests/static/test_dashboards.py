@@ -154,7 +154,7 @@ def test_the_labels_that_are_asked_for_exist() -> None:
     labels = {"le", "pod", "namespace", "job", "horizontalpodautoscaler", "deployment", "dependency", "figure"}
     labels |= {"which"}
     operator = OperatorMetrics()
-    operator.begin("trading", "fleet")
+    operator.begin("trading", "fleet", lambda: True)
     families = [*metrics.registry.collect(), *operator.registry.collect()]
     labels |= {label for family in families for sample in family.samples for label in sample.labels}
     for query in QUERIES:
@@ -178,6 +178,7 @@ def test_the_documented_metrics_that_matter_are_shown() -> None:
         "tradecast_errors_per_minute",
         "tradecast_event_latency_seconds",
         "tradecast_memory_heap_size_bytes",
+        "tradecast_operator_active",
     }
 
 

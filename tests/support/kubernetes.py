@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tradecast_operator.kubernetes import Conflict, Kubernetes, Missing, Object
+from tradecast_operator.lease import Tenure
+from tradecast_operator.leaseholder import Leaseholder
 
 NAMESPACE = "trading"
 LABELS = {"app.kubernetes.io/name": "tradecast"}
@@ -41,6 +43,23 @@ def pod_body(name: str, address: str = "", *, ready: bool = True, **metadata: An
     }  # fmt: skip
 
 
+class Granted(Leaseholder):
+    """The Lease of a fleet is had, or not, as a test wants it."""
+
+    def __init__(self, *, held: bool = True) -> None:
+        super().__init__(FakeKubernetes(), fleet_body())
+        self.grant(held=held)
+
+    def grant(self, *, held: bool) -> None:
+        self._tenure = Tenure("me", renewed=self._clock() if held else None)
+
+    def holds(self) -> bool:
+        return self._tenure.renewed is not None
+
+    async def attempt(self) -> None:
+        pass
+
+
 class FakeKubernetes(Kubernetes):
     """What the operator may ask for, and what it has done.
 
@@ -50,6 +69,8 @@ class FakeKubernetes(Kubernetes):
         statuses: Every status that was written.
         events: Every event that was written.
         config_maps: By name.
+        leases: By name.
+        lease_writes: How many there were.
         secrets: Keys of Secrets besides the token's, by name.
     """
 
@@ -68,6 +89,8 @@ class FakeKubernetes(Kubernetes):
         self.events: list[Object] = []
         self.config_maps: dict[str, Object] = {}
         self.secrets: dict[str, dict[str, str]] = {}
+        self.leases: dict[str, Object] = {}
+        self.lease_writes = 0
 
     @property
     def replicas(self) -> int:
@@ -129,6 +152,30 @@ class FakeKubernetes(Kubernetes):
 
     async def set_status(self, namespace: str, name: str, status: Object) -> None:
         self.statuses.append(copy.deepcopy(status))
+
+    async def lease(self, namespace: str, name: str) -> Object:
+        if name not in self.leases:
+            raise Missing(f"leases/{name}")
+        return copy.deepcopy(self.leases[name])
+
+    async def create_lease(self, namespace: str, body: Object) -> Object:
+        name = body["metadata"]["name"]
+        if name in self.leases:
+            raise Conflict(name)
+        self.leases[name] = copy.deepcopy(body)
+        return self._written(name)
+
+    async def set_lease(self, namespace: str, name: str, version: str, spec: Object) -> Object:
+        found = await self.lease(namespace, name)
+        if found["metadata"]["resourceVersion"] != version:
+            raise Conflict(name)
+        self.leases[name]["spec"] |= spec
+        return self._written(name)
+
+    def _written(self, name: str) -> Object:
+        self.lease_writes += 1
+        self.leases[name]["metadata"]["resourceVersion"] = str(self.lease_writes)
+        return copy.deepcopy(self.leases[name])
 
     async def create_event(self, namespace: str, body: Object) -> None:
         self.events.append(body)

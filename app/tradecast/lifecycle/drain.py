@@ -78,6 +78,7 @@ class Drain:
             "seconds": round(self.seconds, 1),
             "remaining": self._remaining() if self.active else 0,
             "connectionsPerSecond": self._rate,
+            "timeoutSeconds": self._timeout,
             "shedding": self._is_shedding(),
         }
 

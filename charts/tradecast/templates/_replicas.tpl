@@ -27,3 +27,22 @@ Two annotations on the Deployment remember who scaled last; a changed replicaCou
 {{- end -}}
 {{- dict "replicas" $replicas "autoscaling" $scaled "count" (toString $count) | toJson -}}
 {{- end -}}
+
+{{/*
+What a SocketFleet has to have without an autoscaler: what is live, its own or, when the operator is switched on, the Deployment's; replicaCount
+where there is nothing yet, or where it has been changed.
+*/}}
+{{- define "tradecast.fleetReplicas" -}}
+{{- $name := include "tradecast.fullname" . -}}
+{{- $live := dict -}}
+{{- if .Capabilities.APIVersions.Has "tradecast.dev/v1alpha1/SocketFleet" -}}
+{{- $live = lookup "tradecast.dev/v1alpha1" "SocketFleet" .Release.Namespace $name | default dict -}}
+{{- end -}}
+{{- if not (dig "spec" "replicas" "" $live) -}}
+{{- $live = lookup "apps/v1" "Deployment" .Release.Namespace $name | default dict -}}
+{{- end -}}
+{{- $count := toString (int .Values.replicaCount) -}}
+{{- $annotations := dig "metadata" "annotations" (dict) $live | default dict -}}
+{{- $kept := and $live (eq (get $annotations "tradecast.dev/replica-count" | default $count) $count) -}}
+{{- ternary (dig "spec" "replicas" 1 $live | int) (int $count) (not (not $kept)) -}}
+{{- end -}}

@@ -28,6 +28,16 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, patch]
+# Who acts on a fleet.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, patch]
+  {{- if eq .Values.operator.scope "namespace" }}
+  resourceNames: [{{ include "tradecast.operatorName" . }}]
+  {{- end }}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

@@ -1,0 +1,29 @@
+"""A rollout ends all servers of a generation at once: whether all clients can be sent away in the time given."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tradecast_operator.observation import Observation
+
+
+def too_fast(seen: Observation) -> str | None:
+    """What is wrong with the rollout that is under way, with the figures; None where all can be sent away in time."""
+    if not seen.rolling:
+        return None
+    given = [pod.stats for pod in seen.pods if pod.stats is not None and pod.stats.drain_rate and pod.stats.drain_time]
+    if not given:
+        return None
+    rate, time = max(one.drain_rate for one in given), max(one.drain_time for one in given)
+    held: Counter[str] = Counter()
+    for pod in seen.pods:
+        held[pod.revision] += pod.connections or 0
+    # The new one is that with the fewest, until most have moved.
+    leaving = seen.total - (min(held.values()) if len(held) > 1 else 0)
+    if leaving <= rate * time:
+        return None
+    return (
+        f"the servers that end hold {leaving} clients, which takes {leaving / rate:.0f} s at {rate:g}/s, and give "
+        f"themselves {time:g} s: those who are left then are closed all at once. Raise the servers' DRAIN_TIMEOUT "
+        "(chart: drain.timeoutSeconds, which the grace period follows) or DRAIN_RATE (drain.connectionsPerSecond)"
+    )
