@@ -21,11 +21,12 @@ from tradecast_operator.kubernetes import GROUP, PLURAL, VERSION, Kubernetes
 
 PORT: Final = 8080
 LIVENESS_PORT: Final = 8081
-# Seconds without a good round after which the operator is restarted.
+# Seconds without a good round after which the operator is restarted. Tests set another time, and another port.
 STALLED: Final = 300.0
 
 
-@kopf.on.startup()
+# What fails when the operator starts is tried again soon: kopf would wait for a minute.
+@kopf.on.startup(backoff=2)
 async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
     # One instance only: the Deployment's strategy is Recreate, and replicas are written for a seen version only.
     settings.peering.standalone = True
@@ -37,6 +38,10 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.watching.server_timeout = 300
     settings.watching.connect_timeout = 30
     settings.networking.request_timeout = 30
+    # kopf would list namespaces and CRDs first. It may not, and would try for a minute before it looks after a fleet.
+    settings.scanning.disabled = True
+    # An API server that is away is asked every 5 s, for five minutes.
+    settings.networking.error_backoffs = (1, 1, 2, 3, *[5] * 58)
     settings.posting.enabled = False
     for noisy in ("httpx", "kopf.objects"):  # each request, each event
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -66,7 +71,7 @@ async def saw(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
 def tell_age(memo: kopf.Memo, **_: Any) -> float:
     """Seconds since the fleet that has waited longest had its last good round; too many, and the probe fails."""
     age = float(time.time() - memo.fleets.oldest_round())
-    if age > STALLED:
+    if age > float(os.environ.get("STALLED_SECONDS", STALLED)):
         raise kopf.PermanentError(f"no good round for {age:.0f} s")
     return age
 
@@ -94,6 +99,6 @@ def main() -> None:
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
-        liveness_endpoint=f"http://0.0.0.0:{LIVENESS_PORT}/healthz",
+        liveness_endpoint=f"http://0.0.0.0:{os.environ.get('LIVENESS_PORT', LIVENESS_PORT)}/healthz",
         memo=kopf.Memo(),
     )
