@@ -116,6 +116,8 @@ class Fleet:
         pods = await self._kubernetes.pods(self.namespace, labels)
         servers = await self._servers(body["spec"])
         seen = observe(deployment, pods, await ask_servers(pods, servers), time.time())
+        if servers.refused:  # it is another one by now, perhaps
+            self._token_read = -TOKEN_KEPT
         self._reading = metric.read(seen, self._reading, spec.metric)
         paused = _is_paused(body)
         decided = plan(seen, spec, self._memory)

@@ -16,6 +16,9 @@ class ServerSilent(Exception):
 class Servers:
     """The admin ports of a fleet's servers.
 
+    Attributes:
+        refused: Whether any of them did not take the token.
+
     Args:
         client: Makes the requests.
         port: The admin port.
@@ -24,6 +27,7 @@ class Servers:
 
     def __init__(self, client: httpx.AsyncClient, port: int, token: str) -> None:
         self._client = client
+        self.refused = False
         self._port = port
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -65,6 +69,7 @@ class Servers:
             response.raise_for_status()
             return response.json()
         except httpx.HTTPStatusError as error:
+            self.refused |= error.response.status_code in (401, 403)
             raise ServerSilent(f"it answers {error.response.status_code}") from None
         except (httpx.HTTPError, ValueError) as error:
             raise ServerSilent(f"it does not answer: {type(error).__name__}") from None

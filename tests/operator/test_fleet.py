@@ -75,6 +75,16 @@ async def test_what_is_as_it_should_be_stays(world: World) -> None:
     assert len(kubernetes.statuses) == 1, "what has not changed was written again"
 
 
+async def test_a_token_that_is_refused_is_looked_for_again(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    kubernetes.secrets["tokens"] = {"ADMIN_TOKEN": "of another time"}
+    fleet = world.fleet(kubernetes, asked(world))
+    assert await fleet.round() == "incomplete"
+    assert conditions(kubernetes)["Degraded"] == ("True", "ServersSilent")
+    kubernetes.secrets.clear()
+    assert await fleet.round() == "ok"
+
+
 async def test_more_are_wanted(world: World) -> None:
     kubernetes = FakeKubernetes(two_pods())
     await world.fleet(kubernetes, asked(world, replicas=4)).round()

@@ -32,6 +32,7 @@ async def test_a_server_tells_its_connections_and_its_drain(make_server: MakeSer
     async with PythonClients() as clients:
         await clients.connect(server.url, await server.session("u1"), ["websocket"])
         stats = await servers.stats("127.0.0.1")
+        assert not servers.refused
         assert (stats.connections, stats.draining, stats.shedding) == (1, False, False)
         assert stats.adapter["mode"] == "single"
         await servers.drain("127.0.0.1", 1, 60)
@@ -53,6 +54,7 @@ async def test_who_does_not_know_the_token_is_refused(
     with pytest.raises(ServerSilent, match="it answers 401") as refused:
         await servers.stats("127.0.0.1")
     assert TOKEN not in str(refused.value)
+    assert servers.refused
 
 
 async def test_a_server_that_is_not_there_says_nothing(client: httpx.AsyncClient) -> None:
