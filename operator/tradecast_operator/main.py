@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import kopf
+import structlog
 import yaml
 from aiohttp import web
 
@@ -94,6 +95,12 @@ def main() -> None:
         return
     namespaces = [name for name in os.environ.get("WATCH_NAMESPACES", "").split(",") if name]
     kopf.configure(verbose=False, log_format=kopf.LogFormat.JSON)
+    # The operator's own lines in the same form. structlog's own would show variables beside a traceback, Secrets too.
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
     kopf.run(
         # else kopf asks for the user's name, and a container's user has none
         identity=cast(Any, socket.gethostname()),

@@ -1,0 +1,514 @@
+"""The operator's real process against a real API server and its real controllers, with pretended servers.
+
+`operated` says what is real. What takes minutes with containers takes seconds here, and a test can end the operator
+between any two of its requests. All of them hold besides what they are about that the operator's rights are enough, and
+that the autoscaler is never told too few connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import re
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from e2e.gate import Request
+from e2e.kube import CommandFailed
+from e2e.operated import FLEET, SECRET, Operated, operated, until
+from e2e.pretended import TOKEN, Server, deployment
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def names(*servers: Server) -> set[str]:
+    return {server.name for server in servers}
+
+
+def drains(server: Server) -> list[Any]:
+    """What a server was told when it was told to drain."""
+    return [body for method, path, body in server.told if (method, path) == ("POST", "/admin/drain")]
+
+
+async def rounds(bench: Operated, count: int) -> None:
+    """Wait until the operator has begun and ended so many more rounds."""
+    begun = sum(one.method == "GET" and "/deployments/" in one.path for one in bench.gate.requests)
+    await until(
+        f"{count} rounds",
+        lambda: sum(one.method == "GET" and "/deployments/" in one.path for one in bench.gate.requests) > begun + count,
+    )
+
+
+def writes(bench: Operated, begun: int = 0) -> list[Request]:
+    return [one for one in bench.gate.requests[begun:] if one.writes]
+
+
+async def test_replicas_are_adopted_and_go_where_they_are_asked_to() -> None:
+    async with operated("scale", 50, 10, 40, 30, 20) as bench:
+        fleet = await bench.fleet()
+        assert fleet["spec"]["replicas"] == 5
+        fifty, _, forty, _, _ = sorted(bench.servers.running, key=lambda one: one.name)
+        order: list[int] = []
+
+        async def told_to(server: Server) -> None:
+            order.append(server.clients)
+
+        bench.servers.told = told_to
+        begun = len(bench.gate.requests)
+        await bench.scale(2)
+        await bench.settled(2)
+        assert names(*bench.servers.running) == names(fifty, forty)
+        assert order == sorted(order)
+        assert [drains(server) for server in bench.servers.gone] == [[{"rate": 100, "timeout": 600}]] * 3
+        assert [one.step for one in writes(bench, begun) if one.step == "mark"] == ["mark"] * 3
+        assert all(one.status == 200 for one in writes(bench, begun))
+        await bench.scale(6)
+        await bench.settled(6)
+        assert not any(drains(server) for server in bench.servers.running)
+        # Who looks reads it all there.
+        told = await bench.events("Draining", "Drained", "ScaledDown", "ScaledUp")
+        print("; ".join(told))
+        assert re.fullmatch(r"servers-\S+ with 10 of 150 connections is drained, .*: 2 are wanted.*5", told[0])
+        assert "2 → 6 replicas: 6 are wanted" in told
+        await until("the status says so", lambda: _is_told(bench, desired=6, ready=6))
+        line = (await bench.kubectl("get", "sf", FLEET, "--no-headers")).split()
+        assert line[:4] == [FLEET, "6", "6", "150"]
+        assert "True" in line
+        described = await bench.kubectl("describe", f"sf/{FLEET}")
+        assert "6 replicas, 6 wanted, 6 ready" in described
+        # As an autoscaler reads and writes it.
+        scale = json.loads(await bench.kubectl("get", "sf", FLEET, "--subresource=scale", "-o", "json"))
+        assert (scale["spec"]["replicas"], scale["status"]) == (6, {"replicas": 6, "selector": "app=servers"})
+        with pytest.raises(CommandFailed, match="replicas: Invalid value: 0"):
+            await bench.scale(0)
+        begun_end = time.monotonic()
+        assert await bench.operator.end(signal.SIGTERM) == 0
+        assert time.monotonic() - begun_end < 5
+
+
+@pytest.mark.long
+async def test_replicas_of_the_deployment_are_the_operators() -> None:
+    async with operated("byhand", 10, 20, 30) as bench:
+        await bench.kubectl("scale", "deployment/servers", "--replicas=5")
+        await until("two more", lambda: len(bench.servers.running) == 5)
+        await bench.settled(3)
+        assert sorted(server.clients for server in bench.servers.running) == [10, 20, 30]
+        await bench.kubectl("scale", "deployment/servers", "--replicas=1")
+        await bench.settled(3)
+
+
+async def test_clients_of_a_pod_that_ends_are_counted() -> None:
+    hold = 2
+    async with operated("ends", 10, 20, 300, metric={"holdSeconds": hold, "staleSeconds": 3}) as bench:
+        fullest = bench.servers.running[-1]
+        # Without a node it would be gone at once; now it has until a kubelet says that it has ended.
+        await bench.bind(fullest)
+        await bench.kubectl("delete", "pod", fullest.name, "--wait=false")
+        await until("its successor is there", lambda: len(bench.servers.running) == 4)
+        begun = len(bench.gate.requests)
+        await asyncio.sleep(hold + 0.2)  # what was told before is told no more
+        await rounds(bench, 2)
+        assert await bench.connections() == 330
+        await bench.scale(2)
+        await until("one is drained", lambda: bench.servers.gone)
+        assert not drains(fullest)
+        assert fullest.clients >= 300
+        assert (await bench.fleet())["status"]["connections"] == 330
+        assert await bench.connections() == 330
+        await bench.kubectl("delete", "pod", fullest.name, "--force", "--grace-period=0")
+        await bench.settled(2)
+        assert [one.step for one in writes(bench, begun)].count("mark") <= 1
+
+
+@pytest.mark.long
+async def test_a_server_that_has_forgotten_its_drain_is_told_again() -> None:
+    async with operated("forgets", 10, 20, 30) as bench:
+        emptiest = bench.servers.running[0]
+        emptiest.stuck = True
+        await bench.scale(2)
+        await until("a drain", lambda: emptiest.draining)
+        since = await _drain_since(bench, emptiest)
+        await asyncio.sleep(1.1)  # what is written has whole seconds
+        emptiest.draining = False  # its container has been started again
+        await bench.servers.report(emptiest)
+        await until("it is told again", lambda: len(drains(emptiest)) == 2)
+        assert await _drain_since(bench, emptiest) == since
+        emptiest.stuck = False
+        bench.servers.leave(emptiest)
+        await bench.settled(2)
+        assert bench.servers.gone == [emptiest]
+
+
+async def _drain_since(bench: Operated, server: Server) -> str:
+    (pod,) = [pod for pod in await bench.pods() if pod["metadata"]["name"] == server.name]
+    return str(pod["metadata"]["annotations"]["tradecast.dev/drain-since"])
+
+
+async def _is_told(bench: Operated, desired: int, ready: int) -> bool:
+    status = (await bench.fleet())["status"]
+    return bool(status.get("desiredReplicas") == desired and status.get("readyReplicas") == ready)
+
+
+async def test_conditions_say_since_when_and_of_which_generation() -> None:
+    async with operated("conditions", 5, 5) as bench:
+        fleet = await bench.fleet()
+        await rounds(bench, 3)
+        assert (await bench.fleet())["metadata"]["generation"] == fleet["metadata"]["generation"], "a status is no spec"
+        before = await bench.condition("Available")
+        await asyncio.sleep(1.1)  # lastTransitionTime has whole seconds
+        await bench.patch("sf", FLEET, {"spec": {"drain": {"timeoutSeconds": 60}}})
+        generation = (await bench.fleet())["metadata"]["generation"]
+        assert generation == fleet["metadata"]["generation"] + 1
+
+        async def follows() -> bool:
+            status = (await bench.fleet())["status"]
+            seen = {one["observedGeneration"] for one in status["conditions"]} | {status["observedGeneration"]}
+            return seen == {generation}
+
+        await until("all of the status is about the new spec", follows)
+        assert (await bench.condition("Available"))["lastTransitionTime"] == before["lastTransitionTime"]
+        began = time.time()
+        for server in bench.servers.running:
+            server.hanging = True
+            await bench.servers.report(server)
+        changed = await until("it is not available", lambda: _has(bench, "Available", "False"))
+        assert changed["reason"] == "TooFewReady"
+        since = datetime.datetime.fromisoformat(changed["lastTransitionTime"]).timestamp()
+        assert began - 1 <= since <= time.time()
+
+
+async def _has(bench: Operated, kind: str, status: str, reason: str = "") -> dict[str, Any] | None:
+    found = await bench.condition(kind)
+    return found if found.get("status") == status and reason in ("", found.get("reason")) else None
+
+
+async def killed_after(bench: Operated, step: str, replicas: int, then: int | None = None) -> None:
+    """Scale, end the operator when a step is done and before it knows that, and start another one.
+
+    Steps are those of `Request.step`, and what a server is told: drained, cancelled. `then` is what is asked for while
+    there is no operator.
+    """
+    killed = asyncio.Event()
+
+    def kill() -> None:
+        if not killed.is_set():
+            bench.operator.send(signal.SIGKILL)
+        killed.set()
+
+    async def answered(request: Request) -> None:
+        if request.step == step:
+            kill()
+
+    async def told(server: Server) -> None:
+        if step == ("drained" if server.draining else "cancelled"):
+            kill()
+
+    bench.gate.answered, bench.servers.told = answered, told
+    await bench.scale(replicas)
+    await asyncio.wait_for(killed.wait(), 30)
+    bench.gate.answered = bench.servers.told = None
+    await bench.operator.end()
+    await bench.free()
+    if then is not None:
+        await bench.scale(then)
+    await bench.operator.start()
+    await bench.settled(replicas if then is None else then)
+
+
+async def test_an_operator_that_is_killed_after_any_step_is_followed_by_one_that_goes_on() -> None:
+    steps = ["mark", "drained", "cost", "replicas", "event"]
+    async with operated("killed", *range(10, 10 * (len(steps) + 2), 10)) as bench:
+        for step in steps:
+            emptiest, *others = bench.servers.running
+            await killed_after(bench, step, len(others))
+            assert names(*bench.servers.running) == names(*others), f"killed after {step}"
+            assert not any(drains(server) for server in others), f"killed after {step}"
+            assert bench.servers.gone[-1] is emptiest
+        assert len(bench.servers.gone) == len(steps)
+
+
+async def test_an_operator_that_is_killed_while_it_cancels_is_followed_by_one_that_goes_on() -> None:
+    async with operated("cancels", 10, 20, 30) as bench:
+        ten, twenty, thirty = bench.servers.running
+        ten.stuck = twenty.stuck = True
+        for step in ("cancelled", "unmark"):
+            await bench.scale(1)
+            await until("two drains", lambda: ten.draining and twenty.draining)
+            await killed_after(bench, step, 3)
+            assert bench.servers.running == [ten, twenty, thirty], f"killed after {step}"
+            assert not any(server.draining for server in bench.servers.running), f"killed after {step}"
+        for step in ("mark", "drained"):
+            await killed_after(bench, step, 2, then=3)
+            await until(f"all take clients: {step}", lambda: not any(one.draining for one in bench.servers.running))
+
+
+async def test_what_changes_between_looking_and_acting_is_decided_anew() -> None:
+    async with operated("anew", 10, 20, 30, 40, 50) as bench:
+        fuller = bench.servers.running[2:]
+        left = {"mark", "replicas"}
+
+        async def asked(request: Request) -> None:
+            if request.step in left:
+                left.remove(request.step)
+                if request.step == "mark":
+                    await bench.kubectl("delete", "pod", request.path.rpartition("/")[2])
+                else:
+                    await bench.kubectl("annotate", "deployment", "servers", "example.org/changed=yes")
+
+        bench.gate.asked = asked
+        await bench.scale(3)
+        await bench.settled(3)
+        assert names(*bench.servers.running) == names(*fuller)
+        statuses = [(one.step, one.status) for one in bench.gate.requests]
+        assert statuses.count(("mark", 404)) == 1
+        assert statuses.count(("replicas", 409)) == 1
+
+
+async def test_of_those_that_drain_the_empty_ones_go() -> None:
+    async with operated("empty", 10, 20, 30, 40, 50, 60) as bench:
+        leaving = bench.servers.running[:5]
+        for server in leaving:
+            server.stuck = True
+        await bench.scale(1)
+        await until("five drains", lambda: all(server.draining for server in leaving))
+        for gone, server in enumerate(reversed(leaving), start=1):
+            bench.servers.leave(server)
+            await until("one has gone", lambda gone=gone: len(bench.servers.gone) == gone)  # type: ignore[misc]
+        assert bench.servers.gone == leaving[::-1]
+        await bench.settled(1)
+
+
+async def test_another_pod_goes_while_two_are_drained() -> None:
+    async with operated("another", 10, 20, 30, 40, 50) as bench:
+        ten, twenty, _, _, fifty = bench.servers.running
+        ten.stuck = twenty.stuck = True
+        await bench.scale(3)
+        await until("two drains", lambda: ten.draining and twenty.draining)
+        # Its successor is not there yet when the operator decides anew.
+        bench.servers.starting = False
+        await bench.kubectl("delete", "pod", fifty.name)
+        await until("the fullest drain is cancelled", lambda: not twenty.draining)
+        assert ten.draining
+        ten.stuck = False
+        await bench.servers.report(ten)
+        bench.servers.leave(ten)
+        bench.servers.start()
+        await bench.settled(3)
+        assert twenty in bench.servers.running
+        assert ten in bench.servers.gone
+        assert any("takes clients again" in told for told in await bench.events("DrainCancelled"))
+
+
+async def test_more_are_wanted_while_some_are_drained() -> None:
+    async with operated("more", 10, 20, 30) as bench:
+        emptiest = bench.servers.running[0]
+        emptiest.stuck = True
+        await bench.scale(1)
+        await until("two are told", lambda: len([one for one in bench.servers.running if one.draining]) == 1)
+        await bench.scale(4)
+        await bench.settled(4)
+        assert emptiest in bench.servers.running
+        assert not emptiest.draining
+        assert emptiest.told[-1][:2] == ("DELETE", "/admin/drain")
+
+
+async def test_a_drain_that_does_not_end_is_told_of_and_finished() -> None:
+    async with operated("overdue", 10, 20, 30, drain={"timeoutSeconds": 2}) as bench:
+        emptiest = bench.servers.running[0]
+        emptiest.stuck = True
+        await bench.scale(2)
+        await bench.settled(2)
+        assert bench.servers.gone == [emptiest]
+        assert emptiest.left == 10
+        (told,) = await bench.events("DrainOverdue")
+        assert told == f"{emptiest.name} still has 10 connections after 2 s: it goes nevertheless"
+
+
+async def test_paused_and_dry_it_changes_nothing() -> None:
+    async with operated("paused", 10, 20, 30) as bench:
+        await bench.kubectl("annotate", "sf", FLEET, "tradecast.dev/paused=true")
+        await until("it is paused", lambda: _has(bench, "Progressing", "False", "Paused"))
+        begun = len(bench.gate.requests)
+        await bench.scale(2)
+        await rounds(bench, 4)
+        await bench.patch("sf", FLEET, {"spec": {"dryRun": True}})
+        await bench.kubectl("annotate", "sf", FLEET, "tradecast.dev/paused-")
+        await until("it tells what it would do", lambda: bench.events("Draining"))
+        await rounds(bench, 3)
+        assert not writes(bench, begun)
+        assert not any(server.told for server in bench.servers.running)
+        (told,) = await bench.events("Draining")
+        assert told.startswith("dry run: servers-")
+        assert await bench.connections() == 60
+        await bench.patch("sf", FLEET, {"spec": {"dryRun": False}})
+        await bench.settled(2)
+
+
+async def test_a_rollout_comes_in_the_middle_of_a_drain() -> None:
+    async with operated("rollout", 10, 20, 30, 40) as bench:
+        old = names(*bench.servers.running)
+        emptiest = bench.servers.running[0]
+        emptiest.stuck = True
+        await bench.scale(3)
+        await until("a drain", lambda: emptiest.draining)
+        bench.servers.starting = False
+        await bench.kubectl("set", "env", "deployment/servers", "VERSION=2")
+        await until("it is cancelled", lambda: not emptiest.draining)
+        await until("no pod is marked", lambda: _none_marked(bench))
+        begun = len(bench.gate.requests)
+        await rounds(bench, 4)
+        assert not writes(bench, begun), "a rollout that is stuck keeps the fleet from shrinking"
+        emptiest.stuck = False
+        bench.servers.start()
+        await bench.settled(3)
+        assert not old & names(*bench.servers.running)
+
+
+async def _none_marked(bench: Operated) -> bool:
+    return not await bench.marked()
+
+
+async def test_a_second_operator_does_no_harm() -> None:
+    async with operated("two", 10, 20, 30, 40, 50) as bench:
+        second = bench.another("second")
+        await second.start()
+        await until("both tell", lambda: bench.connections(second))
+        fullest = bench.servers.running[-2:]
+        await bench.scale(2)
+        await bench.settled(2)
+        assert names(*bench.servers.running) == names(*fullest)
+        assert not any(drains(server) for server in fullest)
+        await bench.scale(4)
+        await bench.settled(4)
+        assert names(*fullest) <= names(*bench.servers.running)
+
+
+async def test_the_socketfleet_is_deleted_and_made_again() -> None:
+    async with operated("again", 10, 20, 30) as bench:
+        emptiest = bench.servers.running[0]
+        emptiest.stuck = True
+        await bench.scale(2)
+        await until("a drain", lambda: emptiest.draining)
+        await bench.kubectl("delete", "sf", FLEET, "--timeout=10s")
+        await until("it takes clients again", lambda: not emptiest.draining)
+        await until("no pod is marked", lambda: _none_marked(bench))
+        assert await bench.connections() is None
+        assert not bench.servers.gone
+        assert await bench.replicas() == 3
+        await bench.make_fleet()
+        await until("its replicas are filled in", lambda: _adopted(bench, 3))
+        await until("it is known again", lambda: bench.connections())
+        emptiest.stuck = False
+        await bench.scale(2)
+        await bench.settled(2)
+        assert bench.servers.gone == [emptiest]
+
+
+async def _adopted(bench: Operated, replicas: int) -> bool:
+    return bool((await bench.fleet())["spec"].get("replicas") == replicas)
+
+
+async def test_the_deployment_and_the_token_come_late() -> None:
+    async with operated("late") as bench:
+        await bench.kubectl("delete", "secret", SECRET)
+        await bench.make_fleet()
+        await bench.operator.start()
+        lost = await until("it is not seen", lambda: _has(bench, "Available", "Unknown", "NotSeen"))
+        assert "deployments/servers" in lost["message"]
+        assert await bench.connections() is None
+        await bench.apply(deployment(3))
+        await bench.load(10, 20, 30)
+        lost = await until("the Secret is missed", lambda: _says(bench, "Available", f"secrets/{SECRET}"))
+        await bench.make_token("another")
+        silent = await until("servers refuse", lambda: _has(bench, "Degraded", "True", "ServersSilent"))
+        assert bench.servers.running[0].name in silent["message"]
+        assert await bench.connections() is None
+        assert await bench.replicas() == 3
+        assert "another" not in bench.operator.written()
+        await bench.make_token(TOKEN)
+        await until("every server answers", lambda: _has(bench, "Degraded", "False"), within=10)
+        assert await until("it is told", bench.connections) == 60
+        await bench.scale(2)
+        await bench.settled(2)
+
+
+async def _says(bench: Operated, kind: str, what: str) -> dict[str, Any] | None:
+    found = await bench.condition(kind)
+    return found if what in found.get("message", "") else None
+
+
+async def test_what_takes_its_time() -> None:
+    """At once: they wait most of the time."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(the_api_server_is_away_for_a_while())
+        group.create_task(a_namespace_goes_under_it())
+
+
+async def the_api_server_is_away_for_a_while() -> None:
+    async with operated("away", 10, 20, 30) as bench:
+        assert await bench.alive() == 200
+        bench.gate.close()
+        await bench.scale(2)
+        await until("nothing is told", lambda: _none_told(bench), within=10)
+        await until("the kubelet is told", lambda: _is_dead(bench), within=15)
+        assert bench.operator.running
+        lines = [json.loads(line) for line in bench.operator.written().splitlines() if line.startswith("{")]
+        assert "a round failed" in {line["message"] for line in lines}, "every line is JSON"
+        bench.gate.open()
+        await until("it is well again", lambda: _is_alive(bench), within=10)
+        await bench.settled(2)
+        assert await bench.connections() == 60
+
+
+async def _none_told(bench: Operated) -> bool:
+    return await bench.connections() is None
+
+
+async def _is_dead(bench: Operated) -> bool:
+    return await bench.alive() >= 500
+
+
+async def _is_alive(bench: Operated) -> bool:
+    return await bench.alive() == 200
+
+
+async def a_namespace_goes_under_it() -> None:
+    async with operated("goes", 10, 20, 30, lasts=False) as bench:
+        bench.servers.running[0].stuck = True
+        await bench.scale(2)
+        await until("a drain", lambda: bench.servers.running[0].draining)
+        await bench.kubectl("delete", "namespace", bench.namespace.name, "--timeout=30s")
+
+
+@pytest.mark.parametrize("servers", [40, pytest.param(200, marks=pytest.mark.long)])
+async def test_a_large_fleet_costs_few_requests(servers: int) -> None:
+    fewer = servers // 10
+    async with operated(f"large-{servers}", *range(1000, 1000 + servers)) as bench:
+        await until("nothing changes any more", lambda: _is_told(bench, desired=servers, ready=servers))
+        await rounds(bench, 2)
+        begun, since = len(bench.gate.requests), time.monotonic()
+        await rounds(bench, 5)
+        asked = bench.gate.requests[begun:]
+        count = sum("/deployments/" in one.path for one in asked)
+        print(f"{servers} pods, at rest: {len(asked)} requests in {count} rounds, {time.monotonic() - since:.1f} s")
+        assert len(asked) <= 3 * count + 2
+        begun, since = len(bench.gate.requests), time.monotonic()
+        await bench.scale(servers - fewer)
+        await bench.settled(servers - fewer, within=60)
+        asked = bench.gate.requests[begun:]
+        count = sum(one.method == "GET" and "/deployments/" in one.path for one in asked)
+        steps = [one.step for one in asked]
+        print(
+            f"{fewer} fewer: {time.monotonic() - since:.1f} s, {len(asked)} requests in {count} rounds: "
+            f"{ {step: steps.count(step) for step in sorted(set(steps))} }"
+        )
+        assert steps.count("mark") == steps.count("cost") == fewer
+        assert steps.count("replicas") <= fewer
+        # Each action is told, and each round may tell a status.
+        assert len(asked) <= 5 * count + 4 * fewer + 5
+        assert names(*bench.servers.gone).isdisjoint(names(*bench.servers.running))
+        assert all(server.left < 1000 + fewer for server in bench.servers.gone)
