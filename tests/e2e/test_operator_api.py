@@ -446,6 +446,7 @@ async def test_what_takes_its_time() -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(the_api_server_is_away_for_a_while())
         group.create_task(a_namespace_goes_under_it())
+        group.create_task(one_operator_acts_and_another_takes_over())
 
 
 async def the_api_server_is_away_for_a_while() -> None:
@@ -512,3 +513,32 @@ async def test_a_large_fleet_costs_few_requests(servers: int) -> None:
         assert len(asked) <= 5 * count + 4 * fewer + 5
         assert names(*bench.servers.gone).isdisjoint(names(*bench.servers.running))
         assert all(server.left < 1000 + fewer for server in bench.servers.gone)
+
+
+async def one_operator_acts_and_another_takes_over() -> None:
+    async with operated("lease", 10, 20, 30, 40, 50) as bench:
+        first, second = bench.operator, bench.another("second")
+        fullest = bench.servers.running[-1]
+        await second.start()
+        await until("both tell", lambda: bench.connections(second))
+        await bench.scale(4)
+        await bench.settled(4)
+        assert {one.token for one in writes(bench)} == {first.token}
+        begun, since = len(bench.gate.requests), time.monotonic()
+        await first.end()
+        await bench.scale(3)
+        await bench.settled(3, within=25)
+        killed = time.monotonic() - since
+        assert {one.token for one in writes(bench, begun)} == {second.token}
+        await first.start()
+        await until("the first tells again", lambda: bench.connections(first))
+        begun, since = len(bench.gate.requests), time.monotonic()
+        assert await second.end(signal.SIGTERM) == 0
+        await bench.scale(1)
+        await bench.settled(1, within=10)
+        print(
+            f"taken over and carried out: {killed:.0f} s after a kill, {time.monotonic() - since:.0f} s after SIGTERM"
+        )
+        assert {one.token for one in writes(bench, begun) if one.step} == {first.token}
+        assert bench.servers.running == [fullest]
+        assert len(await bench.events("Draining")) == 4
