@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import httpx
 import structlog
 
 from tradecast_operator.actions import Action, CancelDrain, PutFirst, SetReplicas, Shed, StartDrain
@@ -14,6 +15,18 @@ from tradecast_operator.observe import DELETION_COST, DRAIN_FLEET, DRAIN_SINCE, 
 from tradecast_operator.servers import Servers, ServerSilent
 
 log = structlog.stdlib.get_logger("tradecast.operator")
+
+
+class Interrupted(Exception):
+    """Kubernetes failed in the middle; the cause is how.
+
+    Args:
+        done: What had been done by then.
+    """
+
+    def __init__(self, done: Sequence[Action]) -> None:
+        super().__init__(f"after {len(done)} actions")
+        self.done = done
 
 
 class Actor:
@@ -51,8 +64,11 @@ class Actor:
         Args:
             actions: In their order.
             addresses: Of pods, by name.
+
+        Raises:
+            Interrupted: Kubernetes failed in the middle.
         """
-        done = []
+        done: list[Action] = []
         for action in actions:
             try:
                 async with self._lease.acting():
@@ -62,6 +78,8 @@ class Actor:
                 break
             except (Conflict, Missing, ServerSilent) as error:
                 log.warning("not done, decided anew", reason=action.reason, why=str(error) or type(error).__name__)
+            except httpx.HTTPError as error:
+                raise Interrupted(done) from error
             else:
                 done.append(action)
         return done

@@ -14,7 +14,7 @@ import httpx
 import structlog
 
 from tradecast_operator import metric
-from tradecast_operator.act import Actor
+from tradecast_operator.act import Actor, Interrupted
 from tradecast_operator.actions import Action, CancelDrain, SetReplicas
 from tradecast_operator.conditions import Condition, conditions, lost, merged, rounded
 from tradecast_operator.kubernetes import GROUP, VERSION, Conflict, Kubernetes, Missing, Object
@@ -44,7 +44,8 @@ class Fleet:
 
     Attributes:
         body: The resource as it is now.
-        last_round: When its last good round ended, in seconds since 1970; or it was seen first.
+        last_round: When its last good round ended, or one that found something missing, in seconds since 1970; or it
+            was seen first.
         looked: Whether a round has ended, however.
 
     Args:
@@ -106,10 +107,12 @@ class Fleet:
             except NotHeld:
                 result = "waiting"
             except Missing as error:
+                # Somebody's mistake, which another operator would find as well: this one lives.
+                self.last_round = time.time()
                 await self._lose(f"there is no {error}")
             except Exception as error:
                 log.exception("a round failed", fleet=self.name, namespace=self.namespace)
-                await self._lose(f"{type(error).__name__}, the operator's log tells more")
+                await self._lose(f"{type(error.__cause__ or error).__name__}, the operator's log tells more")
             labels = (self.namespace, self.name)
             self._metrics.rounds.labels(*labels, result).inc()
             self._metrics.round_seconds.labels(*labels).observe(time.monotonic() - began)
@@ -207,7 +210,13 @@ class Fleet:
             fleet=self.name,
             deployment=spec.deployment,
         )
-        return await actor.carry_out(actions, {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in pods})
+        addresses = {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in pods}
+        try:
+            return await actor.carry_out(actions, addresses)
+        except Interrupted as error:
+            await self._tell(error.done)
+            self._count(error.done)
+            raise
 
     async def _adopt(self, deployment: Object, spec: Spec) -> None:
         """Begin with the replicas that there are: an autoscaler leaves alone what has none."""
@@ -248,10 +257,13 @@ class Fleet:
         self._metrics.drain_seconds.labels(*labels).set(max(ages, default=0))
         self._metrics.drain_limit_seconds.labels(*labels).set(spec.drain.timeout)
         self._metrics.drain_overdue.labels(*labels).set(sum(is_overdue(pod, seen, spec) for pod in drained))
-        for action in done:
-            self._metrics.actions.labels(*labels, action.reason).inc()
+        self._count(done)
         written = [action.replicas for action in done if isinstance(action, SetReplicas)]
         self._metrics.reversals.labels(*labels).inc(self._course.turns(seen.replicas, *written))
+
+    def _count(self, done: Sequence[Action]) -> None:
+        for action in done:
+            self._metrics.actions.labels(self.namespace, self.name, action.reason).inc()
 
     async def _write_status(
         self, seen: Observation, spec: Spec, labels: dict[str, str], now: Sequence[Condition], adapter: Object

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import time
 from collections.abc import Iterator
@@ -11,49 +10,20 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import VALUES
 from e2e.crowd import Crowd
 from e2e.kube import CHART, CommandFailed, Namespace, api_proxy, until
 from e2e.outside import URL, Numbers, make_sessions
 from e2e.proof import everybody, finish
+from e2e.socketfleet import RATE, SERVERS, events, operated, replicas, resource, with_operator
 
 CLIENTS = 400
-RATE = 40
-SERVERS = "app.kubernetes.io/component=server"
 pytestmark = pytest.mark.timeout(900)
-
-
-def operated(**operator: Any) -> dict[str, Any]:
-    """The fleet's values with the operator, in a hurry."""
-    values = copy.deepcopy(VALUES)
-    values["operator"] = {
-        "enabled": True,
-        "roundSeconds": 1,
-        "fleet": {
-            "drain": {"connectionsPerSecond": RATE, "timeoutSeconds": 120},
-            "rebalance": {
-                "minPodAgeSeconds": 5,
-                "quietSeconds": 5,
-                "connectionsPerSecond": RATE,
-                "acceptPerSecond": RATE,
-            },
-            **operator,
-        },
-    }
-    values["autoscaling"] = {"minReplicas": 2, "maxReplicas": 6}
-    return values
 
 
 @pytest.fixture
 def fleet_with_operator(fleet: Namespace) -> Iterator[Namespace]:
-    """The fleet of two with the operator, which is switched on and off on the live release."""
-    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=operated())
-    until("the operator looks after it", lambda: condition(fleet, "Available") == "True")
-    yield fleet
-    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
-    until("two replicas", lambda: replicas(fleet) == 2, 180)
-    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
-    assert replicas(fleet) == 2
+    with with_operator(fleet):
+        yield fleet
 
 
 @contextlib.contextmanager
@@ -65,25 +35,6 @@ def crowded(fleet: Namespace, servers: int) -> Iterator[Crowd]:
         crowd.add(make_sessions(CLIENTS), per_second=100)
         everybody(crowd)
         yield crowd
-
-
-def replicas(fleet: Namespace) -> int:
-    return int(fleet.one("deployment", "tradecast")["spec"]["replicas"])
-
-
-def resource(fleet: Namespace) -> dict[str, Any]:
-    return fleet.one("socketfleet", "tradecast")
-
-
-def condition(fleet: Namespace, kind: str, what: str = "status") -> str:
-    found = [one[what] for one in resource(fleet).get("status", {}).get("conditions", []) if one["type"] == kind]
-    return str(found[0]) if found else ""
-
-
-def events(fleet: Namespace, *reasons: str) -> list[str]:
-    """Messages of the SocketFleet's events, the oldest first."""
-    found = fleet.get("events", "--field-selector=involvedObject.kind=SocketFleet", "--sort-by=.lastTimestamp")
-    return [one["message"] for one in found if one["reason"] in reasons]
 
 
 def connections(fleet: Namespace) -> dict[str, int]:
@@ -223,18 +174,19 @@ def test_the_autoscaler_and_the_operator_do_not_fight(fleet_with_operator: Names
     fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
     until("the autoscaler has the number", lambda: "connections" in str(fleet.get("horizontalpodautoscalers")), 120)
     before = len(events(fleet, "ScaledUp", "ScaledDown"))
-    with Crowd(URL) as crowd, Numbers() as numbers:
-        begun = time.time() * 1000
+    with Crowd(URL) as crowd:
         crowd.add(make_sessions(60))
         everybody(crowd)
         assert replicas(fleet) == 2
         crowd.add(make_sessions(540), per_second=100)
-        until("the fleet grew to 4", lambda: replicas(fleet) == len(fleet.servers(ready=True)) == 4, 180)
-        crowd.leave(540)
-        until("the fleet is back at 2", lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 300)
-        numbers.stop()
-        assert crowd.report().connected == 60
-        print(f"\nautoscaler and operator: {crowd.report().summary(numbers.accepted, begun)}")
+        everybody(crowd)
+        begun = time.time() * 1000
+        with Numbers() as numbers:
+            until("the fleet grew to 4", lambda: replicas(fleet) == len(fleet.servers(ready=True)) == 4, 180)
+            crowd.leave(540)
+            until("the fleet is back at 2", lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 300)
+            report = finish("autoscaler and operator", crowd, numbers, begun)
+    assert report.connected == 60
     writes = events(fleet, "ScaledUp", "ScaledDown")[before:]
     print("; ".join(writes))
     assert len(writes) <= 4, writes

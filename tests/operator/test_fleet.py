@@ -14,6 +14,7 @@ from support.eventually import eventually
 from support.kubernetes import NAMESPACE, TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
 from support.python_client import PythonClients
 from support.server import MakeServer, RunningServer
+from tradecast_operator.act import Interrupted
 from tradecast_operator.fleet import PAUSED, Fleet
 from tradecast_operator.kubernetes import Object
 from tradecast_operator.lease import NotHeld
@@ -187,6 +188,30 @@ async def test_somebody_else_was_faster(world: World) -> None:
     assert kubernetes.events == []
 
 
+async def test_what_was_done_before_kubernetes_failed_is_told(world: World) -> None:
+    waiting = [{**pod_body(name), "status": {"phase": "Pending"}} for name in ("c", "d")]
+    kubernetes = FakeKubernetes([*two_pods(), *waiting], replicas=4)
+    mark = kubernetes.mark_pod
+    marked: list[str] = []
+
+    async def fails_later(namespace: str, name: str, uid: str, **what: Any) -> None:
+        if marked:
+            raise httpx.ConnectError("the API server is away")
+        marked.append(name)
+        await mark(namespace, name, uid, **what)
+
+    kubernetes.mark_pod = fails_later  # type: ignore[method-assign]
+    fleet = world.fleet(kubernetes, asked(world))
+    with pytest.raises(Interrupted, match="after 1 actions"):
+        await fleet.round()
+    assert [event["reason"] for event in kubernetes.events] == ["Drained"]
+    assert world.told("actions_total", reason="Drained") == 1
+    assert kubernetes.replicas == 4
+    kubernetes.mark_pod = mark  # type: ignore[method-assign]
+    await fleet.round()
+    assert all(kubernetes.pod(name)["metadata"]["annotations"][DELETION_COST] == FIRST for name in ("c", "d"))
+
+
 async def test_a_fleet_that_is_gone_leaves_no_server_out_of_service(world: World) -> None:
     kubernetes = FakeKubernetes(two_pods())
     fleet = world.fleet(kubernetes, asked(world, replicas=1))
@@ -292,3 +317,19 @@ async def test_what_is_told_by_one_that_waits(world: World) -> None:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await fleet.leave()
+
+
+async def test_a_deployment_that_is_missing_is_told_and_no_reason_to_start_again(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    kubernetes.deployments.clear()
+    fleet = world.fleet(kubernetes, asked(world))
+    fleet.last_round = 0
+    running = asyncio.create_task(fleet.run(60))
+    try:
+        await eventually(lambda: kubernetes.statuses)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert fleet.last_round > 0
+    assert conditions(kubernetes)["Available"][0] == "Unknown"
+    assert any("there is no" in one["message"] for one in kubernetes.statuses[-1]["conditions"])

@@ -1,0 +1,67 @@
+"""A fleet with the operator, as a person sees it: its values, the SocketFleet, its conditions and events."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from e2e.conftest import VALUES
+from e2e.kube import CHART, Namespace, until
+
+RATE = 40
+"""Connections per second that the operator sends away."""
+SERVERS = "app.kubernetes.io/component=server"
+
+
+def operated(**operator: Any) -> dict[str, Any]:
+    """The fleet's values with the operator, in a hurry."""
+    values = copy.deepcopy(VALUES)
+    values["operator"] = {
+        "enabled": True,
+        "roundSeconds": 1,
+        "fleet": {
+            "drain": {"connectionsPerSecond": RATE, "timeoutSeconds": 120},
+            "rebalance": {
+                "minPodAgeSeconds": 5,
+                "quietSeconds": 5,
+                "connectionsPerSecond": RATE,
+                "acceptPerSecond": RATE,
+            },
+            **operator,
+        },
+    }
+    values["autoscaling"] = {"minReplicas": 2, "maxReplicas": 6}
+    return values
+
+
+@contextlib.contextmanager
+def with_operator(fleet: Namespace, **operator: Any) -> Iterator[Namespace]:
+    """The fleet of two with the operator, which is switched on and off on the live release."""
+    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=operated(**operator))
+    until("the operator looks after it", lambda: condition(fleet, "Available") == "True")
+    yield fleet
+    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
+    until("two replicas", lambda: replicas(fleet) == 2, 180)
+    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
+    assert replicas(fleet) == 2
+
+
+def replicas(fleet: Namespace) -> int:
+    return int(fleet.one("deployment", "tradecast")["spec"]["replicas"])
+
+
+def resource(fleet: Namespace) -> dict[str, Any]:
+    return fleet.one("socketfleet", "tradecast")
+
+
+def condition(fleet: Namespace, kind: str, what: str = "status") -> str:
+    found = [one[what] for one in resource(fleet).get("status", {}).get("conditions", []) if one["type"] == kind]
+    return str(found[0]) if found else ""
+
+
+def events(fleet: Namespace, *reasons: str) -> list[str]:
+    """Messages of the SocketFleet's events, the oldest first."""
+    found = fleet.get("events", "--field-selector=involvedObject.kind=SocketFleet", "--sort-by=.lastTimestamp")
+    return [one["message"] for one in found if one["reason"] in reasons]

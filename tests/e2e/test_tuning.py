@@ -1,0 +1,92 @@
+"""The operator tunes the adapter of a fleet that has clients and events: nothing is lost by any change."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from e2e.crowd import Crowd
+from e2e.kube import Namespace, until
+from e2e.outside import URL, Numbers, make_sessions
+from e2e.proof import everybody, finish
+from e2e.socketfleet import SERVERS, condition, events, resource, with_operator
+
+CLIENTS = 200
+CONFIG_MAP = "tradecast-adapter"
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def tuned(fleet: Namespace) -> Iterator[Namespace]:
+    """The fleet with an operator that may write figures, and that asks Redis."""
+    rules = {"apply": "figures", "dwellSeconds": 10, "watchSeconds": 10, "redisSecret": {"name": "tradecast-redis"}}
+    with with_operator(fleet, redisAdapter=rules):
+        yield fleet
+    fleet.kubectl("delete", "configmap", CONFIG_MAP, "--ignore-not-found")
+
+
+def pin(fleet: Namespace, **figures: float | None) -> None:
+    spec = {"spec": {"redisAdapter": {"pinned": figures}}}
+    fleet.kubectl("patch", "socketfleet", "tradecast", "--type=merge", "-p", json.dumps(spec))
+
+
+def wait_for_figures(fleet: Namespace, told: str) -> None:
+    """Wait for an event that names what is told, and have the kubelets bring the ConfigMap into the pods at once.
+
+    By themselves they look at it once in a minute or so, and whenever a pod changes.
+    """
+    until(f"{told} is written", lambda: any(told in message for message in events(fleet, "AdapterTuned")), 60)
+    fleet.kubectl("annotate", "pods", "-l", SERVERS, "--overwrite", f"tradecast.dev/e2e-touched={time.time():.3f}")
+
+
+def figures(fleet: Namespace) -> str:
+    return str(fleet.one("configmap", CONFIG_MAP)["data"]["adapter.yaml"])
+
+
+def redis(fleet: Namespace, *command: Any) -> str:
+    return fleet.kubectl("exec", "deployment/redis", "--", "redis-cli", *map(str, command))
+
+
+def used_memory(fleet: Namespace) -> int:
+    (found,) = re.findall(r"^used_memory:(\d+)", redis(fleet, "info", "memory"), re.MULTILINE)
+    return int(found)
+
+
+def test_figures_change_under_load_and_nothing_is_lost(tuned: Namespace) -> None:
+    fleet = tuned
+    with Crowd(URL) as crowd, Numbers(per_second=20) as numbers:
+        begun = time.time() * 1000
+        crowd.add(make_sessions(CLIENTS), per_second=100)
+        everybody(crowd)
+        pin(fleet, publish_batch=7, batch_window_ms=20, history_events=5_000)
+        wait_for_figures(fleet, "publish_batch")
+        until("every server has them", lambda: events(fleet, "AdapterConfirmed"), 150)
+        until("the condition says so", lambda: condition(fleet, "AdapterTuned", "reason") == "InForce")
+        confirmed = figures(fleet)
+        assert confirmed == "batch_window_ms: 20\nhistory_events: 5000\npublish_batch: 7\n"
+        # Each by itself is within its bounds. Together they make no sense, and that only servers know.
+        pin(fleet, batch_window_ms=900, publish_timeout=0.5)
+        wait_for_figures(fleet, "batch_window_ms 20 → 900")
+        (why,) = until("they are taken back", lambda: events(fleet, "AdapterTakenBack"), 150)
+        assert "refuses it" in why
+        assert "batch_window_ms is not below publish_timeout" in why
+        assert figures(fleet) == confirmed
+        assert condition(fleet, "AdapterTuned", "reason") == "TakenBack"
+        assert resource(fleet)["status"]["adapter"]["revision"]
+        pin(fleet, batch_window_ms=None, publish_timeout=None)
+        # Redis is nearly full, as far as it knows.
+        redis(fleet, "config", "set", "maxmemory", round(used_memory(fleet) / 0.9))
+        until("Redis is the limit", lambda: condition(fleet, "RedisLimited") == "True", 60)
+        said = condition(fleet, "RedisLimited", "message")
+        print(f"\n{why}\n{said}")
+        assert condition(fleet, "RedisLimited", "reason") == "Memory"
+        assert "maxmemory" in said
+        redis(fleet, "config", "set", "maxmemory", 0)
+        until("it is no more", lambda: condition(fleet, "RedisLimited") == "False", 60)
+        report = finish("figures changed", crowd, numbers, begun)
+    assert sum(report.reconnects(begun)) == 0, "nobody is moved for a figure"
