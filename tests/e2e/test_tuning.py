@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture
 def tuned(fleet: Namespace) -> Iterator[Namespace]:
     """The fleet with an operator that may write figures, and that asks Redis."""
-    rules = {"apply": "figures", "dwellSeconds": 10, "watchSeconds": 10, "redisSecret": {"name": "tradecast-redis"}}
+    rules = {"apply": "figures", "dwellSeconds": 10, "redisSecret": {"name": "tradecast-redis"}}
     with with_operator(fleet, redisAdapter=rules):
         yield fleet
     fleet.kubectl("delete", "configmap", CONFIG_MAP, "--ignore-not-found")
