@@ -367,10 +367,14 @@ def operator() -> list[Panel]:
             Query(told("drain_limit_seconds"), "{{fleet}} limit"),
         ),
         graph(
-            "Drains that are overdue",
-            "Pods whose drain has taken longer than it may and that are still there.",
+            "Conditions that are true",
+            "Of each SocketFleet: Available and AdapterTuned should be, RedisLimited and Degraded not. Overdue drains.",
             COUNT,
-            Query(told("drains_overdue"), "{{fleet}}"),
+            Query(
+                f'max by (fleet, type) (tradecast_operator_condition{{{OF_FLEETS}, status="True"}})',
+                "{{fleet}} {{type}}",
+            ),
+            Query(told("drains_overdue"), "{{fleet}} drains overdue"),
         ),
         graph(
             "Actions by reason",

@@ -298,6 +298,9 @@ class Fleet:
             async with self._lease.acting():
                 await self._kubernetes.set_status(self.namespace, self.name, told)
             self.body = {**self.body, "status": {**before, **told}}
+        self._metrics.tell_conditions(
+            self.namespace, self.name, {one["type"]: one["status"] for one in told["conditions"]}
+        )
 
     async def _tell(self, actions: Sequence[Action], prefix: str = "") -> None:
         now = time.monotonic()

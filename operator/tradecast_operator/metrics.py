@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 FLEET: Final = ("namespace", "fleet")
 RESULTS: Final = ("ok", "incomplete", "paused", "waiting", "error")
+STATUSES: Final = ("True", "False", "Unknown")
 # Those that are counted from 0: an increase can be told of a counter only that was there before.
 REASONS: Final = (
     *("ScaledUp", "ScaledDown", "Draining", "Drained", "DrainOverdue", "DrainCancelled", "Rebalancing"),
@@ -79,6 +80,25 @@ class Metrics:
             "tradecast_operator_drains_overdue", "Drains that are past their time", FLEET, registry=self.registry
         )
 
+        self.condition = Gauge(
+            "tradecast_operator_condition",
+            "Conditions of the SocketFleet: 1 for the status that each has, else 0",
+            [*FLEET, "type", "status"],
+            registry=self.registry,
+        )
+
+    def tell_conditions(self, namespace: str, fleet: str, conditions: Mapping[str, str]) -> None:
+        """What the SocketFleet's status says.
+
+        Args:
+            namespace: Where it is.
+            fleet: Its name.
+            conditions: Statuses by type.
+        """
+        for kind, status in conditions.items():
+            for one in STATUSES:
+                self.condition.labels(namespace, fleet, kind, one).set(one == status)
+
     def begin(self, namespace: str, fleet: str, is_active: Callable[[], bool]) -> None:
         """A fleet is looked after from now on: one whose first round never ends must be seen as well.
 
@@ -100,7 +120,7 @@ class Metrics:
         for metric in (
             *(self.active, self.rounds, self.round_seconds, self.last_round, self.actions, self.reversals),
             *(self.replicas, self.connections, self.spread, self.spread_threshold),
-            *(self.drain_seconds, self.drain_limit_seconds, self.drain_overdue),
+            *(self.drain_seconds, self.drain_limit_seconds, self.drain_overdue, self.condition),
         ):
             metric.remove_by_labels({"namespace": namespace, "fleet": fleet})
 

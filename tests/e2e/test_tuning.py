@@ -69,16 +69,16 @@ def test_figures_change_under_load_and_nothing_is_lost(tuned: Namespace) -> None
         until("the condition says so", lambda: condition(fleet, "AdapterTuned", "reason") == "InForce")
         confirmed = figures(fleet)
         assert confirmed == "batch_window_ms: 20\nhistory_events: 5000\npublish_batch: 7\n"
-        # Each by itself is within its bounds. Together they make no sense, and that only servers know.
-        pin(fleet, batch_window_ms=900, publish_timeout=0.5)
-        wait_for_figures(fleet, "batch_window_ms 20 → 900")
+        # Whether they have another Redis only the servers know.
+        pin(fleet, publish_both=1)
+        wait_for_figures(fleet, "publish_both 0 → 1")
         (why,) = until("they are taken back", lambda: events(fleet, "AdapterTakenBack"), 150)
         assert "refuses it" in why
-        assert "batch_window_ms is not below publish_timeout" in why
+        assert "publish_both: needs another Redis" in why
         assert figures(fleet) == confirmed
         assert condition(fleet, "AdapterTuned", "reason") == "TakenBack"
         assert resource(fleet)["status"]["adapter"]["revision"]
-        pin(fleet, batch_window_ms=None, publish_timeout=None)
+        pin(fleet, publish_both=None)
         # Redis is nearly full, as far as it knows.
         redis(fleet, "config", "set", "maxmemory", round(used_memory(fleet) / 0.9))
         until("Redis is the limit", lambda: condition(fleet, "RedisLimited") == "True", 60)

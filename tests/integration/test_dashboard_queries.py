@@ -103,6 +103,7 @@ async def operator() -> AsyncIterator[str]:
             metrics.connections.labels(*fleet).set(60)
             metrics.spread.labels(*fleet).set(1.1)
             metrics.spread_threshold.labels(*fleet).set(1.25)
+            metrics.tell_conditions(*fleet, {"Available": "True", "RedisLimited": "False"})
             metrics.drain_seconds.labels(*fleet).set(5)
             metrics.drain_limit_seconds.labels(*fleet).set(600)
             metrics.drain_overdue.labels(*fleet).set(0)

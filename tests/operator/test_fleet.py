@@ -16,10 +16,10 @@ from support.python_client import PythonClients
 from support.server import MakeServer, RunningServer
 from tradecast_operator.act import Interrupted
 from tradecast_operator.fleet import PAUSED, Fleet
-from tradecast_operator.kubernetes import Object
+from tradecast_operator.kubernetes import Missing, Object
 from tradecast_operator.lease import NotHeld
 from tradecast_operator.metric import Unknown
-from tradecast_operator.metrics import Metrics
+from tradecast_operator.metrics import STATUSES, Metrics
 from tradecast_operator.observe import DELETION_COST, DRAIN_SINCE, DRAINING, FIRST
 
 
@@ -237,6 +237,19 @@ async def test_what_it_tells_of_a_fleet(world: World) -> None:
     assert (world.told("connections"), world.told("spread_ratio")) == (1, 2)
     assert (world.told("spread_threshold_ratio"), world.told("drain_limit_seconds")) == (1.5, 90)
     assert world.told("actions_total", reason="ScaledUp") == 1
+    assert {status: world.told("condition", type="Available", status=status) for status in STATUSES} == {
+        "True": 1,
+        "False": 0,
+        "Unknown": 0,
+    }
+    kubernetes.deployments.clear()
+    with pytest.raises(Missing):
+        await fleet.round()
+    await fleet._lose("there is no Deployment")
+    assert (
+        world.told("condition", type="Available", status="True"),
+        world.told("condition", type="Available", status="Unknown"),
+    ) == (0, 1)
 
 
 async def test_somebody_who_writes_the_replicas_too_is_told_of(world: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from support.prometheus import find
-from tradecast_operator.metrics import REASONS, RESULTS, Course, Metrics
+from tradecast_operator.metrics import REASONS, RESULTS, STATUSES, Course, Metrics
 
 ROOT = Path(__file__).parents[2]
 CODE = ROOT / "operator" / "tradecast_operator"
@@ -30,6 +30,7 @@ def metrics() -> Metrics:
         gauge.labels(*fleet).set(1)
     for gauge in (made.drain_seconds, made.drain_limit_seconds, made.drain_overdue):
         gauge.labels(*fleet).set(1)
+    made.tell_conditions(*fleet, {"Available": "True"})
     return made
 
 
@@ -72,7 +73,7 @@ def test_promtool_finds_nothing_against_the_names(metrics: Metrics) -> None:
 
 def test_the_table_has_the_values_of_the_labels() -> None:
     text = {row[0].strip("`"): row[3] for row in rows()}
-    for name, values in (("rounds_total", RESULTS), ("actions_total", REASONS)):
+    for name, values in (("rounds_total", RESULTS), ("actions_total", REASONS), ("condition", STATUSES)):
         for value in values:
             assert re.search(rf"\b{value}\b", text[f"tradecast_operator_{name}"]), value
 

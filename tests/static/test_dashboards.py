@@ -155,6 +155,7 @@ def test_the_labels_that_are_asked_for_exist() -> None:
     labels |= {"which"}
     operator = OperatorMetrics()
     operator.begin("trading", "fleet", lambda: True)
+    operator.tell_conditions("trading", "fleet", {"Available": "True"})
     families = [*metrics.registry.collect(), *operator.registry.collect()]
     labels |= {label for family in families for sample in family.samples for label in sample.labels}
     for query in QUERIES:
