@@ -59,34 +59,40 @@ def used_memory(fleet: Namespace) -> int:
 
 def test_figures_change_under_load_and_nothing_is_lost(tuned: Namespace) -> None:
     fleet = tuned
-    with Crowd(URL) as crowd, Numbers(per_second=20) as numbers:
-        begun = time.time() * 1000
+    with Crowd(URL) as crowd:
         crowd.add(make_sessions(CLIENTS), per_second=100)
         everybody(crowd)
-        pin(fleet, publish_batch=7, batch_window_ms=20, history_events=5_000)
-        wait_for_figures(fleet, "publish_batch")
-        until("every server has them", lambda: events(fleet, "AdapterConfirmed"), 150)
-        until("the condition says so", lambda: condition(fleet, "AdapterTuned", "reason") == "InForce")
-        confirmed = figures(fleet)
-        assert confirmed == "batch_window_ms: 20\nhistory_events: 5000\npublish_batch: 7\n"
-        # Whether they have another Redis only the servers know.
-        pin(fleet, publish_both=1)
-        wait_for_figures(fleet, "publish_both 0 → 1")
-        (why,) = until("they are taken back", lambda: events(fleet, "AdapterTakenBack"), 150)
-        assert "refuses it" in why
-        assert "publish_both: needs another Redis" in why
-        assert figures(fleet) == confirmed
-        assert condition(fleet, "AdapterTuned", "reason") == "TakenBack"
-        assert resource(fleet)["status"]["adapter"]["revision"]
-        pin(fleet, publish_both=None)
-        # Redis is nearly full, as far as it knows.
-        redis(fleet, "config", "set", "maxmemory", round(used_memory(fleet) / 0.9))
-        until("Redis is the limit", lambda: condition(fleet, "RedisLimited") == "True", 60)
-        said = condition(fleet, "RedisLimited", "message")
-        print(f"\n{why}\n{said}")
-        assert condition(fleet, "RedisLimited", "reason") == "Memory"
-        assert "maxmemory" in said
-        redis(fleet, "config", "set", "maxmemory", 0)
-        until("it is no more", lambda: condition(fleet, "RedisLimited") == "False", 60)
-        report = finish("figures changed", crowd, numbers, begun)
+        begun = time.time() * 1000
+        with Numbers(per_second=20) as numbers:
+            change_figures(fleet)
+            report = finish("figures changed", crowd, numbers, begun)
     assert sum(report.reconnects(begun)) == 0, "nobody is moved for a figure"
+
+
+def change_figures(fleet: Namespace) -> None:
+    """Figures that are good, one that servers refuse, and a Redis that is short of memory."""
+    pin(fleet, publish_batch=7, batch_window_ms=20, history_events=5_000)
+    wait_for_figures(fleet, "publish_batch")
+    until("every server has them", lambda: events(fleet, "AdapterConfirmed"), 150)
+    until("the condition says so", lambda: condition(fleet, "AdapterTuned", "reason") == "InForce")
+    confirmed = figures(fleet)
+    assert confirmed == "batch_window_ms: 20\nhistory_events: 5000\npublish_batch: 7\n"
+    # Whether they have another Redis only the servers know.
+    pin(fleet, publish_both=1)
+    wait_for_figures(fleet, "publish_both 0 → 1")
+    (why,) = until("they are taken back", lambda: events(fleet, "AdapterTakenBack"), 150)
+    assert "refuses it" in why
+    assert "publish_both: needs another Redis" in why
+    assert figures(fleet) == confirmed
+    assert condition(fleet, "AdapterTuned", "reason") == "TakenBack"
+    assert resource(fleet)["status"]["adapter"]["revision"]
+    pin(fleet, publish_both=None)
+    # Redis is nearly full, as far as it knows.
+    redis(fleet, "config", "set", "maxmemory", round(used_memory(fleet) / 0.9))
+    until("Redis is the limit", lambda: condition(fleet, "RedisLimited") == "True", 60)
+    said = condition(fleet, "RedisLimited", "message")
+    print(f"\n{why}\n{said}")
+    assert condition(fleet, "RedisLimited", "reason") == "Memory"
+    assert "maxmemory" in said
+    redis(fleet, "config", "set", "maxmemory", 0)
+    until("it is no more", lambda: condition(fleet, "RedisLimited") == "False", 60)
