@@ -13,9 +13,10 @@ RESULTS: Final = ("ok", "incomplete", "paused", "waiting", "error")
 # Those that are counted from 0: an increase can be told of a counter only that was there before.
 REASONS: Final = (
     *("ScaledUp", "ScaledDown", "Draining", "Drained", "DrainOverdue", "DrainCancelled", "Rebalancing"),
-    "RolloutTooFast",
+    *("RolloutTooFast", "ReplicasHeld"),
     *("AdapterRecommended", "AdapterModeRecommended"),
     *("AdapterTuned", "AdapterConfirmed", "AdapterTakenBack", "AdapterRestored"),
+    *("AdapterModeRolling", "AdapterModeRolled"),
 )
 
 
