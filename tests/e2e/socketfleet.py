@@ -37,9 +37,9 @@ def operated(**operator: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def with_operator(fleet: Namespace, **operator: Any) -> Iterator[Namespace]:
+def with_operator(fleet: Namespace, values: dict[str, Any]) -> Iterator[Namespace]:
     """The fleet of two with the operator, which is switched on and off on the live release."""
-    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=operated(**operator))
+    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
     until("the operator looks after it", lambda: condition(fleet, "Available") == "True")
     yield fleet
     fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")

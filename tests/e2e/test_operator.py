@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture
 def fleet_with_operator(fleet: Namespace) -> Iterator[Namespace]:
-    with with_operator(fleet):
+    with with_operator(fleet, operated()):
         yield fleet
 
 

@@ -14,7 +14,7 @@ from e2e.crowd import Crowd
 from e2e.kube import Namespace, until
 from e2e.outside import URL, Numbers, make_sessions
 from e2e.proof import everybody, finish
-from e2e.socketfleet import SERVERS, condition, events, resource, with_operator
+from e2e.socketfleet import SERVERS, condition, events, operated, resource, with_operator
 
 CLIENTS = 200
 CONFIG_MAP = "tradecast-adapter"
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(600)
 def tuned(fleet: Namespace) -> Iterator[Namespace]:
     """The fleet with an operator that may write figures, and that asks Redis."""
     rules = {"apply": "figures", "dwellSeconds": 10, "redisSecret": {"name": "tradecast-redis"}}
-    with with_operator(fleet, redisAdapter=rules):
+    with with_operator(fleet, operated(redisAdapter=rules)):
         yield fleet
     fleet.kubectl("delete", "configmap", CONFIG_MAP, "--ignore-not-found")
 
