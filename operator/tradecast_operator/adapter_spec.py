@@ -40,23 +40,31 @@ class RedisAdapter:
 
     Attributes:
         mode: The mode to recommend; auto: by the rules.
-        apply: Whether figures are only recommended, or written for servers to take.
+        apply: Whether figures are only recommended, or written for servers to take; roll: they are rolled onto the
+            mode as well.
         config_map: The operator's own ConfigMap; empty: named after the fleet.
         dwell: Seconds between two changes at least.
         confirm: Seconds within which every server must have a change in force.
+        roll: Seconds within which the fleet must have been rolled onto another mode.
         recovery_window: The servers' RECOVERY_WINDOW in seconds: they do not tell it.
         pinned: Figures that a person has fixed.
         redis_secret: None: Redis is not asked.
     """
 
     mode: Literal["auto", "single", "pubsub", "sharded"] = "auto"
-    apply: Literal["recommend", "figures"] = "recommend"
+    apply: Literal["recommend", "figures", "roll"] = "recommend"
     config_map: str = ""
     dwell: float = 300
     confirm: float = 180
+    roll: float = 1800
     recovery_window: float = 120
     pinned: Figures = field(default_factory=dict)
     redis_secret: RedisSecret | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is written for servers to take."""
+        return self.apply != "recommend"
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> RedisAdapter:
@@ -67,6 +75,7 @@ class RedisAdapter:
             "configMap": "config_map",
             "dwellSeconds": "dwell",
             "confirmSeconds": "confirm",
+            "rollSeconds": "roll",
             "recoveryWindowSeconds": "recovery_window",
         }
         given = {ours: spec[theirs] for theirs, ours in names.items() if theirs in spec}

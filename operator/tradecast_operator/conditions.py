@@ -108,6 +108,9 @@ def _degraded(seen: Observation, spec: Spec) -> Condition:
     silent = [pod.name for pod in seen.pods if pod.ready and pod.connections is None]
     if silent:
         return Condition("Degraded", "True", "ServersSilent", f"no answer at the admin port: {', '.join(silent)}")
+    if spec.most is not None:
+        told = f"{spec.bounded} are wanted, {spec.most} kept for now: {spec.most_why}"
+        return Condition("Degraded", "False", "Held", told)
     if spec.wanted != spec.replicas:
         told = f"{spec.replicas} are asked for, {spec.min_replicas} to {spec.max_replicas} allowed"
         return Condition("Degraded", "False", "Bounded", told)

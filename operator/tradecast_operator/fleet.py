@@ -17,6 +17,7 @@ from tradecast_operator import metric
 from tradecast_operator.act import Actor, Interrupted
 from tradecast_operator.actions import Action, CancelDrain, SetReplicas
 from tradecast_operator.conditions import Condition, conditions, lost, merged, rounded
+from tradecast_operator.hold import hold
 from tradecast_operator.kubernetes import GROUP, VERSION, Conflict, Kubernetes, Missing, Object
 from tradecast_operator.lease import NotHeld
 from tradecast_operator.leaseholder import Leaseholder
@@ -150,6 +151,7 @@ class Fleet:
             raise NotHeld
         self._acted = True
         paused = _is_paused(body)
+        spec = hold(seen, spec, str(body.get("status", {}).get("mode", "")))
         decided = plan(seen, spec, self._memory)
         self._memory = decided.memory
         done: Sequence[Action] = ()

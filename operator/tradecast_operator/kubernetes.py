@@ -64,6 +64,22 @@ class Kubernetes:
         """Write a Deployment's replicas if it is still of this resource version."""
         await self._patch("apps/v1", namespace, f"deployments/{name}", _replicas(version, replicas))
 
+    async def annotate_template(self, namespace: str, name: str, version: str, annotation: str, value: str) -> None:
+        """Annotate a Deployment's pod template, which rolls it, if it is still of this resource version.
+
+        Args:
+            namespace: Where it is.
+            name: Its name.
+            version: Its resource version.
+            annotation: The annotation's name.
+            value: What it is to be; empty: it is removed.
+        """
+        body = {
+            "metadata": {"resourceVersion": version},
+            "spec": {"template": {"metadata": {"annotations": {annotation: value or None}}}},
+        }
+        await self._patch("apps/v1", namespace, f"deployments/{name}", body)
+
     async def mark_pod(
         self,
         namespace: str,

@@ -14,9 +14,10 @@ STATUSES: Final = ("True", "False", "Unknown")
 # Those that are counted from 0: an increase can be told of a counter only that was there before.
 REASONS: Final = (
     *("ScaledUp", "ScaledDown", "Draining", "Drained", "DrainOverdue", "DrainCancelled", "Rebalancing"),
-    "RolloutTooFast",
+    *("RolloutTooFast", "ReplicasHeld"),
     *("AdapterRecommended", "AdapterModeRecommended"),
     *("AdapterTuned", "AdapterConfirmed", "AdapterTakenBack", "AdapterRestored"),
+    *("AdapterModeRolling", "AdapterModeRolled"),
 )
 
 

@@ -78,6 +78,9 @@ class Observation:
         rolling: Whether pods of an earlier template are there.
         pods: All pods, those that end included.
         behind: Whether the Deployment's controller has not taken up the present spec: a rollout may be about to begin.
+        stuck: Whether its rollout has not got on for the Deployment's `progressDeadlineSeconds`.
+        mode_mark: The adapter's mode that its pod template is annotated with; empty: it is not.
+        mode_from: Names of the ConfigMaps that its containers take their mode from.
     """
 
     time: float
@@ -86,6 +89,9 @@ class Observation:
     rolling: bool
     pods: Sequence[Pod]
     behind: bool = False
+    stuck: bool = False
+    mode_mark: str = ""
+    mode_from: frozenset[str] = frozenset()
 
     @property
     def complete(self) -> bool:

@@ -20,6 +20,12 @@ DRAINING: Final = "tradecast.dev/draining"
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 FIRST: Final = "-2147483648"
 REVISION: Final = "pod-template-hash"
+# On the Deployment's pod template: another value rolls it, as `kubectl rollout restart` does with one of its own. It is
+# in no manifest, so that what applies manifests leaves it alone.
+MODE_MARK: Final = "tradecast.dev/adapter-mode"
+# The servers' setting, and the key of the operator's ConfigMap that it comes from.
+MODE_SETTING: Final = "ADAPTER_MODE"
+MODE_KEY: Final = "mode"
 AT_ONCE: Final = 50
 
 
@@ -48,6 +54,7 @@ def observe(deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stat
     seen = [_pod(pod, stats.get(pod["metadata"]["uid"])) for pod in pods if not _is_over(pod)]
     behind = status.get("observedGeneration", 0) < metadata.get("generation", 0)
     revisions = {pod.revision for pod in seen if not pod.terminating}
+    template = spec.get("template") or {}
     return Observation(
         time=now,
         replicas=int(spec.get("replicas", 1)),
@@ -55,7 +62,26 @@ def observe(deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stat
         behind=behind,
         rolling=status.get("updatedReplicas", 0) < status.get("replicas", 0) or len(revisions) > 1,
         pods=seen,
+        # While it is behind, its conditions are about what was before.
+        stuck=not behind
+        and any(
+            one.get("type") == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"
+            for one in status.get("conditions") or []
+        ),
+        mode_mark=str((template.get("metadata", {}).get("annotations") or {}).get(MODE_MARK, "")),
+        mode_from=_mode_from(template),
     )
+
+
+def _mode_from(template: Object) -> frozenset[str]:
+    """The ConfigMaps that containers take ADAPTER_MODE from."""
+    found = [
+        (one.get("valueFrom") or {}).get("configMapKeyRef") or {}
+        for container in template.get("spec", {}).get("containers") or []
+        for one in container.get("env") or []
+        if one.get("name") == MODE_SETTING
+    ]
+    return frozenset(str(one.get("name")) for one in found if one.get("key") == MODE_KEY)
 
 
 def has_started(pod: Object) -> bool:

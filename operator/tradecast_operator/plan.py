@@ -40,8 +40,14 @@ def plan(seen: Observation, spec: Spec, memory: Memory) -> Plan:
     moved, history = plan_rebalance(seen, spec, memory.history)
     wrong = too_fast(seen)
     warning = () if wrong is None or memory.warned else (_told(wrong),)
+    held = () if spec.most is None else (_held(spec, spec.most),)
     warned = seen.rolling and (memory.warned or wrong is not None)
-    return Plan((*actions, *(() if actions else moved), *warning), Memory(history, warned))
+    return Plan((*actions, *(() if actions else moved), *warning, *held), Memory(history, warned))
+
+
+def _held(spec: Spec, most: int) -> Action:
+    message = f"{spec.bounded} replicas are wanted, and {most} kept for now: {spec.most_why}"
+    return Action(reason="ReplicasHeld", message=message, warning=True)
 
 
 def _told(wrong: str) -> Action:

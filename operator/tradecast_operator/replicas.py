@@ -173,6 +173,8 @@ def _count(pod: Pod) -> str:
 
 
 def _wanted_because(spec: Spec) -> str:
+    if spec.wanted < spec.bounded:
+        return f"{spec.bounded} are wanted, but {spec.most_why}"
     if spec.wanted == spec.replicas:
         return f"{spec.wanted} are wanted"
     bound = "minReplicas" if spec.wanted == spec.min_replicas else "maxReplicas"

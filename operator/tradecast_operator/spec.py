@@ -75,6 +75,8 @@ class Spec:
         max_replicas: And not more.
         connections_per_replica: What a pod is meant to hold.
         dry_run: Whether decisions are only reported.
+        most: Not more replicas than this for now; None: as many as are asked for.
+        most_why: Why.
     """
 
     deployment: str
@@ -87,11 +89,18 @@ class Spec:
     rebalance: Rebalance = field(default_factory=Rebalance)
     metric: Metric = field(default_factory=Metric)
     redis_adapter: RedisAdapter = field(default_factory=RedisAdapter)
+    most: int | None = None
+    most_why: str = ""
+
+    @property
+    def bounded(self) -> int:
+        """Replicas within the bounds."""
+        return max(self.min_replicas, min(self.max_replicas, self.replicas))
 
     @property
     def wanted(self) -> int:
-        """Replicas within the bounds."""
-        return max(self.min_replicas, min(self.max_replicas, self.replicas))
+        """The same, and not more than may be for now."""
+        return self.bounded if self.most is None else min(self.bounded, self.most)
 
     @classmethod
     def of(cls, spec: Fields) -> Spec:

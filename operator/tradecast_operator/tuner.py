@@ -8,15 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import httpx
+import structlog
 
 from tradecast_operator.actions import Action
 from tradecast_operator.adapter_spec import RedisAdapter
+from tradecast_operator.adapter_state import Look, Memory, State
 from tradecast_operator.ask_redis import Access, RedisSilent, ask_redis
 from tradecast_operator.conditions import Condition
-from tradecast_operator.confirmation import Look, Memory, State, decide
+from tradecast_operator.confirmation import decide
 from tradecast_operator.kubernetes import FIELD_MANAGER, Conflict, Kubernetes, Missing, Object
 from tradecast_operator.leaseholder import Leaseholder
+from tradecast_operator.mode_change import why_busy
 from tradecast_operator.observation import Observation
+from tradecast_operator.observe import MODE_KEY, MODE_MARK
 from tradecast_operator.redis_limits import RedisFacts, Watched, watch, what_to_do
 from tradecast_operator.spec import Spec
 from tradecast_operator.tuning import adapter_of
@@ -24,6 +28,7 @@ from tradecast_operator.tuning import adapter_of
 # On the ConfigMap: what is written down for a new operator.
 STATE: Final = "tradecast.dev/adapter-state"
 KEY: Final = "adapter.yaml"
+log = structlog.stdlib.get_logger("tradecast.operator")
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 # Seconds between two questions to Redis.
 ASK_EVERY: Final = 15.0
@@ -98,7 +103,7 @@ class Tuner:
     async def _tune(self, seen: Observation, spec: Spec, limited: Condition, *, act: bool) -> Told:
         rules = spec.redis_adapter
         name = rules.config_map or f"{self._fleet}-adapter"
-        apply = act and rules.apply == "figures"
+        apply = act and rules.writes
         found = await self._config_map(name) if apply else None
         state = _state(found)
         if found is not None and not _is_ours(found):
@@ -111,14 +116,16 @@ class Tuner:
             )
         # What Redis said once says nothing of its memory now.
         redis = replace(self._redis, facts=None) if self._silent else self._redis
-        decision = decide(_look(seen, spec, redis), rules, state, self._memory, apply=apply)
+        decision = decide(_look(seen, spec, redis, name), rules, state, self._memory, apply=apply)
         told = list(decision.actions)
         if decision.state is not None:
             await self._write(name, decision.state)
-        elif found is not None and state is not None and (found.get("data") or {}).get(KEY) != state.content:
+        elif found is not None and state is not None and not _says(found, state):
             await self._write(name, state)
             message = f"ConfigMap {name} was changed by somebody else, and has revision {state.revision} again"
             told.append(Action(reason="AdapterRestored", message=message, warning=True))
+        elif decision.mark is not None:
+            await self._mark(spec.deployment, seen.version, decision.mark)
         # What is remembered holds for what was written only.
         self._memory = decision.memory
         return Told(told, (decision.condition, limited), {"adapter": dict(decision.status)})
@@ -162,6 +169,14 @@ class Tuner:
         except Missing:
             return None
 
+    async def _mark(self, deployment: str, version: str, mark: str) -> None:
+        """Have the Deployment rolled."""
+        try:
+            async with self._lease.acting():
+                await self._kubernetes.annotate_template(self._namespace, deployment, version, MODE_MARK, mark)
+        except Conflict:  # its status is written all the time: the next round has seen it
+            log.info("the Deployment is not annotated: it has changed", fleet=self._fleet, namespace=self._namespace)
+
     async def _write(self, name: str, state: State) -> None:
         # Without an owner: a SocketFleet that is deleted leaves its servers as they are, with their figures.
         body: Object = {
@@ -173,7 +188,7 @@ class Tuner:
                 "labels": {MANAGED_BY: FIELD_MANAGER},
                 "annotations": {STATE: state.written()},
             },
-            "data": {KEY: state.content},
+            "data": {KEY: state.content, **({MODE_KEY: state.mode} if state.mode else {})},
         }
         async with self._lease.acting():
             await self._kubernetes.apply_config_map(self._namespace, body)
@@ -189,15 +204,27 @@ def _state(found: Object | None) -> State | None:
     return State.read(str(annotations.get(STATE, "")))
 
 
-def _look(seen: Observation, spec: Spec, redis: Watched) -> Look:
+def _says(found: Object, state: State) -> bool:
+    """Whether a ConfigMap says what is written down beside it."""
+    data = found.get("data") or {}
+    return data.get(KEY) == state.content and data.get(MODE_KEY, "") == state.mode
+
+
+def _look(seen: Observation, spec: Spec, redis: Watched, config_map: str) -> Look:
     ready = [pod for pod in seen.pods if pod.ready and not pod.terminating]
     servers = {pod.name: adapter_of(pod) for pod in ready}
+    outside = {pod.name: adapter_of(pod) for pod in seen.pods if pod.started and (pod.terminating or not pod.ready)}
     return Look(
         time=seen.time,
         servers=[said for said in servers.values() if said is not None],
         silent=[name for name, said in servers.items() if said is None],
         changing=seen.rolling or seen.behind,
         connections=seen.total,
-        wanted=spec.wanted,
+        wanted=spec.bounded,
         redis=redis,
+        stuck=seen.stuck,
+        outside={name: None if said is None else said.mode for name, said in outside.items()},
+        busy=why_busy(seen, spec),
+        mark=seen.mode_mark,
+        takes_mode=config_map in seen.mode_from,
     )

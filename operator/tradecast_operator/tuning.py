@@ -14,6 +14,8 @@ from tradecast_operator.adapter_spec import BOUNDS, Figures, Mode, RedisAdapter
 from tradecast_operator.observation import Pod
 from tradecast_operator.redis_limits import Watched
 
+# The figure by which events are published for the servers of another mode as well.
+BOTH: Final = "publish_both"
 # Connections from which one server without Redis is too few, and one Redis may be; and shares of them under which
 # that is taken back.
 NEEDS_REDIS, NEEDS_CLUSTER = 1_000, 10_000
@@ -52,6 +54,8 @@ class Adapter:
         waiting: Events that wait for Redis.
         channels: Rooms that it listens to.
         away: Seconds for which other servers' events have not come.
+        modes: Those that it can be in, by its URLs; empty: it does not tell.
+        other_up: Whether the Redis of the mode that it is not in answers; None: it has none, or has not asked it yet.
     """
 
     pod: str
@@ -65,6 +69,8 @@ class Adapter:
     waiting: int = 0
     channels: int = 0
     away: float = 0
+    modes: tuple[str, ...] = ()
+    other_up: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +98,13 @@ def adapter_of(pod: Pod) -> Adapter | None:
 def _adapter(pod: str, said: Any) -> Adapter | None:
     if said is None:
         return None
-    traffic, source = said["traffic"], said["source"]
+    # Servers of earlier versions do not know the last figure.
+    traffic, source, force = said["traffic"], {BOTH: "settings", **said["source"]}, {BOTH: 0, **said["inForce"]}
     mode = said["mode"]
     if mode not in ("single", "pubsub", "sharded"):
         raise ValueError(mode)
-    figures = {name: _number(said["inForce"][name]) for name in BOUNDS}
+    figures = {name: _number(force[name]) for name in BOUNDS}
+    other = said.get("other")
     return Adapter(
         pod=pod,
         mode=mode,
@@ -109,11 +117,20 @@ def _adapter(pod: str, said: Any) -> Adapter | None:
         waiting=int(traffic["waiting"]),
         channels=int(traffic["channels"]),
         away=_number(traffic["awaySeconds"]),
+        modes=tuple(map(str, said.get("modes") or ())),
+        other_up=None if other is None or other["up"] is None else bool(other["up"]),
     )
 
 
 def recommended_mode(
-    rules: RedisAdapter, before: Mode, runs: Mode, connections: int, servers: int, redis: Watched
+    rules: RedisAdapter,
+    before: Mode,
+    runs: Mode,
+    connections: int,
+    servers: int,
+    redis: Watched,
+    *,
+    cluster: bool = False,
 ) -> tuple[Mode, str]:
     """The mode that is right, and why.
 
@@ -124,6 +141,7 @@ def recommended_mode(
         connections: Of the whole fleet.
         servers: How many there are to be.
         redis: What is known of Redis.
+        cluster: Whether the servers have a Redis Cluster beside it.
     """
     if rules.mode != "auto":
         return rules.mode, "the SocketFleet says so"
@@ -133,7 +151,7 @@ def recommended_mode(
     if runs == "sharded":
         return "sharded", f"{told}: they are joined by a Redis Cluster already, which serves fewer as well"
     if connections >= NEEDS_CLUSTER * (BACK if before == "sharded" else 1):
-        if redis.facts is not None and redis.facts.cluster:
+        if cluster or (redis.facts is not None and redis.facts.cluster):
             return "sharded", f"{told}, above {NEEDS_CLUSTER:,}, and a Redis Cluster is there"
         if redis.is_limit:
             return "sharded", f"{told}, above {NEEDS_CLUSTER:,}, and one Redis is at its limit: make a Redis Cluster"
@@ -160,7 +178,7 @@ def tuned(
         after |= _history(figures, base, servers, memory, rules)
         after["batch_window_ms"] = _below(timeout, *after["batch_window_ms"])
     # What no rule is for is as the settings say, unless a person says otherwise.
-    for name in ("publish_timeout", "channel_linger"):
+    for name in ("publish_timeout", "channel_linger", BOTH):
         if name in base and figures[name] != base[name]:
             after[name] = (base[name], "it is not pinned any more")
     after |= {name: (value, "pinned") for name, value in rules.pinned.items()}

@@ -14,7 +14,8 @@ from tradecast.adapter.tuner import revision_of as servers_revision_of
 from tradecast.adapter.tuning import of_settings, read
 from tradecast.settings import Settings
 from tradecast_operator.adapter_spec import RedisAdapter, RedisSecret
-from tradecast_operator.confirmation import Decision, Look, Memory, State, content_of, decide, revision_of
+from tradecast_operator.adapter_state import Decision, Look, Memory, State, content_of, revision_of
+from tradecast_operator.confirmation import decide
 from tradecast_operator.redis_limits import RedisFacts, Watched
 from tradecast_operator.tuning import Adapter
 

@@ -60,6 +60,7 @@ def test_everything_can_be_said() -> None:
                 "configMap": "figures",
                 "dwellSeconds": 13,
                 "confirmSeconds": 14,
+                "rollSeconds": 17,
                 "recoveryWindowSeconds": 15,
                 "pinned": {"publish_batch": 16, "of_another_version": 1},
                 "redisSecret": {"name": "redis", "key": "URL"},
@@ -77,7 +78,7 @@ def test_everything_can_be_said() -> None:
         rebalance=Rebalance(False, 1.5, 4, 5, 6, 0.07, 8, 9, 10),
         metric=Metric(11, 12),
         redis_adapter=RedisAdapter(
-            "sharded", "figures", "figures", 13, 14, 15, {"publish_batch": 16}, RedisSecret("redis", "URL")
+            "sharded", "figures", "figures", 13, 14, 17, 15, {"publish_batch": 16}, RedisSecret("redis", "URL")
         ),
     )
 
