@@ -157,7 +157,7 @@ def _lost(look: Look, now: State) -> State | None:
     publish to both Redis.
     """
     told = now.mode or look.mark.partition(".")[0]
-    modes = {one.mode for one in look.servers}
+    modes = {one.mode for one in look.servers} | {mode for mode in look.outside.values() if mode is not None}
     if told not in modes or not look.takes_mode or look.time < now.held_until:
         return None
     if len(modes) == 1:

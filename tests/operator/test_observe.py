@@ -62,3 +62,24 @@ def test_a_rollout_is_seen_by_two_templates_or_by_a_deployment_that_is_behind() 
     assert seen(pod_body("a"), pod_body("b"), updatedReplicas=1).rolling
     old = pod_body("b", labels={"pod-template-hash": "old"}, deletionTimestamp="2026-01-01T10:00:00Z")
     assert not seen(pod_body("a"), old, replicas=1, updatedReplicas=1).rolling
+
+
+def test_what_a_rollout_of_another_mode_needs_to_know_of_the_deployment() -> None:
+    body = FakeKubernetes([pod_body("a")]).deployments["servers"]
+    assert (observe(body, [], {}, NOW).mode_mark, observe(body, [], {}, NOW).mode_from) == ("", frozenset())
+    reference = {"configMapKeyRef": {"name": "mine", "key": "mode", "optional": True}}
+    other = {"configMapKeyRef": {"name": "other", "key": "mode"}}
+    env = [{"name": "A", "value": "1"}, {"name": "ADAPTER_MODE", "valueFrom": reference}]
+    body["spec"]["template"] = {
+        "metadata": {"annotations": {"tradecast.dev/adapter-mode": "sharded.2"}},
+        "spec": {"containers": [{"env": env}, {"env": [{"name": "B", "valueFrom": other}]}, {}]},
+    }
+    found = observe(body, [], {}, NOW)
+    assert (found.mode_mark, found.mode_from) == ("sharded.2", frozenset({"mine"}))
+
+
+def test_a_rollout_is_stuck_when_the_controller_has_said_so_of_the_present_template() -> None:
+    stuck = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+    assert seen(pod_body("a"), conditions=stuck).stuck
+    assert not seen(pod_body("a"), conditions=stuck, observedGeneration=0).stuck
+    assert not seen(pod_body("a"), conditions=[{"type": "Progressing", "reason": "NewReplicaSetAvailable"}]).stuck

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,10 +15,13 @@ from support.socket_fleets import NOW, pod, seen, spec
 from tradecast.adapter.tuning import of_settings
 from tradecast.settings import Settings
 from tradecast_operator.adapter_spec import RedisAdapter, RedisSecret
+from tradecast_operator.adapter_state import revision_of
 from tradecast_operator.ask_redis import Access, RedisSilent
 from tradecast_operator.conditions import Condition
 from tradecast_operator.kubernetes import Object
+from tradecast_operator.lease import NotHeld
 from tradecast_operator.observation import Observation, Stats
+from tradecast_operator.observe import MODE_MARK
 from tradecast_operator.redis_limits import RedisFacts
 from tradecast_operator.spec import Spec
 from tradecast_operator.tuner import KEY, STATE, Told, Tuner
@@ -28,7 +32,7 @@ URL = "redis://operator:secret@redis"
 
 def asked(**fields: Any) -> Spec:
     rules = RedisAdapter(**{"apply": "figures", "pinned": {"publish_batch": 7}, **fields})
-    return replace(spec(2), redis_adapter=rules)
+    return replace(spec(2), deployment="servers", redis_adapter=rules)
 
 
 def fleet(now: float = NOW, figures: Mapping[str, float] | None = None, revision: str | None = None) -> Observation:
@@ -60,6 +64,21 @@ class Redis:
         if self.facts is None:
             raise RedisSilent("Redis does not answer INFO: TimeoutError")
         return self.facts
+
+
+def rolled(
+    now: float, mode: str = "pubsub", both: float = 0, revision: str | None = None, **fields: Any
+) -> Observation:
+    """Two servers with a Redis for either mode, whose Deployment takes the mode from the operator's ConfigMap."""
+    figures = {"publish_both": both} if both else {}
+    before = fleet(now, figures, revision)
+    more = {"mode": mode, "modes": ["single", "pubsub", "sharded"], "other": {"mode": "?", "up": True}}
+    pods = [
+        replace(one, stats=replace(one.stats, adapter={**one.stats.adapter, **more}))
+        for one in before.pods
+        if one.stats
+    ]
+    return replace(before, pods=pods, mode_from=frozenset({"fleet-adapter"}), **fields)
 
 
 def of(told: Told, kind: str) -> Condition:
@@ -182,3 +201,90 @@ async def test_the_url_is_told_nobody(secret: RedisSecret | None) -> None:
     kubernetes.secrets["redis"] = {"REDIS_URL": URL}
     told = await tuner(kubernetes, redis).round(fleet(), asked(redis_secret=secret), act=True)
     assert "secret@" not in repr((told, kubernetes.config_maps))
+
+
+ROLL: Mapping[str, Any] = {"apply": "roll", "mode": "sharded", "pinned": {}}
+
+
+async def test_a_mode_is_written_where_servers_take_it_and_the_pod_template_follows() -> None:
+    kubernetes = FakeKubernetes()
+    one = tuner(kubernetes)
+    told = await one.round(rolled(NOW), asked(**ROLL), act=True)
+    written = kubernetes.config_maps["fleet-adapter"]
+    assert written["data"] == {KEY: "publish_both: 1\n"}
+    assert of(told, "AdapterTuned").reason == "ModeRolling"
+    revision = revision_of("publish_both: 1\n")
+    for after in (10, 35):
+        await one.round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
+    written = kubernetes.config_maps["fleet-adapter"]
+    assert written["data"] == {KEY: "publish_both: 1\n", "mode": "sharded"}
+    assert "template" not in kubernetes.deployments["servers"]["spec"]
+    # Another operator, in the middle of it; the first time the Deployment has changed meanwhile.
+    other = tuner(kubernetes)
+    await other.round(rolled(NOW + 40, both=1, revision=revision, version="6"), asked(**ROLL), act=True)
+    assert "template" not in kubernetes.deployments["servers"]["spec"]
+    await other.round(rolled(NOW + 45, both=1, revision=revision), asked(**ROLL), act=True)
+    annotations = kubernetes.deployments["servers"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations == {MODE_MARK: "sharded"}
+    new: dict[str, Any] = {"mode": "sharded", "mode_mark": "sharded"}
+    await other.round(rolled(NOW + 200, both=1, revision=revision, **new), asked(**ROLL), act=True)
+    assert kubernetes.config_maps["fleet-adapter"]["data"] == {KEY: "{}\n", "mode": "sharded"}
+    told = await other.round(rolled(NOW + 260, revision=revision_of("{}\n"), **new), asked(**ROLL), act=True)
+    assert [action.reason for action in told.actions] == ["AdapterModeRolled"]
+    assert of(told, "AdapterTuned").status == "True"
+
+
+@pytest.mark.parametrize(("act", "apply"), [(False, "roll"), (True, "recommend")])
+async def test_no_mode_is_written_where_that_is_not_wanted(act: bool, apply: str) -> None:
+    kubernetes = FakeKubernetes()
+    told = await tuner(kubernetes).round(rolled(NOW), asked(**{**ROLL, "apply": apply}), act=act)
+    assert kubernetes.config_maps == {}
+    assert of(told, "AdapterTuned").reason == "ModeDiffers"
+
+
+async def test_a_change_that_is_paused_stays_where_it_is_and_goes_on_later() -> None:
+    kubernetes = FakeKubernetes()
+    one = tuner(kubernetes)
+    await one.round(rolled(NOW), asked(**ROLL), act=True)
+    before = copy.deepcopy(kubernetes.config_maps)
+    revision = revision_of("publish_both: 1\n")
+    for after in (10, 300):
+        await one.round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=False)
+    assert kubernetes.config_maps == before
+    for after in (305, 330):
+        await one.round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
+    assert kubernetes.config_maps["fleet-adapter"]["data"]["mode"] == "sharded"
+
+
+async def test_a_mode_that_somebody_has_changed_is_put_back() -> None:
+    kubernetes = FakeKubernetes()
+    one = tuner(kubernetes)
+    revision = revision_of("publish_both: 1\n")
+    for after in (0, 10, 35):
+        await one.round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
+    kubernetes.config_maps["fleet-adapter"]["data"]["mode"] = "pubsub"
+    told = await one.round(rolled(NOW + 45, both=1, revision=revision), asked(**ROLL), act=True)
+    assert kubernetes.config_maps["fleet-adapter"]["data"]["mode"] == "sharded"
+    assert "AdapterRestored" in [action.reason for action in told.actions]
+
+
+async def test_a_fleet_is_not_rolled_where_its_servers_would_not_take_the_mode() -> None:
+    kubernetes = FakeKubernetes()
+    told = await tuner(kubernetes).round(
+        replace(rolled(NOW), mode_from=frozenset({"another"})), asked(**ROLL), act=True
+    )
+    assert "ADAPTER_MODE from the operator's ConfigMap" in of(told, "AdapterTuned").message
+    assert kubernetes.config_maps == {}
+
+
+async def test_the_lease_is_needed_for_rolling() -> None:
+    kubernetes = FakeKubernetes()
+    lease = Granted()
+    one = Tuner(kubernetes, NAMESPACE, "fleet", lease, Redis().ask)
+    revision = revision_of("publish_both: 1\n")
+    for after in (0, 10, 35):
+        await one.round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
+    lease.grant(held=False)
+    with pytest.raises(NotHeld):
+        await one.round(rolled(NOW + 45, both=1, revision=revision), asked(**ROLL), act=True)
+    assert "template" not in kubernetes.deployments["servers"]["spec"]

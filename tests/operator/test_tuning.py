@@ -197,6 +197,15 @@ def test_a_mode_that_is_asked_for_is_the_right_one() -> None:
     assert recommended_mode(RedisAdapter(mode="single"), "pubsub", "pubsub", 10**6, 9, CLUSTER)[0] == "single"
 
 
+def test_a_cluster_that_all_servers_have_is_there() -> None:
+    def mode(connections: int, *, cluster: bool) -> Mode:
+        return recommended_mode(RULES, "pubsub", "pubsub", connections, 9, Watched(), cluster=cluster)[0]
+
+    assert (mode(10_000, cluster=True), mode(10_000, cluster=False), mode(9_999, cluster=True)) == (
+        "sharded", "pubsub", "pubsub",
+    )  # fmt: skip
+
+
 def said(**changes: Any) -> dict[str, Any]:
     return {
         "mode": "pubsub",
@@ -220,6 +229,23 @@ def test_what_a_server_says_is_understood() -> None:
     assert (found.mode, found.published, found.waiting, found.channels, found.error) == ("pubsub", 1.5, 2, 3, "")
     assert found.figures == DEFAULTS
     assert found.base.keys() == DEFAULTS.keys() - {"publish_batch"}
+
+
+def test_a_server_tells_which_modes_it_can_be_in_and_whether_the_other_redis_is_there() -> None:
+    found = told(said(modes=["single", "pubsub", "sharded"], other={"mode": "sharded", "up": True, "waiting": 0}))
+    assert found is not None
+    assert (found.modes, found.other_up) == (("single", "pubsub", "sharded"), True)
+    for other in (None, {"mode": "sharded", "up": None}):
+        found = told(said(other=other))
+        assert found is not None
+        assert found.other_up is None
+
+
+def test_a_server_of_an_earlier_version_publishes_to_one_and_does_not_tell_its_modes() -> None:
+    older = {name: value for name, value in DEFAULTS.items() if name != "publish_both"}
+    found = told(said(inForce=older, source=dict.fromkeys(older, "settings")))
+    assert found is not None
+    assert (found.figures["publish_both"], found.base["publish_both"], found.modes) == (0, 0, ())
 
 
 @pytest.mark.parametrize(

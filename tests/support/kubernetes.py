@@ -129,6 +129,18 @@ class FakeKubernetes(Kubernetes):
         found["metadata"]["resourceVersion"] = str(int(version) + 1)
         found["spec"]["replicas"] = replicas
 
+    async def annotate_template(self, namespace: str, name: str, version: str, annotation: str, value: str) -> None:
+        found = self.deployments[name]
+        if found["metadata"]["resourceVersion"] != version:
+            raise Conflict(name)
+        found["metadata"]["resourceVersion"] = str(int(version) + 1)
+        found["metadata"]["generation"] += 1
+        template = found["spec"].setdefault("template", {})
+        annotations = template.setdefault("metadata", {}).setdefault("annotations", {})
+        annotations.pop(annotation, None)
+        if value:
+            annotations[annotation] = value
+
     async def mark_pod(
         self,
         namespace: str,

@@ -111,11 +111,21 @@ capabilities:
   valueFrom:
     secretKeyRef: {name: {{ . }}, key: REDIS_URL}
 {{- $secret := . }}
-{{- range list "REDIS_CLUSTER_URL" "REDIS_USERNAME" "REDIS_PASSWORD" "REDIS_SENTINEL_USERNAME" "REDIS_SENTINEL_PASSWORD" }}
+{{- if not $.Values.redis.clusterSecret }}
+- name: REDIS_CLUSTER_URL
+  valueFrom:
+    secretKeyRef: {name: {{ $secret }}, key: REDIS_CLUSTER_URL, optional: true}
+{{- end }}
+{{- range list "REDIS_USERNAME" "REDIS_PASSWORD" "REDIS_SENTINEL_USERNAME" "REDIS_SENTINEL_PASSWORD" }}
 - name: {{ . }}
   valueFrom:
     secretKeyRef: {name: {{ $secret }}, key: {{ . }}, optional: true}
 {{- end }}
+{{- end }}
+{{- with .Values.redis.clusterSecret }}
+- name: REDIS_CLUSTER_URL
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: REDIS_CLUSTER_URL}
 {{- end }}
 {{- if .Values.redis.bundled.enabled }}
 - name: REDIS_URL

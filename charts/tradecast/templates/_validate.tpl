@@ -77,12 +77,19 @@
 {{- if and (or $v.mongodb.tlsSecret $v.mongodb.database) (not $v.mongodb.existingSecret) -}}
 {{- $wrong = append $wrong "mongodb.database and mongodb.tlsSecret need mongodb.existingSecret." -}}
 {{- end -}}
+{{- if and $v.redis.clusterSecret (not (include "tradecast.usesRedis" .)) -}}
+{{- $wrong = append $wrong "redis.clusterSecret is for a Redis Cluster beside one Redis: set redis.existingSecret, or redis.bundled.enabled=true." -}}
+{{- end -}}
+{{- $adapter := dig "redisAdapter" dict $v.operator.fleet -}}
+{{- if and $v.operator.enabled (eq (dig "apply" "" $adapter) "roll") (eq (dig "mode" "" $adapter) "single") (or $several (gt (int $v.autoscaling.maxReplicas) 1)) -}}
+{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=roll with mode=single needs replicaCount=1, autoscaling.mode=none and autoscaling.maxReplicas=1: servers in single do not hear each other." -}}
+{{- end -}}
 {{- if include "tradecast.tunesAdapter" . -}}
 {{- if ne (include "tradecast.adapterConfigMap" .) (include "tradecast.tunedConfigMap" .) -}}
-{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures writes a ConfigMap of the operator's own: leave adapter.configMap empty, and put figures of yours into operator.fleet.redisAdapter.pinned." -}}
+{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll write a ConfigMap of the operator's own: leave adapter.configMap empty, and put figures of yours into operator.fleet.redisAdapter.pinned." -}}
 {{- end -}}
 {{- if ne $v.adapter.key "adapter.yaml" -}}
-{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures writes the key adapter.yaml: leave adapter.key as it is." -}}
+{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll write the key adapter.yaml: leave adapter.key as it is." -}}
 {{- end -}}
 {{- end -}}
 {{- range $name := list "HOST" "PORT" "ADMIN_HOST" "ADMIN_PORT" "INTERNAL_HOST" "INTERNAL_PORT" "ADVERTISED_ADDRESS" "POD_NAME" "POD_UID" "FLEET_REVISION" -}}

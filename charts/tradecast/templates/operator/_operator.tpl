@@ -68,7 +68,7 @@
 {{- end -}}
 
 {{- define "tradecast.tunesAdapter" -}}
-{{- if and .Values.operator.enabled (eq (dig "redisAdapter" "apply" "recommend" .Values.operator.fleet) "figures") -}}true{{- end -}}
+{{- if and .Values.operator.enabled (ne (dig "redisAdapter" "apply" "recommend" .Values.operator.fleet) "recommend") -}}true{{- end -}}
 {{- end -}}
 
 {{/* Who tells KEDA the connections. */}}
