@@ -486,6 +486,28 @@ def test_it_goes_there_and_back_and_there_again() -> None:
     assert world.broken == []
 
 
+def test_the_deployment_is_rolled_once_nodes_have_had_time_to_hear_of_the_mode() -> None:
+    world = World()
+    until_step(world, "roll")
+    world.now -= ROUND - 1
+    world.look()
+    assert world.marks == []
+    world.look()
+    assert world.marks == ["sharded"]
+
+
+def test_a_server_that_is_back_in_the_old_mode_at_the_end_has_all_publish_to_both_again() -> None:
+    world = World()
+    until_step(world, "off")
+    world.pods[0].mode = "pubsub"
+    world.look()
+    assert world.state is not None
+    assert (step_of(world), world.state.figures) == ("roll", {BOTH: 1})
+    world.until(is_over)
+    assert world.in_modes == {"sharded"}
+    assert world.marks == ["sharded", "sharded.2"]
+
+
 # From single and to it
 
 
