@@ -20,10 +20,12 @@ class Memory:
     Attributes:
         history: For evening out.
         warned: Whether it has been told that this rollout is too fast.
+        held: Whether it has been told that replicas are held.
     """
 
     history: History = field(default_factory=History)
     warned: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,11 @@ def plan(seen: Observation, spec: Spec, memory: Memory) -> Plan:
     moved, history = plan_rebalance(seen, spec, memory.history)
     wrong = too_fast(seen)
     warning = () if wrong is None or memory.warned else (_told(wrong),)
-    held = () if spec.most is None else (_held(spec, spec.most),)
+    held = () if spec.most is None or memory.held else (_held(spec, spec.most),)
     warned = seen.rolling and (memory.warned or wrong is not None)
-    return Plan((*actions, *(() if actions else moved), *warning, *held), Memory(history, warned))
+    return Plan(
+        (*actions, *(() if actions else moved), *warning, *held), Memory(history, warned, spec.most is not None)
+    )
 
 
 def _held(spec: Spec, most: int) -> Action:

@@ -44,7 +44,9 @@ def test_one_in_single_stays_one_until_it_is_rolled() -> None:
     fleet = seen([server("a")])
     held = hold(fleet, asked(3), "single")
     assert (held.wanted, held.bounded) == (1, 3)
-    (told,) = plan(fleet, held, Memory()).actions
+    decided = plan(fleet, held, Memory())
+    (told,) = decided.actions
+    assert plan(fleet, held, decided.memory).actions == (), "it is told again and again"
     assert told.reason == "ReplicasHeld"
     assert told.message.startswith("3 replicas are wanted, and 1 kept for now: servers are in mode single")
     degraded = next(one for one in conditions(fleet, held, paused=False) if one.type == "Degraded")

@@ -480,7 +480,7 @@ def test_pods_that_were_made_before_their_node_heard_of_the_mode_are_rolled_once
 def test_it_goes_there_and_back_and_there_again() -> None:
     world = World()
     for mode in ("sharded", "pubsub", "sharded"):
-        world.rules = replace(RULES, mode=mode)  # type: ignore[arg-type]
+        world.rules = replace(RULES, mode=mode)
         world.until(lambda _, mode=mode: world.in_modes == {mode} and not step_of(world))  # type: ignore[misc]
     assert world.marks == ["sharded", "pubsub", "sharded"]
     assert world.broken == []

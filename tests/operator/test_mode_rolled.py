@@ -1,0 +1,156 @@
+"""A fleet of real servers rolled onto another mode; the test stands for the Deployment's controller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from support.eventually import until
+from support.kubernetes import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
+from support.redis_cluster import RedisCluster
+from support.redis_server import RedisServer
+from support.server import MakeServer, RunningServer
+from tradecast_operator import mode_change
+from tradecast_operator.fleet import Fleet
+from tradecast_operator.kubernetes import Object
+from tradecast_operator.metrics import Metrics
+from tradecast_operator.tuner import KEY
+
+pytestmark = pytest.mark.redis
+
+
+class Mounted(FakeKubernetes):
+    """The ConfigMap is where the servers look, and the Deployment takes the mode from it as the chart has it."""
+
+    def __init__(self, path: Path, pods: list[Object]) -> None:
+        super().__init__(pods)
+        self._path = path
+        reference = {"configMapKeyRef": {"name": "fleet-adapter", "key": "mode", "optional": True}}
+        env = [{"name": "ADAPTER_MODE", "valueFrom": reference}]
+        self.deployments["servers"]["spec"]["template"] = {"spec": {"containers": [{"env": env}]}}
+
+    async def apply_config_map(self, namespace: str, body: Object) -> None:
+        await super().apply_config_map(namespace, body)
+        self._path.write_bytes(body["data"][KEY].encode())
+
+    @property
+    def data(self) -> dict[str, str]:
+        return dict(self.config_maps.get("fleet-adapter", {}).get("data", {}))
+
+    @property
+    def mark(self) -> str:
+        annotations = self.deployments["servers"]["spec"]["template"].get("metadata", {}).get("annotations", {})
+        return str(annotations.get("tradecast.dev/adapter-mode", ""))
+
+    def rolls(self, pods: list[Object], *, updated: int) -> None:
+        """As its controller tells of a rollout."""
+        self.pod_list = pods
+        found = self.deployments["servers"]
+        generation = found["metadata"]["generation"]
+        found["status"] |= {"observedGeneration": generation, "replicas": len(pods), "updatedReplicas": updated}
+
+
+async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
+    make_server: MakeServer,
+    redis_server: RedisServer,
+    redis_cluster: RedisCluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mode_change, "WATCHED", 0.2)
+    monkeypatch.setattr(mode_change, "HEARD", 0.0)
+    path = tmp_path / "adapter.yaml"
+    urls = {"redis_url": redis_server.url, "redis_cluster_url": redis_cluster.url}
+    common = {"admin_token": TOKEN, "adapter_file": str(path), **urls}
+    first = await make_server(admin_host="127.0.0.31", **common)
+    port = urlsplit(first.admin_url).port
+    second = await make_server(admin_host="127.0.0.32", admin_port=port, **common)
+    old = [pod_body("a", "127.0.0.31"), pod_body("b", "127.0.0.32")]
+    kubernetes = Mounted(path, old)
+    admin = {"port": port, "tokenSecret": {"name": "tokens"}}
+    adapter = {"apply": "roll", "mode": "sharded", "dwellSeconds": 0}
+    body = fleet_body(admin=admin, redisAdapter=adapter)
+
+    def both(*servers: RunningServer) -> list[int]:
+        return [server.app.get_stats()["adapter"]["inForce"]["publish_both"] for server in servers]
+
+    async with httpx.AsyncClient(timeout=5) as http:
+        fleet = Fleet(body, kubernetes, http, Metrics(), Granted())
+
+        async def round_tells(reason: str) -> bool:
+            await fleet.round()
+            return reason in [event["reason"] for event in kubernetes.events]
+
+        async def is_marked() -> bool:
+            await fleet.round()
+            assert kubernetes.data.get("mode") is None or both(first, second) == [1, 1]
+            return kubernetes.mark == "sharded"
+
+        await until(is_marked)
+        assert kubernetes.data == {KEY: "publish_both: 1\n", "mode": "sharded"}
+        # The Deployment's controller makes the new ones, and another operator takes over.
+        common["adapter_mode"] = kubernetes.data["mode"]
+        third = await make_server(admin_host="127.0.0.33", admin_port=port, **common)
+        fourth = await make_server(admin_host="127.0.0.34", admin_port=port, **common)
+        assert [server.app.get_stats()["adapter"]["mode"] for server in (first, third)] == ["pubsub", "sharded"]
+        assert both(first, second, third, fourth) == [1, 1, 1, 1]
+        new = [pod_body("c", "127.0.0.33"), pod_body("d", "127.0.0.34")]
+        for pod in new:
+            pod["metadata"]["labels"]["pod-template-hash"] = "def"
+        kubernetes.rolls([*old, *new], updated=2)
+        fleet = Fleet(body, kubernetes, http, Metrics(), Granted())
+        await fleet.round()
+        assert kubernetes.statuses[-1]["mode"] == "pubsub/sharded"
+        assert kubernetes.data[KEY] == "publish_both: 1\n"
+        # They drain, and events go to both until they are gone.
+        ending = [{**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-01-01T10:00:00Z"}} for pod in old]
+        kubernetes.rolls([*ending, *new], updated=4)
+        await fleet.round()
+        assert kubernetes.data[KEY] == "publish_both: 1\n"
+        await first.stop()
+        await second.stop()
+        kubernetes.rolls(new, updated=2)
+        await until(lambda: round_tells("AdapterModeRolled"))
+        assert kubernetes.data == {KEY: "{}\n", "mode": "sharded"}
+        assert both(third, fourth) == [0, 0]
+        tuned = next(one for one in kubernetes.statuses[-1]["conditions"] if one["type"] == "AdapterTuned")
+        assert tuned["status"] == "True"
+
+
+async def test_one_server_without_redis_is_rolled_before_there_are_more(
+    make_server: MakeServer, redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mode_change, "HEARD", 0.0)
+    path = tmp_path / "adapter.yaml"
+    common = {"admin_token": TOKEN, "adapter_file": str(path), "redis_url": redis_server.url}
+    first = await make_server(admin_host="127.0.0.35", adapter_mode="single", **common)
+    port = urlsplit(first.admin_url).port
+    pod = pod_body("a", "127.0.0.35")
+    kubernetes = Mounted(path, [pod])
+    kubernetes.deployments["servers"]["spec"]["replicas"] = 1
+    admin = {"port": port, "tokenSecret": {"name": "tokens"}}
+    body = fleet_body(admin=admin, replicas=3, minReplicas=2, redisAdapter={"apply": "roll", "dwellSeconds": 0})
+    async with httpx.AsyncClient(timeout=5) as http:
+        fleet = Fleet(body, kubernetes, http, Metrics(), Granted())
+        await until_marked(fleet, kubernetes)
+        assert (kubernetes.mark, kubernetes.data["mode"], kubernetes.replicas) == ("pubsub", "pubsub", 1)
+        reasons = [event["reason"] for event in kubernetes.events]
+        assert reasons == ["ReplicasHeld", "AdapterModeRecommended", "AdapterModeRolling"]
+        assert kubernetes.statuses[-1]["desiredReplicas"] == 1
+        await first.stop()
+        await make_server(admin_host="127.0.0.36", admin_port=port, adapter_mode="pubsub", **common)
+        kubernetes.rolls([pod_body("b", "127.0.0.36")], updated=1)
+        await fleet.round()
+        assert kubernetes.replicas == 3
+        assert [event["reason"] for event in kubernetes.events][-2:] == ["ScaledUp", "AdapterModeRolled"]
+
+
+async def until_marked(fleet: Fleet, kubernetes: Mounted) -> None:
+    async def is_marked() -> bool:
+        await fleet.round()
+        return bool(kubernetes.mark)
+
+    await until(is_marked)
