@@ -613,7 +613,7 @@ def test_whatever_happens_no_event_is_lost_between_the_modes_and_it_ends(seed: i
     # Nothing happens any more.
     world.starts, world.busy = 20, ""
     for one in world.pods:
-        one.silent = False
+        one.silent, one.ready_at = False, min(one.ready_at, world.now + world.starts)
     world.until(lambda _: not step_of(world))
     assert len(world.in_modes) == 1
     assert world.state is None or BOTH not in world.state.figures
