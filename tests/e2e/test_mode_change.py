@@ -99,7 +99,7 @@ def test_a_fleet_is_rolled_onto_a_redis_cluster_and_back(rolled: Namespace) -> N
         roll(fleet, "pubsub")
         everybody(crowd)
         published = numbers.published()
-        until("the last number is everywhere", lambda: not lost_so_far(crowd, published), 30)
+        until("the last number is everywhere", lambda: not lost(crowd.report(), published), 30)
         report = crowd.report()
     print(f"\nmodes: {report.summary(list(published.accepted), begun)}")
     print("; ".join(events(fleet, "AdapterModeRolling", "AdapterModeRolled")))
@@ -109,7 +109,3 @@ def test_a_fleet_is_rolled_onto_a_redis_cluster_and_back(rolled: Namespace) -> N
     assert not lost(report, published)
     assert max(report.reconnects(begun)) <= 3
     assert not published.uncertain
-
-
-def lost_so_far(crowd: Crowd, published: Published) -> list[tuple[int, float]]:
-    return lost(crowd.report(), published)
