@@ -515,7 +515,8 @@ def load(
     """Connect many authenticated WebSocket clients that subscribe, and count and check numbered events.
 
     Makes a session for each client (as `tradecast session create` does) and ends them afterwards. Exits with 1 if a
-    client was refused or an event was lost, came twice, or out of order.
+    client was refused or an event was lost, came twice, or out of order. Of quotes the newest is enough for a client
+    that comes back.
     """
     bearer = _one_of(token)
     through_redis = publish == "redis"

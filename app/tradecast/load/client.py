@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from tradecast.load import wire
 from tradecast.load.backoff import Backoff
 from tradecast.load.numbering import SequenceCheck
-from tradecast.load.streams import Stream, stream_of
+from tradecast.load.streams import LATEST_WINS, Stream, stream_of
 from tradecast.load.tally import Tally
 
 CONNECT_TIMEOUT = 20.0
@@ -294,7 +294,11 @@ class LoadClient:
         else:
             self._was_connected = True
             self._tally.ever_connected += 1
-        if not self.recovered:
+        if self.recovered:
+            for stream, check in self.checks.items():
+                if stream.kind in LATEST_WINS:
+                    check.resume()
+        else:
             for subscription in self._subscriptions:
                 self._ack_id += 1
                 self._asked[self._ack_id] = subscription

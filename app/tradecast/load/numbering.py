@@ -19,16 +19,29 @@ class SequenceCheck:
         received: How many different numbers came.
         doubles: How many came that had come before.
         out_of_order: How many came after a higher one, for the first time.
+        superseded: How many did not come and need not: a newer one stands for them.
+        again: How often the newest came again, as it may.
     """
 
-    __slots__ = ("doubles", "highest", "missing", "out_of_order", "received")
+    __slots__ = ("_resumed", "again", "doubles", "highest", "missing", "out_of_order", "received", "superseded")
 
     def __init__(self) -> None:
         self.highest = 0
         self.received = 0
         self.doubles = 0
         self.out_of_order = 0
+        self.superseded = 0
+        self.again = 0
         self.missing: set[int] | None = None
+        self._resumed = False
+
+    def resume(self) -> None:
+        """The client was away, and of this stream the newest event is enough.
+
+        It may be the one that came last, since these events have no offset by which a server could know
+        (docs/recovery.md).
+        """
+        self._resumed = True
 
     def take(self, seq: int) -> None:
         """Note one event.
@@ -37,6 +50,16 @@ class SequenceCheck:
             ValueError: The number is below 1 or implausibly far ahead, so that it is none of this stream.
         """
         highest = self.highest
+        if self._resumed:
+            self._resumed = False
+            if seq == highest and seq > 0:
+                self.again += 1
+                return
+            if highest < seq <= highest + MAX_GAP:
+                self.superseded += seq - highest - 1
+                self.highest = seq
+                self.received += 1
+                return
         if seq == highest + 1:
             self.highest = seq
             self.received += 1

@@ -217,7 +217,10 @@ class _Run:
             published=publisher.published if publisher else 0,
             uncertain=sum(len(seqs) for seqs in uncertain.values()),
             deliveries=tally.deliveries,
-            expected=sum(last.get(stream, 0) - _count(uncertain.get(stream)) for stream, _ in checks),
+            expected=sum(
+                last.get(stream, 0) - _count(uncertain.get(stream)) - check.superseded + check.again
+                for stream, check in checks
+            ),
             losses=sum(self._losses(client) for client in ready),
             doubles=sum(check.doubles for _, check in checks),
             out_of_order=sum(check.out_of_order for _, check in checks),

@@ -19,6 +19,9 @@ BODY: dict[EventKind, str] = {
 """The key of the payload that holds the publisher's object."""
 
 
+LATEST_WINS: frozenset[EventKind] = frozenset({"watchlist:quote"})
+"""Of these a client that comes back gets the newest event only."""
+
 _KIND: dict[str, EventKind] = {kind: kind for kind in KINDS}
 
 

@@ -19,6 +19,7 @@ from support.tls import make_certificates
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.run import LoadError, LoadOptions, run
+from tradecast.load.streams import EventKind
 from tradecast.settings import load_settings
 
 Alter = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -190,7 +191,8 @@ async def test_full_server_is_told(make_server: MakeServer) -> None:
     assert (report.connected, report.refused) == (4, {"HTTP 503": 2})
 
 
-async def test_clients_come_back_when_the_server_hangs_up(server: RunningServer) -> None:
+@pytest.mark.parametrize("kind", ["watchlist:quote", "trade:executed"])
+async def test_clients_come_back_when_the_server_hangs_up(server: RunningServer, kind: EventKind) -> None:
     async def hang_up() -> None:
         for connection in list(server.app.registry.of_user("u1")):
             server.app._sio.hang_up(connection.sid)
@@ -204,11 +206,16 @@ async def test_clients_come_back_when_the_server_hangs_up(server: RunningServer)
             tasks.append(asyncio.create_task(hang_up()))
 
     tasks: list[asyncio.Task[None]] = []
-    quick = Backoff(delay=0.05, delay_max=0.2)
-    report = await run(await options(server, 3, duration=2, reconnect=quick, drain=0.2), on_progress)
+    later = Backoff(delay=0.4, delay_max=0.4)
+    chosen = await options(server, 3, duration=2, rate=60, mix={kind: 1}, symbols=("AAPL",), reconnect=later, drain=0.2)
+    report = await run(chosen, on_progress)
     await asyncio.gather(*tasks)
     assert report.reconnects == 1, report.table()
     assert report.subscribed == 3
+    # Quotes that came meanwhile are superseded, trades are not; neither is lost.
+    assert report.ok, report.table()
+    everything = report.published * (3 if kind == "watchlist:quote" else 1)
+    assert (report.expected < everything) == (kind == "watchlist:quote"), report.table()
 
 
 async def test_a_server_that_wants_tls_takes_the_word_of_a_header(make_server: MakeServer) -> None:

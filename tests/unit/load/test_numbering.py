@@ -35,6 +35,28 @@ def test_counts(numbers: list[int], last: int, losses: int, doubles: int, out_of
     assert check.received == len(set(numbers))
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "superseded", "losses", "doubles"),
+    [
+        ([1, 2], [3, 4], 0, 0, 0),
+        ([1, 2], [5, 6], 2, 0, 0),  # the newest stands for those that were missed
+        ([1, 2], [2, 3], 0, 0, 0),  # there was no newer one
+        ([], [4], 3, 0, 0),
+        ([1, 2], [5, 7], 2, 1, 0),  # and after it, all are to come
+        ([1, 2], [2, 2], 0, 0, 1),
+        ([1, 2], [1], 0, 0, 1),
+    ],
+)
+def test_of_streams_where_the_latest_wins_the_newest_is_enough(
+    before: list[int], after: list[int], superseded: int, losses: int, doubles: int
+) -> None:
+    check = taken(*before)
+    check.resume()
+    for number in after:
+        check.take(number)
+    assert (check.superseded, check.losses(check.highest), check.doubles) == (superseded, losses, doubles)
+
+
 def test_uncertain_numbers_are_not_lost_and_count_once_if_they_came() -> None:
     check = taken(1, 4)
     assert check.losses(6) == 4
