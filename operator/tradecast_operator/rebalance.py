@@ -102,7 +102,7 @@ def _obstacle(seen: Observation, spec: Spec, totals: Sequence[tuple[float, int]]
 def _is_uneven(pods: Sequence[Pod], rules: Rebalance) -> bool:
     mean = _mean(pods)
     most = max((pod.connections or 0 for pod in pods), default=0)
-    return most > mean * rules.threshold and most - mean >= SMALLEST_EXCESS
+    return most >= mean * rules.threshold and most - mean >= SMALLEST_EXCESS
 
 
 def _is_quiet(totals: Sequence[tuple[float, int]], now: float, rules: Rebalance) -> bool:

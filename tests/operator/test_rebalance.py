@@ -42,6 +42,13 @@ def test_the_fullest_pods_shed_their_excess_until_halfway_to_the_mean() -> None:
     )
 
 
+def test_pods_are_shed_until_the_spread_is_under_the_threshold() -> None:
+    """Just at it, it is not under it."""
+    at = [pod("a", 125), pod("b", 115), pod("c", 80), pod("d", 80)]
+    assert sheds(at)
+    assert not sheds([pod("a", 124), *at[1:3], pod("d", 81)])
+
+
 def test_servers_that_say_more_of_themselves_are_evened_out_too() -> None:
     assert UNEVEN[0].stats is not None
     assert isinstance(UNEVEN[0].stats.adapter, dict)  # not hashable
