@@ -112,6 +112,23 @@ class State:
     def revision(self) -> str:
         return revision_of(self.content)
 
+    def taken_back(self, now: float, rest: float, why: str) -> State:
+        """What was before the change, and stays for a while.
+
+        Args:
+            now: In seconds since 1970.
+            rest: Seconds in which nothing else is tried.
+            why: Why the change is taken back.
+        """
+        return State(
+            figures=self.before,
+            changed=now,
+            held_until=now + rest,
+            why=why,
+            base=of_figures(self.base, self.before),
+            mode=self.mode,
+        )
+
     def written(self) -> str:
         """As it is kept in an annotation."""
         names = ("figures", "before", "changed", "trying", "held_until", "why", "base", "waiting", "away", "mode")
@@ -174,10 +191,23 @@ class Look:
     mark: str = ""
     takes_mode: bool = False
 
+    @property
+    def waiting(self) -> int:
+        """Events that wait for Redis, of all servers."""
+        return sum(one.waiting for one in self.servers)
+
+    @property
+    def away(self) -> float:
+        """Seconds for which other servers' events have not come, of the server that has waited longest."""
+        return max((one.away for one in self.servers), default=0)
+
+    def refused(self, state: State) -> Adapter | None:
+        """A server that refuses what is written down; None: none does."""
+        return next((one for one in self.servers if one.error and one.seen == state.revision), None)
+
     def trouble(self, before: State) -> str:
         """What is wrong that was not before a change; empty: nothing is."""
-        away = max((one.away for one in self.servers), default=0)
-        waiting = sum(one.waiting for one in self.servers)
+        away, waiting = self.away, self.waiting
         if away > AWAY and away > before.away:
             return f"for {away:.0f} s other servers' events have not come to one of them since the change"
         if waiting > max(before.waiting + WAITING_MORE, before.waiting * WAITING_TIMES):

@@ -67,14 +67,14 @@ def _mode(look: Look, rules: RedisAdapter, memory: Memory, told: list[Action]) -
 
 def _try(look: Look, rules: RedisAdapter, state: State, memory: Memory, told: list[Action]) -> Decision:
     """A change is written and not proven."""
-    refused = [one for one in look.servers if one.error and one.seen == state.revision]
+    refused = look.refused(state)
     others = [one.pod for one in look.servers if one.revision != state.revision]
     missing = [*others, *look.silent]
     age = look.time - state.changed
     trouble = look.trouble(state)
     memory = replace(memory, troubled=memory.troubled + 1 if trouble else 0)
-    if refused:
-        return _take_back(look, rules, state, memory, told, f"{refused[0].pod} refuses it: {refused[0].error}")
+    if refused is not None:
+        return _take_back(look, rules, state, memory, told, f"{refused.pod} refuses it: {refused.error}")
     if memory.troubled >= LOOKS:
         return _take_back(look, rules, state, memory, told, trouble)
     if missing or not look.servers:
@@ -100,14 +100,7 @@ def _try(look: Look, rules: RedisAdapter, state: State, memory: Memory, told: li
 
 def _take_back(look: Look, rules: RedisAdapter, state: State, memory: Memory, told: list[Action], why: str) -> Decision:
     rest = rules.dwell * REST
-    back = State(
-        figures=state.before,
-        changed=look.time,
-        held_until=look.time + rest,
-        why=why,
-        base=of_figures(state.base, state.before),
-        mode=state.mode,
-    )
+    back = state.taken_back(look.time, rest, why)
     message = f"{listed(state.figures)} taken back: {why}; no other change for {rest:.0f} s"
     told.append(Action(reason="AdapterTakenBack", message=message, warning=True))
     memory = replace(memory, confirmed=None, troubled=0)
@@ -166,8 +159,8 @@ def _change(
         why=now.why,
         mode=now.mode,
         base=of_figures(base, {**wanted, **now.figures}),
-        waiting=sum(one.waiting for one in look.servers),
-        away=max(one.away for one in look.servers),
+        waiting=look.waiting,
+        away=look.away,
     )
     told.append(Action(reason="AdapterTuned", message=f"revision {written.revision}: {_list(changes)}"))
     condition = Condition("AdapterTuned", "False", "Waiting", f"revision {written.revision} has just been written")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from tradecast_operator.actions import Action
-from tradecast_operator.adapter_spec import Mode, RedisAdapter
+from tradecast_operator.adapter_spec import Figures, Mode, RedisAdapter
 from tradecast_operator.adapter_state import (
     LOOKS,
     REST,
@@ -108,13 +108,14 @@ def begin(
         mark_before=look.mark,
         key_before=now.mode,
     )
+    figures, base = _with_both(look, now)
     begun = State(
-        figures={**now.figures, BOTH: 1} if with_both else now.figures,
+        figures=figures if with_both else now.figures,
         before=now.figures,
         changed=look.time,
-        base=of_figures({**now.base, **look.servers[0].base}, {**now.figures, BOTH: 1}),
-        waiting=sum(one.waiting for one in look.servers),
-        away=max(one.away for one in look.servers),
+        base=base,
+        waiting=look.waiting,
+        away=look.away,
         mode=now.mode,
         change=change,
     )
@@ -175,9 +176,14 @@ def _lost(look: Look, now: State) -> State | None:
         mark_before=look.mark,
         key_before=to,
     )
-    base = of_figures({**now.base, **look.servers[0].base}, {**now.figures, BOTH: 1})
-    both = {**now.figures, BOTH: 1}
-    return replace(now, figures=both, before=now.figures, changed=look.time, base=base, mode=to, change=change)
+    figures, base = _with_both(look, now)
+    return replace(now, figures=figures, before=now.figures, changed=look.time, base=base, mode=to, change=change)
+
+
+def _with_both(look: Look, now: State) -> tuple[Figures, Figures]:
+    """The figures by which events are published to both Redis, and what the settings say of them."""
+    figures = {**now.figures, BOTH: 1}
+    return figures, of_figures({**now.base, **look.servers[0].base}, figures)
 
 
 def _hindered(look: Look, rules: RedisAdapter, now: State, memory: Memory, runs: Mode, to: Mode) -> str:
@@ -217,7 +223,7 @@ def _both(
 ) -> Decision:
     """Every server is to publish to both Redis."""
     age = look.time - change.since
-    refused = [one for one in look.servers if one.error and one.seen == state.revision]
+    refused = look.refused(state)
     others = [one.pod for one in look.servers if one.revision != state.revision or one.figures.get(BOTH) != 1]
     missing = [*others, *look.silent]
     down = [one.pod for one in look.servers if one.other_up is False]
@@ -225,8 +231,8 @@ def _both(
     memory = replace(memory, troubled=memory.troubled + 1 if trouble else 0)
     if rules.mode == change.before:
         return _give_up(look, rules, state, change, memory, told, f"the SocketFleet asks for mode {rules.mode}")
-    if refused:
-        return _give_up(look, rules, state, change, memory, told, f"{refused[0].pod} refuses it: {refused[0].error}")
+    if refused is not None:
+        return _give_up(look, rules, state, change, memory, told, f"{refused.pod} refuses it: {refused.error}")
     if memory.troubled >= LOOKS:
         return _give_up(look, rules, state, change, memory, told, trouble)
     if missing or not look.servers:
@@ -265,14 +271,14 @@ def _rolling(
 ) -> Decision:
     """Until every server is in the new mode."""
     age = look.time - change.since
-    refused = [one for one in look.servers if one.error and one.seen == state.revision]
+    refused = look.refused(state)
     left = _left(look, change.mark, change.to)
     if not left and not (_unknown(look) and age <= rules.roll):
         return _rolled(look, state, change, memory, told)
     if rules.mode == change.before:
         return _back(look, state, change, memory, told, f"the SocketFleet asks for mode {rules.mode}")
-    if refused:
-        return _back(look, state, change, memory, told, f"{refused[0].pod} refuses the figures: {refused[0].error}")
+    if refused is not None:
+        return _back(look, state, change, memory, told, f"{refused.pod} refuses the figures: {refused.error}")
     if look.stuck and look.mark == change.mark:
         why = f"after {age:.0f} s the rollout does not get on (ProgressDeadlineExceeded): {left}"
         return _back(look, state, change, memory, told, why)
@@ -362,14 +368,7 @@ def _give_up(
 def _taken_back(
     look: Look, rules: RedisAdapter, state: State, why: str, memory: Memory, told: list[Action]
 ) -> Decision:
-    before = State(
-        figures=state.before,
-        changed=look.time,
-        held_until=look.time + rules.dwell * REST,
-        why=why,
-        base=of_figures(state.base, state.before),
-        mode=state.mode,
-    )
+    before = state.taken_back(look.time, rules.dwell * REST, why)
     condition = Condition("AdapterTuned", "False", "TakenBack", f"the last change was taken back: {why}")
     memory = replace(memory, troubled=0, confirmed=None, wrong=0)
     return Decision(before, told, condition, status_of(look, memory), memory)

@@ -28,10 +28,10 @@ from tradecast_operator.tuning import adapter_of
 # On the ConfigMap: what is written down for a new operator.
 STATE: Final = "tradecast.dev/adapter-state"
 KEY: Final = "adapter.yaml"
-log = structlog.stdlib.get_logger("tradecast.operator")
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 # Seconds between two questions to Redis.
 ASK_EVERY: Final = 15.0
+log = structlog.stdlib.get_logger("tradecast.operator")
 
 
 @dataclass(frozen=True, slots=True)

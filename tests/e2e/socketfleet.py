@@ -40,7 +40,7 @@ def operated(**operator: Any) -> dict[str, Any]:
 def with_operator(fleet: Namespace, values: dict[str, Any]) -> Iterator[Namespace]:
     """The fleet of two with the operator, which is switched on and off on the live release."""
     fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
-    until("the operator looks after it", lambda: condition(fleet, "Available") == "True")
+    until("the operator looks after it", lambda: looked_after(fleet))
     yield fleet
     fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
     until("two replicas", lambda: replicas(fleet) == 2, 180)
@@ -59,6 +59,11 @@ def resource(fleet: Namespace) -> dict[str, Any]:
 def condition(fleet: Namespace, kind: str, what: str = "status") -> str:
     found = [one[what] for one in resource(fleet).get("status", {}).get("conditions", []) if one["type"] == kind]
     return str(found[0]) if found else ""
+
+
+def looked_after(fleet: Namespace) -> bool:
+    """Whether an operator has seen enough servers."""
+    return condition(fleet, "Available") == "True"
 
 
 def events(fleet: Namespace, *reasons: str) -> list[str]:

@@ -12,6 +12,7 @@ from e2e.conftest import VALUES
 from e2e.crowd import Crowd
 from e2e.kube import CHART, Namespace, until
 from e2e.outside import URL, make_sessions
+from e2e.socketfleet import replicas
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -43,10 +44,6 @@ def autoscaling() -> dict[str, Any]:
         },
     }
     return values
-
-
-def replicas(namespace: Namespace) -> int:
-    return int(namespace.one("deployment", "tradecast")["spec"]["replicas"])
 
 
 def fallback_is_active(namespace: Namespace) -> bool:

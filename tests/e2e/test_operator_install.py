@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from e2e.kube import CHART, ROOT, CommandFailed, Namespace, run, until
+from e2e.socketfleet import SERVERS, looked_after, replicas
 
 CRDS = CHART / "crds"
 CRD = "socketfleets.tradecast.dev"
 BY_HAND = "kubectl apply --server-side --field-manager=helm --force-conflicts -f charts/tradecast/crds/"
-SERVERS = "app.kubernetes.io/component=server"
 TOKENS = {
     "apiVersion": "v1",
     "kind": "Secret",
@@ -73,17 +73,8 @@ def uids(place: Namespace) -> set[str]:
     return {pod["metadata"]["uid"] for pod in place.get("pods", "-l", SERVERS)}
 
 
-def replicas(place: Namespace) -> int:
-    return int(place.one("deployment", "tradecast")["spec"]["replicas"])
-
-
 def has(place: Namespace, servers: int) -> bool:
     return len(place.servers(ready=True)) == len(uids(place)) == replicas(place) == servers
-
-
-def looked_after(place: Namespace) -> bool:
-    conditions = place.one("socketfleet", "tradecast").get("status", {}).get("conditions", [])
-    return any(one["type"] == "Available" and one["status"] == "True" for one in conditions)
 
 
 def scaled_to_three(place: Namespace, values: dict[str, Any], program: str) -> set[str]:
