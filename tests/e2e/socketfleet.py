@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-from e2e.conftest import VALUES
+from e2e.conftest import VALUES, settle
 from e2e.kube import CHART, Namespace, until
 
 RATE = 40
@@ -40,6 +40,8 @@ def operated(**operator: Any) -> dict[str, Any]:
 def with_operator(fleet: Namespace, values: dict[str, Any]) -> Iterator[Namespace]:
     """The fleet of two with the operator, which is switched on and off on the live release."""
     fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
+    # Pods of before may still drain: whoever connects to one of them is moved.
+    settle(fleet)
     until("the operator looks after it", lambda: looked_after(fleet))
     yield fleet
     fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
