@@ -61,6 +61,10 @@ class RedisAdapter:
     pinned: Figures = field(default_factory=dict)
     redis_secret: RedisSecret | None = None
 
+    def config_map_of(self, fleet: str) -> str:
+        """The name of the operator's own ConfigMap for this fleet."""
+        return self.config_map or f"{fleet}-adapter"
+
     @property
     def writes(self) -> bool:
         """Whether anything is written for servers to take."""

@@ -171,6 +171,7 @@ class Look:
         stuck: Whether it does not get on.
         outside: Modes of the servers that are not in service and may have clients; None where they do not say.
         busy: Why this is no time to roll the fleet; empty: it is.
+        too_many: Why a rollout would close clients all at once; empty: it would not.
         mark: What the annotation on the Deployment's pod template says; empty: it is not there.
         takes_mode: Whether that template has servers take their mode from the operator's ConfigMap.
         connections: Of the whole fleet.
@@ -188,6 +189,7 @@ class Look:
     stuck: bool = False
     outside: Mapping[str, Mode | None] = field(default_factory=dict)
     busy: str = ""
+    too_many: str = ""
     mark: str = ""
     takes_mode: bool = False
 

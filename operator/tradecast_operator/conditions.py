@@ -24,14 +24,21 @@ class Condition:
     message: str
 
 
-def conditions(seen: Observation, spec: Spec, *, paused: bool) -> list[Condition]:
-    """How a fleet is, in words."""
+def conditions(seen: Observation, spec: Spec, *, paused: bool, rolls: bool = False) -> list[Condition]:
+    """How a fleet is, in words.
+
+    Args:
+        seen: The fleet.
+        spec: What is asked for.
+        paused: Whether a person wants nothing done.
+        rolls: Whether it is being rolled from one mode of the adapter to another.
+    """
     ready = sum(pod.ready for pod in seen.pods)
     return [
         _available(ready, spec),
         _progressing(seen, spec, ready, paused),
         _draining(seen, spec),
-        _degraded(seen, spec),
+        _degraded(seen, spec, rolls=rolls),
     ]
 
 
@@ -103,14 +110,15 @@ def _draining(seen: Observation, spec: Spec) -> Condition:
     return Condition("Draining", "True", "Draining", f"{names}, at {spec.drain.rate:g} connections/s together")
 
 
-def _degraded(seen: Observation, spec: Spec) -> Condition:
+def _degraded(seen: Observation, spec: Spec, *, rolls: bool) -> Condition:
     # Those that begin or end are silent for a moment.
     silent = [pod.name for pod in seen.pods if pod.ready and pod.connections is None]
     if silent:
         return Condition("Degraded", "True", "ServersSilent", f"no answer at the admin port: {', '.join(silent)}")
     if spec.most is not None:
         told = f"{spec.bounded} are wanted, {spec.most} kept for now: {spec.most_why}"
-        return Condition("Degraded", "False", "Held", told)
+        # For as long as a rollout takes that is as it should be.
+        return Condition("Degraded", "False" if rolls else "True", "Held", told)
     if spec.wanted != spec.replicas:
         told = f"{spec.replicas} are asked for, {spec.min_replicas} to {spec.max_replicas} allowed"
         return Condition("Degraded", "False", "Bounded", told)

@@ -19,7 +19,7 @@ from tradecast_operator.adapter_state import (
     status_of,
 )
 from tradecast_operator.conditions import Condition
-from tradecast_operator.mode_change import begin, go_on, recommended
+from tradecast_operator.mode_change import begin, go_on, recommended, restore
 from tradecast_operator.tuning import Change, tuned
 
 # Seconds for which a change is watched after every server has it.
@@ -47,6 +47,9 @@ def decide(look: Look, rules: RedisAdapter, state: State | None, memory: Memory,
         return Decision(None, told, condition, status_of(look, memory), memory)
     if not apply:
         return _recommend(look, rules, memory, told)
+    restored = restore(look, state, memory, told)
+    if restored is not None:
+        return restored
     began, hindered = begin(look, rules, state, memory, told) if rules.apply == "roll" else (None, "")
     return began or _change(look, rules, state, memory, told, hindered)
 
@@ -177,6 +180,8 @@ def _tuned(look: Look, state: State | None, memory: Memory, hindered: str = "") 
         message = f"revision {state.revision if state else ''} is not in force at {', '.join(others[:5])}"
         return Condition("AdapterTuned", "False", "NotInForce", message)
     modes = {one.mode for one in look.servers}
+    if memory.mode is None and hindered:
+        return Condition("AdapterTuned", "Unknown", "NotRecommended", hindered)
     if memory.mode is not None and modes and modes != {memory.mode}:
         message = f"mode {memory.mode} is right, {'/'.join(sorted(modes))} is what they are in"
         message += f"; not rolled, since {hindered}" if hindered else ": see docs/operator.md"

@@ -22,6 +22,7 @@ from tradecast_operator.kubernetes import GROUP, VERSION, Conflict, Kubernetes, 
 from tradecast_operator.lease import NotHeld
 from tradecast_operator.leaseholder import Leaseholder
 from tradecast_operator.metrics import Course, Metrics
+from tradecast_operator.mode_change import ROLLING
 from tradecast_operator.observation import Observation
 from tradecast_operator.observe import ask_servers, observe
 from tradecast_operator.plan import Memory, plan
@@ -79,8 +80,9 @@ class Fleet:
 
     def _forget(self) -> None:
         """What was remembered of one's own doing is worth nothing after somebody else's."""
-        self._acted = False
+        self._acted_in: int | None = None
         self._memory = Memory()
+        self._has_told = False
         self._course = Course()
         self._tuner = Tuner(self._kubernetes, self.namespace, self.name, self._lease)
 
@@ -117,6 +119,8 @@ class Fleet:
             labels = (self.namespace, self.name)
             self._metrics.rounds.labels(*labels, result).inc()
             self._metrics.round_seconds.labels(*labels).observe(time.monotonic() - began)
+            if not self._lease.holds():
+                self._stand_by()
             self.looked = True
             if result != "error":
                 self.last_round = time.time()
@@ -133,6 +137,7 @@ class Fleet:
         body = self.body
         if self._lease.forbidden:
             raise NotHeld
+        term = self._lease.term
         spec = Spec.of(body["spec"])
         deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
         if "replicas" not in body["spec"]:
@@ -146,12 +151,14 @@ class Fleet:
         if servers.refused:  # it is another one by now, perhaps
             self._token_read = -TOKEN_KEPT
         self._reading = metric.read(seen, self._reading, spec.metric)
-        if not self._lease.holds():
-            self._stand_by()
-            raise NotHeld
-        self._acted = True
+        if term is None or self._lease.term != term:
+            raise NotHeld  # another operator may have acted since the fleet was read
+        if term != self._acted_in:
+            self._forget()
+        self._acted_in = term
         paused = _is_paused(body)
-        spec = hold(seen, spec, str(body.get("status", {}).get("mode", "")))
+        last = str(body.get("status", {}).get("mode", ""))
+        spec = hold(seen, spec, last, spec.redis_adapter.config_map_of(self.name))
         decided = plan(seen, spec, self._memory)
         self._memory = decided.memory
         done: Sequence[Action] = ()
@@ -163,7 +170,8 @@ class Fleet:
         done = done if paused else [*done, *tuned.actions]
         await self._tell(done)
         self._measure(seen, spec, done)
-        now = [*conditions(seen, spec, paused=paused), *tuned.conditions]
+        rolls = any(one.reason == ROLLING for one in tuned.conditions)
+        now = [*conditions(seen, spec, paused=paused, rolls=rolls), *tuned.conditions]
         await self._write_status(seen, spec, labels, now, tuned.status)
         return "paused" if paused else "ok" if seen.complete else "incomplete"
 
@@ -191,8 +199,8 @@ class Fleet:
         await self._lease.release()
 
     def _stand_by(self) -> None:
-        """Another operator acts, and tells what it does."""
-        if self._acted:
+        """Another operator acts, and tells what it does: what this one has told is true no longer."""
+        if self._acted_in is not None or self._has_told:
             self._forget()
             self._metrics.forget(self.namespace, self.name)
             self._metrics.begin(self.namespace, self.name, self._lease.holds)
@@ -300,6 +308,7 @@ class Fleet:
             async with self._lease.acting():
                 await self._kubernetes.set_status(self.namespace, self.name, told)
             self.body = {**self.body, "status": {**before, **told}}
+        self._has_told = True
         self._metrics.tell_conditions(
             self.namespace, self.name, {one["type"]: one["status"] for one in told["conditions"]}
         )

@@ -110,7 +110,7 @@ class Kubernetes:
         await self._patch(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}/status", {"status": status})
 
     async def apply_config_map(self, namespace: str, body: Object) -> None:
-        """Make a ConfigMap, or make it what `body` says."""
+        """Make a ConfigMap, or make it what `body` says; where that has a resource version, only if it is of this."""
         await self._apply("v1", namespace, "configmaps", body, FIELD_MANAGER)
 
     async def lease(self, namespace: str, name: str) -> Object:

@@ -21,6 +21,8 @@ from tradecast_operator.lease import RETRY, NotHeld, Record, Tenure, claim
 # Seconds that an attempt may take.
 ATTEMPT: Final = 5.0
 FORBIDDEN: Final = 403
+# Seconds until it is asked for again where it is not granted: with each refusal the client logs in anew.
+FORBIDDEN_RETRY: Final = 60.0
 log = structlog.stdlib.get_logger("tradecast.operator")
 
 
@@ -52,6 +54,7 @@ class Leaseholder:
         self._clock = clock
         # Not the host's name alone: a process that starts again must not take itself for the one before.
         self._tenure = Tenure(f"{socket.gethostname()}_{uuid.uuid4()}")
+        self._terms = 0
 
     async def run(self, changed: Callable[[], None]) -> None:
         """Ask for it or renew it, for ever.
@@ -67,6 +70,9 @@ class Leaseholder:
                 log.debug("the Lease has changed meanwhile", fleet=self._fleet, namespace=self._namespace)
             except (httpx.HTTPError, TimeoutError, OSError) as error:
                 self._failed(error)
+            except Exception:
+                # Who ended here would look on for ever, and be taken for one who waits.
+                log.exception("the Lease cannot be had now", fleet=self._fleet, namespace=self._namespace)
             if self.holds() != held:
                 held = not held
                 log.info(
@@ -79,7 +85,8 @@ class Leaseholder:
                 log.info("waits for the Lease", fleet=self._fleet, namespace=self._namespace, holder=holder)
             told = holder
             # Of several who wait, not all at the same moment.
-            await asyncio.sleep(RETRY * random.uniform(1, 1.2))  # noqa: S311 no secret
+            pause = FORBIDDEN_RETRY if self.forbidden else RETRY
+            await asyncio.sleep(pause * random.uniform(1, 1.2))  # noqa: S311 no secret
 
     def _failed(self, error: Exception) -> None:
         forbidden = isinstance(error, httpx.HTTPStatusError) and error.response.status_code == FORBIDDEN
@@ -132,11 +139,20 @@ class Leaseholder:
             body = await self._kubernetes.create_lease(self._namespace, {"metadata": metadata, "spec": spec})
         else:
             body = await self._kubernetes.set_lease(self._namespace, self._name, known.version, spec)
+        self._terms += self._tenure.renewed is None
         self._tenure = self._tenure.wrote(Record.of(body), began)
 
     def holds(self) -> bool:
         """Whether anything may be begun."""
         return self._tenure.holds(self._clock())
+
+    @property
+    def term(self) -> int | None:
+        """Which of the times that it has been got this is; None: nothing may be begun.
+
+        Within one term nobody else has acted.
+        """
+        return self._terms if self.holds() else None
 
     @contextlib.asynccontextmanager
     async def acting(self) -> AsyncIterator[None]:

@@ -25,7 +25,6 @@ from tradecast_operator.adapter_state import (
 )
 from tradecast_operator.conditions import Condition
 from tradecast_operator.observation import Observation
-from tradecast_operator.rollout import would_be_too_fast
 from tradecast_operator.spec import Spec
 from tradecast_operator.tuning import BOTH, recommended_mode
 
@@ -35,6 +34,8 @@ from tradecast_operator.tuning import BOTH, recommended_mode
 WATCHED: Final = 20.0
 # Seconds between writing the mode and rolling: nodes hear of a changed ConfigMap by a watch.
 HEARD: Final = 5.0
+# The condition's reason while a change is under way.
+ROLLING: Final = "ModeRolling"
 
 
 def recommended(look: Look, rules: RedisAdapter, before: Mode) -> tuple[Mode, str]:
@@ -68,7 +69,7 @@ def why_busy(seen: Observation, spec: Spec) -> str:
     shedding = [pod.name for pod in alive if pod.stats and pod.stats.shedding]
     if shedding:
         return f"{shedding[0]} is sending clients to others"
-    return would_be_too_fast(seen) or ""
+    return ""
 
 
 def begin(
@@ -84,15 +85,11 @@ def begin(
         told: Gets what to tell.
     """
     now = state or State()
-    lost = _lost(look, now)
-    if lost is not None:
-        message = f"mode {lost.mode} was not told to servers that start any more: somebody has changed the ConfigMap"
-        told.append(Action(reason="AdapterRestored", message=message, warning=True))
-        condition = Condition("AdapterTuned", "False", "Waiting", message)
-        return Decision(lost, told, condition, status_of(look, memory), memory), ""
     runs = look.servers[0].mode
-    to = rules.mode if rules.mode != "auto" else memory.mode
-    if to is None or all(one.mode == to for one in look.servers):
+    to = _target(look, rules, memory)
+    if to is None:
+        return None, "Redis has not answered the operator yet, so that no mode is recommended (condition RedisLimited)"
+    if all(one.mode == to for one in look.servers):
         return None, ""
     hindered = _hindered(look, rules, now, memory, runs, to)
     if hindered:
@@ -124,7 +121,7 @@ def begin(
         first = f"first, events are published to both Redis (revision {begun.revision})"
         told.append(Action(reason="AdapterModeRolling", message=f"{change.name}: {why}; {first}"))
         return _under_way(begun, look, memory, told, first), ""
-    return _roll(look, begun, change, memory, told, why), ""
+    return _roll(look, begun, change, memory, told, "; ".join(filter(None, (why, look.too_many)))), ""
 
 
 def go_on(
@@ -149,6 +146,35 @@ def go_on(
             return _rolling_back(look, rules, state, change, memory, told)
         case "off":
             return _off(look, state, change, memory, told)
+
+
+def restore(look: Look, state: State | None, memory: Memory, told: list[Action]) -> Decision | None:
+    """Tell servers their mode again where somebody has removed the ConfigMap; None: nobody has.
+
+    Args:
+        look: What was seen; every server has answered, and there are some.
+        state: What is written down; nothing is being tried.
+        memory: What is remembered.
+        told: Gets what to tell.
+    """
+    lost = _lost(look, state or State())
+    if lost is None:
+        return None
+    message = f"mode {lost.mode} was not told to servers that start any more: somebody has changed the ConfigMap"
+    told.append(Action(reason="AdapterRestored", message=message, warning=True))
+    condition = Condition("AdapterTuned", "False", "Waiting", message)
+    return Decision(lost, told, condition, status_of(look, memory), memory)
+
+
+def _target(look: Look, rules: RedisAdapter, memory: Memory) -> Mode | None:
+    """The mode that the servers are to be in; None: it is not known yet."""
+    if rules.mode != "auto":
+        return rules.mode
+    if memory.mode in (None, "single") or look.servers[0].mode != "single":
+        return memory.mode
+    # Whichever Redis they have is better than none.
+    possible: list[Mode] = [memory.mode, "pubsub", "sharded"]
+    return next((mode for mode in possible if all(mode in one.modes for one in look.servers)), memory.mode)
 
 
 def _lost(look: Look, now: State) -> State | None:
@@ -204,6 +230,9 @@ def _hindered(look: Look, rules: RedisAdapter, now: State, memory: Memory, runs:
         return "the Deployment does not have ADAPTER_MODE from the operator's ConfigMap (chart: redisAdapter.apply)"
     if look.busy:
         return look.busy
+    # One in single takes none of its clients' events along anyway, and no server can help it before it is rolled.
+    if look.too_many and runs != "single":
+        return look.too_many
     if with_both:
         if rules.pinned.get(BOTH) == 0:
             return f"{BOTH} is pinned to 0"
@@ -213,8 +242,11 @@ def _hindered(look: Look, rules: RedisAdapter, now: State, memory: Memory, runs:
     others = [one.pod for one in look.servers if one.error or (now.changed and one.revision != now.revision)]
     if others:
         return f"revision {now.revision} is not in force at {others[0]}"
-    quiet_since = max(now.changed, memory.mode_since if rules.mode == "auto" else 0)
-    rest = max(now.held_until, quiet_since + rules.dwell) - look.time
+    if runs == "single" and look.wanted > 1:
+        quiet_since = 0.0  # no servers are added meanwhile
+    else:
+        quiet_since = max(now.changed, memory.mode_since if rules.mode == "auto" else 0) + rules.dwell
+    rest = max(now.held_until, quiet_since) - look.time
     return f"there is to be no change for {rest:.0f} s" if rest > 0 else ""
 
 
@@ -247,11 +279,12 @@ def _both(
     if look.time - since < WATCHED or trouble:
         waits = f"every server publishes to both Redis; that is watched for {WATCHED:.0f} s"
         return _under_way(None, look, memory, told, f"{change.name}: {waits}")
-    if look.busy:
+    busy = look.busy or look.too_many
+    if busy:
         if age > rules.roll:
-            why = f"after {age:.0f} s it is still no time to roll: {look.busy}"
+            why = f"after {age:.0f} s it is still no time to roll: {busy}"
             return _give_up(look, rules, state, change, memory, told, why)
-        return _under_way(None, look, memory, told, f"{change.name}: waits, since {look.busy}")
+        return _under_way(None, look, memory, told, f"{change.name}: waits, since {busy}")
     why = f"all {len(look.servers)} servers publish to both Redis"
     return _roll(look, state, change, memory, told, why)
 
@@ -293,7 +326,7 @@ def _rolling_back(
     """Until every server is in the earlier mode again, however long that takes: servers of two modes are there."""
     waits = _unknown(look) and look.time - change.since <= rules.roll
     if not _left(look, change.mark, change.before) and not waits:
-        return _taken_back(look, rules, state, change.why, memory, told)
+        return _taken_back(look, rules, state, change, change.why, memory, told)
     return _turn(look, state, change, change.before, memory, told)
 
 
@@ -360,15 +393,20 @@ def _give_up(
     why: str,
 ) -> Decision:
     """Before anything is rolled: events go to one Redis, as before."""
-    message = f"{change.name} taken back: {why}; no other change for {rules.dwell * REST:.0f} s"
+    message = f"{change.name} taken back: {why}; no other change for {_rest(rules, change):.0f} s"
     told.append(Action(reason="AdapterTakenBack", message=message, warning=True))
-    return _taken_back(look, rules, state, why, memory, told)
+    return _taken_back(look, rules, state, change, why, memory, told)
+
+
+def _rest(rules: RedisAdapter, change: ModeChange) -> float:
+    """Seconds until the next attempt. From single it is not put off for long: no servers are added meanwhile."""
+    return rules.dwell * (1 if change.before == "single" else REST)
 
 
 def _taken_back(
-    look: Look, rules: RedisAdapter, state: State, why: str, memory: Memory, told: list[Action]
+    look: Look, rules: RedisAdapter, state: State, change: ModeChange, why: str, memory: Memory, told: list[Action]
 ) -> Decision:
-    before = state.taken_back(look.time, rules.dwell * REST, why)
+    before = state.taken_back(look.time, _rest(rules, change), why)
     condition = Condition("AdapterTuned", "False", "TakenBack", f"the last change was taken back: {why}")
     memory = replace(memory, troubled=0, confirmed=None, wrong=0)
     return Decision(before, told, condition, status_of(look, memory), memory)
@@ -418,5 +456,5 @@ def _other_mark(now: str, mode: Mode) -> str:
 
 
 def _under_way(state: State | None, look: Look, memory: Memory, told: list[Action], message: str) -> Decision:
-    condition = Condition("AdapterTuned", "False", "ModeRolling", message)
+    condition = Condition("AdapterTuned", "False", ROLLING, message)
     return Decision(state, told, condition, status_of(look, memory), memory)

@@ -22,6 +22,7 @@ from tradecast_operator.mode_change import why_busy
 from tradecast_operator.observation import Observation
 from tradecast_operator.observe import MODE_KEY, MODE_MARK
 from tradecast_operator.redis_limits import RedisFacts, Watched, watch, what_to_do
+from tradecast_operator.rollout import would_be_too_fast
 from tradecast_operator.spec import Spec
 from tradecast_operator.tuning import adapter_of
 
@@ -102,7 +103,7 @@ class Tuner:
 
     async def _tune(self, seen: Observation, spec: Spec, limited: Condition, *, act: bool) -> Told:
         rules = spec.redis_adapter
-        name = rules.config_map or f"{self._fleet}-adapter"
+        name = rules.config_map_of(self._fleet)
         apply = act and rules.writes
         found = await self._config_map(name) if apply else None
         state = _state(found)
@@ -119,9 +120,9 @@ class Tuner:
         decision = decide(_look(seen, spec, redis, name), rules, state, self._memory, apply=apply)
         told = list(decision.actions)
         if decision.state is not None:
-            await self._write(name, decision.state)
+            await self._write(name, decision.state, found)
         elif found is not None and state is not None and not _says(found, state):
-            await self._write(name, state)
+            await self._write(name, state, found)
             message = f"ConfigMap {name} was changed by somebody else, and has revision {state.revision} again"
             told.append(Action(reason="AdapterRestored", message=message, warning=True))
         elif decision.mark is not None:
@@ -177,7 +178,8 @@ class Tuner:
         except Conflict:  # its status is written all the time: the next round has seen it
             log.info("the Deployment is not annotated: it has changed", fleet=self._fleet, namespace=self._namespace)
 
-    async def _write(self, name: str, state: State) -> None:
+    async def _write(self, name: str, state: State, found: Object | None) -> None:
+        """Write it over what was found, and over nothing else."""
         # Without an owner: a SocketFleet that is deleted leaves its servers as they are, with their figures.
         body: Object = {
             "apiVersion": "v1",
@@ -187,6 +189,7 @@ class Tuner:
                 "namespace": self._namespace,
                 "labels": {MANAGED_BY: FIELD_MANAGER},
                 "annotations": {STATE: state.written()},
+                **({"resourceVersion": found["metadata"]["resourceVersion"]} if found is not None else {}),
             },
             "data": {KEY: state.content, **({MODE_KEY: state.mode} if state.mode else {})},
         }
@@ -225,6 +228,7 @@ def _look(seen: Observation, spec: Spec, redis: Watched, config_map: str) -> Loo
         stuck=seen.stuck,
         outside={name: None if said is None else said.mode for name, said in outside.items()},
         busy=why_busy(seen, spec),
+        too_many=would_be_too_fast(seen) or "",
         mark=seen.mode_mark,
         takes_mode=config_map in seen.mode_from,
     )

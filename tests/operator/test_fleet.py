@@ -297,6 +297,45 @@ async def test_an_operator_that_waits_looks_on_and_knows_the_number(world: World
     assert kubernetes.replicas == 5
 
 
+@pytest.mark.parametrize("had", [False, True], ids=["not held before", "held, lost and got again"])
+async def test_what_was_seen_before_the_lease_was_had_is_not_acted_on(world: World, had: bool) -> None:
+    """Another operator may have acted between the look and the Lease."""
+    world.lease.grant(held=had)
+    kubernetes = FakeKubernetes(two_pods())
+    listed = kubernetes.pods
+
+    async def meanwhile(namespace: str, labels: Any) -> Any:
+        pods = await listed(namespace, labels)
+        world.lease.grant(held=False)
+        world.lease.grant(held=True)
+        return pods
+
+    kubernetes.pods = meanwhile  # type: ignore[method-assign]
+    fleet = world.fleet(kubernetes, asked(world, replicas=5))
+    with pytest.raises(NotHeld):
+        await fleet.round()
+    assert kubernetes.replicas == 2
+    kubernetes.pods = listed  # type: ignore[method-assign]
+    await fleet.round()
+    assert kubernetes.replicas == 5
+
+
+async def test_a_condition_that_was_told_is_not_told_by_one_that_has_lost_the_lease(world: World) -> None:
+    """Else an alert on it would never end, whatever the other operator finds."""
+    kubernetes = FakeKubernetes(two_pods())
+    kubernetes.deployments.clear()
+    fleet = world.fleet(kubernetes, asked(world))
+    running = asyncio.create_task(fleet.run(0.01))
+    told = {"type": "Degraded", "status": "True"}
+    try:
+        await eventually(lambda: world.told("condition", **told))
+        world.lease.grant(held=False)
+        await eventually(lambda: world.told("condition", **told) is None)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_an_operator_that_loses_the_lease_in_a_round_acts_no_more(world: World) -> None:
     """The mark is set while it has the Lease; the server, which asks nobody, is not told after that."""
     kubernetes = FakeKubernetes([*two_pods(), pod_body("c", "127.0.0.13")], replicas=3)

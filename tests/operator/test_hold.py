@@ -14,7 +14,7 @@ from tradecast_operator.actions import SetReplicas
 from tradecast_operator.adapter_spec import RedisAdapter
 from tradecast_operator.conditions import conditions
 from tradecast_operator.hold import hold
-from tradecast_operator.observation import Pod, Stats
+from tradecast_operator.observation import Observation, Pod, Stats
 from tradecast_operator.plan import Memory, plan
 from tradecast_operator.spec import Spec
 
@@ -35,46 +35,59 @@ def server(name: str, mode: str = "single", modes: tuple[str, ...] = ("single", 
     return pod(name, stats=Stats(0, adapter=adapter))
 
 
+def fleet_of(*pods: Pod, taken_from: str = "fleet-adapter", **fields: Any) -> Observation:
+    return seen(pods, mode_from=frozenset({taken_from}), **fields)
+
+
+def held_at(fleet: Observation, asked_for: Spec, last: str = "single") -> Spec:
+    return hold(fleet, asked_for, last, "fleet-adapter")
+
+
+def degraded(fleet: Observation, held: Spec, *, rolls: bool = False) -> tuple[str, str]:
+    now = conditions(fleet, held, paused=False, rolls=rolls)
+    return next((one.status, one.reason) for one in now if one.type == "Degraded")
+
+
 def asked(replicas: int, **fields: Any) -> Spec:
     rules = RedisAdapter(**{"apply": "roll", **fields})
     return replace(spec(replicas, min_replicas=2), redis_adapter=rules)
 
 
 def test_one_in_single_stays_one_until_it_is_rolled() -> None:
-    fleet = seen([server("a")])
-    held = hold(fleet, asked(3), "single")
+    fleet = fleet_of(server("a"))
+    held = held_at(fleet, asked(3))
     assert (held.wanted, held.bounded) == (1, 3)
     decided = plan(fleet, held, Memory())
     (told,) = decided.actions
     assert plan(fleet, held, decided.memory).actions == (), "it is told again and again"
     assert told.reason == "ReplicasHeld"
     assert told.message.startswith("3 replicas are wanted, and 1 kept for now: servers are in mode single")
-    degraded = next(one for one in conditions(fleet, held, paused=False) if one.type == "Degraded")
-    assert degraded.reason == "Held"
+    assert degraded(fleet, held) == ("True", "Held")
+    assert degraded(fleet, held, rolls=True) == ("False", "Held"), "for as long as a rollout takes it has to be so"
 
 
 def test_once_it_is_rolled_they_are_made() -> None:
-    fleet = seen([server("a", "pubsub")])
-    held = hold(fleet, asked(3), "single")
+    fleet = fleet_of(server("a", "pubsub"))
+    held = held_at(fleet, asked(3))
     (up,) = plan(fleet, held, Memory()).actions
     assert isinstance(up, SetReplicas)
     assert up.replicas == 3
 
 
 def test_while_both_are_there_it_is_held() -> None:
-    assert hold(seen([server("a"), server("b", "pubsub")], replicas=1), asked(3), "").wanted == 1
+    assert held_at(fleet_of(server("a"), server("b", "pubsub"), replicas=1), asked(3), "").wanted == 1
 
 
 def test_a_server_that_does_not_answer_for_a_moment_is_in_the_mode_that_it_was_in() -> None:
-    fleet = seen([pod("a", None)])
-    assert hold(fleet, asked(3), "pubsub/single").wanted == 1
-    assert hold(fleet, asked(3), "pubsub").wanted == 3
-    assert hold(fleet, asked(3), "").wanted == 3
+    fleet = fleet_of(pod("a", None))
+    assert held_at(fleet, asked(3), "pubsub/single").wanted == 1
+    assert held_at(fleet, asked(3), "pubsub").wanted == 3
+    assert held_at(fleet, asked(3), "").wanted == 3
 
 
 def test_servers_that_are_there_already_stay() -> None:
-    assert hold(seen([server("a"), server("b")]), asked(5), "single").wanted == 2
-    assert hold(seen([server("a"), server("b")]), asked(2), "single").most is None
+    assert held_at(fleet_of(server("a"), server("b")), asked(5), "single").wanted == 2
+    assert held_at(fleet_of(server("a"), server("b")), asked(2), "single").most is None
 
 
 @pytest.mark.parametrize(
@@ -82,8 +95,21 @@ def test_servers_that_are_there_already_stay() -> None:
     [{"apply": "recommend"}, {"apply": "figures"}, {"mode": "single"}],
 )
 def test_it_is_not_held_where_it_will_not_be_rolled(rules: dict[str, Any]) -> None:
-    assert hold(seen([server("a")]), asked(3, **rules), "single").wanted == 3
+    assert held_at(fleet_of(server("a")), asked(3, **rules), "single").wanted == 3
 
 
-def test_it_is_not_held_where_there_is_nothing_to_be_rolled_onto() -> None:
-    assert hold(seen([server("a", modes=("single",))]), asked(3), "single").wanted == 3
+@pytest.mark.parametrize(
+    ("servers", "mode"),
+    [
+        ((server("a", modes=("single",)),), "auto"),
+        ((server("a"), server("b", modes=())), "auto"),
+        ((server("a"),), "sharded"),
+    ],
+    ids=["no Redis", "an earlier version", "another Redis"],
+)
+def test_it_is_not_held_for_ever_where_there_is_nothing_to_be_rolled_onto(servers: tuple[Pod, ...], mode: str) -> None:
+    assert held_at(fleet_of(*servers), asked(3, mode=mode)).wanted == 3
+
+
+def test_it_is_not_held_for_ever_where_the_deployment_takes_no_mode() -> None:
+    assert held_at(fleet_of(server("a"), taken_from="another"), asked(3)).wanted == 3

@@ -12,8 +12,8 @@ import pytest
 from support.eventually import eventually
 from support.kubernetes import NAMESPACE, FakeKubernetes, fleet_body
 from tradecast_operator.kubernetes import Conflict, Missing, Object
-from tradecast_operator.lease import DEADLINE, DURATION, NotHeld
-from tradecast_operator.leaseholder import Leaseholder
+from tradecast_operator.lease import DEADLINE, DURATION, RETRY, NotHeld
+from tradecast_operator.leaseholder import FORBIDDEN_RETRY, Leaseholder
 
 NAME = "fleet-operator"
 
@@ -112,6 +112,27 @@ async def test_somebody_takes_it_by_force(shared: Shared) -> None:
     assert not shared.first.holds()
 
 
+async def test_whether_somebody_else_may_have_acted_is_told_by_the_term(shared: Shared) -> None:
+    terms = [shared.first.term]
+    await shared.first.attempt()
+    first = shared.first.term
+    await shared.first.attempt()
+    terms.append(shared.first.term)
+    shared.now += DEADLINE
+    terms.append(shared.first.term)
+    assert first is not None
+    assert terms == [None, first, None]
+    await shared.first.attempt()
+    assert shared.first.term == first, "nobody else has had it"
+    await shared.second.attempt()
+    shared.now += DURATION
+    await shared.second.attempt()
+    await shared.first.attempt()
+    await shared.second.release()
+    await shared.first.attempt()
+    assert shared.first.term not in (None, first)
+
+
 async def test_one_that_somebody_deletes_is_made_again(shared: Shared) -> None:
     await shared.first.attempt()
     del shared.kubernetes.leases[NAME]
@@ -166,10 +187,19 @@ async def test_what_hangs_ends_before_another_one_may_act() -> None:
     assert time.monotonic() - began <= DURATION - DEADLINE + 2.5
 
 
-async def test_one_that_kubernetes_does_not_grant_is_another_operators() -> None:
+async def test_one_that_kubernetes_does_not_grant_is_another_operators_and_not_asked_for_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert FORBIDDEN_RETRY > 10 * RETRY
+    monkeypatch.setattr("tradecast_operator.leaseholder.FORBIDDEN_RETRY", 0.001)
+    monkeypatch.setattr("tradecast_operator.leaseholder.RETRY", 3_600)
     kubernetes = FakeKubernetes()
 
+    asked = 0
+
     async def refuse(namespace: str, name: str) -> Object:
+        nonlocal asked
+        asked += 1
         request = httpx.Request("GET", "https://kubernetes")
         raise httpx.HTTPStatusError("no", request=request, response=httpx.Response(403, request=request))
 
@@ -177,13 +207,17 @@ async def test_one_that_kubernetes_does_not_grant_is_another_operators() -> None
     holder = Leaseholder(kubernetes, fleet_body())
     task = asyncio.create_task(holder.run(lambda: None))
     try:
-        await eventually(lambda: holder.forbidden)
+        await eventually(lambda: asked > 1)
+        assert holder.forbidden
         assert not holder.holds()
     finally:
         task.cancel()
 
 
-@pytest.mark.parametrize("error", [Conflict("x"), Missing("x"), httpx.ConnectError("x"), OSError(), TimeoutError()])
+@pytest.mark.parametrize(
+    "error",
+    [Conflict("x"), Missing("x"), httpx.ConnectError("x"), OSError(), TimeoutError(), KeyError("spec")],
+)
 async def test_it_goes_on_after_any_error(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tradecast_operator.leaseholder.RETRY", 0.001)
     kubernetes = FakeKubernetes()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import pytest
 
 from support.socket_fleets import NOW, drained, pending, pod, seen, spec
 from tradecast.adapter.tuning import of_settings, read
 from tradecast.settings import Settings
-from tradecast_operator.adapter_spec import Mode, RedisAdapter
+from tradecast_operator.adapter_spec import Mode, RedisAdapter, RedisSecret
 from tradecast_operator.adapter_state import Decision, Look, Memory, State
 from tradecast_operator.confirmation import decide
 from tradecast_operator.mode_change import why_busy
 from tradecast_operator.observation import Observation, Stats
+from tradecast_operator.redis_limits import Watched
+from tradecast_operator.rollout import would_be_too_fast
 from tradecast_operator.tuning import BOTH, Adapter
 
 SETTINGS = of_settings(Settings(redis_url="redis://x"))
@@ -70,6 +73,8 @@ class World:
     connections: int = 100
     busy: str = ""
     other_up: bool | None = True
+    too_many: str = ""
+    redis: Watched = field(default_factory=Watched)
     refuse: str = ""
     takes_mode: bool = True
     apply: bool = True
@@ -169,6 +174,8 @@ class World:
             stuck=self.rolling and self.now - self._rolled >= self.deadline,
             outside=outside,
             busy=self.busy or ("a rollout is under way" if self.rolling or outside else ""),
+            too_many=self.too_many,
+            redis=self.redis,
             mark=self.mark,
             takes_mode=self.takes_mode,
         )
@@ -307,6 +314,7 @@ def test_an_old_server_that_does_not_end_and_does_not_answer_is_waited_for_no_lo
         ({"modes": ("single", "pubsub")}, "s1 has no Redis for sharded"),
         ({"modes": ()}, "does not tell which modes"),
         ({"busy": "s1 is drained"}, "s1 is drained"),
+        ({"too_many": "the servers hold 9 clients"}, "the servers hold 9 clients"),
         ({"other_up": False}, "the Redis of sharded does not answer at s1"),
         ({"other_up": None}, "the Redis of sharded does not answer at s1"),
         ({"takes_mode": False}, "does not have ADAPTER_MODE"),
@@ -514,11 +522,42 @@ def test_a_server_that_is_back_in_the_old_mode_at_the_end_has_all_publish_to_bot
 def test_from_single_it_is_rolled_at_once_without_both() -> None:
     world = World(count=1, auto="single", other_up=None, wanted=3, rules=replace(RULES, mode="auto"))
     until_step(world, "roll")
-    assert world.now - NOW >= RULES.dwell
+    assert world.now - NOW < RULES.dwell, "no servers are added meanwhile"
     assert world.state is not None
     assert (world.state.figures, world.state.mode) == ({}, "pubsub")
     world.until(is_over)
     assert world.in_modes == {"pubsub"}
+
+
+def test_one_in_single_is_rolled_however_many_clients_it_has() -> None:
+    """Else it would neither be rolled nor joined by others."""
+    world = World(count=1, auto="single", wanted=3, rules=replace(RULES, mode="auto"), too_many="it holds 9 clients")
+    until_step(world, "roll")
+    assert world.events[-1][1].endswith("it holds 9 clients; the Deployment of 1 servers is rolled")
+
+
+def test_one_in_single_that_could_not_be_rolled_is_rolled_again_soon() -> None:
+    world = World(count=1, auto="single", wanted=3, rules=replace(RULES, mode="auto"), starts=float("inf"))
+    world.until(lambda _: "AdapterTakenBack" in world.reasons)
+    world.until(lambda _: step_of(world) == "")
+    began = world.now
+    until_step(world, "roll")
+    assert RULES.dwell - ROUND <= world.now - began <= RULES.dwell + 2 * ROUND
+
+
+@pytest.mark.parametrize("has", ["pubsub", "sharded"])
+def test_one_in_single_takes_the_redis_that_it_has(has: str) -> None:
+    rules = replace(RULES, mode="auto")
+    world = World(count=1, auto="single", wanted=3, connections=20_000, rules=rules, modes=("single", has))
+    world.redis = replace(world.redis, limits=("PubSub",))
+    world.until(lambda _: world.in_modes == {has} and not step_of(world))
+
+
+def test_while_redis_does_not_answer_no_mode_is_recommended_and_that_is_told() -> None:
+    rules = replace(RULES, mode="auto", redis_secret=RedisSecret("redis"))
+    decision = World(count=1, auto="single", wanted=3, rules=rules).wait(1_200)
+    assert (decision.condition.status, decision.condition.reason) == ("Unknown", "NotRecommended")
+    assert "Redis has not answered the operator yet" in decision.condition.message
 
 
 def test_auto_never_rolls_onto_single() -> None:
@@ -550,9 +589,11 @@ def test_auto_waits_for_the_dwell_and_takes_the_cluster_that_the_servers_have() 
 # What somebody has spoilt
 
 
-def test_a_config_map_that_is_gone_is_made_again_with_the_mode() -> None:
+@pytest.mark.parametrize("apply", ["roll", "figures"])
+def test_a_config_map_that_is_gone_is_made_again_with_the_mode(apply: Literal["roll", "figures"]) -> None:
     world = World()
     world.until(lambda _: "AdapterModeRolled" in world.reasons)
+    world.rules = replace(world.rules, apply=apply)
     world.lose()
     world.look()
     assert world.state is not None
@@ -647,8 +688,10 @@ def test_one_that_is_changing_cannot(fleet: Observation, wanted: int, says: str)
 
 def test_one_whose_drain_is_too_short_for_its_clients_cannot() -> None:
     full = pod("a", stats=Stats(10_000, drain_rate=100, drain_time=60))
-    assert why_busy(seen([full]), spec(1)).startswith("the servers hold 10000 clients, which takes 100 s at 100/s")
-    assert why_busy(seen([replace(full, stats=Stats(6_000, drain_rate=100, drain_time=60))]), spec(1)) == ""
+    told = would_be_too_fast(seen([full]))
+    assert told is not None
+    assert told.startswith("the servers hold 10000 clients, which takes 100 s at 100/s")
+    assert would_be_too_fast(seen([replace(full, stats=Stats(6_000, drain_rate=100, drain_time=60))])) is None
 
 
 def test_the_state_is_read_as_it_was_written() -> None:

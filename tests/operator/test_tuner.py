@@ -115,6 +115,25 @@ async def test_nothing_is_written_where_that_is_not_wanted() -> None:
     assert kubernetes.config_maps == {}
 
 
+async def test_what_another_operator_has_written_since_it_was_read_is_not_overwritten() -> None:
+    kubernetes = FakeKubernetes()
+    mine = tuner(kubernetes)
+    await mine.round(fleet(), asked(), act=True)
+    (name,) = kubernetes.config_maps
+    read = kubernetes.config_map
+
+    async def meanwhile(namespace: str, name: str) -> Object:
+        found = await read(namespace, name)
+        await kubernetes.apply_config_map(namespace, {**found, "data": {KEY: "publish_batch: 9\n"}})
+        return found
+
+    kubernetes.config_map = meanwhile  # type: ignore[method-assign]
+    kubernetes.config_maps[name]["data"][KEY] = "somebody's"
+    told = await mine.round(fleet(), asked(), act=True)
+    assert kubernetes.config_maps[name]["data"][KEY] == "publish_batch: 9\n"
+    assert of(told, "AdapterTuned").reason == "KubernetesRefuses"
+
+
 async def test_a_persons_config_map_is_not_overwritten() -> None:
     kubernetes = FakeKubernetes()
     mine: Object = {"metadata": {"name": "mine"}, "data": {KEY: "publish_batch: 9\n"}}

@@ -51,6 +51,7 @@ class Granted(Leaseholder):
         self.grant(held=held)
 
     def grant(self, *, held: bool) -> None:
+        self._terms += held
         self._tenure = Tenure("me", renewed=self._clock() if held else None)
 
     def holds(self) -> bool:
@@ -91,6 +92,7 @@ class FakeKubernetes(Kubernetes):
         self.secrets: dict[str, dict[str, str]] = {}
         self.leases: dict[str, Object] = {}
         self.lease_writes = 0
+        self._config_map_writes = 0
 
     @property
     def replicas(self) -> int:
@@ -120,7 +122,13 @@ class FakeKubernetes(Kubernetes):
         return copy.deepcopy(self.config_maps[name])
 
     async def apply_config_map(self, namespace: str, body: Object) -> None:
-        self.config_maps[body["metadata"]["name"]] = copy.deepcopy(body)
+        name = body["metadata"]["name"]
+        now = self.config_maps.get(name, {}).get("metadata", {}).get("resourceVersion")
+        if body["metadata"].get("resourceVersion", now) != now:
+            raise Conflict(name)
+        self.config_maps[name] = copy.deepcopy(body)
+        self._config_map_writes += 1
+        self.config_maps[name]["metadata"]["resourceVersion"] = str(self._config_map_writes)
 
     async def set_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
         found = self.deployments[name]
