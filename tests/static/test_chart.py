@@ -221,6 +221,20 @@ def test_settings_that_the_chart_writes_exist() -> None:
                     assert {variable["name"] for variable in container.get("env", ())} <= names
 
 
+def test_an_install_asks_the_cluster_for_its_own_objects_only() -> None:
+    """By name: whoever may install them may read them. A list needs a right that an installer may not have."""
+    asked = [
+        (path.name, *found)
+        for path in sorted((CHART / "templates").rglob("*"))
+        if path.is_file()
+        for found in re.findall(r"\blookup +(\S+) +(\S+) +(\S+) +(\([^)]*\)|[^\s)]+)", path.read_text(encoding="utf-8"))
+    ]
+    assert {kind for _, _, kind, _, _ in asked} == {'"Deployment"', '"Secret"', '"SocketFleet"'}
+    for path, _, kind, namespace, name in asked:
+        assert namespace == ".Release.Namespace", f"{path} asks for a {kind} of another namespace"
+        assert name in ("$name", '(include "tradecast.fullname" .)'), f"{path} asks for {kind} {name}"
+
+
 @each_helm
 @pytest.mark.parametrize(("tokens", "same"), [("mine", True), ("", False)])
 def test_to_switch_the_operator_on_rolls_no_servers_where_they_have_a_token(helm: str, tokens: str, same: bool) -> None:
