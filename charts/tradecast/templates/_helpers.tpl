@@ -111,11 +111,6 @@ capabilities:
   valueFrom:
     secretKeyRef: {name: {{ . }}, key: REDIS_URL}
 {{- $secret := . }}
-{{- if not $.Values.redis.clusterSecret }}
-- name: REDIS_CLUSTER_URL
-  valueFrom:
-    secretKeyRef: {name: {{ $secret }}, key: REDIS_CLUSTER_URL, optional: true}
-{{- end }}
 {{- range list "REDIS_USERNAME" "REDIS_PASSWORD" "REDIS_SENTINEL_USERNAME" "REDIS_SENTINEL_PASSWORD" }}
 - name: {{ . }}
   valueFrom:
