@@ -195,7 +195,7 @@ class Settings(BaseModel):
     publish_both: PublishBoth = Field(
         0,
         description="1: publish every event to the Redis of the other mode as well, for servers that are in that one; "
-        "needs REDIS_CLUSTER_URL, and mode pubsub or sharded",
+        "emitters wait for both, PUBLISH_TIMEOUT each; needs REDIS_CLUSTER_URL, and mode pubsub or sharded",
     )
     adapter_file: str | None = Field(
         None,

@@ -438,6 +438,29 @@ async def test_while_the_other_redis_is_away_emitters_are_told_and_the_own_mode_
     assert sorted(set(await notified(clients[1], 2))) in ([0, 2], [0, 1, 2])
 
 
+async def test_emitters_wait_for_another_redis_that_hangs_though_nobody_listens_to_it(
+    frail: Fleet, redis_cluster: RedisCluster
+) -> None:
+    """From `publish_both` on for servers; for programs from REDIS_CLUSTER_URL on."""
+    options = {"publish_timeout": 3, "redis_timeout": 1, "session_store": "memory"}
+    server = await frail.server("pubsub", adapter_file=str(frail.file("pubsub")), **options)
+    client = await frail.client(server)
+    for node in redis_cluster.nodes:
+        await node.pause(60)
+    await server.app.emit_notification("u1", {"n": 0})
+    assert (await frail.stats(server))["other"]["published"] == {"ok": 0, "failed": 0, "uncertain": 0}
+    async with Publisher(settings_for_tests(**frail.urls, publish_timeout=1, redis_timeout=1)) as publisher:
+        with pytest.raises(PublishUncertain, match="servers of one mode have it"):
+            await publisher.emit_notification("u1", {"n": 1})
+    frail.say("pubsub", publish_both=1)
+    await frail.until_both(server, 1)
+    emitted = asyncio.create_task(server.app.emit_notification("u1", {"n": 2}))
+    assert await notified(client, 2) == [0, 1, 2]
+    assert not emitted.done()
+    with pytest.raises(PublishUncertain, match="servers of one mode have it"):
+        await emitted
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_what_the_own_redis_does_not_take_goes_to_neither(
     frail: Fleet, own_redis: RedisServer, redis_cluster: RedisCluster, mode: Mode
