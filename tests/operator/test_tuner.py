@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -200,6 +201,27 @@ async def test_redis_is_asked_where_a_secret_says_how_and_not_in_every_round() -
     redis.facts = None
     told = await one.round(fleet(NOW + 45), with_secret, act=True)
     assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("Unknown", "Silent")
+
+
+async def test_several_limits_make_one_reason_that_kubernetes_allows() -> None:
+    kubernetes, redis = FakeKubernetes(), Redis()
+    kubernetes.secrets["redis"] = {"REDIS_URL": URL}
+    one, with_secret = tuner(kubernetes, redis), asked(redis_secret=RedisSecret("redis"))
+    looks = {
+        NOW: RedisFacts(evicted_keys=5, cpu_seconds=(0,)),
+        NOW + 20: RedisFacts(used_memory=95, max_memory=100, evicted_keys=6, cpu_seconds=(2,)),
+        NOW + 40: RedisFacts(used_memory=95, max_memory=100, evicted_keys=6, cpu_seconds=(20,)),
+    }
+    reasons = []
+    for now, redis.facts in looks.items():
+        limited = of(await one.round(fleet(now), with_secret, act=True), "RedisLimited")
+        # Of `metav1.Condition`.
+        assert re.fullmatch(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", limited.reason)
+        reasons.append((limited.status, limited.reason))
+    assert reasons == [("False", "Enough"), ("True", "MemoryEvictions"), ("True", "MemoryEvictionsBusy")]
+    assert "95 % of its memory" in limited.message
+    assert "thrown keys away" in limited.message
+    assert "90 % of the time" in limited.message
 
 
 async def test_the_history_waits_while_redis_is_silent() -> None:
