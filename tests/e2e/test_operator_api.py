@@ -78,6 +78,7 @@ async def test_replicas_are_adopted_and_go_where_they_are_asked_to() -> None:
         line = (await bench.kubectl("get", "sf", FLEET, "--no-headers")).split()
         assert line[:4] == [FLEET, "6", "6", "150"]
         assert "True" in line
+        await until("wide lines have the reasons", lambda: _has_reasons(bench))
         described = await bench.kubectl("describe", f"sf/{FLEET}")
         assert "6 replicas, 6 wanted, 6 ready" in described
         # As an autoscaler reads and writes it.
@@ -151,6 +152,13 @@ async def _drain_since(bench: Operated, server: Server) -> str:
 async def _is_told(bench: Operated, desired: int, ready: int) -> bool:
     status = (await bench.fleet())["status"]
     return bool(status.get("desiredReplicas") == desired and status.get("readyReplicas") == ready)
+
+
+async def _has_reasons(bench: Operated) -> bool:
+    header, line = (await bench.kubectl("get", "sf", FLEET, "-o", "wide")).splitlines()
+    assert header.split()[-4:] == ["PROGRESS", "ADAPTER", "REDIS", "AGE"]
+    reasons = {one["type"]: one["reason"] for one in (await bench.fleet())["status"]["conditions"]}
+    return line.split()[-4:-1] == [reasons[one] for one in ("Progressing", "AdapterTuned", "RedisLimited")]
 
 
 async def test_conditions_say_since_when_and_of_which_generation() -> None:

@@ -90,6 +90,26 @@ def test_kubernetes_would_take_it(values: Path, own_schemas: Path) -> None:
     assert said["summary"]["skipped"] == 0
 
 
+def test_columns_of_a_socketfleet_are_of_what_its_status_has() -> None:
+    """Kubernetes takes any path: a column whose name was mistyped would stay empty."""
+    spec = yaml.safe_load((CHART / "crds/socketfleets.yaml").read_text(encoding="utf-8"))["spec"]
+    (version,) = spec["versions"]
+    status = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    kinds = re.findall(r"\w+[a-z](?=,| or|\.)", status["conditions"]["items"]["properties"]["type"]["description"])
+    wide = {}
+    for column in version["additionalPrinterColumns"]:
+        path = re.fullmatch(
+            r'\.status\.(?:(\w+)|conditions\[\?\(@\.type=="(\w+)"\)\]\.(?:status|reason))', column["jsonPath"]
+        )
+        if path is None:
+            assert column["jsonPath"] == ".metadata.creationTimestamp"
+            continue
+        assert path[1] in status or path[2] in kinds, column
+        if column.get("priority"):
+            wide[column["name"]] = path[2]
+    assert wide == {"Progress": "Progressing", "Adapter": "AdapterTuned", "Redis": "RedisLimited"}
+
+
 def test_kubeconform_sees_a_wrong_field() -> None:
     text = rendered("helm", VALUES[0]).replace("revisionHistoryLimit:", "revisionHistoryLimits:")
     location = f"{schemas()}/{{{{.ResourceKind}}}}-{{{{.Group}}}}-{{{{.ResourceAPIVersion}}}}.json"
