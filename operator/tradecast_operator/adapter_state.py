@@ -229,6 +229,7 @@ class Memory:
         troubled: How many looks in a row have found trouble.
         confirmed: Since when every server has had the change that is tried.
         wrong: How many looks in a row have found servers in the wrong mode though nothing is being rolled.
+        failed: Events that each server's other Redis had not taken when the server was seen to publish to both first.
     """
 
     mode: Mode | None = None
@@ -238,6 +239,7 @@ class Memory:
     troubled: int = 0
     confirmed: float | None = None
     wrong: int = 0
+    failed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

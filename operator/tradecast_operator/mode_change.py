@@ -116,7 +116,7 @@ def begin(
         mode=now.mode,
         change=change,
     )
-    memory = replace(memory, troubled=0, confirmed=None, wrong=0)
+    memory = replace(memory, troubled=0, confirmed=None, wrong=0, failed={})
     if with_both:
         first = f"first, events are published to both Redis (revision {begun.revision})"
         told.append(Action(reason="AdapterModeRolling", message=f"{change.name}: {why}; {first}"))
@@ -259,8 +259,16 @@ def _both(
     others = [one.pod for one in look.servers if one.revision != state.revision or one.figures.get(BOTH) != 1]
     missing = [*others, *look.silent]
     down = [one.pod for one in look.servers if one.other_up is False]
-    trouble = look.trouble(state) or (f"the Redis of {change.to} does not answer at {down[0]}" if down else "")
-    memory = replace(memory, troubled=memory.troubled + 1 if trouble else 0)
+    both = {one.pod: one.other_failed for one in look.servers if one.pod not in missing}
+    # One that restarts counts anew.
+    failed = {pod: min(count, memory.failed.get(pod, count)) for pod, count in both.items()}
+    full = [f"{count - failed[pod]} events of {pod}" for pod, count in both.items() if count > failed[pod]]
+    trouble = look.trouble(state)
+    if down:
+        trouble = trouble or f"the Redis of {change.to} does not answer at {down[0]}"
+    elif full:
+        trouble = trouble or f"the Redis of {change.to} has not taken {full[0]} (full, or not allowed?)"
+    memory = replace(memory, troubled=memory.troubled + 1 if trouble else 0, failed=failed)
     if rules.mode == change.before:
         return _give_up(look, rules, state, change, memory, told, f"the SocketFleet asks for mode {rules.mode}")
     if refused is not None:
@@ -276,8 +284,10 @@ def _both(
         return _under_way(None, look, replace(memory, confirmed=None), told, f"{change.name}: {waits}")
     since = memory.confirmed if memory.confirmed is not None else look.time
     memory = replace(memory, confirmed=since)
-    if look.time - since < WATCHED or trouble:
-        waits = f"every server publishes to both Redis; that is watched for {WATCHED:.0f} s"
+    # What a Redis does not take is told once its time is over.
+    watched = max(WATCHED, 2 * max(one.figures["publish_timeout"] for one in look.servers))
+    if look.time - since < watched or trouble:
+        waits = f"every server publishes to both Redis; that is watched for {watched:.0f} s"
         return _under_way(None, look, memory, told, f"{change.name}: {waits}")
     busy = look.busy or look.too_many
     if busy:
@@ -293,7 +303,7 @@ def _roll(look: Look, state: State, change: ModeChange, memory: Memory, told: li
     """Servers that start are told the new mode from now on; the pod template follows when nodes have heard of it."""
     rolled = replace(change, step="roll", since=look.time, mark=_other_mark(look.mark, change.to))
     written = replace(state, mode=change.to, change=rolled)
-    memory = replace(memory, troubled=0, confirmed=None, wrong=0)
+    memory = replace(memory, troubled=0, confirmed=None, wrong=0, failed={})
     message = f"{change.name}: {why}; the Deployment of {len(look.servers)} servers is rolled"
     told.append(Action(reason="AdapterModeRolling", message=message))
     return _under_way(written, look, memory, told, message)
@@ -408,7 +418,7 @@ def _taken_back(
 ) -> Decision:
     before = state.taken_back(look.time, _rest(rules, change), why)
     condition = Condition("AdapterTuned", "False", "TakenBack", f"the last change was taken back: {why}")
-    memory = replace(memory, troubled=0, confirmed=None, wrong=0)
+    memory = replace(memory, troubled=0, confirmed=None, wrong=0, failed={})
     return Decision(before, told, condition, status_of(look, memory), memory)
 
 

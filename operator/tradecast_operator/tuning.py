@@ -56,6 +56,7 @@ class Adapter:
         away: Seconds for which other servers' events have not come.
         modes: Those that it can be in, by its URLs; empty: it does not tell.
         other_up: Whether the Redis of the mode that it is not in answers; None: it has none, or has not asked it yet.
+        other_failed: Events that this one did not take, or perhaps not, since the server began.
     """
 
     pod: str
@@ -71,6 +72,7 @@ class Adapter:
     away: float = 0
     modes: tuple[str, ...] = ()
     other_up: bool | None = None
+    other_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,9 @@ def _adapter(pod: str, said: Any) -> Adapter | None:
         away=_number(traffic["awaySeconds"]),
         modes=tuple(map(str, said.get("modes") or ())),
         other_up=None if other is None or other["up"] is None else bool(other["up"]),
+        other_failed=0
+        if other is None
+        else sum(int((other.get("published") or {}).get(how, 0)) for how in ("failed", "uncertain")),
     )
 
 

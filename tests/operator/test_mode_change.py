@@ -58,6 +58,7 @@ class World:
         takes: Seconds after which servers have a change of the ConfigMap in force; inf: never.
         starts: Seconds until a new pod is in service; inf: never.
         drains: Seconds for which a deleted pod goes on.
+        fails: Events per second that each server's other Redis does not take.
         deadline: Seconds after which a rollout that does not get on is told to be stuck.
     """
 
@@ -73,6 +74,7 @@ class World:
     connections: int = 100
     busy: str = ""
     other_up: bool | None = True
+    fails: float = 0
     too_many: str = ""
     redis: Watched = field(default_factory=Watched)
     refuse: str = ""
@@ -158,6 +160,7 @@ class World:
             error=self.refuse,
             modes=self.modes,
             other_up=self.other_up,
+            other_failed=5 + int(self.fails * (self.now - NOW)) if figures[BOTH] else 5,
         )
 
     def look(self) -> Decision:
@@ -418,6 +421,29 @@ def test_a_redis_that_goes_away_before_the_rollout_ends_it() -> None:
     world.other_up = False
     world.until(is_over, within=60)
     assert "the Redis of sharded does not answer at s1" in world.events[-1][1]
+
+
+def test_a_redis_that_answers_and_takes_no_events_ends_it_before_the_rollout() -> None:
+    world = World(takes=0, fails=0.5)
+    world.until(lambda _: "AdapterTakenBack" in world.reasons)
+    assert "the Redis of sharded has not taken 8 events of s1" in dict(world.events)["AdapterTakenBack"]
+    assert world.marks == []
+
+
+def test_it_is_watched_for_as_long_as_it_takes_to_see_what_is_not_taken() -> None:
+    world = World(takes=0, rules=replace(RULES, mode="pubsub", pinned={"publish_timeout": 90}))
+    world.until(lambda _: "AdapterConfirmed" in world.reasons)
+    world.rules = replace(world.rules, mode="sharded")
+    until_step(world, "both")
+    began = world.now
+    until_step(world, "roll")
+    assert world.now - began >= 180
+
+
+def test_what_it_did_not_take_before_does_not_matter() -> None:
+    world = World(takes=0)
+    world.until(lambda _: "AdapterModeRolled" in world.reasons)
+    assert "AdapterTakenBack" not in world.reasons
 
 
 def test_a_rollout_that_does_not_get_on_is_rolled_back() -> None:

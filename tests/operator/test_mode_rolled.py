@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from support.kubernetes import TOKEN, FakeKubernetes, Granted, fleet_body, pod_b
 from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
+from tradecast.adapter.errors import AdapterUnavailable
 from tradecast_operator import mode_change
 from tradecast_operator.fleet import Fleet
 from tradecast_operator.kubernetes import Object
@@ -64,7 +66,7 @@ async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
     monkeypatch.setattr(mode_change, "HEARD", 0.0)
     path = tmp_path / "adapter.yaml"
     urls = {"redis_url": redis_server.url, "redis_cluster_url": redis_cluster.url}
-    common = {"admin_token": TOKEN, "adapter_file": str(path), **urls}
+    common = {"admin_token": TOKEN, "adapter_file": str(path), "publish_timeout": 0.5, **urls}
     first = await make_server(admin_host="127.0.0.31", **common)
     port = urlsplit(first.admin_url).port
     second = await make_server(admin_host="127.0.0.32", admin_port=port, **common)
@@ -118,6 +120,39 @@ async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
         assert both(third, fourth) == [0, 0]
         tuned = next(one for one in kubernetes.statuses[-1]["conditions"] if one["type"] == "AdapterTuned")
         assert tuned["status"] == "True"
+
+
+async def test_servers_are_not_rolled_onto_a_cluster_that_takes_no_events(
+    make_server: MakeServer,
+    redis_server: RedisServer,
+    redis_cluster: RedisCluster,
+    tmp_path: Path,
+) -> None:
+    """It answers, and is full: what a PING does not tell."""
+    path = tmp_path / "adapter.yaml"
+    urls = {"redis_url": redis_server.url, "redis_cluster_url": redis_cluster.url}
+    server = await make_server(
+        admin_host="127.0.0.37", admin_token=TOKEN, adapter_file=str(path), publish_timeout=0.5, **urls
+    )
+    for node in redis_cluster.nodes:
+        await node.ask("CONFIG", "SET", "maxmemory", "1")
+    kubernetes = Mounted(path, [pod_body("a", "127.0.0.37")])
+    kubernetes.deployments["servers"]["spec"]["replicas"] = 1
+    admin = {"port": urlsplit(server.admin_url).port, "tokenSecret": {"name": "tokens"}}
+    adapter = {"apply": "roll", "mode": "sharded", "dwellSeconds": 0}
+    body = fleet_body(admin=admin, replicas=1, redisAdapter=adapter)
+    async with httpx.AsyncClient(timeout=5) as http:
+        fleet = Fleet(body, kubernetes, http, Metrics(), Granted())
+
+        async def is_taken_back() -> bool:
+            with contextlib.suppress(AdapterUnavailable):
+                await server.app.emit("quote", {"p": 1}, to="instrument:X")
+            await fleet.round()
+            return "AdapterTakenBack" in [event["reason"] for event in kubernetes.events]
+
+        await until(is_taken_back)
+    assert "the Redis of sharded has not taken" in kubernetes.events[-1]["message"]
+    assert (kubernetes.mark, kubernetes.data) == ("", {KEY: "{}\n"})
 
 
 async def test_one_server_without_redis_is_rolled_before_there_are_more(

@@ -232,11 +232,12 @@ def test_what_a_server_says_is_understood() -> None:
 
 
 def test_a_server_tells_which_modes_it_can_be_in_and_whether_the_other_redis_is_there() -> None:
-    found = told(said(modes=["single", "pubsub", "sharded"], other={"mode": "sharded", "up": True, "waiting": 0}))
+    other = {"mode": "sharded", "up": True, "waiting": 0, "published": {"ok": 9, "failed": 2, "uncertain": 1}}
+    found = told(said(modes=["single", "pubsub", "sharded"], other=other))
     assert found is not None
-    assert (found.modes, found.other_up) == (("single", "pubsub", "sharded"), True)
-    for other in (None, {"mode": "sharded", "up": None}):
-        found = told(said(other=other))
+    assert (found.modes, found.other_up, found.other_failed) == (("single", "pubsub", "sharded"), True, 3)
+    for without in (None, {"mode": "sharded", "up": None}):
+        found = told(said(other=without))
         assert found is not None
         assert found.other_up is None
 
