@@ -24,7 +24,7 @@ class Condition:
     message: str
 
 
-def conditions(seen: Observation, spec: Spec, *, paused: bool, rolls: bool = False) -> list[Condition]:
+def conditions(seen: Observation, spec: Spec, *, paused: bool, rolls: bool = False, owner: str = "") -> list[Condition]:
     """How a fleet is, in words.
 
     Args:
@@ -32,13 +32,14 @@ def conditions(seen: Observation, spec: Spec, *, paused: bool, rolls: bool = Fal
         spec: What is asked for.
         paused: Whether a person wants nothing done.
         rolls: Whether it is being rolled from one mode of the adapter to another.
+        owner: The SocketFleet that has had its Deployment before; empty: this one has it.
     """
     ready = sum(pod.ready for pod in seen.pods)
     return [
         _available(ready, spec),
-        _progressing(seen, spec, ready, paused),
+        _progressing(seen, spec, ready, paused=paused, owner=owner),
         _draining(seen, spec),
-        _degraded(seen, spec, rolls=rolls),
+        _degraded(seen, spec, rolls=rolls, owner=owner),
     ]
 
 
@@ -84,9 +85,11 @@ def _available(ready: int, spec: Spec) -> Condition:
     return Condition("Available", "False", "TooFewReady", told)
 
 
-def _progressing(seen: Observation, spec: Spec, ready: int, paused: bool) -> Condition:
+def _progressing(seen: Observation, spec: Spec, ready: int, *, paused: bool, owner: str) -> Condition:
     if paused:
         return Condition("Progressing", "False", "Paused", "the annotation tradecast.dev/paused says so")
+    if owner:
+        return Condition("Progressing", "False", "DeploymentShared", _shared(spec, owner))
     told = f"{seen.replicas} replicas, {spec.wanted} wanted, {ready} ready"
     if seen.rolling:
         return Condition("Progressing", "True", "RollingOut", f"{told}; pods of two templates are there")
@@ -110,7 +113,13 @@ def _draining(seen: Observation, spec: Spec) -> Condition:
     return Condition("Draining", "True", "Draining", f"{names}, at {spec.drain.rate:g} connections/s together")
 
 
-def _degraded(seen: Observation, spec: Spec, *, rolls: bool) -> Condition:
+def _shared(spec: Spec, owner: str) -> str:
+    return f"SocketFleet {owner} has had Deployment {spec.deployment} before, and alone acts on it: remove one of them"
+
+
+def _degraded(seen: Observation, spec: Spec, *, rolls: bool, owner: str) -> Condition:
+    if owner:
+        return Condition("Degraded", "True", "DeploymentShared", _shared(spec, owner))
     # Those that begin or end are silent for a moment.
     silent = [pod.name for pod in seen.pods if pod.ready and pod.connections is None]
     if silent:

@@ -7,7 +7,7 @@ import base64
 import datetime
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import httpx
@@ -56,10 +56,17 @@ class Fleet:
         client: Makes requests to the servers.
         metrics: Are told what happens.
         lease: Without it the fleet is looked at only.
+        owner: Tells the SocketFleet that has had its Deployment before: this one is looked at only, too. Empty: none.
     """
 
     def __init__(
-        self, body: Object, kubernetes: Kubernetes, client: httpx.AsyncClient, metrics: Metrics, lease: Leaseholder
+        self,
+        body: Object,
+        kubernetes: Kubernetes,
+        client: httpx.AsyncClient,
+        metrics: Metrics,
+        lease: Leaseholder,
+        owner: Callable[[], str] = str,
     ) -> None:
         self.body = body
         self.namespace: str = body["metadata"]["namespace"]
@@ -68,6 +75,7 @@ class Fleet:
         self._client = client
         self._metrics = metrics
         self._lease = lease
+        self._owner = owner
         self._renewing: asyncio.Task[None] | None = None
         self._forget()
         self._reading = metric.Reading()
@@ -85,6 +93,17 @@ class Fleet:
         self._has_told = False
         self._course = Course()
         self._tuner = Tuner(self._kubernetes, self.namespace, self.name, self._lease)
+
+    @property
+    def deployment(self) -> str:
+        """The name of the Deployment that it is about."""
+        return str(self.body["spec"]["deployment"])
+
+    @property
+    def age(self) -> tuple[str, str]:
+        """By which the older of two is told: since when, and its uid."""
+        metadata = self.body["metadata"]
+        return metadata.get("creationTimestamp", ""), metadata["uid"]
 
     def changed(self, body: Object) -> None:
         """The resource is another one now; the next round begins at once if what it asks for is."""
@@ -156,7 +175,8 @@ class Fleet:
         if term != self._acted_in:
             self._forget()
         self._acted_in = term
-        paused = _is_paused(body)
+        owner = self._owner()
+        paused = _is_paused(body) or bool(owner)
         last = str(body.get("status", {}).get("mode", ""))
         spec = hold(seen, spec, last, spec.redis_adapter.config_map_of(self.name))
         decided = plan(seen, spec, self._memory)
@@ -171,7 +191,7 @@ class Fleet:
         await self._tell(done)
         self._measure(seen, spec, done)
         rolls = any(one.reason == ROLLING for one in tuned.conditions)
-        now = [*conditions(seen, spec, paused=paused, rolls=rolls), *tuned.conditions]
+        now = [*conditions(seen, spec, paused=_is_paused(body), rolls=rolls, owner=owner), *tuned.conditions]
         await self._write_status(seen, spec, labels, now, tuned.status)
         return "paused" if paused else "ok" if seen.complete else "incomplete"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 
 import httpx
@@ -55,25 +56,39 @@ class Fleets:
             return
         self.lost(*key)
         lease = Leaseholder(self._kubernetes, body)
-        fleet = Fleet(body, self._kubernetes, self._client, self.metrics, lease)
+        owner = functools.partial(self._owner, *key)
+        fleet = Fleet(body, self._kubernetes, self._client, self.metrics, lease, owner)
         task = asyncio.create_task(fleet.run(self._every), name=f"fleet {key[0]}/{key[1]}")
         self._fleets[key] = (fleet, task)
         log.info("looks after a fleet", namespace=key[0], fleet=key[1])
 
+    def _owner(self, namespace: str, name: str) -> str:
+        """The oldest other SocketFleet of the same Deployment, if it is older; both would write its replicas."""
+        this = self._fleets[namespace, name][0]
+        older = [
+            fleet
+            for (where, _), (fleet, _) in self._fleets.items()
+            if where == namespace and fleet.deployment == this.deployment and fleet.age < this.age
+        ]
+        return min(older, key=lambda fleet: fleet.age).name if older else ""
+
     def lost(self, namespace: str, name: str) -> None:
         """A SocketFleet is gone; its servers stay, and those that drain take clients again."""
-        known = self._fleets.pop((namespace, name), None)
+        known = self._fleets.get((namespace, name))
         if known is not None:
+            acted = not self._owner(namespace, name)
+            del self._fleets[namespace, name]
             known[1].cancel()  # first: a round that ended after all would be told of for ever
             self.metrics.forget(namespace, name)
-            task = asyncio.create_task(self._release(*known), name=f"release {namespace}/{name}")
+            task = asyncio.create_task(self._release(*known, acted=acted), name=f"release {namespace}/{name}")
             self._releasing.add(task)
             task.add_done_callback(self._releasing.discard)
 
-    async def _release(self, fleet: Fleet, running: asyncio.Task[None]) -> None:
+    async def _release(self, fleet: Fleet, running: asyncio.Task[None], *, acted: bool) -> None:
         await asyncio.gather(running, return_exceptions=True)
         try:
-            await fleet.release()
+            if acted:  # else the drains are another SocketFleet's
+                await fleet.release()
         except (Missing, httpx.HTTPError) as error:
             log.warning("a fleet that is gone is left as it is", fleet=fleet.name, error=type(error).__name__)
         await fleet.leave()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
+
 from support.eventually import eventually
 from support.kubernetes import NAMESPACE, FakeKubernetes, fleet_body, pod_body
+from tradecast_operator.fleet import PAUSED
 from tradecast_operator.fleets import Fleets
 from tradecast_operator.kubernetes import Object
+from tradecast_operator.observe import DRAIN_SINCE
 
 
 async def test_nothing_is_told_of_a_fleet_that_goes_in_the_middle_of_a_round() -> None:
@@ -54,6 +58,68 @@ async def test_what_an_operator_leaves_another_one_has_at_once() -> None:
         for fleets in both:
             await fleets.close()
     assert kubernetes.leases["fleet-operator"]["spec"]["holderIdentity"] == ""
+
+
+async def test_of_two_that_name_one_deployment_the_older_has_it() -> None:
+    kubernetes = FakeKubernetes([pod_body("a")], replicas=2)
+    fleets = Fleets(every=0.01)
+    fleets._kubernetes = kubernetes
+    older, younger = made("older", "2026-01-01T10:00:00Z", 3), made("younger", "2026-01-01T10:00:01Z", 5)
+    try:
+        fleets.saw(younger)
+        await eventually(lambda: kubernetes.replicas == 5)
+        fleets.saw(older)
+        await eventually(lambda: kubernetes.replicas == 3)
+        await eventually(lambda: degraded(kubernetes) == "DeploymentShared")
+        told = next(one for one in last(kubernetes)["conditions"] if one["type"] == "Degraded")
+        assert told["message"].startswith("SocketFleet older has had Deployment servers before")
+        elsewhere = made("elsewhere", "2025-01-01T10:00:00Z", 9)
+        elsewhere["metadata"]["namespace"] = "another"
+        fleets.saw(elsewhere)
+        await eventually(fleets.is_ready)
+        assert fleets._owner("another", "elsewhere") == fleets._owner(NAMESPACE, "older") == ""
+        fleets.lost("another", "elsewhere")
+        fleets.lost(NAMESPACE, "older")
+        await eventually(lambda: kubernetes.replicas == 5)
+    finally:
+        await fleets.close()
+
+
+async def test_the_younger_one_of_a_deployment_that_goes_cancels_no_drain_of_the_older() -> None:
+    drained = pod_body("a", "127.0.0.99")
+    drained["metadata"]["annotations"][DRAIN_SINCE] = "1"
+    kubernetes = FakeKubernetes([drained, pod_body("b")], replicas=2)
+    fleets = Fleets(every=60)
+    fleets._kubernetes = kubernetes
+    fleets._client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
+    for body in (made("older", "2026-01-01T10:00:00Z", 1), made("younger", "2026-01-01T10:00:01Z", 1)):
+        body["metadata"]["annotations"] = {PAUSED: "true"}
+        fleets.saw(body)
+    try:
+        await eventually(lambda: len(kubernetes.statuses) >= 2)
+        fleets.lost(NAMESPACE, "younger")
+        await asyncio.gather(*fleets._releasing)
+        assert kubernetes.pod("a")["metadata"]["annotations"] == {DRAIN_SINCE: "1"}
+        fleets.lost(NAMESPACE, "older")
+        await asyncio.gather(*fleets._releasing)
+        assert kubernetes.pod("a")["metadata"]["annotations"] == {}
+    finally:
+        await fleets.close()
+
+
+def made(name: str, when: str, replicas: int) -> Object:
+    body = fleet_body(replicas=replicas)
+    body["metadata"] |= {"name": name, "uid": f"uid-{name}", "creationTimestamp": when}
+    return body
+
+
+def last(kubernetes: FakeKubernetes) -> Object:
+    """The last status of the younger one, which wants five."""
+    return next(one for one in reversed(kubernetes.statuses) if one.get("desiredReplicas") == 5)
+
+
+def degraded(kubernetes: FakeKubernetes) -> str:
+    return str(next(one["reason"] for one in last(kubernetes)["conditions"] if one["type"] == "Degraded"))
 
 
 def active(fleets: Fleets) -> bool:
