@@ -27,6 +27,7 @@ from tradecast_operator.observation import Observation
 from tradecast_operator.observe import ask_servers, observe
 from tradecast_operator.plan import Memory, plan
 from tradecast_operator.replicas import is_overdue
+from tradecast_operator.selector import written
 from tradecast_operator.servers import Servers
 from tradecast_operator.spec import Spec
 from tradecast_operator.tuner import Tuner
@@ -163,8 +164,8 @@ class Fleet:
             async with self._lease.acting():
                 await self._adopt(deployment, spec)
             return "ok"  # and comes again, with them
-        labels = deployment["spec"]["selector"]["matchLabels"]
-        pods = await self._kubernetes.pods(self.namespace, labels)
+        selector = written(deployment["spec"]["selector"])
+        pods = await self._kubernetes.pods(self.namespace, selector)
         servers = await self._servers(body["spec"])
         seen = observe(deployment, pods, await ask_servers(pods, servers), time.time())
         if servers.refused:  # it is another one by now, perhaps
@@ -192,7 +193,7 @@ class Fleet:
         self._measure(seen, spec, done)
         rolls = any(one.reason == ROLLING for one in tuned.conditions)
         now = [*conditions(seen, spec, paused=_is_paused(body), rolls=rolls, owner=owner), *tuned.conditions]
-        await self._write_status(seen, spec, labels, now, tuned.status)
+        await self._write_status(seen, spec, selector, now, tuned.status)
         return "paused" if paused else "ok" if seen.complete else "incomplete"
 
     async def release(self) -> None:
@@ -201,7 +202,7 @@ class Fleet:
             return
         spec = Spec.of(self.body["spec"])
         deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
-        pods = await self._kubernetes.pods(self.namespace, deployment["spec"]["selector"]["matchLabels"])
+        pods = await self._kubernetes.pods(self.namespace, written(deployment["spec"]["selector"]))
         seen = observe(deployment, pods, {}, time.time())
         marked = [pod for pod in seen.pods if pod.drain_since is not None and not pod.terminating]
         why = "the SocketFleet is gone"
@@ -296,7 +297,7 @@ class Fleet:
             self._metrics.actions.labels(self.namespace, self.name, action.reason).inc()
 
     async def _write_status(
-        self, seen: Observation, spec: Spec, labels: dict[str, str], now: Sequence[Condition], adapter: Object
+        self, seen: Observation, spec: Spec, selector: str, now: Sequence[Condition], adapter: Object
     ) -> None:
         alive = [pod for pod in seen.pods if not pod.terminating]
         status = {
@@ -305,7 +306,7 @@ class Fleet:
             "replicas": min(seen.replicas, sum(pod.drain_since is None for pod in alive)),
             "readyReplicas": sum(pod.ready for pod in alive),
             "desiredReplicas": spec.wanted,
-            "selector": ",".join(f"{key}={value}" for key, value in labels.items()),
+            "selector": selector,
             "connections": rounded(seen.total),
             "mode": _mode(seen),
             **adapter,

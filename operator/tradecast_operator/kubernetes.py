@@ -48,9 +48,8 @@ class Kubernetes:
     async def deployment(self, namespace: str, name: str) -> Object:
         return await self._get("apps/v1", namespace, f"deployments/{name}")
 
-    async def pods(self, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
-        """All pods with these labels, as the API server's cache has them."""
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    async def pods(self, namespace: str, selector: str) -> Sequence[Object]:
+        """All pods that a label selector selects, as the API server's cache has them."""
         listed = await self._get("v1", namespace, "pods", params={"labelSelector": selector, "resourceVersion": "0"})
         return list(listed["items"])
 

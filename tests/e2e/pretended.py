@@ -42,7 +42,10 @@ def deployment(replicas: int) -> dict[str, Any]:
         "metadata": {"name": "servers"},
         "spec": {
             "replicas": replicas,
-            "selector": {"matchLabels": {"app": "servers"}},
+            "selector": {
+                "matchLabels": {"app": "servers"},
+                "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["other"]}],
+            },
             "strategy": {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}},  # the chart's
             "template": template,
         },

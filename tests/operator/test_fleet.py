@@ -304,8 +304,8 @@ async def test_what_was_seen_before_the_lease_was_had_is_not_acted_on(world: Wor
     kubernetes = FakeKubernetes(two_pods())
     listed = kubernetes.pods
 
-    async def meanwhile(namespace: str, labels: Any) -> Any:
-        pods = await listed(namespace, labels)
+    async def meanwhile(namespace: str, selector: str) -> Any:
+        pods = await listed(namespace, selector)
         world.lease.grant(held=False)
         world.lease.grant(held=True)
         return pods

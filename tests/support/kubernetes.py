@@ -109,7 +109,9 @@ class FakeKubernetes(Kubernetes):
             raise Missing(f"deployments/{name}")
         return copy.deepcopy(self.deployments[name])
 
-    async def pods(self, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
+    async def pods(self, namespace: str, selector: str) -> Sequence[Object]:
+        """Those that have the labels; of selectors it knows equality only."""
+        labels = dict(one.split("=", 1) for one in selector.split(","))
         return [copy.deepcopy(pod) for pod in self.pod_list if labels.items() <= pod["metadata"]["labels"].items()]
 
     async def secret(self, namespace: str, name: str) -> Object:
