@@ -83,7 +83,8 @@ async def test_replicas_are_adopted_and_go_where_they_are_asked_to() -> None:
         assert "6 replicas, 6 wanted, 6 ready" in described
         # As an autoscaler reads and writes it.
         scale = json.loads(await bench.kubectl("get", "sf", FLEET, "--subresource=scale", "-o", "json"))
-        assert (scale["spec"]["replicas"], scale["status"]) == (6, {"replicas": 6, "selector": "app=servers"})
+        selector = "app=servers,tier notin (other)"
+        assert (scale["spec"]["replicas"], scale["status"]) == (6, {"replicas": 6, "selector": selector})
         with pytest.raises(CommandFailed, match="replicas: Invalid value: 0"):
             await bench.scale(0)
         begun_end = time.monotonic()
