@@ -16,9 +16,8 @@ import structlog
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tradecast.adapter.cluster import Cluster, ClusterApi
+from tradecast.adapter.cluster import ClusterApi
 from tradecast.adapter.cluster.clients import Clients, Described
-from tradecast.adapter.create import create_broker, create_retention
 from tradecast.adapter.errors import ConnectRefused, EventRefused, TryAgain
 from tradecast.adapter.forwarding import Forwarding
 from tradecast.adapter.forwarding.connections import SERVER_KEEPS
@@ -26,10 +25,8 @@ from tradecast.adapter.hub import NAMESPACE, Hub
 from tradecast.adapter.manager import LocalManager
 from tradecast.adapter.redis import RedisClient, check_redis, create_redis
 from tradecast.adapter.redis_broker import RedisBroker
-from tradecast.adapter.redis_partition import Watch
-from tradecast.adapter.server import DISPLACED, Accepted, Options, Resume, SocketServer
-from tradecast.adapter.tuner import Outcome, Tuner
-from tradecast.adapter.tuning import Tuning, TuningError, of_settings
+from tradecast.adapter.server import DISPLACED, Accepted, Resume, SocketServer
+from tradecast.adapter.tuner import Tuner
 from tradecast.adapter.watched_file import WatchedFile
 from tradecast.auth.admin import SessionAdmin
 from tradecast.auth.connection import Connection, EventGuard
@@ -43,8 +40,16 @@ from tradecast.auth.sessions import Sessions, create_sessions
 from tradecast.events import rooms
 from tradecast.events.emitters import Emitters
 from tradecast.events.handlers import Handler, Handlers, Route, is_subscription, may_be_in, subscription_member
-from tradecast.events.kinds import kind_of
 from tradecast.events.limiting import create_rate_limit_middleware
+from tradecast.factory import (
+    create_cluster,
+    create_forwarder,
+    create_forwarding,
+    create_hub,
+    create_socket_server,
+    create_tuner,
+    create_watched_broker,
+)
 from tradecast.http import (
     PublicApp,
     admin_routes,
@@ -66,14 +71,11 @@ from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.loop_lag import LoopLag
 from tradecast.observability.metrics import Metrics
-from tradecast.settings import NO_OTHER, Mode, Settings, load_settings
+from tradecast.settings import Mode, Settings, load_settings
+from tradecast.stats import OTHER_REDIS, Stats
 from tradecast.tasks import end
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
-# The check of the other mode's Redis.
-OTHER_REDIS = "other_redis"
-# Seconds that another server may take to end a poll, beyond what polls last.
-FORWARD_MARGIN = 10.0
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
@@ -107,6 +109,7 @@ class WebSocketServer(Emitters, ClusterApi):
         self._sockets: ASGIApp
         self._gate: Gate
         self._drain: Drain
+        self._stats: Stats
         self._fleet: Fleet | None = None
         self._listening_since: float | None = None
         self._handlers: Handlers
@@ -128,14 +131,7 @@ class WebSocketServer(Emitters, ClusterApi):
             if self.mode == "single":
                 log.warning("mode single, though there is a REDIS_URL: events reach the clients of this server only")
             self._redis = create_redis(settings)
-            if settings.forwards:
-                self._forwarding = Forwarding(
-                    self._redis,
-                    settings.advertised_address,
-                    settings.internal_host,
-                    on_forwarded=self.metrics.forwarded,
-                    on_refused=self.metrics.internal_refused,
-                )
+            self._forwarding = create_forwarding(settings, self._redis, self.metrics)
         if self._auth is None:
             self._auth = create_auth_middleware(required=settings.auth_required)
         own = self._auth if isinstance(self._auth, AuthMiddleware) else None
@@ -154,17 +150,17 @@ class WebSocketServer(Emitters, ClusterApi):
             self._rate_limit = create_rate_limit_middleware(
                 self.limiter, on_limited=self.metrics.rate_limited, connections_here=self.get_user_connection_count
             )
-        file = await self._create_tuner()
-        self._create_hub()
+        self._tuner = create_tuner(settings, self.metrics)
+        file: WatchedFile | None = None
+        if settings.adapter_file is not None:
+            file = WatchedFile(settings.adapter_file, self._tuner.take)
+            await file.begin()
+        self._create_adapter()
         self._tuner.apply_to(self._hub.broker.tune)
         self._sockets = self._handle_socket_io
         if self._forwarding is not None:
-            self._sockets = self._forwarding.middleware(
-                self._handle_socket_io,
-                lambda sid: sid in self._sio.eio.sockets,
-                patience=settings.ping_interval + settings.ping_timeout + FORWARD_MARGIN,
-                max_body=settings.max_http_buffer_size,
-                most=settings.max_connections,
+            self._sockets = create_forwarder(
+                settings, self._forwarding, self._handle_socket_io, lambda sid: sid in self._sio.eio.sockets
             )
         self._handlers = Handlers(
             self,
@@ -192,6 +188,18 @@ class WebSocketServer(Emitters, ClusterApi):
             poll_interval=settings.revocation_poll_interval,
             on_store=self.metrics.store_available,
         )
+        self._stats = Stats(
+            settings=settings,
+            metrics=self.metrics,
+            health=self.health,
+            limiter=self.limiter,
+            broker=self._hub.broker,
+            tuner=self._tuner,
+            cluster=self.cluster,
+            forwarding=self._forwarding,
+            drain=self._drain,
+            superseded=self._is_superseded,
+        )
         self._register_health()
         self._register_figures()
         await self.limiter.start()
@@ -215,68 +223,25 @@ class WebSocketServer(Emitters, ClusterApi):
             self._running.append(asyncio.create_task(work, name=name))
         log.info("initialized", mode=self.mode, session_store=settings.store_name)
 
-    async def _create_tuner(self) -> WatchedFile | None:
-        def looked(outcome: Outcome, tuning: Tuning) -> None:
-            self.metrics.adapter_file(outcome)
-            self.metrics.adapter_figures(tuning.model_dump())
-
-        tuning = of_settings(self.settings)
-        self._tuner = Tuner(tuning, looked, self._check_tuning)
-        self.metrics.adapter_figures(tuning.model_dump())
-        if self.settings.adapter_file is None:
-            return None
-        file = WatchedFile(self.settings.adapter_file, self._tuner.take)
-        await file.begin()
-        return file
-
-    def _check_tuning(self, tuning: Tuning) -> None:
-        if tuning.publish_both and self.settings.other_mode is None:
-            raise TuningError(f"publish_both: {NO_OTHER}")
-
-    def _create_hub(self) -> None:
-        settings = self.settings
+    def _create_adapter(self) -> None:
+        settings, metrics = self.settings, self.metrics
         self._manager = LocalManager()
-        self._sio = SocketServer(
-            self, self._manager, socket_options(settings), self.metrics.slow_client, self._make_sid
-        )
-        self._sio.manager_initialized = True  # there is nothing to initialize
-        broker = create_broker(settings, _Watch(self.metrics), _OtherWatch(self.metrics))
+        self._sio = create_socket_server(settings, self, self._manager, metrics, self._make_sid)
+        broker = create_watched_broker(settings, metrics)
         if isinstance(broker, RedisBroker):
             self._broker = broker
-        self._hub = Hub(
-            broker,
+        self._hub = create_hub(
+            settings, broker, self._manager, self._sio, metrics, on_told=lambda data: self.cluster.told(data)
+        )
+        clients = Clients(
+            self._hub,
             self._manager,
-            self._sio.eio.deliver,
-            recovery=settings.recovery,
-            window=settings.recovery_window,
-            refresh=create_retention(settings).refresh,
-            held_limit=settings.send_queue_limit,
-            kind_of=kind_of,
-            hang_up=self._sio.eio.hang_up,
-            on_displaced=self._sio.displace,
-            on_emitted=self.metrics.event_emitted,
-            on_recovery=self.metrics.recovery,
-            on_gap=self.metrics.gap_lost,
-            on_told=lambda data: self.cluster.told(data),
+            self._sio,
+            describe=self._describe,
+            of_user=self.get_user_connection_count,
+            total=self.get_total_connection_count,
         )
-        self._sio.bind(self._hub)
-        self.cluster = Cluster(
-            broker,
-            Clients(
-                self._hub,
-                self._manager,
-                self._sio,
-                describe=self._describe,
-                of_user=self.get_user_connection_count,
-                total=self.get_total_connection_count,
-            ),
-            handlers=self._server_events,
-            lease=settings.cluster_lease,
-            timeout=settings.cluster_timeout,
-            on_request=self.metrics.cluster_request,
-            on_skipped=self.metrics.message_skipped,
-            on_emitted=self.metrics.event_emitted,
-        )
+        self.cluster = create_cluster(settings, broker, clients, metrics, handlers=self._server_events)
 
     def set_auth_middleware(self, middleware: ConnectionMiddleware) -> None:
         """Run `middleware(connection)` on each new connection, before it is let in.
@@ -325,57 +290,7 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def get_stats(self) -> dict[str, Any]:
         """The figures of `/metrics` as JSON, and how this server runs."""
-        return {
-            **self.metrics.render_json(),
-            "server": {
-                "mode": self.mode,
-                "sessionStore": self.settings.store_name,
-                "transports": self.settings.offered_transports,
-                "draining": self._drain.active,
-                "limiterFallback": self.limiter.fallen_back,
-            },
-            "adapter": self._adapter_stats(),
-            "drain": self._drain.stats(),
-            "fleet": {
-                "pod": self.settings.pod_name,
-                "revision": self.settings.fleet_revision,
-                "superseded": self._is_superseded(),
-                "servers": self.cluster.servers,
-                "connections": self.cluster.connections,
-            },
-            "forwarding": {
-                "active": self._forwarding is not None,
-                "servers": self._forwarding.servers if self._forwarding is not None else 0,
-                "relayedWebSockets": len(self._relays()),
-            },
-        }
-
-    def _adapter_stats(self) -> dict[str, Any]:
-        broker = self._broker
-        return {
-            "mode": self.mode,
-            "modes": list(self.settings.modes),
-            "other": self._other_stats(),
-            **self._tuner.stats(),
-            "traffic": {
-                **self.metrics.adapter_traffic(),
-                "waiting": broker.waiting if broker is not None else 0,
-                "channels": broker.channels if broker is not None else 0,
-                "hears": broker.hears if broker is not None else None,
-                "awaySeconds": round(self._hub.broker.away_for, 3),
-            },
-        }
-
-    def _other_stats(self) -> dict[str, Any] | None:
-        other = self._broker.other if self._broker is not None else None
-        if other is None:
-            return None
-        return {
-            "mode": self.settings.other_mode,
-            "up": self.health.is_up(OTHER_REDIS),
-            "waiting": other.waiting,
-            "published": self.metrics.published_to_other(),
-        }
+        return self._stats.read()
 
     async def shutdown(self) -> None:
         """Send clients away in a way that lets them come back elsewhere, and let go of everything."""
@@ -800,44 +715,9 @@ class _Channel:
         return set(self._sio.hub.rooms_of(sid))
 
 
-class _Watch(Watch):
-    """The adapter's figures as metrics."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self.subscribed = metrics.redis_subscribed  # type: ignore[method-assign]
-        self.published = metrics.redis_published  # type: ignore[method-assign]
-        self.message = metrics.redis_message  # type: ignore[method-assign]
-        self.lag = metrics.redis_lag  # type: ignore[method-assign]
-        self.repaired = metrics.gap_repaired  # type: ignore[method-assign]
-        self.skipped = metrics.message_skipped  # type: ignore[method-assign]
-
-
-class _OtherWatch(Watch):
-    """What becomes of events for the other mode."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self.published = metrics.other_redis_published  # type: ignore[method-assign]
-
-
 def _identity(connection: Connection) -> str:
     """Whose a connection is, for its recovery. No user's id can be what stands for all anonymous clients."""
     return "anonymous" if connection.user is None else f"user:{connection.user.id}"
-
-
-def socket_options(settings: Settings) -> Options:
-    """The engine's figures from the settings."""
-    origins = list(settings.cors_origin)
-    return Options(
-        transports=list(settings.offered_transports),
-        cors_origins="*" if origins == ["*"] else origins or None,
-        ping_interval=settings.ping_interval,
-        ping_timeout=settings.ping_timeout,
-        upgrade_timeout=settings.upgrade_timeout,
-        connect_timeout=settings.connect_timeout,
-        max_http_buffer_size=settings.max_http_buffer_size,
-        send_queue_limit=settings.send_queue_limit,
-        send_buffer_limit=settings.send_buffer_limit,
-    )
 
 
 def create_process(server: WebSocketServer) -> Process:

@@ -394,7 +394,7 @@ async def test_frames_pass_as_they_are_and_the_owner_checks_them(
 async def test_one_who_does_not_read_is_cut_off_by_the_owner_and_costs_the_edge_little(
     make_server: MakeServer, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradecast.server.FORWARD_MARGIN", 0)
+    monkeypatch.setattr("tradecast.factory.FORWARD_MARGIN", 0)
     settings = {"auth_required": False, "send_buffer_limit": 2_000_000, "ping_interval": 2, "ping_timeout": 3}
     owner, edge = await make_fleet(make_server, redis_server, 2, **settings)
     async with Poller(owner) as slow, Poller(owner) as quick:

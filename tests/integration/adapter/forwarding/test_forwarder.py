@@ -267,7 +267,7 @@ async def test_an_owner_that_is_not_there_is_an_error(
 async def test_an_owner_that_never_answers_is_an_error_after_a_poll_s_time(
     make_server: MakeServer, own_redis: RedisServer, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradecast.server.FORWARD_MARGIN", 0.2)
+    monkeypatch.setattr("tradecast.factory.FORWARD_MARGIN", 0.2)
     (edge,) = await make_fleet(make_server, own_redis, 1, ping_interval=0.2, ping_timeout=0.2)
     async with FakeOwner(redis) as owner, httpx.AsyncClient(base_url=edge.url, timeout=60, trust_env=False) as http:
         owner.answer = None
