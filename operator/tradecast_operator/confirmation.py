@@ -61,7 +61,10 @@ def _mode(look: Look, rules: RedisAdapter, memory: Memory, told: list[Action]) -
     runs = look.servers[0].mode
     before = memory.mode or runs
     mode, why = recommended(look, rules, before)
-    if memory.mode is not None and (mode == memory.mode or look.time - memory.mode_since < rules.dwell):
+    # Servers that do not hear each other are not kept alone for the dwell where more than one is wanted.
+    alone = runs == "single" and look.wanted > 1
+    rests = look.time - memory.mode_since < rules.dwell and not alone
+    if memory.mode is not None and (mode == memory.mode or rests):
         return memory
     if mode != runs:
         told.append(Action(reason="AdapterModeRecommended", message=f"mode {mode} instead of {runs}: {why}"))

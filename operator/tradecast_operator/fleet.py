@@ -42,6 +42,10 @@ TOLD_AGAIN: Final = 300.0
 log = structlog.stdlib.get_logger("tradecast.operator")
 
 
+class Gone(Exception):
+    """The SocketFleet has been deleted, and no watch has told."""
+
+
 class Fleet:
     """A SocketFleet.
 
@@ -57,6 +61,7 @@ class Fleet:
         client: Makes requests to the servers.
         metrics: Are told what happens.
         lease: Without it the fleet is looked at only.
+        on_gone: Called when the SocketFleet turns out to have been deleted.
         owner: Tells the SocketFleet that has had its Deployment before: this one is looked at only, too. Empty: none.
     """
 
@@ -68,6 +73,7 @@ class Fleet:
         metrics: Metrics,
         lease: Leaseholder,
         owner: Callable[[], str] = str,
+        on_gone: Callable[[], None] = lambda: None,
     ) -> None:
         self.body = body
         self.namespace: str = body["metadata"]["namespace"]
@@ -77,6 +83,7 @@ class Fleet:
         self._metrics = metrics
         self._lease = lease
         self._owner = owner
+        self._on_gone = on_gone
         self._renewing: asyncio.Task[None] | None = None
         self._forget()
         self._reading = metric.Reading()
@@ -129,10 +136,15 @@ class Fleet:
                 raise
             except NotHeld:
                 result = "waiting"
+            except Gone:
+                log.warning("the SocketFleet is gone", fleet=self.name, namespace=self.namespace)
+                self._on_gone()
+                return
             except Missing as error:
                 # Somebody's mistake, which another operator would find as well: this one lives.
                 self.last_round = time.time()
                 await self._lose(f"there is no {error}")
+                self._acted_in = None  # perhaps it is the SocketFleet that is missing
             except Exception as error:
                 log.exception("a round failed", fleet=self.name, namespace=self.namespace)
                 await self._lose(f"{type(error.__cause__ or error).__name__}, the operator's log tells more")
@@ -153,7 +165,12 @@ class Fleet:
                 continue
 
     async def round(self) -> str:
-        """Observe, plan, act, tell; how it went. Raises NotHeld where another operator may act by now."""
+        """Observe, plan, act, tell; how it went.
+
+        Raises:
+            NotHeld: Another operator may act by now.
+            Gone: There is nothing to act for.
+        """
         body = self.body
         if self._lease.forbidden:
             raise NotHeld
@@ -162,7 +179,7 @@ class Fleet:
         deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
         if "replicas" not in body["spec"]:
             async with self._lease.acting():
-                await self._adopt(deployment, spec)
+                await self._adopt(body, deployment, spec)
             return "ok"  # and comes again, with them
         selector = written(deployment["spec"]["selector"])
         pods = await self._kubernetes.pods(self.namespace, selector)
@@ -174,6 +191,9 @@ class Fleet:
         if term is None or self._lease.term != term:
             raise NotHeld  # another operator may have acted since the fleet was read
         if term != self._acted_in:
+            # A deletion may have been missed, and its Lease been collected as garbage: that is a new term too.
+            if not await self._kubernetes.has_fleet(self.namespace, self.name, body["metadata"]["uid"]):
+                raise Gone
             self._forget()
         self._acted_in = term
         owner = self._owner()
@@ -193,7 +213,7 @@ class Fleet:
         self._measure(seen, spec, done)
         rolls = any(one.reason == ROLLING for one in tuned.conditions)
         now = [*conditions(seen, spec, paused=_is_paused(body), rolls=rolls, owner=owner), *tuned.conditions]
-        await self._write_status(seen, spec, selector, now, tuned.status)
+        await self._write_status(body, seen, spec, selector, now, tuned.status)
         return "paused" if paused else "ok" if seen.complete else "incomplete"
 
     async def release(self) -> None:
@@ -249,10 +269,10 @@ class Fleet:
             self._count(error.done)
             raise
 
-    async def _adopt(self, deployment: Object, spec: Spec) -> None:
+    async def _adopt(self, body: Object, deployment: Object, spec: Spec) -> None:
         """Begin with the replicas that there are: an autoscaler leaves alone what has none."""
         replicas = max(spec.min_replicas, min(spec.max_replicas, int(deployment["spec"].get("replicas", 1))))
-        version = self.body["metadata"]["resourceVersion"]
+        version = body["metadata"]["resourceVersion"]
         try:
             await self._kubernetes.adopt_replicas(self.namespace, self.name, version, replicas)
         except Conflict:  # somebody else wrote them, perhaps
@@ -263,7 +283,7 @@ class Fleet:
         secret = admin.get("tokenSecret")
         if secret and time.monotonic() - self._token_read > TOKEN_KEPT:
             found = await self._kubernetes.secret(self.namespace, secret["name"])
-            self._token = _decoded(found, secret.get("key", TOKEN_KEY))
+            self._token = _first_word(_decoded(found, secret.get("key", TOKEN_KEY)))
             self._token_read = time.monotonic()
         return Servers(self._client, admin.get("port", ADMIN_PORT), self._token)
 
@@ -297,33 +317,41 @@ class Fleet:
             self._metrics.actions.labels(self.namespace, self.name, action.reason).inc()
 
     async def _write_status(
-        self, seen: Observation, spec: Spec, selector: str, now: Sequence[Condition], adapter: Object
+        self,
+        body: Object,
+        seen: Observation,
+        spec: Spec,
+        selector: str,
+        now: Sequence[Condition],
+        adapter: Object,
     ) -> None:
         alive = [pod for pod in seen.pods if not pod.terminating]
         status = {
-            "observedGeneration": self.body["metadata"]["generation"],
+            "observedGeneration": body["metadata"]["generation"],
             # An autoscaler that counts pods which are on their way out would take others away for them.
             "replicas": min(seen.replicas, sum(pod.drain_since is None for pod in alive)),
             "readyReplicas": sum(pod.ready for pod in alive),
             "desiredReplicas": spec.wanted,
             "selector": selector,
             "connections": rounded(seen.total),
-            "mode": _mode(seen),
+            # While nobody answers it is what it was: what is decided by it must not forget it.
+            "mode": _mode(seen) or str(body.get("status", {}).get("mode", "")),
             **adapter,
         }
-        await self._patch_status(status, now)
+        await self._patch_status(body, status, now)
 
     async def _lose(self, why: str) -> None:
         if not self._lease.holds():
             return
         try:
-            await self._patch_status({}, lost(why))
+            await self._patch_status(self.body, {}, lost(why))
         except (NotHeld, Missing, httpx.HTTPError):
             return
 
-    async def _patch_status(self, status: Object, now: Sequence[Condition]) -> None:
+    async def _patch_status(self, body: Object, status: Object, now: Sequence[Condition]) -> None:
+        """Tell what was seen and done about the resource as it was then; by now it may be another one."""
         before = self.body.get("status", {})
-        generation = self.body["metadata"]["generation"]
+        generation = body["metadata"]["generation"]
         told = {**status, "conditions": merged(before.get("conditions", []), now, generation, time.time())}
         if any(before.get(key) != value for key, value in told.items()):
             async with self._lease.acting():
@@ -391,3 +419,8 @@ def _mode(seen: Observation) -> str:
 
 def _decoded(secret: Object, key: str) -> str:
     return base64.b64decode(secret.get("data", {}).get(key, "")).decode()
+
+
+def _first_word(text: str) -> str:
+    """Of the tokens that servers take (`ADMIN_TOKEN`, several while one replaces another), the first."""
+    return next((word.strip() for word in text.split(",") if word.strip()), "")

@@ -9,8 +9,10 @@ import time
 import httpx
 import structlog
 
+from tradecast_operator.act import Interrupted
 from tradecast_operator.fleet import Fleet
 from tradecast_operator.kubernetes import Kubernetes, Missing, Object
+from tradecast_operator.lease import NotHeld
 from tradecast_operator.leaseholder import Leaseholder
 from tradecast_operator.metrics import Metrics
 
@@ -57,7 +59,8 @@ class Fleets:
         self.lost(*key)
         lease = Leaseholder(self._kubernetes, body)
         owner = functools.partial(self._owner, *key)
-        fleet = Fleet(body, self._kubernetes, self._client, self.metrics, lease, owner)
+        gone = functools.partial(self.lost, *key)
+        fleet = Fleet(body, self._kubernetes, self._client, self.metrics, lease, owner, gone)
         task = asyncio.create_task(fleet.run(self._every), name=f"fleet {key[0]}/{key[1]}")
         self._fleets[key] = (fleet, task)
         log.info("looks after a fleet", namespace=key[0], fleet=key[1])
@@ -89,9 +92,10 @@ class Fleets:
         try:
             if acted:  # else the drains are another SocketFleet's
                 await fleet.release()
-        except (Missing, httpx.HTTPError) as error:
+        except (Missing, httpx.HTTPError, Interrupted, NotHeld) as error:
             log.warning("a fleet that is gone is left as it is", fleet=fleet.name, error=type(error).__name__)
-        await fleet.leave()
+        finally:
+            await fleet.leave()  # else another one of its name would wait for ever
 
     def is_ready(self) -> bool:
         """Whether the autoscaler can be sent here: each fleet has been looked at once; after 20 s in any case."""

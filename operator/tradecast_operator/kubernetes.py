@@ -104,6 +104,14 @@ class Kubernetes:
         """
         await self._apply("apiextensions.k8s.io/v1", None, "customresourcedefinitions", body, HELM)
 
+    async def has_fleet(self, namespace: str, name: str, uid: str) -> bool:
+        """Whether there is this very SocketFleet."""
+        try:
+            found = await self._get(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}")
+        except Missing:
+            return False
+        return bool(found["metadata"]["uid"] == uid)
+
     async def set_status(self, namespace: str, name: str, status: Object) -> None:
         """Write a SocketFleet's status."""
         await self._patch(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}/status", {"status": status})
@@ -147,6 +155,8 @@ class Kubernetes:
                 return answer
         except httpx.HTTPStatusError as error:
             code = error.response.status_code
+        except kr8s.APITimeoutError as error:
+            raise httpx.TimeoutException(f"{method} {url}: no answer in time") from error
         except kr8s.ServerError as error:
             if error.response is None:
                 raise

@@ -325,7 +325,9 @@ def _rolling(
     if look.stuck and look.mark == change.mark:
         why = f"after {age:.0f} s the rollout does not get on (ProgressDeadlineExceeded): {left}"
         return _back(look, state, change, memory, told, why)
-    if age > rules.roll:
+    # Once all in service are in the new mode, going back would cost more than waiting for those that end.
+    arrived = bool(look.servers) and not look.silent and all(one.mode == change.to for one in look.servers)
+    if age > rules.roll and not arrived:
         return _back(look, state, change, memory, told, f"after {age:.0f} s not every server is in {change.to}: {left}")
     return _turn(look, state, change, change.to, memory, told)
 

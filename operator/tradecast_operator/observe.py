@@ -74,13 +74,11 @@ def observe(deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stat
 
 
 def _mode_from(template: Object) -> frozenset[str]:
-    """The ConfigMaps that containers take ADAPTER_MODE from."""
-    found = [
-        (one.get("valueFrom") or {}).get("configMapKeyRef") or {}
-        for container in template.get("spec", {}).get("containers") or []
-        for one in container.get("env") or []
-        if one.get("name") == MODE_SETTING
-    ]
+    """The ConfigMaps that containers take ADAPTER_MODE from; of several entries of one name the last holds."""
+    found = []
+    for container in template.get("spec", {}).get("containers") or []:
+        entries = {one.get("name"): one for one in container.get("env") or []}
+        found.append((entries.get(MODE_SETTING, {}).get("valueFrom") or {}).get("configMapKeyRef") or {})
     return frozenset(str(one.get("name")) for one in found if one.get("key") == MODE_KEY)
 
 

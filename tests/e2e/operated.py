@@ -183,7 +183,7 @@ class Operated:
         return await self._get(f"/apis/tradecast.dev/v1alpha1/namespaces/{self.namespace.name}/socketfleets/{FLEET}")
 
     async def deployment(self) -> dict[str, Any]:
-        return await self._get(f"/apis/apps/v1/namespaces/{self.namespace.name}/deployments/servers")
+        return await self._get(f"/apis/apps/v1/namespaces/{self.namespace.name}/deployments/tradecast")
 
     async def replicas(self) -> int:
         return int((await self.deployment())["spec"]["replicas"])
@@ -245,7 +245,7 @@ class Operated:
             "kind": "SocketFleet",
             "metadata": {"name": FLEET},
             "spec": {
-                "deployment": "servers",
+                "deployment": "tradecast",
                 "minReplicas": 1,
                 "maxReplicas": 500,
                 "admin": {"port": self.servers.port, "tokenSecret": {"name": SECRET}},

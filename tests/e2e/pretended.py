@@ -39,7 +39,7 @@ def deployment(replicas: int) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "servers"},
+        "metadata": {"name": "tradecast"},
         "spec": {
             "replicas": replicas,
             "selector": {

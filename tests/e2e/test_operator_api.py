@@ -95,11 +95,11 @@ async def test_replicas_are_adopted_and_go_where_they_are_asked_to() -> None:
 @pytest.mark.long
 async def test_replicas_of_the_deployment_are_the_operators() -> None:
     async with operated("byhand", 10, 20, 30) as bench:
-        await bench.kubectl("scale", "deployment/servers", "--replicas=5")
+        await bench.kubectl("scale", "deployment/tradecast", "--replicas=5")
         await until("two more", lambda: len(bench.servers.running) == 5)
         await bench.settled(3)
         assert sorted(server.clients for server in bench.servers.running) == [10, 20, 30]
-        await bench.kubectl("scale", "deployment/servers", "--replicas=1")
+        await bench.kubectl("scale", "deployment/tradecast", "--replicas=1")
         await bench.settled(3)
 
 
@@ -266,7 +266,7 @@ async def test_what_changes_between_looking_and_acting_is_decided_anew() -> None
                 if request.step == "mark":
                     await bench.kubectl("delete", "pod", request.path.rpartition("/")[2])
                 else:
-                    await bench.kubectl("annotate", "deployment", "servers", "example.org/changed=yes")
+                    await bench.kubectl("annotate", "deployment", "tradecast", "example.org/changed=yes")
 
         bench.gate.asked = asked
         await bench.scale(3)
@@ -365,7 +365,7 @@ async def test_a_rollout_comes_in_the_middle_of_a_drain() -> None:
         await bench.scale(3)
         await until("a drain", lambda: emptiest.draining)
         bench.servers.starting = False
-        await bench.kubectl("set", "env", "deployment/servers", "VERSION=2")
+        await bench.kubectl("set", "env", "deployment/tradecast", "VERSION=2")
         await until("it is cancelled", lambda: not emptiest.draining)
         await until("no pod is marked", lambda: _none_marked(bench))
         begun = len(bench.gate.requests)
@@ -427,7 +427,7 @@ async def test_the_deployment_and_the_token_come_late() -> None:
         await bench.make_fleet()
         await bench.operator.start()
         lost = await until("it is not seen", lambda: _has(bench, "Available", "Unknown", "NotSeen"))
-        assert "deployments/servers" in lost["message"]
+        assert "deployments/tradecast" in lost["message"]
         assert await bench.connections() is None
         await bench.apply(deployment(3))
         await bench.load(10, 20, 30)

@@ -90,6 +90,56 @@ async def test_a_token_that_is_refused_is_looked_for_again(world: World) -> None
     assert await fleet.round() == "ok"
 
 
+@pytest.mark.parametrize("token", [f"{TOKEN},old", f"{TOKEN}\n", f" {TOKEN} , old"])
+async def test_of_the_tokens_that_servers_take_it_sends_one(world: World, token: str) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    kubernetes.secrets["tokens"] = {"ADMIN_TOKEN": token}
+    assert await world.fleet(kubernetes, asked(world)).round() == "ok"
+
+
+async def test_while_no_server_answers_the_mode_is_what_it_was(world: World) -> None:
+    """By it replicas are held: two that do not hear each other must not become five for a moment's silence."""
+    kubernetes = FakeKubernetes(two_pods())
+    reference = {"configMapKeyRef": {"name": "fleet-adapter", "key": "mode", "optional": True}}
+    env = [{"name": "ADAPTER_MODE", "valueFrom": reference}]
+    kubernetes.deployments["servers"]["spec"]["template"] = {"spec": {"containers": [{"env": env}]}}
+    body = asked(world, replicas=5, redisAdapter={"apply": "roll", "mode": "auto"})
+    body["status"] = {"mode": "single"}
+    for pod in kubernetes.pod_list:
+        pod["status"]["podIP"] = "127.0.0.99"
+    fleet = world.fleet(kubernetes, body)
+    for _ in range(3):
+        assert await fleet.round() == "incomplete"
+        assert (kubernetes.replicas, kubernetes.statuses[-1]["mode"]) == (2, "single")
+
+
+async def test_what_was_seen_is_told_of_the_resource_as_it_was(world: World) -> None:
+    """Else `observedGeneration` says that somebody's change has been seen, and `replicas` of it are overwritten."""
+    kubernetes = FakeKubernetes(two_pods())
+    body = asked(world)
+    del body["spec"]["replicas"]
+    read, adopted = kubernetes.deployment, []
+
+    async def meanwhile(namespace: str, name: str) -> Object:
+        newer = {**body["metadata"], "generation": 2, "resourceVersion": "2"}
+        fleet.changed({**body, "metadata": newer, "spec": {**body["spec"], "replicas": 2}})
+        return await read(namespace, name)
+
+    async def adopt(namespace: str, name: str, version: str, replicas: int) -> None:
+        adopted.append(version)
+
+    kubernetes.deployment, kubernetes.adopt_replicas = meanwhile, adopt  # type: ignore[method-assign]
+    fleet = world.fleet(kubernetes, body)
+    await fleet.round()
+    assert adopted == ["1"]
+    body = asked(world)
+    fleet = world.fleet(kubernetes, body)
+    await fleet.round()
+    assert kubernetes.statuses[-1]["observedGeneration"] == 1
+    await fleet.round()
+    assert kubernetes.statuses[-1]["observedGeneration"] == 2
+
+
 async def test_more_are_wanted(world: World) -> None:
     kubernetes = FakeKubernetes(two_pods())
     await world.fleet(kubernetes, asked(world, replicas=4)).round()

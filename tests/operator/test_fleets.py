@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import pytest
 
 from support.eventually import eventually
 from support.kubernetes import NAMESPACE, FakeKubernetes, fleet_body, pod_body
@@ -103,6 +104,52 @@ async def test_the_younger_one_of_a_deployment_that_goes_cancels_no_drain_of_the
         fleets.lost(NAMESPACE, "older")
         await asyncio.gather(*fleets._releasing)
         assert kubernetes.pod("a")["metadata"]["annotations"] == {}
+    finally:
+        await fleets.close()
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("no"), httpx.ReadTimeout("late"), RuntimeError("?")])
+async def test_one_that_cannot_be_released_does_not_keep_another_of_its_name_waiting(error: Exception) -> None:
+    drained = pod_body("a", "127.0.0.99")
+    drained["metadata"]["annotations"][DRAIN_SINCE] = "1"
+    kubernetes = FakeKubernetes([drained, pod_body("b")], replicas=2)
+    fleets = Fleets(every=60)
+    fleets._kubernetes = kubernetes
+    fleets._client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
+    body = fleet_body()
+    body["metadata"]["annotations"] = {PAUSED: "true"}
+    fleets.saw(body)
+    mark = kubernetes.mark_pod
+
+    async def fail(*_: object, **__: object) -> None:
+        raise error
+
+    try:
+        await eventually(lambda: kubernetes.statuses)
+        kubernetes.mark_pod = fail  # type: ignore[method-assign]
+        fleets.saw({**body, "metadata": {**body["metadata"], "uid": "another"}})
+        await asyncio.gather(*fleets._releasing, return_exceptions=True)
+        kubernetes.mark_pod = mark  # type: ignore[method-assign]
+        await eventually(lambda: active(fleets))
+    finally:
+        await fleets.close()
+
+
+async def test_one_whose_deletion_no_watch_has_told_is_left_alone_by_and_by() -> None:
+    kubernetes = FakeKubernetes([pod_body("a"), pod_body("b")], replicas=2)
+    fleets = Fleets(every=0.01)
+    fleets._kubernetes = kubernetes
+    fleets.saw(fleet_body(replicas=3))
+    try:
+        await eventually(lambda: kubernetes.replicas == 3)
+        kubernetes.gone = True
+        # What is collected as garbage with it; and a person writes the replicas.
+        kubernetes.leases.clear()
+        kubernetes.deployments["servers"]["spec"]["replicas"] = 1
+        await eventually(lambda: not fleets._fleets)
+        kubernetes.deployments["servers"]["spec"]["replicas"] = 1
+        await asyncio.gather(*fleets._releasing)
+        assert kubernetes.replicas == 1
     finally:
         await fleets.close()
 

@@ -571,6 +571,24 @@ def test_one_in_single_that_could_not_be_rolled_is_rolled_again_soon() -> None:
     assert RULES.dwell - ROUND <= world.now - began <= RULES.dwell + 2 * ROUND
 
 
+def test_one_in_single_is_not_kept_alone_for_the_dwell() -> None:
+    world = World(count=1, auto="single", wanted=1, rules=replace(RULES, mode="auto"))
+    world.look()
+    assert world.memory.mode == "single"
+    world.wanted = 3
+    until_step(world, "roll")
+    assert world.now - NOW < RULES.dwell
+
+
+def test_once_all_in_service_are_in_the_new_mode_it_is_not_taken_back_for_one_that_ends_slowly() -> None:
+    """From single there may be many by then, which would not hear each other any more."""
+    world = World(count=1, auto="single", wanted=3, drains=2 * RULES.roll, rules=replace(RULES, mode="auto"))
+    world.until(is_over)
+    world.until(lambda _: world.in_modes == {"pubsub"})
+    world.until(lambda _: not step_of(world))
+    assert "AdapterTakenBack" not in world.reasons
+
+
 @pytest.mark.parametrize("has", ["pubsub", "sharded"])
 def test_one_in_single_takes_the_redis_that_it_has(has: str) -> None:
     rules = replace(RULES, mode="auto")

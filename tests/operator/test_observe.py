@@ -83,3 +83,15 @@ def test_a_rollout_is_stuck_when_the_controller_has_said_so_of_the_present_templ
     assert seen(pod_body("a"), conditions=stuck).stuck
     assert not seen(pod_body("a"), conditions=stuck, observedGeneration=0).stuck
     assert not seen(pod_body("a"), conditions=[{"type": "Progressing", "reason": "NewReplicaSetAvailable"}]).stuck
+
+
+def test_of_two_entries_for_the_mode_the_last_holds() -> None:
+    told = {
+        "name": "ADAPTER_MODE",
+        "valueFrom": {"configMapKeyRef": {"name": "fleet-adapter", "key": "mode", "optional": True}},
+    }
+    own = {"name": "ADAPTER_MODE", "value": "pubsub"}
+    for env, expected in (([own, told], {"fleet-adapter"}), ([told, own], set())):
+        body = FakeKubernetes().deployments["servers"]
+        body["spec"]["template"] = {"spec": {"containers": [{"env": env}, {}]}}
+        assert observe(body, [], {}, NOW).mode_from == expected

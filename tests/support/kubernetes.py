@@ -72,6 +72,7 @@ class FakeKubernetes(Kubernetes):
         config_maps: By name.
         leases: By name.
         lease_writes: How many there were.
+        gone: Whether the SocketFleet has been deleted.
         secrets: Keys of Secrets besides the token's, by name.
     """
 
@@ -92,6 +93,7 @@ class FakeKubernetes(Kubernetes):
         self.secrets: dict[str, dict[str, str]] = {}
         self.leases: dict[str, Object] = {}
         self.lease_writes = 0
+        self.gone = False
         self._config_map_writes = 0
 
     @property
@@ -172,7 +174,12 @@ class FakeKubernetes(Kubernetes):
     async def adopt_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
         self.fleet_replicas.append(replicas)
 
+    async def has_fleet(self, namespace: str, name: str, uid: str) -> bool:
+        return not self.gone
+
     async def set_status(self, namespace: str, name: str, status: Object) -> None:
+        if self.gone:
+            raise Missing(f"socketfleets/{name}")
         self.statuses.append(copy.deepcopy(status))
 
     async def lease(self, namespace: str, name: str) -> Object:

@@ -88,6 +88,11 @@
 {{- if ne (include "tradecast.adapterConfigMap" .) (include "tradecast.tunedConfigMap" .) -}}
 {{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll write a ConfigMap of the operator's own: leave adapter.configMap empty, and put figures of yours into operator.fleet.redisAdapter.pinned." -}}
 {{- end -}}
+{{- range $v.server.extraEnv -}}
+{{- if eq .name "ADAPTER_MODE" -}}
+{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll tell servers their mode by ADAPTER_MODE: leave it out of server.extraEnv (server.settings.ADAPTER_MODE is for servers that are told none yet)." -}}
+{{- end -}}
+{{- end -}}
 {{- if ne $v.adapter.key "adapter.yaml" -}}
 {{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll write the key adapter.yaml: leave adapter.key as it is." -}}
 {{- end -}}

@@ -18,16 +18,25 @@
   verbs: [get, list, watch, patch]
 - apiGroups: [tradecast.dev]
   resources: [socketfleets/status]
-  verbs: [get, patch]
+  verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, patch]
+  {{- if eq .Values.operator.scope "namespace" }}
+  resourceNames: [{{ include "tradecast.fullname" . }}]
+  {{- end }}
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, patch]
+  verbs: [list, patch]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, create, patch]
+  verbs: [get, patch]
+  {{- if eq .Values.operator.scope "namespace" }}
+  resourceNames: [{{ include "tradecast.tunedConfigMap" . }}]
+  {{- end }}
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create]
 # Who acts on a fleet.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
