@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -107,6 +108,7 @@ class Tuner:
         apply = act and rules.writes
         found = await self._config_map(name) if apply else None
         state = _state(found)
+        left = None if apply else await self._left(seen, name)
         if found is not None and not _is_ours(found):
             message = (
                 f"ConfigMap {name} is not the operator's: remove it, or name another one in redisAdapter.configMap"
@@ -129,7 +131,21 @@ class Tuner:
             await self._mark(spec.deployment, seen.version, decision.mark)
         # What is remembered holds for what was written only.
         self._memory = decision.memory
-        return Told(told, (decision.condition, limited), {"adapter": dict(decision.status)})
+        return Told(told, (left or decision.condition, limited), {"adapter": dict(decision.status)})
+
+    async def _left(self, seen: Observation, name: str) -> Condition | None:
+        """That a change of mode has been left half done, where nothing may be written; None: none is to be seen."""
+        servers = [adapter_of(pod) for pod in seen.pods]
+        if not seen.mode_mark and all(one is None or one.revision is None for one in servers):
+            return None  # nothing of the operator's is in force
+        found = None
+        with contextlib.suppress(httpx.HTTPError):  # who only recommends need not have the right
+            found = await self._config_map(name)
+        state = _state(found)
+        if found is None or not _is_ours(found) or state is None or state.change is None:
+            return None
+        message = f"{state.change.name} is left half done in step {state.change.step}: nothing may be written now"
+        return Condition("AdapterTuned", "False", "ModeChangeLeft", message)
 
     async def _watch_redis(self, rules: RedisAdapter, now: float) -> None:
         secret = rules.redis_secret

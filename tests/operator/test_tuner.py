@@ -297,6 +297,27 @@ async def test_a_change_that_is_paused_stays_where_it_is_and_goes_on_later() -> 
     assert kubernetes.config_maps["fleet-adapter"]["data"]["mode"] == "sharded"
 
 
+@pytest.mark.parametrize(("act", "apply"), [(False, "roll"), (True, "recommend")])
+@pytest.mark.parametrize("where", ["rolled", "both"])
+async def test_a_change_that_is_left_half_done_is_told(act: bool, apply: str, where: str) -> None:
+    kubernetes = FakeKubernetes()
+    mine = tuner(kubernetes)
+    await mine.round(rolled(NOW), asked(**ROLL), act=True)
+    revision = revision_of("publish_both: 1\n")
+    mark = {"mode_mark": "sharded"} if where == "rolled" else {}
+    now = rolled(NOW + 9, both=1, revision=revision if where == "both" else None, **mark)
+    told = of(await mine.round(now, asked(**{**ROLL, "apply": apply}), act=act), "AdapterTuned")
+    assert (told.reason, told.status) == ("ModeChangeLeft", "False")
+    assert told.message.startswith("mode pubsub → sharded is left half done in step both")
+
+    async def refuse(namespace: str, name: str) -> Object:
+        raise httpx.HTTPError("403")
+
+    kubernetes.config_map = refuse  # type: ignore[method-assign]
+    told = of(await mine.round(now, asked(**{**ROLL, "apply": apply}), act=act), "AdapterTuned")
+    assert told.reason not in ("ModeChangeLeft", "KubernetesRefuses")
+
+
 async def test_a_mode_that_somebody_has_changed_is_put_back() -> None:
     kubernetes = FakeKubernetes()
     one = tuner(kubernetes)
