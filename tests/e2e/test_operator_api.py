@@ -72,7 +72,7 @@ async def test_replicas_are_adopted_and_go_where_they_are_asked_to() -> None:
         # Who looks reads it all there.
         told = await bench.events("Draining", "Drained", "ScaledDown", "ScaledUp")
         print("; ".join(told))
-        assert re.fullmatch(r"servers-\S+ with 10 of 150 connections is drained, .*: 2 are wanted.*5", told[0])
+        assert re.fullmatch(r"tradecast-\S+ with 10 of 150 connections is drained, .*: 2 are wanted.*5", told[0])
         assert "2 → 6 replicas: 6 are wanted" in told
         await until("the status says so", lambda: _is_told(bench, desired=6, ready=6))
         line = (await bench.kubectl("get", "sf", FLEET, "--no-headers")).split()
@@ -351,7 +351,7 @@ async def test_paused_and_dry_it_changes_nothing() -> None:
         assert not writes(bench, begun)
         assert not any(server.told for server in bench.servers.running)
         (told,) = await bench.events("Draining")
-        assert told.startswith("dry run: servers-")
+        assert told.startswith("dry run: tradecast-")
         assert await bench.connections() == 60
         await bench.patch("sf", FLEET, {"spec": {"dryRun": False}})
         await bench.settled(2)
