@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal, get_args
 
 from tradecast_operator.actions import Action
@@ -240,6 +240,10 @@ class Memory:
     confirmed: float | None = None
     wrong: int = 0
     failed: Mapping[str, int] = field(default_factory=dict)
+
+    def for_another_step(self) -> Memory:
+        """Without what was seen of the step before."""
+        return replace(self, troubled=0, confirmed=None, wrong=0, failed={})
 
 
 @dataclass(frozen=True, slots=True)

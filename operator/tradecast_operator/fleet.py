@@ -61,8 +61,8 @@ class Fleet:
         client: Makes requests to the servers.
         metrics: Are told what happens.
         lease: Without it the fleet is looked at only.
-        on_gone: Called when the SocketFleet turns out to have been deleted.
         owner: Tells the SocketFleet that has had its Deployment before: this one is looked at only, too. Empty: none.
+        on_gone: Called when the SocketFleet turns out to have been deleted.
     """
 
     def __init__(
@@ -198,8 +198,7 @@ class Fleet:
         self._acted_in = term
         owner = self._owner()
         paused = _is_paused(body) or bool(owner)
-        last = str(body.get("status", {}).get("mode", ""))
-        spec = hold(seen, spec, last, spec.redis_adapter.config_map_of(self.name))
+        spec = hold(seen, spec, _last_mode(body), spec.redis_adapter.config_map_of(self.name))
         decided = plan(seen, spec, self._memory)
         self._memory = decided.memory
         done: Sequence[Action] = ()
@@ -335,7 +334,7 @@ class Fleet:
             "selector": selector,
             "connections": rounded(seen.total),
             # While nobody answers it is what it was: what is decided by it must not forget it.
-            "mode": _mode(seen) or str(body.get("status", {}).get("mode", "")),
+            "mode": _mode(seen) or _last_mode(body),
             **adapter,
         }
         await self._patch_status(body, status, now)
@@ -415,6 +414,11 @@ def _mode(seen: Observation) -> str:
         if pod.stats is not None and isinstance(pod.stats.adapter, dict) and "mode" in pod.stats.adapter
     }
     return "/".join(sorted(modes))
+
+
+def _last_mode(body: Object) -> str:
+    """What was told of it last; empty: nothing was."""
+    return str(body.get("status", {}).get("mode", ""))
 
 
 def _decoded(secret: Object, key: str) -> str:

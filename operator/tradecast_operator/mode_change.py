@@ -116,7 +116,7 @@ def begin(
         mode=now.mode,
         change=change,
     )
-    memory = replace(memory, troubled=0, confirmed=None, wrong=0, failed={})
+    memory = memory.for_another_step()
     if with_both:
         first = f"first, events are published to both Redis (revision {begun.revision})"
         told.append(Action(reason="AdapterModeRolling", message=f"{change.name}: {why}; {first}"))
@@ -303,7 +303,7 @@ def _roll(look: Look, state: State, change: ModeChange, memory: Memory, told: li
     """Servers that start are told the new mode from now on; the pod template follows when nodes have heard of it."""
     rolled = replace(change, step="roll", since=look.time, mark=_other_mark(look.mark, change.to))
     written = replace(state, mode=change.to, change=rolled)
-    memory = replace(memory, troubled=0, confirmed=None, wrong=0, failed={})
+    memory = memory.for_another_step()
     message = f"{change.name}: {why}; the Deployment of {len(look.servers)} servers is rolled"
     told.append(Action(reason="AdapterModeRolling", message=message))
     return _under_way(written, look, memory, told, message)
@@ -420,7 +420,7 @@ def _taken_back(
 ) -> Decision:
     before = state.taken_back(look.time, _rest(rules, change), why)
     condition = Condition("AdapterTuned", "False", "TakenBack", f"the last change was taken back: {why}")
-    memory = replace(memory, troubled=0, confirmed=None, wrong=0, failed={})
+    memory = memory.for_another_step()
     return Decision(before, told, condition, status_of(look, memory), memory)
 
 

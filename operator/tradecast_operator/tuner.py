@@ -108,7 +108,6 @@ class Tuner:
         apply = act and rules.writes
         found = await self._config_map(name) if apply else None
         state = _state(found)
-        left = None if apply else await self._left(seen, name)
         if found is not None and not _is_ours(found):
             message = (
                 f"ConfigMap {name} is not the operator's: remove it, or name another one in redisAdapter.configMap"
@@ -119,7 +118,8 @@ class Tuner:
             )
         # What Redis said once says nothing of its memory now.
         redis = replace(self._redis, facts=None) if self._silent else self._redis
-        decision = decide(_look(seen, spec, redis, name), rules, state, self._memory, apply=apply)
+        look = _look(seen, spec, redis, name)
+        decision = decide(look, rules, state, self._memory, apply=apply)
         told = list(decision.actions)
         if decision.state is not None:
             await self._write(name, decision.state, found)
@@ -131,12 +131,12 @@ class Tuner:
             await self._mark(spec.deployment, seen.version, decision.mark)
         # What is remembered holds for what was written only.
         self._memory = decision.memory
+        left = None if apply else await self._left(look, name)
         return Told(told, (left or decision.condition, limited), {"adapter": dict(decision.status)})
 
-    async def _left(self, seen: Observation, name: str) -> Condition | None:
+    async def _left(self, look: Look, name: str) -> Condition | None:
         """That a change of mode has been left half done, where nothing may be written; None: none is to be seen."""
-        servers = [adapter_of(pod) for pod in seen.pods]
-        if not seen.mode_mark and all(one is None or one.revision is None for one in servers):
+        if not look.mark and all(one.revision is None for one in look.servers):
             return None  # nothing of the operator's is in force
         found = None
         with contextlib.suppress(httpx.HTTPError):  # who only recommends need not have the right

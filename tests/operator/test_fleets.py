@@ -87,12 +87,7 @@ async def test_of_two_that_name_one_deployment_the_older_has_it() -> None:
 
 
 async def test_the_younger_one_of_a_deployment_that_goes_cancels_no_drain_of_the_older() -> None:
-    drained = pod_body("a", "127.0.0.99")
-    drained["metadata"]["annotations"][DRAIN_SINCE] = "1"
-    kubernetes = FakeKubernetes([drained, pod_body("b")], replicas=2)
-    fleets = Fleets(every=60)
-    fleets._kubernetes = kubernetes
-    fleets._client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
+    kubernetes, fleets = with_a_drain()
     for body in (made("older", "2026-01-01T10:00:00Z", 1), made("younger", "2026-01-01T10:00:01Z", 1)):
         body["metadata"]["annotations"] = {PAUSED: "true"}
         fleets.saw(body)
@@ -110,12 +105,7 @@ async def test_the_younger_one_of_a_deployment_that_goes_cancels_no_drain_of_the
 
 @pytest.mark.parametrize("error", [httpx.ConnectError("no"), httpx.ReadTimeout("late"), RuntimeError("?")])
 async def test_one_that_cannot_be_released_does_not_keep_another_of_its_name_waiting(error: Exception) -> None:
-    drained = pod_body("a", "127.0.0.99")
-    drained["metadata"]["annotations"][DRAIN_SINCE] = "1"
-    kubernetes = FakeKubernetes([drained, pod_body("b")], replicas=2)
-    fleets = Fleets(every=60)
-    fleets._kubernetes = kubernetes
-    fleets._client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
+    kubernetes, fleets = with_a_drain()
     body = fleet_body()
     body["metadata"]["annotations"] = {PAUSED: "true"}
     fleets.saw(body)
@@ -152,6 +142,17 @@ async def test_one_whose_deletion_no_watch_has_told_is_left_alone_by_and_by() ->
         assert kubernetes.replicas == 1
     finally:
         await fleets.close()
+
+
+def with_a_drain() -> tuple[FakeKubernetes, Fleets]:
+    """Two servers, of which the first is being drained; they do as they are told."""
+    drained = pod_body("a", "127.0.0.99")
+    drained["metadata"]["annotations"][DRAIN_SINCE] = "1"
+    kubernetes = FakeKubernetes([drained, pod_body("b")], replicas=2)
+    fleets = Fleets(every=60)
+    fleets._kubernetes = kubernetes
+    fleets._client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
+    return kubernetes, fleets
 
 
 def made(name: str, when: str, replicas: int) -> Object:
