@@ -25,7 +25,7 @@ import uvicorn
 import uvloop
 from websockets.asyncio.client import connect
 
-from tradecast.adapter.manager import LocalManager
+from tradecast.packets.rooms import LocalManager
 from tradecast.engine import EngineServer
 
 QUOTE = {
