@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -14,6 +15,7 @@ from support.parent import end_with_parent
 SERVER_CORE = 0
 LOAD_CORE = 1
 FILES_NEEDED = 12_000
+NICE = -10
 # A process that takes less of a core than this, twice in a row, has done what it had to do.
 QUIET = 0.04
 QUIET_WINDOW = 0.2
@@ -39,8 +41,17 @@ def pinned(core: int) -> Callable[[], None]:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         end_with_parent()
+        _go_first()
 
     return prepare
+
+
+def _go_first() -> None:
+    """Where this user may: come before what else the machine does. Each switch to it would cost what is measured."""
+    os.setsid()  # a group of its own, where the kernel shares out time by groups (sched(7), autogroup)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+        Path("/proc/self/autogroup").write_text(str(NICE))
 
 
 def cpu_of(pid: int) -> float:
@@ -61,7 +72,7 @@ def wait_until_quiet(pid: int) -> None:
     """Return when a process does next to nothing any more, or after `QUIET_WITHIN` seconds."""
     deadline = time.monotonic() + QUIET_WITHIN
     quiet = 0
-    while quiet < 2 and time.monotonic() < deadline:  # noqa: PLR2004 twice in a row
+    while quiet < 2 and time.monotonic() < deadline:
         before, begun = cpu_of(pid), time.monotonic()
         time.sleep(QUIET_WINDOW)
         quiet = quiet + 1 if (cpu_of(pid) - before) / (time.monotonic() - begun) < QUIET else 0

@@ -76,6 +76,17 @@ SERVERS: dict[str, Peer] = {
         sessions=True,
         variables={"NODE_ENV": "production"},
     ),
+    "bun": Peer(
+        "c",
+        "Bun 1.4.5 and its engine, bare",
+        [str(PEERS / "bun" / "node_modules" / ".bin" / "bun"), str(PEERS / "bun" / "server.mjs")],
+        npm=PEERS / "bun",
+        variables={"NODE_ENV": "production"},
+    ),
+    "python_socketio": Peer(
+        "d", "python-socketio 5.18.1, bare", [sys.executable, str(PEERS / "python_socketio" / "server.py")]
+    ),
+    "rust": Peer("e", "socketioxide 0.18.9, bare", [str(TARGET / "release" / "rust")], cargo=PEERS / "rust"),
     "floor": Peer("f", "the bare protocol", [sys.executable, str(PEERS / "floor" / "server.py")]),
 }
 
@@ -121,6 +132,7 @@ def _install(folder: Path) -> None:
 def _compile(folder: Path) -> None:
     if (cargo := shutil.which("cargo")) is None:
         raise SystemExit("cargo is not installed: install Rust 1.85 or later (the load generator is written in it)")
-    print(f"Building {folder.relative_to(HERE)} (a minute, once) …", flush=True)
+    if not (TARGET / "release" / folder.name).exists():
+        print(f"Building {folder.relative_to(HERE)} (a minute, once) …", flush=True)
     command = [cargo, "build", "--release", "--locked", "--quiet"]
     subprocess.run(command, cwd=folder, check=True, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)})  # noqa: S603

@@ -40,7 +40,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env={**kept, **(variables or {})},
-                preexec_fn=pinned(core),  # noqa: PLW1509 this process has one thread
+                preexec_fn=pinned(core),
                 bufsize=0,
             )
         if self._process.stdin is None or self._process.stdout is None:
@@ -52,7 +52,9 @@ class Worker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._process.kill()
         self._process.wait()
         self._orders.close()

@@ -29,7 +29,14 @@ enum Act {
 enum Phase {
     None,
     /// Every client acts `times` times, `at_once` of them at a time.
-    Each { act: Act, begun: Instant, first: usize, next: usize, end: usize, left: usize, latencies: Times },
+    Each {
+        act: Act,
+        begun: Instant,
+        next: usize,
+        end: usize,
+        left: usize,
+        latencies: Times,
+    },
     /// The first client asks for `per_tick` broadcasts at a time, and all get them.
     Broadcast {
         begun: Instant,
@@ -95,6 +102,11 @@ impl Crowd {
             }
             _ => Err(io::Error::other(format!("no such order: {order}"))),
         }
+    }
+
+    /// Whether an order is being carried out.
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.phase, Phase::None)
     }
 
     /// How long the loop may sleep at most; `None`: until something comes.
@@ -166,7 +178,7 @@ impl Crowd {
             return Err(io::Error::other("there are fewer sessions than clients"));
         }
         let latencies = Times::with_capacity(end - first);
-        self.phase = Phase::Each { act, begun: Instant::now(), first, next: first, end, left: end - first, latencies };
+        self.phase = Phase::Each { act, begun: Instant::now(), next: first, end, left: end - first, latencies };
         for _ in 0..self.at_once.min(end - first) {
             self.go_on(poll)?;
         }
@@ -175,11 +187,11 @@ impl Crowd {
 
     /// Let the next client act, if there is one.
     fn go_on(&mut self, poll: &Poll) -> io::Result<()> {
-        let Phase::Each { act, next, end, first, .. } = &mut self.phase else { return Ok(()) };
+        let Phase::Each { act, next, end, .. } = &mut self.phase else { return Ok(()) };
         if next == end {
             return Ok(());
         }
-        let (index, act, _) = (*next, *act, *first);
+        let (index, act) = (*next, *act);
         *next += 1;
         self.number += 1;
         if act == Act::Connect {

@@ -22,6 +22,7 @@ import uvloop
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 ACCEPT = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 KEY = b"Sec-WebSocket-Key: "
+OPENED = '"upgrades":[],"pingTimeout":60000,"pingInterval":300000,"maxPayload":1000000'
 CLOSE = b"\x88\x02\x03\xe9"
 SHORT = 126
 numbers = itertools.count()
@@ -64,7 +65,7 @@ class Client(asyncio.Protocol):
         if not self._open:
             self._upgrade(data)
             return
-        while len(data) >= 6:  # noqa: PLR2004 a masked frame's head
+        while len(data) >= 6:
             length = data[1] & 0x7F
             if length == SHORT:
                 head, length = 8, int.from_bytes(data[2:4], "big")
@@ -78,7 +79,7 @@ class Client(asyncio.Protocol):
                 payload = (int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")).to_bytes(length, "big")
             opcode = data[0] & 0x0F
             data = data[head + length :]
-            if opcode == 8:  # noqa: PLR2004 close
+            if opcode == 8:
                 self._transport.write(CLOSE)
                 self._transport.close()
                 return
@@ -92,8 +93,8 @@ class Client(asyncio.Protocol):
         self._open = True
         at = data.index(KEY) + len(KEY)
         accept = base64.b64encode(hashlib.sha1(data[at : data.index(b"\r", at)] + GUID).digest())  # noqa: S324 RFC 6455
-        opened = f'{{"sid":"{next(numbers):020}","upgrades":[],"pingTimeout":60000,"pingInterval":300000,"maxPayload":1000000}}'
-        self._transport.write(ACCEPT + accept + b"\r\n\r\n" + frame(b"0" + opened.encode()))
+        opened = f'0{{"sid":"{next(numbers):020}",{OPENED}}}'.encode()
+        self._transport.write(ACCEPT + accept + b"\r\n\r\n" + frame(opened))
 
     def _received(self, text: bytes) -> None:
         if text.startswith(b"42"):

@@ -9,7 +9,6 @@ environment.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
