@@ -32,7 +32,7 @@ TRADECAST_SETTINGS = {
     "ACCEPT_BURST": "1000000",
     "MAX_CONNECTIONS": "20000",
     # As all others: heartbeats would fall into the phases of some, and not of others.
-    "PING_INTERVAL": "300",
+    "PING_INTERVAL": "120",
     "PING_TIMEOUT": "60",
 }
 

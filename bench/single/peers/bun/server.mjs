@@ -8,7 +8,7 @@ import { Server } from "socket.io";
 const ROOM = "authenticated";
 const PORTFOLIO = { totalValue: 125430.5, dayChange: -312.25, dayChangePercent: -0.25 };
 const io = new Server();
-const engine = new Engine({ path: "/socket.io/", pingInterval: 300_000, pingTimeout: 60_000 });
+const engine = new Engine({ path: "/socket.io/", pingInterval: 120_000, pingTimeout: 60_000 });
 io.bind(engine);
 
 io.on("connection", (socket) => {

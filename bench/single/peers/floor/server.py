@@ -22,7 +22,7 @@ import uvloop
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 ACCEPT = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 KEY = b"Sec-WebSocket-Key: "
-OPENED = '"upgrades":[],"pingTimeout":60000,"pingInterval":300000,"maxPayload":1000000'
+OPENED = '"upgrades":[],"pingTimeout":60000,"pingInterval":120000,"maxPayload":1000000'
 CLOSE = b"\x88\x02\x03\xe9"
 SHORT = 126
 numbers = itertools.count()

@@ -33,7 +33,7 @@ writeFileSync(path, lines.join(""));
 const limits = new Limits();
 const http = createServer();
 const io = new Server(http, {
-  pingInterval: 300_000,
+  pingInterval: 120_000,
   pingTimeout: 60_000,
   connectionStateRecovery: { maxDisconnectionDuration: 120_000, skipMiddlewares: false },
 });

@@ -18,7 +18,7 @@ import uvloop
 
 ROOM = "authenticated"
 PORTFOLIO = {"totalValue": 125430.5, "dayChange": -312.25, "dayChangePercent": -0.25}
-sio = socketio.AsyncServer(async_mode="asgi", ping_interval=300, ping_timeout=60)
+sio = socketio.AsyncServer(async_mode="asgi", ping_interval=120, ping_timeout=60)
 
 
 def timestamp() -> str:

@@ -87,7 +87,7 @@ async fn connect(socket: SocketRef, Data(auth): Data<Auth>) {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (layer, io) = SocketIo::builder()
-        .ping_interval(Duration::from_secs(300))
+        .ping_interval(Duration::from_secs(120))
         .ping_timeout(Duration::from_secs(60))
         .build_layer();
     io.ns("/", connect);
