@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-.PHONY: help serve test soak e2e e2e-long simulation image lint format docs k8s bench bench-single bench-cluster lock clean
+.PHONY: help serve test soak e2e e2e-long simulation image lint format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -51,6 +51,12 @@ bench: bench-single bench-cluster ## Measure against other servers: one server, 
 
 bench-single: $(VENV)/.dev ## One server against Node's, Bun's, Rust's and others (needs Linux, Node.js, cargo; 40 minutes)
 	PYTHONPATH=bench:tests $(BIN)/python -m single $(BENCH)
+
+bench-short: $(VENV)/.dev ## Fail if tradecast has become dearer against Node's Socket.IO (as CI does; a minute)
+	PYTHONPATH=bench:tests $(BIN)/python -m single.short
+
+bench-record: $(VENV)/.dev ## Write down the ratios that bench-short compares with
+	PYTHONPATH=bench:tests $(BIN)/python -m single.short --record
 
 bench-cluster: $(VENV)/.dev ## A fleet against Node's Socket.IO with two adapters (needs Linux, Node.js, redis-server)
 	$(BIN)/python bench/cluster.py $(BENCH)
