@@ -1,41 +1,28 @@
-"""The command: `make bench-single`. Figures go to build/bench-single/."""
+"""The command: `make bench-single`. Figures, tables and plots go to build/bench-single/."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 
-from single import machine
-from single.figures import ROUNDS, SIZES, Rounds
+from single import figures, machine, report
 from single.rounds import measure_all
-from single.servers import BUILD, SERVERS, build
-from single.table import tables
+from single.servers import SERVERS, build
 
 
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(prog="make bench-single", description="Compare tradecast with other servers.")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each server is measured (%(default)s)")
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of connections")
+    parser.add_argument("--rounds", type=int, default=figures.ROUNDS, help="measurements of each server (%(default)s)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(figures.SIZES), help="numbers of connections")
     parser.add_argument("--servers", nargs="+", default=list(SERVERS), choices=list(SERVERS))
+    parser.add_argument("--publish", action="store_true", help="put tables and plots into docs/, too")
+    parser.add_argument("--again", action="store_true", help="measure nothing: report what was measured last")
     options = parser.parse_args()
-    machine.check()
-    build(options.servers)
-    rounds = measure_all(options.servers, options.sizes, options.rounds)
-    path = BUILD / "figures.json"
-    path.write_text(json.dumps(as_json(rounds), indent=1) + "\n")
-    report = tables(rounds, options.sizes)
-    (BUILD / "report.md").write_text(report + "\n")
-    print(f"\n{report}\n\nEvery figure of every round: {path}")
-
-
-def as_json(rounds: Rounds) -> dict[str, dict[str, list[dict[str, object]]]]:
-    """All measurements."""
-    return {
-        name: {str(size): [dataclasses.asdict(one) for one in some] for size, some in sizes.items()}
-        for name, sizes in rounds.items()
-    }
+    if not options.again:
+        machine.check()
+        build(options.servers)
+        report.keep(measure_all(options.servers, options.sizes, options.rounds))
+    report.make(publish=options.publish)
 
 
 if __name__ == "__main__":

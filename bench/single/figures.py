@@ -85,6 +85,11 @@ class Figure:
     ratio: float | None
 
 
+def main_size(sizes: Sequence[int]) -> int:
+    """The number of connections at which all is measured: `MAIN_SIZE`, or the largest where that is not among them."""
+    return MAIN_SIZE if MAIN_SIZE in sizes else max(sizes)
+
+
 def figure(row: Row, name: str, size: int, rounds: Rounds) -> Figure | None:
     """A row's figures of one server at one size; None where there are none."""
     values = _values(row, rounds.get(name, {}).get(size, ()))

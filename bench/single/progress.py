@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 
 class Progress:
@@ -14,6 +15,10 @@ class Progress:
         self._total = total
         self._done = 0
         self._begun = time.monotonic()
+
+    def of(self, what: str) -> Callable[[str], None]:
+        """To be told the steps of `what` as they begin."""
+        return lambda step: self.now(f"{what}: {step}")
 
     def now(self, text: str) -> None:
         """Show what begins."""

@@ -44,6 +44,7 @@ class Peer:
     Attributes:
         key: Its letter in the issue's list and in every table.
         title: For tables.
+        short: For plots.
         command: How it is started, without the arguments SESSIONS and COUNT.
         npm: A folder whose package-lock.json is to be installed.
         cargo: A folder with a program to build.
@@ -53,6 +54,7 @@ class Peer:
 
     key: str
     title: str
+    short: str
     command: Sequence[str]
     npm: Path | None = None
     cargo: Path | None = None
@@ -64,6 +66,7 @@ SERVERS: dict[str, Peer] = {
     "tradecast": Peer(
         "a",
         "tradecast",
+        "tradecast",
         [sys.executable, str(PEERS / "tradecast" / "server.py")],
         sessions=True,
         variables=TRADECAST_SETTINGS,
@@ -71,6 +74,7 @@ SERVERS: dict[str, Peer] = {
     BASE: Peer(
         "b",
         "Node 4.8.4, the same features",
+        "Node",
         ["node", str(PEERS / "node" / "server.mjs")],
         npm=PEERS / "node",
         sessions=True,
@@ -79,15 +83,21 @@ SERVERS: dict[str, Peer] = {
     "bun": Peer(
         "c",
         "Bun 1.4.5 and its engine, bare",
+        "Bun",
         [str(PEERS / "bun" / "node_modules" / ".bin" / "bun"), str(PEERS / "bun" / "server.mjs")],
         npm=PEERS / "bun",
         variables={"NODE_ENV": "production"},
     ),
     "python_socketio": Peer(
-        "d", "python-socketio 5.18.1, bare", [sys.executable, str(PEERS / "python_socketio" / "server.py")]
+        "d",
+        "python-socketio 5.18.1, bare",
+        "python-socketio",
+        [sys.executable, str(PEERS / "python_socketio" / "server.py")],
     ),
-    "rust": Peer("e", "socketioxide 0.18.9, bare", [str(TARGET / "release" / "rust")], cargo=PEERS / "rust"),
-    "floor": Peer("f", "the bare protocol", [sys.executable, str(PEERS / "floor" / "server.py")]),
+    "rust": Peer(
+        "e", "socketioxide 0.18.9, bare", "socketioxide", [str(TARGET / "release" / "rust")], cargo=PEERS / "rust"
+    ),
+    "floor": Peer("f", "the bare protocol", "bare protocol", [sys.executable, str(PEERS / "floor" / "server.py")]),
 }
 
 

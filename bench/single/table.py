@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from single.figures import CPU, LATENCY, MAIN_SIZE, MEMORY, Rounds, Row, figure
+from single.figures import CPU, LATENCY, MEMORY, Rounds, Row, figure, main_size
 from single.measurement import AT_ONCE
 from single.servers import BASE, SERVERS
 
@@ -21,12 +21,12 @@ TARGETS = {"connect p50": "50", "connect p95": "200", "connect p99": "500", "mem
 
 def tables(rounds: Rounds, sizes: Sequence[int]) -> str:
     """All of the report."""
-    main = MAIN_SIZE if MAIN_SIZE in sizes else sizes[-1]
-    parts = [f"## {main:,} connections: median (smallest–largest), and the ratio to (b)", _costs(rounds, main)]
-    parts += ["## Memory per connection, KB (PSS)", _memory(rounds, sizes)]
-    parts += [f"## Where the time went at {main:,}: part of a core that server / load took", _shares(rounds, main)]
+    main = main_size(sizes)
+    parts = [f"### {main:,} connections: median (smallest–largest), and the ratio to (b)", _costs(rounds, main)]
+    parts += ["### Memory per connection, KB (PSS)", _memory(rounds, sizes)]
+    parts += [f"### Where the time went at {main:,}: part of a core that server / load took", _shares(rounds, main)]
     if bars := _bars(rounds, main):
-        parts += ["## Bars: tradecast's ratio to (b)", bars]
+        parts += ["### Bars: tradecast's ratio to (b)", bars]
     return "\n\n".join(parts)
 
 
@@ -45,14 +45,13 @@ def _memory(rounds: Rounds, sizes: Sequence[int]) -> str:
 
 
 def _shares(rounds: Rounds, size: int) -> str:
-    server, load = (lambda phase, group=group: Row(phase, phase, group, phase) for group in ("server", "load"))
     rows = []
     for phase in PHASES:
         cells = []
         for name in rounds:
-            shares = [figure(row(phase), name, size, rounds) for row in (server, load)]
+            shares = [figure(Row(phase, phase, group, phase), name, size, rounds) for group in ("server", "load")]
             cells.append(" / ".join("–" if one is None else f"{one.median:.0%}" for one in shares))
-        rows.append([f"{phase}", *cells])
+        rows.append([phase, *cells])
     return _markdown([f"{AT_ONCE} at a time", *_titles(rounds)], rows)
 
 
