@@ -47,22 +47,22 @@ docs: $(VENV)/.dev ## Write the tables in docs/ and the dashboards anew
 k8s: $(VENV)/.dev ## Write k8s/ anew from the chart (needs helm)
 	@eval "$$(tests/e2e/cluster env)" && $(BIN)/python scripts/write_k8s.py
 
-bench: bench-single bench-cluster ## Measure against other servers: one server, then a fleet (BENCH="--rounds 1"; an hour)
+bench: bench-single bench-cluster ## Measure against other servers: one server, then a fleet (BENCH="--rounds 1"; hours)
 
-bench-single: $(VENV)/.dev ## One server against Node's, Bun's, Rust's and others (needs Linux, Node.js, cargo; 40 minutes)
+bench-single: $(VENV)/.bench ## One server against Node's, Bun's, Rust's and others (needs Linux, Node.js, cargo; an hour)
 	PYTHONPATH=bench:tests $(BIN)/python -m single $(BENCH)
 
 bench-short: $(VENV)/.dev ## Fail if tradecast has become dearer against Node's Socket.IO (as CI does; a minute)
 	PYTHONPATH=bench:tests $(BIN)/python -m single.short
 
-bench-record: $(VENV)/.dev ## Write down the ratios that bench-short compares with
+bench-record: $(VENV)/.dev ## Write down the ratios that bench-short compares with (a minute)
 	PYTHONPATH=bench:tests $(BIN)/python -m single.short --record
 
 bench-cluster: $(VENV)/.dev ## A fleet against Node's Socket.IO with two adapters (needs Linux, Node.js, redis-server)
 	$(BIN)/python bench/cluster.py $(BENCH)
 
 lock: ## Write constraints.txt anew from pyproject.toml
-	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/pip install -q '.[dev]'
+	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/pip install -q '.[dev,bench]'
 	build/lock/bin/pip freeze --exclude tradecast > $(CONSTRAINTS)
 
 clean: ## Remove what was built
@@ -83,3 +83,8 @@ $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/.python
 	@echo "Installing what is pinned (once) …"
 	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
 	@touch $@ $(VENV)/.serve
+
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "Installing what draws the plots (once) …"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev,bench]'
+	@touch $@

@@ -16,7 +16,7 @@ OURS = "tradecast"
 OURS_COLOUR, BASE_COLOUR, OTHER_COLOUR = "#1f6feb", "#6e7781", "#b6bec7"
 INK = "#24292f"
 # A bar is cut off at so many times the larger of tradecast's and Node's: one dear server would flatten the others.
-CUT = 1.6
+CUT = 1.8
 STYLE = {
     "font.size": 9,
     "font.family": "sans-serif",
@@ -60,8 +60,9 @@ def draw(rounds: Rounds, size: int, sizes: Sequence[int], folder: Path) -> list[
 def _picture(panels: Sequence[tuple[Row, int]], title: str, rounds: Rounds) -> Picture:
     columns = 3
     lines = -(-len(panels) // columns)
-    picture = Picture(figsize=(11, 0.7 + 2.1 * lines), layout="constrained")
-    picture.suptitle(f"{title}: median, smallest and largest of the rounds", fontsize=11, x=0.01, ha="left")
+    picture = Picture(figsize=(11, 0.9 + 2.1 * lines), layout="constrained")
+    legend = "bar: median of the rounds; line: smallest to largest; →: cut off; less is better"
+    picture.suptitle(f"{title}\n{legend}", fontsize=10, x=0.01, ha="left")
     axes = picture.subplots(lines, columns, squeeze=False)
     for number, (row, size) in enumerate(panels):
         line, column = divmod(number, columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from single.figures import Rounds, main_size
+from single.figures import Rounds, is_whole
 from single.measurement import Measurement, Plan, measure
 from single.progress import Progress
 from single.servers import SERVERS
@@ -13,8 +13,8 @@ from single.servers import SERVERS
 def measure_all(names: Sequence[str], sizes: Sequence[int], rounds: int) -> Rounds:
     """Measure each server at each size, `rounds` times.
 
-    Servers take turns within a round, so that what else the machine does falls on all of them. Broadcasts and
-    disconnections are measured at one size, the largest where `MAIN_SIZE` is not among them.
+    Servers take turns within a round, so that what else the machine does falls on all of them. At the
+    largest size broadcasts and disconnections are left out.
     """
     found: dict[str, dict[int, list[Measurement]]] = {name: {size: [] for size in sizes} for name in names}
     progress = Progress(rounds * len(sizes) * len(names))
@@ -22,7 +22,7 @@ def measure_all(names: Sequence[str], sizes: Sequence[int], rounds: int) -> Roun
         for size in sizes:
             for name in names:
                 what = f"round {number} of {rounds}: ({SERVERS[name].key}) {name}, {size:,} connections"
-                one = measure(name, Plan(size, whole=size == main_size(sizes)), progress.of(what))
+                one = measure(name, Plan(size, whole=is_whole(size)), progress.of(what))
                 found[name][size].append(one)
                 progress.done(f"{what}: {told(one)}")
     return found
