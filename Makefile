@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-.PHONY: help serve test soak e2e e2e-long simulation image lint format docs k8s bench bench-broadcast lock clean
+.PHONY: help serve test soak e2e e2e-long simulation image lint format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,18 +47,26 @@ docs: $(VENV)/.dev ## Write the tables in docs/ and the dashboards anew
 k8s: $(VENV)/.dev ## Write k8s/ anew from the chart (needs helm)
 	@eval "$$(tests/e2e/cluster env)" && $(BIN)/python scripts/write_k8s.py
 
-bench: $(VENV)/.dev ## Measure a fleet of servers against Node's Socket.IO (BENCH="--rounds 1" …; needs Node.js and redis-server)
+bench: bench-single bench-cluster ## Measure against other servers: one server, then a fleet (BENCH="--rounds 1"; hours)
+
+bench-single: $(VENV)/.bench ## One server against Node's, Bun's, Rust's and others (needs Linux, Node.js, cargo; an hour)
+	PYTHONPATH=bench:tests $(BIN)/python -m single $(BENCH)
+
+bench-short: $(VENV)/.dev ## Fail if tradecast has become dearer against Node's Socket.IO (as CI does; a minute)
+	PYTHONPATH=bench:tests $(BIN)/python -m single.short
+
+bench-record: $(VENV)/.dev ## Write down the ratios that bench-short compares with (a minute)
+	PYTHONPATH=bench:tests $(BIN)/python -m single.short --record
+
+bench-cluster: $(VENV)/.dev ## A fleet against Node's Socket.IO with two adapters (needs Linux, Node.js, redis-server)
 	$(BIN)/python bench/cluster.py $(BENCH)
 
-bench-broadcast: $(VENV)/.dev ## Measure a local broadcast against python-socketio's own manager
-	$(BIN)/python bench/broadcast.py
-
 lock: ## Write constraints.txt anew from pyproject.toml
-	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/pip install -q '.[dev]'
+	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/pip install -q '.[dev,bench]'
 	build/lock/bin/pip freeze --exclude tradecast > $(CONSTRAINTS)
 
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist node_modules tests/protocol/stock/node_modules bench/node/node_modules
+	rm -rf $(VENV) build dist node_modules tests/protocol/stock/node_modules bench/node/node_modules bench/single/peers/*/node_modules
 
 # A stamp is newer than its virtual environment's inputs when nothing has to be installed.
 $(VENV)/.python:
@@ -75,3 +83,8 @@ $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/.python
 	@echo "Installing what is pinned (once) …"
 	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
 	@touch $@ $(VENV)/.serve
+
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "Installing what draws the plots (once) …"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev,bench]'
+	@touch $@

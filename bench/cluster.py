@@ -14,7 +14,7 @@ and streams-adapter has connection state recovery on. Then:
 Systems take turns, several rounds; the table has medians. Needs Linux, redis-server and Node.js. Load stays on
 127.0.0.1. Every figure goes to build/bench-cluster.json, what processes say to build/bench-cluster/.
 
-    make bench
+    make bench-cluster
 """
 
 from __future__ import annotations

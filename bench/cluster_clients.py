@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 import uvloop
-from lines import obey
 from websockets.asyncio.client import ClientConnection, connect
 
+from lines import obey
 from tradecast.load.wire import PONG, encode_connect, encode_event, socket_url
 
 AT_ONCE = 20

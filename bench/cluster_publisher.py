@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 import uvloop
-from lines import obey
 
+from lines import obey
 from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.events.publisher import Publisher
 
