@@ -40,6 +40,7 @@ from tradecast.auth.sessions import Sessions, create_sessions
 from tradecast.engine import EngineServer
 from tradecast.engine.http.handshake import Entrance
 from tradecast.engine.http.uvicorn_protocol import Upgrades
+from tradecast.engine.ids import IdMaker
 from tradecast.events import rooms
 from tradecast.events.dispatcher import Dispatcher
 from tradecast.events.emitters import Emitters
@@ -86,6 +87,7 @@ from tradecast.tasks import end
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
 ConnectHandler = Callable[[Connection], Awaitable[None]]
+make_id = IdMaker(9)
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
@@ -484,7 +486,7 @@ class WebSocketServer(Emitters, ClusterApi):
     async def connecting(self, sid: str, auth: Any, transport: str, resume: Resume, namespace: str) -> Accepted:
         connection = Connection(
             sid,
-            secrets.token_hex(8),
+            make_id(),
             self._channel(namespace),
             claims=auth,
             connected_at=time.time(),
@@ -492,6 +494,7 @@ class WebSocketServer(Emitters, ClusterApi):
             namespace=namespace,
         )
         started = time.time()
+        connection.changes = self._watcher.changes
         try:
             if self._auth is not None:
                 await self._auth(connection)
@@ -551,7 +554,7 @@ class WebSocketServer(Emitters, ClusterApi):
         user = connection.user
         if connection.session is not None and user is not None:
             self._expiry.watch(connection.session.id, connection.session.expires_at)
-            self._watcher.look_again(connection.session)
+            self._watcher.look_again(connection.session, connection.changes)
         self.metrics.connected(connection.transport)
         log.info(
             "connected",
