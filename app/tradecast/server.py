@@ -83,6 +83,7 @@ from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import LocalManager, qualify
 from tradecast.settings import Mode, Settings, load_settings
 from tradecast.stats import OTHER_REDIS, Stats
+from tradecast.stepping import Done, step
 from tradecast.tasks import end
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
@@ -109,7 +110,8 @@ class WebSocketServer(Emitters, ClusterApi):
         self.limiter: RateLimiter
         self._auth: ConnectionMiddleware | None = None
         self._rate_limit: ConnectionMiddleware | None = None
-        self._dispatcher = Dispatcher(self.metrics)
+        self._own_middleware = False
+        self._dispatcher = Dispatcher(self.metrics, self)
         self._connect_handler: ConnectHandler | None = None
         self._channels: dict[str, _Channel] = {}
         self._extra_routes: list[BaseRoute] = []
@@ -161,6 +163,7 @@ class WebSocketServer(Emitters, ClusterApi):
         if own is not None:
             own.bind(self.sessions)
         self.limiter = RateLimiter(settings, self._redis, on_fallback=self.metrics.limiter_fallback)
+        self._own_middleware = type(own) is AuthMiddleware and self._rate_limit is None
         if self._rate_limit is None:
             self._rate_limit = create_rate_limit_middleware(
                 self.limiter, on_limited=self.metrics.rate_limited, connections_here=self.get_user_connection_count
@@ -480,6 +483,16 @@ class WebSocketServer(Emitters, ClusterApi):
 
     # -- Application of the Socket.IO server
 
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing is shared with other servers: all is in this process's memory."""
+        return self._redis is None
+
+    @property
+    def connects_at_once(self) -> bool:
+        # Only with our own middleware: what others wrote is awaited in a task.
+        return self._redis is None and self._own_middleware and self.sessions.at_hand
+
     def has_namespace(self, namespace: str) -> bool:
         return self._dispatcher.has_namespace(namespace)
 
@@ -591,7 +604,7 @@ class WebSocketServer(Emitters, ClusterApi):
             members = [subscription_member(connection, room) for room in held]
             self.limiter.hand_over(connection.user.id, connection.id, members)
         else:
-            self._spawn(self._give_back(connection, held))
+            self._finish(self._give_back(connection, held))
 
     def _channel(self, namespace: str) -> _Channel:
         channel = self._channels.get(namespace)
@@ -740,8 +753,12 @@ class WebSocketServer(Emitters, ClusterApi):
                 counts[room.partition(":")[0]] += members
         return counts
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what is left of a client that has gone: at once where nothing has to be waited for."""
+        stepped = step(work) if self.is_local else work
+        if isinstance(stepped, Done):
+            return
+        task = asyncio.create_task(stepped)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -764,6 +781,9 @@ class _Channel:
 
     async def leave(self, sid: str, room: str) -> None:
         await self._sio.hub.leave(sid, self._prefix + room)
+
+    def is_in(self, sid: str, room: str) -> bool:
+        return self._sio.hub.is_in(sid, self._prefix + room)
 
     def rooms(self, sid: str) -> set[str]:
         return {room.removeprefix(self._prefix) for room in self._sio.hub.rooms_of(sid)}

@@ -99,6 +99,11 @@ class Broker(Protocol):
     """
 
     @property
+    def is_local(self) -> bool:
+        """Whether all of it is in this process's memory, and no method waits for anything."""
+        ...
+
+    @property
     def server_id(self) -> str:
         """This server's name among the others, another one for each start."""
         ...

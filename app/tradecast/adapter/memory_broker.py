@@ -34,6 +34,7 @@ class MemoryBroker:
         retention: How much is kept, and for how long.
     """
 
+    is_local = True
     partitions = 1
     away_for = 0.0
     untold_for = 0.0

@@ -17,6 +17,7 @@ class Channel(Protocol):
     async def join(self, sid: str, room: str) -> None: ...
     async def leave(self, sid: str, room: str) -> None: ...
     def rooms(self, sid: str) -> set[str]: ...
+    def is_in(self, sid: str, room: str) -> bool: ...
 
 
 class Connection:
@@ -100,6 +101,10 @@ class Connection:
     def rooms(self) -> set[str]:
         """The rooms this connection is in, its own sid's left out."""
         return self._channel.rooms(self.sid)
+
+    def is_in(self, room: str) -> bool:
+        """Whether this connection is in a room."""
+        return self._channel.is_in(self.sid, room)
 
     def send(self, event: str, *arguments: Any) -> None:
         """Send one event to this client alone. Raises TypeError when the arguments cannot be said in JSON."""

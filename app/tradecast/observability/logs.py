@@ -157,8 +157,10 @@ class _Handler(logging.Handler):
                 }
             ).decode()
         try:
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
+            stream = sys.stderr
+            stream.write(text + "\n")
+            if not getattr(stream, "line_buffering", False):
+                stream.flush()
         except Exception:  # noqa: S110 there is nowhere left to tell it
             pass
 
@@ -197,7 +199,7 @@ def render(record: logging.LogRecord) -> dict[str, Any]:
         "timestamp": _timestamp(record.created),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "event": scrub_text(_message(record), foreign=foreign),
+        "event": _shown_sentence(record.msg) if own else scrub_text(_message(record), foreign=True),
     }
     fields = getattr(record, _FIELDS) if own else structlog.contextvars.get_contextvars()
     for key, value in fields.items():
@@ -207,6 +209,12 @@ def render(record: logging.LogRecord) -> dict[str, Any]:
     if error is not None:
         line["exception"] = describe_exception(error)
     return line
+
+
+@lru_cache(maxsize=1_000)
+def _shown_sentence(event: str) -> str:
+    """What one of our own lines says: one of a few fixed sentences."""
+    return scrub_text(event)
 
 
 @lru_cache(maxsize=1_000)
