@@ -19,7 +19,7 @@ class Client:
         stored: Whether it is kept, so that the client can recover.
         plain: Whether it wants no offsets.
         holds: For how many reasons events are held back from it now.
-        held: The events held back, each with the positions at that moment.
+        held: The events held back, each with the positions at that moment; None: no list, which takes memory.
         until: What it has got by replay: nothing up to these ids is delivered once more.
         begin: Where the replay begins, per partition.
         replay: What it missed, to be sent when it goes.
@@ -51,10 +51,10 @@ class Client:
         self.dirty = False
         self.settling = False
         self.holds = 0
-        self.held: list[tuple[Envelope, Vector]] = []
+        self.held: list[tuple[Envelope, Vector]] | None = None
         self.until: Vector = ()
         self.begin: Vector = ()
-        self.replay: list[Envelope] = []
+        self.replay: list[Envelope] | None = None
         self.pinged: Vector = ()
 
     def with_replay(self, vector: Vector) -> Vector:
@@ -68,7 +68,8 @@ class Client:
         self.until = _cut(self.until, partition, top)
         self.begin = _cut(self.begin, partition, top)
         # An id of before, with the new epoch, would hide events of the new history.
-        self.held = [(envelope, _cut(vector, partition, top)) for envelope, vector in self.held]
+        if self.held:
+            self.held = [(envelope, _cut(vector, partition, top)) for envelope, vector in self.held]
 
 
 def _cut(vector: Vector, partition: int, top: int) -> Vector:

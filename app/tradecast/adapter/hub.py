@@ -227,6 +227,8 @@ class Hub:
 
     def _keeps_back(self, client: Client, envelope: Envelope) -> bool:
         if client.holds:
+            if client.held is None:
+                client.held = []
             client.held.append((envelope, tuple(self.broker.positions)))
             if len(client.held) > self._held_limit:
                 log.warning("too much is held back from a client: it is cut off")
@@ -403,7 +405,7 @@ class Hub:
         client = self._clients.get(sid)
         if client is None:
             return
-        replay, client.replay = client.replay, []
+        replay, client.replay = client.replay or (), None
         vector = list(client.begin or (0,) * self.broker.partitions)
         for envelope in replay:
             partition = self.broker.partition_of(envelope.rooms[0])
@@ -481,7 +483,7 @@ class Hub:
             del self._by_pid[session.pid]
         for room in session.joins:
             self._manager.leave(room, sid)
-            if not self._manager.members((room,)):
+            if not self._manager.is_occupied(room):
                 self.broker.unwant(room)
         if client.stored:
             self._finish(self._drop(session) if final else self._keep(client))
@@ -517,7 +519,7 @@ class Hub:
     def _exit(self, sid: str, client: Client, room: str) -> None:
         client.session.joins.pop(room, None)
         self._manager.leave(room, sid)
-        if not self._manager.members((room,)):
+        if not self._manager.is_occupied(room):
             self.broker.unwant(room)
 
     async def _take_positions(self, client: Client, rooms: Collection[str], *, exact: bool = False) -> None:
@@ -544,7 +546,7 @@ class Hub:
         client.holds -= 1
         if client.holds or self._clients.get(sid) is not client:
             return
-        held, client.held = client.held, []
+        held, client.held = client.held or (), None
         for envelope, vector in held:
             partition = self.broker.partition_of(envelope.rooms[0])
             if client.until and envelope.id <= client.until[partition]:
@@ -563,8 +565,8 @@ class Hub:
     def _cut_off(self, client: Client) -> None:
         """Close its transport, so that it comes back. Nothing more is sent: its offset would hide what was not sent."""
         client.holds += 1
-        client.held = []
-        client.replay = []
+        client.held = None
+        client.replay = None
         self._hang_up(client.eio_sid)
 
     def _rename(self, sid: str, to: str) -> None:

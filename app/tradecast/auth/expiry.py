@@ -34,7 +34,7 @@ class SessionExpiry:
         self._on_expired = on_expired
         self._clock = clock
         self._slot_of: dict[str, int] = {}
-        self._due_of: dict[str, int] = {}  # later than its slot where the end was moved back
+        self._due_of: dict[str, int] = {}  # of those whose end was moved back, behind their slot
         self._slots: dict[int, set[str]] = {}
         self._order: list[int] = []  # a heap of the slots that there are
         self._timer: asyncio.TimerHandle | None = None
@@ -51,14 +51,15 @@ class SessionExpiry:
         filed = self._slot_of.get(session_id)
         if filed is not None and filed <= slot:
             # Moved on when its slot comes: a session that is touched all day would leave a slot behind each time.
-            self._due_of[session_id] = slot
+            if filed < slot:
+                self._due_of[session_id] = slot
             return
         self.unwatch(session_id)
         self._file(session_id, slot)
         self._set_timer()
 
     def _file(self, session_id: str, slot: int) -> None:
-        self._slot_of[session_id] = self._due_of[session_id] = slot
+        self._slot_of[session_id] = slot
         ids = self._slots.get(slot)
         if ids is None:
             ids = self._slots[slot] = set()
@@ -70,7 +71,7 @@ class SessionExpiry:
         slot = self._slot_of.pop(session_id, None)
         if slot is None:
             return
-        del self._due_of[session_id]
+        self._due_of.pop(session_id, None)
         self._slots[slot].discard(session_id)
         if not self._slots[slot]:
             del self._slots[slot]
@@ -107,10 +108,11 @@ class SessionExpiry:
         while self._order and self._order[0] <= due:
             slot = heapq.heappop(self._order)
             for session_id in self._slots.pop(slot, ()):
-                if self._due_of[session_id] > due:
-                    self._file(session_id, self._due_of[session_id])
+                later = self._due_of.pop(session_id, 0)
+                if later > due:
+                    self._file(session_id, later)
                 else:
-                    del self._slot_of[session_id], self._due_of[session_id]
+                    del self._slot_of[session_id]
                     expired.add(session_id)
         if expired:
             call = asyncio.get_running_loop().create_task(self._call(expired))

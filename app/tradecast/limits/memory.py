@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from tradecast.limits.quota import Kind, Lease
 from tradecast.limits.rates import Check
@@ -22,7 +23,8 @@ class MemoryRateStore:
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._users: dict[str, dict[tuple[str, int], SlidingWindow]] = {}
+        # By the limit's name and the window's length in one text, which is made once.
+        self._users: dict[str, dict[str, SlidingWindow]] = {}
 
     def __len__(self) -> int:
         """Users about whom something is remembered."""
@@ -37,9 +39,10 @@ class MemoryRateStore:
         windows = self._users.setdefault(user_id, {})
         counted = []
         for name, limit in checks:
-            window = windows.get((name, window_ms))
+            key = _window_key(name, window_ms)
+            window = windows.get(key)
             if window is None:
-                window = windows[name, window_ms] = SlidingWindow(window_ms)
+                window = windows[key] = SlidingWindow(window_ms)
             if window.advance(now) >= limit:
                 return name
             counted.append(window)
@@ -61,6 +64,11 @@ class MemoryRateStore:
         return len(gone)
 
 
+@lru_cache(maxsize=1_000)
+def _window_key(name: str, window_ms: int) -> str:
+    return f"{name}:{window_ms}"
+
+
 class MemoryQuotaStore:
     """`QuotaStore` in a dict.
 
@@ -72,13 +80,15 @@ class MemoryQuotaStore:
     def __init__(self, lease: float = math.inf, clock: Clock = time.monotonic) -> None:
         self._lease = lease
         self._clock = clock
-        self._held: dict[tuple[Kind, str], dict[str, float]] = {}
+        # By user. Where leases are endless and there is one member, it stands alone: 200 bytes less than in a dict.
+        self._held: dict[Kind, dict[str, str | dict[str, float]]] = {"subscriptions": {}, "connections": {}}
 
     def __iter__(self) -> Iterator[Lease]:
         """All that is held, while the store stays unchanged."""
-        for (kind, user_id), members in self._held.items():
-            for member in members:
-                yield Lease(kind, user_id, member)
+        for kind, users in self._held.items():
+            for user_id, members in users.items():
+                for member in (members,) if isinstance(members, str) else members:
+                    yield Lease(kind, user_id, member)
 
     def __contains__(self, lease: Lease) -> bool:
         return lease.member in self._live(lease.kind, lease.user_id)
@@ -103,16 +113,28 @@ class MemoryQuotaStore:
 
     def hold(self, lease: Lease) -> None:
         """Hold it, whatever the limit."""
-        self._held.setdefault((lease.kind, lease.user_id), {})[lease.member] = self._clock() + self._lease
+        users = self._held[lease.kind]
+        members = users.get(lease.user_id)
+        if members is None and self._lease == math.inf:
+            users[lease.user_id] = lease.member
+            return
+        if not isinstance(members, dict):
+            members = users[lease.user_id] = {} if members is None else {members: math.inf}
+        members[lease.member] = self._clock() + self._lease
 
     def drop(self, lease: Lease) -> None:
         """Hold it no longer."""
-        members = self._held.get((lease.kind, lease.user_id))
-        if members is not None and members.pop(lease.member, None) is not None and not members:
-            del self._held[lease.kind, lease.user_id]
+        users = self._held[lease.kind]
+        members = users.get(lease.user_id)
+        if members == lease.member or (
+            isinstance(members, dict) and members.pop(lease.member, None) is not None and not members
+        ):
+            del users[lease.user_id]
 
-    def _live(self, kind: Kind, user_id: str) -> dict[str, float]:
-        members = self._held.get((kind, user_id), {})
+    def _live(self, kind: Kind, user_id: str) -> Collection[str]:
+        members = self._held[kind].get(user_id, ())
+        if not isinstance(members, dict):
+            return (members,) if isinstance(members, str) else members
         if self._lease != math.inf:
             now = self._clock()
             for member in [member for member, end in members.items() if end <= now]:

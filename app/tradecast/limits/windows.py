@@ -17,27 +17,41 @@ class SlidingWindow:
     span of the true length; an event may count up to one bucket longer than that, never shorter.
     """
 
-    __slots__ = ("_buckets", "_newest", "_width", "total")
+    __slots__ = ("_count", "_newest", "_older", "_width", "total")
 
     def __init__(self, window_ms: int) -> None:
         self._width = bucket_width(window_ms)
-        self._buckets: dict[int, int] = {}  # in order of time: a bucket is put in when it is the newest
         self._newest = 0
+        self._count = 0  # of the newest bucket
+        # The others, in order of time; None: there are none, and no dict, which takes memory.
+        self._older: dict[int, int] | None = None
         self.total = 0
 
     def advance(self, now_ms: int) -> int:
         """Forget what is over; how many events are left in the window. A clock that steps back stands still."""
-        newest = max(now_ms // self._width, self._newest)
-        self._newest = newest
-        while self._buckets:
-            oldest = next(iter(self._buckets))
-            if oldest >= newest - BUCKETS:
-                break
-            self.total -= self._buckets.pop(oldest)
+        newest = now_ms // self._width
+        if newest > self._newest:
+            if self._count:
+                if self._older is None:
+                    self._older = {}
+                self._older[self._newest] = self._count
+                self._count = 0
+            self._newest = newest
+            if self._older is not None:
+                self._forget(newest - BUCKETS)
         return self.total
+
+    def _forget(self, before: int) -> None:
+        older = self._older or {}
+        while older:
+            oldest = next(iter(older))
+            if oldest >= before:
+                return
+            self.total -= older.pop(oldest)
+        self._older = None
 
     def add(self, now_ms: int) -> None:
         """Count one event."""
         self.advance(now_ms)
-        self._buckets[self._newest] = self._buckets.get(self._newest, 0) + 1
+        self._count += 1
         self.total += 1

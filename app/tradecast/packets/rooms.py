@@ -31,8 +31,9 @@ class LocalManager(socketio.AsyncManager):
         self._sids: dict[str, dict[str, str]] = {}
         # Clients that are not let in yet.
         self._coming: set[str] = set()
-        # Rooms of all namespaces, by their qualified names.
-        self._members: dict[str, dict[str, str]] = {}
+        # Rooms of all namespaces, by their qualified names. Most rooms are a user's own with one member, a pair here,
+        # which takes a third of a dict's memory.
+        self._members: dict[str, dict[str, str] | tuple[str, str]] = {}
         # Tuples, which take a quarter of a set's memory: a client is in few rooms.
         self._rooms_of: dict[str, tuple[str, ...]] = {}
 
@@ -137,8 +138,8 @@ class LocalManager(socketio.AsyncManager):
         self._sids[namespace][eio_sid] = to
         rooms = self._rooms_of.pop(sid, ())
         for room in rooms:
-            members = self._members[room]
-            members[to] = members.pop(sid)
+            self._drop(room, sid)
+            self._put(room, to, eio_sid)
         if rooms:
             self._rooms_of[to] = rooms
         if sid in self._coming:
@@ -160,8 +161,8 @@ class LocalManager(socketio.AsyncManager):
         clients = self._clients.get(namespace, {})
         if room is None:
             return clients.items()
-        members = self._members.get(qualify(namespace, room))
-        if members is not None:
+        members = self.members((qualify(namespace, room),))
+        if members:
             return members.items()
         eio_sid = clients.get(room)
         return [(room, eio_sid)] if eio_sid is not None else []
@@ -193,10 +194,10 @@ class LocalManager(socketio.AsyncManager):
 
     def enter(self, room: str, sid: str, eio_sid: str) -> None:
         """Put a client into a room."""
-        members = self._members.setdefault(room, {})
-        if sid not in members:
-            members[sid] = eio_sid
-            self._rooms_of[sid] = (*self._rooms_of.get(sid, ()), room)
+        rooms = self._rooms_of.get(sid, ())
+        if room not in rooms:
+            self._put(room, sid, eio_sid)
+            self._rooms_of[sid] = (*rooms, room)
 
     def leave(self, room: str, sid: str) -> None:
         """Take a client out of a room; nothing happens if it is not in it."""
@@ -205,9 +206,21 @@ class LocalManager(socketio.AsyncManager):
         if room in rooms:
             self._rooms_of[sid] = tuple(one for one in rooms if one != room)
 
+    def _put(self, room: str, sid: str, eio_sid: str) -> None:
+        members = self._members.get(room)
+        if members is None:
+            self._members[room] = (sid, eio_sid)
+        elif isinstance(members, tuple):
+            self._members[room] = {members[0]: members[1], sid: eio_sid}
+        else:
+            members[sid] = eio_sid
+
     def _drop(self, room: str, sid: str) -> None:
         members = self._members.get(room)
-        if members is not None and members.pop(sid, None) is not None and not members:
+        if isinstance(members, dict):
+            if members.pop(sid, None) is not None and not members:
+                del self._members[room]
+        elif members is not None and members[0] == sid:
             del self._members[room]
 
     def rooms_of(self, sid: str) -> frozenset[str]:
@@ -218,16 +231,25 @@ class LocalManager(socketio.AsyncManager):
         """Who is in any of these rooms here: sid to the engine's id. Not to be changed, and not to be kept."""
         if len(rooms) == 1:
             (room,) = rooms
-            return self._members.get(room) or {}
+            found = self._members.get(room, {})
+            return found if isinstance(found, dict) else {found[0]: found[1]}
         merged: dict[str, str] = {}
         for room in rooms:
-            merged.update(self._members.get(room) or {})
+            found = self._members.get(room, {})
+            if isinstance(found, dict):
+                merged.update(found)
+            else:
+                merged[found[0]] = found[1]
         return merged
+
+    def is_occupied(self, room: str) -> bool:
+        """Whether anybody is in a room here."""
+        return room in self._members
 
     def room_sizes(self) -> Iterator[tuple[str, int]]:
         """Each occupied room with its number of members on this server."""
         for room, members in self._members.items():
-            yield room, len(members)
+            yield room, len(members) if isinstance(members, dict) else 1
 
 
 def qualify(namespace: str, room: str) -> str:

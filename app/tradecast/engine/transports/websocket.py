@@ -70,7 +70,8 @@ class WebSocketTransport(asyncio.Protocol):
         self._host = host
         self._registry = registry
         self._reader: FrameReader | None = None
-        self._out: list[bytes] = []
+        # None: nothing waits, and no list, which takes memory.
+        self._out: list[bytes] | None = None
         self._out_size = 0
         # Whether somebody will call `flush` in this turn of the loop.
         self._scheduled = False
@@ -92,6 +93,8 @@ class WebSocketTransport(asyncio.Protocol):
         if self._close_sent:
             return
         out = self._out
+        if out is None:
+            self._out = out = []
         if self._paused:
             waiting = self._out_size + self.transport.get_write_buffer_size()
             if self._host.limits.exceeded(len(out), waiting):
@@ -109,9 +112,8 @@ class WebSocketTransport(asyncio.Protocol):
         self._scheduled = False
         out = self._out
         if out and not self._paused:
-            data = out[0] if len(out) == 1 else b"".join(out)
-            out.clear()
-            self.transport.write(data)
+            self._out = None
+            self.transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def take_unsent(self) -> list[Message]:
         """See `Transport.take_unsent`; nothing replaces a WebSocket."""
@@ -120,12 +122,12 @@ class WebSocketTransport(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The socket takes no more."""
         self._paused = True
-        self._out_size = sum(map(len, self._out))
+        self._out_size = sum(map(len, self._out or ()))
 
     def resume_writing(self) -> None:
         """The socket takes more: as much of what waits as it likes."""
         self._paused = False
-        out, self._out = self._out, []
+        out, self._out = self._out or [], None
         for position, frames in enumerate(out):
             self.transport.write(frames)
             if self._paused:  # by `pause_writing`, which the transport may call from `write`
@@ -138,9 +140,8 @@ class WebSocketTransport(asyncio.Protocol):
         if self._close_sent:
             return
         self._close_sent = True
-        self._out.append(close_frame(code))
-        data = b"".join(self._out)
-        self._out.clear()
+        data = b"".join([*(self._out or ()), close_frame(code)])
+        self._out = None
         if not self.transport.is_closing():
             self.transport.write(data)
             self._host.is_leaving(self)
@@ -149,7 +150,7 @@ class WebSocketTransport(asyncio.Protocol):
     def abort(self) -> None:
         """See `Transport.abort`."""
         self._close_sent = self._closing = True
-        self._out.clear()
+        self._out = None
         self.transport.abort()
 
     def shutdown(self) -> None:
@@ -240,7 +241,7 @@ class WebSocketTransport(asyncio.Protocol):
         self._closing = self._close_sent = True
         self._registry.discard(self)
         self._host.has_left(self)
-        self._out.clear()
+        self._out = None
         self._reader = None
         self._lose(TRANSPORT_CLOSE if error is None else TRANSPORT_ERROR)
 
