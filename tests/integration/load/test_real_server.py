@@ -117,7 +117,7 @@ async def test_publishing_through_a_cluster(make_server: MakeServer, empty_clust
 @pytest.mark.redis
 async def test_what_redis_did_not_take_is_not_expected(make_server: MakeServer, redis_server: RedisServer) -> None:
     server = await make_server(redis_url=redis_server.url)
-    settings = load_settings({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"})
+    settings = load_settings({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "PUBLISH_TIMEOUT": "1"})
     report = await run(await options(server, token=None, redis=settings))
     assert not report.ok
     assert (report.published, report.losses) == (0, 0), report.table()
