@@ -85,6 +85,7 @@ async def options(server: RunningServer, users: int = 10, **changes: Any) -> Loa
     return LoadOptions(server.url, await credentials(server, users), **chosen)
 
 
+@pytest.mark.serial  # it measures how many events get through
 async def test_a_hundred_clients_lose_nothing_and_get_nothing_twice(server: RunningServer) -> None:
     report = await run(await options(server, 100, duration=3, rate=100))
     assert report.ok, report.table()
