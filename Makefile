@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-.PHONY: help serve test soak e2e e2e-long simulation image lint format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
+.PHONY: help serve test test-quick soak e2e e2e-long simulation image lint format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -12,8 +12,11 @@ help: ## Show what there is
 serve: $(VENV)/.serve ## Run the server with the demo at http://127.0.0.1:8000/
 	@exec $(BIN)/tradecast demo
 
-test: $(VENV)/.dev ## Run every test that this machine can run, and say what it cannot
+test: $(VENV)/.dev ## Run every test that this machine can run, and say what it cannot (WORKERS=2 …; some 7 minutes)
 	@scripts/test
+
+test-quick: $(VENV)/.dev ## Run tests/unit and tests/static: in less than a minute
+	@scripts/test --quick
 
 soak: $(VENV)/.dev ## Prove that no event is lost while everything fails (FAULTS_SECONDS=3600 FAULTS_SEED=7 …)
 	FAULTS_SECONDS=$${FAULTS_SECONDS:-3600} $(BIN)/pytest tests/faults -s

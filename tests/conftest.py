@@ -7,4 +7,5 @@ pytest_plugins = [
     "support.prometheus",
     "support.python_client",
     "support.server",
+    "support.workers",
 ]

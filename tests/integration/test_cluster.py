@@ -142,11 +142,9 @@ async def test_the_permissions_of_the_docs_are_enough(make_server: MakeServer, r
 
 async def test_commands(redis_cluster: RedisCluster) -> None:
     variables = {"REDIS_URL": redis_cluster.url}
-    ids = []
-    for user in USERS:
-        done = await tradecast("session", "create", user, **variables)
+    for done in await asyncio.gather(*(tradecast("session", "create", user, **variables) for user in USERS)):
         assert done.code == 0, done.err
-        ids.append(json.loads(done.out)["sessionID"])
+        assert json.loads(done.out)["sessionID"]
     done = await tradecast("session", "list", **variables)
     assert done.code == 0, done.err
     assert all(user in done.out for user in USERS)

@@ -269,6 +269,7 @@ def claims(session_id: str, user_id: str) -> Session:
 
 @pytest.mark.mongodb
 @pytest.mark.redis
+@pytest.mark.serial
 async def test_deleted_session_ends_its_connections_on_every_server(
     make_server: MakeServer,
     database: MongoDatabase,

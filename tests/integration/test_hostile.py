@@ -23,6 +23,8 @@ from tradecast.engine.transports.websocket import WebSocketTransport
 from tradecast.events.limiting import create_rate_limit_middleware
 from tradecast.limits.limiter import RateLimiter
 
+pytestmark = pytest.mark.serial
+
 
 async def open_transport(server: RunningServer, **options: Any) -> ClientConnection:
     url = f"{server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket"

@@ -516,6 +516,7 @@ class BrokerContract:
         assert await there.claim(saved.pid, "u1") is None
         assert await there.claim(other.pid, "u1") is not None
 
+    @pytest.mark.serial  # whoever touches too late loses it
     async def test_what_is_not_touched_is_gone_after_a_while(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker(SHORT)
         kept, left = session(), session()

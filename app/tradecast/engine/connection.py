@@ -68,7 +68,6 @@ class Connection:
         transport: What carries it now.
         slot: Where it waits on the wheel (`Timed`).
         reason: Why it has ended; None as long as it has not.
-        idle: Set while no handler of it runs and no packet waits; None as long as nobody wants to know.
     """
 
     __slots__ = (
@@ -78,8 +77,8 @@ class Connection:
         "_inbox",
         "_paused",
         "_pinged",
+        "_resumed",
         "_working",
-        "idle",
         "reason",
         "sid",
         "slot",
@@ -91,7 +90,7 @@ class Connection:
         self.transport = transport
         self.reason: str | None = None
         self.slot = -1
-        self.idle: asyncio.Event | None = None
+        self._resumed: asyncio.Event | None = None
         self._host = host
         # While `_pinged`, when the answer is due; else not used.
         self._due = 0.0
@@ -196,24 +195,26 @@ class Connection:
                     return
                 waiting = self._host.call_message_handler(self.sid, self._inbox.popleft())
                 if self._paused and len(self._inbox) <= INBOX // 2:
-                    self._paused = False
-                    self.transport.resume_reading()
+                    self._resume()
         finally:
             self._working = False
             self._inbox = None
             self._host.end_work(self)
             if self._paused and not self.closed:
-                self._paused = False
-                self.transport.resume_reading()
-            if self.idle is not None:
-                self.idle.set()
+                self._resume()
 
-    async def until_idle(self) -> None:
-        """Until no handler runs and no packet waits, or the connection has ended."""
-        while self._working and not self.closed:
-            self.idle = self.idle or asyncio.Event()
-            self.idle.clear()
-            await self.idle.wait()
+    def _resume(self) -> None:
+        self._paused = False
+        self.transport.resume_reading()
+        if self._resumed is not None:
+            self._resumed.set()
+
+    async def until_it_may_send(self) -> None:
+        """Until fewer packets wait than the bound, or the connection has ended: for a transport that cannot pause."""
+        while self._paused and not self.closed:
+            self._resumed = self._resumed or asyncio.Event()
+            self._resumed.clear()
+            await self._resumed.wait()
 
     # -- heartbeats
 
@@ -264,7 +265,7 @@ class Connection:
             return False
         self.reason = reason
         self._inbox = None
-        if self.idle is not None:
-            self.idle.set()
+        if self._resumed is not None:
+            self._resumed.set()
         self._host.forget(self, reason)
         return True

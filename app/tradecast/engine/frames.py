@@ -22,7 +22,10 @@ NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
 PROTOCOL_ERROR: Final = 1002
 INVALID_DATA: Final = 1007
+POLICY_VIOLATION: Final = 1008
 TOO_BIG: Final = 1009
+
+MAX_FRAGMENTS: Final = 1_024
 
 _MAX_CONTROL: Final = 125
 # Those that an endpoint may send: the registered ones, without the ones that only stand for a missing code.
@@ -182,6 +185,8 @@ class FrameReader:
             if first & FIN:
                 return Frame(first, payload)
             self._kind = first | FIN
+        if len(self._fragments) >= MAX_FRAGMENTS:
+            raise ProtocolError(POLICY_VIOLATION, "a message in too many fragments")
         self._fragments.append(payload)
         self._size += len(payload)
         if not first & FIN:

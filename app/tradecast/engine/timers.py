@@ -7,10 +7,12 @@ two set operations.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Protocol
 
 # Seconds. The longest tick, however long the time-outs are.
 LONGEST_TICK = 1.0
+log = logging.getLogger("tradecast.engine")
 
 
 class Timed(Protocol):
@@ -52,7 +54,11 @@ class TimerWheel:
 
     def schedule(self, entry: Timed, delay: float) -> None:
         """Call the entry once, `delay` seconds from now or up to a tick earlier; a second call moves it."""
-        steps = min(max(int(delay / self.tick), 1), len(self._slots) - 1)
+        if self._handle is None:
+            self._begin()
+        assert self._loop is not None  # noqa: S101 set by _begin
+        since = self._loop.time() - self._next + self.tick  # the last tick
+        steps = min(max(int((since + delay) / self.tick), 1), len(self._slots) - 1)
         slot = (self._position + steps) % len(self._slots)
         if entry.slot >= 0:
             self._slots[entry.slot].discard(entry)
@@ -60,8 +66,6 @@ class TimerWheel:
             self._count += 1
         self._slots[slot].add(entry)
         entry.slot = slot
-        if self._handle is None:
-            self._begin()
 
     def cancel(self, entry: Timed) -> None:
         """Do not call the entry; nothing happens if it does not wait."""
@@ -96,7 +100,10 @@ class TimerWheel:
             entry.slot = -1
         # Called behind all ticks that were missed: what an entry schedules anew waits for a real tick.
         for entry in due:
-            entry.on_due(stalled=stalled)
+            try:
+                entry.on_due(stalled=stalled)
+            except Exception:
+                log.exception("a timer failed")
         if self._count:
             self._handle = self._loop.call_at(self._next, self._turn)
         else:

@@ -78,10 +78,12 @@ class Dispatcher:
         route = self._routes[connection.namespace].get(name)
         run = _Run(self._metrics, connection, route, name if route is not None else "other")
         try:
-            pending = run.check(name, arguments[0] if arguments else None)
+            # uvloop runs all connections of a listener in one context: what is set there, others would see.
+            context = contextvars.copy_context()
+            pending = context.run(run.check, name, arguments[0] if arguments else None)
             if pending is not None:
                 return run.finish(pending, arguments)
-            answer = run.call(arguments)
+            answer = context.run(run.call, arguments)
         except Exception as error:
             return run.fail(error)
         if not iscoroutine(answer):
@@ -143,10 +145,7 @@ class _Run:
         """Call the handler; a coroutine if it is one."""
         route = self._route
         assert route is not None  # noqa: S101 `check` refuses it
-        if route.is_async:
-            return route.call(self._connection, arguments)
-        # uvloop runs all connections of a listener in one context: what a handler sets there, others would see.
-        return contextvars.copy_context().run(route.call, self._connection, arguments)
+        return route.call(self._connection, arguments)
 
     async def finish(self, pending: Awaitable[None], arguments: list[Any]) -> Any:
         """The rest of an event whose check has to wait."""

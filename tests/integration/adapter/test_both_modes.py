@@ -466,7 +466,7 @@ async def test_what_the_own_redis_does_not_take_goes_to_neither(
     frail: Fleet, own_redis: RedisServer, redis_cluster: RedisCluster, mode: Mode
 ) -> None:
     (other,) = {*MODES} - {mode}
-    options = {"publish_both": 1, "publish_timeout": 1, "redis_timeout": 1, "session_store": "memory"}
+    options = {"publish_both": 1, "publish_timeout": 3, "redis_timeout": 1, "session_store": "memory"}
     here, there = [await frail.server(one, **options) for one in (mode, other)]
     client = await frail.client(there)
     await here.app.emit_notification("u1", {"n": 0})

@@ -291,6 +291,7 @@ async def test_a_killed_server_ends_requests_and_its_connections_do_not_count(fl
     assert len(nobody.value.gone) == 2
 
 
+@pytest.mark.serial
 async def test_a_server_that_stops_in_order_is_no_loss(fleet: Fleet) -> None:
     await fleet.client(0)
     asked = asyncio.create_task(fleet.app.server_side_emit_with_ack("never", timeout=60))
@@ -355,6 +356,7 @@ async def all_are_found(fleet: Fleet, count: int) -> bool:
     return False
 
 
+@pytest.mark.serial
 async def test_a_revoked_user_is_gone_from_all_servers_within_a_second(fleet: Fleet) -> None:
     clients = await fleet.clients()
     stays = await fleet.client(1, "u2")

@@ -143,6 +143,7 @@ async def test_a_client_that_starts_while_a_node_is_away_has_the_others(redis_cl
         await redis_cluster.start(victim)
 
 
+@pytest.mark.serial
 async def test_hanging_nodes_take_no_longer_than_one_redis(redis_cluster: RedisCluster) -> None:
     async with client(redis_cluster.url, {"REDIS_TIMEOUT": "0.2"}) as redis:
         await fill(redis)
@@ -171,6 +172,7 @@ async def test_hanging_nodes_take_no_longer_than_one_redis(redis_cluster: RedisC
         await eventually(works, "the client is back")
 
 
+@pytest.mark.serial
 async def test_no_retries_where_that_is_asked_for() -> None:
     url = f"redis+cluster://127.0.0.1:{free_port()}"
     async with client(url, retry=Retry(NoBackoff(), 0)) as redis:
@@ -191,6 +193,7 @@ async def test_what_is_no_cluster_is_an_error_of_redis(redis_server: RedisServer
             await redis.get("key")
 
 
+@pytest.mark.serial
 async def test_a_refused_log_in_is_not_repeated(redis_cluster: RedisCluster) -> None:
     for node in redis_cluster.nodes:
         node.ask_now("ACL", "SETUSER", "caster", "on", ">right", "~*", "&*", "+@all")

@@ -170,6 +170,7 @@ async def test_a_short_absence_is_bridged_by_the_retries(own_redis: RedisServer)
         assert await redis.get("key") == b"x"
 
 
+@pytest.mark.serial
 async def test_a_refused_connection_is_tried_four_times(own_redis: RedisServer) -> None:
     async with client(own_redis.url) as redis:
         await redis.ping()

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 import pytest
+from redis.asyncio import Redis
 from redis.crc import key_slot
 
 from support.broker_contract import RETENTION, BrokerContract, Heard, MakeBroker, event, listen, numbers, session
@@ -268,10 +269,13 @@ async def test_a_master_that_has_lost_the_others_is_left(own: Brokers, redis_clu
     alone = redis_cluster.owners()[slot]
     first, second = (node for node in redis_cluster.nodes if node is not alone)
     owner = first.node_id
+    slots = alone.slots()
     for node in (first, second):
         await alone.ask("CLUSTER", "FORGET", node.node_id)
-        for each in alone.slots():
-            await node.ask("CLUSTER", "SETSLOT", str(each), "NODE", owner)
+        async with Redis(port=node.port) as redis, redis.pipeline(transaction=False) as thousands:
+            for each in slots:
+                thousands.execute_command("CLUSTER", "SETSLOT", each, "NODE", owner)
+            assert set(await thousands.execute()) == {b"OK"}
     await first.ask("CLUSTER", "BUMPEPOCH")
 
     async def heard_of() -> bool:

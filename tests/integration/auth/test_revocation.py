@@ -173,6 +173,7 @@ async def test_deleted(mode: Mode) -> None:
         assert server.active == {ids[3]}
 
 
+@pytest.mark.serial
 async def test_deleted_at_rest_is_within_a_second(mode: Mode) -> None:
     """The figure of the contract, the best of a few: a busy machine may spoil some."""
     async with watching(mode.sessions) as server:

@@ -42,6 +42,7 @@ async def test_slots_of_all_servers_follow_each_other(redis: RedisClient) -> Non
         assert started + number / 100 - 0.001 <= moment <= started + number / 100 + late + 0.001
 
 
+@pytest.mark.serial
 async def test_a_batch_is_no_longer_than_what_is_wanted(redis: RedisClient) -> None:
     one, other = FleetPace(redis, jitter=lambda: 0.0), FleetPace(redis, jitter=lambda: 0.0)
     assert len(await one.reserve(3, 1_000)) == 3
@@ -49,6 +50,7 @@ async def test_a_batch_is_no_longer_than_what_is_wanted(redis: RedisClient) -> N
     assert moment <= time.monotonic() + 0.003
 
 
+@pytest.mark.serial
 async def test_what_is_left_unused_is_soon_over(redis: RedisClient) -> None:
     """A drain that is cancelled leaves at most a batch behind."""
     for _ in range(3):
@@ -58,6 +60,7 @@ async def test_what_is_left_unused_is_soon_over(redis: RedisClient) -> None:
     assert 0 < await redis.pttl(KEY) <= 1_000 * (3 * BATCH_SECONDS + 1) + 1
 
 
+@pytest.mark.serial
 async def test_clock_that_was_set_back_keeps_nobody_waiting(redis: RedisClient) -> None:
     seconds, _ = await redis.time()
     in_an_hour = (seconds + 3_600) * 1_000_000
@@ -65,6 +68,7 @@ async def test_clock_that_was_set_back_keeps_nobody_waiting(redis: RedisClient) 
     assert (await FleetPace(redis).reserve(1, 10))[0] <= time.monotonic() + 0.2
 
 
+@pytest.mark.serial
 async def test_slow_redis_is_left_alone_for_a_while(redis: RedisClient, redis_server: RedisServer) -> None:
     now = 0.0
     pace = FleetPace(redis, patience=0.2, leave_alone=5, clock=lambda: now, jitter=lambda: 0.0)

@@ -85,6 +85,7 @@ async def options(server: RunningServer, users: int = 10, **changes: Any) -> Loa
     return LoadOptions(server.url, await credentials(server, users), **chosen)
 
 
+@pytest.mark.serial  # it measures how many events get through
 async def test_a_hundred_clients_lose_nothing_and_get_nothing_twice(server: RunningServer) -> None:
     report = await run(await options(server, 100, duration=3, rate=100))
     assert report.ok, report.table()
@@ -117,7 +118,7 @@ async def test_publishing_through_a_cluster(make_server: MakeServer, empty_clust
 @pytest.mark.redis
 async def test_what_redis_did_not_take_is_not_expected(make_server: MakeServer, redis_server: RedisServer) -> None:
     server = await make_server(redis_url=redis_server.url)
-    settings = load_settings({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"})
+    settings = load_settings({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "PUBLISH_TIMEOUT": "1"})
     report = await run(await options(server, token=None, redis=settings))
     assert not report.ok
     assert (report.published, report.losses) == (0, 0), report.table()

@@ -307,6 +307,7 @@ async def test_a_full_batch_does_not_wait(make: MakeLane, sink: Sink, calls: Cal
     assert sink.batches == [["a", "b"], ["large"]]
 
 
+@pytest.mark.serial
 async def test_what_came_while_a_batch_was_under_way_has_waited_already(
     make: MakeLane, sink: Sink, calls: Calls
 ) -> None:

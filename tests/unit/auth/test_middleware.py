@@ -39,6 +39,9 @@ class Recorder:
     def rooms(self, sid: str) -> set[str]:
         return {f"room of {sid}"}
 
+    def is_in(self, sid: str, room: str) -> bool:
+        return room in self.rooms(sid)
+
 
 class Book:
     """Sessions of which there is one, or an error."""

@@ -24,6 +24,9 @@ class NoChannel:
     def rooms(self, sid: str) -> set[str]:
         raise AssertionError
 
+    def is_in(self, sid: str, room: str) -> bool:
+        raise AssertionError
+
 
 def session(user_id: str, session_id: str = "") -> Session:
     return Session(session_id or f"session of {user_id}", User(user_id), 1.0)

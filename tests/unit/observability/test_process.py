@@ -30,6 +30,7 @@ def test_memory_without_proc(tmp_path: Path) -> None:
     assert memory.rss == memory.heap_used == memory.heap_total > 1 << 20
 
 
+@pytest.mark.serial
 def test_memory_of_this_process() -> None:
     before = read_memory()
     block = bytearray(64 << 20)

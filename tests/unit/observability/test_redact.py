@@ -101,6 +101,7 @@ def test_foreign_texts_lose_what_looks_like_a_sid() -> None:
     assert scrub_text(text, foreign=True) == f"emitting to {HIDDEN} and to short1 and to lowercase_only_words"
 
 
+@pytest.mark.serial
 def test_long_texts_are_cut_and_do_not_take_long() -> None:
     for unit in ("a", "a@", "1.", ":", "ab:", "s:", "://", "eyJ.", "-A", "sid=", "é", "a@b."):
         begun = time.perf_counter()

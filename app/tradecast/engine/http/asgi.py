@@ -145,7 +145,9 @@ async def _post(engine: Engine, connection: Connection, receive: Receive) -> Ref
             engine.observer.packet_malformed()
             connection.end(TRANSPORT_ERROR)
             return BAD_REQUEST
-        await connection.until_idle()
+        # Answered before its handlers are done, as in Node: a client sends one POST at a time, and the answer to a
+        # heartbeat may be in the next one. One that floods waits here.
+        await connection.until_it_may_send()
     finally:
         transport.posting = False
     if connection.reason not in (None, CLIENT_DISCONNECT):  # ended by what it sent, for one

@@ -115,6 +115,8 @@ def check_query(request: Request, transports: Collection[str]) -> Refusal | None
 
 def check_websocket(request: Request) -> Refusal | None:
     """Why a request is no opening handshake (RFC 6455 §4.2.1); None if it is one."""
+    if request.method != "GET":
+        return BAD_METHOD
     if request.header(b"sec-websocket-version") != "13":
         return NO_WEBSOCKET_VERSION
     try:

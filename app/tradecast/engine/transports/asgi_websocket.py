@@ -25,7 +25,7 @@ class AsgiWebSocket:
         receiver: Who gets what comes.
     """
 
-    __slots__ = ("_code", "_host", "_readable", "_size", "_something", "_waiting", "receiver")
+    __slots__ = ("_code", "_ended", "_host", "_readable", "_size", "_something", "_waiting", "receiver")
     name: Final[TransportName] = "websocket"
 
     def __init__(self, host: Host) -> None:
@@ -38,14 +38,18 @@ class AsgiWebSocket:
         self._readable.set()
         # What the close frame will say, once it is to be sent; 0 for an abort.
         self._code: int | None = None
+        self._ended = asyncio.Event()
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Serve it until either side ends it."""
-        tasks = [asyncio.ensure_future(self._read(receive)), asyncio.ensure_future(self._write(send))]
+        reading, writing = asyncio.ensure_future(self._read(receive)), asyncio.ensure_future(self._write(send))
+        ended = asyncio.ensure_future(self._ended.wait())
+        tasks = [reading, writing, ended]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if not tasks[0].done():  # we have said that it is over; the client may answer
-                await asyncio.wait(tasks[:1], timeout=GOODBYE if self._code else 0)
+            if not reading.done() and self._code:
+                # What waits is sent, then the client may answer; one that takes nothing is dropped.
+                await asyncio.wait([reading, writing], timeout=GOODBYE)
         finally:
             for task in tasks:
                 task.cancel()
@@ -107,12 +111,14 @@ class AsgiWebSocket:
         if self._code is None:
             self._code = code
             self._something.set()
+            self._ended.set()
 
     def abort(self) -> None:
         """See `Transport.abort`."""
         self._code = 0
         self._waiting = []
         self._something.set()
+        self._ended.set()
 
     def pause_reading(self) -> None:
         """See `Transport.pause_reading`."""

@@ -36,7 +36,8 @@ class PollingTransport:
         self._poll: asyncio.Future[bytes] | None = None
         self._scheduled = False
         self._closed = False
-        self._upgrading = False
+        # WebSockets that have been probed.
+        self._upgrading = 0
         self.posting = False
         self.connection: Connection | None = None
 
@@ -96,7 +97,7 @@ class PollingTransport:
         self._answer(NOOP.payload)
 
     def pause_reading(self) -> None:
-        """A POST is answered when all of it has been handled, so a client cannot send on meanwhile."""
+        """While too much waits, a POST is not answered, so the client sends no other (`until_it_may_send`)."""
 
     def resume_reading(self) -> None:
         """See `pause_reading`."""
@@ -124,11 +125,11 @@ class PollingTransport:
 
     def begin_upgrade(self) -> None:
         """A WebSocket has been probed: polls are answered at once, so that the client can let go of this transport."""
-        self._upgrading = True
+        self._upgrading += 1
         if self._poll is not None:
             self._out.append(NOOP)
             self._answer(self._take())
 
     def cancel_upgrade(self) -> None:
         """The WebSocket was given up; polls wait again."""
-        self._upgrading = False
+        self._upgrading -= 1

@@ -75,8 +75,13 @@ class Upgrade:
     def lost(self, reason: str) -> None:
         """The WebSocket is gone; the client goes on polling."""
         self._timer.cancel()
-        self._polling.cancel_upgrade()
+        self._cancel()
 
     def _give_up(self) -> None:
-        self._polling.cancel_upgrade()
+        self._cancel()
         self._websocket.close(1000)
+
+    def _cancel(self) -> None:
+        if self._probed:
+            self._probed = False
+            self._polling.cancel_upgrade()

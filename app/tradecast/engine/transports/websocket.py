@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any, Final, Protocol
 
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
@@ -14,7 +13,6 @@ from tradecast.engine.frames import (
     NORMAL,
     PING,
     PONG,
-    PROTOCOL_ERROR,
     TEXT,
     FrameReader,
     ProtocolError,
@@ -190,6 +188,9 @@ class WebSocketTransport(asyncio.Protocol):
         except ProtocolError as error:
             self._host.observer.packet_malformed()
             self._fail(error.code)
+            self._closing = True  # nothing can be read behind it
+            self._reader = None
+            return
         if reader.empty:
             self._reader = None
 
@@ -210,9 +211,10 @@ class WebSocketTransport(asyncio.Protocol):
 
     def _receive_control(self, kind: int, payload: bytes) -> None:
         if kind == CLOSE:
-            code = NORMAL
-            with contextlib.suppress(ProtocolError):
+            try:
                 code = read_close(payload)
+            except ProtocolError as error:
+                code = error.code
             self._closing = True
             self._lose(TRANSPORT_CLOSE)
             # Both sides have said it; the server closes the connection first (RFC 6455 §7.1.1).
@@ -223,7 +225,6 @@ class WebSocketTransport(asyncio.Protocol):
 
     def _fail(self, code: int) -> None:
         """End it for what the client did."""
-        self._closing = code == PROTOCOL_ERROR or self._closing
         self._lose(TRANSPORT_ERROR)
         self.close(code)
 

@@ -266,7 +266,7 @@ async def test_an_edge_that_is_killed(redis_server: RedisServer, stock_clients: 
 async def test_a_draining_owner_still_serves_what_is_passed_on_and_sends_its_clients_away(
     make_server: MakeServer, redis_server: RedisServer, stock_clients: StockClients, transports: list[str]
 ) -> None:
-    async with scattered(make_server, redis_server, 2, drain_delay=1, drain_rate=20) as ((owner, other), scatter):
+    async with scattered(make_server, redis_server, 2, drain_delay=3, drain_rate=20) as ((owner, other), scatter):
         scatter.choose = lambda head: owner.url if b"sid=" not in head else other.url
         clients = []
         for number in range(10):
@@ -275,8 +275,7 @@ async def test_a_draining_owner_still_serves_what_is_passed_on_and_sends_its_cli
         for client in clients:
             await client.wait_connect()
         owner.app._drain.start()
-        for client in clients:
-            assert await client.call("echo", 1) == [1]
+        assert await asyncio.gather(*(client.call("echo", 1) for client in clients)) == [[1]] * 10
         scatter.choose = lambda head: None
         scatter.urls = [other.url]
         for client in clients:

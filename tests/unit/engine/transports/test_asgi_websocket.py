@@ -119,7 +119,6 @@ async def test_client_that_does_not_read_is_cut_off(limits: dict[str, int], size
     await asyncio.wait_for(case.running, 20)
 
 
-@pytest.mark.xfail(strict=True, reason="the writing task waits in the server's send for as long as the client likes")
 @pytest.mark.parametrize("way", ["abort", "end"])
 async def test_client_that_stopped_reading_is_let_go(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     monkeypatch.setattr(module, "GOODBYE", 0.05)

@@ -130,7 +130,6 @@ async def test_second_websocket_is_closed_once_the_first_has_it(case: Case) -> N
     assert (case.websocket.closed, second.closed) == (None, 1000)
 
 
-@pytest.mark.xfail(strict=True, reason="whichever upgrade ends lets polls wait again")
 async def test_second_websocket_that_is_lost_does_not_hold_the_polls_of_the_first(case: Case) -> None:
     second = Probing()
     other = Upgrade(20, case.connection, case.polling, second)
