@@ -12,17 +12,19 @@ from tradecast.adapter.cluster.clients import Clients
 from tradecast.adapter.cluster.operations import ServerEventHandler
 from tradecast.adapter.create import create_broker, create_retention
 from tradecast.adapter.forwarding import Forwarding
+from tradecast.adapter.forwarding.forwarder import Forwarder
 from tradecast.adapter.hub import Hub
-from tradecast.adapter.manager import LocalManager
 from tradecast.adapter.memory_broker import MemoryBroker
 from tradecast.adapter.redis import RedisClient
 from tradecast.adapter.redis_broker import RedisBroker
 from tradecast.adapter.redis_partition import Watch
-from tradecast.adapter.server import Application, Options, SocketServer
 from tradecast.adapter.tuner import Outcome, Tuner
 from tradecast.adapter.tuning import Tuning, TuningError, of_settings
 from tradecast.events.kinds import kind_of
+from tradecast.gateway.application import Application, Options
+from tradecast.gateway.server import SocketServer
 from tradecast.observability.metrics import Metrics
+from tradecast.packets.rooms import LocalManager
 from tradecast.settings import NO_OTHER, Settings
 
 # Seconds that another server may take to end a poll, beyond what polls last.
@@ -66,7 +68,7 @@ def create_socket_server(
         metrics: Told of slow clients.
         make_sid: Names a new connection; None: the engine does.
     """
-    sio = SocketServer(application, manager, _options(settings), metrics.slow_client, make_sid)
+    sio = SocketServer(application, manager, _options(settings), make_sid)
     sio.manager_initialized = True  # there is nothing to initialize
     return sio
 
@@ -135,7 +137,9 @@ def create_forwarding(settings: Settings, redis: RedisClient, metrics: Metrics) 
     )
 
 
-def create_forwarder(settings: Settings, forwarding: Forwarding, app: ASGIApp, holds: Callable[[str], bool]) -> ASGIApp:
+def create_forwarder(
+    settings: Settings, forwarding: Forwarding, app: ASGIApp, holds: Callable[[str], bool]
+) -> Forwarder:
     """The way to the engine through which requests for other servers go to them.
 
     Args:

@@ -25,10 +25,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.auth.errors import StoreUnavailable
+from tradecast.engine.http.asgi import send_refusal
+from tradecast.engine.http.handshake import Entrance, Refusal, Verdict
+from tradecast.engine.http.request import Request as EngineRequest
 from tradecast.events.emitters import Emitters
 from tradecast.events.publish import InvalidEvents, parse_events, publish_schema
 from tradecast.lifecycle.drain import Drain, DrainConflict
-from tradecast.lifecycle.gate import refuse
 
 MAX_BODY = 1_000_000
 # Of what a request says of draining and shedding, in these units.
@@ -39,6 +41,9 @@ HEALTH_PATHS = (
     *("/health", "/health/startup", "/health/ready", "/health/live"),
     *("/health/redis", "/health/database"),
 )
+NO_SOCKETS_HERE = Refusal.of(404, {"code": "NOT_FOUND", "message": "Socket.IO is at /socket.io/"})
+TLS_REQUIRED = Refusal.of(403, {"code": "TLS_REQUIRED", "message": "Use https:// or wss://"})
+INTERNAL_ERROR = Refusal.of(500, {"code": "INTERNAL", "message": "Something went wrong on the server"})
 log = structlog.stdlib.get_logger("tradecast.http")
 
 
@@ -352,7 +357,7 @@ class RequestLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await refuse(scope, send, 404, {"code": "NOT_FOUND", "message": "Socket.IO is at /socket.io/"})
+            await send_refusal(send, NO_SOCKETS_HERE, websocket=True)
             return
         request_id = secrets.token_hex(8)
         started = time.perf_counter()
@@ -373,8 +378,7 @@ class RequestLog:
             except Exception:
                 log.exception("request failed")
                 if not status:
-                    error = {"code": "INTERNAL", "message": "Something went wrong on the server"}
-                    await refuse(scope, send_with_id, 500, error)
+                    await send_refusal(send_with_id, INTERNAL_ERROR)
             finally:
                 quiet = scope["path"] in (*HEALTH_PATHS, "/metrics") and status < 400
                 duration = round((time.perf_counter() - started) * 1000, 1)
@@ -402,17 +406,50 @@ class PublicApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
-        if self._require_tls and scope["path"] not in HEALTH_PATHS and not _came_over_tls(scope):
-            await refuse(scope, send, 403, {"code": "TLS_REQUIRED", "message": "Use https:// or wss://"})
-        elif scope["path"].startswith(SOCKET_PATH) or scope["path"] == SOCKET_PATH.rstrip("/"):
+        if self._require_tls and scope["path"] not in HEALTH_PATHS and not EngineRequest.of_scope(scope).secure:
+            await send_refusal(send, TLS_REQUIRED, websocket=scope["type"] == "websocket")
+        elif is_socket_path(scope["path"]):
             await self._sockets(scope, receive, send)
         else:
             await self._routes(scope, receive, send)
 
 
-def _came_over_tls(scope: Scope) -> bool:
-    if scope["scheme"] in ("https", "wss"):
-        return True
-    # The hop nearest to the client comes first.
-    forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"").decode("latin-1").split(",")[0]
-    return forwarded.strip().lower() in ("https", "wss")
+class PublicEntrance:
+    """What WebSockets on the public port pass before the engine takes them (`Entrance`): the rules of `PublicApp`.
+
+    Args:
+        steps: Those behind the path and TLS, in order; the first that does not let it in decides.
+        require_tls: As of `PublicApp`.
+    """
+
+    def __init__(self, steps: Sequence[Entrance], *, require_tls: bool) -> None:
+        self._steps = steps
+        self._require_tls = require_tls
+
+    def admit(self, request: EngineRequest) -> Verdict | Awaitable[Verdict]:
+        """See `Entrance`."""
+        if self._require_tls and not request.secure:
+            return TLS_REQUIRED
+        if not is_socket_path(request.path):
+            return NO_SOCKETS_HERE
+        for number, step in enumerate(self._steps):
+            verdict = step.admit(request)
+            if isinstance(verdict, Awaitable):
+                return self._admit_later(verdict, request, number + 1)
+            if verdict is not None:
+                return verdict
+        return None
+
+    async def _admit_later(self, pending: Awaitable[Verdict], request: EngineRequest, after: int) -> Verdict:
+        verdict = await pending
+        for step in self._steps[after:]:
+            if verdict is not None:
+                break
+            following = step.admit(request)
+            verdict = await following if isinstance(following, Awaitable) else following
+        return verdict
+
+
+def is_socket_path(path: str) -> bool:
+    """Whether it is Socket.IO's."""
+    return path.startswith(SOCKET_PATH) or path == SOCKET_PATH.rstrip("/")

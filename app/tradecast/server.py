@@ -18,14 +18,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradecast.adapter.cluster import ClusterApi
 from tradecast.adapter.cluster.clients import Clients, Described
-from tradecast.adapter.errors import ConnectRefused, EventRefused, TryAgain
+from tradecast.adapter.errors import ConnectRefused, TryAgain
 from tradecast.adapter.forwarding import Forwarding
 from tradecast.adapter.forwarding.connections import SERVER_KEEPS
+from tradecast.adapter.forwarding.forwarder import Forwarder
+from tradecast.adapter.forwarding.inbox import Inbox
 from tradecast.adapter.hub import NAMESPACE, Hub
-from tradecast.adapter.manager import LocalManager
 from tradecast.adapter.redis import RedisClient, check_redis, create_redis
 from tradecast.adapter.redis_broker import RedisBroker
-from tradecast.adapter.server import DISPLACED, Accepted, Resume, SocketServer
 from tradecast.adapter.tuner import Tuner
 from tradecast.adapter.watched_file import WatchedFile
 from tradecast.auth.admin import SessionAdmin
@@ -37,7 +37,11 @@ from tradecast.auth.models import Session
 from tradecast.auth.registry import ConnectionRegistry
 from tradecast.auth.revocation import RevocationWatcher
 from tradecast.auth.sessions import Sessions, create_sessions
+from tradecast.engine import EngineServer
+from tradecast.engine.http.handshake import Entrance
+from tradecast.engine.http.uvicorn_protocol import Upgrades
 from tradecast.events import rooms
+from tradecast.events.dispatcher import Dispatcher
 from tradecast.events.emitters import Emitters
 from tradecast.events.handlers import Handler, Handlers, Route, is_subscription, may_be_in, subscription_member
 from tradecast.events.limiting import create_rate_limit_middleware
@@ -50,8 +54,11 @@ from tradecast.factory import (
     create_tuner,
     create_watched_broker,
 )
+from tradecast.gateway.application import Accepted, Resume
+from tradecast.gateway.server import DISPLACED, SocketServer
 from tradecast.http import (
     PublicApp,
+    PublicEntrance,
     admin_routes,
     create_app,
     drain_routes,
@@ -71,11 +78,14 @@ from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.loop_lag import LoopLag
 from tradecast.observability.metrics import Metrics
+from tradecast.packets.codec import arguments_of
+from tradecast.packets.rooms import LocalManager, qualify
 from tradecast.settings import Mode, Settings, load_settings
 from tradecast.stats import OTHER_REDIS, Stats
 from tradecast.tasks import end
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
+ConnectHandler = Callable[[Connection], Awaitable[None]]
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
@@ -97,7 +107,9 @@ class WebSocketServer(Emitters, ClusterApi):
         self.limiter: RateLimiter
         self._auth: ConnectionMiddleware | None = None
         self._rate_limit: ConnectionMiddleware | None = None
-        self._routes: dict[str, Route] = {}
+        self._dispatcher = Dispatcher(self.metrics)
+        self._connect_handler: ConnectHandler | None = None
+        self._channels: dict[str, _Channel] = {}
         self._extra_routes: list[BaseRoute] = []
         self._redis: RedisClient | None = None
         self._manager: LocalManager
@@ -106,7 +118,8 @@ class WebSocketServer(Emitters, ClusterApi):
         self._hub: Hub
         self._sio: SocketServer
         self._forwarding: Forwarding | None = None
-        self._sockets: ASGIApp
+        self._forwarder: Forwarder | None = None
+        self._inbox: Inbox | None = None
         self._gate: Gate
         self._drain: Drain
         self._stats: Stats
@@ -157,11 +170,12 @@ class WebSocketServer(Emitters, ClusterApi):
             await file.begin()
         self._create_adapter()
         self._tuner.apply_to(self._hub.broker.tune)
-        self._sockets = self._handle_socket_io
+        sockets: ASGIApp = self._handle_socket_io
         if self._forwarding is not None:
-            self._sockets = create_forwarder(
+            sockets = self._forwarder = create_forwarder(
                 settings, self._forwarding, self._handle_socket_io, lambda sid: sid in self._sio.eio.sockets
             )
+            self._inbox = self._forwarding.inbox(self._handle_socket_io)
         self._handlers = Handlers(
             self,
             self.limiter,
@@ -169,11 +183,9 @@ class WebSocketServer(Emitters, ClusterApi):
             max_symbols=settings.max_symbols_per_request,
         )
         for route in self._handlers.routes():
-            self._routes.setdefault(route.event, route)
+            self._dispatcher.register_default(route)
         admission = Admission(settings.accept_rate, settings.accept_burst, settings.accept_wait)
-        self._gate = Gate(
-            self._sockets, self._is_full, self.metrics.refused, admission, is_superseded=self._is_superseded
-        )
+        self._gate = Gate(sockets, self._is_full, self.metrics.refused, admission, is_superseded=self._is_superseded)
         self._drain = self._create_drain()
         if self._redis is not None and settings.fleet_revision is not None:
             server_id = settings.pod_uid or secrets.token_hex(16)
@@ -254,31 +266,56 @@ class WebSocketServer(Emitters, ClusterApi):
         """Run `middleware(connection)` after authentication; it may add a guard with `connection.use`."""
         self._rate_limit = middleware
 
-    def register_event_handler(self, event: str, handler: Handler, *, guards: Sequence[EventGuard] = ()) -> None:
-        """Call `handler(connection, data)` for a client's event; what it returns goes to the acknowledgement.
+    def register_event_handler(
+        self, event: str, handler: Handler, *, guards: Sequence[EventGuard] = (), namespace: str = NAMESPACE
+    ) -> None:
+        """Call `handler(connection, *arguments)` for a client's event; what it returns goes to the acknowledgement.
 
+        A handler gets as many arguments as it takes: what the client did not send is None. It returns a tuple to
+        acknowledge with several. A coroutine function runs in a task; a plain function runs at once and must not block.
         Registered before `initialize`, it replaces the contract's own handler of the same name.
+
+        Args:
+            event: Its name.
+            handler: What is called.
+            guards: Checks that stand before it.
+            namespace: Where clients send it. Another one than `/` comes to be with its first handler.
         """
-        self._routes[event] = Route(event, handler, tuple(guards))
-        self.metrics.know_event(event)
+        self._dispatcher.register(Route(event, handler, tuple(guards)), namespace)
 
-    async def emit_to_user(self, user_id: str, event: str, data: Any) -> None:
-        """Send an event to all connections of a user, on every server."""
-        await self.emit_to_room(rooms.user(user_id), event, data)
+    def add_namespace(self, namespace: str) -> None:
+        """Let clients into another namespace than `/`.
 
-    async def emit_to_room(self, room: str, event: str, data: Any) -> None:
-        """Send an event to a room, on every server.
+        They are authenticated and limited there in the same way, each namespace being a connection of its own, and
+        reached on every server; but a connection that is lost is not recovered, and the product's events stay on `/`.
+        """
+        self._dispatcher.add_namespace(namespace)
+
+    def set_connect_handler(self, handler: ConnectHandler) -> None:
+        """Await `handler(connection)` for each client that has just been let in; its events wait until it is done.
+
+        Until then `connection.claims` is what the client passed as `auth`.
+        """
+        self._connect_handler = handler
+
+    async def emit_to_user(self, user_id: str, event: str, *arguments: Any, namespace: str = NAMESPACE) -> None:
+        """Send an event to all connections of a user, on every server. Raises as `emit_to_room`."""
+        await self.emit_to_room(rooms.user(user_id), event, *arguments, namespace=namespace)
+
+    async def emit_to_room(self, room: str, event: str, *arguments: Any, namespace: str = NAMESPACE) -> None:
+        """Send an event to a room, on every server. A single None stands for no argument, a tuple for several.
 
         Raises:
             PublishUncertain: Redis did not answer in time; the event may have been sent, or not.
             AdapterUnavailable: The event was not sent.
-            TypeError: The data cannot be said in JSON.
+            TypeError: The arguments cannot be said in JSON.
         """
-        await self._hub.emit(event, [] if data is None else [data], (room,))
+        found = arguments_of(arguments[0]) if len(arguments) == 1 else list(arguments)
+        await self._hub.emit(event, found, (qualify(namespace, room),), namespace=namespace)
 
-    async def broadcast(self, event: str, data: Any) -> None:
+    async def broadcast(self, event: str, *arguments: Any, namespace: str = NAMESPACE) -> None:
         """Send an event to every authenticated client, on every server. Raises as `emit_to_room`."""
-        await self.emit_to_room(rooms.AUTHENTICATED, event, data)
+        await self.emit_to_room(rooms.AUTHENTICATED, event, *arguments, namespace=namespace)
 
     def get_total_connection_count(self) -> int:
         """Connections to this server."""
@@ -355,7 +392,18 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def internal_app(self) -> ASGIApp | None:
         """The app of the internal port; None where servers have nothing to pass on to each other."""
-        return None if self._forwarding is None else self._forwarding.inbox(self._handle_socket_io)
+        return self._inbox
+
+    def public_upgrades(self) -> Upgrades:
+        """Where WebSockets of the public port go when the HTTP server hands over their connections."""
+        steps: list[Entrance] = [self._gate]
+        if self._forwarder is not None:
+            steps.append(self._forwarder)
+        return Upgrades(self._sio.eio, PublicEntrance(steps, require_tls=self.settings.require_tls))
+
+    def internal_upgrades(self) -> Upgrades | None:
+        """The same of the internal port; None where there is none."""
+        return None if self._inbox is None else Upgrades(self._sio.eio, self._inbox)
 
     async def internal_listening(self, port: int) -> None:
         """Tell the other servers that `internal_app` is served; call it before `public_app` is."""
@@ -425,13 +473,23 @@ class WebSocketServer(Emitters, ClusterApi):
         return "ready" if reached else "starting"
 
     def _is_full(self) -> bool:
-        return len(self._sio.eio.sockets) >= self.settings.max_connections
+        engine: EngineServer = self._sio.eio
+        return engine.count >= self.settings.max_connections
 
     # -- Application of the Socket.IO server
 
-    async def connecting(self, sid: str, auth: Any, transport: str, resume: Resume) -> Accepted:
+    def has_namespace(self, namespace: str) -> bool:
+        return self._dispatcher.has_namespace(namespace)
+
+    async def connecting(self, sid: str, auth: Any, transport: str, resume: Resume, namespace: str) -> Accepted:
         connection = Connection(
-            sid, secrets.token_hex(8), _Channel(self._sio), claims=auth, connected_at=time.time(), transport=transport
+            sid,
+            secrets.token_hex(8),
+            self._channel(namespace),
+            claims=auth,
+            connected_at=time.time(),
+            transport=transport,
+            namespace=namespace,
         )
         started = time.time()
         try:
@@ -465,13 +523,14 @@ class WebSocketServer(Emitters, ClusterApi):
             # Stock clients come back about a second after a close; waiting here spreads them.
             await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311 no secret
             raise TryAgain from None
-        connection.claims = None  # up to a megabyte of the client's choice, with the session id in it
+        if self._connect_handler is None:
+            connection.claims = None  # up to a megabyte of the client's choice, with the session id in it
         self.registry.add(connection)
         user = connection.user
-        first = [rooms.MARKET_STATUS]
+        first = [rooms.MARKET_STATUS] if namespace == NAMESPACE else []
         if user is not None:
             first += [rooms.user(user.id), rooms.AUTHENTICATED]
-        return Accepted(_identity(connection), connection.id, first)
+        return Accepted(_identity(connection), connection.id, [qualify(namespace, room) for room in first])
 
     async def _go_on(self, connection: Connection, resume: Resume) -> None:
         """Take up the connection that the client has lost, if it asks for that and can have it."""
@@ -485,10 +544,10 @@ class WebSocketServer(Emitters, ClusterApi):
                 # Whatever the quota says: it counts these already, or did until the connection was lost.
                 await self.limiter.increment_subscription(user.id, subscription_member(connection, room))
 
-    async def connected(self, sid: str, *, recovered: bool) -> None:
+    def connected(self, sid: str, *, recovered: bool) -> Awaitable[None] | None:
         connection = self.registry.get(sid)
         if connection is None:
-            return
+            return None
         user = connection.user
         if connection.session is not None and user is not None:
             self._expiry.watch(connection.session.id, connection.session.expires_at)
@@ -501,40 +560,21 @@ class WebSocketServer(Emitters, ClusterApi):
             transport=connection.transport,
             recovered=recovered,
         )
+        return None if self._connect_handler is None else self._welcome(connection, self._connect_handler)
 
-    async def event(self, sid: str, name: str, arguments: list[Any]) -> Any:
-        connection = self.registry.get(sid)
-        if connection is None:
-            return None
-        route = self._routes.get(name)
-        label = name if route is not None else "other"
-        data = arguments[0] if arguments else None
-        failed = False
-        started = time.perf_counter()
-        self.metrics.event_received(label)
+    async def _welcome(self, connection: Connection, handler: ConnectHandler) -> None:
         try:
-            for guard in connection.guards:
-                await guard(connection, name, data)
-            if route is None:
-                raise EventRefused("UNKNOWN_EVENT", "There is no such event")
-            for guard in route.guards:
-                await guard(connection, name, data)
-            return await route.handler(connection, data)
-        except EventRefused as refused:
-            failed = refused.reason == "UNAVAILABLE"
-            self.metrics.event_refused(label, refused.reason)
-            log.debug("event refused", connection_id=connection.id, event_name=label, reason=refused.reason)
-            answer = _error(refused.reason, refused.message, refused.extra)
+            await handler(connection)
         except Exception:
-            failed = True
-            log.exception("event failed", connection_id=connection.id, event_name=label)
-            answer = _error("INTERNAL", "Something went wrong on the server; try again", {})
+            log.exception("the connect handler failed", connection_id=connection.id)
         finally:
-            self.metrics.event_handled(label, time.perf_counter() - started, failed)
-        await connection.emit("error", answer)
-        return answer
+            connection.claims = None
 
-    async def disconnected(self, sid: str, reason: str) -> None:
+    def event(self, sid: str, name: str, arguments: list[Any]) -> Any:
+        connection = self.registry.get(sid)
+        return None if connection is None else self._dispatcher.dispatch(connection, name, arguments)
+
+    def disconnected(self, sid: str, reason: str) -> None:
         connection = self.registry.remove(sid)
         if connection is None:
             return
@@ -550,6 +590,12 @@ class WebSocketServer(Emitters, ClusterApi):
         else:
             self._spawn(self._give_back(connection, held))
 
+    def _channel(self, namespace: str) -> _Channel:
+        channel = self._channels.get(namespace)
+        if channel is None:
+            channel = self._channels[namespace] = _Channel(self._sio, namespace)
+        return channel
+
     def _describe(self, sid: str) -> Described | None:
         connection = self.registry.get(sid)
         if connection is None:
@@ -561,6 +607,9 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def malformed(self) -> None:
         self.metrics.malformed_packet()
+
+    def client_too_slow(self) -> None:
+        self.metrics.slow_client()
 
     # -- Application of the handlers
 
@@ -587,8 +636,8 @@ class WebSocketServer(Emitters, ClusterApi):
             for connection in self.registry.of_session(session_id):
                 log.info("session over", connection_id=connection.id, code=code)
                 self.metrics.session_ended(code)
-                await connection.emit("error", {"code": code, "message": MESSAGES[code]})
-                await self._sio.end(connection.sid)
+                connection.send("error", {"code": code, "message": MESSAGES[code]})
+                await self._sio.end(connection.sid, connection.namespace)
 
     async def _sessions_expired(self, session_ids: Collection[str]) -> None:
         try:
@@ -597,7 +646,7 @@ class WebSocketServer(Emitters, ClusterApi):
             # Perhaps extended, perhaps not: these clients come back by themselves, and are looked up again then.
             for session_id in session_ids:
                 for connection in self.registry.of_session(session_id):
-                    self._sio.hang_up(connection.sid)
+                    self._sio.hang_up(connection.sid, connection.namespace)
             return
         over: dict[RefusalCode, list[str]] = {}
         for session_id, outcome in outcomes.items():
@@ -695,24 +744,26 @@ class WebSocketServer(Emitters, ClusterApi):
 
 
 class _Channel:
-    """A connection's way to the Socket.IO server."""
+    """The way of a namespace's connections to the Socket.IO server."""
 
-    __slots__ = ("_sio",)
+    __slots__ = ("_namespace", "_prefix", "_sio")
 
-    def __init__(self, sio: SocketServer) -> None:
+    def __init__(self, sio: SocketServer, namespace: str) -> None:
         self._sio = sio
+        self._namespace = namespace
+        self._prefix = qualify(namespace, "")
 
-    async def send(self, sid: str, event: str, data: Any) -> None:
-        self._sio.send(sid, event, data)
+    def send(self, sid: str, event: str, data: Any) -> None:
+        self._sio.send(sid, event, data, self._namespace)
 
     async def join(self, sid: str, room: str) -> None:
-        await self._sio.hub.join(sid, room)
+        await self._sio.hub.join(sid, self._prefix + room)
 
     async def leave(self, sid: str, room: str) -> None:
-        await self._sio.hub.leave(sid, room)
+        await self._sio.hub.leave(sid, self._prefix + room)
 
     def rooms(self, sid: str) -> set[str]:
-        return set(self._sio.hub.rooms_of(sid))
+        return {room.removeprefix(self._prefix) for room in self._sio.hub.rooms_of(sid)}
 
 
 def _identity(connection: Connection) -> str:
@@ -730,7 +781,7 @@ def create_process(server: WebSocketServer) -> Process:
         settings.port,
         certfile=settings.ssl_certfile,
         keyfile=settings.ssl_keyfile,
-        max_message=settings.max_http_buffer_size,
+        upgrades=server.public_upgrades(),
     )
     listeners = [public, Listener("admin", server.admin_app(), settings.admin_host, settings.admin_port)]
     internal = server.internal_app()
@@ -741,7 +792,7 @@ def create_process(server: WebSocketServer) -> Process:
                 internal,
                 settings.internal_host,
                 settings.internal_port,
-                max_message=settings.max_http_buffer_size,
+                upgrades=server.internal_upgrades(),
                 keep_alive=SERVER_KEEPS,
             )
         )
@@ -757,7 +808,3 @@ def create_process(server: WebSocketServer) -> Process:
         on_listening=server.listening,
         on_bound=announce,
     )
-
-
-def _error(reason: str, message: str, extra: dict[str, Any]) -> dict[str, Any]:
-    return {"code": "SUBSCRIPTION_ERROR", "reason": reason, "message": message, **extra}

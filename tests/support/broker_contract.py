@@ -11,8 +11,7 @@ import pytest
 
 from support.eventually import eventually, until
 from tradecast.adapter.broker import Broker, SavedSession
-from tradecast.adapter.codec import encode_envelope
-from tradecast.adapter.envelope import COUNTED, LATEST, VOLATILE, Envelope, Kind
+from tradecast.adapter.envelope import COUNTED, LATEST, VOLATILE, Envelope, Kind, encode_envelope
 from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import MAX_ID, Offset
 from tradecast.adapter.recovery import new_pid

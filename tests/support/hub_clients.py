@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 
 from tradecast.adapter.broker import Broker
-from tradecast.adapter.codec import Packet
 from tradecast.adapter.envelope import COUNTED, LATEST, VOLATILE, Kind
 from tradecast.adapter.hub import NAMESPACE, Hub, Resumed
-from tradecast.adapter.manager import LocalManager
 from tradecast.adapter.recovery import Request, Result
 from tradecast.engine import Message
+from tradecast.packets.codec import Packet
+from tradecast.packets.rooms import LocalManager
 
 _OFFSET = re.compile(r"[0-9a-z]+(\.[0-9a-f]+)+", re.ASCII)
 

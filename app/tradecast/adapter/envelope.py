@@ -24,6 +24,7 @@ from typing import Any, Final, Literal, NamedTuple
 import orjson
 
 from tradecast.engine import Message
+from tradecast.packets.codec import EVENT, encode_text
 
 VERSION: Final = b"1"
 Kind = Literal["C", "L", "V"]
@@ -145,6 +146,30 @@ class Envelope:
             body = b"".join((self.packet, *self.attachments))
         event = _CONTROL.sub("?", self.event).encode("utf-8", "replace")
         return b"%b\t%b\t%b\n%b" % (self.kind.encode(), event, orjson.dumps(rare) if rare else b"", body)
+
+
+def encode_envelope(
+    event: str,
+    arguments: Sequence[Any],
+    rooms: Sequence[str],
+    kind: Kind,
+    *,
+    namespace: str = "/",
+    except_rooms: Sequence[str] = (),
+    skip: Sequence[str] = (),
+) -> Envelope:
+    """Encode an event for the members of rooms on all servers. Raises TypeError when it cannot be said in JSON."""
+    text, attachments = encode_text(EVENT, [event, *arguments], namespace=namespace)
+    return Envelope(
+        kind,
+        event,
+        rooms,
+        text[:-1],
+        attachments=attachments,
+        except_rooms=except_rooms,
+        skip=skip,
+        ends_in_text=not arguments or isinstance(arguments[-1], str),
+    )
 
 
 class Origin(NamedTuple):

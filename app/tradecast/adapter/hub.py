@@ -12,11 +12,9 @@ import structlog
 
 from tradecast.adapter.broker import Broker, Replay, SavedSession
 from tradecast.adapter.client import Client, Vector
-from tradecast.adapter.codec import encode_envelope
-from tradecast.adapter.envelope import COUNTED, Envelope, Kind
+from tradecast.adapter.envelope import COUNTED, Envelope, Kind, encode_envelope
 from tradecast.adapter.errors import AdapterUnavailable, TryAgain
 from tradecast.adapter.ids import MAX_ID, parse_offset, seconds, write_offset
-from tradecast.adapter.manager import Emitted, LocalManager
 from tradecast.adapter.recovery import (
     Request,
     Result,
@@ -29,6 +27,7 @@ from tradecast.adapter.recovery import (
     starts,
 )
 from tradecast.engine import Message
+from tradecast.packets.rooms import Emitted, LocalManager
 from tradecast.tasks import end
 
 NAMESPACE = "/"
@@ -145,10 +144,13 @@ class Hub:
         rooms: Sequence[str],
         *,
         kind: Kind | None = None,
+        namespace: str = NAMESPACE,
         except_rooms: Sequence[str] = (),
         skip: Sequence[str] = (),
     ) -> None:
         """Send an event to the members of some rooms, on every server; who is in several gets it once.
+
+        Rooms of other namespaces than the main one go by their qualified names.
 
         Raises:
             PublishUncertain: It may have been published, or not.
@@ -156,7 +158,13 @@ class Hub:
             TypeError: The arguments cannot be said in JSON.
         """
         envelope = encode_envelope(
-            event, arguments, rooms, kind or self._kind_of(event), except_rooms=except_rooms, skip=skip
+            event,
+            arguments,
+            rooms,
+            kind or self._kind_of(event),
+            namespace=namespace,
+            except_rooms=except_rooms,
+            skip=skip,
         )
         await self.broker.publish(envelope)
 
@@ -327,7 +335,7 @@ class Hub:
         client = self._add(sid, Client(eio_sid, session, plain=False))
         self._hold(sid, client)
         for room in rooms:
-            self._manager.basic_enter_room(sid, NAMESPACE, room)
+            self._manager.enter(room, sid, eio_sid)
             self.broker.want(room)
         await self.broker.listening(rooms)
         of = {room: self.broker.partition_of(room) for room in rooms}
@@ -466,7 +474,7 @@ class Hub:
         if self._by_pid.get(session.pid) == sid:
             del self._by_pid[session.pid]
         for room in session.joins:
-            self._manager.basic_leave_room(sid, NAMESPACE, room)
+            self._manager.leave(room, sid)
             if not self._manager.members((room,)):
                 self.broker.unwant(room)
         if client.stored:
@@ -497,12 +505,12 @@ class Hub:
 
     def _enter(self, sid: str, client: Client, room: str) -> None:
         client.session.joins[room] = MAX_ID  # nothing is for it yet
-        self._manager.basic_enter_room(sid, NAMESPACE, room)
+        self._manager.enter(room, sid, client.eio_sid)
         self.broker.want(room)
 
     def _exit(self, sid: str, client: Client, room: str) -> None:
         client.session.joins.pop(room, None)
-        self._manager.basic_leave_room(sid, NAMESPACE, room)
+        self._manager.leave(room, sid)
         if not self._manager.members((room,)):
             self.broker.unwant(room)
 

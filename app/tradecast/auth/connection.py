@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 from tradecast.auth.models import Session, User
 
-EventGuard = Callable[["Connection", str, Any], Awaitable[None]]
+EventGuard = Callable[["Connection", str, Any], Awaitable[None] | None]
 
 
 class Channel(Protocol):
     """What a connection needs of the server below it."""
 
-    async def send(self, sid: str, event: str, data: Any) -> None: ...
+    def send(self, sid: str, event: str, data: Any) -> None: ...
     async def join(self, sid: str, room: str) -> None: ...
     async def leave(self, sid: str, room: str) -> None: ...
     def rooms(self, sid: str) -> set[str]: ...
@@ -25,6 +25,7 @@ class Connection:
     Attributes:
         sid: The Socket.IO id. Never logged: over polling, its sibling is a credential.
         id: A short id made for logs.
+        namespace: Where it is; `/` is the main one.
         handshake_auth: What the requirements attach to the handshake (userId, userName, userEmail, isAdmin,
             authenticated).
         claims: What the client itself passed as `auth`; untrusted, and let go once the client is in.
@@ -40,6 +41,7 @@ class Connection:
         "guards",
         "handshake_auth",
         "id",
+        "namespace",
         "session",
         "sid",
         "transport",
@@ -54,6 +56,7 @@ class Connection:
         claims: Any,
         connected_at: float,
         transport: str = "",
+        namespace: str = "/",
     ) -> None:
         self.sid = sid
         self.id = connection_id
@@ -61,6 +64,7 @@ class Connection:
         self.closed = False
         self.connected_at = connected_at
         self.transport = transport
+        self.namespace = namespace
         self.session: Session | None = None
         self.handshake_auth: dict[str, Any] = {"authenticated": False}
         self.guards: tuple[EventGuard, ...] = ()
@@ -92,9 +96,13 @@ class Connection:
         """The rooms this connection is in, its own sid's left out."""
         return self._channel.rooms(self.sid)
 
-    async def emit(self, event: str, data: Any) -> None:
-        """Send one event to this client alone."""
-        await self._channel.send(self.sid, event, data)
+    def send(self, event: str, *arguments: Any) -> None:
+        """Send one event to this client alone. Raises TypeError when the arguments cannot be said in JSON."""
+        self._channel.send(self.sid, event, arguments[0] if len(arguments) == 1 else arguments)
+
+    async def emit(self, event: str, *arguments: Any) -> None:
+        """The same as `send`, for handlers that await it."""
+        self.send(event, *arguments)
 
     async def join(self, room: str) -> None:
         await self._channel.join(self.sid, room)

@@ -60,7 +60,7 @@ def create_auth_middleware(*, required: bool = True, session_collection: str | N
 def require_user() -> EventGuard:
     """A guard that refuses the events of anonymous clients with AUTH_REQUIRED."""
 
-    async def guard(connection: Connection, event: str, data: Any) -> None:
+    def guard(connection: Connection, event: str, data: Any) -> None:
         if connection.user is None:
             raise EventRefused("AUTH_REQUIRED", "Log in to use this event")
 
@@ -70,7 +70,7 @@ def require_user() -> EventGuard:
 def require_admin() -> EventGuard:
     """A guard that refuses everybody but admins with ADMIN_REQUIRED."""
 
-    async def guard(connection: Connection, event: str, data: Any) -> None:
+    def guard(connection: Connection, event: str, data: Any) -> None:
         if connection.user is None or not connection.user.is_admin:
             raise EventRefused("ADMIN_REQUIRED", "Admin access is required")
 
@@ -82,7 +82,7 @@ def require_subscription_tier(tiers: Collection[Tier]) -> EventGuard:
     allowed = frozenset(tiers)
     names = " or ".join(tiers)
 
-    async def guard(connection: Connection, event: str, data: Any) -> None:
+    def guard(connection: Connection, event: str, data: Any) -> None:
         if connection.user is None or connection.user.tier not in allowed:
             raise EventRefused("TIER_REQUIRED", f"A {names} subscription is required")
 

@@ -1,7 +1,12 @@
-"""Engine.IO v4: frames, transports, heartbeats. Knows nothing of trading, Redis or users.
+"""Engine.IO v4 and WebSocket: frames, transports, heartbeats. Knows nothing of Socket.IO, trading, Redis or users.
 
-For now python-engineio's server with a straight way to the transport; a later engine takes its place. Nothing above
-this package may lean on anything but `EngineServer`'s public methods and `Message`.
+`EngineServer` takes the place of python-engineio's server under python-socketio's `AsyncServer`:
+
+    class SocketServer(socketio.AsyncServer):
+        def _engineio_server_class(self):
+            return EngineServer
+
+It serves any ASGI server by `handle_request`. Under uvicorn, `bind_protocol` gives it WebSockets' raw connections.
 """
 
 from tradecast.engine.message import Message

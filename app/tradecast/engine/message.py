@@ -1,68 +1,78 @@
-"""One Engine.IO message, encoded once for all its recipients."""
+"""What goes to clients, encoded once for all of them."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
-from typing import Any
-
-from engineio import packet
 
 from tradecast.engine.frames import BINARY, TEXT, frame
 
 
 class Message:
-    """A text with its binary attachments, as it goes to one client or to ten thousand."""
+    """One or several Engine.IO packets that stay together: to one client, or to ten thousand.
 
-    __slots__ = ("_frames", "_parts", "_raw", "_shared")
+    Each transport takes the form that it needs, which is made at first use and kept.
+    """
+
+    __slots__ = ("_attachments", "_frames", "_payload", "_text")
 
     def __init__(self, parts: Sequence[str | bytes]) -> None:
-        self._parts: Sequence[str | bytes] | None = parts
-        self._raw: tuple[bytes, Sequence[bytes]] | None = None
+        """A message in several parts: a text first, and binary ones behind it; or a single binary one."""
+        if parts and isinstance(parts[0], str):
+            self._text: bytes | None = b"4" + parts[0].encode()
+            parts = parts[1:]
+        else:
+            self._text = None
+        self._attachments: Sequence[bytes] = [part.encode() if isinstance(part, str) else bytes(part) for part in parts]
         self._frames: bytes | None = None
-        self._shared: list[Any] | None = None
+        self._payload: bytes | None = None
 
     @classmethod
     def of_bytes(cls, text: bytes, attachments: Sequence[bytes] = ()) -> Message:
-        """A message whose text is encoded already; WebSockets take it as it is."""
-        message = cls(())
-        message._parts = None
-        message._raw = (text, attachments)
+        """A message whose text is encoded already."""
+        return cls.of_packet(b"4" + text, attachments)
+
+    @classmethod
+    def of_packet(cls, packet: bytes, attachments: Sequence[bytes] = ()) -> Message:
+        """Any packet, encoded, its type included."""
+        message = cls.__new__(cls)
+        message._text = packet
+        message._attachments = attachments
+        message._frames = None
+        message._payload = None
         return message
 
     @property
-    def parts(self) -> Sequence[str | bytes]:
-        """The encoded Socket.IO packet: a text, and the attachments of a binary event."""
-        if self._parts is None and self._raw is not None:
-            self._parts = [self._raw[0].decode(), *self._raw[1]]
-        return self._parts or ()
-
-    @property
     def frames(self) -> bytes:
-        """All of it as WebSocket frames, ready for a transport."""
-        if self._frames is None and self._raw is not None:
-            text, attachments = self._raw
-            self._frames = b"".join((frame(TEXT, b"4" + text), *(frame(BINARY, one) for one in attachments)))
-        elif self._frames is None:
-            self._frames = b"".join(
-                frame(TEXT, b"4" + part.encode()) if isinstance(part, str) else frame(BINARY, bytes(part))
-                for part in self.parts
-            )
+        """All of it as WebSocket frames."""
+        if self._frames is None:
+            text = b"" if self._text is None else frame(TEXT, self._text)
+            if self._attachments:
+                text += b"".join(frame(BINARY, part) for part in self._attachments)
+            self._frames = text
         return self._frames
 
     @property
-    def size(self) -> int:
-        """Characters and bytes that wait with it in a queue."""
-        return sum(len(part) for part in self.parts)
+    def payload(self) -> bytes:
+        """All of it as a part of the answer to a poll; binary parts in base64."""
+        if self._payload is None:
+            texts = [] if self._text is None else [self._text]
+            self._payload = b"\x1e".join([*texts, *(b"b" + base64.b64encode(part) for part in self._attachments)])
+        return self._payload
 
     @property
-    def packets(self) -> list[Any]:
-        """python-engineio's packets, for clients that wait in its queue.
+    def parts(self) -> list[str | bytes]:
+        """A message as it was given: its text, and its binary parts."""
+        texts: list[str | bytes] = [] if self._text is None else [self._text[1:].decode()]
+        return [*texts, *self._attachments]
 
-        A text packet is shared. A binary one is not: python-engineio caches one encoding, but the polling transport
-        needs base64 and WebSocket the bytes.
-        """
-        if len(self.parts) > 1:
-            return [packet.Packet(packet.MESSAGE, part) for part in self.parts]
-        if self._shared is None:
-            self._shared = [packet.Packet(packet.MESSAGE, self.parts[0])]
-        return self._shared
+    @property
+    def packets(self) -> list[str | bytes]:
+        """Its packets one by one: texts with their type, and the bytes of binary messages."""
+        texts: list[str | bytes] = [] if self._text is None else [self._text.decode()]
+        return [*texts, *self._attachments]
+
+    @property
+    def size(self) -> int:
+        """Bytes, without what a transport adds."""
+        return len(self._text or b"") + sum(map(len, self._attachments))

@@ -1,153 +1,324 @@
-"""The Engine.IO server: python-engineio's, with one call that takes encoded bytes and their recipients."""
+"""The Engine.IO server: connections by their ids, and all that python-socketio's `AsyncServer` asks of it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import base64
+import inspect
+import json
+import logging
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from typing import Any, Literal
-from urllib.parse import parse_qs
 
-import engineio
-import structlog
-from engineio import exceptions, packet
-
+from tradecast.engine.connection import SERVER_DISCONNECT, Connection
+from tradecast.engine.http.asgi import serve_polling, serve_websocket
+from tradecast.engine.http.handshake import FORBIDDEN, UNKNOWN_SESSION, Refusal, check_query
+from tradecast.engine.http.origins import OriginPolicy
+from tradecast.engine.http.request import Request
 from tradecast.engine.message import Message
-from tradecast.engine.socket import EngineSocket
+from tradecast.engine.observer import Observer
+from tradecast.engine.timers import TimerWheel
+from tradecast.engine.transports.base import Closing, Flushable, Limits, Transport, TransportName
+from tradecast.engine.transports.polling import PollingTransport
+from tradecast.engine.transports.upgrade import Upgradable, Upgrade
 
-log = structlog.stdlib.get_logger("tradecast.engine")
-TransportName = Literal["websocket", "polling"]
+log = logging.getLogger("tradecast.engine")
 
 
-class EngineServer(engineio.AsyncServer):
-    """Engine.IO v4 over ASGI (https://github.com/socketio/socket.io/blob/main/docs/engine.io-protocol/v4-current.md).
+class EngineServer:
+    """The server's side of Engine.IO v4 (https://github.com/socketio/engine.io-protocol).
+
+    Handlers are set with `on`. A plain function runs at once, where the packet was read, and must not block; what it
+    returns, if that can be awaited, is awaited in a task of its own, and so is a coroutine function from its first
+    instruction. Handlers of one client's messages run one after the other.
 
     Args:
+        transports: Those offered: `polling`, `websocket`, or both.
+        cors_allowed_origins: Origins whose pages may connect; `*`: all; None: the server's own.
+        ping_interval: Seconds between an answer to a heartbeat and the next heartbeat.
+        ping_timeout: Seconds within which a heartbeat must be answered.
         upgrade_timeout: Seconds an upgrade from polling to WebSocket may take.
+        max_http_buffer_size: Bytes of the largest message or POST taken.
         send_queue_limit: Messages that may wait for one client.
         send_buffer_limit: Bytes that may wait for one client; a single message may be larger.
-        on_slow_client: Called when a client is cut off because it does not read.
-        on_malformed: Called when a client sent what is no packet, and its transport is ended.
-        on_ping: Told of each client to which a heartbeat goes, behind all that was sent before.
-        on_pong: Told of each client that has answered one.
+        environs: Whether connect handlers get the request as an environ; else None.
+        observer: Told of clients that are cut off, and of heartbeats.
         make_sid: Makes the sid of a new connection; None: a random one.
-        options: python-engineio's own.
+        options: What python-engineio has and this does not need: `async_handlers`, `logger`, `cors_credentials`.
+
+    Attributes:
+        sockets: The connections by their sids. Not to be changed.
+        leaving: WebSockets whose connection has ended, and which are not closed yet.
+        wheel: Calls connections when a heartbeat is due.
+        limits: Bounds on what waits for a client.
+        observer: As above.
     """
 
-    start_service_task: bool
+    async_mode = "asgi"
 
     def __init__(
         self,
         *,
+        transports: Collection[TransportName] | None = None,
+        cors_allowed_origins: Collection[str] | Literal["*"] | None = None,
+        ping_interval: float = 25,
+        ping_timeout: float = 20,
         upgrade_timeout: float = 10,
+        max_http_buffer_size: int = 1_000_000,
         send_queue_limit: int = 10_000,
         send_buffer_limit: int = 4_000_000,
-        on_slow_client: Callable[[], None] = lambda: None,
-        on_malformed: Callable[[], None] = lambda: None,
-        on_ping: Callable[[str], None] = lambda sid: None,
-        on_pong: Callable[[str], None] = lambda sid: None,
-        make_sid: Callable[[], str | None] = lambda: None,
+        environs: bool = True,
+        observer: Observer | None = None,
+        make_sid: Callable[[], str | None] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(async_mode="asgi", **options)
+        self.transports = tuple(transports or ("polling", "websocket"))
+        self.origins = OriginPolicy(cors_allowed_origins)
+        self.ping_interval = ping_interval
+        self.ping_timeout = ping_timeout
         self.upgrade_timeout = upgrade_timeout
-        self.send_queue_limit = send_queue_limit
-        self.send_buffer_limit = send_buffer_limit
-        self.on_slow_client = on_slow_client
-        self.on_malformed = on_malformed
-        self.on_ping = on_ping
-        self.on_pong = on_pong
-        self._make_sid = make_sid
+        self.max_http_buffer_size = max_http_buffer_size
+        self.limits = Limits(send_queue_limit, send_buffer_limit)
+        self.observer = observer or Observer()
+        self.sockets: dict[str, Connection] = {}
+        self.leaving: set[Closing] = set()
+        self.wheel = TimerWheel(min(ping_interval, ping_timeout), max(ping_interval, ping_timeout))
+        self._environs = environs
+        self._make_sid = make_sid or self.generate_id
+        self._handlers: dict[str, Callable[..., Any]] = {}
+        self._sessions: dict[str, dict[str, Any]] = {}
+        self._to_flush: list[Flushable] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._nobody_leaves: asyncio.Event | None = None
 
-    def deliver(self, eio_sids: Iterable[str], message: Message) -> int:
-        """Send one message to many clients; how many there were. Never waits; clients that are gone are passed over."""
-        count = 0
-        sockets = self.sockets
-        for eio_sid in eio_sids:
-            socket = sockets.get(eio_sid)
-            if socket is not None:
-                socket.deliver(message)
-                count += 1
-        return count
+    # -- what python-socketio uses
 
-    def hang_up(self, eio_sid: str) -> None:
-        """Close a client's transport after what is queued for it. A stock client comes back by itself."""
-        socket = self.sockets.get(eio_sid)
-        if socket is not None:
-            socket.hang_up()
+    def on(self, event: str, handler: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        """Set the handler of `connect` (sid, environ), `message` (sid, data) or `disconnect` (sid, reason)."""
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            self._handlers[event] = function
+            return function
+
+        return register if handler is None else register(handler)
+
+    async def send(self, sid: str, data: str | bytes) -> None:
+        """Send a message to one client; nothing happens if it is gone."""
+        self.deliver((sid,), Message([data]))
+
+    async def send_packet(self, sid: str, pkt: Any) -> None:
+        """Send a message that is one of python-engineio's packets."""
+        self.deliver((sid,), Message([pkt.data]))
 
     async def disconnect(self, sid: str | None = None) -> None:
-        """As python-engineio's, but without waiting for a client that may never read its queue."""
+        """Close the transport of one client, or of all. They come back by themselves."""
         if sid is not None:
             self.hang_up(sid)
         else:
             await self.close_all(0)
 
+    def transport(self, sid: str) -> TransportName:
+        """The transport that a client uses now. Raises KeyError if it is gone."""
+        return self.sockets[sid].transport_name
+
+    async def get_session(self, sid: str) -> dict[str, Any]:
+        """What the application keeps with a connection. Raises KeyError if it is gone."""
+        self.sockets[sid]
+        return self._sessions.setdefault(sid, {})
+
+    async def save_session(self, sid: str, session: dict[str, Any]) -> None:
+        """Keep something with a connection. Raises KeyError if it is gone."""
+        self.sockets[sid]
+        self._sessions[sid] = session
+
+    def generate_id(self) -> str:
+        """A new id that nobody can guess: 120 random bits in 20 characters."""
+        return base64.urlsafe_b64encode(secrets.token_bytes(15)).decode("ascii")
+
+    def attach(self, app: Any, socketio_path: str = "socket.io") -> None:
+        """Nothing: an ASGI application is put around the server, not the other way round."""
+
+    def create_event(self, *arguments: Any, **options: Any) -> asyncio.Event:
+        """An event."""
+        return asyncio.Event()
+
+    def start_background_task(
+        self, target: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **options: Any
+    ) -> asyncio.Task[Any]:
+        """Run a coroutine function in a task."""
+        return self.spawn(target(*arguments, **options))
+
+    async def sleep(self, seconds: float = 0) -> None:
+        """Let others run."""
+        await asyncio.sleep(seconds)
+
+    async def shutdown(self) -> None:
+        """Stop the heartbeats."""
+        self.wheel.close()
+
+    async def handle_request(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request or WebSocket of the Engine.IO path over ASGI."""
+        request = Request.of_scope(scope)
+        if request.websocket:
+            await serve_websocket(self, request, receive, send)
+        else:
+            await serve_polling(self, request, receive, send)
+
+    # -- for the server above
+
+    def deliver(self, sids: Iterable[str], message: Message) -> int:
+        """Send one message to many clients; how many there were. Never waits; clients that are gone are passed over."""
+        count = 0
+        find = self.sockets.get
+        for sid in sids:
+            connection = find(sid)
+            if connection is not None:
+                connection.transport.send(message)
+                count += 1
+        return count
+
+    def hang_up(self, sid: str) -> None:
+        """Close a client's transport behind what waits for it. The client comes back by itself."""
+        connection = self.sockets.get(sid)
+        if connection is not None:
+            connection.end(SERVER_DISCONNECT)
+
     async def close_all(self, grace: float) -> None:
-        """Hang up on everybody, and wait up to `grace` seconds until they are gone."""
-        goodbyes = [asyncio.ensure_future(socket.say_goodbye()) for socket in list(self.sockets.values())]
-        if goodbyes:
-            _, late = await asyncio.wait(goodbyes, timeout=grace)
-            for goodbye in late:
-                goodbye.cancel()
+        """Hang up on everybody, and wait up to `grace` seconds until their transports are closed."""
+        for connection in list(self.sockets.values()):
+            connection.end(SERVER_DISCONNECT)
+        # A turn of the loop, so that those who go on polling get their answers and handlers hear of the end.
+        await asyncio.sleep(0)
+        if self.leaving and grace > 0:
+            self._nobody_leaves = asyncio.Event()
+            try:
+                async with asyncio.timeout(grace):
+                    await self._nobody_leaves.wait()
+            except TimeoutError:
+                pass
+        for transport in list(self.leaving):
+            transport.abort()
 
-    def transport_of(self, eio_sid: str) -> TransportName | None:
+    def transport_of(self, sid: str) -> TransportName | None:
         """The transport that a client uses now; None if it is gone."""
-        socket = self.sockets.get(eio_sid)
-        return None if socket is None else "websocket" if socket.upgraded else "polling"
+        connection = self.sockets.get(sid)
+        return None if connection is None else connection.transport_name
 
-    async def handle_request(self, scope: Any, receive: Any, send: Any) -> Any:
-        """Serve one request or WebSocket of the Engine.IO path."""
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-        # Before python-engineio sees them: it answers JSONP, which no v4 client uses, and a request without transport;
-        # and a POST to a session that has just been closed is an internal error to it.
-        socket = self.sockets.get(query["sid"][0]) if "sid" in query else None
-        if socket is not None and socket.closed:
-            self.sockets.pop(socket.sid, None)
-        if "j" in query or "transport" not in query:
-            scope = {**scope, "query_string": b"transport=none"}
-        if scope["scheme"] in ("https", "wss") and not any(
-            name == b"x-forwarded-proto" for name, _ in scope["headers"]
-        ):
-            # It takes the scheme for its same-origin check from this header alone.
-            scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
-        return await super().handle_request(scope, receive, send)
+    @property
+    def count(self) -> int:
+        """Connections, and WebSockets that are being closed."""
+        return len(self.sockets) + len(self.leaving)
 
-    def _log_error_once(self, message: str, message_key: str) -> None:
-        log.debug("engine request refused", why=message_key)  # the message may hold a sid or an origin
+    # -- for transports
 
-    def _bad_request(self, message: str | None = None) -> Any:
-        # Without the sid that the client sent: nothing of a request is sent back.
-        return super()._bad_request("Invalid session" if message and message.startswith("Invalid session") else message)
+    def check(self, request: Request) -> Refusal | None:
+        """Why a request cannot be served, whatever it is for; None if it can."""
+        if not self.origins.accepts(request):
+            return self._refuse(request, FORBIDDEN)
+        refusal = check_query(request, self.transports)
+        return None if refusal is None else self._refuse(request, refusal)
 
-    def _monitor_wanted(self) -> bool:
-        wanted = bool(self.start_service_task)
-        self.start_service_task = False
-        return wanted
+    def _refuse(self, request: Request, refusal: Refusal) -> Refusal:
+        log.debug("engine request refused: %d %s", refusal.status, refusal.body.decode())
+        return refusal
 
-    async def _handle_connect(self, environ: Any, transport: str, jsonp_index: Any = None) -> Any:
-        # As python-engineio's, but with our socket class; JSONP and cookies, which no v4 client needs, are left out.
-        if self._monitor_wanted():
-            self.service_task_handle = self.start_background_task(self._service_task)
+    def find(self, request: Request) -> Connection | Refusal | None:
+        """The connection that a request is for; None: it asks for a new one."""
+        sid = request.query.get("sid")
+        if sid is None:
+            return None
+        connection = self.sockets.get(sid)
+        return UNKNOWN_SESSION if connection is None or connection.closed else connection
+
+    def open(self, request: Request, transport: Transport) -> Connection:
+        """Begin a connection on a transport: send the handshake, then call the connect handler."""
         sid = self._make_sid() or self.generate_id()
-        socket = EngineSocket(self, sid)
-        self.sockets[sid] = socket
+        connection = Connection(self, sid, transport)
+        self.sockets[sid] = connection
+        upgrades = ["websocket"] if transport.name == "polling" and "websocket" in self.transports else []
         opening = {
             "sid": sid,
-            "upgrades": self._upgrades(sid, transport),
-            "pingTimeout": round(self.ping_timeout * 1000),
+            "upgrades": upgrades,
             "pingInterval": round(self.ping_interval * 1000),
+            "pingTimeout": round(self.ping_timeout * 1000),
             "maxPayload": self.max_http_buffer_size,
         }
-        await socket.send(packet.Packet(packet.OPEN, opening))
-        await self._trigger_event("connect", sid, environ, run_async=False)
-        socket.schedule_ping()
-        if transport == "websocket":
-            answer = await socket.handle_get_request(environ)
-            if socket.closed:
-                self.sockets.pop(sid, None)
-            return answer
-        socket.connected = True
+        transport.send(Message.of_packet(b"0" + json.dumps(opening, separators=(",", ":")).encode()))
+        # Earlier than an interval, by chance: the heartbeats of clients that came in one storm spread at once.
+        connection.start_heartbeat(self.ping_interval * random.uniform(0.5, 1.0))  # noqa: S311 no secret
+        work = self._call("connect", sid, request.environ() if self._environs else None)
+        if work is not None:
+            connection.run(work)
+        return connection
+
+    def begin_upgrade(self, connection: Connection, websocket: Upgradable) -> bool:
+        """Let a WebSocket take over a connection that polls; whether it may try."""
+        polling = connection.transport
+        if not isinstance(polling, PollingTransport):
+            return False
+        Upgrade(self.upgrade_timeout, connection, polling, websocket)
+        return True
+
+    def call_message_handler(self, sid: str, data: str | bytes) -> Awaitable[object] | None:
+        """Call the handler of messages; what is still to be awaited of it."""
+        return self._call("message", sid, data)
+
+    def flush_soon(self, transport: Flushable) -> None:
+        """Flush a transport at the end of this turn of the event loop."""
+        if not self._to_flush:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._to_flush.append(transport)
+
+    def _flush(self) -> None:
+        transports, self._to_flush = self._to_flush, []
+        for transport in transports:
+            transport.flush()
+
+    def forget(self, connection: Connection, reason: str) -> None:
+        """A connection has ended. Its disconnect handler is called soon: not now, in the middle of a delivery."""
+        self.sockets.pop(connection.sid, None)
+        self._sessions.pop(connection.sid, None)
+        self.wheel.cancel(connection)
+        asyncio.get_running_loop().call_soon(self._disconnected, connection.sid, reason)
+
+    def is_leaving(self, transport: Closing) -> None:
+        """A WebSocket's connection has ended, and it closes as soon as its client agrees."""
+        self.leaving.add(transport)
+
+    def has_left(self, transport: Closing) -> None:
+        """A WebSocket is closed."""
+        self.leaving.discard(transport)
+        if self._nobody_leaves is not None and not self.leaving:
+            self._nobody_leaves.set()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run in a task that is kept until it is done."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _disconnected(self, sid: str, reason: str) -> None:
+        work = self._call("disconnect", sid, reason)
+        if work is not None:
+            self.spawn(_await(work))
+
+    def _call(self, event: str, *arguments: Any) -> Awaitable[object] | None:
+        handler = self._handlers.get(event)
+        if handler is None:
+            return None
         try:
-            return self._ok(await socket.poll(), jsonp_index=jsonp_index)
-        except exceptions.QueueEmpty:
-            return self._bad_request()
+            result = handler(*arguments)
+        except Exception:
+            log.exception("a handler failed")
+            return None
+        return result if result is not None and inspect.isawaitable(result) else None
+
+
+async def _await(work: Awaitable[object]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("a handler failed")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from inspect import Parameter, iscoroutinefunction, signature
 from typing import Any, Protocol
 
 import structlog
@@ -22,7 +23,8 @@ from tradecast.events import rooms
 from tradecast.events.symbols import check_symbol, requested_symbols, shown
 from tradecast.events.timestamps import timestamp
 
-Handler = Callable[[Connection, Any], Awaitable[Any]]
+Handler = Callable[..., Any]
+"""Called with a connection and an event's arguments. A coroutine function, or a plain one that does not block."""
 Answer = dict[str, Any]
 
 WATCHLIST_TIERS: tuple[Tier, ...] = ("premium", "enterprise")
@@ -50,11 +52,39 @@ class Application(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An event with its handler and the checks that stand before it."""
+    """An event with its handler and the checks that stand before it.
+
+    Attributes:
+        is_async: Whether the handler is a coroutine function.
+    """
 
     event: str
     handler: Handler
     guards: tuple[EventGuard, ...] = ()
+    is_async: bool = field(init=False)
+    _takes: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_async", iscoroutinefunction(self.handler))
+        object.__setattr__(self, "_takes", _count_arguments(self.handler))
+
+    def call(self, connection: Connection, arguments: list[Any]) -> Any:
+        """Call the handler with as many arguments as it takes: as in JavaScript, what is missing is None."""
+        if self._takes is None:
+            return self.handler(connection, *arguments)
+        if self._takes == 1:
+            return self.handler(connection, arguments[0] if arguments else None)
+        missing = [None] * (self._takes - len(arguments))
+        return self.handler(connection, *arguments[: self._takes], *missing)
+
+
+def _count_arguments(handler: Handler) -> int | None:
+    """How many arguments of an event a handler takes; None: all that there are."""
+    parameters = signature(handler).parameters.values()
+    if any(one.kind is Parameter.VAR_POSITIONAL for one in parameters):
+        return None
+    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return max(sum(one.kind in positional for one in parameters) - 1, 0)
 
 
 def subscription_member(connection: Connection, room: str) -> str:
@@ -105,7 +135,7 @@ class Handlers:
                 await self._join(connection, user, room)
             else:
                 await self._leave(connection, user, room)
-            return await _confirm(connection, f"{'' if join else 'un'}subscribed:{name}", user)
+            return _confirm(connection, f"{'' if join else 'un'}subscribed:{name}", user)
 
         return handler
 
@@ -138,7 +168,7 @@ class Handlers:
         except AdapterUnavailable:
             raise EventRefused("UNAVAILABLE", "The event was not sent; try again") from None
         log.info("admin broadcast", user_id=user.id, event_name=event)
-        return await _confirm(connection, "admin:broadcasted", user, event=event)
+        return _confirm(connection, "admin:broadcasted", user, event=event)
 
     async def session_refresh(self, connection: Connection, data: Any) -> Answer:
         """Put the connection on another session of the same user."""
@@ -151,7 +181,7 @@ class Handlers:
             raise EventRefused(refused.code, str(refused)) from None
         except StoreUnavailable:
             raise EventRefused("UNAVAILABLE", "Sessions cannot be checked now; try again") from None
-        return await _confirm(connection, "session:refreshed", user, expiresAt=round(session.expires_at * 1000))
+        return _confirm(connection, "session:refreshed", user, expiresAt=round(session.expires_at * 1000))
 
     async def drop_unpermitted(self, connection: Connection) -> None:
         """Leave the rooms that the connection's user may no longer be in, after a change of tier."""
@@ -174,7 +204,7 @@ class Handlers:
         if not several:
             symbol = check_symbol(requested[0])
             await act(connection, user, rooms.watchlist(symbol))
-            return await _confirm(connection, confirmation, user, symbol=symbol)
+            return _confirm(connection, confirmation, user, symbol=symbol)
         done: list[str] = []
         failed: list[Mapping[str, str]] = []
         for value in requested:
@@ -186,7 +216,7 @@ class Handlers:
                 failed.append({"symbol": shown(value), "reason": refused.reason, "message": refused.message})
         if not done:
             raise EventRefused(failed[0]["reason"], failed[0]["message"], symbols=[], failed=failed)
-        return await _confirm(connection, confirmation, user, symbols=done, failed=failed)
+        return _confirm(connection, confirmation, user, symbols=done, failed=failed)
 
     async def _join(self, connection: Connection, user: User, room: str) -> None:
         if room in connection.rooms:
@@ -230,9 +260,9 @@ def _check_own(user: User, data: Any) -> None:
         raise EventRefused("USER_MISMATCH", "You can subscribe to your own data only")
 
 
-async def _confirm(connection: Connection, confirmation: str, user: User, **more: Any) -> Answer:
+def _confirm(connection: Connection, confirmation: str, user: User, **more: Any) -> Answer:
     answer = {"success": True, "userId": user.id, **more, "timestamp": timestamp()}
-    await connection.emit(confirmation, answer)
+    connection.send(confirmation, answer)
     symbols = more.get("symbols", more.get("symbol"))
     log.info("done", event_name=confirmation, user_id=user.id, connection_id=connection.id, symbols=symbols)
     return answer

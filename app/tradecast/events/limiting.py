@@ -29,9 +29,18 @@ def create_rate_limit_middleware(
     """
     put_off: dict[str, float] = {}
 
-    async def guard(connection: Connection, event: str, data: Any) -> None:
+    def guard(connection: Connection, event: str, data: Any) -> Awaitable[None] | None:
         user = connection.user
-        exceeded = await limiter.check_limit(user.id if user else f"anonymous:{connection.id}", event)
+        counted = user.id if user else f"anonymous:{connection.id}"
+        if not limiter.is_local:
+            return ask(counted, event)
+        settle(event, limiter.check_limit_here(counted, event))
+        return None
+
+    async def ask(counted: str, event: str) -> None:
+        settle(event, await limiter.check_limit(counted, event))
+
+    def settle(event: str, exceeded: str | None) -> None:
         if exceeded is not None:
             on_limited(event)
             raise EventRefused("RATE_LIMITED", "Rate limit exceeded")

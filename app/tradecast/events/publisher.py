@@ -7,16 +7,16 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, Self, TypeVar
 
-from tradecast.adapter.cluster.api import Rooms, arguments_of
+from tradecast.adapter.cluster.api import Rooms
 from tradecast.adapter.cluster.selection import texts
-from tradecast.adapter.codec import encode_envelope
 from tradecast.adapter.create import create_writer
-from tradecast.adapter.envelope import VOLATILE, Envelope
-from tradecast.adapter.manager import Emitted
+from tradecast.adapter.envelope import VOLATILE, Envelope, encode_envelope
 from tradecast.adapter.redis import create_redis
 from tradecast.adapter.redis_broker import publish_further
 from tradecast.events.emitters import Emitters, Payload
 from tradecast.events.kinds import kind_of
+from tradecast.packets.codec import arguments_of
+from tradecast.packets.rooms import Emitted
 from tradecast.settings import Settings, SettingsError, load_settings
 
 T = TypeVar("T")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Literal
-from urllib.parse import parse_qs
+from collections.abc import Awaitable, Callable
+from typing import Literal, get_args
 
-import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tradecast.engine.http.asgi import send_refusal
+from tradecast.engine.http.handshake import Refusal
+from tradecast.engine.http.request import Request
 from tradecast.lifecycle.admission import Admission
 
 Closed = Literal["SERVER_BUSY", "SERVER_DRAINING", "SERVER_SUPERSEDED"]
@@ -53,30 +54,38 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 503 if it is a handshake and the door is closed."""
-        code = await self._knock() if _is_handshake(scope) else None
-        if code is None:
+        refusal = self.admit(Request.of_scope(scope))
+        if isinstance(refusal, Awaitable):
+            refusal = await refusal
+        if refusal is None:
             await self._app(scope, receive, send)
-            return
-        self._on_refused(code)
-        await refuse(
-            scope, send, 503, {"code": code, "message": "Try again in a moment"}, retry_after=RETRY_AFTER_SECONDS
-        )
+        else:
+            await send_refusal(send, refusal, websocket=scope["type"] == "websocket")
 
-    async def _knock(self) -> Closed | None:
+    def admit(self, request: Request) -> Refusal | Awaitable[Refusal | None] | None:
+        """Let a handshake in (None), refuse it, or do either after a while. What is no handshake passes."""
+        if request.method == "OPTIONS" or "sid" in request.query:
+            return None
         code = self._closed()
-        if code is not None or self._admission is None:
-            return code
-        wait = self._admission.reserve(time.monotonic())
-        if wait is None:
-            return "SERVER_BUSY"
-        if wait:
-            self.held += 1
-            try:
-                await asyncio.sleep(wait)
-            finally:
-                self.held -= 1
-            return self._closed()  # perhaps it was closed in the meantime
-        return None
+        if code is None and self._admission is not None:
+            wait = self._admission.reserve(time.monotonic())
+            if wait:
+                return self._hold(wait)
+            code = "SERVER_BUSY" if wait is None else None
+        return None if code is None else self._refuse(code)
+
+    async def _hold(self, wait: float) -> Refusal | None:
+        self.held += 1
+        try:
+            await asyncio.sleep(wait)
+        finally:
+            self.held -= 1
+        code = self._closed()  # perhaps it was closed in the meantime
+        return None if code is None else self._refuse(code)
+
+    def _refuse(self, code: Closed) -> Refusal:
+        self._on_refused(code)
+        return _REFUSALS[code]
 
     def _closed(self) -> Closed | None:
         if self.draining:
@@ -86,18 +95,9 @@ class Gate:
         return "SERVER_BUSY" if self._is_full() else None
 
 
-def _is_handshake(scope: Scope) -> bool:
-    if scope.get("method") == "OPTIONS":
-        return False
-    return "sid" not in parse_qs(scope.get("query_string", b"").decode("latin-1"))  # of bytes it would take ASCII only
-
-
-async def refuse(scope: Scope, send: Send, status: int, body: object, *, retry_after: int | None = None) -> None:
-    """Answer an HTTP request or a WebSocket handshake with a status and a JSON body."""
-    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
-    content = orjson.dumps(body)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    if retry_after is not None:
-        headers.append((b"retry-after", str(retry_after).encode()))
-    await send({"type": f"{kind}.start", "status": status, "headers": headers})
-    await send({"type": f"{kind}.body", "body": content})
+_REFUSALS: dict[Closed, Refusal] = {
+    code: Refusal.of(
+        503, {"code": code, "message": "Try again in a moment"}, (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)
+    )
+    for code in get_args(Closed)
+}

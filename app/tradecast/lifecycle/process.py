@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from tradecast.engine.http.uvicorn_protocol import Upgrades, bind_protocol
 from tradecast.settings import SettingsError
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
@@ -31,7 +30,7 @@ class Listener:
 
     Attributes:
         name: For logs and errors.
-        max_message: Largest WebSocket message taken, bytes.
+        upgrades: Where its WebSockets go; None: it has none.
         keep_alive: Seconds that a connection may be idle.
     """
 
@@ -41,7 +40,7 @@ class Listener:
     port: int
     certfile: str | None = None
     keyfile: str | None = None
-    max_message: int = 1_000_000
+    upgrades: Upgrades | None = None
     keep_alive: int = 5
 
 
@@ -66,15 +65,6 @@ class _Server(uvicorn.Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-
-
-class _WebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's, without an error in the log for each handshake that is answered by an HTTP response (0.54)."""
-
-    async def send(self, message: ASGISendEvent) -> None:
-        await super().send(message)
-        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
-            self.handshake_complete = True
 
 
 class Process:
@@ -185,11 +175,8 @@ def _bind(listener: Listener) -> socket.socket:
 def _config(listener: Listener, grace: float) -> uvicorn.Config:
     config = uvicorn.Config(
         listener.app,
-        http="httptools",
-        ws=_WebSocket,  # the engine writes frames straight to its transport
-        ws_max_size=listener.max_message,
-        ws_ping_interval=None,  # Engine.IO has its own heartbeat
-        ws_per_message_deflate=False,  # 64 KiB a connection, and 14 % of the CPU in bursts
+        http=bind_protocol(listener.upgrades),  # the engine has WebSockets' raw connections
+        ws="none",
         lifespan="off",
         interface="asgi3",
         log_config=None,

@@ -119,7 +119,20 @@ class RateLimiter:
                     return await self._failover.ask(lambda: rates.hit(user_id, checks, self._window_ms))
                 except RedisAway:
                     pass
-            return await self._memory_rates.hit(user_id, checks, self._window_ms)
+        except Exception as error:
+            self._complain("limiting failed: the event passes", error)
+            return None
+        return self.check_limit_here(user_id, event)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether limits are counted in memory now, so that `check_limit_here` is all there is to do."""
+        return self._rates is None or self._failover.away
+
+    def check_limit_here(self, user_id: str, event: str) -> str | None:
+        """As `check_limit`, of this server alone."""
+        try:
+            return self._memory_rates.count(user_id, self._checks_of(event), self._window_ms)
         except Exception as error:
             self._complain("limiting failed: the event passes", error)
             return None

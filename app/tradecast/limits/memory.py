@@ -29,6 +29,10 @@ class MemoryRateStore:
         return len(self._users)
 
     async def hit(self, user_id: str, checks: Sequence[Check], window_ms: int) -> str | None:
+        return self.count(user_id, checks, window_ms)
+
+    def count(self, user_id: str, checks: Sequence[Check], window_ms: int) -> str | None:
+        """As `hit`, at once."""
         now = int(self._clock() * 1000)
         windows = self._users.setdefault(user_id, {})
         counted = []

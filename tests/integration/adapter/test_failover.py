@@ -11,9 +11,8 @@ from redis.asyncio.connection import AbstractConnection, Connection
 from support.eventually import eventually
 from support.redis_server import RedisServer, started
 from tradecast.adapter import redis_partition
-from tradecast.adapter.codec import encode_envelope
 from tradecast.adapter.dialect import PUBSUB
-from tradecast.adapter.envelope import Envelope
+from tradecast.adapter.envelope import Envelope, encode_envelope
 from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.adapter.history import Retention
 from tradecast.adapter.link import Link

@@ -9,7 +9,6 @@ import orjson
 import pytest
 import socketio.packet
 
-from tradecast.adapter.codec import Packet, encode_envelope, encode_event
 from tradecast.adapter.envelope import (
     COUNTED,
     LATEST,
@@ -22,9 +21,11 @@ from tradecast.adapter.envelope import (
     Origin,
     UnknownVersion,
     decode,
+    encode_envelope,
     read_head,
     read_origin,
 )
+from tradecast.packets.codec import Packet, encode_event
 
 ORIGIN = Origin("0a1b2c3d", b"00ff00ff00ff00ff", 7)
 

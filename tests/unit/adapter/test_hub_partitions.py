@@ -8,8 +8,7 @@ import pytest
 
 from support.hub_clients import desk
 from support.shared_broker import Memory, SharedBroker
-from tradecast.adapter.codec import encode_envelope
-from tradecast.adapter.envelope import COUNTED
+from tradecast.adapter.envelope import COUNTED, encode_envelope
 
 
 def two_rooms(memory: Memory) -> tuple[str, str]:

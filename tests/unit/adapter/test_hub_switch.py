@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from tradecast.adapter.codec import Packet, encode_envelope
+from tradecast.adapter.envelope import encode_envelope
 from tradecast.adapter.history import Retention
 from tradecast.adapter.hub import Hub, Resumed
 from tradecast.adapter.ids import Offset, write_offset
-from tradecast.adapter.manager import LocalManager
 from tradecast.adapter.memory_broker import MemoryBroker
 from tradecast.adapter.recovery import Request
 from tradecast.engine import Message
+from tradecast.packets.codec import Packet
+from tradecast.packets.rooms import LocalManager
 
 
 class Engine:

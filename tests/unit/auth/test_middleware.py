@@ -27,7 +27,7 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    async def send(self, sid: str, event: str, data: Any) -> None:
+    def send(self, sid: str, event: str, data: Any) -> None:
         self.calls.append(("send", sid, event, data))
 
     async def join(self, sid: str, room: str) -> None:
@@ -134,7 +134,9 @@ def test_options_of_the_requirements() -> None:
 async def refused(guard: EventGuard, who: Connection) -> str | None:
     """The reason why a guard refuses an event of this connection; None if it passes."""
     try:
-        await guard(who, "any:event", {"userId": "u1", "isAdmin": True, "subscriptionTier": "enterprise"})
+        pending = guard(who, "any:event", {"userId": "u1", "isAdmin": True, "subscriptionTier": "enterprise"})
+        if pending is not None:
+            await pending
     except EventRefused as error:
         return error.reason if error.message else "a refusal without a message"
     return None
@@ -167,7 +169,7 @@ async def test_admin_is_no_tier() -> None:
 
 async def test_refusal_names_the_tiers() -> None:
     with pytest.raises(EventRefused, match="premium or enterprise"):
-        await require_subscription_tier(["premium", "enterprise"])(connection(), "e", None)
+        require_subscription_tier(["premium", "enterprise"])(connection(), "e", None)
 
 
 # -- connection
@@ -177,9 +179,17 @@ async def test_connection_passes_on_under_its_sid() -> None:
     channel = Recorder()
     who = Connection("sid", "id", channel, claims=None, connected_at=0.0)
     await who.emit("event", {"a": 1})
+    who.send("several", 1, "2")
+    who.send("none")
     await who.join("room")
     await who.leave("room")
-    assert channel.calls == [("send", "sid", "event", {"a": 1}), ("join", "sid", "room"), ("leave", "sid", "room")]
+    assert channel.calls == [
+        ("send", "sid", "event", {"a": 1}),
+        ("send", "sid", "several", (1, "2")),
+        ("send", "sid", "none", ()),
+        ("join", "sid", "room"),
+        ("leave", "sid", "room"),
+    ]
     assert who.rooms == {"room of sid"}
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from engineio import packet
-
 from tradecast.engine import Message
 from tradecast.engine.frames import BINARY, TEXT, frame
 
@@ -19,12 +17,22 @@ def test_attachments_follow_in_binary_frames() -> None:
 def test_it_is_encoded_once() -> None:
     message = Message(['2["x"]'])
     assert message.frames is message.frames
-    assert message.packets[0] is message.packets[0]
+    assert message.payload is message.payload
 
 
-def test_binary_packets_are_not_shared_because_polling_encodes_them_otherwise() -> None:
+def test_polling_gets_binary_parts_in_base64() -> None:
+    assert Message(["51-[]", b"\x00"]).payload == b"451-[]\x1ebAA=="
+
+
+def test_a_single_binary_part_is_a_message() -> None:
+    message = Message([b"\x00\x01"])
+    assert message.frames == frame(BINARY, b"\x00\x01")
+    assert message.payload == b"bAAE="
+    assert message.packets == [b"\x00\x01"]
+
+
+def test_its_parts_are_as_they_were_given() -> None:
     message = Message(["51-[]", b"\x00"])
-    over_websocket, over_polling = message.packets[1], message.packets[1]
-    assert over_websocket.encode() == b"\x00"
-    assert over_polling.encode(b64=True) == "bAA=="
-    assert over_websocket.packet_type == packet.MESSAGE
+    assert message.parts == ["51-[]", b"\x00"]
+    assert message.packets == ["451-[]", b"\x00"]
+    assert message.size == 7

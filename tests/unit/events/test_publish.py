@@ -7,7 +7,6 @@ from typing import Any, get_args
 
 import pytest
 
-from tradecast.adapter.codec import encode_event
 from tradecast.events.emitters import Emitters
 from tradecast.events.publish import (
     MAX_DEPTH,
@@ -19,6 +18,7 @@ from tradecast.events.publish import (
     parse_events,
     publish_schema,
 )
+from tradecast.packets.codec import encode_event
 
 PLANTED = "planted-value"
 OF_A_USER = {

@@ -86,10 +86,10 @@ async def test_quotas_without_redis(limiter: RateLimiter) -> None:
 async def test_if_limiting_fails_the_event_passes_and_one_line_tells(
     limiter: RateLimiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*args: Any) -> None:
+    def broken(*args: Any) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr(limiter._memory_rates, "hit", broken)
+    monkeypatch.setattr(limiter._memory_rates, "count", broken)
     with structlog.testing.capture_logs() as lines:
         assert await passed(limiter, "session:refresh", 50) == 50
     assert [line["event"] for line in lines] == ["limiting failed: the event passes"]
@@ -101,7 +101,8 @@ async def test_cancelling_is_not_swallowed(limiter: RateLimiter, monkeypatch: py
     async def endless(*args: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(limiter._memory_rates, "hit", endless)
+    monkeypatch.setattr(limiter, "_rates", limiter._memory_rates)
+    monkeypatch.setattr(limiter._failover, "ask", endless)
     task = asyncio.create_task(limiter.check_limit("u", "x"))
     await asyncio.sleep(0)
     task.cancel()

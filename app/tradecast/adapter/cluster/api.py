@@ -13,6 +13,7 @@ from tradecast.adapter.cluster.results import Acknowledged, RemoteSocket
 from tradecast.adapter.cluster.selection import Selection, texts
 from tradecast.adapter.envelope import VOLATILE
 from tradecast.adapter.hub import Hub
+from tradecast.packets.codec import arguments_of
 
 Rooms = str | Sequence[str]
 """A room, or several; a client in more than one of them counts once."""
@@ -168,8 +169,3 @@ class ClusterApi:
     async def get_fleet_user_connection_count(self, user_id: str, *, timeout: float | None = None) -> int:
         """A user's connections to all servers, as they are."""
         return await self.cluster.count_user(user_id, timeout)
-
-
-def arguments_of(data: Any) -> list[Any]:
-    """An event's arguments: none for None, several for a tuple."""
-    return list(data) if isinstance(data, tuple) else [] if data is None else [data]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from tradecast.adapter.cluster.acks import Asked
 from tradecast.adapter.cluster.selection import Selection
 from tradecast.adapter.hub import NAMESPACE, Hub
-from tradecast.adapter.manager import LocalManager
+from tradecast.packets.rooms import LocalManager
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,5 @@ class Clients:
         excluded = set(selection.skip)
         if selection.except_rooms:
             excluded |= {sid for sid, _ in self._manager.get_participants(NAMESPACE, list(selection.except_rooms))}
-        coming = self._manager.pending_connect.get(NAMESPACE, ())
-        going = self._manager.pending_disconnect.get(NAMESPACE, ())
         found = self._manager.get_participants(NAMESPACE, rooms)
-        return [sid for sid, _ in found if sid not in excluded and sid not in coming and sid not in going]
+        return [sid for sid, _ in found if sid not in excluded and self._manager.is_connected(sid, NAMESPACE)]

@@ -6,19 +6,19 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import Literal
-from urllib.parse import parse_qs
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from tradecast.adapter.forwarding.answers import refuse
+from tradecast.adapter.forwarding.answers import refusal_of_error, refuse
 from tradecast.adapter.forwarding.connections import Connection, Connections
 from tradecast.adapter.forwarding.directory import Address, Directory, DirectoryAway
-from tradecast.adapter.forwarding.heads import BadHead, answer_headers, refusal_of, request_head, target_of
+from tradecast.adapter.forwarding.heads import BadHead, answer_headers, refusal_of, request_head
 from tradecast.adapter.forwarding.relay import HANDSHAKE_WITHIN, Opening, Relay, Relays, open_to
 from tradecast.adapter.forwarding.sids import boot_of
 from tradecast.adapter.forwarding.signatures import sign
+from tradecast.engine.http.handshake import UNKNOWN_SESSION, Elsewhere, RawClient, Refusal
+from tradecast.engine.http.request import Request
 
 Result = Literal["answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid"]
 # Seconds between two lines in the log about owners that cannot be reached.
@@ -92,44 +92,58 @@ class Forwarder:
         self.relays = Relays(most, patience)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request or WebSocket of the Engine.IO path."""
-        boot = self._elsewhere(scope)
+        """Serve one request of the Engine.IO path; a WebSocket of another server only as `admit` says."""
+        request = Request.of_scope(scope)
+        boot = self._elsewhere(request)
         if boot is None:
             await self._app(scope, receive, send)
             return
-        upgrade = scope["type"] == "websocket"
-        transport = "websocket" if upgrade else "polling"
-        relay: Relay | None = None
         try:
-            if upgrade:
-                relay = await self._upgrade(boot, scope, send)
-                result: Result = "answered" if relay is not None else "unknown"
-            else:
-                result = await self._forward(boot, scope, receive, send)
+            if request.websocket:
+                # Under ASGI there are no bytes to pass on, and the client stays with polling.
+                raise _Failed("invalid", 501, "NO_UPGRADE", "Stay with polling")
+            result = await self._forward(boot, request, receive, send)
         except _Failed as failed:
-            self._on_forwarded(transport, failed.result)
-            if failed.result in ("unreachable", "timeout", "refused"):
-                self._complain(failed.result)
-            await refuse(scope, send, failed.status, failed.code, failed.message)
+            await refuse(scope, send, self._note_failure("websocket" if request.websocket else "polling", failed))
             return
-        self._on_forwarded(transport, result)
-        if relay is not None:
+        self._on_forwarded("polling", result)
+        if result == "unknown":
+            await self._app(scope, _without_body(receive), send)
+
+    def admit(self, request: Request) -> Elsewhere | None:
+        """Who serves a WebSocket of another server's connection (`Entrance`); None: this server's engine."""
+        boot = self._elsewhere(request)
+        return None if boot is None else _Passing(self, boot, request)
+
+    async def relay(self, boot: str, request: Request, client: RawClient) -> None:
+        """Let a WebSocket pass through to its owner until it ends, or refuse it."""
+        try:
+            relay = await self._upgrade(boot, request, client)
+        except _Failed as failed:
+            client.answer(self._note_failure("websocket", failed))
+            return
+        self._on_forwarded("websocket", "answered" if relay is not None else "unknown")
+        if relay is None:
+            client.answer(UNKNOWN_SESSION)
+        else:
             await relay.ended()
-        elif result == "unknown":
-            await self._app(scope, receive if upgrade else _without_body(receive), send)
+
+    def _note_failure(self, transport: str, failed: _Failed) -> Refusal:
+        self._on_forwarded(transport, failed.result)
+        if failed.result in ("unreachable", "timeout", "refused"):
+            self._complain(failed.result)
+        return refusal_of_error(failed.status, failed.code, failed.message)
 
     def close(self) -> None:
         """Let go of connections to other servers."""
         self._connections.close()
 
-    def _elsewhere(self, scope: Scope) -> str | None:
+    def _elsewhere(self, request: Request) -> str | None:
         """The boot id of the other server whose connection this is about; None: this server answers."""
-        if scope.get("method", "GET") not in ("GET", "POST"):
+        sid = request.query.get("sid")
+        if sid is None or request.method not in ("GET", "POST") or self._holds(sid):
             return None
-        sids = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("sid")
-        if sids is None or self._holds(sids[0]):
-            return None
-        boot = boot_of(sids[0], self._directory.keys)
+        boot = boot_of(sid, self._directory.keys)
         return None if boot == self._boot else boot
 
     async def _find(self, boot: str) -> Address | None:
@@ -139,17 +153,17 @@ class Forwarder:
             message = "The server of this connection cannot be looked up"
             raise _Failed("unreachable", 503, "OWNER_UNKNOWN", message) from None
 
-    def _head(self, boot: str, scope: Scope, body_size: int = 0) -> bytes:
-        known, method = self._directory, scope.get("method", "GET")
-        signature = sign(known.keys[0], method, target_of(scope), boot, known.now())
+    def _head(self, boot: str, request: Request, body_size: int = 0) -> bytes:
+        known = self._directory
+        signature = sign(known.keys[0], request.method, request.target, boot, known.now())
         try:
-            return request_head(scope, signature, body_size)
+            return request_head(request, signature, body_size)
         except BadHead:
             raise _Failed("invalid", 400, "BAD_REQUEST", "The request cannot be passed on") from None
 
     # -- polling
 
-    async def _forward(self, boot: str, scope: Scope, receive: Receive, send: Send) -> Result:
+    async def _forward(self, boot: str, request: Request, receive: Receive, send: Send) -> Result:
         if self._under_way >= self._most:
             raise _busy()
         self._under_way += 1
@@ -157,10 +171,10 @@ class Forwarder:
             address = await self._find(boot)
             if address is None:
                 return "unknown"
-            body = await self._read(receive) if scope["method"] == "POST" else b""
+            body = await self._read(receive) if request.method == "POST" else b""
             if body is None:
                 return "aborted"
-            head = self._head(boot, scope, len(body))
+            head = self._head(boot, request, len(body))
             try:
                 connection = await self._connections.take(address)
             except (OSError, TimeoutError):
@@ -233,31 +247,20 @@ class Forwarder:
 
     # -- upgrades
 
-    async def _upgrade(self, boot: str, scope: Scope, send: Send) -> Relay | None:
+    async def _upgrade(self, boot: str, request: Request, client: RawClient) -> Relay | None:
         """A WebSocket that passes through from now on; None if the owner is not there any more."""
-        # The ASGI send callable of uvicorn is a method of the protocol that owns the transport. With any other server
-        # there are no bytes to pass on, and the client stays with polling.
-        client = getattr(send, "__self__", None)
-        if not isinstance(client, WebSocketsSansIOProtocol):
-            raise _Failed("invalid", 501, "NO_UPGRADE", "Stay with polling")
         if self.relays.full:
             raise _busy()
         with self.relays.opening():
             address = await self._find(boot)
             if address is None:
                 return None
-            head = self._head(boot, scope)
-            client.transport.pause_reading()
-            try:
-                owner = await self._open(boot, address, head)
-            finally:
-                if not client.disconnected:
-                    client.transport.resume_reading()
+            owner = await self._open(boot, address, self._head(boot, request))
             if owner is None:
                 return None
             if owner.lost:
                 raise _unreachable()
-            if client.disconnected:
+            if client.transport.is_closing():
                 owner.transport.abort()
                 raise _Failed("aborted", 499, "ABORTED", "The client is gone")
             return self.relays.join(client, owner)
@@ -308,6 +311,20 @@ class Forwarder:
         if now - self._complained >= COMPLAIN_EVERY:
             self._complained = now
             log.warning("a request could not be passed on to its connection's server", result=result)
+
+
+class _Passing:
+    """A WebSocket on its way to its owner (`Elsewhere`)."""
+
+    __slots__ = ("_boot", "_forwarder", "_request")
+
+    def __init__(self, forwarder: Forwarder, boot: str, request: Request) -> None:
+        self._forwarder = forwarder
+        self._boot = boot
+        self._request = request
+
+    async def serve(self, client: RawClient) -> None:
+        await self._forwarder.relay(self._boot, self._request, client)
 
 
 async def _abort_with(receive: Receive, connection: Connection) -> None:

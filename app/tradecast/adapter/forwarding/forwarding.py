@@ -54,7 +54,7 @@ class Forwarding:
 
     def middleware(
         self, app: ASGIApp, holds: Callable[[str], bool], *, patience: float, max_body: int, most: int
-    ) -> ASGIApp:
+    ) -> Forwarder:
         """The way to the engine on the public port. Arguments as of `Forwarder`."""
         self._forwarder = Forwarder(
             app,
@@ -68,7 +68,7 @@ class Forwarding:
         )
         return self._forwarder
 
-    def inbox(self, app: ASGIApp) -> ASGIApp:
+    def inbox(self, app: ASGIApp) -> Inbox:
         """The app of the internal port.
 
         Args:

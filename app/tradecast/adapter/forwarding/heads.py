@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from starlette.types import Scope
-
 from tradecast.adapter.forwarding.signatures import HEADER
+from tradecast.engine.http.request import Request
 
 Header = tuple[bytes, bytes]
 INTERNAL = b"x-tradecast-"
@@ -32,30 +31,21 @@ class BadHead(ValueError):
     """What came cannot be said in a head."""
 
 
-def target_of(scope: Scope) -> bytes:
-    """Path and query as they came."""
-    path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8")
-    query: bytes = scope.get("query_string", b"")
-    return path + b"?" + query if query else path
-
-
-def request_head(scope: Scope, signature: bytes, body_size: int = 0) -> bytes:
+def request_head(request: Request, signature: bytes, body_size: int = 0) -> bytes:
     """The head of the request to the owner.
 
     Raises:
         BadHead: A server in front of us let something through that would end a line.
     """
-    websocket = scope["type"] == "websocket"
-    method = "GET" if websocket else scope["method"]
-    headers = _for_owner(scope["headers"])
-    if scope["scheme"] in ("https", "wss") and not any(name == b"x-forwarded-proto" for name, _ in headers):
+    headers = _for_owner(request.headers)
+    if request.scheme in ("https", "wss") and not any(name == b"x-forwarded-proto" for name, _ in headers):
         headers.append((b"x-forwarded-proto", b"https"))  # TLS ended here
-    if websocket:
+    if request.websocket:
         headers += [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
-    if method == "POST":
+    if request.method == "POST":
         headers.append((b"content-length", str(body_size).encode()))
     headers.append((HEADER, signature))
-    lines = [b" ".join((method.encode("latin-1"), target_of(scope), b"HTTP/1.1"))]
+    lines = [b" ".join((request.method.encode("latin-1"), request.target, b"HTTP/1.1"))]
     lines += [name + b": " + value for name, value in headers]
     if any(b"\r" in line or b"\n" in line for line in lines) or lines[0].count(b" ") != 2:
         raise BadHead

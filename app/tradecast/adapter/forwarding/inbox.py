@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
-from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tradecast.adapter.forwarding.answers import refuse
+from tradecast.adapter.forwarding.answers import refusal_of_error, refuse
 from tradecast.adapter.forwarding.directory import Directory
-from tradecast.adapter.forwarding.heads import REFUSED, target_of
+from tradecast.adapter.forwarding.heads import REFUSED
 from tradecast.adapter.forwarding.signatures import HEADER, signed_for
+from tradecast.engine.http.handshake import Refusal
+from tradecast.engine.http.request import Request
 
 Reason = Literal["signature", "boot", "request"]
 _ANSWERS: dict[Reason, tuple[int, str]] = {
@@ -45,23 +46,28 @@ class Inbox:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
-        reason = self._why_not(scope)
-        if reason is None:
+        refusal = self.admit(Request.of_scope(scope))
+        if refusal is None:
             await self._app(scope, receive, send)
-            return
+        else:
+            await refuse(scope, send, refusal)
+
+    def admit(self, request: Request) -> Refusal | None:
+        """Why a request is not taken; None if it is (`Entrance`)."""
+        reason = self._why_not(request)
+        if reason is None:
+            return None
         self._on_refused(reason)
         status, message = _ANSWERS[reason]
-        await refuse(scope, send, status, "REFUSED", message, [(REFUSED, reason.encode())])
+        return refusal_of_error(status, "REFUSED", message, (REFUSED, reason.encode()))
 
-    def _why_not(self, scope: Scope) -> Reason | None:
-        values = [value for name, value in scope["headers"] if name.lower() == HEADER]
+    def _why_not(self, request: Request) -> Reason | None:
+        values = [value for name, value in request.headers if name == HEADER]
         if len(values) != 1:
             return "signature"
-        method = scope.get("method", "GET")
-        boot = signed_for(values[0], self._directory.keys, method, target_of(scope), self._directory.now())
+        boot = signed_for(values[0], self._directory.keys, request.method, request.target, self._directory.now())
         if boot is None:
             return "signature"
         if boot != self._boot:
             return "boot"
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        return None if method in ("GET", "POST") and "sid" in query else "request"
+        return None if request.method in ("GET", "POST") and "sid" in request.query else "request"

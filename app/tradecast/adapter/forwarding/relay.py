@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Iterator
 from typing import cast
 
 import httptools
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from tradecast.adapter.forwarding.connections import CONNECT_WITHIN
 from tradecast.adapter.forwarding.directory import Address
 from tradecast.adapter.forwarding.heads import Header
+from tradecast.engine.http.handshake import RawClient
 
 MOST_HEAD = 16_384
 HANDSHAKE_WITHIN = 10.0
@@ -129,28 +129,25 @@ class Relay:
     """One WebSocket that passes through.
 
     Args:
-        client: uvicorn's protocol of the client, connected, which has not answered the handshake.
+        client: The client, connected; its handshake is not answered.
         owner: The owner's side, connected, which has, with 101.
         patience: Seconds that a side may take nothing of what waits for it.
         on_end: Called when both sides are closed.
     """
 
-    def __init__(
-        self, client: WebSocketsSansIOProtocol, owner: Opening, patience: float, on_end: Callable[[], object]
-    ) -> None:
+    def __init__(self, client: RawClient, owner: Opening, patience: float, on_end: Callable[[], object]) -> None:
         self._protocol = client
         self._client: asyncio.Transport = client.transport
         self._owner = owner.transport
         self._both = 2
         self._on_end = on_end
         self._ended = asyncio.Event()
-        # uvicorn has nothing more to say here, at its shutdown either: it would be read as a part of a frame.
-        client.handshake_complete = client.close_sent = True
         self._client.set_protocol(_Side(self, self._client, self._owner, patience))
         self._owner.set_protocol(_Side(self, self._owner, self._client, patience))
         if self._client.is_closing() or self._owner.is_closing():
             self.close()
         self._client.write(owner.received)
+        self._owner.write(client.take_early())
         self._client.resume_reading()
         self._owner.resume_reading()
 
@@ -172,7 +169,7 @@ class Relay:
     def side_lost(self, transport: asyncio.Transport, error: Exception | None) -> None:
         """One side has ended; so does the other."""
         if transport is self._client:
-            self._protocol.connection_lost(error)  # uvicorn counts it as open until then
+            self._protocol.connection_lost(error)  # the HTTP server counts it as open until then
         self._both -= 1
         if self._both:
             self.close()
@@ -216,7 +213,7 @@ class Relays:
             relay.close()
         return relay is not None
 
-    def join(self, client: WebSocketsSansIOProtocol, owner: Opening) -> Relay:
+    def join(self, client: RawClient, owner: Opening) -> Relay:
         """Let bytes pass from now on, until either side ends. Both are connected."""
         name = f"relay:{next(self._numbers)}"
         self._relays[name] = relay = Relay(client, owner, self._patience, on_end=lambda: self._relays.pop(name, None))

@@ -25,7 +25,7 @@ from support.redis_server import RedisServer
 from support.scatter import Scatter, scattering
 from support.serve import serving
 from support.server import MakeServer, RunningServer
-from tradecast.adapter.codec import encode_event
+from tradecast.packets.codec import encode_event
 from tradecast.tasks import end
 
 pytestmark = pytest.mark.redis

@@ -13,10 +13,10 @@ from tradecast.adapter.cluster.clients import Clients, Described
 from tradecast.adapter.cluster.operations import KINDS, Operations
 from tradecast.adapter.cluster.selection import Selection
 from tradecast.adapter.cluster.serving import Outcome
-from tradecast.adapter.codec import Packet
 from tradecast.adapter.envelope import Malformed
 from tradecast.adapter.errors import AdapterUnavailable
-from tradecast.adapter.manager import LocalManager
+from tradecast.packets.codec import Packet
+from tradecast.packets.rooms import LocalManager
 
 
 class Engine:
@@ -35,7 +35,7 @@ class Server:
 
 
 class Here:
-    """A server's parts, as far as they are needed: sid1 and sid2 are connected, sid3 comes, sid4 goes."""
+    """A server's parts, as far as they are needed: sid1 and sid2 are connected, sid3 comes, sid4 has gone."""
 
     def __init__(self) -> None:
         self.manager = LocalManager()
@@ -62,7 +62,7 @@ class Here:
             if number != 3:
                 await self.manager.connect(sid, "/")
             await self.manager.enter_room(sid, "/", "all")
-        self.manager.pre_disconnect("sid4", "/")
+        self.manager.basic_disconnect("sid4", "/")
         await self.manager.enter_room("sid2", "/", "odd one")
 
     async def join(self, sid: str, room: str) -> None:

@@ -6,20 +6,22 @@ from typing import Any
 
 import pytest
 
-from tradecast.adapter.forwarding.heads import BadHead, answer_headers, refusal_of, request_head, target_of
+from tradecast.adapter.forwarding.heads import BadHead, answer_headers, refusal_of, request_head
+from tradecast.engine.http.request import Request
 
 
-def scope(headers: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-    return {
+def request(given: dict[str, str] | None = None, **more: Any) -> Request:
+    scope = {
         "type": "http",
         "method": "GET",
         "scheme": "http",
         "path": "/socket.io/",
         "raw_path": b"/socket.io/",
         "query_string": b"EIO=4&sid=a%20b",
-        "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
+        "headers": [(name.encode(), value.encode()) for name, value in (given or {}).items()],
         **more,
     }
+    return Request.of_scope(scope)
 
 
 def lines(head: bytes) -> list[bytes]:
@@ -34,15 +36,15 @@ def headers_of(head: bytes) -> dict[bytes, bytes]:
 
 
 def test_the_first_line_is_as_it_came() -> None:
-    assert lines(request_head(scope(), b"S"))[0] == b"GET /socket.io/?EIO=4&sid=a%20b HTTP/1.1"
-    assert target_of(scope()) == b"/socket.io/?EIO=4&sid=a%20b"
-    assert target_of({"path": "/x", "query_string": b""}) == b"/x"
+    assert lines(request_head(request(), b"S"))[0] == b"GET /socket.io/?EIO=4&sid=a%20b HTTP/1.1"
+    assert request().target == b"/socket.io/?EIO=4&sid=a%20b"
+    assert request(raw_path=None, path="/x", query_string=b"").target == b"/x"
 
 
 def test_what_the_owner_s_checks_need_stays() -> None:
     given = {"host": "push.example", "origin": "https://a.example", "x-forwarded-proto": "https"}
     given |= {"x-forwarded-host": "push.example", "content-type": "text/plain", "accept-encoding": "gzip"}
-    sent = headers_of(request_head(scope(given), b"S"))
+    sent = headers_of(request_head(request(given), b"S"))
     assert sent == {**{name.encode(): value.encode() for name, value in given.items()}, b"x-tradecast-forward": b"S"}
 
 
@@ -63,7 +65,7 @@ def test_what_is_between_neighbours_or_nobody_s_business_goes() -> None:
         "expect": "100-continue",
         "content-length": "999",
     }
-    sent = headers_of(request_head(scope(given), b"S"))
+    sent = headers_of(request_head(request(given), b"S"))
     assert sent == {
         b"origin": b"https://evil.example",
         b"host": b"h",
@@ -74,17 +76,17 @@ def test_what_is_between_neighbours_or_nobody_s_business_goes() -> None:
 
 def test_internal_headers_are_ours_alone() -> None:
     given = {"X-Tradecast-Forward": "forged", "x-tradecast-anything": "1", "X-TRADECAST-REFUSED": "boot"}
-    assert headers_of(request_head(scope(given), b"S")) == {b"x-tradecast-forward": b"S"}
+    assert headers_of(request_head(request(given), b"S")) == {b"x-tradecast-forward": b"S"}
 
 
 def test_tls_that_ended_here_is_told() -> None:
-    assert headers_of(request_head(scope(scheme="https"), b"S"))[b"x-forwarded-proto"] == b"https"
-    told = headers_of(request_head(scope({"x-forwarded-proto": "http"}, scheme="https"), b"S"))
+    assert headers_of(request_head(request(scheme="https"), b"S"))[b"x-forwarded-proto"] == b"https"
+    told = headers_of(request_head(request({"x-forwarded-proto": "http"}, scheme="https"), b"S"))
     assert told[b"x-forwarded-proto"] == b"http", "the proxy in front knows better"
 
 
 def test_a_post_has_the_size_of_what_was_read() -> None:
-    sent = headers_of(request_head(scope({"content-length": "1"}, method="POST"), b"S", 7))
+    sent = headers_of(request_head(request({"content-length": "1"}, method="POST"), b"S", 7))
     assert sent[b"content-length"] == b"7"
 
 
@@ -96,7 +98,7 @@ def test_a_websocket_asks_for_its_upgrade_and_for_no_compression() -> None:
         "sec-websocket-version": "13",
         "sec-websocket-extensions": "permessage-deflate",
     }
-    head = request_head({**scope(given, scheme="wss"), "type": "websocket"}, b"S")
+    head = request_head(request(given, scheme="wss", type="websocket"), b"S")
     sent = headers_of(head)
     assert lines(head)[0].startswith(b"GET ")
     assert sent[b"connection"] == b"Upgrade"
@@ -118,7 +120,7 @@ def test_a_websocket_asks_for_its_upgrade_and_for_no_compression() -> None:
 )
 def test_nothing_can_be_smuggled_into_a_head(bad: dict[str, Any]) -> None:
     with pytest.raises(BadHead):
-        request_head({**scope(), **bad}, b"S")
+        request_head(request(**bad), b"S")
 
 
 def test_the_owner_s_answer_comes_through_without_what_is_ours_to_say() -> None:

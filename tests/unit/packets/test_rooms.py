@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tradecast.adapter.codec import Packet
-from tradecast.adapter.manager import LocalManager
 from tradecast.engine import Message
+from tradecast.packets.codec import Packet
+from tradecast.packets.rooms import LocalManager
 
 
 class Engine:

@@ -4,7 +4,7 @@ import pytest
 import socketio.packet
 from socketio.packet import ACK, EVENT
 
-from tradecast.adapter.codec import Packet, TooDeep, encode, encode_event
+from tradecast.packets.codec import Packet, TooDeep, encode, encode_event
 
 
 def test_event_is_what_python_socketio_would_send() -> None:

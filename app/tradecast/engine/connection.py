@@ -1,0 +1,265 @@
+"""One client's connection: its session in the words of Engine.IO, whatever transport carries it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Final, Protocol
+
+from tradecast.engine.frames import NORMAL
+from tradecast.engine.message import Message
+from tradecast.engine.observer import Observer
+from tradecast.engine.packets import Malformed, check_packet
+from tradecast.engine.timers import TimerWheel
+from tradecast.engine.transports.base import Transport, TransportName
+
+# Why a connection ended, as python-socketio's disconnect handlers are given it.
+CLIENT_DISCONNECT: Final = "client disconnect"
+SERVER_DISCONNECT: Final = "server disconnect"
+PING_TIMEOUT: Final = "ping timeout"
+TRANSPORT_CLOSE: Final = "transport close"
+TRANSPORT_ERROR: Final = "transport error"
+
+# Packets of a client that wait while a handler of an earlier one does. Beyond it the client is not read.
+INBOX: Final = 64
+_PING: Final = Message.of_packet(b"2")
+log = logging.getLogger("tradecast.engine")
+
+
+class Host(Protocol):
+    """What a connection needs of the server.
+
+    Attributes:
+        ping_interval: Seconds between an answer to a heartbeat and the next heartbeat.
+        ping_timeout: Seconds within which a heartbeat must be answered.
+        wheel: Calls when one is due.
+        observer: Told of heartbeats.
+    """
+
+    ping_interval: float
+    ping_timeout: float
+    wheel: TimerWheel
+    observer: Observer
+
+    def call_message_handler(self, sid: str, data: str | bytes) -> Awaitable[object] | None:
+        """Call the handler of messages; what is still to be awaited of it."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> object:
+        """Run in a task that is kept until it is done."""
+        ...
+
+    def forget(self, connection: Connection, reason: str) -> None:
+        """A connection has ended: call its disconnect handler soon, but not now."""
+        ...
+
+
+class Connection:
+    """One client, from its handshake until either side ends it.
+
+    Attributes:
+        sid: Its id.
+        transport: What carries it now.
+        slot: Where it waits on the wheel (`Timed`).
+        reason: Why it has ended; None as long as it has not.
+        idle: Set while no handler of it runs and no packet waits; None as long as nobody wants to know.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_due",
+        "_host",
+        "_inbox",
+        "_paused",
+        "_pinged",
+        "_working",
+        "idle",
+        "reason",
+        "sid",
+        "slot",
+        "transport",
+    )
+
+    def __init__(self, host: Host, sid: str, transport: Transport) -> None:
+        self.sid = sid
+        self.transport = transport
+        self.reason: str | None = None
+        self.slot = -1
+        self.idle: asyncio.Event | None = None
+        self._host = host
+        # While `_pinged`, when the answer is due; else not used.
+        self._due = 0.0
+        self._pinged = False
+        self._working = False
+        self._paused = False
+        self._inbox: deque[str | bytes] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended. What its transport still sends, it sends by itself."""
+        return self.reason is not None
+
+    @property
+    def upgraded(self) -> bool:
+        """Whether a WebSocket carries it."""
+        return self.transport.name == "websocket"
+
+    @property
+    def transport_name(self) -> TransportName:
+        """What carries it now."""
+        return self.transport.name
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the answer to a heartbeat has not come in time."""
+        return self._pinged and asyncio.get_running_loop().time() >= self._due
+
+    def adopt(self, transport: Transport) -> None:
+        """Let another transport carry it from now on."""
+        self.transport = transport
+        if self._paused:
+            transport.pause_reading()
+
+    # -- out
+
+    def deliver(self, message: Message) -> None:
+        """Send to this client. Never waits, never raises; nothing happens once it has ended."""
+        if not self.closed:
+            self.transport.send(message)
+
+    # -- in
+
+    def receive(self, packet: str | bytes) -> None:
+        """Take one packet as a transport got it: a text with its type, or the bytes of a binary message.
+
+        Raises:
+            Malformed: It is not a packet, or not one that a client may send now.
+        """
+        if self.closed:
+            return
+        if isinstance(packet, bytes):
+            self._receive_message(packet)
+        elif packet[:1] == "4":
+            self._receive_message(packet[1:])
+        elif packet == "3":
+            self._receive_pong()
+        else:
+            check_packet(packet)
+            if packet[0] != "1":
+                # A heartbeat in the wrong direction, or a part of an upgrade that is not under way.
+                raise Malformed("a packet that no client sends")
+            self.end(CLIENT_DISCONNECT)
+
+    def _receive_pong(self) -> None:
+        if self._pinged:
+            self._pinged = False
+            self._host.observer.heartbeat_answered(self.sid)
+        self._host.wheel.schedule(self, self._host.ping_interval)
+
+    def _receive_message(self, data: str | bytes) -> None:
+        if self._working:
+            self._put_off(data)
+            return
+        work = self._host.call_message_handler(self.sid, data)
+        if work is not None:
+            self.run(work)
+
+    def run(self, work: Awaitable[object]) -> None:
+        """Await a handler in a task of its own. The client's later packets wait, undecoded, until it is done."""
+        self._working = True
+        self._host.spawn(self._work(work))
+
+    def _put_off(self, data: str | bytes) -> None:
+        if self._inbox is None:
+            self._inbox = deque()
+        self._inbox.append(data)
+        if len(self._inbox) >= INBOX and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    async def _work(self, work: Awaitable[object]) -> None:
+        waiting: Awaitable[object] | None = work
+        try:
+            while True:
+                if waiting is not None:
+                    try:
+                        await waiting
+                    except Exception:
+                        log.exception("a handler failed")
+                if not self._inbox or self.closed:
+                    return
+                waiting = self._host.call_message_handler(self.sid, self._inbox.popleft())
+                if self._paused and len(self._inbox) <= INBOX // 2:
+                    self._paused = False
+                    self.transport.resume_reading()
+        finally:
+            self._working = False
+            self._inbox = None
+            if self._paused and not self.closed:
+                self._paused = False
+                self.transport.resume_reading()
+            if self.idle is not None:
+                self.idle.set()
+
+    async def until_idle(self) -> None:
+        """Until no handler runs and no packet waits, or the connection has ended."""
+        while self._working and not self.closed:
+            self.idle = self.idle or asyncio.Event()
+            self.idle.clear()
+            await self.idle.wait()
+
+    # -- heartbeats
+
+    def start_heartbeat(self, delay: float) -> None:
+        """Send the first heartbeat after so many seconds."""
+        self._host.wheel.schedule(self, delay)
+
+    def on_due(self, *, stalled: bool) -> None:
+        """A heartbeat is due, or its answer (`Timed`)."""
+        if self.closed:
+            return
+        host = self._host
+        now = asyncio.get_running_loop().time()
+        if not self._pinged:
+            self._pinged = True
+            self._due = now + host.ping_timeout
+            # Told before it is sent: it goes behind all that was sent so far, by the same way.
+            host.observer.heartbeat_sent(self.sid)
+            self.transport.send(_PING)
+            host.wheel.schedule(self, host.ping_timeout)
+        elif now < self._due or stalled or self._paused:
+            # Stalled: the answer may lie in the socket, and is read before the next tick. Paused: we do not read it.
+            host.wheel.schedule(self, max(self._due - now, host.wheel.tick))
+        else:
+            self.end(PING_TIMEOUT)
+
+    # -- the end
+
+    def end(self, reason: str, code: int = NORMAL) -> None:
+        """End it: the transport closes behind what waits, and the disconnect handler is called soon.
+
+        A client comes back by itself: it is never sent CLOSE, which python-socketio's client takes as final.
+        """
+        if self._finish(reason):
+            self.transport.close(code)
+
+    def abort(self, reason: str) -> None:
+        """End it at once, and drop what waits for the client."""
+        if self._finish(reason):
+            self.transport.abort()
+
+    def lost(self, reason: str) -> None:
+        """Its transport is gone."""
+        self._finish(reason)
+
+    def _finish(self, reason: str) -> bool:
+        if self.reason is not None:
+            return False
+        self.reason = reason
+        self._inbox = None
+        if self.idle is not None:
+            self.idle.set()
+        self._host.forget(self, reason)
+        return True

@@ -1,0 +1,112 @@
+"""The head of a request for a connection, whether it came through ASGI or straight from the HTTP parser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote_plus
+
+Header = tuple[bytes, bytes]
+
+
+class Request:
+    """What a client asks for.
+
+    Attributes:
+        method: In capitals; GET for a WebSocket.
+        path: Decoded.
+        raw_path: As it was sent.
+        query_string: As it was sent.
+        headers: As they were sent, names in lower case.
+        scheme: `http`, `https`, `ws` or `wss`, as of this server's own port.
+        websocket: Whether it is a WebSocket's handshake.
+    """
+
+    __slots__ = ("_query", "headers", "method", "path", "query_string", "raw_path", "scheme", "websocket")
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        path: str,
+        raw_path: bytes,
+        query_string: bytes,
+        headers: Sequence[Header],
+        scheme: str,
+        websocket: bool,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.raw_path = raw_path
+        self.query_string = query_string
+        self.headers = headers
+        self.scheme = scheme
+        self.websocket = websocket
+        self._query: dict[str, str] | None = None
+
+    @classmethod
+    def of_scope(cls, scope: Mapping[str, Any]) -> Request:
+        """The request of an ASGI scope."""
+        websocket = scope["type"] == "websocket"
+        path: str = scope["path"]
+        return cls(
+            method="GET" if websocket else scope.get("method", "GET"),
+            path=path,
+            raw_path=scope.get("raw_path") or path.encode("utf-8", "surrogateescape"),
+            query_string=scope.get("query_string", b""),
+            headers=[(name.lower(), value) for name, value in scope["headers"]],
+            scheme=scope["scheme"],
+            websocket=websocket,
+        )
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the query that have a value, each with its first one."""
+        if self._query is None:
+            found: dict[str, str] = {}
+            self._query = found
+            for pair in self.query_string.decode("latin-1").split("&"):
+                name, _, value = pair.partition("=")
+                if "%" in pair or "+" in pair:
+                    name, value = unquote_plus(name), unquote_plus(value)
+                if value:
+                    found.setdefault(name, value)
+        return self._query
+
+    @property
+    def target(self) -> bytes:
+        """Path and query as they were sent."""
+        return self.raw_path + b"?" + self.query_string if self.query_string else self.raw_path
+
+    def header(self, name: bytes) -> str | None:
+        """The first header of this name, which is given in lower case."""
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("latin-1")
+        return None
+
+    @property
+    def secure(self) -> bool:
+        """Whether it came over TLS, as this server's port or the proxy nearest to the client says."""
+        if self.scheme in ("https", "wss"):
+            return True
+        forwarded = (self.header(b"x-forwarded-proto") or "").split(",")[0]
+        return forwarded.strip().lower() in ("https", "wss")
+
+    def environ(self) -> dict[str, Any]:
+        """The request as python-socketio's connect handlers want it: a WSGI environ (PEP 3333) without streams."""
+        found: dict[str, Any] = {
+            "REQUEST_METHOD": self.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": self.path,
+            "QUERY_STRING": self.query_string.decode("latin-1"),
+            "RAW_URI": self.target.decode("latin-1"),
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.url_scheme": "https" if self.secure else "http",
+        }
+        for name, value in self.headers:
+            key = name.decode("latin-1").upper().replace("-", "_")
+            key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+            text = value.decode("latin-1")
+            found[key] = f"{found[key]},{text}" if key in found else text
+        return found

@@ -1,0 +1,19 @@
+"""What the engine tells about its clients."""
+
+from __future__ import annotations
+
+
+class Observer:
+    """Told of what happens to clients. This one does nothing with it; override what is wanted."""
+
+    def client_too_slow(self) -> None:
+        """A client was cut off because it does not read."""
+
+    def packet_malformed(self) -> None:
+        """A client was cut off because of what it sent."""
+
+    def heartbeat_sent(self, sid: str) -> None:
+        """A heartbeat goes to a client, behind all that was sent to it before."""
+
+    def heartbeat_answered(self, sid: str) -> None:
+        """A client has answered a heartbeat, so it has received all that was sent before that."""

@@ -1,0 +1,1 @@
+"""What carries a connection: WebSocket, long-polling, and the way from one to the other."""

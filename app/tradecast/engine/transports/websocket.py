@@ -1,0 +1,255 @@
+"""The WebSocket transport on a raw connection: no task, no queue, no ASGI round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Final, Protocol
+
+from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
+from tradecast.engine.frames import (
+    CLOSE,
+    GOING_AWAY,
+    INVALID_DATA,
+    NORMAL,
+    PING,
+    PONG,
+    PROTOCOL_ERROR,
+    TEXT,
+    FrameReader,
+    ProtocolError,
+    close_frame,
+    frame,
+    read_close,
+)
+from tradecast.engine.masking import apply_mask
+from tradecast.engine.message import Message
+from tradecast.engine.packets import Malformed
+from tradecast.engine.transports.base import Host, Receiver, TransportName
+
+# Seconds until a client that does not answer our close frame, or takes nothing, is dropped.
+GOODBYE: Final = 5.0
+
+
+class Registry(Protocol):
+    """Where the HTTP server keeps the protocols of open connections, for its own shutdown."""
+
+    def add(self, protocol: Any, /) -> None: ...
+    def discard(self, protocol: Any, /) -> None: ...
+
+
+class WebSocketTransport(asyncio.Protocol):
+    """One WebSocket, after its handshake.
+
+    What is sent in one turn of the event loop goes out in one write at its end. While the socket takes no
+    more, messages wait here, where they are counted.
+
+    Attributes:
+        transport: The connection; uvicorn's shutdown looks here.
+        receiver: Who gets what comes.
+    """
+
+    __slots__ = (
+        "_close_sent",
+        "_closing",
+        "_host",
+        "_out",
+        "_out_size",
+        "_paused",
+        "_reader",
+        "_registry",
+        "_scheduled",
+        "receiver",
+        "transport",
+    )
+    name: Final[TransportName] = "websocket"
+
+    def __init__(self, host: Host, transport: asyncio.Transport, registry: Registry) -> None:
+        self.transport = transport
+        self.receiver: Receiver | None = None
+        self._host = host
+        self._registry = registry
+        self._reader: FrameReader | None = None
+        self._out: list[bytes] = []
+        self._out_size = 0
+        # Whether somebody will call `flush` in this turn of the loop.
+        self._scheduled = False
+        self._paused = False
+        self._close_sent = False
+        self._closing = False
+
+    # -- out
+
+    def begin(self, answer: bytes) -> None:
+        """Answer the handshake. What is sent in the same turn goes out with it."""
+        self._write(answer)
+
+    def send(self, message: Message) -> None:
+        """See `Transport.send`."""
+        self._write(message.frames)
+
+    def _write(self, frames: bytes) -> None:
+        if self._close_sent:
+            return
+        out = self._out
+        if self._paused:
+            waiting = self._out_size + self.transport.get_write_buffer_size()
+            if self._host.limits.exceeded(len(out), waiting):
+                self._host.observer.client_too_slow()
+                self.abort()
+                return
+            self._out_size += len(frames)
+        elif not self._scheduled:
+            self._scheduled = True
+            self._host.flush_soon(self)
+        out.append(frames)
+
+    def flush(self) -> None:
+        """Write what was sent in this turn of the loop."""
+        self._scheduled = False
+        out = self._out
+        if out and not self._paused:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+            self.transport.write(data)
+
+    def take_unsent(self) -> list[Message]:
+        """See `Transport.take_unsent`; nothing replaces a WebSocket."""
+        return []
+
+    def pause_writing(self) -> None:
+        """The socket takes no more."""
+        self._paused = True
+        self._out_size = sum(map(len, self._out))
+
+    def resume_writing(self) -> None:
+        """The socket takes more: as much of what waits as it likes."""
+        self._paused = False
+        out, self._out = self._out, []
+        for position, frames in enumerate(out):
+            self.transport.write(frames)
+            if self._paused:  # by `pause_writing`, which the transport may call from `write`
+                self._out = out[position + 1 :]
+                self._out_size = sum(map(len, self._out))
+                return
+
+    def close(self, code: int = NORMAL) -> None:
+        """See `Transport.close`."""
+        if self._close_sent:
+            return
+        self._close_sent = True
+        self._out.append(close_frame(code))
+        data = b"".join(self._out)
+        self._out.clear()
+        if not self.transport.is_closing():
+            self.transport.write(data)
+            self._host.is_leaving(self)
+            asyncio.get_running_loop().call_later(GOODBYE, self.abort)
+
+    def abort(self) -> None:
+        """See `Transport.abort`."""
+        self._close_sent = self._closing = True
+        self._out.clear()
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        """The HTTP server stops, and waits for this to close."""
+        if isinstance(self.receiver, Connection):
+            self.receiver.end(TRANSPORT_CLOSE, GOING_AWAY)
+        self.close(GOING_AWAY)
+
+    # -- in
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client: what the packets in them bring about is written in one go."""
+        if self._closing:
+            return
+        scheduled, self._scheduled = self._scheduled, True
+        try:
+            self._read(data)
+        finally:
+            if scheduled:
+                self._scheduled = True
+            else:
+                self.flush()
+
+    def _read(self, data: bytes) -> None:
+        if self._reader is None:
+            # Nearly all that clients send is one small text in one frame, and comes alone.
+            size = len(data) - 6
+            if 0 <= size < 126 and data[0] == TEXT and data[1] == 0x80 | size and not self._close_sent:
+                self._receive(TEXT, apply_mask(data[6:], data[2:6]))
+                return
+            self._reader = FrameReader(self._host.max_http_buffer_size)
+        reader = self._reader
+        reader.push(data)
+        try:
+            while not self._closing and (found := reader.pull()) is not None:
+                self._receive(found.kind, found.payload)
+        except ProtocolError as error:
+            self._host.observer.packet_malformed()
+            self._fail(error.code)
+        if reader.empty:
+            self._reader = None
+
+    def _receive(self, kind: int, payload: bytes) -> None:
+        if kind & 0x08:
+            self._receive_control(kind, payload)
+            return
+        if self._close_sent or self.receiver is None:
+            return
+        try:
+            self.receiver.receive(payload.decode() if kind == TEXT else payload)
+        except UnicodeDecodeError:
+            self._host.observer.packet_malformed()
+            self._fail(INVALID_DATA)
+        except Malformed:
+            self._host.observer.packet_malformed()
+            self._fail(NORMAL)
+
+    def _receive_control(self, kind: int, payload: bytes) -> None:
+        if kind == CLOSE:
+            code = NORMAL
+            with contextlib.suppress(ProtocolError):
+                code = read_close(payload)
+            self._closing = True
+            self._lose(TRANSPORT_CLOSE)
+            # Both sides have said it; the server closes the connection first (RFC 6455 §7.1.1).
+            self.close(code)
+            self.transport.close()
+        elif kind == PING and not self._close_sent:
+            self._write(frame(PONG, payload))
+
+    def _fail(self, code: int) -> None:
+        """End it for what the client did."""
+        self._closing = code == PROTOCOL_ERROR or self._closing
+        self._lose(TRANSPORT_ERROR)
+        self.close(code)
+
+    def _lose(self, reason: str) -> None:
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None:
+            receiver.lost(reason)
+
+    def eof_received(self) -> bool:
+        """The client says no more: without a close frame the connection is lost."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone, in whatever way."""
+        self._closing = self._close_sent = True
+        self._registry.discard(self)
+        self._host.has_left(self)
+        self._out.clear()
+        self._reader = None
+        self._lose(TRANSPORT_CLOSE if error is None else TRANSPORT_ERROR)
+
+    def pause_reading(self) -> None:
+        """See `Transport.pause_reading`."""
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See `Transport.resume_reading`."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()

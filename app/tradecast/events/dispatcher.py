@@ -1,0 +1,179 @@
+"""From a client's event to its handler: the checks before it, the answer behind it, and what is measured."""
+
+from __future__ import annotations
+
+import contextvars
+import time
+from collections.abc import Awaitable, Coroutine, Iterator
+from inspect import iscoroutine
+from typing import Any, Final, Protocol
+
+import structlog
+
+from tradecast.adapter.errors import EventRefused
+from tradecast.auth.connection import Connection
+from tradecast.events.handlers import Route
+
+MAIN: Final = "/"
+_NO_SUCH_EVENT: Final = EventRefused("UNKNOWN_EVENT", "There is no such event")
+log = structlog.stdlib.get_logger("tradecast.server")
+
+
+class EventMetrics(Protocol):
+    """What is measured of events."""
+
+    def know_event(self, event: str) -> None: ...
+    def event_received(self, event: str) -> None: ...
+    def event_refused(self, event: str, reason: str) -> None: ...
+    def event_handled(self, event: str, seconds: float, failed: bool) -> None: ...
+
+
+class Dispatcher:
+    """Events of all namespaces by their names, and what is done for each.
+
+    A check or handler that is a plain function runs at once, in a copy of the context; a coroutine runs in a task,
+    with all that comes behind it.
+
+    Args:
+        metrics: Told of each event.
+    """
+
+    def __init__(self, metrics: EventMetrics) -> None:
+        self._metrics = metrics
+        self._routes: dict[str, dict[str, Route]] = {MAIN: {}}
+
+    def has_namespace(self, namespace: str) -> bool:
+        """Whether there is such a namespace: the main one, or one with a handler."""
+        return namespace in self._routes
+
+    def add_namespace(self, namespace: str) -> None:
+        """Let clients into a namespace, be there handlers in it or not."""
+        self._routes.setdefault(namespace, {})
+
+    def register(self, route: Route, namespace: str = MAIN) -> None:
+        """Handle an event; in the place of a handler that it had before."""
+        self._routes.setdefault(namespace, {})[route.event] = route
+        self._metrics.know_event(route.event)
+
+    def register_default(self, route: Route) -> None:
+        """Handle an event of the main namespace that has no handler yet."""
+        self._routes[MAIN].setdefault(route.event, route)
+
+    def dispatch(self, connection: Connection, name: str, arguments: list[Any]) -> Coroutine[Any, Any, Any] | Any:
+        """Carry out an event: the answer to its acknowledgement, or a coroutine that returns it. Never raises."""
+        route = self._routes[connection.namespace].get(name)
+        run = _Run(self._metrics, connection, route, name if route is not None else "other")
+        try:
+            pending = run.check(name, arguments[0] if arguments else None)
+            if pending is not None:
+                return run.finish(pending, arguments)
+            answer = run.call(arguments)
+        except Exception as error:
+            return run.fail(error)
+        if iscoroutine(answer):
+            return run.finish_call(answer)
+        run.end(failed=False)
+        return answer
+
+
+class _Run:
+    """One event under way."""
+
+    __slots__ = ("_connection", "_guards", "_label", "_metrics", "_name", "_route", "_started")
+
+    def __init__(self, metrics: EventMetrics, connection: Connection, route: Route | None, label: str) -> None:
+        self._metrics = metrics
+        self._connection = connection
+        self._route = route
+        self._label = label
+        self._started = time.perf_counter()
+        metrics.event_received(label)
+
+    def check(self, name: str, data: Any) -> Coroutine[Any, Any, None] | None:
+        """Run the checks that stand before the handler; a coroutine if one of them has to wait."""
+        guards = iter(self._connection.guards)
+        for guard in guards:
+            pending = guard(self._connection, name, data)
+            if pending is not None:
+                return self._check_on(pending, guards, name, data)
+        route = self._route
+        if route is None:
+            raise _NO_SUCH_EVENT
+        if route.guards:
+            own = iter(route.guards)
+            for guard in own:
+                pending = guard(self._connection, name, data)
+                if pending is not None:
+                    return self._await_all(pending, own, name, data)
+        return None
+
+    async def _check_on(self, pending: Awaitable[None], guards: Iterator[Any], name: str, data: Any) -> None:
+        await self._await_all(pending, guards, name, data)
+        if self._route is None:
+            raise _NO_SUCH_EVENT
+        await self._await_all(None, iter(self._route.guards), name, data)
+
+    async def _await_all(self, pending: Awaitable[None] | None, guards: Iterator[Any], name: str, data: Any) -> None:
+        if pending is not None:
+            await pending
+        for guard in guards:
+            further = guard(self._connection, name, data)
+            if further is not None:
+                await further
+
+    def call(self, arguments: list[Any]) -> Any:
+        """Call the handler; a coroutine if it is one."""
+        route = self._route
+        assert route is not None  # noqa: S101 `check` refuses it
+        if route.is_async:
+            return route.call(self._connection, arguments)
+        # uvloop runs all connections of a listener in one context: what a handler sets there, others would see.
+        return contextvars.copy_context().run(route.call, self._connection, arguments)
+
+    async def finish(self, pending: Awaitable[None], arguments: list[Any]) -> Any:
+        """The rest of an event whose check has to wait."""
+        try:
+            await pending
+            answer = self.call(arguments)
+        except Exception as error:
+            return self.fail(error)
+        if iscoroutine(answer):
+            return await self.finish_call(answer)
+        self.end(failed=False)
+        return answer
+
+    async def finish_call(self, pending: Awaitable[Any]) -> Any:
+        """The rest of an event whose handler has to wait."""
+        try:
+            answer = await pending
+        except Exception as error:
+            return self.fail(error)
+        except BaseException:  # cancelled: the server stops
+            self.end(failed=True)
+            raise
+        self.end(failed=False)
+        return answer
+
+    def fail(self, error: Exception) -> dict[str, Any]:
+        """Answer an event that was refused, or failed."""
+        if isinstance(error, EventRefused):
+            failed = error.reason == "UNAVAILABLE"
+            self._metrics.event_refused(self._label, error.reason)
+            log.debug("event refused", connection_id=self._connection.id, event_name=self._label, reason=error.reason)
+            answer = error_answer(error.reason, error.message, error.extra)
+        else:
+            failed = True
+            log.error("event failed", connection_id=self._connection.id, event_name=self._label, exc_info=error)
+            answer = error_answer("INTERNAL", "Something went wrong on the server; try again", {})
+        self._connection.send("error", answer)
+        self.end(failed=failed)
+        return answer
+
+    def end(self, *, failed: bool) -> None:
+        """It is over."""
+        self._metrics.event_handled(self._label, time.perf_counter() - self._started, failed)
+
+
+def error_answer(reason: str, message: str, extra: dict[str, Any]) -> dict[str, Any]:
+    """The payload of the contract's `error` event."""
+    return {"code": "SUBSCRIPTION_ERROR", "reason": reason, "message": message, **extra}

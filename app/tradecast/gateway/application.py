@@ -1,0 +1,82 @@
+"""What the Socket.IO server asks of the application above it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tradecast.adapter.hub import Resumed
+
+
+class Resume(Protocol):
+    """Lets a client go on where its connection was lost; called once the application knows who it is."""
+
+    async def __call__(self, user: str, permitted: Callable[[str], bool]) -> Resumed | None:
+        """What goes on, or None: the client begins anew. See `Hub.resume`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A client that the application lets in.
+
+    Attributes:
+        user: Who it is; only the same user can recover the connection.
+        connection_id: Its id in logs and quotas.
+        rooms: Its rooms from the beginning.
+    """
+
+    user: str
+    connection_id: str
+    rooms: Collection[str] = ()
+
+
+class Application(Protocol):
+    """What the application above decides."""
+
+    def has_namespace(self, namespace: str) -> bool:
+        """Whether there is such a namespace."""
+        ...
+
+    async def connecting(self, sid: str, auth: Any, transport: str, resume: Resume, namespace: str) -> Accepted:
+        """Let a client in, or raise `ConnectRefused` or `TryAgain`."""
+        ...
+
+    def connected(self, sid: str, *, recovered: bool) -> Awaitable[None] | None:
+        """The client has been told that it is in; from here events reach it."""
+        ...
+
+    def event(self, sid: str, name: str, arguments: list[Any]) -> Awaitable[Any] | Any:
+        """Carry out an event; what is returned goes to the acknowledgement. Never raises.
+
+        A coroutine is awaited in a task; the client's next packets wait for it.
+        """
+        ...
+
+    def disconnected(self, sid: str, reason: str) -> None:
+        """The client is gone, or was not let in after all."""
+        ...
+
+    def malformed(self) -> None:
+        """A packet was no Socket.IO packet."""
+        ...
+
+    def client_too_slow(self) -> None:
+        """A client was cut off because it does not read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Engine.IO's and Socket.IO's figures; times in seconds."""
+
+    transports: list[str]
+    cors_origins: list[str] | str | None = None
+    ping_interval: float = 25
+    ping_timeout: float = 60
+    upgrade_timeout: float = 10
+    connect_timeout: float = 45
+    max_http_buffer_size: int = 1_000_000
+    send_queue_limit: int = 10_000
+    send_buffer_limit: int = 4_000_000

@@ -1,0 +1,399 @@
+"""The Socket.IO server: python-socketio's, with the packets of clients taken apart and answered here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from inspect import iscoroutine
+from typing import Any, Final
+
+import socketio
+import structlog
+
+from tradecast.adapter.cluster.acks import Acknowledgements, Asked
+from tradecast.adapter.errors import ConnectRefused, TryAgain
+from tradecast.adapter.hub import NAMESPACE, Hub, Resumed
+from tradecast.adapter.recovery import Request
+from tradecast.engine import EngineServer
+from tradecast.engine.observer import Observer
+from tradecast.gateway.application import Application, Options
+from tradecast.gateway.deadlines import Deadlines
+from tradecast.packets.codec import (
+    ACK,
+    CONNECT,
+    CONNECT_ERROR,
+    DISCONNECT,
+    EVENT,
+    BadPacket,
+    Incoming,
+    Packet,
+    TooDeep,
+    arguments_of,
+    decode,
+    encode,
+    encode_event,
+)
+from tradecast.packets.rooms import LocalManager
+
+# A client that was ended keeps its transport this many seconds, so that the last packets reach it.
+LINGER: Final = 1.0
+# Characters of a namespace that is named in an answer.
+MAX_ECHO: Final = 64
+DISPLACED: Final = "displaced"
+log = structlog.stdlib.get_logger("tradecast.gateway")
+
+
+class SocketServer(socketio.AsyncServer):
+    """python-socketio's server with these differences.
+
+    - Refusals that will pass close the transport, since CONNECT_ERROR is final for stock clients.
+    - Events of one client run in order. A handler that waits does so in a task of its own, and the client's next
+      packets wait, undecoded, so a flood slows its sender only. What a handler waits for cannot be a packet of the
+      same client: `ask` inside of one gets no answer before its time is over.
+    - Reserved names (`connect`, …) sent as events reach no handler: python-socketio would call the connect handler.
+    - A malformed packet closes the transport, as in Node; one nested too deeply is answered. An event has at most 10
+      attachments, of `max_http_buffer_size` bytes together.
+    - A transport without a namespace is closed after `connect_timeout`, and one that was refused a second later.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        manager: LocalManager,
+        options: Options,
+        make_sid: Callable[[], str | None] | None = None,
+    ) -> None:
+        self._application = application
+        self._options = options
+        self._observer = _EngineObserver(application)
+        super().__init__(
+            client_manager=manager,
+            logger=logging.getLogger("socketio"),  # theirs by name: what they log is scrubbed more thoroughly
+            serializer=Packet,
+            async_handlers=False,
+            transports=options.transports,
+            cors_allowed_origins=options.cors_origins,
+            ping_interval=options.ping_interval,
+            ping_timeout=options.ping_timeout,
+            upgrade_timeout=options.upgrade_timeout,
+            max_http_buffer_size=options.max_http_buffer_size,
+            send_queue_limit=options.send_queue_limit,
+            send_buffer_limit=options.send_buffer_limit,
+            environs=False,
+            observer=self._observer,
+            make_sid=make_sid,
+        )
+        self._refused: set[str] = set()
+        # Clients that are gone for good: told so by us, or by themselves.
+        self._ended: set[str] = set()
+        # Events whose attachments are still to come, by transport.
+        self._incomplete: dict[str, Incoming] = {}
+        self._without_namespace = Deadlines(options.connect_timeout, self.eio.hang_up)
+        self._acks = Acknowledgements()
+        self.hub: Hub
+
+    def bind(self, hub: Hub) -> None:
+        """Use this hub; it needs the server's engine, so the server is made first."""
+        self.hub = hub
+        self._observer.hub = hub
+
+    def _engineio_server_class(self) -> type[EngineServer]:
+        return EngineServer
+
+    # -- for the application
+
+    def send(self, sid: str, event: str, data: Any, namespace: str = NAMESPACE) -> None:
+        """Send an event to one client of this server; nothing happens if it is gone.
+
+        Args:
+            sid: The client.
+            event: Its name.
+            data: Its argument; None for none, a tuple for several.
+            namespace: Where the client is.
+
+        Raises:
+            TypeError: The arguments cannot be said in JSON.
+        """
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
+        if eio_sid is not None:
+            arguments = arguments_of(data)
+            # A stock client takes a text at the end for an offset, whatever it says.
+            if (not arguments or isinstance(arguments[-1], str)) and (position := self.hub.position(sid)) is not None:
+                arguments.append(position)
+            self.eio.deliver((eio_sid,), encode_event(event, arguments, namespace=namespace))
+
+    async def ask(self, sids: Collection[str], event: str, arguments: list[Any], timeout: float) -> Asked:  # noqa: ASYNC109
+        """Send an event to clients of this server, and wait until each has acknowledged it, `timeout` seconds at most.
+
+        Raises:
+            TypeError: The arguments cannot be said in JSON.
+        """
+        asked = self._acks.open(sids)
+        try:
+            eio_sids = (self.manager.eio_sid_from_sid(sid, NAMESPACE) for sid in sids)
+            message = encode(EVENT, [event, *arguments], ack_id=asked.ack_id)
+            self.eio.deliver([eio_sid for eio_sid in eio_sids if eio_sid is not None], message)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await asked.done.wait()
+        finally:
+            self._acks.close(asked)
+        return asked
+
+    async def end(self, sid: str, namespace: str = NAMESPACE) -> None:
+        """End a client for good: it gets DISCONNECT, and a stock client does not come back by itself."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
+        if eio_sid is None:
+            return
+        self._ended.add(sid)
+        self._say(eio_sid, DISCONNECT, None, namespace=namespace)
+        self._leave(eio_sid, namespace, self.reason.SERVER_DISCONNECT)
+        if not self.manager.namespaces_of(eio_sid):
+            asyncio.get_running_loop().call_later(LINGER, self.eio.hang_up, eio_sid)
+
+    async def displace(self, sid: str) -> None:
+        """Close a connection whose client goes on with another one.
+
+        No DISCONNECT, which is final for stock clients: the other one may be older and dead, and only have waited for
+        Redis with its claim. So whoever is alive comes back, and claims again.
+        """
+        eio_sid = self.manager.eio_sid_from_sid(sid, NAMESPACE)
+        if eio_sid is None:
+            return
+        self.manager.basic_disconnect(sid, NAMESPACE)
+        self._acks.forget(sid)
+        self._application.disconnected(sid, DISPLACED)
+        self.eio.hang_up(eio_sid)
+
+    def hang_up(self, sid: str, namespace: str = NAMESPACE) -> None:
+        """Close a client's transport; a stock client comes back by itself."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
+        if eio_sid is not None:
+            self.eio.hang_up(eio_sid)
+
+    def transports(self) -> Mapping[str, int]:
+        """How many clients use which transport now."""
+        clients = self.manager.get_participants(NAMESPACE, None)
+        return Counter(name for _, eio_sid in clients if (name := self.eio.transport_of(eio_sid)) is not None)
+
+    async def shutdown(self) -> None:
+        """Stop what runs in the background."""
+        self._without_namespace.close()
+        await self.eio.shutdown()
+
+    # -- from the engine: plain functions, which it calls where a packet was read
+
+    def _handle_eio_connect(self, eio_sid: str, environ: Any) -> None:
+        self._without_namespace.add(eio_sid)
+
+    def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> Awaitable[None] | None:
+        try:
+            packet = self._read(eio_sid, data)
+            return None if packet is None else self._handle(eio_sid, packet)
+        except BadPacket as error:
+            self._refuse_packet(eio_sid, error)
+            return None
+
+    def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        self._incomplete.pop(eio_sid, None)
+        self._refused.discard(eio_sid)
+        self._without_namespace.remove(eio_sid)
+        for namespace in self.manager.namespaces_of(eio_sid):
+            self._leave(eio_sid, namespace, reason)
+
+    def _read(self, eio_sid: str, data: str | bytes) -> Incoming | None:
+        """The packet that is complete now; None while attachments are to come."""
+        incomplete = self._incomplete.get(eio_sid) if self._incomplete else None
+        if incomplete is None:
+            if not isinstance(data, str):
+                raise BadPacket("an attachment that was not announced")
+            packet = decode(data)
+            if not packet.due:
+                return packet
+            if self.manager.sid_from_eio_sid(eio_sid, packet.namespace) is None:
+                raise BadPacket("not connected to the namespace")
+            self._incomplete[eio_sid] = packet
+            return None
+        if not isinstance(data, bytes):
+            raise BadPacket("a text where an attachment is due")
+        if incomplete.size + len(data) > self._options.max_http_buffer_size:
+            raise BadPacket("the attachments are too large")
+        if not incomplete.attach(data):
+            return None
+        del self._incomplete[eio_sid]
+        return incomplete
+
+    def _handle(self, eio_sid: str, packet: Incoming) -> Awaitable[None] | None:
+        kind = packet.kind
+        if kind == EVENT:
+            return self._handle_event_packet(eio_sid, packet)
+        if kind == ACK:
+            self._handle_ack_packet(eio_sid, packet)
+        elif kind == CONNECT:
+            return self._handle_connect_packet(eio_sid, packet)
+        elif kind == DISCONNECT:
+            sid = self.manager.sid_from_eio_sid(eio_sid, packet.namespace)
+            if sid is not None and self.manager.is_connected(sid, packet.namespace):
+                self._ended.add(sid)  # the client itself says that it goes
+                self._leave(eio_sid, packet.namespace, self.reason.CLIENT_DISCONNECT)
+        else:
+            raise BadPacket("a packet that no client sends")
+        return None
+
+    def _refuse_packet(self, eio_sid: str, error: BadPacket) -> None:
+        self._application.malformed()
+        log.info("malformed packet", error=str(error))
+        self._incomplete.pop(eio_sid, None)
+        too_deep = isinstance(error, TooDeep)
+        sid = self.manager.sid_from_eio_sid(eio_sid, NAMESPACE)
+        if sid is not None and self.manager.is_connected(sid, NAMESPACE):
+            message = "The payload is nested too deeply" if too_deep else "The packet is malformed"
+            answer = {"code": "SUBSCRIPTION_ERROR", "reason": "INVALID_PAYLOAD", "message": message}
+            self.send(sid, "error", answer)
+        if not too_deep:
+            self.eio.hang_up(eio_sid)
+
+    # -- from the client
+
+    def _handle_connect_packet(self, eio_sid: str, packet: Incoming) -> Awaitable[None] | None:
+        namespace = packet.namespace
+        if eio_sid in self._refused:
+            return None
+        if not self._application.has_namespace(namespace):
+            if len(namespace) > MAX_ECHO:  # an answer to each would be more than was sent
+                raise BadPacket("no namespace")
+            self._say(eio_sid, CONNECT_ERROR, {"message": "Invalid namespace"}, namespace=namespace)
+            return None
+        if self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
+            self._say(eio_sid, CONNECT_ERROR, {"message": "Already connected"}, namespace=namespace)
+            return None
+        return self._let_in(eio_sid, namespace, packet.data)
+
+    async def _let_in(self, eio_sid: str, namespace: str, auth: Any) -> None:
+        sid = self.manager.begin_connect(eio_sid, namespace)
+        # Only the main namespace recovers; what a client says of recovery elsewhere counts for nothing.
+        request = Request.of(auth) if namespace == NAMESPACE else Request(wanted=False)
+        resumed: Resumed | None = None
+
+        async def resume(user: str, permitted: Callable[[str], bool]) -> Resumed | None:
+            nonlocal resumed, sid
+            resumed = await self.hub.resume(sid, eio_sid, request, user, permitted)
+            if resumed is not None:
+                sid = resumed.sid
+            return resumed
+
+        try:
+            transport = self.eio.transport_of(eio_sid) or ""
+            accepted = await self._application.connecting(sid, auth, transport, resume, namespace)
+        except ConnectRefused as refused:
+            error = {"message": refused.message, "data": {"code": refused.code, "message": refused.message}}
+            self._say(eio_sid, CONNECT_ERROR, error, namespace=namespace)
+            self._turn_away(sid, namespace)
+            if not self.manager.namespaces_of(eio_sid):
+                self._refused.add(eio_sid)
+                asyncio.get_running_loop().call_later(LINGER, self.eio.hang_up, eio_sid)
+            return
+        except TryAgain:
+            self._turn_away(sid, namespace)
+            self.eio.hang_up(eio_sid)
+            return
+        pid: str | None = None
+        if resumed is not None:
+            pid = request.valid_pid()
+        elif eio_sid in self.eio.sockets:
+            pid = await self.hub.admit(sid, eio_sid, accepted.user, accepted.connection_id, accepted.rooms, request)
+        if eio_sid not in self.eio.sockets:  # the transport closed while the session was being looked up
+            self._turn_away(sid, namespace)
+            self._application.disconnected(sid, self.reason.TRANSPORT_CLOSE)
+            return
+        self._without_namespace.remove(eio_sid)
+        self._say(eio_sid, CONNECT, {"sid": sid} if pid is None else {"sid": sid, "pid": pid}, namespace=namespace)
+        self.manager.finish_connect(sid, namespace)
+        self.hub.go(sid)
+        welcome = self._application.connected(sid, recovered=resumed is not None)
+        if welcome is not None:
+            await welcome
+
+    def _turn_away(self, sid: str, namespace: str) -> None:
+        self.hub.forget(sid, final=False)
+        self.manager.basic_disconnect(sid, namespace)
+
+    def _leave(self, eio_sid: str, namespace: str, reason: str) -> None:
+        """A client leaves a namespace, or its transport is gone."""
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        if sid is None or not self.manager.is_connected(sid, namespace):
+            return  # not yet: `_let_in` finds out by itself
+        self._incomplete.pop(eio_sid, None)
+        self._acks.forget(sid)
+        self._application.disconnected(sid, reason)
+        self.hub.forget(sid, final=sid in self._ended)
+        self._ended.discard(sid)
+        self.manager.basic_disconnect(sid, namespace)
+        if eio_sid in self.eio.sockets and not self.manager.namespaces_of(eio_sid):
+            self._without_namespace.add(eio_sid)
+
+    def _handle_event_packet(self, eio_sid: str, packet: Incoming) -> Awaitable[None] | None:
+        data, namespace = packet.data, packet.namespace
+        if type(data) is not list or not data or type(data[0]) is not str:
+            raise BadPacket("not an event")
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        if sid is None or not self.manager.is_connected(sid, namespace):
+            # Before the handshake, or after the server has ended the connection: as in Node, the transport is closed.
+            raise BadPacket("not connected to the namespace")
+        answer = self._application.event(sid, data[0], data[1:])
+        if iscoroutine(answer):
+            return self._answer_later(eio_sid, packet, answer)
+        if packet.ack_id is not None:
+            self._answer(eio_sid, packet, answer)
+        return None
+
+    async def _answer_later(self, eio_sid: str, packet: Incoming, answer: Awaitable[Any]) -> None:
+        found = await answer
+        if packet.ack_id is not None:
+            self._answer(eio_sid, packet, found)
+
+    def _answer(self, eio_sid: str, packet: Incoming, answer: Any) -> None:
+        """Acknowledge an event: nothing for None, several arguments for a tuple."""
+        self._say(eio_sid, ACK, arguments_of(answer), namespace=packet.namespace, ack_id=packet.ack_id)
+
+    def _handle_ack_packet(self, eio_sid: str, packet: Incoming) -> None:
+        sid = self.manager.sid_from_eio_sid(eio_sid, packet.namespace)
+        if sid is not None:
+            try:
+                self._acks.take(sid, packet.ack_id, packet.data)
+            except ValueError as error:
+                raise BadPacket(str(error)) from None
+
+    def _say(
+        self, eio_sid: str, kind: int, data: Any, *, namespace: str = NAMESPACE, ack_id: int | None = None
+    ) -> None:
+        self.eio.deliver((eio_sid,), encode(kind, data, namespace=namespace, ack_id=ack_id))
+
+
+class _EngineObserver(Observer):
+    """Hands on what the engine tells.
+
+    Attributes:
+        hub: Told of heartbeats; None until there is one.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self.hub: Hub | None = None
+
+    def client_too_slow(self) -> None:
+        self._application.client_too_slow()
+
+    def packet_malformed(self) -> None:
+        self._application.malformed()
+
+    def heartbeat_sent(self, sid: str) -> None:
+        if self.hub is not None:
+            self.hub.pinged(sid)
+
+    def heartbeat_answered(self, sid: str) -> None:
+        if self.hub is not None:
+            self.hub.ponged(sid)

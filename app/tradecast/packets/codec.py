@@ -1,0 +1,212 @@
+"""Socket.IO v5 packets (https://github.com/socketio/socket.io-protocol), read and written with orjson."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+from socketio import packet
+
+from tradecast.engine import Message
+
+CONNECT: Final = 0
+DISCONNECT: Final = 1
+EVENT: Final = 2
+ACK: Final = 3
+CONNECT_ERROR: Final = 4
+BINARY_EVENT: Final = 5
+BINARY_ACK: Final = 6
+
+MAX_ATTACHMENTS: Final = 10
+_BINARY: Final = {EVENT: BINARY_EVENT, ACK: BINARY_ACK}
+_PLAIN: Final = {BINARY_EVENT: EVENT, BINARY_ACK: ACK}
+# Type, attachments, namespace with its query, acknowledgement id; the rest is JSON.
+_HEAD: Final = re.compile(r"([0-6])(?:([0-9]{1,10})-)?(?:(/[^,]*)(?:,|$))?([0-9]{0,100})", re.ASCII)
+
+
+class BadPacket(ValueError):
+    """Not a Socket.IO packet."""
+
+
+class TooDeep(BadPacket):
+    """JSON that is nested deeper than orjson reads (1,024)."""
+
+
+class Incoming:
+    """A packet that a client has sent.
+
+    Attributes:
+        kind: Its type; `EVENT` and `ACK` with attachments too.
+        namespace: `/` where the client names none.
+        ack_id: The acknowledgement that it asks for, or gives; None: none.
+        data: What it carries, decoded; None: nothing.
+        due: Attachments that are still to come.
+    """
+
+    __slots__ = ("_attachments", "ack_id", "data", "due", "kind", "namespace", "size")
+
+    def __init__(self, kind: int, namespace: str, ack_id: int | None, data: Any, due: int = 0) -> None:
+        self.kind = kind
+        self.namespace = namespace
+        self.ack_id = ack_id
+        self.data = data
+        self.due = due
+        self.size = 0
+        self._attachments: list[bytes] = []
+
+    def attach(self, attachment: bytes) -> bool:
+        """Add the next attachment; whether it was the last one, and the packet is complete.
+
+        Raises:
+            BadPacket: The data names attachments that it does not have.
+            TooDeep: The data is nested too deeply.
+        """
+        self._attachments.append(attachment)
+        self.size += len(attachment)
+        self.due -= 1
+        if self.due:
+            return False
+        try:
+            self.data = _restore(self.data, self._attachments)
+        except RecursionError:
+            raise TooDeep("nested too deeply") from None
+        return True
+
+
+def decode(text: str) -> Incoming:
+    """Read a packet. One with attachments is complete when `Incoming.attach` says so.
+
+    Raises:
+        BadPacket: It is none.
+        TooDeep: Its JSON is nested too deeply.
+    """
+    # Nearly every packet is an event of the main namespace.
+    if text[:1] == "2":
+        start = text.find("[")
+        number = text[1:start]
+        if start == 1:
+            return Incoming(EVENT, "/", None, _loads(text[1:]))
+        if start > 1 and len(number) <= 100 and number.isascii() and number.isdigit():
+            return Incoming(EVENT, "/", int(number), _loads(text[start:]))
+    head = _HEAD.match(text)
+    if head is None:
+        raise BadPacket("no packet")
+    kind, count, namespace, number = head.groups()
+    rest = text[head.end() :]
+    if rest[:1].isdigit():
+        raise BadPacket("the acknowledgement id is too long")
+    kind, due = int(kind), 0
+    if kind in _PLAIN:
+        due = int(count or 0)
+        if not 0 <= due <= MAX_ATTACHMENTS or count is None:
+            raise BadPacket("too many attachments, or no number of them")
+        kind = _PLAIN[kind]
+    elif count is not None:
+        raise BadPacket("attachments in a packet that has none")
+    data = _loads(rest) if rest else None
+    return Incoming(kind, (namespace or "/").partition("?")[0], int(number) if number else None, data, due)
+
+
+def encode_text(
+    kind: int, data: Any, *, namespace: str = "/", ack_id: int | None = None
+) -> tuple[bytes, Sequence[bytes]]:
+    """A packet's text and its attachments.
+
+    Args:
+        kind: Its type; for an event or acknowledgement with bytes in it the binary type is taken.
+        data: What it carries; None: nothing.
+        namespace: Where it goes.
+        ack_id: The acknowledgement that it asks for, or gives.
+
+    Raises:
+        TypeError: The data cannot be said in JSON.
+    """
+    head = b"" if namespace == "/" else namespace.encode() + b","
+    if ack_id is not None:
+        head += b"%d" % ack_id
+    if data is None:
+        return b"%d%b" % (kind, head), ()
+    try:
+        return b"%d%b%b" % (kind, head, orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)), ()
+    except TypeError:
+        if kind not in _BINARY:
+            raise
+        attachments: list[bytes] = []
+        plain = _take_out(data, attachments)
+        if not attachments:
+            raise
+        body = orjson.dumps(plain, option=orjson.OPT_NON_STR_KEYS)
+        return b"%d%d-%b%b" % (_BINARY[kind], len(attachments), head, body), attachments
+
+
+def encode(kind: int, data: Any, *, namespace: str = "/", ack_id: int | None = None) -> Message:
+    """Encode a packet for any number of recipients. Arguments and errors as of `encode_text`."""
+    return Message.of_bytes(*encode_text(kind, data, namespace=namespace, ack_id=ack_id))
+
+
+def encode_event(event: str, arguments: Sequence[Any], *, namespace: str = "/") -> Message:
+    """Encode an event. Raises TypeError when the arguments cannot be said in JSON."""
+    return encode(EVENT, [event, *arguments], namespace=namespace)
+
+
+def arguments_of(data: Any) -> list[Any]:
+    """The arguments that stand for a value: none for None, several for a tuple, else the value."""
+    return list(data) if isinstance(data, tuple) else [] if data is None else [data]
+
+
+def _loads(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if "depth" in error.msg or "recursion" in error.msg:  # the only sign that orjson gives
+            raise TooDeep("nested too deeply") from None
+        raise BadPacket("not JSON") from None
+
+
+def _restore(value: Any, attachments: Sequence[bytes]) -> Any:
+    """Put attachments where placeholders stand."""
+    if isinstance(value, list):
+        return [_restore(one, attachments) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("_placeholder") is True:
+        number = value.get("num")
+        if type(number) is not int or not 0 <= number < len(attachments):
+            raise BadPacket("a placeholder without its attachment")
+        return attachments[number]
+    return {key: _restore(one, attachments) for key, one in value.items()}
+
+
+def _take_out(value: Any, attachments: list[bytes]) -> Any:
+    """Put placeholders where bytes stand."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        attachments.append(bytes(value))
+        return {"_placeholder": True, "num": len(attachments) - 1}
+    if isinstance(value, list | tuple):
+        return [_take_out(one, attachments) for one in value]
+    if isinstance(value, dict):
+        return {key: _take_out(one, attachments) for key, one in value.items()}
+    return value
+
+
+class _Json:
+    """orjson with the functions that python-socketio calls."""
+
+    @staticmethod
+    def dumps(value: Any, **_: Any) -> str:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+    @staticmethod
+    def loads(text: str | bytes, **_: Any) -> Any:
+        return _loads(text if isinstance(text, str) else text.decode())
+
+
+class Packet(packet.Packet):
+    """A packet as python-socketio's own code makes it, for what is left to that.
+
+    A subclass of our own, because python-socketio's `json=` changes the class for the whole process.
+    """
+
+    json = _Json
