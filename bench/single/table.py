@@ -15,7 +15,9 @@ PHASES = ("connect", "first echo", "echo", "subscribe", "paced", "ten a tick", "
 def tables(rounds: Rounds, sizes: Sequence[int]) -> str:
     """All of the report."""
     main = main_size(sizes)
-    parts = [f"### {main:,} connections: median (smallest–largest), and the ratio to (b)", _costs(rounds, main)]
+    count = max(len(some) for sizes_of in rounds.values() for some in sizes_of.values())
+    head = f"### {main:,} connections: median of {count} rounds (smallest–largest), and the ratio to (b)"
+    parts = [head, _costs(rounds, main)]
     parts += ["### Memory per connection at so many connections, KB (PSS)", _memory(rounds, sizes)]
     if REQUIREMENTS_SIZE in sizes:
         parts += ["### The requirements' load test: 1,000 connections, medians", _requirements(rounds)]
