@@ -40,6 +40,7 @@ from tradecast.auth.sessions import Sessions, create_sessions
 from tradecast.engine import EngineServer
 from tradecast.engine.http.handshake import Entrance
 from tradecast.engine.http.uvicorn_protocol import Upgrades
+from tradecast.engine.ids import IdMaker
 from tradecast.events import rooms
 from tradecast.events.dispatcher import Dispatcher
 from tradecast.events.emitters import Emitters
@@ -82,10 +83,12 @@ from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import LocalManager, qualify
 from tradecast.settings import Mode, Settings, load_settings
 from tradecast.stats import OTHER_REDIS, Stats
+from tradecast.stepping import Done, step
 from tradecast.tasks import end
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
 ConnectHandler = Callable[[Connection], Awaitable[None]]
+make_id = IdMaker(9)
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
@@ -107,7 +110,8 @@ class WebSocketServer(Emitters, ClusterApi):
         self.limiter: RateLimiter
         self._auth: ConnectionMiddleware | None = None
         self._rate_limit: ConnectionMiddleware | None = None
-        self._dispatcher = Dispatcher(self.metrics)
+        self._own_middleware = False
+        self._dispatcher = Dispatcher(self.metrics, self)
         self._connect_handler: ConnectHandler | None = None
         self._channels: dict[str, _Channel] = {}
         self._extra_routes: list[BaseRoute] = []
@@ -159,6 +163,7 @@ class WebSocketServer(Emitters, ClusterApi):
         if own is not None:
             own.bind(self.sessions)
         self.limiter = RateLimiter(settings, self._redis, on_fallback=self.metrics.limiter_fallback)
+        self._own_middleware = type(own) is AuthMiddleware and self._rate_limit is None
         if self._rate_limit is None:
             self._rate_limit = create_rate_limit_middleware(
                 self.limiter, on_limited=self.metrics.rate_limited, connections_here=self.get_user_connection_count
@@ -478,13 +483,23 @@ class WebSocketServer(Emitters, ClusterApi):
 
     # -- Application of the Socket.IO server
 
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing is shared with other servers: all is in this process's memory."""
+        return self._redis is None
+
+    @property
+    def connects_at_once(self) -> bool:
+        # Only with our own middleware: what others wrote is awaited in a task.
+        return self._redis is None and self._own_middleware and self.sessions.at_hand
+
     def has_namespace(self, namespace: str) -> bool:
         return self._dispatcher.has_namespace(namespace)
 
     async def connecting(self, sid: str, auth: Any, transport: str, resume: Resume, namespace: str) -> Accepted:
         connection = Connection(
             sid,
-            secrets.token_hex(8),
+            make_id(),
             self._channel(namespace),
             claims=auth,
             connected_at=time.time(),
@@ -492,6 +507,7 @@ class WebSocketServer(Emitters, ClusterApi):
             namespace=namespace,
         )
         started = time.time()
+        connection.changes = self._watcher.changes
         try:
             if self._auth is not None:
                 await self._auth(connection)
@@ -551,7 +567,7 @@ class WebSocketServer(Emitters, ClusterApi):
         user = connection.user
         if connection.session is not None and user is not None:
             self._expiry.watch(connection.session.id, connection.session.expires_at)
-            self._watcher.look_again(connection.session)
+            self._watcher.look_again(connection.session, connection.changes)
         self.metrics.connected(connection.transport)
         log.info(
             "connected",
@@ -588,7 +604,7 @@ class WebSocketServer(Emitters, ClusterApi):
             members = [subscription_member(connection, room) for room in held]
             self.limiter.hand_over(connection.user.id, connection.id, members)
         else:
-            self._spawn(self._give_back(connection, held))
+            self._finish(self._give_back(connection, held))
 
     def _channel(self, namespace: str) -> _Channel:
         channel = self._channels.get(namespace)
@@ -737,8 +753,12 @@ class WebSocketServer(Emitters, ClusterApi):
                 counts[room.partition(":")[0]] += members
         return counts
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what is left of a client that has gone: at once where nothing has to be waited for."""
+        stepped = step(work) if self.is_local else work
+        if isinstance(stepped, Done):
+            return
+        task = asyncio.create_task(stepped)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -761,6 +781,9 @@ class _Channel:
 
     async def leave(self, sid: str, room: str) -> None:
         await self._sio.hub.leave(sid, self._prefix + room)
+
+    def is_in(self, sid: str, room: str) -> bool:
+        return self._sio.hub.is_in(sid, self._prefix + room)
 
     def rooms(self, sid: str) -> set[str]:
         return {room.removeprefix(self._prefix) for room in self._sio.hub.rooms_of(sid)}

@@ -525,8 +525,10 @@ async def test_allowed_origins_may_connect_with_credentials(make_server: MakeSer
     server = await make_server(cors_origin="https://a.example,http://localhost:3000")
     url = f"{server.url}/socket.io/?EIO=4&transport=polling"
     for origin in ("https://a.example", "http://localhost:3000"):
-        for answer in (await preflight(http, server.url, origin), await http.get(url, headers={"origin": origin})):
-            assert answer.status_code == 200
+        before, after = await preflight(http, server.url, origin), await http.get(url, headers={"origin": origin})
+        assert (before.status_code, after.status_code) == (204, 200)
+        assert "POST" in before.headers["access-control-allow-methods"]
+        for answer in (before, after):
             assert answer.headers["access-control-allow-origin"] == origin
             assert answer.headers["access-control-allow-credentials"] == "true"
 
@@ -642,7 +644,7 @@ async def test_refusal_may_be_read_by_an_allowed_origin(make_server: MakeServer,
     server = await make_server(max_connections=1, cors_origin="https://a.example")
     url = f"{server.url}/socket.io/?EIO=4&transport=polling"
     assert (await http.get(url)).status_code == 200
-    assert (await preflight(http, server.url, "https://a.example")).status_code == 200
+    assert (await preflight(http, server.url, "https://a.example")).status_code == 204
     assert (await http.get(url, headers={"origin": "https://a.example"})).status_code == 503
 
 

@@ -17,6 +17,8 @@ from tradecast.server import WebSocketServer
 from tradecast.settings import load_settings
 
 BOTH = ("polling", "websocket")
+UNKNOWN_SESSION = (400, {"code": 1, "message": "Session ID unknown"})
+"""Status and body of the answer about a sid that is nobody's."""
 
 
 def add_echo(app: WebSocketServer) -> None:
@@ -88,7 +90,7 @@ class Poller:
 
     async def join(self, server: RunningServer, auth: str = "") -> None:
         """Join the namespace through a server."""
-        assert (await self.post(server, "40" + auth)).text == "OK"
+        assert (await self.post(server, "40" + auth)).text == "ok"
         assert (await self.get(server)).text.startswith('40{"sid":"')
 
 

@@ -73,6 +73,7 @@ class SharedBroker:
     """
 
     away_for = untold_for = 0.0
+    is_local = False
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory

@@ -35,6 +35,15 @@ class SavedSession:
     confirmed: tuple[int, ...] = ()
     epochs: str = field(default="", compare=False)
 
+    def copy(self) -> SavedSession:
+        """Another one with the same content, which does not change with this one."""
+        return SavedSession(
+            *(self.pid, self.user, self.sid, self.connection_id, self.generation),
+            joins=self.joins.copy(),
+            confirmed=self.confirmed,
+            epochs=self.epochs,
+        )
+
     def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:
         """Count on nothing in a partition beyond this id: the history goes on from there."""
         for room, position in self.joins.items():
@@ -88,6 +97,11 @@ class Broker(Protocol):
 
     Every method that waits raises `AdapterUnavailable` where the broker cannot be reached in time.
     """
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all of it is in this process's memory, and no method waits for anything."""
+        ...
 
     @property
     def server_id(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ from tradecast.adapter.recovery import (
 )
 from tradecast.engine import Message
 from tradecast.packets.rooms import Emitted, LocalManager
+from tradecast.stepping import Done, step
 from tradecast.tasks import end
 
 NAMESPACE = "/"
@@ -456,6 +457,11 @@ class Hub:
         client = self._clients.get(sid)
         return frozenset(client.session.joins) if client is not None else frozenset()
 
+    def is_in(self, sid: str, room: str) -> bool:
+        """Whether a client is in a room."""
+        client = self._clients.get(sid)
+        return client is not None and room in client.session.joins
+
     # -- clients go
 
     def forget(self, sid: str, *, final: bool) -> None:
@@ -478,7 +484,7 @@ class Hub:
             if not self._manager.members((room,)):
                 self.broker.unwant(room)
         if client.stored:
-            self._spawn(self._drop(session) if final else self._keep(client))
+            self._finish(self._drop(session) if final else self._keep(client))
 
     def pinged(self, eio_sid: str) -> None:
         """A heartbeat goes to a client, behind everything sent so far."""
@@ -602,8 +608,14 @@ class Hub:
             else:
                 await self.broker.touch([client.session])
 
-    def _spawn(self, work: Awaitable[Any]) -> None:
-        task: asyncio.Task[Any] = asyncio.ensure_future(work)
+    def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what is left of a client that has gone: at once where the broker waits for nothing."""
+        stepped = step(work) if self.broker.is_local else work
+        if not isinstance(stepped, Done):
+            self._spawn(stepped)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 from tradecast.adapter.broker import Listener, Replay, SavedSession
@@ -35,6 +34,7 @@ class MemoryBroker:
         retention: How much is kept, and for how long.
     """
 
+    is_local = True
     partitions = 1
     away_for = 0.0
     untold_for = 0.0
@@ -137,7 +137,7 @@ class MemoryBroker:
         saved, deadline = self._sessions.get(pid, (None, 0.0))
         if saved is None or saved.user != user or deadline < asyncio.get_running_loop().time():
             return None
-        claimed = deepcopy(saved)
+        claimed = saved.copy()
         claimed.generation += 1
         self._keep(claimed)
         self._listener.displaced(pid, claimed.generation)
@@ -156,7 +156,7 @@ class MemoryBroker:
 
     def _keep(self, session: SavedSession) -> None:
         deadline = asyncio.get_running_loop().time() + self.retention.session_seconds
-        self._sessions[session.pid] = (deepcopy(session), deadline)
+        self._sessions[session.pid] = (session.copy(), deadline)
 
     async def _clean(self) -> None:
         while True:

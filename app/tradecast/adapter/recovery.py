@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import re
-import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,7 +11,9 @@ from typing import Any, Literal
 from tradecast.adapter.broker import SavedSession
 from tradecast.adapter.envelope import COUNTED, Envelope
 from tradecast.adapter.ids import Offset
+from tradecast.engine.ids import IdMaker
 
+_make_pid = IdMaker(18)
 _PID = re.compile(r"[A-Za-z0-9_-]{24}", re.ASCII)
 # Of a client that came back: recovered, or why not.
 Result = Literal["recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable"]
@@ -21,7 +22,7 @@ RESULTS: tuple[Result, ...] = ("recovered", "malformed", "unknown", "foreign_epo
 
 def new_pid() -> str:
     """A private id: 144 random bits, since whoever has it and the user's session can take over the connection."""
-    return secrets.token_urlsafe(18)
+    return _make_pid()
 
 
 @dataclass(frozen=True, slots=True)

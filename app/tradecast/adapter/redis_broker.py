@@ -79,6 +79,10 @@ class RedisBroker:
         return max(partition.away_for for partition in self._partitions)
 
     @property
+    def is_local(self) -> bool:
+        return False
+
+    @property
     def untold_for(self) -> float:
         return self._post.away_for
 

@@ -17,6 +17,7 @@ class Channel(Protocol):
     async def join(self, sid: str, room: str) -> None: ...
     async def leave(self, sid: str, room: str) -> None: ...
     def rooms(self, sid: str) -> set[str]: ...
+    def is_in(self, sid: str, room: str) -> bool: ...
 
 
 class Connection:
@@ -26,20 +27,19 @@ class Connection:
         sid: The Socket.IO id. Never logged: over polling, its sibling is a credential.
         id: A short id made for logs.
         namespace: Where it is; `/` is the main one.
-        handshake_auth: What the requirements attach to the handshake (userId, userName, userEmail, isAdmin,
-            authenticated).
         claims: What the client itself passed as `auth`; untrusted, and let go once the client is in.
         closed: Whether it has ended. A handler that has waited for something finds out here.
         guards: Checks run before each of this connection's events, in order.
+        changes: How many changes of sessions had been noticed before its session was looked up.
     """
 
     __slots__ = (
         "_channel",
+        "changes",
         "claims",
         "closed",
         "connected_at",
         "guards",
-        "handshake_auth",
         "id",
         "namespace",
         "session",
@@ -66,8 +66,8 @@ class Connection:
         self.transport = transport
         self.namespace = namespace
         self.session: Session | None = None
-        self.handshake_auth: dict[str, Any] = {"authenticated": False}
         self.guards: tuple[EventGuard, ...] = ()
+        self.changes = -1
         self._channel = channel
 
     @property
@@ -78,8 +78,14 @@ class Connection:
     def attach(self, session: Session) -> None:
         """Make this the connection of `session`'s user."""
         self.session = session
-        user = session.user
-        self.handshake_auth = {
+
+    @property
+    def handshake_auth(self) -> dict[str, Any]:
+        """What the requirements attach to the handshake: userId, userName, userEmail, isAdmin, authenticated."""
+        user = self.user
+        if user is None:
+            return {"authenticated": False}
+        return {
             "userId": user.id,
             "userName": user.name,
             "userEmail": user.email,
@@ -95,6 +101,10 @@ class Connection:
     def rooms(self) -> set[str]:
         """The rooms this connection is in, its own sid's left out."""
         return self._channel.rooms(self.sid)
+
+    def is_in(self, room: str) -> bool:
+        """Whether this connection is in a room."""
+        return self._channel.is_in(self.sid, room)
 
     def send(self, event: str, *arguments: Any) -> None:
         """Send one event to this client alone. Raises TypeError when the arguments cannot be said in JSON."""

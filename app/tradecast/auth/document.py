@@ -7,7 +7,7 @@ application, so everything in it is checked, and what cannot be used counts as n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -99,12 +99,16 @@ def read_session(stored: StoredSession, fields: SessionFields, now: float) -> Se
 
 def merge_user(user: User, document: Mapping[str, Any], fields: SessionFields) -> User:
     """The user with a document's tier and admin flag, and with its name and e-mail where it has them."""
-    return replace(
-        user,
-        name=_text(document.get(fields.name)) or user.name,
-        email=_text(document.get(fields.email)) or user.email,
-        is_admin=document.get(fields.admin) is True,
-        tier=_tier(document.get(fields.tier)),
+    return _user(user.id, document, fields, name=user.name, email=user.email)
+
+
+def _user(user_id: str, source: Mapping[str, Any], fields: SessionFields, *, name: str, email: str) -> User:
+    return User(
+        user_id,
+        name=_text(source.get(fields.name)) or name,
+        email=_text(source.get(fields.email)) or email,
+        is_admin=source.get(fields.admin) is True,
+        tier=_tier(source.get(fields.tier)),
     )
 
 
@@ -148,7 +152,7 @@ def _read_user(value: object, fields: SessionFields) -> User:
     user_id = read_user_id(source.get(fields.id))
     if user_id is None:
         raise AuthRefused("SESSION_NOT_FOUND")
-    return merge_user(User(user_id), source, fields)
+    return _user(user_id, source, fields, name="", email="")
 
 
 def _read_end(data: Mapping[str, Any], stored_end: float | None, max_age: float, now: float) -> float:
@@ -203,4 +207,7 @@ def _text(value: object) -> str:
 
 
 def _tier(value: object) -> Tier:
-    return next((tier for tier in TIERS if tier == value), "free")
+    return _TIERS.get(value, "free") if isinstance(value, str) else "free"
+
+
+_TIERS: dict[str, Tier] = {tier: tier for tier in TIERS}

@@ -56,6 +56,7 @@ class RevocationWatcher:
     Attributes:
         mode: How changes are noticed now.
         noticing: Set while they are: from the moment on when whatever happens will be noticed.
+        changes: How many have been noticed so far.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class RevocationWatcher:
         self._is_down = False
         self.mode: Mode = "starting"
         self.noticing = asyncio.Event()
+        self.changes = 0
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -109,10 +111,20 @@ class RevocationWatcher:
             await asyncio.sleep(self._backoff)
             self._backoff = min(self._backoff * 2, MAX_BACKOFF)
 
-    def look_again(self, session: Session) -> None:
-        """A connection was let in on this copy of a session: read it again if a newer one is known."""
+    def look_again(self, session: Session, changes: int) -> None:
+        """A connection was let in on this copy of a session: read it again, unless it is surely the newest.
+
+        Args:
+            session: The copy.
+            changes: The count of `changes` before the copy was read.
+        """
         known = self._known.get(session.id)
-        if known is not None and not _same(known, session):
+        if known is None:
+            # Straight from this process's memory, and no change has been noticed since: one that is still on its way
+            # here finds the session active, and is looked at then.
+            if self._sessions.at_hand and changes == self.changes and self.noticing.is_set():
+                self._known[session.id] = session
+        elif not _same(known, session):
             del self._known[session.id]
             self._happened.set()
 
@@ -136,6 +148,7 @@ class RevocationWatcher:
     async def _read_changes(self) -> None:
         async with contextlib.aclosing(self._sessions.store.changes()) as changes:
             async for change in changes:
+                self.changes += 1
                 if change.id is None:
                     self._sessions.distrust_cache()
                     self._check_all = True

@@ -51,6 +51,9 @@ class Sessions:
         on_batch: Told how many sessions each query of the store asked for.
         on_store_error: Told of each such query that was not answered.
         clock: Unix time in seconds.
+
+    Attributes:
+        at_hand: Whether all there is to know of a session is in this process's memory: nothing to wait for, no cache.
     """
 
     def __init__(
@@ -75,7 +78,9 @@ class Sessions:
         self._fields = SessionFields.from_settings(settings)
         self._secrets = [secret.get_secret_value() for secret in settings.session_secrets]
         self._require_signed = settings.session_require_signed
-        self._stored: BatchLoader[str, StoredSession] = BatchLoader(_watched(store, on_batch, on_store_error))
+        self._load_batch = _watched(store, on_batch, on_store_error)
+        self._stored: BatchLoader[str, StoredSession] = BatchLoader(self._load_batch)
+        self.at_hand = type(store) is MemoryStore and users is None
         self._documents: BatchLoader[str, Mapping[str, Any]] | None = BatchLoader(users.load) if users else None
         self._revoked: OrderedDict[str, float] = OrderedDict()
 
@@ -251,11 +256,16 @@ class Sessions:
     async def _load(self, session_id: str) -> Session:
         for _ in range(READ_AGAIN):
             started = self._clock()
-            session = self._read(await self._stored.load(session_id))
+            session = self._read(await self._load_stored(session_id))
             await self._cache.put(session_id, session, session.expires_at - self._clock())
             if not self.is_revoked_since(session_id, started):
                 return session
         raise AuthRefused("SESSION_NOT_FOUND")  # deleted again and again while it was read
+
+    async def _load_stored(self, session_id: str) -> StoredSession | None:
+        if not self.at_hand:
+            return await self._stored.load(session_id)
+        return (await self._load_batch((session_id,))).get(session_id)
 
     def _read(self, stored: StoredSession | None) -> Session:
         if stored is None:

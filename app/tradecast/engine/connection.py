@@ -47,8 +47,12 @@ class Host(Protocol):
         """Call the handler of messages; what is still to be awaited of it."""
         ...
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> object:
-        """Run in a task that is kept until it is done."""
+    def begin_work(self, connection: Connection, work: Coroutine[Any, Any, None]) -> None:
+        """Run what a connection waits for in a task, which is kept with it until `end_work`."""
+        ...
+
+    def end_work(self, connection: Connection) -> None:
+        """What a connection waited for is done."""
         ...
 
     def forget(self, connection: Connection, reason: str) -> None:
@@ -169,7 +173,7 @@ class Connection:
     def run(self, work: Awaitable[object]) -> None:
         """Await a handler in a task of its own. The client's later packets wait, undecoded, until it is done."""
         self._working = True
-        self._host.spawn(self._work(work))
+        self._host.begin_work(self, self._work(work))
 
     def _put_off(self, data: str | bytes) -> None:
         if self._inbox is None:
@@ -197,6 +201,7 @@ class Connection:
         finally:
             self._working = False
             self._inbox = None
+            self._host.end_work(self)
             if self._paused and not self.closed:
                 self._paused = False
                 self.transport.resume_reading()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import inspect
 import json
 import logging
 import random
-import secrets
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from typing import Any, Literal
 
@@ -17,6 +15,7 @@ from tradecast.engine.http.asgi import serve_polling, serve_websocket
 from tradecast.engine.http.handshake import FORBIDDEN, UNKNOWN_SESSION, Refusal, check_query
 from tradecast.engine.http.origins import OriginPolicy
 from tradecast.engine.http.request import Request
+from tradecast.engine.ids import make_id
 from tradecast.engine.message import Message
 from tradecast.engine.observer import Observer
 from tradecast.engine.timers import TimerWheel
@@ -85,12 +84,15 @@ class EngineServer:
         self.sockets: dict[str, Connection] = {}
         self.leaving: set[Closing] = set()
         self.wheel = TimerWheel(min(ping_interval, ping_timeout), max(ping_interval, ping_timeout))
+        # The handshake packet behind its sid.
+        self._opening = {name: self._rest_of_opening(name) for name in ("polling", "websocket")}
         self._environs = environs
         self._make_sid = make_sid or self.generate_id
         self._handlers: dict[str, Callable[..., Any]] = {}
         self._sessions: dict[str, dict[str, Any]] = {}
         self._to_flush: list[Flushable] = []
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._working: dict[Connection, asyncio.Task[None]] = {}
         self._nobody_leaves: asyncio.Event | None = None
 
     # -- what python-socketio uses
@@ -135,7 +137,7 @@ class EngineServer:
 
     def generate_id(self) -> str:
         """A new id that nobody can guess: 120 random bits in 20 characters."""
-        return base64.urlsafe_b64encode(secrets.token_bytes(15)).decode("ascii")
+        return make_id()
 
     def attach(self, app: Any, socketio_path: str = "socket.io") -> None:
         """Nothing: an ASGI application is put around the server, not the other way round."""
@@ -237,21 +239,22 @@ class EngineServer:
         sid = self._make_sid() or self.generate_id()
         connection = Connection(self, sid, transport)
         self.sockets[sid] = connection
-        upgrades = ["websocket"] if transport.name == "polling" and "websocket" in self.transports else []
-        opening = {
-            "sid": sid,
-            "upgrades": upgrades,
-            "pingInterval": round(self.ping_interval * 1000),
-            "pingTimeout": round(self.ping_timeout * 1000),
-            "maxPayload": self.max_http_buffer_size,
-        }
-        transport.send(Message.of_packet(b"0" + json.dumps(opening, separators=(",", ":")).encode()))
+        transport.send(Message.of_packet(b'0{"sid":"%b",%b' % (sid.encode(), self._opening[transport.name])))
         # Earlier than an interval, by chance: the heartbeats of clients that came in one storm spread at once.
-        connection.start_heartbeat(self.ping_interval * random.uniform(0.5, 1.0))  # noqa: S311 no secret
+        connection.start_heartbeat(self.ping_interval * (0.5 + random.random() / 2))  # noqa: S311 no secret
         work = self._call("connect", sid, request.environ() if self._environs else None)
         if work is not None:
             connection.run(work)
         return connection
+
+    def _rest_of_opening(self, transport: str) -> bytes:
+        opening = {
+            "upgrades": ["websocket"] if transport == "polling" and "websocket" in self.transports else [],
+            "pingInterval": round(self.ping_interval * 1000),
+            "pingTimeout": round(self.ping_timeout * 1000),
+            "maxPayload": self.max_http_buffer_size,
+        }
+        return json.dumps(opening, separators=(",", ":")).encode()[1:]
 
     def begin_upgrade(self, connection: Connection, websocket: Upgradable) -> bool:
         """Let a WebSocket take over a connection that polls; whether it may try."""
@@ -292,6 +295,14 @@ class EngineServer:
         self.leaving.discard(transport)
         if self._nobody_leaves is not None and not self.leaving:
             self._nobody_leaves.set()
+
+    def begin_work(self, connection: Connection, work: Coroutine[Any, Any, None]) -> None:
+        """Run what a connection waits for in a task, which is kept with it until `end_work`."""
+        self._working[connection] = asyncio.get_running_loop().create_task(work)
+
+    def end_work(self, connection: Connection) -> None:
+        """What a connection waited for is done."""
+        self._working.pop(connection, None)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run in a task that is kept until it is done."""

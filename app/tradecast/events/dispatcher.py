@@ -13,6 +13,7 @@ import structlog
 from tradecast.adapter.errors import EventRefused
 from tradecast.auth.connection import Connection
 from tradecast.events.handlers import Route
+from tradecast.stepping import Done, step
 
 MAIN: Final = "/"
 _NO_SUCH_EVENT: Final = EventRefused("UNKNOWN_EVENT", "There is no such event")
@@ -28,6 +29,17 @@ class EventMetrics(Protocol):
     def event_handled(self, event: str, seconds: float, failed: bool) -> None: ...
 
 
+class Waits(Protocol):
+    """Knows whether anything has to be waited for.
+
+    Attributes:
+        is_local: Whether limits, rooms and history are in this process's memory now.
+    """
+
+    @property
+    def is_local(self) -> bool: ...
+
+
 class Dispatcher:
     """Events of all namespaces by their names, and what is done for each.
 
@@ -36,10 +48,12 @@ class Dispatcher:
 
     Args:
         metrics: Told of each event.
+        waits: Says when the contract's own handlers may be stepped.
     """
 
-    def __init__(self, metrics: EventMetrics) -> None:
+    def __init__(self, metrics: EventMetrics, waits: Waits) -> None:
         self._metrics = metrics
+        self._waits = waits
         self._routes: dict[str, dict[str, Route]] = {MAIN: {}}
 
     def has_namespace(self, namespace: str) -> bool:
@@ -70,10 +84,14 @@ class Dispatcher:
             answer = run.call(arguments)
         except Exception as error:
             return run.fail(error)
-        if iscoroutine(answer):
-            return run.finish_call(answer)
-        run.end(failed=False)
-        return answer
+        if not iscoroutine(answer):
+            run.end(failed=False)
+            return answer
+        rest = run.finish_call(answer)
+        if route is None or not route.steps or not self._waits.is_local:
+            return rest
+        stepped = step(rest)
+        return stepped.value if isinstance(stepped, Done) else stepped
 
 
 class _Run:

@@ -55,12 +55,14 @@ class Route:
     """An event with its handler and the checks that stand before it.
 
     Attributes:
+        steps: Whether the handler's coroutine may be stepped (`stepping`) while nothing has to be waited for.
         is_async: Whether the handler is a coroutine function.
     """
 
     event: str
     handler: Handler
     guards: tuple[EventGuard, ...] = ()
+    steps: bool = False
     is_async: bool = field(init=False)
     _takes: int | None = field(init=False)
 
@@ -116,12 +118,12 @@ class Handlers:
         user = (require_user(),)
         premium = (*user, require_subscription_tier(WATCHLIST_TIERS))
         return (
-            Route("subscribe:portfolio", self._own_room("portfolio", rooms.portfolio, join=True), user),
-            Route("unsubscribe:portfolio", self._own_room("portfolio", rooms.portfolio, join=False), user),
-            Route("subscribe:trades", self._own_room("trades", rooms.trades, join=True), user),
-            Route("unsubscribe:trades", self._own_room("trades", rooms.trades, join=False), user),
-            Route("subscribe:watchlist", self.subscribe_watchlist, premium),
-            Route("unsubscribe:watchlist", self.unsubscribe_watchlist, premium),
+            Route("subscribe:portfolio", self._own_room("portfolio", rooms.portfolio, join=True), user, steps=True),
+            Route("unsubscribe:portfolio", self._own_room("portfolio", rooms.portfolio, join=False), user, steps=True),
+            Route("subscribe:trades", self._own_room("trades", rooms.trades, join=True), user, steps=True),
+            Route("unsubscribe:trades", self._own_room("trades", rooms.trades, join=False), user, steps=True),
+            Route("subscribe:watchlist", self.subscribe_watchlist, premium, steps=True),
+            Route("unsubscribe:watchlist", self.unsubscribe_watchlist, premium, steps=True),
             Route("admin:broadcast", self.admin_broadcast, (*user, require_admin())),
             Route("session:refresh", self.session_refresh, user),
         )
@@ -189,7 +191,7 @@ class Handlers:
         if user is None:
             return
         for room in [room for room in connection.rooms if not may_be_in(user, room)]:
-            if room in connection.rooms:  # it may have been left while the one before was
+            if connection.is_in(room):  # it may have been left while the one before was
                 await self._leave(connection, user, room)
 
     async def _each_symbol(
@@ -219,7 +221,7 @@ class Handlers:
         return _confirm(connection, confirmation, user, symbols=done, failed=failed)
 
     async def _join(self, connection: Connection, user: User, room: str) -> None:
-        if room in connection.rooms:
+        if connection.is_in(room):
             return
         if not await self._quota.increment_subscription(user.id, subscription_member(connection, room)):
             raise EventRefused("QUOTA_EXCEEDED", f"A user has at most {self._max_subscriptions} subscriptions")
@@ -238,7 +240,7 @@ class Handlers:
             raise
 
     async def _leave(self, connection: Connection, user: User, room: str) -> None:
-        if room not in connection.rooms:
+        if not connection.is_in(room):
             raise EventRefused("NOT_SUBSCRIBED", "There is no such subscription on this connection")
         await connection.leave(room)
         await self._quota.decrement_subscription(user.id, subscription_member(connection, room))

@@ -35,6 +35,11 @@ class Accepted:
 class Application(Protocol):
     """What the application above decides."""
 
+    @property
+    def connects_at_once(self) -> bool:
+        """Whether `connecting` waits for nothing now, and may be stepped (`tradecast.stepping`)."""
+        ...
+
     def has_namespace(self, namespace: str) -> bool:
         """Whether there is such a namespace."""
         ...

@@ -37,6 +37,7 @@ from tradecast.packets.codec import (
     encode_event,
 )
 from tradecast.packets.rooms import LocalManager
+from tradecast.stepping import Done, step
 
 # A client that was ended keeps its transport this many seconds, so that the last packets reach it.
 LINGER: Final = 1.0
@@ -270,7 +271,11 @@ class SocketServer(socketio.AsyncServer):
         if self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
             self._say(eio_sid, CONNECT_ERROR, {"message": "Already connected"}, namespace=namespace)
             return None
-        return self._let_in(eio_sid, namespace, packet.data)
+        work = self._let_in(eio_sid, namespace, packet.data)
+        if not self._application.connects_at_once:
+            return work
+        stepped = step(work)
+        return None if isinstance(stepped, Done) else stepped
 
     async def _let_in(self, eio_sid: str, namespace: str, auth: Any) -> None:
         sid = self.manager.begin_connect(eio_sid, namespace)

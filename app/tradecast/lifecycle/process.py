@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from tradecast.engine.http.uvicorn_protocol import Upgrades, bind_protocol
 from tradecast.settings import SettingsError
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
+# Objects made and not freed until the youngest generation is looked through, and how often the older ones are.
+GARBAGE_THRESHOLDS = (20_000, 10, 50)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -119,6 +122,7 @@ class Process:
             self._servers.append(server)
             self._tasks.append(asyncio.create_task(server.serve(sockets=[bound]), name=f"serve {listener.name}"))
         await asyncio.gather(*(server.ready.wait() for server in self._servers))
+        tune_garbage_collection()
         self._on_listening()
         log.info("listening", **{f"{name}_port": port for name, port in self.ports.items()})
 
@@ -160,6 +164,16 @@ class Process:
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
+
+
+def tune_garbage_collection() -> None:
+    """Look for cycles less often: connections make none, and each look goes through all of them.
+
+    With Python's own figures a tenth of the processor time of 5,000 connections went there.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def _bind(listener: Listener) -> socket.socket:

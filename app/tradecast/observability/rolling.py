@@ -98,6 +98,8 @@ class LastMinute:
 
     def _advance(self) -> int:
         now = int(self._clock())
+        if now == self._newest:
+            return now
         for second in range(max(self._newest, now - SECONDS) + 1, now + 1):
             self._counts[second % SECONDS] = 0
         self._newest = max(self._newest, now)

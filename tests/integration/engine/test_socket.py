@@ -1,18 +1,20 @@
-"""The straight way to the transport, against real clients on a real server."""
+"""From an event to the wire, against real clients on a real server."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import socket
-from typing import Any
+from typing import Any, cast
 
-import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from support.eventually import eventually
 from support.node_client import StockClients
 from support.server import MakeServer, RunningServer
+from tradecast.engine.transports.polling import PollingTransport
+from tradecast.engine.transports.websocket import WebSocketTransport
+from tradecast.packets.codec import encode_event
 
 
 async def join(server: RunningServer, user_id: str) -> ClientConnection:
@@ -35,36 +37,61 @@ async def numbers(client: ClientConnection, count: int) -> list[int]:
     return got
 
 
-async def test_order_is_kept_between_the_straight_way_and_the_queue(server: RunningServer) -> None:
+def transport_of(server: RunningServer) -> WebSocketTransport:
+    """The transport of the only client."""
+    (connection,) = server.app._sio.eio.sockets.values()
+    transport = connection.transport
+    assert isinstance(transport, WebSocketTransport)
+    return transport
+
+
+async def test_order_is_kept_between_all_ways_of_sending(server: RunningServer) -> None:
     client = await join(server, "u1")
-    (socket_,) = server.app._sio.eio.sockets.values()
-    for n in range(0, 300, 3):
+    eio = server.app._sio.eio
+    ((eio_sid, connection),) = eio.sockets.items()
+    (registered,) = server.app.registry
+    for n in range(0, 500, 5):
         await server.app.broadcast("e", {"n": n})
-        # A packet in the queue: what follows may not overtake it.
-        await socket_.send(server_packet({"n": n + 1}))
-        await server.app.broadcast("e", {"n": n + 2})
-        if n % 30 == 0:
+        registered.send("e", {"n": n + 1})
+        await eio.send(eio_sid, "2" + json.dumps(["e", {"n": n + 2}]))
+        connection.deliver(encode_event("e", [{"n": n + 3}]))
+        await server.app.emit_to_user("u1", "e", {"n": n + 4})
+        if n % 50 == 0:
             await asyncio.sleep(0)
-    assert await asyncio.wait_for(numbers(client, 300), 20) == list(range(300))
+    assert await asyncio.wait_for(numbers(client, 500), 20) == list(range(500))
     await client.close()
 
 
-def server_packet(data: Any) -> Any:
-    """An event as python-engineio queues it."""
-    from engineio import packet
+class Wire:
+    """A connection that notes what is written to it."""
 
-    return packet.Packet(packet.MESSAGE, "2" + json.dumps(["e", data]))
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(bytes(data))
+        self.transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
 
 
-async def test_events_do_not_wait_for_the_queue(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_events_of_one_turn_leave_in_one_write_at_its_end(server: RunningServer) -> None:
     client = await join(server, "u1")
-    (socket_,) = server.app._sio.eio.sockets.values()
-    await eventually(lambda: socket_._writer_idle)
-    queued: list[Any] = []
-    monkeypatch.setattr(socket_.queue, "put_nowait", queued.append)
-    await server.app.broadcast("e", {"n": 1})
-    assert await asyncio.wait_for(numbers(client, 1), 20) == [1]
-    assert queued == []
+    transport = transport_of(server)
+    wire = Wire(transport.transport)
+    transport.transport = cast(asyncio.Transport, wire)
+    (eio_sid,) = server.app._sio.eio.sockets
+    tasks = asyncio.all_tasks()
+    messages = [encode_event("e", [{"n": n}]) for n in range(3)]
+    for message in messages:
+        server.app._sio.eio.deliver((eio_sid,), message)
+    assert wire.written == []
+    assert asyncio.all_tasks() == tasks, "nobody has to run before it leaves"
+    await asyncio.sleep(0)
+    assert wire.written == [b"".join(message.frames for message in messages)]
+    assert await asyncio.wait_for(numbers(client, 3), 20) == [0, 1, 2]
     await client.close()
 
 
@@ -123,7 +150,9 @@ async def test_an_aborted_poll_ends_the_connection_and_one_that_was_answered_doe
         assert (await http.get(url)).text.startswith("40")
         (socket_,) = server.app._sio.eio.sockets.values()
         polling = asyncio.create_task(http.get(url))
-        await eventually(lambda: socket_._writer_idle)
+        assert isinstance(socket_.transport, PollingTransport)
+        transport = socket_.transport
+        await eventually(lambda: transport.polled)
         polling.cancel()
         await eventually(lambda: socket_.closed)
         assert server.app.get_total_connection_count() == 0

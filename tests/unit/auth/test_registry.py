@@ -12,7 +12,7 @@ from tradecast.auth.registry import ConnectionRegistry
 class NoChannel:
     """These connections send nothing."""
 
-    async def send(self, sid: str, event: str, data: Any) -> None:
+    def send(self, sid: str, event: str, data: Any) -> None:
         raise AssertionError
 
     async def join(self, sid: str, room: str) -> None:

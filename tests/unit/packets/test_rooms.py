@@ -112,10 +112,10 @@ async def test_leaving_ends_it(crowd: Crowd) -> None:
 
 async def test_disconnect_leaves_every_room_and_nothing_behind(crowd: Crowd) -> None:
     for name in "abc":
-        crowd.manager.pre_disconnect(crowd.sids[name], "/")
-        await crowd.manager.disconnect(crowd.sids[name], "/")
-    assert crowd.manager.rooms == {}
-    assert crowd.manager.pending_disconnect == {}
+        crowd.manager.basic_disconnect(crowd.sids[name], "/")
+    assert list(crowd.manager.get_namespaces()) == []
+    assert list(crowd.manager.get_participants("/", None)) == []
+    assert [crowd.manager.namespaces_of(f"eio-{name}") for name in "abc"] == [[], [], []]
     assert dict(crowd.manager.room_sizes()) == {}
     assert not crowd.manager.is_connected(crowd.sids["a"], "/")
 

@@ -12,7 +12,9 @@ from typing import Any, Final, cast
 from urllib.parse import unquote
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from tradecast.engine.http.asgi import Engine
 from tradecast.engine.http.handshake import Entrance, Refusal, Verdict, check_websocket, switching_protocols
@@ -47,6 +49,34 @@ class HttpProtocol(HttpToolsProtocol):
         # While a WebSocket's handshake is decided about: what has come behind it.
         self._early: bytes | None = None
         self._deciding: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        # Without what uvicorn asks the system here for each connection: only a plain request needs it (`_describe`).
+        self.connections.add(self)
+        self.transport = transport
+        self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
+    def on_headers_complete(self) -> None:
+        if not (self.parser.should_upgrade() and self._should_upgrade()):
+            self._describe()
+            super().on_headers_complete()
+
+    def _describe(self) -> None:
+        """Make what uvicorn needs for an ASGI request."""
+        flow: FlowControl | None = self.flow
+        if flow is None:
+            self.flow = FlowControl(self.transport)
+            self.server = get_local_addr(self.transport)
+            self.client = get_remote_addr(self.transport)
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
 
     def data_received(self, data: bytes) -> None:
         if self._early is not None:

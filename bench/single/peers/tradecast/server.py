@@ -29,7 +29,7 @@ async def serve(sessions: Path, count: int) -> None:
     """Serve until SIGTERM."""
     server = WebSocketServer()
 
-    async def echo(connection: Connection, data: Any) -> Any:
+    def echo(connection: Connection, data: Any) -> Any:
         return data
 
     async def broadcast(connection: Connection, data: Any) -> None:

@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from support.eventually import eventually
-from support.fleet import FakeOwner, Poller, forwarded, known_to, make_fleet, metric, redis_client
+from support.fleet import UNKNOWN_SESSION, FakeOwner, Poller, forwarded, known_to, make_fleet, metric, redis_client
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
 from tradecast.adapter.forwarding import forwarder as forwarder_module
@@ -22,7 +22,6 @@ from tradecast.adapter.forwarding.sids import BOOT, RANDOM, make_sid, new_boot
 from tradecast.adapter.redis import RedisClient
 
 pytestmark = pytest.mark.redis
-INVALID = (400, "Invalid session")
 
 
 @pytest.fixture
@@ -154,7 +153,7 @@ async def test_half_a_body_is_sent_to_nobody(owner: FakeOwner, edge: RunningServ
 @pytest.mark.parametrize("method", ["OPTIONS", "PUT", "DELETE", "HEAD"])
 async def test_other_methods_are_answered_here(http: httpx.AsyncClient, owner: FakeOwner, method: str) -> None:
     answer = await http.request(method, owner.path())
-    assert answer.status_code == (200 if method == "OPTIONS" else 405)
+    assert answer.status_code == (204 if method == "OPTIONS" else 400)
     assert owner.requests == []
 
 
@@ -170,14 +169,14 @@ async def test_sids_that_no_server_made_are_answered_here(
     ]
     for one in forged:
         path = f"/socket.io/?EIO=4&transport=polling&sid={one}"
-        assert said(await http.get(path)) == INVALID, one
-        assert said(await http.post(path, content=b"2")) == INVALID, one
+        assert said(await http.get(path)) == UNKNOWN_SESSION, one
+        assert said(await http.post(path, content=b"2")) == UNKNOWN_SESSION, one
     assert owner.connections == 0
     assert forwarded(edge) == {}
 
 
 async def test_the_first_sid_counts_here_and_there(http: httpx.AsyncClient, owner: FakeOwner) -> None:
-    assert said(await http.get(f"/socket.io/?EIO=4&transport=polling&sid=x&sid={owner.sid()}")) == INVALID
+    assert said(await http.get(f"/socket.io/?EIO=4&transport=polling&sid=x&sid={owner.sid()}")) == UNKNOWN_SESSION
     assert owner.connections == 0
 
 
@@ -186,9 +185,9 @@ async def test_an_owner_that_has_left_is_unknown_at_once(
 ) -> None:
     never = make_sid(new_boot(), owner.directory.keys[0])
     answer = await http.get(f"/socket.io/?EIO=4&transport=polling&sid={never}", headers={"Origin": edge.url})
-    assert said(answer) == INVALID
+    assert said(answer) == UNKNOWN_SESSION
     assert answer.headers["access-control-allow-origin"] == edge.url, "so that a page sees it"
-    assert said(await http.post(f"/socket.io/?EIO=4&transport=polling&sid={never}", content=b"2")) == INVALID
+    assert said(await http.post(f"/socket.io/?EIO=4&transport=polling&sid={never}", content=b"2")) == UNKNOWN_SESSION
     assert forwarded(edge) == {"unknown": 2}
 
 
@@ -198,7 +197,7 @@ async def test_an_address_that_somebody_else_has_by_now(
     owner.answer = b"HTTP/1.1 410 Gone\r\nX-Tradecast-Refused: boot\r\nContent-Length: 0\r\n\r\n"
     for content in (None, b"4hello"):
         request = http.build_request("POST" if content else "GET", owner.path(), content=content)
-        assert said(await http.send(request)) == INVALID
+        assert said(await http.send(request)) == UNKNOWN_SESSION
     assert forwarded(edge) == {"unknown": 2}
 
 
@@ -320,7 +319,7 @@ async def test_while_redis_is_away_known_owners_are_reached_and_others_are_an_er
     assert (answer.status_code, answer.json()["code"]) == (503, "OWNER_UNKNOWN")
     await own_redis.start()
     await eventually(lambda: edge.app._forwarding and not edge.app._forwarding._directory._away)
-    assert said(await http.get(f"/socket.io/?EIO=4&transport=polling&sid={never}")) == INVALID
+    assert said(await http.get(f"/socket.io/?EIO=4&transport=polling&sid={never}")) == UNKNOWN_SESSION
     assert (await http.get(owner.path())).text == "ok", "its lease is not over, though Redis lost it"
 
 
@@ -347,7 +346,8 @@ async def test_an_upgrade_for_nobody_is_refused_here(owner: FakeOwner, edge: Run
     for sid in (make_sid(new_boot(), owner.directory.keys[0]), "x", make_sid(owner.boot, b"x" * 32)):
         with pytest.raises(InvalidStatus) as refused:
             await connect(f"{url}/socket.io/?EIO=4&transport=websocket&sid={sid}", proxy=None)
-        assert refused.value.response.status_code == 403
+        response = refused.value.response
+        assert (response.status_code, json.loads(response.body or b"")) == UNKNOWN_SESSION
     assert owner.connections == 0
     assert forwarded(edge, "websocket") == {"unknown": 1}
 
@@ -410,5 +410,6 @@ async def test_an_address_that_somebody_else_has_by_now_upgrades_nobody(owner: F
     owner.answer = b"HTTP/1.1 410 Gone\r\nX-Tradecast-Refused: boot\r\nContent-Length: 0\r\n\r\n"
     with pytest.raises(InvalidStatus) as refused:
         await connect(edge.url.replace("http", "ws") + owner.path("websocket"), proxy=None)
-    assert refused.value.response.status_code == 403
+    response = refused.value.response
+    assert (response.status_code, json.loads(response.body or b"")) == UNKNOWN_SESSION
     assert forwarded(edge, "websocket") == {"unknown": 1}

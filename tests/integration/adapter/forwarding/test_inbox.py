@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from support.fleet import FakeOwner, Poller, forwarded, make_fleet, metric, redis_client
+from support.fleet import UNKNOWN_SESSION, FakeOwner, Poller, forwarded, make_fleet, metric, redis_client
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
 from tradecast.adapter.forwarding.directory import OWNERS
@@ -63,7 +63,7 @@ def refusals(server: RunningServer) -> dict[str, float]:
 async def test_signed_requests_reach_the_engine(server: RunningServer, client: Poller) -> None:
     url, path = server.internal_url, client.path()
     posted = await client.http.post(url + path, content=b"40", headers=signed(server, client, "POST", path))
-    assert (posted.status_code, posted.text) == (200, "OK")
+    assert (posted.status_code, posted.text) == (200, "ok")
     polled = await client.http.get(url + path, headers=signed(server, client, "GET", path))
     assert polled.text.startswith('40{"sid":"')
     assert refusals(server) == {}
@@ -88,7 +88,7 @@ async def test_unsigned_and_wrongly_signed_ones_do_not(server: RunningServer, cl
     twice = [*signed(server, client, "GET", path).items()] * 2
     assert (await client.http.get(url + path, headers=twice)).status_code == 403
     assert refusals(server) == {"signature": len(wrong) + 1}
-    assert (await client.post(server, "40")).text == "OK", "the connection lives"
+    assert (await client.post(server, "40")).text == "ok", "the connection lives"
 
 
 async def test_servers_sign_and_check_by_the_time_that_they_have_in_common(
@@ -104,7 +104,7 @@ async def test_servers_sign_and_check_by_the_time_that_they_have_in_common(
         for seconds in (0, 86_400, -86_400):
             shift(owner, seconds)
             shift(other, seconds)
-            assert (await client.post(other, "3")).text == "OK"
+            assert (await client.post(other, "3")).text == "ok"
         shift(owner, 0)
         assert (await client.post(other, "3")).status_code == 502
     assert refusals(owner) == {"signature": 1}
@@ -152,7 +152,7 @@ async def test_nothing_of_a_client_s_makes_the_public_port_an_internal_one(
 ) -> None:
     path = client.path()
     headers = signed(server, client, "GET", path, boot=new_boot())
-    assert (await client.post(server, "40", headers=headers)).text == "OK"
+    assert (await client.post(server, "40", headers=headers)).text == "ok"
     assert (await client.get(server, headers=headers)).text.startswith("40{")
     assert refusals(server) == {}
     assert forwarded(server) == {}
@@ -169,7 +169,7 @@ async def test_there_is_no_second_hop(
         await owner.stop()
         await redis.hset(OWNERS, owner.boot, f"{seconds * 1_000_000} 127.0.0.1 {port}")
         answer = await client.http.get(other.url + owner.path())
-        assert (answer.status_code, answer.json()) == (400, "Invalid session")
+        assert (answer.status_code, answer.json()) == UNKNOWN_SESSION
         assert refusals(server) == {"boot": 1}
         assert forwarded(server) == {}
         assert forwarded(other) == {"unknown": 1}
@@ -183,7 +183,7 @@ async def test_a_server_s_own_address_under_another_name_is_no_loop(
         port = server.internal_url.rsplit(":", 1)[1]
         await redis.hset(OWNERS, owner.boot, f"{seconds * 1_000_000} 127.0.0.1 {port}")
         answer = await client.http.get(server.url + owner.path())
-        assert (answer.status_code, answer.json()) == (400, "Invalid session")
+        assert (answer.status_code, answer.json()) == UNKNOWN_SESSION
         assert forwarded(server) == {"unknown": 1}
         assert refusals(server) == {"boot": 1}
 

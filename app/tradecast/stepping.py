@@ -1,0 +1,56 @@
+"""Coroutines that are run at once as far as they go, without a task: what Python 3.12's eager tasks do.
+
+Only for coroutines that are declared safe for it. Outside a task `asyncio.timeout` and `TaskGroup` fail, and a context
+variable that is set stays set for others. So this is for our own coroutines that wait for nothing when all they need
+is in this process's memory; a handler of somebody else's never runs this way.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Coroutine, Generator
+from typing import Any, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class Done(NamedTuple, Generic[T]):
+    """What a coroutine returned that did not wait for anything."""
+
+    value: T
+
+
+def step(work: Coroutine[Any, Any, T]) -> Done[T] | Coroutine[Any, Any, T]:
+    """Run a coroutine until it waits for the first time.
+
+    Returns:
+        What it returned, if it did not wait; else the rest of it, to be awaited in a task.
+
+    Raises:
+        Exception: What it raised before it waited.
+    """
+    try:
+        waiting = work.send(None)
+    except StopIteration as done:
+        return Done(done.value)
+    return _rest(work, waiting)
+
+
+async def _rest(work: Coroutine[Any, Any, T], waiting: Any) -> T:
+    return await _go_on(work, waiting)
+
+
+@types.coroutine
+def _go_on(work: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, Any, T]:
+    """Pass on what the coroutine waits for, beginning with what it waits for now."""
+    try:
+        while True:
+            try:
+                value = yield waiting
+            except BaseException as error:
+                waiting = work.throw(error)
+            else:
+                waiting = work.send(value)
+    except StopIteration as done:
+        result: T = done.value
+        return result

@@ -1,0 +1,148 @@
+"""A server as connections and transports see it, and a transport that notes what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from tradecast.engine.connection import Connection
+from tradecast.engine.message import Message
+from tradecast.engine.observer import Observer
+from tradecast.engine.timers import TimerWheel
+from tradecast.engine.transports.base import Closing, Flushable, Limits, TransportName
+
+
+class Notes(Observer):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, ...]] = []
+
+    def client_too_slow(self) -> None:
+        self.told.append(("too slow",))
+
+    def packet_malformed(self) -> None:
+        self.told.append(("malformed",))
+
+    def heartbeat_sent(self, sid: str) -> None:
+        self.told.append(("sent", sid))
+
+    def heartbeat_answered(self, sid: str) -> None:
+        self.told.append(("answered", sid))
+
+
+class FakeHost:
+    """What connections and transports need of a server.
+
+    Attributes:
+        notes: What the observer was told.
+        handled: Messages that the handler was called with.
+        handler: What a message's handler returns.
+        gone: Connections that have ended, by sid, with their reasons.
+        to_flush: Transports that want to be flushed at the end of the turn.
+        leaving: Transports that are on their way out.
+        working: Tasks of connections that wait for a handler.
+    """
+
+    def __init__(self, *, messages: int = 100, size: int = 1_000_000, max_size: int = 1_000_000) -> None:
+        self.ping_interval = 25.0
+        self.ping_timeout = 20.0
+        self.wheel = TimerWheel(20, 25)
+        self.notes = Notes()
+        self.observer: Observer = self.notes
+        self.limits = Limits(messages, size)
+        self.max_http_buffer_size = max_size
+        self.handled: list[str | bytes] = []
+        self.handler: Callable[[str | bytes], Awaitable[object] | None] = lambda data: None
+        self.gone: list[tuple[str, str]] = []
+        self.to_flush: list[Flushable] = []
+        self.leaving: set[Closing] = set()
+        self.working: dict[Connection, asyncio.Task[None]] = {}
+
+    def call_message_handler(self, sid: str, data: str | bytes) -> Awaitable[object] | None:
+        self.handled.append(data)
+        return self.handler(data)
+
+    def begin_work(self, connection: Connection, work: Coroutine[Any, Any, None]) -> None:
+        assert connection not in self.working
+        self.working[connection] = asyncio.ensure_future(work)
+
+    def end_work(self, connection: Connection) -> None:
+        del self.working[connection]
+
+    def forget(self, connection: Connection, reason: str) -> None:
+        self.gone.append((connection.sid, reason))
+
+    def flush_soon(self, transport: Flushable) -> None:
+        self.to_flush.append(transport)
+
+    def flush(self) -> None:
+        """The turn of the loop ends."""
+        transports, self.to_flush = self.to_flush, []
+        for transport in transports:
+            transport.flush()
+
+    def is_leaving(self, transport: Closing) -> None:
+        self.leaving.add(transport)
+
+    def has_left(self, transport: Closing) -> None:
+        self.leaving.discard(transport)
+
+
+class FakeTransport:
+    """A transport that notes what it is told.
+
+    Attributes:
+        sent: Packets, as they were sent.
+        closed: The code that it was closed with; 0 for an abort; None as long as it is open.
+        reading: Whether it reads.
+    """
+
+    def __init__(self, name: TransportName = "websocket") -> None:
+        self.name: TransportName = name
+        self.sent: list[str | bytes] = []
+        self.closed: int | None = None
+        self.reading = True
+        self.pauses = 0
+
+    def send(self, message: Message) -> None:
+        assert self.closed is None
+        self.sent += message.packets
+
+    def take_unsent(self) -> list[Message]:
+        return []
+
+    def close(self, code: int) -> None:
+        assert self.closed is None, "closed twice"
+        self.closed = code
+
+    def abort(self) -> None:
+        assert self.closed is None, "closed twice"
+        self.closed = 0
+
+    def pause_reading(self) -> None:
+        self.reading = False
+        self.pauses += 1
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+class Gate:
+    """A handler that waits until it is let go on, for each message."""
+
+    def __init__(self) -> None:
+        self.running: list[str | bytes] = []
+        self.done: list[str | bytes] = []
+        self._next = asyncio.Semaphore(0)
+
+    async def handle(self, data: str | bytes) -> None:
+        self.running.append(data)
+        await self._next.acquire()
+        self.done.append(data)
+
+    def open(self, count: int = 1) -> None:
+        """Let so many handlers end."""
+        for _ in range(count):
+            self._next.release()

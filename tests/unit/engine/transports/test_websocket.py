@@ -1,0 +1,371 @@
+"""The WebSocket transport on a connection that only notes what is written."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from support.eventually import eventually
+from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
+from tradecast.engine.frames import BINARY, CLOSE, PONG, TEXT, close_frame, frame
+from tradecast.engine.message import Message
+from tradecast.engine.transports import websocket as module
+from tradecast.engine.transports.websocket import WebSocketTransport
+from unit.engine.hosts import FakeHost
+
+
+class Wire:
+    """The part of an `asyncio.Transport` that is used. `full` says whether it takes more."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.state = "open"
+        self.reading = True
+        self.full = False
+        self.protocol: WebSocketTransport | None = None
+
+    def write(self, data: bytes) -> None:
+        assert self.state == "open", "written to what is closed"
+        self.writes.append(bytes(data))
+        if self.full and self.protocol is not None and not self.protocol._paused:
+            self.protocol.pause_writing()
+
+    def get_write_buffer_size(self) -> int:
+        return sum(map(len, self.writes)) if self.full else 0
+
+    def is_closing(self) -> bool:
+        return self.state != "open"
+
+    def close(self) -> None:
+        if self.state == "open":
+            self.state = "closed"
+
+    def abort(self) -> None:
+        self.state = "aborted"
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    @property
+    def written(self) -> bytes:
+        return b"".join(self.writes)
+
+
+class Case:
+    """A WebSocket with its connection."""
+
+    def __init__(self, **limits: int) -> None:
+        self.host = FakeHost(**limits)
+        self.wire = Wire()
+        self.registry: set[Any] = set()
+        self.transport = WebSocketTransport(self.host, cast(asyncio.Transport, self.wire), self.registry)
+        self.registry.add(self.transport)
+        self.wire.protocol = self.transport
+        self.connection = Connection(self.host, "sid", self.transport)
+        self.transport.receiver = self.connection
+
+    def receive(self, *frames: bytes) -> None:
+        """Bytes that come in one piece."""
+        self.transport.data_received(b"".join(frames))
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the connection ended."""
+        return [reason for _, reason in self.host.gone]
+
+
+def text(payload: str, *, fin: bool = True) -> bytes:
+    """A client's frame."""
+    return Frame(Opcode.TEXT, payload.encode(), fin=fin).serialize(mask=True)
+
+
+def of(opcode: Opcode, payload: bytes = b"", *, fin: bool = True) -> bytes:
+    """A client's frame."""
+    return Frame(opcode, payload, fin=fin).serialize(mask=True)
+
+
+@pytest.fixture
+async def case() -> Case:
+    return Case()
+
+
+# -- out
+
+
+def test_what_is_sent_in_a_turn_is_one_write_behind_the_answer_to_the_handshake(case: Case) -> None:
+    case.transport.begin(b"HTTP/1.1 101\r\n\r\n")
+    case.connection.deliver(Message(["a"]))
+    case.connection.deliver(Message(["b", b"\x00"]))
+    assert case.wire.writes == []
+    case.host.flush()
+    assert case.wire.writes == [
+        b"HTTP/1.1 101\r\n\r\n" + frame(TEXT, b"4a") + frame(TEXT, b"4b") + frame(BINARY, b"\0")
+    ]
+    case.host.flush()
+    assert len(case.wire.writes) == 1
+
+
+def test_answers_to_what_came_in_one_piece_are_one_write_before_the_turn_ends(case: Case) -> None:
+    case.host.handler = lambda data: case.connection.deliver(Message([data]))
+    case.receive(text("4a"), text("4b"), of(Opcode.PING, b"p"))
+    assert case.wire.writes == [frame(TEXT, b"4a") + frame(TEXT, b"4b") + frame(PONG, b"p")]
+
+
+def test_what_is_sent_between_two_pieces_keeps_its_order(case: Case) -> None:
+    case.host.handler = lambda data: case.connection.deliver(Message([data]))
+    case.connection.deliver(Message(["before"]))
+    case.receive(text("4a"))
+    case.connection.deliver(Message(["after"]))
+    case.host.flush()
+    assert case.wire.written == b"".join(frame(TEXT, one) for one in (b"4before", b"4a", b"4after"))
+
+
+def test_while_the_socket_takes_no_more_messages_wait_in_order(case: Case) -> None:
+    case.transport.pause_writing()
+    for n in range(3):
+        case.connection.deliver(Message([str(n)]))
+    case.host.flush()
+    assert case.wire.writes == []
+    case.transport.resume_writing()
+    case.connection.deliver(Message(["3"]))
+    case.host.flush()
+    assert case.wire.written == b"".join(frame(TEXT, b"4%d" % n) for n in range(4))
+
+
+def test_socket_that_is_full_again_gets_as_much_as_it_takes(case: Case) -> None:
+    case.transport.pause_writing()
+    for n in range(5):
+        case.connection.deliver(Message([str(n)]))
+    case.wire.full = True
+    case.transport.resume_writing()
+    assert len(case.wire.writes) == 1
+    case.connection.deliver(Message(["5"]))
+    case.wire.full = False
+    case.transport.resume_writing()
+    case.host.flush()
+    assert case.wire.written == b"".join(frame(TEXT, b"4%d" % n) for n in range(6))
+
+
+def test_what_was_sent_before_the_pause_and_not_flushed_counts_and_keeps_its_place(case: Case) -> None:
+    case.connection.deliver(Message(["a"]))
+    case.transport.pause_writing()
+    case.connection.deliver(Message(["b"]))
+    case.host.flush()
+    assert case.wire.writes == []
+    case.transport.resume_writing()
+    assert case.wire.written == frame(TEXT, b"4a") + frame(TEXT, b"4b")
+
+
+@pytest.mark.parametrize(("limits", "size"), [({"messages": 3}, 1), ({"size": 1000}, 400)])
+async def test_client_that_does_not_read_is_cut_off(limits: dict[str, int], size: int) -> None:
+    case = Case(**limits)
+    case.transport.pause_writing()
+    for _ in range(3):
+        case.connection.deliver(Message(["x" * size]))
+    assert case.wire.state == "open"
+    case.connection.deliver(Message(["x"]))
+    assert case.wire.state == "aborted"
+    assert case.host.notes.told == [("too slow",)]
+    case.transport.connection_lost(None)
+    assert len(case.reasons) == 1
+    case.connection.deliver(Message(["x"]))  # of no effect
+    assert case.wire.writes == []
+
+
+async def test_bytes_that_the_socket_holds_count_too() -> None:
+    case = Case(size=1000)
+    case.wire.full = True
+    case.connection.deliver(Message(["x" * 5000]))
+    case.host.flush()
+    assert case.transport._paused
+    case.connection.deliver(Message(["a"]))
+    assert case.wire.state == "open", "a single message may be larger"
+    case.connection.deliver(Message(["b"]))
+    assert case.wire.state == "aborted"
+
+
+# -- the end
+
+
+async def test_what_waits_goes_before_the_close_frame_and_nothing_behind_it(case: Case) -> None:
+    case.connection.deliver(Message(["a"]))
+    case.connection.on_due(stalled=False)
+    case.connection.end("server disconnect", 1001)
+    case.transport.send(Message(["b"]))
+    case.host.flush()
+    assert case.wire.written == frame(TEXT, b"4a") + frame(TEXT, b"2") + close_frame(1001)
+    assert case.wire.state == "open", "the client may answer"
+    assert case.host.leaving == {case.transport}
+
+
+async def test_answered_close_closes(case: Case) -> None:
+    case.connection.end("server disconnect")
+    case.receive(of(Opcode.CLOSE, b"\x03\xe8"))
+    assert case.wire.state == "closed"
+    assert case.wire.written == close_frame(1000), "one close frame"
+    case.transport.connection_lost(None)
+    assert (case.host.leaving, case.registry) == (set(), set())
+    assert case.reasons == ["server disconnect"]
+
+
+async def test_client_that_does_not_answer_the_close_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GOODBYE", 0.05)
+    case = Case()
+    case.connection.end("server disconnect")
+    await eventually(lambda: case.wire.state == "aborted")
+
+
+async def test_client_that_reads_nothing_is_dropped_too_and_gets_what_waits_until_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "GOODBYE", 0.05)
+    case = Case()
+    case.transport.pause_writing()
+    case.connection.deliver(Message(["a"]))
+    case.connection.end("server disconnect")
+    assert case.wire.written == frame(TEXT, b"4a") + close_frame(1000)
+    await eventually(lambda: case.wire.state == "aborted")
+
+
+async def test_shutdown_says_that_the_server_goes(case: Case) -> None:
+    case.transport.shutdown()
+    assert case.wire.written == close_frame(1001)
+    assert case.reasons == [TRANSPORT_CLOSE]
+
+
+async def test_nothing_is_handled_once_the_server_has_said_that_it_ends(case: Case) -> None:
+    case.connection.end("server disconnect")
+    case.receive(text("4a"), of(Opcode.PING), text("x"), of(Opcode.BINARY, b"b"))
+    assert case.host.handled == []
+    assert case.host.notes.told == []
+    assert case.wire.written == close_frame(1000)
+
+
+@pytest.mark.parametrize(("error", "reason"), [(None, TRANSPORT_CLOSE), (ConnectionResetError(), TRANSPORT_ERROR)])
+async def test_lost_connection_ends_it(case: Case, error: Exception | None, reason: str) -> None:
+    case.connection.deliver(Message(["a"]))
+    case.transport.connection_lost(error)
+    case.host.flush()
+    assert case.reasons == [reason]
+    assert case.wire.writes == []
+    assert case.registry == set()
+
+
+async def test_end_of_what_the_client_sends_closes(case: Case) -> None:
+    assert not case.transport.eof_received()
+
+
+@pytest.mark.parametrize(
+    ("payload", "answer"),
+    [(b"", 1000), (b"\x03\xe8", 1000), (b"\x03\xe9gone", 1001), (b"\x0f\xa0", 4000)],
+)
+async def test_close_of_the_client_is_answered_with_its_code(case: Case, payload: bytes, answer: int) -> None:
+    case.receive(of(Opcode.CLOSE, payload), text("4late"))
+    assert case.wire.written == close_frame(answer)
+    assert case.wire.state == "closed"
+    assert case.reasons == [TRANSPORT_CLOSE]
+    assert case.host.handled == []
+
+
+@pytest.mark.xfail(strict=True, reason="answered with 1000, as if nothing were wrong")
+@pytest.mark.parametrize(
+    ("payload", "answer"),
+    [(b"\x03", 1002), (b"\x03\xed", 1002), (b"\0\0", 1002), (b"\x13\x88", 1002), (b"\x03\xe8\xff", 1007)],
+)
+async def test_close_that_breaks_the_rules_is_told_so(case: Case, payload: bytes, answer: int) -> None:
+    """RFC 6455 §7.1.7: whoever finds the other side to break the rules says so by its own code."""
+    case.receive(of(Opcode.CLOSE, payload))
+    assert case.wire.state == "closed"
+    assert case.wire.written == close_frame(answer)
+
+
+# -- in
+
+
+async def test_packets_reach_the_connection(case: Case) -> None:
+    case.receive(text("4a"))
+    case.receive(text("4" + "é" * 200), of(Opcode.BINARY, b"\x01"), text("4b", fin=False), of(Opcode.CONT, b"c"))
+    for byte in text("4d"):
+        case.receive(bytes((byte,)))
+    assert case.host.handled == ["a", "é" * 200, b"\x01", "bc", "d"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 124, 125, 126])
+async def test_short_way_and_long_way_read_the_same(case: Case, size: int) -> None:
+    case.receive(text("4" + "x" * size))
+    case.receive(text("4" + "x" * size) + text("4y"))
+    assert case.host.handled == ["x" * size, "x" * size, "y"]
+
+
+async def test_heartbeat_of_the_protocol_is_answered(case: Case) -> None:
+    case.receive(of(Opcode.PING, b"p"), of(Opcode.PING), of(Opcode.PONG, b"unasked"))
+    assert case.wire.written == frame(PONG, b"p") + frame(PONG, b"")
+    assert not case.connection.closed
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(TEXT, b"4unmasked"), 1002),
+        (of(Opcode.CONT, b"x"), 1002),
+        (bytes((0xC1, 0x80, 0, 0, 0, 0)), 1002),
+        (bytes((0x83, 0x80, 0, 0, 0, 0)), 1002),
+        (of(Opcode.BINARY, b"x" * 1001), 1009),
+        (of(Opcode.TEXT, b"4\xff\xfe"), 1007),
+        (of(Opcode.TEXT, b"4\xff", fin=False) + of(Opcode.CONT, b"x"), 1007),
+        (of(Opcode.TEXT, b"4\xed\xa0\x80"), 1007),
+        (text("x"), 1000),
+        (text(""), 1000),
+    ],
+)
+async def test_what_breaks_the_rules_ends_the_connection_with_a_code(data: bytes, code: int) -> None:
+    case = Case(max_size=1000)
+    case.receive(text("4before"), data, text("4after"))
+    assert case.host.handled == ["before"]
+    assert case.reasons == [TRANSPORT_ERROR]
+    assert case.wire.written == frame(CLOSE, code.to_bytes(2, "big"))
+    assert case.host.notes.told == [("malformed",)]
+
+
+@pytest.mark.xfail(strict=True, reason="behind 1009 all that comes is buffered until GOODBYE")
+async def test_what_follows_a_message_that_is_too_large_is_not_kept() -> None:
+    """Else a client fills the memory of the server until it is dropped."""
+    case = Case(max_size=1000)
+    size = 50_000_000
+    case.receive(bytes((0x82, 0xFF)) + size.to_bytes(8, "big") + b"\0\0\0\0")
+    for _ in range(100):
+        case.receive(b"x" * 10_000)
+    assert case.wire.written == close_frame(1009)
+    assert case.host.notes.told == [("malformed",)], "once"
+    reader = case.transport._reader
+    assert reader is None or len(reader._buffer) < 20_000
+
+
+@pytest.mark.xfail(strict=True, reason="each costs 8 bytes of a list that nothing bounds")
+async def test_empty_fragments_are_not_kept() -> None:
+    """Else a client fills the memory of the server with a message that never grows."""
+    case = Case(max_size=1000)
+    case.receive(text("4", fin=False))
+    one = of(Opcode.CONT, b"", fin=False)
+    for _ in range(10):
+        case.receive(one * 1000)
+    reader = case.transport._reader
+    assert reader is None or len(reader._fragments) < 2000
+    case.receive(of(Opcode.CONT, b"end"))
+    assert case.host.handled in (["end"], [])
+
+
+async def test_paused_reading_pauses_the_socket(case: Case) -> None:
+    case.transport.pause_reading()
+    paused = case.wire.reading
+    case.transport.resume_reading()
+    resumed = case.wire.reading
+    case.wire.close()
+    case.transport.pause_reading()  # of what is closed nothing is asked
+    assert (paused, resumed, case.wire.reading) == (False, True, True)
