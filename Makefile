@@ -50,9 +50,9 @@ docs: $(VENV)/.dev ## Write the tables in docs/ and the dashboards anew
 k8s: $(VENV)/.dev ## Write k8s/ anew from the chart (needs helm)
 	@eval "$$(tests/e2e/cluster env)" && $(BIN)/python scripts/write_k8s.py
 
-bench: bench-single bench-cluster ## Measure against other servers: one server, then a fleet (BENCH="--rounds 1"; hours)
+bench: bench-single bench-cluster ## Measure against other servers: one server, then a fleet (BENCH="--rounds 1")
 
-bench-single: $(VENV)/.bench ## One server against Node's, Bun's, Rust's and others (needs Linux, Node.js, cargo; an hour)
+bench-single: $(VENV)/.bench ## One server against Node's, Bun's, Rust's and others (needs Linux, Node.js, cargo; 20 minutes)
 	PYTHONPATH=bench:tests $(BIN)/python -m single $(BENCH)
 
 bench-short: $(VENV)/.dev ## Fail if tradecast has become dearer against Node's Socket.IO (as CI does; a minute)

@@ -28,7 +28,6 @@ class Row:
         phase: Key in it.
         percentile: Of a latency.
         scale: What the figure is divided by, to come to the title's unit.
-        bar: The ratio to Node that tradecast is to stay below; None: none is set.
     """
 
     key: str
@@ -37,7 +36,6 @@ class Row:
     phase: str
     percentile: str | None = None
     scale: float = 1.0
-    bar: float | None = None
 
     def of(self, found: Measurement) -> float | None:
         """The figure of one measurement, in the title's unit; None where it was not measured."""
@@ -48,24 +46,24 @@ class Row:
 
 
 CPU = (
-    Row("cpu connect", "CPU per connection, µs", "cpu", "connect", bar=0.50),
+    Row("cpu connect", "CPU per connection, µs", "cpu", "connect"),
     Row("cpu first echo", "CPU per first echo, µs", "cpu", "first echo"),
-    Row("cpu echo", "CPU per echo, µs", "cpu", "echo", bar=0.85),
-    Row("cpu subscribe", "CPU per subscription, µs", "cpu", "subscribe", bar=1.0),
-    Row("cpu paced", "CPU per recipient, one a tick, µs", "cpu", "paced", bar=0.65),
+    Row("cpu echo", "CPU per echo, µs", "cpu", "echo"),
+    Row("cpu subscribe", "CPU per subscription, µs", "cpu", "subscribe"),
+    Row("cpu paced", "CPU per recipient, one a tick, µs", "cpu", "paced"),
     Row("cpu ten a tick", "CPU per recipient, ten a tick, µs", "cpu", "ten a tick"),
     Row("cpu disconnect", "CPU per disconnection, µs", "cpu", "disconnect"),
 )
 LATENCY = (
     Row("connect p50", "connect p50, ms", "latency", "connect", "p50"),
     Row("connect p95", "connect p95, ms", "latency", "connect", "p95"),
-    Row("connect p99", "connect p99, ms", "latency", "connect", "p99", bar=0.7),
+    Row("connect p99", "connect p99, ms", "latency", "connect", "p99"),
     Row("delivery p50", "delivery p50, one a tick, ms", "latency", "paced", "p50"),
-    Row("delivery p99", "delivery p99, one a tick, ms", "latency", "paced", "p99", bar=0.7),
+    Row("delivery p99", "delivery p99, one a tick, ms", "latency", "paced", "p99"),
     Row("delivery ten p99", "delivery p99, ten a tick, ms", "latency", "ten a tick", "p99"),
 )
 MEMORY = (
-    Row("memory connected", "memory per connection, KB", "memory", "connected", scale=1000, bar=0.27),
+    Row("memory connected", "memory per connection, KB", "memory", "connected", scale=1000),
     Row("memory echoed", "memory after an echo, KB", "memory", "echoed", scale=1000),
     Row("memory subscribed", "memory after a subscription, KB", "memory", "subscribed", scale=1000),
 )

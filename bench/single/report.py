@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from single import plots
@@ -16,6 +17,11 @@ from single.table import tables
 FIGURES = BUILD / "figures.json"
 DOCS = HERE.parents[1] / "docs"
 PAGE = DOCS / "benchmarks.md"
+ALT = {
+    "cpu": "Processor time of each server per connection, echo, subscription, recipient and disconnection",
+    "latency": "Times that clients wait to be connected, and for a broadcast, with each server",
+    "memory": "Memory per connection of each server at 1,000, 5,000 and 10,000 connections",
+}
 BETWEEN = re.compile(r"(<!-- figures: .*? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -52,12 +58,15 @@ def make(*, publish: bool) -> None:
     print(f"\n{text}\n")
     where = [FIGURES, *plots.draw(rounds, main_size(sizes), sizes, BUILD)]
     if publish:
-        where += [_publish(text), *plots.draw(rounds, main_size(sizes), sizes, DOCS / "benchmarks")]
+        pictures = plots.draw(rounds, main_size(sizes), sizes, DOCS / "benchmarks")
+        where += [*pictures, _publish(text, pictures)]
     print("\n".join(str(path.relative_to(HERE.parents[1])) for path in where))
 
 
-def _publish(text: str) -> Path:
-    page, count = BETWEEN.subn(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", PAGE.read_text(encoding="utf-8"))
+def _publish(text: str, pictures: Sequence[Path]) -> Path:
+    shown = "\n\n".join(f"![{ALT[path.stem]}]({path.relative_to(DOCS)})" for path in pictures)
+    told = f"{text}\n\n### In pictures\n\n{shown}"
+    page, count = BETWEEN.subn(lambda found: f"{found[1]}\n{told}\n\n{found[2]}", PAGE.read_text(encoding="utf-8"))
     if count != 1:
         raise SystemExit(f"{PAGE.name} has no place for the figures")
     PAGE.write_text(page, encoding="utf-8")

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from single import short
+from single.bars import verdicts
 from single.figures import CPU, LATENCY, REQUIREMENTS_SIZE, figure, main_size
 from single.measurement import Measurement
 from single.table import tables
@@ -59,8 +60,21 @@ def test_costs_are_shown_at_the_largest_size_that_is_measured_whole() -> None:
 @pytest.mark.parametrize(("connect", "verdict"), [(100, "holds"), (150, "DOES NOT HOLD")])
 def test_the_report_says_which_bars_hold(connect: float, verdict: str) -> None:
     text = tables(rounds([connect], [200]), [5_000])
-    assert f"| CPU per connection | ≤ 0.50 | {connect / 200:.2f} | {verdict} |" in text
+    assert f"| CPU per connection, ratio to (b) | ≤ 0.50 | {connect / 200:.2f} | {verdict} |" in text
     assert "load test" not in text
+
+
+def test_bars_against_others_are_told_where_those_were_measured() -> None:
+    some = rounds([100], [200])
+    assert [one.title for one in verdicts(some, 5_000)] == [
+        "CPU per connection, ratio to (b)",
+        "memory per connection, ratio to (b)",
+        "connect p99, ratio to (b)",
+    ]
+    some["bun"] = {5_000: [measured(90)]}
+    last = list(verdicts(some, 5_000))[-1]
+    assert not last.holds
+    assert "CPU per connection" in last.found
 
 
 def test_the_report_has_the_requirements_load_test() -> None:

@@ -86,12 +86,13 @@ async fn connect(socket: SocketRef, Data(auth): Data<Auth>) {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (layer, io) = SocketIo::builder()
-        .ping_interval(Duration::from_secs(120))
-        .ping_timeout(Duration::from_secs(60))
-        .build_layer();
+    let (layer, io) =
+        SocketIo::builder().ping_interval(Duration::from_secs(120)).ping_timeout(Duration::from_secs(60)).build_layer();
     io.ns("/", connect);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    // As deep a backlog as the others have: a full one drops clients, and who is dropped waits a second.
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    let listener = socket.listen(2048)?;
     println!("{{\"port\":{}}}", listener.local_addr()?.port());
     axum::serve(listener, Router::new().layer(layer)).await?;
     Ok(())
