@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -90,8 +90,23 @@ class _BoundLogger(structlog.stdlib.BoundLogger):
         exc_info = event_kw.pop("exc_info", None)
         event_kw.pop("stack_info", None)
         fields.update(event_kw)
-        logger.handle(_Record(logger.name, level, str(event), exc_info, fields))
+        if level < logging.WARNING and not exc_info and (writer := _only_writer(logger)) is not None:
+            writer.write_own(logger.name, level, str(event), fields)
+        else:
+            logger.handle(_Record(logger.name, level, str(event), exc_info, fields))
         return None
+
+
+def _only_writer(logger: logging.Logger) -> _Handler | None:
+    """Our handler, if it is all that would get a line of this logger below a warning; Sentry wants errors only."""
+    handlers = logging.root.handlers
+    if len(handlers) != 1 or logger.handlers or _own_root.handlers or _own_root.parent is not logging.root:
+        return None
+    only = handlers[0]
+    return only if type(only) is _Handler and only.is_plain else None
+
+
+_own_root = logging.getLogger(OWN)
 
 
 class _Record(logging.LogRecord):
@@ -124,6 +139,7 @@ _LEVELS = {
     "critical": logging.CRITICAL,
     "fatal": logging.CRITICAL,
 }
+_LEVEL_NAMES = {logging.DEBUG: "debug", logging.INFO: "info"}
 
 
 def _hand_over(logger: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -142,20 +158,30 @@ class _Handler(logging.Handler):
         super().__init__()
         self.setFormatter(formatter)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it writes JSON, and nobody has put a filter or a level of his own on it."""
+        return type(self.formatter) is JsonFormatter and not self.filters and not self.level
+
+    def write_own(self, name: str, level: int, event: str, fields: dict[str, Any]) -> None:
+        """Write one of our own lines without a record of it."""
+        try:
+            line = _head(time.time(), _LEVEL_NAMES[level], name, _shown_sentence(event))
+            _add_fields(line, fields)
+            text = _dump(line)
+        except Exception as error:
+            text = _unwritable(time.time(), error)
+        self._write(text)
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
         except Exception as error:
-            # the record itself is in doubt: only what cannot be
-            text = orjson.dumps(
-                {
-                    "timestamp": _timestamp(record.created),
-                    "level": "error",
-                    "logger": "tradecast.logs",
-                    "event": "a log line could not be written",
-                    "error": type(error).__name__,
-                }
-            ).decode()
+            text = _unwritable(record.created, error)
+        self._write(text)
+
+    @staticmethod
+    def _write(text: str) -> None:
         try:
             stream = sys.stderr
             stream.write(text + "\n")
@@ -165,13 +191,21 @@ class _Handler(logging.Handler):
             pass
 
 
+def _unwritable(created: float, error: Exception) -> str:
+    """A line in the place of one that is itself in doubt: only what cannot be."""
+    line = _head(created, "error", "tradecast.logs", "a log line could not be written")
+    return _dump({**line, "error": type(error).__name__})
+
+
+def _dump(line: dict[str, Any]) -> str:
+    return orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS, default=_type_name).decode("utf-8", "replace")
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object in one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return orjson.dumps(render(record), option=orjson.OPT_NON_STR_KEYS, default=_type_name).decode(
-            "utf-8", "replace"
-        )
+        return _dump(render(record))
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -194,26 +228,40 @@ class ConsoleFormatter(logging.Formatter):
 def render(record: logging.LogRecord) -> dict[str, Any]:
     """A record as the fields that may be shown."""
     own = hasattr(record, _FIELDS)
-    foreign = not own
-    line: dict[str, Any] = {
-        "timestamp": _timestamp(record.created),
-        "level": record.levelname.lower(),
-        "logger": record.name,
-        "event": _shown_sentence(record.msg) if own else scrub_text(_message(record), foreign=True),
-    }
-    fields = getattr(record, _FIELDS) if own else structlog.contextvars.get_contextvars()
-    for key, value in fields.items():
-        name, denied = _shown_key(key)
-        line[name] = HIDDEN if denied else redact(value, foreign=foreign and key not in _CONTEXT)
+    event = _shown_sentence(record.msg) if own else scrub_text(_message(record), foreign=True)
+    line = _head(record.created, record.levelname.lower(), record.name, event)
+    if own:
+        _add_fields(line, getattr(record, _FIELDS))
+    else:
+        _add_fields(line, structlog.contextvars.get_contextvars(), foreign=True)
     error = _error_of(record)
     if error is not None:
         line["exception"] = describe_exception(error)
     return line
 
 
+def _head(created: float, level: str, logger: str, event: str) -> dict[str, Any]:
+    return {"timestamp": _timestamp(created), "level": level, "logger": logger, "event": event}
+
+
+def _add_fields(line: dict[str, Any], fields: Mapping[str, Any], *, foreign: bool = False) -> None:
+    for key, value in fields.items():
+        name, denied = _shown_key(key)
+        if denied:
+            line[name] = HIDDEN
+        elif key in _FEW and type(value) is str:
+            line[name] = _shown_sentence(value)
+        else:
+            line[name] = redact(value, foreign=foreign and key not in _CONTEXT)
+
+
+# Fields of our own lines that take few values.
+_FEW = ("event_name", "transport", "reason", "code")
+
+
 @lru_cache(maxsize=1_000)
 def _shown_sentence(event: str) -> str:
-    """What one of our own lines says: one of a few fixed sentences."""
+    """What one of our own lines says, or a field of it that takes few values."""
     return scrub_text(event)
 
 

@@ -107,7 +107,6 @@ _TOKEN = re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]*[A-Z0-9])[A-Za-z0-9_-]{
 # Whatever any of the above needs to match; without it a text of ours is as it is. Most are.
 _SUSPECT = re.compile(r"[@:=%]|\d\.\d|bearer|basic|localhost|eyJ", re.IGNORECASE)
 LONGEST_WORD = 64
-_JOINTS = str.maketrans("", "", "-_")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -120,7 +119,7 @@ def scrub_text(text: str, *, foreign: bool = False) -> str:
             characters with a digit or an upper-case letter goes as well.
     """
     # An id or a word, as nearly all values of our own lines are. None of the patterns matches one but `localhost`.
-    if not foreign and len(text) <= LONGEST_WORD and text.isascii() and text.translate(_JOINTS).isalnum():
+    if not foreign and len(text) <= LONGEST_WORD and text.isascii() and _is_word(text):
         return text if "localhost" not in text.lower() else HIDDEN
     # Cut first, and with room: what is replaced is as bad in part as it is whole, and patterns cost time.
     text = text[: 2 * LONGEST_TEXT]
@@ -143,6 +142,10 @@ def scrub_text(text: str, *, foreign: bool = False) -> str:
     if foreign:
         text = _TOKEN.sub(HIDDEN, text)
     return _cut(text)
+
+
+def _is_word(text: str) -> bool:
+    return text.isalnum() or text.replace("-", "").replace("_", "").isalnum()
 
 
 def _cut(text: str) -> str:
