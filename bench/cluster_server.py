@@ -12,6 +12,7 @@ from typing import Any
 import uvloop
 
 from tradecast.auth.connection import Connection
+from tradecast.lifecycle.process import tune_garbage_collection
 from tradecast.server import WebSocketServer, create_process
 from tradecast.settings import load_settings
 
@@ -34,6 +35,7 @@ async def serve() -> None:
     await server.initialize()
     process = create_process(server)
     await process.start()
+    tune_garbage_collection()
     print(json.dumps({"port": process.ports["public"]}), flush=True)
     await process.run_until_signal()
     await server.shutdown()

@@ -24,7 +24,7 @@ from tradecast.auth.models import User
 from tradecast.demo.prices import PricesUnavailable
 from tradecast.events.publish import PAYLOADS, InvalidEvents, parse_events
 from tradecast.events.publisher import Publisher
-from tradecast.lifecycle.process import PortInUse
+from tradecast.lifecycle.process import PortInUse, tune_garbage_collection
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.options import LoadOptions, OptionsError
@@ -137,6 +137,7 @@ async def _serve(settings: Settings, *, demo: bool = False, feed: bool = True) -
                 await stack.enter_async_context(run_demo(server, feed=feed))
         process = create_process(server)
         await process.start()
+        tune_garbage_collection()
         if demo:
             scheme = "https" if settings.ssl_certfile else "http"
             click.echo(f"tradecast demo: {scheme}://{settings.host}:{process.ports['public']}/   (Ctrl-C stops it)")

@@ -122,7 +122,6 @@ class Process:
             self._servers.append(server)
             self._tasks.append(asyncio.create_task(server.serve(sockets=[bound]), name=f"serve {listener.name}"))
         await asyncio.gather(*(server.ready.wait() for server in self._servers))
-        tune_garbage_collection()
         self._on_listening()
         log.info("listening", **{f"{name}_port": port for name, port in self.ports.items()})
 
@@ -169,7 +168,8 @@ class Process:
 def tune_garbage_collection() -> None:
     """Look for cycles less often: connections make none, and each look goes through all of them.
 
-    With Python's own figures a tenth of the processor time of 5,000 connections went there.
+    With Python's own figures a tenth of the processor time of 5,000 connections went there. It holds for the whole
+    process, so `tradecast serve` does it, and a program that embeds the server may.
     """
     gc.collect()
     gc.freeze()

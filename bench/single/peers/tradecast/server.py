@@ -19,6 +19,7 @@ import uvloop
 from tradecast.auth.connection import Connection
 from tradecast.auth.models import User
 from tradecast.events.timestamps import timestamp
+from tradecast.lifecycle.process import tune_garbage_collection
 from tradecast.server import WebSocketServer, create_process
 
 DAY = 86_400
@@ -47,6 +48,7 @@ async def serve(sessions: Path, count: int) -> None:
             file.write(f"{session_id} {user.id}\n")
     process = create_process(server)
     await process.start()
+    tune_garbage_collection()
     print(json.dumps({"port": process.ports["public"]}), flush=True)
     await process.run_until_signal()
     await server.shutdown()
