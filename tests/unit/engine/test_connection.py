@@ -179,29 +179,34 @@ async def test_what_waits_is_dropped_with_the_end(host: FakeHost, connection: Co
     connection.lost(TRANSPORT_ERROR)
     gate.open(INBOX + 1)
     await eventually(lambda: gate.done == ["0"])
-    await connection.until_idle()
+    await connection.until_it_may_send()
     assert host.handled == ["0"]
 
 
-async def test_until_idle(connection: Connection, gate: Gate) -> None:
-    await connection.until_idle()  # at once
-    connection.receive("4a")
-    connection.receive("4b")
-    idle = asyncio.create_task(connection.until_idle())
+async def test_until_it_may_send(connection: Connection, gate: Gate) -> None:
+    for n in range(INBOX):
+        connection.receive(f"4{n}")
+    await connection.until_it_may_send()  # at once: there is room
+    connection.receive("4one more")
+    waiting = asyncio.create_task(connection.until_it_may_send())
+    await eventually(lambda: gate.running)
+    gate.open(INBOX // 2 - 1)
+    await eventually(lambda: len(gate.done) == INBOX // 2 - 1)
+    assert not waiting.done()
     gate.open()
-    await eventually(lambda: gate.running == ["a", "b"])
-    assert not idle.done()
-    gate.open()
-    await asyncio.wait_for(idle, 20)
-    assert gate.done == ["a", "b"]
+    await asyncio.wait_for(waiting, 20)
+    assert len(gate.done) == INBOX // 2
+    gate.open(INBOX)
+    await eventually(lambda: len(gate.done) == INBOX + 1)
 
 
-async def test_until_idle_ends_with_the_connection(connection: Connection, gate: Gate) -> None:
-    connection.receive("4a")
-    idle = asyncio.create_task(connection.until_idle())
-    await eventually(lambda: gate.running == ["a"])
+async def test_until_it_may_send_ends_with_the_connection(connection: Connection, gate: Gate) -> None:
+    for n in range(INBOX + 1):
+        connection.receive(f"4{n}")
+    waiting = asyncio.create_task(connection.until_it_may_send())
+    await eventually(lambda: gate.running)
     connection.lost(TRANSPORT_ERROR)
-    await asyncio.wait_for(idle, 20)
+    await asyncio.wait_for(waiting, 20)
     assert gate.done == []
     gate.open()
 

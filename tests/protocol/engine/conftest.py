@@ -1,0 +1,35 @@
+"""Servers for raw clients, who need no session here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.server import MakeServer, RunningServer
+from tradecast.auth.connection import Connection
+from tradecast.server import WebSocketServer
+
+BEATING: dict[str, Any] = {"ping_interval": 0.3, "ping_timeout": 0.2}
+"""Settings of a server whose heartbeats a test can wait for."""
+
+
+def add_handlers(app: WebSocketServer) -> None:
+    """`echo` answers with its arguments."""
+
+    def echo(connection: Connection, *arguments: Any) -> Any:
+        return arguments
+
+    app.register_event_handler("echo", echo)
+
+
+@pytest.fixture
+async def open_server(make_server: MakeServer) -> RunningServer:
+    """A server that everybody may use."""
+    return await make_server(add_handlers, auth_required=False)
+
+
+@pytest.fixture
+async def beating_server(make_server: MakeServer) -> RunningServer:
+    """The same with quick heartbeats."""
+    return await make_server(add_handlers, auth_required=False, **BEATING)

@@ -1,0 +1,292 @@
+"""Engine.IO v4: how a session begins, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from support.server import MakeServer, RunningServer
+from support.wire import (
+    KEY,
+    POLLING,
+    TEXT,
+    WEBSOCKET,
+    Polling,
+    WebSocket,
+    Wire,
+    client_frame,
+    head_of,
+    request,
+    websocket_head,
+)
+
+
+async def test_over_polling(open_server: RunningServer) -> None:
+    answer = await request(open_server.url, head_of("GET", POLLING))
+    assert answer.status == 200
+    assert answer.headers["content-type"].replace(" ", "").lower() == "text/plain;charset=utf-8"
+    assert answer.text[0] == "0"
+    client = await Polling.connect(open_server.url)
+    assert set(client.opened) == {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
+    assert client.opened["upgrades"] == ["websocket"]
+    assert (client.opened["pingInterval"], client.opened["pingTimeout"]) == (25_000, 60_000)
+    assert client.opened["maxPayload"] == 1_000_000
+    assert len(client.sid) >= 20
+
+
+async def test_over_websocket(open_server: RunningServer) -> None:
+    async with await WebSocket.connect(open_server.url) as client:
+        opened = await client.opened()
+        assert set(opened) == {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
+        assert opened["upgrades"] == []
+
+
+async def test_each_session_has_its_own_id(open_server: RunningServer) -> None:
+    opened = [await Polling.connect(open_server.url) for _ in range(20)]
+    assert len({client.sid for client in opened}) == 20
+
+
+async def test_without_websocket_no_upgrade_is_offered(make_server: MakeServer) -> None:
+    server = await make_server(transports=("polling",), auth_required=False)
+    assert (await Polling.connect(server.url)).opened["upgrades"] == []
+    answer = await request(server.url, websocket_head(WEBSOCKET))
+    assert (answer.status, answer.json()["code"]) == (400, 0)
+
+
+async def test_without_polling_it_is_an_unknown_transport(make_server: MakeServer) -> None:
+    server = await make_server(transports=("websocket",), auth_required=False)
+    answer = await request(server.url, head_of("GET", POLLING))
+    assert (answer.status, answer.json()["code"]) == (400, 0)
+    async with await WebSocket.connect(server.url) as client:
+        await client.opened()
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("", 0),
+        ("EIO=4", 0),
+        ("EIO=4&transport=abc", 0),
+        ("transport=polling", 5),
+        ("EIO=abc&transport=polling", 5),
+        ("EIO=3&transport=polling", 5),
+        ("EIO=4&transport=websocket", 3),
+        ("EIO=4&transport=polling&sid=nobody", 1),
+    ],
+)
+async def test_refused_over_polling(open_server: RunningServer, query: str, code: int) -> None:
+    answer = await request(open_server.url, head_of("GET", f"/socket.io/?{query}"))
+    assert (answer.status, answer.json()["code"]) == (400, code)
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD"])
+async def test_session_begins_with_get_alone(open_server: RunningServer, method: str) -> None:
+    async with await Wire.open(open_server.url) as wire:
+        await wire.write(head_of(method, POLLING, "Content-Length: 0", "Connection: close"))
+        answer = await wire.read_to_end()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert (b'"code": 2' in body) is (method != "HEAD")
+    assert open_server.app._sio.eio.sockets == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "code"),
+    [
+        ("/socket.io/?transport=websocket", 400, 5),
+        ("/socket.io/?EIO=abc&transport=websocket", 400, 5),
+        ("/socket.io/?EIO=4&transport=abc", 400, 0),
+        ("/socket.io/?EIO=4", 400, 0),
+        ("/socket.io/?EIO=4&transport=polling", 400, 3),
+        ("/socket.io/?EIO=4&transport=websocket&sid=nobody", 400, 1),
+    ],
+)
+async def test_refused_over_websocket(open_server: RunningServer, target: str, status: int, code: int) -> None:
+    async with await Wire.open(open_server.url) as wire:
+        await wire.write(websocket_head(target))
+        answer = await wire.read_answer()
+        assert (answer.status, answer.json()["code"]) == (status, code)
+        assert await wire.read_to_end() == b"", "and closed"
+
+
+async def test_other_paths_have_no_websockets(open_server: RunningServer) -> None:
+    for target in ("/", "/health", "/socket.iox/?EIO=4&transport=websocket"):
+        answer = await request(open_server.url, websocket_head(target))
+        assert answer.status == 404, target
+
+
+@pytest.mark.parametrize("path", ["/socket.io/", "/socket.io", "/socket.io//"])
+async def test_path_with_and_without_a_slash(open_server: RunningServer, path: str) -> None:
+    assert (await request(open_server.url, head_of("GET", f"{path}?EIO=4&transport=polling"))).status == 200
+    async with await WebSocket.connect(open_server.url, f"{path}?EIO=4&transport=websocket") as client:
+        await client.opened()
+
+
+# -- RFC 6455 §4
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (("Sec-WebSocket-Version: 13",), 400),
+        (("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: short"), 400),
+        (("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + "A" * 64), 400),
+        ((f"Sec-WebSocket-Key: {KEY}",), 426),
+        (("Sec-WebSocket-Version: 8", f"Sec-WebSocket-Key: {KEY}"), 426),
+    ],
+)
+async def test_opening_handshake_that_breaks_the_rules(
+    open_server: RunningServer, lines: tuple[str, ...], status: int
+) -> None:
+    answer = await request(
+        open_server.url, head_of("GET", WEBSOCKET, "Upgrade: websocket", "Connection: Upgrade", *lines)
+    )
+    assert answer.status == status
+    if status == 426:
+        assert answer.headers["sec-websocket-version"] == "13"
+
+
+@pytest.mark.parametrize("connection", ["upgrade", "keep-alive, Upgrade", "Upgrade , keep-alive", "UPGRADE"])
+@pytest.mark.parametrize("upgrade", ["websocket", "WebSocket"])
+async def test_words_of_the_handshake_may_be_written_in_any_case(
+    open_server: RunningServer, connection: str, upgrade: str
+) -> None:
+    lines = (
+        f"upgrade: {upgrade}",
+        f"CONNECTION: {connection}",
+        "sec-websocket-version: 13",
+        f"sec-websocket-key: {KEY}",
+    )
+    assert (await request(open_server.url, head_of("GET", WEBSOCKET, *lines))).status == 101
+
+
+async def test_several_connection_headers_are_one(open_server: RunningServer) -> None:
+    lines = ("Connection: Upgrade", "Connection: keep-alive", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+    answer = await request(open_server.url, head_of("GET", WEBSOCKET, *lines, f"Sec-WebSocket-Key: {KEY}"))
+    assert answer.status == 101
+
+
+async def test_no_extension_is_agreed_to(open_server: RunningServer) -> None:
+    async with await Wire.open(open_server.url) as wire:
+        offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+        await wire.write(websocket_head(WEBSOCKET, offer))
+        answer = await wire.read_answer()
+        assert (answer.status, answer.headers.get("sec-websocket-extensions")) == (101, None)
+
+
+@pytest.mark.parametrize(("offered", "taken"), [("a", "a"), ("chat, superchat", "chat"), (" x ,y", "x")])
+async def test_first_sub_protocol_is_echoed(open_server: RunningServer, offered: str, taken: str) -> None:
+    answer = await request(open_server.url, websocket_head(WEBSOCKET, f"Sec-WebSocket-Protocol: {offered}"))
+    assert (answer.status, answer.headers["sec-websocket-protocol"]) == (101, taken)
+
+
+async def test_without_sub_protocols_none_is_named(open_server: RunningServer) -> None:
+    answer = await request(open_server.url, websocket_head(WEBSOCKET))
+    assert "sec-websocket-protocol" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_opening_handshake_is_a_get(open_server: RunningServer, method: str) -> None:
+    """RFC 6455 §4.1: the method of the request must be GET."""
+    head = websocket_head(WEBSOCKET).replace("GET ", f"{method} ", 1)
+    assert (await request(open_server.url, head)).status == 400
+
+
+async def test_upgrade_to_something_else_is_refused(open_server: RunningServer) -> None:
+    head = head_of("GET", WEBSOCKET, "Upgrade: h2c", "Connection: Upgrade")
+    assert (await request(open_server.url, head)).status == 400
+    assert open_server.app._sio.eio.sockets == {}
+
+
+# -- how the head comes
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100])
+async def test_head_that_comes_in_pieces(open_server: RunningServer, piece: int) -> None:
+    async with await WebSocket.open(open_server.url) as client:
+        head = websocket_head(WEBSOCKET).encode()
+        for start in range(0, len(head), piece):
+            await client.write(head[start : start + piece])
+            await asyncio.sleep(0)
+        assert (await client.read_answer()).status == 101
+        await client.opened()
+        await client.join()
+
+
+async def test_frames_behind_the_head_in_the_same_piece(open_server: RunningServer) -> None:
+    async with await WebSocket.open(open_server.url) as client:
+        frames = client_frame(TEXT, "40") + client_frame(TEXT, '421["echo","early"]')
+        await client.write(websocket_head(WEBSOCKET).encode() + frames)
+        assert (await client.read_answer()).status == 101
+        await client.opened()
+        assert await client.until("43") == '431["early"]'
+
+
+async def test_frames_behind_the_head_while_it_is_decided_about(make_server: MakeServer) -> None:
+    """Handshakes wait for their turn; what has come meanwhile is not lost."""
+    server = await make_server(auth_required=False, accept_rate=2, accept_burst=1, accept_wait=15)
+    await Polling.connect(server.url)  # the one that has not to wait
+    async with await WebSocket.open(server.url) as client:
+        await client.write(websocket_head(WEBSOCKET).encode() + client_frame(TEXT, "40"))
+        for _ in range(20):
+            await client.write(client_frame(TEXT, '421["echo","' + "x" * 10_000 + '"]'))
+        assert (await client.read_answer()).status == 101
+        await client.opened()
+        for _ in range(20):
+            await client.until("43")
+
+
+async def test_half_a_frame_behind_the_head(open_server: RunningServer) -> None:
+    async with await WebSocket.open(open_server.url) as client:
+        frame = client_frame(TEXT, "40")
+        await client.write(websocket_head(WEBSOCKET).encode() + frame[:5])
+        assert (await client.read_answer()).status == 101
+        await client.opened()
+        await client.write(frame[5:])
+        await client.until("40{")
+
+
+LARGE: dict[str, tuple[str, tuple[str, ...]]] = {
+    "30 kB cookie": ("", ("Cookie: a=" + "x" * 30_000,)),
+    "200 lines": ("", tuple(f"X-Line-{n}: {n}" for n in range(200))),
+    "15 kB query": ("&more=" + "x" * 15_000, ()),
+}
+
+
+@pytest.mark.parametrize("which", list(LARGE))
+async def test_large_head_of_a_websocket(open_server: RunningServer, which: str) -> None:
+    more, lines = LARGE[which]
+    async with await WebSocket.connect(open_server.url, WEBSOCKET + more, *lines) as client:
+        await client.opened()
+        await client.join()
+
+
+@pytest.mark.parametrize("which", list(LARGE))
+async def test_large_head_of_a_poll(open_server: RunningServer, which: str) -> None:
+    more, lines = LARGE[which]
+    assert (await request(open_server.url, head_of("GET", POLLING + more, *lines))).status == 200
+
+
+# -- CORS
+
+
+async def test_preflight(make_server: MakeServer) -> None:
+    server = await make_server(cors_origin="https://a.example")
+    asked = ("Origin: https://a.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: x-a")
+    async with await Wire.open(server.url) as wire:
+        await wire.write(head_of("OPTIONS", POLLING, *asked, "Connection: close"))
+        head = (await wire.read_to_end()).decode().lower()
+    assert head.startswith("http/1.1 204")
+    assert "access-control-allow-origin: https://a.example\r\n" in head
+    assert "access-control-allow-credentials: true\r\n" in head
+    assert "access-control-allow-headers: x-a\r\n" in head
+
+
+async def test_websocket_of_another_site_is_refused(make_server: MakeServer) -> None:
+    server = await make_server(cors_origin="https://a.example", auth_required=False)
+    answer = await request(server.url, websocket_head(WEBSOCKET, "Origin: https://b.example"))
+    assert (answer.status, answer.json()["code"]) == (400, 4)
+    async with await WebSocket.connect(server.url, WEBSOCKET, "Origin: https://a.example") as client:
+        await client.opened()
