@@ -1,0 +1,467 @@
+"""The Socket.IO server over the real engine, with transports and an application that are the test's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from support.eventually import eventually
+from tradecast.adapter.envelope import VOLATILE
+from tradecast.adapter.errors import ConnectRefused, TryAgain
+from tradecast.adapter.history import Retention
+from tradecast.adapter.hub import Hub
+from tradecast.adapter.memory_broker import MemoryBroker
+from tradecast.engine.connection import Connection
+from tradecast.gateway import server as module
+from tradecast.gateway.application import Accepted, Options, Resume
+from tradecast.gateway.server import SocketServer
+from tradecast.packets.rooms import LocalManager
+from unit.engine.hosts import FakeTransport
+from unit.engine.http.test_request import request
+
+
+class App:
+    """An application that lets everybody in, unless the test says otherwise.
+
+    Attributes:
+        told: What it was told, in order.
+        refusal: What `connecting` raises.
+        hold: `connecting` waits until it is set.
+        answer: What an event is answered: a value, or a function of the arguments.
+    """
+
+    def __init__(self) -> None:
+        self.connects_at_once = False
+        self.told: list[tuple[Any, ...]] = []
+        self.refusal: Exception | None = None
+        self.hold: asyncio.Event | None = None
+        self.answer: Callable[[list[Any]], Any] = lambda arguments: None
+        self.welcome: Callable[[str], Awaitable[None] | None] = lambda sid: None
+
+    def has_namespace(self, namespace: str) -> bool:
+        return namespace in ("/", "/custom")
+
+    async def connecting(self, sid: str, auth: Any, transport: str, resume: Resume, namespace: str) -> Accepted:
+        self.told.append(("connecting", namespace, auth, transport))
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.refusal is not None:
+            raise self.refusal
+        return Accepted("user", "connection", ["room" if namespace == "/" else f"{namespace},room"])
+
+    def connected(self, sid: str, *, recovered: bool) -> Awaitable[None] | None:
+        self.told.append(("connected", sid))
+        return self.welcome(sid)
+
+    def event(self, sid: str, name: str, arguments: list[Any]) -> Any:
+        self.told.append(("event", name, *arguments))
+        return self.answer(arguments)
+
+    def disconnected(self, sid: str, reason: str) -> None:
+        self.told.append(("disconnected", sid, reason))
+
+    def malformed(self) -> None:
+        self.told.append(("malformed",))
+
+    def client_too_slow(self) -> None:
+        self.told.append(("too slow",))
+
+    def of(self, kind: str) -> list[tuple[Any, ...]]:
+        """What it was told of one kind."""
+        return [one[1:] for one in self.told if one[0] == kind]
+
+
+class Client:
+    """A client on a transport of the test's own."""
+
+    def __init__(self, server: SocketServer) -> None:
+        self.transport = FakeTransport()
+        self.connection: Connection = server.eio.open(request(), self.transport)
+        self.transport.sent.clear()
+
+    def send(self, *packets: str | bytes) -> None:
+        """Packets of Socket.IO."""
+        for packet in packets:
+            self.connection.receive("4" + packet if isinstance(packet, str) else packet)
+
+    @property
+    def got(self) -> list[str | bytes]:
+        """What came, as packets of Socket.IO."""
+        return [packet[1:] if isinstance(packet, str) else packet for packet in self.transport.sent]
+
+    async def next(self, count: int = 1) -> list[Any]:
+        """So many packets, which are taken."""
+        await eventually(lambda: len(self.transport.sent) >= count)
+        found = self.got[:count]
+        del self.transport.sent[:count]
+        return found
+
+    async def join(self, namespace: str = "/", auth: str = "") -> str:
+        """Join a namespace; the sid there."""
+        head = "0" if namespace == "/" else f"0{namespace},"
+        self.send(head + auth)
+        (packet,) = await self.next()
+        assert packet.startswith(head + "{"), packet
+        sid: str = json.loads(packet[len(head) :])["sid"]
+        return sid
+
+
+class Case:
+    """A server with its application."""
+
+    def __init__(self) -> None:
+        self.app = App()
+        self.manager = LocalManager()
+        self.server = SocketServer(
+            self.app, self.manager, Options(["polling", "websocket"], connect_timeout=60, max_http_buffer_size=1000)
+        )
+        self.hub = Hub(
+            MemoryBroker(Retention(60, 60, 60, 100)),
+            self.manager,
+            self.server.eio.deliver,
+            recovery=False,
+            window=60,
+            refresh=3600,
+            held_limit=100,
+            kind_of=lambda event: VOLATILE,
+            hang_up=self.server.eio.hang_up,
+            on_displaced=self.server.displace,
+        )
+        self.server.bind(self.hub)
+
+    def client(self) -> Client:
+        return Client(self.server)
+
+
+@pytest.fixture
+async def case() -> AsyncIterator[Case]:
+    case = Case()
+    await case.hub.start()
+    yield case
+    await case.hub.close()
+    await case.server.shutdown()
+
+
+# -- connecting
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_client_that_is_let_in_is_told_its_sid(case: Case, at_once: bool) -> None:
+    case.app.connects_at_once = at_once
+    client = case.client()
+    client.send('0{"token":1}')
+    assert bool(client.got) is at_once
+    (packet,) = await client.next()
+    sid = json.loads(packet[1:])["sid"]
+    assert sid != client.connection.sid, "the one is a credential, the other is not"
+    assert case.app.told == [("connecting", "/", {"token": 1}, "websocket"), ("connected", sid)]
+
+
+async def test_nothing_is_told_between_the_answer_and_the_application(case: Case) -> None:
+    seen: list[list[Any]] = []
+    client = case.client()
+    case.app.welcome = lambda sid: seen.append(list(client.got))
+    await client.join()
+    assert len(seen[0]) == 1
+
+
+async def test_events_wait_for_the_connection_and_for_the_welcome(case: Case) -> None:
+    case.app.hold, go_on = asyncio.Event(), asyncio.Event()
+    welcomed: list[str] = []
+
+    async def welcome(sid: str) -> None:
+        await go_on.wait()
+        welcomed.append(sid)
+
+    case.app.welcome = welcome
+    client = case.client()
+    client.send("0", '2["e",1]', '21["e",2]')
+    await eventually(lambda: case.app.of("connecting"))
+    case.app.hold.set()
+    await client.next()
+    assert case.app.of("event") == []
+    go_on.set()
+    await client.next()
+    assert case.app.told[-2:] == [("event", "e", 1), ("event", "e", 2)]
+    assert len(welcomed) == 1
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_refusal_is_told_and_the_transport_closed_a_moment_later(
+    case: Case, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    monkeypatch.setattr(module, "LINGER", 0.05)
+    case.app.connects_at_once = at_once
+    case.app.refusal = ConnectRefused("AUTH_REQUIRED", "Log in")
+    client = case.client()
+    client.send("0")
+    (packet,) = await client.next()
+    assert json.loads(packet[1:]) == {"message": "Log in", "data": {"code": "AUTH_REQUIRED", "message": "Log in"}}
+    assert packet[0] == "4"
+    client.send("0", "0")
+    await eventually(lambda: client.transport.closed == 1000)
+    assert (client.got, len(case.app.of("connecting"))) == ([], 1), "not asked again"
+    assert case.server.eio.sockets == {}
+
+
+async def test_refusal_that_will_pass_closes_without_a_word(case: Case) -> None:
+    case.app.refusal = TryAgain()
+    client = case.client()
+    client.send("0")
+    await eventually(lambda: client.transport.closed == 1000)
+    assert client.got == []
+
+
+async def test_second_connect_and_unknown_namespace_are_refused(case: Case) -> None:
+    client = case.client()
+    await client.join()
+    client.send("0", "0/other,", "0/custom?token=1,", "0/custom,")
+    assert set(await client.next(4)) >= {
+        '4{"message":"Already connected"}',
+        '4/other,{"message":"Invalid namespace"}',
+        '4/custom,{"message":"Already connected"}',
+    }
+    assert not client.connection.closed
+
+
+async def test_long_namespace_is_not_echoed(case: Case) -> None:
+    client = case.client()
+    client.send("0/" + "a" * 500)
+    assert (client.got, client.transport.closed) == ([], 1000)
+
+
+async def test_transport_that_ends_while_it_is_decided_about_leaves_nothing(case: Case) -> None:
+    case.app.hold = asyncio.Event()
+    client = case.client()
+    client.send("0")
+    await eventually(lambda: case.app.of("connecting"))
+    client.connection.lost("transport close")
+    case.app.hold.set()
+    await eventually(lambda: not case.server.eio._working)
+    assert case.app.of("connected") == []
+    assert list(case.manager.get_namespaces()) == []
+    assert len(case.server._without_namespace) == 0
+    assert dict(case.manager.room_sizes()) == {}
+
+
+async def test_transport_without_a_namespace_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, manager = App(), LocalManager()
+    server = SocketServer(app, manager, Options(["websocket"], connect_timeout=0.05))
+    client = Client(server)
+    await eventually(lambda: client.transport.closed == 1000)
+    await server.shutdown()
+
+
+# -- events
+
+
+async def test_event_and_its_acknowledgement(case: Case) -> None:
+    case.app.answer = lambda arguments: tuple(arguments) or None
+    client = case.client()
+    await client.join()
+    client.send('2["none"]', '21["one",1]', '22["two",1,[2]]', '23["none"]')
+    assert client.got == ["31[1]", "32[1,[2]]", "33[]"]
+    assert case.app.of("event") == [("none",), ("one", 1), ("two", 1, [2]), ("none",)]
+
+
+async def test_event_that_waits_is_acknowledged_later_and_keeps_its_turn(case: Case) -> None:
+    go_on = asyncio.Event()
+
+    async def later() -> str:
+        await go_on.wait()
+        return "later"
+
+    case.app.answer = lambda arguments: later() if arguments == ["wait"] else "now"
+    client = case.client()
+    await client.join()
+    client.send('21["e","wait"]', '22["e",1]')
+    await asyncio.sleep(0.01)
+    assert client.got == []
+    go_on.set()
+    assert await client.next(2) == ['31["later"]', '32["now"]']
+
+
+async def test_binary_event_and_acknowledgement(case: Case) -> None:
+    case.app.answer = lambda arguments: arguments[0]
+    client = case.client()
+    await client.join()
+    client.send('52-1["e",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]', b"\x00", b"\x01")
+    assert case.app.of("event") == [("e", b"\x01", b"\x00")]
+    assert client.got == ['61-1[{"_placeholder":true,"num":0}]', b"\x01"]
+
+
+@pytest.mark.parametrize("answer", [[], ["x"], None, {"a": None}, 0, ""])
+async def test_answers(case: Case, answer: Any) -> None:
+    case.app.answer = lambda arguments: answer
+    client = case.client()
+    await client.join()
+    client.send('21["e"]')
+    assert json.loads(str(client.got[0])[2:]) == ([] if answer is None else [answer])
+
+
+@pytest.mark.parametrize(
+    "packets",
+    [
+        ("x",),
+        ("2{}",),
+        ("2[]",),
+        ("2[1]",),
+        ('2/custom,["e"]',),
+        ('2/other,["e"]',),
+        (b"\x00",),
+        ('51-["e",{"_placeholder":true,"num":0}]', '2["e"]'),
+        ('51-["e",{"_placeholder":true,"num":1}]', b"\x00"),
+        ('51-/custom,["e",{"_placeholder":true,"num":0}]',),
+        ('51-["e",{"_placeholder":true,"num":0}]', b"x" * 1001),
+        ('52-["e",{"_placeholder":true,"num":0}]', b"x" * 600, b"x" * 600),
+        ("4{}",),
+    ],
+)
+async def test_malformed_packet_is_answered_and_closes_the_transport(case: Case, packets: tuple[Any, ...]) -> None:
+    client = case.client()
+    await client.join()
+    client.send(*packets)
+    ((name, answer),) = (json.loads(str(one)[1:]) for one in client.got)
+    assert (name, answer["reason"]) == ("error", "INVALID_PAYLOAD")
+    assert client.transport.closed == 1000
+    assert case.app.of("malformed") == [()]
+    assert case.app.of("event") == []
+    await eventually(lambda: case.app.of("disconnected"))
+    assert case.server._incomplete == {}
+
+
+async def test_what_is_nested_too_deeply_is_answered_and_closes_nothing(case: Case) -> None:
+    client = case.client()
+    await client.join()
+    client.send('2["e",' + "[" * 100_000 + "]" * 100_000 + "]")
+    (packet,) = client.got
+    assert "INVALID_PAYLOAD" in str(packet)
+    client.send('21["e"]')
+    assert client.got[-1] == "31[]"
+
+
+async def test_event_before_the_connection_closes_without_an_answer(case: Case) -> None:
+    client = case.client()
+    client.send('2["e"]')
+    assert (client.got, client.transport.closed) == ([], 1000)
+
+
+# -- the end
+
+
+async def test_client_that_says_goodbye_may_come_again_on_the_same_transport(case: Case) -> None:
+    client = case.client()
+    sid = await client.join()
+    client.send("1", "1")
+    assert case.app.of("disconnected") == [(sid, case.server.reason.CLIENT_DISCONNECT)]
+    assert len(case.server._without_namespace) == 1
+    assert await client.join() != sid
+    assert len(case.server._without_namespace) == 0
+
+
+async def test_client_that_is_ended_is_told_and_hung_up_a_moment_later(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LINGER", 0.05)
+    client = case.client()
+    sid = await client.join()
+    await case.server.end(sid)
+    assert client.got == ["1"]
+    assert client.transport.closed is None
+    await eventually(lambda: client.transport.closed == 1000)
+    assert [one[0] for one in case.app.of("disconnected")] == [sid], "once"
+
+
+async def test_client_that_is_ended_in_one_namespace_stays_in_the_other(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LINGER", 0.05)
+    client = case.client()
+    main, custom = await client.join(), await client.join("/custom")
+    await case.server.end(custom, "/custom")
+    assert await client.next() == ["1/custom,"]
+    await asyncio.sleep(0.2)  # past LINGER, which has no event
+    assert client.transport.closed is None
+    assert [one[0] for one in case.app.of("disconnected")] == [custom]
+    case.server.send(main, "e", 1)
+    case.server.send(custom, "e", 1, "/custom")
+    assert client.got == ['2["e",1]']
+
+
+async def test_lost_transport_leaves_all_namespaces_and_nothing_behind(case: Case) -> None:
+    client = case.client()
+    sids = {await client.join(), await client.join("/custom")}
+    client.connection.lost("transport close")
+    await eventually(lambda: len(case.app.of("disconnected")) == 2)
+    assert {one[0] for one in case.app.of("disconnected")} == sids
+    assert list(case.manager.get_namespaces()) == []
+    assert dict(case.manager.room_sizes()) == {}
+    assert case.server._refused == case.server._ended == set()
+
+
+async def test_hang_up_closes_the_transport_of_all_namespaces(case: Case) -> None:
+    client = case.client()
+    await client.join()
+    custom = await client.join("/custom")
+    case.server.hang_up(custom, "/custom")
+    assert (client.got, client.transport.closed) == ([], 1000), "no DISCONNECT, which is final"
+
+
+# -- to clients
+
+
+async def test_rooms_of_namespaces_are_apart(case: Case) -> None:
+    both, main = case.client(), case.client()
+    await both.join()
+    await both.join("/custom")
+    await main.join()
+    await case.hub.emit("e", [1], ["room"])
+    await case.hub.emit("e", [2], ["/custom,room"], namespace="/custom")
+    assert both.got == ['2["e",1]', '2/custom,["e",2]']
+    assert main.got == ['2["e",1]']
+
+
+@pytest.mark.parametrize(
+    ("data", "packet"),
+    [(None, '2["e"]'), ((), '2["e"]'), (1, '2["e",1]'), ((1, [2]), '2["e",1,[2]]'), ([1], '2["e",[1]]')],
+)
+async def test_event_to_one_client(case: Case, data: Any, packet: str) -> None:
+    client = case.client()
+    case.server.send(await client.join(), "e", data)
+    case.server.send("nobody", "e", data)
+    assert client.got == [packet]
+
+
+async def test_clients_are_asked_and_answer(case: Case) -> None:
+    clients = [case.client() for _ in range(3)]
+    sids = [await client.join() for client in clients]
+    asking = asyncio.create_task(case.server.ask(sids, "question", [1], 20))
+    (packet,) = await clients[0].next()
+    ack_id = packet[1 : packet.index("[")]
+    assert packet == f'2{ack_id}["question",1]'
+    clients[0].send(f'3{ack_id}["a",2]', f'3{ack_id}["again"]')
+    clients[1].connection.lost("transport close")
+    clients[2].send(f"3{ack_id}[]")
+    asked = await asyncio.wait_for(asking, 20)
+    assert set(asked.answers) == {sids[0], sids[2]}
+    assert asked.silent == [sids[1]]
+    assert len(case.server._acks) == 0
+
+
+@pytest.mark.parametrize("packet", ["31[]", "3[]", "3999999999[]", "3/custom,1[]"])
+async def test_acknowledgement_of_nothing_is_of_no_effect(case: Case, packet: str) -> None:
+    client = case.client()
+    await client.join()
+    client.send(packet)
+    assert (client.got, client.transport.closed) == ([], None)
+
+
+async def test_how_many_use_which_transport(case: Case) -> None:
+    for _ in range(2):
+        await case.client().join()
+    await case.client().join("/custom")
+    assert dict(case.server.transports()) == {"websocket": 2}
