@@ -35,9 +35,7 @@ def test_every_link_leads_to_a_file() -> None:
     assert [link for link in links if not link.startswith("http") and not (README.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize(
-    "target", ["serve", "test", "test-quick", "lint", "soak", "bench", "bench-cluster"]
-)
+@pytest.mark.parametrize("target", ["serve", "test", "test-quick", "lint", "soak", "bench", "bench-cluster"])
 def test_every_make_target_named_is_there(target: str) -> None:
     assert f"make {target}" in README.read_text()
     assert re.search(rf"^{target}:", (README.parent / "Makefile").read_text(), re.MULTILINE)

@@ -67,6 +67,41 @@ def test_a_line_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
+FIELDS: list[dict[str, Any]] = [
+    {"user_id": "u1", "transport": "websocket", "n": 3, "recovered": False, "nothing": None},
+    {"event_name": "subscribed:portfolio", "reason": "mail ann@example.com", "sid": "s3cret", "level": "own"},
+    {"text": "at 10.0.0.1:6379", "word": "localhost", "name_with-joints": "a_b-c", "signed": "s:abcdef.ghi"},
+    {"nested": {"password": "p", "ok": ["x", object()]}, "long": "x" * 3000, "token": "t", "lone": "\ud800"},
+]
+
+
+@pytest.mark.parametrize("fields", FIELDS)
+def test_a_line_is_the_same_by_the_short_way_and_by_records(
+    capsys: pytest.CaptureFixture[str], fields: dict[str, Any]
+) -> None:
+    configure_logging("info", "json")
+    structlog.contextvars.bind_contextvars(request_id="r1")
+    # pytest has handlers of its own on the root logger: without them ours is the only one, and takes the short way
+    others = [handler for handler in logging.root.handlers if "tradecast" not in type(handler).__module__]
+    for handler in others:
+        logging.root.removeHandler(handler)
+    try:
+        own().info("said", **fields)
+    finally:
+        for handler in others:
+            logging.root.addHandler(handler)
+    keeper = logging.NullHandler()
+    logging.root.addHandler(keeper)
+    try:
+        own().info("said", **fields)
+    finally:
+        logging.root.removeHandler(keeper)
+    short, by_records = lines(capsys)
+    short.pop("timestamp"), by_records.pop("timestamp")
+    assert short == by_records
+    assert short["request_id"] == "r1"
+
+
 @pytest.mark.parametrize(
     ("level", "shown"),
     [
