@@ -8,8 +8,11 @@ from support.eventually import eventually
 from support.node_client import StockClients
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
+from support.wire import WebSocket
 from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.adapter.redis_broker import RedisBroker
+from tradecast.auth.connection import Connection
+from tradecast.server import WebSocketServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.node]
 
@@ -105,3 +108,36 @@ async def test_metrics_tell_of_the_subscription_and_of_what_redis_took(
 async def test_a_server_without_redis_has_no_subscription_to_lose(make_server: MakeServer) -> None:
     server = await make_server()
     assert server.app.metrics.registry.get_sample_value("tradecast_redis_subscribed") is None
+
+
+async def test_event_to_a_room_of_another_namespace_reaches_its_members_and_nobody_in_the_main_one(
+    make_server: MakeServer, redis_server: RedisServer
+) -> None:
+    def prepare(app: WebSocketServer) -> None:
+        async def join(connection: Connection, room: str) -> str:
+            await connection.join(room)
+            return connection.namespace
+
+        for namespace in ("/", "/custom"):
+            app.register_event_handler("join", join, namespace=namespace)
+
+    servers = [await make_server(prepare, redis_url=redis_server.url, auth_required=False) for _ in range(2)]
+    for server in servers:
+        await broker_of(server).until_heard()
+    here, there = servers
+    async with await WebSocket.connect(there.url) as custom, await WebSocket.connect(there.url) as main:
+        for client, namespace in ((custom, "/custom"), (main, "/")):
+            head = "" if namespace == "/" else f"{namespace},"
+            await client.opened()
+            await client.join({"recovery": False}, namespace)
+            await client.send(f'42{head}1["join","room"]')
+            assert await client.text() == f'43{head}1["{namespace}"]'
+        for n in range(20):
+            await here.app.emit_to_room("room", "e", n, b"\x00", namespace="/custom")
+        await here.app.emit_to_room("room", "last", namespace="/")
+        for n in range(20):
+            assert await custom.text() == f'451-/custom,["e",{n},{{"_placeholder":true,"num":0}}]'
+            assert await custom.packet() == b"\x00"
+        assert await main.text() == '42["last"]', "nothing came before"
+        await here.app.emit_to_room("room", "last", namespace="/custom")
+        assert await custom.text() == '42/custom,["last"]'
