@@ -1,10 +1,13 @@
-"""Servers for raw clients, who need no session here."""
+"""Servers for raw clients, who need no session here; each test on asyncio's own event loop and on uvloop's."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import uvloop
 
 from support.server import MakeServer, RunningServer
 from tradecast.auth.connection import Connection
@@ -21,6 +24,13 @@ def add_handlers(app: WebSocketServer) -> None:
         return arguments
 
     app.register_event_handler("echo", echo)
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Whose transports the engine gets: they differ in when they call back, and in what they refuse."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
