@@ -207,3 +207,10 @@ async def test_large_messages_pass(url: str) -> None:
         await socket_.send('451-1["echo",{"_placeholder":true,"num":0}]', data)
         assert await socket_.until("461-1") == '461-1[{"_placeholder":true,"num":0}]'
         assert await socket_.packet() == data
+
+
+@pytest.mark.xfail(strict=True, reason="the path is compared whole, without the `root_path` before it")
+async def test_mounted_below_a_path(app: WebSocketServer) -> None:
+    async with under_uvicorn(Starlette(routes=[Mount("/push", app.public_app())])) as url:
+        assert (await request(url, head_of("GET", "/push/health", "Connection: close"))).status == 200
+        assert (await request(url, head_of("GET", f"/push{POLLING}", "Connection: close"))).status == 200
