@@ -48,7 +48,6 @@ class FakeHost:
     def __init__(self, *, messages: int = 100, size: int = 1_000_000, max_size: int = 1_000_000) -> None:
         self.ping_interval = 25.0
         self.ping_timeout = 20.0
-        self.loop_joins_writes = False
         self.wheel = TimerWheel(20, 25)
         self.notes = Notes()
         self.observer: Observer = self.notes

@@ -112,25 +112,6 @@ def test_what_is_sent_in_a_turn_is_one_write_behind_the_answer_to_the_handshake(
     assert len(case.wire.writes) == 1
 
 
-async def test_under_a_loop_that_joins_writes_they_are_written_at_once_and_in_order() -> None:
-    case = Case()
-    case.host.loop_joins_writes = True
-    case.transport = WebSocketTransport(case.host, cast(asyncio.Transport, case.wire), case.registry)
-    case.wire.protocol, case.transport.receiver = case.transport, case.connection
-    case.connection.adopt(case.transport)
-    case.connection.deliver(Message(["a"]))
-    assert case.wire.writes == [frame(TEXT, b"4a")]
-    case.wire.full = True
-    case.connection.deliver(Message(["b"]))  # the last that the socket takes
-    case.connection.deliver(Message(["c"]))
-    case.host.flush()
-    assert case.wire.written == frame(TEXT, b"4a") + frame(TEXT, b"4b")
-    case.wire.full = False
-    case.transport.resume_writing()
-    case.connection.deliver(Message(["d"]))
-    assert case.wire.written == b"".join(frame(TEXT, one) for one in (b"4a", b"4b", b"4c", b"4d"))
-
-
 def test_answers_to_what_came_in_one_piece_are_one_write_before_the_turn_ends(case: Case) -> None:
     case.host.handler = lambda data: case.connection.deliver(Message([data]))
     case.receive(text("4a"), text("4b"), of(Opcode.PING, b"p"))
