@@ -406,9 +406,12 @@ class PublicApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
-        if self._require_tls and scope["path"] not in HEALTH_PATHS and not EngineRequest.of_scope(scope).secure:
+        root, path = scope.get("root_path", ""), scope["path"]
+        if root and path.startswith(root):  # mounted below a path
+            path = path[len(root) :]
+        if self._require_tls and path not in HEALTH_PATHS and not EngineRequest.of_scope(scope).secure:
             await send_refusal(send, TLS_REQUIRED, websocket=scope["type"] == "websocket")
-        elif is_socket_path(scope["path"]):
+        elif is_socket_path(path):
             await self._sockets(scope, receive, send)
         else:
             await self._routes(scope, receive, send)

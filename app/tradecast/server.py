@@ -490,8 +490,8 @@ class WebSocketServer(Emitters, ClusterApi):
 
     @property
     def connects_at_once(self) -> bool:
-        # Only with our own middleware: what others wrote is awaited in a task.
-        return self._redis is None and self._own_middleware and self.sessions.at_hand
+        # Only with our own middleware and no connect handler: what others wrote is awaited in a task.
+        return self.is_local and self._own_middleware and self._connect_handler is None and self.sessions.at_hand
 
     def has_namespace(self, namespace: str) -> bool:
         return self._dispatcher.has_namespace(namespace)

@@ -333,10 +333,12 @@ class SocketServer(socketio.AsyncServer):
             return  # not yet: `_let_in` finds out by itself
         self._incomplete.pop(eio_sid, None)
         self._acks.forget(sid)
-        self._application.disconnected(sid, reason)
-        self.hub.forget(sid, final=sid in self._ended)
-        self._ended.discard(sid)
-        self.manager.basic_disconnect(sid, namespace)
+        try:
+            self._application.disconnected(sid, reason)
+        finally:  # whatever went wrong above, nobody is delivered to who is gone
+            self.hub.forget(sid, final=sid in self._ended)
+            self._ended.discard(sid)
+            self.manager.basic_disconnect(sid, namespace)
         if eio_sid in self.eio.sockets and not self.manager.namespaces_of(eio_sid):
             self._without_namespace.add(eio_sid)
 

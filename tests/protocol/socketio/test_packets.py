@@ -99,7 +99,6 @@ async def test_client_that_is_refused_everywhere_is_closed_in_time(
 # -- what a connect handler may do
 
 
-@pytest.mark.xfail(strict=True, reason="the welcome is stepped with the rest of `_let_in`, outside of any task")
 async def test_connect_handler_may_use_timeouts_and_task_groups(make_server: MakeServer) -> None:
     """It is somebody else's coroutine, so it runs in a task from its first instruction."""
 

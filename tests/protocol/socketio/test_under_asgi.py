@@ -209,7 +209,6 @@ async def test_large_messages_pass(url: str) -> None:
         assert await socket_.packet() == data
 
 
-@pytest.mark.xfail(strict=True, reason="the path is compared whole, without the `root_path` before it")
 async def test_mounted_below_a_path(app: WebSocketServer) -> None:
     async with under_uvicorn(Starlette(routes=[Mount("/push", app.public_app())])) as url:
         assert (await request(url, head_of("GET", "/push/health", "Connection: close"))).status == 200
