@@ -1,37 +1,35 @@
 """How many clients one pod holds: memory and processor time of a server on kind, by number of connections.
 
-Needs a cluster (`tests/e2e/cluster up`). Clients are `tradecast load`'s on this machine; each watches one of five
-symbols, and ten quotes a second are published, so each client gets two events a second. Prints a table for
-docs/sizing.md.
+Needs a cluster (`tests/e2e/cluster up`). Clients are those of `tradecast load` in a pod beside the server: the
+cluster's port on this machine goes through a proxy that ends at some 3,300. Each watches one of five symbols, and ten
+quotes a second are published, so each client gets two events a second. Prints a table for docs/sizing.md.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from e2e.conftest import MANIFESTS
 from e2e.kube import CHART, Namespace, until
-from e2e.outside import REDIS_URL, URL
 
-# The port on 127.0.0.1 is a proxy of Docker, which takes several files for each connection.
-COUNTS = (0, 500, 1000, 2000)
+COUNTS = (0, 1000, 5000, 10_000)
+CROWD = "crowd"
+CONNECT_RATE = 200
 RATE = 10
 SECONDS = 20
 MEBIBYTE = 1 << 20
 VALUES = {
     "mode": "production",
     "replicaCount": 1,
-    "service": {"type": "NodePort", "nodePort": 30080},
     "redis": {"bundled": {"enabled": False}, "existingSecret": "tradecast-redis"},
     "drain": {"delaySeconds": 0, "timeoutSeconds": 5, "shutdownSeconds": 5},
     "server": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}},
@@ -72,25 +70,65 @@ def restart(namespace: Namespace) -> None:
     until("one server", lambda: len(namespace.get("pods", "-l", "app.kubernetes.io/component=server")) == 1)
 
 
+def crowd(namespace: Namespace, clients: int) -> dict[str, Any]:
+    """A pod with so many clients, in the servers' image."""
+    image = namespace.one("deployment", "tradecast")["spec"]["template"]["spec"]["containers"][0]["image"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": CROWD},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "containers": [
+                {
+                    "name": CROWD,
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "args": [
+                        "load", "--publish=redis", "--url=http://tradecast", "--allow-remote", "--json",
+                        f"--clients={clients}", f"--connect-rate={CONNECT_RATE}", f"--rate={RATE}",
+                        f"--duration={SECONDS}",
+                    ],
+                    "env": [
+                        {
+                            "name": "REDIS_URL",
+                            "valueFrom": {"secretKeyRef": {"name": "tradecast-redis", "key": "REDIS_URL"}},
+                        },
+                        {"name": "SESSION_STORE", "value": "redis"},
+                    ],
+                }
+            ],
+        },
+    }  # fmt: skip
+
+
+def is_going(namespace: Namespace) -> bool:
+    """Whether the clients are still at it. Raises SystemExit if they could not be started."""
+    phase = namespace.one("pod", CROWD)["status"]["phase"]
+    if phase == "Failed":
+        raise SystemExit(f"the clients failed: {namespace.kubectl('logs', CROWD)[-2000:]}")
+    return phase != "Succeeded"
+
+
 def measure(namespace: Namespace, clients: int) -> tuple[Readings, dict[str, float]]:
     """Let so many clients connect; what the server needed, and the clients' report."""
+    print(f"{clients:,} clients …", file=sys.stderr, flush=True)
     restart(namespace)
     readings = Readings(clients)
-    command = [
-        ".venv/bin/tradecast", "load", "--publish=redis", f"--url={URL}", f"--clients={clients}", "--connect-rate=100",
-        f"--rate={RATE}", f"--duration={SECONDS}", "--json",
-    ]  # fmt: skip
-    load = None
     if clients:
-        environment = {**os.environ, "REDIS_URL": REDIS_URL}
-        load = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)  # noqa: S603
-    while (load.poll() is None) if load else (len(readings.times) < 10):
+        namespace.apply(crowd(namespace, clients))
+    while is_going(namespace) if clients else len(readings.times) < 10:
         found = metrics(namespace)
         if found.get("tradecast_connections", 0) == clients:
             readings.times.append((time.monotonic(), found["tradecast_cpu_seconds_total"]))
             readings.memory = max(readings.memory, found["tradecast_memory_rss_bytes"])
         time.sleep(1)
-    report = json.loads(load.stdout.read()) if load and load.stdout else {}
+    if not clients:
+        return readings, {}
+    report = json.loads(namespace.kubectl("logs", CROWD).strip().splitlines()[-1])
+    namespace.kubectl("delete", "pod", CROWD, "--wait=true")
     return readings, report
 
 
