@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from tradecast.engine.frames import NORMAL
 from tradecast.engine.message import Message
 from tradecast.engine.observer import Observer
-from tradecast.engine.packets import Malformed, check_packet
+from tradecast.engine.packets import CLOSE, MESSAGE, PONG, Malformed, check_packet
 from tradecast.engine.timers import TimerWheel
 from tradecast.engine.transports.base import Transport, TransportName
 
@@ -144,13 +144,13 @@ class Connection:
             return
         if isinstance(packet, bytes):
             self._receive_message(packet)
-        elif packet[:1] == "4":
+        elif packet[:1] == MESSAGE:
             self._receive_message(packet[1:])
-        elif packet == "3":
+        elif packet == PONG:
             self._receive_pong()
         else:
             check_packet(packet)
-            if packet[0] != "1":
+            if packet[0] != CLOSE:
                 # A heartbeat in the wrong direction, or a part of an upgrade that is not under way.
                 raise Malformed("a packet that no client sends")
             self.end(CLIENT_DISCONNECT)

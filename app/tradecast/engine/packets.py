@@ -7,15 +7,11 @@ import binascii
 from collections.abc import Sequence
 from typing import Final
 
-OPEN: Final = "0"
 CLOSE: Final = "1"
-PING: Final = "2"
 PONG: Final = "3"
 MESSAGE: Final = "4"
 UPGRADE: Final = "5"
-NOOP: Final = "6"
 PROBE: Final = "2probe"
-PROBED: Final = "3probe"
 
 SEPARATOR: Final = "\x1e"
 MAX_PACKETS: Final = 1_000
