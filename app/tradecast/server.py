@@ -507,29 +507,30 @@ class WebSocketServer(Emitters, ClusterApi):
             namespace=namespace,
         )
         started = time.time()
+        counted: list[str] = []  # subscriptions of before, for which it holds quotas already
         connection.changes = self._watcher.changes
         try:
             if self._auth is not None:
                 await self._auth(connection)
-            await self._go_on(connection, resume)
+            await self._go_on(connection, resume, counted)
             if self._rate_limit is not None:
                 await self._rate_limit(connection)
             session = connection.session
             if session is not None and self.sessions.is_revoked_since(session.id, started):
                 raise AuthRefused("SESSION_NOT_FOUND")  # deleted between being read and getting here
         except AuthRefused as refused:
-            await self._give_back(connection)
+            await self._give_back(connection, counted)
             self.metrics.refused(refused.code)
             log.info("connection refused", connection_id=connection.id, code=refused.code)
             raise ConnectRefused(refused.code, MESSAGES[refused.code]) from None
         except (ConnectRefused, TryAgain) as refused:
-            await self._give_back(connection)
+            await self._give_back(connection, counted)
             code = refused.code if isinstance(refused, ConnectRefused) else "TRY_AGAIN"
             self.metrics.refused(code)
             log.info("connection refused", connection_id=connection.id, code=code)
             raise
         except Exception as error:
-            await self._give_back(connection)
+            await self._give_back(connection, counted)
             if isinstance(error, StoreUnavailable):
                 self.metrics.refused("STORE_UNAVAILABLE")
                 log.warning("connection put off: the session store does not answer", connection_id=connection.id)
@@ -541,15 +542,19 @@ class WebSocketServer(Emitters, ClusterApi):
             raise TryAgain from None
         if self._connect_handler is None:
             connection.claims = None  # up to a megabyte of the client's choice, with the session id in it
-        self.registry.add(connection)
         user = connection.user
         first = [rooms.MARKET_STATUS] if namespace == NAMESPACE else []
         if user is not None:
             first += [rooms.user(user.id), rooms.AUTHENTICATED]
-        return Accepted(_identity(connection), connection.id, [qualify(namespace, room) for room in first])
+        return Accepted(
+            _identity(connection), connection.id, [qualify(namespace, room) for room in first], (connection, counted)
+        )
 
-    async def _go_on(self, connection: Connection, resume: Resume) -> None:
-        """Take up the connection that the client has lost, if it asks for that and can have it."""
+    async def _go_on(self, connection: Connection, resume: Resume, counted: list[str]) -> None:
+        """Take up the connection that the client has lost, if it asks for that and can have it.
+
+        The subscriptions that it counts for it go to `counted`.
+        """
         user = connection.user
         resumed = await resume(_identity(connection), lambda room: user is None or may_be_in(user, room))
         if resumed is None:
@@ -558,12 +563,23 @@ class WebSocketServer(Emitters, ClusterApi):
         if user is not None:
             for room in filter(is_subscription, resumed.rooms):
                 # Whatever the quota says: it counts these already, or did until the connection was lost.
+                counted.append(room)
                 await self.limiter.increment_subscription(user.id, subscription_member(connection, room))
 
-    def connected(self, sid: str, *, recovered: bool) -> Awaitable[None] | None:
-        connection = self.registry.get(sid)
-        if connection is None:
-            return None
+    def abandoned(self, accepted: Accepted, *, displaced: bool) -> None:
+        connection, counted = _note(accepted)
+        connection.closed = True
+        log.info("connection abandoned", connection_id=connection.id, displaced=displaced)
+        if not displaced:
+            self._finish(self._give_back(connection, counted))
+        elif connection.user is not None and self.registry.get(connection.sid) is None:
+            # It goes on on another server, which counts it now. On this one, all of it is the other connection's.
+            members = [subscription_member(connection, room) for room in counted]
+            self.limiter.hand_over(connection.user.id, connection.id, members)
+
+    def connected(self, sid: str, accepted: Accepted, *, recovered: bool) -> Awaitable[None] | None:
+        connection, _ = _note(accepted)
+        self.registry.add(connection)
         user = connection.user
         if connection.session is not None and user is not None:
             self._expiry.watch(connection.session.id, connection.session.expires_at)
@@ -787,6 +803,12 @@ class _Channel:
 
     def rooms(self, sid: str) -> set[str]:
         return {room.removeprefix(self._prefix) for room in self._sio.hub.rooms_of(sid)}
+
+
+def _note(accepted: Accepted) -> tuple[Connection, list[str]]:
+    """What `connecting` has noted: the connection, and the rooms that were counted for it before it was let in."""
+    note: tuple[Connection, list[str]] = accepted.note
+    return note
 
 
 def _identity(connection: Connection) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from tradecast.engine.frames import NORMAL
@@ -26,6 +26,22 @@ TRANSPORT_ERROR: Final = "transport error"
 INBOX: Final = 64
 _PING: Final = Message.of_packet(b"2")
 log = logging.getLogger("tradecast.engine")
+
+
+async def complete(work: Awaitable[object]) -> None:
+    """Await what a handler still does; whatever goes wrong in it is logged.
+
+    A handler may be cancelled by what it waits for; that ends it alone. The cancelling of this task goes on.
+    """
+    try:
+        await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        log.error("a handler was cancelled by what it waited for")
+    except Exception:
+        log.exception("a handler failed")
 
 
 class Host(Protocol):
@@ -53,6 +69,10 @@ class Host(Protocol):
 
     def end_work(self, connection: Connection) -> None:
         """What a connection waited for is done."""
+        ...
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call it in the next turn of the event loop, in the server's own context."""
         ...
 
     def forget(self, connection: Connection, reason: str) -> None:
@@ -183,25 +203,26 @@ class Connection:
             self.transport.pause_reading()
 
     async def _work(self, work: Awaitable[object]) -> None:
-        waiting: Awaitable[object] | None = work
         try:
-            while True:
-                if waiting is not None:
-                    try:
-                        await waiting
-                    except Exception:
-                        log.exception("a handler failed")
-                if not self._inbox or self.closed:
-                    return
-                waiting = self._host.call_message_handler(self.sid, self._inbox.popleft())
-                if self._paused and len(self._inbox) <= INBOX // 2:
-                    self._resume()
+            await complete(work)
         finally:
-            self._working = False
-            self._inbox = None
+            # Not here: what the handler has set in its context is not for the handlers of the next packets.
             self._host.end_work(self)
-            if self._paused and not self.closed:
+            self._host.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Handle the packets that have waited, until one has to be waited for again."""
+        while self._inbox and not self.closed:
+            work = self._host.call_message_handler(self.sid, self._inbox.popleft())
+            if self._paused and len(self._inbox or ()) <= INBOX // 2:
                 self._resume()
+            if work is not None:
+                self.run(work)
+                return
+        self._working = False
+        self._inbox = None
+        if self._paused:
+            self._resume()
 
     def _resume(self) -> None:
         self._paused = False
@@ -265,6 +286,9 @@ class Connection:
             return False
         self.reason = reason
         self._inbox = None
+        if self._paused:  # else the client's own end would not be read either
+            self._paused = False
+            self.transport.resume_reading()
         if self._resumed is not None:
             self._resumed.set()
         self._host.forget(self, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import json
 import logging
@@ -10,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from typing import Any, Literal
 
-from tradecast.engine.connection import SERVER_DISCONNECT, Connection
+from tradecast.engine.connection import SERVER_DISCONNECT, Connection, complete
 from tradecast.engine.http.asgi import serve_polling, serve_websocket
 from tradecast.engine.http.handshake import FORBIDDEN, UNKNOWN_SESSION, Refusal, check_query
 from tradecast.engine.http.origins import OriginPolicy
@@ -22,6 +23,7 @@ from tradecast.engine.timers import TimerWheel
 from tradecast.engine.transports.base import Closing, Flushable, Limits, Transport, TransportName
 from tradecast.engine.transports.polling import PollingTransport
 from tradecast.engine.transports.upgrade import Upgradable, Upgrade
+from tradecast.engine.transports.websocket import GOODBYE
 
 log = logging.getLogger("tradecast.engine")
 
@@ -93,6 +95,10 @@ class EngineServer:
         self._to_flush: list[Flushable] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._working: dict[Connection, asyncio.Task[None]] = {}
+        # Of tasks: nobody's handler has set anything in it.
+        self._context = contextvars.copy_context()
+        # What was not sent yet when a polling client was hung up on: for its next poll.
+        self._last_words: dict[str, bytes] = {}
         self._nobody_leaves: asyncio.Event | None = None
 
     # -- what python-socketio uses
@@ -282,9 +288,21 @@ class EngineServer:
     def forget(self, connection: Connection, reason: str) -> None:
         """A connection has ended. Its disconnect handler is called soon: not now, in the middle of a delivery."""
         self.sockets.pop(connection.sid, None)
+        if reason == SERVER_DISCONNECT and isinstance(connection.transport, PollingTransport):
+            self._keep_last_words(connection.sid, connection.transport)
         self._sessions.pop(connection.sid, None)
         self.wheel.cancel(connection)
         asyncio.get_running_loop().call_soon(self._disconnected, connection.sid, reason)
+
+    def _keep_last_words(self, sid: str, transport: PollingTransport) -> None:
+        """Keep what waits for a client that is between two polls; it asks once more before it knows of the end."""
+        if not transport.polled and (words := transport.take_all()):
+            self._last_words[sid] = words
+            asyncio.get_running_loop().call_later(GOODBYE, self._last_words.pop, sid, None)
+
+    def take_last_words(self, request: Request) -> bytes | None:
+        """What waits for a client that was hung up on, once."""
+        return self._last_words.pop(request.query.get("sid", ""), None) if self._last_words else None
 
     def is_leaving(self, transport: Closing) -> None:
         """A WebSocket's connection has ended, and it closes as soon as its client agrees."""
@@ -298,15 +316,20 @@ class EngineServer:
 
     def begin_work(self, connection: Connection, work: Coroutine[Any, Any, None]) -> None:
         """Run what a connection waits for in a task, which is kept with it until `end_work`."""
-        self._working[connection] = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, context=self._context.copy())
+        self._working[connection] = task
 
     def end_work(self, connection: Connection) -> None:
         """What a connection waited for is done."""
         self._working.pop(connection, None)
 
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call it in the next turn of the event loop, in the server's own context."""
+        asyncio.get_running_loop().call_soon(callback, context=self._context.copy())
+
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run in a task that is kept until it is done."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -314,7 +337,7 @@ class EngineServer:
     def _disconnected(self, sid: str, reason: str) -> None:
         work = self._call("disconnect", sid, reason)
         if work is not None:
-            self.spawn(_await(work))
+            self.spawn(complete(work))
 
     def _call(self, event: str, *arguments: Any) -> Awaitable[object] | None:
         handler = self._handlers.get(event)
@@ -326,10 +349,3 @@ class EngineServer:
             log.exception("a handler failed")
             return None
         return result if result is not None and inspect.isawaitable(result) else None
-
-
-async def _await(work: Awaitable[object]) -> None:
-    try:
-        await work
-    except Exception:
-        log.exception("a handler failed")

@@ -74,6 +74,11 @@ class TimerWheel:
             entry.slot = -1
             self._count -= 1
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the event loop has stood still, and what fell due meanwhile was not called yet."""
+        return self._loop is not None and self._handle is not None and self._loop.time() - self._next > self.tick
+
     def close(self) -> None:
         """Call nobody any more."""
         if self._handle is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import time
 from collections.abc import Awaitable, Coroutine, Iterator
@@ -44,7 +45,7 @@ class Dispatcher:
     """Events of all namespaces by their names, and what is done for each.
 
     A check or handler that is a plain function runs at once, in a copy of the context; a coroutine runs in a task,
-    with all that comes behind it.
+    with all that comes behind it, and in that task's context.
 
     Args:
         metrics: Told of each event.
@@ -152,8 +153,8 @@ class _Run:
         try:
             await pending
             answer = self.call(arguments)
-        except Exception as error:
-            return self.fail(error)
+        except (Exception, asyncio.CancelledError) as error:
+            return self._fail_or_end(error)
         if iscoroutine(answer):
             return await self.finish_call(answer)
         self.end(failed=False)
@@ -163,15 +164,21 @@ class _Run:
         """The rest of an event whose handler has to wait."""
         try:
             answer = await pending
-        except Exception as error:
-            return self.fail(error)
-        except BaseException:  # cancelled: the server stops
-            self.end(failed=True)
-            raise
+        except (Exception, asyncio.CancelledError) as error:
+            return self._fail_or_end(error)
         self.end(failed=False)
         return answer
 
-    def fail(self, error: Exception) -> dict[str, Any]:
+    def _fail_or_end(self, error: BaseException) -> dict[str, Any]:
+        """Answer what went wrong, unless this task is cancelled: then the server stops."""
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                self.end(failed=True)
+                raise error
+        return self.fail(error)
+
+    def fail(self, error: BaseException) -> dict[str, Any]:
         """Answer an event that was refused, or failed."""
         if isinstance(error, EventRefused):
             failed = error.reason == "UNAVAILABLE"

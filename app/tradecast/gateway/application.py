@@ -25,11 +25,13 @@ class Accepted:
         user: Who it is; only the same user can recover the connection.
         connection_id: Its id in logs and quotas.
         rooms: Its rooms from the beginning.
+        note: The application's own.
     """
 
     user: str
     connection_id: str
     rooms: Collection[str] = ()
+    note: Any = None
 
 
 class Application(Protocol):
@@ -48,8 +50,17 @@ class Application(Protocol):
         """Let a client in, or raise `ConnectRefused` or `TryAgain`."""
         ...
 
-    def connected(self, sid: str, *, recovered: bool) -> Awaitable[None] | None:
+    def connected(self, sid: str, accepted: Accepted, *, recovered: bool) -> Awaitable[None] | None:
         """The client has been told that it is in; from here events reach it."""
+        ...
+
+    def abandoned(self, accepted: Accepted, *, displaced: bool) -> None:
+        """A client that was accepted is not let in after all.
+
+        Args:
+            accepted: What was said of it.
+            displaced: It goes on with another connection, and its quotas with it; else its transport is gone.
+        """
         ...
 
     def event(self, sid: str, name: str, arguments: list[Any]) -> Awaitable[Any] | Any:
@@ -60,7 +71,7 @@ class Application(Protocol):
         ...
 
     def disconnected(self, sid: str, reason: str) -> None:
-        """The client is gone, or was not let in after all."""
+        """A client that was connected is gone."""
         ...
 
     def malformed(self) -> None:

@@ -19,7 +19,7 @@ from tradecast.adapter.hub import NAMESPACE, Hub, Resumed
 from tradecast.adapter.recovery import Request
 from tradecast.engine import EngineServer
 from tradecast.engine.observer import Observer
-from tradecast.gateway.application import Application, Options
+from tradecast.gateway.application import Accepted, Application, Options
 from tradecast.gateway.deadlines import Deadlines
 from tradecast.packets.codec import (
     ACK,
@@ -43,6 +43,8 @@ from tradecast.stepping import Done, step
 LINGER: Final = 1.0
 # Characters of a namespace that is named in an answer.
 MAX_ECHO: Final = 64
+# Refusals and leavings of one transport, before it is closed.
+MAX_TRIES: Final = 20
 DISPLACED: Final = "displaced"
 log = structlog.stdlib.get_logger("tradecast.gateway")
 
@@ -57,6 +59,7 @@ class SocketServer(socketio.AsyncServer):
     - Reserved names (`connect`, …) sent as events reach no handler: python-socketio would call the connect handler.
     - A malformed packet closes the transport, as in Node; one nested too deeply is answered. An event has at most 10
       attachments, of `max_http_buffer_size` bytes together.
+    - A transport whose client is refused or leaves again and again is closed after `MAX_TRIES`.
     - A transport without a namespace is closed after `connect_timeout`, and one that was refused a second later.
     """
 
@@ -88,6 +91,8 @@ class SocketServer(socketio.AsyncServer):
             make_sid=make_sid,
         )
         self._refused: set[str] = set()
+        # How often a transport's client was refused or has left a namespace, once it has.
+        self._tries: dict[str, int] = {}
         # Clients that are gone for good: told so by us, or by themselves.
         self._ended: set[str] = set()
         # Events whose attachments are still to come, by transport.
@@ -149,6 +154,9 @@ class SocketServer(socketio.AsyncServer):
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
         if eio_sid is None:
             return
+        if not self.manager.is_connected(sid, namespace):
+            self.eio.hang_up(eio_sid)  # it is being let in, and comes back to be looked at anew
+            return
         self._ended.add(sid)
         self._say(eio_sid, DISCONNECT, None, namespace=namespace)
         self._leave(eio_sid, namespace, self.reason.SERVER_DISCONNECT)
@@ -201,6 +209,7 @@ class SocketServer(socketio.AsyncServer):
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         self._incomplete.pop(eio_sid, None)
         self._refused.discard(eio_sid)
+        self._tries.pop(eio_sid, None)
         self._without_namespace.remove(eio_sid)
         for namespace in self.manager.namespaces_of(eio_sid):
             self._leave(eio_sid, namespace, reason)
@@ -290,48 +299,74 @@ class SocketServer(socketio.AsyncServer):
                 sid = resumed.sid
             return resumed
 
+        accepted: Accepted | None = None
         try:
             transport = self.eio.transport_of(eio_sid) or ""
             accepted = await self._application.connecting(sid, auth, transport, resume, namespace)
+            pid: str | None = None
+            if resumed is not None:
+                pid = request.valid_pid()
+            elif self._is_of(sid, eio_sid, namespace):
+                pid = await self.hub.admit(sid, eio_sid, accepted.user, accepted.connection_id, accepted.rooms, request)
         except ConnectRefused as refused:
-            error = {"message": refused.message, "data": {"code": refused.code, "message": refused.message}}
-            self._say(eio_sid, CONNECT_ERROR, error, namespace=namespace)
-            self._turn_away(sid, namespace)
-            if not self.manager.namespaces_of(eio_sid):
-                self._refused.add(eio_sid)
-                asyncio.get_running_loop().call_later(LINGER, self.eio.hang_up, eio_sid)
+            self._refuse(eio_sid, sid, namespace, refused)
             return
         except TryAgain:
-            self._turn_away(sid, namespace)
+            self._turn_away(eio_sid, sid, namespace)
             self.eio.hang_up(eio_sid)
             return
-        pid: str | None = None
-        if resumed is not None:
-            pid = request.valid_pid()
-        elif eio_sid in self.eio.sockets:
-            pid = await self.hub.admit(sid, eio_sid, accepted.user, accepted.connection_id, accepted.rooms, request)
-        if eio_sid not in self.eio.sockets:  # the transport closed while the session was being looked up
-            self._turn_away(sid, namespace)
-            self._application.disconnected(sid, self.reason.TRANSPORT_CLOSE)
+        except BaseException:  # a bug, or the server stops: nothing of the client may stay
+            self._turn_away(eio_sid, sid, namespace)
+            if accepted is not None:
+                self._application.abandoned(accepted, displaced=False)
+            self.eio.hang_up(eio_sid)
+            raise
+        ours = self._is_of(sid, eio_sid, namespace)
+        if not ours or eio_sid not in self.eio.sockets:
+            # Meanwhile its client has come back on another transport and goes on there, or its transport has closed.
+            self._turn_away(eio_sid, sid, namespace)
+            self._application.abandoned(accepted, displaced=not ours)
             return
         self._without_namespace.remove(eio_sid)
         self._say(eio_sid, CONNECT, {"sid": sid} if pid is None else {"sid": sid, "pid": pid}, namespace=namespace)
         self.manager.finish_connect(sid, namespace)
         self.hub.go(sid)
-        welcome = self._application.connected(sid, recovered=resumed is not None)
+        welcome = self._application.connected(sid, accepted, recovered=resumed is not None)
         if welcome is not None:
             await welcome
 
-    def _turn_away(self, sid: str, namespace: str) -> None:
-        self.hub.forget(sid, final=False)
-        self.manager.basic_disconnect(sid, namespace)
+    def _is_of(self, sid: str, eio_sid: str, namespace: str) -> bool:
+        """Whether a sid still belongs to this transport: a client that comes back takes its sid along."""
+        return bool(self.manager.eio_sid_from_sid(sid, namespace) == eio_sid)
+
+    def _refuse(self, eio_sid: str, sid: str, namespace: str, refused: ConnectRefused) -> None:
+        error = {"message": refused.message, "data": {"code": refused.code, "message": refused.message}}
+        self._say(eio_sid, CONNECT_ERROR, error, namespace=namespace)
+        self._turn_away(eio_sid, sid, namespace)
+        self._count_try(eio_sid)
+        if not self.manager.namespaces_of(eio_sid):
+            self._refused.add(eio_sid)
+            asyncio.get_running_loop().call_later(LINGER, self.eio.hang_up, eio_sid)
+
+    def _count_try(self, eio_sid: str) -> None:
+        """A client was refused, or has left: it may try again a few times, and not for ever."""
+        tries = self._tries[eio_sid] = self._tries.get(eio_sid, 0) + 1
+        if tries > MAX_TRIES:
+            self.eio.hang_up(eio_sid)
+
+    def _turn_away(self, eio_sid: str, sid: str, namespace: str) -> None:
+        if self._is_of(sid, eio_sid, namespace):
+            self.hub.forget(sid, final=False)
+            self.manager.basic_disconnect(sid, namespace)
 
     def _leave(self, eio_sid: str, namespace: str, reason: str) -> None:
         """A client leaves a namespace, or its transport is gone."""
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
         if sid is None or not self.manager.is_connected(sid, namespace):
             return  # not yet: `_let_in` finds out by itself
-        self._incomplete.pop(eio_sid, None)
+        incomplete = self._incomplete.get(eio_sid)
+        if incomplete is not None and incomplete.namespace == namespace:
+            del self._incomplete[eio_sid]
         self._acks.forget(sid)
         try:
             self._application.disconnected(sid, reason)
@@ -339,8 +374,10 @@ class SocketServer(socketio.AsyncServer):
             self.hub.forget(sid, final=sid in self._ended)
             self._ended.discard(sid)
             self.manager.basic_disconnect(sid, namespace)
-        if eio_sid in self.eio.sockets and not self.manager.namespaces_of(eio_sid):
-            self._without_namespace.add(eio_sid)
+        if eio_sid in self.eio.sockets:
+            self._count_try(eio_sid)
+            if not self.manager.namespaces_of(eio_sid):
+                self._without_namespace.add(eio_sid)
 
     def _handle_event_packet(self, eio_sid: str, packet: Incoming) -> Awaitable[None] | None:
         data, namespace = packet.data, packet.namespace

@@ -100,13 +100,15 @@ class _BoundLogger(structlog.stdlib.BoundLogger):
 def _only_writer(logger: logging.Logger) -> _Handler | None:
     """Our handler, if it is all that would get a line of this logger below a warning; Sentry wants errors only."""
     handlers = logging.root.handlers
-    if len(handlers) != 1 or logger.handlers or _own_root.handlers or _own_root.parent is not logging.root:
+    if len(handlers) != 1 or logger.filters:
         return None
+    on_the_way: logging.Logger | None = logger
+    while on_the_way is not None and on_the_way is not logging.root:
+        if on_the_way.handlers or not on_the_way.propagate:
+            return None
+        on_the_way = on_the_way.parent
     only = handlers[0]
     return only if type(only) is _Handler and only.is_plain else None
-
-
-_own_root = logging.getLogger(OWN)
 
 
 class _Record(logging.LogRecord):
@@ -249,7 +251,7 @@ def _add_fields(line: dict[str, Any], fields: Mapping[str, Any], *, foreign: boo
         name, denied = _shown_key(key)
         if denied:
             line[name] = HIDDEN
-        elif key in _FEW and type(value) is str:
+        elif not foreign and key in _FEW and type(value) is str:
             line[name] = _shown_sentence(value)
         else:
             line[name] = redact(value, foreign=foreign and key not in _CONTEXT)

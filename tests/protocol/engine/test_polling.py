@@ -11,6 +11,7 @@ from protocol.engine.conftest import BEATING, add_handlers
 from support.eventually import eventually
 from support.server import MakeServer, RunningServer
 from support.wire import Polling, Wire, head_of, request
+from tradecast.engine import Message
 from tradecast.engine.connection import INBOX
 
 
@@ -185,6 +186,18 @@ async def test_disconnect_of_the_server_lets_the_poll_go(open_server: RunningSer
     await eventually(lambda: open_server.app._sio.eio.sockets[client.sid].transport.polled)
     open_server.app._sio.eio.hang_up(client.sid)
     assert await polling == ["6"]
+    assert (await client.poll()).status == 400
+
+
+async def test_what_waits_between_two_polls_is_not_lost_when_the_server_hangs_up(
+    open_server: RunningServer, client: Polling
+) -> None:
+    """A server that drains hangs up on everybody, whether they poll just now or not."""
+    engine = open_server.app._sio.eio
+    engine.deliver((client.sid,), Message(["2last"]))
+    engine.hang_up(client.sid)
+    answer = await client.poll()
+    assert (answer.status, answer.text) == (200, "42last")
     assert (await client.poll()).status == 400
 
 

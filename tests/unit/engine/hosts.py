@@ -71,6 +71,9 @@ class FakeHost:
     def end_work(self, connection: Connection) -> None:
         del self.working[connection]
 
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(callback)
+
     def forget(self, connection: Connection, reason: str) -> None:
         self.gone.append((connection.sid, reason))
 

@@ -387,3 +387,34 @@ async def test_client_that_is_not_read_is_not_ended_for_want_of_an_answer(
     await eventually(lambda: transport.reading)
     connection.on_due(stalled=False)
     assert connection.reason == PING_TIMEOUT
+
+
+# -- handlers that end otherwise than they should
+
+
+async def test_handler_that_is_cancelled_by_what_it_waits_for_stops_no_other(
+    host: FakeHost, connection: Connection
+) -> None:
+    waited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def wait() -> None:
+        await waited
+
+    host.handler = lambda data: wait() if data == "first" else None
+    for name in ("first", "second", "third"):
+        connection.receive("4" + name)
+    waited.cancel()
+    await eventually(lambda: host.handled == ["first", "second", "third"])
+    assert not connection.closed
+
+
+async def test_client_that_was_not_read_is_read_again_when_it_is_ended(
+    host: FakeHost, connection: Connection, transport: FakeTransport, gate: Gate
+) -> None:
+    """Else its answer to our close frame is not seen."""
+    for n in range(INBOX + 1):
+        connection.receive(f"4{n}")
+    before = transport.reading
+    connection.end(SERVER_DISCONNECT)
+    assert (before, transport.reading) == (False, True)
+    gate.open()

@@ -53,7 +53,10 @@ class App:
             raise self.refusal
         return Accepted("user", "connection", ["room" if namespace == "/" else f"{namespace},room"])
 
-    def connected(self, sid: str, *, recovered: bool) -> Awaitable[None] | None:
+    def abandoned(self, accepted: Accepted, *, displaced: bool) -> None:
+        self.told.append(("abandoned", displaced))
+
+    def connected(self, sid: str, accepted: Accepted, *, recovered: bool) -> Awaitable[None] | None:
         self.told.append(("connected", sid))
         return self.welcome(sid)
 

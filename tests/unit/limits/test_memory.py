@@ -66,5 +66,5 @@ async def test_memory_of_quotas_is_given_back() -> None:
     assert all(lease in store for lease in leases)
     await store.release(leases)
     assert list(store) == []
-    assert store._held == {}
+    assert store._held == {"subscriptions": {}, "connections": {}}
     assert Lease("connections", "u1", "m") not in store

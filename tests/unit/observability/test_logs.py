@@ -102,6 +102,37 @@ def test_a_line_is_the_same_by_the_short_way_and_by_records(
     assert short["request_id"] == "r1"
 
 
+@pytest.mark.parametrize("way", ["filter", "no propagation", "handler on the way"])
+def test_the_short_way_respects_what_others_have_set(capsys: pytest.CaptureFixture[str], way: str) -> None:
+    configure_logging("info", "json")
+    others = [handler for handler in logging.root.handlers if "tradecast" not in type(handler).__module__]
+    for handler in others:
+        logging.root.removeHandler(handler)
+    logger, parent = logging.getLogger("tradecast.quiet.child"), logging.getLogger("tradecast.quiet")
+    kept: list[logging.LogRecord] = []
+
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            kept.append(record)
+
+    keeper = Keeper()
+    try:
+        if way == "filter":
+            logger.addFilter(lambda record: False)
+        elif way == "no propagation":
+            parent.propagate = False
+        else:
+            parent.addHandler(keeper)
+        own("tradecast.quiet.child").info("said")
+    finally:
+        logger.filters.clear()
+        parent.propagate = True
+        parent.removeHandler(keeper)
+        for handler in others:
+            logging.root.addHandler(handler)
+    assert (len(lines(capsys)), len(kept)) == ((1, 1) if way == "handler on the way" else (0, 0))
+
+
 @pytest.mark.parametrize(
     ("level", "shown"),
     [

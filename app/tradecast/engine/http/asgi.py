@@ -18,6 +18,7 @@ from tradecast.engine.http.handshake import (
 from tradecast.engine.http.origins import OriginPolicy
 from tradecast.engine.http.request import Header, Request
 from tradecast.engine.packets import Malformed, split_payload
+from tradecast.engine.timers import TimerWheel
 from tradecast.engine.transports.asgi_websocket import AsgiWebSocket, Receive, Send
 from tradecast.engine.transports.base import Host, Transport
 from tradecast.engine.transports.polling import PollingTransport, PollOverlap
@@ -34,9 +35,15 @@ class Engine(Host, Protocol):
 
     Attributes:
         origins: Whose pages may connect.
+        wheel: Calls connections when a heartbeat is due.
     """
 
     origins: OriginPolicy
+    wheel: TimerWheel
+
+    def take_last_words(self, request: Request) -> bytes | None:
+        """What waits for a client that was hung up on, once."""
+        ...
 
     def check(self, request: Request) -> Refusal | None:
         """Why a request cannot be served, whatever it is for; None if it can."""
@@ -80,7 +87,8 @@ async def serve_polling(engine: Engine, request: Request, receive: Receive, send
     answer = engine.check(request)
     found = engine.find(request)
     if answer is None and isinstance(found, Refusal):
-        answer = found
+        words = engine.take_last_words(request) if request.method == "GET" else None
+        answer = found if words is None else Refusal(200, words, (_TEXT,))
     elif answer is None:
         assert not isinstance(found, Refusal)  # noqa: S101 the branch before
         if request.method == "GET":
@@ -97,7 +105,7 @@ async def _poll(engine: Engine, request: Request, connection: Connection | None,
     if connection is None:
         transport = PollingTransport(engine)
         transport.connection = connection = engine.open(request, transport)
-    elif connection.overdue:
+    elif connection.overdue and not engine.wheel.is_behind:
         connection.abort(PING_TIMEOUT)
         return UNKNOWN_SESSION
     elif not isinstance(connection.transport, PollingTransport):

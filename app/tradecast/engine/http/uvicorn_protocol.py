@@ -17,7 +17,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from tradecast.engine.http.asgi import Engine
-from tradecast.engine.http.handshake import Entrance, Refusal, Verdict, check_websocket, switching_protocols
+from tradecast.engine.http.handshake import (
+    BAD_REQUEST,
+    Entrance,
+    Refusal,
+    Verdict,
+    check_websocket,
+    switching_protocols,
+)
 from tradecast.engine.http.request import Request
 from tradecast.engine.transports.websocket import Registry, WebSocketTransport
 
@@ -90,8 +97,9 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
                 self._open_websocket(data[upgrade.args[0] :])
-            else:
-                self.send_400_response("Unsupported upgrade request.")
+            elif self.cycle is not None:
+                # To another protocol, such as h2c: ignored (RFC 9110 §7.8). The parser takes nothing behind it.
+                self.cycle.keep_alive = False
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
 
@@ -124,11 +132,14 @@ class HttpProtocol(HttpToolsProtocol):
     def _open_websocket(self, rest: bytes) -> None:
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
-            self.send_400_response("A WebSocket cannot follow a request that is not answered.")
+            cycle.keep_alive = False  # a WebSocket cannot follow a request that is not answered: closed behind that
             return
         request = self._request()
         if self.upgrades is None:
             self.answer(NO_WEBSOCKETS)
+            return
+        if self.parser.get_http_version() != "1.1" or has_body(request):
+            self.answer(BAD_REQUEST)
             return
         verdict = self.upgrades.entrance.admit(request)
         if verdict is None or isinstance(verdict, Refusal):
@@ -221,6 +232,11 @@ def accept_websocket(
     if rest:
         websocket.data_received(rest)
     return None
+
+
+def has_body(request: Request) -> bool:
+    """Whether a request announces a body, which a WebSocket's handshake has not."""
+    return request.header(b"transfer-encoding") is not None or request.header(b"content-length") not in (None, "0")
 
 
 def bind_protocol(upgrades: Upgrades | None) -> type[asyncio.Protocol]:

@@ -67,7 +67,7 @@ class PollingTransport:
         """Answer the poll with what was sent in this turn of the loop."""
         self._scheduled = False
         if self._out and self._poll is not None:
-            self._answer(self._take())
+            self._answer(self.take_all())
 
     def take_unsent(self) -> list[Message]:
         """See `Transport.take_unsent`."""
@@ -75,7 +75,8 @@ class PollingTransport:
         self._out_size = 0
         return out
 
-    def _take(self) -> bytes:
+    def take_all(self) -> bytes:
+        """What was not sent yet, as the answer to a poll; nothing if there is none."""
         return _SEPARATOR.join([message.payload for message in self.take_unsent()])
 
     def _answer(self, payload: bytes) -> None:
@@ -88,7 +89,7 @@ class PollingTransport:
         if not self._closed:
             self._closed = True
             self._out.append(NOOP)
-            self._answer(self._take())
+            self._answer(self.take_all())
 
     def abort(self) -> None:
         """See `Transport.abort`."""
@@ -116,7 +117,7 @@ class PollingTransport:
             raise PollOverlap
         self._poll = poll = asyncio.get_running_loop().create_future()
         if self._out:
-            self._answer(self._take())
+            self._answer(self.take_all())
         elif self._upgrading:
             self._answer(NOOP.payload)
         return poll
@@ -128,7 +129,7 @@ class PollingTransport:
         self._upgrading += 1
         if self._poll is not None:
             self._out.append(NOOP)
-            self._answer(self._take())
+            self._answer(self.take_all())
 
     def cancel_upgrade(self) -> None:
         """The WebSocket was given up; polls wait again."""
