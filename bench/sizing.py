@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from e2e.conftest import MANIFESTS
-from e2e.kube import CHART, Namespace, until
+from e2e.kube import CHART, RESTRICTED_CONTAINER, RESTRICTED_POD, Namespace, until
 
 COUNTS = (0, 1000, 5000, 10_000)
 CROWD = "crowd"
@@ -81,11 +81,13 @@ def crowd(namespace: Namespace, clients: int) -> dict[str, Any]:
             "automountServiceAccountToken": False,
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 1,
+            "securityContext": RESTRICTED_POD,
             "containers": [
                 {
                     "name": CROWD,
                     "image": image,
                     "imagePullPolicy": "IfNotPresent",
+                    "securityContext": RESTRICTED_CONTAINER,
                     "args": [
                         "load", "--publish=redis", "--url=http://tradecast", "--allow-remote", "--json",
                         f"--clients={clients}", f"--connect-rate={CONNECT_RATE}", f"--rate={RATE}",

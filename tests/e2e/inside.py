@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from e2e.crowd import EVENT, SYMBOL
-from e2e.kube import Namespace, until
+from e2e.kube import RESTRICTED_CONTAINER, RESTRICTED_POD, Namespace, until
 
 NAME = "numbers"
 # Runs in the servers' image; each line is a number, when it was published (Unix milliseconds), and what became of it.
@@ -53,7 +53,6 @@ class NumbersInside:
         image = namespace.one("deployment", "tradecast")["spec"]["template"]["spec"]["containers"][0]["image"]
         urls = (("REDIS_URL", "tradecast-redis"), ("REDIS_CLUSTER_URL", "tradecast-redis-cluster"))
         env = [{"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}} for name, secret in urls]
-        restricted = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         pod: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -62,13 +61,12 @@ class NumbersInside:
                 "automountServiceAccountToken": False,
                 "restartPolicy": "Never",
                 "terminationGracePeriodSeconds": 1,
-                "securityContext": {
-                    "runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"},
-                },
+                "securityContext": RESTRICTED_POD,
                 "containers": [
                     {
                         "name": NAME, "image": image, "imagePullPolicy": "IfNotPresent",
-                        "command": ["python3", "-c", SCRIPT], "env": env, "securityContext": restricted,
+                        "command": ["python3", "-c", SCRIPT], "env": env,
+                        "securityContext": RESTRICTED_CONTAINER,
                     }
                 ],
             },

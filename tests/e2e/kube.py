@@ -59,6 +59,11 @@ def api_proxy() -> Iterator[str]:
             process.terminate()
 
 
+# What Kubernetes' restricted profile asks of a pod and of its containers.
+RESTRICTED_POD = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+RESTRICTED_CONTAINER = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
 class Namespace:
     """One namespace, with pod security `restricted` enforced."""
 
