@@ -12,7 +12,7 @@ help: ## Show what there is
 serve: $(VENV)/.serve ## Run the server with the demo at http://127.0.0.1:8000/
 	@exec $(BIN)/tradecast demo
 
-test: $(VENV)/.dev ## Run every test that this machine can run, and say what it cannot (WORKERS=2 …; some 7 minutes)
+test: $(VENV)/.dev ## Run every test that this machine can run, and say what it cannot (WORKERS=2 …; some 10 minutes)
 	@scripts/test
 
 test-quick: $(VENV)/.dev ## Run tests/unit and tests/static: in less than a minute
