@@ -7,17 +7,17 @@ import contextvars
 import time
 from collections.abc import Awaitable, Coroutine, Iterator
 from inspect import iscoroutine
+from itertools import chain
 from typing import Any, Final, Protocol
 
 import structlog
 
 from tradecast.adapter.errors import EventRefused
-from tradecast.auth.connection import Connection
+from tradecast.auth.connection import Connection, EventGuard
 from tradecast.events.handlers import Route
 from tradecast.stepping import Done, step
 
 MAIN: Final = "/"
-_NO_SUCH_EVENT: Final = EventRefused("UNKNOWN_EVENT", "There is no such event")
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
@@ -97,6 +97,15 @@ class Dispatcher:
         return stepped.value if isinstance(stepped, Done) else stepped
 
 
+def _refuse_unknown(connection: Connection, event: str, data: Any) -> None:
+    """The check of an event that has no route."""
+    # A new error each time: one that is raised again and again keeps the traceback of each time.
+    raise EventRefused("UNKNOWN_EVENT", "There is no such event")
+
+
+_NO_ROUTE: Final[tuple[EventGuard, ...]] = (_refuse_unknown,)
+
+
 class _Run:
     """One event under way."""
 
@@ -112,31 +121,16 @@ class _Run:
 
     def check(self, name: str, data: Any) -> Coroutine[Any, Any, None] | None:
         """Run the checks that stand before the handler; a coroutine if one of them has to wait."""
-        guards = iter(self._connection.guards)
+        guards = chain(self._connection.guards, _NO_ROUTE if self._route is None else self._route.guards)
         for guard in guards:
             pending = guard(self._connection, name, data)
             if pending is not None:
                 return self._check_on(pending, guards, name, data)
-        route = self._route
-        if route is None:
-            raise _NO_SUCH_EVENT
-        if route.guards:
-            own = iter(route.guards)
-            for guard in own:
-                pending = guard(self._connection, name, data)
-                if pending is not None:
-                    return self._await_all(pending, own, name, data)
         return None
 
-    async def _check_on(self, pending: Awaitable[None], guards: Iterator[Any], name: str, data: Any) -> None:
-        await self._await_all(pending, guards, name, data)
-        if self._route is None:
-            raise _NO_SUCH_EVENT
-        await self._await_all(None, iter(self._route.guards), name, data)
-
-    async def _await_all(self, pending: Awaitable[None] | None, guards: Iterator[Any], name: str, data: Any) -> None:
-        if pending is not None:
-            await pending
+    async def _check_on(self, pending: Awaitable[None], guards: Iterator[EventGuard], name: str, data: Any) -> None:
+        """Await a check, then run those that are left."""
+        await pending
         for guard in guards:
             further = guard(self._connection, name, data)
             if further is not None:

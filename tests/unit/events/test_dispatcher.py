@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import traceback
 from collections.abc import Callable
 from inspect import iscoroutine
 from typing import Any
@@ -13,6 +14,7 @@ import structlog.testing
 
 from tradecast.adapter.errors import EventRefused
 from tradecast.auth.connection import Connection
+from tradecast.events import dispatcher
 from tradecast.events.dispatcher import Dispatcher
 from tradecast.events.handlers import Handler, Route
 
@@ -532,3 +534,18 @@ def test_handler_of_somebody_else_s_is_never_run_without_a_task(case: Case) -> N
     answer = case.dispatcher.dispatch(case.client, "e", [5])
     assert iscoroutine(answer)
     assert asyncio.run(answer) == 5
+
+
+async def test_refused_events_leave_nothing_behind(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that is raised a second time keeps the traceback of the first, with all that its frames hold."""
+    depths: list[int] = []
+    fail = dispatcher._Run.fail
+
+    def look(run: dispatcher._Run, error: BaseException) -> dict[str, Any]:
+        depths.append(len(list(traceback.walk_tb(error.__traceback__))))
+        return fail(run, error)
+
+    monkeypatch.setattr(dispatcher._Run, "fail", look)
+    for _ in range(5):
+        assert (await case.ask(event="nothing"))["reason"] == "UNKNOWN_EVENT"
+    assert len(set(depths)) == 1
