@@ -34,12 +34,13 @@ from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import now_id, seconds
 from tradecast.adapter.lane import Lane, will_pass
 from tradecast.adapter.link import Link
+from tradecast.adapter.pubsub_connection import open_pubsub_connection
 from tradecast.adapter.recovery import is_whole, merge
 from tradecast.adapter.redis_scripts import CLAIM, LOOK, MAX_SKEW_MS, READ, SESSION
 from tradecast.adapter.scripts import Script
 from tradecast.adapter.subscription import Subscription
 from tradecast.adapter.tuning import Tuning
-from tradecast.adapter.wire import Wire, open_connection
+from tradecast.adapter.wire import Wire
 from tradecast.tasks import end
 
 TICK_EVERY = 1.0
@@ -258,7 +259,7 @@ class RedisPartition(PartitionWriter):
         )
         self._numbers_seen: OrderedDict[bytes, int] = OrderedDict()
         self._subscription = Subscription(
-            partial(open_connection, link.connect),
+            partial(open_pubsub_connection, link.connect),
             always=[self._own, self._all],
             on_message=self._on_message,
             on_lost=self._on_lost,

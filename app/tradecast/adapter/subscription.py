@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
-from redis.asyncio.connection import AbstractConnection
 
 from tradecast.adapter.redis import CAP, STEP
 from tradecast.tasks import end
 
-BREATH = 64
 log = structlog.stdlib.get_logger("tradecast.adapter")
 
 
@@ -39,6 +35,19 @@ class Commands(NamedTuple):
 
 
 PUBSUB_COMMANDS: Final = Commands()
+
+
+class Connection(Protocol):
+    """An open connection to Redis that is used for nothing else: `PubSubConnection`."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    async def send(self, command: str, channels: Collection[bytes]) -> None: ...
+
+    async def read(self, take: Callable[[list[Any]], None]) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class Subscription:
@@ -65,7 +74,7 @@ class Subscription:
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[tuple[AbstractConnection, str]]],
+        connect: Callable[[], Awaitable[tuple[Connection, str]]],
         *,
         always: Collection[bytes],
         on_message: Callable[[bytes, bytes], None],
@@ -92,8 +101,10 @@ class Subscription:
         self._unwanted_since: dict[bytes, float] = {}
         self._waiters: dict[bytes, list[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
-        self._connection: AbstractConnection | None = None
+        self._connection: Connection | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        # Whether anything has come over the present connection.
+        self._heard = False
         self.connected = False
         self.instance = ""
 
@@ -182,7 +193,7 @@ class Subscription:
     async def drop(self) -> None:
         """Give the connection up; a new one is made."""
         if self._connection is not None:
-            await self._connection.disconnect(nowait=True)
+            await self._connection.close()
 
     # -- the connection
 
@@ -190,6 +201,7 @@ class Subscription:
         attempt = 0
         while True:
             restoring: asyncio.Task[None] | None = None
+            self._heard = False
             self._on_lost()
             try:
                 async with asyncio.timeout(self._patience):
@@ -198,13 +210,10 @@ class Subscription:
                 self.connected = True
                 self._changed.set()
                 restoring = asyncio.create_task(self._restore(), name="subscription restores")
-                for number in itertools.count(1):
-                    reply = await connection.read_response(timeout=math.inf, push_request=True)
-                    attempt = 0
-                    self._take(reply)
-                    if not number % BREATH:
-                        await asyncio.sleep(0)  # what is there already is read without giving way
+                await connection.read(self._take)
             except Exception as error:  # redis-py raises others as well of what another task has closed
+                if self._heard:
+                    attempt = 0
                 if attempt == 0:
                     log.error("subscription lost", error=type(error).__name__)
                 attempt += 1
@@ -217,7 +226,7 @@ class Subscription:
                 self._fail_waiters()
                 await end(restoring)
                 if connection_ is not None:
-                    await connection_.disconnect(nowait=True)
+                    await connection_.close()
             await asyncio.sleep(min(attempt * STEP, CAP))
 
     async def _restore(self) -> None:
@@ -240,7 +249,8 @@ class Subscription:
             else:
                 return
 
-    def _take(self, reply: Any) -> None:
+    def _take(self, reply: list[Any]) -> None:
+        self._heard = True
         kind = reply[0]
         if kind == self._message:
             self._on_message(reply[1], reply[2])
@@ -276,29 +286,25 @@ class Subscription:
                     part = more[start : start + batch]
                     self._check(connection)
                     self._asked.update(part)
-                    await self._say(connection, self._subscribe, part)
+                    await connection.send(self._subscribe, part)
                 for start in range(0, len(less), batch):
                     # Those that are wanted again meanwhile are subscribed to again in the next round.
                     part = less[start : start + batch]
                     self._check(connection)
                     self._confirmed.difference_update(part)
                     self._leaving.update(part)
-                    await self._say(connection, self._unsubscribe, part)
+                    await connection.send(self._unsubscribe, part)
                     self._asked.difference_update(part)
             except Exception:  # as above
-                await connection.disconnect(nowait=True)  # the reader notices, and goes on with another one
+                await connection.close()  # the reader notices, and goes on with another one
                 continue
             if any(channel not in self._asked for channel in self._wanted):
                 self._changed.set()
 
-    def _check(self, connection: AbstractConnection) -> None:
+    def _check(self, connection: Connection) -> None:
         """Raise unless it is the present connection and open: redis-py would open it anew, and nobody would read it."""
-        if connection is not self._connection or not connection.is_connected:
+        if connection is not self._connection or not connection.is_open:
             raise ConnectionError("lost meanwhile")
-
-    @staticmethod
-    async def _say(connection: AbstractConnection, command: str, channels: Collection[bytes]) -> None:
-        await connection.send_packed_command(connection.pack_command(command, *channels), check_health=False)
 
     def _fail_waiters(self) -> None:
         waiters, self._waiters = self._waiters, {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 
 import pytest
@@ -26,29 +26,27 @@ class Line:
     def __init__(self) -> None:
         self.said: list[tuple[str, tuple[bytes, ...]]] = []
         self.replies: asyncio.Queue[Any] = asyncio.Queue()
-        self.is_connected = True
+        self.is_open = True
         self.reconnected = False
         self.error: Exception | None = None
 
-    def pack_command(self, command: str, *channels: bytes) -> tuple[str, tuple[bytes, ...]]:
-        return command, channels
-
-    async def send_packed_command(self, packed: tuple[str, tuple[bytes, ...]], check_health: bool) -> None:
-        if not self.is_connected:  # as redis-py does
-            self.is_connected = self.reconnected = True
+    async def send(self, command: str, channels: Collection[bytes]) -> None:
+        if not self.is_open:  # as redis-py does
+            self.is_open = self.reconnected = True
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
-        self.said.append(packed)
+        self.said.append((command, tuple(channels)))
 
-    async def read_response(self, **_: Any) -> Any:
-        reply = await self.replies.get()
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+    async def read(self, take: Callable[[list[Any]], None]) -> None:
+        while True:
+            reply = await self.replies.get()
+            if isinstance(reply, Exception):
+                raise reply
+            take(reply)
 
-    async def disconnect(self, nowait: bool) -> None:
-        self.is_connected = False
+    async def close(self) -> None:
+        self.is_open = False
         self.replies.put_nowait(ConnectionError("closed"))
 
     def answer(self, count: int = 1_000) -> None:
@@ -333,14 +331,14 @@ async def test_what_is_not_confirmed_in_time_is_tried_on_another_connection() ->
     bench = Bench(patience=0.2)
     bench.subscription.start()
     await eventually(lambda: len(bench.lines) == 3)
-    assert not bench.lines[0].is_connected
+    assert not bench.lines[0].is_open
     await bench.subscription.close()
 
 
 async def test_a_dropped_connection_is_not_opened_again_behind_the_readers_back(bench: Bench) -> None:
     await bench.begin()
     first = bench.line
-    first.is_connected = False  # dropped, and the reader does not know yet
+    first.is_open = False  # dropped, and the reader does not know yet
     bench.subscription.want(b"x")
     await eventually(lambda: len(bench.lines) == 2)
     assert not first.reconnected
