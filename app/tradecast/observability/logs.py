@@ -2,18 +2,23 @@
 
 Fields: `timestamp` (ISO 8601, milliseconds, UTC), `level`, `logger`, `event` (a fixed sentence), the line's own fields,
 and what is bound by `structlog.contextvars` (`connection_id`, `request_id`).
+
+Our own lines below a warning are written at the end of the turn of the event loop, together. Others are at once, after
+those that wait. A process that is killed loses the lines of one turn.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
+import threading
 import time
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import orjson
 import structlog
@@ -28,6 +33,8 @@ FOREIGN_WARNINGS = (
     *("asyncio", "uvicorn", "uvicorn.error", "websockets", "redis", "pymongo", "motor", "httpx", "httpcore"),
     *("sentry_sdk", "urllib3", "concurrent.futures"),
 )
+# Lines that wait for the end of a turn of the event loop, to be written at once.
+MOST_WAITING: Final = 256
 _FIELDS = "tradecast_fields"
 _RESERVED = ("timestamp", "level", "logger", "event", "exception")
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
@@ -46,6 +53,7 @@ def configure_logging(level: str, fmt: Literal["json", "console"] | str) -> None
     for handler in list(root.handlers):
         if isinstance(handler, _Handler):
             root.removeHandler(handler)
+            handler.flush()
     root.addHandler(_Handler(ConsoleFormatter() if fmt == "console" else JsonFormatter()))
     root.setLevel(foreign)
     logging.getLogger(OWN).setLevel(number)
@@ -159,6 +167,10 @@ class _Handler(logging.Handler):
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
         self.setFormatter(formatter)
+        # Lines of this turn of the event loop. A write costs as much as all the rest of a line, and when thousands
+        # come back at once, a turn has dozens.
+        self._waiting: list[str] = []
+        self._writing = threading.Lock()
 
     @property
     def is_plain(self) -> bool:
@@ -173,7 +185,22 @@ class _Handler(logging.Handler):
             text = _dump(line)
         except Exception as error:
             text = _unwritable(time.time(), error)
-        self._write(text)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write(text)
+            return
+        waiting = self._waiting
+        waiting.append(text)
+        if len(waiting) == 1:
+            loop.call_soon(self.flush)
+        elif len(waiting) >= MOST_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits for the end of the turn. Python calls it at exit as well."""
+        if self._waiting:
+            self._write()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -182,15 +209,17 @@ class _Handler(logging.Handler):
             text = _unwritable(record.created, error)
         self._write(text)
 
-    @staticmethod
-    def _write(text: str) -> None:
-        try:
-            stream = sys.stderr
-            stream.write(text + "\n")
-            if not getattr(stream, "line_buffering", False):
-                stream.flush()
-        except Exception:  # noqa: S110 there is nowhere left to tell it
-            pass
+    def _write(self, *more: str) -> None:
+        with self._writing:  # lines of other threads do not wait, and come after those that do
+            waiting, self._waiting = self._waiting, []
+            text = "\n".join((*waiting, *more, ""))
+            try:
+                stream = sys.stderr
+                stream.write(text)
+                if not getattr(stream, "line_buffering", False):
+                    stream.flush()
+            except Exception:  # noqa: S110 there is nowhere left to tell it
+                pass
 
 
 def _unwritable(created: float, error: Exception) -> str:
