@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 
 from tradecast.observability.process import CpuMeter, Limits, Memory, read_limits, read_memory
 from tradecast.observability.rolling import LastMinute, Rate, RecentLatencies
+from tradecast.observability.tally import OTHER, Durations, Tally
 
-OTHER = "other"
 CLIENT_EVENTS = (
     *(f"{verb}:{topic}" for verb in ("subscribe", "unsubscribe") for topic in ("portfolio", "trades", "watchlist")),
     *("admin:broadcast", "session:refresh"),
@@ -42,7 +42,7 @@ CLUSTER_RESULTS = ("ok", "incomplete", "failed")
 DEPARTURES = ("drain", "shed", "timeout")
 FORWARDS = ("answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid")
 INTERNAL_REFUSALS = ("signature", "boot", "request")
-# What may come is there from the start, at 0: a rate misses the first step of a series that begins above it.
+# What may come, there from the start.
 SESSION_CODES = ("AUTH_REQUIRED", "SESSION_NOT_FOUND", "SESSION_EXPIRED", "USER_MISMATCH")
 REFUSALS = (
     *(*SESSION_CODES, "TOO_MANY_CONNECTIONS"),
@@ -60,39 +60,6 @@ BATCH_SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000)
 # Codes and reasons come from our code and are few; the bound is for the day on which that is no longer so.
 MOST_CODES = 50
 _MB = 1024 * 1024
-
-
-class Children:
-    """The children of a counter with one label, made once: no look-up by label on the way of an event.
-
-    Args:
-        metric: The counter.
-        known: Label values that are there from the start.
-        more: How many others may come; what is beyond them counts as `other`.
-    """
-
-    __slots__ = ("_children", "_metric", "_more", "_other")
-
-    def __init__(self, metric: Counter, known: tuple[str, ...], more: int = 0) -> None:
-        self._metric = metric
-        self._children: dict[str, Counter] = {value: metric.labels(value) for value in known}
-        self._more = more
-        self._other: Counter = metric.labels(OTHER)
-
-    def __getitem__(self, value: str) -> Counter:
-        child = self._children.get(value)
-        if child is not None:
-            return child
-        if self._more > 0:
-            self._more -= 1
-            return self.know(value)
-        return self._other
-
-    def know(self, value: str) -> Counter:
-        """Count this value by its own name from now on."""
-        child: Counter = self._metric.labels(value)
-        self._children[value] = child
-        return child
 
 
 class Metrics:
@@ -134,38 +101,43 @@ class Metrics:
         def counter(name: str, meaning: str, *labels: str) -> Counter:
             return Counter(f"tradecast_{name}", meaning, labels, registry=registry)
 
+        def tally(name: str, meaning: str, label: str, known: tuple[str, ...], more: int = 0) -> Tally:
+            return Tally(registry, f"tradecast_{name}", meaning, label, known, more)
+
         def gauge(name: str, meaning: str, *labels: str) -> Gauge:
             return Gauge(f"tradecast_{name}", meaning, labels, registry=registry)
 
         def histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(f"tradecast_{name}", meaning, labels, buckets=buckets, registry=registry)
 
-        self._connects = Children(counter("connects", "Connections asked for", "result"), ("accepted", "refused"))
-        self._opened = Children(counter("connections_opened", "Connections accepted", "transport"), TRANSPORTS)
-        self._disconnects = Children(counter("disconnects", "Connections ended", "reason"), DISCONNECTS, MOST_CODES)
-        self._refusals = Children(counter("refusals", "Connections refused", "code"), REFUSALS, MOST_CODES)
-        self._sessions_ended = Children(
-            counter("sessions_ended", "Connections ended because of their session", "code"), SESSION_CODES, MOST_CODES
+        self._connects = tally("connects", "Connections asked for", "result", ("accepted", "refused"))
+        self._opened = tally("connections_opened", "Connections accepted", "transport", TRANSPORTS)
+        self._disconnects = tally("disconnects", "Connections ended", "reason", DISCONNECTS, MOST_CODES)
+        self._refusals = tally("refusals", "Connections refused", "code", REFUSALS, MOST_CODES)
+        self._sessions_ended = tally(
+            "sessions_ended", "Connections ended because of their session", "code", SESSION_CODES, MOST_CODES
         )
-        self._received = Children(counter("events_received", "Events from clients", "event"), CLIENT_EVENTS)
-        self._failed = Children(counter("events_failed", "Events that failed on the server", "event"), CLIENT_EVENTS)
-        self._refused_events = Children(
-            counter("events_refused", "Events answered with an error", "reason"), EVENT_REFUSALS, MOST_CODES
+        self._received = tally("events_received", "Events from clients", "event", CLIENT_EVENTS)
+        self._failed = tally("events_failed", "Events that failed on the server", "event", CLIENT_EVENTS)
+        self._refused_events = tally(
+            "events_refused", "Events answered with an error", "reason", EVENT_REFUSALS, MOST_CODES
         )
-        self._rate_limited = Children(counter("rate_limited", "Events over a rate limit", "event"), CLIENT_EVENTS)
-        self._seconds = histogram("event_duration_seconds", "Time to handle an event", EVENT_SECONDS)
-        self._emits = Children(counter("events_emitted", "Events emitted", "event"), SERVER_EVENTS)
-        self._deliveries = Children(
-            counter("event_deliveries", "Recipients of emitted events on this server", "event"), SERVER_EVENTS
+        self._rate_limited = tally("rate_limited", "Events over a rate limit", "event", CLIENT_EVENTS)
+        self._seconds = Durations(
+            registry, "tradecast_event_duration_seconds", "Time to handle an event", EVENT_SECONDS
+        )
+        self._emits = tally("events_emitted", "Events emitted", "event", SERVER_EVENTS)
+        self._deliveries = tally(
+            "event_deliveries", "Recipients of emitted events on this server", "event", SERVER_EVENTS
         )
         self._malformed = counter("malformed_packets", "Packets that were no Socket.IO packets")
         self._slow_clients = counter("slow_clients", "Clients cut off because they did not read")
         self._fallback = gauge("limiter_fallback", "1 while limits are kept in memory because Redis is away")
-        self._fallbacks = Children(
-            counter("limiter_fallback_transitions", "Changes between Redis and memory", "to"), ("memory", "redis")
+        self._fallbacks = tally(
+            "limiter_fallback_transitions", "Changes between Redis and memory", "to", ("memory", "redis")
         )
-        self._lookups = Children(
-            counter("session_lookups", "Sessions looked up, by where they were found", "source"), LOOKUP_SOURCES
+        self._lookups = tally(
+            "session_lookups", "Sessions looked up, by where they were found", "source", LOOKUP_SOURCES
         )
         self._batches = histogram("session_batch_size", "Sessions asked for in one query", BATCH_SIZES)
         self._store_up = gauge("session_store_up", "1 while the session store answers")
@@ -174,39 +146,40 @@ class Metrics:
         self._store_errors = counter("session_store_errors", "Requests that the session store did not answer")
         self._dependency_up = gauge("dependency_up", "1 if the last check found it up", "dependency")
         self._dependency_seconds = gauge("dependency_latency_seconds", "Duration of the last check", "dependency")
-        self._redis_publishes = Children(
-            counter("redis_publishes", "Events handed to Redis for all servers", "result"), PUBLISH_RESULTS
+        self._redis_publishes = tally(
+            "redis_publishes", "Events handed to Redis for all servers", "result", PUBLISH_RESULTS
         )
-        self._other_publishes = Children(
-            counter("other_redis_publishes", "Events handed to the other mode's Redis as well", "result"),
+        self._other_publishes = tally(
+            "other_redis_publishes",
+            "Events handed to the other mode's Redis as well",
+            "result",
             PUBLISH_RESULTS,
         )
         self._others_published = dict.fromkeys(PUBLISH_RESULTS, 0)
-        self._recoveries = Children(
-            counter("recoveries", "Tries of clients to go on where their connection was lost", "result"), RECOVERIES
+        self._recoveries = tally(
+            "recoveries", "Tries of clients to go on where their connection was lost", "result", RECOVERIES
         )
         self._gaps = counter("gaps_repaired", "Times that events missed by the subscription were read back")
         self._gap_events = counter("gap_events", "Events that were read back")
         self._gap_clients = counter("gap_clients_lost", "Clients begun anew since events could not be read back")
-        self._skipped = Children(
-            counter("messages_skipped", "Messages and entries in Redis that were not understood", "why"), SKIPPED
+        self._skipped = tally(
+            "messages_skipped", "Messages and entries in Redis that were not understood", "why", SKIPPED
         )
         self._redis_lag = histogram("redis_lag_seconds", "Time of a message through Redis and back", REDIS_LAG_SECONDS)
         self._waiting = gauge("publishes_waiting", "Events that wait for Redis to take them")
         self._channels = gauge("redis_channels", "Channels of Redis that the server listens to")
-        self._redis_messages = counter("redis_messages_received", "Messages heard through Redis, own ones included")
         self._adapter_figures = gauge("adapter_settings", "Figures that the adapter runs with", "figure")
         self._adapter_file_error = gauge(
             "adapter_settings_error", "1 while ADAPTER_FILE makes no sense, and earlier figures are in force"
         )
-        self._adapter_file_results = Children(
-            counter("adapter_settings_changes", "Contents of ADAPTER_FILE that were found", "result"), FILE_RESULTS
+        self._adapter_file_results = tally(
+            "adapter_settings_changes", "Contents of ADAPTER_FILE that were found", "result", FILE_RESULTS
         )
         self._connections_limit = gauge("connections_limit", "Connections that the server takes")
         self._drain_limit = gauge("drain_limit_seconds", "Longest time that a drain is meant to take")
         self._lag = histogram("event_loop_lag_seconds", "How late the event loop was", LAG_SECONDS)
-        self._sent_away = Children(
-            counter("connections_closed", "Connections closed by a drain or by shedding", "reason"), DEPARTURES
+        self._sent_away = tally(
+            "connections_closed", "Connections closed by a drain or by shedding", "reason", DEPARTURES
         )
         self._drain_seconds = gauge("drain_seconds", "Time since this server began to drain; 0 when it does not")
         self._draining = gauge("draining", "1 while this server drains or is drained")
@@ -216,8 +189,8 @@ class Metrics:
             "forwarded_requests", "Requests for connections of other servers, passed on or not", "transport", "result"
         )
         self._forwards = {(one, result): forwards.labels(one, result) for one in TRANSPORTS for result in FORWARDS}
-        self._internal_refusals = Children(
-            counter("internal_refusals", "Requests that the internal port did not take", "reason"), INTERNAL_REFUSALS
+        self._internal_refusals = tally(
+            "internal_refusals", "Requests that the internal port did not take", "reason", INTERNAL_REFUSALS
         )
         requests = counter("cluster_requests", "Requests of this server to all servers", "kind", "result")
         self._cluster_requests = {
@@ -267,32 +240,32 @@ class Metrics:
 
     def know_event(self, event: str) -> None:
         """Count a client event that is not the contract's by its own name: one with a handler registered for it."""
-        for children in (self._received, self._failed, self._rate_limited):
-            children.know(event)
+        for tally in (self._received, self._failed, self._rate_limited):
+            tally.know(event)
 
     # -- connections
 
     def connected(self, transport: str) -> None:
         """A client was let in."""
-        self._connects["accepted"].inc()
-        self._opened[transport].inc()
+        self._connects.count("accepted")
+        self._opened.count(transport)
 
     def refused(self, code: str) -> None:
         """A client was not let in."""
-        self._connects["refused"].inc()
-        self._refusals[code].inc()
+        self._connects.count("refused")
+        self._refusals.count(code)
 
     def sent_away(self, reason: str) -> None:
         """A client's transport was closed by a drain, by shedding, or because a drain took too long."""
-        self._sent_away[reason].inc()
+        self._sent_away.count(reason)
 
     def disconnected(self, reason: str) -> None:
         """A client is gone."""
-        self._disconnects[reason].inc()
+        self._disconnects.count(reason)
 
     def session_ended(self, code: str) -> None:
         """A connection was ended because its session was deleted or is over."""
-        self._sessions_ended[code].inc()
+        self._sessions_ended.count(code)
 
     def malformed_packet(self) -> None:
         """A client sent what is no packet."""
@@ -310,7 +283,7 @@ class Metrics:
 
     def internal_refused(self, reason: str) -> None:
         """The internal port did not take a request; one of `INTERNAL_REFUSALS`."""
-        self._internal_refusals[reason].inc()
+        self._internal_refusals.count(reason)
 
     # -- events
 
@@ -318,7 +291,7 @@ class Metrics:
         """A client sent an event, whatever comes of it."""
         self._received_total += 1
         self._minute_received.add()
-        self._received[event].inc()
+        self._received.count(event)
 
     def event_handled(self, event: str, seconds: float, failed: bool) -> None:
         """An event was carried out or refused in `seconds`; `failed`: through no fault of the client's."""
@@ -326,32 +299,32 @@ class Metrics:
         self._seconds.observe(seconds)
         if failed:
             self._minute_failed.add()
-            self._failed[event].inc()
+            self._failed.count(event)
 
     def event_refused(self, event: str, reason: str) -> None:
         """A client's event was answered with an error. One label: both would be too many series."""
-        self._refused_events[reason].inc()
+        self._refused_events.count(reason)
 
     def rate_limited(self, event: str) -> None:
         """A client's event was over a limit."""
-        self._rate_limited[event].inc()
+        self._rate_limited.count(event)
 
     def event_emitted(self, event: str, recipients: int) -> None:
         """An event was emitted to `recipients` clients of this server."""
         self._emitted_total += 1
-        self._emits[event].inc()
-        self._deliveries[event].inc(recipients)
+        self._emits.count(event)
+        self._deliveries.count(event, recipients)
 
     # -- what the server depends on
 
     def limiter_fallback(self, fallen_back: bool) -> None:
         """Memory took over from Redis, or Redis is back."""
         self._fallback.set(fallen_back)
-        self._fallbacks["memory" if fallen_back else "redis"].inc()
+        self._fallbacks.count("memory" if fallen_back else "redis")
 
     def session_lookup(self, source: str) -> None:
         """A session was found in memory or in Redis, or had to be fetched (`miss`)."""
-        self._lookups[source].inc()
+        self._lookups.count(source)
 
     def session_batch(self, size: int) -> None:
         """So many sessions were asked for in one query."""
@@ -379,13 +352,13 @@ class Metrics:
 
     def redis_published(self, result: str, count: int) -> None:
         """Events were handed to Redis for all servers: `ok`, `failed`, or `uncertain` when no answer came."""
-        self._redis_publishes[result].inc(count)
+        self._redis_publishes.count(result, count)
         if result == "ok":
             self._published_total += count
 
     def other_redis_published(self, result: str, count: int) -> None:
         """Events were handed to the other mode's Redis as well; results as of `redis_published`."""
-        self._other_publishes[result].inc(count)
+        self._other_publishes.count(result, count)
         self._others_published[result] += count
 
     def published_to_other(self) -> dict[str, int]:
@@ -399,7 +372,7 @@ class Metrics:
 
     def adapter_file(self, result: str) -> None:
         """What is in ADAPTER_FILE was `applied`, or `refused` since it makes no sense."""
-        self._adapter_file_results[result].inc()
+        self._adapter_file_results.count(result)
         self._adapter_file_error.set(result == "refused")
 
     def watch_adapter(self, *, waiting: Callable[[], float], channels: Callable[[], float]) -> None:
@@ -409,7 +382,7 @@ class Metrics:
 
     def recovery(self, result: str) -> None:
         """A client that came back was `recovered`, or begins anew for this reason."""
-        self._recoveries[result].inc()
+        self._recoveries.count(result)
 
     def redis_lag(self, seconds: float) -> None:
         """A message of this server took so long through Redis and back."""
@@ -431,11 +404,10 @@ class Metrics:
 
     def message_skipped(self, why: str) -> None:
         """Something in Redis was not understood."""
-        self._skipped[why].inc()
+        self._skipped.count(why)
 
     def redis_message(self) -> None:
         """A message came through the subscription."""
-        self._redis_messages.inc()
         self._messages_total += 1
 
     def cluster_request(self, kind: str, result: str) -> None:
@@ -523,6 +495,11 @@ class Metrics:
         return self._live_connections(), self._live_users(), self._live_subscriptions(), self._live_transports()
 
     @property
+    def messages(self) -> int:
+        """Messages that came through the subscription."""
+        return self._messages_total
+
+    @property
     def serves(self) -> bool:
         """Whether this process has clients; a feed has none, and is not to be counted among the servers."""
         return self._serves
@@ -598,6 +575,11 @@ class _Live(Collector):
             ("uptime_seconds", "Time since the start", figures.uptime),
         ):
             yield GaugeMetricFamily(f"tradecast_{name}", meaning, value=value)
+        yield CounterMetricFamily(
+            "tradecast_redis_messages_received",
+            "Messages heard through Redis, own ones included",
+            value=self._metrics.messages,
+        )
         yield CounterMetricFamily("tradecast_cpu_seconds", "CPU time of the process", value=time.process_time())
         if self._metrics.subscribed is not None:  # a server without Redis is not one that lost its subscription
             yield GaugeMetricFamily(

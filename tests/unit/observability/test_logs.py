@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import structlog
 
 from tradecast.adapter.errors import AdapterUnavailable
-from tradecast.observability.logs import configure_logging
+from tradecast.observability.logs import MOST_WAITING, configure_logging
 from tradecast.observability.redact import HIDDEN
 
 TOUCHED = ("tradecast", "tradecast.engine.io", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio")
@@ -376,3 +377,82 @@ def test_console_shows_exceptions_below(capsys: pytest.CaptureFixture[str]) -> N
     assert second == "    tradecast.adapter.errors.AdapterUnavailable: Redis did not take it"
     assert third.startswith("      ")
     assert "test_logs.py:" in third
+
+
+async def test_lines_of_one_turn_are_written_together_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Written()
+    monkeypatch.setattr("sys.stderr", written)
+    remove_handlers("_pytest")
+    configure_logging("info", "json")
+    log = own()
+    log.info("first")
+    log.info("second")
+    assert written.texts == []
+    await asyncio.sleep(0)
+    assert [events(text) for text in written.texts] == [["first", "second"]]
+    log.info("third")
+    log.warning("fourth")  # is not kept waiting, and comes after what waits
+    assert [events(text) for text in written.texts[1:]] == [["third", "fourth"]]
+    await asyncio.sleep(0)
+    assert len(written.texts) == 2
+
+
+async def test_lines_of_one_turn_wait_in_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Written()
+    monkeypatch.setattr("sys.stderr", written)
+    remove_handlers("_pytest")
+    configure_logging("info", "json")
+    log = own()
+    for n in range(MOST_WAITING + 3):
+        log.info("line", n=n)
+    assert [len(events(text)) for text in written.texts] == [MOST_WAITING]
+    await asyncio.sleep(0)
+    assert [json.loads(line)["n"] for text in written.texts for line in text.splitlines()] == [*range(MOST_WAITING + 3)]
+
+
+async def test_lines_of_other_threads_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Written()
+    monkeypatch.setattr("sys.stderr", written)
+    remove_handlers("_pytest")
+    configure_logging("info", "json")
+    log = own()
+    log.info("of the loop")
+    await asyncio.to_thread(log.info, "of a thread")
+    assert sorted(event for text in written.texts for event in events(text)) == ["of a thread", "of the loop"]
+
+
+@pytest.mark.parametrize("way", ["exit", "error", "configured again"])
+def test_lines_that_wait_are_written_whatever_ends_the_process(way: str) -> None:
+    ends = {"exit": "raise SystemExit(3)", "error": "raise KeyError('x')", "configured again": "configure()"}[way]
+    program = f"""
+import asyncio, structlog
+from tradecast.observability.logs import configure_logging
+def configure():
+    configure_logging("info", "json")
+configure()
+async def main():
+    structlog.stdlib.get_logger("tradecast.test").info("the last line")
+    {ends}
+asyncio.run(main())
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert found.stderr.count("the last line") == 1
+
+
+class Written:
+    """Standard error that keeps what it is told, one text for each write."""
+
+    line_buffering = True
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.texts.append(text)
+
+    def isatty(self) -> bool:
+        return False
+
+
+def events(text: str) -> list[str]:
+    return [json.loads(line)["event"] for line in text.splitlines()]
