@@ -4,6 +4,7 @@ pytest_plugins = [
     "support.redis_cluster",
     "support.mongo_server",
     "support.node_client",
+    "support.patience",
     "support.prometheus",
     "support.python_client",
     "support.server",

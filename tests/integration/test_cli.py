@@ -15,6 +15,8 @@ import httpx
 import pytest
 
 from protocol.contract import FAST, assert_alive
+from support.client import Refused
+from support.forwarder import forwarding
 from support.mongo_server import MongoDatabase
 from support.node_client import StockClient, StockClients
 from support.redis_server import RedisServer, free_port
@@ -120,17 +122,20 @@ async def test_signal_stops_it_cleanly(
 
 
 async def test_clients_find_the_server_that_takes_its_place(stock_clients: StockClients) -> None:
-    """A restart on the same port with the same sessions would need a store; here the refusal proves the way back."""
-    async with serving(ADMIN_TOKEN=ADMIN) as first:
-        client = await stock_clients.connect(first.url, await make_session(first), ["websocket"], **FAST)
-        port = first.url.rpartition(":")[2]
-        first.send(signal.SIGTERM)
-        assert await first.ended() == 0
-    await client.wait_disconnect()
-    async with serving(PORT=port, ADMIN_TOKEN=ADMIN):
-        while not client.final:
-            error = await client.wait_connect_error()
-        assert error.code == "SESSION_NOT_FOUND"
+    """A server that has the same sessions would need a store; here the refusal proves the way back."""
+    async with forwarding() as service:
+        async with serving(ADMIN_TOKEN=ADMIN) as first:
+            service.urls = [first.url]
+            client = await stock_clients.connect(service.url, await make_session(first), ["websocket"], **FAST)
+            first.send(signal.SIGTERM)
+            assert await first.ended() == 0
+        await client.wait_disconnect()
+        async with serving(ADMIN_TOKEN=ADMIN) as second:
+            service.urls = [second.url]
+            with pytest.raises(Refused) as refused:
+                await client.wait_connect(timeout=60)
+            assert refused.value.code == "SESSION_NOT_FOUND"
+            assert client.final
 
 
 @pytest.mark.redis

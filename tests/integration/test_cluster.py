@@ -46,6 +46,7 @@ async def received(client: StockClient, number: int) -> list[int]:
 
 
 @pytest.mark.node
+@pytest.mark.usefixtures("patient_limits")
 async def test_clients_of_two_servers_with_sessions_and_quotas(
     make_server: MakeServer, redis_cluster: RedisCluster, stock_clients: StockClients
 ) -> None:
@@ -132,7 +133,8 @@ async def test_the_permissions_of_the_docs_are_enough(make_server: MakeServer, r
     await server.app.emit_notification("u1", {"n": 1})
     assert await server.app.limiter.acquire_connection("u1", "a")
     await server.app.limiter.renew_all()
-    assert not server.app.limiter.fallen_back
+    # Without permission it stays so; for a moment it may be so on a busy machine.
+    await eventually(lambda: not server.app.limiter.fallen_back)
     assert len([one async for one in other.app.sessions.sessions()]) == 1
     assert await other.app.sessions.revoke([session["sessionID"]]) == 1
     await redis_cluster.move_slots(4)
@@ -141,7 +143,7 @@ async def test_the_permissions_of_the_docs_are_enough(make_server: MakeServer, r
 
 
 async def test_commands(redis_cluster: RedisCluster) -> None:
-    variables = {"REDIS_URL": redis_cluster.url}
+    variables = {"REDIS_URL": redis_cluster.url, "REDIS_TIMEOUT": "20"}
     for done in await asyncio.gather(*(tradecast("session", "create", user, **variables) for user in USERS)):
         assert done.code == 0, done.err
         assert json.loads(done.out)["sessionID"]

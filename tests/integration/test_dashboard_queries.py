@@ -15,7 +15,7 @@ from aiohttp import web
 
 from support.dashboards import PanelQuery, Variables, all_queries, still_without_data
 from support.prometheus import Prometheus, ask
-from support.redis_server import RedisServer, free_port
+from support.redis_server import RedisServer
 from support.serve import start, tradecast
 from tradecast_operator.endpoint import create_app
 from tradecast_operator.metrics import Metrics
@@ -72,11 +72,11 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def demo(redis: RedisServer, *arguments: str) -> AsyncIterator[Server]:
-    port = free_port()
-    variables = {"REDIS_URL": redis.url, "ADMIN_PORT": str(port), "API_TOKEN": TOKEN, "DEMO_TICK_SECONDS": "0.1"}
+    variables = {"REDIS_URL": redis.url, "LOG_LEVEL": "info", "LOG_FORMAT": "json"}
+    variables |= {"API_TOKEN": TOKEN, "DEMO_TICK_SECONDS": "0.1"}
     async with start("demo", *arguments, **variables) as running:
-        found = await running.line(r"(http://127\.0\.0\.1:\d+)/")
-        yield Server(found[1], port)
+        listening = await running.log("listening")
+        yield Server(f"http://127.0.0.1:{listening['public_port']}", listening["admin_port"])
 
 
 async def load(server: Server) -> None:

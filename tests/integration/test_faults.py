@@ -36,7 +36,7 @@ async def put_off(clients: StockClients, server: RunningServer, session: Session
     """A client that cannot get in now, and goes on trying."""
     client = await clients.open(server.url, session, WEBSOCKET, **FAST)
     for _ in range(2):
-        await client.wait_reconnect_attempt()
+        await client.wait_reconnect_attempt(timeout=60)
     assert not client.connected
     assert not client.final
     return client
@@ -69,6 +69,7 @@ async def stats(server: RunningServer) -> dict[str, Any]:
 
 
 @pytest.mark.redis
+@pytest.mark.usefixtures("patient_limits")
 async def test_redis_dies_and_comes_back(
     make_server: MakeServer, own_redis: RedisServer, stock_clients: StockClients
 ) -> None:
@@ -144,7 +145,7 @@ async def test_redis_hangs(make_server: MakeServer, own_redis: RedisServer, stoc
 async def test_sessions_in_a_redis_that_hangs(
     make_server: MakeServer, own_redis: RedisServer, stock_clients: StockClients
 ) -> None:
-    server = await make_server(redis_url=own_redis.url, redis_timeout=0.3)
+    server = await make_server(redis_url=own_redis.url, redis_timeout=1)
     inside = await connect(stock_clients, server, await server.session("u1"))
     late = await server.session("u2")
     await own_redis.pause(120)
@@ -190,7 +191,7 @@ def durable(server: MongoServer) -> str:
 async def test_mongodb_dies_and_comes_back(
     make_server: MakeServer, own_mongo: MongoServer, stock_clients: StockClients
 ) -> None:
-    server = await make_server(mongodb_uri=durable(own_mongo), mongodb_timeout=1, session_cache_ttl=0)
+    server = await make_server(mongodb_uri=durable(own_mongo), mongodb_timeout=5, session_cache_ttl=0)
     inside = await connect(stock_clients, server, await server.session("u1"))
     late = await server.session("u2")
     await own_mongo.kill()
@@ -207,7 +208,7 @@ async def test_mongodb_dies_and_comes_back(
 
 @pytest.mark.mongodb
 async def test_mongodb_hangs(make_server: MakeServer, own_mongo: MongoServer, stock_clients: StockClients) -> None:
-    server = await make_server(mongodb_uri=own_mongo.uri, mongodb_timeout=1)
+    server = await make_server(mongodb_uri=own_mongo.uri, mongodb_timeout=5)
     session = await server.session("u1")
     inside = await connect(stock_clients, server, session)
     late = await server.session("u2")
@@ -225,7 +226,7 @@ async def test_deletion_while_mongodb_was_away_is_found(
     make_server: MakeServer, own_mongo: MongoServer, stock_clients: StockClients
 ) -> None:
     """What happened unseen is looked up when the store is back."""
-    server = await make_server(mongodb_uri=durable(own_mongo), mongodb_timeout=1)
+    server = await make_server(mongodb_uri=durable(own_mongo), mongodb_timeout=5)
     doomed, stays = await server.session("u1"), await server.session("u2")
     client, other = await connect(stock_clients, server, doomed), await connect(stock_clients, server, stays)
     await own_mongo.kill()
@@ -338,7 +339,7 @@ async def test_session_that_expires_while_connected(
     make_server: MakeServer, database: MongoDatabase, collection: Any, stock_clients: StockClients
 ) -> None:
     server = await make_server(mongodb_uri=database.uri, mongodb_database=database.database)
-    collection.insert_many([document("short", "u1", seconds=3), document("extended", "u2", seconds=3)])
+    collection.insert_many([document("short", "u1", seconds=8), document("extended", "u2", seconds=8)])
     short = await connect(stock_clients, server, claims("short", "u1"))
     extended = await connect(stock_clients, server, claims("extended", "u2"))
     later = {"$set": {key: document("", "u2")[key] for key in ("expires", "session")}}
@@ -352,7 +353,7 @@ async def test_session_in_redis_that_expires_while_connected(
     make_server: MakeServer, redis_server: RedisServer, stock_clients: StockClients
 ) -> None:
     server = await make_server(redis_url=redis_server.url)
-    client = await connect(stock_clients, server, await server.session("u1", max_age=2))
+    client = await connect(stock_clients, server, await server.session("u1", max_age=6))
     await assert_ended(client, "SESSION_EXPIRED")
 
 
@@ -360,7 +361,7 @@ async def test_session_in_redis_that_expires_while_connected(
 
 
 @pytest.fixture
-async def pair(make_server: MakeServer, redis_server: RedisServer) -> Pair:
+async def pair(make_server: MakeServer, redis_server: RedisServer, patient_limits: None) -> Pair:
     """Two servers with sessions and limits in one Redis."""
     options: dict[str, Any] = {
         "redis_url": redis_server.url,

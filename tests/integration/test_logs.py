@@ -182,7 +182,7 @@ async def test_a_whole_run_tells_no_secret(stock_clients: StockClients) -> None:
 async def run(stock_clients: StockClients, redis_server: RedisServer) -> None:
     variables = {
         "REDIS_URL": f"redis://:{PASSWORD}@127.0.0.1:{redis_server.port}/0",
-        "REDIS_TIMEOUT": "0.5",
+        "REDIS_TIMEOUT": "3",
         "TRANSPORTS": "websocket,polling",
         "SESSION_SECRETS": SIGNER,
         "API_TOKEN": API,

@@ -244,7 +244,7 @@ async def test_client_that_leaves_is_forgotten(server: Server, connect: Connect)
 
 
 async def test_connection_ends_with_its_session(server: Server, connect: Connect) -> None:
-    client = await connect(server, await server.session("u1", max_age=1.5))
+    client = await connect(server, await server.session("u1", max_age=4))
     other = await connect(server, await server.session("u2"))
     assert await client.wait_for("error") == [{"code": "SESSION_EXPIRED", "message": MESSAGES["SESSION_EXPIRED"]}]
     await client.wait_disconnect()
@@ -287,9 +287,9 @@ async def test_refreshed_session_takes_the_place_of_the_old(server: Server, conn
 
 
 async def test_refreshed_session_outlives_the_old(server: Server, connect: Connect) -> None:
-    client = await connect(server, await server.session("u1", max_age=2))
+    client = await connect(server, await server.session("u1", max_age=5))
     new = await server.session("u1")
-    doomed = await connect(server, await server.session("u2", max_age=2.5))
+    doomed = await connect(server, await server.session("u2", max_age=5.5))
     assert (await ask(client, "session:refresh", {"sessionID": new["sessionID"]}))["success"] is True
     await doomed.wait_disconnect()
     await assert_alive(client)

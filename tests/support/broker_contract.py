@@ -21,6 +21,8 @@ from tradecast.settings import load_settings
 RETENTION = Retention(window=60, dead_after=10, refresh=5, events_per_room=1000)
 # Gone after 0.7 s, sessions after half a second.
 SHORT = Retention(window=0.3, dead_after=0.1, refresh=0.05, events_per_room=1000)
+# Gone after 5 s.
+LONGER = Retention(window=4, dead_after=0.3, refresh=0.1, events_per_room=1000)
 # Gone after 2.5 s.
 MIDDLE = Retention(window=1.5, dead_after=0.3, refresh=0.1, events_per_room=1000)
 
@@ -336,7 +338,7 @@ class BrokerContract:
             assert numbers(replay.envelopes) == list(range(since + 1, 1000))
 
     async def test_an_expired_history_is_broken_for_who_needs_what_is_gone(self, make_broker: MakeBroker) -> None:
-        broker, _ = await make_broker(SHORT)
+        broker, _ = await make_broker(LONGER)
         before = (await broker.now(["x"]))["x"]
         await broker.publish(event(1, "x"))
         assert numbers((await broker.read({"x": before})).envelopes) == [1]

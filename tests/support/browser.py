@@ -22,6 +22,8 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 DEADLINE_MS = 30_000
+LAUNCH_MS = 90_000
+"""Milliseconds that a browser may take to start, while others start beside it."""
 
 OpenPage = Callable[..., Awaitable["DemoPage"]]
 
@@ -78,7 +80,7 @@ async def browser() -> AsyncIterator[Browser]:
     if path is None:
         pytest.skip(HOW_TO_GET_CHROMIUM)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS, timeout=LAUNCH_MS)
         yield browser
         await browser.close()
 

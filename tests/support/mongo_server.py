@@ -57,6 +57,7 @@ class MongoServer:
         self.port = free_port()
         self.standalone = standalone
         self._process: subprocess.Popen[bytes] | None = None
+        self._started_once = False
         self._folder = tempfile.TemporaryDirectory(prefix="mongo-", ignore_cleanup_errors=True)
 
     @property
@@ -115,13 +116,22 @@ class MongoServer:
             return
         atexit.register(self.kill_now)
         log = Path(self._folder.name, "log")
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                self.command(), stdout=output, stderr=output, cwd=self._folder.name, preexec_fn=end_with_parent
-            )
-        if not self._answers_in_time():
+        for attempt in range(5):
+            if attempt and not self._started_once:
+                self.port = free_port()  # somebody took it between the look and the start
+            with log.open("wb") as output:
+                self._process = subprocess.Popen(
+                    self.command(), stdout=output, stderr=output, cwd=self._folder.name, preexec_fn=end_with_parent
+                )
+            if self._answers_in_time():
+                self._started_once = True
+                return
             self.kill_now()
-            raise RuntimeError(f"SecantusDB did not start:\n{log.read_text(errors='replace')[-2000:]}")
+            text = log.read_text(errors="replace")
+            if "in use" not in text:
+                break
+            time.sleep(0.2)
+        raise RuntimeError(f"SecantusDB did not start:\n{text[-2000:]}")
 
     def stop_now(self) -> None:
         """As `stop`, blocking."""
@@ -150,7 +160,7 @@ class MongoServer:
         deadline = time.monotonic() + START_WITHIN
         while time.monotonic() < deadline and self.running:
             if _answers(self.port):
-                return True
+                return self.running  # else somebody else listens on that port
             time.sleep(0.02)
         return False
 

@@ -87,6 +87,20 @@ class Prometheus:
         Raises:
             RuntimeError: It ended instead, or was not ready in time; with the end of its log.
         """
+        text = ""
+        for _ in range(5):
+            found = self._start()
+            if found is None:
+                return
+            text = found
+            if "in use" not in text:
+                break
+            self.port = free_port()  # somebody took it between the look and the start
+        self.close()
+        raise RuntimeError(f"prometheus did not start:\n{text[-2000:]}")
+
+    def _start(self) -> str | None:
+        """Start it once; its log if that did not work."""
         folder = self._folder.name
         command = [
             *(self.program, f"--config.file={folder}/config.yml", f"--storage.tsdb.path={folder}/data"),
@@ -101,12 +115,12 @@ class Prometheus:
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):  # noqa: S310 our own loopback address
-                    return
+                    return None
             except OSError:
                 time.sleep(0.05)
-        text = log.read_text(errors="replace")
-        self.close()
-        raise RuntimeError(f"prometheus did not start:\n{text[-2000:]}")
+        self._process.kill()
+        self._process.wait()
+        return log.read_text(errors="replace")
 
     def close(self) -> None:
         """End it and remove its data."""

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from support.eventually import eventually, until
+from support.forwarder import forwarding
 from support.node_client import StockClient, StockClients
 from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
@@ -44,7 +45,7 @@ class Fleet:
         self.http = httpx.AsyncClient(trust_env=False, timeout=30)
 
     async def server(self, mode: Mode, **settings: Any) -> RunningServer:
-        options = {"cluster_lease": 1.5, "rate_limit_global": 1_000_000, "max_connections_per_user": 100}
+        options = {"cluster_lease": 4, "rate_limit_global": 1_000_000, "max_connections_per_user": 100}
         server = await self.make(**self.urls, adapter_mode=mode, **{**options, **settings})
         broker = broker_of(server)
         await broker.until_heard()
@@ -223,9 +224,11 @@ async def test_what_an_event_says_is_carried_over_as_it_is(fleet: Fleet) -> None
         await emit("skip", 2, to="authenticated", skip_sid=[str(clients[0].sid), str(clients[3].sid)])
         await emit("volatile", 3, to="authenticated", volatile=True)
         await emit("text", "ends in a text", to="authenticated")
-        await emit("end", to="authenticated")
+        # in every partition, since only events of one partition have an order
+        for room in (*rooms, "authenticated"):
+            await emit("end", to=room)
     for number, client in enumerate(clients):
-        for _ in range(2):
+        for _ in range(4):  # of each sender, in the user's room and in that of all
             await client.wait_for("end")
         assert [args[:3] for args in client.events("several")] == [["x", b"\x00\xff", {"y": 1}]] * 2
         assert len(client.events("except")) == (0 if number in (1, 2) else 2)
@@ -246,8 +249,9 @@ async def test_requests_to_all_servers_reach_those_of_both_modes(fleet: Fleet) -
         server.app.register_server_event_handler("note", partial(noted.append, f"s{number}"))
     for client in clients:
         await client.answer_with("heard")
-    for server in (servers[1], servers[2]):
+    for server in servers:
         await eventually(partial(knows_all, server.app, 4))
+    for server in (servers[1], servers[2]):
         found = await server.app.fetch_sockets("user:u1")
         assert {one.sid for one in found} == {client.sid for client in clients}
         assert len({one.server for one in found}) == 4
@@ -261,6 +265,7 @@ async def test_requests_to_all_servers_reach_those_of_both_modes(fleet: Fleet) -
         assert await client.wait_disconnect() == "io server disconnect"
 
 
+@pytest.mark.usefixtures("patient_limits")
 async def test_a_revoked_session_ends_and_limits_hold_in_both_modes(fleet: Fleet) -> None:
     servers = await four(fleet, max_connections_per_user=4)
     session = await servers[0].session("u1")
@@ -370,7 +375,8 @@ async def test_the_figure_goes_to_and_fro_under_events(fleet: Fleet) -> None:
 async def test_what_waits_while_the_figure_changes_goes_by_the_new_one(frail: Fleet, own_redis: RedisServer) -> None:
     """Else an event could be on its way still when the first server of the other mode is there, and be missed by it."""
     frail.say("pubsub", publish_both=0)
-    here = await frail.server("pubsub", adapter_file=str(frail.file("pubsub")), session_store="memory")
+    options = {"session_store": "memory", "publish_timeout": 60}
+    here = await frail.server("pubsub", adapter_file=str(frail.file("pubsub")), **options)
     there = await frail.server("sharded", session_store="memory")
     client = await frail.client(there)
     await own_redis.pause(60)
@@ -388,20 +394,21 @@ async def test_a_client_that_is_moved_begins_anew(fleet: Fleet, to: Mode) -> Non
     (start,) = {*MODES} - {to}
     servers = {mode: await fleet.server(mode, publish_both=1) for mode in MODES}
     session = await servers[start].session("u1")
-    client = await fleet.clients.connect(servers[start].url, session, transports=["websocket"])
-    await servers[start].app.emit_notification("u1", {"n": 1})
-    await client.wait_for("notification")
-    sid = client.sid
-    port = servers[start]._port("public")
-    await servers[start].stop_serving()
-    await client.wait_disconnect()
-    await servers[start].app.shutdown()
-    moved = await fleet.server(to, publish_both=1, port=port)
-    await client.wait_connect()
-    assert not client.recovered
-    assert client.sid != sid
-    await moved.app.emit_notification("u1", {"n": 2})
-    assert await notified(client, 2) == [1, 2]
+    async with forwarding(servers[start].url) as service:
+        client = await fleet.clients.connect(service.url, session, transports=["websocket"])
+        await servers[start].app.emit_notification("u1", {"n": 1})
+        await client.wait_for("notification")
+        sid = client.sid
+        await servers[start].stop_serving()
+        await client.wait_disconnect()
+        await servers[start].app.shutdown()
+        moved = await fleet.server(to, publish_both=1)
+        service.urls = [moved.url]
+        await client.wait_connect()
+        assert not client.recovered
+        assert client.sid != sid
+        await moved.app.emit_notification("u1", {"n": 2})
+        assert await notified(client, 2) == [1, 2]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -410,7 +417,7 @@ async def test_while_the_other_redis_is_away_emitters_are_told_and_the_own_mode_
 ) -> None:
     (other,) = {*MODES} - {mode}
     # sessions are in memory: they would be away with REDIS_URL
-    options = {"publish_both": 1, "publish_timeout": 1, "redis_timeout": 1, "session_store": "memory"}
+    options = {"publish_both": 1, "publish_timeout": 5, "redis_timeout": 1, "session_store": "memory"}
     here, there = [await frail.server(one, **options) for one in (mode, other)]
     clients = [await frail.client(server) for server in (here, there)]
     await here.app.emit_notification("u1", {"n": 0})
@@ -443,14 +450,14 @@ async def test_emitters_wait_for_another_redis_that_hangs_though_nobody_listens_
     frail: Fleet, redis_cluster: RedisCluster
 ) -> None:
     """From `publish_both` on for servers; for programs from REDIS_CLUSTER_URL on."""
-    options = {"publish_timeout": 3, "redis_timeout": 1, "session_store": "memory"}
+    options = {"publish_timeout": 10, "redis_timeout": 1, "session_store": "memory"}
     server = await frail.server("pubsub", adapter_file=str(frail.file("pubsub")), **options)
     client = await frail.client(server)
     for node in redis_cluster.nodes:
         await node.pause(60)
     await server.app.emit_notification("u1", {"n": 0})
     assert (await frail.stats(server))["other"]["published"] == {"ok": 0, "failed": 0, "uncertain": 0}
-    async with Publisher(settings_for_tests(**frail.urls, publish_timeout=1, redis_timeout=1)) as publisher:
+    async with Publisher(settings_for_tests(**frail.urls, publish_timeout=5, redis_timeout=1)) as publisher:
         with pytest.raises(PublishUncertain, match="servers of one mode have it"):
             await publisher.emit_notification("u1", {"n": 1})
     frail.say("pubsub", publish_both=1)
@@ -467,7 +474,7 @@ async def test_what_the_own_redis_does_not_take_goes_to_neither(
     frail: Fleet, own_redis: RedisServer, redis_cluster: RedisCluster, mode: Mode
 ) -> None:
     (other,) = {*MODES} - {mode}
-    options = {"publish_both": 1, "publish_timeout": 3, "redis_timeout": 1, "session_store": "memory"}
+    options = {"publish_both": 1, "publish_timeout": 5, "redis_timeout": 1, "session_store": "memory"}
     here, there = [await frail.server(one, **options) for one in (mode, other)]
     client = await frail.client(there)
     await here.app.emit_notification("u1", {"n": 0})
@@ -516,23 +523,24 @@ async def test_a_sharded_server_is_ready_only_with_both_redis(
 async def test_a_fleet_whose_only_redis_was_a_cluster_gets_one_beside_it(fleet: Fleet) -> None:
     cluster = {"redis_url": fleet.urls["redis_cluster_url"], "auth_required": False}
     before = await fleet.make(**cluster)
-    client = await fleet.clients.connect(before.url, transports=["websocket"])
-    after = await fleet.server("sharded", auth_required=False)
-    await broker_of(before).until_heard()
-    await after.app.emit("count", 1, to="market:status")
-    await before.app.emit("count", 2, to="market:status")
-    await client.wait_for("count", lambda args: args[0] == 2)
-    port = before._port("public")
-    await before.stop_serving()
-    await client.wait_disconnect()
-    await after.app.emit("count", 3, to="market:status")
-    await before.app.shutdown()
-    moved = await fleet.server("sharded", auth_required=False, port=port)
-    await client.wait_connect()
-    assert client.recovered
-    await moved.app.emit("count", 4, to="market:status")
-    await client.wait_for("count", lambda args: args[0] == 4)
-    assert [args[0] for args in client.events("count")] == [1, 2, 3, 4]
+    async with forwarding(before.url) as service:
+        client = await fleet.clients.connect(service.url, transports=["websocket"])
+        after = await fleet.server("sharded", auth_required=False)
+        await broker_of(before).until_heard()
+        await after.app.emit("count", 1, to="market:status")
+        await before.app.emit("count", 2, to="market:status")
+        await client.wait_for("count", lambda args: args[0] == 2)
+        await before.stop_serving()
+        await client.wait_disconnect()
+        await after.app.emit("count", 3, to="market:status")
+        await before.app.shutdown()
+        moved = await fleet.server("sharded", auth_required=False)
+        service.urls = [moved.url]
+        await client.wait_connect()
+        assert client.recovered
+        await moved.app.emit("count", 4, to="market:status")
+        await client.wait_for("count", lambda args: args[0] == 4)
+        assert [args[0] for args in client.events("count")] == [1, 2, 3, 4]
 
 
 async def test_a_server_without_another_redis_refuses_the_figure(

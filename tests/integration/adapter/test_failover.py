@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 import pytest
 from redis.asyncio.connection import AbstractConnection, Connection
 
-from support.eventually import eventually
+from support.eventually import eventually, until
 from support.redis_server import RedisServer, started
 from tradecast.adapter import redis_partition
 from tradecast.adapter.dialect import PUBSUB
@@ -143,8 +143,9 @@ async def test_an_event_that_another_redis_may_have_taken_before_is_marked(
         writer.start()
         await writer.publish(encode_envelope("elsewhere", [0], ["room"], "C"))
         await own_redis.pause(60)
+        before = writer._given[0]
         unanswered = asyncio.create_task(writer.publish(encode_envelope("unanswered", [1], ["room"], "C")))
-        await asyncio.sleep(figures.timeout / 2)
+        await eventually(lambda: writer._given[0] != before and writer._given[1])  # it is on its way to the paused one
         first.server = other_redis
         await unanswered
         own_redis.resume()
@@ -153,7 +154,7 @@ async def test_an_event_that_another_redis_may_have_taken_before_is_marked(
         await other_redis.ask("CLIENT", "KILL", "TYPE", "normal")
         await own_redis.ask("CONFIG", "SET", "min-replicas-to-write", "1")
         refused = asyncio.create_task(writer.publish(encode_envelope("refused", [3], ["room"], "C")))
-        await asyncio.sleep(figures.timeout)
+        await until(lambda: has_refused(own_redis))
         first.server = other_redis
         await refused
         await eventually(lambda: deliveries.events == ["unanswered", "new", "refused"])
@@ -161,6 +162,11 @@ async def test_an_event_that_another_redis_may_have_taken_before_is_marked(
     finally:
         await writer.close()
         await partition.close()
+
+
+async def has_refused(redis: RedisServer) -> bool:
+    """Whether it has told somebody that it has too few replicas."""
+    return "errorstat_NOREPLICAS" in await redis.ask("INFO", "errorstats")
 
 
 async def test_what_was_missed_is_asked_for_until_redis_answers(

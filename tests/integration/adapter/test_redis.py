@@ -124,6 +124,7 @@ async def test_sentinel_failover(own_redis: RedisServer) -> None:
         "user caster on >spw ~* &* +@all",
         "user default off",
         f"sentinel auth-user {SERVICE} default",
+        f"sentinel down-after-milliseconds {SERVICE} 3000",  # longer than a busy machine holds Redis up
     )
     sentinel.start_now()
     try:

@@ -78,7 +78,7 @@ async def test_a_message_comes_for_each_room_and_the_event_once(brokers: Brokers
 
 async def test_a_room_is_listened_to_a_while_longer_then_no_more(brokers: Brokers, redis_server: RedisServer) -> None:
     seen = Seen()
-    (here, heard), (there, _) = await brokers.add(watch=seen, linger=2), await brokers.add()
+    (here, heard), (there, _) = await brokers.add(watch=seen, linger=5), await brokers.add()
     channel = here._partitions[0].prefix + "r:x"
     await listen(here, "x")
     here.unwant("x")

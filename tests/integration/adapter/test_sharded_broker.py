@@ -26,6 +26,7 @@ from tradecast.adapter.link import TAGS
 from tradecast.adapter.redis_broker import RedisBroker
 
 pytestmark = pytest.mark.redis
+MANY = Retention(window=60, dead_after=10, refresh=5, events_per_room=100_000)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,8 @@ async def own(redis_cluster: RedisCluster) -> AsyncIterator[Brokers]:
 
 async def test_slots_that_move_lose_and_repeat_nothing(own: Brokers, redis_cluster: RedisCluster) -> None:
     seen = Seen()
-    (here, heard), (there, _) = await own.add(watch=seen), await own.add()
+    # the more, the longer the slots take to move
+    (here, heard), (there, _) = await own.add(watch=seen, retention=MANY), await own.add(retention=MANY)
     rooms = one_room_each(here)
     await listen(here, *rooms)
     start = dict(await here.now(rooms))
@@ -241,7 +243,7 @@ async def test_who_needs_nothing_of_a_node_that_is_away_goes_on_at_a_new_server(
 async def test_what_waits_for_a_slot_that_moves_holds_up_nothing_else(
     own: Brokers, redis_cluster: RedisCluster
 ) -> None:
-    here, _ = await own.add(timeout=1)
+    here, _ = await own.add(timeout=10)
     slot = _slot(here._partitions[0].prefix)
     source = redis_cluster.owners()[slot]
     target = next(node for node in redis_cluster.nodes if node is not source)
@@ -287,7 +289,7 @@ async def test_a_master_that_has_lost_the_others_is_left(own: Brokers, redis_clu
 
 
 async def test_a_node_that_is_gone_takes_its_partitions_only(own: Brokers, redis_cluster: RedisCluster) -> None:
-    here, heard = await own.add(timeout=1, publish_timeout=2)
+    here, heard = await own.add(timeout=1, publish_timeout=5)
     rooms = one_room_each(here)
     await listen(here, *rooms)
     owners = redis_cluster.owners()

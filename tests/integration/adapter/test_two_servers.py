@@ -55,7 +55,7 @@ async def test_events_reach_clients_of_both_servers_once_and_in_one_order(
 async def test_redis_away_is_told_to_the_caller_and_clients_stay(
     make_server: MakeServer, durable_redis: RedisServer, stock_clients: StockClients
 ) -> None:
-    one, other = await two_servers(make_server, durable_redis, publish_timeout=1, redis_timeout=1)
+    one, other = await two_servers(make_server, durable_redis, publish_timeout=3, redis_timeout=1)
     client = await stock_clients.connect(other.url, await other.session("u1"), transports=["websocket"])
     await one.app.emit_notification("u1", {"n": 0})
     await client.wait_for("notification")
@@ -88,7 +88,7 @@ async def test_another_database_of_the_same_redis_is_another_fleet(
 async def test_metrics_tell_of_the_subscription_and_of_what_redis_took(
     make_server: MakeServer, own_redis: RedisServer, stock_clients: StockClients
 ) -> None:
-    server = await make_server(redis_url=own_redis.url, publish_timeout=1, redis_timeout=1)
+    server = await make_server(redis_url=own_redis.url, publish_timeout=3, redis_timeout=1)
     await broker_of(server).until_heard()
     assert figure(server, "redis_subscribed") == 1
     await stock_clients.connect(server.url, await server.session("u1"), transports=["websocket"])

@@ -220,11 +220,11 @@ async def test_redis_that_does_not_answer_delays_once(own_redis: RedisServer) ->
         started = time.monotonic()
         assert await own.get("a") is None
         first = time.monotonic() - started
-        assert 0.2 < first < 5  # a client of its own would wait for ever
+        assert 0.2 < first < 20  # a client of its own would wait for ever
         started = time.monotonic()
         for _ in range(100):
             assert await own.get("a") is None
-        assert time.monotonic() - started < first + 1
+        assert time.monotonic() - started < 15, "a quarter of a second for each would be 25"
         own_redis.resume()
         await own.close()
 

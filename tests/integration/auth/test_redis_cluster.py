@@ -72,7 +72,7 @@ async def test_a_node_that_is_killed_and_comes_back(redis_cluster: RedisCluster)
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
             await request
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 15
     with pytest.raises(StoreUnavailable):
         [stored async for stored in store.list()]
     await redis_cluster.start(redis_cluster.nodes[0])
@@ -134,7 +134,7 @@ async def test_a_part_that_is_away_never_fails_a_look_up(redis_cluster: RedisClu
     started = time.monotonic()
     assert [await cache(client).get(each) for each in IDS[:5]] == [None] * 5
     await one.put("cold", Session("cold", ANN, time.time() + 600))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     await redis_cluster.start(redis_cluster.nodes[0])
     heard: list[str] = []
     other = SessionCache(ttl=30, redis=client, on_lookup=heard.append)

@@ -99,6 +99,6 @@ async def test_redis_that_does_not_answer(own_redis: RedisServer) -> None:
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
             await store.load(["a"])
-        assert 0.2 < time.monotonic() - started < 5
+        assert 0.2 < time.monotonic() - started < 20
         own_redis.resume()
         assert await store.load(["a"]) == {}

@@ -30,11 +30,11 @@ async def test_rollout_drain_and_a_cluster_that_was_away(redis: RedisClient, red
         await fleet.look()
     assert (old.superseded, new.superseded, old.servers) == (True, False, 2)
 
-    pace = FleetPace(redis, jitter=lambda: 0.0, leave_alone=0.0)
-    other = FleetPace(redis, jitter=lambda: 0.0, leave_alone=0.0)
+    pace = FleetPace(redis, patience=10, jitter=lambda: 0.0, leave_alone=0.0)
+    other = FleetPace(redis, patience=10, jitter=lambda: 0.0, leave_alone=0.0)
     started = time.monotonic()
     first, second = await pace.reserve(1_000, 100), await other.reserve(1_000, 100)
-    assert second[0] - first[0] >= len(first) / 100 - 0.05
+    # not by first[0]: that is late by the way back of its answer
     assert second[0] >= started + len(first) / 100 - 0.001
 
     for node in redis_cluster.nodes:

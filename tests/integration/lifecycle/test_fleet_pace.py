@@ -33,7 +33,7 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
 
 
 async def test_slots_of_all_servers_follow_each_other(redis: RedisClient) -> None:
-    servers = [FleetPace(redis, jitter=lambda: 0.0) for _ in range(4)]
+    servers = [FleetPace(redis, patience=10, jitter=lambda: 0.0) for _ in range(4)]
     started = time.monotonic()
     times = [moment for server in servers for moment in await server.reserve(1_000, 100)]
     late = time.monotonic() - started  # each answer takes its time, and moments count from it
@@ -165,6 +165,7 @@ async def fleet(redis: RedisServer, clients: StockClients, each: int, **variable
 
 
 @pytest.mark.node
+@pytest.mark.serial  # a server that is held up asks for its slots too late to be among the first
 async def test_servers_that_end_together_keep_one_pace(redis_server: RedisServer, stock_clients: StockClients) -> None:
     async with fleet(redis_server, stock_clients, 15, DRAIN_RATE="20") as servers:
         started = await servers.drain()
@@ -183,12 +184,13 @@ async def test_servers_that_end_together_keep_one_pace(redis_server: RedisServer
 async def test_redis_that_dies_meanwhile_does_not_stop_them(
     own_redis: RedisServer, stock_clients: StockClients
 ) -> None:
-    async with fleet(own_redis, stock_clients, 15, DRAIN_RATE="15", LOG_LEVEL="info") as servers:
+    # so many that there are enough of them left when Redis is noticed to have died
+    async with fleet(own_redis, stock_clients, 40, DRAIN_RATE="15", LOG_LEVEL="info") as servers:
         started = await servers.drain()
         await eventually(lambda: servers.count() >= 10)
         await own_redis.kill()
         await servers.over()
-        assert servers.count() == 45
+        assert servers.count() == 120
         times = sorted(moment for moments in servers.gone for moment in moments)
         for number, moment in enumerate(times, start=1):
             assert number <= 3 * 15 * (moment - started) + 4, "each at its own pace now"

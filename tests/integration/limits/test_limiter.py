@@ -58,6 +58,7 @@ async def allowed(limiter: RateLimiter, event: str, tries: int, user_id: str = "
     return sum([await limiter.check_limit(user_id, event) is None for _ in range(tries)])
 
 
+@pytest.mark.usefixtures("patient_limits")
 async def test_limits_hold_over_servers(redis_server: RedisServer) -> None:
     async with limiter(redis_server) as one, limiter(redis_server) as two:
         passed = await asyncio.gather(*(allowed(server, "subscribe:trades", 80) for server in (one, two)))
@@ -66,6 +67,7 @@ async def test_limits_hold_over_servers(redis_server: RedisServer) -> None:
         assert await two.check_limit("u", "subscribe:portfolio") is None
 
 
+@pytest.mark.usefixtures("patient_limits")
 async def test_quotas_hold_over_servers(redis_server: RedisServer) -> None:
     limits = {"MAX_SUBSCRIPTIONS_PER_USER": "5", "MAX_CONNECTIONS_PER_USER": "2"}
     async with limiter(redis_server, environ=limits) as one, limiter(redis_server, environ=limits) as two:
@@ -92,6 +94,7 @@ async def test_quotas_hold_over_servers(redis_server: RedisServer) -> None:
         assert await three.get_connection_count("u") == 0
 
 
+@pytest.mark.usefixtures("patient_limits")
 async def test_a_dead_servers_counts_heal_and_a_living_ones_stay(redis_server: RedisServer) -> None:
     settings = load_settings({"REDIS_URL": redis_server.url})
     redis = create_redis(settings)
@@ -162,7 +165,7 @@ async def test_redis_killed_under_load_and_back(own_redis: RedisServer, told: Tr
             stop.set()
             await asyncio.gather(*workers)
             assert passed["load"] > 100
-            assert slowest < 5
+            assert slowest < 15
     sentences = [line["event"] for line in lines]
     assert sentences.count("limits are kept in memory: Redis does not answer") == 1
     assert sentences.count("limits are kept in Redis again") == 1
@@ -170,17 +173,17 @@ async def test_redis_killed_under_load_and_back(own_redis: RedisServer, told: Tr
 
 
 async def test_a_dead_redis_costs_one_time_out_not_one_per_event(own_redis: RedisServer, told: Transitions) -> None:
-    async with limiter(own_redis, told) as made:
+    async with limiter(own_redis, told, {"REDIS_TIMEOUT": "30"}) as made:
         assert await made.check_limit("u", "x") is None
         await own_redis.pause(60)
         begun = time.monotonic()
         assert await made.check_limit("u", "x") is None
         first = time.monotonic() - begun
-        assert 0.2 < first < 2
+        assert 0.2 < first < 15, "it does not wait for as long as a request may take"
         assert told.told == [True]
         begun = time.monotonic()
         assert await allowed(made, "x", 500) == 500
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 15, "a quarter of a second for each would be two minutes"
         # the event of the time-out itself was counted in memory: 501 of 1000
         assert await allowed(made, "x", 600) == 499
         own_redis.resume()

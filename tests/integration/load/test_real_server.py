@@ -132,7 +132,7 @@ async def test_several_clients_of_one_user(server: RunningServer) -> None:
 
 async def test_planted_loss_is_found(server: RunningServer, proxy: EmitProxy) -> None:
     proxy.alter = lambda events: [event for event in events if event.get("trade", {}).get("seq") != 1]
-    report = await run(await options(server, emit_url=proxy.url, mix={"trade:executed": 1}, drain=0.5))
+    report = await run(await options(server, emit_url=proxy.url, mix={"trade:executed": 1}, drain=2))
     assert report.losses == 10, report.table()
     assert (report.doubles, report.out_of_order, report.deliveries) == (0, 0, report.expected - 10)
 
@@ -208,7 +208,7 @@ async def test_clients_come_back_when_the_server_hangs_up(server: RunningServer,
 
     tasks: list[asyncio.Task[None]] = []
     later = Backoff(delay=0.4, delay_max=0.4)
-    chosen = await options(server, 3, duration=2, rate=60, mix={kind: 1}, symbols=("AAPL",), reconnect=later, drain=0.2)
+    chosen = await options(server, 3, duration=2, rate=60, mix={kind: 1}, symbols=("AAPL",), reconnect=later)
     report = await run(chosen, on_progress)
     await asyncio.gather(*tasks)
     assert report.reconnects == 1, report.table()

@@ -33,7 +33,7 @@ def options(server: Scripted, **changes: Any) -> LoadOptions:
         "rate": 100,
         "symbols": ("AAPL", "IBM"),
         "token": "t",
-        "drain": 0.2,
+        "drain": 20,
         "settle": 20,
         **changes,
     }
@@ -70,7 +70,7 @@ async def test_losses_doubles_and_disorder_are_counted(scripted: Scripted) -> No
         return [event]
 
     scripted.deliver = deliver
-    report = await run(options(scripted, mix={"trade:executed": 1}))
+    report = await run(options(scripted, mix={"trade:executed": 1}, drain=1))
     assert (report.losses, report.doubles, report.out_of_order) == (2, 2, 1), report.table()
     assert report.deliveries == report.expected - 2 + 2
     assert not report.ok
@@ -78,7 +78,7 @@ async def test_losses_doubles_and_disorder_are_counted(scripted: Scripted) -> No
 
 async def test_the_last_event_lost_is_a_loss(scripted: Scripted) -> None:
     scripted.deliver = lambda peer, event: [] if event["trade"]["seq"] == 5 else [event]
-    report = await run(options(scripted, mix={"trade:executed": 1}, rate=40))
+    report = await run(options(scripted, mix={"trade:executed": 1}, rate=40, drain=1))
     assert report.published == 20
     assert report.losses == 4
 
@@ -136,7 +136,7 @@ async def test_lost_connection_is_told_and_what_it_missed_is_lost(scripted: Scri
         scripted.peers[0].socket._req.transport.abort()  # type: ignore[union-attr] # no public way to be rude
 
     scripted.after_post = lambda number: cut() if number == 1 else None
-    report = await run(options(scripted, mix={"trade:executed": 1}))
+    report = await run(options(scripted, mix={"trade:executed": 1}, drain=0.2))
     assert sum(report.disconnects.values()) == 1
     assert report.losses > 0
     assert report.reconnects == 0
@@ -149,7 +149,7 @@ async def test_reconnecting_client_subscribes_again(scripted: Scripted) -> None:
         await asyncio.wait_for(scripted.joined.wait(), 20)
 
     scripted.after_post = lambda number: cut() if number == 1 else None
-    report = await run(options(scripted, mix={"trade:executed": 1}, reconnect=QUICK, duration=1))
+    report = await run(options(scripted, mix={"trade:executed": 1}, reconnect=QUICK, duration=1, drain=0.2))
     assert (report.reconnects, report.connected, sum(report.disconnects.values())) == (1, 4, 1)
     assert scripted.subscribed.count("subscribe:trades") == 5
     assert "pid" not in scripted.connects[-1]
@@ -165,7 +165,7 @@ async def test_recovered_client_does_not_subscribe_again(scripted: Scripted) -> 
 
     scripted.connect_data = lambda peer: {"sid": f"s{peer.number}", "pid": f"p-{peer.user_id}"}
     scripted.after_post = lambda number: cut() if number == 1 else None
-    report = await run(options(scripted, mix={"trade:executed": 1}, reconnect=QUICK))
+    report = await run(options(scripted, mix={"trade:executed": 1}, reconnect=QUICK, drain=0.2))
     assert report.reconnects == 1
     assert scripted.subscribed.count("subscribe:trades") == 4
     back = scripted.connects[-1]
@@ -240,7 +240,7 @@ async def test_late_deliveries_are_waited_for(scripted: Scripted) -> None:
         return []
 
     scripted.deliver = deliver
-    report = await run(options(scripted, mix={"trade:executed": 1}, drain=20))
+    report = await run(options(scripted, mix={"trade:executed": 1}))
     assert report.ok, report.table()
     assert report.delivery_ms.p50 is not None
     assert report.delivery_ms.p50 >= 300
@@ -271,4 +271,4 @@ async def test_cancelled_run_leaves_nothing(scripted: Scripted) -> None:
 async def test_rate_is_kept(scripted: Scripted) -> None:
     report = await run(options(scripted, rate=200, duration=1))
     assert report.published == 200
-    assert 0.9 < report.publish_seconds < 5
+    assert 0.9 < report.publish_seconds < 15

@@ -13,8 +13,10 @@ from support.server import MakeServer, RunningServer
 from tradecast.auth.connection import Connection
 from tradecast.server import WebSocketServer
 
-BEATING: dict[str, Any] = {"ping_interval": 0.3, "ping_timeout": 0.2}
-"""Settings of a server whose heartbeats a test can wait for."""
+BEATING: dict[str, Any] = {"ping_interval": 0.3, "ping_timeout": 0.5}
+"""Settings of a server whose heartbeats a test can wait for, and leave unanswered."""
+PATIENT: dict[str, Any] = {"ping_interval": 0.3, "ping_timeout": 15}
+"""The same for a client that answers, on a busy machine: without an answer there is no further heartbeat."""
 
 
 def add_handlers(app: WebSocketServer) -> None:
@@ -43,3 +45,9 @@ async def open_server(make_server: MakeServer) -> RunningServer:
 async def beating_server(make_server: MakeServer) -> RunningServer:
     """The same with quick heartbeats."""
     return await make_server(add_handlers, auth_required=False, **BEATING)
+
+
+@pytest.fixture
+async def patient_server(make_server: MakeServer) -> RunningServer:
+    """The same for a client that answers them."""
+    return await make_server(add_handlers, auth_required=False, **PATIENT)

@@ -7,7 +7,7 @@ import base64
 
 import pytest
 
-from protocol.engine.conftest import BEATING, add_handlers
+from protocol.engine.conftest import PATIENT, add_handlers
 from support.eventually import eventually
 from support.server import MakeServer, RunningServer
 from support.wire import Polling, Wire, head_of, request
@@ -212,13 +212,13 @@ async def test_abandoned_poll_ends_the_session(open_server: RunningServer, clien
 # -- heartbeats
 
 
-async def test_server_asks_and_client_answers(beating_server: RunningServer) -> None:
-    client = await Polling.connect(beating_server.url)
+async def test_server_asks_and_client_answers(patient_server: RunningServer) -> None:
+    client = await Polling.connect(patient_server.url)
     await client.join()
     for _ in range(4):
         assert await client.packets() == ["2"]
         assert (await client.post("3")).status == 200
-    assert count(beating_server) == 1
+    assert count(patient_server) == 1
 
 
 async def test_client_that_does_not_answer_is_ended(beating_server: RunningServer) -> None:
@@ -245,7 +245,7 @@ async def test_client_whose_handler_takes_long_is_asked_and_answers_meanwhile(ma
         await go_on.wait()
         return "done"
 
-    server = await make_server(lambda app: app.register_event_handler("wait", wait), auth_required=False, **BEATING)
+    server = await make_server(lambda app: app.register_event_handler("wait", wait), auth_required=False, **PATIENT)
     client = await Polling.connect(server.url)
     await client.join()
     assert (await client.post('421["wait"]')).body == b"ok"

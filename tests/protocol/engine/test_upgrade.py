@@ -88,7 +88,7 @@ async def test_websocket_that_breaks_off_leaves_the_client_polling(open_server: 
 
 
 async def test_upgrade_that_is_not_finished_is_given_up(make_server: MakeServer) -> None:
-    server = await make_server(add_handlers, auth_required=False, upgrade_timeout=0.3)
+    server = await make_server(add_handlers, auth_required=False, upgrade_timeout=2)
     client = await Polling.connect(server.url)
     await client.join()
     async with await probe(client) as socket:

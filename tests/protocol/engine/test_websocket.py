@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.engine.conftest import add_handlers
+from protocol.engine.conftest import PATIENT, add_handlers
 from support.eventually import eventually
 from support.server import MakeServer, RunningServer
 from support.tls import make_certificates
@@ -262,8 +262,8 @@ async def test_half_closed_connection_ends_it(open_server: RunningServer, client
 # -- heartbeats
 
 
-async def test_server_asks_and_client_answers(beating_server: RunningServer) -> None:
-    async with await WebSocket.connect(beating_server.url) as client:
+async def test_server_asks_and_client_answers(patient_server: RunningServer) -> None:
+    async with await WebSocket.connect(patient_server.url) as client:
         await client.opened()
         await client.join()
         for _ in range(5):
@@ -303,9 +303,7 @@ async def test_client_whose_handler_takes_long_is_asked_and_answers_meanwhile(ma
         await go_on.wait()
         return "done"
 
-    server = await make_server(
-        lambda app: app.register_event_handler("wait", wait), auth_required=False, ping_interval=0.3, ping_timeout=0.2
-    )
+    server = await make_server(lambda app: app.register_event_handler("wait", wait), auth_required=False, **PATIENT)
     async with await WebSocket.connect(server.url) as client:
         await client.opened()
         await client.join()

@@ -29,7 +29,7 @@ async def test_each_has_its_own_sid_and_both_are_served(namespaces: RunningServe
 
 
 async def test_namespace_alone_without_the_main_one(make_server: MakeServer, make_client: MakeClient) -> None:
-    server = await make_server(add_handlers, auth_required=False, connect_timeout=0.5)
+    server = await make_server(add_handlers, auth_required=False, connect_timeout=3)
     client = await make_client(server, CUSTOM)
     await eventually(lambda: len(server.app._sio._without_namespace) == 0)
     assert await client.ask("echo", 1, namespace=CUSTOM) == [1]

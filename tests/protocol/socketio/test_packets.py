@@ -76,7 +76,7 @@ async def test_unknown_namespace_is_refused_and_the_transport_stays(
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
 async def test_client_that_connects_to_nothing_is_closed(make_server: MakeServer, transport: str) -> None:
-    server = await make_server(add_handlers, auth_required=False, connect_timeout=0.3)
+    server = await make_server(add_handlers, auth_required=False, connect_timeout=2)
     if transport == "websocket":
         async with await WebSocket.connect(server.url) as socket:
             await socket.opened()
@@ -90,7 +90,7 @@ async def test_client_that_connects_to_nothing_is_closed(make_server: MakeServer
 async def test_client_that_is_refused_everywhere_is_closed_in_time(
     make_server: MakeServer, make_client: MakeClient
 ) -> None:
-    server = await make_server(add_handlers, auth_required=False, connect_timeout=0.5)
+    server = await make_server(add_handlers, auth_required=False, connect_timeout=3)
     client = await make_client(server)
     await client.send("0/nowhere,")
     assert await client.until_closed() == ['4/nowhere,{"message":"Invalid namespace"}']

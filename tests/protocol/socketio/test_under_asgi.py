@@ -74,10 +74,14 @@ async def under_hypercorn(app: ASGIApp) -> AsyncIterator[str]:
         await serving
 
 
+beating = pytest.mark.parametrize("app", [{"ping_interval": 1, "ping_timeout": 3}], ids=["beating"], indirect=True)
+"""With heartbeats that a test can wait for; elsewhere none comes between what is sent."""
+
+
 @pytest.fixture
-async def app() -> AsyncIterator[WebSocketServer]:
+async def app(request: pytest.FixtureRequest) -> AsyncIterator[WebSocketServer]:
     """A server that nobody serves yet."""
-    server = WebSocketServer(settings_for_tests(auth_required=False, ping_interval=1, ping_timeout=1))
+    server = WebSocketServer(settings_for_tests(auth_required=False, **getattr(request, "param", {})))
     add_handlers(server)
     await server.initialize()
     yield server
@@ -126,17 +130,19 @@ async def test_events_keep_their_order(app: WebSocketServer, client: RawClient) 
     assert [await client.next() for _ in range(200)] == [packet(2, data=["e", n]) for n in range(200)]
 
 
+@beating
 async def test_heartbeats(app: WebSocketServer, client: RawClient) -> None:
     await client.join()
     await client.send(packet(2, data=["tell", 1]))
     assert await client.next() == packet(2, data=["told", 1])
     waiting = asyncio.create_task(client.next())  # answers heartbeats meanwhile
-    await asyncio.sleep(3.5)  # an interval and a time-out, and more: that nothing happens has no event
+    await asyncio.sleep(5.5)  # an interval and a time-out, and more: that nothing happens has no event
     assert app.get_total_connection_count() == 1
     await app.emit_to_room("market:status", "last")
     assert await waiting == packet(2, data=["last"])
 
 
+@beating
 async def test_client_that_does_not_answer_heartbeats_is_ended(app: WebSocketServer, url: str) -> None:
     async with await WebSocket.connect(url) as socket_:
         await socket_.opened()

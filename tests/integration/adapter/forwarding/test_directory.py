@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from support.fleet import redis_client
 from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
-from tradecast.adapter.forwarding.directory import KEY, OWNERS, Directory, DirectoryAway
+from tradecast.adapter.forwarding.directory import KEY, LEASE, OWNERS, Directory, DirectoryAway
 from tradecast.adapter.forwarding.interface import address_towards
 from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.settings import load_settings
@@ -73,14 +73,19 @@ async def test_in_a_cluster_too(clustered: RedisClient, redis_cluster: RedisClus
 
 
 async def test_one_who_leaves_is_gone_and_one_who_is_silent_soon(redis: RedisClient) -> None:
-    a, b = Directory(redis, "aaaaaaaaaaaa", lease=0.2), Directory(redis, "bbbbbbbbbbbb", lease=0.2)
-    c = Directory(redis, "cccccccccccc", lease=0.2)
+    clock = Clock()
+    a, b, c = (Directory(redis, name * 12, clock=clock) for name in "abc")
     for directory in (a, b, c):
         await directory.announce(HERE)
     await a.look()
     assert a.others == 2
     await b.leave()
+    impatient = Directory(redis, "a" * 12, lease=0.2)
+    await impatient.announce(HERE)
     await asyncio.sleep(0.3)  # a lease is a time
+    await impatient.look()
+    assert impatient.others == 0
+    clock.now += LEASE + 1
     await a.look()
     assert a.others == 0
     assert set(await redis.hkeys(OWNERS)) == {b"aaaaaaaaaaaa"}
@@ -153,7 +158,7 @@ async def test_two_keys_after_a_loss_are_both_good_for_a_while(redis: RedisClien
 
 async def test_known_ones_stay_known_while_redis_is_away(redis: RedisClient, redis_server: RedisServer) -> None:
     clock = Clock()
-    a, b = Directory(redis, "aaaaaaaaaaaa", clock=clock, patience=0.2), Directory(redis, "bbbbbbbbbbbb")
+    a, b = Directory(redis, "aaaaaaaaaaaa", clock=clock, patience=1), Directory(redis, "bbbbbbbbbbbb")
     await b.announce(THERE)
     await a.announce(HERE)
     await redis_server.pause(60)
