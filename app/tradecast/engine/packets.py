@@ -18,6 +18,8 @@ MAX_PACKETS: Final = 1_000
 # Everything but a message carries a word at most.
 MAX_CONTROL: Final = 100
 _CONTROL_TYPES: Final = frozenset("012356")
+# Java's client breaks base64 into lines, as MIME does (RFC 2045 §6.8).
+_LINE_BREAKS: Final = str.maketrans("", "", "\r\n")
 
 
 class Malformed(ValueError):
@@ -52,7 +54,8 @@ def split_payload(body: bytes) -> Sequence[str | bytes]:
 
 
 def _decode_binary(part: str) -> bytes:
+    text = part[1:].translate(_LINE_BREAKS)
     try:
-        return base64.b64decode(part[1:], validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise Malformed("a binary message that is not base64") from None

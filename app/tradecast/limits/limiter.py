@@ -24,6 +24,8 @@ PATIENCE = 0.25
 PROBE_PATIENCE = 2.0
 _BATCH = 2_000
 MISSED_RELEASES = 100_000
+# Before Redis is asked again; under a storm of connects each round finds some more.
+MOST_ROUNDS = 20
 _QUIET = 10.0
 _TOPICS = ("portfolio", "trades", "watchlist")
 # Never a real user's: a digest stands for those.
@@ -191,7 +193,7 @@ class RateLimiter:
         # A deadline of its own: with many users it is more than one round trip. What is not renewed now is in 30 s.
         try:
             async with asyncio.timeout(self._renew_every):
-                await self._renew(self._quotas)
+                await self._renew(self._quotas, list(self._held))
         except FAILURES as error:
             log.warning("leases were not renewed", error=type(error).__name__)
 
@@ -251,11 +253,18 @@ class RateLimiter:
         async with asyncio.timeout(PROBE_PATIENCE):
             for user_id in await self._rates.users_everywhere(_PROBE):
                 await self._rates.hit(user_id, ((GLOBAL, 2**31),), self._window_ms)
+        # What comes and goes while this is on its way is told as well, or Redis would not know of it until the next
+        # renewal. After the last round nothing is awaited before Redis is asked again.
+        told: set[Lease] = set()
         async with asyncio.timeout(self._renew_every):
-            await self._renew(self._quotas)
+            for done in range(MOST_ROUNDS):
+                held = [lease for lease in self._held if lease not in told]
+                if done and not held and not any(lease not in self._held for lease in self._missed_releases):
+                    break
+                await self._renew(self._quotas, held)
+                told.update(held)
 
-    async def _renew(self, quotas: RedisQuotaStore) -> None:
-        held = list(self._held)
+    async def _renew(self, quotas: RedisQuotaStore, held: Sequence[Lease]) -> None:
         for start in range(0, len(held), _BATCH):  # clients are served between two batches
             await quotas.renew(held[start : start + _BATCH])
         # what was given back meanwhile, or while Redis was away, has to go there as well

@@ -13,6 +13,8 @@ from support.redis_sentinel import eventually
 from support.redis_server import RedisServer
 from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.limits.limiter import RateLimiter
+from tradecast.limits.quota import Lease
+from tradecast.limits.redis_store import RedisQuotaStore
 from tradecast.settings import load_settings
 
 pytestmark = pytest.mark.redis
@@ -244,3 +246,36 @@ async def _client(server: RedisServer) -> AsyncIterator[RedisClient]:
         yield redis
     finally:
         await redis.aclose()
+
+
+@pytest.mark.usefixtures("patient_limits")
+@pytest.mark.parametrize("meanwhile", ["acquired", "released"])
+async def test_what_comes_and_goes_while_redis_is_told_counts_at_once(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch, told: Transitions, meanwhile: str
+) -> None:
+    """Not only from the next renewal on, half a minute later: a user could have more than is allowed until then."""
+    async with limiter(own_redis, told, {"MAX_CONNECTIONS_PER_USER": "2"}) as made:
+        assert await made.acquire_connection("u", "a")
+        if meanwhile == "released":
+            assert await made.acquire_connection("u", "b")
+        renew = RedisQuotaStore.renew
+        once = [True]
+
+        async def renewing(store: RedisQuotaStore, leases: Sequence[Lease]) -> None:
+            await renew(store, leases)
+            if leases and once:
+                once.clear()
+                assert made.fallen_back
+                if meanwhile == "acquired":
+                    assert await made.acquire_connection("u", "b")
+                else:
+                    await made.release_connection("u", "b")
+
+        monkeypatch.setattr(RedisQuotaStore, "renew", renewing)
+        await own_redis.stop()
+        await made.check_limit("u", "x")
+        assert made.fallen_back
+        await own_redis.start()
+        await told.reach([True, False])
+        assert await made.get_connection_count("u") == (2 if meanwhile == "acquired" else 1)
+        assert await made.acquire_connection("u", "c") is (meanwhile == "released")

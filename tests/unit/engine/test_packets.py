@@ -45,7 +45,17 @@ def test_body_that_is_no_payload_is_malformed(body: bytes) -> None:
         split_payload(body)
 
 
-@pytest.mark.parametrize("binary", [b"b=", b"bA", b"bAAA", b"b\n", b"bAQI= ", b"b-_-_", b"b" + "é".encode()])
+@pytest.mark.parametrize("binary", [b"bAQID\nBAUG\n", b"bAQID\r\nBAUG\r\n", b"bAQIDBAUG", b"b\nAQIDBAUG"], ids=repr)
+def test_base64_may_be_broken_into_lines_as_javas_client_does(binary: bytes) -> None:
+    assert split_payload(binary) == [bytes(range(1, 7))]
+
+
+@pytest.mark.parametrize(("binary", "data"), [(b"bAQI", b"\1\2"), (b"bAQ", b"\1"), (b"b", b"")])
+def test_base64_may_lack_its_padding_as_in_node(binary: bytes, data: bytes) -> None:
+    assert split_payload(binary) == [data]
+
+
+@pytest.mark.parametrize("binary", [b"b=", b"bA", b"bAQI= ", b"bA QI=", b"b-_-_", b"b" + "é".encode()])
 def test_binary_packet_that_is_not_base64_is_malformed(binary: bytes) -> None:
     with pytest.raises(Malformed):
         split_payload(b"4a" + SEPARATOR + binary)

@@ -188,8 +188,10 @@ class WebSocketTransport(asyncio.Protocol):
         except ProtocolError as error:
             self._host.observer.packet_malformed()
             self._fail(error.code)
-            self._closing = True  # nothing can be read behind it
+            self._closing = True  # nothing can be read behind it, so no answer to our close frame either
             self._reader = None
+            if self.transport.can_write_eof() and not self.transport.is_closing():
+                self.transport.write_eof()
             return
         if reader.empty:
             self._reader = None

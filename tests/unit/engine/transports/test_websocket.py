@@ -26,10 +26,12 @@ class Wire:
         self.state = "open"
         self.reading = True
         self.full = False
+        self.half_closed = False
         self.protocol: WebSocketTransport | None = None
 
     def write(self, data: bytes) -> None:
         assert self.state == "open", "written to what is closed"
+        assert not self.half_closed, "written behind the end"
         self.writes.append(bytes(data))
         if self.full and self.protocol is not None and not self.protocol._paused:
             self.protocol.pause_writing()
@@ -39,6 +41,12 @@ class Wire:
 
     def is_closing(self) -> bool:
         return self.state != "open"
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.half_closed = True
 
     def close(self) -> None:
         if self.state == "open":
@@ -330,6 +338,8 @@ async def test_what_breaks_the_rules_ends_the_connection_with_a_code(data: bytes
     assert case.host.handled == ["before"]
     assert case.reasons == [TRANSPORT_ERROR]
     assert case.wire.written == frame(CLOSE, code.to_bytes(2, "big"))
+    # Behind what breaks the protocol no answer could be read, so the client is not left waiting for our end.
+    assert case.wire.half_closed == (code in (1002, 1009))
     assert case.host.notes.told == [("malformed",)]
 
 
