@@ -72,6 +72,17 @@ class _Server(uvicorn.Server):
                 async with asyncio.timeout(DATE_INTERVAL):
                     await self._told_to_exit.wait()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # asyncio's server forgets its sockets when it closes, and fails on a connection whose accept is still under
+        # way (`Server._attach`): nobody would ever close that. So accepting ends two turns earlier.
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, asyncio.BaseEventLoop):  # uvloop's is none, and has no such gap
+            for listening in (listening for server in self.servers for listening in server.sockets):
+                loop.remove_reader(listening)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
+
     def exit_soon(self) -> None:
         """Stop listening, and end when what is under way is finished."""
         self.should_exit = True
