@@ -190,7 +190,14 @@ class WebSocketServer(Emitters, ClusterApi):
         for route in self._handlers.routes():
             self._dispatcher.register_default(route)
         admission = Admission(settings.accept_rate, settings.accept_burst, settings.accept_wait)
-        self._gate = Gate(sockets, self._is_full, self.metrics.refused, admission, is_superseded=self._is_superseded)
+        self._gate = Gate(
+            sockets,
+            self._is_full,
+            self.metrics.refused,
+            admission,
+            is_superseded=self._is_superseded,
+            check=self._sio.eio.check_handshake,
+        )
         self._drain = self._create_drain()
         if self._redis is not None and settings.fleet_revision is not None:
             server_id = settings.pod_uid or secrets.token_hex(16)
@@ -479,7 +486,7 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def _is_full(self) -> bool:
         engine: EngineServer = self._sio.eio
-        return engine.count >= self.settings.max_connections
+        return engine.count >= self.settings.max_connections and not self._sio.make_room()
 
     # -- Application of the Socket.IO server
 
@@ -639,6 +646,9 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def malformed(self) -> None:
         self.metrics.malformed_packet()
+
+    def limit_exceeded(self, limit: str) -> None:
+        self.metrics.limit_exceeded(limit)
 
     def client_too_slow(self) -> None:
         self.metrics.slow_client()

@@ -111,10 +111,11 @@ def clients() -> list[Panel]:
         ),
         graph(
             "Clients cut off",
-            "Clients per second that were cut off because they did not read, and packets that were none.",
+            "Clients per second cut off because they did not read or went beyond a limit, and malformed packets.",
             PER_SECOND,
             Query(total(rate("tradecast_slow_clients_total")), "slow clients"),
             Query(total(rate("tradecast_malformed_packets_total")), "malformed packets"),
+            Query(total(rate("tradecast_limits_exceeded_total"), "limit"), "{{limit}}"),
         ),
     ]
 

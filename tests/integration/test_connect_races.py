@@ -14,7 +14,7 @@ from tradecast.auth.connection import Connection
 from tradecast.engine.connection import TRANSPORT_CLOSE
 from tradecast.engine.http.request import Request
 from tradecast.engine.message import Message
-from tradecast.gateway.server import MAX_TRIES
+from tradecast.gateway.server import MAX_LEAVINGS, REFUSAL
 
 Auth = dict[str, Any]
 HANDSHAKE = Request(
@@ -126,10 +126,10 @@ async def test_a_transport_may_not_try_for_ever(make_server: MakeServer) -> None
     client = Client(server)
     client.connect(auth)
     await client.connected()
-    for number in range(10 * MAX_TRIES):
+    for number in range(10 * MAX_LEAVINGS):
         client.connect({"sessionID": f"guess{number}", "userId": "u1"}, "/chat,")
     await eventually(lambda: client.connection.closed)
-    assert sum(packet.startswith("44/chat") for packet in client.sent) == MAX_TRIES + 1
+    assert sum(packet.startswith("44/chat") for packet in client.sent) == MAX_LEAVINGS // REFUSAL + 1
 
 
 async def test_leaving_one_namespace_keeps_an_event_of_another_whose_attachments_are_to_come(

@@ -249,6 +249,7 @@ async def test_order_is_kept_when_the_transport_pauses(server: RunningServer, pa
 async def test_a_client_that_stopped_reading_is_let_go_after_its_session(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tradecast.engine.transports.websocket.LINGER", 0.2)
     monkeypatch.setattr("tradecast.engine.transports.websocket.GOODBYE", 0.3)
     client = await join(server, max_queue=1)
     (connection,) = engine_sockets(server).values()

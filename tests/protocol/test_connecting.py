@@ -12,7 +12,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from protocol.contract import (
     FAST,
@@ -431,7 +431,7 @@ async def test_events_between_the_handshake_and_its_answer_are_not_served_as_som
         assert str(first).startswith("40"), "served in order, or not at all"
 
 
-async def test_second_connect_on_one_transport_is_refused(server: Server) -> None:
+async def test_second_connect_on_one_transport_closes_it(server: Server) -> None:
     mine, other = await server.session("u1"), await server.session("u2")
     async with _websocket(server) as socket:
         await socket.recv()
@@ -439,15 +439,61 @@ async def test_second_connect_on_one_transport_is_refused(server: Server) -> Non
         assert str(await socket.recv()).startswith("40")
         await socket.send("40" + json.dumps(other))
         await socket.send('421["subscribe:trades"]')
-        answers: list[str] = []
-        try:
-            async with asyncio.timeout(20):
-                while not any(answer.startswith("431") for answer in answers):
-                    answers.append(str(await socket.recv()))
-        except ConnectionClosed:
-            return  # hanging up is as good
-    assert '"userId":"u1"' in answers[-1]
-    assert server.app.get_user_connection_count("u2") == 0
+        assert await _read_until_closed(socket) == []
+    await until(lambda: server.app.get_total_connection_count() == 0)
+
+
+async def test_refused_client_keeps_its_transport_and_may_ask_again_a_few_times(server: Server) -> None:
+    """Old clients take the end of their transport for a lost connection, and would be back every other second."""
+    session = await server.session("u1")
+    async with _websocket(server) as socket:
+        await socket.recv()
+        for _ in range(5):
+            await socket.send("40" + json.dumps({"sessionID": "x", "userId": "u1"}))
+            assert str(await socket.recv()).startswith("44")
+        await socket.send("40" + json.dumps(session))
+        assert str(await socket.recv()).startswith("40")
+    async with _websocket(server) as socket:
+        await socket.recv()
+        for _ in range(6):
+            await socket.send("40" + json.dumps({"sessionID": "x", "userId": "u1"}))
+        assert all(frame.startswith("44") for frame in await _read_until_closed(socket))
+        assert socket.close_code == 1008
+
+
+async def test_refused_client_does_not_stay_for_ever(make_server: MakeServer) -> None:
+    server = await make_server(connect_timeout=0.5)
+    async with _websocket(server) as socket:
+        await socket.recv()
+        await socket.send("40" + json.dumps({"sessionID": "x", "userId": "u1"}))
+        assert str(await socket.recv()).startswith("44")
+        assert [frame for frame in await _read_until_closed(socket) if frame != "1"] == []
+
+
+async def test_strangers_leave_their_places_to_others(make_server: MakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who open a connection and say nothing kept everybody out for 45 s."""
+    monkeypatch.setattr("tradecast.gateway.strangers.GRACE", 0.5)
+    server = await make_server(max_connections=10, accept_rate=1e6)
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        for _ in range(10):
+            assert (await http.get("/socket.io/?EIO=4&transport=polling")).status_code == 200
+        assert (await http.get("/socket.io/?EIO=4&transport=polling")).status_code == 503
+        session = await server.session("u1")
+
+        async def joins() -> bool:
+            try:
+                async with _websocket(server) as socket:
+                    await socket.recv()
+                    await socket.send("40" + json.dumps(session))
+                    return str(await socket.recv()).startswith("40")
+            except InvalidStatus:
+                return False
+
+        async with asyncio.timeout(30):
+            while not await joins():  # noqa: ASYNC110 as above
+                await asyncio.sleep(0.05)
+    text = server.app.metrics.render_prometheus()[1].decode()
+    assert 'tradecast_limits_exceeded_total{limit="without_connect"} 1.0' in text
 
 
 async def test_transport_without_namespace_is_closed(make_server: MakeServer) -> None:

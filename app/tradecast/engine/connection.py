@@ -260,14 +260,18 @@ class Connection:
             # Stalled: the answer may lie in the socket, and is read before the next tick. Paused: we do not read it.
             host.wheel.schedule(self, max(self._due - now, host.wheel.tick))
         else:
-            self.end(PING_TIMEOUT)
+            self.end(PING_TIMEOUT, None)
 
     # -- the end
 
-    def end(self, reason: str, code: int = NORMAL) -> None:
+    def end(self, reason: str, code: int | None = NORMAL) -> None:
         """End it: the transport closes behind what waits, and the disconnect handler is called soon.
 
-        A client comes back by itself: it is never sent CLOSE, which python-socketio's client takes as final.
+        It is never sent the packet CLOSE, which python-socketio's client takes as final.
+
+        Args:
+            reason: For the disconnect handler.
+            code: For a WebSocket's close frame; None: without one, so that every client comes back at once.
         """
         if self._finish(reason):
             self.transport.close(code)

@@ -24,8 +24,11 @@ PROTOCOL_ERROR: Final = 1002
 INVALID_DATA: Final = 1007
 POLICY_VIOLATION: Final = 1008
 TOO_BIG: Final = 1009
+SERVICE_RESTART: Final = 1012
 
+# Of one message. An empty one says nothing, and costs as much to read.
 MAX_FRAGMENTS: Final = 1_024
+MAX_EMPTY_FRAGMENTS: Final = 16
 
 _MAX_CONTROL: Final = 125
 # Those that an endpoint may send: the registered ones, without the ones that only stand for a missing code.
@@ -33,11 +36,17 @@ _CODES: Final = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011,
 
 
 class ProtocolError(Exception):
-    """The client broke a rule of RFC 6455; `code` is what the close frame says."""
+    """The client broke a rule of RFC 6455, or went beyond a limit of ours.
 
-    def __init__(self, code: int, reason: str) -> None:
+    Attributes:
+        code: What the close frame says.
+        limit: The limit's name; None: it was a rule.
+    """
+
+    def __init__(self, code: int, reason: str, limit: str | None = None) -> None:
         super().__init__(reason)
         self.code = code
+        self.limit = limit
 
 
 class Frame(NamedTuple):
@@ -50,6 +59,10 @@ class Frame(NamedTuple):
 
     kind: int
     payload: bytes
+
+
+FRAGMENT: Final = Frame(CONTINUATION, b"")
+"""Stands for a fragment that was kept: its message is not complete."""
 
 
 def frame(kind: int, payload: bytes) -> bytes:
@@ -90,11 +103,14 @@ def read_close(payload: bytes) -> int:
 class FrameReader:
     """Reads the frames of one client. Bytes go in by `push`, complete frames come out by `pull`, one at a time.
 
+    Attributes:
+        waiting: Whether somebody else will pull what is there already.
+
     Args:
         max_size: Largest message taken, bytes; larger ones are refused by their announced size.
     """
 
-    __slots__ = ("_buffer", "_fragments", "_kind", "_max_size", "_needed", "_position", "_size")
+    __slots__ = ("_buffer", "_empty", "_fragments", "_kind", "_max_size", "_needed", "_position", "_size", "waiting")
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
@@ -103,8 +119,10 @@ class FrameReader:
         # No frame can be complete before the buffer holds this many bytes behind the position.
         self._needed = 2
         self._fragments: list[bytes] = []
+        self._empty = 0
         self._kind = 0
         self._size = 0
+        self.waiting = False
 
     @property
     def empty(self) -> bool:
@@ -116,18 +134,21 @@ class FrameReader:
         self._buffer += data
 
     def pull(self) -> Frame | None:
-        """The next complete frame; None until more bytes are pushed.
+        """The next complete frame, or `FRAGMENT` for a part of one; None until more bytes are pushed.
 
         Raises:
             ProtocolError: What comes next is no valid frame. Nothing can be read after that.
         """
-        while (found := self._frame()) is not None:
-            kind, payload = found
-            if kind & 0x08:
-                return Frame(kind, payload)
-            if (complete := self._add_fragment(kind, payload)) is not None:
-                return complete
-        return None
+        found = self._frame()
+        if found is None:
+            return None
+        kind, payload = found
+        return Frame(kind, payload) if kind & 0x08 else self._add_fragment(kind, payload)
+
+    @property
+    def unread(self) -> int:
+        """Bytes that were pushed and are not pulled yet."""
+        return len(self._buffer) - self._position
 
     def _frame(self) -> tuple[int, bytes] | None:
         """The next frame, with FIN in its kind; None if it is not complete yet."""
@@ -180,19 +201,20 @@ class FrameReader:
         if not first & 0x08 and self._size + size > self._max_size:
             raise ProtocolError(TOO_BIG, "a message that is too large")
 
-    def _add_fragment(self, first: int, payload: bytes) -> Frame | None:
+    def _add_fragment(self, first: int, payload: bytes) -> Frame:
         if not self._kind:
             if first & FIN:
                 return Frame(first, payload)
             self._kind = first | FIN
-        if len(self._fragments) >= MAX_FRAGMENTS:
-            raise ProtocolError(POLICY_VIOLATION, "a message in too many fragments")
+        self._empty += not payload
+        if len(self._fragments) >= MAX_FRAGMENTS or self._empty > MAX_EMPTY_FRAGMENTS:
+            raise ProtocolError(POLICY_VIOLATION, "a message in too many fragments", "fragments")
         self._fragments.append(payload)
         self._size += len(payload)
         if not first & FIN:
-            return None
+            return FRAGMENT
         whole = Frame(self._kind, b"".join(self._fragments))
-        self._fragments, self._kind, self._size = [], 0, 0
+        self._fragments, self._kind, self._size, self._empty = [], 0, 0, 0
         return whole
 
     def _compact(self) -> None:

@@ -12,6 +12,9 @@ class Observer:
     def packet_malformed(self) -> None:
         """A client was cut off because of what it sent."""
 
+    def limit_exceeded(self, limit: str) -> None:
+        """A client was cut off because it went beyond a limit of this name."""
+
     def heartbeat_sent(self, sid: str) -> None:
         """A heartbeat goes to a client, behind all that was sent to it before."""
 

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from typing import Any, Literal
 
 from tradecast.engine.connection import SERVER_DISCONNECT, Connection, complete
+from tradecast.engine.frames import NORMAL
 from tradecast.engine.http.asgi import serve_polling, serve_websocket
-from tradecast.engine.http.handshake import FORBIDDEN, UNKNOWN_SESSION, Refusal, check_query
+from tradecast.engine.http.handshake import FORBIDDEN, UNKNOWN_SESSION, Refusal, check_query, check_websocket
 from tradecast.engine.http.origins import OriginPolicy
 from tradecast.engine.http.request import Request
 from tradecast.engine.ids import make_id
@@ -24,6 +25,7 @@ from tradecast.engine.transports.base import Closing, Flushable, Limits, Transpo
 from tradecast.engine.transports.polling import PollingTransport
 from tradecast.engine.transports.upgrade import Upgradable, Upgrade
 from tradecast.engine.transports.websocket import GOODBYE
+from tradecast.engine.turns import Turns
 
 log = logging.getLogger("tradecast.engine")
 
@@ -55,6 +57,7 @@ class EngineServer:
         wheel: Calls connections when a heartbeat is due.
         limits: Bounds on what waits for a client.
         observer: As above.
+        turns: Has those who have sent much read by turns.
     """
 
     async_mode = "asgi"
@@ -83,6 +86,7 @@ class EngineServer:
         self.max_http_buffer_size = max_http_buffer_size
         self.limits = Limits(send_queue_limit, send_buffer_limit)
         self.observer = observer or Observer()
+        self.turns = Turns()
         self.sockets: dict[str, Connection] = {}
         self.leaving: set[Closing] = set()
         self.wheel = TimerWheel(min(ping_interval, ping_timeout), max(ping_interval, ping_timeout))
@@ -188,15 +192,36 @@ class EngineServer:
         return count
 
     def hang_up(self, sid: str) -> None:
-        """Close a client's transport behind what waits for it. The client comes back by itself."""
+        """Close a client's transport behind what waits for it. The client comes back by itself, and at once.
+
+        A WebSocket ends without a close frame, as when its network fails: the C++ client takes code 1000 for a wanted
+        end and stays away, and Java's, with OkHttp, takes no notice of a close frame until its ping time-out.
+        """
         connection = self.sockets.get(sid)
         if connection is not None:
-            connection.end(SERVER_DISCONNECT)
+            connection.end(SERVER_DISCONNECT, None)
+
+    def refuse(self, sid: str, code: int = NORMAL) -> None:
+        """Close a client's transport behind what waits for it, because of what the client did.
+
+        Args:
+            sid: The client; nothing happens if it is gone.
+            code: For a WebSocket's close frame.
+        """
+        connection = self.sockets.get(sid)
+        if connection is not None:
+            connection.end(SERVER_DISCONNECT, code)
+
+    def drop(self, sid: str) -> None:
+        """Close a client's transport at once; what waits for it is lost."""
+        connection = self.sockets.get(sid)
+        if connection is not None:
+            connection.abort(SERVER_DISCONNECT)
 
     async def close_all(self, grace: float) -> None:
         """Hang up on everybody, and wait up to `grace` seconds until their transports are closed."""
         for connection in list(self.sockets.values()):
-            connection.end(SERVER_DISCONNECT)
+            connection.end(SERVER_DISCONNECT, None)
         # A turn of the loop, so that those who go on polling get their answers and handlers hear of the end.
         await asyncio.sleep(0)
         if self.leaving and grace > 0:
@@ -227,6 +252,10 @@ class EngineServer:
             return self._refuse(request, FORBIDDEN)
         refusal = check_query(request, self.transports)
         return None if refusal is None else self._refuse(request, refusal)
+
+    def check_handshake(self, request: Request) -> Refusal | None:
+        """Why a request cannot open a connection or a WebSocket, whatever the server's state; None if it can."""
+        return self.check(request) or (check_websocket(request) if request.websocket else None)
 
     def _refuse(self, request: Request, refusal: Refusal) -> Refusal:
         log.debug("engine request refused: %d %s", refusal.status, refusal.body.decode())

@@ -78,6 +78,10 @@ class Application(Protocol):
         """A packet was no Socket.IO packet."""
         ...
 
+    def limit_exceeded(self, limit: str) -> None:
+        """A client was cut off because it went beyond a limit of this name."""
+        ...
+
     def client_too_slow(self) -> None:
         """A client was cut off because it does not read."""
         ...

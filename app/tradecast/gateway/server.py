@@ -18,9 +18,10 @@ from tradecast.adapter.errors import ConnectRefused, TryAgain
 from tradecast.adapter.hub import NAMESPACE, Hub, Resumed
 from tradecast.adapter.recovery import Request
 from tradecast.engine import EngineServer
+from tradecast.engine.frames import POLICY_VIOLATION
 from tradecast.engine.observer import Observer
 from tradecast.gateway.application import Accepted, Application, Options
-from tradecast.gateway.deadlines import Deadlines
+from tradecast.gateway.strangers import Strangers
 from tradecast.packets.codec import (
     ACK,
     CONNECT,
@@ -43,8 +44,9 @@ from tradecast.stepping import Done, step
 LINGER: Final = 1.0
 # Characters of a namespace that is named in an answer.
 MAX_ECHO: Final = 64
-# Refusals and leavings of one transport, before it is closed.
-MAX_TRIES: Final = 20
+# Of one transport: leavings, after which it is closed, and for how many of them a refusal counts.
+MAX_LEAVINGS: Final = 20
+REFUSAL: Final = 4
 DISPLACED: Final = "displaced"
 log = structlog.stdlib.get_logger("tradecast.gateway")
 
@@ -59,8 +61,8 @@ class SocketServer(socketio.AsyncServer):
     - Reserved names (`connect`, …) sent as events reach no handler: python-socketio would call the connect handler.
     - A malformed packet closes the transport, as in Node; one nested too deeply is answered. An event has at most 10
       attachments, of `max_http_buffer_size` bytes together.
-    - A transport whose client is refused or leaves again and again is closed after `MAX_TRIES`.
-    - A transport without a namespace is closed after `connect_timeout`, and one that was refused a second later.
+    - A transport whose client is refused or leaves again and again is closed after `MAX_LEAVINGS`.
+    - A transport without a namespace is closed after `connect_timeout`, and earlier when the server is full.
     """
 
     def __init__(
@@ -90,14 +92,13 @@ class SocketServer(socketio.AsyncServer):
             observer=self._observer,
             make_sid=make_sid,
         )
-        self._refused: set[str] = set()
-        # How often a transport's client was refused or has left a namespace, once it has.
+        # How often a transport's client has left a namespace, once it has; a refusal counts for some.
         self._tries: dict[str, int] = {}
         # Clients that are gone for good: told so by us, or by themselves.
         self._ended: set[str] = set()
         # Events whose attachments are still to come, by transport.
         self._incomplete: dict[str, Incoming] = {}
-        self._without_namespace = Deadlines(options.connect_timeout, self.eio.hang_up)
+        self._strangers = Strangers(options.connect_timeout, self.eio.hang_up)
         self._acks = Acknowledgements()
         self.hub: Hub
 
@@ -161,7 +162,7 @@ class SocketServer(socketio.AsyncServer):
         self._say(eio_sid, DISCONNECT, None, namespace=namespace)
         self._leave(eio_sid, namespace, self.reason.SERVER_DISCONNECT)
         if not self.manager.namespaces_of(eio_sid):
-            asyncio.get_running_loop().call_later(LINGER, self.eio.hang_up, eio_sid)
+            asyncio.get_running_loop().call_later(LINGER, self.eio.refuse, eio_sid)
 
     async def displace(self, sid: str) -> None:
         """Close a connection whose client goes on with another one.
@@ -183,6 +184,15 @@ class SocketServer(socketio.AsyncServer):
         if eio_sid is not None:
             self.eio.hang_up(eio_sid)
 
+    def make_room(self) -> bool:
+        """Close a transport that belongs to nobody, if there is one that may be; whether there was."""
+        eio_sid = self._strangers.take_oldest()
+        if eio_sid is None:
+            return False
+        self._application.limit_exceeded("without_connect")
+        self.eio.drop(eio_sid)
+        return True
+
     def transports(self) -> Mapping[str, int]:
         """How many clients use which transport now."""
         clients = self.manager.get_participants(NAMESPACE, None)
@@ -190,13 +200,13 @@ class SocketServer(socketio.AsyncServer):
 
     async def shutdown(self) -> None:
         """Stop what runs in the background."""
-        self._without_namespace.close()
+        self._strangers.close()
         await self.eio.shutdown()
 
     # -- from the engine: plain functions, which it calls where a packet was read
 
     def _handle_eio_connect(self, eio_sid: str, environ: Any) -> None:
-        self._without_namespace.add(eio_sid)
+        self._strangers.add(eio_sid)
 
     def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> Awaitable[None] | None:
         try:
@@ -208,9 +218,8 @@ class SocketServer(socketio.AsyncServer):
 
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         self._incomplete.pop(eio_sid, None)
-        self._refused.discard(eio_sid)
         self._tries.pop(eio_sid, None)
-        self._without_namespace.remove(eio_sid)
+        self._strangers.remove(eio_sid)
         for namespace in self.manager.namespaces_of(eio_sid):
             self._leave(eio_sid, namespace, reason)
 
@@ -264,22 +273,21 @@ class SocketServer(socketio.AsyncServer):
             answer = {"code": "SUBSCRIPTION_ERROR", "reason": "INVALID_PAYLOAD", "message": message}
             self.send(sid, "error", answer)
         if not too_deep:
-            self.eio.hang_up(eio_sid)
+            self.eio.refuse(eio_sid)
 
     # -- from the client
 
     def _handle_connect_packet(self, eio_sid: str, packet: Incoming) -> Awaitable[None] | None:
         namespace = packet.namespace
-        if eio_sid in self._refused:
-            return None
         if not self._application.has_namespace(namespace):
             if len(namespace) > MAX_ECHO:  # an answer to each would be more than was sent
                 raise BadPacket("no namespace")
             self._say(eio_sid, CONNECT_ERROR, {"message": "Invalid namespace"}, namespace=namespace)
             return None
         if self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
-            self._say(eio_sid, CONNECT_ERROR, {"message": "Already connected"}, namespace=namespace)
+            self.eio.hang_up(eio_sid)  # as in Node: a client that asks again has lost its place, and comes back
             return None
+        self._strangers.ask(eio_sid)
         work = self._let_in(eio_sid, namespace, packet.data)
         if not self._application.connects_at_once:
             return work
@@ -327,7 +335,7 @@ class SocketServer(socketio.AsyncServer):
             self._turn_away(eio_sid, sid, namespace)
             self._application.abandoned(accepted, displaced=not ours)
             return
-        self._without_namespace.remove(eio_sid)
+        self._strangers.remove(eio_sid)
         self._say(eio_sid, CONNECT, {"sid": sid} if pid is None else {"sid": sid, "pid": pid}, namespace=namespace)
         self.manager.finish_connect(sid, namespace)
         self.hub.go(sid)
@@ -343,16 +351,16 @@ class SocketServer(socketio.AsyncServer):
         error = {"message": refused.message, "data": {"code": refused.code, "message": refused.message}}
         self._say(eio_sid, CONNECT_ERROR, error, namespace=namespace)
         self._turn_away(eio_sid, sid, namespace)
-        self._count_try(eio_sid)
         if not self.manager.namespaces_of(eio_sid):
-            self._refused.add(eio_sid)
-            asyncio.get_running_loop().call_later(LINGER, self.eio.hang_up, eio_sid)
+            self._strangers.refuse(eio_sid)
+        self._count_try(eio_sid, REFUSAL)
 
-    def _count_try(self, eio_sid: str) -> None:
+    def _count_try(self, eio_sid: str, leavings: int) -> None:
         """A client was refused, or has left: it may try again a few times, and not for ever."""
-        tries = self._tries[eio_sid] = self._tries.get(eio_sid, 0) + 1
-        if tries > MAX_TRIES:
-            self.eio.hang_up(eio_sid)
+        tries = self._tries[eio_sid] = self._tries.get(eio_sid, 0) + leavings
+        if tries > MAX_LEAVINGS:
+            self._application.limit_exceeded("connects")
+            self.eio.refuse(eio_sid, POLICY_VIOLATION)
 
     def _turn_away(self, eio_sid: str, sid: str, namespace: str) -> None:
         if self._is_of(sid, eio_sid, namespace):
@@ -375,9 +383,9 @@ class SocketServer(socketio.AsyncServer):
             self._ended.discard(sid)
             self.manager.basic_disconnect(sid, namespace)
         if eio_sid in self.eio.sockets:
-            self._count_try(eio_sid)
+            self._count_try(eio_sid, 1)
             if not self.manager.namespaces_of(eio_sid):
-                self._without_namespace.add(eio_sid)
+                self._strangers.add(eio_sid)
 
     def _handle_event_packet(self, eio_sid: str, packet: Incoming) -> Awaitable[None] | None:
         data, namespace = packet.data, packet.namespace
@@ -433,6 +441,9 @@ class _EngineObserver(Observer):
 
     def packet_malformed(self) -> None:
         self._application.malformed()
+
+    def limit_exceeded(self, limit: str) -> None:
+        self._application.limit_exceeded(limit)
 
     def heartbeat_sent(self, sid: str) -> None:
         if self.hub is not None:

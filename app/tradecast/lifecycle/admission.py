@@ -31,3 +31,7 @@ class Admission:
             return None
         self._next = due + self._gap
         return wait
+
+    def give_back(self) -> None:
+        """Somebody who waited is gone: the place is free again."""
+        self._next -= self._gap

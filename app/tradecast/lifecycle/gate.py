@@ -30,6 +30,7 @@ class Gate:
         on_refused: Told the code of each refusal.
         admission: How fast handshakes are let in; None: as they come.
         is_superseded: Whether new clients should go to servers of a newer revision.
+        check: Why a request is no handshake that could succeed; those take nobody's place.
 
     Attributes:
         draining: Whether the door is closed for good.
@@ -43,29 +44,44 @@ class Gate:
         on_refused: Callable[[Closed], None],
         admission: Admission | None = None,
         is_superseded: Callable[[], bool] = lambda: False,
+        check: Callable[[Request], Refusal | None] = lambda request: None,
     ) -> None:
         self._app = app
         self._is_full = is_full
         self._on_refused = on_refused
         self._admission = admission
         self._is_superseded = is_superseded
+        self._check = check
         self.draining = False
         self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 503 if it is a handshake and the door is closed."""
+        websocket = scope["type"] == "websocket"
         refusal = self.admit(Request.of_scope(scope))
         if isinstance(refusal, Awaitable):
-            refusal = await refusal
+            waiting = asyncio.ensure_future(refusal)
+            # A handshake has no body: all that can come is that the client is gone.
+            watching = None if websocket else asyncio.ensure_future(_until_gone(receive, waiting))
+            try:
+                refusal = await waiting
+            except asyncio.CancelledError:
+                if watching is not None and watching.done():
+                    return
+                waiting.cancel()
+                raise
+            finally:
+                if watching is not None:
+                    watching.cancel()
         if refusal is None:
             await self._app(scope, receive, send)
         else:
-            await send_refusal(send, refusal, websocket=scope["type"] == "websocket")
+            await send_refusal(send, refusal, websocket=websocket)
 
     def admit(self, request: Request) -> Refusal | Awaitable[Refusal | None] | None:
         """Let a handshake in (None), refuse it, or do either after a while. What is no handshake passes."""
-        if request.method == "OPTIONS" or "sid" in request.query:
-            return None
+        if request.method != "GET" or "sid" in request.query or self._check(request) is not None:
+            return None  # the engine says what it thinks of it
         code = self._closed()
         if code is None and self._admission is not None:
             wait = self._admission.reserve(time.monotonic())
@@ -78,6 +94,10 @@ class Gate:
         self.held += 1
         try:
             await asyncio.sleep(wait)
+        except asyncio.CancelledError:
+            if self._admission is not None:
+                self._admission.give_back()
+            raise
         finally:
             self.held -= 1
         code = self._closed()  # perhaps it was closed in the meantime
@@ -93,6 +113,12 @@ class Gate:
         if self._is_superseded():
             return "SERVER_SUPERSEDED"
         return "SERVER_BUSY" if self._is_full() else None
+
+
+async def _until_gone(receive: Receive, waiting: asyncio.Future[Refusal | None]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    waiting.cancel()
 
 
 _REFUSALS: dict[Closed, Refusal] = {

@@ -53,6 +53,7 @@ EVENT_REFUSALS = (
     *("SYMBOL_INVALID", "SYMBOL_REQUIRED", "TIER_REQUIRED", "UNAVAILABLE", "UNKNOWN_EVENT", "USER_MISMATCH"),
 )
 DISCONNECTS = ("client disconnect", "ping timeout", "server disconnect", "transport close", "transport error")
+CLIENT_LIMITS = ("control_frames", "fragments", "after_close", "connects", "without_connect")
 PERCENTILES = (50.0, 95.0, 99.0)
 EVENT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -131,6 +132,9 @@ class Metrics:
             "event_deliveries", "Recipients of emitted events on this server", "event", SERVER_EVENTS
         )
         self._malformed = counter("malformed_packets", "Packets that were no Socket.IO packets")
+        self._limits_exceeded = tally(
+            "limits_exceeded", "Transports closed because a client went beyond a limit", "limit", CLIENT_LIMITS
+        )
         self._slow_clients = counter("slow_clients", "Clients cut off because they did not read")
         self._fallback = gauge("limiter_fallback", "1 while limits are kept in memory because Redis is away")
         self._fallbacks = tally(
@@ -270,6 +274,10 @@ class Metrics:
     def malformed_packet(self) -> None:
         """A client sent what is no packet."""
         self._malformed.inc()
+
+    def limit_exceeded(self, limit: str) -> None:
+        """A client's transport was closed because it went beyond a limit; one of `CLIENT_LIMITS`."""
+        self._limits_exceeded.count(limit)
 
     def slow_client(self) -> None:
         """A client that did not read was cut off."""

@@ -227,25 +227,41 @@ async def test_close_that_is_invalid_is_told_so(
     await eventually(lambda: count(open_server) == 0)
 
 
-async def test_close_of_the_server_waits_for_the_answer(open_server: RunningServer, client: WebSocket) -> None:
+async def test_who_is_hung_up_on_gets_what_waits_and_no_close_frame(
+    open_server: RunningServer, client: WebSocket
+) -> None:
     (sid,) = open_server.app._sio.eio.sockets
+    await open_server.app.emit_to_room("market:status", "e", {"last": "words"})
     open_server.app._sio.eio.hang_up(sid)
-    assert await client.frame() == (CLOSE, b"\x03\xe8")
+    assert (await client.text()).startswith('42["e",{"last":"words"}')
+    with pytest.raises(Closed) as closed:
+        await client.frame()
+    assert closed.value.code is None
     assert len(open_server.app._sio.eio.leaving) == 1
-    await client.send(f"421{ECHO}")  # on its way already: not handled
-    await client.write(client_frame(CLOSE, b"\x03\xe8"))
-    assert await client.read_to_end() == b""
+    await client.send(f"421{ECHO}")  # on its way already: not handled, and no reason to drop what was sent
+    client.writer.close()
+    await eventually(lambda: open_server.app._sio.eio.count == 0)
+
+
+async def test_close_of_the_server_waits_for_the_clients_end(open_server: RunningServer, client: WebSocket) -> None:
+    (sid,) = open_server.app._sio.eio.sockets
+    open_server.app._sio.eio.refuse(sid, 1008)
+    assert await client.frame() == (CLOSE, b"\x03\xf0")
+    assert await client.read_to_end() == b"", "the server is the first to close"
+    assert len(open_server.app._sio.eio.leaving) == 1
+    await client.write(client_frame(CLOSE, b"\x03\xf0"))
     await eventually(lambda: open_server.app._sio.eio.count == 0)
 
 
 async def test_client_that_does_not_answer_the_close_is_dropped(
     open_server: RunningServer, client: WebSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradecast.engine.transports.websocket.GOODBYE", 0.2)
+    monkeypatch.setattr("tradecast.engine.transports.websocket.LINGER", 0.2)
     (sid,) = open_server.app._sio.eio.sockets
-    open_server.app._sio.eio.hang_up(sid)
+    open_server.app._sio.eio.refuse(sid)
     assert await client.frame() == (CLOSE, b"\x03\xe8")
     assert await client.read_to_end() == b""
+    await eventually(lambda: open_server.app._sio.eio.count == 0)
 
 
 async def test_connection_that_breaks_off_ends_it(open_server: RunningServer, client: WebSocket) -> None:
@@ -276,7 +292,7 @@ async def test_server_asks_and_client_answers(patient_server: RunningServer) -> 
 async def test_client_that_does_not_answer_is_ended(beating_server: RunningServer) -> None:
     async with await WebSocket.connect(beating_server.url) as client:
         await client.opened()
-        assert await client.until_closed() == (["2"], 1000)
+        assert await client.until_closed() == (["2"], None)
     await eventually(lambda: count(beating_server) == 0)
 
 
@@ -293,7 +309,7 @@ async def test_events_are_no_answer(beating_server: RunningServer) -> None:
                 await asyncio.sleep(0.03)  # below the limit of events
             except Closed as error:
                 closed = error
-        assert closed.code == 1000
+        assert closed.code is None
 
 
 async def test_client_whose_handler_takes_long_is_asked_and_answers_meanwhile(make_server: MakeServer) -> None:
@@ -339,7 +355,7 @@ async def test_over_tls(make_server: MakeServer, tmp_path: Path) -> None:
         assert [await client.text() for _ in range(200)] == [f'43{n}["x"]' for n in range(200)]
         (sid,) = server.app._sio.eio.sockets
         server.app._sio.eio.hang_up(sid)
-        assert await client.until_closed() == ([], 1000)
+        assert await client.until_closed() == ([], None)
     async with await Wire.open(url, trusted) as wire:
         await wire.write(head_of("GET", POLLING))
         assert (await wire.read_answer()).text.startswith("0{")

@@ -31,7 +31,7 @@ async def test_each_has_its_own_sid_and_both_are_served(namespaces: RunningServe
 async def test_namespace_alone_without_the_main_one(make_server: MakeServer, make_client: MakeClient) -> None:
     server = await make_server(add_handlers, auth_required=False, connect_timeout=3)
     client = await make_client(server, CUSTOM)
-    await eventually(lambda: len(server.app._sio._without_namespace) == 0)
+    await eventually(lambda: len(server.app._sio._strangers) == 0)
     assert await client.ask("echo", 1, namespace=CUSTOM) == [1]
 
 
@@ -92,7 +92,7 @@ async def test_who_is_refused_there_stays_here(make_server: MakeServer, make_cli
 
 
 async def test_who_is_refused_there_and_is_nowhere_is_closed(make_server: MakeServer, make_client: MakeClient) -> None:
-    server = await make_server(add_handlers)
+    server = await make_server(add_handlers, connect_timeout=2)
     client = await make_client(server)
     await client.send(packet(0, CUSTOM))
     (answer,) = await client.until_closed()

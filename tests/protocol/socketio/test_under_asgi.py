@@ -147,7 +147,7 @@ async def test_client_that_does_not_answer_heartbeats_is_ended(app: WebSocketSer
     async with await WebSocket.connect(url) as socket_:
         await socket_.opened()
         packets, code = await socket_.until_closed()
-        assert (packets, code) == (["2"], 1000)
+        assert (packets, code) == (["2"], 1012)
     await eventually(lambda: app._sio.eio.sockets == {})
 
 
@@ -177,7 +177,7 @@ async def test_end_of_either_side(app: WebSocketServer, url: str) -> None:
         sid = (await socket_.opened())["sid"]
         await socket_.join()
         app._sio.eio.hang_up(sid)
-        assert await socket_.until_closed() == ([], 1000)
+        assert await socket_.until_closed() == ([], 1012)
     await eventually(lambda: app._sio.eio.sockets == {})
 
 

@@ -11,6 +11,7 @@ from tradecast.engine.message import Message
 from tradecast.engine.observer import Observer
 from tradecast.engine.timers import TimerWheel
 from tradecast.engine.transports.base import Closing, Flushable, Limits, TransportName
+from tradecast.engine.turns import Turns
 
 
 class Notes(Observer):
@@ -21,6 +22,9 @@ class Notes(Observer):
 
     def client_too_slow(self) -> None:
         self.told.append(("too slow",))
+
+    def limit_exceeded(self, limit: str) -> None:
+        self.told.append(("limit", limit))
 
     def packet_malformed(self) -> None:
         self.told.append(("malformed",))
@@ -52,6 +56,7 @@ class FakeHost:
         self.notes = Notes()
         self.observer: Observer = self.notes
         self.limits = Limits(messages, size)
+        self.turns = Turns()
         self.max_http_buffer_size = max_size
         self.handled: list[str | bytes] = []
         self.handler: Callable[[str | bytes], Awaitable[object] | None] = lambda data: None
@@ -93,12 +98,15 @@ class FakeHost:
         self.leaving.discard(transport)
 
 
+NO_CODE = -1
+
+
 class FakeTransport:
     """A transport that notes what it is told.
 
     Attributes:
         sent: Packets, as they were sent.
-        closed: The code that it was closed with; 0 for an abort; None as long as it is open.
+        closed: The code that it was closed with; `NO_CODE` for none, 0 for an abort; None as long as it is open.
         reading: Whether it reads.
     """
 
@@ -109,6 +117,11 @@ class FakeTransport:
         self.reading = True
         self.pauses = 0
 
+    @property
+    def gone(self) -> bool:
+        """Whether it was closed without a code, so that its client comes back."""
+        return self.closed == NO_CODE
+
     def send(self, message: Message) -> None:
         assert self.closed is None
         self.sent += message.packets
@@ -116,9 +129,9 @@ class FakeTransport:
     def take_unsent(self) -> list[Message]:
         return []
 
-    def close(self, code: int) -> None:
+    def close(self, code: int | None) -> None:
         assert self.closed is None, "closed twice"
-        self.closed = code
+        self.closed = NO_CODE if code is None else code
 
     def abort(self) -> None:
         assert self.closed is None, "closed twice"

@@ -17,6 +17,7 @@ from tradecast.adapter.hub import Hub
 from tradecast.adapter.memory_broker import MemoryBroker
 from tradecast.engine.connection import Connection
 from tradecast.gateway import server as module
+from tradecast.gateway import strangers
 from tradecast.gateway.application import Accepted, Options, Resume
 from tradecast.gateway.server import SocketServer
 from tradecast.packets.rooms import LocalManager
@@ -69,6 +70,9 @@ class App:
 
     def malformed(self) -> None:
         self.told.append(("malformed",))
+
+    def limit_exceeded(self, limit: str) -> None:
+        self.told.append(("limit", limit))
 
     def client_too_slow(self) -> None:
         self.told.append(("too slow",))
@@ -194,10 +198,8 @@ async def test_events_wait_for_the_connection_and_for_the_welcome(case: Case) ->
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-async def test_refusal_is_told_and_the_transport_closed_a_moment_later(
-    case: Case, monkeypatch: pytest.MonkeyPatch, at_once: bool
-) -> None:
-    monkeypatch.setattr(module, "LINGER", 0.05)
+async def test_refusal_is_told_and_leaves_the_transport_open(case: Case, at_once: bool) -> None:
+    """Clients of 3.x and 4.0 to 4.3 take a transport that closes for a lost connection, and would be back at once."""
     case.app.connects_at_once = at_once
     case.app.refusal = ConnectRefused("AUTH_REQUIRED", "Log in")
     client = case.client()
@@ -205,30 +207,71 @@ async def test_refusal_is_told_and_the_transport_closed_a_moment_later(
     (packet,) = await client.next()
     assert json.loads(packet[1:]) == {"message": "Log in", "data": {"code": "AUTH_REQUIRED", "message": "Log in"}}
     assert packet[0] == "4"
-    client.send("0", "0")
-    await eventually(lambda: client.transport.closed == 1000)
-    assert (client.got, len(case.app.of("connecting"))) == ([], 1), "not asked again"
-    assert case.server.eio.sockets == {}
+    assert client.transport.closed is None
+    case.app.refusal = None
+    await client.join()
+    assert len(case.app.of("connecting")) == 2, "it is looked at anew"
+    assert len(case.server._strangers) == 0
+
+
+async def test_client_that_is_refused_again_and_again_is_closed(case: Case) -> None:
+    case.app.refusal = ConnectRefused("AUTH_REQUIRED", "Log in")
+    client = case.client()
+    for _ in range(5):
+        client.send("0")
+        await client.next()
+        assert client.transport.closed is None
+    client.send("0")
+    await eventually(lambda: client.transport.closed == 1008)
+    assert case.app.of("limit") == [("connects",)]
+
+
+async def test_refused_client_is_closed_with_the_time_of_all_who_do_not_connect() -> None:
+    app, manager = App(), LocalManager()
+    app.refusal = ConnectRefused("AUTH_REQUIRED", "Log in")
+    server = SocketServer(app, manager, Options(["websocket"], connect_timeout=0.2))
+    client = Client(server)
+    client.send("0")
+    await client.next()
+    await eventually(lambda: client.transport.gone)
+    await server.shutdown()
+
+
+async def test_room_is_made_of_those_who_belong_to_nobody(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strangers, "GRACE", 0.0)
+    member, silent = case.client(), case.client()
+    await member.join()
+    assert case.server.make_room()
+    assert silent.transport.closed == 0
+    assert not case.server.make_room()
+    assert member.transport.closed is None
+    assert case.app.of("limit") == [("without_connect",)]
 
 
 async def test_refusal_that_will_pass_closes_without_a_word(case: Case) -> None:
     case.app.refusal = TryAgain()
     client = case.client()
     client.send("0")
-    await eventually(lambda: client.transport.closed == 1000)
+    await eventually(lambda: client.transport.gone)
     assert client.got == []
 
 
-async def test_second_connect_and_unknown_namespace_are_refused(case: Case) -> None:
+async def test_unknown_namespace_is_refused(case: Case) -> None:
     client = case.client()
     await client.join()
-    client.send("0", "0/other,", "0/custom?token=1,", "0/custom,")
-    assert set(await client.next(4)) >= {
-        '4{"message":"Already connected"}',
-        '4/other,{"message":"Invalid namespace"}',
-        '4/custom,{"message":"Already connected"}',
-    }
+    client.send("0/other,", "0/custom?token=1,")
+    assert (await client.next())[0] == '4/other,{"message":"Invalid namespace"}'
     assert not client.connection.closed
+
+
+@pytest.mark.parametrize("namespace", ["", "/custom,"])
+async def test_second_connect_closes_the_transport_as_in_node(case: Case, namespace: str) -> None:
+    """A client that asks again has lost its place: told so, a stock client stays away while the server counts it."""
+    client = case.client()
+    await client.join(namespace.rstrip(",") or "/")
+    client.send(f"0{namespace}")
+    assert client.transport.gone
+    assert client.got == []
 
 
 async def test_long_namespace_is_not_echoed(case: Case) -> None:
@@ -247,7 +290,7 @@ async def test_transport_that_ends_while_it_is_decided_about_leaves_nothing(case
     await eventually(lambda: not case.server.eio._working)
     assert case.app.of("connected") == []
     assert list(case.manager.get_namespaces()) == []
-    assert len(case.server._without_namespace) == 0
+    assert len(case.server._strangers) == 0
     assert dict(case.manager.room_sizes()) == {}
 
 
@@ -255,7 +298,7 @@ async def test_transport_without_a_namespace_is_closed_in_time(monkeypatch: pyte
     app, manager = App(), LocalManager()
     server = SocketServer(app, manager, Options(["websocket"], connect_timeout=0.05))
     client = Client(server)
-    await eventually(lambda: client.transport.closed == 1000)
+    await eventually(lambda: client.transport.gone)
     await server.shutdown()
 
 
@@ -361,9 +404,9 @@ async def test_client_that_says_goodbye_may_come_again_on_the_same_transport(cas
     sid = await client.join()
     client.send("1", "1")
     assert case.app.of("disconnected") == [(sid, case.server.reason.CLIENT_DISCONNECT)]
-    assert len(case.server._without_namespace) == 1
+    assert len(case.server._strangers) == 1
     assert await client.join() != sid
-    assert len(case.server._without_namespace) == 0
+    assert len(case.server._strangers) == 0
 
 
 async def test_client_that_is_ended_is_told_and_hung_up_a_moment_later(
@@ -403,7 +446,7 @@ async def test_lost_transport_leaves_all_namespaces_and_nothing_behind(case: Cas
     assert {one[0] for one in case.app.of("disconnected")} == sids
     assert list(case.manager.get_namespaces()) == []
     assert dict(case.manager.room_sizes()) == {}
-    assert case.server._refused == case.server._ended == set()
+    assert case.server._ended == set()
 
 
 async def test_hang_up_closes_the_transport_of_all_namespaces(case: Case) -> None:
@@ -411,7 +454,7 @@ async def test_hang_up_closes_the_transport_of_all_namespaces(case: Case) -> Non
     await client.join()
     custom = await client.join("/custom")
     case.server.hang_up(custom, "/custom")
-    assert (client.got, client.transport.closed) == ([], 1000), "no DISCONNECT, which is final"
+    assert (client.got, client.transport.gone) == ([], True), "no DISCONNECT, which is final"
 
 
 # -- to clients

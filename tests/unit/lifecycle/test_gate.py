@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Any, cast
 
 import orjson
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from support.eventually import eventually
+from tradecast.engine import EngineServer
+from tradecast.engine.http.request import Request
+from tradecast.lifecycle.admission import Admission
 from tradecast.lifecycle.gate import RETRY_AFTER_SECONDS, Gate
 
 
 class Door:
     """A gate, and what happened at it."""
 
-    def __init__(self, *, full: bool = False, draining: bool = False, superseded: bool = False) -> None:
+    def __init__(
+        self,
+        admission: Admission | None = None,
+        *,
+        full: bool = False,
+        draining: bool = False,
+        superseded: bool = False,
+    ) -> None:
         self.full = full
         self.superseded = superseded
         self.refused: list[str] = []
         self.passed = 0
-        self.gate = Gate(self._app, lambda: self.full, self.refused.append, is_superseded=lambda: self.superseded)
+        self.gone = asyncio.Event()
+        self.gate = Gate(
+            self._app,
+            lambda: self.full,
+            self.refused.append,
+            admission,
+            is_superseded=lambda: self.superseded,
+            check=EngineServer(cors_allowed_origins=["https://ours.example"]).check_handshake,
+        )
         self.gate.draining = draining
 
     async def knock(self, query: bytes = b"EIO=4&transport=polling", **scope: Any) -> list[dict[str, Any]]:
@@ -30,10 +52,18 @@ class Door:
             sent.append(dict(message))
 
         async def receive() -> Any:
-            raise AssertionError("the gate reads nothing")
+            await self.gone.wait()
+            return {"type": "http.disconnect"}
 
-        request = {"type": "http", "method": "GET", "path": "/socket.io/", "query_string": query, **scope}
-        request |= {"scheme": "http", "headers": []}
+        request = {"type": "http", "method": "GET", "path": "/socket.io/", "query_string": query, "headers": []}
+        request |= {"scheme": "http", **scope}
+        if request["type"] == "websocket":
+            request["query_string"] = query.replace(b"polling", b"websocket")
+            request["headers"] = [
+                *request["headers"],
+                (b"sec-websocket-version", b"13"),
+                (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+            ]
         await self.gate(request, receive, send)
         return sent
 
@@ -67,7 +97,7 @@ async def test_open_door_lets_everybody_pass() -> None:
     ],
 )
 @pytest.mark.parametrize(("kind", "expected"), [("http", "http.response"), ("websocket", "websocket.http.response")])
-async def test_closed_door_says_when_to_come_back(closed: dict[str, bool], code: str, kind: str, expected: str) -> None:
+async def test_closed_door_says_when_to_come_back(closed: dict[str, Any], code: str, kind: str, expected: str) -> None:
     door = Door(**closed)
     told_by, status, headers, body = answer(await door.knock(type=kind))
     assert (told_by, status, body["code"]) == (expected, 503, code)
@@ -79,7 +109,7 @@ async def test_closed_door_says_when_to_come_back(closed: dict[str, bool], code:
 
 
 @pytest.mark.parametrize("closed", [{"full": True}, {"draining": True}, {"superseded": True}])
-async def test_who_is_in_is_served(closed: dict[str, bool]) -> None:
+async def test_who_is_in_is_served(closed: dict[str, Any]) -> None:
     door = Door(**closed)
     await door.knock(b"EIO=4&transport=polling&sid=abc")
     await door.knock(b"sid=abc&EIO=4&transport=websocket", type="websocket")
@@ -88,10 +118,74 @@ async def test_who_is_in_is_served(closed: dict[str, bool]) -> None:
     assert door.refused == []
 
 
-@pytest.mark.parametrize("query", [b"", b"sid=", b"sid", b"xsid=1", b"EIO=4&x=sid=1", b"\xff\xfe"])
-async def test_what_has_no_sid_is_a_handshake(query: bytes) -> None:
+@pytest.mark.parametrize("more", [b"", b"&sid=", b"&sid", b"&xsid=1", b"&x=sid=1", b"&\xff\xfe"])
+async def test_what_has_no_sid_is_a_handshake(more: bytes) -> None:
     door = Door(full=True)
-    assert answer(await door.knock(query))[1] == 503
+    assert answer(await door.knock(b"EIO=4&transport=polling" + more))[1] == 503
+
+
+NO_HANDSHAKES: dict[str, dict[str, Any]] = {
+    "another version": {"query": b"EIO=3&transport=polling"},
+    "no version": {"query": b"transport=polling"},
+    "another transport": {"query": b"EIO=4&transport=webtransport"},
+    "no transport": {"query": b"EIO=4"},
+    "nothing": {"query": b""},
+    "POST": {"method": "POST"},
+    "HEAD": {"method": "HEAD"},
+    "another origin": {"headers": [(b"origin", b"https://theirs.example"), (b"host", b"ours.example")]},
+    "WebSocket of another version": {"type": "websocket", "headers": [(b"sec-websocket-version", b"8")]},
+    "WebSocket of another origin": {"type": "websocket", "headers": [(b"origin", b"https://theirs.example")]},
+}
+
+
+@pytest.mark.parametrize("which", NO_HANDSHAKES)
+async def test_what_cannot_become_a_connection_takes_nobodys_place(which: str) -> None:
+    door = Door(Admission(1, 1, 0))
+    for _ in range(5):
+        assert await door.knock(**NO_HANDSHAKES[which]) == []
+    assert await door.knock() == []
+    assert answer(await door.knock())[1] == 503
+    assert (door.passed, door.refused) == (6, ["SERVER_BUSY"])
+
+
+async def test_who_is_gone_while_it_waits_gives_its_place_back() -> None:
+    admission = Admission(1, 1, 2.5)
+    door = Door(admission)
+    assert await door.knock() == []
+    waiting = [asyncio.create_task(door.knock()) for _ in range(2)]
+    await eventually(lambda: door.gate.held == 2)
+    assert answer(await door.knock())[1] == 503
+    door.gone.set()
+    assert await asyncio.gather(*waiting) == [[], []]
+    assert (door.gate.held, door.passed) == (0, 1)
+    now = time.monotonic()
+    assert [admission.reserve(now) is None for _ in range(3)] == [False, False, True]
+
+
+async def test_who_is_cancelled_while_it_waits_gives_its_place_back() -> None:
+    admission = Admission(1, 1, 1.5)
+    gate = Door(admission).gate
+    assert gate.admit(handshake()) is None
+    waiting = asyncio.ensure_future(cast(Awaitable[Any], gate.admit(handshake())))
+    await asyncio.sleep(0)
+    assert gate.held == 1
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert gate.held == 0
+    assert admission.reserve(time.monotonic()) is not None
+
+
+def handshake() -> Request:
+    return Request.of_scope(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": "/socket.io/",
+            "query_string": b"EIO=4&transport=polling",
+            "headers": [],
+            "scheme": "http",
+        }
+    )
 
 
 async def test_preflight_passes() -> None:

@@ -23,6 +23,7 @@ from tradecast.engine.transports.asgi_websocket import AsgiWebSocket, Receive, S
 from tradecast.engine.transports.base import Host, Transport
 from tradecast.engine.transports.polling import PollingTransport, PollOverlap
 from tradecast.engine.transports.upgrade import Upgradable
+from tradecast.engine.turns import PACKETS_PER_TURN
 
 _TEXT: Final[Header] = (b"content-type", b"text/plain; charset=UTF-8")
 # As in Node: with text/plain some old browsers offer a download.
@@ -147,8 +148,10 @@ async def _post(engine: Engine, connection: Connection, receive: Receive) -> Ref
             connection.end(TRANSPORT_ERROR)
             return body
         try:
-            for packet in split_payload(body):
+            for number, packet in enumerate(split_payload(body), 1):
                 connection.receive(packet)
+                if not number % PACKETS_PER_TURN:  # clients send all at once that they buffered while offline
+                    await asyncio.sleep(0)
         except Malformed:
             engine.observer.packet_malformed()
             connection.end(TRANSPORT_ERROR)

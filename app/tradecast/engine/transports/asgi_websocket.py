@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR
-from tradecast.engine.frames import NORMAL
+from tradecast.engine.frames import NORMAL, SERVICE_RESTART
 from tradecast.engine.message import Message
 from tradecast.engine.packets import Malformed
 from tradecast.engine.transports.base import Host, Receiver, TransportName
@@ -106,10 +106,10 @@ class AsgiWebSocket:
         """See `Transport.take_unsent`; nothing replaces a WebSocket."""
         return []
 
-    def close(self, code: int = NORMAL) -> None:
-        """See `Transport.close`."""
+    def close(self, code: int | None = NORMAL) -> None:
+        """See `Transport.close`. ASGI cannot end a WebSocket without a close frame that says something."""
         if self._code is None:
-            self._code = code
+            self._code = SERVICE_RESTART if code is None else code
             self._something.set()
             self._ended.set()
 

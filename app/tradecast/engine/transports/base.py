@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from tradecast.engine.message import Message
 from tradecast.engine.observer import Observer
+from tradecast.engine.turns import Turns
 
 TransportName = Literal["websocket", "polling"]
 
@@ -31,11 +32,11 @@ class Transport(Protocol):
         """What was not sent yet, which another transport is going to send."""
         ...
 
-    def close(self, code: int) -> None:
+    def close(self, code: int | None) -> None:
         """Send what waits, then close. A client that takes nothing is dropped after a while.
 
         Args:
-            code: For a WebSocket's close frame.
+            code: For a WebSocket's close frame; None: the connection ends without one, as when it is lost.
         """
         ...
 
@@ -84,11 +85,13 @@ class Host(Protocol):
         limits: Bounds on what waits for a client.
         max_http_buffer_size: Bytes of the largest message or POST taken.
         observer: Told of clients that are cut off.
+        turns: Has those who have sent much read by turns.
     """
 
     limits: Limits
     max_http_buffer_size: int
     observer: Observer
+    turns: Turns
 
     def flush_soon(self, transport: Flushable) -> None:
         """Flush a transport at the end of this turn of the event loop."""

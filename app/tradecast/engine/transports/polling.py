@@ -84,7 +84,7 @@ class PollingTransport:
         if poll is not None and not poll.done():
             poll.set_result(payload)
 
-    def close(self, code: int = 0) -> None:
+    def close(self, code: int | None = 0) -> None:
         """See `Transport.close`. A poll that waits is answered; later ones are of an unknown session."""
         if not self._closed:
             self._closed = True

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final, Protocol
 
+from tradecast.engine.budget import ControlBudget
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
 from tradecast.engine.frames import (
     CLOSE,
+    FRAGMENT,
     GOING_AWAY,
     INVALID_DATA,
     NORMAL,
     PING,
+    POLICY_VIOLATION,
     PONG,
     TEXT,
     FrameReader,
@@ -24,9 +27,14 @@ from tradecast.engine.masking import apply_mask
 from tradecast.engine.message import Message
 from tradecast.engine.packets import Malformed
 from tradecast.engine.transports.base import Host, Receiver, TransportName
+from tradecast.engine.turns import BYTES_PER_TURN, FRAMES_PER_TURN, PACKETS_PER_TURN
 
-# Seconds until a client that does not answer our close frame, or takes nothing, is dropped.
+# Seconds until a client that takes nothing of what was sent before our close frame is dropped.
 GOODBYE: Final = 5.0
+# What a client goes on sending behind our close frame is read and thrown away for so many seconds and bytes: to close
+# at once would make the system drop what was sent last (RFC 9112 §9.6 tells how).
+LINGER: Final = 2.0
+LINGER_BYTES: Final = 1_000_000
 
 
 class Registry(Protocol):
@@ -49,7 +57,8 @@ class WebSocketTransport(asyncio.Protocol):
 
     __slots__ = (
         "_close_sent",
-        "_closing",
+        "_controls",
+        "_held",
         "_host",
         "_out",
         "_out_size",
@@ -68,6 +77,9 @@ class WebSocketTransport(asyncio.Protocol):
         self._host = host
         self._registry = registry
         self._reader: FrameReader | None = None
+        self._controls: ControlBudget | None = None
+        # Whether the connection takes nothing more for now.
+        self._held = False
         # None: nothing waits, and no list, which takes memory.
         self._out: list[bytes] | None = None
         self._out_size = 0
@@ -75,7 +87,6 @@ class WebSocketTransport(asyncio.Protocol):
         self._scheduled = False
         self._paused = False
         self._close_sent = False
-        self._closing = False
 
     # -- out
 
@@ -106,9 +117,13 @@ class WebSocketTransport(asyncio.Protocol):
         out.append(frames)
 
     def flush(self) -> None:
-        """Write what was sent in this turn of the loop."""
+        """Write what was sent in this turn of the loop, and the answer to the newest ping."""
         self._scheduled = False
         out = self._out
+        if self._controls is not None and self._controls.pong is not None:
+            if not self._paused and not self._close_sent:
+                self._out = out = [*(out or ()), frame(PONG, self._controls.pong)]
+            self._controls.pong = None
         if out and not self._paused:
             self._out = None
             self.transport.write(out[0] if len(out) == 1 else b"".join(out))
@@ -133,21 +148,35 @@ class WebSocketTransport(asyncio.Protocol):
                 self._out_size = sum(map(len, self._out))
                 return
 
-    def close(self, code: int = NORMAL) -> None:
+    def close(self, code: int | None = NORMAL) -> None:
         """See `Transport.close`."""
         if self._close_sent:
             return
         self._close_sent = True
-        data = b"".join([*(self._out or ()), close_frame(code)])
-        self._out = None
+        data = b"".join([*(self._out or ()), *(() if code is None else (close_frame(code),))])
+        self._out, self._out_size = None, 0
+        self._reader = None
         if not self.transport.is_closing():
-            self.transport.write(data)
+            if data:
+                self.transport.write(data)
+            # The server is the first to close (RFC 6455 §7.1.1); what the client still sends is read meanwhile.
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            elif code is None:
+                self.transport.close()
+            self.resume_reading()
             self._host.is_leaving(self)
-            asyncio.get_running_loop().call_later(GOODBYE, self.abort)
+            asyncio.get_running_loop().call_later(LINGER, self._end_lingering)
+
+    def _end_lingering(self) -> None:
+        if self.transport.get_write_buffer_size() and not self.transport.is_closing():
+            asyncio.get_running_loop().call_later(GOODBYE - LINGER, self.abort)
+        else:
+            self.abort()
 
     def abort(self) -> None:
         """See `Transport.abort`."""
-        self._close_sent = self._closing = True
+        self._close_sent = True
         self._out = None
         self.transport.abort()
 
@@ -161,7 +190,8 @@ class WebSocketTransport(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client: what the packets in them bring about is written in one go."""
-        if self._closing:
+        if self._close_sent:
+            self._discard(data)
             return
         scheduled, self._scheduled = self._scheduled, True
         try:
@@ -172,43 +202,85 @@ class WebSocketTransport(asyncio.Protocol):
             else:
                 self.flush()
 
+    def _discard(self, data: bytes) -> None:
+        """Throw away what comes behind our close frame, but for the answer to it."""
+        self._out_size += len(data)
+        if data[0] == CLOSE:
+            self.transport.close()
+        elif self._out_size > LINGER_BYTES:
+            self._host.observer.limit_exceeded("after_close")
+            self.abort()
+
     def _read(self, data: bytes) -> None:
-        if self._reader is None:
+        reader = self._reader
+        if reader is None:
             # Nearly all that clients send is one small text in one frame, and comes alone.
             size = len(data) - 6
-            if 0 <= size < 126 and data[0] == TEXT and data[1] == 0x80 | size and not self._close_sent:
+            if 0 <= size < 126 and data[0] == TEXT and data[1] == 0x80 | size:
                 self._receive(TEXT, apply_mask(data[6:], data[2:6]))
                 return
-            self._reader = FrameReader(self._host.max_http_buffer_size)
-        reader = self._reader
+            self._reader = reader = FrameReader(self._host.max_http_buffer_size)
         reader.push(data)
+        if not self._held and not reader.waiting and (not self._host.turns.has_time() or self._pull(reader)):
+            self._wait_for_turn(reader)
+
+    def _wait_for_turn(self, reader: FrameReader) -> None:
+        reader.waiting = True
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._host.turns.wait(self)
+
+    def read_on(self) -> bool:
+        """Read one more share of what has come (`Reading`)."""
+        reader = self._reader
+        if reader is None:  # it was closed meanwhile
+            return False
+        scheduled, self._scheduled = self._scheduled, True
         try:
-            while not self._closing and (found := reader.pull()) is not None:
-                self._receive(found.kind, found.payload)
+            more = not self._held and self._pull(reader)
+        finally:
+            if scheduled:
+                self._scheduled = True
+            else:
+                self.flush()
+        reader.waiting = more
+        if not more and not self._held and not self._close_sent and not self.transport.is_closing():
+            self.transport.resume_reading()
+        return more
+
+    def _pull(self, reader: FrameReader) -> bool:
+        """Read one share of what has come; whether there may be more."""
+        packets, last = 0, reader.unread - BYTES_PER_TURN
+        try:
+            for _ in range(FRAMES_PER_TURN):
+                found = reader.pull()
+                if found is None:
+                    if reader.empty:
+                        self._reader = None
+                    return False
+                if found is not FRAGMENT:
+                    packets += 1
+                    self._receive(found.kind, found.payload)
+                    if self._close_sent or self._held:
+                        return False
+                if (packets >= PACKETS_PER_TURN or reader.unread <= last) and reader.unread:
+                    return True
         except ProtocolError as error:
-            self._host.observer.packet_malformed()
-            self._fail(error.code)
-            self._closing = True  # nothing can be read behind it, so no answer to our close frame either
-            self._reader = None
-            if self.transport.can_write_eof() and not self.transport.is_closing():
-                self.transport.write_eof()
-            return
-        if reader.empty:
-            self._reader = None
+            self._fail(error.code, error.limit)
+            return False
+        return True
 
     def _receive(self, kind: int, payload: bytes) -> None:
         if kind & 0x08:
             self._receive_control(kind, payload)
             return
-        if self._close_sent or self.receiver is None:
+        if self.receiver is None:
             return
         try:
             self.receiver.receive(payload.decode() if kind == TEXT else payload)
         except UnicodeDecodeError:
-            self._host.observer.packet_malformed()
             self._fail(INVALID_DATA)
         except Malformed:
-            self._host.observer.packet_malformed()
             self._fail(NORMAL)
 
     def _receive_control(self, kind: int, payload: bytes) -> None:
@@ -217,16 +289,27 @@ class WebSocketTransport(asyncio.Protocol):
                 code = read_close(payload)
             except ProtocolError as error:
                 code = error.code
-            self._closing = True
             self._lose(TRANSPORT_CLOSE)
             # Both sides have said it; the server closes the connection first (RFC 6455 §7.1.1).
             self.close(code)
             self.transport.close()
-        elif kind == PING and not self._close_sent:
-            self._write(frame(PONG, payload))
+            return
+        controls = self._controls = self._controls or ControlBudget()
+        if not controls.spend():
+            raise ProtocolError(POLICY_VIOLATION, "too many control frames", "control_frames")
+        # No answer to who takes nothing: answers would pile up.
+        if kind == PING and not self._paused:
+            controls.pong = payload
+            if not self._scheduled:
+                self._scheduled = True
+                self._host.flush_soon(self)
 
-    def _fail(self, code: int) -> None:
-        """End it for what the client did."""
+    def _fail(self, code: int, limit: str | None = None) -> None:
+        """End it for what the client did: it broke the rules, or a limit of this name."""
+        if limit is None:
+            self._host.observer.packet_malformed()
+        else:
+            self._host.observer.limit_exceeded(limit)
         self._lose(TRANSPORT_ERROR)
         self.close(code)
 
@@ -241,7 +324,7 @@ class WebSocketTransport(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, in whatever way."""
-        self._closing = self._close_sent = True
+        self._close_sent = True
         self._registry.discard(self)
         self._host.has_left(self)
         self._out = None
@@ -250,10 +333,16 @@ class WebSocketTransport(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """See `Transport.pause_reading`."""
+        self._held = True
         if not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """See `Transport.resume_reading`."""
-        if not self.transport.is_closing():
+        """See `Transport.resume_reading`: what has come already is read first."""
+        self._held = False
+        reader = self._reader
+        if reader is not None and reader.unread:
+            if not reader.waiting:
+                self._wait_for_turn(reader)
+        elif not self.transport.is_closing():
             self.transport.resume_reading()

@@ -10,6 +10,7 @@ from websockets.frames import Opcode
 
 from support.eventually import eventually
 from support.wire import client_frame
+from tradecast.engine import budget, turns
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
 from tradecast.engine.frames import BINARY, CLOSE, PONG, TEXT, close_frame, frame
 from tradecast.engine.message import Message
@@ -120,7 +121,7 @@ def test_what_is_sent_in_a_turn_is_one_write_behind_the_answer_to_the_handshake(
     assert len(case.wire.writes) == 1
 
 
-def test_answers_to_what_came_in_one_piece_are_one_write_before_the_turn_ends(case: Case) -> None:
+async def test_answers_to_what_came_in_one_piece_are_one_write_before_the_turn_ends(case: Case) -> None:
     case.host.handler = lambda data: case.connection.deliver(Message([data]))
     case.receive(text("4a"), text("4b"), of(Opcode.PING, b"p"))
     assert case.wire.writes == [frame(TEXT, b"4a") + frame(TEXT, b"4b") + frame(PONG, b"p")]
@@ -224,17 +225,32 @@ async def test_answered_close_closes(case: Case) -> None:
 
 
 async def test_client_that_does_not_answer_the_close_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GOODBYE", 0.05)
+    monkeypatch.setattr(module, "LINGER", 0.05)
     case = Case()
     case.connection.end("server disconnect")
     await eventually(lambda: case.wire.state == "aborted")
 
 
+async def test_what_comes_behind_our_close_is_thrown_away_within_a_bound(case: Case) -> None:
+    case.connection.end("server disconnect")
+    case.receive(text("4late"), of(Opcode.PING))
+    data = of(Opcode.PING, b"x" * 100) * 1_000
+    for _ in range(module.LINGER_BYTES // len(data)):
+        case.receive(data)
+    assert case.wire.state == "open"
+    case.receive(data)
+    assert case.wire.state == "aborted"
+    assert case.host.notes.told == [("limit", "after_close")]
+    assert case.wire.written == close_frame(1000)
+
+
 async def test_client_that_reads_nothing_is_dropped_too_and_gets_what_waits_until_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "GOODBYE", 0.05)
+    monkeypatch.setattr(module, "LINGER", 0.05)
+    monkeypatch.setattr(module, "GOODBYE", 0.1)
     case = Case()
+    case.wire.full = True
     case.transport.pause_writing()
     case.connection.deliver(Message(["a"]))
     case.connection.end("server disconnect")
@@ -313,8 +329,154 @@ async def test_short_way_and_long_way_read_the_same(case: Case, size: int) -> No
 
 async def test_heartbeat_of_the_protocol_is_answered(case: Case) -> None:
     case.receive(of(Opcode.PING, b"p"), of(Opcode.PING), of(Opcode.PONG, b"unasked"))
-    assert case.wire.written == frame(PONG, b"p") + frame(PONG, b"")
+    assert case.wire.written == frame(PONG, b""), "the newest only (RFC 6455 §5.5.3)"
     assert not case.connection.closed
+
+
+async def test_heartbeats_without_end_are_not_answered_one_by_one(case: Case) -> None:
+    case.receive(*[of(Opcode.PING, b"%d" % n) for n in range(30)])
+    assert case.wire.written == frame(PONG, b"29")
+
+
+async def test_heartbeat_is_not_answered_to_who_takes_nothing(case: Case) -> None:
+    case.transport.pause_writing()
+    case.receive(of(Opcode.PING, b"1"))
+    case.transport.resume_writing()
+    case.host.flush()
+    assert case.wire.written == b""
+    case.receive(of(Opcode.PING, b"2"))
+    assert case.wire.written == frame(PONG, b"2")
+
+
+@pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG])
+async def test_too_many_control_frames_end_it(case: Case, opcode: Opcode, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("tradecast.engine.budget.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(turns, "SECONDS_PER_TURN", 1e9)
+    for _ in range(budget.BURST):
+        case.receive(of(opcode))
+    clock[0] += 1.0
+    for _ in range(budget.PER_SECOND):
+        case.receive(of(opcode))
+    assert not case.connection.closed
+    case.receive(of(opcode))
+    assert case.reasons == [TRANSPORT_ERROR]
+    assert case.wire.written.endswith(close_frame(1008))
+    assert case.host.notes.told == [("limit", "control_frames")]
+
+
+async def test_some_heartbeats_for_ever_are_answered(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("tradecast.engine.budget.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(turns, "SECONDS_PER_TURN", 1e9)
+    for n in range(1_000):
+        clock[0] += 1 / budget.PER_SECOND
+        case.receive(of(Opcode.PING, b"%d" % n))
+    assert not case.connection.closed
+    assert case.wire.writes == [frame(PONG, b"%d" % n) for n in range(1_000)]
+
+
+# -- shares of a turn
+
+
+async def test_a_turn_reads_some_packets_and_the_next_turns_the_rest_in_order(case: Case) -> None:
+    count = 5 * turns.PACKETS_PER_TURN + 3
+    case.receive(*[text(f"4{n}") for n in range(count)])
+    assert len(case.host.handled) == turns.PACKETS_PER_TURN
+    assert not case.wire.reading, "no more comes before that is read"
+    shares = [len(case.host.handled)]
+    while len(case.host.handled) < count:
+        await asyncio.sleep(0)
+        shares.append(len(case.host.handled) - sum(shares))
+    assert max(shares) == turns.PACKETS_PER_TURN
+    assert case.host.handled == [str(n) for n in range(count)]
+    await eventually(lambda: case.wire.reading)
+    assert len(case.host.turns) == 0
+
+
+async def test_a_turn_reads_some_bytes(case: Case) -> None:
+    size = turns.BYTES_PER_TURN // 4
+    case.receive(*[text("4" + "x" * size) for _ in range(12)])
+    assert len(case.host.handled) == 4
+    await eventually(lambda: len(case.host.handled) == 12)
+
+
+async def test_a_turn_reads_some_fragments(case: Case) -> None:
+    case.receive(of(Opcode.TEXT, b"4", fin=False), *[of(Opcode.CONT, b"x", fin=False)] * 1_000, of(Opcode.CONT, b"y"))
+    turns_taken = 1
+    while not case.host.handled:
+        await asyncio.sleep(0)
+        turns_taken += 1
+    assert case.host.handled == ["x" * 1_000 + "y"]
+    assert turns_taken >= 1_000 // turns.FRAMES_PER_TURN
+
+
+async def test_a_large_message_is_read_whole(case: Case) -> None:
+    case.receive(text("4" + "x" * 500_000))
+    assert case.host.handled == ["x" * 500_000]
+    assert case.wire.reading
+
+
+async def test_those_with_more_than_their_share_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [Case() for _ in range(3)]
+    for case in cases[1:]:
+        case.host.turns = cases[0].host.turns
+    for case in cases:
+        case.receive(*[text(f"4{n}") for n in range(3 * turns.PACKETS_PER_TURN)])
+    await asyncio.sleep(0)
+    assert [len(case.host.handled) for case in cases] == [2 * turns.PACKETS_PER_TURN] * 3
+    await eventually(lambda: all(len(case.host.handled) == 3 * turns.PACKETS_PER_TURN for case in cases))
+
+
+async def test_all_together_have_a_share_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("tradecast.engine.turns.time.monotonic", lambda: clock[0])
+    shared = turns.Turns()
+    cases = [Case() for _ in range(4)]
+
+    def take(data: str | bytes) -> None:
+        clock[0] += 1.01 * turns.SECONDS_PER_TURN / turns.PACKETS_PER_TURN
+
+    for case in cases:
+        case.host.turns = shared
+        case.host.handler = take
+        case.receive(*[text(f"4{n}") for n in range(turns.PACKETS_PER_TURN)])
+    for done in range(1, 5):
+        assert [len(case.host.handled) for case in cases] == [32] * done + [0] * (4 - done)
+        await asyncio.sleep(0)
+
+
+async def test_what_waits_for_a_turn_is_not_read_while_the_client_is_held_up(case: Case) -> None:
+    case.receive(*[text(f"4{n}") for n in range(turns.PACKETS_PER_TURN + 10)])
+    case.transport.pause_reading()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(case.host.handled) == turns.PACKETS_PER_TURN
+    assert len(case.host.turns) == 0
+    assert not case.wire.reading
+    case.transport.resume_reading()
+    await eventually(lambda: len(case.host.handled) == turns.PACKETS_PER_TURN + 10)
+    await eventually(lambda: case.wire.reading)
+
+
+async def test_who_is_held_up_while_it_is_read_keeps_the_rest_for_later(case: Case) -> None:
+    def take(data: str | bytes) -> None:
+        if data == "2":
+            case.transport.pause_reading()
+
+    case.host.handler = take
+    case.receive(*[text(f"4{n}") for n in range(6)])
+    assert case.host.handled == ["0", "1", "2"]
+    case.transport.resume_reading()
+    await eventually(lambda: case.host.handled == ["0", "1", "2", "3", "4", "5"])
+
+
+async def test_who_ends_while_it_waits_for_a_turn_is_forgotten(case: Case) -> None:
+    case.receive(*[text(f"4{n}") for n in range(2 * turns.PACKETS_PER_TURN)])
+    case.transport.connection_lost(None)
+    await asyncio.sleep(0)
+    assert len(case.host.handled) == turns.PACKETS_PER_TURN
+    assert len(case.host.turns) == 0
 
 
 @pytest.mark.parametrize(
@@ -338,8 +500,7 @@ async def test_what_breaks_the_rules_ends_the_connection_with_a_code(data: bytes
     assert case.host.handled == ["before"]
     assert case.reasons == [TRANSPORT_ERROR]
     assert case.wire.written == frame(CLOSE, code.to_bytes(2, "big"))
-    # Behind what breaks the protocol no answer could be read, so the client is not left waiting for our end.
-    assert case.wire.half_closed == (code in (1002, 1009))
+    assert case.wire.half_closed, "the server is the first to close"
     assert case.host.notes.told == [("malformed",)]
 
 
