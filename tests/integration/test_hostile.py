@@ -202,9 +202,9 @@ async def test_another_namespace_is_refused_as_in_node(server: RunningServer) ->
     await client.close()
 
 
-async def test_a_refused_transport_is_closed_and_not_tried_again(server: RunningServer) -> None:
+async def test_a_refused_transport_may_ask_five_times_more_and_is_closed_then(server: RunningServer) -> None:
     client = await open_transport(server)
-    assert len(await until_closed(client, *['40{"sessionID":"x","userId":"y"}'] * 50)) == 1
+    assert len(await until_closed(client, *['40{"sessionID":"x","userId":"y"}'] * 50)) == 6
 
 
 async def test_a_transport_that_left_the_namespace_is_closed(make_server: MakeServer) -> None:
