@@ -28,6 +28,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from support.freezing import until_stopped
 from support.parent import end_with_parent
 
 HOW_TO_GET_MONGODB = (
@@ -90,6 +91,7 @@ class MongoServer:
         """Freeze it (SIGSTOP): connections stay open, and nothing answers."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        until_stopped(self._process.pid)
 
     def resume(self) -> None:
         """Let a paused server go on."""

@@ -27,6 +27,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from support.freezing import until_stopped
 from support.parent import end_with_parent
 
 HOW_TO_GET_REDIS = "redis-server is not installed: apt-get install redis-server"
@@ -103,6 +104,7 @@ class RedisServer:
         assert self.running
         self._cancel_timer()
         self._process_signal(signal.SIGSTOP)
+        until_stopped(self.pid)
         self._paused = True
         self._timer = threading.Timer(seconds, self.resume)
         self._timer.daemon = True

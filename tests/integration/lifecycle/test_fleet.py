@@ -18,6 +18,7 @@ from support.node_client import StockClients
 from support.redis_server import RedisServer
 from support.serve import ServeProcess, serving
 from support.server import MakeServer, RunningServer
+from support.wire import WEBSOCKET, request, websocket_head
 from tradecast.adapter.redis import RedisClient, create_redis
 from tradecast.lifecycle.fleet import KEY, Fleet, State
 from tradecast.settings import load_settings
@@ -150,8 +151,8 @@ async def test_server_says_so_everywhere_and_stays_ready(make_server: MakeServer
         await eventually(lambda: old.app.cluster.servers == 3)
         stats = (await admin.get("/admin/stats")).json()["fleet"]
         assert stats == {"pod": "pod-a", "revision": "1", "superseded": True, "servers": 3, "connections": 0}
-        refused = await http.get("/socket.io/", params={"EIO": "4", "transport": "websocket"})
-        assert (refused.status_code, refused.json()["code"]) == (503, "SERVER_SUPERSEDED")
+        refused = await request(old.url, websocket_head(WEBSOCKET))
+        assert (refused.status, refused.json()["code"]) == (503, "SERVER_SUPERSEDED")
         assert (superseded(new), superseded(plain)) == (0, 0)
         await own_redis.kill()
         await eventually(lambda: superseded(old) == 0)

@@ -156,8 +156,8 @@ async def test_without_tls_or_from_elsewhere_nobody_gets_in_and_others_do(
     async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         opened = await http.get(f"{owner.url}/socket.io/?EIO=4&transport=polling", headers=page)
         path = f"/socket.io/?EIO=4&transport=polling&sid={json.loads(opened.text[1:])['sid']}"
-        for server in (owner, other):
-            good = await http.post(server.url + path, content=b"40", headers=page)
+        for server, packet in ((owner, b"40"), (other, b'42["e"]')):
+            good = await http.post(server.url + path, content=packet, headers=page)
             assert (good.status_code, good.text) == (200, "ok")
             assert good.headers["access-control-allow-origin"] == "https://push.example"
             assert good.headers["access-control-allow-credentials"] == "true"
@@ -468,7 +468,7 @@ async def test_no_more_than_so_many_pass_through(make_server: MakeServer, redis_
         with pytest.raises(Exception, match="HTTP 503"):
             await connect(edge.url.replace("http", "ws") + two.path("websocket"), proxy=None)
         assert forwarded(edge, "websocket") == {"answered": 1, "busy": 1}
-        assert (await two.post(edge, "40")).text == "ok", "it stays with polling"
+        assert (await two.post(edge, '42["e"]')).text == "ok", "it stays with polling"
         await socket_.close()
         await eventually(lambda: metric(edge, "relayed_websockets") == 0)
         await (await through(owner, edge, two)).close()
