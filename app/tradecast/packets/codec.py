@@ -22,6 +22,14 @@ BINARY_ACK: Final = 6
 MAX_ATTACHMENTS: Final = 10
 _BINARY: Final = {EVENT: BINARY_EVENT, ACK: BINARY_ACK}
 _PLAIN: Final = {BINARY_EVENT: EVENT, BINARY_ACK: ACK}
+# Half of a surrogate pair without the other, as JSON writes it. It begins in one way only: so re finds it fast.
+_LONE: Final = re.compile(
+    r"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
+)
+# A backslash that is meant, and begins no escape; and what no JSON has, to stand for it meanwhile.
+_BACKSLASH: Final = r"\\"
+_NONE: Final = "\0"
 # Type, attachments, namespace with its query, acknowledgement id; the rest is JSON.
 _HEAD: Final = re.compile(r"([0-6])(?:([0-9]{1,10})-)?(?:(/[^,]*)(?:,|$))?([0-9]{0,100})", re.ASCII)
 
@@ -162,7 +170,20 @@ def _loads(text: str) -> Any:
     except orjson.JSONDecodeError as error:
         if "depth" in error.msg or "recursion" in error.msg:  # the only sign that orjson gives
             raise TooDeep("nested too deeply") from None
-        raise BadPacket("not JSON") from None
+        mended = _mend(text)
+        if mended == text:
+            raise BadPacket("not JSON") from None
+    return _loads(mended)
+
+
+def _mend(text: str) -> str:
+    """JSON without lone surrogates: U+FFFD stands for each, as in what Node sends on.
+
+    JavaScript's strings may hold them (an emoji cut in half), and JSON says them; no UTF-8 can.
+    """
+    if _NONE in text:
+        return text
+    return _LONE.sub(r"\\ufffd", text.replace(_BACKSLASH, _NONE)).replace(_NONE, _BACKSLASH)
 
 
 def _restore(value: Any, attachments: Sequence[bytes]) -> Any:

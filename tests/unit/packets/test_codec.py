@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
+import orjson
 import pytest
 import socketio.packet
 
@@ -243,6 +245,48 @@ def test_nesting_that_can_be_read_is_read(depth: int) -> None:
 def test_nesting_that_would_exhaust_the_stack_is_refused(head: str, opening: str, closing: str) -> None:
     with pytest.raises(TooDeep):
         decode(head + '["a",' + opening * 100_000 + "1" + closing * 100_000 + "]")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("\\ud800", "\ufffd"),
+        ("\\uDBFF", "\ufffd"),
+        ("\\udc00", "\ufffd"),
+        ("\\uDFFFx", "\ufffdx"),
+        ("\\ud800\\ud800", "\ufffd\ufffd"),
+        ("\\udc00\\ud800", "\ufffd\ufffd"),
+        ("\\ud800\\ud83d\\ude80\\ude80", "\ufffd\U0001f680\ufffd"),
+        ("\\ud800\\\\udc00", "\ufffd\\udc00"),
+        ("\\\\ud800\\ud800", "\\ud800\ufffd"),
+        ("\\\\\\ud800\\n\\\\", "\\\ufffd\n\\"),
+        ("\\ud800\\u0041", "\ufffdA"),
+    ],
+)
+def test_half_a_surrogate_pair_is_replaced(written: str, read: str) -> None:
+    assert decode(f'2["{written}",{{"{written}":["{written}"]}}]').data == [read, {read: [read]}]
+
+
+@pytest.mark.parametrize(
+    "text", ['2["\\ud800"', "2[\\ud800]", '2["\\ud800\\x"]', '2["\\ud80"]', '2["\\ud8zz"]', '2["\0\\ud800"]']
+)
+def test_what_is_no_json_for_another_reason_as_well_is_malformed(text: str) -> None:
+    with pytest.raises(BadPacket):
+        decode(text)
+
+
+def test_replaced_is_what_node_would_send_on() -> None:
+    """Any mixture of escapes, as the standard library reads it and UTF-8 can say it."""
+    pieces = ["\\ud83d", "\\ude80", "\\uD800", "\\\\", "\\n", "\\u0041", "u", "d", "d83d", "é", "\\uDC00", '\\"']
+    chance = random.Random(7)
+    for _ in range(5_000):
+        text = "".join(chance.choices(pieces, k=chance.randint(1, 8)))
+        wanted = json.loads(f'"{text}"').encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        try:
+            found = orjson.loads(f'"{text}"')
+        except orjson.JSONDecodeError:
+            found = decode(f'2["{text}"]').data[0]
+        assert found == wanted, text
 
 
 def test_python_socketio_s_way_in_refuses_it_too() -> None:
