@@ -11,6 +11,7 @@ import structlog
 
 from tradecast.adapter.redis import RedisClient
 from tradecast.limits.failover import FAILURES, Failover, RedisAway
+from tradecast.limits.known import KnownLimits
 from tradecast.limits.memory import MemoryQuotaStore, MemoryRateStore
 from tradecast.limits.quota import LEASE, RENEW_EVERY, Kind, Lease
 from tradecast.limits.rates import Check
@@ -27,6 +28,14 @@ MISSED_RELEASES = 100_000
 # Before Redis is asked again; under a storm of connects each round finds some more.
 MOST_ROUNDS = 20
 _QUIET = 10.0
+# Recoveries of a user in a minute: of each of his connections this many, and of all together 60 at least. A client that
+# loses its connection all the time comes back every five seconds.
+RECOVERIES = 60
+RECOVERIES_EACH = 6
+MINUTE_MS = 60_000
+# Of one connection without an offset. Its client has got no event yet, or does not want to say: each is a replay of all
+# that is kept since it joined its rooms.
+_BLIND: Sequence[Check] = (("blind recoveries", 5),)
 _TOPICS = ("portfolio", "trades", "watchlist")
 # Never a real user's: a digest stands for those.
 _PROBE = "\0probe"
@@ -39,6 +48,9 @@ class RateLimiter:
     While Redis is away (no connection, no answer within a quarter of a second), the request that met it is answered
     from memory, and so are all others until a probe in the background finds Redis back; then everything that this
     server's clients hold is registered there again. If limiting itself fails, the event passes.
+
+    A user whom Redis has told to be over a limit is refused from memory until the window has moved: a flood of events
+    is none of requests.
 
     Args:
         settings: The limits.
@@ -67,12 +79,17 @@ class RateLimiter:
         self._renew_every = renew_every
         self._memory_rates = MemoryRateStore()
         self._held = MemoryQuotaStore()  # all that this server's clients hold, whether Redis is there or not
+        self._known = KnownLimits()
+        self._recoveries: Sequence[Check] = (
+            ("recoveries", max(RECOVERIES, RECOVERIES_EACH * settings.max_connections_per_user)),
+        )
         self._missed_releases: set[Lease] = set()
         self._complained_at = float("-inf")
         self._tasks: list[asyncio.Task[None]] = []
         self._rates: RedisRateStore | None = None
         self._quotas: RedisQuotaStore | None = None
-        self._failover = Failover(self._return, on_fallback or (lambda away: None), PATIENCE)
+        self._on_fallback = on_fallback or (lambda away: None)
+        self._failover = Failover(self._return, self._change, PATIENCE)
         if redis is not None:
             self._rates = RedisRateStore(redis)
             self._quotas = RedisQuotaStore(redis, lease)
@@ -113,18 +130,30 @@ class RateLimiter:
         Returns:
             None if it may pass; else the name of the limit that is used up: `global` or the event's.
         """
+        known = self.known_limit(user_id, event)
+        if known is not None:
+            return known
         try:
             checks = self._checks_of(event)
             if self._rates is not None and not self._failover.away:
                 rates = self._rates
                 try:
-                    return await self._failover.ask(lambda: rates.hit(user_id, checks, self._window_ms))
+                    refusal = await self._failover.ask(lambda: rates.try_hit(user_id, checks, self._window_ms))
                 except RedisAway:
                     pass
+                else:
+                    if refusal is None:
+                        return None
+                    self._known.remember(user_id, refusal.limit, refusal.seconds)
+                    return refusal.limit
         except Exception as error:
             self._complain("limiting failed: the event passes", error)
             return None
         return self.check_limit_here(user_id, event)
+
+    def known_limit(self, user_id: str, event: str) -> str | None:
+        """The limit that Redis has told lately to be used up, so that it need not be asked; None: ask."""
+        return self._known.find(user_id, self._checks_of(event)) if self._known else None
 
     @property
     def is_local(self) -> bool:
@@ -138,6 +167,20 @@ class RateLimiter:
         except Exception as error:
             self._complain("limiting failed: the event passes", error)
             return None
+
+    def may_recover(self, user_id: str | None, pid: str, *, blind: bool) -> bool:
+        """Count a client's try to go on where its connection was lost, on this server; False if that is too many.
+
+        Args:
+            user_id: Whose connection; None: nobody's, who is known by his private id only.
+            pid: The private id.
+            blind: Whether the client does not say what it has seen.
+        """
+        of_pid = f"recoveries of {pid}"
+        count = self._memory_rates.count
+        if count(of_pid if user_id is None else f"recoveries by {user_id}", self._recoveries, MINUTE_MS) is not None:
+            return False
+        return not blind or count(of_pid, _BLIND, MINUTE_MS) is None
 
     def cleanup_in_memory(self) -> int:
         """Forget users whose windows are empty; how many. Runs once a minute by itself."""
@@ -276,7 +319,14 @@ class RateLimiter:
     # -- in the background
 
     async def _cleanup(self) -> None:
+        self._known.cleanup()
         self.cleanup_in_memory()
+
+    def _change(self, away: bool) -> None:
+        # What Redis has told counts as long as it is asked: memory has counts of its own, and a Redis that is back may
+        # have lost those that it had.
+        self._known.forget_all()
+        self._on_fallback(away)
 
     async def _every(self, seconds: float, work: Callable[[], object]) -> None:
         while True:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 Check = tuple[str, int]
 """A limit's name, and how many events it lets through per window."""
+
+
+class Refusal(NamedTuple):
+    """Why an event may not pass.
+
+    Attributes:
+        limit: The name of the limit that is used up.
+        seconds: How long it is, at least.
+    """
+
+    limit: str
+    seconds: float
 
 
 class RateStore(Protocol):

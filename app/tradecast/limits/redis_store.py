@@ -9,14 +9,15 @@ from tradecast.adapter.cluster_client import MANY, ClusterClient
 from tradecast.adapter.redis import RedisClient
 from tradecast.adapter.scripts import Argument, Script, user_tag
 from tradecast.limits.quota import LEASE, Kind, Lease
-from tradecast.limits.rates import Check
+from tradecast.limits.rates import Check, Refusal
 from tradecast.limits.windows import BUCKETS, bucket_width
 
 PREFIX = "tradecast:"
 
 # KEYS: a hash per limit. ARGV: bucket width in ms, number of buckets, then each key's limit. The answer is 0, or which
-# limit is used up. A hash holds a count per bucket, their sum `n` and the newest bucket `b`: what is over is taken away
-# once per bucket, so that most calls read two fields. As in windows.py, a clock that steps back stands still.
+# limit is used up; and in how many ms the oldest bucket of that one is over, so that one more may pass. A hash holds a
+# count per bucket, their sum `n` and the newest bucket `b`: what is over is taken away once per bucket, so that most
+# calls read two fields. As in windows.py, a clock that steps back stands still.
 _HIT = Script("""
 local time = redis.call('TIME')
 local now = math.floor((time[1] * 1000 + time[2] / 1000) / ARGV[1])
@@ -37,7 +38,16 @@ for i, key in ipairs(KEYS) do
     redis.call('HDEL', key, unpack(over))
     redis.call('HSET', key, 'n', total, 'b', string.format('%.0f', bucket))
   end
-  if total >= tonumber(ARGV[2 + i]) then return i end
+  if total >= tonumber(ARGV[2 + i]) then
+    local names = {}
+    for old = bucket - buckets, bucket do names[#names + 1] = string.format('%.0f', old) end
+    for n, count in ipairs(redis.call('HMGET', key, unpack(names))) do
+      if tonumber(count or 0) > 0 then
+        return {i, math.ceil((bucket + n) * ARGV[1] - time[1] * 1000 - time[2] / 1000)}
+      end
+    end
+    return {i, 0}
+  end
 end
 for i, key in ipairs(KEYS) do
   local bucket = string.format('%.0f', newest[i])
@@ -46,7 +56,7 @@ for i, key in ipairs(KEYS) do
   redis.call('HSET', key, 'b', bucket)
   redis.call('PEXPIRE', key, ARGV[1] * (buckets + 2))
 end
-return 0
+return {0, 0}
 """)
 
 # KEYS: a sorted set, member -> end of its lease in ms. ARGV: lease in ms, limit, member.
@@ -91,11 +101,16 @@ class RedisRateStore:
         self._redis = redis
 
     async def hit(self, user_id: str, checks: Sequence[Check], window_ms: int) -> str | None:
+        refusal = await self.try_hit(user_id, checks, window_ms)
+        return None if refusal is None else refusal.limit
+
+    async def try_hit(self, user_id: str, checks: Sequence[Check], window_ms: int) -> Refusal | None:
+        """As `hit`, and for how long the limit is used up."""
         tag = user_tag(user_id)
         width = bucket_width(window_ms)
         keys = [f"{PREFIX}rate:{tag}:{name}:{width}" for name, _ in checks]
-        exceeded = await _HIT.run(self._redis, keys, [width, BUCKETS, *(limit for _, limit in checks)])
-        return checks[int(exceeded) - 1][0] if exceeded else None
+        number, wait_ms = await _HIT.run(self._redis, keys, [width, BUCKETS, *(limit for _, limit in checks)])
+        return Refusal(checks[int(number) - 1][0], int(wait_ms) / 1000) if int(number) else None
 
     async def users_everywhere(self, name: str) -> Sequence[str]:
         """Ids made of a name, such that each master of a cluster has the limits of one of them; one for one Redis."""

@@ -239,6 +239,63 @@ async def test_closing_while_redis_is_away(own_redis: RedisServer, told: Transit
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("limits-")]
 
 
+@pytest.mark.usefixtures("patient_limits")
+async def test_a_flood_of_a_user_over_a_limit_is_none_of_requests(own_redis: RedisServer) -> None:
+    async with limiter(own_redis) as made, limiter(own_redis) as other:
+        assert await allowed(made, "subscribe:trades", 101) == 100
+        before = calls(own_redis)
+        begun = time.monotonic()
+        while time.monotonic() - begun < 3:
+            assert await made.check_limit("u", "subscribe:trades") == "subscribe:trades"
+        seconds = time.monotonic() - begun
+        # Time for one more script in ten seconds, and for what INFO itself and a renewal of leases are.
+        assert calls(own_redis) - before < 5 * seconds
+        # Nobody else is concerned, and what is not used up of the user's is asked for as ever.
+        assert await made.check_limit("v", "subscribe:trades") is None
+        assert await made.check_limit("u", "subscribe:portfolio") is None
+        assert await other.check_limit("u", "subscribe:trades") == "subscribe:trades"
+
+
+@pytest.mark.usefixtures("patient_limits")
+async def test_who_was_over_a_limit_passes_as_soon_as_the_window_has_moved(redis_server: RedisServer) -> None:
+    """As without what is known: never more than the limit in a window, and the flow goes on."""
+    limits = {"RATE_LIMIT_WINDOW_MS": "1000", "RATE_LIMIT_REFRESH": "10"}
+    async with limiter(redis_server, environ=limits) as made:
+        passed: list[tuple[float, float]] = []
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            before = time.monotonic()
+            if await made.check_limit("u", "session:refresh") is None:
+                passed.append((before, time.monotonic()))
+            await asyncio.sleep(0.001)
+    assert all(last[1] - first[0] >= 0.998 for first, last in zip(passed, passed[10:], strict=False))
+    assert 40 <= len(passed) <= 60
+
+
+@pytest.mark.usefixtures("patient_limits")
+async def test_what_is_known_is_forgotten_when_redis_goes_and_when_it_comes(
+    own_redis: RedisServer, told: Transitions
+) -> None:
+    async with limiter(own_redis, told) as made:
+        assert await allowed(made, "session:refresh", 20) == 10
+        await own_redis.kill()
+        assert await made.check_limit("v", "x") is None
+        assert told.told == [True]
+        # Memory has counts of its own, as always.
+        assert await allowed(made, "session:refresh", 20) == 10
+        await own_redis.start()
+        await told.reach([True, False])
+        # So has a Redis that has lost its memory.
+        assert await allowed(made, "session:refresh", 20) == 10
+        assert await made.check_limit("u", "session:refresh") == "session:refresh"
+
+
+def calls(server: RedisServer) -> int:
+    """Commands that it has carried out since its start, those of scripts included."""
+    stats: dict[str, dict[str, Any]] = server.ask_now("INFO", "commandstats")
+    return sum(int(one["calls"]) for one in stats.values())
+
+
 @asynccontextmanager
 async def _client(server: RedisServer) -> AsyncIterator[RedisClient]:
     redis = create_redis(load_settings({"REDIS_URL": server.url}))

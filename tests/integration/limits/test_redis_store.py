@@ -93,6 +93,23 @@ async def test_after_a_long_pause_the_window_is_empty(redis: RedisClient) -> Non
         assert first == answer or now != newest
 
 
+@pytest.mark.parametrize("back", [0, 1, 30, 58])
+async def test_it_tells_how_long_a_limit_is_used_up(redis: RedisClient, back: int) -> None:
+    """Until the oldest second with something in it is out of the window, 61 s after its beginning."""
+    store = RedisRateStore(redis)
+    await store.hit("u", [("a", 2)], MINUTE)
+    (key,) = await redis.keys()
+    newest = int(await redis.hget(key, "b") or 0)
+    await redis.hset(key, mapping={str(newest - back): 1, str(newest): 1, "n": 2, "b": newest})
+    seconds, micros = await redis.time()
+    refusal = await store.try_hit("u", [("b", 5), ("a", 1)], MINUTE)
+    assert refusal is not None
+    assert refusal.limit == "a"
+    until = int(seconds) + int(micros) / 1e6 + refusal.seconds
+    # The script ran a moment after `time`, so that what it told was less by as much.
+    assert newest - back + 61 - 2 < until <= newest - back + 61 + 0.01
+
+
 async def test_scripts_are_sent_again_after_a_flush(redis: RedisClient) -> None:
     rates, quotas = RedisRateStore(redis), RedisQuotaStore(redis)
     for n in range(3):

@@ -73,6 +73,26 @@ async def test_settings_are_the_limits() -> None:
     assert [await limiter.acquire_connection("u", f"m{n}") for n in range(3)] == [True, False, False]
 
 
+@pytest.mark.parametrize(("connections", "most"), [(1, 60), (10, 60), (100, 600)])
+def test_recoveries_of_a_user_in_a_minute(connections: int, most: int) -> None:
+    limiter = RateLimiter(load_settings({"MAX_CONNECTIONS_PER_USER": str(connections)}), None)
+    tries = [limiter.may_recover("u", f"pid {n % 7}", blind=False) for n in range(1_000)]
+    assert tries == [True] * most + [False] * (1_000 - most)
+    assert limiter.may_recover("other", "pid 1", blind=False)
+    assert limiter.check_limit_here("u", "anything") is None, "they are no events"
+
+
+def test_recoveries_without_an_offset_are_five_a_minute_for_each_connection(limiter: RateLimiter) -> None:
+    assert sum(limiter.may_recover("u", "pid", blind=True) for _ in range(20)) == 5
+    assert limiter.may_recover("u", "pid", blind=False)
+    assert limiter.may_recover("u", "another pid", blind=True)
+
+
+def test_recoveries_of_anonymous_clients_are_counted_by_pid(limiter: RateLimiter) -> None:
+    assert sum(limiter.may_recover(None, "pid", blind=False) for _ in range(100)) == 60
+    assert limiter.may_recover(None, "another pid", blind=False)
+
+
 async def test_quotas_without_redis(limiter: RateLimiter) -> None:
     assert sum([await limiter.increment_subscription("u", f"m{n}") for n in range(60)]) == 50
     assert await limiter.get_subscription_count("u") == 50
