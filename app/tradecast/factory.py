@@ -21,6 +21,7 @@ from tradecast.adapter.redis_partition import Watch
 from tradecast.adapter.tuner import Outcome, Tuner
 from tradecast.adapter.tuning import Tuning, TuningError, of_settings
 from tradecast.events.kinds import kind_of
+from tradecast.gateway.allowances import BURST, PER_SECOND
 from tradecast.gateway.application import Application, Options
 from tradecast.gateway.server import SocketServer
 from tradecast.observability.metrics import Metrics
@@ -188,4 +189,7 @@ def _options(settings: Settings) -> Options:
         max_http_buffer_size=settings.max_http_buffer_size,
         send_queue_limit=settings.send_queue_limit,
         send_buffer_limit=settings.send_buffer_limit,
+        # Where more events are allowed, more packets have to be: a client is refused events long before it is closed.
+        packet_burst=max(BURST, 2 * settings.rate_limit_global),
+        packets_per_second=max(PER_SECOND, 4_000 * settings.rate_limit_global / settings.rate_limit_window_ms),
     )

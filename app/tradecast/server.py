@@ -512,6 +512,7 @@ class WebSocketServer(Emitters, ClusterApi):
             connected_at=time.time(),
             transport=transport,
             namespace=namespace,
+            transport_sid=self._manager.eio_sid_from_sid(sid, namespace) or "",
         )
         started = time.time()
         counted: list[str] = []  # subscriptions of before, for which it holds quotas already

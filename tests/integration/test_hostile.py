@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from support.eventually import eventually
 from support.server import MakeServer, RunningServer
+from support.wire import TEXT, WebSocket, client_frame
 from tradecast.adapter.errors import EventRefused, TryAgain
 from tradecast.auth.connection import Connection
 from tradecast.auth.errors import AuthRefused
@@ -160,6 +161,27 @@ async def test_garbage_ends_the_connection_and_leaves_nothing(
     client = await join(server)
     await until_closed(client, frame)
     await eventually(lambda: server.app.get_total_connection_count() == 0 and engine_sockets(server) == {})
+    assert errors(caplog) == []
+
+
+@pytest.mark.parametrize("payload", [b"\xff", b"4\xff", b'42["\xed\xa0\x80"]', b"42" + b"\xc3" * 200])
+async def test_a_text_that_is_not_utf8_is_no_error(
+    server: RunningServer, payload: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with await WebSocket.connect(server.url) as client:
+        await client.opened()
+        await client.write(client_frame(TEXT, payload))
+        assert (await client.until_closed())[1] == 1007
+    assert errors(caplog) == []
+
+
+async def test_half_an_emoji_is_answered(server: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
+    client = await join(server)
+    await client.send('421["subscribe:watchlist",{"symbols":["AAPL","\\ud83d"]}]')
+    answer = json.loads(str(await client.recv()).partition(",")[2][:-1])
+    assert answer["symbols"] == ["AAPL"]
+    assert [one["reason"] for one in answer["failed"]] == ["SYMBOL_INVALID"]
+    await client.close()
     assert errors(caplog) == []
 
 
@@ -337,6 +359,25 @@ async def test_connections_counted_elsewhere_put_a_user_off_and_own_ones_refuse(
     here = server.app.settings.max_connections_per_user
     with pytest.raises(AuthRefused):
         await middleware(connection)
+
+
+async def test_rate_limit_of_an_anonymous_client_outlives_its_leaving(make_server: MakeServer) -> None:
+    server = await make_server(
+        auth_required=False, rate_limit_global=3, rate_limit_subscribe=3, rate_limit_unsubscribe=3
+    )
+    client, other = await open_transport(server), await open_transport(server)
+    for _ in range(3):
+        await client.send("40")
+        assert str(await client.recv()).startswith("40{")
+        await client.send('42["x"]')
+        assert "UNKNOWN_EVENT" in str(await client.recv())
+        await client.send("41")
+    for one, reason in ((client, "RATE_LIMITED"), (other, "UNKNOWN_EVENT")):
+        await one.send("40")
+        assert str(await one.recv()).startswith("40{")
+        await one.send('42["x"]')
+        assert reason in str(await one.recv())
+        await one.close()
 
 
 async def test_rate_limit_is_per_connection_for_anonymous_clients(make_server: MakeServer) -> None:

@@ -31,6 +31,7 @@ class Connection:
         closed: Whether it has ended. A handler that has waited for something finds out here.
         guards: Checks run before each of this connection's events, in order.
         changes: How many changes of sessions had been noticed before its session was looked up.
+        transport_sid: The Engine.IO id of its transport. Never logged: a credential over polling.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Connection:
         "session",
         "sid",
         "transport",
+        "transport_sid",
     )
 
     def __init__(
@@ -57,6 +59,7 @@ class Connection:
         connected_at: float,
         transport: str = "",
         namespace: str = "/",
+        transport_sid: str = "",
     ) -> None:
         self.sid = sid
         self.id = connection_id
@@ -65,6 +68,7 @@ class Connection:
         self.connected_at = connected_at
         self.transport = transport
         self.namespace = namespace
+        self.transport_sid = transport_sid
         self.session: Session | None = None
         self.guards: tuple[EventGuard, ...] = ()
         self.changes = -1

@@ -31,11 +31,15 @@ def create_rate_limit_middleware(
 
     def guard(connection: Connection, event: str, data: Any) -> Awaitable[None] | None:
         user = connection.user
-        counted = user.id if user else f"anonymous:{connection.id}"
-        if not limiter.is_local:
-            return ask(counted, event)
-        settle(event, limiter.check_limit_here(counted, event))
-        return None
+        # Not by the connection's id: an anonymous client could leave and join for a new allowance.
+        counted = user.id if user else f"anonymous:{connection.transport_sid or connection.id}"
+        if limiter.is_local:
+            settle(event, limiter.check_limit_here(counted, event))
+            return None
+        known = limiter.known_limit(counted, event)
+        if known is not None:
+            settle(event, known)
+        return ask(counted, event)
 
     async def ask(counted: str, event: str) -> None:
         settle(event, await limiter.check_limit(counted, event))

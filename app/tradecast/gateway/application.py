@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tradecast.adapter.hub import Resumed
+from tradecast.gateway.allowances import BURST, PER_SECOND
 
 
 class Resume(Protocol):
@@ -100,3 +101,5 @@ class Options:
     max_http_buffer_size: int = 1_000_000
     send_queue_limit: int = 10_000
     send_buffer_limit: int = 4_000_000
+    packet_burst: int = BURST
+    packets_per_second: float = PER_SECOND

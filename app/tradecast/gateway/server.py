@@ -20,6 +20,7 @@ from tradecast.adapter.recovery import Request
 from tradecast.engine import EngineServer
 from tradecast.engine.frames import POLICY_VIOLATION
 from tradecast.engine.observer import Observer
+from tradecast.gateway.allowances import Allowances
 from tradecast.gateway.application import Accepted, Application, Options
 from tradecast.gateway.strangers import Strangers
 from tradecast.packets.codec import (
@@ -62,6 +63,7 @@ class SocketServer(socketio.AsyncServer):
     - A malformed packet closes the transport, as in Node; one nested too deeply is answered. An event has at most 10
       attachments, of `max_http_buffer_size` bytes together.
     - A transport whose client is refused or leaves again and again is closed after `MAX_LEAVINGS`.
+    - A transport that sends far more packets than the limits let through is closed (`Allowances`).
     - A transport without a namespace is closed after `connect_timeout`, and earlier when the server is full.
     """
 
@@ -99,6 +101,7 @@ class SocketServer(socketio.AsyncServer):
         # Events whose attachments are still to come, by transport.
         self._incomplete: dict[str, Incoming] = {}
         self._strangers = Strangers(options.connect_timeout, self.eio.hang_up)
+        self._allowances = Allowances(options.packet_burst, options.packets_per_second)
         self._acks = Acknowledgements()
         self.hub: Hub
 
@@ -209,6 +212,9 @@ class SocketServer(socketio.AsyncServer):
         self._strangers.add(eio_sid)
 
     def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> Awaitable[None] | None:
+        # Attachments belong to packets, and CONNECT has bounds of its own.
+        if type(data) is str and data[:1] != "0" and not self._spend(eio_sid):
+            return None
         try:
             packet = self._read(eio_sid, data)
             return None if packet is None else self._handle(eio_sid, packet)
@@ -219,9 +225,18 @@ class SocketServer(socketio.AsyncServer):
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         self._incomplete.pop(eio_sid, None)
         self._tries.pop(eio_sid, None)
+        self._allowances.forget(eio_sid)
         self._strangers.remove(eio_sid)
         for namespace in self.manager.namespaces_of(eio_sid):
             self._leave(eio_sid, namespace, reason)
+
+    def _spend(self, eio_sid: str) -> bool:
+        """Count a packet; a transport that has sent far too many is closed."""
+        if self._allowances.spend(eio_sid):
+            return True
+        self._application.limit_exceeded("packets")
+        self.eio.refuse(eio_sid, POLICY_VIOLATION)
+        return False
 
     def _read(self, eio_sid: str, data: str | bytes) -> Incoming | None:
         """The packet that is complete now; None while attachments are to come."""
@@ -282,7 +297,8 @@ class SocketServer(socketio.AsyncServer):
         if not self._application.has_namespace(namespace):
             if len(namespace) > MAX_ECHO:  # an answer to each would be more than was sent
                 raise BadPacket("no namespace")
-            self._say(eio_sid, CONNECT_ERROR, {"message": "Invalid namespace"}, namespace=namespace)
+            if self._spend(eio_sid):
+                self._say(eio_sid, CONNECT_ERROR, {"message": "Invalid namespace"}, namespace=namespace)
             return None
         if self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
             self.eio.hang_up(eio_sid)  # as in Node: a client that asks again has lost its place, and comes back
@@ -414,6 +430,8 @@ class SocketServer(socketio.AsyncServer):
     def _handle_ack_packet(self, eio_sid: str, packet: Incoming) -> None:
         sid = self.manager.sid_from_eio_sid(eio_sid, packet.namespace)
         if sid is not None:
+            if self._acks.waits_for(sid, packet.ack_id):
+                self._allowances.give_back(eio_sid)  # who is asked often has to answer as often
             try:
                 self._acks.take(sid, packet.ack_id, packet.data)
             except ValueError as error:

@@ -53,7 +53,7 @@ EVENT_REFUSALS = (
     *("SYMBOL_INVALID", "SYMBOL_REQUIRED", "TIER_REQUIRED", "UNAVAILABLE", "UNKNOWN_EVENT", "USER_MISMATCH"),
 )
 DISCONNECTS = ("client disconnect", "ping timeout", "server disconnect", "transport close", "transport error")
-CLIENT_LIMITS = ("control_frames", "fragments", "after_close", "connects", "without_connect")
+CLIENT_LIMITS = ("control_frames", "fragments", "after_close", "connects", "without_connect", "packets")
 PERCENTILES = (50.0, 95.0, 99.0)
 EVENT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)

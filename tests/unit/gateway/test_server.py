@@ -18,6 +18,7 @@ from tradecast.adapter.memory_broker import MemoryBroker
 from tradecast.engine.connection import Connection
 from tradecast.gateway import server as module
 from tradecast.gateway import strangers
+from tradecast.gateway.allowances import BURST, Allowances
 from tradecast.gateway.application import Accepted, Options, Resume
 from tradecast.gateway.server import SocketServer
 from tradecast.packets.rooms import LocalManager
@@ -394,6 +395,76 @@ async def test_event_before_the_connection_closes_without_an_answer(case: Case) 
     client = case.client()
     client.send('2["e"]')
     assert (client.got, client.transport.closed) == ([], 1000)
+
+
+@pytest.mark.parametrize(
+    ("escape", "text"),
+    [("\\ud800", "\ufffd"), ("\\udfff", "\ufffd"), ("\\ud83d\\ude80\\ud83d", "\U0001f680\ufffd")],
+)
+async def test_half_an_emoji_closes_nothing(case: Case, escape: str, text: str) -> None:
+    client = case.client()
+    await client.join(auth=f'{{"a":"{escape}"}}')
+    client.send(f'21["{escape}",{{"{escape}":1}}]')
+    assert client.got == ["31[]"]
+    assert case.app.of("connecting")[0][1] == {"a": text}
+    assert case.app.of("event") == [(text, {text: 1})]
+    assert case.app.of("malformed") == []
+
+
+# -- floods
+
+
+@pytest.mark.parametrize(
+    "packet",
+    ['2["e"]', '21["e"]', "31[]", "399[]", "1/custom,", "0/other,", '2["e",' + "[" * 2_000 + "]" * 2_001],
+)
+async def test_transport_that_sends_far_too_many_packets_is_closed(case: Case, packet: str) -> None:
+    client, other = case.client(), case.client()
+    await client.join()
+    await other.join()
+    closed = []
+    for _ in range(2):
+        client.send(*[packet] * BURST)
+        closed.append(client.transport.closed)
+    assert closed == [None, 1008]
+    assert case.app.of("limit") == [("packets",)]
+    assert len(case.app.of("event")) <= BURST + 100
+    other.send('21["e"]')
+    assert other.got == ["31[]"]
+    await eventually(lambda: len(case.app.of("disconnected")) == 1)
+    assert len(case.server._allowances) == 1
+
+
+async def test_attachments_are_no_packets_of_their_own(case: Case) -> None:
+    client = case.client()
+    await client.join()
+    for _ in range(BURST):
+        client.send('52-["e",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]', b"a", b"b")
+    assert (client.transport.closed, len(case.app.of("event"))) == (None, BURST)
+
+
+async def test_answers_that_the_server_asks_for_are_not_counted(case: Case) -> None:
+    case.server._allowances = Allowances(3, 0)
+    client = case.client()
+    sid = await client.join()
+    client.send('2["e"]')
+    for _ in range(10):
+        asking = asyncio.create_task(case.server.ask([sid], "question", [], 20))
+        (packet,) = await client.next()
+        client.send(f"3{packet[1 : packet.index('[')]}[]")
+        await asking
+    assert client.transport.closed is None
+
+
+async def test_client_that_sends_nothing_costs_nothing(case: Case) -> None:
+    client = case.client()
+    await client.join()
+    client.connection.receive("3")
+    assert len(case.server._allowances) == 0
+    client.send('2["e"]')
+    assert len(case.server._allowances) == 1
+    client.connection.lost("transport close")
+    await eventually(lambda: len(case.server._allowances) == 0)
 
 
 # -- the end

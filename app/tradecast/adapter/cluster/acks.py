@@ -93,6 +93,11 @@ class Acknowledgements:
         asked.end()
         self._asked.pop(asked.ack_id, None)
 
+    def waits_for(self, sid: str, ack_id: Any) -> bool:
+        """Whether this client is asked for this acknowledgement, and has not given it."""
+        asked = self._asked.get(ack_id)
+        return asked is not None and sid in asked.waiting
+
     def take(self, sid: str, ack_id: Any, arguments: Any) -> bool:
         """A client acknowledges something; False if it is nothing of ours.
 
