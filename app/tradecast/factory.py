@@ -13,7 +13,7 @@ from tradecast.adapter.cluster.operations import ServerEventHandler
 from tradecast.adapter.create import create_broker, create_retention
 from tradecast.adapter.forwarding import Forwarding
 from tradecast.adapter.forwarding.forwarder import Forwarder
-from tradecast.adapter.hub import Hub
+from tradecast.adapter.hub import Hub, MayRecover
 from tradecast.adapter.memory_broker import MemoryBroker
 from tradecast.adapter.redis import RedisClient
 from tradecast.adapter.redis_broker import RedisBroker
@@ -25,6 +25,7 @@ from tradecast.gateway.allowances import BURST, PER_SECOND
 from tradecast.gateway.application import Application, Options
 from tradecast.gateway.server import SocketServer
 from tradecast.observability.metrics import Metrics
+from tradecast.observability.seldom import Seldom
 from tradecast.packets.rooms import LocalManager
 from tradecast.settings import NO_OTHER, Settings
 
@@ -57,7 +58,7 @@ def create_socket_server(
     settings: Settings,
     application: Application,
     manager: LocalManager,
-    metrics: Metrics,
+    lines: Seldom,
     make_sid: Callable[[], str | None],
 ) -> SocketServer:
     """The Socket.IO server with its engine; it has no hub yet.
@@ -66,10 +67,10 @@ def create_socket_server(
         settings: All of them.
         application: Decides who comes in, and what events do.
         manager: Rooms on this server.
-        metrics: Told of slow clients.
+        lines: Writes what clients can cause.
         make_sid: Names a new connection; None: the engine does.
     """
-    sio = SocketServer(application, manager, _options(settings), make_sid)
+    sio = SocketServer(application, manager, _options(settings), make_sid, lines)
     sio.manager_initialized = True  # there is nothing to initialize
     return sio
 
@@ -82,6 +83,8 @@ def create_hub(
     metrics: Metrics,
     *,
     on_told: Callable[[bytes], None],
+    may_recover: MayRecover,
+    lines: Seldom,
 ) -> Hub:
     """The clients of a Socket.IO server between its engine and the broker. Arguments as of `Hub`."""
     hub = Hub(
@@ -99,6 +102,8 @@ def create_hub(
         on_recovery=metrics.recovery,
         on_gap=metrics.gap_lost,
         on_told=on_told,
+        may_recover=may_recover,
+        lines=lines,
     )
     sio.bind(hub)
     return hub

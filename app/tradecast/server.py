@@ -79,6 +79,7 @@ from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.loop_lag import LoopLag
 from tradecast.observability.metrics import Metrics
+from tradecast.observability.seldom import Seldom
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import LocalManager, qualify
 from tradecast.settings import Mode, Settings, load_settings
@@ -89,6 +90,7 @@ from tradecast.tasks import end
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
 ConnectHandler = Callable[[Connection], Awaitable[None]]
 make_id = IdMaker(9)
+ANONYMOUS = "anonymous"
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
@@ -105,6 +107,7 @@ class WebSocketServer(Emitters, ClusterApi):
         self.settings = settings or load_settings()
         self.metrics = Metrics(importlib.metadata.version("tradecast"))
         self.health = Health(on_result=self.metrics.dependency)
+        self._lines = Seldom(self.metrics.log_line_left_out)
         self.registry = ConnectionRegistry()
         self.sessions: Sessions
         self.limiter: RateLimiter
@@ -250,12 +253,19 @@ class WebSocketServer(Emitters, ClusterApi):
     def _create_adapter(self) -> None:
         settings, metrics = self.settings, self.metrics
         self._manager = LocalManager()
-        self._sio = create_socket_server(settings, self, self._manager, metrics, self._make_sid)
+        self._sio = create_socket_server(settings, self, self._manager, self._lines, self._make_sid)
         broker = create_watched_broker(settings, metrics)
         if isinstance(broker, RedisBroker):
             self._broker = broker
         self._hub = create_hub(
-            settings, broker, self._manager, self._sio, metrics, on_told=lambda data: self.cluster.told(data)
+            settings,
+            broker,
+            self._manager,
+            self._sio,
+            metrics,
+            on_told=lambda data: self.cluster.told(data),
+            may_recover=self._may_recover,
+            lines=self._lines,
         )
         clients = Clients(
             self._hub,
@@ -514,6 +524,7 @@ class WebSocketServer(Emitters, ClusterApi):
             namespace=namespace,
             transport_sid=self._manager.eio_sid_from_sid(sid, namespace) or "",
         )
+        connection.again = self._sio.has_left(connection.transport_sid)
         started = time.time()
         counted: list[str] = []  # subscriptions of before, for which it holds quotas already
         connection.changes = self._watcher.changes
@@ -528,20 +539,19 @@ class WebSocketServer(Emitters, ClusterApi):
                 raise AuthRefused("SESSION_NOT_FOUND")  # deleted between being read and getting here
         except AuthRefused as refused:
             await self._give_back(connection, counted)
-            self.metrics.refused(refused.code)
-            log.info("connection refused", connection_id=connection.id, code=refused.code)
+            self._refused(connection, refused.code)
             raise ConnectRefused(refused.code, MESSAGES[refused.code]) from None
         except (ConnectRefused, TryAgain) as refused:
             await self._give_back(connection, counted)
             code = refused.code if isinstance(refused, ConnectRefused) else "TRY_AGAIN"
-            self.metrics.refused(code)
-            log.info("connection refused", connection_id=connection.id, code=code)
+            self._refused(connection, code)
             raise
         except Exception as error:
             await self._give_back(connection, counted)
             if isinstance(error, StoreUnavailable):
                 self.metrics.refused("STORE_UNAVAILABLE")
-                log.warning("connection put off: the session store does not answer", connection_id=connection.id)
+                sentence = "connection put off: the session store does not answer"
+                self._lines.write(log.warning, sentence, connection_id=connection.id)
             else:
                 self.metrics.refused("INTERNAL")
                 log.exception("connection put off", connection_id=connection.id)
@@ -557,6 +567,10 @@ class WebSocketServer(Emitters, ClusterApi):
         return Accepted(
             _identity(connection), connection.id, [qualify(namespace, room) for room in first], (connection, counted)
         )
+
+    def _refused(self, connection: Connection, code: str) -> None:
+        self.metrics.refused(code)
+        self._lines.write(log.info, "connection refused", kind=code, connection_id=connection.id, code=code)
 
     async def _go_on(self, connection: Connection, resume: Resume, counted: list[str]) -> None:
         """Take up the connection that the client has lost, if it asks for that and can have it.
@@ -577,7 +591,7 @@ class WebSocketServer(Emitters, ClusterApi):
     def abandoned(self, accepted: Accepted, *, displaced: bool) -> None:
         connection, counted = _note(accepted)
         connection.closed = True
-        log.info("connection abandoned", connection_id=connection.id, displaced=displaced)
+        self._lines.write(log.info, "connection abandoned", connection_id=connection.id, displaced=displaced)
         if not displaced:
             self._finish(self._give_back(connection, counted))
         elif connection.user is not None and self.registry.get(connection.sid) is None:
@@ -593,13 +607,8 @@ class WebSocketServer(Emitters, ClusterApi):
             self._expiry.watch(connection.session.id, connection.session.expires_at)
             self._watcher.look_again(connection.session, connection.changes)
         self.metrics.connected(connection.transport)
-        log.info(
-            "connected",
-            connection_id=connection.id,
-            user_id=user.id if user else None,
-            transport=connection.transport,
-            recovered=recovered,
-        )
+        fields = {"user_id": user.id if user else None, "transport": connection.transport, "recovered": recovered}
+        self._log(connection, "connected", **fields)
         return None if self._connect_handler is None else self._welcome(connection, self._connect_handler)
 
     async def _welcome(self, connection: Connection, handler: ConnectHandler) -> None:
@@ -620,7 +629,7 @@ class WebSocketServer(Emitters, ClusterApi):
             return
         connection.closed = True
         self.metrics.disconnected(reason)
-        log.info("disconnected", connection_id=connection.id, reason=reason)
+        self._log(connection, "disconnected", reason=reason)
         if connection.session is not None and not self.registry.of_session(connection.session.id):
             self._expiry.unwatch(connection.session.id)
         held = [room for room in connection.rooms if is_subscription(room)]
@@ -629,6 +638,9 @@ class WebSocketServer(Emitters, ClusterApi):
             self.limiter.hand_over(connection.user.id, connection.id, members)
         else:
             self._finish(self._give_back(connection, held))
+
+    def _may_recover(self, user: str, pid: str, *, blind: bool) -> bool:
+        return self.limiter.may_recover(None if user == ANONYMOUS else user, pid, blind=blind)
 
     def _channel(self, namespace: str) -> _Channel:
         channel = self._channels.get(namespace)
@@ -644,6 +656,13 @@ class WebSocketServer(Emitters, ClusterApi):
         eio_sid = self._manager.eio_sid_from_sid(sid, NAMESPACE)
         transport = self._sio.eio.transport_of(eio_sid) if eio_sid is not None else None
         return Described(connection.id, user.id if user else None, transport or "", connection.connected_at)
+
+    def _log(self, connection: Connection, sentence: str, **fields: Any) -> None:
+        """Tell what becomes of a client: of each transport's first one always, seldom of those that come after it."""
+        if connection.again:
+            self._lines.write(log.info, sentence, kind="again", connection_id=connection.id, **fields)
+        else:
+            log.info(sentence, connection_id=connection.id, **fields)
 
     def malformed(self) -> None:
         self.metrics.malformed_packet()
@@ -824,7 +843,7 @@ def _note(accepted: Accepted) -> tuple[Connection, list[str]]:
 
 def _identity(connection: Connection) -> str:
     """Whose a connection is, for its recovery. No user's id can be what stands for all anonymous clients."""
-    return "anonymous" if connection.user is None else f"user:{connection.user.id}"
+    return ANONYMOUS if connection.user is None else f"user:{connection.user.id}"
 
 
 def create_process(server: WebSocketServer) -> Process:

@@ -196,10 +196,12 @@ def events() -> list[Panel]:
         ),
         graph(
             "Malformed packets and slow clients",
-            "Packets per second that were none, and clients per second that were cut off because they did not read.",
+            "Packets per second that were none, clients per second that were cut off because they did not read, and "
+            "log lines per second that were not written because clients caused too many of a kind.",
             PER_SECOND,
             Query(total(rate("tradecast_malformed_packets_total")), "malformed packets"),
             Query(total(rate("tradecast_slow_clients_total")), "slow clients"),
+            Query(total(rate("tradecast_log_lines_left_out_total")), "log lines left out"),
         ),
         graph(
             "Emitted events by name",

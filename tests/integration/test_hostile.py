@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -378,6 +380,31 @@ async def test_rate_limit_of_an_anonymous_client_outlives_its_leaving(make_serve
         await one.send('42["x"]')
         assert reason in str(await one.recv())
         await one.close()
+
+
+async def test_clients_that_come_and_go_on_one_transport_write_a_few_lines(make_server: MakeServer) -> None:
+    server = await make_server(auth_required=False)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(5):
+            client = await open_transport(server)
+            await until_closed(client, *["40", "41"] * 30)
+        await eventually(lambda: server.app.get_total_connection_count() == 0)
+    told = Counter(line["event"] for line in lines)
+    # The first of each transport, and then twenty.
+    assert (told["connected"], told["disconnected"]) == (5 + 20, 5 + 20)
+    assert b"tradecast_log_lines_left_out_total 0.0" not in server.app.metrics.render_prometheus("")[1]
+
+
+async def test_refusals_write_a_few_lines_and_count_all(server: RunningServer) -> None:
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(30):
+            client = await open_transport(server)
+            await client.send('40{"sessionID":"x","userId":"y"}')
+            assert str(await client.recv()).startswith("44")
+            await client.close()
+    told = Counter(line["event"] for line in lines)
+    assert told["connection refused"] == 20
+    assert b'tradecast_connects_total{result="refused"} 30.0' in server.app.metrics.render_prometheus("")[1]
 
 
 async def test_rate_limit_is_per_connection_for_anonymous_clients(make_server: MakeServer) -> None:

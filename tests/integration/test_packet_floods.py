@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -85,3 +86,22 @@ async def test_a_flood_is_cut_off_and_asks_redis_for_no_more_than_the_limit(
         assert json.loads((await healthy.until("431["))[3:])[0]["success"]
     assert figure(server, "limits_exceeded_total", limit="packets") == 1
     assert figure(server, "disconnects_total", reason="server disconnect") == 1
+
+
+async def test_recoveries_beyond_the_limit_are_let_in_and_begin_anew(make_server: MakeServer) -> None:
+    server = await make_server()
+    auth = await server.session("u1")
+    pid, results = "", []
+    for _ in range(63):
+        async with await WebSocket.connect(server.url) as client:
+            await client.opened()
+            await client.send("40" + json.dumps({**auth, **({"pid": pid, "offset": "x.1"} if pid else {})}))
+            joined = json.loads((await client.until("40{"))[2:])
+            results.append(joined["pid"] == pid)
+            pid = joined["pid"]
+    assert results == [False] * 63
+    assert figure(server, "recoveries_total", result="limited") == 2
+    async with asyncio.timeout(20), await WebSocket.connect(server.url) as client:
+        await client.opened()
+        await client.join({**await server.session("u2"), "pid": pid})
+    assert figure(server, "recoveries_total", result="limited") == 2

@@ -13,7 +13,7 @@ import orjson
 
 from tradecast.adapter.broker import Broker
 from tradecast.adapter.envelope import COUNTED, LATEST, VOLATILE, Kind
-from tradecast.adapter.hub import NAMESPACE, Hub, Resumed
+from tradecast.adapter.hub import NAMESPACE, Hub, MayRecover, Resumed
 from tradecast.adapter.recovery import Request, Result
 from tradecast.engine import Message
 from tradecast.packets.codec import Packet
@@ -91,7 +91,15 @@ class Desk:
 
     names = iter(range(1_000_000_000))
 
-    def __init__(self, broker: Broker, *, recovery: bool = True, window: float = 60, held_limit: int = 1000) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        recovery: bool = True,
+        window: float = 60,
+        held_limit: int = 1000,
+        may_recover: MayRecover = lambda user, pid, *, blind: True,
+    ) -> None:
         self.members: dict[str, Member] = {}
         self.displaced: list[str] = []
         self.hung_up: list[str] = []
@@ -114,6 +122,7 @@ class Desk:
             on_emitted=lambda event, recipients: self.emitted.append((event, recipients)),
             on_recovery=self.results.append,
             on_gap=self.gaps.append,
+            may_recover=may_recover,
         )
 
     # -- the engine's side

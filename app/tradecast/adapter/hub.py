@@ -27,6 +27,7 @@ from tradecast.adapter.recovery import (
     starts,
 )
 from tradecast.engine import Message
+from tradecast.observability.seldom import Seldom
 from tradecast.packets.rooms import Emitted, LocalManager
 from tradecast.stepping import Done, step
 from tradecast.tasks import end
@@ -44,6 +45,20 @@ class Deliver(Protocol):
     """The engine's call that takes encoded bytes and their recipients."""
 
     def __call__(self, eio_sids: Iterable[str], message: Message) -> int: ...
+
+
+class MayRecover(Protocol):
+    """Says whether a client may ask to go on where it was, or has asked too often."""
+
+    def __call__(self, user: str, pid: str, *, blind: bool) -> bool:
+        """Count one try.
+
+        Args:
+            user: Who it is.
+            pid: Its private id.
+            blind: Whether it does not say what it has seen, so that all is replayed since it joined its rooms.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,8 @@ class Hub:
         on_recovery: Told the result of each try to recover.
         on_gap: Told how many clients have missed events for good.
         on_told: Gets what servers tell each other.
+        may_recover: Bounds the tries to recover.
+        lines: Writes what clients can cause.
     """
 
     def __init__(
@@ -98,6 +115,8 @@ class Hub:
         on_recovery: Callable[[Result], None] = lambda result: None,
         on_gap: Callable[[int], None] = lambda clients: None,
         on_told: Callable[[bytes], None] = lambda data: None,
+        may_recover: MayRecover = lambda user, pid, *, blind: True,
+        lines: Seldom | None = None,
     ) -> None:
         self.broker = broker
         self._manager = manager
@@ -113,6 +132,8 @@ class Hub:
         self._on_recovery = on_recovery
         self._on_gap = on_gap
         self._on_told = on_told
+        self._may_recover = may_recover
+        self._lines = lines or Seldom()
         self._clients: dict[str, Client] = {}
         self._by_pid: dict[str, str] = {}
         # Clients from whom events are held back, or who got some by replay that may still come.
@@ -231,7 +252,7 @@ class Hub:
                 client.held = []
             client.held.append((envelope, tuple(self.broker.positions)))
             if len(client.held) > self._held_limit:
-                log.warning("too much is held back from a client: it is cut off")
+                self._lines.write(log.warning, "too much is held back from a client: it is cut off")
                 self._cut_off(client)
             return True
         if client.settling and not concerns(envelope, client.session.sid, client.session.joins, client.session.joins):
@@ -293,7 +314,11 @@ class Hub:
             return None
         pid = request.valid_pid()
         if pid is None:
-            self._on_recovery("malformed")
+            self._tell_begun_anew("malformed")
+            return None
+        # While Redis is away nothing is read, and clients have to come again and again until it is back.
+        if not self.broker.away_for and not self._may_recover(user, pid, blind=request.offset is None):
+            self._tell_begun_anew("limited")
             return None
         try:
             result = await self._resume(sid, eio_sid, pid, request.offset, user, permitted)
@@ -306,9 +331,12 @@ class Hub:
         if isinstance(result, Resumed):
             self._on_recovery("recovered")
             return result
-        log.info("not recovered", why=result)
-        self._on_recovery(result)
+        self._tell_begun_anew(result)
         return None
+
+    def _tell_begun_anew(self, why: Result) -> None:
+        self._lines.write(log.info, "not recovered", kind=why, why=why)
+        self._on_recovery(why)
 
     async def _resume(
         self, sid: str, eio_sid: str, pid: str, raw_offset: object, user: str, permitted: Callable[[str], bool]
@@ -393,7 +421,7 @@ class Hub:
             self._by_pid[client.session.pid] = sid
         except AdapterUnavailable as error:
             # Without Redis the client is served from here, and begins anew when it comes back.
-            log.warning("a client cannot recover", error=type(error).__name__)
+            self._lines.write(log.warning, "a client cannot recover", error=type(error).__name__)
             client.session.joins = dict.fromkeys(rooms, 0)
             self._plain += not client.plain
             client.plain = True

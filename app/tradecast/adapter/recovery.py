@@ -16,8 +16,10 @@ from tradecast.engine.ids import IdMaker
 _make_pid = IdMaker(18)
 _PID = re.compile(r"[A-Za-z0-9_-]{24}", re.ASCII)
 # Of a client that came back: recovered, or why not.
-Result = Literal["recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable"]
-RESULTS: tuple[Result, ...] = ("recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable")
+Result = Literal["recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited"]
+RESULTS: tuple[Result, ...] = (
+    *("recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited"),
+)
 
 
 def new_pid() -> str:
@@ -32,7 +34,7 @@ class Request:
     Attributes:
         wanted: Whether it is to be recoverable; `auth.recovery: false` says no.
         pid: The private id it was given before; None on a first connect.
-        offset: The last offset it saw; None if it saw none.
+        offset: The last offset it saw; None if it saw none, which some clients (Go's) say with an empty text.
     """
 
     wanted: bool
@@ -43,7 +45,8 @@ class Request:
     def of(cls, auth: Any) -> Request:
         if not isinstance(auth, dict):
             return cls(wanted=True)
-        return cls(auth.get("recovery") is not False, auth.get("pid"), auth.get("offset"))
+        offset = auth.get("offset")
+        return cls(auth.get("recovery") is not False, auth.get("pid"), None if offset == "" else offset)
 
     def valid_pid(self) -> str | None:
         """The pid if it has the form of one."""

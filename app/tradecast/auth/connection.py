@@ -24,6 +24,7 @@ class Connection:
     """A connected client: who it is, which rooms it is in, and how to answer it.
 
     Attributes:
+        again: Whether another client has left its transport before.
         sid: The Socket.IO id. Never logged: over polling, its sibling is a credential.
         id: A short id made for logs.
         namespace: Where it is; `/` is the main one.
@@ -36,6 +37,7 @@ class Connection:
 
     __slots__ = (
         "_channel",
+        "again",
         "changes",
         "claims",
         "closed",
@@ -65,6 +67,7 @@ class Connection:
         self.id = connection_id
         self.claims = claims
         self.closed = False
+        self.again = False
         self.connected_at = connected_at
         self.transport = transport
         self.namespace = namespace

@@ -23,6 +23,7 @@ from tradecast.engine.observer import Observer
 from tradecast.gateway.allowances import Allowances
 from tradecast.gateway.application import Accepted, Application, Options
 from tradecast.gateway.strangers import Strangers
+from tradecast.observability.seldom import Seldom
 from tradecast.packets.codec import (
     ACK,
     CONNECT,
@@ -73,8 +74,10 @@ class SocketServer(socketio.AsyncServer):
         manager: LocalManager,
         options: Options,
         make_sid: Callable[[], str | None] | None = None,
+        lines: Seldom | None = None,
     ) -> None:
         self._application = application
+        self._lines = lines or Seldom()
         self._options = options
         self._observer = _EngineObserver(application)
         super().__init__(
@@ -96,6 +99,8 @@ class SocketServer(socketio.AsyncServer):
         )
         # How often a transport's client has left a namespace, once it has; a refusal counts for some.
         self._tries: dict[str, int] = {}
+        # Transports that a client has left.
+        self._left: set[str] = set()
         # Clients that are gone for good: told so by us, or by themselves.
         self._ended: set[str] = set()
         # Events whose attachments are still to come, by transport.
@@ -196,6 +201,10 @@ class SocketServer(socketio.AsyncServer):
         self.eio.drop(eio_sid)
         return True
 
+    def has_left(self, eio_sid: str) -> bool:
+        """Whether a client of this transport has left it before."""
+        return eio_sid in self._left
+
     def transports(self) -> Mapping[str, int]:
         """How many clients use which transport now."""
         clients = self.manager.get_participants(NAMESPACE, None)
@@ -225,6 +234,7 @@ class SocketServer(socketio.AsyncServer):
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         self._incomplete.pop(eio_sid, None)
         self._tries.pop(eio_sid, None)
+        self._left.discard(eio_sid)
         self._allowances.forget(eio_sid)
         self._strangers.remove(eio_sid)
         for namespace in self.manager.namespaces_of(eio_sid):
@@ -279,7 +289,7 @@ class SocketServer(socketio.AsyncServer):
 
     def _refuse_packet(self, eio_sid: str, error: BadPacket) -> None:
         self._application.malformed()
-        log.info("malformed packet", error=str(error))
+        self._lines.write(log.info, "malformed packet", error=str(error))
         self._incomplete.pop(eio_sid, None)
         too_deep = isinstance(error, TooDeep)
         sid = self.manager.sid_from_eio_sid(eio_sid, NAMESPACE)
@@ -399,6 +409,7 @@ class SocketServer(socketio.AsyncServer):
             self._ended.discard(sid)
             self.manager.basic_disconnect(sid, namespace)
         if eio_sid in self.eio.sockets:
+            self._left.add(eio_sid)
             self._count_try(eio_sid, 1)
             if not self.manager.namespaces_of(eio_sid):
                 self._strangers.add(eio_sid)

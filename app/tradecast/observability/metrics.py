@@ -30,7 +30,7 @@ TRANSPORTS = ("websocket", "polling")
 LOOKUP_SOURCES = ("memory", "redis", "miss")
 DEPENDENCIES = ("redis", "other_redis", "database")
 PUBLISH_RESULTS = ("ok", "failed", "uncertain")
-RECOVERIES = ("recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable")
+RECOVERIES = ("recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited")
 SKIPPED = ("other version", "malformed message", "malformed entry", "malformed session", "error")
 REDIS_LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 FILE_RESULTS = ("applied", "refused")
@@ -135,6 +135,7 @@ class Metrics:
         self._limits_exceeded = tally(
             "limits_exceeded", "Transports closed because a client went beyond a limit", "limit", CLIENT_LIMITS
         )
+        self._lines_left_out = counter("log_lines_left_out", "Log lines not written because clients caused too many")
         self._slow_clients = counter("slow_clients", "Clients cut off because they did not read")
         self._fallback = gauge("limiter_fallback", "1 while limits are kept in memory because Redis is away")
         self._fallbacks = tally(
@@ -278,6 +279,10 @@ class Metrics:
     def limit_exceeded(self, limit: str) -> None:
         """A client's transport was closed because it went beyond a limit; one of `CLIENT_LIMITS`."""
         self._limits_exceeded.count(limit)
+
+    def log_line_left_out(self) -> None:
+        """A line that a client caused was not written, since there were many of its kind."""
+        self._lines_left_out.inc()
 
     def slow_client(self) -> None:
         """A client that did not read was cut off."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 import pytest
+import structlog
 
 from support.eventually import eventually
 from support.hub_clients import Desk, Received, desk
@@ -454,6 +455,66 @@ async def test_each_replayed_event_has_the_offset_at_which_it_can_go_on(here: De
         part = await here.connect(auth={"pid": a.pid, "offset": offset})
         assert part.got == list(range(received, 5))
         await here.lose(part)
+
+
+@pytest.mark.parametrize("offset", [None, ""])
+async def test_a_client_that_has_seen_nothing_goes_on_from_the_beginning(here: Desk, offset: str | None) -> None:
+    """Go's client says "" for that."""
+    a = await here.connect("x")
+    await here.lose(a)
+    await here.send("x", 1)
+    back = await here.connect(auth={"pid": a.pid, "offset": offset})
+    assert back.got == [1]
+    assert here.results == ["recovered"]
+
+
+async def test_who_asks_too_often_begins_anew_without_a_look_at_the_history(broker: Told) -> None:
+    asked: list[tuple[str, str, bool]] = []
+
+    def may_recover(user: str, pid: str, *, blind: bool) -> bool:
+        asked.append((user, pid, blind))
+        return len(asked) <= 2
+
+    async with desk(broker, may_recover=may_recover) as here:
+        a = await here.connect("x")
+        await here.send("x", 1)
+        auths = [{"pid": a.pid}, a.auth, a.auth]
+        for auth in auths[:2]:
+            await here.lose(a)
+            a = await here.connect(auth=auth)
+        await here.lose(a)
+        broker.gate("claim"), broker.gate("read")  # who comes to these waits for ever
+        back = await asyncio.wait_for(here.connect("x", auth=auths[2]), 20)
+        assert back.resumed is None
+        assert back.pid not in (None, a.pid)
+        assert here.results == ["recovered", "recovered", "limited"]
+        assert asked == [("u1", a.pid, True), ("u1", a.pid, False), ("u1", a.pid, False)]
+        await here.send("x", 2)
+        assert back.got == [2]
+
+
+async def test_tries_while_redis_is_away_are_not_counted(broker: Told) -> None:
+    def never(user: str, pid: str, *, blind: bool) -> bool:
+        raise AssertionError("not while there is nothing to read")
+
+    async with desk(broker, may_recover=never) as here:
+        a = await here.connect("x")
+        await here.lose(a)
+        broker.down, broker.away = AdapterUnavailable("away"), 1.0
+        for _ in range(3):
+            with pytest.raises(TryAgain):
+                await here.enter(await here.arrive(), auth=a.auth)
+        assert here.results == ["unavailable"] * 3
+
+
+async def test_recoveries_that_fail_write_a_few_lines_of_each_kind(here: Desk) -> None:
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(50):
+            await here.connect("x", auth={"pid": "a" * 24})
+            await here.connect("x", auth={"pid": "no pid"})
+    told = [line["why"] for line in lines if line["event"] == "not recovered"]
+    assert sorted(told) == ["malformed"] * 20 + ["unknown"] * 20
+    assert len(here.results) == 100
 
 
 async def test_it_can_go_on_again_and_again(here: Desk) -> None:

@@ -52,6 +52,16 @@ def test_only_false_declines(auth: Any, wanted: bool) -> None:
     assert Request.of(auth).wanted is wanted
 
 
+@pytest.mark.parametrize(
+    ("auth", "offset"),
+    [({}, None), ({"offset": None}, None), ({"offset": ""}, None), ({"offset": "a.1"}, "a.1"), ({"offset": 0}, 0)],
+)
+def test_an_empty_offset_is_none(auth: Any, offset: object) -> None:
+    """Go's client sends one as long as it has got no event. What is none otherwise is malformed."""
+    found = Request.of(auth).offset
+    assert (found, type(found)) == (offset, type(offset))
+
+
 @pytest.mark.parametrize("auth", [None, 5, "pid", ["pid", "offset"], {"PID": "x"}])
 def test_who_says_nothing_asks_for_nothing(auth: Any) -> None:
     request = Request.of(auth)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import structlog
 
 from support.eventually import eventually
 from tradecast.adapter.envelope import VOLATILE
@@ -465,6 +466,14 @@ async def test_client_that_sends_nothing_costs_nothing(case: Case) -> None:
     assert len(case.server._allowances) == 1
     client.connection.lost("transport close")
     await eventually(lambda: len(case.server._allowances) == 0)
+
+
+async def test_malformed_packets_write_a_few_lines(case: Case) -> None:
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(100):
+            case.client().send("x")
+    assert [line["event"] for line in lines] == ["malformed packet"] * 20
+    assert len(case.app.of("malformed")) == 100
 
 
 # -- the end

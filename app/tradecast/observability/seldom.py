@@ -1,0 +1,78 @@
+"""Log lines that clients can cause as often as they like, written seldom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+# Lines of a kind that are written as they come; then one every so many seconds, which tells how many were left out.
+BURST: Final = 20
+EVERY: Final = 60.0
+# Kinds are sentences and codes of our own, and few; the bound is for the day on which that is no longer so.
+MOST_KINDS: Final = 100
+
+
+class Seldom:
+    """Writes lines at most one a minute and kind, once a few of that kind have been written.
+
+    Args:
+        on_left_out: Called for each line that is not written.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(
+        self, on_left_out: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._on_left_out = on_left_out
+        self._clock = clock
+        self._kinds: dict[tuple[str, str], _Kind] = {}
+
+    def write(self, line: Callable[..., Any], sentence: str, *, kind: str = "", **fields: Any) -> None:
+        """Write a line, or leave it out.
+
+        Args:
+            line: A logger's method: `log.info`.
+            sentence: What the line says. Never a client's words.
+            kind: What tells lines of this sentence apart that are counted each for themselves. Nor is this.
+            **fields: The line's own; `left_out` is added, how many of its kind were since the last one.
+        """
+        found = self._kind(sentence, kind)
+        now = self._clock()
+        found.tokens = min(BURST, found.tokens + (now - found.since) / EVERY)
+        found.since = now
+        if found.tokens < 1:
+            found.left_out += 1
+            self._on_left_out()
+            return
+        found.tokens -= 1
+        if found.left_out:
+            fields["left_out"] = found.left_out
+            found.left_out = 0
+        line(sentence, **fields)
+
+    def _kind(self, sentence: str, kind: str) -> _Kind:
+        key = (sentence, kind)
+        found = self._kinds.get(key)
+        if found is None:
+            if len(self._kinds) >= MOST_KINDS:
+                key = ("", "")
+            found = self._kinds.setdefault(key, _Kind(self._clock()))
+        return found
+
+
+class _Kind:
+    """Lines of one kind.
+
+    Attributes:
+        tokens: How many may be written now.
+        since: When that was last reckoned.
+        left_out: How many were not written since the last one that was.
+    """
+
+    __slots__ = ("left_out", "since", "tokens")
+
+    def __init__(self, since: float) -> None:
+        self.tokens = float(BURST)
+        self.since = since
+        self.left_out = 0

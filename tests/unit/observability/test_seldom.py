@@ -1,0 +1,81 @@
+"""Lines that clients can cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tradecast.observability import seldom
+from tradecast.observability.seldom import BURST, EVERY, Seldom
+
+
+class Case:
+    """A helper whose lines are kept, on a clock of the test's own."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+        self.left_out = 0
+        self.seldom = Seldom(self._count, lambda: self.now)
+
+    def _count(self) -> None:
+        self.left_out += 1
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The fields of the last line."""
+        return self.lines[-1][1]
+
+    def write(self, sentence: str, count: int = 1, **options: Any) -> int:
+        """Write so often; how many lines came of it."""
+        before = len(self.lines)
+        for _ in range(count):
+            self.seldom.write(lambda told, **fields: self.lines.append((told, fields)), sentence, **options)
+        return len(self.lines) - before
+
+
+def test_a_few_are_written_then_one_a_minute_which_tells_of_the_others() -> None:
+    case = Case()
+    assert case.write("malformed packet", 1_000, error="x") == BURST
+    assert case.last == {"error": "x"}
+    assert case.left_out == 1_000 - BURST
+    case.now += EVERY - 1
+    assert case.write("malformed packet", 10) == 0
+    case.now += 1
+    assert case.write("malformed packet", 1_000) == 1
+    assert case.last == {"left_out": 1_000 - BURST + 10}
+    case.now += EVERY
+    assert case.write("malformed packet") == 1
+    assert case.last == {"left_out": 999}
+
+
+def test_it_is_at_most_one_a_minute_however_the_flood_goes_on() -> None:
+    case = Case()
+    written = 0
+    for _ in range(6_000):
+        written += case.write("malformed packet")
+        case.now += 0.1
+    assert BURST + 9 <= written <= BURST + 10, "seconds are floats"
+    assert case.left_out == 6_000 - written
+
+
+def test_after_a_quiet_time_a_few_are_written_again() -> None:
+    case = Case()
+    case.write("malformed packet", 100)
+    case.now += BURST * EVERY
+    assert case.write("malformed packet", 100) == BURST
+
+
+def test_kinds_are_counted_each_for_itself() -> None:
+    case = Case()
+    assert case.write("connection refused", 100, kind="AUTH_REQUIRED", code="AUTH_REQUIRED") == BURST
+    assert case.write("connection refused", 100, kind="SESSION_EXPIRED") == BURST
+    assert case.write("malformed packet", 100) == BURST
+
+
+def test_there_are_not_more_and_more_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seldom, "MOST_KINDS", 3)
+    case = Case()
+    assert sum(case.write("refused", 2, kind=str(n)) for n in range(1_000)) == 2 * 3 + BURST
+    assert len(case.seldom._kinds) == 4
