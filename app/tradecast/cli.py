@@ -24,6 +24,7 @@ from tradecast.auth.models import User
 from tradecast.demo.prices import PricesUnavailable
 from tradecast.events.publish import PAYLOADS, InvalidEvents, parse_events
 from tradecast.events.publisher import Publisher
+from tradecast.lifecycle.files import raise_limit
 from tradecast.lifecycle.process import PortInUse, tune_garbage_collection
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
@@ -126,6 +127,7 @@ def _demo_errors() -> Iterator[None]:
 
 
 async def _serve(settings: Settings, *, demo: bool = False, feed: bool = True) -> None:
+    raise_limit()
     async with contextlib.AsyncExitStack() as stack:
         server = WebSocketServer(settings)
         await server.initialize()

@@ -38,6 +38,7 @@ from tradecast.auth.registry import ConnectionRegistry
 from tradecast.auth.revocation import RevocationWatcher
 from tradecast.auth.sessions import Sessions, create_sessions
 from tradecast.engine import EngineServer
+from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.handshake import Entrance
 from tradecast.engine.http.uvicorn_protocol import Upgrades
 from tradecast.engine.ids import IdMaker
@@ -70,6 +71,7 @@ from tradecast.http import (
 from tradecast.lifecycle.admission import Admission
 from tradecast.lifecycle.departures import Departures
 from tradecast.lifecycle.drain import Drain
+from tradecast.lifecycle.files import Shares, read_limit
 from tradecast.lifecycle.fleet import Fleet, State
 from tradecast.lifecycle.fleet_pace import FleetPace
 from tradecast.lifecycle.gate import Gate
@@ -89,6 +91,10 @@ from tradecast.tasks import end
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
 ConnectHandler = Callable[[Connection], Awaitable[None]]
+# Seconds that a connection of the admin port may be idle: probes and Prometheus ask every few of them.
+ADMIN_KEEPS = 5
+# What another server may add to the head of a request that it passes on.
+PASSED_ON_BYTES, PASSED_ON_LINES = 4_096, 16
 make_id = IdMaker(9)
 ANONYMOUS = "anonymous"
 log = structlog.stdlib.get_logger("tradecast.server")
@@ -848,19 +854,55 @@ def _identity(connection: Connection) -> str:
 
 def create_process(server: WebSocketServer) -> Process:
     """An initialized server's ports: public, admin, and the internal one where it is needed."""
-    settings = server.settings
-    public = Listener(
-        "public",
-        server.public_app(),
-        settings.host,
-        settings.port,
-        certfile=settings.ssl_certfile,
-        keyfile=settings.ssl_keyfile,
-        upgrades=server.public_upgrades(),
-    )
-    listeners = [public, Listener("admin", server.admin_app(), settings.admin_host, settings.admin_port)]
+    settings, metrics = server.settings, server.metrics
     internal = server.internal_app()
+    limit = read_limit()
+    shares = Shares.of(limit, settings.most_tcp_connections, internal=internal is not None)
+    needed = settings.max_tcp_connections or settings.max_connections
+    if shares.clients < needed:
+        log.warning(
+            "too few files may be open (RLIMIT_NOFILE) for MAX_CONNECTIONS: fewer TCP connections are taken",
+            limit=limit,
+            needed=needed,
+            taken=shares.clients,
+        )
+
+    def guests(port: str, most: int, **bounds: Any) -> Guests:
+        timed = HttpLimits(
+            head_seconds=settings.head_timeout,
+            hurried_head_seconds=settings.head_timeout / 4,
+            body_seconds=settings.body_timeout,
+            **bounds,
+        )
+        made = Guests(timed, most=most, evicts_silent=port == "admin", on_refused=metrics.http_refused)
+        metrics.watch_port(port, lambda: len(made.connections), most)
+        return made
+
+    listeners = [
+        Listener(
+            "public",
+            server.public_app(),
+            settings.host,
+            settings.port,
+            certfile=settings.ssl_certfile,
+            keyfile=settings.ssl_keyfile,
+            upgrades=server.public_upgrades(),
+            guests=guests("public", shares.clients, keep_alive=settings.keep_alive),
+            backlog=shares.backlog,
+            tls_timeout=settings.tls_timeout,
+        ),
+        Listener(
+            "admin",
+            server.admin_app(),
+            settings.admin_host,
+            settings.admin_port,
+            guests=guests("admin", shares.admin, keep_alive=ADMIN_KEEPS),
+        ),
+    ]
     if internal is not None:
+        # Requests that are passed on come with a signature more, and what the other server knows of the connection.
+        own = HttpLimits()
+        head = {"head_bytes": own.head_bytes + PASSED_ON_BYTES, "head_lines": own.head_lines + PASSED_ON_LINES}
         listeners.append(
             Listener(
                 "internal",
@@ -868,7 +910,8 @@ def create_process(server: WebSocketServer) -> Process:
                 settings.internal_host,
                 settings.internal_port,
                 upgrades=server.internal_upgrades(),
-                keep_alive=SERVER_KEEPS,
+                guests=guests("internal", shares.servers, keep_alive=SERVER_KEEPS, **head),
+                backlog=shares.backlog,
             )
         )
 

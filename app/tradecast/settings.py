@@ -85,6 +85,27 @@ class Settings(BaseModel):
         description="Origins that may connect, comma-separated; `*` for any; empty for the same origin only",
     )
     shutdown_timeout: Positive = Field(10, description="Seconds given to connections and requests at shutdown")
+    max_tcp_connections: int | None = Field(
+        None,
+        ge=1,
+        description="TCP connections of the public port, WebSockets among them, and the same for the internal one; "
+        "beyond, idle ones are closed, else the new one; absent: twice MAX_CONNECTIONS and 256. Fewer where the limit "
+        "on open files (RLIMIT_NOFILE) does not allow so many",
+    )
+    keep_alive: Positive = Field(
+        75,
+        description="Seconds that a connection of the public port may be idle between requests: longer than a load "
+        "balancer in front keeps it (AWS: 60, nginx: 60), which answers 502 otherwise",
+    )
+    head_timeout: Positive = Field(
+        20,
+        description="Seconds that a client may take to send the head of a request; a quarter of it while half of "
+        "MAX_TCP_CONNECTIONS are used",
+    )
+    body_timeout: Positive = Field(
+        30, description="Seconds that a client may take to send a body, and one more for each 500 bytes of it"
+    )
+    tls_timeout: Positive = Field(10, description="Seconds that a TLS handshake on the public port may take")
 
     # -- draining and accepting
     drain_delay: Annotated[float, Field(ge=0, le=3600)] = Field(
@@ -433,6 +454,11 @@ class Settings(BaseModel):
         if self.mode == "single" or self.redis_cluster_url is None:
             return None
         return "pubsub" if self.mode == "sharded" else "sharded"
+
+    @property
+    def most_tcp_connections(self) -> int:
+        """MAX_TCP_CONNECTIONS, or what fits MAX_CONNECTIONS: a polling client uses two at times."""
+        return self.max_tcp_connections or 2 * self.max_connections + 256
 
     @property
     def offered_transports(self) -> list[Transport]:

@@ -83,6 +83,8 @@ def clients() -> list[Panel]:
             COUNT,
             Query(total(of("tradecast_connections")), "connections"),
             Query(total(of("tradecast_connections_limit")), "limit"),
+            Query(total(of("tradecast_tcp_connections")), "TCP"),
+            Query(total(of("tradecast_tcp_connections_limit")), "limit of TCP"),
         ),
         graph(
             "Connections by transport",
@@ -105,9 +107,10 @@ def clients() -> list[Panel]:
         ),
         graph(
             "Refused connections by code",
-            "Connections refused per second, by the code.",
+            "Connections refused per second, by the code; and what ended below the application (HTTP), by the reason.",
             PER_SECOND,
             Query(total(rate("tradecast_refusals_total"), "code"), "{{code}}"),
+            Query(total(rate("tradecast_http_refused_total"), "reason"), "HTTP {{reason}}"),
         ),
         graph(
             "Clients cut off",

@@ -28,8 +28,8 @@ class Done:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Only what a program needs, and these variables: nothing of this process's settings."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    """Only what a program needs, this tree's code, and these variables: nothing of this process's settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH") if name in os.environ}
     return {**kept, **variables}
 
 

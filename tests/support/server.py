@@ -77,6 +77,11 @@ class RunningServer:
         session_id, _ = await self.app.sessions.create(User(user_id, name, email, is_admin, tier), max_age)
         return {"sessionID": session_id, "userId": user_id}
 
+    def connections(self, port: str) -> set[Any]:
+        """What is connected to a port."""
+        assert self._process is not None, "the server is not running"
+        return self._process.connections(port)
+
     def _port(self, name: str) -> int:
         assert self._process is not None, "the server is not running"
         return self._process.ports[name]

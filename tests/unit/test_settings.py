@@ -61,6 +61,11 @@ REQUIRED: dict[str, Any] = {
     "ssl_keyfile": None,
     "require_tls": False,
     "shutdown_timeout": 10,
+    "max_tcp_connections": None,
+    "keep_alive": 75,
+    "head_timeout": 20,
+    "body_timeout": 30,
+    "tls_timeout": 10,
     "drain_delay": 0,
     "drain_rate": 100,
     "drain_timeout": 60,
@@ -132,6 +137,12 @@ def complaints(**environ: str) -> list[str]:
 @pytest.mark.parametrize(("name", "value"), REQUIRED.items())
 def test_default(name: str, value: Any) -> None:
     assert getattr(load_settings({}), name) == value
+
+
+def test_tcp_connections_follow_connections() -> None:
+    assert load_settings({}).most_tcp_connections == 20_256
+    assert load_settings({"MAX_CONNECTIONS": "100"}).most_tcp_connections == 456
+    assert load_settings({"MAX_TCP_CONNECTIONS": "7"}).most_tcp_connections == 7
 
 
 def test_every_default_is_looked_at() -> None:

@@ -9,11 +9,13 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from tradecast.engine.http.guests import Guests
 from tradecast.engine.http.uvicorn_protocol import Upgrades, bind_protocol
 from tradecast.settings import SettingsError
 
@@ -36,7 +38,9 @@ class Listener:
     Attributes:
         name: For logs and errors.
         upgrades: Where its WebSockets go; None: it has none.
-        keep_alive: Seconds that a connection may be idle.
+        guests: How many connections there may be, and what they may do; None: as the defaults say.
+        backlog: Connections that may wait to be accepted, which is done for all of them at once.
+        tls_timeout: Seconds that a TLS handshake may take.
     """
 
     name: str
@@ -46,14 +50,20 @@ class Listener:
     certfile: str | None = None
     keyfile: str | None = None
     upgrades: Upgrades | None = None
-    keep_alive: int = 5
+    guests: Guests | None = None
+    backlog: int = 2048
+    tls_timeout: float = 10
 
 
 class _Server(uvicorn.Server):
     """uvicorn's server without its signal handlers: `Process` decides when to stop."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, listener: Listener, grace: float) -> None:
+        self._listener = listener
+        self.name = listener.name
+        self.guests = listener.guests or Guests()
+        super().__init__(_config(listener, self.guests, grace))
+        self.server_state.connections = self.guests.connections
         self.ready = asyncio.Event()
         self._told_to_exit = asyncio.Event()
 
@@ -62,7 +72,26 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """As uvicorn's, which has no way to bound TLS handshakes, and no lifespan here."""
+        config, state, tls = self.config, self.server_state, self.config.ssl
+
+        def make_protocol() -> asyncio.Protocol:
+            kind = cast(Callable[..., asyncio.Protocol], config.http_protocol_class)
+            return kind(config=config, server_state=state, app_state={})
+
+        within = None if tls is None else self._listener.tls_timeout
+        self.servers = []
+        for bound in sockets or ():
+            server = await asyncio.get_running_loop().create_server(
+                make_protocol,
+                sock=bound,
+                ssl=tls,
+                ssl_handshake_timeout=within,
+                ssl_shutdown_timeout=within,
+                backlog=self._listener.backlog,
+            )
+            self.servers.append(server)
+        self.started = True
         self.ready.set()
 
     async def main_loop(self) -> None:
@@ -94,6 +123,7 @@ class _Server(uvicorn.Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+        self.guests.close()
 
 
 class Process:
@@ -132,7 +162,7 @@ class Process:
             PortInUse: A port is taken or not allowed.
             SettingsError: A certificate and its key cannot be used.
         """
-        servers = [_Server(_config(listener, self._grace)) for listener in self._listeners]
+        servers = [_Server(listener, self._grace) for listener in self._listeners]
         sockets: list[socket.socket] = []
         try:
             sockets.extend(_bind(listener) for listener in self._listeners)
@@ -151,12 +181,18 @@ class Process:
         self._on_listening()
         log.info("listening", **{f"{name}_port": port for name, port in self.ports.items()})
 
+    def connections(self, port: str) -> set[Any]:
+        """The protocols of what is connected to the port of this name."""
+        return next(server.guests.connections for server in self._servers if server.name == port)
+
     async def stop(self) -> None:
         """Send clients away, finish what is under way, close the ports."""
         await self._before_stop()
         for server in self._servers:
             server.exit_soon()
         await asyncio.gather(*self._tasks)
+        for server in self._servers:
+            server.guests.close()
 
     async def run_until_signal(self) -> None:
         """Serve until SIGINT or SIGTERM; a second one stops at once."""
@@ -205,17 +241,17 @@ def tune_garbage_collection() -> None:
 def _bind(listener: Listener) -> socket.socket:
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     try:
-        return socket.create_server((listener.host, listener.port), family=family, backlog=2048)
+        return socket.create_server((listener.host, listener.port), family=family, backlog=listener.backlog)
     except (OSError, UnicodeError) as error:  # UnicodeError: the host is no name that could be looked up
         where = f"{listener.host}:{listener.port}"
         why = error.strerror if isinstance(error, OSError) else "there is no such host"
         raise PortInUse(f"cannot listen on {where} ({listener.name} port): {why}") from None
 
 
-def _config(listener: Listener, grace: float) -> uvicorn.Config:
+def _config(listener: Listener, guests: Guests, grace: float) -> uvicorn.Config:
     config = uvicorn.Config(
         listener.app,
-        http=bind_protocol(listener.upgrades),  # the engine has WebSockets' raw connections
+        http=bind_protocol(listener.upgrades, guests),  # the engine has WebSockets' raw connections
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -225,7 +261,6 @@ def _config(listener: Listener, grace: float) -> uvicorn.Config:
         proxy_headers=False,
         ssl_certfile=listener.certfile,
         ssl_keyfile=listener.keyfile,
-        timeout_keep_alive=listener.keep_alive,
         timeout_graceful_shutdown=max(1, round(grace)),
     )
     try:

@@ -54,6 +54,10 @@ EVENT_REFUSALS = (
 )
 DISCONNECTS = ("client disconnect", "ping timeout", "server disconnect", "transport close", "transport error")
 CLIENT_LIMITS = ("control_frames", "fragments", "after_close", "connects", "without_connect", "packets")
+HTTP_REASONS = (
+    *("head_bytes", "head_lines", "query", "chunks", "pipelined", "unwanted_body"),
+    *("head_timeout", "body_timeout", "tcp_connections", "idle_evicted"),
+)
 PERCENTILES = (50.0, 95.0, 99.0)
 EVENT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -136,6 +140,9 @@ class Metrics:
             "limits_exceeded", "Transports closed because a client went beyond a limit", "limit", CLIENT_LIMITS
         )
         self._lines_left_out = counter("log_lines_left_out", "Log lines not written because clients caused too many")
+        self._http_refused = tally(
+            "http_refused", "Requests and connections refused or ended below the application", "reason", HTTP_REASONS
+        )
         self._slow_clients = counter("slow_clients", "Clients cut off because they did not read")
         self._fallback = gauge("limiter_fallback", "1 while limits are kept in memory because Redis is away")
         self._fallbacks = tally(
@@ -181,6 +188,8 @@ class Metrics:
             "adapter_settings_changes", "Contents of ADAPTER_FILE that were found", "result", FILE_RESULTS
         )
         self._connections_limit = gauge("connections_limit", "Connections that the server takes")
+        self._tcp_connections = gauge("tcp_connections", "TCP connections now, WebSockets among them", "port")
+        self._tcp_limit = gauge("tcp_connections_limit", "TCP connections that a port takes", "port")
         self._drain_limit = gauge("drain_limit_seconds", "Longest time that a drain is meant to take")
         self._lag = histogram("event_loop_lag_seconds", "How late the event loop was", LAG_SECONDS)
         self._sent_away = tally(
@@ -238,6 +247,11 @@ class Metrics:
         """Where to ask for the WebSockets that pass through, each time that figures are read."""
         self._relays.set_function(count)
 
+    def watch_port(self, port: str, count: Callable[[], int], most: int) -> None:
+        """Where to ask for the TCP connections of a port, each time that figures are read; how many there may be."""
+        self._tcp_connections.labels(port).set_function(count)
+        self._tcp_limit.labels(port).set(most)
+
     def limits(self, *, connections: int, drain_seconds: float) -> None:
         """What the settings allow: connections at a time, and seconds for a drain from its beginning to its end."""
         self._connections_limit.set(connections)
@@ -283,6 +297,10 @@ class Metrics:
     def log_line_left_out(self) -> None:
         """A line that a client caused was not written, since there were many of its kind."""
         self._lines_left_out.inc()
+
+    def http_refused(self, reason: str) -> None:
+        """A request or a connection was refused or ended by the HTTP server; one of `HTTP_REASONS`."""
+        self._http_refused.count(reason)
 
     def slow_client(self) -> None:
         """A client that did not read was cut off."""

@@ -58,6 +58,8 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.limiter_fallback(True)
     metrics.malformed_packet()
     metrics.slow_client()
+    metrics.http_refused("query")
+    metrics.watch_port("public", lambda: 1, 2)
     metrics.loop_lag(0.1)
     metrics.session_lookup("redis")
     metrics.session_batch(7)

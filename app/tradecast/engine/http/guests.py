@@ -1,0 +1,231 @@
+"""The TCP connections of one listener: how many there may be, and how long each may take over what it does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+# Seconds. Deadlines are looked at so often, or oftener where they are shorter.
+SWEEP_EVERY: Final = 1.0
+# So many connections are ended in one turn of the event loop; the others after a moment.
+ENDED_PER_SWEEP: Final = 200
+# A client that was refused may send so many seconds and bytes more, which are thrown away: to close at once would
+# make the system drop the answer (RFC 9112 §9.6).
+LINGER: Final = 2.0
+LINGER_BYTES: Final = 4_000_000
+# Seconds between two log lines about the same reason.
+LOG_EVERY: Final = 60.0
+# Seconds that a connection of the admin port may be silent when others want its place.
+SILENT: Final = 1.0
+log = logging.getLogger("tradecast.engine")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLimits:
+    """What one connection may send, and how long it may take. Seconds and bytes.
+
+    Attributes:
+        head_bytes: Of a request's head; the trailers and chunk extensions of one body may have as many.
+        head_lines: Header lines of a request; trailers may be as many.
+        query_bytes: Of a query.
+        pipelined: Requests that may wait behind one that is being answered.
+        head_seconds: From the connection, or a later request's first byte, to the end of the head.
+        hurried_head_seconds: The same while half of all connections are used.
+        body_seconds: From the end of the head to that of the body; more by one for each `body_rate` bytes that came.
+        body_rate: Bytes a second with which a body may take as long as it likes.
+        keep_alive: That a connection may be idle between requests.
+    """
+
+    head_bytes: int = 32_768
+    head_lines: int = 256
+    query_bytes: int = 16_384
+    pipelined: int = 8
+    head_seconds: float = 20
+    hurried_head_seconds: float = 5
+    body_seconds: float = 30
+    body_rate: int = 500
+    keep_alive: float = 75
+
+
+class Guest(Protocol):
+    """A connection that is served over HTTP.
+
+    Attributes:
+        transport: The connection.
+        line: Which of `Guests`' lines it stands in, if any; `Guests` writes this.
+    """
+
+    transport: asyncio.Transport
+    line: Line | None
+
+    @property
+    def body_received(self) -> int | None:
+        """Bytes of the body that have come; None while it is this server that does not read."""
+        ...
+
+    def head_overdue(self) -> None:
+        """End it: its head took too long."""
+        ...
+
+    def body_overdue(self) -> None:
+        """End it: its body took too long."""
+        ...
+
+    def idle_overdue(self) -> None:
+        """Close it: nothing was asked for a long time."""
+        ...
+
+
+Line = dict[Guest, float]
+"""Connections with the same thing to do, and since when; the oldest first."""
+
+
+class Guests:
+    """Counts a listener's connections, makes room among them, and ends those that take too long, by one timer.
+
+    Args:
+        limits: What each of them may do.
+        most: How many there may be, WebSockets among them.
+        evicts_silent: Whether those that have sent nothing make room for new ones too, as they do on a port that
+            must always answer.
+        on_refused: Told the reason of each refusal; there are about ten.
+        clock: Seconds that never go back.
+
+    Attributes:
+        connections: All that are open, those of other protocols too; uvicorn keeps its own here.
+        heads: Whose head is awaited.
+        bodies: Whose body is awaited.
+        idle: Those between two requests.
+        leaving: Those that are closed, and not gone.
+    """
+
+    def __init__(
+        self,
+        limits: HttpLimits | None = None,
+        *,
+        most: int = 1_000_000,
+        evicts_silent: bool = False,
+        on_refused: Callable[[str], None] = lambda reason: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits or HttpLimits()
+        self.most = most
+        self.connections: set[Any] = set()
+        self.heads: Line = {}
+        self.bodies: Line = {}
+        self.idle: Line = {}
+        self.leaving: Line = {}
+        self._evicts_silent = evicts_silent
+        self._on_refused = on_refused
+        self._clock = clock
+        own = self.limits
+        shortest = min(own.head_seconds, own.hurried_head_seconds, own.body_seconds, own.keep_alive, 5 * SWEEP_EVERY)
+        self._interval = shortest / 5
+        self._handle: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._logged: dict[str, float] = {}
+
+    def take(self, guest: Guest) -> bool:
+        """Take a new connection in; False: there is no room, and it has to be closed."""
+        if len(self.connections) >= self.most and not self._make_room():
+            self.refused("tcp_connections")
+            return False
+        self.connections.add(guest)
+        self.stand(guest, self.heads)
+        return True
+
+    def stand(self, guest: Guest, line: Line) -> None:
+        """Have a connection stand in a line from now on, and in no other."""
+        if guest.line is not None:
+            guest.line.pop(guest, None)
+        guest.line = line
+        line[guest] = self._clock()
+        if self._handle is None:
+            self._schedule(self._interval)
+
+    def step_out(self, guest: Guest) -> None:
+        """Have a connection stand in no line: it is this server's turn, or it is gone."""
+        if guest.line is not None:
+            guest.line.pop(guest, None)
+            guest.line = None
+
+    def refused(self, reason: str) -> None:
+        """Count a refusal, and log the first of its kind in a minute."""
+        self._on_refused(reason)
+        now = self._clock()
+        if now - self._logged.get(reason, -LOG_EVERY) >= LOG_EVERY:
+            self._logged[reason] = now
+            log.info("HTTP connections are refused or ended: %s", reason)
+
+    def close(self) -> None:
+        """End nobody any more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _make_room(self) -> bool:
+        """End the connection that can be spared most; False: none can."""
+        victim = next(iter(self.idle), None)
+        if victim is None and self._evicts_silent:
+            victim, since = next(iter(self.heads.items()), (None, 0.0))
+            if self._clock() - since < SILENT:
+                victim = None
+        if victim is None:
+            return False
+        self.refused("idle_evicted")
+        self.step_out(victim)
+        self.connections.discard(victim)  # it is gone in this turn or the next one
+        victim.transport.abort()
+        return True
+
+    def _schedule(self, delay: float) -> None:
+        self._due = self._clock() + delay
+        self._handle = asyncio.get_running_loop().call_later(delay, self._sweep)
+
+    def _sweep(self) -> None:
+        self._handle = None
+        now = self._clock()
+        # After the event loop has stood still, what came meanwhile is read first.
+        more = now - self._due <= max(self._interval, SWEEP_EVERY) and self._end_overdue(now)
+        if self.heads or self.bodies or self.idle or self.leaving:
+            self._schedule(self._interval / 20 if more else self._interval)
+
+    def _end_overdue(self, now: float) -> bool:
+        """End those that took too long; whether there are more of them."""
+        limits = self.limits
+        hurried = 2 * len(self.connections) >= self.most
+        heads = _older(self.heads, now - (limits.hurried_head_seconds if hurried else limits.head_seconds))
+        for guest in heads:
+            guest.head_overdue()
+        idle = _older(self.idle, now - limits.keep_alive)
+        for guest in idle:
+            guest.idle_overdue()
+        bodies = 0
+        for guest, since in list(self.bodies.items()):
+            received = guest.body_received
+            if received is not None and now - since > limits.body_seconds + received / limits.body_rate:
+                guest.body_overdue()
+                bodies += 1
+                if bodies == ENDED_PER_SWEEP:
+                    break
+        for guest, since in list(self.leaving.items()):
+            # Who takes a long answer slowly is given the time of an idle connection.
+            unread = guest.transport.get_write_buffer_size()
+            if now - since > (limits.keep_alive if unread else LINGER):
+                self.step_out(guest)
+                guest.transport.abort()
+        return ENDED_PER_SWEEP in (len(heads), len(idle), bodies)
+
+
+def _older(line: Line, than: float) -> list[Guest]:
+    """Those at the head of a line that stand there since before a time; some of them if they are very many."""
+    found: list[Guest] = []
+    for guest, since in line.items():
+        if since > than or len(found) == ENDED_PER_SWEEP:
+            break
+        found.append(guest)
+    return found
