@@ -63,7 +63,6 @@ class _Server(uvicorn.Server):
         self.name = listener.name
         self.guests = listener.guests or Guests()
         super().__init__(_config(listener, self.guests, grace))
-        self.server_state.connections = self.guests.connections
         self.ready = asyncio.Event()
         self._told_to_exit = asyncio.Event()
 

@@ -75,6 +75,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        # uvicorn waits for these when it stops, and `Guests` counts them.
+        self.guests.connections = self.connections
         self.line: Line | None = None
         # While a WebSocket's handshake is decided about: what has come behind it.
         self._early: bytes | None = None
@@ -475,7 +477,7 @@ def has_body(request: Request) -> bool:
     return request.header(b"transfer-encoding") is not None or request.header(b"content-length") not in (None, "0")
 
 
-def bind_protocol(upgrades: Upgrades | None, guests: Guests) -> type[asyncio.Protocol]:
+def bind_protocol(upgrades: Upgrades | None, guests: Guests | None = None) -> type[asyncio.Protocol]:
     """A protocol class for one listener, to be given to uvicorn as `http`."""
-    bound = type("BoundHttpProtocol", (HttpProtocol,), {"upgrades": upgrades, "guests": guests})
+    bound = type("BoundHttpProtocol", (HttpProtocol,), {"upgrades": upgrades, "guests": guests or Guests()})
     return cast(type[asyncio.Protocol], bound)
