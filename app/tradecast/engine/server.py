@@ -255,7 +255,9 @@ class EngineServer:
 
     def check_handshake(self, request: Request) -> Refusal | None:
         """Why a request cannot open a connection or a WebSocket, whatever the server's state; None if it can."""
-        return self.check(request) or (check_websocket(request) if request.websocket else None)
+        refusal = self.check(request) or (check_websocket(request) if request.websocket else None)
+        request.checked = refusal is None
+        return refusal
 
     def _refuse(self, request: Request, refusal: Refusal) -> Refusal:
         log.debug("engine request refused: %d %s", refusal.status, refusal.body.decode())

@@ -20,9 +20,10 @@ class Request:
         headers: As they were sent, names in lower case.
         scheme: `http`, `https`, `ws` or `wss`, as of this server's own port.
         websocket: Whether it is a WebSocket's handshake.
+        checked: Whether the engine has found that it may open a connection (`EngineServer.check_handshake`).
     """
 
-    __slots__ = ("_query", "headers", "method", "path", "query_string", "raw_path", "scheme", "websocket")
+    __slots__ = ("_query", "checked", "headers", "method", "path", "query_string", "raw_path", "scheme", "websocket")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Request:
         self.scheme = scheme
         self.websocket = websocket
         self._query: dict[str, str] | None = None
+        self.checked = False
 
     @classmethod
     def of_scope(cls, scope: Mapping[str, Any]) -> Request:

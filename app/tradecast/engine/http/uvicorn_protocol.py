@@ -453,9 +453,10 @@ def accept_websocket(
         rest: What the client has sent behind the head.
         registry: Where it is kept as long as it is open.
     """
-    refusal = engine.check(request) or check_websocket(request)
-    if refusal is not None:
-        return refusal
+    if not request.checked:
+        refusal = engine.check(request) or check_websocket(request)
+        if refusal is not None:
+            return refusal
     found = engine.find(request)
     if isinstance(found, Refusal):
         return found

@@ -352,7 +352,6 @@ async def test_heartbeat_is_not_answered_to_who_takes_nothing(case: Case) -> Non
 async def test_too_many_control_frames_end_it(case: Case, opcode: Opcode, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("tradecast.engine.budget.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr(turns, "SECONDS_PER_TURN", 1e9)
     for _ in range(budget.BURST):
         case.receive(of(opcode))
     clock[0] += 1.0
@@ -368,7 +367,6 @@ async def test_too_many_control_frames_end_it(case: Case, opcode: Opcode, monkey
 async def test_some_heartbeats_for_ever_are_answered(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("tradecast.engine.budget.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr(turns, "SECONDS_PER_TURN", 1e9)
     for n in range(1_000):
         clock[0] += 1 / budget.PER_SECOND
         case.receive(of(Opcode.PING, b"%d" % n))
@@ -417,8 +415,7 @@ async def test_a_large_message_is_read_whole(case: Case) -> None:
     assert case.wire.reading
 
 
-async def test_those_with_more_than_their_share_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "SECONDS_PER_TURN", 1e9)
+async def test_those_with_more_than_their_share_take_turns() -> None:
     cases = [Case() for _ in range(3)]
     for case in cases[1:]:
         case.host.turns = cases[0].host.turns
@@ -432,6 +429,7 @@ async def test_those_with_more_than_their_share_take_turns(monkeypatch: pytest.M
 async def test_all_together_have_a_share_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("tradecast.engine.turns.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(turns, "SECONDS_PER_TURN", 0.005)
     shared = turns.Turns()
     cases = [Case() for _ in range(4)]
 
