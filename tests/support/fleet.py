@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from support.closing import stop_accepting
 from support.eventually import eventually
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
@@ -127,6 +128,7 @@ class FakeOwner:
     async def stop(self) -> None:
         """Listen no more; its lease goes on."""
         if self._server is not None:
+            await stop_accepting(self._server)
             self._server.close()
             self._server = None
 

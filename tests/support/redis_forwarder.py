@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from support.closing import stop_accepting
 from support.eventually import eventually
 from support.redis_server import RedisServer
 
@@ -116,6 +117,7 @@ async def redis_forwarding(target: RedisServer | None) -> AsyncIterator[RedisFor
     try:
         yield forwarder
     finally:
+        await stop_accepting(server)
         server.close()
         forwarder.cut()
         await server.wait_closed()
