@@ -7,13 +7,13 @@ from typing import Any
 
 import httpx
 
-from support.closing import stop_accepting
 from support.eventually import eventually
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
 from tradecast.adapter.forwarding.directory import Directory
 from tradecast.adapter.forwarding.sids import make_sid, new_boot
 from tradecast.adapter.redis import RedisClient, create_redis
+from tradecast.lifecycle.process import stop_accepting
 from tradecast.server import WebSocketServer
 from tradecast.settings import load_settings
 

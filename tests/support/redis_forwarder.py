@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from support.closing import stop_accepting
 from support.eventually import eventually
 from support.redis_server import RedisServer
+from tradecast.lifecycle.process import stop_accepting
 
 
 class Passage:

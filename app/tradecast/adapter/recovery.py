@@ -6,7 +6,7 @@ import operator
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tradecast.adapter.broker import SavedSession
 from tradecast.adapter.envelope import COUNTED, Envelope
@@ -17,9 +17,7 @@ _make_pid = IdMaker(18)
 _PID = re.compile(r"[A-Za-z0-9_-]{24}", re.ASCII)
 # Of a client that came back: recovered, or why not.
 Result = Literal["recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited"]
-RESULTS: tuple[Result, ...] = (
-    *("recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited"),
-)
+RESULTS: tuple[Result, ...] = get_args(Result)
 
 
 def new_pid() -> str:

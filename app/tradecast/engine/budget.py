@@ -1,36 +1,53 @@
-"""What a client may send of frames that are no messages: heartbeats of its own, and their answers."""
+"""What a client may send: so much at once, and so much a second in the long run."""
 
 from __future__ import annotations
 
 import time
 from typing import Final
 
-# WebSocket libraries ping every 20 seconds or so.
+# Control frames. WebSocket libraries ping every 20 seconds or so.
 BURST: Final = 60
 PER_SECOND: Final = 10
 
 
-class ControlBudget:
+class TokenBucket:
+    """What may still be spent. It is refilled, and the clock read for that, only when it is used up.
+
+    So one that was left alone for long may be spent twice in a row.
+
+    Attributes:
+        left: What may be spent.
+    """
+
+    __slots__ = ("_since", "left")
+
+    def __init__(self, burst: float, now: float) -> None:
+        self.left = burst
+        self._since = now
+
+    def refill(self, burst: float, per_second: float, now: float) -> bool:
+        """Add what the time since the last refill brings, up to `burst`; whether one may be spent."""
+        self.left = min(burst, self.left + (now - self._since) * per_second)
+        self._since = now
+        return self.left >= 1
+
+
+class ControlBudget(TokenBucket):
     """Counts control frames of one client; made with the first one, since hardly any client sends one.
 
     Attributes:
         pong: The payload of the newest ping that is not answered yet (RFC 6455 §5.5.3: older ones need no answer).
     """
 
-    __slots__ = ("_at", "_left", "pong")
+    __slots__ = ("pong",)
 
     def __init__(self) -> None:
-        self._at = time.monotonic()
-        self._left = float(BURST)
+        super().__init__(BURST, time.monotonic())
         self.pong: bytes | None = None
 
     def spend(self) -> bool:
         """Count one frame; False if that is too many."""
-        if self._left < 1:
-            now = time.monotonic()
-            self._left = min(BURST, self._left + (now - self._at) * PER_SECOND)
-            self._at = now
-            if self._left < 1:
-                return False
-        self._left -= 1
+        if self.left < 1 and not self.refill(BURST, PER_SECOND, time.monotonic()):
+            return False
+        self.left -= 1
         return True

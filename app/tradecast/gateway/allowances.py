@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from tradecast.engine.budget import TokenBucket
+
 # At once. A client sends what it had buffered while it was away in one go: 1,000 events, and as many acknowledgements,
 # have to pass, even if most of them are then told RATE_LIMITED.
 BURST: Final = 2_000
@@ -16,8 +18,6 @@ PER_SECOND: Final = 100.0
 
 class Allowances:
     """Counts the packets of all transports. One that sends nothing but CONNECT costs nothing.
-
-    The clock is read only when an allowance is used up: one that was left alone for long may be spent twice in a row.
 
     Args:
         burst: Packets at once.
@@ -33,7 +33,7 @@ class Allowances:
         self._burst = burst
         self._per_second = per_second
         self._clock = clock
-        self._of: dict[str, _Allowance] = {}
+        self._of: dict[str, TokenBucket] = {}
 
     def __len__(self) -> int:
         """Transports that have sent something."""
@@ -43,8 +43,8 @@ class Allowances:
         """Count one packet; False if that is too many."""
         allowance = self._of.get(eio_sid)
         if allowance is None:
-            allowance = self._of[eio_sid] = _Allowance(self._burst, self._clock())
-        if allowance.left < 1 and not self._refill(allowance):
+            allowance = self._of[eio_sid] = TokenBucket(self._burst, self._clock())
+        if allowance.left < 1 and not allowance.refill(self._burst, self._per_second, self._clock()):
             return False
         allowance.left -= 1
         return True
@@ -58,24 +58,3 @@ class Allowances:
     def forget(self, eio_sid: str) -> None:
         """A transport is gone."""
         self._of.pop(eio_sid, None)
-
-    def _refill(self, allowance: _Allowance) -> bool:
-        now = self._clock()
-        allowance.left = min(self._burst, allowance.left + (now - allowance.since) * self._per_second)
-        allowance.since = now
-        return allowance.left >= 1
-
-
-class _Allowance:
-    """What one transport may still send.
-
-    Attributes:
-        left: Packets.
-        since: When that was last reckoned.
-    """
-
-    __slots__ = ("left", "since")
-
-    def __init__(self, left: float, since: float) -> None:
-        self.left = left
-        self.since = since

@@ -101,14 +101,7 @@ class _Server(uvicorn.Server):
                     await self._told_to_exit.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # asyncio's server forgets its sockets when it closes, and fails on a connection whose accept is still under
-        # way (`Server._attach`): nobody would ever close that. So accepting ends two turns earlier.
-        loop = asyncio.get_running_loop()
-        if isinstance(loop, asyncio.BaseEventLoop):  # uvloop's is none, and has no such gap
-            for listening in (listening for server in self.servers for listening in server.sockets):
-                loop.remove_reader(listening)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+        await stop_accepting(*self.servers)
         await super().shutdown(sockets)
 
     def exit_soon(self) -> None:
@@ -224,6 +217,20 @@ class Process:
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
+
+
+async def stop_accepting(*servers: asyncio.Server) -> None:
+    """Take no more connections, and let those that are being accepted come to their protocols. Close servers after it.
+
+    asyncio's server forgets its sockets when it closes, and fails on a connection whose accept is still under way
+    (`Server._attach`): nobody would ever close that.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, asyncio.BaseEventLoop):  # uvloop's is none, and has no such gap
+        for listening in (listening for server in servers for listening in server.sockets):
+            loop.remove_reader(listening)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 def tune_garbage_collection() -> None:

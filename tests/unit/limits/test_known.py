@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from support.clock import HandClock
 from tradecast.limits.known import LONGEST, KnownLimits
 
 CHECKS = (("global", 10), ("own", 2))
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> HandClock:
+    return HandClock()
 
 
-def test_it_is_known_until_the_window_has_moved(clock: Clock) -> None:
+def test_it_is_known_until_the_window_has_moved(clock: HandClock) -> None:
     known = KnownLimits(clock)
     assert known.find("u", CHECKS) is None
     known.remember("u", "own", 2)
@@ -34,7 +27,7 @@ def test_it_is_known_until_the_window_has_moved(clock: Clock) -> None:
     assert len(known) == 0
 
 
-def test_it_is_known_of_this_user_and_this_limit_only(clock: Clock) -> None:
+def test_it_is_known_of_this_user_and_this_limit_only(clock: HandClock) -> None:
     known = KnownLimits(clock)
     known.remember("u", "own", 2)
     assert known.find("other", CHECKS) is None
@@ -45,7 +38,7 @@ def test_it_is_known_of_this_user_and_this_limit_only(clock: Clock) -> None:
     assert known.find("u", CHECKS) == "own"
 
 
-def test_nothing_is_known_for_long(clock: Clock) -> None:
+def test_nothing_is_known_for_long(clock: HandClock) -> None:
     """Else a Redis that was emptied would not be noticed for a window."""
     known = KnownLimits(clock)
     known.remember("u", "own", 3600)
@@ -53,7 +46,7 @@ def test_nothing_is_known_for_long(clock: Clock) -> None:
     assert known.find("u", CHECKS) is None
 
 
-def test_the_oldest_goes_first_when_there_are_too_many(clock: Clock) -> None:
+def test_the_oldest_goes_first_when_there_are_too_many(clock: HandClock) -> None:
     known = KnownLimits(clock, most=3)
     for user in ("a", "b", "c", "a", "d"):
         known.remember(user, "own", 2)
@@ -61,7 +54,7 @@ def test_the_oldest_goes_first_when_there_are_too_many(clock: Clock) -> None:
     assert [user for user in "abcd" if known.find(user, CHECKS)] == ["a", "c", "d"]
 
 
-def test_what_is_over_is_cleaned_up_and_all_of_it_can_be_forgotten(clock: Clock) -> None:
+def test_what_is_over_is_cleaned_up_and_all_of_it_can_be_forgotten(clock: HandClock) -> None:
     known = KnownLimits(clock)
     known.remember("a", "own", 1)
     known.remember("b", "own", 5)

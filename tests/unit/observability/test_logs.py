@@ -379,12 +379,32 @@ def test_console_shows_exceptions_below(capsys: pytest.CaptureFixture[str]) -> N
     assert "test_logs.py:" in third
 
 
-async def test_lines_of_one_turn_are_written_together_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = Written()
+class Written:
+    """Standard error that keeps what it is told, one text for each write."""
+
+    line_buffering = True
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.texts.append(text)
+
+    def isatty(self) -> bool:
+        return False
+
+
+def log_to(written: Written, monkeypatch: pytest.MonkeyPatch) -> structlog.stdlib.BoundLogger:
+    """A logger whose lines go there by the short way. Not a fixture: pytest has a handler for each phase of a test."""
     monkeypatch.setattr("sys.stderr", written)
     remove_handlers("_pytest")
     configure_logging("info", "json")
-    log = own()
+    return own()
+
+
+async def test_lines_of_one_turn_are_written_together_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Written()
+    log = log_to(written, monkeypatch)
     log.info("first")
     log.info("second")
     assert written.texts == []
@@ -399,10 +419,7 @@ async def test_lines_of_one_turn_are_written_together_and_in_order(monkeypatch: 
 
 async def test_lines_of_one_turn_wait_in_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
     written = Written()
-    monkeypatch.setattr("sys.stderr", written)
-    remove_handlers("_pytest")
-    configure_logging("info", "json")
-    log = own()
+    log = log_to(written, monkeypatch)
     for n in range(MOST_WAITING + 3):
         log.info("line", n=n)
     assert [len(events(text)) for text in written.texts] == [MOST_WAITING]
@@ -412,10 +429,7 @@ async def test_lines_of_one_turn_wait_in_bounded_number(monkeypatch: pytest.Monk
 
 async def test_lines_of_other_threads_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     written = Written()
-    monkeypatch.setattr("sys.stderr", written)
-    remove_handlers("_pytest")
-    configure_logging("info", "json")
-    log = own()
+    log = log_to(written, monkeypatch)
     log.info("of the loop")
     await asyncio.to_thread(log.info, "of a thread")
     assert sorted(event for text in written.texts for event in events(text)) == ["of a thread", "of the loop"]
@@ -437,21 +451,6 @@ asyncio.run(main())
 """
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert found.stderr.count("the last line") == 1
-
-
-class Written:
-    """Standard error that keeps what it is told, one text for each write."""
-
-    line_buffering = True
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def write(self, text: str) -> None:
-        self.texts.append(text)
-
-    def isatty(self) -> bool:
-        return False
 
 
 def events(text: str) -> list[str]:

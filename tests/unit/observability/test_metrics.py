@@ -8,26 +8,19 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from support.clock import HandClock
 from tradecast.observability.metrics import MOST_CODES, REFUSALS, Metrics, megabytes
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def metrics(clock: Clock) -> Metrics:
+def metrics(clock: HandClock) -> Metrics:
     return Metrics("1.2.3", clock)
 
 
@@ -230,7 +223,7 @@ def shape(found: Any) -> Any:
     return {key: shape(item) for key, item in found.items()} if isinstance(found, dict) else type(found).__name__
 
 
-def test_json_has_the_requirements_shape(metrics: Metrics, clock: Clock) -> None:
+def test_json_has_the_requirements_shape(metrics: Metrics, clock: HandClock) -> None:
     touch_everything(metrics)
     clock.now += 5
     rendered = metrics.render_json()
@@ -260,7 +253,7 @@ def test_json_has_the_requirements_shape(metrics: Metrics, clock: Clock) -> None
     assert rendered["websocket"]["events"] == {"received": 1, "emitted": 1}
 
 
-def test_performance_figures(metrics: Metrics, clock: Clock) -> None:
+def test_performance_figures(metrics: Metrics, clock: HandClock) -> None:
     for n in range(100):
         metrics.event_received("subscribe:trades")
         metrics.event_handled("subscribe:trades", (n + 1) / 1000, failed=n < 5)
@@ -286,7 +279,7 @@ def test_performance_figures(metrics: Metrics, clock: Clock) -> None:
     }
 
 
-def test_traffic_of_the_adapter(metrics: Metrics, clock: Clock) -> None:
+def test_traffic_of_the_adapter(metrics: Metrics, clock: HandClock) -> None:
     quiet = metrics.adapter_traffic()
     assert quiet["lagMs"] == {"last": None, "p99": None}
     assert quiet["publishedPerSecond"] == quiet["messagesPerSecond"] == 0
