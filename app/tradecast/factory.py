@@ -197,4 +197,6 @@ def _options(settings: Settings) -> Options:
         # Where more events are allowed, more packets have to be: a client is refused events long before it is closed.
         packet_burst=max(BURST, 2 * settings.rate_limit_global),
         packets_per_second=max(PER_SECOND, 4_000 * settings.rate_limit_global / settings.rate_limit_window_ms),
+        most_per_address=settings.max_unauthenticated_per_address,
+        trusted_proxies=settings.trusted_proxies,
     )

@@ -206,6 +206,7 @@ class WebSocketServer(Emitters, ClusterApi):
             admission,
             is_superseded=self._is_superseded,
             check=self._sio.eio.check_handshake,
+            addresses=self._sio,
         )
         self._drain = self._create_drain()
         if self._redis is not None and settings.fleet_revision is not None:
@@ -571,7 +572,11 @@ class WebSocketServer(Emitters, ClusterApi):
         if user is not None:
             first += [rooms.user(user.id), rooms.AUTHENTICATED]
         return Accepted(
-            _identity(connection), connection.id, [qualify(namespace, room) for room in first], (connection, counted)
+            _identity(connection),
+            connection.id,
+            [qualify(namespace, room) for room in first],
+            authenticated=user is not None,
+            note=(connection, counted),
         )
 
     def _refused(self, connection: Connection, code: str) -> None:

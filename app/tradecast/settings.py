@@ -13,7 +13,16 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 DAY = 86_400
 Transport = Literal["websocket", "polling"]
@@ -33,6 +42,16 @@ CLUSTER_URL = re.compile(rf"rediss?\+cluster://(?:[^/?#\s]*@)?{CLUSTER_NODE}(?:,
 NO_OTHER = "needs another Redis: REDIS_CLUSTER_URL beside REDIS_URL, and mode pubsub or sharded"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _check_seconds(seconds: float) -> float:
+    if seconds > MOST_SECONDS:  # Node's figures are milliseconds: its PING_INTERVAL=25000 would be seven hours here
+        raise ValueError(f"is in seconds, not in milliseconds, and at most {MOST_SECONDS}")
+    return seconds
+
+
+MOST_SECONDS = 900
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_check_seconds)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 # Figures that ADAPTER_FILE can change at run time, within the same bounds (`adapter/tuning.py`).
@@ -84,7 +103,7 @@ class Settings(BaseModel):
         (),
         description="Origins that may connect, comma-separated; `*` for any; empty for the same origin only",
     )
-    shutdown_timeout: Positive = Field(10, description="Seconds given to connections and requests at shutdown")
+    shutdown_timeout: Seconds = Field(10, description="Seconds given to connections and requests at shutdown")
     max_tcp_connections: int | None = Field(
         None,
         ge=1,
@@ -92,20 +111,20 @@ class Settings(BaseModel):
         "beyond, idle ones are closed, else the new one; absent: twice MAX_CONNECTIONS and 256. Fewer where the limit "
         "on open files (RLIMIT_NOFILE) does not allow so many",
     )
-    keep_alive: Positive = Field(
+    keep_alive: Seconds = Field(
         75,
         description="Seconds that a connection of the public port may be idle between requests: longer than a load "
         "balancer in front keeps it (AWS: 60, nginx: 60), which answers 502 otherwise",
     )
-    head_timeout: Positive = Field(
+    head_timeout: Seconds = Field(
         20,
         description="Seconds that a client may take to send the head of a request; a quarter of it while half of "
         "MAX_TCP_CONNECTIONS are used",
     )
-    body_timeout: Positive = Field(
+    body_timeout: Seconds = Field(
         30, description="Seconds that a client may take to send a body, and one more for each 500 bytes of it"
     )
-    tls_timeout: Positive = Field(10, description="Seconds that a TLS handshake on the public port may take")
+    tls_timeout: Seconds = Field(10, description="Seconds that a TLS handshake on the public port may take")
 
     # -- draining and accepting
     drain_delay: Annotated[float, Field(ge=0, le=3600)] = Field(
@@ -118,7 +137,7 @@ class Settings(BaseModel):
         "Redis in common",
     )
     drain_timeout: Positive = Field(
-        60, description="Seconds for sending clients away; those who are left are then closed at once"
+        60, le=DAY, description="Seconds for sending clients away; those who are left are then closed at once"
     )
     accept_rate: Positive = Field(500, description="New connections let in per second, in the long run")
     accept_burst: Count = Field(1000, description="New connections let in at once after a quiet time")
@@ -147,10 +166,10 @@ class Settings(BaseModel):
         description="Transports offered; empty for `websocket,polling`, or `websocket` alone when REDIS_URL is set "
         "(polling on several servers needs the internal port between them)",
     )
-    ping_interval: Positive = Field(25, description="Seconds between heartbeats")
-    ping_timeout: Positive = Field(60, description="Seconds a client may take to answer a heartbeat")
-    upgrade_timeout: Positive = Field(10, description="Seconds an upgrade from polling to WebSocket may take")
-    connect_timeout: Positive = Field(45, description="Seconds a client may stay without joining the namespace")
+    ping_interval: Seconds = Field(25, description="Seconds between heartbeats")
+    ping_timeout: Seconds = Field(60, description="Seconds a client may take to answer a heartbeat")
+    upgrade_timeout: Seconds = Field(10, description="Seconds an upgrade from polling to WebSocket may take")
+    connect_timeout: Seconds = Field(45, description="Seconds a client may stay without joining the namespace")
     max_http_buffer_size: Count = Field(1_000_000, description="Largest message a client may send, bytes")
     send_queue_limit: Count = Field(
         10_000, description="Messages that may wait for a client that does not read, before it is cut off"
@@ -159,6 +178,17 @@ class Settings(BaseModel):
         4_000_000, description="Bytes that may wait for such a client; a single message may be larger"
     )
     max_connections: Count = Field(10_000, description="Connections this server takes; the surplus is told 503")
+    max_unauthenticated_per_address: Annotated[int, Field(ge=0)] = Field(
+        1_000,
+        description="Connections of this server that one client address (of IPv6: one /64 network) may have while "
+        "their clients are not authenticated; the surplus is told 503. 0: any number. Not counted where "
+        "TRUSTED_PROXIES is 0 and the address is a private one, which is a load balancer's",
+    )
+    trusted_proxies: Annotated[int, Field(ge=0, le=20)] = Field(
+        0,
+        description="Proxies and load balancers in front, each of which adds the address that it was asked from to "
+        "the end of X-Forwarded-For: tells the client's own entry from what the client wrote",
+    )
 
     # -- dependencies
     redis_url: SecretStr | None = Field(
@@ -185,7 +215,7 @@ class Settings(BaseModel):
     redis_ca_file: str | None = Field(None, description="PEM bundle that signs Redis' certificate")
     redis_cert_file: str | None = Field(None, description="PEM client certificate for Redis")
     redis_key_file: str | None = Field(None, description="PEM key of the client certificate for Redis")
-    redis_timeout: Positive = Field(2, description="Seconds each try of a Redis request may take (at most 3 retries)")
+    redis_timeout: Seconds = Field(2, description="Seconds each try of a Redis request may take (at most 3 retries)")
     recovery: bool = Field(
         True, description="Let clients go on where their connection was lost (connection state recovery)"
     )
@@ -229,13 +259,13 @@ class Settings(BaseModel):
         "it any more, and its connections do not count ([cluster.md](cluster.md)). Four times within it, each tells "
         "the others of itself",
     )
-    cluster_timeout: Positive = Field(
+    cluster_timeout: Seconds = Field(
         5, description="Seconds that servers, or clients with their acknowledgements, may take to answer such a request"
     )
     mongodb_uri: SecretStr | None = Field(None, description="mongodb:// or mongodb+srv://; absent: no database")
     mongodb_database: str | None = Field(None, description="Database; absent: the one in MONGODB_URI, else `test`")
     mongodb_ca_file: str | None = Field(None, description="PEM bundle that signs MongoDB's certificate")
-    mongodb_timeout: Positive = Field(2, description="Seconds one MongoDB request may take, finding a server included")
+    mongodb_timeout: Seconds = Field(2, description="Seconds one MongoDB request may take, finding a server included")
 
     # -- sessions
     auth_required: bool = Field(

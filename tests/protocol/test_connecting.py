@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -357,9 +357,52 @@ async def test_bug_in_a_handler_is_told_without_its_text(
 # -- below Socket.IO
 
 
-async def _handshake(server: Server) -> httpx.Response:
+# -- many behind one address
+
+
+async def test_forty_clients_behind_one_address_get_in_and_a_flood_of_strangers_does_not(
+    make_server: MakeServer, connect: Connect
+) -> None:
+    server = await make_server(max_unauthenticated_per_address=50, trusted_proxies=1)
+    office = {"X-Forwarded-For": "192.0.2.1, 203.0.113.7"}
+    tokens = [await server.session(f"u{number}") for number in range(40)]
+    clients = [await connect(server, claims, wait=False, extraHeaders=office) for claims in tokens]
+    for client in clients:
+        await client.wait_connect()
+    # They are authenticated, and not counted any more.
+    answers = [await _handshake(server, office) for _ in range(51)]
+    assert [answer.status_code for answer in answers] == [200] * 50 + [503]
+    assert answers[-1].json()["code"] == "ADDRESS_BUSY"
+    # What a client writes into the header itself counts for nothing.
+    forged = await _handshake(server, {"X-Forwarded-For": "198.51.100.9, 203.0.113.7"})
+    assert forged.status_code == 503
+    elsewhere = await _handshake(server, {"X-Forwarded-For": "203.0.113.7, 198.51.100.9"})
+    assert elsewhere.status_code == 200
+    for client in clients:
+        await assert_alive(client)
+    metrics = server.app.metrics.registry
+    assert metrics.get_sample_value("tradecast_refusals_total", {"code": "ADDRESS_BUSY"}) == 2
+
+
+async def test_who_is_refused_for_its_address_comes_back(make_server: MakeServer, connect: Connect) -> None:
+    server = await make_server(max_unauthenticated_per_address=1, trusted_proxies=1)
+    office = {"X-Forwarded-For": "203.0.113.7"}
+    assert (await _handshake(server, office)).status_code == 200
+    client = await connect(server, await server.session("u1"), wait=False, extraHeaders=office)
+    # The stranger of its address has had its time before long, and makes room.
+    await client.wait_connect()
+    await assert_alive(client)
+
+
+async def test_behind_a_load_balancer_nobody_is_counted(make_server: MakeServer) -> None:
+    server = await make_server(max_unauthenticated_per_address=1)
+    answers = [await _handshake(server, {"X-Forwarded-For": "203.0.113.7"}) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200] * 5
+
+
+async def _handshake(server: Server, headers: Mapping[str, str] | None = None) -> httpx.Response:
     async with httpx.AsyncClient(trust_env=False) as http:
-        return await http.get(f"{server.url}/socket.io/?EIO=4&transport=polling")
+        return await http.get(f"{server.url}/socket.io/?EIO=4&transport=polling", headers=headers)
 
 
 def _websocket(server: Server) -> open_websocket:

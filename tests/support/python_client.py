@@ -125,16 +125,21 @@ class PythonClient:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def start(self, url: str, auth: Mapping[str, Any] | None, transports: list[str] | None) -> None:
-        self._opening = asyncio.ensure_future(self._open(url, auth, transports))
+    def start(
+        self, url: str, auth: Mapping[str, Any] | None, transports: list[str] | None, headers: Mapping[str, str]
+    ) -> None:
+        self._opening = asyncio.ensure_future(self._open(url, auth, transports, headers))
 
-    async def _open(self, url: str, auth: Mapping[str, Any] | None, transports: list[str] | None) -> None:
+    async def _open(
+        self, url: str, auth: Mapping[str, Any] | None, transports: list[str] | None, headers: Mapping[str, str]
+    ) -> None:
         # wait=False: with True the client takes a slow answer for a failure and hangs up
         with contextlib.suppress(socketio.exceptions.ConnectionError):
             await self.sio.connect(
                 url,
                 auth=None if auth is None else dict(auth),
                 transports=transports,
+                headers=dict(headers),
                 namespaces=["/"],
                 wait=False,
                 retry=self.sio.reconnection,
@@ -181,7 +186,7 @@ class PythonClients:
         chosen |= {_SECONDS[name]: value / 1000 for name, value in options.items() if name in _SECONDS}
         client = PythonClient(**chosen)
         self._made.append(client)
-        client.start(url, auth, transports)
+        client.start(url, auth, transports, options.get("extraHeaders", {}))
         return client
 
     async def connect(

@@ -80,6 +80,8 @@ REQUIRED: dict[str, Any] = {
     "send_queue_limit": 10_000,
     "send_buffer_limit": 4_000_000,
     "max_connections": 10_000,
+    "max_unauthenticated_per_address": 1_000,
+    "trusted_proxies": 0,
     "redis_username": None,
     "redis_password": None,
     "redis_sentinel_username": None,
@@ -162,6 +164,19 @@ def test_every_setting_has_a_meaning() -> None:
         *(("ADVERTISED_ADDRESS", value) for value in ("http://10.0.0.1", "10.0.0.1/x", "a b", "x" * 254)),
         *(("PING_INTERVAL", value) for value in ("0", "-5", "nan", "inf", "25s")),
         ("PING_TIMEOUT", "0"),
+        # of Node's milliseconds
+        *(
+            (variable, value)
+            for variable, value in (
+                *(("PING_INTERVAL", "25000"), ("PING_TIMEOUT", "20000"), ("UPGRADE_TIMEOUT", "10000")),
+                *(("CONNECT_TIMEOUT", "45000"), ("KEEP_ALIVE", "5000"), ("HEAD_TIMEOUT", "60000")),
+                *(("BODY_TIMEOUT", "1000"), ("TLS_TIMEOUT", "10000"), ("SHUTDOWN_TIMEOUT", "10000")),
+                *(("REDIS_TIMEOUT", "2000"), ("MONGODB_TIMEOUT", "2000"), ("CLUSTER_TIMEOUT", "5000")),
+            )
+        ),
+        ("DRAIN_TIMEOUT", "90000"),
+        *(("MAX_UNAUTHENTICATED_PER_ADDRESS", value) for value in ("-1", "many")),
+        *(("TRUSTED_PROXIES", value) for value in ("-1", "21", "10.0.0.0/8")),
         ("UPGRADE_TIMEOUT", "-1"),
         ("CONNECT_TIMEOUT", "soon"),
         ("MAX_HTTP_BUFFER_SIZE", "1MB"),

@@ -46,7 +46,7 @@ class EngineServer:
         max_http_buffer_size: Bytes of the largest message or POST taken.
         send_queue_limit: Messages that may wait for one client.
         send_buffer_limit: Bytes that may wait for one client; a single message may be larger.
-        environs: Whether connect handlers get the request as an environ; else None.
+        environs: Whether connect handlers get the request as an environ, as python-engineio's do; else as a `Request`.
         observer: Told of clients that are cut off, and of heartbeats.
         make_sid: Makes the sid of a new connection; None: a random one.
         options: What python-engineio has and this does not need: `async_handlers`, `logger`, `cors_credentials`.
@@ -279,7 +279,7 @@ class EngineServer:
         transport.send(Message.of_packet(b'0{"sid":"%b",%b' % (sid.encode(), self._opening[transport.name])))
         # Earlier than an interval, by chance: the heartbeats of clients that came in one storm spread at once.
         connection.start_heartbeat(self.ping_interval * (0.5 + random.random() / 2))  # noqa: S311 no secret
-        work = self._call("connect", sid, request.environ() if self._environs else None)
+        work = self._call("connect", sid, request.environ() if self._environs else request)
         if work is not None:
             connection.run(work)
         return connection

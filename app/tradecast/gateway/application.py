@@ -26,12 +26,14 @@ class Accepted:
         user: Who it is; only the same user can recover the connection.
         connection_id: Its id in logs and quotas.
         rooms: Its rooms from the beginning.
+        authenticated: Whether it is known who it is.
         note: The application's own.
     """
 
     user: str
     connection_id: str
     rooms: Collection[str] = ()
+    authenticated: bool = True
     note: Any = None
 
 
@@ -103,3 +105,5 @@ class Options:
     send_buffer_limit: int = 4_000_000
     packet_burst: int = BURST
     packets_per_second: float = PER_SECOND
+    most_per_address: int = 0
+    trusted_proxies: int = 0

@@ -19,7 +19,10 @@ from tradecast.adapter.hub import NAMESPACE, Hub, Resumed
 from tradecast.adapter.recovery import Request
 from tradecast.engine import EngineServer
 from tradecast.engine.frames import POLICY_VIOLATION
+from tradecast.engine.http.addresses import Network, find_network
+from tradecast.engine.http.request import Request as HttpRequest
 from tradecast.engine.observer import Observer
+from tradecast.gateway.addresses import Addresses
 from tradecast.gateway.allowances import Allowances
 from tradecast.gateway.application import Accepted, Application, Options
 from tradecast.gateway.strangers import Strangers
@@ -66,6 +69,7 @@ class SocketServer(socketio.AsyncServer):
     - A transport whose client is refused or leaves again and again is closed after `MAX_LEAVINGS`.
     - A transport that sends far more packets than the limits let through is closed (`Allowances`).
     - A transport without a namespace is closed after `connect_timeout`, and earlier when the server is full.
+    - A client address has `most_per_address` transports whose clients are not authenticated.
     """
 
     def __init__(
@@ -107,6 +111,8 @@ class SocketServer(socketio.AsyncServer):
         self._incomplete: dict[str, Incoming] = {}
         self._strangers = Strangers(options.connect_timeout, self.eio.hang_up)
         self._allowances = Allowances(options.packet_burst, options.packets_per_second)
+        # Whose clients are not authenticated, by the address that they come from.
+        self._addresses = Addresses(options.most_per_address)
         self._acks = Acknowledgements()
         self.hub: Hub
 
@@ -201,6 +207,34 @@ class SocketServer(socketio.AsyncServer):
         self.eio.drop(eio_sid)
         return True
 
+    # -- for the gate (`PerAddress`)
+
+    def find_network(self, request: HttpRequest) -> Network | None:
+        """Where a handshake comes from; None: it is not counted."""
+        return find_network(request, self._options.trusted_proxies) if self._options.most_per_address else None
+
+    def has_room_for(self, network: Network) -> bool:
+        """Whether an address may open one more transport; one of its own that may go is closed for that."""
+        if not self._addresses.is_full(network):
+            return True
+        eio_sid = self._strangers.take_oldest_of(self._addresses.transports_of(network))
+        if eio_sid is None:
+            return False
+        self._application.limit_exceeded("address")
+        self.eio.drop(eio_sid)
+        self._addresses.remove(eio_sid)  # its handler hears of the end in the next turn
+        return True
+
+    def hold(self, network: Network) -> None:
+        """A handshake from there waits for its turn."""
+        self._addresses.hold(network)
+
+    def release(self, network: Network) -> None:
+        """It waits no more."""
+        self._addresses.release(network)
+
+    # -- for the application
+
     def has_left(self, eio_sid: str) -> bool:
         """Whether a client of this transport has left it before."""
         return eio_sid in self._left
@@ -217,8 +251,11 @@ class SocketServer(socketio.AsyncServer):
 
     # -- from the engine: plain functions, which it calls where a packet was read
 
-    def _handle_eio_connect(self, eio_sid: str, environ: Any) -> None:
+    def _handle_eio_connect(self, eio_sid: str, request: HttpRequest) -> None:
         self._strangers.add(eio_sid)
+        network = self.find_network(request)
+        if network is not None:
+            self._addresses.add(eio_sid, network)
 
     def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> Awaitable[None] | None:
         # Attachments belong to packets, and CONNECT has bounds of its own.
@@ -237,6 +274,7 @@ class SocketServer(socketio.AsyncServer):
         self._left.discard(eio_sid)
         self._allowances.forget(eio_sid)
         self._strangers.remove(eio_sid)
+        self._addresses.remove(eio_sid)
         for namespace in self.manager.namespaces_of(eio_sid):
             self._leave(eio_sid, namespace, reason)
 
@@ -362,6 +400,8 @@ class SocketServer(socketio.AsyncServer):
             self._application.abandoned(accepted, displaced=not ours)
             return
         self._strangers.remove(eio_sid)
+        if accepted.authenticated:
+            self._addresses.remove(eio_sid)
         self._say(eio_sid, CONNECT, {"sid": sid} if pid is None else {"sid": sid, "pid": pid}, namespace=namespace)
         self.manager.finish_connect(sid, namespace)
         self.hub.go(sid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Final, Protocol
 
 # Seconds that a transport is given to send CONNECT before it may be closed for somebody else.
@@ -68,6 +69,17 @@ class Strangers:
         if self._until.pop(eio_sid, None) is not None:
             self._silent.pop(eio_sid, None)
             self._refused.pop(eio_sid, None)
+
+    def take_oldest_of(self, eio_sids: Collection[str]) -> str | None:
+        """As `take_oldest`, of some transports, which are given oldest first."""
+        now = asyncio.get_running_loop().time()
+        for some, seconds in ((self._refused, LAST_WORDS), (self._silent, GRACE)):
+            for eio_sid in eio_sids:
+                since = some.get(eio_sid)
+                if since is not None and since + seconds <= now:
+                    self.remove(eio_sid)
+                    return eio_sid
+        return None
 
     def take_oldest(self) -> str | None:
         """One that may be closed for somebody else, which is forgotten; None if there is none."""

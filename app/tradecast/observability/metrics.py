@@ -46,14 +46,14 @@ INTERNAL_REFUSALS = ("signature", "boot", "request")
 SESSION_CODES = ("AUTH_REQUIRED", "SESSION_NOT_FOUND", "SESSION_EXPIRED", "USER_MISMATCH")
 REFUSALS = (
     *(*SESSION_CODES, "TOO_MANY_CONNECTIONS"),
-    *("SERVER_BUSY", "SERVER_DRAINING", "SERVER_SUPERSEDED", "STORE_UNAVAILABLE", "INTERNAL"),
+    *("SERVER_BUSY", "SERVER_DRAINING", "SERVER_SUPERSEDED", "ADDRESS_BUSY", "STORE_UNAVAILABLE", "INTERNAL"),
 )
 EVENT_REFUSALS = (
     *("ADMIN_REQUIRED", "AUTH_REQUIRED", "INVALID_PAYLOAD", "NOT_SUBSCRIBED", "QUOTA_EXCEEDED", "RATE_LIMITED"),
     *("SYMBOL_INVALID", "SYMBOL_REQUIRED", "TIER_REQUIRED", "UNAVAILABLE", "UNKNOWN_EVENT", "USER_MISMATCH"),
 )
 DISCONNECTS = ("client disconnect", "ping timeout", "server disconnect", "transport close", "transport error")
-CLIENT_LIMITS = ("control_frames", "fragments", "after_close", "connects", "without_connect", "packets")
+CLIENT_LIMITS = ("control_frames", "fragments", "after_close", "connects", "without_connect", "address", "packets")
 HTTP_REASONS = (
     *("head_bytes", "head_lines", "query", "chunks", "pipelined", "unwanted_body"),
     *("head_timeout", "body_timeout", "tcp_connections", "idle_evicted"),

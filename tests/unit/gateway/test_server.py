@@ -17,6 +17,7 @@ from tradecast.adapter.history import Retention
 from tradecast.adapter.hub import Hub
 from tradecast.adapter.memory_broker import MemoryBroker
 from tradecast.engine.connection import Connection
+from tradecast.engine.http.addresses import Network
 from tradecast.gateway import server as module
 from tradecast.gateway import strangers
 from tradecast.gateway.allowances import BURST, Allowances
@@ -35,10 +36,12 @@ class App:
         refusal: What `connecting` raises.
         hold: `connecting` waits until it is set.
         answer: What an event is answered: a value, or a function of the arguments.
+        authenticated: Whether it is known who the clients are.
     """
 
     def __init__(self) -> None:
         self.connects_at_once = False
+        self.authenticated = True
         self.told: list[tuple[Any, ...]] = []
         self.refusal: Exception | None = None
         self.hold: asyncio.Event | None = None
@@ -54,7 +57,8 @@ class App:
             await self.hold.wait()
         if self.refusal is not None:
             raise self.refusal
-        return Accepted("user", "connection", ["room" if namespace == "/" else f"{namespace},room"])
+        rooms = ["room" if namespace == "/" else f"{namespace},room"]
+        return Accepted("user", "connection", rooms, authenticated=self.authenticated)
 
     def abandoned(self, accepted: Accepted, *, displaced: bool) -> None:
         self.told.append(("abandoned", displaced))
@@ -87,9 +91,11 @@ class App:
 class Client:
     """A client on a transport of the test's own."""
 
-    def __init__(self, server: SocketServer) -> None:
+    def __init__(self, server: SocketServer, peer: str | None = None) -> None:
         self.transport = FakeTransport()
-        self.connection: Connection = server.eio.open(request(), self.transport)
+        asking = request()
+        asking.peer = peer
+        self.connection: Connection = server.eio.open(asking, self.transport)
         self.transport.sent.clear()
 
     def send(self, *packets: str | bytes) -> None:
@@ -122,12 +128,16 @@ class Client:
 class Case:
     """A server with its application."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_per_address: int = 0) -> None:
         self.app = App()
         self.manager = LocalManager()
-        self.server = SocketServer(
-            self.app, self.manager, Options(["polling", "websocket"], connect_timeout=60, max_http_buffer_size=1000)
+        options = Options(
+            ["polling", "websocket"],
+            connect_timeout=60,
+            max_http_buffer_size=1000,
+            most_per_address=most_per_address,
         )
+        self.server = SocketServer(self.app, self.manager, options)
         self.hub = Hub(
             MemoryBroker(Retention(60, 60, 60, 100)),
             self.manager,
@@ -142,8 +152,9 @@ class Case:
         )
         self.server.bind(self.hub)
 
-    def client(self) -> Client:
-        return Client(self.server)
+    def client(self, peer: str | None = None) -> Client:
+        """A client that comes from this address."""
+        return Client(self.server, peer)
 
 
 @pytest.fixture
@@ -591,3 +602,51 @@ async def test_how_many_use_which_transport(case: Case) -> None:
         await case.client().join()
     await case.client().join("/custom")
     assert dict(case.server.transports()) == {"websocket": 2}
+
+
+# -- addresses
+
+
+async def test_an_address_has_so_many_clients_that_are_not_authenticated() -> None:
+    case = Case(most_per_address=3)
+    await case.hub.start()
+    here, there = Network(4, 0x08080808), Network(4, 0x09090909)
+    first, _, third = (case.client("8.8.8.8") for _ in range(3))
+    case.client("9.9.9.9")
+    case.client("10.0.0.1")
+    assert not case.server.has_room_for(here)
+    assert case.server.has_room_for(there)
+    await first.join()
+    assert case.server.has_room_for(here), "who is authenticated is not counted"
+    case.client("8.8.8.8")
+    assert not case.server.has_room_for(here)
+    third.connection.abort("transport close")
+    await eventually(lambda: case.server.has_room_for(here))
+    case.app.authenticated = False
+    anonymous = case.client("8.8.8.8")
+    await anonymous.join()
+    assert not case.server.has_room_for(here), "who is anonymous is counted"
+    await case.hub.close()
+    await case.server.shutdown()
+
+
+async def test_a_full_address_makes_room_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(most_per_address=2)
+    there, here = case.client("9.9.9.9"), Network(4, 0x08080808)
+    oldest, joined = case.client("8.8.8.8"), case.client("8.8.8.8")
+    case.app.authenticated = False
+    await case.hub.start()
+    await joined.join()
+    assert not case.server.has_room_for(here)
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now + 6)
+    assert case.server.has_room_for(here)
+    assert oldest.connection.closed
+    assert case.app.of("limit") == [("address",)]
+    assert not joined.connection.closed
+    assert not there.connection.closed
+    case.client("8.8.8.8")
+    assert not case.server.has_room_for(here), "nobody of that address can be spared"
+    await case.hub.close()
+    await case.server.shutdown()

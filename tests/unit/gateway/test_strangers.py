@@ -52,6 +52,24 @@ def test_each_has_its_own_time_and_there_is_one_timer(clock: Clock) -> None:
     assert case.late == ["a", "b", "c"]
 
 
+def test_the_oldest_of_some_is_taken(clock: Clock) -> None:
+    case = Case()
+    for name in "abcd":
+        case.strangers.add(name)
+        clock.advance(1)
+    case.strangers.ask("b")
+    case.strangers.ask("c")
+    assert case.strangers.take_oldest_of("bd") is None, "none has had its time"
+    clock.advance(4)
+    case.strangers.refuse("c")
+    assert case.strangers.take_oldest_of("bcd") == "d"
+    clock.advance(1)
+    assert case.strangers.take_oldest_of("bcd") == "c", "refused ones first"
+    assert case.strangers.take_oldest_of("bcd") is None, "b is decided about"
+    assert case.strangers.take_oldest_of("") is None
+    assert case.strangers.take_oldest() == "a"
+
+
 def test_who_was_removed_is_not_late(clock: Clock) -> None:
     case = Case()
     case.strangers.add("a")

@@ -13,9 +13,31 @@ from starlette.types import Receive, Scope, Send
 
 from support.eventually import eventually
 from tradecast.engine import EngineServer
+from tradecast.engine.http.addresses import Network
 from tradecast.engine.http.request import Request
 from tradecast.lifecycle.admission import Admission
 from tradecast.lifecycle.gate import RETRY_AFTER_SECONDS, Gate
+from unit.engine.http.test_request import request
+
+
+class OneAddress:
+    """Everybody comes from the same one. Attributes: held: handshakes that wait."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.held = 0
+
+    def find_network(self, request: Request) -> Network | None:
+        return Network(4, 1) if self._most else None
+
+    def has_room_for(self, network: Network) -> bool:
+        return self.held < self._most
+
+    def hold(self, network: Network) -> None:
+        self.held += 1
+
+    def release(self, network: Network) -> None:
+        self.held -= 1
 
 
 class Door:
@@ -28,7 +50,9 @@ class Door:
         full: bool = False,
         draining: bool = False,
         superseded: bool = False,
+        most_per_address: int = 0,
     ) -> None:
+        self.addresses = OneAddress(most_per_address)
         self.full = full
         self.superseded = superseded
         self.refused: list[str] = []
@@ -41,6 +65,7 @@ class Door:
             admission,
             is_superseded=lambda: self.superseded,
             check=EngineServer(cors_allowed_origins=["https://ours.example"]).check_handshake,
+            addresses=self.addresses,
         )
         self.gate.draining = draining
 
@@ -201,3 +226,45 @@ async def test_door_opens_again() -> None:
     door.full = False
     assert await door.knock() == []
     assert door.passed == 1
+
+
+async def test_handshakes_of_an_address_that_wait_are_counted_until_they_wait_no_more() -> None:
+    door = Door(Admission(rate=10, burst=1, longest_wait=15), most_per_address=2)
+    assert await door.knock() == []
+    waiting = [asyncio.ensure_future(door.knock()) for _ in range(2)]
+    await eventually(lambda: door.addresses.held == 2)
+    kind, status, headers, body = answer(await door.knock())
+    assert (kind, status, body["code"]) == ("http.response", 503, "ADDRESS_BUSY")
+    assert headers[b"retry-after"] == b"%d" % RETRY_AFTER_SECONDS
+    assert door.refused == ["ADDRESS_BUSY"]
+    assert await asyncio.gather(*waiting) == [[], []]
+    assert door.addresses.held == 0
+    assert await door.knock() == []
+
+
+async def test_who_goes_while_it_waits_is_counted_no_more() -> None:
+    door = Door(Admission(rate=0.1, burst=1, longest_wait=15), most_per_address=2)
+    assert await door.knock() == []
+    waiting = asyncio.ensure_future(door.knock())
+    await eventually(lambda: door.addresses.held == 1)
+    door.gone.set()
+    await waiting
+    assert door.addresses.held == 0
+
+
+async def test_a_full_address_costs_nobody_elses_place() -> None:
+    asked = 0
+
+    def is_full() -> bool:
+        nonlocal asked
+        asked += 1
+        return False
+
+    addresses = OneAddress(1)
+    addresses.held = 1
+    gate = Gate(Door()._app, is_full, lambda code: None, addresses=addresses)
+    refusal = gate.admit(request(b"EIO=4&transport=polling"))
+    assert not isinstance(refusal, Awaitable)
+    assert refusal is not None
+    assert refusal.status == 503
+    assert asked == 0, "no room is made for who is not let in"

@@ -20,10 +20,22 @@ class Request:
         headers: As they were sent, names in lower case.
         scheme: `http`, `https`, `ws` or `wss`, as of this server's own port.
         websocket: Whether it is a WebSocket's handshake.
+        peer: The address at the other end of the TCP connection; None: it has none, or the server does not tell.
         checked: Whether the engine has found that it may open a connection (`EngineServer.check_handshake`).
     """
 
-    __slots__ = ("_query", "checked", "headers", "method", "path", "query_string", "raw_path", "scheme", "websocket")
+    __slots__ = (
+        "_query",
+        "checked",
+        "headers",
+        "method",
+        "path",
+        "peer",
+        "query_string",
+        "raw_path",
+        "scheme",
+        "websocket",
+    )
 
     def __init__(
         self,
@@ -35,6 +47,7 @@ class Request:
         headers: Sequence[Header],
         scheme: str,
         websocket: bool,
+        peer: str | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -43,6 +56,7 @@ class Request:
         self.headers = headers
         self.scheme = scheme
         self.websocket = websocket
+        self.peer = peer
         self._query: dict[str, str] | None = None
         self.checked = False
 
@@ -59,6 +73,7 @@ class Request:
             headers=[(name.lower(), value) for name, value in scope["headers"]],
             scheme=scope["scheme"],
             websocket=websocket,
+            peer=client[0] if (client := scope.get("client")) else None,
         )
 
     @property

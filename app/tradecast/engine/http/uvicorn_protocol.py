@@ -438,6 +438,7 @@ class HttpProtocol(HttpToolsProtocol):
             headers=self.headers,
             scheme="wss" if self.scheme == "https" else "ws",
             websocket=True,
+            peer=find_peer(self.transport),
         )
 
 
@@ -471,6 +472,12 @@ def accept_websocket(
     if rest:
         websocket.data_received(rest)
     return None
+
+
+def find_peer(transport: asyncio.Transport) -> str | None:
+    """The address at the other end of a connection; None for a connection that has none, such as a UNIX socket."""
+    peer = transport.get_extra_info("peername")
+    return peer[0] if isinstance(peer, tuple) else None
 
 
 def has_body(request: Request) -> bool:

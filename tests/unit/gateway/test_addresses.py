@@ -1,0 +1,60 @@
+"""Transports of clients that are not authenticated, by address."""
+
+from __future__ import annotations
+
+from tradecast.engine.http.addresses import Network
+from tradecast.gateway.addresses import Addresses
+
+HERE, THERE = Network(4, 1), Network(4, 2)
+
+
+def test_each_address_has_its_own_number() -> None:
+    addresses = Addresses(2)
+    addresses.add("a", HERE)
+    assert not addresses.is_full(HERE)
+    addresses.add("b", HERE)
+    assert addresses.is_full(HERE)
+    assert not addresses.is_full(THERE)
+    assert not addresses.is_full(Network(6, 1))
+
+
+def test_who_is_gone_makes_room_and_leaves_nothing() -> None:
+    addresses = Addresses(1)
+    addresses.add("a", HERE)
+    addresses.remove("a")
+    addresses.remove("a")
+    addresses.remove("nobody")
+    assert not addresses.is_full(HERE)
+    assert not addresses.transports_of(HERE)
+    assert not addresses._of
+    assert not addresses._network_of
+
+
+def test_handshakes_that_wait_are_counted() -> None:
+    addresses = Addresses(2)
+    addresses.hold(HERE)
+    addresses.add("a", HERE)
+    assert addresses.is_full(HERE)
+    addresses.hold(HERE)
+    addresses.release(HERE)
+    assert addresses.is_full(HERE)
+    addresses.release(HERE)
+    assert not addresses.is_full(HERE)
+    assert not addresses._held
+
+
+def test_they_are_told_oldest_first() -> None:
+    addresses = Addresses(9)
+    for eio_sid in "cab":
+        addresses.add(eio_sid, HERE)
+    addresses.remove("a")
+    addresses.add("a", HERE)
+    assert list(addresses.transports_of(HERE)) == ["c", "b", "a"]
+
+
+def test_without_a_bound_nothing_is_kept() -> None:
+    addresses = Addresses(0)
+    for number in range(100):
+        addresses.add(f"{number}", HERE)
+    assert not addresses.is_full(HERE)
+    assert not addresses._of
