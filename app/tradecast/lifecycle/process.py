@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tradecast.engine.http.guests import Guests
+from tradecast.engine.http.tls import TlsListener
 from tradecast.engine.http.uvicorn_protocol import Upgrades, bind_protocol
 from tradecast.settings import SettingsError
 
@@ -71,23 +72,22 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, which has no way to bound TLS handshakes, and no lifespan here."""
+        """As uvicorn's, which has no way to count and bound TLS handshakes, and no lifespan here."""
         config, state, tls = self.config, self.server_state, self.config.ssl
 
         def make_protocol() -> asyncio.Protocol:
             kind = cast(Callable[..., asyncio.Protocol], config.http_protocol_class)
             return kind(config=config, server_state=state, app_state={})
 
-        within = None if tls is None else self._listener.tls_timeout
         self.servers = []
         for bound in sockets or ():
+            if tls is not None:
+                # It has what uvicorn, and this, use of a server.
+                listening = TlsListener(bound, tls, self._listener.tls_timeout, self.guests, make_protocol)
+                self.servers.append(cast(asyncio.Server, listening))
+                continue
             server = await asyncio.get_running_loop().create_server(
-                make_protocol,
-                sock=bound,
-                ssl=tls,
-                ssl_handshake_timeout=within,
-                ssl_shutdown_timeout=within,
-                backlog=self._listener.backlog,
+                make_protocol, sock=bound, backlog=self._listener.backlog
             )
             self.servers.append(server)
         self.started = True

@@ -56,7 +56,7 @@ DISCONNECTS = ("client disconnect", "ping timeout", "server disconnect", "transp
 CLIENT_LIMITS = ("control_frames", "fragments", "after_close", "connects", "without_connect", "address", "packets")
 HTTP_REASONS = (
     *("head_bytes", "head_lines", "query", "chunks", "pipelined", "unwanted_body"),
-    *("head_timeout", "body_timeout", "tcp_connections", "idle_evicted"),
+    *("head_timeout", "body_timeout", "tls_timeout", "tls_error", "tcp_connections", "idle_evicted"),
 )
 PERCENTILES = (50.0, 95.0, 99.0)
 EVENT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)

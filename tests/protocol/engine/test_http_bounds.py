@@ -483,4 +483,28 @@ async def test_deadlines_over_tls(tls_server: tuple[RunningServer, ssl.SSLContex
         await wire.write("GET /health HT")
         assert (await wire.read_answer()).status == 408
         assert await wire.read_to_end() == b""
-    assert refused(server) == {"head_timeout": 1}
+    assert refused(server) == {"tls_timeout": 1, "head_timeout": 1}
+
+
+async def test_silent_handshakes_are_counted_and_bounded(make_server: MakeServer, tmp_path: Path) -> None:
+    files = make_certificates(tmp_path)
+    certificates: dict[str, Any] = {"ssl_certfile": files.server_cert, "ssl_keyfile": files.server_key}
+    server = await make_server(auth_required=False, max_tcp_connections=4, **certificates)
+    tls = ssl.create_default_context(cafile=files.ca)
+    async with await Wire.open(server.url, tls) as idle:
+        await idle.write(HEADS["plain"])
+        assert (await idle.read_answer()).status == 200
+        silent = [await Wire.open(server.url) for _ in range(3)]
+        await eventually(lambda: len(server.connections("public")) == 4)
+        assert 'tradecast_tcp_connections{port="public"} 4.0' in server.app.metrics.render_prometheus("")[1].decode()
+        async with await Wire.open(server.url) as fifth:
+            await eventually(lambda: refused(server) == {"idle_evicted": 1})
+            async with await Wire.open(server.url) as sixth:
+                assert await sixth.read_to_end() == b""
+            assert refused(server) == {"idle_evicted": 1, "tcp_connections": 1}
+            assert await status_of(server.admin_url, HEADS["plain"]) == 200
+            assert fifth is not None
+    for wire in silent:
+        await wire.__aexit__(None, None, None)
+    await eventually(lambda: server.connections("public") == set())
+    assert await status_of(server.url, HEADS["plain"], tls) == 200

@@ -55,16 +55,23 @@ class Guest(Protocol):
     """A connection that is served over HTTP.
 
     Attributes:
-        transport: The connection.
         line: Which of `Guests`' lines it stands in, if any; `Guests` writes this.
     """
 
-    transport: asyncio.Transport
     line: Line | None
 
     @property
     def body_received(self) -> int | None:
         """Bytes of the body that have come; None while it is this server that does not read."""
+        ...
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that its client has not taken yet."""
+        ...
+
+    def abort(self) -> None:
+        """End it at once."""
         ...
 
     def head_overdue(self) -> None:
@@ -179,7 +186,7 @@ class Guests:
         self.refused("idle_evicted")
         self.step_out(victim)
         self.connections.discard(victim)  # it is gone in this turn or the next one
-        victim.transport.abort()
+        victim.abort()
         return True
 
     def _schedule(self, delay: float) -> None:
@@ -214,10 +221,9 @@ class Guests:
                     break
         for guest, since in list(self.leaving.items()):
             # Who takes a long answer slowly is given the time of an idle connection.
-            unread = guest.transport.get_write_buffer_size()
-            if now - since > (limits.keep_alive if unread else LINGER):
+            if now - since > (limits.keep_alive if guest.unsent else LINGER):
                 self.step_out(guest)
-                guest.transport.abort()
+                guest.abort()
         return ENDED_PER_SWEEP in (len(heads), len(idle), bodies)
 
 

@@ -335,6 +335,15 @@ class HttpProtocol(HttpToolsProtocol):
         flow: FlowControl | None = self.flow
         return None if flow is not None and flow.read_paused else self._counted
 
+    @property
+    def unsent(self) -> int:
+        """See `Guest`."""
+        return self.transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """See `Guest`."""
+        self.transport.abort()
+
     def head_overdue(self) -> None:
         """See `Guest`."""
         # Who has sent nothing gets no answer: it has asked nothing.

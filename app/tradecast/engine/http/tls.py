@@ -1,0 +1,188 @@
+"""A listener for TLS that counts connections from the first moment on, not from the end of their handshake."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from typing import Final, Protocol
+
+from tradecast.engine.http.guests import Guests, Line
+
+# Connections that are accepted in one turn of the event loop.
+ACCEPTED_PER_TURN: Final = 100
+# Seconds until the next try, when the system has no descriptor or memory for a connection.
+PAUSE: Final = 1.0
+log = logging.getLogger("tradecast.engine")
+
+
+class ProtocolFactory(Protocol):
+    """Makes the protocol of one connection."""
+
+    def __call__(self) -> asyncio.Protocol:
+        """A new one."""
+        ...
+
+
+class TlsListener:
+    """Accepts connections and secures them, each in a task of its own.
+
+    A server of asyncio's with a certificate tells nobody of a connection before its handshake is done, so that any
+    number could wait there. `loop.start_tls` in a protocol of ours would lose what comes at once: uvloop reads between
+    `connection_made` and the next callback.
+
+    It has what uvicorn uses of `asyncio.Server`.
+
+    Args:
+        listening: The socket, which is closed with this.
+        context: The certificate.
+        seconds: That a handshake may take, and the closing one.
+        guests: Where connections are counted.
+        make_protocol: Makes the protocol of a connection whose handshake is done.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        context: ssl.SSLContext,
+        seconds: float,
+        guests: Guests,
+        make_protocol: ProtocolFactory,
+    ) -> None:
+        self._socket = listening
+        self._context = context
+        self._seconds = seconds
+        self._guests = guests
+        self._make_protocol = make_protocol
+        self._loop = asyncio.get_running_loop()
+        self._pausing: asyncio.TimerHandle | None = None
+        self._closed = False
+        listening.setblocking(False)
+        self._loop.add_reader(listening, self._accept)
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The socket; nothing once it is closed."""
+        return () if self._closed else (self._socket,)
+
+    def close(self) -> None:
+        """Accept no more. Connections go on."""
+        if not self._closed:
+            self._closed = True
+            if self._pausing is not None:
+                self._pausing.cancel()
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+
+    async def wait_closed(self) -> None:
+        """Nothing: `close` waits for nothing."""
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTED_PER_TURN):
+            try:
+                accepted, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.warning("no connection can be accepted: %s", error.strerror)
+                self._loop.remove_reader(self._socket)
+                self._pausing = self._loop.call_later(PAUSE, self._go_on)
+                return
+            accepted.setblocking(False)
+            # asyncio does that only for sockets that were made with a protocol's number.
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            handshake = TlsHandshake(self._guests, self._make_protocol)
+            handshake.begin(accepted, self._context, self._seconds)
+
+    def _go_on(self) -> None:
+        self._pausing = None
+        self._loop.add_reader(self._socket, self._accept)
+
+
+class TlsHandshake(asyncio.Protocol):
+    """A connection whose handshake is under way; at its end it gets the protocol that it is for (`Guest`).
+
+    Args:
+        guests: Where it is counted.
+        make_protocol: Makes that protocol.
+
+    Attributes:
+        line: See `Guest`.
+    """
+
+    def __init__(self, guests: Guests, make_protocol: ProtocolFactory) -> None:
+        self.line: Line | None = None
+        self._guests = guests
+        self._make_protocol = make_protocol
+        self._task: asyncio.Task[None] | None = None
+        self._begun = False
+
+    def begin(self, accepted: socket.socket, context: ssl.SSLContext, seconds: float) -> None:
+        """Secure a connection, or close it if there is no room."""
+        if not self._guests.take(self):
+            accepted.close()
+            return
+        self._task = asyncio.get_running_loop().create_task(self._secure(accepted, context, seconds))
+        self._task.add_done_callback(lambda _: self._end(accepted))
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """It is secured."""
+        self._leave()
+        protocol = self._make_protocol()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+    async def _secure(self, accepted: socket.socket, context: ssl.SSLContext, seconds: float) -> None:
+        self._begun = True
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self, accepted, ssl=context, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds
+            )
+        except ssl.SSLError:
+            self._guests.refused("tls_error")
+        except ConnectionAbortedError:  # what event loops raise when the time is over
+            self._guests.refused("tls_timeout")
+        except OSError:
+            pass  # the client is gone
+
+    def _end(self, accepted: socket.socket) -> None:
+        self._leave()
+        if not self._begun:  # cancelled before it could; else the event loop closes it
+            accepted.close()
+
+    def _leave(self) -> None:
+        self._guests.step_out(self)
+        self._guests.connections.discard(self)
+
+    def shutdown(self) -> None:
+        """End it: the server stops. uvicorn calls this."""
+        self.abort()
+
+    # -- `Guest`
+
+    @property
+    def body_received(self) -> int | None:
+        """There is no body."""
+        return None
+
+    @property
+    def unsent(self) -> int:
+        """Nothing that it had to wait for."""
+        return 0
+
+    def abort(self) -> None:
+        """End it."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def head_overdue(self) -> None:
+        """End it: it has not even begun with a head."""
+        self._guests.refused("tls_timeout")
+        self.abort()
+
+    def body_overdue(self) -> None:
+        """There is no body."""
+
+    def idle_overdue(self) -> None:
+        """It is never between two requests."""
