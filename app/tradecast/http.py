@@ -31,6 +31,7 @@ from tradecast.engine.http.request import Request as EngineRequest
 from tradecast.events.emitters import Emitters
 from tradecast.events.publish import InvalidEvents, parse_events, publish_schema
 from tradecast.lifecycle.drain import Drain, DrainConflict
+from tradecast.observability.seldom import Seldom
 
 MAX_BODY = 1_000_000
 # Of what a request says of draining and shedding, in these units.
@@ -41,6 +42,8 @@ HEALTH_PATHS = (
     *("/health", "/health/startup", "/health/ready", "/health/live"),
     *("/health/redis", "/health/database"),
 )
+# Asked all the time, or by anybody: their log lines are for debugging.
+QUIET_PATHS = (*HEALTH_PATHS, "/metrics", "/api/emit/schema")
 NO_SOCKETS_HERE = Refusal.of(404, {"code": "NOT_FOUND", "message": "Socket.IO is at /socket.io/"})
 TLS_REQUIRED = Refusal.of(403, {"code": "TLS_REQUIRED", "message": "Use https:// or wss://"})
 INTERNAL_ERROR = Refusal.of(500, {"code": "INTERNAL", "message": "Something went wrong on the server"})
@@ -327,8 +330,13 @@ async def read_json(request: Request) -> Any:
 # -- apps
 
 
-def create_app(routes: Sequence[BaseRoute]) -> ASGIApp:
-    """An app of routes in which every error is JSON with a code and a sentence, and never a stack trace."""
+def create_app(routes: Sequence[BaseRoute], lines: Seldom | None = None) -> ASGIApp:
+    """An app of routes in which every error is JSON with a code and a sentence, and never a stack trace.
+
+    Args:
+        routes: What is served.
+        lines: Writes the log lines of requests that were refused, which strangers can cause.
+    """
 
     async def on_refused(request: Request, error: Exception) -> Response:
         if isinstance(error, Refused):
@@ -342,18 +350,20 @@ def create_app(routes: Sequence[BaseRoute]) -> ASGIApp:
         return JsonResponse({"code": "INTERNAL", "message": "Something went wrong on the server"}, 500)
 
     app = Starlette(routes=list(routes), exception_handlers={HTTPException: on_refused, Exception: on_error})
-    return RequestLog(app, routes)
+    return RequestLog(app, routes, lines or Seldom())
 
 
 class RequestLog:
     """ASGI middleware: a request id, one log line per request, and 500 as JSON.
 
+    Requests that were refused have a line seldom, by route and status: strangers can make as many as they like.
     No address, no query string, and of the path only the route's pattern: a stranger's may hold anything.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], lines: Seldom) -> None:
         self._app = app
         self._routes = routes
+        self._lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -380,10 +390,13 @@ class RequestLog:
                 if not status:
                     await send_refusal(send_with_id, INTERNAL_ERROR)
             finally:
-                quiet = scope["path"] in (*HEALTH_PATHS, "/metrics") and status < 400
-                duration = round((time.perf_counter() - started) * 1000, 1)
-                line = log.debug if quiet else log.info
-                line("request", method=scope["method"], path=self._pattern(scope), status=status, duration_ms=duration)
+                fields = {"method": scope["method"], "path": self._pattern(scope), "status": status}
+                fields["duration_ms"] = round((time.perf_counter() - started) * 1000, 1)
+                if status >= 400:
+                    self._lines.write(log.info, "request", kind=f"{fields['path']} {status}", **fields)
+                else:
+                    line = log.debug if scope["path"] in QUIET_PATHS else log.info
+                    line("request", **fields)
 
     def _pattern(self, scope: Scope) -> str:
         matching = (route for route in self._routes if route.matches(scope)[0] is not Match.NONE)

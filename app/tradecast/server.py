@@ -403,7 +403,7 @@ class WebSocketServer(Emitters, ClusterApi):
         if settings.emit_public:
             routes.extend(emit_routes(self, settings.api_token))
         routes.extend(self._extra_routes)
-        return PublicApp(self._gate, create_app(routes), require_tls=settings.require_tls)
+        return PublicApp(self._gate, create_app(routes, self._lines), require_tls=settings.require_tls)
 
     def admin_app(self) -> ASGIApp:
         """The app of the admin port."""
@@ -416,7 +416,8 @@ class WebSocketServer(Emitters, ClusterApi):
                 *emit_routes(self, settings.api_token),
                 *admin_routes(admin, self.get_stats, settings.admin_token, settings.session_max_age),
                 *drain_routes(self._drain, settings.admin_token),
-            ]
+            ],
+            self._lines,
         )
 
     def internal_app(self) -> ASGIApp | None:

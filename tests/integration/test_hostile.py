@@ -407,6 +407,19 @@ async def test_refusals_write_a_few_lines_and_count_all(server: RunningServer) -
     assert b'tradecast_connects_total{result="refused"} 30.0' in server.app.metrics.render_prometheus("")[1]
 
 
+async def test_requests_that_are_refused_write_a_few_lines_of_each_kind(server: RunningServer) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            for number in range(30):
+                assert (await http.get(f"{server.url}/nothing/{number}")).status_code == 404
+                assert (await http.post(f"{server.url}/api/emit", json={})).status_code == 401
+                assert (await http.get(f"{server.url}/api/emit/schema")).status_code == 200
+    told = Counter(line["path"] for line in lines if line["event"] == "request" and line["log_level"] == "info")
+    assert told == {"other": 20, "/api/emit": 20}
+    left_out = server.app.metrics.registry.get_sample_value("tradecast_log_lines_left_out_total")
+    assert left_out == 20
+
+
 async def test_rate_limit_is_per_connection_for_anonymous_clients(make_server: MakeServer) -> None:
     server = await make_server(
         auth_required=False, rate_limit_global=3, rate_limit_subscribe=3, rate_limit_unsubscribe=3
