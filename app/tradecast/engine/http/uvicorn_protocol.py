@@ -42,6 +42,7 @@ _PER_CHUNK: Final = 24
 NO_WEBSOCKETS: Final = Refusal.of(404, {"code": "NOT_FOUND", "message": "There are no WebSockets here"})
 HEAD_TOO_LARGE: Final = Refusal.of(431, {"code": "HEAD_TOO_LARGE", "message": "The request's head is too large"})
 QUERY_TOO_LONG: Final = Refusal.of(414, {"code": "QUERY_TOO_LONG", "message": "The request's query is too long"})
+NO_REQUEST: Final = Refusal(400, b"Invalid HTTP request received.", ((b"content-type", b"text/plain; charset=utf-8"),))
 TOO_SLOW: Final = Refusal.of(408, {"code": "TIMEOUT", "message": "The request did not come to its end in time"})
 
 
@@ -155,9 +156,7 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             stopped = self._too_much
             if stopped is None:
-                self._forget_requests()
-                self.send_400_response("Invalid HTTP request received.")
-                self._leave()
+                self._end(NO_REQUEST)
             else:
                 self._refuse(stopped.reason, stopped.refusal)
             return False
@@ -221,12 +220,12 @@ class HttpProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= guests.limits.pipelined and cycle is not None and not cycle.response_complete:
             self._stop("pipelined")
         guests.step_out(self)
-        self._in_body = True
-        self._counted = self._chunks = self._trailers = self._unwanted = 0
         self._websocket = self.parser.should_upgrade() and self._should_upgrade()
         if not self._websocket:
             self._describe()
-            super().on_headers_complete()
+            super().on_headers_complete()  # raises where the URL is none
+        self._in_body = True
+        self._counted = self._chunks = self._trailers = self._unwanted = 0
 
     def _describe(self) -> None:
         """Make what uvicorn needs for an ASGI request."""
@@ -291,8 +290,12 @@ class HttpProtocol(HttpToolsProtocol):
             self.guests.stand(self, self.guests.heads if self._counted else self.guests.idle)
 
     def _refuse(self, reason: str, refusal: Refusal | None) -> None:
-        """End the connection, with an answer if this is the answer's place and there is one."""
+        """End the connection for a bound, and count it."""
         self.guests.refused(reason)
+        self._end(refusal)
+
+    def _end(self, refusal: Refusal | None) -> None:
+        """End the connection, with an answer if this is the answer's place and there is one."""
         cycle: RequestResponseCycle | None = self.cycle
         if self._in_body:
             in_place = cycle is not None and not cycle.response_started and not self.pipeline
