@@ -6,6 +6,7 @@ pytest_plugins = [
     "support.node_client",
     "support.patience",
     "support.prometheus",
+    "support.properties",
     "support.python_client",
     "support.server",
     "support.workers",

@@ -1,0 +1,127 @@
+"""Socket.IO packets of any kind: read as python-socketio writes them, or `BadPacket` and nothing else."""
+
+from __future__ import annotations
+
+import json
+import string
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from socketio.packet import Packet as TheirPacket
+
+from support.parsing import check_socketio_packet
+from support.properties import JSON, JSON_LEAVES, JSON_WITH_BYTES, TEXTS, json_values
+from tradecast.packets.codec import (
+    ACK,
+    CONNECT,
+    CONNECT_ERROR,
+    DISCONNECT,
+    EVENT,
+    MAX_ATTACHMENTS,
+    Incoming,
+    decode,
+    encode,
+)
+
+# What ends a namespace on the wire cannot be in it.
+NAMESPACES = st.just("/") | TEXTS.map(lambda text: "/" + text.replace(",", "").replace("?", ""))
+ACK_IDS = st.none() | st.integers(0, 10**20)
+HALVES = st.text(st.characters() | st.sampled_from('\ud83d\ude80\ud800\udc00\\u"'), max_size=12)
+HEADS = st.from_regex(r"\A[0-7]?([0-9]{0,11}-)?(/[^,]{0,9},?)?[0-9]{0,3}", fullmatch=False).map(lambda text: text[:40])
+BODIES = st.one_of(
+    JSON.map(json.dumps),
+    json_values(HALVES).map(json.dumps),
+    st.sampled_from(
+        ['["a",{"_placeholder":true,"num":0}]', '[{"_placeholder":true}]', "[" * 1_100, "NaN", "\\ud800", "²"]
+    ),
+    st.text(max_size=12),
+    st.text(string.digits + '[]{}",:\\udc8 ', max_size=20),
+)
+TEXT_PACKETS = st.builds(lambda head, body: head + body, HEADS, BODIES) | st.text(max_size=30)
+
+
+def whole(parts: list[str | bytes]) -> Incoming:
+    """A packet with its attachments."""
+    text, *attachments = parts
+    packet = decode(str(text))
+    for number, attachment in enumerate(attachments, 1):
+        assert isinstance(attachment, bytes)
+        assert packet.attach(attachment) is (number == len(attachments))
+    assert packet.due == 0
+    return packet
+
+
+@given(TEXT_PACKETS, st.lists(st.binary(max_size=9), max_size=MAX_ATTACHMENTS + 1))
+@example("2²[]", [])
+@example("51-[", [b""])
+def test_any_text_is_a_packet_or_none(text: str, attachments: list[bytes]) -> None:
+    check_socketio_packet(text, attachments)
+
+
+@given(st.sampled_from([EVENT, ACK]), st.lists(JSON_WITH_BYTES, max_size=4), NAMESPACES, ACK_IDS)
+def test_what_is_encoded_is_read_back(kind: int, data: list[Any], namespace: str, ack_id: int | None) -> None:
+    parts = encode(kind, data, namespace=namespace, ack_id=ack_id).parts
+    if len(parts) > MAX_ATTACHMENTS + 1:
+        return
+    packet = whole(parts)
+    assert (packet.kind, packet.namespace, packet.ack_id) == (kind, namespace, ack_id)
+    assert packet.data == data
+
+
+@given(
+    st.sampled_from([CONNECT, DISCONNECT, CONNECT_ERROR]),
+    st.none() | st.dictionaries(TEXTS, JSON, max_size=3),
+    NAMESPACES,
+)
+def test_packets_without_attachments_are_read_back(kind: int, data: Any, namespace: str) -> None:
+    (text,) = encode(kind, data, namespace=namespace).parts
+    packet = decode(str(text))
+    assert (packet.kind, packet.namespace, packet.ack_id, packet.data) == (kind, namespace, None, data)
+
+
+@given(
+    st.sampled_from([EVENT, ACK]),
+    st.lists(json_values(JSON_LEAVES | TEXTS | st.binary(max_size=9), max_leaves=5), max_size=2),
+    NAMESPACES,
+    st.none() | st.integers(0, 10**9),
+)
+def test_python_socketio_and_we_understand_each_other(
+    kind: int, arguments: list[Any], namespace: str, ack_id: int | None
+) -> None:
+    data = ["event", *arguments]
+    said = TheirPacket(kind, data=data, namespace=namespace, id=ack_id).encode()
+    parts = said if isinstance(said, list) else [said]
+    if len(parts) > MAX_ATTACHMENTS + 1:
+        return
+    ours = whole(parts)
+    assert (ours.kind, ours.namespace, ours.ack_id, ours.data) == (kind, namespace, ack_id, data)
+    text, *attachments = encode(kind, data, namespace=namespace, ack_id=ack_id).parts
+    theirs = TheirPacket(encoded_packet=text)
+    for attachment in attachments:
+        theirs.add_attachment(attachment)
+    assert (theirs.packet_type, theirs.namespace or "/", theirs.id) == (
+        kind + (3 if attachments else 0),
+        namespace,
+        ack_id,
+    )
+    assert theirs.data == data
+
+
+def mended(value: Any) -> Any:
+    """A value with U+FFFD for each half of a surrogate pair, by way of UTF-16."""
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [mended(one) for one in value]
+    if isinstance(value, dict):
+        return {mended(key): mended(one) for key, one in value.items()}
+    return value
+
+
+@given(json_values(JSON_LEAVES | HALVES))
+def test_all_that_javascript_writes_is_read(value: Any) -> None:
+    """JSON.stringify writes halves of pairs as escapes (well-formed JSON.stringify), and everything else as it is."""
+    whole_pairs = json.loads(json.dumps(value))  # halves that stand beside each other are a pair
+    text = json.dumps(["event", whole_pairs], ensure_ascii=True)
+    assert decode("2" + text).data == ["event", mended(whole_pairs)]
