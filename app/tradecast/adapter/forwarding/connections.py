@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.complete = False
             self.abort()
 
@@ -107,6 +107,10 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
 
     # -- from the parser
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise ValueError("another answer than the one that was asked for")  # stops the parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
