@@ -223,7 +223,7 @@ class RedisBroker:
             return None
         session, written = found
         epochs = split_epochs(written, len(self._partitions))
-        if epochs is None:
+        if epochs is None or (session.confirmed and len(session.confirmed) != len(epochs)):
             return None
         earlier = False
         of_rooms = {self.partition_of(room) for room in session.joins}

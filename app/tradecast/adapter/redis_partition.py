@@ -566,16 +566,16 @@ class RedisPartition(PartitionWriter):
         fields = {found[i]: found[i + 1] for i in range(0, len(found), 2)}
         try:
             session = _session(pid, fields)
+            owner, epochs = (fields[key].decode("ascii", "replace") for key in (b"o", b"e"))
         except (KeyError, ValueError):
             if fields:
                 self._watch.skipped("malformed session")
             return None
-        owner = fields[b"o"].decode("ascii", "replace")
         if owner != self._server_id:
             await self._tell(owner, f"claimed {pid} {session.generation}")
         else:
             self._listener.displaced(pid, session.generation)
-        return session, fields[b"e"].decode("ascii", "replace")
+        return session, epochs
 
     async def _tell(self, server_id: str, text: str) -> None:
         """A hint for another server; what must hold is compared in Redis."""

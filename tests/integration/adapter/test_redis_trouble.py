@@ -514,7 +514,10 @@ async def test_entries_of_others_are_passed_over_and_counted(brokers: Brokers, o
 async def test_what_lies_under_a_sessions_key_is_no_session(brokers: Brokers, own_redis: RedisServer) -> None:
     seen = Seen()
     here, _ = await brokers.add(watch=seen)
-    for words in (["SET", "text"], ["SADD", "text"], ["HSET", "u", "u1"], ["HSET", "u", "u1", "g", "x"]):
+    odd = [["SET", "text"], ["SADD", "text"], ["HSET", "u", "u1"], ["HSET", "u", "u1", "g", "x"]]
+    nearly = ["HSET", "u", "u1", "i", "sid", "c", "id", "g", "1"]
+    odd += [[*nearly, "p", "1"], [*nearly, "p", "1", "o", "x"], [*nearly, "p", "1 2", "o", "x", "e", f"{here.epoch}"]]
+    for words in odd:
         saved = session()
         await own_redis.ask(words[0], f"{PREFIX}s:{saved.pid}", *words[1:])
         assert await here.claim(saved.pid, "u1") is None

@@ -30,6 +30,7 @@ LEASE = 8.0
 PATIENCE = 1.0
 # A Redis that lost its data may have two keys for a moment: one of a new server, one that the others bring back.
 KEYS_KEPT = 3
+MAX_PORT = 65_535
 FAILURES = (RedisError, OSError, TimeoutError)
 _ADDRESS = re.compile(r"([0-9A-Za-z.:_-]{1,253}) (\d{1,5})")
 log = structlog.stdlib.get_logger("tradecast.adapter")
@@ -189,7 +190,7 @@ class Directory:
             self._others = {boot: (address, now + self._lease) for boot, (address, _) in self._others.items()}
         for boot, age, text in zip(told[::3], told[1::3], told[2::3], strict=True):
             found = _ADDRESS.fullmatch(text)
-            if found is not None and boot != self._boot:
+            if found is not None and int(found[2]) <= MAX_PORT and boot != self._boot:
                 self._others[boot] = ((found[1], int(found[2])), now + self._lease - int(age) / 1_000_000)
         for boot in [boot for boot, (_, until) in self._others.items() if until < now]:
             del self._others[boot]

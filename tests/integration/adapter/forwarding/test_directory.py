@@ -179,7 +179,10 @@ async def test_known_ones_stay_known_while_redis_is_away(redis: RedisClient, red
     assert await a.find("bbbbbbbbbbbb") == THERE, "it has its lease to tell it again"
 
 
-@pytest.mark.parametrize("junk", [b"", b"x", b"127.0.0.1 1", b"{now} 127.0.0.1", b"{now} a b 1", b"{now} a/b 80"])
+@pytest.mark.parametrize(
+    "junk",
+    [b"", b"x", b"127.0.0.1 1", b"{now} 127.0.0.1", b"{now} a b 1", b"{now} a/b 80", b"{now} 127.0.0.1 65536"],
+)
 async def test_what_is_no_address_is_passed_over(redis: RedisClient, junk: bytes) -> None:
     seconds, _ = await redis.time()
     await redis.hset(OWNERS, "cccccccccccc", junk.replace(b"{now}", b"%d000000" % seconds))
