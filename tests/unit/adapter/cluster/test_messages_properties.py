@@ -1,0 +1,64 @@
+"""What servers tell each other: what goes in comes out; anything else is malformed, and nothing worse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.parsing import check_cluster_message
+from support.properties import JSON, TEXTS, damaged
+from tradecast.adapter.cluster.messages import (
+    MAX_COUNT,
+    MAX_LEASE,
+    MAX_PARTS,
+    MAX_REASON,
+    Beat,
+    Message,
+    Request,
+    Response,
+    decode,
+    encode,
+)
+
+NAMES = st.from_regex(r"[0-9A-Za-z_-]{1,64}", fullmatch=True)
+COUNTS = st.integers(0, MAX_COUNT)
+BEATS = st.builds(Beat, NAMES, COUNTS, st.floats(0.001, MAX_LEASE), st.booleans(), st.booleans())
+REQUESTS = st.builds(Request, NAMES, COUNTS, TEXTS, JSON, st.booleans())
+
+
+@st.composite
+def responses(draw: st.DrawFn) -> Response:
+    """A part of an answer."""
+    parts = draw(st.integers(1, MAX_PARTS))
+    part = draw(st.integers(0, parts - 1))
+    reason = draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=MAX_REASON))
+    return Response(draw(NAMES), draw(COUNTS), draw(st.lists(JSON, max_size=3)), part, parts, reason)
+
+
+MESSAGES: st.SearchStrategy[Message] = BEATS | REQUESTS | responses()
+ANY = st.dictionaries(
+    st.sampled_from(["t", "s", "c", "l", "h", "b", "n", "k", "a", "p", "of", "i", "e"]),
+    st.sampled_from(["beat", "ask", "answer", "a", 0, 1, -1, 2.5, True, None, [], 3600, 2**53]) | JSON,
+)
+
+
+@given(MESSAGES)
+def test_what_is_told_comes_out(message: Message) -> None:
+    assert decode(encode(message)) == message
+
+
+@given(
+    st.binary(max_size=60)
+    | damaged(MESSAGES.map(encode), [b'"', b"null", b"-", b"1e9", b"true"])
+    | st.one_of(ANY, JSON).map(lambda said: b"1" + orjson.dumps(said))
+)
+def test_anything_else_is_malformed_and_nothing_worse(data: bytes) -> None:
+    check_cluster_message(data)
+
+
+@given(st.sampled_from(["beat", "ask", "answer"]), ANY)
+def test_messages_of_a_known_type_with_anything_in_them(kind: str, said: dict[str, Any]) -> None:
+    check_cluster_message(b"1" + orjson.dumps({**said, "t": kind, "s": "a"}))
