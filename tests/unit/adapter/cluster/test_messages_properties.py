@@ -39,7 +39,7 @@ def responses(draw: st.DrawFn) -> Response:
 
 
 MESSAGES: st.SearchStrategy[Message] = BEATS | REQUESTS | responses()
-ANY = st.dictionaries(
+ANY: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
     st.sampled_from(["t", "s", "c", "l", "h", "b", "n", "k", "a", "p", "of", "i", "e"]),
     st.sampled_from(["beat", "ask", "answer", "a", 0, 1, -1, 2.5, True, None, [], 3600, 2**53]) | JSON,
 )

@@ -1,0 +1,83 @@
+"""Sessions that another application has written, with anything in them: read, or refused and nothing worse."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from support.parsing import NOW, check_session
+from support.properties import JSON, TEXTS, damaged
+from tradecast.auth.document import SessionFields, decode_data, read_session, read_user_id, write_session
+from tradecast.auth.errors import AuthRefused
+from tradecast.auth.models import TIERS, User
+from tradecast.auth.store import StoredSession
+
+TIMES = st.one_of(
+    st.datetimes(timezones=st.none() | st.timezones()).map(lambda one: one.isoformat()),
+    st.sampled_from(["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "9999-12-31", "2027-W01-1", "x"]),
+    st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+    JSON,
+)
+COOKIES = st.fixed_dictionaries({}, optional={"expires": TIMES, "originalMaxAge": st.integers() | JSON})
+USERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.integers() | TEXTS | JSON,
+        **dict.fromkeys(["name", "email"], TEXTS | JSON),
+        "isAdmin": st.booleans() | JSON,
+        "subscriptionTier": st.sampled_from(TIERS) | JSON,
+    },
+)
+SESSIONS = st.fixed_dictionaries(
+    {"passport": st.fixed_dictionaries({"user": USERS | JSON}) | JSON},
+    optional={"cookie": COOKIES | JSON, "createdAt": TIMES},
+)
+
+
+def written(session: Any) -> bytes:
+    """As another application's JSON says it, or nothing where this cannot."""
+    try:
+        return orjson.dumps(session)
+    except TypeError:
+        return b""
+
+
+@given(SESSIONS.map(written) | damaged(SESSIONS.map(written), [b'"', b"null", b"-", b"1e400"]) | st.binary(max_size=60))
+@example(b'{"cookie":{"expires":"0001-01-01T00:00:00+23:59"},"passport":{"user":1}}')
+@example(b'{"cookie":{"expires":"9999-12-31T23:59:59-23:59"},"passport":{"user":1}}')
+def test_any_json_is_a_session_or_refused(text: bytes) -> None:
+    check_session(text)
+
+
+@given(st.datetimes(timezones=st.none() | st.timezones()), st.none() | st.floats(NOW - 10, NOW + 10))
+def test_times_as_mongodb_has_them(at: datetime, end: float | None) -> None:
+    data = {"cookie": {"expires": at}, "createdAt": at, "passport": {"user": 1}}
+    try:
+        session = read_session(StoredSession("sid", data, end), SessionFields(), NOW)
+    except AuthRefused:
+        return
+    assert session.expires_at > NOW
+
+
+NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
+PEOPLE = st.builds(User, NAMES, NAMES, NAMES, st.booleans(), st.sampled_from(TIERS))
+
+
+@given(PEOPLE, st.floats(1, 86_400))
+def test_what_is_written_is_read_back(user: User, lasts: float) -> None:
+    ends = NOW + lasts
+    data = decode_data(orjson.dumps(write_session(user, SessionFields(), NOW, ends)))
+    session = read_session(StoredSession("sid", data, ends), SessionFields(), NOW)
+    assert (session.user, session.expires_at) == (user, ends)
+    cookie = read_session(StoredSession("sid", data, None), SessionFields(), NOW)
+    assert abs(cookie.expires_at - ends) < 0.002
+
+
+@given(JSON | st.integers() | st.floats() | TEXTS)
+def test_ids_of_users_are_short_texts(value: object) -> None:
+    found = read_user_id(value)
+    assert found is None or (0 < len(found) <= 128 and found.isprintable() and read_user_id(found) == found)

@@ -1,0 +1,42 @@
+"""Signed session ids: what was signed is read in either form, and nothing else is."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.parsing import check_words
+from support.properties import TEXTS
+from tradecast.auth.signing import MAX_LENGTH, sign, unsign
+
+IDS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=40)
+SECRETS = st.lists(TEXTS, max_size=3)
+
+
+@given(IDS, TEXTS, SECRETS, st.booleans(), st.booleans())
+def test_what_was_signed_is_read(
+    session_id: str, secret: str, others: list[str], encoded: bool, required: bool
+) -> None:
+    signed = sign(session_id, secret)
+    raw = quote(signed, safe="") if encoded else signed
+    secrets = [*others, secret]
+    assert unsign(raw, secrets, required) == (session_id if len(raw) <= MAX_LENGTH else None)
+    if secret not in others:
+        assert unsign(raw, others, required) is None
+
+
+@given(IDS, st.integers(0, 80), st.characters(exclude_categories=["Cs"]))
+def test_what_was_changed_is_not(session_id: str, place: int, letter: str) -> None:
+    signed = sign(session_id, "secret")
+    changed = signed[:place] + letter + signed[place + 1 :]
+    if changed != signed:
+        assert unsign(changed, ["secret"], require_signed=True) is None
+
+
+@given(st.text(st.characters()) | st.text("s:%3Aa.=/+\x00", max_size=40), st.booleans())
+def test_any_text_is_a_bare_id_or_none(text: str, required: bool) -> None:
+    found = unsign(text, ["secret"], required)
+    assert found is None or (found == text and not required and text.isprintable())
+    check_words(text)

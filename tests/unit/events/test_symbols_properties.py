@@ -1,0 +1,42 @@
+"""Symbols in whatever a client sends: checked, or refused and nothing worse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.properties import JSON
+from tradecast.adapter.errors import EventRefused
+from tradecast.events.symbols import SYMBOL, check_symbol, requested_symbols, shown
+
+SYMBOLS = st.from_regex(SYMBOL, fullmatch=True)
+PAYLOADS = JSON | st.fixed_dictionaries(
+    {}, optional={"symbol": SYMBOLS | JSON, "symbols": st.lists(SYMBOLS | JSON) | JSON}
+)
+
+
+@given(SYMBOLS | st.text() | JSON)
+def test_any_value_is_a_symbol_or_refused(value: Any) -> None:
+    try:
+        symbol = check_symbol(value)
+    except EventRefused:
+        assert len(shown(value)) <= 32
+        return
+    assert symbol == value
+    assert 0 < len(symbol) <= 20
+    assert symbol.isascii()
+    assert symbol.upper() == symbol
+
+
+@given(PAYLOADS, st.integers(1, 4))
+def test_any_payload_asks_for_some_symbols_or_is_refused(data: Any, limit: int) -> None:
+    try:
+        found, several = requested_symbols(data, limit)
+    except EventRefused:
+        return
+    texts = [one for one in found if isinstance(one, str)]
+    assert 0 < len(found) <= limit
+    assert len(set(texts)) == len(texts)
+    assert several is ("symbols" in data)
