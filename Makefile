@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-.PHONY: help serve test test-quick soak e2e e2e-long simulation image lint format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
+.PHONY: help serve test test-quick soak fuzz e2e e2e-long simulation image lint format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +20,9 @@ test-quick: $(VENV)/.dev ## Run tests/unit and tests/static: in less than a minu
 
 soak: $(VENV)/.dev ## Prove that no event is lost while everything fails (FAULTS_SECONDS=3600 FAULTS_SEED=7 …)
 	FAULTS_SECONDS=$${FAULTS_SECONDS:-3600} $(BIN)/pytest tests/faults -s
+
+fuzz: $(VENV)/.fuzz ## Fuzz the parsers, outside CI (needs Linux; FUZZ="head --cases 10000"; half an hour)
+	PYTHONPATH=tests $(VENV)/fuzz/bin/python -m fuzz $(FUZZ)
 
 e2e: $(VENV)/.dev ## Run the tests on a kind cluster (E2E_KEEP=1 keeps the cluster)
 	@tests/e2e/run -m "not long"
@@ -90,4 +93,10 @@ $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/.python
 $(VENV)/.bench: $(VENV)/.dev
 	@echo "Installing what draws the plots (once) …"
 	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev,bench]'
+	@touch $@
+
+# In an environment of its own: nothing else needs the fuzzer, which has wheels for few versions of Python.
+$(VENV)/.fuzz: pyproject.toml $(CONSTRAINTS) | $(VENV)/.python
+	$(PYTHON) -m venv $(VENV)/fuzz
+	$(VENV)/fuzz/bin/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[fuzz]'
 	@touch $@
