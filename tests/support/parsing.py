@@ -146,6 +146,17 @@ def check_cluster_message(data: bytes) -> None:
         message = messages.decode(data)
     except BadEnvelope:
         return
+    match message:
+        case messages.Beat():
+            assert 0 <= message.connections <= messages.MAX_COUNT
+            assert 0 < message.lease <= messages.MAX_LEASE
+        case messages.Request():
+            assert 0 <= message.number <= messages.MAX_COUNT
+            assert isinstance(message.kind, str)
+        case messages.Response():
+            assert 0 <= message.part < message.parts <= messages.MAX_PARTS
+            assert isinstance(message.items, list)
+            assert isinstance(message.error, str)
     try:
         said = messages.encode(message)
     except TypeError:  # nested as deep as can be read: no deeper

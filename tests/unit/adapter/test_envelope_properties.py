@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ IDS = st.integers(0, 10**16 - 1)
 def envelopes(draw: st.DrawFn) -> Envelope:
     """Any that servers send."""
     made = encode_envelope(
-        draw(TEXTS),
+        draw(TEXTS | st.text("\t\n\x00 a☃")),
         draw(st.lists(JSON_WITH_BYTES, max_size=3)),
         draw(st.lists(TEXTS, min_size=1, max_size=3)),
         draw(KINDS),
@@ -54,15 +56,31 @@ def messages(draw: st.DrawFn) -> bytes:
     return head + draw(envelopes()).encode()
 
 
-# What stands in the JSON, of any kind.
-RARE = st.dictionaries(st.sampled_from("rxsetpaz"), JSON | st.lists(st.integers(-1, 5), max_size=3), max_size=4)
-LINES = st.builds(
-    lambda kind, event, rare, rest: b"%b\t%b\t%b\n%b" % (kind, event, rare, rest),
-    st.sampled_from([b"C", b"L", b"V", b"X", b""]),
-    st.binary(max_size=5),
-    st.just(b"") | (RARE | JSON).map(orjson.dumps) | st.binary(max_size=9),
-    st.binary(max_size=9),
+NAMES = st.lists(TEXTS, max_size=3) | st.lists(TEXTS | st.integers(), max_size=2) | JSON
+# What stands in the JSON, some of it of the wrong kind.
+RARE = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys("rxs", NAMES),
+        "e": st.dictionaries(TEXTS, st.integers(-1, 2**64) | st.booleans() | st.floats(0, 9), max_size=2) | JSON,
+        "a": st.lists(st.integers(-1, 4), max_size=4) | JSON,
+        **dict.fromkeys("tpz", JSON),
+    },
 )
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> bytes:
+    """A message whose parts are each in order or nearly so."""
+    rest = draw(st.binary(max_size=6))
+    rare = draw(RARE)
+    if "a" not in rare and draw(st.booleans()):
+        places = sorted(draw(st.lists(st.integers(0, len(rest)), max_size=2)))
+        bounds = [0, *places, len(rest) + draw(st.sampled_from([0, 0, 1, -1]))]
+        rare["a"] = [end - start for start, end in pairwise(bounds)]
+    event = draw(st.sampled_from([b"e", b"e", b"", b"\xff", b"a\tb"]))
+    kind = draw(st.sampled_from([b"C", b"L", b"V", b"X"]))
+    return b"1a.5.0.1.1\n%b\t%b\t%b\n%b" % (kind, event, orjson.dumps(rare) if rare else b"", rest)
 
 
 @given(envelopes(), EPOCHS, IDS, ORIGINS)
@@ -76,10 +94,6 @@ def test_what_is_sent_comes_out(sent: Envelope, epoch: str, event_id: int, origi
     assert read_origin(origin.encode()) == (origin, len(origin.encode()))
 
 
-@given(
-    st.binary(max_size=60)
-    | damaged(messages(), [b"\n", b"\t", b".", b'"', b"null"])
-    | LINES.map(lambda line: b"1a.5.0.1.1\n" + line)
-)
+@given(st.binary(max_size=60) | damaged(messages(), [b"\n", b"\t", b".", b'"', b"null"]) | lines() | lines())
 def test_anything_else_is_malformed_and_nothing_worse(data: bytes) -> None:
     check_envelope(data)

@@ -53,14 +53,29 @@ def test_any_json_is_a_session_or_refused(text: bytes) -> None:
     check_session(text)
 
 
-@given(st.datetimes(timezones=st.none() | st.timezones()), st.none() | st.floats(NOW - 10, NOW + 10))
-def test_times_as_mongodb_has_them(at: datetime, end: float | None) -> None:
-    data = {"cookie": {"expires": at}, "createdAt": at, "passport": {"user": 1}}
+MOMENTS = st.datetimes(timezones=st.none() | st.timezones()) | st.floats() | st.floats(NOW - 90, NOW + 90)
+
+
+@given(MOMENTS, MOMENTS | st.none(), st.none() | st.floats(NOW - 10, NOW + 10))
+def test_times_as_mongodb_has_them_never_lengthen_a_session(
+    expires: datetime | float, created: datetime | float | None, end: float | None
+) -> None:
+    """NaN and infinities among them, which no JSON has."""
+    data = {"cookie": {"expires": expires}, "createdAt": created, "passport": {"user": 1}}
     try:
         session = read_session(StoredSession("sid", data, end), SessionFields(), NOW)
     except AuthRefused:
         return
-    assert session.expires_at > NOW
+    assert NOW < session.expires_at <= NOW + SessionFields().max_age
+    assert end is None or session.expires_at <= end
+
+
+@given(TIMES, st.sampled_from(["createdAt", "expires", "originalMaxAge"]))
+def test_a_session_with_one_odd_time(odd: Any, name: str) -> None:
+    cookie: dict[str, Any] = {"originalMaxAge": 60_000, "expires": "2027-01-15T08:00:30.000Z"}
+    data: dict[str, Any] = {"cookie": cookie, "passport": {"user": 17}}
+    (data if name == "createdAt" else cookie)[name] = odd
+    check_session(written(data))
 
 
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
@@ -77,7 +92,7 @@ def test_what_is_written_is_read_back(user: User, lasts: float) -> None:
     assert abs(cookie.expires_at - ends) < 0.002
 
 
-@given(JSON | st.integers() | st.floats() | TEXTS)
+@given(JSON | st.integers() | st.floats() | TEXTS | st.integers(126, 131).map("x".__mul__))
 def test_ids_of_users_are_short_texts(value: object) -> None:
     found = read_user_id(value)
     assert found is None or (0 < len(found) <= 128 and found.isprintable() and read_user_id(found) == found)

@@ -20,8 +20,10 @@ from tradecast.engine.frames import (
     FIN,
     INVALID_DATA,
     MAX_EMPTY_FRAGMENTS,
+    MAX_FRAGMENTS,
     NORMAL,
     PING,
+    POLICY_VIOLATION,
     PONG,
     PROTOCOL_ERROR,
     TEXT,
@@ -76,6 +78,8 @@ def conversations(draw: st.DrawFn) -> bytes:
 
 
 @given(STREAMS | damaged(conversations()) | st.binary(max_size=60), PLACES)
+@example(b"\x82\xfe\0\0\0\0\0\0", range(9))
+@example(b"\x82\xff" + b"\0" * 12, range(15))
 def test_pieces_in_which_bytes_come_change_nothing(data: bytes, places: Sequence[int]) -> None:
     assert read_frames(cut(data, places), LIMIT) == read_frames([data], LIMIT)
 
@@ -108,7 +112,12 @@ def joined(frames: Sequence[tuple[int, bytes]]) -> tuple[list[Frame], int]:
     return found, largest
 
 
-@given(st.lists(client_frames(st.sampled_from([0x00, FIN, TEXT, BINARY, PING, PONG, 0x01, 0x02])), max_size=8))
+IN_TURN = client_frames(st.sampled_from([0x00, FIN, TEXT, BINARY, PING, PONG, 0x01, 0x02]))
+
+
+@given(st.lists(IN_TURN | IN_TURN | ANY_FRAME.filter(lambda frame: frame[0] & 0x0F != 0x08), max_size=8))
+@example([frame(TEXT, b"a")])
+@example([b"\x91\x80\0\0\0\0"])
 def test_complete_frames_are_taken_or_refused_as_the_websockets_package_does(frames: list[bytes]) -> None:
     """Whole ones: that package looks at some rules only when a frame is complete, this one when its head is."""
     for number in range(len(frames)):
@@ -134,16 +143,15 @@ def test_messages_that_are_in_order_are_taken(data: bytes, places: Sequence[int]
     assert [one for one in found if one.kind] == expected
 
 
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=MAX_EMPTY_FRAGMENTS * 3))
-def test_fragments_of_a_message_are_bounded_in_number(sizes: list[int]) -> None:
-    parts = [
-        bytes((TEXT & 0x0F if not number else 0, 0x80 | size)) + b"\0" * 4 + b"x" * size
-        for number, size in enumerate(sizes)
-    ]
-    _, refused, _ = read_frames(parts, 1_000_000)
-    assert (refused is not None) is (sizes.count(0) > MAX_EMPTY_FRAGMENTS)
-    if refused is not None:
-        assert refused[1] == "fragments"
+@given(st.integers(-1, 2), st.sampled_from([MAX_FRAGMENTS, MAX_EMPTY_FRAGMENTS]), st.booleans())
+def test_fragments_of_a_message_are_bounded_in_number(more: int, bound: int, behind: bool) -> None:
+    """Empty ones by themselves; a message before them does not count."""
+    size = int(bound == MAX_FRAGMENTS)
+    frames = [bytes((0x00, 0x80 | size)) + b"\0" * 4 + b"x" * size] * (bound + more)
+    frames[0] = bytes((BINARY & 0x0F,)) + frames[0][1:]
+    before = [head + frames[0][1:] for head in (b"\x02", b"\x80")] if behind else []
+    _, refused, _ = read_frames([*before, *frames], 1_000_000)
+    assert refused == ((POLICY_VIOLATION, "fragments") if more > 0 else None)
 
 
 @given(st.sampled_from(KINDS), SIZES, st.binary(min_size=1, max_size=3))

@@ -12,12 +12,15 @@ from tradecast.adapter.errors import EventRefused
 from tradecast.events.symbols import SYMBOL, check_symbol, requested_symbols, shown
 
 SYMBOLS = st.from_regex(SYMBOL, fullmatch=True)
-PAYLOADS = JSON | st.fixed_dictionaries(
-    {}, optional={"symbol": SYMBOLS | JSON, "symbols": st.lists(SYMBOLS | JSON) | JSON}
+LONG = st.integers(18, 23).map("A".__mul__)
+PAYLOADS = (
+    st.lists(SYMBOLS | JSON, max_size=6).map(lambda symbols: {"symbols": symbols})
+    | JSON
+    | st.fixed_dictionaries({}, optional={"symbol": SYMBOLS | JSON, "symbols": st.lists(SYMBOLS | JSON) | JSON})
 )
 
 
-@given(SYMBOLS | st.text() | JSON)
+@given(SYMBOLS | LONG | st.text() | JSON)
 def test_any_value_is_a_symbol_or_refused(value: Any) -> None:
     try:
         symbol = check_symbol(value)
@@ -40,3 +43,4 @@ def test_any_payload_asks_for_some_symbols_or_is_refused(data: Any, limit: int) 
     assert 0 < len(found) <= limit
     assert len(set(texts)) == len(texts)
     assert several is ("symbols" in data)
+    assert not several or len(data["symbols"]) <= limit

@@ -19,6 +19,7 @@ from tradecast.packets.codec import (
     DISCONNECT,
     EVENT,
     MAX_ATTACHMENTS,
+    BadPacket,
     Incoming,
     decode,
     encode,
@@ -27,7 +28,13 @@ from tradecast.packets.codec import (
 # What ends a namespace on the wire cannot be in it.
 NAMESPACES = st.just("/") | TEXTS.map(lambda text: "/" + text.replace(",", "").replace("?", ""))
 ACK_IDS = st.none() | st.integers(0, 10**20)
-HALVES = st.text(st.characters() | st.sampled_from('\ud83d\ude80\ud800\udc00\\u"'), max_size=12)
+# With halves of surrogate pairs, and what looks like the escapes that JSON says them with.
+HALVES = st.lists(
+    st.sampled_from(
+        ["\ud83d", "\ude80", "\ud800", "\udfff", "\U0001f680", "\\", "u", "d83d", "de80", '"', "a", "é", "\n"]
+    ),
+    max_size=8,
+).map("".join)
 HEADS = st.from_regex(r"\A[0-7]?([0-9]{0,11}-)?(/[^,]{0,9},?)?[0-9]{0,3}", fullmatch=False).map(lambda text: text[:40])
 BODIES = st.one_of(
     JSON.map(json.dumps),
@@ -119,9 +126,45 @@ def mended(value: Any) -> Any:
     return value
 
 
-@given(json_values(JSON_LEAVES | HALVES))
+@given(st.lists(HALVES, max_size=3) | json_values(JSON_LEAVES | HALVES))
 def test_all_that_javascript_writes_is_read(value: Any) -> None:
     """JSON.stringify writes halves of pairs as escapes (well-formed JSON.stringify), and everything else as it is."""
     whole_pairs = json.loads(json.dumps(value))  # halves that stand beside each other are a pair
     text = json.dumps(["event", whole_pairs], ensure_ascii=True)
     assert decode("2" + text).data == ["event", mended(whole_pairs)]
+
+
+def is_read(text: str, *attachments: bytes) -> bool:
+    """Whether this is a packet that is complete with these attachments; anything but `BadPacket` goes on up."""
+    try:
+        packet = decode(text)
+        for attachment in attachments:
+            packet.attach(attachment)
+    except BadPacket:
+        return False
+    return packet.due == 0
+
+
+@given(st.integers(0, MAX_ATTACHMENTS + 2), st.integers(-1, MAX_ATTACHMENTS + 1), st.sampled_from(["5", "6"]))
+def test_attachments_are_bounded_and_named_by_number(count: int, number: int, kind: str) -> None:
+    taken = count <= MAX_ATTACHMENTS
+    assert is_read(f'{kind}{count}-["a"]', *[b""] * (count if taken else 0)) is taken
+    if taken and count:
+        placeholder = json.dumps({"_placeholder": True, "num": number})
+        assert is_read(f'{kind}{count}-["a",{placeholder}]', *[b""] * count) is (0 <= number < count)
+
+
+@given(st.integers(98, 103), st.sampled_from(["2", "2/a,", "3", "3/a,"]), st.sampled_from(["[]", '["a"]', "", "{}"]))
+def test_numbers_of_acknowledgements_are_bounded(digits: int, head: str, body: str) -> None:
+    assert is_read(head + "9" * digits + body) is (digits <= 100)
+
+
+@given(
+    st.sampled_from([1, 100, 400, 900, 1_000, 1_019, 1_023, 1_024, 1_025, 5_000]), st.sampled_from(["2", "51-", "0"])
+)
+def test_nesting_is_read_or_refused_and_nothing_worse(depth: int, head: str) -> None:
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        text = f"{head}{opening * depth}1{closing * depth}"
+        found = is_read(text, *([b""] if head == "51-" else []))
+        assert found or depth > 300
+        assert not found or depth <= 1_024

@@ -59,6 +59,17 @@ def test_anything_else_is_malformed_and_nothing_worse(data: bytes) -> None:
     check_cluster_message(data)
 
 
-@given(st.sampled_from(["beat", "ask", "answer"]), ANY)
-def test_messages_of_a_known_type_with_anything_in_them(kind: str, said: dict[str, Any]) -> None:
-    check_cluster_message(b"1" + orjson.dumps({**said, "t": kind, "s": "a"}))
+WHOLE: dict[str, dict[str, Any]] = {
+    "beat": {"t": "beat", "s": "a", "c": 1, "l": 2.5, "h": 1, "b": 1},
+    "ask": {"t": "ask", "s": "a", "n": 1, "k": "kind", "b": [1], "a": 1},
+    "answer": {"t": "answer", "s": "a", "n": 1, "p": 1, "of": 2, "i": [1], "e": "why"},
+}
+ODD = st.sampled_from([0, 1, 2, -1, 2.5, True, None, "", "a", [], {}, MAX_LEASE + 1, MAX_PARTS + 1, MAX_COUNT + 1])
+
+
+@given(st.sampled_from(list(WHOLE)), st.dictionaries(st.sampled_from("stclhbnkapie"), ODD, max_size=1), st.booleans())
+def test_messages_with_one_thing_wrong(kind: str, changed: dict[str, Any], single: bool) -> None:
+    said = {**WHOLE[kind], **changed}
+    if single and "of" in said:
+        said["of"] = changed.get("p", 1)
+    check_cluster_message(b"1" + orjson.dumps(said))

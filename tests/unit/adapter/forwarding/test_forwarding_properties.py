@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import h11
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.parsing import KEYS, NOW
@@ -52,13 +52,25 @@ def test_a_changed_signature_is_none(method: str, target: bytes, boot: str, data
 
 NAMES = st.sampled_from(
     [
-        *(b"Host", b"origin", b"X-Forwarded-Proto", b"x-a", b"X-B", b"Cookie", b"Connection", b"Upgrade", b"Expect"),
+        *(b"origin", b"X-Forwarded-Proto", b"x-a", b"X-B", b"Cookie", b"Connection", b"Upgrade", b"Expect"),
         *(b"Content-Length", b"X-Tradecast-Forward", b"x-tradecast-refused", b"TE", b"Transfer-Encoding"),
     ]
 )
-HEADERS = st.lists(
-    st.tuples(NAMES, st.text("abXY-,; \tx\r\n:", max_size=9).map(lambda text: text.strip(" \t").encode())), max_size=6
+VALUES = st.sampled_from(["", "a", "x-a, X-B", "host, x-forwarded-proto", "close", "a:b", "é", "chunked"]).map(
+    str.encode
 )
+BAD_VALUES = st.text("a\r\n:", max_size=4).map(str.encode)
+
+
+@st.composite
+def header_lists(draw: st.DrawFn) -> list[tuple[bytes, bytes]]:
+    """Headers with one host, which HTTP/1.1 asks for, and few values that no parser lets through."""
+    found = draw(st.lists(st.tuples(NAMES, VALUES), max_size=6))
+    found += draw(st.lists(st.tuples(NAMES, BAD_VALUES), max_size=1)) if draw(st.integers(0, 3)) == 0 else []
+    return draw(st.permutations([*found, (b"Host", b"a")]))
+
+
+HEADERS = header_lists()
 
 
 @given(st.sampled_from(["GET", "POST"]), TARGETS, HEADERS, st.sampled_from(["http", "https"]), st.integers(0, 9))
@@ -80,9 +92,6 @@ def test_a_head_is_one_request_with_what_may_go_on_and_nothing_else(
     except BadHead:
         assert any(b"\r" in value or b"\n" in value for _, value in headers)
         return
-    # A host is asked for by h11, not by us.
-    assume(sum(name.lower() == b"host" for name, _ in headers) == 1)
-    assume(all(value for name, value in headers if name.lower() == b"host"))
     owner = h11.Connection(h11.SERVER)
     owner.receive_data(head + b"x" * (size if method == "POST" else 0))
     read = owner.next_event()
