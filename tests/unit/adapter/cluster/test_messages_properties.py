@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,12 +66,10 @@ WHOLE: dict[str, dict[str, Any]] = {
     "ask": {"t": "ask", "s": "a", "n": 1, "k": "kind", "b": [1], "a": 1},
     "answer": {"t": "answer", "s": "a", "n": 1, "p": 1, "of": 2, "i": [1], "e": "why"},
 }
-ODD = st.sampled_from([0, 1, 2, -1, 2.5, True, None, "", "a", [], {}, MAX_LEASE + 1, MAX_PARTS + 1, MAX_COUNT + 1])
+ODD = (0, 1, 2, -1, 2.5, True, None, "", "a", [], {}, MAX_LEASE + 1, MAX_PARTS + 1, MAX_COUNT + 1)
 
 
-@given(st.sampled_from(list(WHOLE)), st.dictionaries(st.sampled_from("stclhbnkapie"), ODD, max_size=1), st.booleans())
-def test_messages_with_one_thing_wrong(kind: str, changed: dict[str, Any], single: bool) -> None:
-    said = {**WHOLE[kind], **changed}
-    if single and "of" in said:
-        said["of"] = changed.get("p", 1)
-    check_cluster_message(b"1" + orjson.dumps(said))
+@pytest.mark.parametrize("kind", list(WHOLE))
+def test_messages_with_one_thing_wrong(kind: str) -> None:
+    for key, odd in itertools.product(("t", "s", "c", "l", "h", "b", "n", "k", "a", "p", "of", "i", "e"), ODD):
+        check_cluster_message(b"1" + orjson.dumps({**WHOLE[kind], key: odd}))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.parsing import KEYS, NOW
-from tradecast.adapter.forwarding.heads import HOP_BY_HOP, BadHead, request_head
+from tradecast.adapter.forwarding.heads import HOP_BY_HOP, BadHead, answer_headers, request_head
 from tradecast.adapter.forwarding.sids import BOOT, RANDOM, boot_of, make_sid
 from tradecast.adapter.forwarding.signatures import HEADER, SKEW, sign, signed_for
 from tradecast.engine.http.request import Request
@@ -106,3 +106,10 @@ def test_a_head_is_one_request_with_what_may_go_on_and_nothing_else(
     assert names.count(b"content-length") == (method == "POST")
     kept = [one for one in read.headers if one[0] in (b"host", b"origin")]
     assert kept == [(name.lower(), value) for name, value in headers if name.lower() in (b"host", b"origin")]
+
+
+@given(HEADERS)
+def test_what_an_owner_answers_goes_on_without_what_is_between_servers(headers: list[tuple[bytes, bytes]]) -> None:
+    lowered = [(name.lower(), value) for name, value in headers]
+    dropped = {*HOP_BY_HOP, b"x-tradecast-forward", b"x-tradecast-refused", b"content-length", b"date", b"server"}
+    assert answer_headers(lowered) == [one for one in lowered if one[0] not in dropped]
