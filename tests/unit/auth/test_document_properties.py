@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any
 
@@ -57,6 +58,9 @@ MOMENTS = st.datetimes(timezones=st.none() | st.timezones()) | st.floats() | st.
 
 
 @given(MOMENTS, MOMENTS | st.none(), st.none() | st.floats(NOW - 10, NOW + 10))
+@example(NOW + 60, math.nan, None)
+@example(math.nan, None, None)
+@example(math.inf, -math.inf, NOW + 1)
 def test_times_as_mongodb_has_them_never_lengthen_a_session(
     expires: datetime | float, created: datetime | float | None, end: float | None
 ) -> None:
