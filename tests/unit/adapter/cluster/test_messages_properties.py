@@ -66,7 +66,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "ask": {"t": "ask", "s": "a", "n": 1, "k": "kind", "b": [1], "a": 1},
     "answer": {"t": "answer", "s": "a", "n": 1, "p": 1, "of": 2, "i": [1], "e": "why"},
 }
-ODD = (0, 1, 2, -1, 2.5, True, None, "", "a", [], {}, MAX_LEASE + 1, MAX_PARTS + 1, MAX_COUNT + 1)
+ODD: tuple[Any, ...] = (0, 1, 2, -1, 2.5, True, None, "", "a", [], {}, MAX_LEASE + 1, MAX_PARTS + 1, MAX_COUNT + 1)
 
 
 @pytest.mark.parametrize("kind", list(WHOLE))

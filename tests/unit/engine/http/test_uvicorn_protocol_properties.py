@@ -99,6 +99,15 @@ async def test_anything_is_answered_by_the_rules_or_not_at_all(data: bytes, plac
     await hold_talk([data] if data else [])
 
 
+@given(st.lists(requests(), min_size=1, max_size=8), st.just(b"what?\r\n\r\n") | ODD, st.integers(1, 3))
+async def test_what_comes_behind_requests_is_never_answered_in_their_place(
+    sent: list[bytes], last: bytes, together: int
+) -> None:
+    """All of them at once, or some: the last one comes while an earlier one is answered."""
+    await hold_talk([b"".join(sent) + last])
+    await hold_talk([b"".join(sent[:-together]), b"".join(sent[-together:]) + last][not sent[:-together] :])
+
+
 @given(st.integers(-3, 3), st.sampled_from(["head", "lines", "query"]), st.booleans(), PLACES)
 async def test_bounds_of_a_head_are_the_same_in_whatever_pieces_it_comes(
     more: int, bound: str, websocket: bool, places: Sequence[int]
