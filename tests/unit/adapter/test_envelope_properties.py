@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import orjson
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from support.parsing import check_envelope, fields_of
@@ -93,5 +93,7 @@ def test_what_is_sent_comes_out(sent: Envelope, epoch: str, event_id: int, origi
 
 
 @given(st.binary(max_size=60) | damaged(messages(), [b"\n", b"\t", b".", b'"', b"null"]) | lines() | lines() | lines())
+@example(b'1a.5.0.1.1\nC\te\t{"e":{"x":true}}\n2')
+@example(b'1a.5.0.1.1\nC\te\t{"e":{"x":-1}}\n2')
 def test_anything_else_is_malformed_and_nothing_worse(data: bytes) -> None:
     check_envelope(data)

@@ -108,6 +108,12 @@ async def test_what_comes_behind_requests_is_never_answered_in_their_place(
     await hold_talk([b"".join(sent[:-together]), b"".join(sent[-together:]) + last][not sent[:-together] :])
 
 
+@given(st.integers(1, 9))
+async def test_requests_that_wait_are_bounded_in_number(count: int) -> None:
+    talk = await hold_talk([b"GET / HTTP/1.1\r\n\r\n" * count])
+    assert (talk.refused == ["pipelined"]) is (count > talk.guests.limits.pipelined + 1)
+
+
 @given(st.integers(-3, 3), st.sampled_from(["head", "lines", "query"]), st.booleans(), PLACES)
 async def test_bounds_of_a_head_are_the_same_in_whatever_pieces_it_comes(
     more: int, bound: str, websocket: bool, places: Sequence[int]
