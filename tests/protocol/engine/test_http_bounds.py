@@ -20,6 +20,7 @@ from support.server import MakeServer, RunningServer
 from support.tls import make_certificates
 from support.wire import POLLING, WEBSOCKET, Answer, Polling, WebSocket, Wire, head_of, request, websocket_head
 from tradecast.engine.http.guests import Guests, HttpLimits
+from tradecast.engine.turns import Reading, Turns
 from tradecast.lifecycle.process import Listener, Process
 
 HEAD, LINES, QUERY = 32_768, 256, 16_384
@@ -291,6 +292,38 @@ async def test_a_large_body_in_tiny_chunks_is_read(plain: Plain) -> None:
     answer = await plain.ask(CHUNKED, b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n")
     assert answer.json()[1] == 100_000
     assert plain.reasons == []
+
+
+async def test_tiny_chunks_are_read_by_turns(plain: Plain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a body in chunks of a byte holds everybody up."""
+    waits: list[Reading] = []
+    wait = Turns.wait
+
+    def noting(turns: Turns, reading: Reading) -> None:
+        waits.append(reading)
+        wait(turns, reading)
+
+    monkeypatch.setattr(Turns, "wait", noting)
+    assert (await plain.ask(CHUNKED + b"100\r\n" + b"a" * 256 + b"\r\n0\r\n\r\n")).json()[1] == 256
+    assert (await plain.ask(CHUNKED + b"80\r\n%b\r\n" % (b"a" * 128) * 4_000 + b"0\r\n\r\n")).json()[1] == 512_000
+    assert waits == []
+    answers = await asyncio.gather(*(plain.ask(CHUNKED + b"1\r\na\r\n" * 50_000 + b"0\r\n\r\n") for _ in range(2)))
+    assert [answer.json()[1] for answer in answers] == [50_000] * 2
+    assert len(waits) >= 2 * (6 * 50_000 // 16_384)
+
+
+async def test_tiny_chunks_of_a_handshake(open_server: RunningServer) -> None:
+    head = websocket_head(WEBSOCKET, "Transfer-Encoding: chunked")
+    assert await status_of(open_server.url, head.encode() + b"1\r\na\r\n" * 50_000 + b"0\r\n\r\n") == 400
+
+
+async def test_chunks_after_the_answer_count_with_what_is_around_them(open_server: RunningServer) -> None:
+    async with await Wire.open(open_server.url) as wire:
+        await wire.write(head_of("POST", "/nowhere", "Transfer-Encoding: chunked"))
+        assert (await wire.read_answer()).status == 404
+        await wire.write(b"1\r\na\r\n" * 200_000)
+        assert await wire.read_to_end() == b""
+    assert refused(open_server) == {"unwanted_body": 1}
 
 
 # -- pipelining

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from tradecast.engine.turns import Turns
+
 # Seconds. Deadlines are looked at so often, or oftener where they are shorter.
 SWEEP_EVERY: Final = 1.0
 # So many connections are ended in one turn of the event loop; the others after a moment.
@@ -108,6 +110,7 @@ class Guests:
         bodies: Whose body is awaited.
         idle: Those between two requests.
         leaving: Those that are closed, and not gone.
+        turns: Of those that sent more than is read at once.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class Guests:
         self.bodies: Line = {}
         self.idle: Line = {}
         self.leaving: Line = {}
+        self.turns = Turns()
         self._evicts_silent = evicts_silent
         self._on_refused = on_refused
         self._clock = clock

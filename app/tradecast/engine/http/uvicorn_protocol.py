@@ -39,6 +39,9 @@ _EARLY: Final = 65_536
 _SLICE: Final = 16_384
 # Bytes around each chunk of a body that are no extension: its size, in hexadecimal, and two line ends.
 _PER_CHUNK: Final = 24
+# With more chunks in one slice of a body, what follows waits for the next turn of the event loop: each costs as much as
+# a small message. Whoever sends chunks of a sensible size has less.
+CHUNKS_PER_TURN: Final = 256
 NO_WEBSOCKETS: Final = Refusal.of(404, {"code": "NOT_FOUND", "message": "There are no WebSockets here"})
 HEAD_TOO_LARGE: Final = Refusal.of(431, {"code": "HEAD_TOO_LARGE", "message": "The request's head is too large"})
 QUERY_TOO_LONG: Final = Refusal.of(414, {"code": "QUERY_TOO_LONG", "message": "The request's query is too long"})
@@ -95,6 +98,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._unwanted = 0
         # Why the parser was stopped.
         self._too_much: _TooMuch | None = None
+        # While it waits for its turn: what is not read yet.
+        self._rest: bytes | None = None
         # The request asks for a WebSocket.
         self._websocket = False
         # It was refused, or asked for another protocol: what comes is thrown away.
@@ -124,19 +129,46 @@ class HttpProtocol(HttpToolsProtocol):
             if self._counted > LINGER_BYTES:
                 self.transport.abort()
             return
+        if self._rest is not None:
+            self._rest += data
+            self.transport.pause_reading()
+            return
         guests = self.guests
         if self.line is guests.idle:
             guests.stand(self, guests.heads)
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        guests = self.guests
         start, size = 0, len(data)
         while start < size:
             end = start + _SLICE
             if not self._in_body:
                 end = min(end, start + guests.limits.head_bytes - self._counted)
+            before = self._chunks
             if not self._feed(data, start, min(end, size)):
                 return
             start = end
+            if self._in_body and self._chunks - before > CHUNKS_PER_TURN and not self.transport.is_closing():
+                self._rest = data[start:]
+                self.transport.pause_reading()
+                guests.turns.wait(self)
+                break
         if self._in_body and self.line is not guests.bodies:
             guests.stand(self, guests.bodies)
+
+    def read_on(self) -> bool:
+        """Read one more share of what has come (`Reading`)."""
+        rest, self._rest = self._rest, None
+        if self.transport.is_closing():
+            return False
+        if rest and not self._deaf:
+            self._read(rest)
+        flow: FlowControl | None = self.flow
+        waits: bytes | None = self._rest
+        if waits is None and not (flow is not None and flow.read_paused):
+            self.transport.resume_reading()
+        return False
 
     def _feed(self, data: bytes, start: int, end: int) -> bool:
         """Let the parser have a slice; whether it takes more."""
@@ -242,6 +274,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_chunk_header(self) -> None:
         """A chunk of a body begins; httptools calls this."""
         self._chunks += 1
+        if not self._websocket and self.cycle.response_complete:
+            self._unwanted += _PER_CHUNK
 
     def on_body(self, body: bytes) -> None:
         self._content += len(body)
