@@ -88,6 +88,8 @@ class Forwarder:
         self._on_forwarded = on_forwarded
         self._connections = Connections()
         self._under_way = 0
+        # The sids whose body is read.
+        self._reading: set[str] = set()
         self._complained = -COMPLAIN_EVERY
         self.relays = Relays(most, patience)
 
@@ -171,7 +173,7 @@ class Forwarder:
             address = await self._find(boot)
             if address is None:
                 return "unknown"
-            body = await self._read(receive) if request.method == "POST" else b""
+            body = await self._read_one(request.query["sid"], receive) if request.method == "POST" else b""
             if body is None:
                 return "aborted"
             head = self._head(boot, request, len(body))
@@ -231,6 +233,19 @@ class Forwarder:
             except TimeoutError:
                 connection.abort()
                 return "timeout"
+
+    async def _read_one(self, sid: str, receive: Receive) -> bytes | None:
+        """As `_read`. A second body at the same time is passed on empty: that ends the session as two at once do.
+
+        Else one session could have this server keep as many bodies as it takes connections.
+        """
+        if sid in self._reading:
+            return b""
+        self._reading.add(sid)
+        try:
+            return await self._read(receive)
+        finally:
+            self._reading.discard(sid)
 
     async def _read(self, receive: Receive) -> bytes | None:
         """The whole body; None if the client went away before its end: half a body is passed on to nobody."""
