@@ -1,100 +1,103 @@
-"""Floods of frames by strangers: they harm themselves, and nobody else waits or pays for them."""
+"""Floods of frames, packets and requests: they harm themselves, and nobody else waits or pays for them."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import time
-from pathlib import Path
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
 
-import httpx
 import pytest
 
-from support.serve import serving
-from support.wire import CONTINUATION, PING, PONG, TEXT, WebSocket, client_frame
+from support.floods import (
+    BYTES,
+    FRAMES,
+    LONG_WAIT,
+    PACKETS,
+    REQUESTS,
+    Flood,
+    bursts,
+    bystander,
+    errors_of,
+    flood_frames,
+    flood_requests,
+    refused,
+)
+from support.redis_server import RedisServer
+from support.serve import ServeProcess, serving
+from support.tls import Certificates, make_certificates
 
-pytestmark = pytest.mark.serial
-
-BYTES = 4_000_000
-# A flood of this size held everybody up for 2.5 s before there were bounds.
-LONGEST_WAIT = 1.0
-MOST_MEMORY = 64 * 1024 * 1024
-# What begins the flood, and what it goes on with.
-FLOODS = {
-    "pings": (b"", client_frame(PING)),
-    "pings with a payload": (b"", client_frame(PING, b"x" * 125)),
-    "pongs": (b"", client_frame(PONG)),
-    "empty fragments": (client_frame(TEXT, b"4", fin=False), client_frame(CONTINUATION, fin=False)),
-    "small fragments": (client_frame(TEXT, b"4", fin=False), client_frame(CONTINUATION, b"x", fin=False)),
-    "pings within a message": (client_frame(TEXT, b"4", fin=False), client_frame(PING)),
-    "answers to no heartbeat": (b"", client_frame(TEXT, "3")),
-    "frames behind a broken one": (b"\x81\x01x", client_frame(PING)),
-    "frames behind a malformed packet": (client_frame(TEXT, "x"), client_frame(TEXT, "3")),
-    "frames behind a close": (client_frame(8, b"\x03\xe8"), client_frame(TEXT, "3")),
-}
-
-
-async def flood(url: str, begin: bytes, piece: bytes, size: int) -> None:
-    """Send it all, or as much as is taken; read nothing."""
-    with contextlib.suppress(OSError):
-        async with await WebSocket.connect(url) as client, asyncio.timeout(20):
-            client.writer.write(begin)
-            for _ in range(max(1, size // 65_536)):
-                client.writer.write(piece * (65_536 // len(piece)))
-                await client.writer.drain()
+pytestmark = [pytest.mark.serial, pytest.mark.skipif(sys.platform != "linux", reason="/proc")]
+# Heads cost less than frames, and who sends too many is not listened to after a few MB.
+MANY_BYTES = 60_000_000
+# A TLS connection has buffers of 256 KiB, and malloc keeps those of all that there were at once.
+MOST_MEMORY_TLS = 384 * 1024 * 1024
+SCHEMES = ("http", "https")
+PORTS = ("public", "public over TLS", "admin", "internal")
 
 
-class Healthy:
-    """A client whose round trips go on.
-
-    Attributes:
-        longest: Seconds of the longest one.
-        count: How many there were.
-    """
-
-    def __init__(self, client: WebSocket) -> None:
-        self._client = client
-        self.longest = 0.0
-        self.count = 0
-
-    async def go_on(self) -> None:
-        """Until it is cancelled."""
-        while True:
-            begun = time.monotonic()
-            await self._client.write(client_frame(PING, b"%d" % self.count))
-            while (await self._client.frame()) != (PONG, b"%d" % self.count):
-                pass
-            self.longest = max(self.longest, time.monotonic() - begun)
-            self.count += 1
-            await asyncio.sleep(0.11)
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
-def memory_of(pid: int) -> int:
-    """Bytes that a process has in memory."""
-    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:")]
-    return int(line.split()[1]) * 1024
+@pytest.fixture
+def tls(certificates: Certificates) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificates.ca)
 
 
-@pytest.mark.parametrize("which", FLOODS)
-async def test_a_flood_of_frames_holds_nobody_up(which: str) -> None:
-    begin, piece = FLOODS[which]
-    async with serving(AUTH_REQUIRED="false") as server:
-        async with await WebSocket.connect(server.url) as client, httpx.AsyncClient() as http:
-            await client.opened()
-            await client.join()
-            healthy = Healthy(client)
-            going_on = asyncio.create_task(healthy.go_on())
-            before = memory_of(server.process.pid)
-            for connections in (1, 2, 100):
-                count, healthy.longest = healthy.count, 0.0
-                await asyncio.gather(
-                    *(flood(server.url, begin, piece, BYTES // connections) for _ in range(connections))
-                )
-                assert (await http.get(f"{server.admin_url}/health/live", timeout=30)).status_code == 200
-                while healthy.count < count + 3:
-                    assert not going_on.done(), going_on.exception()
-                    await asyncio.sleep(0.01)
-                assert healthy.longest < LONGEST_WAIT, f"{connections} connections"
-            assert memory_of(server.process.pid) - before < MOST_MEMORY
-            going_on.cancel()
-        assert not [line for line in server.err if '"level":"error"' in line], "no error at a stranger's will"
+def bounds(context: ssl.SSLContext | None) -> dict[str, Any]:
+    """What a bystander may go through."""
+    return {} if context is None else {"longest_wait": LONG_WAIT, "most_memory": MOST_MEMORY_TLS}
+
+
+@contextlib.asynccontextmanager
+async def serving_over(certificates: Certificates | None, **variables: str) -> AsyncIterator[ServeProcess]:
+    """A server that lets everybody in, over TLS with certificates."""
+    files: dict[str, str] = {}
+    if certificates is not None:
+        files = {"SSL_CERTFILE": certificates.server_cert, "SSL_KEYFILE": certificates.server_key}
+    async with serving(AUTH_REQUIRED="false", **files, **variables) as server:
+        yield server
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("kind", ["frames", "packets"])
+async def test_floods_over_websockets_hold_nobody_up(
+    kind: str, scheme: str, certificates: Certificates, tls: ssl.SSLContext
+) -> None:
+    context = tls if scheme == "https" else None
+    async with serving_over(certificates if context else None) as server, bystander(server, context) as healthy:
+        for name, flood in {"frames": FRAMES, "packets": PACKETS}[kind].items():
+
+            async def flood_one(count: int, flood: Flood = flood) -> None:
+                await flood_frames(server.url, flood, BYTES // count, tls=context, join=kind == "packets")
+
+            await healthy.endure(name, bursts(flood_one), **bounds(context))
+        assert errors_of(server) == []
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("port", PORTS)
+async def test_floods_of_requests_hold_nobody_up(
+    port: str, redis_server: RedisServer, certificates: Certificates, tls: ssl.SSLContext
+) -> None:
+    context = tls if port == "public over TLS" else None
+    fleet = {"REDIS_URL": redis_server.url, "TRANSPORTS": "polling,websocket"} if port == "internal" else {}
+    async with (
+        serving_over(certificates if context else None, **fleet) as server,
+        bystander(server, context) as healthy,
+    ):
+        url = {"admin": server.admin_url, "internal": server.internal_url}.get(port, server.url)
+        assert url
+        for name, flood in REQUESTS.items():
+
+            async def flood_one(count: int, flood: Flood = flood) -> None:
+                await flood_requests(url, flood, MANY_BYTES // count, context)
+
+            await healthy.endure(name, bursts(flood_one), **{"longest_wait": LONG_WAIT, **bounds(context)})
+        counted = await refused(server)
+        reasons = ("head_bytes", "query", "chunks", "unwanted_body", "pipelined")
+        assert [reason for reason in reasons if not counted.get(f"http_refused {reason}")] == []
+        assert errors_of(server) == []

@@ -71,6 +71,7 @@ class ServeProcess:
         ]
         self.url = ""
         self.admin_url = ""
+        self.internal_url = ""
 
     async def log(self, event: str, within: float = WAIT) -> dict[str, Any]:
         """The first log line of this sentence, as soon as it is there."""
@@ -156,6 +157,8 @@ async def serving(*, program: Sequence[str] = ("-m", "tradecast"), **variables: 
         scheme = "https" if "SSL_CERTFILE" in variables else "http"
         running.url = f"{scheme}://127.0.0.1:{listening['public_port']}"
         running.admin_url = f"http://127.0.0.1:{listening['admin_port']}"
+        if "internal_port" in listening:
+            running.internal_url = f"http://127.0.0.1:{listening['internal_port']}"
         yield running
 
 
