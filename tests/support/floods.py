@@ -280,7 +280,7 @@ async def refused(server: ServeProcess) -> dict[str, int]:
     """What a server has refused or cut off so far, by reasons and limits."""
     async with httpx.AsyncClient(trust_env=False, timeout=WITHIN) as http:
         text = (await http.get(f"{server.admin_url}/metrics")).text
-    names = "http_refused|limits_exceeded|connections_rejected|slow_clients|malformed_packets"
+    names = "http_refused|limits_exceeded|refusals|slow_clients|malformed_packets"
     found = re.findall(rf'^tradecast_({names})_total(?:\{{\w+="(\w+)"\}})? (\S+)', text, re.MULTILINE)
     return {f"{name} {label}".strip(): int(float(count)) for name, label, count in found if float(count)}
 

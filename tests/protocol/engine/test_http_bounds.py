@@ -8,6 +8,7 @@ import logging
 import random
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from support.clock import HandClock
 from support.eventually import eventually
-from support.server import MakeServer, RunningServer
+from support.server import MakeServer, RunningServer, settings_for_tests
 from support.tls import make_certificates
 from support.wire import POLLING, WEBSOCKET, Answer, Polling, WebSocket, Wire, head_of, request, websocket_head
 from tradecast.engine.http.guests import Guests, HttpLimits
@@ -221,9 +223,9 @@ Ask = Callable[[bytes], Awaitable[Answer | None]]
 class Plain:
     """A process that serves `tell_headers`."""
 
-    def __init__(self, limits: HttpLimits) -> None:
+    def __init__(self, limits: HttpLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self.reasons: list[str] = []
-        self.guests = Guests(limits, on_refused=self.reasons.append)
+        self.guests = Guests(limits, on_refused=self.reasons.append, clock=clock)
         listener = Listener("public", tell_headers, "127.0.0.1", 0, guests=self.guests)
         self.process = Process([listener], before_stop=self._nothing, grace=1)
 
@@ -443,6 +445,24 @@ async def test_idle_connections_are_closed_after_keep_alive(make_server: MakeSer
             await asyncio.sleep(0.9)
         assert await wire.read_to_end() == b""
     assert refused(server) == {}
+
+
+async def test_load_balancers_may_keep_idle_connections_for_75_seconds() -> None:
+    """AWS's and nginx keep theirs for 60 s; if the server closed earlier, they would answer with 502."""
+    assert settings_for_tests().keep_alive == HttpLimits().keep_alive == 75
+    clock = HandClock()
+    plain = Plain(HttpLimits(), clock)
+    await plain.process.start()
+    async with await Wire.open(plain.url) as wire:
+        for _ in range(3):
+            await wire.write(HEADS["plain"])
+            assert (await wire.read_answer()).status == 200
+            clock.now += 74.9
+            plain.guests._end_overdue(clock())
+        clock.now += 0.2
+        plain.guests._end_overdue(clock())
+        assert await wire.read_to_end() == b""
+    await plain.process.stop()
 
 
 async def test_a_long_answer_has_no_deadline(make_server: MakeServer) -> None:
