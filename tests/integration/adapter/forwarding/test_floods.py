@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import pytest
 
@@ -27,7 +27,7 @@ from support.floods import (
 )
 from support.redis_server import RedisServer
 from support.serve import ServeProcess, serving
-from support.wire import Polling, Wire, head_of
+from support.wire import Answer, Polling, Wire, head_of, request
 
 pytestmark = [
     pytest.mark.redis,
@@ -35,6 +35,9 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="/proc"),
 ]
 MANY_BYTES = 60_000_000
+
+
+Send = Callable[[Polling], Awaitable[Answer]]
 
 
 class Fleet:
@@ -108,24 +111,38 @@ async def test_floods_of_requests_that_are_to_be_passed_on(fleet: Fleet) -> None
 
 
 async def test_full_posts_one_after_the_other(fleet: Fleet) -> None:
-    """As many packets as a POST may have, until the session is ended for it, or has to wait."""
+    """As many packets as a POST may have, and far more, until the session is ended for it, or has to wait."""
 
-    async def flood_one(packet: str) -> None:
+    async def flood_one(body: bytes) -> None:
         client = await fleet.client()
-        with contextlib.suppress(TimeoutError):
+        head = head_of("POST", client.target, f"Content-Length: {len(body)}", "Connection: close")
+        post = head.encode() + body
+        with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(2):
-                while (await client.post(*[packet] * 1_000)).status == 200:
+                while (await request(client.url, post)).status == 200:
                     pass
 
-    for packet in ("6", '42["x"]'):
-        await endure(packet, asyncio.gather(*(flood_one(packet) for _ in range(40))), *fleet.bystanders)
+    for packet, count in (("6", 1_000), ('42["x"]', 1_000), ("6", 300_000)):
+        body = "\x1e".join([packet] * count).encode()
+        floods = (flood_one(body) for _ in range(40))
+        await endure(f"{count} {packet}", asyncio.gather(*floods), *fleet.bystanders)
 
 
 async def test_many_requests_of_one_session_at_once(fleet: Fleet) -> None:
-    client = await fleet.client()
-    await endure("polls", asyncio.gather(*(client.poll() for _ in range(300))), *fleet.bystanders)
-    client = await fleet.client()
-    await endure("posts", asyncio.gather(*(client.post("6") for _ in range(300))), *fleet.bystanders)
+    async def post(client: Polling) -> Answer:
+        return await client.post("6")
+
+    for send in (Polling.poll, post):
+        client = await fleet.client()
+        statuses: list[int] = []
+
+        async def ask(send: Send = send, client: Polling = client, statuses: list[int] = statuses) -> None:
+            statuses.append((await send(client)).status)
+
+        await endure("requests", asyncio.gather(*(ask() for _ in range(300))), *fleet.bystanders)
+        assert set(statuses) <= {200, 400}
+        assert statuses.count(200) < 300
+        assert (await client.poll()).status == 400, "two at once end a session"
 
 
 async def test_unfinished_posts_of_one_session_are_not_kept(fleet: Fleet) -> None:
