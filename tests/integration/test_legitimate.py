@@ -111,7 +111,7 @@ async def test_pings_of_other_libraries(server: ServeProcess) -> None:
     end = loop.time() + 10
 
     async def of_websockets() -> None:
-        async with connect(url, ping_interval=0.125, ping_timeout=5) as client:
+        async with connect(url, ping_interval=0.125, ping_timeout=20) as client:
             assert str(await client.recv()).startswith("0{")
             await client.send("40")
             assert str(await client.recv()).startswith("40{")
@@ -122,14 +122,14 @@ async def test_pings_of_other_libraries(server: ServeProcess) -> None:
                     pass
 
     async def of_aiohttp() -> None:
-        # it pings only when nothing came for that long
-        async with aiohttp.ClientSession() as session, session.ws_connect(url, heartbeat=0.25) as client:
+        # not its own `heartbeat`, which gives up where an answer takes half of that
+        async with aiohttp.ClientSession() as session, session.ws_connect(url) as client:
             assert (await client.receive_str()).startswith("0{")
+            while loop.time() < end:
+                await client.ping(b"still here")
+                await asyncio.sleep(0.125)
             await client.send_str("40")
             assert (await client.receive_str()).startswith("40{")
-            with pytest.raises(TimeoutError):
-                await client.receive(end - loop.time())
-            assert not client.closed
 
     async def unasked_pongs() -> None:
         async with connect(url, ping_interval=None) as client:
