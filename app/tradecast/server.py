@@ -30,7 +30,8 @@ from tradecast.adapter.tuner import Tuner
 from tradecast.adapter.watched_file import WatchedFile
 from tradecast.auth.admin import SessionAdmin
 from tradecast.auth.connection import Connection, EventGuard
-from tradecast.auth.errors import MESSAGES, AuthRefused, RefusalCode, StoreUnavailable
+from tradecast.auth.cookies import read_session_cookie
+from tradecast.auth.errors import MESSAGES, AuthRefused, Reason, RefusalCode, StoreUnavailable
 from tradecast.auth.expiry import SessionExpiry
 from tradecast.auth.middleware import AuthMiddleware, create_auth_middleware
 from tradecast.auth.models import Session
@@ -40,6 +41,7 @@ from tradecast.auth.sessions import Sessions, create_sessions
 from tradecast.engine import EngineServer
 from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.handshake import Entrance
+from tradecast.engine.http.request import Request
 from tradecast.engine.http.uvicorn_protocol import Upgrades
 from tradecast.engine.ids import IdMaker
 from tradecast.events import rooms
@@ -84,10 +86,11 @@ from tradecast.observability.metrics import Metrics
 from tradecast.observability.seldom import Seldom
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import LocalManager, qualify
-from tradecast.settings import Mode, Settings, load_settings
+from tradecast.settings import DAY, Mode, Settings, load_settings
 from tradecast.stats import OTHER_REDIS, Stats
 from tradecast.stepping import Done, step
 from tradecast.tasks import end
+from tradecast.user_id import require_user_id
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
 ConnectHandler = Callable[[Connection], Awaitable[None]]
@@ -97,6 +100,8 @@ ADMIN_KEEPS = 5
 PASSED_ON_BYTES, PASSED_ON_LINES = 4_096, 16
 make_id = IdMaker(9)
 ANONYMOUS = "anonymous"
+# Seconds that a session lasts at most, as the requirements have it.
+LONG_SESSION = 30 * DAY
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
@@ -167,10 +172,12 @@ class WebSocketServer(Emitters, ClusterApi):
             on_lookup=self.metrics.session_lookup,
             on_batch=self.metrics.session_batch,
             on_store_error=self.metrics.session_store_error,
+            on_unsigned=self._unsigned_id_accepted,
             session_collection=own.session_collection if own else None,
         )
         if own is not None:
             own.bind(self.sessions)
+        self._warn_of_sessions()
         self.limiter = RateLimiter(settings, self._redis, on_fallback=self.metrics.limiter_fallback)
         self._own_middleware = type(own) is AuthMiddleware and self._rate_limit is None
         if self._rate_limit is None:
@@ -327,7 +334,7 @@ class WebSocketServer(Emitters, ClusterApi):
         """
         self._connect_handler = handler
 
-    async def emit_to_user(self, user_id: str, event: str, *arguments: Any, namespace: str = NAMESPACE) -> None:
+    async def emit_to_user(self, user_id: str | int, event: str, *arguments: Any, namespace: str = NAMESPACE) -> None:
         """Send an event to all connections of a user, on every server. Raises as `emit_to_room`."""
         await self.emit_to_room(rooms.user(user_id), event, *arguments, namespace=namespace)
 
@@ -350,9 +357,9 @@ class WebSocketServer(Emitters, ClusterApi):
         """Connections to this server."""
         return len(self.registry)
 
-    def get_user_connection_count(self, user_id: str) -> int:
+    def get_user_connection_count(self, user_id: str | int) -> int:
         """A user's connections to this server."""
-        return len(self.registry.of_user(user_id))
+        return len(self.registry.of_user(require_user_id(user_id)))
 
     def get_stats(self) -> dict[str, Any]:
         """The figures of `/metrics` as JSON, and how this server runs."""
@@ -521,7 +528,14 @@ class WebSocketServer(Emitters, ClusterApi):
     def has_namespace(self, namespace: str) -> bool:
         return self._dispatcher.has_namespace(namespace)
 
-    async def connecting(self, sid: str, auth: Any, transport: str, resume: Resume, namespace: str) -> Accepted:
+    def read_handshake(self, request: Request) -> str | None:
+        name = self.settings.session_cookie_name
+        return None if name is None else read_session_cookie(request, name)
+
+    async def connecting(
+        self, sid: str, auth: Any, kept: str | None, transport: str, resume: Resume, namespace: str
+    ) -> Accepted:
+        eio_sid = self._manager.eio_sid_from_sid(sid, namespace) or ""
         connection = Connection(
             sid,
             make_id(),
@@ -530,7 +544,8 @@ class WebSocketServer(Emitters, ClusterApi):
             connected_at=time.time(),
             transport=transport,
             namespace=namespace,
-            transport_sid=self._manager.eio_sid_from_sid(sid, namespace) or "",
+            transport_sid=eio_sid,
+            cookie=kept or self._find_cookie(eio_sid),
         )
         connection.again = self._sio.has_left(connection.transport_sid)
         started = time.time()
@@ -544,10 +559,10 @@ class WebSocketServer(Emitters, ClusterApi):
                 await self._rate_limit(connection)
             session = connection.session
             if session is not None and self.sessions.is_revoked_since(session.id, started):
-                raise AuthRefused("SESSION_NOT_FOUND")  # deleted between being read and getting here
+                raise AuthRefused("SESSION_NOT_FOUND", "revoked")  # deleted between being read and getting here
         except AuthRefused as refused:
             await self._give_back(connection, counted)
-            self._refused(connection, refused.code)
+            self._refused(connection, refused.code, refused.reason)
             raise ConnectRefused(refused.code, MESSAGES[refused.code]) from None
         except (ConnectRefused, TryAgain) as refused:
             await self._give_back(connection, counted)
@@ -566,6 +581,8 @@ class WebSocketServer(Emitters, ClusterApi):
             # Stock clients come back about a second after a close; waiting here spreads them.
             await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311 no secret
             raise TryAgain from None
+        # Of a second namespace's CONNECT the session is enough; the cookie itself is not kept.
+        connection.cookie = None
         if self._connect_handler is None:
             connection.claims = None  # up to a megabyte of the client's choice, with the session id in it
         user = connection.user
@@ -580,9 +597,24 @@ class WebSocketServer(Emitters, ClusterApi):
             note=(connection, counted),
         )
 
-    def _refused(self, connection: Connection, code: str) -> None:
+    def _refused(self, connection: Connection, code: str, reason: Reason | None = None) -> None:
         self.metrics.refused(code)
-        self._lines.write(log.info, "connection refused", kind=code, connection_id=connection.id, code=code)
+        if reason is not None:
+            self.metrics.auth_refused(reason)
+        kind = reason or code
+        fields = {"connection_id": connection.id, "code": code, "reason": reason}
+        self._lines.write(log.info, "connection refused", kind=kind, **fields)
+
+    def _find_cookie(self, eio_sid: str) -> str | None:
+        """The session id of a client that is in by its cookie, for another namespace on the same transport."""
+        if self.settings.session_cookie_name is None:
+            return None
+        for namespace in self._manager.namespaces_of(eio_sid):
+            sid = self._manager.sid_from_eio_sid(eio_sid, namespace)
+            other = None if sid is None else self.registry.get(sid)
+            if other is not None and other.session is not None and other.by_cookie:
+                return self.sessions.sign(other.session.id)
+        return None
 
     async def _go_on(self, connection: Connection, resume: Resume, counted: list[str]) -> None:
         """Take up the connection that the client has lost, if it asks for that and can have it.
@@ -676,6 +708,20 @@ class WebSocketServer(Emitters, ClusterApi):
         else:
             log.info(sentence, connection_id=connection.id, **fields)
 
+    def _warn_of_sessions(self) -> None:
+        settings = self.settings
+        if settings.session_max_age > LONG_SESSION:
+            log.warning("SESSION_MAX_AGE is more than 30 days", days=round(settings.session_max_age / DAY, 1))
+        if settings.session_secrets and settings.session_require_signed is None:
+            log.warning(
+                "session ids without a signature are accepted: set SESSION_REQUIRE_SIGNED, "
+                "which the next version takes for true where there are SESSION_SECRETS"
+            )
+
+    def _unsigned_id_accepted(self) -> None:
+        self.metrics.unsigned_session_id()
+        self._lines.write(log.warning, "a session id without a signature was accepted: the next version refuses it")
+
     def malformed(self) -> None:
         self.metrics.malformed_packet()
 
@@ -698,7 +744,7 @@ class WebSocketServer(Emitters, ClusterApi):
         started = time.time()
         session = await self.sessions.authenticate(raw_session_id, user.id if user else None)
         if self.sessions.is_revoked_since(session.id, started):
-            raise AuthRefused("SESSION_NOT_FOUND")
+            raise AuthRefused("SESSION_NOT_FOUND", "revoked")
         await self._rebind(connection, session)
         return session
 

@@ -7,6 +7,7 @@ makes no sense stops the start with `SettingsError`, which names the variable an
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ Mode = Literal["single", "pubsub", "sharded"]
 CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
 REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", *CLUSTER_SCHEMES, "unix")
 MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
+LISTS = ("cors_origin", "transports", "session_secrets", "session_admin_values", "api_token", "admin_token")
 FILES = ("ssl_certfile", "ssl_keyfile", "redis_ca_file", "redis_cert_file", "redis_key_file", "mongodb_ca_file")
 # As a browser sends it (RFC 6454 §7): with a path or a final slash it would never match.
 ORIGIN = re.compile(r"https?://[^/?#@\s]+")
@@ -281,21 +283,56 @@ class Settings(BaseModel):
     session_key_prefix: str = Field("sess:", description="Prefix of session keys in Redis (connect-redis)")
     session_secrets: tuple[SecretStr, ...] = Field(
         (),
-        description="Secrets that sign session ids (express-session), comma-separated, any of them is accepted",
+        description="Secrets that sign session ids (express-session), comma-separated, any of them is accepted; a JSON "
+        "list where one has a comma or outer spaces",
     )
-    session_require_signed: bool = Field(False, description="Refuse session ids that are not signed")
-    session_user_path: str = Field("passport.user", min_length=1, description="Where the user is in the session's JSON")
+    session_require_signed: bool | None = Field(
+        None,
+        description="Refuse session ids that are not signed. Absent: they are accepted with a warning where there are "
+        "SESSION_SECRETS; from the next version on they are refused then, unless this is `false`",
+    )
+    session_cookie_name: str | None = Field(
+        None,
+        pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$",
+        description="Cookie of the session's id (express-session: `connect.sid`), which the handshake's Cookie header "
+        "has: for pages that cannot read it. Taken where the client's `auth` has no sessionID; needs a CORS_ORIGIN "
+        "other than `*`",
+    )
+    session_user_path: str = Field(
+        "passport.user",
+        min_length=1,
+        description="Where the user is in the session's JSON; `.`: it is the session itself",
+    )
     session_field_id: str = Field("id", min_length=1, description="Field of the user's id")
     session_field_name: str = Field("name", description="Field of the user's name")
     session_field_email: str = Field("email", description="Field of the user's e-mail address")
-    session_field_admin: str = Field("isAdmin", description="Field that makes an admin, when true")
-    session_field_tier: str = Field("subscriptionTier", description="Field of the tier: free, premium or enterprise")
+    session_field_admin: str = Field(
+        "isAdmin",
+        description="Field that makes an admin, when its value, or one in its list, is in SESSION_ADMIN_VALUES",
+    )
+    session_admin_values: tuple[str, ...] = Field(
+        ("true", "1"),
+        description="Those values, comma-separated, in any case; `true` is JSON's too, and `1` the number",
+    )
+    session_field_tier: str = Field(
+        "subscriptionTier", description="Field of the tier: free, premium or enterprise, in any case"
+    )
+    session_tiers: tuple[tuple[str, Literal["free", "premium", "enterprise"]], ...] = Field(
+        (),
+        description="What other values of that field mean, comma-separated: `gold=premium,2=enterprise`; what is "
+        "neither here nor a tier's name counts as free",
+    )
     users_collection: str | None = Field(
         None,
         description="MongoDB collection that tells tier and admin flag (and name, e-mail) instead of the session",
     )
     users_id_field: str = Field("_id", min_length=1, description="Field of that collection that holds the user's id")
-    session_max_age: Positive = Field(30 * DAY, le=30 * DAY, description="Longest time a session is honoured")
+    session_max_age: Positive = Field(
+        30 * DAY,
+        le=3650 * DAY,
+        description="Longest time a session is honoured, from its start on, however often it is renewed; more than "
+        "30 days are allowed with a warning",
+    )
     session_cache_ttl: float = Field(
         30,
         ge=0,
@@ -350,9 +387,12 @@ class Settings(BaseModel):
         if not isinstance(values, dict):
             return values
         out = dict(values)
-        for name in ("cors_origin", "transports", "session_secrets", "api_token", "admin_token"):
+        for name in LISTS:
             if isinstance(out.get(name), str):
-                out[name] = tuple(word.strip() for word in out[name].split(",") if word.strip())
+                out[name] = _split_list(name, out[name])
+        if isinstance(out.get("session_tiers"), str):
+            pairs = (word.rpartition("=") for word in _split_list("session_tiers", out["session_tiers"]))
+            out["session_tiers"] = tuple((value.strip(), tier.strip().lower()) for value, _, tier in pairs)
         for name in ("log_level", "log_format", "session_store", "adapter_mode"):
             if isinstance(out.get(name), str):
                 out[name] = out[name].strip().lower()
@@ -419,6 +459,10 @@ class Settings(BaseModel):
             wrong.append("USERS_COLLECTION: needs MONGODB_URI")
         if self.session_require_signed and not self.session_secrets:
             wrong.append("SESSION_REQUIRE_SIGNED: needs SESSION_SECRETS")
+        if self.session_cookie_name is not None and "*" in self.cors_origin:
+            wrong.append("SESSION_COOKIE_NAME: any page could use its visitors' cookies while CORS_ORIGIN is `*`")
+        if any(not value for value, _ in self.session_tiers):
+            wrong.append("SESSION_TIERS: is a list like gold=premium,2=enterprise")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             wrong.append("SSL_CERTFILE, SSL_KEYFILE: set both or neither")
         if self.port == self.admin_port != 0 and self.host == self.admin_host:
@@ -510,6 +554,19 @@ class Settings(BaseModel):
         if self.mongodb_uri:
             return "mongodb"
         return "redis" if self.redis_url else "memory"
+
+
+def _split_list(name: str, text: str) -> tuple[str, ...]:
+    """The words of a setting: separated by commas, or a JSON list of texts, in which each may have any character."""
+    if text.startswith("["):
+        try:
+            words = json.loads(text)
+        except ValueError:
+            words = None
+        if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+            raise ValueError(f"{name.upper()}: what begins with [ is a JSON list of texts")
+        return tuple(words)
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _check_url(url: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:

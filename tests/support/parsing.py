@@ -20,7 +20,7 @@ from tradecast.adapter.envelope import decode as decode_envelope
 from tradecast.adapter.forwarding.sids import boot_of
 from tradecast.adapter.forwarding.signatures import signed_for
 from tradecast.adapter.ids import MAX_ID, parse_offset, write_offset
-from tradecast.auth.document import SessionFields, decode_data, read_session, read_user_id
+from tradecast.auth.document import SessionFields, decode_data, read_session
 from tradecast.auth.errors import AuthRefused
 from tradecast.auth.signing import MAX_LENGTH, unsign
 from tradecast.auth.store import StoredSession
@@ -37,6 +37,7 @@ from tradecast.packets.codec import (
     decode,
     encode,
 )
+from tradecast.user_id import read_user_id
 
 # The most that a frame's head has: two bytes, eight of length, four of mask.
 FRAME_HEAD = 14

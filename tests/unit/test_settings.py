@@ -111,7 +111,10 @@ REQUIRED: dict[str, Any] = {
     "session_store": "auto",
     "session_key_prefix": "sess:",
     "session_secrets": (),
-    "session_require_signed": False,
+    "session_require_signed": None,
+    "session_cookie_name": None,
+    "session_admin_values": ("true", "1"),
+    "session_tiers": (),
     "users_collection": None,
     "users_id_field": "_id",
     "session_cache_ttl": 30,
@@ -203,7 +206,10 @@ def test_every_setting_has_a_meaning() -> None:
         ("MONGODB_TIMEOUT", "-1"),
         ("AUTH_REQUIRED", "2"),
         ("SESSION_STORE", "file"),
-        ("SESSION_MAX_AGE", "2592001"),
+        ("SESSION_MAX_AGE", "315360001"),
+        *(("SESSION_COOKIE_NAME", value) for value in ("", "a b", "a;b", "a=b", "x" * 101) if value),
+        *(("SESSION_TIERS", value) for value in ("gold", "=free", "gold=platinum", '["gold"]', "[")),
+        *(("SESSION_SECRETS", value) for value in ("[", '[""]', "[1]", '["a", 5]')),
         ("SESSION_MAX_AGE", "0"),
         ("SESSION_CACHE_TTL", "-1"),
         ("SESSION_CACHE_TTL", "301"),
@@ -460,3 +466,15 @@ def test_the_mode_of_the_adapter(
 def test_modes_that_the_urls_do_not_allow(variables: dict[str, str], named: str) -> None:
     (line,) = complaints(**variables)
     assert line.startswith(f"{named}: ")
+
+
+def test_a_list_may_be_json() -> None:
+    settings = load_settings({"SESSION_SECRETS": '["a,b", " c "]', "SESSION_TIERS": '["a,b=premium", "x=y=free"]'})
+    assert [secret.get_secret_value() for secret in settings.session_secrets] == ["a,b", " c "]
+    assert settings.session_tiers == (("a,b", "premium"), ("x=y", "free"))
+
+
+def test_a_cookie_needs_origins_that_are_named() -> None:
+    assert load_settings({"SESSION_COOKIE_NAME": "connect.sid"}).session_cookie_name == "connect.sid"
+    with pytest.raises(SettingsError, match="SESSION_COOKIE_NAME"):
+        load_settings({"SESSION_COOKIE_NAME": "connect.sid", "CORS_ORIGIN": "*"})

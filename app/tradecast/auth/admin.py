@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from tradecast.auth.models import TIERS, Session, User
+from tradecast.user_id import RULE, read_user_id
 
 HANDLE_LENGTH = 12
 DEFAULT_MAX_AGE = 86_400.0
@@ -50,8 +51,9 @@ class NewSession:
             body.get("isAdmin", False),
             body.get("maxAge", DEFAULT_MAX_AGE),
         )
-        if not isinstance(user_id, str) or not 1 <= len(user_id) <= 128 or not user_id.isprintable():
-            raise InvalidRequest("userId is a text of 1 to 128 characters")
+        user_id = read_user_id(user_id)
+        if user_id is None:
+            raise InvalidRequest(f"userId: {RULE}")
         if not isinstance(name, str) or not isinstance(email, str):
             raise InvalidRequest("name and email are texts")
         if tier not in TIERS:
@@ -90,9 +92,15 @@ def selection(which: Any) -> dict[str, str]:
         InvalidRequest: It is none of these.
     """
     names = {"sessionID": "session_id", "handle": "handle", "userId": "user_id"}
-    if not isinstance(which, dict) or not all(key in names and isinstance(value, str) for key, value in which.items()):
-        raise InvalidRequest("give one of sessionID, handle, userId, a text")
-    return {names[key]: value for key, value in which.items()}
+    if not isinstance(which, dict) or not all(key in names for key in which):
+        raise InvalidRequest("give one of sessionID, handle, userId")
+    chosen: dict[str, str] = {}
+    for key, value in which.items():
+        text = read_user_id(value) if key == "userId" else value
+        if not isinstance(text, str):
+            raise InvalidRequest(f"userId: {RULE}" if key == "userId" else f"{key}: is a text")
+        chosen[names[key]] = text
+    return chosen
 
 
 def handle_of(session_id: str) -> str:

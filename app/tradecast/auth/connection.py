@@ -29,8 +29,10 @@ class Connection:
         id: A short id made for logs.
         namespace: Where it is; `/` is the main one.
         claims: What the client itself passed as `auth`; untrusted, and let go once the client is in.
+        cookie: The session id in its handshake's cookie, where those count; let go once it is in. A secret.
         closed: Whether it has ended. A handler that has waited for something finds out here.
         guards: Checks run before each of this connection's events, in order.
+        by_cookie: Whether its session was found by its handshake's cookie.
         changes: How many changes of sessions had been noticed before its session was looked up.
         transport_sid: The Engine.IO id of its transport. Never logged: a credential over polling.
     """
@@ -38,10 +40,12 @@ class Connection:
     __slots__ = (
         "_channel",
         "again",
+        "by_cookie",
         "changes",
         "claims",
         "closed",
         "connected_at",
+        "cookie",
         "guards",
         "id",
         "namespace",
@@ -62,12 +66,15 @@ class Connection:
         transport: str = "",
         namespace: str = "/",
         transport_sid: str = "",
+        cookie: str | None = None,
     ) -> None:
         self.sid = sid
         self.id = connection_id
         self.claims = claims
+        self.cookie = cookie
         self.closed = False
         self.again = False
+        self.by_cookie = False
         self.connected_at = connected_at
         self.transport = transport
         self.namespace = namespace

@@ -1,10 +1,33 @@
-"""Why a client is refused. The codes are the contract's (docs/client.md)."""
+"""Why a client is refused. The codes are the contract's (docs/client.md); the reasons are for the private log."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 RefusalCode = Literal["AUTH_REQUIRED", "SESSION_NOT_FOUND", "SESSION_EXPIRED", "USER_MISMATCH", "TOO_MANY_CONNECTIONS"]
+Reason = Literal[
+    "no_claim",
+    "bad_claim",
+    "bad_id",
+    "not_signed",
+    "wrong_signature",
+    "no_secrets",
+    "not_in_store",
+    "too_large",
+    "unreadable",
+    "encrypted",
+    "no_user",
+    "bad_user_id",
+    "no_end",
+    "no_start",
+    "expired",
+    "revoked",
+    "other_user",
+    "not_in_users",
+    "too_many",
+]
+"""What is behind a code, in the log and in a metric. docs/client.md says what each means."""
+REASONS: tuple[Reason, ...] = get_args(Reason)
 
 MESSAGES: dict[RefusalCode, str] = {
     "AUTH_REQUIRED": "A session is required: pass auth {sessionID, userId}",
@@ -16,11 +39,17 @@ MESSAGES: dict[RefusalCode, str] = {
 
 
 class AuthRefused(Exception):
-    """A final refusal: trying again as one is cannot help."""
+    """A final refusal: trying again as one is cannot help.
 
-    def __init__(self, code: RefusalCode) -> None:
+    Attributes:
+        code: What the client is told.
+        reason: What the log is told; None where there is no more to say.
+    """
+
+    def __init__(self, code: RefusalCode, reason: Reason | None = None) -> None:
         super().__init__(MESSAGES[code])
         self.code: RefusalCode = code
+        self.reason: Reason | None = reason
 
 
 class StoreUnavailable(Exception):

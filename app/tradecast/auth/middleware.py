@@ -14,7 +14,9 @@ from tradecast.auth.models import Session, Tier
 class Authenticator(Protocol):
     """What the middleware needs of the sessions."""
 
-    async def authenticate(self, raw_id: object, claimed_user_id: object) -> Session: ...
+    async def authenticate(self, raw_id: object, claimed_user_id: object, *, by_cookie: bool = False) -> Session:
+        """The session that a client says it has. See `Sessions.authenticate`."""
+        ...
 
 
 class AuthMiddleware:
@@ -45,9 +47,13 @@ class AuthMiddleware:
             raise RuntimeError("the middleware is not bound to sessions")
         claims = connection.claims if isinstance(connection.claims, dict) else {}
         raw_id, user_id = claims.get("sessionID"), claims.get("userId")
+        if raw_id is None and connection.cookie is not None:
+            connection.attach(await self._sessions.authenticate(connection.cookie, user_id, by_cookie=True))
+            connection.by_cookie = True
+            return
         if raw_id is None and user_id is None:
             if self.required:
-                raise AuthRefused("AUTH_REQUIRED")
+                raise AuthRefused("AUTH_REQUIRED", "no_claim")
             return
         connection.attach(await self._sessions.authenticate(raw_id, user_id))
 

@@ -12,10 +12,13 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 import orjson
 import structlog
+from bson.binary import UUID_SUBTYPE, Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.decimal128 import Decimal128
 from bson.errors import BSONError
 from bson.int64 import Int64
 from bson.objectid import ObjectId
@@ -23,10 +26,12 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ReadPreference
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tradecast.auth.document import decode_data, read_user_id
+from tradecast.auth.document import decode_data
 from tradecast.auth.errors import StoreUnavailable
+from tradecast.auth.instants import read_instant
 from tradecast.auth.store import SessionChange, StoredSession
 from tradecast.settings import SettingsError
+from tradecast.user_id import read_user_id
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -40,6 +45,7 @@ CHANGE_STREAM_NEEDS_REPLICA_SET = 40573
 PASSING = {50, 89, 91, 189, 262, 11600, 11602, 13435, 13436}
 LOST_TRACK = ("drop", "rename", "dropDatabase", "invalidate")
 OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+UUID_TEXT = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 log = structlog.stdlib.get_logger("tradecast.auth.mongo")
 
 
@@ -265,7 +271,7 @@ class MongoStore:
 
 
 class MongoUsers:
-    """Users by their id: an ObjectId (given by its hex digits), a number or a text.
+    """Users by their id: an ObjectId (given by its hex digits), a UUID (by its text), a number or a text.
 
     Args:
         database: Closed with this.
@@ -290,7 +296,7 @@ class MongoUsers:
         cursor = self._collection.find({self._id_field: {"$in": forms}}, batch_size=len(forms) + 1)
         found: dict[str, Document] = {}
         for document in await self._database.answer(cursor.to_list(None)):
-            value = document.get(self._id_field)
+            value = _plain(document.get(self._id_field), 1)
             key = read_user_id(value) or str(value)  # Node writes large whole numbers as doubles
             # Text and number may both be there: the text is what the session said.
             if key not in found or isinstance(value, str):
@@ -309,9 +315,7 @@ def _stored(document: Document) -> StoredSession:
         data = decode_data(data)
     elif isinstance(data, dict):  # connect-mongo with `stringify: false`
         data = _plain(data, MAX_DEPTH)
-    if not isinstance(data, dict) or not (expires is None or isinstance(expires, datetime)):
-        return StoredSession(document["_id"], data if isinstance(data, str) else "", None)
-    return StoredSession(document["_id"], data, None if expires is None else expires.timestamp())
+    return StoredSession(document["_id"], data if isinstance(data, dict | str) else "", read_instant(expires))
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -322,6 +326,11 @@ def _plain(value: Any, depth: int) -> Any:
         return [_plain(item, depth - 1) for item in value] if depth else None
     if isinstance(value, ObjectId):
         return str(value)
+    if isinstance(value, Decimal128):
+        number = value.to_decimal()
+        return int(number) if number.is_finite() and abs(number) < 2**63 and number % 1 == 0 else None
+    if isinstance(value, Binary) and value.subtype == UUID_SUBTYPE and len(value) == 16:
+        return str(UUID(bytes=bytes(value)))
     return int(value) if isinstance(value, Int64) else value
 
 
@@ -331,6 +340,8 @@ def _forms(user_id: str) -> list[Any]:
         forms.append(ObjectId(user_id))
     if user_id.isascii() and user_id.removeprefix("-").isdigit() and len(user_id) <= 20 and int(user_id) in INT64:
         forms.append(int(user_id))
+    if UUID_TEXT.fullmatch(user_id):
+        forms.append(Binary.from_uuid(UUID(user_id)))
     return forms
 
 

@@ -10,23 +10,37 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Protocol
 
+import structlog
+
 from tradecast.adapter.redis import RedisClient
 from tradecast.auth.batch import BatchLoader
 from tradecast.auth.cache import SessionCache, Source, UserCache
-from tradecast.auth.document import MAX_NAME, SessionFields, merge_user, read_session, write_session
+from tradecast.auth.document import (
+    SessionFields,
+    find_unknown_tier,
+    find_user,
+    keep_used_fields,
+    merge_user,
+    read_session,
+    write_session,
+)
 from tradecast.auth.errors import AuthRefused, RefusalCode, StoreUnavailable
 from tradecast.auth.memory import MemoryStore
 from tradecast.auth.models import Session, User
 from tradecast.auth.mongo import MongoDatabase, MongoStore, MongoUsers
 from tradecast.auth.redis_store import RedisStore
-from tradecast.auth.signing import sign, unsign
+from tradecast.auth.signing import explain_refusal, is_signed, sign, unsign
 from tradecast.auth.store import SessionStore, StoredSession
 from tradecast.settings import Settings, SettingsError
+from tradecast.user_id import read_user_id
 
 CHUNK = 500
 ID_BYTES = 24
 KEPT_REVOCATIONS = 100_000
 READ_AGAIN = 3
+# Values of tiers that were told to be unknown: each is told once, and so many at most.
+MOST_UNKNOWN_TIERS = 100
+log = structlog.stdlib.get_logger("tradecast.auth")
 
 
 class Users(Protocol):
@@ -50,6 +64,7 @@ class Sessions:
         database: The MongoDB that sessions or users are in, if they are; told of by `/health/database`.
         on_batch: Told how many sessions each query of the store asked for.
         on_store_error: Told of each such query that was not answered.
+        on_unsigned: Told of each id that was accepted without a signature, where there are secrets to sign with.
         clock: Unix time in seconds.
 
     Attributes:
@@ -67,6 +82,7 @@ class Sessions:
         database: MongoDatabase | None = None,
         on_batch: Callable[[int], None] = lambda size: None,
         on_store_error: Callable[[], None] = lambda: None,
+        on_unsigned: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
@@ -77,7 +93,11 @@ class Sessions:
         self._clock = clock
         self._fields = SessionFields.from_settings(settings)
         self._secrets = [secret.get_secret_value() for secret in settings.session_secrets]
-        self._require_signed = settings.session_require_signed
+        self._require_signed = bool(settings.session_require_signed)
+        # The next version requires signatures where there are secrets, unless the setting says that it must not.
+        self._tells_unsigned = bool(self._secrets) and settings.session_require_signed is None
+        self._on_unsigned = on_unsigned
+        self._unknown_tiers: set[str] = set()
         self._load_batch = _watched(store, on_batch, on_store_error)
         self._stored: BatchLoader[str, StoredSession] = BatchLoader(self._load_batch)
         self.at_hand = type(store) is MemoryStore and users is None
@@ -86,27 +106,37 @@ class Sessions:
 
     # -- for connecting clients
 
-    async def authenticate(self, raw_id: object, claimed_user_id: object) -> Session:
+    async def authenticate(self, raw_id: object, claimed_user_id: object, *, by_cookie: bool = False) -> Session:
         """The session that a client says it has.
 
         Args:
             raw_id: The session id, bare or signed, as the client sent it.
-            claimed_user_id: The user's id, as the client sent it.
+            claimed_user_id: The user's id, as the client sent it: a text or a number.
+            by_cookie: The id came with the browser's cookie. It has to be signed where there are secrets, and the
+                client need not know whose it is.
 
         Raises:
-            AuthRefused: AUTH_REQUIRED if one of both is missing or no text, SESSION_NOT_FOUND, SESSION_EXPIRED, or
-                USER_MISMATCH.
+            AuthRefused: AUTH_REQUIRED if one of both is missing or cannot be one, SESSION_NOT_FOUND, SESSION_EXPIRED,
+                or USER_MISMATCH.
             StoreUnavailable: The store does not answer, and no cache knows the session.
         """
-        if not isinstance(raw_id, str) or not isinstance(claimed_user_id, str) or not raw_id or not claimed_user_id:
-            raise AuthRefused("AUTH_REQUIRED")
-        session_id = unsign(raw_id, self._secrets, self._require_signed)
+        unclaimed = by_cookie and claimed_user_id is None
+        user_id = read_user_id(claimed_user_id)
+        if not isinstance(raw_id, str) or not raw_id or (user_id is None and not unclaimed):
+            raise AuthRefused("AUTH_REQUIRED", "bad_claim")
+        session_id = unsign(raw_id, self._secrets, self._require_signed or (by_cookie and bool(self._secrets)))
         if session_id is None:
-            raise AuthRefused("SESSION_NOT_FOUND")
+            raise AuthRefused("SESSION_NOT_FOUND", explain_refusal(raw_id, self._secrets))
+        if self._tells_unsigned and not is_signed(raw_id):
+            self._on_unsigned()
         session = await self._find(session_id)
-        if session.user.id != claimed_user_id:
-            raise AuthRefused("USER_MISMATCH")
+        if not unclaimed and session.user.id != user_id:
+            raise AuthRefused("USER_MISMATCH", "other_user")
         return session
+
+    def sign(self, session_id: str) -> str:
+        """A bare id as `authenticate` takes it: signed, where there are secrets."""
+        return sign(session_id, self._secrets[0]) if self._secrets else session_id
 
     def is_revoked_since(self, session_id: str, since: float) -> bool:
         """Whether a session was seen to be deleted at or after `since` (Unix seconds): it may have been read before."""
@@ -184,7 +214,7 @@ class Sessions:
             max_age: Seconds it lasts; SESSION_MAX_AGE at most.
 
         Returns:
-            Its id, signed where ids must be signed, and the Unix time in seconds at which it ends.
+            Its id, signed where there are secrets, and the Unix time in seconds at which it ends.
         """
         if not max_age > 0:
             raise ValueError("max_age is above 0")
@@ -192,7 +222,7 @@ class Sessions:
         expires_at = now + min(max_age, self._fields.max_age)
         session_id = secrets.token_urlsafe(ID_BYTES)
         await self.store.save(session_id, write_session(user, self._fields, now, expires_at), expires_at)
-        return sign(session_id, self._secrets[0]) if self._require_signed else session_id, expires_at
+        return self.sign(session_id), expires_at
 
     async def revoke(self, ids: Collection[str]) -> int:
         """End sessions by their ids, bare or signed; how many there were."""
@@ -249,7 +279,7 @@ class Sessions:
         if document is None:
             found = await self._documents.load(user_id)
             if found is not None:
-                document = self._used_fields(found)
+                document = keep_used_fields(found, self._fields)
                 await self._user_cache.put(user_id, document)
         return self._merge(session, {} if document is None else {user_id: document})
 
@@ -260,7 +290,7 @@ class Sessions:
             await self._cache.put(session_id, session, session.expires_at - self._clock())
             if not self.is_revoked_since(session_id, started):
                 return session
-        raise AuthRefused("SESSION_NOT_FOUND")  # deleted again and again while it was read
+        raise AuthRefused("SESSION_NOT_FOUND", "revoked")  # deleted again and again while it was read
 
     async def _load_stored(self, session_id: str) -> StoredSession | None:
         if not self.at_hand:
@@ -269,16 +299,29 @@ class Sessions:
 
     def _read(self, stored: StoredSession | None) -> Session:
         if stored is None:
-            raise AuthRefused("SESSION_NOT_FOUND")
-        return read_session(stored, self._fields, self._clock())
+            raise AuthRefused("SESSION_NOT_FOUND", "not_in_store")
+        session = read_session(stored, self._fields, self._clock())
+        if self._users is None and session.user.tier == "free":
+            self._look_at_tier(find_user(stored, self._fields))
+        return session
+
+    def _look_at_tier(self, source: Mapping[str, Any]) -> None:
+        """Tell once of each value of a tier that means nothing here: its users may have paid for more than free."""
+        value = find_unknown_tier(source, self._fields)
+        if value is not None and value not in self._unknown_tiers and len(self._unknown_tiers) < MOST_UNKNOWN_TIERS:
+            self._unknown_tiers.add(value)
+            log.warning("a user's tier is unknown and counts as free: SESSION_TIERS can say what it means", tier=value)
 
     def _merge(self, session: Session, documents: Mapping[str, Mapping[str, Any]] | None) -> Session:
         if documents is None:
             return session
         document = documents.get(session.user.id)
         if document is None:
-            raise AuthRefused("SESSION_NOT_FOUND")
-        return replace(session, user=merge_user(session.user, document, self._fields))
+            raise AuthRefused("SESSION_NOT_FOUND", "not_in_users")
+        user = merge_user(session.user, document, self._fields)
+        if user.tier == "free":
+            self._look_at_tier(document)
+        return replace(session, user=user)
 
     async def _merge_all(self, found: Sequence[Session]) -> list[Session]:
         documents = await self._users.load({session.user.id for session in found}) if self._users else None
@@ -298,18 +341,6 @@ class Sessions:
                 continue
             yield session
 
-    def _used_fields(self, document: Mapping[str, Any]) -> dict[str, object]:
-        """What `merge_user` takes of a document, and so all of it that is worth keeping."""
-        fields = self._fields
-        used: dict[str, object] = {}
-        for name in (fields.name, fields.email, fields.admin, fields.tier):
-            value = document.get(name)
-            if isinstance(value, bool):
-                used[name] = value
-            elif isinstance(value, str):
-                used[name] = value[:MAX_NAME]
-        return used
-
 
 def create_sessions(
     settings: Settings,
@@ -318,6 +349,7 @@ def create_sessions(
     on_lookup: Callable[[Source], None] = lambda source: None,
     on_batch: Callable[[int], None] = lambda size: None,
     on_store_error: Callable[[], None] = lambda: None,
+    on_unsigned: Callable[[], None] = lambda: None,
     session_collection: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Sessions:
@@ -332,6 +364,7 @@ def create_sessions(
         on_lookup: Told for each session looked up whether memory, Redis or neither had it.
         on_batch: As of `Sessions`.
         on_store_error: As of `Sessions`.
+        on_unsigned: As of `Sessions`.
         session_collection: MongoDB collection in place of SESSION_COLLECTION.
         clock: Unix time in seconds.
 
@@ -371,6 +404,7 @@ def create_sessions(
         database=database,
         on_batch=on_batch,
         on_store_error=on_store_error,
+        on_unsigned=on_unsigned,
         clock=clock,
     )
 

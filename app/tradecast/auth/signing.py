@@ -12,6 +12,9 @@ import hmac
 from collections.abc import Sequence
 from urllib.parse import unquote
 
+from tradecast.auth.errors import Reason
+from tradecast.user_id import is_plain
+
 MAX_LENGTH = 512
 
 
@@ -28,9 +31,9 @@ def unsign(raw: str, secrets: Sequence[str], require_signed: bool) -> str | None
     """
     if not _is_sane(raw):
         return None
-    text = unquote(raw) if raw[:4].lower() == "s%3a" else raw
-    if not text.startswith("s:"):
+    if not is_signed(raw):
         return None if require_signed else raw
+    text = unquote(raw) if raw.startswith("s%") else raw
     session_id, _, signature = text[2:].rpartition(".")
     if not _is_sane(session_id):
         return None
@@ -41,11 +44,25 @@ def unsign(raw: str, secrets: Sequence[str], require_signed: bool) -> str | None
     return session_id if matches else None
 
 
+def is_signed(raw: str) -> bool:
+    """Whether a session id has the signed form, whoever may have signed it."""
+    return raw.startswith(("s:", "s%3A", "s%3a"))
+
+
+def explain_refusal(raw: str, secrets: Sequence[str]) -> Reason:
+    """Why `unsign` gave None, for the log."""
+    if not _is_sane(raw):
+        return "bad_id"
+    if not is_signed(raw):
+        return "not_signed"
+    return "wrong_signature" if secrets else "no_secrets"
+
+
 def _signature(session_id: str, secret: str) -> str:
     digest = hmac.new(secret.encode(), session_id.encode(), hashlib.sha256).digest()
     return base64.b64encode(digest).decode().rstrip("=")
 
 
 def _is_sane(text: object) -> bool:
-    # isprintable also keeps out lone surrogates, which no store could encode.
-    return isinstance(text, str) and 0 < len(text) <= MAX_LENGTH and text.isprintable()
+    # That also keeps out lone surrogates, which no store could encode.
+    return isinstance(text, str) and is_plain(text, MAX_LENGTH)

@@ -9,6 +9,7 @@ import structlog
 
 from tradecast.events import rooms
 from tradecast.events.timestamps import timestamp
+from tradecast.user_id import require_user_id
 
 log = structlog.stdlib.get_logger("tradecast.events")
 EmitToRoom = Callable[[str, str, Any], Awaitable[None]]
@@ -19,29 +20,30 @@ class Emitters:
     """The requirements' emitters, over anything that can emit to a room.
 
     Each raises `AdapterUnavailable` when Redis did not take the event in time: then nobody has it, unless it is a
-    `PublishUncertain`. And TypeError when a payload cannot be said in JSON.
+    `PublishUncertain`. TypeError when a payload cannot be said in JSON; ValueError when a user's id cannot be one
+    (`tradecast.user_id`): it is a text, or a whole number, which clients get as a text.
     """
 
     def __init__(self, emit_to_room: EmitToRoom) -> None:
         self._emit = emit_to_room
 
-    async def emit_portfolio_update(self, user_id: str, portfolio: Payload) -> None:
+    async def emit_portfolio_update(self, user_id: str | int, portfolio: Payload) -> None:
         """`portfolio:update` to those who watch this user's portfolio."""
         await self._to_user(rooms.portfolio(user_id), "portfolio:update", user_id, portfolio=portfolio)
 
-    async def emit_trade_executed(self, user_id: str, trade: Payload) -> None:
+    async def emit_trade_executed(self, user_id: str | int, trade: Payload) -> None:
         """`trade:executed` to those who watch this user's trades."""
         await self._to_user(rooms.trades(user_id), "trade:executed", user_id, trade=trade)
 
-    async def emit_trade_failed(self, user_id: str, failure: Payload) -> None:
+    async def emit_trade_failed(self, user_id: str | int, failure: Payload) -> None:
         """`trade:failed` to those who watch this user's trades."""
         await self._to_user(rooms.trades(user_id), "trade:failed", user_id, failure=failure)
 
-    async def emit_position_closed(self, user_id: str, position: Payload) -> None:
+    async def emit_position_closed(self, user_id: str | int, position: Payload) -> None:
         """`position:closed` to those who watch this user's trades."""
         await self._to_user(rooms.trades(user_id), "position:closed", user_id, position=position)
 
-    async def emit_notification(self, user_id: str, notification: Payload) -> None:
+    async def emit_notification(self, user_id: str | int, notification: Payload) -> None:
         """`notification` to all of this user's connections."""
         await self._to_user(rooms.user(user_id), "notification", user_id, notification=notification)
 
@@ -56,6 +58,7 @@ class Emitters:
         log.debug("emitted", event_name="market:status")
         await self._emit(rooms.MARKET_STATUS, "market:status", {"status": status, "timestamp": timestamp()})
 
-    async def _to_user(self, room: str, event: str, user_id: str, **payload: Payload) -> None:
-        log.debug("emitted", event_name=event, user_id=user_id)
-        await self._emit(room, event, {"userId": user_id, **payload, "timestamp": timestamp()})
+    async def _to_user(self, room: str, event: str, user_id: str | int, **payload: Payload) -> None:
+        who = require_user_id(user_id)
+        log.debug("emitted", event_name=event, user_id=who)
+        await self._emit(room, event, {"userId": who, **payload, "timestamp": timestamp()})

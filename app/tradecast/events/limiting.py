@@ -61,7 +61,7 @@ def create_rate_limit_middleware(
         user = connection.user
         if user is not None and not await limiter.acquire_connection(user.id, connection.id):
             if is_final(user.id):
-                raise AuthRefused("TOO_MANY_CONNECTIONS")
+                raise AuthRefused("TOO_MANY_CONNECTIONS", "too_many")
             raise TryAgain
         if user is not None:
             put_off.pop(user.id, None)

@@ -8,16 +8,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+)
 
 from tradecast.events.emitters import Emitters
 from tradecast.events.symbols import SYMBOL
+from tradecast.user_id import LONGEST, require_user_id
 
 MAX_EVENTS = 1_000
 MAX_PROBLEMS = 20
 MAX_SHOWN = 64
 MAX_DEPTH = 100
-UserId = Annotated[str, Field(min_length=1, max_length=128)]
+UserId = Annotated[
+    str,
+    Field(min_length=1, max_length=LONGEST),
+    BeforeValidator(require_user_id, json_schema_input_type=Annotated[str, Field(max_length=LONGEST)] | int),
+]
 Symbol = Annotated[str, Field(pattern=f"^(?:{SYMBOL.pattern})$")]
 
 

@@ -137,23 +137,23 @@ class SyncPublisher:
         self._publisher = Publisher(settings, both=both)
         self._thread.start()
 
-    def emit_portfolio_update(self, user_id: str, portfolio: Payload) -> None:
+    def emit_portfolio_update(self, user_id: str | int, portfolio: Payload) -> None:
         """`portfolio:update` to those who watch this user's portfolio."""
         self._wait(self._publisher.emit_portfolio_update(user_id, portfolio))
 
-    def emit_trade_executed(self, user_id: str, trade: Payload) -> None:
+    def emit_trade_executed(self, user_id: str | int, trade: Payload) -> None:
         """`trade:executed` to those who watch this user's trades."""
         self._wait(self._publisher.emit_trade_executed(user_id, trade))
 
-    def emit_trade_failed(self, user_id: str, failure: Payload) -> None:
+    def emit_trade_failed(self, user_id: str | int, failure: Payload) -> None:
         """`trade:failed` to those who watch this user's trades."""
         self._wait(self._publisher.emit_trade_failed(user_id, failure))
 
-    def emit_position_closed(self, user_id: str, position: Payload) -> None:
+    def emit_position_closed(self, user_id: str | int, position: Payload) -> None:
         """`position:closed` to those who watch this user's trades."""
         self._wait(self._publisher.emit_position_closed(user_id, position))
 
-    def emit_notification(self, user_id: str, notification: Payload) -> None:
+    def emit_notification(self, user_id: str | int, notification: Payload) -> None:
         """`notification` to all of this user's connections."""
         self._wait(self._publisher.emit_notification(user_id, notification))
 

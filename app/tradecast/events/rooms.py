@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from tradecast.user_id import require_user_id
+
 MARKET_STATUS = "market:status"
 # Everybody but anonymous clients, who get market:status and nothing else.
 AUTHENTICATED = "authenticated"
 
 
-def portfolio(user_id: str) -> str:
-    return f"portfolio:{user_id}"
+def portfolio(user_id: str | int) -> str:
+    """Those who watch a user's portfolio. Raises ValueError for what is no id, as the others."""
+    return f"portfolio:{require_user_id(user_id)}"
 
 
-def trades(user_id: str) -> str:
-    return f"trades:{user_id}"
+def trades(user_id: str | int) -> str:
+    """Those who watch a user's trades."""
+    return f"trades:{require_user_id(user_id)}"
 
 
-def user(user_id: str) -> str:
-    return f"user:{user_id}"
+def user(user_id: str | int) -> str:
+    """All of a user's connections."""
+    return f"user:{require_user_id(user_id)}"
 
 
 def watchlist(symbol: str) -> str:

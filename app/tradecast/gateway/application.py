@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tradecast.adapter.hub import Resumed
+from tradecast.engine.http.request import Request
 from tradecast.gateway.allowances import BURST, PER_SECOND
 
 
@@ -49,8 +50,23 @@ class Application(Protocol):
         """Whether there is such a namespace."""
         ...
 
-    async def connecting(self, sid: str, auth: Any, transport: str, resume: Resume, namespace: str) -> Accepted:
-        """Let a client in, or raise `ConnectRefused` or `TryAgain`."""
+    def read_handshake(self, request: Request) -> str | None:
+        """What is to be kept of a handshake until its client is in; None for nothing. A secret."""
+        ...
+
+    async def connecting(
+        self, sid: str, auth: Any, kept: str | None, transport: str, resume: Resume, namespace: str
+    ) -> Accepted:
+        """Let a client in, or raise `ConnectRefused` or `TryAgain`.
+
+        Args:
+            sid: The client.
+            auth: What it said of itself in CONNECT.
+            kept: What `read_handshake` kept of its transport's.
+            transport: What carries it.
+            resume: Lets it go on where its connection was lost.
+            namespace: Where it wants to be.
+        """
         ...
 
     def connected(self, sid: str, accepted: Accepted, *, recovered: bool) -> Awaitable[None] | None:

@@ -111,6 +111,8 @@ class SocketServer(socketio.AsyncServer):
         self._incomplete: dict[str, Incoming] = {}
         self._strangers = Strangers(options.connect_timeout, self.eio.hang_up)
         self._allowances = Allowances(options.packet_burst, options.packets_per_second)
+        # What the application keeps of handshakes, until their client is in.
+        self._kept: dict[str, str] = {}
         # Whose clients are not authenticated, by the address that they come from.
         self._addresses = Addresses(options.most_per_address)
         self._acks = Acknowledgements()
@@ -256,6 +258,9 @@ class SocketServer(socketio.AsyncServer):
         network = self.find_network(request)
         if network is not None:
             self._addresses.add(eio_sid, network)
+        kept = self._application.read_handshake(request)
+        if kept is not None:
+            self._kept[eio_sid] = kept
 
     def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> Awaitable[None] | None:
         # Attachments belong to packets, and CONNECT has bounds of its own.
@@ -275,6 +280,7 @@ class SocketServer(socketio.AsyncServer):
         self._allowances.forget(eio_sid)
         self._strangers.remove(eio_sid)
         self._addresses.remove(eio_sid)
+        self._kept.pop(eio_sid, None)
         for namespace in self.manager.namespaces_of(eio_sid):
             self._leave(eio_sid, namespace, reason)
 
@@ -374,7 +380,8 @@ class SocketServer(socketio.AsyncServer):
         accepted: Accepted | None = None
         try:
             transport = self.eio.transport_of(eio_sid) or ""
-            accepted = await self._application.connecting(sid, auth, transport, resume, namespace)
+            kept = self._kept.get(eio_sid)
+            accepted = await self._application.connecting(sid, auth, kept, transport, resume, namespace)
             pid: str | None = None
             if resumed is not None:
                 pid = request.valid_pid()
@@ -400,6 +407,7 @@ class SocketServer(socketio.AsyncServer):
             self._application.abandoned(accepted, displaced=not ours)
             return
         self._strangers.remove(eio_sid)
+        self._kept.pop(eio_sid, None)
         if accepted.authenticated:
             self._addresses.remove(eio_sid)
         self._say(eio_sid, CONNECT, {"sid": sid} if pid is None else {"sid": sid, "pid": pid}, namespace=namespace)

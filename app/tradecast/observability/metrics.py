@@ -48,6 +48,11 @@ REFUSALS = (
     *(*SESSION_CODES, "TOO_MANY_CONNECTIONS"),
     *("SERVER_BUSY", "SERVER_DRAINING", "SERVER_SUPERSEDED", "ADDRESS_BUSY", "STORE_UNAVAILABLE", "INTERNAL"),
 )
+AUTH_REASONS = (
+    *("no_claim", "bad_claim", "bad_id", "not_signed", "wrong_signature", "no_secrets", "not_in_store", "too_large"),
+    *("unreadable", "encrypted", "no_user", "bad_user_id", "no_end", "no_start", "expired", "revoked", "other_user"),
+    *("not_in_users", "too_many"),
+)
 EVENT_REFUSALS = (
     *("ADMIN_REQUIRED", "AUTH_REQUIRED", "INVALID_PAYLOAD", "NOT_SUBSCRIBED", "QUOTA_EXCEEDED", "RATE_LIMITED"),
     *("SYMBOL_INVALID", "SYMBOL_REQUIRED", "TIER_REQUIRED", "UNAVAILABLE", "UNKNOWN_EVENT", "USER_MISMATCH"),
@@ -119,6 +124,8 @@ class Metrics:
         self._opened = tally("connections_opened", "Connections accepted", "transport", TRANSPORTS)
         self._disconnects = tally("disconnects", "Connections ended", "reason", DISCONNECTS, MOST_CODES)
         self._refusals = tally("refusals", "Connections refused", "code", REFUSALS, MOST_CODES)
+        self._auth_refusals = tally("auth_refusals", "Sessions that were not accepted", "reason", AUTH_REASONS)
+        self._unsigned_ids = counter("unsigned_session_ids", "Session ids that were accepted without a signature")
         self._sessions_ended = tally(
             "sessions_ended", "Connections ended because of their session", "code", SESSION_CODES, MOST_CODES
         )
@@ -273,6 +280,14 @@ class Metrics:
         """A client was not let in."""
         self._connects.count("refused")
         self._refusals.count(code)
+
+    def auth_refused(self, reason: str) -> None:
+        """A client was not let in because of its session; one of `AUTH_REASONS`."""
+        self._auth_refusals.count(reason)
+
+    def unsigned_session_id(self) -> None:
+        """A session id was accepted though nobody has signed it, and there are secrets to sign with."""
+        self._unsigned_ids.inc()
 
     def sent_away(self, reason: str) -> None:
         """A client's transport was closed by a drain, by shedding, or because a drain took too long."""

@@ -9,11 +9,14 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import structlog
 from bson import BSON, Int64, ObjectId
+from bson.binary import Binary
 from bson.datetime_ms import DatetimeMS
+from bson.decimal128 import Decimal128
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.collection import Collection
@@ -27,6 +30,7 @@ from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.mongo import MongoDatabase, MongoStore, MongoUsers
 from tradecast.auth.store import SessionChange
 from tradecast.settings import SettingsError
+from tradecast.user_id import read_user_id
 
 pytestmark = pytest.mark.mongodb
 
@@ -95,9 +99,6 @@ def _nested(depth: int) -> dict[str, Any]:
         {"session": []},
         {"session": "not json"},
         {"session": "[" * 50_000},
-        {"session": json.dumps(DATA), "expires": "tomorrow"},
-        {"session": json.dumps(DATA), "expires": 5},
-        {"session": DATA, "expires": {}},
     ],
 )
 async def test_documents_that_are_no_sessions(
@@ -108,6 +109,39 @@ async def test_documents_that_are_no_sessions(
     found = await store.load(["bad", "good"])
     assert isinstance(found["bad"].data, str)
     assert found["good"].data == DATA
+
+
+@pytest.mark.parametrize(
+    ("expires", "end"),
+    [("tomorrow", None), ({}, None), (True, None), ("2027-01-15T08:00:00Z", 1_800_000_000.0), (Int64(5), 5.0)],
+)
+async def test_an_end_of_another_type(
+    store: MongoStore, written: Collection[dict[str, Any]], expires: object, end: float | None
+) -> None:
+    for session_id, data in (("text", json.dumps(DATA)), ("document", DATA)):
+        written.insert_one({"_id": session_id, "session": data, "expires": expires})
+    found = await store.load(["text", "document"])
+    assert [(one.data, one.expires_at) for one in found.values()] == [(DATA, end)] * 2
+
+
+async def test_ids_of_types_that_only_bson_has(store: MongoStore, written: Collection[dict[str, Any]]) -> None:
+    ids = {
+        "objectid": (ObjectId("507f1f77bcf86cd799439011"), "507f1f77bcf86cd799439011"),
+        "long": (Int64(2**60), str(2**60)),
+        "double": (5.0, "5"),
+        "decimal": (Decimal128("5"), "5"),
+        "uuid": (Binary.from_uuid(UUID(int=5)), str(UUID(int=5))),
+        "half": (Decimal128("5.5"), None),
+        "nan": (Decimal128("NaN"), None),
+        "bytes": (Binary(b"5"), None),
+    }
+    for name, (value, _) in ids.items():
+        written.insert_one({"_id": name, "session": {"passport": {"user": {"id": value}}}})
+    found = await store.load(list(ids))
+    for name, (_, user_id) in ids.items():
+        data = found[name].data
+        assert isinstance(data, dict)
+        assert read_user_id(data["passport"]["user"]["id"]) == user_id, name
 
 
 async def test_one_document_does_not_spoil_its_batch(store: MongoStore, written: Collection[dict[str, Any]]) -> None:

@@ -323,7 +323,7 @@ async def test_redis_gone_ends_nobody_and_then_all_are_checked(own_redis: RedisS
         server.active.add(kept)
         server.ended.clear()
         seen = len(server.changed)
-        await client.set(f"sess:{kept}", json.dumps({"passport": {"user": {"id": "u1"}}}))
+        await client.set(f"sess:{kept}", json.dumps({"passport": {"user": {"id": "u1"}}}), ex=600)
         await eventually(lambda: len(server.changed) > seen)
         assert server.ended == {}
         assert server.answers == [True, False, True]

@@ -76,7 +76,7 @@ async def test_authenticated(store: SlowStore) -> None:
 
 @pytest.mark.parametrize(
     ("raw_id", "user_id"),
-    [(None, None), ("x", None), (None, "u1"), ("", "u1"), ("x", ""), (5, "u1"), ("x", 5), (["x"], "u1"), ({}, {})],
+    [(None, None), ("x", None), (None, "u1"), ("", "u1"), ("x", ""), (5, "u1"), ("x", 5.5), (["x"], "u1"), ({}, {})],
 )
 async def test_missing_or_no_text(store: SlowStore, raw_id: object, user_id: object) -> None:
     assert await refusal(over(store), raw_id, user_id) == "AUTH_REQUIRED"

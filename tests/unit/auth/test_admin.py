@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tradecast.auth.admin import DEFAULT_MAX_AGE, InvalidRequest, NewSession, SessionAdmin, handle_of
+from tradecast.auth.admin import DEFAULT_MAX_AGE, InvalidRequest, NewSession, SessionAdmin, handle_of, selection
 from tradecast.auth.models import Session, User
 
 LONGEST = 1_000_000.0
@@ -52,6 +52,12 @@ def test_defaults() -> None:
     assert new.max_age == DEFAULT_MAX_AGE
 
 
+@pytest.mark.parametrize("user_id", [5, 5.0, "5"])
+def test_an_id_is_text_or_a_whole_number(user_id: object) -> None:
+    assert NewSession.parse({"userId": user_id}, LONGEST).user.id == "5"
+    assert selection({"userId": user_id}) == {"user_id": "5"}
+
+
 def test_everything_given() -> None:
     body = {"userId": "u", "name": "N", "email": "e@x", "tier": "enterprise", "isAdmin": True, "maxAge": 5}
     new = NewSession.parse(body, LONGEST)
@@ -63,8 +69,7 @@ def test_everything_given() -> None:
     [
         ({"userId": ""}, "userId"),
         ({"userId": None}, "userId"),
-        ({"userId": 5}, "userId"),
-        ({"userId": "x" * 129}, "userId"),
+        *(({"userId": value}, "userId") for value in (True, 1.5, ["u"], {"$ne": 1}, "x" * 257)),
         ({"userId": "a\nb"}, "userId"),
         ({"userId": "\x00"}, "userId"),
         ({"name": 5}, "name"),

@@ -50,8 +50,9 @@ class Book:
         self.outcome = outcome
         self.asked: list[tuple[object, object]] = []
 
-    async def authenticate(self, raw_id: object, claimed_user_id: object) -> Session:
+    async def authenticate(self, raw_id: object, claimed_user_id: object, *, by_cookie: bool = False) -> Session:
         self.asked.append((raw_id, claimed_user_id))
+        self.by_cookie = by_cookie
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -117,6 +118,22 @@ async def test_half_a_claim_is_looked_at_as_it_is(claims: Any) -> None:
     with pytest.raises(AuthRefused):
         await bound(book, required=False)(connection(claims))
     assert book.asked == [(claims.get("sessionID"), claims.get("userId"))]
+
+
+async def test_the_cookie_counts_where_the_client_names_no_session() -> None:
+    book = Book(Session("s", USER, 1.0))
+    who = connection({"userId": "u1"})
+    who.cookie = "signed"
+    await bound(book)(who)
+    assert [*book.asked[-1], book.by_cookie, who.by_cookie] == ["signed", "u1", True, True]
+    who = connection(None)
+    who.cookie = "signed"
+    await bound(book)(who)
+    assert book.asked[-1] == ("signed", None)
+    who = connection({"sessionID": "own", "userId": "u1"})
+    who.cookie = "signed"
+    await bound(book)(who)
+    assert [*book.asked[-1], book.by_cookie, who.by_cookie] == ["own", "u1", False, False]
 
 
 async def test_unbound_middleware_lets_nobody_in() -> None:

@@ -18,6 +18,7 @@ from tradecast.adapter.hub import Hub
 from tradecast.adapter.memory_broker import MemoryBroker
 from tradecast.engine.connection import Connection
 from tradecast.engine.http.addresses import Network
+from tradecast.engine.http.request import Request
 from tradecast.gateway import server as module
 from tradecast.gateway import strangers
 from tradecast.gateway.allowances import BURST, Allowances
@@ -37,10 +38,12 @@ class App:
         hold: `connecting` waits until it is set.
         answer: What an event is answered: a value, or a function of the arguments.
         authenticated: Whether it is known who the clients are.
+        kept: What was kept of the handshakes, for each CONNECT.
     """
 
     def __init__(self) -> None:
         self.connects_at_once = False
+        self.kept: list[str | None] = []
         self.authenticated = True
         self.told: list[tuple[Any, ...]] = []
         self.refusal: Exception | None = None
@@ -51,7 +54,13 @@ class App:
     def has_namespace(self, namespace: str) -> bool:
         return namespace in ("/", "/custom")
 
-    async def connecting(self, sid: str, auth: Any, transport: str, resume: Resume, namespace: str) -> Accepted:
+    def read_handshake(self, request: Request) -> str | None:
+        return request.header(b"cookie")
+
+    async def connecting(
+        self, sid: str, auth: Any, kept: str | None, transport: str, resume: Resume, namespace: str
+    ) -> Accepted:
+        self.kept.append(kept)
         self.told.append(("connecting", namespace, auth, transport))
         if self.hold is not None:
             await self.hold.wait()
@@ -91,9 +100,9 @@ class App:
 class Client:
     """A client on a transport of the test's own."""
 
-    def __init__(self, server: SocketServer, peer: str | None = None) -> None:
+    def __init__(self, server: SocketServer, peer: str | None = None, cookie: str | None = None) -> None:
         self.transport = FakeTransport()
-        asking = request()
+        asking = request(headers=[] if cookie is None else [(b"cookie", cookie.encode())])
         asking.peer = peer
         self.connection: Connection = server.eio.open(asking, self.transport)
         self.transport.sent.clear()
@@ -152,9 +161,9 @@ class Case:
         )
         self.server.bind(self.hub)
 
-    def client(self, peer: str | None = None) -> Client:
-        """A client that comes from this address."""
-        return Client(self.server, peer)
+    def client(self, peer: str | None = None, cookie: str | None = None) -> Client:
+        """A client that comes from this address, with this cookie."""
+        return Client(self.server, peer, cookie)
 
 
 @pytest.fixture
@@ -650,3 +659,25 @@ async def test_a_full_address_makes_room_of_its_own(monkeypatch: pytest.MonkeyPa
     assert not case.server.has_room_for(here), "nobody of that address can be spared"
     await case.hub.close()
     await case.server.shutdown()
+
+
+# -- what is kept of a handshake
+
+
+async def test_what_is_kept_of_a_handshake_is_let_go_when_its_client_is_in(case: Case) -> None:
+    client = case.client(cookie="sid=secret")
+    case.app.refusal = ConnectRefused("AUTH_REQUIRED", "Log in")
+    client.send("0")
+    await client.next()
+    case.app.refusal = None
+    await client.join()
+    await client.join("/custom")
+    assert case.app.kept == ["sid=secret", "sid=secret", None]
+    assert not case.server._kept
+
+
+async def test_it_is_let_go_with_its_transport(case: Case) -> None:
+    client = case.client(cookie="sid=secret")
+    assert list(case.server._kept.values()) == ["sid=secret"]
+    client.connection.abort("transport close")
+    await eventually(lambda: not case.server._kept)

@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.clock import HandClock
-from tradecast.observability.metrics import MOST_CODES, REFUSALS, Metrics, megabytes
+from tradecast.auth.errors import REASONS
+from tradecast.observability.metrics import AUTH_REASONS, MOST_CODES, REFUSALS, Metrics, megabytes
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 
@@ -409,3 +410,7 @@ def test_the_json_table_tells_of_every_figure_and_of_no_other(metrics: Metrics) 
             first, *rest = re.findall(r"`([\w.]+)`", line.split("|")[1])
             table += [first, *(first.rpartition(".")[0] + one for one in rest)]
     assert sorted(table) == sorted(leaves(metrics.render_json(), ""))
+
+
+def test_every_reason_of_a_refusal_is_there_from_the_start() -> None:
+    assert set(AUTH_REASONS) == set(REASONS)
