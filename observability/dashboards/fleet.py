@@ -135,10 +135,13 @@ def connections() -> list[Panel]:
         ),
         graph(
             "Refused connections by code",
-            "Connections refused per second. After SERVER_…, STORE_UNAVAILABLE and INTERNAL clients "
-            "come back by themselves; the other codes are final.",
+            "Connections refused per second. After SERVER_…, ADDRESS_BUSY, STORE_UNAVAILABLE and INTERNAL clients "
+            "come back by themselves; the other codes are final, and in small letters is what was wrong with the "
+            "session. Unsigned ids are accepted by this version, and refused by the next.",
             PER_SECOND,
             Query(total(rate("tradecast_refusals_total"), "code"), "{{code}}"),
+            Query(total(rate("tradecast_auth_refusals_total"), "reason"), "{{reason}}"),
+            Query(total(rate("tradecast_unsigned_session_ids_total")), "unsigned ids"),
         ),
         graph(
             "Subscriptions",

@@ -138,6 +138,34 @@ async def test_a_body_that_is_too_large_is_refused(make_server: MakeServer) -> N
         await eventually(lambda: engine_sockets(server) == {})
 
 
+@pytest.mark.parametrize("size", [32_769, 900_000])
+async def test_a_stranger_sends_small_messages_only(server: RunningServer, size: int) -> None:
+    client = await open_transport(server)
+    assert await until_closed(client, "40" + json.dumps({"x": "y" * size})) == []
+    assert client.close_code == 1009
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
+        polling = await Polling.open(http)
+        assert (await polling.post("40" + json.dumps({"x": "y" * size}))).status_code == 413
+    await eventually(lambda: engine_sockets(server) == {})
+
+
+async def test_a_handshake_of_the_size_of_a_head_is_read(server: RunningServer) -> None:
+    claims = {**await server.session("u1"), "token": "t" * 30_000}
+    client = await open_transport(server)
+    await client.send("40" + json.dumps(claims))
+    assert str(await client.recv()).startswith("40{")
+    # Who is known may send as much as is announced, and has its transport for that.
+    await client.send(f'421["subscribe:trades",{{"x":"{"y" * 900_000}"}}]')
+    answers = [str(await client.recv()) for _ in range(2)]
+    assert [answer[:3] for answer in answers if answer.startswith("431")] == ["431"]
+    await client.close()
+
+
+async def test_large_posts_of_a_client_that_is_known(server: RunningServer, polling: Polling) -> None:
+    assert (await polling.post(f'421["subscribe:trades",{{"x":"{"y" * 900_000}"}}]')).text == "ok"
+    assert "431[" in (await polling.get()).text
+
+
 async def test_jsonp_is_refused(server: RunningServer) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http:
         assert (await http.get("/socket.io/?EIO=4&transport=polling&j=0")).status_code == 400

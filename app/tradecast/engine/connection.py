@@ -50,12 +50,14 @@ class Host(Protocol):
     Attributes:
         ping_interval: Seconds between an answer to a heartbeat and the next heartbeat.
         ping_timeout: Seconds within which a heartbeat must be answered.
+        first_message_limit: Bytes of the largest message of a client that is not trusted yet.
         wheel: Calls when one is due.
         observer: Told of heartbeats.
     """
 
     ping_interval: float
     ping_timeout: float
+    first_message_limit: int
     wheel: TimerWheel
     observer: Observer
 
@@ -85,6 +87,7 @@ class Connection:
 
     Attributes:
         sid: Its id.
+        message_limit: Bytes of the largest message taken from it.
         transport: What carries it now.
         slot: Where it waits on the wheel (`Timed`).
         reason: Why it has ended; None as long as it has not.
@@ -99,6 +102,7 @@ class Connection:
         "_pinged",
         "_resumed",
         "_working",
+        "message_limit",
         "reason",
         "sid",
         "slot",
@@ -107,6 +111,7 @@ class Connection:
 
     def __init__(self, host: Host, sid: str, transport: Transport) -> None:
         self.sid = sid
+        self.message_limit = host.first_message_limit
         self.transport = transport
         self.reason: str | None = None
         self.slot = -1

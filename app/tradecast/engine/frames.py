@@ -104,16 +104,14 @@ class FrameReader:
     """Reads the frames of one client. Bytes go in by `push`, complete frames come out by `pull`, one at a time.
 
     Attributes:
-        waiting: Whether somebody else will pull what is there already.
-
-    Args:
         max_size: Largest message taken, bytes; larger ones are refused by their announced size.
+        waiting: Whether somebody else will pull what is there already.
     """
 
-    __slots__ = ("_buffer", "_empty", "_fragments", "_kind", "_max_size", "_needed", "_position", "_size", "waiting")
+    __slots__ = ("_buffer", "_empty", "_fragments", "_kind", "_needed", "_position", "_size", "max_size", "waiting")
 
     def __init__(self, max_size: int) -> None:
-        self._max_size = max_size
+        self.max_size = max_size
         self._buffer = bytearray()
         self._position = 0
         # No frame can be complete before the buffer holds this many bytes behind the position.
@@ -198,7 +196,7 @@ class FrameReader:
     def _check_size(self, first: int, size: int) -> None:
         if size >> 63:
             raise ProtocolError(PROTOCOL_ERROR, "a length with its highest bit set")
-        if not first & 0x08 and self._size + size > self._max_size:
+        if not first & 0x08 and self._size + size > self.max_size:
             raise ProtocolError(TOO_BIG, "a message that is too large")
 
     def _add_fragment(self, first: int, payload: bytes) -> Frame:

@@ -44,6 +44,7 @@ class EngineServer:
         ping_timeout: Seconds within which a heartbeat must be answered.
         upgrade_timeout: Seconds an upgrade from polling to WebSocket may take.
         max_http_buffer_size: Bytes of the largest message or POST taken.
+        first_message_limit: The same of a client until `trust` is called for it; None: as large.
         send_queue_limit: Messages that may wait for one client.
         send_buffer_limit: Bytes that may wait for one client; a single message may be larger.
         environs: Whether connect handlers get the request as an environ, as python-engineio's do; else as a `Request`.
@@ -71,6 +72,7 @@ class EngineServer:
         ping_timeout: float = 20,
         upgrade_timeout: float = 10,
         max_http_buffer_size: int = 1_000_000,
+        first_message_limit: int | None = None,
         send_queue_limit: int = 10_000,
         send_buffer_limit: int = 4_000_000,
         environs: bool = True,
@@ -84,6 +86,7 @@ class EngineServer:
         self.ping_timeout = ping_timeout
         self.upgrade_timeout = upgrade_timeout
         self.max_http_buffer_size = max_http_buffer_size
+        self.first_message_limit = min(first_message_limit or max_http_buffer_size, max_http_buffer_size)
         self.limits = Limits(send_queue_limit, send_buffer_limit)
         self.observer = observer or Observer()
         self.turns = Turns()
@@ -190,6 +193,12 @@ class EngineServer:
                 connection.transport.send(message)
                 count += 1
         return count
+
+    def trust(self, sid: str) -> None:
+        """Take messages of the full size from a client; nothing happens if it is gone."""
+        connection = self.sockets.get(sid)
+        if connection is not None:
+            connection.message_limit = self.max_http_buffer_size
 
     def hang_up(self, sid: str) -> None:
         """Close a client's transport behind what waits for it. The client comes back by itself, and at once.

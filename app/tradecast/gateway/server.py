@@ -47,6 +47,9 @@ from tradecast.stepping import Done, step
 
 # A client that was ended keeps its transport this many seconds, so that the last packets reach it.
 LINGER: Final = 1.0
+# Bytes of the largest message of a client that is not authenticated. It has nothing to send but CONNECT, and ten
+# thousand of them may be there at once.
+FIRST_MESSAGES: Final = 32_768
 # Characters of a namespace that is named in an answer.
 MAX_ECHO: Final = 64
 # Of one transport: leavings, after which it is closed, and for how many of them a refusal counts.
@@ -95,6 +98,7 @@ class SocketServer(socketio.AsyncServer):
             ping_timeout=options.ping_timeout,
             upgrade_timeout=options.upgrade_timeout,
             max_http_buffer_size=options.max_http_buffer_size,
+            first_message_limit=FIRST_MESSAGES,
             send_queue_limit=options.send_queue_limit,
             send_buffer_limit=options.send_buffer_limit,
             environs=False,
@@ -409,6 +413,7 @@ class SocketServer(socketio.AsyncServer):
         self._strangers.remove(eio_sid)
         self._kept.pop(eio_sid, None)
         if accepted.authenticated:
+            self.eio.trust(eio_sid)
             self._addresses.remove(eio_sid)
         self._say(eio_sid, CONNECT, {"sid": sid} if pid is None else {"sid": sid, "pid": pid}, namespace=namespace)
         self.manager.finish_connect(sid, namespace)

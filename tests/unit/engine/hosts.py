@@ -57,7 +57,7 @@ class FakeHost:
         self.observer: Observer = self.notes
         self.limits = Limits(messages, size)
         self.turns = Turns()
-        self.max_http_buffer_size = max_size
+        self.max_http_buffer_size = self.first_message_limit = max_size
         self.handled: list[str | bytes] = []
         self.handler: Callable[[str | bytes], Awaitable[object] | None] = lambda data: None
         self.gone: list[tuple[str, str]] = []

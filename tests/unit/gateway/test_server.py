@@ -167,7 +167,8 @@ class Case:
 
 
 @pytest.fixture
-async def case() -> AsyncIterator[Case]:
+async def case(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Case]:
+    monkeypatch.setattr(module, "FIRST_MESSAGES", 500)
     case = Case()
     await case.hub.start()
     yield case
@@ -681,3 +682,20 @@ async def test_it_is_let_go_with_its_transport(case: Case) -> None:
     assert list(case.server._kept.values()) == ["sid=secret"]
     client.connection.abort("transport close")
     await eventually(lambda: not case.server._kept)
+
+
+# -- trust
+
+
+async def test_who_is_authenticated_may_send_large_messages(case: Case) -> None:
+    client = case.client()
+    assert client.connection.message_limit == 500
+    await client.join()
+    assert client.connection.message_limit == 1000
+
+
+async def test_who_is_anonymous_may_not(case: Case) -> None:
+    case.app.authenticated = False
+    client = case.client()
+    await client.join()
+    assert client.connection.message_limit == 500

@@ -143,7 +143,7 @@ async def _post(engine: Engine, connection: Connection, receive: Receive) -> Ref
         return BAD_REQUEST
     transport.posting = True
     try:
-        body = await _read_body(engine.max_http_buffer_size, receive)
+        body = await _read_body(connection.message_limit, receive)
         if isinstance(body, Refusal):
             connection.end(TRANSPORT_ERROR)
             return body

@@ -68,7 +68,7 @@ class AsgiWebSocket:
             if self._code is not None or self.receiver is None:
                 continue
             try:
-                if len(packet) > self._host.max_http_buffer_size:
+                if len(packet) > self.receiver.message_limit:
                     raise Malformed("a message that is too large")
                 self.receiver.receive(packet)
             except Malformed:

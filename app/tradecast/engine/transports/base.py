@@ -115,6 +115,11 @@ class Closing(Protocol):
 class Receiver(Protocol):
     """Takes what comes over a WebSocket: the connection that it carries, or the upgrade that is under way."""
 
+    @property
+    def message_limit(self) -> int:
+        """Bytes of the largest message taken now."""
+        ...
+
     def receive(self, packet: str | bytes) -> None:
         """Take a packet.
 

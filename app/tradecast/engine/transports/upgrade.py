@@ -44,6 +44,11 @@ class Upgrade:
         self._timer = asyncio.get_running_loop().call_later(upgrade_timeout, self._give_up)
         websocket.receiver = self
 
+    @property
+    def message_limit(self) -> int:
+        """Bytes of the largest message taken: what the connection's next transport may take at once."""
+        return self._connection.message_limit
+
     def receive(self, packet: str | bytes) -> None:
         """Take the next packet of the handshake.
 

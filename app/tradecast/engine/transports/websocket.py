@@ -219,7 +219,9 @@ class WebSocketTransport(asyncio.Protocol):
             if 0 <= size < 126 and data[0] == TEXT and data[1] == 0x80 | size:
                 self._receive(TEXT, apply_mask(data[6:], data[2:6]))
                 return
-            self._reader = reader = FrameReader(self._host.max_http_buffer_size)
+            self._reader = reader = FrameReader(0)
+        # It grows when the client is trusted, and nobody is told of that.
+        reader.max_size = self._host.max_http_buffer_size if self.receiver is None else self.receiver.message_limit
         reader.push(data)
         if not self._held and not reader.waiting and (not self._host.turns.has_time() or self._pull(reader)):
             self._wait_for_turn(reader)
