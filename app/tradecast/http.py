@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.auth.errors import StoreUnavailable
+from tradecast.auth.signed_requests import SCHEME, SignedRequests
 from tradecast.engine.http.asgi import send_refusal
 from tradecast.engine.http.handshake import Entrance, Refusal, Verdict
 from tradecast.engine.http.request import Request as EngineRequest
@@ -34,6 +35,8 @@ from tradecast.lifecycle.drain import Drain, DrainConflict
 from tradecast.observability.seldom import Seldom
 
 MAX_BODY = 1_000_000
+# Of a signed request, which is read before it is known whose it is.
+MAX_SIGNED_BODY = 4_096
 # Of what a request says of draining and shedding, in these units.
 MOST = {"rate": 100_000, "timeout": 86_400}
 UNITS = {"rate": "connections per second", "timeout": "seconds"}
@@ -215,9 +218,21 @@ def emit_routes(emitters: Emitters, tokens: Sequence[SecretStr]) -> list[BaseRou
 
 
 def admin_routes(
-    sessions: SessionAdmin, stats: Callable[[], dict[str, Any]], tokens: Sequence[SecretStr], longest_session: float
+    sessions: SessionAdmin,
+    stats: Callable[[], dict[str, Any]],
+    tokens: Sequence[SecretStr],
+    longest_session: float,
+    signed: SignedRequests | None = None,
 ) -> list[BaseRoute]:
-    """`/admin/…` for sessions and stats: behind a token, or open to this machine where none is set."""
+    """`/admin/…` for sessions and stats: behind a token, or open to this machine where none is set.
+
+    Args:
+        sessions: What is done to sessions.
+        stats: What is told of this server.
+        tokens: ADMIN_TOKEN.
+        longest_session: Seconds that a new session may last.
+        signed: Opens stats as well, and no session.
+    """
 
     async def get_stats(request: Request) -> Response:
         return JsonResponse(stats())
@@ -233,15 +248,15 @@ def admin_routes(
         return JsonResponse({"revoked": await sessions.revoke(**selection(await read_json(request)))})
 
     return [
-        Route("/admin/stats", _guarded(get_stats, tokens)),
+        Route("/admin/stats", _guarded(get_stats, tokens, signed)),
         Route("/admin/sessions", _guarded(list_sessions, tokens), methods=["GET"]),
         Route("/admin/sessions", _guarded(create_session, tokens), methods=["POST"]),
         Route("/admin/sessions/revoke", _guarded(revoke_sessions, tokens), methods=["POST"]),
     ]
 
 
-def drain_routes(drain: Drain, tokens: Sequence[SecretStr]) -> list[BaseRoute]:
-    """`/admin/drain` and `/admin/shed`, guarded as the other admin routes."""
+def drain_routes(drain: Drain, tokens: Sequence[SecretStr], signed: SignedRequests | None = None) -> list[BaseRoute]:
+    """`/admin/drain` and `/admin/shed`, guarded as `/admin/stats`."""
 
     async def start(request: Request) -> Response:
         body = await _fields(request, {"rate", "timeout"})
@@ -259,20 +274,32 @@ def drain_routes(drain: Drain, tokens: Sequence[SecretStr]) -> list[BaseRoute]:
         return JsonResponse({"shedding": drain.shed(count, _positive(body, "rate"))}, 202)
 
     return [
-        Route("/admin/drain", _guarded(start, tokens), methods=["POST"]),
-        Route("/admin/drain", _guarded(cancel, tokens), methods=["DELETE"]),
-        Route("/admin/shed", _guarded(shed, tokens), methods=["POST"]),
+        Route("/admin/drain", _guarded(start, tokens, signed), methods=["POST"]),
+        Route("/admin/drain", _guarded(cancel, tokens, signed), methods=["DELETE"]),
+        Route("/admin/shed", _guarded(shed, tokens, signed), methods=["POST"]),
     ]
 
 
 def _guarded(
-    handler: Callable[[Request], Awaitable[Response]], tokens: Sequence[SecretStr]
+    handler: Callable[[Request], Awaitable[Response]],
+    tokens: Sequence[SecretStr],
+    signed: SignedRequests | None = None,
 ) -> Callable[[Request], Awaitable[Response]]:
     async def guard(request: Request) -> Response:
-        if tokens:
-            require_token(request, tokens)
-        else:
+        if not tokens:
             require_loopback(request)
+        elif signed is None:
+            require_token(request, tokens)
+        elif signed.nonce_of(request.headers.get("authorization", "")) is not None:
+            return await _answer_signed(request, handle, signed)
+        else:
+            try:
+                require_token(request, tokens)
+            except Refused as refused:
+                raise _offering(refused, signed) from None
+        return await handle(request)
+
+    async def handle(request: Request) -> Response:
         try:
             return await handler(request)
         except InvalidRequest as invalid:
@@ -283,6 +310,37 @@ def _guarded(
             raise Refused(409, "CONFLICT", str(conflict)) from None
 
     return guard
+
+
+async def _answer_signed(
+    request: Request, handle: Callable[[Request], Awaitable[Response]], signed: SignedRequests
+) -> Response:
+    """Raises Refused: 401, with another nonce; 413."""
+    body = await _read(request, MAX_SIGNED_BODY)
+    scope = request.scope
+    target = scope.get("raw_path") or scope["path"].encode()
+    if scope["query_string"]:
+        target += b"?" + scope["query_string"]
+    if not signed.accept(request.headers["authorization"], scope["method"], target, body):
+        raise _offering(Refused(401, "UNAUTHORIZED", "The signature is wrong, or for another pod, or used"), signed)
+
+    async def replay() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    more = {"authentication-info": f'nextnonce="{signed.offer()}"'}
+    try:
+        response = await handle(Request(scope, replay))
+    except Refused as refused:
+        refused.headers = {**(refused.headers or {}), **more}
+        raise
+    response.headers.update(more)
+    return response
+
+
+def _offering(refused: Refused, signed: SignedRequests) -> Refused:
+    told = f'Bearer realm="tradecast", {SCHEME} nonce="{signed.offer()}"'
+    refused.headers = {**(refused.headers or {}), "www-authenticate": told}
+    return refused
 
 
 async def _fields(request: Request, known: set[str]) -> dict[str, Any]:
@@ -313,18 +371,24 @@ async def read_json(request: Request) -> Any:
     Raises:
         Refused: 413 when it is over `MAX_BODY` bytes, 400 when it is not JSON or the client went away.
     """
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                raise Refused(413, "TOO_LARGE", f"The body has more than {MAX_BODY} bytes")
-    except ClientDisconnect:
-        raise Refused(400, "INCOMPLETE", "The body has not come to its end") from None
+    body = await _read(request, MAX_BODY)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         raise Refused(400, "INVALID_JSON", "The body is not JSON") from None
+
+
+async def _read(request: Request, most: int) -> bytes:
+    """The body, of so many bytes at most. Raises Refused: 413, 400."""
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise Refused(413, "TOO_LARGE", f"The body has more than {most} bytes")
+    except ClientDisconnect:
+        raise Refused(400, "INCOMPLETE", "The body has not come to its end") from None
+    return bytes(body)
 
 
 # -- apps

@@ -38,6 +38,7 @@ from tradecast.auth.models import Session
 from tradecast.auth.registry import ConnectionRegistry
 from tradecast.auth.revocation import RevocationWatcher
 from tradecast.auth.sessions import Sessions, create_sessions
+from tradecast.auth.signed_requests import SignedRequests
 from tradecast.engine import EngineServer
 from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.handshake import Entrance
@@ -416,13 +417,16 @@ class WebSocketServer(Emitters, ClusterApi):
         """The app of the admin port."""
         settings = self.settings
         admin = SessionAdmin(self.sessions)
+        tokens = settings.admin_token
+        # Without the pod's uid nobody could sign for this server and no other.
+        signed = SignedRequests(tokens, settings.pod_uid) if tokens and settings.pod_uid else None
         return create_app(
             [
                 *health_routes(self.health, self._is_ready, self._is_superseded),
                 metrics_route(self.metrics),
                 *emit_routes(self, settings.api_token),
-                *admin_routes(admin, self.get_stats, settings.admin_token, settings.session_max_age),
-                *drain_routes(self._drain, settings.admin_token),
+                *admin_routes(admin, self.get_stats, tokens, settings.session_max_age, signed),
+                *drain_routes(self._drain, tokens, signed),
             ],
             self._lines,
         )
