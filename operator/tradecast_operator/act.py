@@ -12,7 +12,7 @@ from tradecast_operator.kubernetes import Conflict, Kubernetes, Missing
 from tradecast_operator.lease import NotHeld
 from tradecast_operator.leaseholder import Leaseholder
 from tradecast_operator.observe import DELETION_COST, DRAIN_FLEET, DRAIN_SINCE, DRAINING, FIRST
-from tradecast_operator.servers import Servers, ServerSilent
+from tradecast_operator.servers import Servers, ServerSilent, Target
 
 log = structlog.stdlib.get_logger("tradecast.operator")
 
@@ -58,12 +58,12 @@ class Actor:
         self._fleet = fleet
         self._deployment = deployment
 
-    async def carry_out(self, actions: Sequence[Action], addresses: Mapping[str, str]) -> list[Action]:
+    async def carry_out(self, actions: Sequence[Action], targets: Mapping[str, Target]) -> list[Action]:
         """Do what can be done; what was.
 
         Args:
             actions: In their order.
-            addresses: Of pods, by name.
+            targets: How pods are asked, by name.
 
         Raises:
             Interrupted: Kubernetes failed in the middle.
@@ -72,7 +72,7 @@ class Actor:
         for action in actions:
             try:
                 async with self._lease.acting():
-                    await self._do(action, addresses)
+                    await self._do(action, targets)
             except NotHeld:
                 log.warning("not done, another operator may act now", reason=action.reason)
                 break
@@ -84,22 +84,22 @@ class Actor:
                 done.append(action)
         return done
 
-    async def _do(self, action: Action, addresses: Mapping[str, str]) -> None:
+    async def _do(self, action: Action, targets: Mapping[str, Target]) -> None:
         match action:
             case SetReplicas():
                 await self._kubernetes.set_replicas(self._namespace, self._deployment, action.version, action.replicas)
             case StartDrain():
                 # The mark first: an operator that starts in between finds it, and goes on.
                 await self._mark(action.pod, action.uid, since=action.since)
-                await self._servers.drain(_address(addresses, action.pod), action.rate, action.timeout)
+                await self._servers.drain(_target(targets, action.pod), action.rate, action.timeout)
             case CancelDrain():
-                await self._servers.cancel_drain(_address(addresses, action.pod))
+                await self._servers.cancel_drain(_target(targets, action.pod))
                 await self._mark(action.pod, action.uid, since=None)
             case PutFirst():
                 annotations = {DELETION_COST: FIRST}
                 await self._kubernetes.mark_pod(self._namespace, action.pod, action.uid, annotations=annotations)
             case Shed():
-                await self._servers.shed(_address(addresses, action.pod), action.count, action.rate)
+                await self._servers.shed(_target(targets, action.pod), action.count, action.rate)
             case _ if type(action) is Action:
                 return  # to be told only
             case _:
@@ -113,8 +113,8 @@ class Actor:
         await self._kubernetes.mark_pod(self._namespace, pod, uid, labels=labels, annotations=annotations)
 
 
-def _address(addresses: Mapping[str, str], pod: str) -> str:
-    address = addresses.get(pod)
-    if not address:
+def _target(targets: Mapping[str, Target], pod: str) -> Target:
+    target = targets.get(pod)
+    if target is None or not target.address:
         raise ServerSilent("it has no address")
-    return address
+    return target

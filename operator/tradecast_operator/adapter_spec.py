@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
+
+from tradecast_operator.answers import field as read_field
+from tradecast_operator.answers import fields, number
+from tradecast_operator.answers import name as read_name
 
 Mode = Literal["single", "pubsub", "sharded"]
+Apply = Literal["recommend", "figures", "roll"]
 Figures = Mapping[str, float]
 """By the names that servers know them by (docs/recovery.md)."""
 
@@ -52,7 +57,7 @@ class RedisAdapter:
     """
 
     mode: Literal["auto", "single", "pubsub", "sharded"] = "auto"
-    apply: Literal["recommend", "figures", "roll"] = "recommend"
+    apply: Apply = "recommend"
     config_map: str = ""
     dwell: float = 300
     confirm: float = 180
@@ -72,22 +77,45 @@ class RedisAdapter:
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> RedisAdapter:
-        """Of a resource's `spec.redisAdapter`; what is missing has its default."""
-        names = {
-            "mode": "mode",
-            "apply": "apply",
-            "configMap": "config_map",
+        """Of a resource's `spec.redisAdapter`; what is missing has its default. Raises ValueError."""
+        seconds = {
             "dwellSeconds": "dwell",
             "confirmSeconds": "confirm",
             "rollSeconds": "roll",
             "recoveryWindowSeconds": "recovery_window",
         }
-        given = {ours: spec[theirs] for theirs, ours in names.items() if theirs in spec}
-        secret = spec.get("redisSecret")
-        return cls(
-            **given,
-            pinned={name: value for name, value in spec.get("pinned", {}).items() if name in BOUNDS},
-            redis_secret=RedisSecret(**{key: secret[key] for key in ("name", "key") if key in secret})
-            if secret
-            else None,
-        )
+        readers: dict[str, tuple[str, Callable[[Any], Any]]] = {
+            **{theirs: (ours, _seconds) for theirs, ours in seconds.items()},
+            "mode": ("mode", lambda value: _one_of(value, ("auto", *get_args(Mode)))),
+            "apply": ("apply", lambda value: _one_of(value, get_args(Apply))),
+            "configMap": ("config_map", lambda value: value and read_name(value)),
+            "redisSecret": ("redis_secret", lambda value: value and _secret(fields(value))),
+            "pinned": ("pinned", _pinned),
+        }
+        given = {ours: read_field(spec, theirs, read) for theirs, (ours, read) in readers.items() if theirs in spec}
+        return cls(**given)
+
+
+def _seconds(value: Any) -> float:
+    return number(value, 0, 86_400)
+
+
+def _pinned(value: Any) -> Figures:
+    pinned = {}
+    for name, figure in fields(value).items():
+        if name in BOUNDS:
+            try:
+                pinned[name] = number(figure, *BOUNDS[name])
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+    return pinned
+
+
+def _secret(said: Mapping[str, Any]) -> RedisSecret:
+    return RedisSecret(**{name: read_field({"key": "REDIS_URL", **said}, name, read_name) for name in ("name", "key")})
+
+
+def _one_of(value: Any, known: tuple[str, ...]) -> Any:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError("no such choice")
+    return value

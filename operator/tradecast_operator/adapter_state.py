@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, get_args
 
 from tradecast_operator.actions import Action
 from tradecast_operator.adapter_spec import Figures, Mode
+from tradecast_operator.answers import number, parse, whole
 from tradecast_operator.conditions import Condition
 from tradecast_operator.redis_limits import Watched
 from tradecast_operator.tuning import Adapter, figures_of
@@ -18,6 +19,9 @@ from tradecast_operator.tuning import Adapter, figures_of
 DIGITS: Final = 16
 # After a change that was taken back, so many times the dwell until the next one.
 REST: Final = 4
+# What is written down is not later than this, in seconds since 1970, and no more events wait.
+LATEST: Final = 1e11
+MOST_WAITING: Final = 1_000_000_000
 # So many looks in a row must find trouble.
 LOOKS: Final = 3
 # Trouble: other servers' events have not come for so many seconds; and so many more events wait for Redis than
@@ -68,8 +72,8 @@ class ModeChange:
             before=said["before"],
             to=said["to"],
             step=said["step"],
-            since=float(said["since"]),
-            began=float(said["began"]),
+            since=_seconds(said["since"]),
+            began=_seconds(said["began"]),
             **texts,
         )
 
@@ -140,22 +144,22 @@ class State:
     def read(cls, text: str) -> State | None:
         """What was written; None for what somebody else has made of it."""
         try:
-            said = json.loads(text)
+            said = parse(text.encode())
             return cls(
                 figures=figures_of(said["figures"]),
                 before=figures_of(said["before"]),
-                changed=float(said["changed"]),
+                changed=_seconds(said["changed"]),
                 trying=bool(said["trying"]),
-                held_until=float(said["held_until"]),
+                held_until=_seconds(said["held_until"]),
                 why=str(said["why"]),
                 base=figures_of(said["base"]),
-                waiting=int(said["waiting"]),
-                away=float(said["away"]),
+                waiting=whole(said["waiting"], MOST_WAITING),
+                away=_seconds(said["away"]),
                 # Versions before these write neither.
                 mode=_mode_of(said.get("mode", "")),
                 change=ModeChange.of(said["change"]) if said.get("change") else None,
             )
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
 
 
@@ -295,7 +299,11 @@ def of_figures(base: Figures, figures: Figures) -> Figures:
 
 
 def _mode_of(said: Any) -> str:
-    return said if said in get_args(Mode) else ""
+    return said if isinstance(said, str) and said in get_args(Mode) else ""
+
+
+def _seconds(said: Any) -> float:
+    return float(number(said, 0, LATEST))
 
 
 def _plain(value: Any) -> Any:

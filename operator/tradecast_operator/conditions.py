@@ -43,12 +43,32 @@ def conditions(seen: Observation, spec: Spec, *, paused: bool, rolls: bool = Fal
     ]
 
 
-def lost(why: str) -> list[Condition]:
-    """How a fleet is that cannot be seen."""
+def lost(why: str, reason: str = "NotSeen") -> list[Condition]:
+    """How a fleet is that cannot be seen, or of which nothing can be made."""
     return [
-        Condition("Available", "Unknown", "NotSeen", why),
-        Condition("Degraded", "True", "NotSeen", why),
+        Condition("Available", "Unknown", reason, why),
+        Condition("Degraded", "True", reason, why),
     ]
+
+
+def trusted(problems: Sequence[tuple[str, str]], *, has_token: bool) -> Condition:
+    """Whether what opens the servers' admin ports goes to the right ones only, and in the right form.
+
+    Args:
+        problems: Reasons and messages, the worst first.
+        has_token: Whether there is anything to send.
+    """
+    if problems:
+        return Condition("AdminTrusted", "False", problems[0][0], "; ".join(message for _, message in problems)[:2_000])
+    if not has_token:
+        return Condition("AdminTrusted", "Unknown", "NoToken", "admin.tokenSecret names no Secret")
+    return Condition("AdminTrusted", "True", "Signed", "requests to servers are signed, and hold for one pod each")
+
+
+def named(names: Sequence[str]) -> str:
+    """Some names, and how many more there are."""
+    first = ", ".join(sorted(names)[:5])
+    return first if len(names) <= 5 else f"{first} and {len(names) - 5} more"
 
 
 def merged(before: Sequence[Mapping[str, Any]], now: Sequence[Condition], generation: int, time: float) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import datetime
 import time
 from collections import OrderedDict
@@ -16,34 +15,42 @@ import structlog
 from tradecast_operator import metric
 from tradecast_operator.act import Actor, Interrupted
 from tradecast_operator.actions import Action, CancelDrain, SetReplicas
-from tradecast_operator.conditions import Condition, conditions, lost, merged, rounded
+from tradecast_operator.conditions import Condition, conditions, lost, merged, named, rounded, trusted
+from tradecast_operator.consent import ADMIN_LABEL, REDIS_LABEL, TOKEN_KEY, SecretRefused, Token, read_token
 from tradecast_operator.hold import hold
-from tradecast_operator.kubernetes import GROUP, VERSION, Conflict, Kubernetes, Missing, Object
+from tradecast_operator.kubernetes import GROUP, VERSION, Conflict, InvalidName, Kubernetes, Missing, Object
 from tradecast_operator.lease import NotHeld
 from tradecast_operator.leaseholder import Leaseholder
 from tradecast_operator.metrics import Course, Metrics
 from tradecast_operator.mode_change import ROLLING
 from tradecast_operator.observation import Observation
-from tradecast_operator.observe import ask_servers, observe
+from tradecast_operator.observe import ask_servers, observe, target_of
+from tradecast_operator.owners import owner_of, replica_sets_of, split
 from tradecast_operator.plan import Memory, plan
 from tradecast_operator.replicas import is_overdue
 from tradecast_operator.selector import written
-from tradecast_operator.servers import Servers
+from tradecast_operator.servers import Known, Servers
 from tradecast_operator.spec import Spec
 from tradecast_operator.tuner import Tuner
+from tradecast_operator.tuning import mode_of
 
 PAUSED: Final = "tradecast.dev/paused"
 ADMIN_PORT: Final = 9100
-TOKEN_KEY: Final = "ADMIN_TOKEN"  # noqa: S105 where it is, not what
 # Seconds for which a token is used without a look whether it is another one by now.
 TOKEN_KEPT: Final = 60.0
 # The same thing is told again after so many seconds only.
 TOLD_AGAIN: Final = 300.0
+# Seconds after which a round is given up: what it would have done is decided anew.
+LONGEST_ROUND: Final = 300.0
 log = structlog.stdlib.get_logger("tradecast.operator")
 
 
 class Gone(Exception):
     """The SocketFleet has been deleted, and no watch has told."""
+
+
+class Unfit(Exception):
+    """Nothing can be made of what the SocketFleet says: its author's to mend, and nobody else's trouble."""
 
 
 class Fleet:
@@ -63,6 +70,8 @@ class Fleet:
         lease: Without it the fleet is looked at only.
         owner: Tells the SocketFleet that has had its Deployment before: this one is looked at only, too. Empty: none.
         on_gone: Called when the SocketFleet turns out to have been deleted.
+        at_once: Bounds the requests to servers at a time.
+        strict: Whether Secrets that do not consent, and servers that take no signed requests, are refused.
     """
 
     def __init__(
@@ -74,7 +83,12 @@ class Fleet:
         lease: Leaseholder,
         owner: Callable[[], str] = str,
         on_gone: Callable[[], None] = lambda: None,
+        at_once: asyncio.Semaphore | None = None,
+        *,
+        strict: bool = False,
     ) -> None:
+        self._at_once = at_once
+        self._strict = strict
         self.body = body
         self.namespace: str = body["metadata"]["namespace"]
         self.name: str = body["metadata"]["name"]
@@ -87,7 +101,12 @@ class Fleet:
         self._renewing: asyncio.Task[None] | None = None
         self._forget()
         self._reading = metric.Reading()
-        self._token = ""
+        self._token = Token()
+        self._token_refused: SecretRefused | None = None
+        self._known_servers = Known()
+        self._replica_sets: frozenset[str] = frozenset()
+        self._replica_sets_of = ""
+        self._strangers: Sequence[str] = ()
         self._token_read = -TOKEN_KEPT
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._changed = asyncio.Event()
@@ -100,7 +119,7 @@ class Fleet:
         self._memory = Memory()
         self._has_told = False
         self._course = Course()
-        self._tuner = Tuner(self._kubernetes, self.namespace, self.name, self._lease)
+        self._tuner = Tuner(self._kubernetes, self.namespace, self.name, self._lease, strict=self._strict)
 
     @property
     def deployment(self) -> str:
@@ -119,6 +138,7 @@ class Fleet:
         again |= _is_paused(body) != _is_paused(self.body)
         self.body = body
         if again:
+            self._token_read = -TOKEN_KEPT  # of another Secret, perhaps
             self._changed.set()
 
     async def run(self, every: float) -> None:
@@ -131,7 +151,8 @@ class Fleet:
             began = time.monotonic()
             result = "error"
             try:
-                result = await self.round()
+                async with asyncio.timeout(LONGEST_ROUND):
+                    result = await self.round()
             except asyncio.CancelledError:
                 raise
             except NotHeld:
@@ -145,6 +166,9 @@ class Fleet:
                 self.last_round = time.time()
                 await self._lose(f"there is no {error}")
                 self._acted_in = None  # perhaps it is the SocketFleet that is missing
+            except (Unfit, InvalidName) as error:
+                self.last_round = time.time()
+                await self._lose(str(error), "SpecInvalid")
             except Exception as error:
                 log.exception("a round failed", fleet=self.name, namespace=self.namespace)
                 await self._lose(f"{type(error.__cause__ or error).__name__}, the operator's log tells more")
@@ -170,19 +194,20 @@ class Fleet:
         Raises:
             NotHeld: Another operator may act by now.
             Gone: There is nothing to act for.
+            Unfit: The SocketFleet says what makes no sense.
         """
         body = self.body
         if self._lease.forbidden:
             raise NotHeld
         term = self._lease.term
-        spec = Spec.of(body["spec"])
+        spec = _spec_of(body)
         deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
         if "replicas" not in body["spec"]:
             async with self._lease.acting():
                 await self._adopt(body, deployment, spec)
             return "ok"  # and comes again, with them
         selector = written(deployment["spec"]["selector"])
-        pods = await self._kubernetes.pods(self.namespace, selector)
+        pods = await self._pods(deployment, selector)
         servers = await self._servers(body["spec"])
         seen = observe(deployment, pods, await ask_servers(pods, servers), time.time())
         if servers.refused:  # it is another one by now, perhaps
@@ -210,8 +235,9 @@ class Fleet:
         done = done if paused else [*done, *tuned.actions]
         await self._tell(done)
         self._measure(seen, spec, done)
+        trust = await self._tell_trust(servers, pods)
         rolls = any(one.reason == ROLLING for one in tuned.conditions)
-        now = [*conditions(seen, spec, paused=_is_paused(body), rolls=rolls, owner=owner), *tuned.conditions]
+        now = [*conditions(seen, spec, paused=_is_paused(body), rolls=rolls, owner=owner), trust, *tuned.conditions]
         await self._write_status(body, seen, spec, selector, now, tuned.status)
         return "paused" if paused else "ok" if seen.complete else "incomplete"
 
@@ -219,9 +245,9 @@ class Fleet:
         """Let servers that drain take clients again: nobody looks after them any more."""
         if not self._lease.holds():
             return
-        spec = Spec.of(self.body["spec"])
+        spec = _spec_of(self.body)
         deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
-        pods = await self._kubernetes.pods(self.namespace, written(deployment["spec"]["selector"]))
+        pods = await self._pods(deployment, written(deployment["spec"]["selector"]))
         seen = observe(deployment, pods, {}, time.time())
         marked = [pod for pod in seen.pods if pod.drain_since is not None and not pod.terminating]
         why = "the SocketFleet is gone"
@@ -247,7 +273,48 @@ class Fleet:
 
     def connections(self) -> int:
         """What the autoscaler is told. Raises metric.Unknown."""
-        return metric.connections(self._reading, time.time(), Spec.of(self.body["spec"]).metric)
+        try:
+            rules = _spec_of(self.body).metric
+        except Unfit as unfit:
+            raise metric.Unknown(str(unfit)) from None
+        return metric.connections(self._reading, time.time(), rules)
+
+    async def _pods(self, deployment: Object, selector: str) -> Sequence[Object]:
+        """The pods of the Deployment; others that its selector matches are left alone."""
+        pods = await self._kubernetes.pods(self.namespace, selector)
+        uid = str(deployment["metadata"].get("uid", ""))
+        if uid != self._replica_sets_of:
+            self._replica_sets, self._replica_sets_of = frozenset(), uid
+        ours, others = split(pods, self._replica_sets)
+        if any(owner_of(pod, "ReplicaSet") for pod in others):  # of one that is new
+            found = await self._kubernetes.replica_sets(self.namespace, selector)
+            self._replica_sets = replica_sets_of(deployment, found)
+            ours, others = split(pods, self._replica_sets)
+        self._strangers = [pod["metadata"]["name"] for pod in others]
+        self._known_servers.keep({pod["metadata"]["uid"] for pod in ours}, self._replica_sets)
+        return ours
+
+    async def _tell_trust(self, servers: Servers, pods: Sequence[Object]) -> Condition:
+        """Who gets what opens the admin ports, as a condition; what the next version refuses is warned of."""
+        problems: list[tuple[str, str]] = []
+        secret = self.body["spec"].get("admin", {}).get("tokenSecret") or {}
+        if self._token_refused is not None:
+            problems.append((self._token_refused.reason, str(self._token_refused)))
+        lacking = [] if self._token.consented else [(secret.get("name"), ADMIN_LABEL)]
+        lacking += [(self._tuner.unlabelled, REDIS_LABEL)] if self._tuner.unlabelled else []
+        problems += [
+            ("SecretNotLabelled", f"Secret {name} lacks the label {label}=true: the next version will not read it")
+            for name, label in lacking
+        ]
+        old = [pod["metadata"]["name"] for pod in pods if pod["metadata"]["uid"] in servers.bearers]
+        if old:
+            message = f"the ADMIN_TOKEN itself was sent to servers that take no signed requests: {named(old)}"
+            problems.append(("TokenSent", f"{message}; the next version will not"))
+        if self._strangers:
+            message = "the Deployment's selector matches pods that are not its own, which are left alone"
+            problems.append(("ForeignPods", f"{message}: {named(self._strangers)}"))
+        await self._tell([Action(reason=reason, message=message, warning=True) for reason, message in problems])
+        return trusted(problems, has_token=bool(secret))
 
     async def _carry_out(
         self, actions: Sequence[Action], pods: Sequence[Object], servers: Servers, spec: Spec
@@ -260,9 +327,9 @@ class Fleet:
             fleet=self.name,
             deployment=spec.deployment,
         )
-        addresses = {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in pods}
+        targets = {pod["metadata"]["name"]: target_of(pod) for pod in pods}
         try:
-            return await actor.carry_out(actions, addresses)
+            return await actor.carry_out(actions, targets)
         except Interrupted as error:
             await self._tell(error.done)
             self._count(error.done)
@@ -280,11 +347,24 @@ class Fleet:
     async def _servers(self, spec: Any) -> Servers:
         admin = spec.get("admin", {})
         secret = admin.get("tokenSecret")
-        if secret and time.monotonic() - self._token_read > TOKEN_KEPT:
+        if not secret:
+            self._token, self._token_refused = Token(), None
+        elif time.monotonic() - self._token_read > TOKEN_KEPT:
+            self._token, self._token_refused = Token(), None
             found = await self._kubernetes.secret(self.namespace, secret["name"])
-            self._token = _first_word(_decoded(found, secret.get("key", TOKEN_KEY)))
+            try:
+                self._token = read_token(found, secret["name"], secret.get("key", TOKEN_KEY), strict=self._strict)
+            except SecretRefused as refused:
+                self._token_refused = refused
             self._token_read = time.monotonic()
-        return Servers(self._client, admin.get("port", ADMIN_PORT), self._token)
+        return Servers(
+            self._client,
+            admin.get("port", ADMIN_PORT),
+            self._token.value,
+            self._known_servers,
+            self._at_once,
+            bearer=not self._strict,
+        )
 
     def _measure(self, seen: Observation, spec: Spec, done: Sequence[Action]) -> None:
         labels = (self.namespace, self.name)
@@ -339,13 +419,16 @@ class Fleet:
         }
         await self._patch_status(body, status, now)
 
-    async def _lose(self, why: str) -> None:
+    async def _lose(self, why: str, reason: str = "NotSeen") -> None:
         if not self._lease.holds():
             return
         try:
-            await self._patch_status(self.body, {}, lost(why))
+            await self._patch_status(self.body, {}, lost(why, reason))
         except (NotHeld, Missing, httpx.HTTPError):
             return
+        except Exception:
+            # Whoever ended here would be looked after no more, and nobody would be told.
+            log.exception("a condition could not be written", fleet=self.name, namespace=self.namespace)
 
     async def _patch_status(self, body: Object, status: Object, now: Sequence[Condition]) -> None:
         """Tell what was seen and done about the resource as it was then; by now it may be another one."""
@@ -408,12 +491,8 @@ def _is_paused(body: Object) -> bool:
 
 def _mode(seen: Observation) -> str:
     """What the servers say their adapter is; several while one replaces the other."""
-    modes = {
-        pod.stats.adapter["mode"]
-        for pod in seen.pods
-        if pod.stats is not None and isinstance(pod.stats.adapter, dict) and "mode" in pod.stats.adapter
-    }
-    return "/".join(sorted(modes))
+    modes = (mode_of(pod.stats.adapter) for pod in seen.pods if pod.stats is not None)
+    return "/".join(sorted({mode for mode in modes if mode is not None}))
 
 
 def _last_mode(body: Object) -> str:
@@ -421,10 +500,9 @@ def _last_mode(body: Object) -> str:
     return str(body.get("status", {}).get("mode", ""))
 
 
-def _decoded(secret: Object, key: str) -> str:
-    return base64.b64decode(secret.get("data", {}).get(key, "")).decode()
-
-
-def _first_word(text: str) -> str:
-    """Of the tokens that servers take (`ADMIN_TOKEN`, several while one replaces another), the first."""
-    return next((word.strip() for word in text.split(",") if word.strip()), "")
+def _spec_of(body: Object) -> Spec:
+    """Raises Unfit."""
+    try:
+        return Spec.of(body["spec"])
+    except (KeyError, ValueError) as error:
+        raise Unfit(f"the SocketFleet's spec makes no sense: {error}") from None

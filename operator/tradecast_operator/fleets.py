@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+import weakref
 
 import httpx
 import structlog
 
 from tradecast_operator.act import Interrupted
-from tradecast_operator.fleet import Fleet
-from tradecast_operator.kubernetes import Kubernetes, Missing, Object
+from tradecast_operator.fleet import Fleet, Unfit
+from tradecast_operator.kubernetes import InvalidName, Kubernetes, Missing, Object
 from tradecast_operator.lease import NotHeld
 from tradecast_operator.leaseholder import Leaseholder
 from tradecast_operator.metrics import Metrics
+from tradecast_operator.servers import AT_ONCE, make_client
 
 log = structlog.stdlib.get_logger("tradecast.operator")
-REQUEST_TIMEOUT = 5.0
 FIRST_LOOK = 20.0
 
 
@@ -26,13 +27,18 @@ class Fleets:
 
     Args:
         every: Seconds between rounds of a fleet.
+        strict: Whether what the next version refuses is refused now: Secrets without their label, and servers that take
+            no signed requests.
     """
 
-    def __init__(self, every: float = 5.0) -> None:
+    def __init__(self, every: float = 5.0, *, strict: bool = False) -> None:
+        self._strict = strict
+        # Of each namespace its own: pods that hang keep nobody else's fleet waiting.
+        self._at_once: weakref.WeakValueDictionary[str, asyncio.Semaphore] = weakref.WeakValueDictionary()
         self.metrics = Metrics()
         self._every = every
         self._kubernetes = Kubernetes()
-        self._client = httpx.AsyncClient(timeout=REQUEST_TIMEOUT, limits=httpx.Limits(max_connections=100))
+        self._client = make_client()
         self._releasing: set[asyncio.Task[None]] = set()
         self._fleets: dict[tuple[str, str], tuple[Fleet, asyncio.Task[None]]] = {}
         self._began = time.monotonic()
@@ -60,7 +66,10 @@ class Fleets:
         lease = Leaseholder(self._kubernetes, body)
         owner = functools.partial(self._owner, *key)
         gone = functools.partial(self.lost, *key)
-        fleet = Fleet(body, self._kubernetes, self._client, self.metrics, lease, owner, gone)
+        at_once = self._at_once.setdefault(key[0], asyncio.Semaphore(AT_ONCE))
+        fleet = Fleet(
+            body, self._kubernetes, self._client, self.metrics, lease, owner, gone, at_once, strict=self._strict
+        )
         task = asyncio.create_task(fleet.run(self._every), name=f"fleet {key[0]}/{key[1]}")
         self._fleets[key] = (fleet, task)
         log.info("looks after a fleet", namespace=key[0], fleet=key[1])
@@ -92,7 +101,7 @@ class Fleets:
         try:
             if acted:  # else the drains are another SocketFleet's
                 await fleet.release()
-        except (Missing, httpx.HTTPError, Interrupted, NotHeld) as error:
+        except (Missing, InvalidName, Unfit, httpx.HTTPError, Interrupted, NotHeld) as error:
             log.warning("a fleet that is gone is left as it is", fleet=fleet.name, error=type(error).__name__)
         finally:
             await fleet.leave()  # else another one of its name would wait for ever
@@ -103,9 +112,13 @@ class Fleets:
         self._ready = self._ready or looked or time.monotonic() - self._began > FIRST_LOOK
         return self._ready
 
-    def oldest_round(self) -> float:
-        """When the fleet that has waited longest had its last good round, in seconds since 1970; now without any."""
-        return min((fleet.last_round for fleet, _ in self._fleets.values()), default=time.time())
+    def newest_round(self) -> float:
+        """When any fleet had its last round that ended well, in seconds since 1970; now without any.
+
+        Not the oldest: one fleet whose rounds fail, for whatever its author has made of it, is told of in its condition
+        and by its metrics. A restart would not help it, and would stop all others.
+        """
+        return max((fleet.last_round for fleet, _ in self._fleets.values()), default=time.time())
 
     def connections(self, namespace: str, name: str) -> int:
         """What the autoscaler is told of a fleet. Raises KeyError, metric.Unknown."""

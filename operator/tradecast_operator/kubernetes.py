@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,9 @@ FIELD_MANAGER: Final = "tradecast-operator"
 HELM: Final = "helm"
 LEASES: Final = "coordination.k8s.io/v1"
 Object = dict[str, Any]
+# A name is part of a URL: another form of it would be another object, in another namespace perhaps.
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 
@@ -27,11 +31,15 @@ class Missing(Exception):
     """There is no such object."""
 
 
+class InvalidName(Exception):
+    """What a SocketFleet gives as a name can be nobody's; the text says of what."""
+
+
 class Kubernetes:
     """A client for what the operator needs.
 
-    Each method raises `Missing` where the object is not there, `Conflict` where it has changed, and
-    `httpx.HTTPError` where the API server refuses or does not answer in time.
+    Each method raises `Missing` where the object is not there, `Conflict` where it has changed, `InvalidName` where
+    none can be, and `httpx.HTTPError` where the API server refuses or does not answer in time.
 
     Args:
         timeout: Seconds that a request may take.
@@ -46,7 +54,12 @@ class Kubernetes:
         self._api.timeout = self._timeout
 
     async def deployment(self, namespace: str, name: str) -> Object:
-        return await self._get("apps/v1", namespace, f"deployments/{name}")
+        return await self._get("apps/v1", namespace, _path("deployments", name))
+
+    async def replica_sets(self, namespace: str, selector: str) -> Sequence[Object]:
+        """All ReplicaSets that a label selector selects, as they are now."""
+        listed = await self._get("apps/v1", namespace, "replicasets", params={"labelSelector": selector})
+        return list(listed["items"])
 
     async def pods(self, namespace: str, selector: str) -> Sequence[Object]:
         """All pods that a label selector selects, as the API server's cache has them."""
@@ -54,14 +67,14 @@ class Kubernetes:
         return list(listed["items"])
 
     async def secret(self, namespace: str, name: str) -> Object:
-        return await self._get("v1", namespace, f"secrets/{name}")
+        return await self._get("v1", namespace, _path("secrets", name))
 
     async def config_map(self, namespace: str, name: str) -> Object:
-        return await self._get("v1", namespace, f"configmaps/{name}")
+        return await self._get("v1", namespace, _path("configmaps", name))
 
     async def set_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
         """Write a Deployment's replicas if it is still of this resource version."""
-        await self._patch("apps/v1", namespace, f"deployments/{name}", _replicas(version, replicas))
+        await self._patch("apps/v1", namespace, _path("deployments", name), _replicas(version, replicas))
 
     async def annotate_template(self, namespace: str, name: str, version: str, annotation: str, value: str) -> None:
         """Annotate a Deployment's pod template, which rolls it, if it is still of this resource version.
@@ -77,7 +90,7 @@ class Kubernetes:
             "metadata": {"resourceVersion": version},
             "spec": {"template": {"metadata": {"annotations": {annotation: value or None}}}},
         }
-        await self._patch("apps/v1", namespace, f"deployments/{name}", body)
+        await self._patch("apps/v1", namespace, _path("deployments", name), body)
 
     async def mark_pod(
         self,
@@ -90,11 +103,11 @@ class Kubernetes:
     ) -> None:
         """Set labels and annotations of this very pod; None removes one."""
         metadata: Object = {"uid": uid, "labels": dict(labels or {}), "annotations": dict(annotations or {})}
-        await self._patch("v1", namespace, f"pods/{name}", {"metadata": metadata})
+        await self._patch("v1", namespace, _path("pods", name), {"metadata": metadata})
 
     async def adopt_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
         """Fill in a SocketFleet's replicas if it is still of this resource version."""
-        await self._patch(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}", _replicas(version, replicas))
+        await self._patch(f"{GROUP}/{VERSION}", namespace, _path(PLURAL, name), _replicas(version, replicas))
 
     async def apply_definition(self, body: Object) -> None:
         """Make the CustomResourceDefinition what `body` says.
@@ -107,21 +120,21 @@ class Kubernetes:
     async def has_fleet(self, namespace: str, name: str, uid: str) -> bool:
         """Whether there is this very SocketFleet."""
         try:
-            found = await self._get(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}")
+            found = await self._get(f"{GROUP}/{VERSION}", namespace, _path(PLURAL, name))
         except Missing:
             return False
         return bool(found["metadata"]["uid"] == uid)
 
     async def set_status(self, namespace: str, name: str, status: Object) -> None:
         """Write a SocketFleet's status."""
-        await self._patch(f"{GROUP}/{VERSION}", namespace, f"{PLURAL}/{name}/status", {"status": status})
+        await self._patch(f"{GROUP}/{VERSION}", namespace, f"{_path(PLURAL, name)}/status", {"status": status})
 
     async def apply_config_map(self, namespace: str, body: Object) -> None:
         """Make a ConfigMap, or make it what `body` says; where that has a resource version, only if it is of this."""
         await self._apply("v1", namespace, "configmaps", body, FIELD_MANAGER)
 
     async def lease(self, namespace: str, name: str) -> Object:
-        return await self._get(LEASES, namespace, f"leases/{name}")
+        return await self._get(LEASES, namespace, _path("leases", name))
 
     async def create_lease(self, namespace: str, body: Object) -> Object:
         """Make a Lease; it, as it is then. `Conflict` where there is one."""
@@ -131,7 +144,7 @@ class Kubernetes:
     async def set_lease(self, namespace: str, name: str, version: str, spec: Object) -> Object:
         """Write a Lease if it is still of this resource version; it, as it is then."""
         body = {"metadata": {"resourceVersion": version}, "spec": spec}
-        return await self._patch(LEASES, namespace, f"leases/{name}", body)
+        return await self._patch(LEASES, namespace, _path("leases", name), body)
 
     async def create_event(self, namespace: str, body: Object) -> None:
         await self._call("POST", "v1", namespace, "events", json=body)
@@ -145,7 +158,7 @@ class Kubernetes:
 
     async def _apply(self, version: str, namespace: str | None, plural: str, body: Object, manager: str) -> None:
         params = {"fieldManager": manager, "force": "true"}
-        url = f"{plural}/{body['metadata']['name']}"
+        url = _path(plural, body["metadata"]["name"])
         await self._call("PATCH", version, namespace, url, params=params, headers=_APPLY, json=body)
 
     async def _call(self, method: str, version: str, namespace: str | None, url: str, **options: Any) -> Object:
@@ -170,6 +183,13 @@ class Kubernetes:
         if code == 409:
             raise Conflict(url)
         raise httpx.HTTPError(f"{method} {url}: {code}")
+
+
+def _path(plural: str, name: str) -> str:
+    """Where an object is, in its namespace. Raises InvalidName."""
+    if _NAME.fullmatch(name) is None:
+        raise InvalidName(f"{plural}: {name[:80]!r} is no name in Kubernetes")
+    return f"{plural}/{name}"
 
 
 def _replicas(version: str, replicas: int) -> Object:

@@ -46,7 +46,8 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.posting.enabled = False
     for noisy in ("httpx", "kopf.objects"):  # each request, each event
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    memo.fleets = Fleets(every=float(os.environ.get("ROUND_SECONDS", "5")))
+    strict = os.environ.get("STRICT", "").lower() == "true"
+    memo.fleets = Fleets(every=float(os.environ.get("ROUND_SECONDS", "5")), strict=strict)
     await memo.fleets.start()
     app = create_app(memo.fleets.connections, memo.fleets.metrics, memo.fleets.is_ready)
     memo.runner = web.AppRunner(app, access_log=None)
@@ -71,8 +72,8 @@ async def saw(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
 
 @kopf.on.probe(id="rounds")
 def tell_age(memo: kopf.Memo, **_: Any) -> float:
-    """Seconds since the fleet that has waited longest had its last good round; too many, and the probe fails."""
-    age = float(time.time() - memo.fleets.oldest_round())
+    """Seconds since any fleet had its last good round; too many, nothing moves at all, and the probe fails."""
+    age = float(time.time() - memo.fleets.newest_round())
     if age > float(os.environ.get("STALLED_SECONDS", STALLED)):
         raise kopf.PermanentError(f"no good round for {age:.0f} s")
     return age

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tradecast_operator.kubernetes import Object
 from tradecast_operator.observation import Observation, Pod, Stats
-from tradecast_operator.servers import Servers, ServerSilent
+from tradecast_operator.owners import owner_of
+from tradecast_operator.servers import Servers, ServerSilent, Target
 
 # On pods that the operator drains: since when, in seconds since 1970, and for which SocketFleet.
 DRAIN_SINCE: Final = "tradecast.dev/drain-since"
@@ -26,26 +28,37 @@ MODE_MARK: Final = "tradecast.dev/adapter-mode"
 # The servers' setting, and the key of the operator's ConfigMap that it comes from.
 MODE_SETTING: Final = "ADAPTER_MODE"
 MODE_KEY: Final = "mode"
-AT_ONCE: Final = 50
+# On the pod template of servers that take signed requests: to them the token itself is never sent.
+ADMIN_MARK: Final = "tradecast.dev/admin-requests"
+SIGNED: Final = "signed"
 
 
 async def ask_servers(pods: Sequence[Object], servers: Servers) -> Mapping[str, Stats]:
     """What each pod's server says, by uid; pods whose server does not answer are left out."""
-    at_once = asyncio.Semaphore(AT_ONCE)
     found: dict[str, Stats] = {}
 
     async def ask(pod: Object) -> None:
-        address = pod["status"].get("podIP")
-        if not address or not has_started(pod):
+        target = target_of(pod)
+        if not target.address or not has_started(pod):
             return
-        async with at_once:
-            try:
-                found[pod["metadata"]["uid"]] = await servers.stats(address)
-            except ServerSilent:
-                return
+        try:
+            found[target.uid] = await servers.stats(target)
+        except ServerSilent:
+            return
 
     await asyncio.gather(*map(ask, pods))
     return found
+
+
+def target_of(pod: Object) -> Target:
+    """How a pod's server is asked."""
+    metadata = pod["metadata"]
+    return Target(
+        uid=metadata["uid"],
+        address=pod["status"].get("podIP") or "",
+        revision=owner_of(pod, "ReplicaSet") or "",
+        signs=(metadata.get("annotations") or {}).get(ADMIN_MARK) == SIGNED,
+    )
 
 
 def observe(deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stats], now: float) -> Observation:
@@ -124,6 +137,7 @@ def _seconds(text: str) -> float:
 def _number(text: Any) -> float | None:
     """What the operator wrote; None for what somebody else has made of it."""
     try:
-        return float(text)
+        number = float(text)
     except (TypeError, ValueError):
         return None
+    return number if math.isfinite(number) else None

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tradecast_operator.adapter_spec import RedisAdapter
+from tradecast_operator.answers import field as read_field
+from tradecast_operator.answers import fields, name, number, truth
 
 Fields = Mapping[str, Any]
+# The highest rate and the longest drain that servers take; above them is the same as at them.
+HIGHEST_RATE: Final = 100_000
+LONGEST_DRAIN: Final = 86_400
+# No count or time of a SocketFleet is more than this.
+HIGHEST: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +111,44 @@ class Spec:
 
     @classmethod
     def of(cls, spec: Fields) -> Spec:
-        """Of a resource's `spec`; what is missing has its default."""
+        """Of a resource's `spec`; what is missing has its default.
+
+        The CRD bounds most of it. Figures above what makes a difference are taken for the highest that does.
+
+        Raises:
+            ValueError: It is none, whatever has let it pass.
+        """
+        said = fields(spec)
         return cls(
-            deployment=spec["deployment"],
+            deployment=read_field(said, "deployment", name),
             **_given(
-                spec,
+                said,
+                _figure,
                 replicas="replicas",
                 min_replicas="minReplicas",
                 max_replicas="maxReplicas",
                 connections_per_replica="connectionsPerReplica",
-                dry_run="dryRun",
             ),
-            drain=Drain(**_given(spec.get("drain", {}), rate="connectionsPerSecond", timeout="timeoutSeconds")),
-            rebalance=_rebalance(spec.get("rebalance", {})),
-            metric=Metric(**_given(spec.get("metric", {}), hold="holdSeconds", stale="staleSeconds")),
-            redis_adapter=RedisAdapter.of(spec.get("redisAdapter", {})),
+            **_given(said, truth, dry_run="dryRun"),
+            drain=_drain(_part(said, "drain")),
+            rebalance=_rebalance(_part(said, "rebalance")),
+            metric=Metric(**_given(_part(said, "metric"), _figure, hold="holdSeconds", stale="staleSeconds")),
+            redis_adapter=RedisAdapter.of(_part(said, "redisAdapter")),
         )
+
+
+def _drain(spec: Fields) -> Drain:
+    given = _given(spec, _figure, rate="connectionsPerSecond", timeout="timeoutSeconds")
+    for figure, most in (("rate", HIGHEST_RATE), ("timeout", LONGEST_DRAIN)):
+        if figure in given:
+            given[figure] = min(given[figure], most)
+    return Drain(**given)
 
 
 def _rebalance(spec: Fields) -> Rebalance:
     given = _given(
         spec,
-        enabled="enabled",
+        _figure,
         threshold="thresholdPercent",
         min_pods="minPods",
         min_age="minPodAgeSeconds",
@@ -138,8 +161,21 @@ def _rebalance(spec: Fields) -> Rebalance:
     for percent in ("threshold", "quiet_change"):
         if percent in given:
             given[percent] /= 100
-    return Rebalance(**given)
+    for rate in ("rate", "accept_rate"):
+        if rate in given:
+            given[rate] = min(given[rate], HIGHEST_RATE)
+    return Rebalance(**given, **_given(spec, truth, enabled="enabled"))
 
 
-def _given(spec: Fields, **names: str) -> dict[str, Any]:
-    return {ours: spec[theirs] for ours, theirs in names.items() if theirs in spec}
+def _part(spec: Fields, of: str) -> Fields:
+    part: Fields = read_field({of: {}, **spec}, of, fields)
+    return part
+
+
+def _figure(value: Any) -> float:
+    """A number from 0 on. Raises ValueError."""
+    return min(number(value, 0, float("inf")), HIGHEST)
+
+
+def _given(spec: Fields, read: Callable[[Any], Any], **names: str) -> dict[str, Any]:
+    return {ours: read_field(spec, theirs, read) for ours, theirs in names.items() if theirs in spec}

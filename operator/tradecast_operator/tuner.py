@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,8 @@ from tradecast_operator.adapter_state import Look, Memory, State
 from tradecast_operator.ask_redis import Access, RedisSilent, ask_redis
 from tradecast_operator.conditions import Condition
 from tradecast_operator.confirmation import decide
-from tradecast_operator.kubernetes import FIELD_MANAGER, Conflict, Kubernetes, Missing, Object
+from tradecast_operator.consent import LONGEST_CERTIFICATES, LONGEST_URL, REDIS_LABEL, SecretRefused, consents, value_of
+from tradecast_operator.kubernetes import FIELD_MANAGER, Conflict, InvalidName, Kubernetes, Missing, Object
 from tradecast_operator.leaseholder import Leaseholder
 from tradecast_operator.mode_change import why_busy
 from tradecast_operator.observation import Observation
@@ -60,6 +60,10 @@ class Tuner:
         fleet: Its name.
         lease: Without it nothing is written.
         ask: Asks Redis.
+        strict: Whether a Secret that does not consent is refused.
+
+    Attributes:
+        unlabelled: The Secret that was read though it does not consent; empty: there is none.
     """
 
     def __init__(
@@ -69,7 +73,11 @@ class Tuner:
         fleet: str,
         lease: Leaseholder,
         ask: Callable[[str, Access], Awaitable[RedisFacts]] = ask_redis,
+        *,
+        strict: bool = False,
     ) -> None:
+        self.unlabelled = ""
+        self._strict = strict
         self._kubernetes = kubernetes
         self._namespace = namespace
         self._fleet = fleet
@@ -79,6 +87,7 @@ class Tuner:
         self._redis = Watched()
         self._asked = 0.0
         self._silent = ""
+        self._silent_why = "Silent"
 
     async def round(self, seen: Observation, spec: Spec, *, act: bool) -> Told:
         """Look, decide, write.
@@ -98,7 +107,7 @@ class Tuner:
         limited = self._limited(rules)
         try:
             return await self._tune(seen, spec, limited, act=act)
-        except (httpx.HTTPError, Conflict, Missing) as error:
+        except (httpx.HTTPError, Conflict, Missing, InvalidName) as error:
             refused = Condition("AdapterTuned", "Unknown", "KubernetesRefuses", f"ConfigMap: {type(error).__name__}")
             return Told((), (refused, limited), {})
 
@@ -139,7 +148,7 @@ class Tuner:
         if not look.mark and all(one.revision is None for one in look.servers):
             return None  # nothing of the operator's is in force
         found = None
-        with contextlib.suppress(httpx.HTTPError):  # who only recommends need not have the right
+        with contextlib.suppress(httpx.HTTPError, InvalidName):  # who only recommends need not have the right
             found = await self._config_map(name)
         state = _state(found)
         if found is None or not _is_ours(found) or state is None or state.change is None:
@@ -150,31 +159,45 @@ class Tuner:
     async def _watch_redis(self, rules: RedisAdapter, now: float) -> None:
         secret = rules.redis_secret
         if secret is None:
-            self._redis, self._silent = Watched(), ""
+            self._redis, self._silent, self.unlabelled = Watched(), "", ""
             return
         if 0 <= now - self._asked < ASK_EVERY:
             return
         self._asked = now
+        self._silent_why = "Silent"
         try:
             found = await self._kubernetes.secret(self._namespace, secret.name)
+            consented = consents(found, secret.name, REDIS_LABEL, strict=self._strict)
+            self.unlabelled = "" if consented else secret.name
             url, ca, user, password = (
-                base64.b64decode((found.get("data") or {}).get(key, "")).decode().strip()
-                for key in (secret.key, "ca.crt", "REDIS_SENTINEL_USERNAME", "REDIS_SENTINEL_PASSWORD")
+                value_of(found, secret.name, key, longest)
+                for key, longest in (
+                    (secret.key, LONGEST_URL),
+                    ("ca.crt", LONGEST_CERTIFICATES),
+                    ("REDIS_SENTINEL_USERNAME", LONGEST_URL),
+                    ("REDIS_SENTINEL_PASSWORD", LONGEST_URL),
+                )
             )
             if not url:
                 raise RedisSilent(f"Secret {secret.name} has no key {secret.key}")
             self._redis, self._silent = watch(self._redis, await self._ask(url, Access(ca, user, password)), now), ""
         except Missing:
             self._silent = f"there is no Secret {secret.name}"
-        except (RedisSilent, httpx.HTTPError, ValueError) as error:
-            self._silent = str(error) if isinstance(error, RedisSilent) else f"Secret {secret.name} cannot be read"
+        except SecretRefused as refused:
+            self._silent, self._silent_why = str(refused), refused.reason
+        except (RedisSilent, InvalidName) as error:
+            self._silent = str(error)
+        except httpx.HTTPError:
+            self._silent = f"Secret {secret.name} cannot be read"
 
     def _limited(self, rules: RedisAdapter) -> Condition:
         facts = self._redis.facts
         if rules.redis_secret is None:
             return Condition("RedisLimited", "Unknown", "NotAsked", "redisAdapter.redisSecret names no Secret")
         if self._silent or facts is None:
-            return Condition("RedisLimited", "Unknown", "Silent", self._silent or "Redis has not been asked yet")
+            return Condition(
+                "RedisLimited", "Unknown", self._silent_why, self._silent or "Redis has not been asked yet"
+            )
         if self._redis.is_limit:
             reason = "".join(self._redis.limits)
             return Condition("RedisLimited", "True", reason, what_to_do(self._redis, facts))

@@ -5,12 +5,14 @@ Each rule leaves a figure alone unless what it asks for is far enough from it th
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from tradecast_operator.adapter_spec import BOUNDS, Figures, Mode, RedisAdapter
+from tradecast_operator.answers import fields, number, text, truth, whole
 from tradecast_operator.observation import Pod
 from tradecast_operator.redis_limits import Watched
 
@@ -34,6 +36,9 @@ BURST, LARGEST_BUFFER = 2, 200_000
 REPAIR_REQUESTS, LARGEST_SUBSCRIPTION = 20, 5_000
 # Shares of Redis' memory: above, the history is lowered; below, it is given back; what either aims at.
 MEMORY_HIGH, MEMORY_LOW, MEMORY_AIM = 0.75, 0.45, 0.6
+# A server does not say more than this of anything; it calls a content by at most so many characters.
+MOST: Final = 1_000_000_000
+LONGEST_REVISION: Final = 100
 # A room may have so many times the events of the mean one, and the history holds so many in any case.
 HOT, SHORTEST_HISTORY = 10, 100
 
@@ -93,37 +98,37 @@ def adapter_of(pod: Pod) -> Adapter | None:
     said = pod.stats.adapter if pod.stats is not None else None
     try:
         return _adapter(pod.name, said)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, ValueError):
         return None
 
 
 def _adapter(pod: str, said: Any) -> Adapter | None:
     if said is None:
         return None
+    said, traffic = fields(said), fields(said["traffic"])
     # Servers of earlier versions do not know the last figure.
-    traffic, source, force = said["traffic"], {BOTH: "settings", **said["source"]}, {BOTH: 0, **said["inForce"]}
-    mode = said["mode"]
-    if mode not in ("single", "pubsub", "sharded"):
-        raise ValueError(mode)
-    figures = {name: _number(force[name]) for name in BOUNDS}
-    other = said.get("other")
+    source, force = {BOTH: "settings", **fields(said["source"])}, {BOTH: 0, **fields(said["inForce"])}
+    mode = mode_of(said)
+    if mode is None:
+        raise ValueError("no such mode")
+    figures = {name: _number(force[name], *BOUNDS[name]) for name in BOUNDS}
+    other = None if said.get("other") is None else fields(said["other"])
+    published = fields((other or {}).get("published") or {})
     return Adapter(
         pod=pod,
         mode=mode,
         figures=figures,
         base={name: value for name, value in figures.items() if source[name] == "settings"},
-        revision=said["revision"],
-        seen=said["seen"],
-        error=str(said["error"] or "")[:300],
-        published=_number(traffic["publishedPerSecond"]),
-        waiting=int(traffic["waiting"]),
-        channels=int(traffic["channels"]),
-        away=_number(traffic["awaySeconds"]),
-        modes=tuple(map(str, said.get("modes") or ())),
-        other_up=None if other is None or other["up"] is None else bool(other["up"]),
-        other_failed=0
-        if other is None
-        else sum(int((other.get("published") or {}).get(how, 0)) for how in ("failed", "uncertain")),
+        revision=None if said["revision"] is None else text(said["revision"], LONGEST_REVISION),
+        seen=None if said["seen"] is None else text(said["seen"], LONGEST_REVISION),
+        error=text(said["error"] or "", 300),
+        published=_number(traffic["publishedPerSecond"], 0, MOST),
+        waiting=whole(traffic["waiting"], MOST),
+        channels=whole(traffic["channels"], MOST),
+        away=_number(traffic["awaySeconds"], 0, MOST),
+        modes=tuple(known for known in get_args(Mode) if known in _list(said.get("modes"))),
+        other_up=None if other is None or other["up"] is None else truth(other["up"]),
+        other_failed=sum(whole(published.get(how, 0), MOST) for how in ("failed", "uncertain")),
     )
 
 
@@ -292,13 +297,30 @@ def _about(value: float) -> str:
     return f"{round(whole, -digits) if digits > 0 else whole:,}"
 
 
-def _number(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(value)
-    return int(number) if number.is_integer() else number
+def mode_of(said: Any) -> Mode | None:
+    """The mode that a server says of its adapter; None: it says none."""
+    mode = said.get("mode") if isinstance(said, dict) else None
+    return next((known for known in get_args(Mode) if known == mode), None)
+
+
+def _list(value: Any) -> Sequence[Any]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ValueError("no list")
+    return value
+
+
+def _number(value: Any, low: float, high: float) -> float:
+    found = number(value, low, high)
+    return int(found) if float(found).is_integer() else found
 
 
 def figures_of(pairs: Mapping[str, Any]) -> dict[str, float]:
     """Figures as they were written down, without what makes no sense."""
-    return {name: value for name, value in pairs.items() if name in BOUNDS and isinstance(value, int | float)}
+    found = {}
+    for name, value in pairs.items():
+        with contextlib.suppress(ValueError):
+            if name in BOUNDS:
+                found[name] = number(value, *BOUNDS[name])
+    return found

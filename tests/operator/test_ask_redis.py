@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +17,7 @@ from support.redis_cluster import RedisCluster
 from support.redis_sentinel import SERVICE, SentinelServer
 from support.redis_server import RedisServer
 from support.tls import make_certificates
-from tradecast_operator.ask_redis import Access, RedisSilent, ask_redis, facts_of
+from tradecast_operator.ask_redis import LARGEST, Access, RedisSilent, ask_redis, facts_of
 
 ALLOWED = ("+info", "+cluster|slots", "+command")
 pytestmark = pytest.mark.redis
@@ -96,6 +101,13 @@ async def test_a_private_authority(tmp_path: Path) -> None:
         "",
         "redis+sentinel://127.0.0.1:1/0/x",
         "redis+sentinel://:",
+        "unix:///var/run/redis.sock",
+        "file:///etc/passwd",
+        "redis://127.0.0.1:99999",
+        "redis://[::1",
+        "redis://127.0.0.1:1\r\nINFO",
+        "redis+cluster://" + ",".join(["127.0.0.1:1"] * 500),
+        "x" * 8_000,
     ],
 )
 async def test_no_answer_is_said_to_be_none(url: str) -> None:
@@ -122,3 +134,80 @@ def test_of_a_cluster_the_worst_counts() -> None:
     assert (facts.used_memory, facts.max_memory, facts.evicted_keys, facts.ops_per_second) == (90, 100, 2, 9)
     assert facts.cluster
     assert facts.cpu_seconds == (2, 2)
+
+
+@pytest.mark.parametrize("wrong", [float("inf"), float("nan"), -1, "many", None, [], 10**400])
+@pytest.mark.parametrize("figure", ["used_memory", "maxmemory", "evicted_keys", "used_cpu_user_main_thread"])
+def test_what_is_no_figure_is_an_error(figure: str, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="number"):
+        facts_of([node(**{figure: wrong})])
+
+
+@contextlib.asynccontextmanager
+async def answering(answer: Iterable[bytes], pause: float = 0) -> AsyncIterator[int]:
+    """The port of something that says this to each command, whatever it is."""
+    serving: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving[asyncio.current_task()] = writer
+        with contextlib.suppress(ConnectionError):
+            while b"INFO" not in await reader.read(4_096):
+                writer.write(b"+OK\r\n" * 3)
+            for part in answer:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause)
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task, writer in serving.items():
+            writer.transport.abort()
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(task for task in serving if task is not None), return_exceptions=True)
+
+
+def bulk(text: bytes) -> list[bytes]:
+    return [b"$%d\r\n" % len(text), text, b"\r\n"]
+
+
+HOSTILE: dict[str, list[bytes]] = {
+    "large": [b"$500000000\r\n", *[b"x" * 1_000_000] * 500],
+    "many lines": [b"$500000000\r\n", *[b"used_memory:1\r\n" * 70_000] * 500],
+    "infinite": bulk(b"used_memory:1e999\r\nmaxmemory:1\r\n"),
+    "deep": [b"*1\r\n" * 200_000],
+    "wide": [b"*1000000000\r\n"],
+    "no UTF-8": bulk(b"\xff\xfe:1\r\n"),
+    "nothing of ours": bulk(b"# Server\r\n"),
+    "no protocol": [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
+    "an error": [b"-ERR " + b"x" * 100_000 + b"\r\n"],
+    "a number": [b":7\r\n"],
+}
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+async def test_what_answers_as_it_likes_is_silent(how: str) -> None:
+    async with answering(HOSTILE[how]) as port:
+        tracemalloc.start()
+        try:
+            with pytest.raises(RedisSilent):
+                await ask_redis(f"redis://127.0.0.1:{port}?protocol=2")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 12 * LARGEST
+
+
+async def test_options_of_the_client_are_not_taken_from_the_url(redis_server: RedisServer) -> None:
+    began = time.monotonic()
+    async with answering([b" "] * 1_000, pause=0.5) as port:
+        with pytest.raises(RedisSilent):
+            await ask_redis(f"redis://127.0.0.1:{port}?socket_timeout=9999&socket_connect_timeout=9999")
+    assert time.monotonic() - began < 15
+    url = f"{redis_server.url}?credential_provider=x&nonsense=1&socket_read_size=99999999&ssl_cert_reqs=none"
+    assert (await ask_redis(url.replace("&ssl_cert_reqs=none", ""))).used_memory > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.socket_fleets import NOW, drained, pending, pod, seen, spec
-from tradecast_operator.conditions import Condition, conditions, lost, merged, rounded
+from tradecast_operator.conditions import Condition, conditions, lost, merged, named, rounded, trusted
 from tradecast_operator.observation import Observation
 from tradecast_operator.spec import Spec
 
@@ -52,6 +52,23 @@ def test_a_fleet_that_cannot_be_seen() -> None:
         ("Available", "Unknown"),
         ("Degraded", "True"),
     ]
+
+
+def test_a_fleet_that_says_what_makes_no_sense() -> None:
+    assert {one.reason for one in lost("replicas: no number", "SpecInvalid")} == {"SpecInvalid"}
+
+
+def test_who_gets_what_opens_the_admin_ports() -> None:
+    assert (trusted([], has_token=True).status, trusted([], has_token=True).reason) == ("True", "Signed")
+    assert (trusted([], has_token=False).status, trusted([], has_token=False).reason) == ("Unknown", "NoToken")
+    found = trusted([("TokenSent", "to a"), ("ForeignPods", "b " * 5_000)], has_token=True)
+    assert (found.status, found.reason, found.message[:10]) == ("False", "TokenSent", "to a; b b ")
+    assert len(found.message) <= 2_000
+
+
+def test_of_many_names_some_are_told() -> None:
+    assert named(["b", "a"]) == "a, b"
+    assert named([str(number) for number in range(9)]) == "0, 1, 2, 3, 4 and 4 more"
 
 
 def test_a_condition_keeps_the_time_since_which_it_has_its_status() -> None:

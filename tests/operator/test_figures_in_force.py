@@ -37,9 +37,9 @@ async def test_figures_are_taken_and_confirmed_and_those_that_are_refused_taken_
 ) -> None:
     path = tmp_path / "adapter.yaml"
     common = {"admin_token": TOKEN, "redis_url": redis_server.url, "adapter_file": str(path)}
-    first = await make_server(admin_host="127.0.0.21", **common)
+    first = await make_server(admin_host="127.0.0.21", pod_uid="uid-a", **common)
     port = urlsplit(first.admin_url).port
-    second = await make_server(admin_host="127.0.0.22", admin_port=port, **common)
+    second = await make_server(admin_host="127.0.0.22", pod_uid="uid-b", admin_port=port, **common)
     kubernetes = Mounted(path, [pod_body("a", "127.0.0.21"), pod_body("b", "127.0.0.22")])
     kubernetes.secrets["redis"] = {"REDIS_URL": redis_server.url}
 

@@ -42,9 +42,11 @@ class World:
 
 @pytest.fixture
 async def world(make_server: MakeServer) -> AsyncIterator[World]:
-    first = await make_server(admin_token=TOKEN, admin_host="127.0.0.11", drain_delay=0)
+    first = await make_server(admin_token=TOKEN, admin_host="127.0.0.11", pod_uid="uid-a", drain_delay=0)
     port = urlsplit(first.admin_url).port
-    second = await make_server(admin_token=TOKEN, admin_host="127.0.0.12", admin_port=port, drain_delay=0)
+    second = await make_server(
+        admin_token=TOKEN, admin_host="127.0.0.12", admin_port=port, pod_uid="uid-b", drain_delay=0
+    )
     async with PythonClients() as clients, httpx.AsyncClient(timeout=5) as http:
         await clients.connect(first.url, await first.session("u1"), ["websocket"])
         yield World([first, second], http)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import kr8s
 import pytest
 
-from tradecast_operator.kubernetes import Conflict, Kubernetes, Missing
+from tradecast_operator.kubernetes import Conflict, InvalidName, Kubernetes, Missing
 
 
 class Api:
@@ -57,3 +58,67 @@ async def test_one_that_is_not_there_is_gone() -> None:
     kubernetes = Kubernetes()
     kubernetes._api = Api(refused(404))
     assert not await kubernetes.has_fleet("trading", "fleet", "a")
+
+
+class Asked:
+    """Remembers what was asked for."""
+
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def call_api(self, *_: Any, url: str, **__: Any) -> AsyncIterator[httpx.Response]:
+        self.urls.append(url)
+        yield httpx.Response(200, json={"items": [], "metadata": {"uid": "a"}})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "",
+            ".",
+            "..",
+            "../x",
+            "../../other/secrets/x",
+            "x/y",
+            "x?watch=1",
+            "x#y",
+            "x%2f",
+            "x\n",
+            "x ",
+            "X",
+            "-x",
+            "x.",
+        ),
+        *("ä", "x" * 254, "\u0661"),
+    ],
+)
+async def test_what_can_be_no_name_is_not_asked_for(name: str) -> None:
+    """A part of a URL of another form is another object, in another namespace perhaps."""
+    kubernetes, api = Kubernetes(), Asked()
+    kubernetes._api = api
+    for ask in (kubernetes.secret, kubernetes.deployment, kubernetes.config_map, kubernetes.lease):
+        with pytest.raises(InvalidName):
+            await ask("trading", name)
+    for change in (
+        kubernetes.set_replicas("trading", name, "1", 2),
+        kubernetes.mark_pod("trading", name, "uid"),
+        kubernetes.set_status("trading", name, {}),
+        kubernetes.set_lease("trading", name, "1", {}),
+        kubernetes.apply_config_map("trading", {"metadata": {"name": name}}),
+        kubernetes.annotate_template("trading", name, "1", "a", "b"),
+        kubernetes.adopt_replicas("trading", name, "1", 2),
+    ):
+        with pytest.raises(InvalidName):
+            await change
+    assert api.urls == []
+
+
+@pytest.mark.parametrize("name", ["x", "1", "a-b.c", "x" * 253])
+async def test_a_name_is(name: str) -> None:
+    kubernetes, api = Kubernetes(), Asked()
+    kubernetes._api = api
+    await kubernetes.secret("trading", name)
+    await kubernetes.replica_sets("trading", "a=b")
+    assert api.urls == [f"secrets/{name}", "replicasets"]

@@ -67,9 +67,9 @@ async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
     path = tmp_path / "adapter.yaml"
     urls = {"redis_url": redis_server.url, "redis_cluster_url": redis_cluster.url}
     common = {"admin_token": TOKEN, "adapter_file": str(path), "publish_timeout": 0.5, **urls}
-    first = await make_server(admin_host="127.0.0.31", **common)
+    first = await make_server(admin_host="127.0.0.31", pod_uid="uid-a", **common)
     port = urlsplit(first.admin_url).port
-    second = await make_server(admin_host="127.0.0.32", admin_port=port, **common)
+    second = await make_server(admin_host="127.0.0.32", pod_uid="uid-b", admin_port=port, **common)
     old = [pod_body("a", "127.0.0.31"), pod_body("b", "127.0.0.32")]
     kubernetes = Mounted(path, old)
     admin = {"port": port, "tokenSecret": {"name": "tokens"}}
@@ -95,8 +95,8 @@ async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
         assert kubernetes.data == {KEY: "publish_both: 1\n", "mode": "sharded"}
         # The Deployment's controller makes the new ones, and another operator takes over.
         common["adapter_mode"] = kubernetes.data["mode"]
-        third = await make_server(admin_host="127.0.0.33", admin_port=port, **common)
-        fourth = await make_server(admin_host="127.0.0.34", admin_port=port, **common)
+        third = await make_server(admin_host="127.0.0.33", pod_uid="uid-c", admin_port=port, **common)
+        fourth = await make_server(admin_host="127.0.0.34", pod_uid="uid-d", admin_port=port, **common)
         assert [server.app.get_stats()["adapter"]["mode"] for server in (first, third)] == ["pubsub", "sharded"]
         assert both(first, second, third, fourth) == [1, 1, 1, 1]
         new = [pod_body("c", "127.0.0.33"), pod_body("d", "127.0.0.34")]
@@ -132,7 +132,7 @@ async def test_servers_are_not_rolled_onto_a_cluster_that_takes_no_events(
     path = tmp_path / "adapter.yaml"
     urls = {"redis_url": redis_server.url, "redis_cluster_url": redis_cluster.url}
     server = await make_server(
-        admin_host="127.0.0.37", admin_token=TOKEN, adapter_file=str(path), publish_timeout=0.5, **urls
+        admin_host="127.0.0.37", pod_uid="uid-a", admin_token=TOKEN, adapter_file=str(path), publish_timeout=0.5, **urls
     )
     for node in redis_cluster.nodes:
         await node.ask("CONFIG", "SET", "maxmemory", "1")
@@ -161,7 +161,7 @@ async def test_one_server_without_redis_is_rolled_before_there_are_more(
     monkeypatch.setattr(mode_change, "HEARD", 0.0)
     path = tmp_path / "adapter.yaml"
     common = {"admin_token": TOKEN, "adapter_file": str(path), "redis_url": redis_server.url}
-    first = await make_server(admin_host="127.0.0.35", adapter_mode="single", **common)
+    first = await make_server(admin_host="127.0.0.35", pod_uid="uid-a", adapter_mode="single", **common)
     port = urlsplit(first.admin_url).port
     pod = pod_body("a", "127.0.0.35")
     kubernetes = Mounted(path, [pod])
@@ -176,7 +176,7 @@ async def test_one_server_without_redis_is_rolled_before_there_are_more(
         assert reasons == ["ReplicasHeld", "AdapterModeRecommended", "AdapterModeRolling"]
         assert kubernetes.statuses[-1]["desiredReplicas"] == 1
         await first.stop()
-        await make_server(admin_host="127.0.0.36", admin_port=port, adapter_mode="pubsub", **common)
+        await make_server(admin_host="127.0.0.36", pod_uid="uid-b", admin_port=port, adapter_mode="pubsub", **common)
         kubernetes.rolls([pod_body("b", "127.0.0.36")], updated=1)
         await fleet.round()
         assert kubernetes.replicas == 3

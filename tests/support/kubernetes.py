@@ -14,6 +14,9 @@ from tradecast_operator.leaseholder import Leaseholder
 NAMESPACE = "trading"
 LABELS = {"app.kubernetes.io/name": "tradecast"}
 TOKEN = "operators-token"
+# What the Deployment's ReplicaSet is known by, and the labels by which a Secret consents.
+REPLICA_SET, DEPLOYMENT = "replica-set-uid", "deployment-uid"
+CONSENTS = {"tradecast.dev/admin-token": "true", "tradecast.dev/redis-url": "true"}
 
 
 def fleet_body(**spec: Any) -> Object:
@@ -29,18 +32,24 @@ def fleet_body(**spec: Any) -> Object:
 
 
 def pod_body(name: str, address: str = "", *, ready: bool = True, **metadata: Any) -> Object:
-    """A pod whose container runs."""
+    """A pod of the Deployment whose container runs."""
     condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": "2026-01-01T10:00:00Z"}
     return {
         "metadata": {
             "name": name, "namespace": NAMESPACE, "uid": f"uid-{name}", "creationTimestamp": "2026-01-01T09:00:00Z",
-            "labels": {**LABELS, "pod-template-hash": "abc"}, "annotations": {}, **metadata,
+            "labels": {**LABELS, "pod-template-hash": "abc"}, "annotations": {},
+            "ownerReferences": [owned_by("ReplicaSet", REPLICA_SET)], **metadata,
         },
         "status": {
             "phase": "Running", "podIP": address, "conditions": [condition],
             "containerStatuses": [{"state": {"running": {}}}],
         },
     }  # fmt: skip
+
+
+def owned_by(kind: str, uid: str) -> Object:
+    """A reference to a controller."""
+    return {"apiVersion": "apps/v1", "kind": kind, "name": kind.lower(), "uid": uid, "controller": True}
 
 
 class Granted(Leaseholder):
@@ -74,6 +83,9 @@ class FakeKubernetes(Kubernetes):
         lease_writes: How many there were.
         gone: Whether the SocketFleet has been deleted.
         secrets: Keys of Secrets besides the token's, by name.
+        secret_labels: Of all Secrets.
+        sets: All ReplicaSets.
+        sets_listed: How many times they were asked for.
     """
 
     def __init__(self, pods: Sequence[Object] = (), replicas: int = 2) -> None:
@@ -81,7 +93,7 @@ class FakeKubernetes(Kubernetes):
         self.pod_list = list(pods)
         self.deployments: dict[str, Object] = {
             "servers": {
-                "metadata": {"name": "servers", "generation": 1, "resourceVersion": "7"},
+                "metadata": {"name": "servers", "uid": DEPLOYMENT, "generation": 1, "resourceVersion": "7"},
                 "spec": {"replicas": replicas, "selector": {"matchLabels": LABELS}},
                 "status": {"observedGeneration": 1, "replicas": len(pods), "updatedReplicas": len(pods)},
             }
@@ -90,7 +102,12 @@ class FakeKubernetes(Kubernetes):
         self.statuses: list[Object] = []
         self.events: list[Object] = []
         self.config_maps: dict[str, Object] = {}
-        self.secrets: dict[str, dict[str, str]] = {}
+        self.secrets: dict[str, dict[str, str | bytes]] = {}
+        self.secret_labels: dict[str, str] = dict(CONSENTS)
+        self.sets: list[Object] = [
+            {"metadata": {"uid": REPLICA_SET, "ownerReferences": [owned_by("Deployment", DEPLOYMENT)]}}
+        ]
+        self.sets_listed = 0
         self.leases: dict[str, Object] = {}
         self.lease_writes = 0
         self.gone = False
@@ -116,9 +133,15 @@ class FakeKubernetes(Kubernetes):
         labels = dict(one.split("=", 1) for one in selector.split(","))
         return [copy.deepcopy(pod) for pod in self.pod_list if labels.items() <= pod["metadata"]["labels"].items()]
 
+    async def replica_sets(self, namespace: str, selector: str) -> Sequence[Object]:
+        self.sets_listed += 1
+        return copy.deepcopy(self.sets)
+
     async def secret(self, namespace: str, name: str) -> Object:
-        keys = {"ADMIN_TOKEN": TOKEN, **self.secrets.get(name, {})}
-        return {"data": {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}}
+        keys: dict[str, str | bytes] = {"ADMIN_TOKEN": TOKEN, **self.secrets.get(name, {})}
+        raw = {key: value.encode() if isinstance(value, str) else value for key, value in keys.items()}
+        data = {key: base64.b64encode(value).decode() for key, value in raw.items()}
+        return {"metadata": {"name": name, "labels": dict(self.secret_labels)}, "data": data}
 
     async def config_map(self, namespace: str, name: str) -> Object:
         if name not in self.config_maps:
