@@ -160,7 +160,7 @@ class Settings(BaseModel):
         None,
         max_length=200,
         description="What tells this server from all others and outlives restarts of its container (Kubernetes: the "
-        "pod's uid); absent: made up at each start",
+        "pod's uid); absent: made up at each start, and an operator cannot sign its requests to it",
     )
 
     # -- Engine.IO

@@ -127,9 +127,9 @@ def _draining(seen: Observation, spec: Spec) -> Condition:
     if not pods:
         return Condition("Draining", "False", "NoDrain", "no pod is drained")
     late = [pod.name for pod in pods if is_overdue(pod, seen, spec)]
-    names = ", ".join(pod.name for pod in pods)
+    names = named([pod.name for pod in pods])
     if late:
-        return Condition("Draining", "True", "Overdue", f"longer than {spec.drain.timeout:g} s: {', '.join(late)}")
+        return Condition("Draining", "True", "Overdue", f"longer than {spec.drain.timeout:g} s: {named(late)}")
     return Condition("Draining", "True", "Draining", f"{names}, at {spec.drain.rate:g} connections/s together")
 
 
@@ -143,7 +143,7 @@ def _degraded(seen: Observation, spec: Spec, *, rolls: bool, owner: str) -> Cond
     # Those that begin or end are silent for a moment.
     silent = [pod.name for pod in seen.pods if pod.ready and pod.connections is None]
     if silent:
-        return Condition("Degraded", "True", "ServersSilent", f"no answer at the admin port: {', '.join(silent)}")
+        return Condition("Degraded", "True", "ServersSilent", f"no answer at the admin port: {named(silent)}")
     if spec.most is not None:
         told = f"{spec.bounded} are wanted, {spec.most} kept for now: {spec.most_why}"
         # For as long as a rollout takes that is as it should be.

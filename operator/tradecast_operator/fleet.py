@@ -7,7 +7,7 @@ import datetime
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import structlog
@@ -16,7 +16,7 @@ from tradecast_operator import metric
 from tradecast_operator.act import Actor, Interrupted
 from tradecast_operator.actions import Action, CancelDrain, SetReplicas
 from tradecast_operator.conditions import Condition, conditions, lost, merged, named, rounded, trusted
-from tradecast_operator.consent import ADMIN_LABEL, REDIS_LABEL, TOKEN_KEY, SecretRefused, Token, read_token
+from tradecast_operator.consent import ADMIN_LABEL, REDIS_LABEL, SecretRefused, Token, read_token
 from tradecast_operator.hold import hold
 from tradecast_operator.kubernetes import GROUP, VERSION, Conflict, InvalidName, Kubernetes, Missing, Object
 from tradecast_operator.lease import NotHeld
@@ -35,7 +35,6 @@ from tradecast_operator.tuner import Tuner
 from tradecast_operator.tuning import mode_of
 
 PAUSED: Final = "tradecast.dev/paused"
-ADMIN_PORT: Final = 9100
 # Seconds for which a token is used without a look whether it is another one by now.
 TOKEN_KEPT: Final = 60.0
 # The same thing is told again after so many seconds only.
@@ -123,8 +122,9 @@ class Fleet:
 
     @property
     def deployment(self) -> str:
-        """The name of the Deployment that it is about."""
-        return str(self.body["spec"]["deployment"])
+        """The name of the Deployment that it is about, whatever else its spec says."""
+        spec = self.body.get("spec")
+        return str(spec.get("deployment", "")) if isinstance(spec, dict) else ""
 
     @property
     def age(self) -> tuple[str, str]:
@@ -208,7 +208,7 @@ class Fleet:
             return "ok"  # and comes again, with them
         selector = written(deployment["spec"]["selector"])
         pods = await self._pods(deployment, selector)
-        servers = await self._servers(body["spec"])
+        servers = await self._servers(spec)
         seen = observe(deployment, pods, await ask_servers(pods, servers), time.time())
         if servers.refused:  # it is another one by now, perhaps
             self._token_read = -TOKEN_KEPT
@@ -235,7 +235,7 @@ class Fleet:
         done = done if paused else [*done, *tuned.actions]
         await self._tell(done)
         self._measure(seen, spec, done)
-        trust = await self._tell_trust(servers, pods)
+        trust = await self._tell_trust(spec, servers, pods)
         rolls = any(one.reason == ROLLING for one in tuned.conditions)
         now = [*conditions(seen, spec, paused=_is_paused(body), rolls=rolls, owner=owner), trust, *tuned.conditions]
         await self._write_status(body, seen, spec, selector, now, tuned.status)
@@ -255,7 +255,7 @@ class Fleet:
             CancelDrain(pod=pod.name, uid=pod.uid, reason="DrainCancelled", message=f"{pod.name} takes clients: {why}")
             for pod in marked
         ]
-        await self._carry_out(cancel, pods, await self._servers(self.body["spec"]), spec)
+        await self._carry_out(cancel, pods, await self._servers(spec), spec)
 
     async def leave(self) -> None:
         """Let another operator look after it at once; after all else."""
@@ -294,13 +294,12 @@ class Fleet:
         self._known_servers.keep({pod["metadata"]["uid"] for pod in ours}, self._replica_sets)
         return ours
 
-    async def _tell_trust(self, servers: Servers, pods: Sequence[Object]) -> Condition:
+    async def _tell_trust(self, spec: Spec, servers: Servers, pods: Sequence[Object]) -> Condition:
         """Who gets what opens the admin ports, as a condition; what the next version refuses is warned of."""
         problems: list[tuple[str, str]] = []
-        secret = self.body["spec"].get("admin", {}).get("tokenSecret") or {}
         if self._token_refused is not None:
             problems.append((self._token_refused.reason, str(self._token_refused)))
-        lacking = [] if self._token.consented else [(secret.get("name"), ADMIN_LABEL)]
+        lacking = [] if self._token.consented else [(spec.admin.secret, ADMIN_LABEL)]
         lacking += [(self._tuner.unlabelled, REDIS_LABEL)] if self._tuner.unlabelled else []
         problems += [
             ("SecretNotLabelled", f"Secret {name} lacks the label {label}=true: the next version will not read it")
@@ -314,7 +313,7 @@ class Fleet:
             message = "the Deployment's selector matches pods that are not its own, which are left alone"
             problems.append(("ForeignPods", f"{message}: {named(self._strangers)}"))
         await self._tell([Action(reason=reason, message=message, warning=True) for reason, message in problems])
-        return trusted(problems, has_token=bool(secret))
+        return trusted(problems, has_token=bool(spec.admin.secret))
 
     async def _carry_out(
         self, actions: Sequence[Action], pods: Sequence[Object], servers: Servers, spec: Spec
@@ -344,27 +343,20 @@ class Fleet:
         except Conflict:  # somebody else wrote them, perhaps
             log.info("replicas are not filled in: the resource has changed", fleet=self.name, namespace=self.namespace)
 
-    async def _servers(self, spec: Any) -> Servers:
-        admin = spec.get("admin", {})
-        secret = admin.get("tokenSecret")
-        if not secret:
+    async def _servers(self, spec: Spec) -> Servers:
+        admin = spec.admin
+        if not admin.secret:
             self._token, self._token_refused = Token(), None
         elif time.monotonic() - self._token_read > TOKEN_KEPT:
             self._token, self._token_refused = Token(), None
-            found = await self._kubernetes.secret(self.namespace, secret["name"])
+            found = await self._kubernetes.secret(self.namespace, admin.secret)
             try:
-                self._token = read_token(found, secret["name"], secret.get("key", TOKEN_KEY), strict=self._strict)
+                self._token = read_token(found, admin.secret, admin.key, strict=self._strict)
             except SecretRefused as refused:
                 self._token_refused = refused
             self._token_read = time.monotonic()
-        return Servers(
-            self._client,
-            admin.get("port", ADMIN_PORT),
-            self._token.value,
-            self._known_servers,
-            self._at_once,
-            bearer=not self._strict,
-        )
+        token, known = self._token.value, self._known_servers
+        return Servers(self._client, admin.port, token, known, self._at_once, bearer=not self._strict)
 
     def _measure(self, seen: Observation, spec: Spec, done: Sequence[Action]) -> None:
         labels = (self.namespace, self.name)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tradecast_operator.adapter_spec import RedisAdapter
 from tradecast_operator.answers import field as read_field
-from tradecast_operator.answers import fields, name, number, truth
+from tradecast_operator.answers import fields, name, number, truth, whole
 
 Fields = Mapping[str, Any]
 # The highest rate and the longest drain that servers take; above them is the same as at them.
@@ -16,6 +16,21 @@ HIGHEST_RATE: Final = 100_000
 LONGEST_DRAIN: Final = 86_400
 # No count or time of a SocketFleet is more than this.
 HIGHEST: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """How the servers are reached.
+
+    Attributes:
+        port: Their admin port.
+        secret: The name of the Secret with their ADMIN_TOKEN; empty: there is none.
+        key: The key in it.
+    """
+
+    port: int = 9100
+    secret: str = ""
+    key: str = "ADMIN_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,7 @@ class Spec:
     max_replicas: int = 10
     connections_per_replica: int = 5000
     dry_run: bool = False
+    admin: Admin = field(default_factory=Admin)
     drain: Drain = field(default_factory=Drain)
     rebalance: Rebalance = field(default_factory=Rebalance)
     metric: Metric = field(default_factory=Metric)
@@ -130,11 +146,23 @@ class Spec:
                 connections_per_replica="connectionsPerReplica",
             ),
             **_given(said, truth, dry_run="dryRun"),
+            admin=_admin(_part(said, "admin")),
             drain=_drain(_part(said, "drain")),
             rebalance=_rebalance(_part(said, "rebalance")),
             metric=Metric(**_given(_part(said, "metric"), _figure, hold="holdSeconds", stale="staleSeconds")),
             redis_adapter=RedisAdapter.of(_part(said, "redisAdapter")),
         )
+
+
+def _admin(spec: Fields) -> Admin:
+    given = _given(spec, lambda value: whole(value, 65_535), port="port")
+    secret = read_field(spec, "tokenSecret", _token_secret) if spec.get("tokenSecret") else {}
+    return Admin(**given, **secret)
+
+
+def _token_secret(value: Any) -> dict[str, str]:
+    said = fields(value)
+    return {"secret": read_field(said, "name", name), **_given(said, name, key="key")}
 
 
 def _drain(spec: Fields) -> Drain:

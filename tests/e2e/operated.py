@@ -256,9 +256,16 @@ class Operated:
         }
         await self.apply(manifest)
 
-    async def make_token(self, token: str = TOKEN) -> None:
+    async def make_token(self, token: str = TOKEN, *, consents: bool = True) -> None:
+        """The Secret, with the label by which it consents, or without."""
+        labels = {"tradecast.dev/admin-token": "true"} if consents else {}
         await self.apply(
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "stringData": {"ADMIN_TOKEN": token}}
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": SECRET, "labels": labels},
+                "stringData": {"ADMIN_TOKEN": token},
+            }
         )
 
     async def load(self, *clients: int) -> Sequence[Server]:

@@ -17,6 +17,9 @@ from typing import Any
 
 import httpx
 from aiohttp import web
+from pydantic import SecretStr
+
+from tradecast.auth.signed_requests import SignedRequests
 
 TOKEN = "admin-token"
 NOTHING = "none.invalid/server:1"
@@ -64,6 +67,8 @@ class Server:
         hanging: Whether its container runs but is not ready yet.
         left: How many it has sent away, or lost, when it was last left by all.
         told: What the operator has told it: method, path, body.
+        old: Whether it is of the version before, which takes the token itself only.
+        authorizations: What showed who asks, of each request; empty: nothing.
     """
 
     name: str
@@ -76,6 +81,20 @@ class Server:
     silent: bool = False
     hanging: bool = False
     told: list[tuple[str, str, Any]] = field(default_factory=list)
+    old: bool = False
+    authorizations: list[str] = field(default_factory=list)
+    signed: SignedRequests | None = None
+
+    def lets_in(
+        self, token: str, method: str, path: str, authorization: str, body: bytes
+    ) -> tuple[bool, dict[str, str]]:
+        """Whether it heeds a request, and what it says of the next one."""
+        if self.old:
+            return authorization == f"Bearer {token}", {}
+        self.signed = self.signed or SignedRequests([SecretStr(token)], self.uid)
+        if self.signed.accept(authorization, method, path.encode(), body):
+            return True, {"Authentication-Info": f'nextnonce="{self.signed.offer()}"'}
+        return False, {"WWW-Authenticate": f'Bearer realm="tradecast", Tradecast-Hmac nonce="{self.signed.offer()}"'}
 
     @property
     def ready(self) -> bool:
@@ -210,10 +229,13 @@ class Servers:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=502)
-        if request.headers.get("Authorization") != f"Bearer {self.token}":
-            return web.Response(status=401)
+        authorization, raw = request.headers.get("Authorization", ""), await request.read()
+        server.authorizations.append(authorization)
+        heeds, headers = server.lets_in(self.token, request.method, request.path, authorization, raw)
+        if not heeds:
+            return web.Response(status=401, headers=headers)
         if request.method != "GET":
-            body = await request.json() if request.can_read_body else None
+            body = json.loads(raw) if raw else None
             server.told.append((request.method, request.path, body))
         if request.path == "/admin/drain":
             before, server.draining = server.draining, request.method == "POST"
@@ -222,7 +244,7 @@ class Servers:
             if self.told is not None:
                 await self.told(server)
         drain = {"active": server.draining, "remaining": 0, "shedding": False}
-        return web.json_response({"websocket": {"totalConnections": server.clients}, "drain": drain})
+        return web.json_response({"websocket": {"totalConnections": server.clients}, "drain": drain}, headers=headers)
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -445,6 +445,60 @@ async def test_the_deployment_and_the_token_come_late() -> None:
         await bench.settled(2)
 
 
+async def test_a_secret_that_does_not_consent_and_servers_of_the_version_before() -> None:
+    async with operated("before", 10, 20) as bench:
+        trusted = await until("requests are signed", lambda: _has(bench, "AdminTrusted", "True"))
+        assert trusted["reason"] == "Signed"
+        seen = [one for server in bench.servers.running for one in server.authorizations]
+        assert not any(TOKEN in one for one in seen)
+        assert any(one.startswith("Tradecast-Hmac ") for one in seen)
+        await bench.make_token(consents=False)
+        bench.servers.running[0].old = True  # it only says so: another of its ReplicaSet has taken a signed request
+        await until("it is silent", lambda: _has(bench, "Degraded", "True", "ServersSilent"))
+        assert not any(TOKEN in one for server in bench.servers.running for one in server.authorizations)
+        await bench.kubectl("set", "env", "deployment/tradecast", "VERSION=2")
+        await until("new ones are there", lambda: len(bench.servers.running) == 2)
+        await bench.settled(2)
+        warned = await until("the label is missed", lambda: _has(bench, "AdminTrusted", "False", "SecretNotLabelled"))
+        assert "tradecast.dev/admin-token=true" in warned["message"]
+        assert await bench.events("SecretNotLabelled")
+        await bench.make_token()
+        assert await until("it consents", lambda: _has(bench, "AdminTrusted", "True", "Signed"), within=90)
+
+
+async def test_pods_that_only_wear_the_labels_are_left_alone() -> None:
+    async with operated("labels", 10, 20) as bench:
+        pod = {**deployment(1)["spec"]["template"], "apiVersion": "v1", "kind": "Pod"}
+        pod["metadata"] = {**pod["metadata"], "name": "stranger"}
+        await bench.apply(pod)
+        told = await until("it is told", lambda: _has(bench, "AdminTrusted", "False", "ForeignPods"))
+        assert told["message"].endswith(": stranger")
+        await until("it runs", lambda: len(bench.servers.running) == 3)
+        stranger = bench.servers.named("stranger")
+        begun = len(bench.gate.requests)
+        await rounds(bench, 3)
+        assert stranger.authorizations == []
+        assert (await bench.fleet())["status"]["readyReplicas"] == 2
+        assert not any("/pods/stranger" in one.path for one in bench.gate.requests[begun:])
+        await bench.scale(1)
+        await until("one goes", lambda: bench.servers.gone)
+        assert stranger not in bench.servers.gone
+
+
+async def test_a_fleet_that_names_what_is_no_name_is_told_so() -> None:
+    """The API server refuses it by the CRD; and so does the operator where another CRD lets it pass."""
+    async with operated("names", 10) as bench:
+        with pytest.raises(CommandFailed, match="tokenSecret"):
+            await bench.patch(
+                "sf", FLEET, {"spec": {"admin": {"tokenSecret": {"name": "../../kube-system/secrets/x"}}}}
+            )
+        await bench.patch("sf", FLEET, {"spec": {"drain": {"timeoutSeconds": 2**62, "connectionsPerSecond": 2**62}}})
+        await bench.patch("sf", FLEET, {"spec": {"rebalance": {"minPods": 2**62, "acceptPerSecond": 2**62}}})
+        await rounds(bench, 3)
+        assert (await bench.condition("Degraded"))["status"] == "False"
+        assert await bench.connections() == 10
+
+
 async def _says(bench: Operated, kind: str, what: str) -> dict[str, Any] | None:
     found = await bench.condition(kind)
     return found if what in found.get("message", "") else None

@@ -99,6 +99,12 @@ UNFIT: list[dict[str, Any]] = [
     {"redisAdapter__pinned": {"publish_batch": float("nan")}},
     {"redisAdapter__pinned": {"publish_batch": 10**400}},
     {"redisAdapter__redisSecret": {"name": ["x"]}},
+    {"admin": []},
+    {"admin__port": "9100"},
+    {"admin__port": 10**400},
+    {"admin__tokenSecret": ["tokens"]},
+    {"admin__tokenSecret": {"key": "ADMIN_TOKEN"}},
+    {"admin__tokenSecret": {"name": {}}},
     {"deployment": ""},
     {"deployment": "../../other/deployments/x"},
     {"deployment": "a/../b"},
@@ -347,3 +353,19 @@ async def test_who_cannot_write_a_condition_goes_on(pods: HostilePods) -> None:
         with pytest.raises(Missing):
             await kubernetes.deployment(NAMESPACE, "another")
         assert (await after_rounds(fleets))["ok"] >= 1
+
+
+@pytest.mark.parametrize("spec", [None, [], {}, "x"])
+async def test_one_without_a_spec_stops_none_of_its_namespace(pods: HostilePods, spec: Any) -> None:
+    kubernetes = FakeKubernetes([pod_body("a", pods.add(answering(told())))])
+    async with looked_after(kubernetes, asked(pods)) as fleets:
+        odd = asked(pods)
+        odd["metadata"] |= {"name": "odd", "uid": "odd"}
+        odd["spec"] = spec
+        fleets.saw(odd)
+        read = fleets.metrics.registry.get_sample_value
+        labels = {"namespace": NAMESPACE, "fleet": "odd", "result": "error"}
+        await eventually(lambda: (read("tradecast_operator_rounds_total", labels) or 0) > 2)
+        before = sum((await after_rounds(fleets)).values())
+        assert (await after_rounds(fleets, int(before) + 3))["error"] == 0
+        fleets.lost(NAMESPACE, "odd")

@@ -10,7 +10,7 @@ import yaml
 
 from tradecast.adapter.tuning import Tuning
 from tradecast_operator.adapter_spec import BOUNDS, RedisAdapter, RedisSecret
-from tradecast_operator.spec import Drain, Metric, Rebalance, Spec
+from tradecast_operator.spec import Admin, Drain, Metric, Rebalance, Spec
 
 CRD = Path(__file__).parents[2] / "charts/tradecast/crds/socketfleets.yaml"
 
@@ -41,6 +41,7 @@ def test_everything_can_be_said() -> None:
             "maxReplicas": 6,
             "connectionsPerReplica": 100,
             "dryRun": True,
+            "admin": {"port": 9, "tokenSecret": {"name": "tokens", "key": "T"}},
             "drain": {"connectionsPerSecond": 7, "timeoutSeconds": 8},
             "rebalance": {
                 "enabled": False,
@@ -74,6 +75,7 @@ def test_everything_can_be_said() -> None:
         max_replicas=6,
         connections_per_replica=100,
         dry_run=True,
+        admin=Admin(9, "tokens", "T"),
         drain=Drain(7, 8),
         rebalance=Rebalance(False, 1.5, 4, 5, 6, 0.07, 8, 9, 10),
         metric=Metric(11, 12),
@@ -105,3 +107,33 @@ def test_figures_are_those_of_the_servers_with_their_bounds() -> None:
 )
 def test_replicas_are_bounded(asked: int, low: int, high: int, wanted: int) -> None:
     assert Spec("web", replicas=asked, min_replicas=low, max_replicas=high).wanted == wanted
+
+
+def test_what_makes_no_difference_any_more_is_not_passed_on() -> None:
+    """Servers refuse more, and arithmetic with it may end in infinity."""
+    spec = Spec.of(
+        {
+            "deployment": "web",
+            "connectionsPerReplica": 10**30,
+            "drain": {"connectionsPerSecond": 2**63, "timeoutSeconds": 2**63},
+            "rebalance": {"connectionsPerSecond": 1e300, "acceptPerSecond": 1e300},
+        }
+    )
+    assert (spec.drain.rate, spec.drain.timeout) == (100_000, 86_400)
+    assert (spec.rebalance.rate, spec.rebalance.accept_rate) == (100_000, 100_000)
+    assert spec.connections_per_replica == 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"drain": {"timeoutSeconds": "x"}}, "timeoutSeconds: no such number"),
+        ({"redisAdapter": {"mode": ["single"]}}, "mode: no such choice"),
+        ({"redisAdapter": {"pinned": {"publish_batch": float("nan")}}}, "pinned: publish_batch: no such number"),
+        ({"admin": {"tokenSecret": {"name": ""}}}, "tokenSecret: name: no name"),
+        ({"dryRun": "yes"}, "dryRun: neither true nor false"),
+    ],
+)
+def test_what_makes_no_sense_is_said_by_its_name(spec: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Spec.of({"deployment": "web", **spec})

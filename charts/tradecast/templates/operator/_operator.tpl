@@ -25,6 +25,10 @@
   {{- if eq .Values.operator.scope "namespace" }}
   resourceNames: [{{ include "tradecast.fullname" . }}]
   {{- end }}
+# Whose a pod is: its ReplicaSet's, and that the Deployment's.
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [list]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, patch]
