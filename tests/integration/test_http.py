@@ -433,7 +433,10 @@ async def test_sessions_are_made_listed_and_ended(
     assert (await http.get(f"{server.admin_url}/admin/sessions")).json() == {"sessions": []}
 
 
-NO_SESSIONS: list[Any] = [None, [], {}, {"userId": True}, {"userId": "u", "tier": PLANTED}, {"userId": "u", "maxAge": 1e9}]
+NO_SESSIONS: list[Any] = [
+    *(None, [], {}, {"userId": True}),
+    *({"userId": "u", "tier": PLANTED}, {"userId": "u", "maxAge": 1e9}),
+]
 NO_CHOICES: list[Any] = [None, [], {}, {"userId": True}, {"other": PLANTED}, {"userId": "u", "handle": "h"}]
 
 
