@@ -91,7 +91,7 @@ from tradecast.settings import DAY, Mode, Settings, load_settings
 from tradecast.stats import OTHER_REDIS, Stats
 from tradecast.stepping import Done, step
 from tradecast.tasks import end
-from tradecast.user_id import require_user_id
+from tradecast.user_id import name_user
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
 ConnectHandler = Callable[[Connection], Awaitable[None]]
@@ -360,7 +360,7 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def get_user_connection_count(self, user_id: str | int) -> int:
         """A user's connections to this server."""
-        return len(self.registry.of_user(require_user_id(user_id)))
+        return len(self.registry.of_user(name_user(user_id)))
 
     def get_stats(self) -> dict[str, Any]:
         """The figures of `/metrics` as JSON, and how this server runs."""

@@ -52,6 +52,15 @@ def require_user_id(value: object) -> str:
     return user_id
 
 
+def name_user(value: str | int | float) -> str:
+    """A user's id as text, for what is sent to the user. A text that cannot be an id stays as it is: it is nobody's.
+
+    Raises:
+        ValueError: It is neither a text nor a whole number.
+    """
+    return value if type(value) is str else require_user_id(value)
+
+
 def is_plain(text: str, longest: int) -> bool:
     """Whether a text from outside may be an id: it has no more than so many characters, and each can be shown."""
     if not 0 < len(text) <= longest:

@@ -89,8 +89,8 @@ async def test_session_of_somebody_else_is_refused(server: Server, connect: Conn
     await assert_refused(connect, server, {**session, "userId": user_id}, "USER_MISMATCH")
 
 
-@pytest.mark.parametrize("user_id", ["", 1, None, ["u1"], {"$ne": None}])
-async def test_claimed_user_is_a_text(server: Server, connect: Connect, user_id: Any) -> None:
+@pytest.mark.parametrize("user_id", ["", True, 1.5, None, ["u1"], {"$ne": None}])
+async def test_claimed_user_is_a_text_or_a_number(server: Server, connect: Connect, user_id: Any) -> None:
     session = await server.session("u1")
     await assert_refused(connect, server, {**session, "userId": user_id}, "AUTH_REQUIRED")
 

@@ -121,8 +121,9 @@ class Sessions:
             StoreUnavailable: The store does not answer, and no cache knows the session.
         """
         unclaimed = by_cookie and claimed_user_id is None
-        user_id = read_user_id(claimed_user_id)
-        if not isinstance(raw_id, str) or not raw_id or (user_id is None and not unclaimed):
+        # A text that no id can be is somebody else's.
+        user_id = claimed_user_id if isinstance(claimed_user_id, str) else read_user_id(claimed_user_id)
+        if not isinstance(raw_id, str) or not raw_id or not (user_id or unclaimed):
             raise AuthRefused("AUTH_REQUIRED", "bad_claim")
         session_id = unsign(raw_id, self._secrets, self._require_signed or (by_cookie and bool(self._secrets)))
         if session_id is None:
@@ -214,7 +215,7 @@ class Sessions:
             max_age: Seconds it lasts; SESSION_MAX_AGE at most.
 
         Returns:
-            Its id, signed where there are secrets, and the Unix time in seconds at which it ends.
+            Its id, signed where ids must be signed, and the Unix time in seconds at which it ends.
         """
         if not max_age > 0:
             raise ValueError("max_age is above 0")
@@ -222,7 +223,7 @@ class Sessions:
         expires_at = now + min(max_age, self._fields.max_age)
         session_id = secrets.token_urlsafe(ID_BYTES)
         await self.store.save(session_id, write_session(user, self._fields, now, expires_at), expires_at)
-        return self.sign(session_id), expires_at
+        return self.sign(session_id) if self._require_signed else session_id, expires_at
 
     async def revoke(self, ids: Collection[str]) -> int:
         """End sessions by their ids, bare or signed; how many there were."""

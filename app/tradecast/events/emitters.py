@@ -9,7 +9,7 @@ import structlog
 
 from tradecast.events import rooms
 from tradecast.events.timestamps import timestamp
-from tradecast.user_id import require_user_id
+from tradecast.user_id import name_user
 
 log = structlog.stdlib.get_logger("tradecast.events")
 EmitToRoom = Callable[[str, str, Any], Awaitable[None]]
@@ -59,6 +59,6 @@ class Emitters:
         await self._emit(rooms.MARKET_STATUS, "market:status", {"status": status, "timestamp": timestamp()})
 
     async def _to_user(self, room: str, event: str, user_id: str | int, **payload: Payload) -> None:
-        who = require_user_id(user_id)
+        who = name_user(user_id)
         log.debug("emitted", event_name=event, user_id=who)
         await self._emit(room, event, {"userId": who, **payload, "timestamp": timestamp()})

@@ -22,7 +22,7 @@ from tradecast.auth.models import Session, Tier, User
 from tradecast.events import rooms
 from tradecast.events.symbols import check_symbol, requested_symbols, shown
 from tradecast.events.timestamps import timestamp
-from tradecast.user_id import RULE, read_user_id
+from tradecast.user_id import read_user_id
 
 Handler = Callable[..., Any]
 """Called with a connection and an event's arguments. A coroutine function, or a plain one that does not block."""
@@ -259,12 +259,7 @@ def _check_own(user: User, data: Any) -> None:
         return
     if not isinstance(data, dict):
         raise EventRefused("INVALID_PAYLOAD", "The payload is an object or absent")
-    if "userId" not in data:
-        return
-    claimed = read_user_id(data["userId"])
-    if claimed is None:
-        raise EventRefused("INVALID_PAYLOAD", f"userId: {RULE}")
-    if claimed != user.id:
+    if "userId" in data and read_user_id(data["userId"]) != user.id:
         raise EventRefused("USER_MISMATCH", "You can subscribe to your own data only")
 
 

@@ -47,8 +47,8 @@ from tradecast.stepping import Done, step
 
 # A client that was ended keeps its transport this many seconds, so that the last packets reach it.
 LINGER: Final = 1.0
-# Bytes of the largest message of a client that is not authenticated. It has nothing to send but CONNECT, and ten
-# thousand of them may be there at once.
+# Bytes of the largest message of a client that is not in. It has nothing to send but CONNECT, and ten thousand of them
+# may be there at once.
 FIRST_MESSAGES: Final = 32_768
 # Characters of a namespace that is named in an answer.
 MAX_ECHO: Final = 64
@@ -412,8 +412,8 @@ class SocketServer(socketio.AsyncServer):
             return
         self._strangers.remove(eio_sid)
         self._kept.pop(eio_sid, None)
+        self.eio.trust(eio_sid)
         if accepted.authenticated:
-            self.eio.trust(eio_sid)
             self._addresses.remove(eio_sid)
         self._say(eio_sid, CONNECT, {"sid": sid} if pid is None else {"sid": sid, "pid": pid}, namespace=namespace)
         self.manager.finish_connect(sid, namespace)

@@ -687,15 +687,10 @@ async def test_it_is_let_go_with_its_transport(case: Case) -> None:
 # -- trust
 
 
-async def test_who_is_authenticated_may_send_large_messages(case: Case) -> None:
+@pytest.mark.parametrize("authenticated", [True, False])
+async def test_who_is_in_may_send_large_messages(case: Case, authenticated: bool) -> None:
+    case.app.authenticated = authenticated
     client = case.client()
     assert client.connection.message_limit == 500
     await client.join()
     assert client.connection.message_limit == 1000
-
-
-async def test_who_is_anonymous_may_not(case: Case) -> None:
-    case.app.authenticated = False
-    client = case.client()
-    await client.join()
-    assert client.connection.message_limit == 500

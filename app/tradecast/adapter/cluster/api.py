@@ -14,7 +14,7 @@ from tradecast.adapter.cluster.selection import Selection, texts
 from tradecast.adapter.envelope import VOLATILE
 from tradecast.adapter.hub import Hub
 from tradecast.packets.codec import arguments_of
-from tradecast.user_id import require_user_id
+from tradecast.user_id import name_user
 
 Rooms = str | Sequence[str]
 """A room, or several; a client in more than one of them counts once."""
@@ -169,4 +169,4 @@ class ClusterApi:
 
     async def get_fleet_user_connection_count(self, user_id: str | int, *, timeout: float | None = None) -> int:
         """A user's connections to all servers, as they are."""
-        return await self.cluster.count_user(require_user_id(user_id), timeout)
+        return await self.cluster.count_user(name_user(user_id), timeout)
