@@ -44,6 +44,7 @@ CLUSTER_URL = re.compile(rf"rediss?\+cluster://(?:[^/?#\s]*@)?{CLUSTER_NODE}(?:,
 NO_OTHER = "needs another Redis: REDIS_CLUSTER_URL beside REDIS_URL, and mode pubsub or sharded"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+MOST_SECONDS = 900
 
 
 def _check_seconds(seconds: float) -> float:
@@ -52,7 +53,6 @@ def _check_seconds(seconds: float) -> float:
     return seconds
 
 
-MOST_SECONDS = 900
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_check_seconds)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65_535)]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tradecast_operator.kubernetes import Object
+from tradecast_operator.spec import TOKEN_KEY
 
 # What a Secret is labelled with, to the value "true".
 ADMIN_LABEL: Final = "tradecast.dev/admin-token"
 REDIS_LABEL: Final = "tradecast.dev/redis-url"
-TOKEN_KEY: Final = "ADMIN_TOKEN"  # noqa: S105 where it is, not what
 LONGEST_TOKEN: Final = 4_096
 LONGEST_URL: Final = 8_192
 LONGEST_CERTIFICATES: Final = 262_144

@@ -20,7 +20,8 @@ import httpx
 
 from tradecast_operator.answers import fields, number, parse, truth, whole
 from tradecast_operator.observation import Stats
-from tradecast_operator.signature import following, offered, sign
+from tradecast_operator.signature import SCHEME, following, offered, sign
+from tradecast_operator.spec import HIGHEST_RATE, LONGEST_DRAIN
 
 # Seconds for all of a request, from the connection to the last byte of the answer.
 LONGEST: Final = 5.0
@@ -30,8 +31,6 @@ LARGEST: Final = 512 * 1024
 AT_ONCE: Final = 50
 # More clients than a server can have: a number above it is not believed.
 MOST_CONNECTIONS: Final = 1_000_000
-# The highest that servers take.
-HIGHEST_RATE, LONGEST_DRAIN = 100_000.0, 86_400.0
 # Their own rate has no bound; above this none makes a difference.
 FASTEST: Final = 1e9
 # A 401 with a nonce, and one more where that was used up meanwhile.
@@ -165,7 +164,7 @@ class Servers:
         authorization = self._signature(method, target, path, nonce, body)
         for _ in range(ATTEMPTS):
             response, answer = await self._send(method, target.address, path, body, authorization)
-            signed = authorization is not None and authorization.startswith("Tradecast")
+            signed = authorization is not None and authorization.startswith(SCHEME)
             if response.status_code != httpx.codes.UNAUTHORIZED:
                 break
             nonce = offered(response.headers.get("www-authenticate", ""))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import uvicorn
 from uvicorn.server import ServerState
 
+from support.noted_transport import NotedTransport
 from tradecast.engine import EngineServer
 from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.handshake import Verdict
@@ -40,25 +41,21 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Socket:
-    """The part of an `asyncio.Transport` that is used.
+class Socket(NotedTransport):
+    """What the server has of a connection.
 
     Attributes:
         written: All that was written.
-        state: What became of it.
-        reading: Whether it reads.
         protocol: Who has it.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.written = bytearray()
-        self.state: Literal["open", "closed", "aborted"] = "open"
-        self.ended = False
-        self.reading = True
         self.protocol: Any = None
 
     def write(self, data: bytes) -> None:
-        assert not self.ended, "written behind the end"
+        assert not self.half_closed, "written behind the end"
         if self.state == "open":
             self.written += data
 
@@ -67,28 +64,6 @@ class Socket:
 
     def get_write_buffer_size(self) -> int:
         return 0
-
-    def is_closing(self) -> bool:
-        return self.state != "open"
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self.ended = True
-
-    def close(self) -> None:
-        if self.state == "open":
-            self.state = "closed"
-
-    def abort(self) -> None:
-        self.state = "aborted"
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
 
     def set_protocol(self, protocol: Any) -> None:
         self.protocol = protocol

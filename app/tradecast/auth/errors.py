@@ -26,7 +26,7 @@ Reason = Literal[
     "not_in_users",
     "too_many",
 ]
-"""What is behind a code, in the log and in a metric. docs/client.md says what each means."""
+"""What is behind a code, in the log and in a metric. docs/sessions.md says what each means."""
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 MESSAGES: dict[RefusalCode, str] = {

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 import structlog.testing
+from websockets.asyncio.client import connect
+from websockets.typing import Origin
 
 from protocol.contract import FAST
 from support.client import Refused
@@ -132,6 +134,27 @@ async def test_the_browsers_cookie(make_server: MakeServer, stock_clients: Stock
     assert await refusal(stock_clients, server, {"userId": 6}, **options) == "USER_MISMATCH"
     # What the client says itself goes before.
     assert await refusal(stock_clients, server, {"sessionID": "x", "userId": 5}, **options) == "SESSION_NOT_FOUND"
+
+
+async def test_the_cookie_holds_for_another_namespace_on_the_same_transport(make_server: MakeServer) -> None:
+    settings = {"session_cookie_name": COOKIE, "session_secrets": SECRET, "cors_origin": ORIGIN}
+    server = await make_server(lambda app: app.add_namespace("/chat"), **settings)
+    await store(server, "s1", {"passport": {"user": 5}})
+    url = f"{server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket"
+    cookie = {"Cookie": f"{COOKIE}={sign('s1', SECRET)}"}
+    async with connect(url, origin=Origin(ORIGIN), additional_headers=cookie, compression=None, proxy=None) as client:
+        assert str(await client.recv()).startswith("0{")
+        for packet, answer in (("40", "40{"), ("40/chat,", "40/chat,{")):
+            await client.send(packet)
+            assert str(await client.recv()).startswith(answer)
+        assert [one.user.id for one in server.app.registry if one.user is not None] == ["5", "5"]
+    # Who said in the first CONNECT who it is has to say it in the others too.
+    async with connect(url, origin=Origin(ORIGIN), compression=None, proxy=None) as client:
+        await client.recv()
+        await client.send("40" + json.dumps({"sessionID": sign("s1", SECRET), "userId": 5}))
+        assert str(await client.recv()).startswith("40{")
+        await client.send("40/chat,")
+        assert "AUTH_REQUIRED" in str(await client.recv())
 
 
 @pytest.mark.parametrize(

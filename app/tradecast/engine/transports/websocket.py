@@ -219,12 +219,16 @@ class WebSocketTransport(asyncio.Protocol):
             if 0 <= size < 126 and data[0] == TEXT and data[1] == 0x80 | size:
                 self._receive(TEXT, apply_mask(data[6:], data[2:6]))
                 return
-            self._reader = reader = FrameReader(0)
-        # It grows when the client is trusted, and nobody is told of that.
-        reader.max_size = self._host.max_http_buffer_size if self.receiver is None else self.receiver.message_limit
+            self._reader = reader = FrameReader(self._message_limit)
+        else:
+            reader.max_size = self._message_limit  # it grows when the client is trusted, and nobody is told of that
         reader.push(data)
         if not self._held and not reader.waiting and (not self._host.turns.has_time() or self._pull(reader)):
             self._wait_for_turn(reader)
+
+    @property
+    def _message_limit(self) -> int:
+        return self._host.max_http_buffer_size if self.receiver is None else self.receiver.message_limit
 
     def _wait_for_turn(self, reader: FrameReader) -> None:
         reader.waiting = True

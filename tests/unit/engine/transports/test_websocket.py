@@ -9,6 +9,7 @@ import pytest
 from websockets.frames import Opcode
 
 from support.eventually import eventually
+from support.noted_transport import NotedTransport
 from support.wire import client_frame
 from tradecast.engine import budget, turns
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
@@ -19,15 +20,13 @@ from tradecast.engine.transports.websocket import WebSocketTransport
 from unit.engine.hosts import FakeHost
 
 
-class Wire:
-    """The part of an `asyncio.Transport` that is used. `full` says whether it takes more."""
+class Wire(NotedTransport):
+    """The connection. `full` says whether it takes more."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.writes: list[bytes] = []
-        self.state = "open"
-        self.reading = True
         self.full = False
-        self.half_closed = False
         self.protocol: WebSocketTransport | None = None
 
     def write(self, data: bytes) -> None:
@@ -39,28 +38,6 @@ class Wire:
 
     def get_write_buffer_size(self) -> int:
         return sum(map(len, self.writes)) if self.full else 0
-
-    def is_closing(self) -> bool:
-        return self.state != "open"
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self.half_closed = True
-
-    def close(self) -> None:
-        if self.state == "open":
-            self.state = "closed"
-
-    def abort(self) -> None:
-        self.state = "aborted"
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
 
     @property
     def written(self) -> bytes:
