@@ -20,7 +20,8 @@ from websockets.asyncio.client import connect
 
 from e2e.crowd import Crowd, Report
 from support.floods import errors_of, refused
-from support.node_client import NodeMissing, StockClients
+from support.node_client import StockClients
+from support.node_packages import NodeMissing
 from support.redis_server import free_port
 from support.serve import ServeProcess, environment, serving
 from support.slow_link import slow_link

@@ -14,7 +14,8 @@ from aiohttp import web
 
 from support import node_client
 from support.client import AckTimeout, Client, Clients, Refused
-from support.node_client import NodeFailed, NodeMissing, NodeProcess, StockClients
+from support.node_client import NodeProcess, StockClients
+from support.node_packages import NodeFailed, NodeMissing
 from support.python_client import PythonClients
 
 FAST: dict[str, Any] = {"reconnectionDelay": 20, "reconnectionDelayMax": 50, "randomizationFactor": 0}

@@ -11,12 +11,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import fcntl
-import hashlib
 import itertools
 import json
-import os
-import shutil
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -26,52 +22,16 @@ from typing import Any
 
 import pytest
 
+from support import node_packages
 from support.client import WAIT, AckTimeout, Args, Inbox, Refused
+from support.node_packages import NodeFailed, NodeMissing
 
 STOCK = Path(__file__).resolve().parents[1] / "protocol" / "stock"
-HOW_TO_GET_NODE = "Node.js is not installed: install Node.js 18 or later with npm (Debian: apt-get install nodejs npm)"
-
-
-class NodeMissing(Exception):
-    """Node.js or npm is not there; the text tells how to get it."""
-
-
-class NodeFailed(Exception):
-    """The Node process ended, or an operation in it failed."""
 
 
 def install() -> None:
-    """Put what package-lock.json names into node_modules, once for all processes that run tests.
-
-    Raises:
-        NodeMissing: There is no Node.js or npm.
-        NodeFailed: npm failed.
-    """
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        raise NodeMissing(HOW_TO_GET_NODE)
-    wanted = hashlib.sha256((STOCK / "package-lock.json").read_bytes()).hexdigest()
-    stamp = STOCK / "node_modules" / ".stamp"
-    # npm ci removes node_modules, so what is locked is the folder above
-    with _locked(STOCK):
-        if stamp.exists() and stamp.read_text() == wanted:
-            return
-        done = subprocess.run(
-            [npm, "ci", "--no-audit", "--no-fund"], cwd=STOCK, capture_output=True, text=True, timeout=300, check=False
-        )
-        if done.returncode != 0:
-            raise NodeFailed(f"npm ci failed in tests/protocol/stock:\n{done.stderr[-2000:]}")
-        stamp.write_text(wanted)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    """Have the stock client's packages there. Raises as `node_packages.install`."""
+    node_packages.install(STOCK)
 
 
 class NodeProcess:
