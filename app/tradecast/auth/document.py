@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,9 @@ MAX_NAME: Final = 256
 # Characters of a value that tells a tier or an admin, and how many roles a user may have.
 MAX_VALUE: Final = 64
 MAX_ROLES: Final = 50
+# What encrypts a session writes no JSON but the base64 or the hex digits of random bytes: connect-mongo's `crypto` and
+# `cryptoAdapter`, with a nonce and a tag of 28 bytes at least.
+_ENCRYPTED: Final = re.compile(r"(?:[A-Za-z0-9+/]{38,}|[A-Za-z0-9_-]{38,})={0,2}", re.ASCII)
 # The path of a session that is its user itself.
 ROOT: Final = "."
 
@@ -113,8 +117,8 @@ def read_session(stored: StoredSession, fields: SessionFields, now: float) -> Se
     """
     data = stored.data
     if not isinstance(data, Mapping):
-        _refuse("too_large" if len(data) > MAX_TEXT else "unreadable")
-    if "ct" in data and "iv" in data and "cookie" not in data:  # connect-mongo's option `crypto`
+        _refuse(_explain_text(data))
+    if "ct" in data and "iv" in data and "cookie" not in data:  # the same before it wrote ASN.1
         _refuse("encrypted")
     user = _read_user(_walk(data, fields.user_path), fields)
     expires_at = _read_end(data, stored.expires_at, fields.max_age, now)
@@ -192,6 +196,12 @@ def write_session(user: User, fields: SessionFields, now: float, expires_at: flo
 def clean(text: str) -> str:
     """A name as it can be stored and sent: cut, and halves of characters replaced."""
     return text[:MAX_NAME].encode("utf-8", "replace").decode()
+
+
+def _explain_text(text: str) -> Reason:
+    if len(text) > MAX_TEXT:
+        return "too_large"
+    return "encrypted" if _ENCRYPTED.fullmatch(text) else "unreadable"
 
 
 def _refuse(reason: Reason) -> NoReturn:

@@ -18,6 +18,7 @@ import orjson
 import structlog
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import Decimal128
 from bson.errors import BSONError
 from bson.int64 import Int64
@@ -39,6 +40,8 @@ CHUNK = 500
 INDEX_RETRY_AFTER = 60.0
 MAX_STREAM_WAIT = 0.5
 MAX_DEPTH = 32
+# Milliseconds: JavaScript has no time beyond it (ECMA-262 §21.4.1.1).
+FARTHEST = 8_640_000_000_000_000
 INT64 = range(-(2**63), 2**63)
 CHANGE_STREAM_NEEDS_REPLICA_SET = 40573
 # What passes by itself: the server is over time, shutting down, starting, or electing.
@@ -78,7 +81,7 @@ class MongoDatabase:
             document_class=dict,
             tz_aware=True,
             unicode_decode_error_handler="replace",
-            datetime_conversion=DatetimeConversion.DATETIME_CLAMP,
+            datetime_conversion=DatetimeConversion.DATETIME_AUTO,
         )
         try:
             self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(uri, **options)
@@ -309,7 +312,7 @@ class MongoUsers:
 
 
 def _stored(document: Document) -> StoredSession:
-    expires = document.get("expires")
+    expires = _plain(document.get("expires"), 2)
     data = document.get("session")
     if isinstance(data, str):
         data = decode_data(data)
@@ -331,6 +334,8 @@ def _plain(value: Any, depth: int) -> Any:
         return int(number) if number.is_finite() and abs(number) < 2**63 and number % 1 == 0 else None
     if isinstance(value, Binary) and value.subtype == UUID_SUBTYPE and len(value) == 16:
         return str(UUID(bytes=bytes(value)))
+    if isinstance(value, DatetimeMS):  # a time that Python has no date for
+        return {"$date": max(-FARTHEST, min(FARTHEST, int(value)))}
     return int(value) if isinstance(value, Int64) else value
 
 

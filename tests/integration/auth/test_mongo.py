@@ -26,8 +26,10 @@ from integration.auth.store_contract import DATA, DAY, StoreContract
 from support.eventually import eventually, until
 from support.mongo_server import MongoDatabase as Database
 from support.mongo_server import MongoServer
+from tradecast.auth.document import SessionFields, read_session
 from tradecast.auth.errors import StoreUnavailable
-from tradecast.auth.mongo import MongoDatabase, MongoStore, MongoUsers
+from tradecast.auth.instants import read_instant
+from tradecast.auth.mongo import MongoDatabase, MongoStore, MongoUsers, _stored
 from tradecast.auth.store import SessionChange
 from tradecast.settings import SettingsError
 from tradecast.user_id import read_user_id
@@ -154,6 +156,46 @@ async def test_one_document_does_not_spoil_its_batch(store: MongoStore, written:
     found = await store.load(["deep", "far", "bytes", "good"])
     assert {"deep", "good"} <= set(found)
     assert found["good"].data == DATA
+
+
+@pytest.mark.parametrize("years", [-60_000, 7_000, 8_030, 200_000])
+def test_times_that_python_has_no_date_for(years: int) -> None:
+    """As MongoDB sends them: SecantusDB takes no such date from a client."""
+    at = round(years * 365 * DAY * 1000)
+    session = {"cookie": {"expires": DatetimeMS(at), "originalMaxAge": 5.0}}
+    sent = BSON.encode({"_id": "s", "expires": DatetimeMS(at), "session": session})
+    codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
+    found = _stored(sent.decode(codec))
+    assert found.expires_at == at / 1000
+    assert isinstance(found.data, dict)
+    assert read_instant(found.data["cookie"]["expires"]) == at / 1000
+
+
+def test_a_session_beyond_the_year_9999_lasts() -> None:
+    now = time.time()
+    age = 8_000 * 365 * DAY
+    end = DatetimeMS(round((now + age) * 1000))
+    session = {"cookie": {"expires": end, "originalMaxAge": age * 1000}, "passport": {"user": 5}}
+    codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
+    stored = _stored(BSON.encode({"_id": "s", "expires": end, "session": session}).decode(codec))
+    fields = SessionFields()
+    assert read_session(stored, fields, now).expires_at == pytest.approx(now + fields.max_age, abs=1)
+
+
+def test_the_latest_time_of_all_is_an_end() -> None:
+    codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
+    found = _stored(BSON.encode({"_id": "s", "expires": DatetimeMS(2**63 - 1)}).decode(codec))
+    assert found.expires_at is not None
+    assert found.expires_at > 2**40
+
+
+def test_a_time_is_no_user() -> None:
+    codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
+    for at in (0, 2**50):
+        sent = BSON.encode({"_id": "s", "session": {"passport": {"user": {"id": DatetimeMS(at)}}}})
+        data = _stored(sent.decode(codec)).data
+        assert isinstance(data, dict)
+        assert read_user_id(data["passport"]["user"]["id"]) is None
 
 
 async def test_ids_that_are_no_text_are_not_listed(store: MongoStore, written: Collection[dict[str, Any]]) -> None:

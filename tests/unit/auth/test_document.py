@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from datetime import UTC, datetime
@@ -226,6 +227,17 @@ def test_unusable_data(data: object) -> None:
         ("[1]", "unreadable"),
         ("x" * (MAX_TEXT + 1), "too_large"),
         ({"hmac": "x", "ct": "x", "iv": "x", "at": "x", "salt": "x"}, "encrypted"),
+        # What connect-mongo's `crypto` and `cryptoAdapter` write is a text of random bytes.
+        (base64.b64encode(bytes(range(0x30, 0xFF))).decode(), "encrypted"),
+        (base64.urlsafe_b64encode(bytes(range(0xD0, 0xFF))).decode().rstrip("="), "encrypted"),
+        (bytes(range(0x30, 0xFF)).hex(), "encrypted"),
+        (bytes(range(0x30, 0xFF)).hex().upper(), "encrypted"),
+        ("a text of words that are long enough for it", "unreadable"),
+        ("short", "unreadable"),
+        ("null", "unreadable"),
+        ("1" * 19, "unreadable"),
+        (f"[{'1' * 60}]", "unreadable"),
+        ("=" * 60, "unreadable"),
         ({"passport": None}, "no_user"),
     ],
 )
