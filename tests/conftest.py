@@ -1,5 +1,6 @@
 pytest_plugins = [
     "support.browser",
+    "support.express",
     "support.redis_server",
     "support.redis_cluster",
     "support.mongo_server",
