@@ -11,6 +11,7 @@ from tradecast.auth.connection import Connection
 from tradecast.auth.errors import AuthRefused
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.quota import LEASE
+from tradecast.limits.rates import LimitResult
 
 
 def create_rate_limit_middleware(
@@ -44,8 +45,8 @@ def create_rate_limit_middleware(
     async def ask(counted: str, event: str) -> None:
         settle(event, await limiter.check_limit(counted, event))
 
-    def settle(event: str, exceeded: str | None) -> None:
-        if exceeded is not None:
+    def settle(event: str, allowed: LimitResult) -> None:
+        if not allowed:
             on_limited(event)
             raise EventRefused("RATE_LIMITED", "Rate limit exceeded")
 

@@ -14,7 +14,7 @@ from tradecast.limits.failover import FAILURES, Failover, RedisAway
 from tradecast.limits.known import KnownLimits
 from tradecast.limits.memory import MemoryQuotaStore, MemoryRateStore
 from tradecast.limits.quota import LEASE, RENEW_EVERY, Kind, Lease
-from tradecast.limits.rates import Check
+from tradecast.limits.rates import ALLOWED, Check, LimitResult
 from tradecast.limits.redis_store import RedisQuotaStore, RedisRateStore
 from tradecast.settings import Settings
 from tradecast.tasks import end
@@ -124,12 +124,8 @@ class RateLimiter:
 
     # -- rate limits
 
-    async def check_limit(self, user_id: str, event: str) -> str | None:
-        """Count one event of a user.
-
-        Returns:
-            None if it may pass; else the name of the limit that is used up: `global` or the event's.
-        """
+    async def check_limit(self, user_id: str, event: str) -> LimitResult:
+        """Count one event of a user. The result is true if it may pass, and else names the limit that is used up."""
         known = self.known_limit(user_id, event)
         if known is not None:
             return known
@@ -143,30 +139,32 @@ class RateLimiter:
                     pass
                 else:
                     if refusal is None:
-                        return None
+                        return ALLOWED
                     self._known.remember(user_id, refusal.limit, refusal.seconds)
-                    return refusal.limit
+                    return LimitResult(refusal.limit)
         except Exception as error:
             self._complain("limiting failed: the event passes", error)
-            return None
+            return ALLOWED
         return self.check_limit_here(user_id, event)
 
-    def known_limit(self, user_id: str, event: str) -> str | None:
-        """The limit that Redis has told lately to be used up, so that it need not be asked; None: ask."""
-        return self._known.find(user_id, self._checks_of(event)) if self._known else None
+    def known_limit(self, user_id: str, event: str) -> LimitResult | None:
+        """The refusal by a limit that Redis has told lately to be used up, so that it need not be asked; None: ask."""
+        name = self._known.find(user_id, self._checks_of(event)) if self._known else None
+        return None if name is None else LimitResult(name)
 
     @property
     def is_local(self) -> bool:
         """Whether limits are counted in memory now, so that `check_limit_here` is all there is to do."""
         return self._rates is None or self._failover.away
 
-    def check_limit_here(self, user_id: str, event: str) -> str | None:
+    def check_limit_here(self, user_id: str, event: str) -> LimitResult:
         """As `check_limit`, of this server alone."""
         try:
-            return self._memory_rates.count(user_id, self._checks_of(event), self._window_ms)
+            exceeded = self._memory_rates.count(user_id, self._checks_of(event), self._window_ms)
         except Exception as error:
             self._complain("limiting failed: the event passes", error)
-            return None
+            return ALLOWED
+        return ALLOWED if exceeded is None else LimitResult(exceeded)
 
     def may_recover(self, user_id: str | None, pid: str, *, blind: bool) -> bool:
         """Count a client's try to go on where its connection was lost, on this server; False if that is too many.

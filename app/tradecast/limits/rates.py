@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
 
 Check = tuple[str, int]
 """A limit's name, and how many events it lets through per window."""
@@ -31,3 +32,20 @@ class RateStore(Protocol):
             None if the event is counted; else the name of the first limit that is used up.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LimitResult:
+    """Whether an event may pass: true if it may.
+
+    Attributes:
+        exceeded: The limit that is used up, `global` or the event's; None if it may pass.
+    """
+
+    exceeded: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.exceeded is None
+
+
+ALLOWED: Final = LimitResult()

@@ -57,7 +57,7 @@ def told() -> Transitions:
 
 
 async def allowed(limiter: RateLimiter, event: str, tries: int, user_id: str = "u") -> int:
-    return sum([await limiter.check_limit(user_id, event) is None for _ in range(tries)])
+    return sum([bool(await limiter.check_limit(user_id, event)) for _ in range(tries)])
 
 
 @pytest.mark.usefixtures("patient_limits")
@@ -65,8 +65,8 @@ async def test_limits_hold_over_servers(redis_server: RedisServer) -> None:
     async with limiter(redis_server) as one, limiter(redis_server) as two:
         passed = await asyncio.gather(*(allowed(server, "subscribe:trades", 80) for server in (one, two)))
         assert sum(passed) == 100
-        assert await one.check_limit("u", "subscribe:trades") == "subscribe:trades"
-        assert await two.check_limit("u", "subscribe:portfolio") is None
+        assert (await one.check_limit("u", "subscribe:trades")).exceeded == "subscribe:trades"
+        assert await two.check_limit("u", "subscribe:portfolio")
 
 
 @pytest.mark.usefixtures("patient_limits")
@@ -140,7 +140,7 @@ async def test_redis_killed_under_load_and_back(own_redis: RedisServer, told: Tr
                 while not stop.is_set():
                     begun = time.monotonic()
                     for n in range(20):
-                        assert await made.check_limit(f"load{worker}-{n}-{passed['load']}", "anything") is None
+                        assert await made.check_limit(f"load{worker}-{n}-{passed['load']}", "anything")
                         passed["load"] += 1
                     slowest = max(slowest, time.monotonic() - begun)
                     await asyncio.sleep(0.001)  # as memory answers without a pause
@@ -153,7 +153,7 @@ async def test_redis_killed_under_load_and_back(own_redis: RedisServer, told: Tr
             assert fallen_back
             # limits hold, from memory
             assert await allowed(made, "session:refresh", 30) == 10
-            assert await made.check_limit("u", "session:refresh") == "session:refresh"
+            assert (await made.check_limit("u", "session:refresh")).exceeded == "session:refresh"
             # and so do quotas, with what was held before
             assert await made.get_subscription_count("u") == 1
             assert await made.increment_subscription("u", "while away")
@@ -176,10 +176,10 @@ async def test_redis_killed_under_load_and_back(own_redis: RedisServer, told: Tr
 
 async def test_a_dead_redis_costs_one_time_out_not_one_per_event(own_redis: RedisServer, told: Transitions) -> None:
     async with limiter(own_redis, told, {"REDIS_TIMEOUT": "30"}) as made:
-        assert await made.check_limit("u", "x") is None
+        assert await made.check_limit("u", "x")
         await own_redis.pause(60)
         begun = time.monotonic()
-        assert await made.check_limit("u", "x") is None
+        assert await made.check_limit("u", "x")
         first = time.monotonic() - begun
         assert 0.2 < first < 15, "it does not wait for as long as a request may take"
         assert told.told == [True]
@@ -210,9 +210,9 @@ async def test_what_was_released_while_redis_was_away_is_released_there(
 
 async def test_a_redis_that_refuses_to_write_is_away(own_redis: RedisServer, told: Transitions) -> None:
     async with limiter(own_redis, told) as made, _client(own_redis) as redis:
-        assert await made.check_limit("u", "x") is None
+        assert await made.check_limit("u", "x")
         await redis.replicaof("127.0.0.1", "1")
-        assert await made.check_limit("u", "x") is None
+        assert await made.check_limit("u", "x")
         assert told.told == [True]
         await asyncio.sleep(0.5)  # it answers PING all the time: the probe must not take that for enough
         assert told.told == [True]
@@ -234,7 +234,7 @@ async def test_closing_while_redis_is_away(own_redis: RedisServer, told: Transit
     async with limiter(own_redis, told) as made:
         assert await made.acquire_connection("u", "a")
         await own_redis.kill()
-        assert await made.check_limit("u", "x") is None
+        assert await made.check_limit("u", "x")
     assert told.told == [True]
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("limits-")]
 
@@ -246,14 +246,14 @@ async def test_a_flood_of_a_user_over_a_limit_is_none_of_requests(own_redis: Red
         before = calls(own_redis)
         begun = time.monotonic()
         while time.monotonic() - begun < 3:
-            assert await made.check_limit("u", "subscribe:trades") == "subscribe:trades"
+            assert (await made.check_limit("u", "subscribe:trades")).exceeded == "subscribe:trades"
         seconds = time.monotonic() - begun
         # Time for one more script in ten seconds, and for what INFO itself and a renewal of leases are.
         assert calls(own_redis) - before < 5 * seconds
         # Nobody else is concerned, and what is not used up of the user's is asked for as ever.
-        assert await made.check_limit("v", "subscribe:trades") is None
-        assert await made.check_limit("u", "subscribe:portfolio") is None
-        assert await other.check_limit("u", "subscribe:trades") == "subscribe:trades"
+        assert await made.check_limit("v", "subscribe:trades")
+        assert await made.check_limit("u", "subscribe:portfolio")
+        assert (await other.check_limit("u", "subscribe:trades")).exceeded == "subscribe:trades"
 
 
 @pytest.mark.usefixtures("patient_limits")
@@ -265,7 +265,7 @@ async def test_who_was_over_a_limit_passes_as_soon_as_the_window_has_moved(redis
         end = time.monotonic() + 5
         while time.monotonic() < end:
             before = time.monotonic()
-            if await made.check_limit("u", "session:refresh") is None:
+            if await made.check_limit("u", "session:refresh"):
                 passed.append((before, time.monotonic()))
             await asyncio.sleep(0.001)
     assert all(last[1] - first[0] >= 0.998 for first, last in zip(passed, passed[10:], strict=False))
@@ -279,7 +279,7 @@ async def test_what_is_known_is_forgotten_when_redis_goes_and_when_it_comes(
     async with limiter(own_redis, told) as made:
         assert await allowed(made, "session:refresh", 20) == 10
         await own_redis.kill()
-        assert await made.check_limit("v", "x") is None
+        assert await made.check_limit("v", "x")
         assert told.told == [True]
         # Memory has counts of its own, as always.
         assert await allowed(made, "session:refresh", 20) == 10
@@ -287,7 +287,7 @@ async def test_what_is_known_is_forgotten_when_redis_goes_and_when_it_comes(
         await told.reach([True, False])
         # So has a Redis that has lost its memory.
         assert await allowed(made, "session:refresh", 20) == 10
-        assert await made.check_limit("u", "session:refresh") == "session:refresh"
+        assert (await made.check_limit("u", "session:refresh")).exceeded == "session:refresh"
 
 
 def calls(server: RedisServer) -> int:
