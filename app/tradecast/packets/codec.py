@@ -10,6 +10,7 @@ import orjson
 from socketio import packet
 
 from tradecast.engine import Message
+from tradecast.packets.exact import OPTIONS, to_plain
 
 CONNECT: Final = 0
 DISCONNECT: Final = 1
@@ -129,7 +130,7 @@ def encode_text(
         ack_id: The acknowledgement that it asks for, or gives.
 
     Raises:
-        TypeError: The data cannot be said in JSON.
+        NotExact: The data cannot be said in JSON, or would not be read as it is. It is a TypeError.
     """
     head = b"" if namespace == "/" else namespace.encode() + b","
     if ack_id is not None:
@@ -137,16 +138,29 @@ def encode_text(
     if data is None:
         return b"%d%b" % (kind, head), ()
     try:
-        return b"%d%b%b" % (kind, head, orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)), ()
+        body = orjson.dumps(data, option=OPTIONS)
     except TypeError:
-        if kind not in _BINARY:
-            raise
-        attachments: list[bytes] = []
-        plain = _take_out(data, attachments)
-        if not attachments:
-            raise
-        body = orjson.dumps(plain, option=orjson.OPT_NON_STR_KEYS)
-        return b"%d%d-%b%b" % (_BINARY[kind], len(attachments), head, body), attachments
+        plain = _to_plain(kind, data)
+    else:
+        if b"null" in body:  # which is what orjson makes of NaN
+            _to_plain(kind, data)
+        return b"%d%b%b" % (kind, head, body), ()
+    attachments: list[bytes] = []
+    if kind in _BINARY:
+        plain = _take_out(plain, attachments)
+    body = orjson.dumps(plain, option=OPTIONS)
+    if not attachments:
+        return b"%d%b%b" % (kind, head, body), ()
+    return b"%d%d-%b%b" % (_BINARY[kind], len(attachments), head, body), attachments
+
+
+def _to_plain(kind: int, data: Any) -> Any:
+    """As `exact.to_plain`; of an event with one argument, paths begin in that."""
+    if kind != EVENT or not isinstance(data, list):
+        return to_plain(data)
+    name, *arguments = data
+    alone = len(arguments) == 1
+    return [to_plain(name), *(to_plain(one, () if alone else (number,)) for number, one in enumerate(arguments))]
 
 
 def encode(kind: int, data: Any, *, namespace: str = "/", ack_id: int | None = None) -> Message:
@@ -155,7 +169,7 @@ def encode(kind: int, data: Any, *, namespace: str = "/", ack_id: int | None = N
 
 
 def encode_event(event: str, arguments: Sequence[Any], *, namespace: str = "/") -> Message:
-    """Encode an event. Raises TypeError when the arguments cannot be said in JSON."""
+    """Encode an event. Raises NotExact, a TypeError, when the arguments cannot be said in JSON."""
     return encode(EVENT, [event, *arguments], namespace=namespace)
 
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Collection
 from typing import Any
 
-from tradecast.adapter.cluster.values import pack
+from tradecast.adapter.cluster.values import pack_read
 
 # Above the ids that python-socketio gives for its own callbacks, and within 31 bits: some clients take no more.
 FIRST = 2**30
@@ -44,7 +44,7 @@ class Asked:
             return
         self.waiting.discard(sid)
         try:
-            packed = pack(arguments)
+            packed = pack_read(arguments)
         except TypeError:
             packed = b""
         if not packed or len(packed) > min(MAX_ANSWER, self._room):

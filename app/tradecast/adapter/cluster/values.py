@@ -12,18 +12,29 @@ from typing import Any
 
 import orjson
 
+from tradecast.packets.exact import to_plain
+
 BYTES = "$bytes"
 OBJECT = "$object"
 
 
 def pack(value: Any) -> bytes:
-    """A value as JSON.
+    """A value of this program as JSON.
 
     Raises:
-        TypeError: It cannot be said in JSON, or is nested too deeply.
+        NotExact: It cannot be said in JSON, would not be read as it is, or is nested too deeply. It is a TypeError.
+    """
+    return pack_read(to_plain(value))
+
+
+def pack_read(value: Any) -> bytes:
+    """What a client's JSON was read as.
+
+    Raises:
+        TypeError: It is nested too deeply.
     """
     try:
-        return orjson.dumps(_out(value), option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(_out(value))
     except RecursionError:
         raise TypeError("nested too deeply") from None
 
