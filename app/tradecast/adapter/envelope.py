@@ -7,7 +7,8 @@ without version, epoch and id):
 
 The packet is a Socket.IO packet without its closing bracket, so that the receiving server can append an offset. The
 JSON is there for what is rare: `r` all rooms of the event where there are several, `x` rooms left out, `s` sids left
-out, `e` rooms in other partitions with the event's ids there, `t` that the last argument is a text, `p` that it may
+out, `e` rooms in other partitions with the event's ids there, `t` that the last argument is a text, `n` that there is
+no argument, `p` that it may
 have been published before, `a` the sizes of packet and attachments of a binary event. Keys that a server does not
 know it ignores, so servers of the next version can run beside it; a change that cannot be ignored takes another
 version, which is skipped and counted. The same holds for words on a server's own channel, and more behind known ones,
@@ -63,12 +64,13 @@ class Envelope:
         attachments: Those of a binary event.
         origin: Where it came from; None if it was not read from Redis.
         ends_in_text: Whether a stock client would take the last argument for an offset.
+        bare: Whether there are no arguments: then a null stands before an offset, which is no handler's first argument.
         again: Whether another instance of Redis was given it before, and did not answer.
         elsewhere: Its rooms in partitions where it was published before, and its id there.
     """
 
     __slots__ = (
-        *("again", "attachments", "elsewhere", "ends_in_text", "event", "except_rooms", "id", "kind", "origin"),
+        *("again", "attachments", "bare", "elsewhere", "ends_in_text", "event", "except_rooms", "id", "kind", "origin"),
         *("packet", "rooms", "skip"),
     )
 
@@ -83,6 +85,7 @@ class Envelope:
         except_rooms: Sequence[str] = (),
         skip: Sequence[str] = (),
         ends_in_text: bool = False,
+        bare: bool = False,
         again: bool = False,
         elsewhere: Mapping[str, int] = _NOWHERE,
         event_id: int = 0,
@@ -97,6 +100,7 @@ class Envelope:
         self.except_rooms = except_rooms
         self.skip = skip
         self.ends_in_text = ends_in_text
+        self.bare = bare
         self.again = again
         self.elsewhere = elsewhere
         self.origin = origin
@@ -116,13 +120,14 @@ class Envelope:
             except_rooms=self.except_rooms,
             skip=self.skip,
             ends_in_text=self.ends_in_text,
+            bare=self.bare,
             again=self.again,
             elsewhere=dict(elsewhere),
         )
 
     def message(self, offset: str | None) -> Message:
         """What clients get, with an offset as one more argument, or without."""
-        end = b"]" if offset is None else b',"%b"]' % offset.encode()
+        end = b"]" if offset is None else b'%b,"%b"]' % (b",null" if self.bare else b"", offset.encode())
         return Message.of_bytes(self.packet + end, self.attachments)
 
     def encode(self, *, again: bool = False) -> bytes:
@@ -138,6 +143,8 @@ class Envelope:
             rare["e"] = self.elsewhere
         if self.ends_in_text:
             rare["t"] = 1
+        if self.bare:
+            rare["n"] = 1
         if again or self.again:
             rare["p"] = 1
         body = self.packet
@@ -169,6 +176,7 @@ def encode_envelope(
         except_rooms=except_rooms,
         skip=skip,
         ends_in_text=not arguments or isinstance(arguments[-1], str),
+        bare=not arguments,
     )
 
 
@@ -238,6 +246,7 @@ def decode(body: bytes, room: str, event_id: int, origin: Origin | None = None) 
         except_rooms=tuple(excluded),
         skip=tuple(skip),
         ends_in_text=bool(rare.get("t")),
+        bare=bool(rare.get("n")),
         again=bool(rare.get("p")),
         elsewhere=elsewhere,
         event_id=event_id,

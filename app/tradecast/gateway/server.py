@@ -22,6 +22,7 @@ from tradecast.engine.frames import POLICY_VIOLATION
 from tradecast.engine.http.addresses import Network, find_network
 from tradecast.engine.http.request import Request as HttpRequest
 from tradecast.engine.observer import Observer
+from tradecast.events.dispatcher import error_answer
 from tradecast.gateway.addresses import Addresses
 from tradecast.gateway.allowances import Allowances
 from tradecast.gateway.application import Accepted, Application, Options
@@ -149,7 +150,7 @@ class SocketServer(socketio.AsyncServer):
             arguments = arguments_of(data)
             # A stock client takes a text at the end for an offset, whatever it says.
             if (not arguments or isinstance(arguments[-1], str)) and (position := self.hub.position(sid)) is not None:
-                arguments.append(position)
+                arguments += [position] if arguments else [None, position]  # an offset is no handler's first argument
             self.eio.deliver((eio_sid,), encode_event(event, arguments, namespace=namespace))
 
     async def ask(self, sids: Collection[str], event: str, arguments: list[Any], timeout: float) -> Asked:  # noqa: ASYNC109
@@ -489,7 +490,12 @@ class SocketServer(socketio.AsyncServer):
 
     def _answer(self, eio_sid: str, packet: Incoming, answer: Any) -> None:
         """Acknowledge an event: nothing for None, several arguments for a tuple."""
-        self._say(eio_sid, ACK, arguments_of(answer), namespace=packet.namespace, ack_id=packet.ack_id)
+        try:
+            self._say(eio_sid, ACK, arguments_of(answer), namespace=packet.namespace, ack_id=packet.ack_id)
+        except TypeError as error:
+            log.error("an acknowledgement cannot be sent", exc_info=error)
+            failure = error_answer("INTERNAL", "Something went wrong on the server; try again", {})
+            self._say(eio_sid, ACK, [failure], namespace=packet.namespace, ack_id=packet.ack_id)
 
     def _handle_ack_packet(self, eio_sid: str, packet: Incoming) -> None:
         sid = self.manager.sid_from_eio_sid(eio_sid, packet.namespace)

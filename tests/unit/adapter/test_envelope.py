@@ -101,7 +101,7 @@ def test_the_message_is_what_python_socketio_would_send_with_one_more_argument()
     marked = Packet(encoded_packet=str(envelope.message("abcd.1f").parts[0]))
     assert marked.data == ["quote", *arguments, "abcd.1f"]
     empty = encode_envelope("quote", [], ["room"], COUNTED)
-    assert Packet(encoded_packet=str(empty.message("abcd.1f").parts[0])).data == ["quote", "abcd.1f"]
+    assert Packet(encoded_packet=str(empty.message("abcd.1f").parts[0])).data == ["quote", None, "abcd.1f"]
 
 
 def test_the_offset_of_a_binary_event_stands_before_its_attachments() -> None:

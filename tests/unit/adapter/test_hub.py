@@ -214,7 +214,7 @@ async def test_plain_clients_get_no_offset_and_no_pid(here: Desk, broker: Told, 
     await here.send("x", "text")
     await here.send("x", event="empty")
     assert [(one.arguments, one.offset) for one in plain.wire] == [([{"n": 1}], None), (["text"], None), ([], None)]
-    assert [one.arguments for one in other.wire] == [[{"n": 1}], ["text"], []]
+    assert [one.arguments for one in other.wire] == [[{"n": 1}], ["text"], [None]]
     assert all(one.offset for one in other.wire)
     assert plain.pid is None
     assert here.hub.position(plain.sid) is None
@@ -240,7 +240,7 @@ async def test_what_does_not_count_has_an_offset_only_behind_a_text(here: Desk, 
     await here.send("x", "text", event=event)
     await here.send("x", event=event)
     assert a.wire[0] == Received(event, [{"n": 1}], None)
-    assert [one.arguments for one in a.wire[1:]] == [["text"], []]
+    assert [one.arguments for one in a.wire[1:]] == [["text"], [None]]
     assert all(one.offset for one in a.wire[1:])
 
 
