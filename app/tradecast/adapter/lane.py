@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-import structlog
 from redis import exceptions
 
 from tradecast.adapter.errors import AdapterUnavailable, NotSent, PublishUncertain
 from tradecast.adapter.redis import CAP, STEP
+from tradecast.observability.logger import get_logger
 from tradecast.tasks import end
 
 Item = TypeVar("Item")
@@ -31,7 +32,7 @@ _WILL_PASS = (
 )
 # Replies that redis-py has no class for: a script that runs too long, a replica without its master, too few replicas.
 _WILL_PASS_CODES = ("BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
-log = structlog.stdlib.get_logger("tradecast.adapter")
+log = get_logger("tradecast.adapter")
 
 
 def will_pass(error: BaseException) -> bool:
@@ -92,12 +93,13 @@ class Lane(Generic[Item, Result]):
         self._capacity_bytes = capacity_bytes
         self._waiting: deque[_Entry[Item, Result]] = deque()
         self._bytes = 0
-        self._wake = asyncio.Event()
         self._full = asyncio.Event()
         self._number = 0
         self._task: asyncio.Task[None] | None = None
         self.failing = False
+        self._started = False
         self._closed = False
+        self._gives_up = ""
 
     def __len__(self) -> int:
         """How many wait or are under way."""
@@ -112,7 +114,16 @@ class Lane(Generic[Item, Result]):
         self._full.set()  # whoever waits for a batch to fill looks again
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name=f"lane {self._what}")
+        """Send what waits, and what comes. There is a task only while something is on its way."""
+        self._started = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._started and not self._closed and self._waiting and (self._task is None or self._task.done()):
+            # In a context of its own: that of whoever comes first is nothing to those who come after.
+            self._task = asyncio.get_running_loop().create_task(
+                self._run(), name=f"lane {self._what}", context=contextvars.Context()
+            )
 
     async def close(self) -> None:
         """Stop; who still waits is told that it did not happen, or that it is not known."""
@@ -121,7 +132,8 @@ class Lane(Generic[Item, Result]):
         await end(self._task)
 
     def give_up(self, why: str) -> None:
-        """Tell everybody who waits that nothing came of it, if Redis does not take anything now."""
+        """Tell everybody who waits that nothing came of it, if Redis does not take anything, now or later."""
+        self._gives_up = why
         if self.failing:
             for entry in self._waiting:
                 if not entry.done.done():
@@ -141,7 +153,7 @@ class Lane(Generic[Item, Result]):
         entry: _Entry[Item, Result] = _Entry(item, size)
         self._waiting.append(entry)
         self._bytes += size
-        self._wake.set()
+        self._go_on()
         if self._is_full():
             self._full.set()
         try:
@@ -151,14 +163,12 @@ class Lane(Generic[Item, Result]):
             raise _failure(entry.uncertain, "Redis did not answer in time") from None
 
     async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            if self._window and self._waiting:
+        while self._waiting:
+            if self._window:
                 await self._fill()
             batch = self._next()
             if not batch:
-                self._wake.clear()
-                continue
+                return
             self._number += 1
             try:
                 await self._through(batch)
@@ -215,6 +225,8 @@ class Lane(Generic[Item, Result]):
                     self.failing = True
                     kind = type(error.__cause__ if isinstance(error, NotSent) else error).__name__
                     log.warning("Redis does not take it; repeating", what=self._what, error=kind)
+                if self._gives_up:
+                    self.give_up(self._gives_up)
                 await asyncio.sleep(min(attempt * STEP, CAP))
             except Exception as error:
                 self._refuse(live, error)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import structlog
 from redis.exceptions import AskError, MovedError, TryAgainError
 
 from tradecast.adapter.broker import Listener, SavedSession
@@ -41,6 +40,7 @@ from tradecast.adapter.scripts import Script
 from tradecast.adapter.subscription import Subscription
 from tradecast.adapter.tuning import Tuning
 from tradecast.adapter.wire import Wire
+from tradecast.observability.logger import get_logger
 from tradecast.tasks import end
 
 TICK_EVERY = 1.0
@@ -59,7 +59,7 @@ ALL = "all"
 _Encoded = tuple[int, tuple[str | int | bytes, ...], bytes, Envelope]
 # Gets the instance of Redis; a script and what follows its digest.
 Ask = Callable[[str], tuple[Script, Sequence[Any]]]
-log = structlog.stdlib.get_logger("tradecast.adapter")
+log = get_logger("tradecast.adapter")
 
 
 class Watch:
@@ -201,6 +201,8 @@ class PartitionWriter:
         if isinstance(answer, Exception):
             given.intersection_update(before)
             raise answer
+        if not isinstance(answer, list):
+            raise TypeError("no answer of the script's")
         last_id = int(answer[1])
         self._floor = max(self._floor, last_id)
         self._watch.published("ok", len(batch))

@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, NamedTuple, Protocol
 
-import structlog
-
 from tradecast.adapter.redis import CAP, STEP
+from tradecast.observability.logger import get_logger
 from tradecast.tasks import end
 
-log = structlog.stdlib.get_logger("tradecast.adapter")
+log = get_logger("tradecast.adapter")
 
 
 class Commands(NamedTuple):

@@ -33,7 +33,9 @@ async def open_connection(connect: Connect) -> tuple[AbstractConnection, str]:
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
-    for line in bytes(text).decode("ascii", "replace").splitlines():
+    if not isinstance(text, bytes):
+        return connection, ""
+    for line in text.decode("ascii", "replace").splitlines():
         name, _, value = line.partition(":")
         if name == "run_id":
             return connection, value[:RUN_ID]
@@ -77,7 +79,9 @@ class Wire:
             if self._connection is None:
                 try:
                     self._connection, self.run = await open_connection(self._connect)
-                except (RedisError, OSError) as error:
+                except (
+                    Exception
+                ) as error:  # redis-py's client of a cluster in trouble raises some that are no RedisError
                     raise NotSent(type(error).__name__) from error
                 # The lane bounds each try as a whole. redis-py would make a task and two timers for each request.
                 self._connection.socket_timeout = None

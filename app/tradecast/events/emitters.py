@@ -5,27 +5,36 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import structlog
+from pydantic import BaseModel
 
 from tradecast.events import rooms
+from tradecast.events.symbols import Symbols
 from tradecast.events.timestamps import timestamp
+from tradecast.observability.logger import get_logger
 from tradecast.user_id import name_user
 
-log = structlog.stdlib.get_logger("tradecast.events")
+log = get_logger("tradecast.events")
 EmitToRoom = Callable[[str, str, Any], Awaitable[None]]
-Payload = Mapping[str, Any]
+Payload = Mapping[str, Any] | BaseModel
+"""A dict, or one of `payloads`."""
 
 
 class Emitters:
     """The requirements' emitters, over anything that can emit to a room.
 
     Each raises `AdapterUnavailable` when Redis did not take the event in time: then nobody has it, unless it is a
-    `PublishUncertain`. TypeError when a payload cannot be said in JSON; ValueError when a user's id cannot be one
-    (`tradecast.user_id`): it is a text, or a whole number, which clients get as a text.
+    `PublishUncertain`. `NotExact`, which is a TypeError and a ValueError, when clients would not read a payload as it is
+    (docs/client.md has what is taken). ValueError when a user's id cannot be one (`tradecast.user_id`): it is a text, or
+    a whole number, which clients get as a text.
+
+    Args:
+        emit_to_room: Sends an event to a room.
+        symbols: Which symbols there are.
     """
 
-    def __init__(self, emit_to_room: EmitToRoom) -> None:
+    def __init__(self, emit_to_room: EmitToRoom, symbols: Symbols | None = None) -> None:
         self._emit = emit_to_room
+        self._symbols = symbols or Symbols()
 
     async def emit_portfolio_update(self, user_id: str | int, portfolio: Payload) -> None:
         """`portfolio:update` to those who watch this user's portfolio."""
@@ -48,7 +57,9 @@ class Emitters:
         await self._to_user(rooms.user(user_id), "notification", user_id, notification=notification)
 
     async def emit_watchlist_quote(self, symbol: str, quote: Payload) -> None:
-        """`watchlist:quote` to those who watch this symbol."""
+        """`watchlist:quote` to those who watch this symbol. Raises ValueError if it is none that can be watched."""
+        if not self._symbols.has(symbol):
+            raise ValueError(f"a symbol is {self._symbols.rule}")
         payload = {"symbol": symbol, "quote": quote, "timestamp": timestamp()}
         log.debug("emitted", event_name="watchlist:quote", symbol=symbol)
         await self._emit(rooms.watchlist(symbol), "watchlist:quote", payload)

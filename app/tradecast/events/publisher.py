@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+import weakref
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import Any, Self, TypeVar
 
 from tradecast.adapter.cluster.api import Rooms
@@ -15,6 +16,7 @@ from tradecast.adapter.redis import create_redis
 from tradecast.adapter.redis_broker import publish_further
 from tradecast.events.emitters import Emitters, Payload
 from tradecast.events.kinds import kind_of
+from tradecast.events.symbols import Symbols
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import Emitted
 from tradecast.settings import Settings, SettingsError, load_settings
@@ -34,6 +36,9 @@ class Publisher(Emitters):
     (`asyncio.gather`) share round trips. An event that cannot be handed to Redis at once waits (PUBLISH_TIMEOUT,
     PUBLISH_BUFFER); then its emitter raises `AdapterUnavailable`, and nobody has it; or `PublishUncertain`, where the
     answer of Redis is missing. Repeat the first kind, not the second, or clients may get it twice.
+
+    Without `async with` it closes itself when its event loop ends by `asyncio.run`. It logs nothing until the program
+    configures logging (the standard library's loggers `tradecast.…`, or structlog).
 
     Args:
         settings: REDIS_URL and what belongs to it; None: from the environment. RECOVERY_WINDOW, HISTORY_EVENTS,
@@ -65,9 +70,10 @@ class Publisher(Emitters):
         self._writer = create_writer(settings, settings.mode)
         other = settings.other_mode if both is not False else None
         self._other = None if other is None else create_writer(settings, other)
-        self._started = False
+        self._guard: AsyncGenerator[None] | None = None
+        self._closed = False
         self._on_emitted = on_emitted
-        super().__init__(self.emit_to_room)
+        super().__init__(self.emit_to_room, Symbols(settings.symbol_pattern))
 
     async def emit_to_room(self, room: str, event: str, data: Any) -> None:
         """Send any event to a room on every server; raises as all emitters do."""
@@ -91,8 +97,9 @@ class Publisher(Emitters):
             await self._publish(encode_envelope(event, arguments, rooms, kind, except_rooms=excluded, skip=skip))
 
     async def _publish(self, envelope: Envelope) -> None:
-        if not self._started:
-            self._started = True
+        if self._guard is None and not self._closed:
+            self._guard = self._close_with_loop()
+            await anext(self._guard)
             self._writer.start()
             if self._other is not None:
                 self._other.start()
@@ -103,6 +110,21 @@ class Publisher(Emitters):
 
     async def close(self) -> None:
         """Let go of the connections to Redis. Who still waits for Redis gets an error."""
+        if self._guard is not None and not self._closed:
+            await self._guard.aclose()
+        await self._let_go()
+
+    async def _close_with_loop(self) -> AsyncGenerator[None]:
+        """Ended by `asyncio.run` when its loop ends, as all asynchronous generators are."""
+        try:
+            yield
+        finally:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         await self._writer.close()
         if self._other is not None:
             await self._other.close()
@@ -124,6 +146,7 @@ class SyncPublisher:
     ```
 
     Each method waits until Redis has the event, and raises as `Publisher` does. It may be called from several threads.
+    Without `with` it closes itself when nobody has it any more, or the program ends.
 
     Args:
         settings: As of `Publisher`.
@@ -136,6 +159,7 @@ class SyncPublisher:
         self._thread = threading.Thread(target=self._loop.run_forever, name="tradecast publisher", daemon=True)
         self._publisher = Publisher(settings, both=both)
         self._thread.start()
+        self._closing = weakref.finalize(self, _close, self._publisher, self._loop, self._thread)
 
     def emit_portfolio_update(self, user_id: str | int, portfolio: Payload) -> None:
         """`portfolio:update` to those who watch this user's portfolio."""
@@ -185,12 +209,7 @@ class SyncPublisher:
 
     def close(self) -> None:
         """Let go of the connections to Redis, and end the thread."""
-        if self._loop.is_closed():
-            return
-        self._wait(self._publisher.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._closing()
 
     def __enter__(self) -> Self:
         return self
@@ -200,3 +219,16 @@ class SyncPublisher:
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def _close(publisher: Publisher, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    """End what a `SyncPublisher` had; it is not needed for this."""
+    if not thread.is_alive():  # in a process that was forked, threads are left behind
+        return
+    if threading.current_thread() is thread:  # it was forgotten, and that was noticed here
+        loop.create_task(publisher.close()).add_done_callback(lambda task: loop.stop())
+        return
+    asyncio.run_coroutine_threadsafe(publisher.close(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

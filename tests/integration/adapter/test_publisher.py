@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import subprocess
+import sys
+from decimal import Decimal
 
 import pytest
+import structlog
 
+from support.eventually import eventually
 from support.python_client import PythonClients
 from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
 from support.server import MakeServer, settings_for_tests
 from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.events.payloads import Trade
 from tradecast.events.publisher import Publisher, SyncPublisher
+from tradecast.packets.exact import NotExact
 from tradecast.settings import SettingsError
 
 pytestmark = pytest.mark.redis
@@ -142,3 +150,89 @@ async def test_redis_that_is_away_is_told_to_the_caller(own_redis: RedisServer) 
 def test_without_redis_there_is_nothing_to_publish_to() -> None:
     with pytest.raises(SettingsError, match="REDIS_URL"):
         Publisher(settings_for_tests())
+
+
+QUIET = """
+import asyncio, sys
+from tradecast.events.payloads import Trade
+from tradecast.events.publisher import Publisher, SyncPublisher
+from tradecast.settings import load_settings
+
+settings = load_settings({{"REDIS_URL": "{url}", "PUBLISH_TIMEOUT": "0.5", "REDIS_TIMEOUT": "0.2"}})
+
+async def main():
+    publisher = Publisher(settings)
+    try:
+        await publisher.emit_notification("planted-user", {{"n": 1}})
+        await publisher.emit_watchlist_quote("AAPL", {{"price": 1}})
+        await publisher.emit_market_status("open")
+    except Exception as error:
+        assert {away}, error
+
+{how}
+"""
+HOW = {
+    "asyncio.run": "asyncio.run(main())",
+    "a loop of one's own": (
+        "loop = asyncio.new_event_loop(); loop.run_until_complete(main());"
+        "loop.run_until_complete(loop.shutdown_asyncgens()); loop.close()"
+    ),
+    "without a loop": (
+        "publisher = SyncPublisher(settings)\ntry:\n    publisher.emit_notification('planted-user', {'n': 1})\n"
+        "except Exception as error:\n    assert AWAY, error"
+    ),
+    "forgotten": "SyncPublisher(settings)\nPublisher(settings)",
+}
+
+
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize("how", HOW)
+async def test_it_is_silent_and_closes_itself(own_redis: RedisServer, how: str, away: bool) -> None:
+    """In a program that has configured no logging and uses no `with`, with every warning shown."""
+    if away:
+        await own_redis.stop()
+    program = QUIET.format(url=own_redis.url, how=HOW[how], away=away).replace("AWAY", str(away))
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "default::ResourceWarning:redis", "-c", program),
+        **options,  # type: ignore[arg-type]
+    )
+    out, errors = await asyncio.wait_for(process.communicate(), 60)
+    # what packages warn of when they are imported is theirs
+    said = [line for line in errors.decode().splitlines() if "DeprecationWarning" not in line and line[:2] != "  "]
+    assert (process.returncode, out.decode(), said) == (0, "", [])
+
+
+async def test_a_program_that_configures_logging_hears_of_trouble(
+    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    structlog.reset_defaults()
+    await own_redis.stop()
+    with caplog.at_level(logging.WARNING, "tradecast"):
+        async with Publisher(settings_for_tests(redis_url=own_redis.url, publish_timeout=0.5)) as out:
+            with pytest.raises(AdapterUnavailable):
+                await out.emit_notification("u1", {})
+    assert any("Redis does not take it" in line for line in caplog.messages)
+
+
+async def test_what_waits_for_nothing_has_no_task(redis_server: RedisServer) -> None:
+    before = asyncio.all_tasks()
+    out = Publisher(settings_for_tests(redis_url=redis_server.url))
+    for number in range(3):
+        await out.emit_notification("u1", {"n": number})
+    await eventually(lambda: asyncio.all_tasks() == before)
+    await out.close()
+    await out.close()
+    with pytest.raises(AdapterUnavailable):
+        await out.emit_notification("u1", {})
+
+
+async def test_it_takes_the_payload_models_and_refuses_what_is_not_exact(redis_server: RedisServer) -> None:
+    seen: list[str] = []
+    async with Publisher(settings_for_tests(redis_url=redis_server.url), lambda event, _: seen.append(event)) as out:
+        await out.emit_trade_executed("u1", Trade(symbol="AAPL", price=Decimal("512.40")))
+        with pytest.raises(NotExact, match=r"quote\.price"):
+            await out.emit_watchlist_quote("AAPL", {"price": float("nan")})
+        with pytest.raises(ValueError, match="a symbol is"):
+            await out.emit_watchlist_quote("AAPL\n", {"price": 1})
+    assert seen == ["trade:executed"]
