@@ -24,6 +24,7 @@ from tradecast.auth.models import User
 from tradecast.demo.prices import PricesUnavailable
 from tradecast.events.publish import PAYLOADS, InvalidEvents, parse_events
 from tradecast.events.publisher import Publisher
+from tradecast.events.symbols import Symbols
 from tradecast.lifecycle.files import raise_limit
 from tradecast.lifecycle.process import PortInUse, tune_garbage_collection
 from tradecast.load.backoff import Backoff
@@ -34,6 +35,7 @@ from tradecast.load.run import LoadError, Progress
 from tradecast.load.run import run as run_load
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.sentry import configure_sentry
+from tradecast.packets import exact
 from tradecast.server import WebSocketServer, create_process
 from tradecast.settings import Settings, SettingsError, load_settings
 
@@ -174,13 +176,13 @@ def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url:
     tradecast emit watchlist:quote '{"price": 101.5}' --symbol AAPL
     """
     text = sys.stdin.read() if payload == "-" else payload
+    field = PAYLOADS[event]
     try:
-        content = json.loads(text, parse_constant=_no_constant)
+        content = exact.to_plain(exact.load(text), (field,))
+    except exact.NotExact as error:
+        raise click.BadParameter(str(error), param_hint="PAYLOAD") from None
     except ValueError as error:
         raise click.BadParameter(f"is not JSON: {error}", param_hint="PAYLOAD") from None
-    except RecursionError:
-        raise click.BadParameter("is nested too deeply", param_hint="PAYLOAD") from None
-    field = PAYLOADS[event]
     body: dict[str, Any] = {"event": event, field: content}
     if event == "watchlist:quote":
         body["symbol"] = _needed(symbol, "--symbol")
@@ -203,12 +205,13 @@ def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url:
 
 
 async def _publish(body: dict[str, Any]) -> None:
+    settings = _settings()
     try:
-        events = parse_events(body)
+        events = parse_events(body, Symbols(settings.symbol_pattern))
     except InvalidEvents as invalid:
         raise click.ClickException("; ".join(f"{one['at']}: {one['message']}" for one in invalid.problems)) from None
     try:
-        async with Publisher(_settings()) as publisher:
+        async with Publisher(settings) as publisher:
             for event in events:
                 await event.emit(publisher)
     except PublishUncertain:
@@ -431,10 +434,6 @@ def _needed(value: str | None, option: str) -> str:
     if not value:
         raise click.UsageError(f"{option} is needed for this event")
     return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"there is no {name} in JSON")
 
 
 def _http_client(url: str, token: str | None) -> httpx.AsyncClient:

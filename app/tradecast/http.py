@@ -8,6 +8,7 @@ import ipaddress
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -30,9 +31,12 @@ from tradecast.engine.http.asgi import send_refusal
 from tradecast.engine.http.handshake import Entrance, Refusal, Verdict
 from tradecast.engine.http.request import Request as EngineRequest
 from tradecast.events.emitters import Emitters
-from tradecast.events.publish import InvalidEvents, parse_events, publish_schema
+from tradecast.events.publish import InvalidEvents, parse_batch, publish_schema
+from tradecast.events.symbols import Symbols
 from tradecast.lifecycle.drain import Drain, DrainConflict
 from tradecast.observability.seldom import Seldom
+from tradecast.packets import exact
+from tradecast.tasks import end
 
 MAX_BODY = 1_000_000
 # Of a signed request, which is read before it is known whose it is.
@@ -49,6 +53,7 @@ HEALTH_PATHS = (
 QUIET_PATHS = (*HEALTH_PATHS, "/metrics", "/api/emit/schema")
 NO_SOCKETS_HERE = Refusal.of(404, {"code": "NOT_FOUND", "message": "Socket.IO is at /socket.io/"})
 TLS_REQUIRED = Refusal.of(403, {"code": "TLS_REQUIRED", "message": "Use https:// or wss://"})
+STOPPING = Refusal.of(503, {"code": "SERVER_STOPPING", "message": "The server stops; try another one"})
 INTERNAL_ERROR = Refusal.of(500, {"code": "INTERNAL", "message": "Something went wrong on the server"})
 log = structlog.stdlib.get_logger("tradecast.http")
 
@@ -185,36 +190,62 @@ def metrics_route(figures: Figures) -> BaseRoute:
     return Route("/metrics", metrics)
 
 
-def emit_routes(emitters: Emitters, tokens: Sequence[SecretStr]) -> list[BaseRoute]:
+def emit_routes(emitters: Emitters, tokens: Sequence[SecretStr], symbols: Symbols | None = None) -> list[BaseRoute]:
     """`POST /api/emit`, and its schema."""
 
     async def emit(request: Request) -> Response:
         if not tokens:
             raise Refused(403, "EMIT_CLOSED", "Set API_TOKEN to open this route")
         require_token(request, tokens)
-        body = await read_json(request)
+        body = await read_json(request, exact.load)
         try:
-            events = parse_events(body)
+            parsed = parse_batch(body, symbols)
         except InvalidEvents as invalid:
             raise Refused(422, "INVALID_EVENT", str(invalid), problems=invalid.problems) from None
-        # All at once, in order: they share round trips.
-        results = await asyncio.gather(*(event.emit(emitters) for event in events), return_exceptions=True)
-        uncertain = [number for number, result in enumerate(results) if isinstance(result, PublishUncertain)]
-        failed = [number for number, result in enumerate(results) if isinstance(result, AdapterUnavailable)]
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, AdapterUnavailable):
-                raise result
-        accepted = len(events) - len(failed)
-        if failed:
-            failed = [number for number in failed if number not in uncertain]
+        outcome = await _emit_all(parsed.events, emitters)
+        more: dict[str, Any] = {}
+        if parsed.refused:
+            more = {"refused": parsed.refused, "problems": parsed.problems}
+        if outcome.failed or outcome.uncertain:
             message = "Redis did not take these events: repeat those that failed; of the uncertain ones nobody knows"
-            raise Refused(503, "UNAVAILABLE", message, accepted=accepted, failed=failed, uncertain=uncertain)
-        return JsonResponse({"accepted": accepted}, 202)
+            more |= {"accepted": outcome.accepted, "failed": outcome.failed, "uncertain": outcome.uncertain}
+            raise Refused(503, "UNAVAILABLE", message, **more)
+        return JsonResponse({"accepted": outcome.accepted, **more}, 202)
 
     async def schema(request: Request) -> Response:
         return JsonResponse(publish_schema())
 
     return [Route("/api/emit", emit, methods=["POST"]), Route("/api/emit/schema", schema)]
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What became of events, by their numbers."""
+
+    accepted: int
+    failed: list[int]
+    uncertain: list[int]
+
+
+async def _emit_all(events: Sequence[tuple[int, Any]], emitters: Emitters) -> _Outcome:
+    """Emit events, all at once and in order: they share round trips. Whatever happens, it says what became of each."""
+    tasks = {number: asyncio.ensure_future(event.emit(emitters)) for number, event in events}
+    try:
+        await asyncio.wait(tasks.values())
+    except asyncio.CancelledError:  # the server stops, and this request has had its time
+        await end(*tasks.values())
+    outcome = _Outcome(0, [], [])
+    for number, task in tasks.items():
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            outcome.accepted += 1
+        elif isinstance(error, AdapterUnavailable) and not isinstance(error, PublishUncertain):
+            outcome.failed.append(number)
+        else:
+            outcome.uncertain.append(number)
+            if not isinstance(error, PublishUncertain | asyncio.CancelledError):
+                log.error("an event could not be emitted", exc_info=error)
+    return outcome
 
 
 def admin_routes(
@@ -365,16 +396,20 @@ def _positive(body: Mapping[str, Any], name: str) -> float | None:
     return float(value)
 
 
-async def read_json(request: Request) -> Any:
+async def read_json(request: Request, load: Callable[[bytearray], Any] = orjson.loads) -> Any:
     """The request's body, decoded.
+
+    Args:
+        request: What it came with.
+        load: Decodes it; raises ValueError when it is not JSON.
 
     Raises:
         Refused: 413 when it is over `MAX_BODY` bytes, 400 when it is not JSON or the client went away.
     """
     body = await _read(request, MAX_BODY)
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return load(body)
+    except ValueError:
         raise Refused(400, "INVALID_JSON", "The body is not JSON") from None
 
 
@@ -449,6 +484,10 @@ class RequestLog:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
+            except asyncio.CancelledError:  # the server stops, and this request has had its time
+                if not status:  # the HTTP server would say 500
+                    await send_refusal(send_with_id, STOPPING)
+                raise
             except Exception:
                 log.exception("request failed")
                 if not status:

@@ -50,6 +50,7 @@ from tradecast.events.dispatcher import Dispatcher
 from tradecast.events.emitters import Emitters
 from tradecast.events.handlers import Handler, Handlers, Route, is_subscription, may_be_in, subscription_member
 from tradecast.events.limiting import create_rate_limit_middleware
+from tradecast.events.symbols import Symbols
 from tradecast.factory import (
     create_cluster,
     create_forwarder,
@@ -114,9 +115,10 @@ class WebSocketServer(Emitters, ClusterApi):
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        Emitters.__init__(self, self.emit_to_room)
-        ClusterApi.__init__(self)
         self.settings = settings or load_settings()
+        self.symbols = Symbols(self.settings.symbol_pattern)
+        Emitters.__init__(self, self.emit_to_room, self.symbols)
+        ClusterApi.__init__(self)
         self.metrics = Metrics(importlib.metadata.version("tradecast"))
         self.health = Health(on_result=self.metrics.dependency)
         self._lines = Seldom(self.metrics.log_line_left_out)
@@ -203,6 +205,8 @@ class WebSocketServer(Emitters, ClusterApi):
             self.limiter,
             max_subscriptions=settings.max_subscriptions_per_user,
             max_symbols=settings.max_symbols_per_request,
+            symbols=self.symbols,
+            broadcast_any=settings.admin_broadcast_any,
         )
         for route in self._handlers.routes():
             self._dispatcher.register_default(route)
@@ -409,7 +413,7 @@ class WebSocketServer(Emitters, ClusterApi):
         if settings.metrics_public:
             routes.append(metrics_route(self.metrics))
         if settings.emit_public:
-            routes.extend(emit_routes(self, settings.api_token))
+            routes.extend(emit_routes(self, settings.api_token, self.symbols))
         routes.extend(self._extra_routes)
         return PublicApp(self._gate, create_app(routes, self._lines), require_tls=settings.require_tls)
 
@@ -424,7 +428,7 @@ class WebSocketServer(Emitters, ClusterApi):
             [
                 *health_routes(self.health, self._is_ready, self._is_superseded),
                 metrics_route(self.metrics),
-                *emit_routes(self, settings.api_token),
+                *emit_routes(self, settings.api_token, self.symbols),
                 *admin_routes(admin, self.get_stats, tokens, settings.session_max_age, signed),
                 *drain_routes(self._drain, tokens, signed),
             ],

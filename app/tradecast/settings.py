@@ -350,6 +350,15 @@ class Settings(BaseModel):
         50, description="Subscriptions one user may have at a time, over all connections"
     )
     max_symbols_per_request: Count = Field(100, description="Symbols in one subscribe:watchlist")
+    symbol_pattern: str | None = Field(
+        None,
+        max_length=1_000,
+        description="Regular expression that the whole of a symbol has to match, such as `[A-Z.]{1,10}`; absent: a "
+        "symbol is 1 to 64 printable ASCII characters, in the case in which it is sent",
+    )
+    admin_broadcast_any: bool = Field(
+        False, description="Let admin:broadcast send the contract's own events, such as trade:executed, too"
+    )
     rate_limit_window_ms: Annotated[int, Field(ge=1_000)] = Field(
         60_000, description="Window of the rate limits, milliseconds"
     )
@@ -438,6 +447,15 @@ class Settings(BaseModel):
         if path is not None and not os.access(path, os.R_OK):
             raise ValueError("the file is not there, or cannot be read")
         return path
+
+    @field_validator("symbol_pattern")
+    @classmethod
+    def _check_pattern(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"is no regular expression ({error.msg})") from None
+        return pattern
 
     @field_validator("demo_start")
     @classmethod

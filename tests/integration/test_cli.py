@@ -243,7 +243,7 @@ async def test_emit_reads_standard_input_and_takes_any_of_the_tokens(server: Ser
         (["notification", "{}", "--user", "u1"], "", 2, "API_TOKEN"),
         (["notification", "{}", "--user", "u1"], "planted-wrong", 1, "UNAUTHORIZED"),
         (["notification", "5", "--user", "u1"], TOKEN, 1, "notification: Input should be a valid dictionary"),
-        (["watchlist:quote", "{}", "--symbol", "nope"], TOKEN, 1, "symbol: "),
+        (["watchlist:quote", "{}", "--symbol", "no\tpe"], TOKEN, 1, "symbol: "),
     ],
 )
 async def test_bad_emit(server: ServeProcess, arguments: list[str], token: str, code: int, said: str) -> None:

@@ -227,7 +227,9 @@ async def test_wrong_events_are_told_and_nothing_is_sent(
         {**NOTICE, "userId": ""},
         {**NOTICE, "notification": PLANTED},
         {**NOTICE, "other": PLANTED},
-        {"event": "watchlist:quote", "symbol": f"{PLANTED}", "quote": {}},
+        {"event": "watchlist:quote", "symbol": f"{PLANTED}\n", "quote": {}},
+        {**NOTICE, "notification": {"title": 5}},
+        {"a": float("nan")},
         {"events": [NOTICE, {**NOTICE, "userId": [PLANTED]}]},
     ]
     for body in wrong:
@@ -238,11 +240,69 @@ async def test_wrong_events_are_told_and_nothing_is_sent(
     assert client.events("notification") == []
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"planted-secret", b"\xff\xfe", b'{"a": NaN}', b'"\\ud800"', b"[" * 5_000 + b"]" * 5_000]
-)
+@pytest.mark.parametrize("body", [b"", b"{", b"planted-secret", b"\xff\xfe", b'"\\ud800"', b"[" * 5_000 + b"]" * 5_000])
 async def test_body_that_is_not_json(server: RunningServer, http: httpx.AsyncClient, body: bytes) -> None:
     assert_error(await http.post(f"{server.url}/api/emit", content=body, headers=BEARER), 400, "INVALID_JSON")
+
+
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "9007199254740993", "1" * 30, "0." + "1" * 30, "1e400", "9" * 5_000]
+)
+async def test_numbers_that_clients_would_read_otherwise_are_named(
+    server: RunningServer, http: httpx.AsyncClient, number: str
+) -> None:
+    body = f'{{"event":"trade:executed","userId":"u1","trade":{{"fills":[{{"price":{number}}}]}}}}'
+    for content, at in (
+        (body, "trade.fills[0].price"),
+        (f'{{"events":[{json.dumps(NOTICE)},{body}]}}', "events.1.trade.fills[0].price"),
+    ):
+        answer = await http.post(f"{server.url}/api/emit", content=content, headers=BEARER)
+        (problem,) = assert_error(answer, 422, "INVALID_EVENT")["problems"]
+        assert problem["at"] == at
+        assert not number[-1].isdigit() or number not in answer.text
+
+
+async def test_a_batch_goes_without_its_wrong_events_where_it_says_so(
+    server: RunningServer, http: httpx.AsyncClient, stock_clients: StockClients
+) -> None:
+    client = await stock_clients.connect(server.url, await server.session("u1"), **FAST)
+    wrong: list[Any] = [
+        {"event": "watchlist:quote", "symbol": "no\tsymbol", "quote": {}},
+        {"event": "trade:executed", "userId": "u1", "trade": {"price": PLANTED}},
+        {**NOTICE, "notification": {"n": float("nan")}},
+        PLANTED,
+    ]
+    events = [part for n, one in enumerate(wrong) for part in ({**NOTICE, "notification": {"n": n}}, one)]
+    for body in ({"events": events}, {"events": events, "skipInvalid": False}, {"events": wrong, "skipInvalid": True}):
+        answer = await http.post(f"{server.url}/api/emit", content=json.dumps(body), headers=BEARER)
+        problems = assert_error(answer, 422, "INVALID_EVENT")["problems"]
+        assert len(problems) == 4
+    assert problems[0]["at"] == "events.0.symbol"
+    body = {"events": events, "skipInvalid": True}
+    answer = await http.post(f"{server.url}/api/emit", content=json.dumps(body), headers=BEARER)
+    assert answer.status_code == 202, answer.text
+    told = answer.json()
+    assert (told["accepted"], told["refused"]) == (4, [1, 3, 5, 7])
+    assert [problem["at"] for problem in told["problems"]] == [
+        *("events.1.symbol", "events.3.trade.price", "events.5.notification.n", "events.7"),
+    ]
+    assert PLANTED not in answer.text
+    await assert_alive(client)
+    assert [args[0]["notification"]["n"] for args in client.events("notification")] == [0, 1, 2, 3]
+    for flag in ("yes", 1, None):
+        answer = await http.post(
+            f"{server.url}/api/emit", json={"events": [NOTICE], "skipInvalid": flag}, headers=BEARER
+        )
+        assert assert_error(answer, 422, "INVALID_EVENT")["problems"][0]["at"] == "skipInvalid"
+
+
+async def test_symbols_are_narrowed_by_a_setting(make_server: MakeServer, http: httpx.AsyncClient) -> None:
+    server = await make_server(symbol_pattern="[A-Z]{1,5}")
+    for symbol, status in (("AAPL", 202), ("aapl", 422), ("BTC_USDT", 422)):
+        body = {"event": "watchlist:quote", "symbol": symbol, "quote": {"price": 1}}
+        assert (await http.post(f"{server.url}/api/emit", json=body, headers=BEARER)).status_code == status
+    with pytest.raises(ValueError, match="SYMBOL_PATTERN"):
+        await server.app.emit_watchlist_quote("aapl", {})
 
 
 async def test_deep_body(server: RunningServer, http: httpx.AsyncClient) -> None:

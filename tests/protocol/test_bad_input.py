@@ -232,7 +232,7 @@ async def test_unicode_is_text_like_any_other(server: Server, connect: Connect, 
     client = await connect(server, await server.session("u1"))
     assert (await refusal(client, text))[0] == "UNKNOWN_EVENT"
     answer = await ask(client, "subscribe:watchlist", {"symbols": ["AAPL", text]})
-    assert answer["failed"][0]["symbol"] == text[:32]
+    assert answer["failed"][0]["symbol"] == text[:64]
 
 
 async def test_lone_surrogates_hurt_nobody(server: Server, stock_connect: Connect) -> None:

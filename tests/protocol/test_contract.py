@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,11 @@ from protocol.contract import (
 from support.node_client import StockClients
 
 OWN_ROOMS = ["portfolio", "trades"]
+OWN_EVENTS = [
+    *("portfolio:update", "trade:executed", "trade:failed", "position:closed", "notification"),
+    *("watchlist:quote", "market:status", "subscribed:trades", "unsubscribed:watchlist", "subscribe:portfolio"),
+    *("session:refreshed", "admin:broadcasted", "admin:broadcast"),
+]
 
 
 async def emit_everything(server: Server, user_id: str) -> None:
@@ -205,11 +211,11 @@ async def test_one_symbol(server: Server, connect: Connect, symbol: str) -> None
 
 async def test_several_symbols_get_one_answer(server: Server, connect: Connect) -> None:
     client = await connect(server, await server.session("u1"))
-    answer = await ask(client, "subscribe:watchlist", {"symbols": ["AAPL", "aapl", "IBM", "", 5, None, "AAPL"]})
+    answer = await ask(client, "subscribe:watchlist", {"symbols": ["AAPL", "aapl\t", "IBM", "", 5, None, "AAPL"]})
     failed = answer.pop("failed")
     assert_payload(answer, {"success": True, "userId": "u1", "symbols": ["AAPL", "IBM"]})
     assert [(item["symbol"], item["reason"]) for item in failed] == [
-        ("aapl", "SYMBOL_INVALID"),
+        ("aapl\t", "SYMBOL_INVALID"),
         ("", "SYMBOL_REQUIRED"),
         ("int", "SYMBOL_INVALID"),
         ("NoneType", "SYMBOL_REQUIRED"),
@@ -227,9 +233,9 @@ async def test_several_symbols_get_one_answer(server: Server, connect: Connect) 
 
 async def test_several_symbols_that_all_fail_are_an_error(server: Server, connect: Connect) -> None:
     client = await connect(server, await server.session("u1"))
-    answer = await ask(client, "subscribe:watchlist", {"symbols": ["a", "b"]})
+    answer = await ask(client, "subscribe:watchlist", {"symbols": ["a\t", "é"]})
     assert_error(answer, "SYMBOL_INVALID")
-    assert [item["symbol"] for item in answer["failed"]] == ["a", "b"]
+    assert [item["symbol"] for item in answer["failed"]] == ["a\t", "é"]
     assert answer["symbols"] == []
 
 
@@ -245,11 +251,11 @@ async def test_several_symbols_that_all_fail_are_an_error(server: Server, connec
         (({"symbol": ""},), "SYMBOL_REQUIRED"),
         (({"symbol": None},), "SYMBOL_REQUIRED"),
         (({"symbols": []},), "SYMBOL_REQUIRED"),
-        (({"symbol": "aapl"},), "SYMBOL_INVALID"),
+        (({"symbol": "aapl "},), "SYMBOL_INVALID"),
         (({"symbol": "A" * 200},), "SYMBOL_INVALID"),
         (({"symbol": "ÄÖ"},), "SYMBOL_INVALID"),
         (({"symbol": "АAPL"},), "SYMBOL_INVALID"),
-        (({"symbol": "AA PL"},), "SYMBOL_INVALID"),
+        (({"symbol": " AAPL"},), "SYMBOL_INVALID"),
         (({"symbol": "AAPL\n"},), "SYMBOL_INVALID"),
         (({"symbol": "\ud83d\ude80".encode("utf-16", "surrogatepass").decode("utf-16")},), "SYMBOL_INVALID"),
         (({"symbol": 5},), "SYMBOL_INVALID"),
@@ -275,17 +281,33 @@ async def test_bad_symbols_are_told_why(
 @pytest.mark.parametrize(("tier", "allowed"), [("free", False), ("premium", True), ("enterprise", True)])
 async def test_watchlist_needs_a_tier(server: Server, connect: Connect, tier: str, allowed: bool) -> None:
     client = await connect(server, await server.session("u1", tier=tier))
-    for verb in ("subscribe", "unsubscribe"):
-        answer = await ask(client, f"{verb}:watchlist", {"symbol": "AAPL"})
-        if allowed:
-            assert answer["success"] is True
-        else:
-            assert_error(answer, "TIER_REQUIRED")
-            assert "premium or enterprise" in answer["message"]
+    answer = await ask(client, "subscribe:watchlist", {"symbol": "AAPL"})
+    if allowed:
+        assert answer["success"] is True
+        assert (await ask(client, "unsubscribe:watchlist", {"symbol": "AAPL"}))["success"] is True
+    else:
+        assert_error(answer, "TIER_REQUIRED")
+        assert "premium or enterprise" in answer["message"]
     await ask(client, "subscribe:watchlist", {"symbol": "AAPL"})
     await server.app.emit_watchlist_quote("AAPL", {})
     await barrier(client)
     assert len(client.events("watchlist:quote")) == int(allowed)
+
+
+@pytest.mark.parametrize("payload", [{"symbol": "AAPL"}, {"symbols": ["AAPL", "MSFT"]}])
+async def test_leaving_needs_no_tier(server: Server, connect: Connect, payload: dict[str, Any]) -> None:
+    """Who has lost the tier may leave, even before the server has taken the subscriptions away."""
+    free = await connect(server, await server.session("u1", tier="free"))
+    assert_error(await ask(free, "unsubscribe:watchlist", payload), "NOT_SUBSCRIBED")
+    session = await server.session("u2")
+    client = await connect(server, session)
+    await ask(client, "subscribe:watchlist", payload)
+    for connection in server.app.registry.of_user("u2"):
+        assert connection.session is not None
+        connection.session = replace(connection.session, user=replace(connection.session.user, tier="free"))
+    assert_error(await ask(client, "subscribe:watchlist", {"symbol": "IBM"}), "TIER_REQUIRED")
+    assert (await ask(client, "unsubscribe:watchlist", payload))["success"] is True
+    assert await server.app.limiter.get_subscription_count("u2") == 0
 
 
 # -- admin:broadcast
@@ -328,11 +350,43 @@ async def test_broadcast_needs_an_admin(server: Server, connect: Connect, tier: 
         ({"event": "with space"},),
         *(({"event": name},) for name in ("connect", "connect_error", "disconnect", "disconnecting", "error")),
         *(({"event": name},) for name in ("newListener", "removeListener")),
+        *(({"event": name, "data": {}},) for name in OWN_EVENTS),
+        ({"event": "x", "data": {"n": 2**53}},),
+        ({"event": "x", "data": {"n": 10**30}},),
     ],
 )
 async def test_bad_broadcast_is_refused(server: Server, stock_connect: Connect, payload: tuple[Any, ...]) -> None:
     admin = await stock_connect(server, await server.session("root", is_admin=True))
     assert (await refusal(admin, "admin:broadcast", *payload))[0] == "INVALID_PAYLOAD"
+
+
+async def test_a_setting_opens_the_contract_s_own_events(make_server: MakeServer, stock_connect: Connect) -> None:
+    server = await make_server(admin_broadcast_any=True)
+    admin = await stock_connect(server, await server.session("root", is_admin=True))
+    await ask(admin, "admin:broadcast", {"event": "market:status", "data": {"status": "halted"}})
+    assert (await admin.wait_for("market:status"))[0] == {"status": "halted"}
+    assert (await refusal(admin, "admin:broadcast", {"event": "error"}))[0] == "INVALID_PAYLOAD"
+
+
+@pytest.mark.parametrize("event", ["custom", "watchlist:quote"])
+async def test_an_event_without_data_has_no_first_argument(server: Server, connect: Connect, event: str) -> None:
+    """What recovery adds is no handler's first argument, whichever way the event goes out."""
+    admin = await connect(server, await server.session("root", is_admin=True))
+    app = server.app
+    if event == "custom":
+        await ask(admin, "admin:broadcast", {"event": event})
+        await ask(admin, "admin:broadcast", {"event": event, "data": None})
+    await app.broadcast(event)
+    await app.broadcast(event, None)
+    await app.emit_to_user("root", event)
+    await app.emit_to_room("user:root", event)
+    await app.emit(event, to="user:root")
+    await app.emit(event, to="user:root", volatile=True)
+    app.registry.of_user("root")[0].send(event, None)
+    await barrier(admin)
+    got = admin.events(event)
+    assert len(got) == (9 if event == "custom" else 7)
+    assert all(args[:1] in ([], [None]) for args in got), got
 
 
 # -- anonymous clients

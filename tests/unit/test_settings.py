@@ -121,6 +121,8 @@ REQUIRED: dict[str, Any] = {
     "revocation_poll_interval": 0.5,
     "max_connections_per_user": 10,
     "max_symbols_per_request": 100,
+    "symbol_pattern": None,
+    "admin_broadcast_any": False,
     "sentry_environment": "production",
     "demo_day_seconds": 20,
     "demo_tick_seconds": 0.5,

@@ -20,8 +20,10 @@ from tradecast.auth.errors import AuthRefused, StoreUnavailable
 from tradecast.auth.middleware import require_admin, require_subscription_tier, require_user
 from tradecast.auth.models import Session, Tier, User
 from tradecast.events import rooms
-from tradecast.events.symbols import check_symbol, requested_symbols, shown
+from tradecast.events.contract import CONTRACT_EVENTS
+from tradecast.events.symbols import Symbols, requested_symbols, shown
 from tradecast.events.timestamps import timestamp
+from tradecast.packets.exact import NotExact, to_plain
 from tradecast.user_id import read_user_id
 
 Handler = Callable[..., Any]
@@ -106,13 +108,33 @@ def may_be_in(user: User, room: str) -> bool:
 
 
 class Handlers:
-    """The contract's handlers over a server and a quota."""
+    """The contract's handlers over a server and a quota.
 
-    def __init__(self, application: Application, quota: Quota, *, max_subscriptions: int, max_symbols: int) -> None:
+    Args:
+        application: The server.
+        quota: Counts subscriptions.
+        max_subscriptions: Of a user, for the text of a refusal.
+        max_symbols: In one request.
+        symbols: Which symbols there are; None: any.
+        broadcast_any: Whether admins may broadcast events of the contract's own names.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        quota: Quota,
+        *,
+        max_subscriptions: int,
+        max_symbols: int,
+        symbols: Symbols | None = None,
+        broadcast_any: bool = False,
+    ) -> None:
         self._application = application
         self._quota = quota
         self._max_subscriptions = max_subscriptions
         self._max_symbols = max_symbols
+        self._symbols = symbols or Symbols()
+        self._broadcast_any = broadcast_any
 
     def routes(self) -> Sequence[Route]:
         """All of them, as the server registers them."""
@@ -124,7 +146,8 @@ class Handlers:
             Route("subscribe:trades", self._own_room("trades", rooms.trades, join=True), user, steps=True),
             Route("unsubscribe:trades", self._own_room("trades", rooms.trades, join=False), user, steps=True),
             Route("subscribe:watchlist", self.subscribe_watchlist, premium, steps=True),
-            Route("unsubscribe:watchlist", self.unsubscribe_watchlist, premium, steps=True),
+            # Who has lost the tier may still leave.
+            Route("unsubscribe:watchlist", self.unsubscribe_watchlist, user, steps=True),
             Route("admin:broadcast", self.admin_broadcast, (*user, require_admin())),
             Route("session:refresh", self.session_refresh, user),
         )
@@ -162,10 +185,14 @@ class Handlers:
             )
         if event in RESERVED_EVENTS:
             raise EventRefused("INVALID_PAYLOAD", f"{event} is reserved")
+        # An admin's page must not be able to forge trades on everybody's.
+        if event in CONTRACT_EVENTS and not self._broadcast_any:
+            raise EventRefused("INVALID_PAYLOAD", f"{event} comes from the server alone; take a name of your own")
         try:
-            await self._application.broadcast(event, data.get("data"))
-        except (TypeError, RecursionError):  # orjson reads 1,024 levels, and writes 254
-            raise EventRefused("INVALID_PAYLOAD", "data is nested too deeply") from None
+            content = to_plain(data.get("data"), ("data",), whole_floats=False)
+            await self._application.broadcast(event, content)
+        except NotExact as error:
+            raise EventRefused("INVALID_PAYLOAD", str(error)) from None
         except PublishUncertain:
             raise EventRefused("UNAVAILABLE", "It is not known whether the event was sent") from None
         except AdapterUnavailable:
@@ -205,14 +232,14 @@ class Handlers:
         user = _user(connection)
         requested, several = requested_symbols(data, self._max_symbols)
         if not several:
-            symbol = check_symbol(requested[0])
+            symbol = self._symbols.check(requested[0])
             await act(connection, user, rooms.watchlist(symbol))
             return _confirm(connection, confirmation, user, symbol=symbol)
         done: list[str] = []
         failed: list[Mapping[str, str]] = []
         for value in requested:
             try:
-                symbol = check_symbol(value)
+                symbol = self._symbols.check(value)
                 await act(connection, user, rooms.watchlist(symbol))
                 done.append(symbol)
             except EventRefused as refused:

@@ -1,29 +1,48 @@
-"""Symbols as clients name them."""
+"""Symbols as clients and senders name them."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from tradecast.adapter.errors import EventRefused
 
-SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-:/=^]{0,19}", re.ASCII)
-RULE = "1 to 20 of A-Z, 0-9 and . - : / = ^, upper case, such as AAPL, BRK.B or ^GSPC"
+# Printable ASCII: what exchanges, brokers and data vendors use. Case counts, and nothing is changed.
+SYMBOL: Final = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?", re.ASCII)
+LONGEST: Final = 64
+RULE: Final = (
+    f"1 to {LONGEST} printable ASCII characters without a space at either end, such as AAPL, BRK.B or BTC_USDT"
+)
 
 
-def check_symbol(value: Any) -> str:
-    """The symbol, if it is one.
+class Symbols:
+    """Which symbols there are.
 
-    Raises:
-        EventRefused: SYMBOL_REQUIRED or SYMBOL_INVALID.
+    Args:
+        pattern: A regular expression that the whole symbol has to match as well; None: any will do.
     """
-    if value is None or value == "":
-        raise EventRefused("SYMBOL_REQUIRED", "Symbol required")
-    if not isinstance(value, str):
-        raise EventRefused("SYMBOL_INVALID", "A symbol is a text")
-    if not SYMBOL.fullmatch(value):
-        raise EventRefused("SYMBOL_INVALID", f"A symbol is {RULE}")
-    return value
+
+    def __init__(self, pattern: str | None = None) -> None:
+        self._pattern = re.compile(pattern) if pattern is not None else None
+        self.rule = RULE if pattern is None else f"{RULE}, and of the form that this server allows (SYMBOL_PATTERN)"
+
+    def has(self, value: object) -> bool:
+        """Whether it is one."""
+        if not isinstance(value, str) or SYMBOL.fullmatch(value) is None:
+            return False
+        return self._pattern is None or self._pattern.fullmatch(value) is not None
+
+    def check(self, value: Any) -> str:
+        """The symbol, if it is one.
+
+        Raises:
+            EventRefused: SYMBOL_REQUIRED or SYMBOL_INVALID.
+        """
+        if value is None or value == "":
+            raise EventRefused("SYMBOL_REQUIRED", "Symbol required")
+        if not isinstance(value, str) or not self.has(value):
+            raise EventRefused("SYMBOL_INVALID", f"A symbol is {self.rule}")
+        return value
 
 
 def requested_symbols(data: Any, limit: int) -> tuple[list[Any], bool]:
@@ -57,5 +76,5 @@ def requested_symbols(data: Any, limit: int) -> tuple[list[Any], bool]:
 
 
 def shown(value: Any) -> str:
-    """A refused symbol as it may be sent back: short, and a text."""
-    return value[:32] if isinstance(value, str) else type(value).__name__
+    """A refused symbol as it may be sent back: a text, and no longer than a symbol can be."""
+    return value[:LONGEST] if isinstance(value, str) else type(value).__name__

@@ -87,7 +87,7 @@ def test_names_are_the_models() -> None:
 
 
 NO_EVENTS: list[Any] = [None, [], PLANTED, 5, True, {}, {"event": PLANTED}, {"event": None}]
-NO_SYMBOLS: list[Any] = ["", "aapl", "A" * 21, "AAPL\n", " AAPL", "É", None, 5, PLANTED]
+NO_SYMBOLS: list[Any] = ["", "A" * 65, "AAPL\n", " AAPL", "AAPL ", "É", None, 5, f"{PLANTED}\x7f"]
 NO_STATUSES: list[Any] = ["", "x" * 65, 5, None, [], True]
 
 

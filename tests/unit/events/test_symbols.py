@@ -5,14 +5,34 @@ from typing import Any
 import pytest
 
 from tradecast.adapter.errors import EventRefused
-from tradecast.events.symbols import check_symbol, requested_symbols, shown
+from tradecast.events.symbols import Symbols, requested_symbols, shown
+
+check_symbol = Symbols().check
 
 
-@pytest.mark.parametrize(
-    "symbol", ["A", "AAPL", "BRK.B", "BTC-USD", "EUR/USD", "^GSPC", "ES=F", "NASDAQ:AAPL", "0700.HK", "A" * 20]
-)
+WORDS = r"""
+AAPL BRK.B BRK/B BRK-B BF.B ^GSPC $SPX .DJI /ES /ESZ26 ES=F CL=F @ES# NQ1! EUR/USD EURUSD=X EUR_USD
+BTC-USD BTC_USDT BTCUSDT btcusdt 1000PEPEUSDT tBTCUSD t1INCH:USD XBT/USD BTC-27MAR26-100000-C 0700.HK A
+600519.SS 005930.KS VOD.L NASDAQ:AAPL BINANCE:BTCUSDT.P CME_MINI:ES1! IDX:^JKSE O:SPY251219C00650000
+.SPX251219C05000000 AAPL251219C00150000 $DJI:X I:SPX PBR'A BAC+L WFC/PRL GS~A USD/JPY.SPOT M&M.NS
+SI%26 ~TICK !VOLD% |ADD {0} {BTC}USD a{b}c * ? [ABC] h*llo \\ <GO> (X) `x` portfolio:u1
+"""
+REAL = [*WORDS.split(), '"Q"', "AAPL  251219C00150000", "MSFT US Equity", "GC Comdty", "A" * 64]
+
+
+@pytest.mark.parametrize("symbol", REAL)
 def test_symbols_of_the_field_are_taken(symbol: str) -> None:
     assert check_symbol(symbol) == symbol
+
+
+def test_a_pattern_narrows_them() -> None:
+    symbols = Symbols("[A-Z.]{1,6}")
+    assert symbols.check("BRK.B") == "BRK.B"
+    for symbol in ("aapl", "BTC_USDT", "AAPLXYZ"):
+        with pytest.raises(EventRefused, match="SYMBOL_PATTERN"):
+            symbols.check(symbol)
+    with pytest.raises(EventRefused):  # it widens nothing
+        Symbols(".*").check("ÄPFEL")
 
 
 @pytest.mark.parametrize("value", [None, ""])
@@ -25,15 +45,18 @@ def test_missing_symbol(value: Any) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "aapl",
         "AAPL ",
         " AAPL",
+        "A" * 65,
         "A" * 200,
+        "A\tB",
+        "A\x00",
+        "A\x7f",
+        " ",
+        "AAPL\u200b",
         "ÄPFEL",
         "ＡＡＰＬ",
         "AAPL\n",
-        "*",
-        "portfolio:u1",
         1,
         True,
         ["AAPL"],
@@ -74,5 +97,5 @@ def test_payloads_that_make_no_sense(data: Any, reason: str) -> None:
 
 
 def test_a_refused_symbol_is_shown_short() -> None:
-    assert shown("x" * 200) == "x" * 32
+    assert shown("x" * 200) == "x" * 64
     assert shown({"a": 1}) == "dict"
