@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import chart_values
+import event_pages
 import settings_page
 
 ROOT = Path(__file__).parents[1]
 # The schema comes before the table, which shows its descriptions.
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/settings.md": settings_page.page,
+    "docs/events.schema.json": event_pages.schema_page,
+    "docs/events.d.ts": event_pages.types_page,
+    "docs/asyncapi.yaml": event_pages.asyncapi_page,
     "charts/tradecast/values.schema.json": chart_values.schema_page,
     "charts/tradecast/README.md": chart_values.readme_page,
 }
