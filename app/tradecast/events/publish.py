@@ -27,7 +27,7 @@ from pydantic import (
 
 from tradecast.events.emitters import Emitters
 from tradecast.events.payloads import ClosedPosition, Market, Note, Portfolio, Position, Quote, Trade, TradeFailure
-from tradecast.events.symbols import SYMBOL, Symbols
+from tradecast.events.symbols import ANY, SYMBOL, Symbols
 from tradecast.packets.exact import NotExact, dump
 from tradecast.user_id import LONGEST, require_user_id
 
@@ -43,13 +43,12 @@ UserId = Annotated[
 
 
 def _check_symbol(value: str, info: ValidationInfo) -> str:
-    symbols: Symbols = (info.context or {}).get("symbols") or _ANY_SYMBOL
+    symbols: Symbols = (info.context or {}).get("symbols") or ANY
     if not symbols.has(value):
         raise ValueError(f"a symbol is {symbols.rule}")
     return value
 
 
-_ANY_SYMBOL = Symbols()
 # The pattern is for the schema; the check says what is wrong in words.
 Symbol = Annotated[
     str, AfterValidator(_check_symbol), WithJsonSchema({"type": "string", "pattern": f"^{SYMBOL.pattern}$"})

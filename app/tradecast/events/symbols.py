@@ -45,6 +45,10 @@ class Symbols:
         return value
 
 
+ANY: Final = Symbols()
+check_symbol = ANY.check
+
+
 def requested_symbols(data: Any, limit: int) -> tuple[list[Any], bool]:
     """What a watchlist payload asks for: the symbols, unchecked but without doubles, and whether it was a list.
 

@@ -10,7 +10,7 @@ import orjson
 from socketio import packet
 
 from tradecast.engine import Message
-from tradecast.packets.exact import OPTIONS, to_plain
+from tradecast.packets.exact import OPTIONS, may_have_lost, to_plain
 
 CONNECT: Final = 0
 DISCONNECT: Final = 1
@@ -142,13 +142,13 @@ def encode_text(
     except TypeError:
         plain = _to_plain(kind, data)
     else:
-        if b"null" in body:  # which is what orjson makes of NaN
+        if may_have_lost(data, body):
             _to_plain(kind, data)
         return b"%d%b%b" % (kind, head, body), ()
     attachments: list[bytes] = []
     if kind in _BINARY:
         plain = _take_out(plain, attachments)
-    body = orjson.dumps(plain, option=OPTIONS)
+    body = orjson.dumps(plain)
     if not attachments:
         return b"%d%b%b" % (kind, head, body), ()
     return b"%d%d-%b%b" % (_BINARY[kind], len(attachments), head, body), attachments

@@ -1,6 +1,6 @@
 """Python values as clients read them in JSON: exactly, or refused.
 
-Clients read numbers as doubles, as JavaScript does. So a whole number is sent up to 2^53 - 1 either way, a `Decimal`
+Clients read numbers as doubles, as JavaScript does. So a whole number is sent up to 2^53 either way, a `Decimal`
 where a client reads the same digits, and NaN and Infinity never: JSON has none, and `null` would be something else.
 """
 
@@ -21,11 +21,12 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel
 
-# Number.MAX_SAFE_INTEGER: of whole numbers beyond it, clients read several as the same one.
-MAX_SAFE: Final = 2**53 - 1
+# Of whole numbers beyond it, clients read several as the same one.
+LARGEST: Final = 2**53
 # orjson writes at most 254 levels, and what is around a value takes some.
 MAX_DEPTH: Final = 240
 MAX_KEY, MAX_PATH = 64, 256
+# For what `to_plain` has not looked at: orjson refuses whole numbers from 2^53 on.
 OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_STRICT_INTEGER
 # A number that perhaps does not survive being read as a double: it has more than 15 digits, or an exponent. Digits in
 # texts match as well: then the body is read once more, and nothing else comes of it.
@@ -59,10 +60,30 @@ def dump(value: Any, path: Path = ()) -> bytes:
     try:
         body = orjson.dumps(value, option=OPTIONS)
     except TypeError:
-        return orjson.dumps(to_plain(value, path), option=OPTIONS)
-    if b"null" in body:  # which is what orjson makes of NaN
+        return orjson.dumps(to_plain(value, path))
+    if may_have_lost(value, body):
         to_plain(value, path)
     return body
+
+
+def may_have_lost(value: Any, body: bytes) -> bool:
+    """Whether a null that orjson wrote may stand for NaN: `to_plain` knows."""
+    return b"null" in body and not _is_sure([value])
+
+
+def _is_sure(value: Any) -> bool:
+    """Whether there are only JSON's own types below a list, tuple or dict, and only finite numbers."""
+    for one in value.values() if type(value) is dict else value:
+        kind = type(one)
+        if kind is float:
+            if one - one != 0.0:  # neither NaN nor an infinity
+                return False
+        elif kind is dict or kind is list or kind is tuple:
+            if not _is_sure(one):
+                return False
+        elif not (kind is str or kind is int or kind is bool or one is None):
+            return False
+    return type(value) is not dict or all(type(key) is str for key in value)
 
 
 def to_plain(value: Any, path: Path = (), *, whole_floats: bool = True) -> Any:
@@ -154,7 +175,7 @@ class _Reader:
             raise NotExact(
                 path, "is NaN or infinite, which JSON has no number for: leave it out, or send null or a text"
             )
-        if not self._whole_floats and abs(value) > MAX_SAFE:
+        if not self._whole_floats and abs(value) > LARGEST:
             raise NotExact(path, _TOO_LARGE)
         return value
 
@@ -191,7 +212,7 @@ class _Reader:
     def _decimal(self, value: Decimal, path: Path) -> int | float:
         if not value.is_finite():
             return self._float(math.nan, path)
-        if -MAX_SAFE <= value <= MAX_SAFE:  # not abs(), which rounds to the context's digits
+        if -LARGEST <= value <= LARGEST:  # not abs(), which rounds to the context's digits
             if value == value.to_integral_value():
                 return int(value)
             near = float(value)
@@ -227,11 +248,11 @@ class _Reader:
         raise NotExact(path, f"{type(value).__name__} cannot be said in JSON")
 
 
-_TOO_LARGE: Final = "is a number beyond 2^53 - 1, which clients would read rounded: send it as a text"
+_TOO_LARGE: Final = "is a number beyond 2^53, which clients would read rounded: send it as a text"
 
 
 def _int(value: int, path: Path) -> int:
-    if -MAX_SAFE <= value <= MAX_SAFE:
+    if -LARGEST <= value <= LARGEST:
         return value
     raise NotExact(path, _TOO_LARGE)
 

@@ -5,10 +5,7 @@ from typing import Any
 import pytest
 
 from tradecast.adapter.errors import EventRefused
-from tradecast.events.symbols import Symbols, requested_symbols, shown
-
-check_symbol = Symbols().check
-
+from tradecast.events.symbols import Symbols, check_symbol, requested_symbols, shown
 
 WORDS = r"""
 AAPL BRK.B BRK/B BRK-B BF.B ^GSPC $SPX .DJI /ES /ESZ26 ES=F CL=F @ES# NQ1! EUR/USD EURUSD=X EUR_USD

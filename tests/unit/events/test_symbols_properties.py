@@ -12,7 +12,7 @@ from tradecast.adapter.errors import EventRefused
 from tradecast.events.symbols import SYMBOL, check_symbol, requested_symbols, shown
 
 SYMBOLS = st.from_regex(SYMBOL, fullmatch=True)
-LONG = st.integers(18, 23).map("A".__mul__)
+LONG = st.integers(62, 67).map("A".__mul__)
 PAYLOADS = (
     st.lists(SYMBOLS | JSON, max_size=6).map(lambda symbols: {"symbols": symbols})
     | JSON
@@ -25,12 +25,13 @@ def test_any_value_is_a_symbol_or_refused(value: Any) -> None:
     try:
         symbol = check_symbol(value)
     except EventRefused:
-        assert len(shown(value)) <= 32
+        assert len(shown(value)) <= 64
         return
     assert symbol == value
-    assert 0 < len(symbol) <= 20
+    assert 0 < len(symbol) <= 64
     assert symbol.isascii()
-    assert symbol.upper() == symbol
+    assert symbol.isprintable()
+    assert symbol.strip() == symbol
 
 
 @given(PAYLOADS, st.integers(1, 4))

@@ -21,7 +21,7 @@ import pytest
 from tradecast.adapter.cluster.values import pack
 from tradecast.events.payloads import Trade
 from tradecast.packets.codec import encode_event
-from tradecast.packets.exact import MAX_DEPTH, MAX_SAFE, NotExact, dump, load, to_plain
+from tradecast.packets.exact import LARGEST, MAX_DEPTH, NotExact, dump, load, to_plain
 
 numpy = pytest.importorskip("numpy")
 pandas = pytest.importorskip("pandas")
@@ -55,8 +55,8 @@ Point = namedtuple("Point", "x y")
 ID = uuid.UUID("12345678123456781234567812345678")
 
 SAID: list[tuple[Any, Any]] = [
-    (MAX_SAFE, MAX_SAFE),
-    (-MAX_SAFE, -MAX_SAFE),
+    (LARGEST, LARGEST),
+    (-LARGEST, -LARGEST),
     (1.7e308, 1.7e308),
     (0.1 + 0.2, 0.1 + 0.2),
     (1e300, 1e300),
@@ -65,7 +65,7 @@ SAID: list[tuple[Any, Any]] = [
     (Decimal("5.000"), 5),
     (Decimal("1E+3"), 1000),
     (Decimal("-0.00000001"), -1e-8),
-    (Decimal(MAX_SAFE), MAX_SAFE),
+    (Decimal(LARGEST), LARGEST),
     (Fraction(1, 4), 0.25),
     (numpy.int64(7), 7),
     (numpy.uint8(255), 255),
@@ -106,8 +106,9 @@ SAID: list[tuple[Any, Any]] = [
     (None, None),
 ]
 REFUSED: list[Any] = [
-    MAX_SAFE + 1,
-    -MAX_SAFE - 1,
+    LARGEST + 1,
+    -LARGEST - 1,
+    2**60,
     2**63,
     2**64,
     10**30,
@@ -124,7 +125,7 @@ REFUSED: list[Any] = [
     Decimal("1e400"),
     Decimal("1e-400"),
     Decimal("1e999999"),
-    Decimal(MAX_SAFE + 2),
+    Decimal(LARGEST + 2),
     Decimal("9007199254740993.5"),
     Fraction(1, 3),
     numpy.int64(2**60),
@@ -249,8 +250,8 @@ def test_what_would_be_rounded_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "9007199254740991",
-        "-9007199254740991",
+        "9007199254740992",
+        "-9007199254740992",
         "0.30000000000000004",
         "0.1000000000000000",
         "1e300",
