@@ -293,6 +293,7 @@ def _check_own(user: User, data: Any) -> None:
 def _confirm(connection: Connection, confirmation: str, user: User, **more: Any) -> Answer:
     answer = {"success": True, "userId": user.id, **more, "timestamp": timestamp()}
     connection.send(confirmation, answer)
-    symbols = more.get("symbols", more.get("symbol"))
+    # How many, and not which: a client can write anything there, an address too.
+    symbols = len(more["symbols"]) if "symbols" in more else 1 if "symbol" in more else None
     log.info("done", event_name=confirmation, user_id=user.id, connection_id=connection.id, symbols=symbols)
     return answer
