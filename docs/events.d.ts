@@ -138,7 +138,7 @@ export interface Note {
 
 export interface Notification {
   event: "notification";
-  userId: string;
+  userId: string | number;
   notification: Note;
 }
 
@@ -191,7 +191,7 @@ export interface PortfolioMessage {
 
 export interface PortfolioUpdate {
   event: "portfolio:update";
-  userId: string;
+  userId: string | number;
   portfolio: Portfolio;
 }
 
@@ -216,7 +216,7 @@ export interface Position {
 
 export interface PositionClosed {
   event: "position:closed";
-  userId: string;
+  userId: string | number;
   position: ClosedPosition;
 }
 
@@ -322,13 +322,13 @@ export interface Trade {
 
 export interface TradeExecuted {
   event: "trade:executed";
-  userId: string;
+  userId: string | number;
   trade: Trade;
 }
 
 export interface TradeFailed {
   event: "trade:failed";
-  userId: string;
+  userId: string | number;
   failure: TradeFailure;
 }
 

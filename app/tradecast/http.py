@@ -396,7 +396,7 @@ def _positive(body: Mapping[str, Any], name: str) -> float | None:
     return float(value)
 
 
-async def read_json(request: Request, load: Callable[[bytearray], Any] = orjson.loads) -> Any:
+async def read_json(request: Request, load: Callable[[bytes | bytearray], Any] = orjson.loads) -> Any:
     """The request's body, decoded.
 
     Args:

@@ -23,9 +23,9 @@ class Emitters:
     """The requirements' emitters, over anything that can emit to a room.
 
     Each raises `AdapterUnavailable` when Redis did not take the event in time: then nobody has it, unless it is a
-    `PublishUncertain`. `NotExact`, which is a TypeError and a ValueError, when clients would not read a payload as it is
-    (docs/client.md has what is taken). ValueError when a user's id cannot be one (`tradecast.user_id`): it is a text, or
-    a whole number, which clients get as a text.
+    `PublishUncertain`. `NotExact`, which is a TypeError and a ValueError, when clients would not read a payload as it
+    is (docs/client.md has what is taken). ValueError when a user's id cannot be one (`tradecast.user_id`): it is a
+    text, or a whole number, which clients get as a text.
 
     Args:
         emit_to_room: Sends an event to a room.
