@@ -181,7 +181,13 @@ class WebSocketServer(Emitters, ClusterApi):
         if own is not None:
             own.bind(self.sessions)
         self._warn_of_sessions()
-        self.limiter = RateLimiter(settings, self._redis, on_fallback=self.metrics.limiter_fallback)
+        self.limiter = RateLimiter(
+            settings,
+            self._redis,
+            on_fallback=self.metrics.limiter_fallback,
+            on_foreign=self.metrics.foreign_key,
+            lines=self._lines,
+        )
         self._own_middleware = type(own) is AuthMiddleware and self._rate_limit is None
         if self._rate_limit is None:
             self._rate_limit = create_rate_limit_middleware(

@@ -341,7 +341,8 @@ class RedisPartition(PartitionWriter):
         if self.epoch == epoch:
             return
         known, self.epoch = self.epoch, epoch
-        self.lineage = {name: int(top) for name, _, top in (one.partition(":") for one in lineage.split())}
+        told = (one.partition(":") for one in lineage.split())
+        self.lineage = {name: int(top) for name, _, top in told if top.isascii() and top.isdigit()}
         if known is None:
             return
         top = self.lineage.get(known)

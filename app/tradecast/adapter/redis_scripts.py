@@ -26,6 +26,7 @@ if clock.err then
   clock = {{}}
 end
 local epoch, last, lineage = clock[1], tonumber(clock[2] or 0) or 0, clock[4] or ''
+local function first() return string.match(redis.call('HGET', KEYS[1], 'since') or '', '^%d+$') end
 """
 
 # What every script that can write begins with. ARGV: an epoch, in case a new one begins; the floor: the last id that
@@ -59,7 +60,7 @@ if text ~= clock[2] then redis.call('HSET', KEYS[1], 'last', text) end
 """
 
 # KEYS: clock. ARGV: see above. The answer: epoch, last id, lineage, the first id of all.
-LOOK = Script(_CLOCK + _BEGIN + _KEEP + "return {epoch, text, lineage, redis.call('HGET', KEYS[1], 'since') or text}")
+LOOK = Script(_CLOCK + _BEGIN + _KEEP + "return {epoch, text, lineage, first() or text}")
 
 # KEYS: clock. ARGV: as above, a channel, and the end of the message for it. As LOOK, and publishes the id,
 # which goes on with the time: where nothing was published for long, positions would be older than what is kept. Where
@@ -90,10 +91,10 @@ return {epoch, text}
 PUBLISH = Script(
     _CLOCK
     + """
-local done = redis.call('GET', KEYS[2])
-if done then
+local done = redis.pcall('GET', KEYS[2])
+if type(done) == 'string' then
   local number, id = string.match(done, '^(%d+) (%d+)$')
-  if tonumber(number) >= tonumber(ARGV[5]) then return {epoch or '', id} end
+  if number and tonumber(number) >= tonumber(ARGV[5]) then return {epoch or '', id} end
 end
 """
     + _BEGIN
@@ -150,7 +151,7 @@ return {epoch, text}
 READ = Script(
     _CLOCK
     + """
-local answer = {epoch or '', string.format('%.0f', last), redis.call('HGET', KEYS[1], 'since') or '',
+local answer = {epoch or '', string.format('%.0f', last), first() or '',
   string.format('%.0f', math.max(now, last))}
 for i = 2, #ARGV, 2 do
   local key = ARGV[1] .. 'h:' .. ARGV[i]

@@ -6,13 +6,22 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
-from tradecast.adapter.cluster_client import ClusterClient
-from tradecast.adapter.redis import RedisClient, without_errors
+from tradecast.adapter.foreign_keys import is_of_key
+from tradecast.adapter.redis import RedisClient, run_all, without_errors
 
 Argument = str | int
+Call = tuple[Sequence[str], Sequence[Argument]]
 CHUNK = 200
+# For scripts whose one key all servers share: what lies there and is of another type stops them all, and is removed.
+# A call of `own(key, type)`.
+OWN = """
+local function own(key, kind)
+  local found = redis.call('TYPE', key).ok
+  if found ~= kind and found ~= 'none' then redis.call('DEL', key) end
+end
+"""
 
 
 def user_tag(user_id: str) -> str:
@@ -45,31 +54,35 @@ class Script:
         except NoScriptError:
             return await redis.eval(self.source, len(keys), *keys, *arguments)
 
-    async def run_many(self, redis: RedisClient, calls: Iterable[tuple[Sequence[str], Sequence[Argument]]]) -> None:
+    async def run_many(self, redis: RedisClient, calls: Iterable[Call]) -> list[Call]:
         """Run it for many keys, pipelined, some hundreds in a round trip.
 
+        Returns:
+            The calls that failed because of what lies under their keys (`is_of_key`); all others are done.
+
         Raises:
-            redis.exceptions.RedisError: One of them failed; those before it are done.
+            redis.exceptions.RedisError: Redis refused, or is not reachable; some of it may be done.
         """
         waiting = list(calls)
+        failed: list[Call] = []
         for start in range(0, len(waiting), CHUNK):
-            if isinstance(redis, ClusterClient):
-                await self._run_in_cluster(redis, waiting[start : start + CHUNK])
-                continue
-            async with redis.pipeline(transaction=False) as pipeline:
-                pipeline.script_load(self.source)
-                for keys, arguments in waiting[start : start + CHUNK]:
-                    pipeline.evalsha(self.digest, len(keys), *keys, *arguments)
-                await pipeline.execute()
+            failed += await self._run_some(redis, waiting[start : start + CHUNK])
+        return failed
 
-    async def _run_in_cluster(
-        self, cluster: ClusterClient, calls: Sequence[tuple[Sequence[str], Sequence[Argument]]]
-    ) -> None:
-        # Not loaded first, as that would need every master, those included that none of the keys is on.
+    async def _run_some(self, redis: RedisClient, calls: list[Call]) -> list[Call]:
+        failed: list[Call] = []
+        # Not loaded first: in a cluster that would need every master, those included that none of the keys is on.
         for name, text in (("EVALSHA", self.digest), ("EVAL", self.source)):
             commands = [(keys[0], (name, text, len(keys), *keys, *arguments)) for keys, arguments in calls]
-            answers = await cluster.run_all(commands)
-            without_errors([answer for answer in answers if not isinstance(answer, NoScriptError)])
-            calls = [call for call, answer in zip(calls, answers, strict=True) if isinstance(answer, NoScriptError)]
-            if not calls:
-                return
+            unknown: list[Call] = []
+            for call, answer in zip(calls, await run_all(redis, commands), strict=True):
+                if isinstance(answer, NoScriptError):
+                    unknown.append(call)
+                elif isinstance(answer, ResponseError) and is_of_key(answer):
+                    failed.append(call)
+                else:
+                    without_errors([answer])
+            if not unknown:
+                break
+            calls = unknown
+        return failed

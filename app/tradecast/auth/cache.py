@@ -20,6 +20,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from tradecast.adapter.cluster_client import ClusterClient
+from tradecast.adapter.foreign_keys import is_of_key
 from tradecast.adapter.redis import RedisClient, run_all, without_errors
 from tradecast.auth.batch import BatchLoader
 from tradecast.auth.models import TIERS, Session, User
@@ -218,7 +219,9 @@ class LayeredCache(Generic[V]):
 
     async def _get_redis(self, names: list[str]) -> Sequence[Any]:
         if isinstance(self._redis, ClusterClient):  # each is in a slot of its own
-            return without_errors(await self._redis.run_all([(name, ("GET", name)) for name in names]))
+            answers = await self._redis.run_all([(name, ("GET", name)) for name in names])
+            # As MGET does: what is no text is nothing, and the others are there.
+            return without_errors([None if is_of_key(answer) else answer for answer in answers])
         assert self._redis is not None  # noqa: S101 asked for before
         return await self._redis.mget(names)
 

@@ -10,9 +10,10 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from tradecast.adapter.cluster_client import ClusterClient, Command
+from tradecast.adapter.foreign_keys import is_of_key
 from tradecast.adapter.redis import RedisClient, check_redis, run_all, without_errors
 from tradecast.auth.document import decode_data
 from tradecast.auth.errors import StoreUnavailable
@@ -138,7 +139,7 @@ class RedisStore:
         if isinstance(self._redis, ClusterClient):
             commands = [(key, (name, key)) for name in ("GET", "PTTL") for key in keys]
             answers = await self._redis.run_all(commands)
-            values = [None if isinstance(value, ResponseError) else value for value in answers[: len(keys)]]
+            values = without_errors([None if is_of_key(value) else value for value in answers[: len(keys)]])
             return values, without_errors(answers[len(keys) :])
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.mget(keys)

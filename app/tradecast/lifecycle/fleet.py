@@ -11,7 +11,7 @@ from typing import Any, Literal
 import structlog
 
 from tradecast.adapter.redis import RedisClient
-from tradecast.adapter.scripts import Argument, Script
+from tradecast.adapter.scripts import OWN, Argument, Script
 from tradecast.lifecycle.revisions import Server, is_superseded
 from tradecast.limits.failover import FAILURES
 from tradecast.limits.redis_store import PREFIX
@@ -30,13 +30,15 @@ log = structlog.stdlib.get_logger("tradecast.lifecycle")
 # longer than its lease is not alive, but its start is remembered for a while: a container that crashed comes back under
 # the same id. A Redis that lost everything learns the starts from the servers. What lies in the future was written by a
 # clock that has been set back, and counts no more than what is over.
-_TELL = Script("""
+_TELL = Script(
+    OWN
+    + """
+own(KEYS[1], 'hash')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local own = redis.call('HGET', KEYS[1], ARGV[1])
-local started = ARGV[4]
-if own then started = string.match(own, '^%d+')
-elseif started == '0' then started = string.format('%.0f', now) end
+local told = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+local started = string.match(told, '^%d+ %d+ %a+ ') and string.match(told, '^%d+') or ARGV[4]
+if started == '0' then started = string.format('%.0f', now) end
 redis.call('HSET', KEYS[1], ARGV[1], started .. string.format(' %.0f ', now) .. ARGV[3] .. ' ' .. ARGV[2])
 redis.call('PEXPIRE', KEYS[1], math.ceil(ARGV[6] / 1000))
 local answer = {started}
@@ -53,7 +55,8 @@ for i = 1, #all, 2 do
   end
 end
 return answer
-""")
+"""
+)
 
 
 class Fleet:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from tradecast.adapter.redis import RedisClient
-from tradecast.adapter.scripts import Script
+from tradecast.adapter.scripts import OWN, Script
 from tradecast.lifecycle.pace import LocalPace, batch_size, moments
 from tradecast.limits.failover import FAILURES
 from tradecast.limits.redis_store import PREFIX
@@ -23,18 +23,23 @@ log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
 # The generic cell rate algorithm over slots. KEYS: a hash of when the next slot is `free` and when that was written
 # (`at`), microseconds of Redis' clock. ARGV: how many slots, microseconds of each. The answer is the time until the
-# first of them. A clock that was set back (another Redis has taken over) would make everybody wait: it starts anew.
-_RESERVE = Script("""
+# first of them. A clock that was set back (another Redis has taken over) would make everybody wait: it starts anew, as
+# it does where the row is far longer than any drain, or none.
+_RESERVE = Script(
+    OWN
+    + """
+own(KEYS[1], 'hash')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local state = redis.call('HMGET', KEYS[1], 'free', 'at')
-local free, at = tonumber(state[1] or 0), tonumber(state[2] or 0)
-if free < now or at > now then free = now end
+local free, at = tonumber(state[1] or 0) or 0, tonumber(state[2] or 0) or 0
+if not (free >= now and free <= now + 3600000000 + 1000 * ARGV[1] * ARGV[2] and at <= now) then free = now end
 local next = free + ARGV[1] * ARGV[2]
 redis.call('HSET', KEYS[1], 'free', string.format('%.0f', next), 'at', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], math.ceil((next - now) / 1000) + 1000)
 return free - now
-""")
+"""
+)
 
 
 class FleetPace:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 from redis.exceptions import RedisError
 
+from tradecast.adapter.foreign_keys import is_of_key
 from tradecast.tasks import end
 
 T = TypeVar("T")
@@ -21,6 +22,10 @@ log = structlog.stdlib.get_logger("tradecast.limits")
 
 class RedisAway(Exception):
     """Redis was not asked, or did not answer."""
+
+
+class KeyUnusable(RedisAway):
+    """Redis answers, and cannot do this one request: something else lies under its keys, and stays there."""
 
 
 class Failover:
@@ -50,6 +55,7 @@ class Failover:
 
         Raises:
             RedisAway: There is none, after `patience` seconds at most.
+            KeyUnusable: There is none for these keys; for all others Redis goes on to be asked.
         """
         if self.away:
             raise RedisAway
@@ -61,6 +67,8 @@ class Failover:
                     raise RedisAway
                 return await request()
         except FAILURES as error:
+            if is_of_key(error):
+                raise KeyUnusable from error
             # a request that was already under way when Redis came back says nothing about now
             if spell == self._spell:
                 self._give_up(error)

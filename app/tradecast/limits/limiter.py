@@ -15,7 +15,8 @@ from tradecast.limits.known import KnownLimits
 from tradecast.limits.memory import MemoryQuotaStore, MemoryRateStore
 from tradecast.limits.quota import LEASE, RENEW_EVERY, Kind, Lease
 from tradecast.limits.rates import ALLOWED, Check, LimitResult
-from tradecast.limits.redis_store import RedisQuotaStore, RedisRateStore
+from tradecast.limits.redis_store import Limit, RedisQuotaStore, RedisRateStore
+from tradecast.observability.seldom import Seldom
 from tradecast.settings import Settings
 from tradecast.tasks import end
 
@@ -47,7 +48,9 @@ class RateLimiter:
 
     While Redis is away (no connection, no answer within a quarter of a second), the request that met it is answered
     from memory, and so are all others until a probe in the background finds Redis back; then everything that this
-    server's clients hold is registered there again. If limiting itself fails, the event passes.
+    server's clients hold is registered there again. If limiting itself fails, the event passes. What lies under the
+    keys of a user's limits and is none of ours is that user's alone: it is removed, and where it comes again that user
+    is limited from memory.
 
     A user whom Redis has told to be over a limit is refused from memory until the window has moved: a flood of events
     is none of requests.
@@ -56,6 +59,8 @@ class RateLimiter:
         settings: The limits.
         redis: None for single-server mode: memory only. It stays the caller's to close.
         on_fallback: Told True when memory takes over from Redis, and False when Redis is back.
+        on_foreign: Told of each request under whose keys something lay that is none of ours.
+        lines: Writes the log lines of those.
         lease: Seconds for which Redis counts what a server that died held.
         renew_every: Seconds between renewals of the leases.
     """
@@ -66,6 +71,8 @@ class RateLimiter:
         redis: RedisClient | None,
         *,
         on_fallback: Callable[[bool], None] | None = None,
+        on_foreign: Callable[[Limit], None] = lambda limit: None,
+        lines: Seldom | None = None,
         lease: float = LEASE,
         renew_every: float = RENEW_EVERY,
     ) -> None:
@@ -89,10 +96,12 @@ class RateLimiter:
         self._rates: RedisRateStore | None = None
         self._quotas: RedisQuotaStore | None = None
         self._on_fallback = on_fallback or (lambda away: None)
+        self._on_foreign = on_foreign
+        self._lines = lines or Seldom()
         self._failover = Failover(self._return, self._change, PATIENCE)
         if redis is not None:
-            self._rates = RedisRateStore(redis)
-            self._quotas = RedisQuotaStore(redis, lease)
+            self._rates = RedisRateStore(redis, self._foreign)
+            self._quotas = RedisQuotaStore(redis, lease, self._foreign)
 
     @property
     def max_connections(self) -> int:
@@ -325,6 +334,11 @@ class RateLimiter:
         # have lost those that it had.
         self._known.forget_all()
         self._on_fallback(away)
+
+    def _foreign(self, limit: Limit) -> None:
+        self._on_foreign(limit)
+        sentence = "something else lay under a key of a user's limits: it is removed, and they begin anew"
+        self._lines.write(log.warning, sentence, kind=limit, limits=limit)
 
     async def _every(self, seconds: float, work: Callable[[], object]) -> None:
         while True:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Literal, TypeVar
+
+from redis.exceptions import NoPermissionError, RedisError
 
 from tradecast.adapter.cluster_client import MANY, ClusterClient
+from tradecast.adapter.foreign_keys import is_of_key
 from tradecast.adapter.redis import RedisClient
-from tradecast.adapter.scripts import Argument, Script, user_tag
+from tradecast.adapter.scripts import Argument, Call, Script, user_tag
 from tradecast.limits.quota import LEASE, Kind, Lease
 from tradecast.limits.rates import Check, Refusal
 from tradecast.limits.windows import BUCKETS, bucket_width
 
 PREFIX = "tradecast:"
+T = TypeVar("T")
+Limit = Literal["rates", "quotas"]
+OnForeign = Callable[[Limit], None]
 
 # KEYS: a hash per limit. ARGV: bucket width in ms, number of buckets, then each key's limit. The answer is 0, or which
 # limit is used up; and in how many ms the oldest bucket of that one is over, so that one more may pass. A hash holds a
 # count per bucket, their sum `n` and the newest bucket `b`: what is over is taken away once per bucket, so that most
-# calls read two fields. As in windows.py, a clock that steps back stands still.
+# calls read two fields. As in windows.py, a clock that steps back stands still; but not for longer than the window, or
+# a bucket that no clock has written would be the newest for ever. Nor does a sum count that no bucket has a part in.
 _HIT = Script("""
 local time = redis.call('TIME')
 local now = math.floor((time[1] * 1000 + time[2] / 1000) / ARGV[1])
@@ -27,8 +35,9 @@ for i, key in ipairs(KEYS) do
   local state = redis.call('HMGET', key, 'n', 'b')
   local total, last = tonumber(state[1] or 0), tonumber(state[2] or now)
   local bucket = math.max(now, last)
+  if last - now > buckets then bucket = now end
   newest[i] = bucket
-  if bucket - last > buckets then
+  if math.abs(bucket - last) > buckets then
     redis.call('DEL', key)
     total = 0
   elseif bucket > last and total > 0 then
@@ -46,7 +55,8 @@ for i, key in ipairs(KEYS) do
         return {i, math.ceil((bucket + n) * ARGV[1] - time[1] * 1000 - time[2] / 1000)}
       end
     end
-    return {i, 0}
+    if total <= 0 or tonumber(ARGV[2 + i]) <= 0 then return {i, 0} end
+    redis.call('DEL', key)
   end
 end
 for i, key in ipairs(KEYS) do
@@ -93,12 +103,19 @@ _MEMBERS = 500
 class RedisRateStore:
     """`RateStore` in Redis: a hash per user and limit, gone a window after the last event.
 
+    What lies under a user's keys and is none of ours is removed.
+
+    Args:
+        redis: A client.
+        on_foreign: Told of each request for which that was so.
+
     Raises:
         redis.exceptions.RedisError: From every method, when Redis refuses or is not reachable.
     """
 
-    def __init__(self, redis: RedisClient) -> None:
+    def __init__(self, redis: RedisClient, on_foreign: OnForeign = lambda limit: None) -> None:
         self._redis = redis
+        self._on_foreign = on_foreign
 
     async def hit(self, user_id: str, checks: Sequence[Check], window_ms: int) -> str | None:
         refusal = await self.try_hit(user_id, checks, window_ms)
@@ -109,7 +126,10 @@ class RedisRateStore:
         tag = user_tag(user_id)
         width = bucket_width(window_ms)
         keys = [f"{PREFIX}rate:{tag}:{name}:{width}" for name, _ in checks]
-        number, wait_ms = await _HIT.run(self._redis, keys, [width, BUCKETS, *(limit for _, limit in checks)])
+        arguments = [width, BUCKETS, *(limit for _, limit in checks)]
+        number, wait_ms = await _run_cleared(
+            self._redis, keys, lambda: _HIT.run(self._redis, keys, arguments), lambda: self._on_foreign("rates")
+        )
         return Refusal(checks[int(number) - 1][0], int(wait_ms) / 1000) if int(number) else None
 
     async def users_everywhere(self, name: str) -> Sequence[str]:
@@ -122,36 +142,82 @@ class RedisRateStore:
 class RedisQuotaStore:
     """`QuotaStore` in Redis: a sorted set per user and kind.
 
+    What lies under such a key and is none of ours is removed. One that cannot be used in spite of that is no reason to
+    leave the others alone.
+
     Args:
         redis: A client.
         lease: Seconds that a member counts without being renewed.
+        on_foreign: Told of each request for which that was so.
 
     Raises:
         redis.exceptions.RedisError: From every method, when Redis refuses or is not reachable.
     """
 
-    def __init__(self, redis: RedisClient, lease: float = LEASE) -> None:
+    def __init__(self, redis: RedisClient, lease: float = LEASE, on_foreign: OnForeign = lambda limit: None) -> None:
         self._redis = redis
+        self._on_foreign = on_foreign
         self._lease_ms = max(1, round(lease * 1000))
 
     async def acquire(self, kind: Kind, user_id: str, member: str, limit: int) -> bool:
-        return bool(await _ACQUIRE.run(self._redis, [_quota_key(kind, user_id)], [self._lease_ms, limit, member]))
+        return bool(await self._run(_ACQUIRE, _quota_key(kind, user_id), [self._lease_ms, limit, member]))
 
     async def release(self, leases: Iterable[Lease]) -> None:
-        await _RELEASE.run_many(self._redis, _calls(leases))
+        await self._run_many(_RELEASE, _calls(leases))
 
     async def count(self, kind: Kind, user_id: str) -> int:
-        return int(await _COUNT.run(self._redis, [_quota_key(kind, user_id)], []))
+        return int(await self._run(_COUNT, _quota_key(kind, user_id), []))
 
     async def renew(self, leases: Iterable[Lease]) -> None:
-        await _RENEW.run_many(self._redis, _calls(leases, self._lease_ms))
+        await self._run_many(_RENEW, _calls(leases, self._lease_ms))
+
+    async def _run(self, script: Script, key: str, arguments: Sequence[Argument]) -> Any:
+        return await _run_cleared(
+            self._redis,
+            [key],
+            lambda: script.run(self._redis, [key], arguments),
+            lambda: self._on_foreign("quotas"),
+        )
+
+    async def _run_many(self, script: Script, calls: Sequence[Call]) -> None:
+        failed = await script.run_many(self._redis, calls)
+        for keys, _ in failed:
+            self._on_foreign("quotas")
+            await _remove(self._redis, keys)
+        if failed:
+            await script.run_many(self._redis, failed)
 
 
 def _quota_key(kind: Kind, user_id: str) -> str:
     return f"{PREFIX}quota:{user_tag(user_id)}:{kind}"
 
 
-def _calls(leases: Iterable[Lease], *first: Argument) -> list[tuple[list[str], list[Argument]]]:
+async def _run_cleared(
+    redis: RedisClient, keys: Sequence[str], run: Callable[[], Awaitable[T]], on_foreign: Callable[[], None]
+) -> T:
+    """Run what needs these keys, and once more without them where something else lies there."""
+    try:
+        return await run()
+    except RedisError as error:
+        if not is_of_key(error):
+            raise
+        on_foreign()
+        if not await _remove(redis, keys):
+            raise
+    return await run()
+
+
+async def _remove(redis: RedisClient, keys: Sequence[str]) -> bool:
+    """Remove keys; False if Redis does not permit that."""
+    try:
+        for key in keys:
+            await redis.delete(key)
+    except NoPermissionError:
+        return False
+    return True
+
+
+def _calls(leases: Iterable[Lease], *first: Argument) -> list[Call]:
     members = defaultdict(list)
     for kind, user_id, member in leases:
         members[_quota_key(kind, user_id)].append(member)

@@ -29,6 +29,7 @@ SUBSCRIPTIONS = ("portfolio", "trades", "watchlist")
 TRANSPORTS = ("websocket", "polling")
 LOOKUP_SOURCES = ("memory", "redis", "miss")
 DEPENDENCIES = ("redis", "other_redis", "database")
+FOREIGN_KEYS = ("rates", "quotas")
 PUBLISH_RESULTS = ("ok", "failed", "uncertain")
 RECOVERIES = ("recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited")
 SKIPPED = ("other version", "malformed message", "malformed entry", "malformed session", "error")
@@ -154,6 +155,9 @@ class Metrics:
         self._fallback = gauge("limiter_fallback", "1 while limits are kept in memory because Redis is away")
         self._fallbacks = tally(
             "limiter_fallback_transitions", "Changes between Redis and memory", "to", ("memory", "redis")
+        )
+        self._foreign_keys = tally(
+            "foreign_keys", "Requests under whose keys in Redis something else lay", "of", FOREIGN_KEYS
         )
         self._lookups = tally(
             "session_lookups", "Sessions looked up, by where they were found", "source", LOOKUP_SOURCES
@@ -367,6 +371,10 @@ class Metrics:
         """Memory took over from Redis, or Redis is back."""
         self._fallback.set(fallen_back)
         self._fallbacks.count("memory" if fallen_back else "redis")
+
+    def foreign_key(self, of: str) -> None:
+        """Something that is none of ours lay under keys of a user's `rates` or `quotas`, and was removed."""
+        self._foreign_keys.count(of)
 
     def session_lookup(self, source: str) -> None:
         """A session was found in memory or in Redis, or had to be fetched (`miss`)."""

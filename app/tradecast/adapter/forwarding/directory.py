@@ -18,7 +18,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from tradecast.adapter.redis import RedisClient
-from tradecast.adapter.scripts import Argument, Script
+from tradecast.adapter.scripts import OWN, Argument, Script
 
 Address = tuple[str, int]
 # In braces, so that a Redis Cluster keeps both together.
@@ -38,11 +38,16 @@ log = structlog.stdlib.get_logger("tradecast.adapter")
 # KEYS: a hash, boot id -> "seen host port", in microseconds of Redis' clock; the key. ARGV: the server's boot id, host
 # and port ("" for none yet), the lease in microseconds, and the key to use if there is none. The answer: the key, the
 # time in microseconds, then boot id, age in microseconds, and host and port of each server whose lease is not over.
-_TELL = Script("""
+_TELL = Script(
+    OWN
+    + """
+own(KEYS[1], 'hash')
+own(KEYS[2], 'string')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local lease = tonumber(ARGV[3])
-redis.call('SET', KEYS[2], ARGV[4], 'NX')
+local key = redis.call('GET', KEYS[2]) or ''
+if #key ~= #ARGV[4] or string.find(key, '[^0-9a-f]') then redis.call('SET', KEYS[2], ARGV[4]) end
 if ARGV[2] ~= '' then
   redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])
   redis.call('PEXPIRE', KEYS[1], math.ceil(lease / 1000))
@@ -61,7 +66,8 @@ for i = 1, #all, 2 do
   end
 end
 return answer
-""")
+"""
+)
 
 
 class DirectoryAway(Exception):

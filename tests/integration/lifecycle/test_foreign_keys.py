@@ -1,0 +1,81 @@
+"""Keys that all servers share, and what is none of ours lies there: it is removed, as nobody else would."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from support.redis_server import RedisServer
+from tradecast.adapter.forwarding import directory
+from tradecast.adapter.redis import create_redis
+from tradecast.lifecycle import fleet, fleet_pace
+from tradecast.settings import load_settings
+
+pytestmark = pytest.mark.redis
+Write = Callable[[Redis, str], object]
+TYPES: list[Write] = [
+    lambda redis, key: redis.set(key, "text"),
+    lambda redis, key: redis.lpush(key, "one"),
+    lambda redis, key: redis.zadd(key, {"a": 1}),
+]
+
+
+@pytest.fixture
+async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+    client = create_redis(load_settings({"REDIS_URL": redis_server.url}))
+    assert isinstance(client, Redis)
+    yield client
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        *TYPES,
+        lambda redis, key: redis.hset(key, mapping={"a": "text", "b": "", "c": "1 2 ready"}),
+        lambda redis, key: redis.hset(key, mapping={"x": "99999999999999999999 1 ready r", "y": "\xff"}),
+    ],
+)
+async def test_servers_of_a_fleet_find_each_other(redis: Redis, write: Write) -> None:
+    one, two = (fleet.Fleet(redis, name, "1", lambda: "ready") for name in "ab")
+    await write(redis, fleet.KEY)  # type: ignore[misc]  # an awaitable
+    await one.look()
+    await two.look()
+    assert two.servers == 2
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        *TYPES,
+        lambda redis, key: redis.hset(key, mapping={"free": "soon", "at": "now"}),
+        lambda redis, key: redis.hset(key, mapping={"free": "9e18", "at": "0"}),
+        lambda redis, key: redis.hset(key, mapping={"free": "inf", "at": "nan"}),
+        lambda redis, key: redis.hset(key, mapping={"free": "nan", "at": "-1"}),
+    ],
+)
+async def test_drain_keeps_the_pace_of_all(redis: Redis, write: Write) -> None:
+    one, two = (fleet_pace.FleetPace(redis, clock=lambda: 0.0, jitter=lambda: 0.0) for _ in range(2))
+    await write(redis, fleet_pace.KEY)  # type: ignore[misc]  # an awaitable
+    first = await one.reserve(10, 100)
+    second = await two.reserve(10, 100)
+    assert 0 <= first[0] <= 0.001
+    assert second[0] == pytest.approx(0.1, abs=0.05), "behind the first server's, on the row that they share"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [*TYPES, lambda redis, key: redis.hset(key, mapping={"a": "text", "b": "1 2", "c": "9 \xff 1"})],
+)
+@pytest.mark.parametrize("key", [directory.OWNERS, directory.KEY])
+async def test_servers_find_each_other_and_one_key(redis: Redis, write: Write, key: str) -> None:
+    one, two = (directory.Directory(redis, name) for name in "ab")
+    await write(redis, key)  # type: ignore[misc]  # an awaitable
+    await one.announce(("127.0.0.1", 1))
+    await two.announce(("127.0.0.1", 2))
+    assert await one.find("b") == ("127.0.0.1", 2)
+    assert await two.find("a") == ("127.0.0.1", 1)
+    assert one.keys == two.keys
+    assert len(one.keys) == 1
