@@ -575,16 +575,19 @@ class WebSocketServer(Emitters, ClusterApi):
             if session is not None and self.sessions.is_revoked_since(session.id, started):
                 raise AuthRefused("SESSION_NOT_FOUND", "revoked")  # deleted between being read and getting here
         except AuthRefused as refused:
-            await self._give_back(connection, counted)
+            await self._lose(connection, counted)
             self._refused(connection, refused.code, refused.reason)
             raise ConnectRefused(refused.code, MESSAGES[refused.code]) from None
         except (ConnectRefused, TryAgain) as refused:
-            await self._give_back(connection, counted)
+            await self._lose(connection, counted)
             code = refused.code if isinstance(refused, ConnectRefused) else "TRY_AGAIN"
             self._refused(connection, code)
             raise
+        except asyncio.CancelledError:
+            self._finish(self._lose(connection, counted))
+            raise
         except Exception as error:
-            await self._give_back(connection, counted)
+            await self._lose(connection, counted)
             if isinstance(error, StoreUnavailable):
                 self.metrics.refused("STORE_UNAVAILABLE")
                 sentence = "connection put off: the session store does not answer"
@@ -635,23 +638,36 @@ class WebSocketServer(Emitters, ClusterApi):
 
         The subscriptions that it counts for it go to `counted`.
         """
-        user = connection.user
-        resumed = await resume(_identity(connection), lambda room: user is None or may_be_in(user, room))
-        if resumed is None:
+        user, own_id = connection.user, connection.id
+
+        async def take_up(connection_id: str, held: Collection[str]) -> bool:
+            connection.id = connection_id
+            if user is None:
+                return True
+            subscriptions = [room for room in held if is_subscription(room)]
+            counted.extend(room for room in subscriptions if may_be_in(user, room))
+            for room in subscriptions:
+                if room not in counted:  # its tier has changed since
+                    await self.limiter.decrement_subscription(user.id, subscription_member(connection, room))
+            members = [subscription_member(connection, room) for room in counted]
+            return await self.limiter.take_up_subscriptions(user.id, members)
+
+        resumed = await resume(_identity(connection), lambda room: user is None or may_be_in(user, room), take_up)
+        if resumed is not None:
+            connection.sid = resumed.sid
             return
-        connection.sid, connection.id = resumed.sid, resumed.connection_id
         if user is not None:
-            for room in filter(is_subscription, resumed.rooms):
-                # Whatever the quota says: it counts these already, or did until the connection was lost.
-                counted.append(room)
-                await self.limiter.increment_subscription(user.id, subscription_member(connection, room))
+            for room in counted:  # nothing goes on: what was kept for that is not needed any more
+                await self.limiter.decrement_subscription(user.id, subscription_member(connection, room))
+        counted.clear()
+        connection.id = own_id
 
     def abandoned(self, accepted: Accepted, *, displaced: bool) -> None:
         connection, counted = _note(accepted)
         connection.closed = True
         self._lines.write(log.info, "connection abandoned", connection_id=connection.id, displaced=displaced)
         if not displaced:
-            self._finish(self._give_back(connection, counted))
+            self._finish(self._lose(connection, counted))
         elif connection.user is not None and self.registry.get(connection.sid) is None:
             # It goes on on another server, which counts it now. On this one, all of it is the other connection's.
             members = [subscription_member(connection, room) for room in counted]
@@ -694,6 +710,8 @@ class WebSocketServer(Emitters, ClusterApi):
         if reason == DISPLACED and connection.user is not None:
             members = [subscription_member(connection, room) for room in held]
             self.limiter.hand_over(connection.user.id, connection.id, members)
+        elif self._sio.may_come_back(sid, connection.namespace):
+            self._finish(self._lose(connection, held))
         else:
             self._finish(self._give_back(connection, held))
 
@@ -821,6 +839,14 @@ class WebSocketServer(Emitters, ClusterApi):
             return
         for room in held:
             await self.limiter.decrement_subscription(user.id, subscription_member(connection, room))
+        await self.limiter.release_connection(user.id, connection.id)
+
+    async def _lose(self, connection: Connection, held: Collection[str]) -> None:
+        """As `_give_back`, but what its client can still recover stays counted until that is over."""
+        user = connection.user
+        if user is None:
+            return
+        await self.limiter.lose_subscriptions(user.id, [subscription_member(connection, room) for room in held])
         await self.limiter.release_connection(user.id, connection.id)
 
     # -- observability

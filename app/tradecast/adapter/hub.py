@@ -61,6 +61,23 @@ class MayRecover(Protocol):
         ...
 
 
+class TakeUp(Protocol):
+    """Counts what a client takes up again, before it does."""
+
+    async def __call__(self, connection_id: str, rooms: Collection[str]) -> bool:
+        """Whether it may: False if the user has too much already.
+
+        Args:
+            connection_id: The connection's id, as before.
+            rooms: All rooms it was in, those included that its user may not be in any more.
+        """
+        ...
+
+
+async def _take_up_anything(connection_id: str, rooms: Collection[str]) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """A session that goes on.
@@ -294,7 +311,13 @@ class Hub:
     # -- clients come
 
     async def resume(
-        self, sid: str, eio_sid: str, request: Request, user: str, permitted: Callable[[str], bool]
+        self,
+        sid: str,
+        eio_sid: str,
+        request: Request,
+        user: str,
+        permitted: Callable[[str], bool],
+        take_up: TakeUp = _take_up_anything,
     ) -> Resumed | None:
         """Let a client go on where it was, if it asks for that and nothing that it missed is lost.
 
@@ -306,6 +329,8 @@ class Hub:
             request: What it asks for.
             user: Who it is.
             permitted: Whether that user may be in a room, now.
+            take_up: Called once it is known what goes on. What it has counted is the caller's to give back where
+                nothing goes on after all.
 
         Raises:
             TryAgain: That cannot be said now.
@@ -321,7 +346,7 @@ class Hub:
             self._tell_begun_anew("limited")
             return None
         try:
-            result = await self._resume(sid, eio_sid, pid, request.offset, user, permitted)
+            result = await self._resume(sid, eio_sid, pid, request.offset, user, permitted, take_up)
         except AdapterUnavailable:
             self.forget(sid, final=False)
             result = "unavailable"
@@ -339,7 +364,14 @@ class Hub:
         self._on_recovery(why)
 
     async def _resume(
-        self, sid: str, eio_sid: str, pid: str, raw_offset: object, user: str, permitted: Callable[[str], bool]
+        self,
+        sid: str,
+        eio_sid: str,
+        pid: str,
+        raw_offset: object,
+        user: str,
+        permitted: Callable[[str], bool],
+        take_up: TakeUp,
     ) -> Resumed | Result:
         if self.broker.epoch is None:
             raise AdapterUnavailable("Redis has not been heard of yet")
@@ -352,6 +384,8 @@ class Hub:
         for room in [room for room, position in session.joins.items() if position == MAX_ID]:
             del session.joins[room]
         rooms = [room for room in session.joins if permitted(room)]
+        if not await take_up(session.connection_id, list(session.joins)):
+            return "quota"
         said = offset = None
         if raw_offset is not None:
             said = parse_offset(raw_offset, self.broker.partitions)
@@ -486,6 +520,11 @@ class Hub:
         """The rooms a client is in, its own left out."""
         client = self._clients.get(sid)
         return frozenset(client.session.joins) if client is not None else frozenset()
+
+    def keeps(self, sid: str) -> bool:
+        """Whether a client is kept, so that it can go on after its connection is lost."""
+        client = self._clients.get(sid)
+        return client is not None and client.stored
 
     def is_in(self, sid: str, room: str) -> bool:
         """Whether a client is in a room."""

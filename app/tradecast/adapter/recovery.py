@@ -16,7 +16,9 @@ from tradecast.engine.ids import IdMaker
 _make_pid = IdMaker(18)
 _PID = re.compile(r"[A-Za-z0-9_-]{24}", re.ASCII)
 # Of a client that came back: recovered, or why not.
-Result = Literal["recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited"]
+Result = Literal[
+    "recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited", "quota"
+]
 RESULTS: tuple[Result, ...] = get_args(Result)
 
 

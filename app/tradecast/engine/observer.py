@@ -15,6 +15,9 @@ class Observer:
     def limit_exceeded(self, limit: str) -> None:
         """A client was cut off because it went beyond a limit of this name."""
 
+    def page_left(self, sid: str) -> None:
+        """A client's close frame says that its page was left (RFC 6455 §7.4.1, 1001), as a browser's does."""
+
     def heartbeat_sent(self, sid: str) -> None:
         """A heartbeat goes to a client, behind all that was sent to it before."""
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tradecast.adapter.hub import Resumed
+from tradecast.adapter.hub import Resumed, TakeUp
 from tradecast.engine.http.request import Request
 from tradecast.gateway.allowances import BURST, PER_SECOND
 
@@ -14,7 +14,7 @@ from tradecast.gateway.allowances import BURST, PER_SECOND
 class Resume(Protocol):
     """Lets a client go on where its connection was lost; called once the application knows who it is."""
 
-    async def __call__(self, user: str, permitted: Callable[[str], bool]) -> Resumed | None:
+    async def __call__(self, user: str, permitted: Callable[[str], bool], take_up: TakeUp) -> Resumed | None:
         """What goes on, or None: the client begins anew. See `Hub.resume`."""
         ...
 

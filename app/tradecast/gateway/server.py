@@ -15,7 +15,7 @@ import structlog
 
 from tradecast.adapter.cluster.acks import Acknowledgements, Asked
 from tradecast.adapter.errors import ConnectRefused, TryAgain
-from tradecast.adapter.hub import NAMESPACE, Hub, Resumed
+from tradecast.adapter.hub import NAMESPACE, Hub, Resumed, TakeUp
 from tradecast.adapter.recovery import Request
 from tradecast.engine import EngineServer
 from tradecast.engine.frames import POLICY_VIOLATION
@@ -87,7 +87,7 @@ class SocketServer(socketio.AsyncServer):
         self._application = application
         self._lines = lines or Seldom()
         self._options = options
-        self._observer = _EngineObserver(application)
+        self._observer = _EngineObserver(application, self.page_left)
         super().__init__(
             client_manager=manager,
             logger=logging.getLogger("socketio"),  # theirs by name: what they log is scrubbed more thoroughly
@@ -112,6 +112,8 @@ class SocketServer(socketio.AsyncServer):
         self._left: set[str] = set()
         # Clients that are gone for good: told so by us, or by themselves.
         self._ended: set[str] = set()
+        # Transports of pages that were left.
+        self._pages_left: set[str] = set()
         # Events whose attachments are still to come, by transport.
         self._incomplete: dict[str, Incoming] = {}
         self._strangers = Strangers(options.connect_timeout, self.eio.hang_up)
@@ -214,6 +216,21 @@ class SocketServer(socketio.AsyncServer):
         self.eio.drop(eio_sid)
         return True
 
+    def may_come_back(self, sid: str, namespace: str = NAMESPACE) -> bool:
+        """Whether a client that is about to be forgotten may go on with another connection, and is likely to.
+
+        It is not where either side has ended it for good. Nor where its page was left, as a browser's close frame says:
+        what it knew of the connection is gone with the page.
+        """
+        if sid in self._ended or not self.hub.keeps(sid):
+            return False
+        return self.manager.eio_sid_from_sid(sid, namespace) not in self._pages_left
+
+    def page_left(self, eio_sid: str) -> None:
+        """A browser has left the page that a transport belonged to."""
+        if eio_sid in self.eio.sockets:
+            self._pages_left.add(eio_sid)
+
     # -- for the gate (`PerAddress`)
 
     def find_network(self, request: HttpRequest) -> Network | None:
@@ -288,6 +305,7 @@ class SocketServer(socketio.AsyncServer):
         self._kept.pop(eio_sid, None)
         for namespace in self.manager.namespaces_of(eio_sid):
             self._leave(eio_sid, namespace, reason)
+        self._pages_left.discard(eio_sid)
 
     def _spend(self, eio_sid: str) -> bool:
         """Count a packet; a transport that has sent far too many is closed."""
@@ -375,9 +393,9 @@ class SocketServer(socketio.AsyncServer):
         request = Request.of(auth) if namespace == NAMESPACE else Request(wanted=False)
         resumed: Resumed | None = None
 
-        async def resume(user: str, permitted: Callable[[str], bool]) -> Resumed | None:
+        async def resume(user: str, permitted: Callable[[str], bool], take_up: TakeUp) -> Resumed | None:
             nonlocal resumed, sid
-            resumed = await self.hub.resume(sid, eio_sid, request, user, permitted)
+            resumed = await self.hub.resume(sid, eio_sid, request, user, permitted, take_up)
             if resumed is not None:
                 sid = resumed.sid
             return resumed
@@ -520,9 +538,13 @@ class _EngineObserver(Observer):
         hub: Told of heartbeats; None until there is one.
     """
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, page_left: Callable[[str], None]) -> None:
         self._application = application
+        self._page_left = page_left
         self.hub: Hub | None = None
+
+    def page_left(self, sid: str) -> None:
+        self._page_left(sid)
 
     def client_too_slow(self) -> None:
         self._application.client_too_slow()

@@ -63,6 +63,7 @@ class RateLimiter:
         lines: Writes the log lines of those.
         lease: Seconds for which Redis counts what a server that died held.
         renew_every: Seconds between renewals of the leases.
+        clock: Seconds that never go back, for what is counted of lost connections.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class RateLimiter:
         lines: Seldom | None = None,
         lease: float = LEASE,
         renew_every: float = RENEW_EVERY,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._window_ms = settings.rate_limit_window_ms
         self._max_subscriptions = settings.max_subscriptions_per_user
@@ -86,6 +88,9 @@ class RateLimiter:
         self._renew_every = renew_every
         self._memory_rates = MemoryRateStore()
         self._held = MemoryQuotaStore()  # all that this server's clients hold, whether Redis is there or not
+        self._clock = clock
+        self._lost = MemoryQuotaStore(clock=clock)  # and what is kept for those that may come back
+        self._window = settings.recovery_window
         self._known = KnownLimits()
         self._recoveries: Sequence[Check] = (
             ("recoveries", max(RECOVERIES, RECOVERIES_EACH * settings.max_connections_per_user)),
@@ -208,7 +213,29 @@ class RateLimiter:
 
     async def increment_subscription(self, user_id: str, member: str) -> bool:
         """Count a subscription, named `member`; False if the user has as many as allowed."""
-        return await self._acquire("subscriptions", user_id, member, self._max_subscriptions)
+        return await self._acquire("subscriptions", user_id, (member,), self._max_subscriptions)
+
+    async def take_up_subscriptions(self, user_id: str, members: Sequence[str]) -> bool:
+        """Count those of a connection that goes on: all of them, or none if they would be more than are allowed.
+
+        What has been counted since it was lost (`lose_subscriptions`) always may.
+        """
+        return not members or await self._acquire("subscriptions", user_id, members, self._max_subscriptions)
+
+    async def lose_subscriptions(self, user_id: str, members: Iterable[str]) -> None:
+        """A connection is lost: count its subscriptions for as long as it can be recovered, and no longer."""
+        leases = [Lease("subscriptions", user_id, member) for member in members]
+        for lease in leases:
+            self._lose(lease)
+        if self._quotas is None or not leases:
+            return
+        quotas = self._quotas
+        try:
+            await self._failover.ask(lambda: quotas.lose(leases, self._window))
+        except RedisAway:
+            pass  # there they end with their lease
+        except Exception as error:
+            self._complain("a quota could not be changed", error)
 
     async def decrement_subscription(self, user_id: str, member: str) -> None:
         """Count it no longer; nothing happens if it was not counted."""
@@ -220,7 +247,7 @@ class RateLimiter:
 
     async def acquire_connection(self, user_id: str, member: str) -> bool:
         """Count a connection, named `member`; False if the user has as many as allowed."""
-        return await self._acquire("connections", user_id, member, self._max_connections)
+        return await self._acquire("connections", user_id, (member,), self._max_connections)
 
     async def release_connection(self, user_id: str, member: str) -> None:
         """Count it no longer; nothing happens if it was not counted."""
@@ -230,7 +257,7 @@ class RateLimiter:
         """Count these no longer here, and leave them counted: the connection goes on, on another server or this one."""
         self._held.drop(Lease("connections", user_id, connection))
         for member in subscriptions:
-            self._held.drop(Lease("subscriptions", user_id, member))
+            self._lose(Lease("subscriptions", user_id, member))
 
     async def get_connection_count(self, user_id: str) -> int:
         """How many connections the user has: over all servers, or on this one while Redis is away."""
@@ -247,32 +274,54 @@ class RateLimiter:
         except FAILURES as error:
             log.warning("leases were not renewed", error=type(error).__name__)
 
-    async def _acquire(self, kind: Kind, user_id: str, member: str, limit: int) -> bool:
-        lease = Lease(kind, user_id, member)
-        self._missed_releases.discard(lease)
+    async def _acquire(self, kind: Kind, user_id: str, members: Sequence[str], limit: int) -> bool:
+        leases = [Lease(kind, user_id, member) for member in members]
+        self._missed_releases.difference_update(leases)
         try:
             if self._quotas is not None and not self._failover.away:
                 quotas = self._quotas
                 try:
-                    granted = await self._failover.ask(lambda: quotas.acquire(kind, user_id, lease.member, limit))
+                    granted = await self._failover.ask(lambda: quotas.acquire_all(kind, user_id, members, limit))
                 except RedisAway:
                     pass
                 else:
                     if granted:
-                        self._held.hold(lease)
+                        self._hold(leases)
                     return granted
-            granted = await self._held.acquire(kind, user_id, lease.member, limit)
+            granted = await self._acquire_here(kind, user_id, members, limit)
             if not granted:
-                self._miss_release(lease)  # it may have come to count in Redis, whose answer was lost
+                for lease in leases:
+                    self._miss_release(lease)  # it may have come to count in Redis, whose answer was lost
             return granted
         except Exception as error:
             self._complain("a quota could not be checked: it is granted", error)
-            self._held.hold(lease)
+            self._hold(leases)
             return True
+
+    async def _acquire_here(self, kind: Kind, user_id: str, members: Sequence[str], limit: int) -> bool:
+        leases = [Lease(kind, user_id, member) for member in members]
+        kept = [lease for lease in leases if lease in self._lost]
+        lost = await self._lost.count(kind, user_id) - len(kept)
+        fresh = [lease.member for lease in leases if lease not in kept]
+        if fresh and not await self._held.acquire_all(kind, user_id, fresh, limit - lost - len(kept)):
+            return False
+        self._hold(leases)
+        return True
+
+    def _hold(self, leases: Iterable[Lease]) -> None:
+        for lease in leases:
+            self._held.hold(lease)
+            self._lost.drop(lease)
+
+    def _lose(self, lease: Lease) -> None:
+        if lease in self._held:
+            self._held.drop(lease)
+            self._lost.hold(lease, self._clock() + self._window)
 
     async def _release(self, kind: Kind, user_id: str, member: str) -> None:
         lease = Lease(kind, user_id, member)
         self._held.drop(lease)
+        self._lost.drop(lease)
         if self._quotas is None:
             return
         quotas = self._quotas
@@ -289,7 +338,7 @@ class RateLimiter:
             quotas = self._quotas
             with contextlib.suppress(RedisAway):
                 return await self._failover.ask(lambda: quotas.count(kind, user_id))
-        return await self._held.count(kind, user_id)
+        return await self._held.count(kind, user_id) + await self._lost.count(kind, user_id)
 
     def _miss_release(self, lease: Lease) -> None:
         # the bound is for a long absence with many clients; what is beyond it ends with its lease
@@ -309,7 +358,8 @@ class RateLimiter:
         async with asyncio.timeout(self._renew_every):
             for done in range(MOST_ROUNDS):
                 held = [lease for lease in self._held if lease not in told]
-                if done and not held and not any(lease not in self._held for lease in self._missed_releases):
+                missed = self._missed_releases
+                if done and not held and not any(one not in self._held and one not in self._lost for one in missed):
                     break
                 await self._renew(self._quotas, held)
                 told.update(held)
@@ -319,7 +369,7 @@ class RateLimiter:
             await quotas.renew(held[start : start + _BATCH])
         # what was given back meanwhile, or while Redis was away, has to go there as well
         over = {lease for lease in held if lease not in self._held} | self._missed_releases
-        over = {lease for lease in over if lease not in self._held}
+        over = {lease for lease in over if lease not in self._held and lease not in self._lost}
         await quotas.release(over)
         self._missed_releases -= over
 
@@ -327,6 +377,7 @@ class RateLimiter:
 
     async def _cleanup(self) -> None:
         self._known.cleanup()
+        self._lost.cleanup()
         self.cleanup_in_memory()
 
     def _change(self, away: bool) -> None:

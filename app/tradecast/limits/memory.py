@@ -80,6 +80,7 @@ class MemoryQuotaStore:
     def __init__(self, lease: float = math.inf, clock: Clock = time.monotonic) -> None:
         self._lease = lease
         self._clock = clock
+        self._ends = False  # whether any lease has an end
         # By user. Where leases are endless and there is one member, it stands alone: 200 bytes less than in a dict.
         self._held: dict[Kind, dict[str, str | dict[str, float]]] = {"subscriptions": {}, "connections": {}}
 
@@ -94,15 +95,25 @@ class MemoryQuotaStore:
         return lease.member in self._live(lease.kind, lease.user_id)
 
     async def acquire(self, kind: Kind, user_id: str, member: str, limit: int) -> bool:
-        members = self._live(kind, user_id)
-        if member not in members and len(members) >= limit:
+        return await self.acquire_all(kind, user_id, (member,), limit)
+
+    async def acquire_all(self, kind: Kind, user_id: str, members: Sequence[str], limit: int) -> bool:
+        held = self._live(kind, user_id)
+        fresh = {member for member in members if member not in held}
+        if fresh and len(held) + len(fresh) > limit:
             return False
-        self.hold(Lease(kind, user_id, member))
+        for member in members:
+            self.hold(Lease(kind, user_id, member))
         return True
 
     async def release(self, leases: Iterable[Lease]) -> None:
         for lease in leases:
             self.drop(lease)
+
+    async def lose(self, leases: Iterable[Lease], seconds: float) -> None:
+        for lease in leases:
+            if lease in self:
+                self.hold(lease, self._clock() + seconds)
 
     async def count(self, kind: Kind, user_id: str) -> int:
         return len(self._live(kind, user_id))
@@ -111,16 +122,19 @@ class MemoryQuotaStore:
         for lease in leases:
             self.hold(lease)
 
-    def hold(self, lease: Lease) -> None:
-        """Hold it, whatever the limit."""
+    def hold(self, lease: Lease, until: float | None = None) -> None:
+        """Hold it, whatever the limit; `until` in place of the end of a lease, by the store's clock."""
         users = self._held[lease.kind]
         members = users.get(lease.user_id)
-        if members is None and self._lease == math.inf:
+        end = self._clock() + self._lease if until is None else until
+        if end != math.inf:
+            self._ends = True
+        elif members is None or members == lease.member:
             users[lease.user_id] = lease.member
             return
         if not isinstance(members, dict):
             members = users[lease.user_id] = {} if members is None else {members: math.inf}
-        members[lease.member] = self._clock() + self._lease
+        members[lease.member] = end
 
     def drop(self, lease: Lease) -> None:
         """Hold it no longer."""
@@ -135,8 +149,14 @@ class MemoryQuotaStore:
         members = self._held[kind].get(user_id, ())
         if not isinstance(members, dict):
             return (members,) if isinstance(members, str) else members
-        if self._lease != math.inf:
+        if self._ends:
             now = self._clock()
             for member in [member for member, end in members.items() if end <= now]:
                 self.drop(Lease(kind, user_id, member))
         return members
+
+    def cleanup(self) -> None:
+        """Forget what is over."""
+        for kind, users in self._held.items():
+            for user_id in list(users):
+                self._live(kind, user_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 Kind = Literal["subscriptions", "connections"]
@@ -26,8 +26,16 @@ class QuotaStore(Protocol):
         """Hold one more, unless the user has `limit` already. Always true for what is held; that is renewed."""
         ...
 
+    async def acquire_all(self, kind: Kind, user_id: str, members: Sequence[str], limit: int) -> bool:
+        """Hold all of these, or what of them was not held before is not held now either: as `acquire`."""
+        ...
+
     async def release(self, leases: Iterable[Lease]) -> None:
         """Hold these no longer; what was not held is no error."""
+        ...
+
+    async def lose(self, leases: Iterable[Lease], seconds: float) -> None:
+        """Hold these for so long and no longer, without being renewed; what was not held is no error."""
         ...
 
     async def count(self, kind: Kind, user_id: str) -> int:

@@ -69,14 +69,29 @@ end
 return {0, 0}
 """)
 
-# KEYS: a sorted set, member -> end of its lease in ms. ARGV: lease in ms, limit, member.
+# KEYS: a sorted set, member -> end of its lease in ms. ARGV: lease in ms, limit, members. The key lives as long as the
+# last of them, which one that was lost may be.
 _ACQUIRE = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-if not redis.call('ZSCORE', KEYS[1], ARGV[3]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
-redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
+local fresh = 0
+for i = 3, #ARGV do
+  if not redis.call('ZSCORE', KEYS[1], ARGV[i]) then fresh = fresh + 1 end
+end
+if fresh > 0 and redis.call('ZCARD', KEYS[1]) + fresh > tonumber(ARGV[2]) then return 0 end
+for i = 3, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i]) end
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return 1
+""")
+
+# KEYS: as above. ARGV: how long these are still held, in ms; members.
+_LOSE = Script("""
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now + ARGV[1], ARGV[i]) end
+local left = redis.call('PTTL', KEYS[1])
+if left >= 0 and left < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return 1
 """)
 
@@ -85,7 +100,7 @@ _RENEW = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for i = 2, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i]) end
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return 1
 """)
 
@@ -160,10 +175,16 @@ class RedisQuotaStore:
         self._lease_ms = max(1, round(lease * 1000))
 
     async def acquire(self, kind: Kind, user_id: str, member: str, limit: int) -> bool:
-        return bool(await self._run(_ACQUIRE, _quota_key(kind, user_id), [self._lease_ms, limit, member]))
+        return await self.acquire_all(kind, user_id, (member,), limit)
+
+    async def acquire_all(self, kind: Kind, user_id: str, members: Sequence[str], limit: int) -> bool:
+        return bool(await self._run(_ACQUIRE, _quota_key(kind, user_id), [self._lease_ms, limit, *members]))
 
     async def release(self, leases: Iterable[Lease]) -> None:
         await self._run_many(_RELEASE, _calls(leases))
+
+    async def lose(self, leases: Iterable[Lease], seconds: float) -> None:
+        await self._run_many(_LOSE, _calls(leases, max(1, round(seconds * 1000))))
 
     async def count(self, kind: Kind, user_id: str) -> int:
         return int(await self._run(_COUNT, _quota_key(kind, user_id), []))

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR
-from tradecast.engine.frames import NORMAL, SERVICE_RESTART
+from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
+from tradecast.engine.frames import GOING_AWAY, NORMAL, SERVICE_RESTART
 from tradecast.engine.message import Message
 from tradecast.engine.packets import Malformed
 from tradecast.engine.transports.base import Host, Receiver, TransportName
@@ -61,6 +61,8 @@ class AsgiWebSocket:
             await self._readable.wait()
             event = await receive()
             if event["type"] == "websocket.disconnect":
+                if event.get("code") == GOING_AWAY and isinstance(self.receiver, Connection):
+                    self._host.observer.page_left(self.receiver.sid)
                 self._lose(TRANSPORT_CLOSE)
                 return
             text = event.get("text")

@@ -295,6 +295,8 @@ class WebSocketTransport(asyncio.Protocol):
                 code = read_close(payload)
             except ProtocolError as error:
                 code = error.code
+            if code == GOING_AWAY and isinstance(self.receiver, Connection):
+                self._host.observer.page_left(self.receiver.sid)
             self._lose(TRANSPORT_CLOSE)
             # Both sides have said it; the server closes the connection first (RFC 6455 §7.1.1).
             self.close(code)
