@@ -228,7 +228,7 @@ class Sessions(Protocol):
 
     async def create(self, new: NewSession) -> dict[str, Any]: ...
     async def listed(self, user_id: str | None) -> list[dict[str, Any]]: ...
-    async def revoke(self, which: dict[str, str]) -> int: ...
+    async def revoke(self, which: dict[str, Any]) -> int: ...
 
 
 class StoreSessions:
@@ -243,7 +243,7 @@ class StoreSessions:
     async def listed(self, user_id: str | None) -> list[dict[str, Any]]:
         return [session.as_dict() for session in await self._admin.list(user_id)]
 
-    async def revoke(self, which: dict[str, str]) -> int:
+    async def revoke(self, which: dict[str, Any]) -> int:
         return await self._admin.revoke(**selection(which))
 
 
@@ -263,7 +263,7 @@ class RemoteSessions:
         answer = await _request(self._http, "GET", "/admin/sessions", params=params)
         return cast("list[dict[str, Any]]", answer["sessions"])
 
-    async def revoke(self, which: dict[str, str]) -> int:
+    async def revoke(self, which: dict[str, Any]) -> int:
         return int((await _request(self._http, "POST", "/admin/sessions/revoke", body=which))["revoked"])
 
 
@@ -350,18 +350,23 @@ def session_list(user_id: str | None, as_json: bool, admin_url: str) -> None:
 @click.option(
     "--stdin", "from_stdin", is_flag=True, help="The session id on standard input (not in the shell's history)."
 )
+@click.option("--all", "everything", is_flag=True, help="All sessions of all users.")
 @admin_url_option
-def session_revoke(handle: str | None, user_id: str | None, from_stdin: bool, admin_url: str) -> None:
-    """End sessions; their connections end within a second."""
+def session_revoke(handle: str | None, user_id: str | None, from_stdin: bool, everything: bool, admin_url: str) -> None:
+    """End sessions; their connections end within a second.
+
+    So are those ended that the store has lost, whose connections would go on for up to 15 minutes.
+    """
     session_id = sys.stdin.readline().strip() if from_stdin else None
-    which = {key: value for key, value in (("handle", handle), ("userId", user_id), ("sessionID", session_id)) if value}
+    given = (("handle", handle), ("userId", user_id), ("sessionID", session_id), ("all", everything))
+    which: dict[str, Any] = {key: value for key, value in given if value}
     if len(which) != 1:
-        raise click.UsageError("Give one of --handle, --user, --stdin")
+        raise click.UsageError("Give one of --handle, --user, --stdin, --all")
 
     async def work(settings: Settings, sessions: Sessions) -> None:
         count = await sessions.revoke(which)
         click.echo(f"revoked: {count}")
-        if not count:
+        if not count and not everything:
             raise click.ClickException("there is no such session")
 
     _with_sessions(work, admin_url)

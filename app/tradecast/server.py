@@ -239,6 +239,7 @@ class WebSocketServer(Emitters, ClusterApi):
             holds=self._connections_hold,
             poll_interval=settings.revocation_poll_interval,
             on_store=self.metrics.store_available,
+            on_loss=self.metrics.sessions_lost,
         )
         self._stats = Stats(
             settings=settings,

@@ -266,6 +266,24 @@ class ClusterClient(RedisCluster):
                 break
         return found
 
+    async def run_ids(self) -> Callable[[str], str]:
+        """For a key the `run_id` of the master that has it now; "" where that cannot be told.
+
+        Raises:
+            redis.exceptions.RedisError: A master is not reachable.
+        """
+        await self._request(self.initialize)
+        masters = {nodes[0] for nodes in self.nodes_manager.slots_cache.values()}
+        found: dict[str, str] = {}
+        for node in masters:
+            try:
+                told = await self._request(functools.partial(self._execute_command, node, "INFO", "server"))
+            except exceptions.ResponseError:  # without permission to ask
+                continue
+            found[node.name] = str(told.get("run_id", "")) if isinstance(told, dict) else ""
+        slots = {slot: found.get(nodes[0].name, "") for slot, nodes in self.nodes_manager.slots_cache.items()}
+        return lambda key: slots.get(self.keyslot(key), "")
+
     async def check(self, patience: float = CHECK_PATIENCE) -> None:
         """Ask every master for a key, and say how many do not answer.
 

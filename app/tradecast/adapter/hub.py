@@ -64,7 +64,7 @@ class MayRecover(Protocol):
 class TakeUp(Protocol):
     """Counts what a client takes up again, before it does."""
 
-    async def __call__(self, connection_id: str, rooms: Collection[str]) -> bool:
+    async def __call__(self, connection_id: str, rooms: Collection[str], /) -> bool:
         """Whether it may: False if the user has too much already.
 
         Args:

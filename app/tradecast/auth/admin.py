@@ -19,6 +19,8 @@ class SessionBook(Protocol):
 
     async def create(self, user: User, max_age: float) -> tuple[str, float]: ...
     async def revoke(self, ids: Sequence[str]) -> int: ...
+    async def revoke_all(self) -> int: ...
+    async def note_revoked(self, *, user_id: str | None = None, handle: str | None = None) -> None: ...
     def sessions(self) -> AsyncIterator[Session]: ...
 
 
@@ -85,15 +87,17 @@ class Listed:
         }
 
 
-def selection(which: Any) -> dict[str, str]:
-    """The arguments of `SessionAdmin.revoke` for `{sessionID}`, `{handle}` or `{userId}` from outside.
+def selection(which: Any) -> dict[str, Any]:
+    """The arguments of `SessionAdmin.revoke` for `{sessionID}`, `{handle}`, `{userId}` or `{all: true}` from outside.
 
     Raises:
         InvalidRequest: It is none of these.
     """
+    if which == {"all": True} and which["all"] is True:
+        return {"everything": True}
     names = {"sessionID": "session_id", "handle": "handle", "userId": "user_id"}
     if not isinstance(which, dict) or not all(key in names for key in which):
-        raise InvalidRequest("give one of sessionID, handle, userId")
+        raise InvalidRequest("give one of sessionID, handle, userId, or all: true")
     chosen: dict[str, str] = {}
     for key, value in which.items():
         text = read_user_id(value) if key == "userId" else value
@@ -132,11 +136,18 @@ class SessionAdmin:
         return found
 
     async def revoke(
-        self, *, session_id: str | None = None, handle: str | None = None, user_id: str | None = None
+        self,
+        *,
+        session_id: str | None = None,
+        handle: str | None = None,
+        user_id: str | None = None,
+        everything: bool = False,
     ) -> int:
-        """End sessions by id, by handle, or all of a user; how many there were."""
-        if sum(value is not None for value in (session_id, handle, user_id)) != 1:
-            raise InvalidRequest("give one of sessionID, handle, userId")
+        """End sessions by id, by handle, all of a user, or all that there are; how many there were."""
+        if sum(value is not None for value in (session_id, handle, user_id)) + everything != 1:
+            raise InvalidRequest("give one of sessionID, handle, userId, all")
+        if everything:
+            return await self._book.revoke_all()
         if session_id is not None:
             return await self._book.revoke([session_id])
         ids = [
@@ -144,4 +155,5 @@ class SessionAdmin:
             async for session in self._book.sessions()
             if session.user.id == user_id or handle_of(session.id) == handle
         ]
+        await self._book.note_revoked(user_id=user_id, handle=handle)
         return await self._book.revoke(ids) if ids else 0

@@ -53,4 +53,12 @@ class AuthRefused(Exception):
 
 
 class StoreUnavailable(Exception):
-    """The store did not answer in time; nothing is known about the session, and trying again may help."""
+    """The store did not answer in time; nothing is known about the session, and trying again may help.
+
+    Attributes:
+        refused: It did answer: that it does not do what it was asked for.
+    """
+
+    def __init__(self, why: str = "", *, refused: bool = False) -> None:
+        super().__init__(why)
+        self.refused = refused

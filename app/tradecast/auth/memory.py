@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from tradecast.auth.document import decode_data
-from tradecast.auth.store import SessionChange, StoredSession
+from tradecast.auth.store import Homes, SessionChange, StoredSession
 
 SWEEP_EVERY = 60.0
 
@@ -64,6 +64,9 @@ class MemoryStore:
                 yield await queue.get()
         finally:
             self._watchers.discard(queue)
+
+    async def homes(self) -> Homes | None:
+        return None
 
     async def ping(self) -> None:
         """Memory always answers."""

@@ -30,7 +30,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from tradecast.auth.document import decode_data
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.instants import read_instant
-from tradecast.auth.store import SessionChange, StoredSession
+from tradecast.auth.store import Homes, SessionChange, StoredSession
 from tradecast.settings import SettingsError
 from tradecast.user_id import read_user_id
 
@@ -226,6 +226,9 @@ class MongoStore:
             closing = asyncio.create_task(self._close_stream(stream))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+
+    async def homes(self) -> Homes | None:
+        return None
 
     async def ping(self) -> None:
         await self._database.ping()

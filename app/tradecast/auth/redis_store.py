@@ -10,14 +10,14 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from tradecast.adapter.cluster_client import ClusterClient, Command
 from tradecast.adapter.foreign_keys import is_of_key
 from tradecast.adapter.redis import RedisClient, check_redis, run_all, without_errors
 from tradecast.auth.document import decode_data
 from tradecast.auth.errors import StoreUnavailable
-from tradecast.auth.store import SessionChange, StoredSession
+from tradecast.auth.store import Homes, SessionChange, StoredSession
 
 T = TypeVar("T")
 CHUNK = 500
@@ -98,6 +98,19 @@ class RedisStore:
         """Not here: see `supports_changes`."""
         raise NotImplementedError("Redis has no stream of changes")
 
+    async def homes(self) -> Homes | None:
+        if isinstance(self._redis, ClusterClient):
+            run_of = await self._answer(self._redis.run_ids())
+            return lambda session_id: run_of(self._prefix + session_id)
+        try:
+            told = await self._answer(self._redis.info("server"))
+            run = str(told.get("run_id", ""))
+        except StoreUnavailable as unavailable:
+            if not unavailable.refused:
+                raise
+            run = ""  # without permission to ask
+        return lambda session_id: run
+
     async def ping(self) -> None:
         await self._answer(check_redis(self._redis))
 
@@ -109,7 +122,7 @@ class RedisStore:
             async with asyncio.timeout(self._timeout):
                 return await request
         except (RedisError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"Redis: {type(error).__name__}") from None
+            raise StoreUnavailable(f"Redis: {type(error).__name__}", refused=_is_refusal(error)) from None
 
     async def _scan(self) -> AsyncIterator[StoredSession]:
         seen: set[str] = set()  # SCAN may name a key more than once
@@ -151,6 +164,11 @@ class RedisStore:
 
 async def _run(redis: RedisClient, commands: Sequence[Command]) -> Sequence[int]:
     return without_errors(await run_all(redis, commands))
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether Redis answers, and does not do this: a proxy that does not know it, or an ACL."""
+    return isinstance(error, NoPermissionError) or type(error) is ResponseError
 
 
 def _keys(prefix: str, ids: Collection[str]) -> list[str]:

@@ -12,8 +12,10 @@ from typing import Literal
 import structlog
 
 from tradecast.auth.errors import RefusalCode, StoreUnavailable
+from tradecast.auth.mass_loss import find_lost
 from tradecast.auth.models import Session
 from tradecast.auth.sessions import Sessions
+from tradecast.auth.store import Homes
 from tradecast.tasks import end
 
 Mode = Literal["starting", "stream", "polling", "down"]
@@ -24,7 +26,10 @@ TRY_STREAM_EVERY = 60.0
 FIRST_BACKOFF = 0.1
 MAX_BACKOFF = 1.0
 SAME_END = 1.0
-OVER: tuple[RefusalCode, ...] = ("SESSION_NOT_FOUND", "SESSION_EXPIRED")
+# Seconds between looks at which instance of the store answers, and for which a server with few sessions waits for
+# another one to tell whether they are lost.
+LOOK_AT_HOMES = 5.0
+WAIT_FOR_OTHERS = 2.0
 log = structlog.stdlib.get_logger("tradecast.auth.revocation")
 
 
@@ -41,6 +46,10 @@ class RevocationWatcher:
     In both, a session that has become active is read once more from the store: it may have come from a cache.
     When the store does not answer, nothing is known and nobody is ended; when it answers again, all are checked.
 
+    A store that answers as another instance, and has lost nearly all sessions, counts as one that does not answer, for
+    15 minutes at most (`mass_loss.py`): the connections of those sessions go on until their known end, or until they
+    are revoked by the admin API, the command line or another server. What is there is watched as before.
+
     Args:
         sessions: Where they are looked up.
         active: The ids of the sessions that have a connection here.
@@ -51,6 +60,7 @@ class RevocationWatcher:
             not, and is told of by `on_changed`.
         poll_interval: Seconds.
         on_store: Told when the store stops and starts answering.
+        on_loss: Told how many connected sessions of this server the store has lost, and 0 when that is over.
         clock: Unix time in seconds.
 
     Attributes:
@@ -69,6 +79,7 @@ class RevocationWatcher:
         holds: Callable[[Session], bool] = lambda session: True,
         poll_interval: float = 0.5,
         on_store: Callable[[bool], None] = lambda answers: None,
+        on_loss: Callable[[int], None] = lambda sessions: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sessions = sessions
@@ -80,6 +91,12 @@ class RevocationWatcher:
         self._queue: list[str] = []
         self._next_turn = 0.0
         self._on_store = on_store
+        self._on_loss = on_loss
+        self._told_lost = 0
+        self._homes: Homes | None = None  # as they were before the look that is under way
+        self._homes_due = 0.0
+        self._undecided_since: float | None = None
+        self._remembered: dict[str, Session] = {}  # of lost sessions, what was known of them
         self._clock = clock
         self._known: dict[str, Session] = {}
         self._deleted: set[str] = set()
@@ -179,7 +196,9 @@ class RevocationWatcher:
         if self._sessions.has_users and time.monotonic() >= self._next_turn:
             self._next_turn = time.monotonic() + self._interval
             due |= self._in_turn(active) - deleted
-        await self._reload(due)
+        over = await self._reload(due)
+        if over:
+            await self._forget_and_end(over, "SESSION_NOT_FOUND")
         if everything:
             self._note_up("stream")
 
@@ -191,19 +210,82 @@ class RevocationWatcher:
             started = time.monotonic()
             active = set(self._active())
             self._prune(active)
+            await self._look_at_homes()
             fresh = active - self._known.keys()
             reloaded = fresh | self._in_turn(active)
-            await self._reload(reloaded)
-            await self._find_missing(active - reloaded)
+            gone = await self._reload(reloaded) | await self._find_missing(active - reloaded)
+            over = await self._judge(gone, active)
+            if over:
+                await self._forget_and_end(over, "SESSION_NOT_FOUND")
             self._note_up("polling")
             await asyncio.sleep(max(0.0, started + self._interval - time.monotonic()))
 
-    async def _find_missing(self, ids: Collection[str]) -> None:
+    async def _find_missing(self, ids: Collection[str]) -> set[str]:
         rest = iter(ids)
+        missing: set[str] = set()
         while chunk := set(islice(rest, CHUNK)):
-            missing = chunk - await self._sessions.store.existing(chunk)
-            if missing:
-                await self._forget_and_end(missing, "SESSION_NOT_FOUND")
+            missing |= chunk - await self._sessions.store.existing(chunk)
+        return missing
+
+    # -- a store that has lost its sessions
+
+    async def _look_at_homes(self) -> None:
+        """Which instances answer, before a look at what they have: one that comes in between is another one then."""
+        if time.monotonic() < self._homes_due and self.mode == "polling":
+            return
+        self._homes = await self._sessions.store.homes()
+        self._homes_due = time.monotonic() + LOOK_AT_HOMES
+
+    async def _judge(self, gone: set[str], active: Collection[str]) -> set[str]:
+        """Which of the sessions that are gone are over."""
+        sessions = self._sessions
+        before = sessions.homes
+        fresh = gone - sessions.loss.lost
+        if fresh and before is not None and (now := await sessions.store.homes()) is not None:
+            homes = {session_id: before(session_id) for session_id in active}
+            lost = find_lost(homes, now, fresh, active)
+            moved = {one for one in fresh if homes[one] and now(one) and homes[one] != now(one)}
+            if not lost and moved and await sessions.look_for_loss():
+                lost = moved  # too few here to tell, and another server has
+            if lost:
+                self._remembered.update((one, self._known[one]) for one in lost if one in self._known)
+                await sessions.begin_loss(lost)
+                self._homes = now
+            elif moved and self._waits_for_others():
+                return gone - moved - await self._keep_lost(gone)
+        self._undecided_since = None
+        if self._homes is not None:
+            sessions.homes = self._homes
+        return gone - await self._keep_lost(gone)
+
+    def _waits_for_others(self) -> bool:
+        now = time.monotonic()
+        if self._undecided_since is None:
+            self._undecided_since = now
+        return now - self._undecided_since < WAIT_FOR_OTHERS
+
+    async def _keep_lost(self, gone: set[str]) -> set[str]:
+        """Those of the lost sessions whose connections go on."""
+        sessions = self._sessions
+        kept = sessions.loss.keep(gone)
+        kept -= await sessions.revoked_in_loss(kept, self._remembered)
+        if len(kept) != self._told_lost:
+            self._tell_lost(len(kept))
+        self._remembered = {one: self._remembered[one] for one in kept if one in self._remembered}
+        return kept
+
+    def _tell_lost(self, count: int) -> None:
+        if not self._told_lost:
+            log.warning(
+                "the session store has lost its sessions: connections go on, new ones are put off",
+                store=self._sessions.store.name,
+                sessions=count,
+                seconds=round(max(0.0, self._sessions.loss.until - self._clock())),
+            )
+        elif not count:
+            log.warning("sessions that the store has lost are over, or there again", store=self._sessions.store.name)
+        self._told_lost = count
+        self._on_loss(count)
 
     # -- both
 
@@ -212,20 +294,23 @@ class RevocationWatcher:
         turn, self._queue = self._queue[:RELOADS_PER_POLL], self._queue[RELOADS_PER_POLL:]
         return set(turn)
 
-    async def _reload(self, ids: Collection[str]) -> None:
+    async def _reload(self, ids: Collection[str]) -> set[str]:
+        """Read sessions again; those that are not there."""
         rest = iter(ids)
+        missing: set[str] = set()
         while chunk := list(islice(rest, CHUNK)):
             outcomes = await self._sessions.check(chunk)
-            for code in OVER:
-                over = {session_id for session_id, outcome in outcomes.items() if outcome == code}
-                if over:
-                    await self._forget_and_end(over, code)
+            missing |= {session_id for session_id, outcome in outcomes.items() if outcome == "SESSION_NOT_FOUND"}
+            over = {session_id for session_id, outcome in outcomes.items() if outcome == "SESSION_EXPIRED"}
+            if over:
+                await self._forget_and_end(over, "SESSION_EXPIRED")
             found = [outcome for outcome in outcomes.values() if isinstance(outcome, Session)]
             outdated = [session.id for session in found if self._is_less(session)]
             if outdated:
                 await self._sessions.refresh(outdated)
             for session in found:
                 await self._note(session)
+        return missing
 
     def _is_less(self, session: Session) -> bool:
         """Whether a cache must not answer with what was known of a session."""
@@ -288,6 +373,7 @@ class RevocationWatcher:
 
     def _note_down(self, error: str) -> None:
         self.noticing.clear()
+        self._remembered.update(self._known)
         self._known.clear()  # when it is back, everything is checked
         if not self._is_down:
             self._is_down = True

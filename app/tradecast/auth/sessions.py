@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from tradecast.adapter.redis import RedisClient
+from tradecast.auth.admin import handle_of
 from tradecast.auth.batch import BatchLoader
 from tradecast.auth.cache import SessionCache, Source, UserCache
 from tradecast.auth.document import (
@@ -25,12 +26,14 @@ from tradecast.auth.document import (
     write_session,
 )
 from tradecast.auth.errors import AuthRefused, RefusalCode, StoreUnavailable
+from tradecast.auth.mass_loss import LONGEST, MassLoss
 from tradecast.auth.memory import MemoryStore
 from tradecast.auth.models import Session, User
 from tradecast.auth.mongo import MongoDatabase, MongoStore, MongoUsers
 from tradecast.auth.redis_store import RedisStore
 from tradecast.auth.signing import explain_refusal, is_signed, sign, unsign
-from tradecast.auth.store import SessionStore, StoredSession
+from tradecast.auth.store import Homes, SessionStore, StoredSession
+from tradecast.auth.store_watch import EVERYTHING, StoreWatch, name_handle, name_session, name_user
 from tradecast.settings import Settings, SettingsError
 from tradecast.user_id import read_user_id
 
@@ -41,6 +44,8 @@ READ_AGAIN = 3
 # Values of tiers that were told to be unknown: each is told once, and so many at most.
 MOST_UNKNOWN_TIERS = 100
 log = structlog.stdlib.get_logger("tradecast.auth")
+# Seconds that clocks may be apart: a revocation that was told so long before a loss counts.
+SKEW = 60.0
 
 
 class Users(Protocol):
@@ -65,9 +70,12 @@ class Sessions:
         on_batch: Told how many sessions each query of the store asked for.
         on_store_error: Told of each such query that was not answered.
         on_unsigned: Told of each id that was accepted without a signature, where there are secrets to sign with.
+        marks: What servers tell each other of a store that can lose all its sessions; None for one that cannot.
         clock: Unix time in seconds.
 
     Attributes:
+        loss: Whether the store has lost its sessions, as far as is known here.
+        homes: Which instances of the store kept what when it was last looked at; None: not known.
         at_hand: Whether all there is to know of a session is in this process's memory: nothing to wait for, no cache.
     """
 
@@ -83,8 +91,12 @@ class Sessions:
         on_batch: Callable[[int], None] = lambda size: None,
         on_store_error: Callable[[], None] = lambda: None,
         on_unsigned: Callable[[], None] = lambda: None,
+        marks: StoreWatch | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.loss = MassLoss(clock=clock)
+        self.homes: Homes | None = None
+        self._marks = marks
         self.store = store
         self.database = database
         self._cache = cache
@@ -233,7 +245,76 @@ class Sessions:
         for chunk in _chunks(known):
             count += await self.store.delete(chunk)
             await self.forget(chunk)
+            if self._marks is not None:
+                await self._marks.revoke(map(name_session, chunk))
         return count
+
+    async def note_revoked(self, *, user_id: str | None = None, handle: str | None = None) -> None:
+        """All sessions of a user, or the one of a handle, are revoked, those included that the store has lost."""
+        if self._marks is not None:
+            names = [] if user_id is None else [name_user(user_id)]
+            await self._marks.revoke(names if handle is None else [*names, name_handle(handle)])
+
+    async def revoke_all(self) -> int:
+        """End all sessions, those included that the store has lost or that cannot be read; how many it had."""
+        if self._marks is not None:
+            await self._marks.revoke_all()
+        self.loss.end()
+        count = 0
+        chunk: list[str] = []
+        async for stored in self.store.list():
+            chunk.append(stored.id)
+            if len(chunk) == CHUNK:
+                count += await self.store.delete(chunk)
+                await self.forget(chunk)
+                chunk.clear()
+        count += await self.store.delete(chunk)
+        await self.forget(chunk)
+        return count
+
+    # -- a store that has lost its sessions
+
+    async def begin_loss(self, lost: Collection[str]) -> None:
+        """The store has lost these. All servers are told."""
+        until = self.loss.until if self.loss.active else self._clock() + LONGEST
+        if self._marks is not None:
+            until = await self._marks.tell_lost(until)
+        self.loss.begin(lost, until)
+
+    async def look_for_loss(self) -> bool:
+        """Whether the store has lost its sessions, as this or another server has found out."""
+        if not self.loss.active and self._marks is not None and (until := await self._marks.lost_until()) is not None:
+            self.loss.begin((), until)
+        return self.loss.active
+
+    async def revoked_in_loss(self, ids: Collection[str], known: Mapping[str, Session]) -> set[str]:
+        """Which of these, that the store has lost, were revoked since, by whichever server or program."""
+        if self._marks is None or not ids:
+            return set()
+        names: dict[str, set[str]] = {}
+        for session_id in ids:
+            its = [name_session(session_id), name_handle(handle_of(session_id))]
+            if session_id in known:
+                its.append(name_user(known[session_id].user.id))
+            for name in its:
+                names.setdefault(name, set()).add(session_id)
+        found = await self._marks.revoked([EVERYTHING, *names], self.loss.until - LONGEST - SKEW)
+        if EVERYTHING in found:
+            self.loss.end()
+            return set(ids)
+        return set().union(*(names[name] for name in found))
+
+    async def _check_missing(self, session_id: str) -> None:
+        """A session is not there: raises StoreUnavailable if that says nothing about whether it has ended."""
+        if self._marks is None:
+            return
+        if not await self.look_for_loss():
+            homes, before = await self.store.homes(), self.homes
+            if homes is None or before is None or homes(session_id) == before(session_id):
+                return
+            raise StoreUnavailable("another instance of the store has just taken over")
+        if not await self.revoked_in_loss([session_id], {}):
+            raise StoreUnavailable("the store has lost its sessions")
 
     async def revoke_user(self, user_id: str) -> int:
         """End all sessions of a user; how many there were. Reads every session."""
@@ -287,7 +368,10 @@ class Sessions:
     async def _load(self, session_id: str) -> Session:
         for _ in range(READ_AGAIN):
             started = self._clock()
-            session = self._read(await self._load_stored(session_id))
+            stored = await self._load_stored(session_id)
+            if stored is None:
+                await self._check_missing(session_id)
+            session = self._read(stored)
             await self._cache.put(session_id, session, session.expires_at - self._clock())
             if not self.is_revoked_since(session_id, started):
                 return session
@@ -406,6 +490,9 @@ def create_sessions(
         on_batch=on_batch,
         on_store_error=on_store_error,
         on_unsigned=on_unsigned,
+        marks=None
+        if redis is None or settings.store_name != "redis"
+        else StoreWatch(redis, settings.redis_timeout, clock),
         clock=clock,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -28,6 +28,10 @@ class SessionChange:
 
     id: str | None
     kind: Literal["deleted", "updated"]
+
+
+Homes = Callable[[str], str]
+"""Which instance of the store keeps a session, or would; "" where that is not known."""
 
 
 class SessionStore(Protocol):
@@ -66,6 +70,10 @@ class SessionStore(Protocol):
         before it may have been missed. Raises `StoreUnavailable` when the stream breaks; ends when the store ends it
         for another reason, such as a dropped collection, and can be opened again then. Close it (`aclose`).
         """
+        ...
+
+    async def homes(self) -> Homes | None:
+        """Which instances keep what now; None for a store whose instances all have the same, whichever answers."""
         ...
 
     async def ping(self) -> None:

@@ -166,6 +166,9 @@ class Metrics:
         self._store_up = gauge("session_store_up", "1 while the session store answers")
         self._store_up.set(1)
         self._store_outages = counter("session_store_outages", "Times that the session store stopped answering")
+        self._sessions_lost = gauge(
+            "sessions_lost", "Connected sessions that the session store has lost, and whose connections go on"
+        )
         self._store_errors = counter("session_store_errors", "Requests that the session store did not answer")
         self._dependency_up = gauge("dependency_up", "1 if the last check found it up", "dependency")
         self._dependency_seconds = gauge("dependency_latency_seconds", "Duration of the last check", "dependency")
@@ -389,6 +392,10 @@ class Metrics:
         self._store_up.set(available)
         if not available:
             self._store_outages.inc()
+
+    def sessions_lost(self, count: int) -> None:
+        """The store has lost so many sessions that have a connection here."""
+        self._sessions_lost.set(count)
 
     def session_store_error(self) -> None:
         """The session store did not answer a request."""
