@@ -81,6 +81,7 @@ from tradecast.lifecycle.fleet_pace import FleetPace
 from tradecast.lifecycle.gate import Gate
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.limits.limiter import RateLimiter
+from tradecast.limits.places import Places, Probed
 from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.loop_lag import LoopLag
@@ -191,7 +192,12 @@ class WebSocketServer(Emitters, ClusterApi):
         self._own_middleware = type(own) is AuthMiddleware and self._rate_limit is None
         if self._rate_limit is None:
             self._rate_limit = create_rate_limit_middleware(
-                self.limiter, on_limited=self.metrics.rate_limited, connections_here=self.get_user_connection_count
+                self.limiter,
+                on_limited=self.metrics.rate_limited,
+                connections_here=self.get_user_connection_count,
+                free_place=Places(
+                    self._probe_all, self._replace, settings.max_connections_per_user, self.metrics.probed
+                ).free,
             )
         self._tuner = create_tuner(settings, self.metrics)
         file: WatchedFile | None = None
@@ -300,6 +306,8 @@ class WebSocketServer(Emitters, ClusterApi):
             describe=self._describe,
             of_user=self.get_user_connection_count,
             total=self.get_total_connection_count,
+            probe=self._probe_here,
+            replace=self._replace_here,
         )
         self.cluster = create_cluster(settings, broker, clients, metrics, handlers=self._server_events)
 
@@ -718,6 +726,30 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def _may_recover(self, user: str, pid: str, *, blind: bool) -> bool:
         return self.limiter.may_recover(None if user == ANONYMOUS else user, pid, blind=blind)
+
+    # -- a user with too many connections
+
+    async def _probe_all(self, user_id: str, patience: float) -> list[Probed]:
+        return [Probed(*found) for found in await self.cluster.probe_user(user_id, patience)]
+
+    async def _replace(self, user_id: str, connection_id: str) -> bool:
+        return await self.cluster.replace(user_id, connection_id)
+
+    async def _probe_here(self, user_id: str, patience: float) -> list[tuple[str, float, bool]]:
+        connections = self.registry.of_user(user_id)
+        silent = await self._sio.find_silent({one.transport_sid for one in connections}, patience)
+        return [
+            (one.id, silent.get(one.transport_sid, 0.0), one.transport_sid not in silent)
+            for one in connections
+            if not one.closed
+        ]
+
+    def _replace_here(self, user_id: str, connection_id: str) -> bool:
+        for one in self.registry.of_user(user_id):
+            if one.id == connection_id:
+                log.info("connection replaced: its client does not answer", connection_id=connection_id)
+                return self._sio.give_up(one.transport_sid)
+        return False
 
     def _channel(self, namespace: str) -> _Channel:
         channel = self._channels.get(namespace)

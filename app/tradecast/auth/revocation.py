@@ -233,15 +233,23 @@ class RevocationWatcher:
         """Which instances answer, before a look at what they have: one that comes in between is another one then."""
         if time.monotonic() < self._homes_due and self.mode == "polling":
             return
-        self._homes = await self._sessions.store.homes()
-        self._homes_due = time.monotonic() + LOOK_AT_HOMES
+        self._homes = None
+        with contextlib.suppress(StoreUnavailable):  # whether the store answers is found out by what follows
+            self._homes = await self._sessions.store.homes()
+            self._homes_due = time.monotonic() + LOOK_AT_HOMES
 
     async def _judge(self, gone: set[str], active: Collection[str]) -> set[str]:
         """Which of the sessions that are gone are over."""
         sessions = self._sessions
         before = sessions.homes
         fresh = gone - sessions.loss.lost
-        if fresh and before is not None and (now := await sessions.store.homes()) is not None:
+        now: Homes | None = None
+        if fresh and before is not None:
+            try:
+                now = await sessions.store.homes()
+            except StoreUnavailable:
+                return gone - fresh - await self._keep_lost(gone)  # not known now, so nobody is ended
+        if now is not None and before is not None:
             homes = {session_id: before(session_id) for session_id in active}
             lost = find_lost(homes, now, fresh, active)
             moved = {one for one in fresh if homes[one] and now(one) and homes[one] != now(one)}

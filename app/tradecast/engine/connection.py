@@ -267,6 +267,22 @@ class Connection:
         else:
             self.end(PING_TIMEOUT, None)
 
+    def probe(self) -> bool:
+        """Send a heartbeat now, unless one waits for its answer; False where no answer could be heard."""
+        if self.closed or self._paused:
+            return False
+        if not self._pinged:
+            self._host.wheel.cancel(self)
+            self.on_due(stalled=False)
+        return True
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since it answered a heartbeat, or came: about, as the timer wheel tells."""
+        left = self._host.wheel.remaining(self)
+        host = self._host
+        return host.ping_interval + host.ping_timeout - left if self._pinged else host.ping_interval - left
+
     # -- the end
 
     def end(self, reason: str, code: int | None = NORMAL) -> None:

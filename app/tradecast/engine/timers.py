@@ -67,6 +67,10 @@ class TimerWheel:
         self._slots[slot].add(entry)
         entry.slot = slot
 
+    def remaining(self, entry: Timed) -> float:
+        """Seconds until an entry is due, about; 0 if it does not wait."""
+        return (entry.slot - self._position) % len(self._slots) * self.tick if entry.slot >= 0 else 0.0
+
     def cancel(self, entry: Timed) -> None:
         """Do not call the entry; nothing happens if it does not wait."""
         if entry.slot >= 0:

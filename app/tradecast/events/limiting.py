@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,8 +11,13 @@ from tradecast.adapter.errors import EventRefused, TryAgain
 from tradecast.auth.connection import Connection
 from tradecast.auth.errors import AuthRefused
 from tradecast.limits.limiter import RateLimiter
+from tradecast.limits.places import Room
 from tradecast.limits.quota import LEASE
 from tradecast.limits.rates import LimitResult
+
+# Looks for the place of a connection that was ended, and seconds between two.
+GIVES_BACK_WITHIN = 20
+LOOKS_EVERY = 0.05
 
 
 def create_rate_limit_middleware(
@@ -19,6 +25,7 @@ def create_rate_limit_middleware(
     *,
     on_limited: Callable[[str], None] = lambda event: None,
     connections_here: Callable[[str], int] = lambda user_id: 0,
+    free_place: Callable[[str], Awaitable[Room]] | None = None,
 ) -> Callable[[Connection], Awaitable[None]]:
     """The rate limits and the limit on connections per user, as middleware.
 
@@ -27,6 +34,7 @@ def create_rate_limit_middleware(
         on_limited: Told the event that was over a limit.
         connections_here: A user's connections to this server, which are alive as far as is known. What else counts may
             have been held by a server that died, and is counted until its lease ends: so long the user is only put off.
+        free_place: Ends a connection of a user whose client does not answer any more, as of `Places`.
     """
     put_off: dict[str, float] = {}
 
@@ -50,19 +58,32 @@ def create_rate_limit_middleware(
             on_limited(event)
             raise EventRefused("RATE_LIMITED", "Rate limit exceeded")
 
-    def is_final(user_id: str) -> bool:
-        if connections_here(user_id) >= limiter.max_connections:
-            return True
+    def is_waiting_too_long(user_id: str) -> bool:
         now = time.monotonic()
         for other in [other for other, since in put_off.items() if now - since > 2 * LEASE]:
             del put_off[other]
         return now - put_off.setdefault(user_id, now) > LEASE
 
+    async def acquire(user_id: str, connection_id: str) -> bool:
+        if await limiter.acquire_connection(user_id, connection_id):
+            return True
+        if free_place is None:
+            room: Room = "full" if connections_here(user_id) >= limiter.max_connections else "unknown"
+        else:
+            room = await free_place(user_id)
+        if room == "full" or (room == "unknown" and is_waiting_too_long(user_id)):
+            raise AuthRefused("TOO_MANY_CONNECTIONS", "too_many")
+        if room == "unknown":
+            return False
+        for _ in range(GIVES_BACK_WITHIN):  # what was ended gives back what it held, in the background
+            if await limiter.acquire_connection(user_id, connection_id):
+                return True
+            await asyncio.sleep(LOOKS_EVERY)
+        return False
+
     async def middleware(connection: Connection) -> None:
         user = connection.user
-        if user is not None and not await limiter.acquire_connection(user.id, connection.id):
-            if is_final(user.id):
-                raise AuthRefused("TOO_MANY_CONNECTIONS", "too_many")
+        if user is not None and not await acquire(user.id, connection.id):
             raise TryAgain
         if user is not None:
             put_off.pop(user.id, None)

@@ -26,6 +26,7 @@ from tradecast.events.dispatcher import error_answer
 from tradecast.gateway.addresses import Addresses
 from tradecast.gateway.allowances import Allowances
 from tradecast.gateway.application import Accepted, Application, Options
+from tradecast.gateway.probes import Probes
 from tradecast.gateway.strangers import Strangers
 from tradecast.observability.seldom import Seldom
 from tradecast.packets.codec import (
@@ -87,7 +88,7 @@ class SocketServer(socketio.AsyncServer):
         self._application = application
         self._lines = lines or Seldom()
         self._options = options
-        self._observer = _EngineObserver(application, self.page_left)
+        self._observer = _EngineObserver(application, self.page_left, self._heartbeat_answered)
         super().__init__(
             client_manager=manager,
             logger=logging.getLogger("socketio"),  # theirs by name: what they log is scrubbed more thoroughly
@@ -123,6 +124,7 @@ class SocketServer(socketio.AsyncServer):
         # Whose clients are not authenticated, by the address that they come from.
         self._addresses = Addresses(options.most_per_address)
         self._acks = Acknowledgements()
+        self._probes = Probes(self.eio.sockets)
         self.hub: Hub
 
     def bind(self, hub: Hub) -> None:
@@ -206,6 +208,25 @@ class SocketServer(socketio.AsyncServer):
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
         if eio_sid is not None:
             self.eio.hang_up(eio_sid)
+
+    async def find_silent(self, eio_sids: Collection[str], patience: float) -> dict[str, float]:
+        """Those of these transports that do not answer within `patience` seconds; for how many they have been silent.
+
+        The silence is that before the question.
+        """
+        silent_for = {one: self.eio.sockets[one].silent_for for one in eio_sids if one in self.eio.sockets}
+        return {one: silent_for[one] for one in await self._probes.find_silent(silent_for, patience)}
+
+    def give_up(self, eio_sid: str) -> bool:
+        """End a transport whose client does not answer, as when a heartbeat is not answered; whether it was there."""
+        connection = self.eio.sockets.get(eio_sid)
+        if connection is None:
+            return False
+        connection.end(self.reason.PING_TIMEOUT, None)
+        return True
+
+    def _heartbeat_answered(self, eio_sid: str) -> None:
+        self._probes.answered(eio_sid)
 
     def make_room(self) -> bool:
         """Close a transport that belongs to nobody, if there is one that may be; whether there was."""
@@ -538,9 +559,12 @@ class _EngineObserver(Observer):
         hub: Told of heartbeats; None until there is one.
     """
 
-    def __init__(self, application: Application, page_left: Callable[[str], None]) -> None:
+    def __init__(
+        self, application: Application, page_left: Callable[[str], None], answered: Callable[[str], None]
+    ) -> None:
         self._application = application
         self._page_left = page_left
+        self._answered = answered
         self.hub: Hub | None = None
 
     def page_left(self, sid: str) -> None:
@@ -560,5 +584,6 @@ class _EngineObserver(Observer):
             self.hub.pinged(sid)
 
     def heartbeat_answered(self, sid: str) -> None:
+        self._answered(sid)
         if self.hub is not None:
             self.hub.ponged(sid)

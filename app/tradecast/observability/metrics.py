@@ -29,6 +29,7 @@ SUBSCRIPTIONS = ("portfolio", "trades", "watchlist")
 TRANSPORTS = ("websocket", "polling")
 LOOKUP_SOURCES = ("memory", "redis", "miss")
 DEPENDENCIES = ("redis", "other_redis", "database")
+PROBES = ("replaced", "answered", "unknown", "limited")
 FOREIGN_KEYS = ("rates", "quotas")
 PUBLISH_RESULTS = ("ok", "failed", "uncertain")
 RECOVERIES = ("recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited", "quota")
@@ -37,7 +38,7 @@ REDIS_LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
 FILE_RESULTS = ("applied", "refused")
 CLUSTER_REQUESTS = (
     *("fetch_sockets", "sockets_join", "sockets_leave", "disconnect_sockets"),
-    *("server_side_emit", "emit_with_ack", "count"),
+    *("server_side_emit", "emit_with_ack", "count", "probe", "replace"),
 )
 CLUSTER_RESULTS = ("ok", "incomplete", "failed")
 DEPARTURES = ("drain", "shed", "timeout")
@@ -156,6 +157,7 @@ class Metrics:
         self._fallbacks = tally(
             "limiter_fallback_transitions", "Changes between Redis and memory", "to", ("memory", "redis")
         )
+        self._probes = tally("probes", "Tries to find a place for a user with too many connections", "result", PROBES)
         self._foreign_keys = tally(
             "foreign_keys", "Requests under whose keys in Redis something else lay", "of", FOREIGN_KEYS
         )
@@ -374,6 +376,10 @@ class Metrics:
         """Memory took over from Redis, or Redis is back."""
         self._fallback.set(fallen_back)
         self._fallbacks.count("memory" if fallen_back else "redis")
+
+    def probed(self, result: str) -> None:
+        """The connections of a user with too many were probed: one was `replaced`, all `answered`, or neither."""
+        self._probes.count(result)
 
     def foreign_key(self, of: str) -> None:
         """Something that is none of ours lay under keys of a user's `rates` or `quotas`, and was removed."""

@@ -19,6 +19,7 @@ class Book:
     def __init__(self, *sessions: Session) -> None:
         self.found = list(sessions)
         self.created: list[tuple[User, float]] = []
+        self.noted: list[tuple[str | None, str | None]] = []
 
     async def create(self, user: User, max_age: float) -> tuple[str, float]:
         self.created.append((user, max_age))
@@ -28,6 +29,12 @@ class Book:
         before = len(self.found)
         self.found = [session for session in self.found if session.id not in ids]
         return before - len(self.found)
+
+    async def revoke_all(self) -> int:
+        return await self.revoke([session.id for session in self.found])
+
+    async def note_revoked(self, *, user_id: str | None = None, handle: str | None = None) -> None:
+        self.noted.append((user_id, handle))
 
     async def sessions(self) -> AsyncIterator[Session]:
         for session in list(self.found):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,10 @@ class Described:
     user_id: str | None
     transport: str
     connected_at: float
+
+
+async def _probe_nobody(user_id: str, patience: float) -> Sequence[tuple[str, float, bool]]:
+    return ()
 
 
 class Sockets(Protocol):
@@ -40,6 +44,9 @@ class Clients:
         describe: What the application knows of one; None if it knows none of this sid.
         of_user: How many a user has here.
         total: How many there are.
+        probe: Asks a user's connections here whether they are alive: connection id, seconds since each was heard of,
+            whether it answers.
+        replace: Ends one of them, by its connection id, that does not; whether it was there.
     """
 
     def __init__(
@@ -51,6 +58,8 @@ class Clients:
         describe: Callable[[str], Described | None],
         of_user: Callable[[str], int],
         total: Callable[[], int],
+        probe: Callable[[str, float], Awaitable[Sequence[tuple[str, float, bool]]]] = _probe_nobody,
+        replace: Callable[[str, str], bool] = lambda user_id, connection_id: False,
     ) -> None:
         self.join = hub.join
         self.leave = hub.leave
@@ -60,6 +69,8 @@ class Clients:
         self.describe = describe
         self.of_user = of_user
         self.total = total
+        self.probe = probe
+        self.replace = replace
         self._manager = manager
 
     def select(self, selection: Selection) -> list[str]:

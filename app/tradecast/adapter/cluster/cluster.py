@@ -23,6 +23,8 @@ from tradecast.adapter.cluster.operations import (
     FETCH,
     JOIN,
     LEAVE,
+    PROBE,
+    REPLACE,
     SERVER_EVENT,
     OnEmitted,
     Operations,
@@ -179,6 +181,35 @@ class Cluster:
     async def count_user(self, user_id: str, timeout: float | None = None) -> int:
         """A user's connections. Raises as the class says."""
         return await self._sum(COUNT, {"u": user_id}, timeout)
+
+    async def probe_user(self, user_id: str, patience: float) -> list[tuple[str, float, bool]]:
+        """A user's connections: connection id, seconds since it was heard of, whether it answers within `patience`.
+
+        Of servers that do not answer nothing is told; where the others cannot be asked, of this one alone.
+        """
+        body = {"u": user_id, "w": patience}
+        try:
+            answers = await self._ask(PROBE, body, patience + GRACE)
+        except AdapterUnavailable:
+            answers = Answers({self.server_id: list((await self._serving.here(PROBE, body)).items)})
+        else:
+            self._on_request(PROBE, "ok" if answers.complete else "incomplete")
+        return [
+            (name, float(seconds), bool(alive))
+            for _, (name, seconds, alive) in self._items(answers, 3)
+            if isinstance(name, str) and isinstance(seconds, int | float)
+        ]
+
+    async def replace(self, user_id: str, connection_id: str) -> bool:
+        """End a connection that did not answer, on whichever server; whether it was there."""
+        body = {"u": user_id, "c": connection_id}
+        try:
+            answers = await self._ask(REPLACE, body, None)
+        except AdapterUnavailable:
+            answers = Answers({self.server_id: list((await self._serving.here(REPLACE, body)).items)})
+        else:
+            self._on_request(REPLACE, "ok" if answers.complete else "incomplete")
+        return any(item == 1 for _, item in self._items(answers))
 
     async def server_side_emit(self, event: str, *arguments: Any) -> None:
         """An event for the other servers' handlers; nobody answers. Raises AdapterUnavailable, TypeError, TooLarge."""

@@ -23,7 +23,9 @@ DISCONNECT: Final = "disconnect_sockets"
 SERVER_EVENT: Final = "server_side_emit"
 ACKNOWLEDGE: Final = "emit_with_ack"
 COUNT: Final = "count"
-KINDS: Final = (FETCH, JOIN, LEAVE, DISCONNECT, SERVER_EVENT, ACKNOWLEDGE, COUNT)
+PROBE: Final = "probe"
+REPLACE: Final = "replace"
+KINDS: Final = (FETCH, JOIN, LEAVE, DISCONNECT, SERVER_EVENT, ACKNOWLEDGE, COUNT, PROBE, REPLACE)
 # Clients that are put into rooms at a time: their writes share round trips to Redis.
 AT_ONCE = 200
 MAX_WAIT = 3_600
@@ -59,6 +61,8 @@ class Operations:
             SERVER_EVENT: self.server_event,
             ACKNOWLEDGE: self.acknowledge,
             COUNT: self.count,
+            PROBE: self.probe,
+            REPLACE: self.replace,
         }
 
     async def fetch(self, body: Any) -> Outcome:
@@ -119,6 +123,22 @@ class Operations:
         if not isinstance(body, dict) or not isinstance(body.get("u"), str):
             raise Malformed("no user")
         return Outcome([self._clients.of_user(body["u"])])
+
+    async def probe(self, body: Any) -> Outcome:
+        """Which of a user's connections answer: [connection id, seconds since it was heard of, whether it answers]."""
+        if not isinstance(body, dict) or not isinstance(body.get("u"), str):
+            raise Malformed("no user")
+        wait = body.get("w")
+        if not isinstance(wait, int | float) or isinstance(wait, bool) or not 0 <= wait <= MAX_WAIT:
+            raise Malformed("no time to wait")
+        found = await self._clients.probe(body["u"], wait)
+        return Outcome([[name, round(seconds, 3), int(answers)] for name, seconds, answers in found])
+
+    async def replace(self, body: Any) -> Outcome:
+        """A connection that does not answer is ended; how many were."""
+        if not isinstance(body, dict) or not isinstance(body.get("u"), str) or not isinstance(body.get("c"), str):
+            raise Malformed("no connection")
+        return Outcome([int(self._clients.replace(body["u"], body["c"]))])
 
     async def _change(self, body: Any, change: Callable[[str, str], Awaitable[None]]) -> Outcome:
         selection = Selection.parse(body)
