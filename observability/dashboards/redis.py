@@ -236,9 +236,11 @@ def limits_and_sessions() -> list[Panel]:
         ),
         graph(
             "Changes between Redis and memory",
-            "How often servers gave Redis up for their limits, and found it again, per second.",
+            "How often servers gave Redis up for their limits, and found it again, per second; and how often something "
+            "that is none of ours lay under a user's keys.",
             PER_SECOND,
             Query(total(rate("tradecast_limiter_fallback_transitions_total"), "to"), "to {{to}}"),
+            Query(total(rate("tradecast_foreign_keys_total"), "of"), "none of ours: {{of}}"),
         ),
         graph(
             "Events over a rate limit",
@@ -258,6 +260,12 @@ def limits_and_sessions() -> list[Panel]:
             SHARE,
             Query(share(total(rate(lookups, 'source!="miss"')), total(rate(lookups))), "hits"),
             highest=1,
+        ),
+        graph(
+            "Sessions that the store has lost",
+            "Sessions of connected clients that the store has lost all at once. They go on for 15 minutes at most.",
+            COUNT,
+            Query(total(of("tradecast_sessions_lost")), "lost"),
         ),
         graph(
             "Session store errors",

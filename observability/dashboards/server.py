@@ -107,10 +107,12 @@ def clients() -> list[Panel]:
         ),
         graph(
             "Refused connections by code",
-            "Connections refused per second, by the code; and what ended below the application (HTTP), by the reason.",
+            "Connections refused per second, by the code; what ended below the application (HTTP), by the reason; and "
+            "tries to find a place for users with too many connections.",
             PER_SECOND,
             Query(total(rate("tradecast_refusals_total"), "code"), "{{code}}"),
             Query(total(rate("tradecast_http_refused_total"), "reason"), "HTTP {{reason}}"),
+            Query(total(rate("tradecast_probes_total"), "result"), "probes: {{result}}"),
         ),
         graph(
             "Clients cut off",

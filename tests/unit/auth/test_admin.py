@@ -174,8 +174,32 @@ async def test_revoke_of_a_user(book: Book) -> None:
     assert await SessionAdmin(book).revoke(user_id="nobody") == 0
 
 
+@pytest.mark.parametrize("which", [{"all": True}, {"handle": "x"}, {"userId": "u"}, {"sessionID": "s"}])
+def test_selections(which: dict[str, Any]) -> None:
+    assert len(selection(which)) == 1
+
+
+@pytest.mark.parametrize(
+    "which", [{"all": False}, {"all": 1}, {"all": "true"}, {"all": True, "userId": "u"}, {"all": None}, [], "all", None]
+)
+def test_nothing_else_selects_all(which: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        selection(which)
+
+
+async def test_revoke_of_all(book: Book) -> None:
+    assert await SessionAdmin(book).revoke(**selection({"all": True})) == 3
+    assert book.found == []
+
+
+async def test_revocations_are_told_where_the_store_has_nothing(book: Book) -> None:
+    await SessionAdmin(book).revoke(user_id="nobody")
+    await SessionAdmin(book).revoke(handle="0123456789ab")
+    assert book.noted == [("nobody", None), (None, "0123456789ab")]
+
+
 @pytest.mark.parametrize("which", [{}, {"session_id": "a1", "user_id": "a"}, {"handle": "x", "user_id": "a"}])
-async def test_revoke_takes_one(book: Book, which: dict[str, str]) -> None:
+async def test_revoke_takes_one(book: Book, which: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         await SessionAdmin(book).revoke(**which)
     assert len(book.found) == 3

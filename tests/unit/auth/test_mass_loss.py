@@ -74,7 +74,7 @@ def test_it_is_over_in_the_end_however_often_it_happens() -> None:
     clock = HandClock()
     loss = MassLoss(clock=clock)
     loss.begin(["a", "b"])
-    assert loss.active
+    assert loss.keep(["a", "b"]) == {"a", "b"}
     clock.now += LONGEST - 1
     loss.begin(["c"])
     assert loss.keep(["a", "b", "c"]) == {"a", "b", "c"}
