@@ -262,15 +262,11 @@ def limits_and_sessions() -> list[Panel]:
             highest=1,
         ),
         graph(
-            "Sessions that the store has lost",
-            "Sessions of connected clients that the store has lost all at once. They go on for 15 minutes at most.",
-            COUNT,
-            Query(total(of("tradecast_sessions_lost")), "lost"),
-        ),
-        graph(
             "Session store errors",
-            "Requests per second that the session store, Redis or MongoDB, did not answer.",
+            "Requests per second that the session store, Redis or MongoDB, did not answer; and how many sessions of "
+            "connected clients it has lost all at once.",
             PER_SECOND,
             Query(total(rate("tradecast_session_store_errors_total")), "errors"),
+            Query(total(of("tradecast_sessions_lost")), "sessions lost"),
         ),
     ]
