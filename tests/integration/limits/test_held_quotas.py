@@ -17,10 +17,11 @@ from support.clock import HandClock
 from support.eventually import eventually, until
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer, settings_for_tests
-from support.wire import CLOSE, WebSocket, client_frame
+from support.wire import CLOSE, Closed, WebSocket, client_frame
 from tradecast.adapter.scripts import user_tag
 from tradecast.auth.models import Session, Tier, User
 from tradecast.engine.connection import Connection
+from tradecast.engine.message import Message
 from tradecast.events.handlers import is_subscription
 from tradecast.limits.memory import MemoryQuotaStore
 from tradecast.server import WebSocketServer
@@ -49,13 +50,25 @@ STEPS = st.lists(
 Steps = list[tuple[str, int, int]]
 
 
+class Answering(FakeTransport):
+    """A transport whose client answers heartbeats: a user with too many connections is probed."""
+
+    connection: Connection
+
+    def send(self, message: Message) -> None:
+        super().send(message)
+        if "2" in message.packets:
+            asyncio.get_running_loop().call_soon(self.connection.receive, "3")
+
+
 class Tab:
     """A client, on a transport without a network."""
 
     def __init__(self, app: WebSocketServer) -> None:
         self.app = app
-        self.transport = FakeTransport()
+        self.transport = Answering()
         self.connection: Connection = app._sio.eio.open(request(), self.transport)
+        self.transport.connection = self.connection
         self.pid: str | None = None
 
     @property
@@ -256,21 +269,47 @@ def test_over_two_servers(redis_process: RedisServer, steps: Steps, most: int) -
 # -- the two faults that were reported
 
 
+answers: dict[WebSocket, asyncio.Queue[str]] = {}
+
+
+async def acknowledged(client: WebSocket) -> str:
+    """The next acknowledgement."""
+    async with asyncio.timeout(20):
+        return await answers.setdefault(client, asyncio.Queue()).get()
+
+
 OpenTab = Callable[[RunningServer, dict[str, Any]], Awaitable[tuple[WebSocket, str]]]
 
 
 @pytest.fixture
 async def tab() -> AsyncIterator[OpenTab]:
-    """Open a tab: its WebSocket, and what it is answered."""
+    """Open a tab: its WebSocket, and what it is answered. From then on it answers heartbeats."""
+    readers: dict[WebSocket, asyncio.Task[None]] = {}
+
+    async def read(client: WebSocket) -> None:
+        with contextlib.suppress(Closed):
+            while True:
+                packet = await client.packet()
+                if packet == "2":
+                    await client.send("3")
+                elif isinstance(packet, str) and packet.startswith("43"):
+                    answers.setdefault(client, asyncio.Queue()).put_nowait(packet)
+
     async with contextlib.AsyncExitStack() as stack:
 
         async def open_tab(server: RunningServer, auth: dict[str, Any]) -> tuple[WebSocket, str]:
             client = await stack.enter_async_context(await WebSocket.connect(server.url))
             await client.opened()
             await client.send("40" + json.dumps(auth))
-            return client, await client.until("4")
+            answer = await client.until("4")
+            if answer.startswith("40"):
+                readers[client] = asyncio.create_task(read(client))
+            return client, answer
 
         yield open_tab
+        for reader in readers.values():
+            reader.cancel()
+        await asyncio.gather(*readers.values(), return_exceptions=True)
 
 
 async def test_refused_recovery_gives_back_what_it_had_taken(make_server: MakeServer, tab: OpenTab) -> None:
@@ -280,7 +319,7 @@ async def test_refused_recovery_gives_back_what_it_had_taken(make_server: MakeSe
     client, answer = await tab(server, auth)
     for n in range(8):
         await client.send(f'42{n}["subscribe:watchlist",{{"symbol":"S{n}"}}]')
-        await client.until(f"43{n}")
+        await acknowledged(client)
     client.writer.transport.abort()
     await eventually(lambda: not server.app.registry.of_user("u"))
     assert await limiter.get_subscription_count("u") == 8, "they can be recovered"
@@ -307,7 +346,7 @@ async def test_no_more_live_than_the_quota_by_dropping_and_recovering(
         pids.append(json.loads(answer[2:])["pid"])
         for n in range(10):
             await client.send(f'42{n}["subscribe:watchlist",{{"symbol":"R{round_}S{n}"}}]')
-            refused += "QUOTA_EXCEEDED" in await client.until(f"43{n}")
+            refused += "QUOTA_EXCEEDED" in await acknowledged(client)
         if leaving == "lost":
             client.writer.transport.abort()
         else:
