@@ -105,6 +105,7 @@ make_id = IdMaker(9)
 ANONYMOUS = "anonymous"
 # Seconds that a session lasts at most, as the requirements have it.
 LONG_SESSION = 30 * DAY
+ORIGIN_REFUSED = "a page may not connect: its origin is not in CORS_ORIGIN, nor the address that it asked for"
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
@@ -786,6 +787,10 @@ class WebSocketServer(Emitters, ClusterApi):
     def _unsigned_id_accepted(self) -> None:
         self.metrics.unsigned_session_id()
         self._lines.write(log.warning, "a session id without a signature was accepted: the next version refuses it")
+
+    def origin_refused(self, reason: str, origin: str) -> None:
+        self.metrics.origin_refused(reason)
+        self._lines.write(log.warning, ORIGIN_REFUSED, kind=reason, reason=reason, origin=origin)
 
     def malformed(self) -> None:
         self.metrics.malformed_packet()

@@ -25,6 +25,8 @@ from pydantic import (
     model_validator,
 )
 
+from tradecast.origins import parse_allowed
+
 DAY = 86_400
 Transport = Literal["websocket", "polling"]
 StoreName = Literal["memory", "redis", "mongodb"]
@@ -35,8 +37,6 @@ REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", *CLUSTE
 MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
 LISTS = ("cors_origin", "transports", "session_secrets", "session_admin_values", "api_token", "admin_token")
 FILES = ("ssl_certfile", "ssl_keyfile", "redis_ca_file", "redis_cert_file", "redis_key_file", "mongodb_ca_file")
-# As a browser sends it (RFC 6454 §7): with a path or a final slash it would never match.
-ORIGIN = re.compile(r"https?://[^/?#@\s]+")
 CLUSTER_NODE = r"(?:\[[0-9A-Fa-f:.]+\]|[^][:,@/?#\s]+)(?::\d{1,5})?"
 CLUSTER_URL = re.compile(rf"rediss?\+cluster://(?:[^/?#\s]*@)?{CLUSTER_NODE}(?:,{CLUSTER_NODE})*/?", re.IGNORECASE)
 
@@ -103,7 +103,9 @@ class Settings(BaseModel):
     )
     cors_origin: tuple[str, ...] = Field(
         (),
-        description="Origins that may connect, comma-separated; `*` for any; empty for the same origin only",
+        description="Origins whose pages may connect, comma-separated, of any scheme: `https://example.com`, "
+        "`https://*.example.com` (one label), `capacitor://localhost`, `file://`, `null`; `*` for any; empty for the "
+        "address that was asked for ([security.md](security.md#pages-of-other-sites))",
     )
     shutdown_timeout: Seconds = Field(10, description="Seconds given to connections and requests at shutdown")
     max_tcp_connections: int | None = Field(
@@ -430,8 +432,12 @@ class Settings(BaseModel):
     def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         if "*" in origins and len(origins) > 1:
             raise ValueError("`*` stands alone")
-        if not all(origin == "*" or ORIGIN.fullmatch(origin) for origin in origins):
-            raise ValueError("each origin is `*`, or http:// or https:// with a host and nothing behind it but a port")
+        for number, origin in enumerate(origins, 1):
+            try:
+                if origin != "*":
+                    parse_allowed(origin)
+            except ValueError as error:
+                raise ValueError(f"entry {number} can never match: {error}") from None
         return origins
 
     @field_validator("transports")

@@ -119,6 +119,7 @@ def clients() -> list[Panel]:
             "Clients per second cut off because they did not read or went beyond a limit, and malformed packets.",
             PER_SECOND,
             Query(total(rate("tradecast_slow_clients_total")), "slow clients"),
+            Query(total(rate("tradecast_origins_refused_total"), "reason"), "origins {{reason}}"),
             Query(total(rate("tradecast_malformed_packets_total")), "malformed packets"),
             Query(total(rate("tradecast_limits_exceeded_total"), "limit"), "{{limit}}"),
         ),

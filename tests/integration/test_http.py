@@ -612,6 +612,39 @@ async def test_other_origins_are_refused(make_server: MakeServer, http: httpx.As
     assert caught.value.response.status_code in (400, 403)
 
 
+async def test_page_that_may_not_connect_is_told_of_once(
+    make_server: MakeServer, http: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = await make_server(cors_origin="https://a.example,https://*.b.example")
+    url = f"{server.url}/socket.io/?EIO=4&transport=polling"
+    ws = url.replace("http", "ws", 1).replace("polling", "websocket")
+    await http.get(url, headers={"origin": "http://a.example"})
+    for origin in ("https://x.y.b.example", f"https://user:{PLANTED}@a.example"):
+        with pytest.raises(InvalidStatus):
+            await open_websocket(ws, proxy=None, additional_headers={"origin": origin})
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = [(line["reason"], line["origin"]) for line in lines if "origin" in line]
+    assert told == [
+        ("other_scheme_or_port", "http://a.example"),
+        ("other_host", "https://…"),
+        ("malformed", ""),
+    ]
+    text = (await http.get(f"{server.admin_url}/metrics")).text
+    counted = dict(re.findall(r'tradecast_origins_refused_total\{reason="(\w+)"\} (\S+)', text))
+    assert counted == {"other_scheme_or_port": "1.0", "other_host": "1.0", "malformed": "1.0", "opaque": "0.0"}
+
+
+@pytest.mark.parametrize("origin", ["https://shop.b.example", "wss://A.example:443", "capacitor://localhost", "null"])
+async def test_origins_however_they_are_written(make_server: MakeServer, http: httpx.AsyncClient, origin: str) -> None:
+    server = await make_server(cors_origin="HTTPS://a.example:443,https://*.b.example,capacitor://localhost,null")
+    answer = await http.get(f"{server.url}/socket.io/?EIO=4&transport=polling", headers={"origin": origin})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == origin
+    ws = server.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
+    async with open_websocket(ws, proxy=None, additional_headers={"origin": origin}) as socket:
+        assert str(await socket.recv()).startswith("0{")
+
+
 async def test_without_the_setting_only_the_same_origin(server: RunningServer, http: httpx.AsyncClient) -> None:
     url = f"{server.url}/socket.io/?EIO=4&transport=polling"
     assert (await http.get(url, headers={"origin": server.url})).status_code == 200

@@ -197,6 +197,11 @@ def test_every_setting_has_a_meaning() -> None:
                 "https://a.example/path",
                 "*,https://a.example",
                 "https://a b",
+                "https://a.example https://b.example",
+                "https://a.example,https://*",
+                "http://localhost:*",
+                "file:///",
+                f"https://user:{SECRET}@a.example",
             )
         ),
         ("REQUIRE_TLS", "perhaps"),
@@ -252,6 +257,16 @@ def test_nonsense_is_named(variable: str, value: str) -> None:
     names, _, why = line.partition(": ")
     assert variable in names.split(", ")
     assert len(why) > 5
+
+
+def test_origins_of_any_scheme() -> None:
+    origins = "https://*.example.com, HTTPS://B.example:443,capacitor://localhost,ionic://localhost,file://,null"
+    assert len(load_settings({"CORS_ORIGIN": origins}).cors_origin) == 6
+
+
+def test_origin_that_can_never_match_is_named() -> None:
+    (line,) = complaints(CORS_ORIGIN="https://a.example,https://b.example/")
+    assert line.startswith("CORS_ORIGIN: entry 2 can never match: nothing stands behind host and port")
 
 
 def test_everything_that_is_wrong_is_named_at_once() -> None:

@@ -18,6 +18,9 @@ class Observer:
     def page_left(self, sid: str) -> None:
         """A client's close frame says that its page was left (RFC 6455 §7.4.1, 1001), as a browser's does."""
 
+    def origin_refused(self, reason: str, origin: str) -> None:
+        """A page may not connect: one of `origins.REASONS`, and its origin as far as it may be shown."""
+
     def heartbeat_sent(self, sid: str) -> None:
         """A heartbeat goes to a client, behind all that was sent to it before."""
 

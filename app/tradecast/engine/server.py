@@ -272,6 +272,11 @@ class EngineServer:
         log.debug("engine request refused: %d %s", refusal.status, refusal.body.decode())
         return refusal
 
+    def tell_refused(self, request: Request, refusal: Refusal) -> None:
+        """Tell the observer of a page that may not connect; to be called once, by who answers it."""
+        if refusal is FORBIDDEN:
+            self.observer.origin_refused(*self.origins.find_reason(request))
+
     def find(self, request: Request) -> Connection | Refusal | None:
         """The connection that a request is for; None: it asks for a new one."""
         sid = request.query.get("sid")

@@ -93,6 +93,10 @@ class Application(Protocol):
         """A client that was connected is gone."""
         ...
 
+    def origin_refused(self, reason: str, origin: str) -> None:
+        """A page may not connect: one of `REASONS`, and its origin (scheme, host, port) or nothing."""
+        ...
+
     def malformed(self) -> None:
         """A packet was no Socket.IO packet."""
         ...

@@ -579,6 +579,9 @@ class _EngineObserver(Observer):
     def limit_exceeded(self, limit: str) -> None:
         self._application.limit_exceeded(limit)
 
+    def origin_refused(self, reason: str, origin: str) -> None:
+        self._application.origin_refused(reason, origin)
+
     def heartbeat_sent(self, sid: str) -> None:
         if self.hub is not None:
             self.hub.pinged(sid)

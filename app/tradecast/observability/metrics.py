@@ -65,6 +65,7 @@ HTTP_REASONS = (
     *("head_bytes", "head_lines", "query", "chunks", "pipelined", "unwanted_body"),
     *("head_timeout", "body_timeout", "tls_timeout", "tls_error", "tcp_connections", "idle_evicted"),
 )
+ORIGIN_REASONS = ("malformed", "opaque", "other_scheme_or_port", "other_host")
 PERCENTILES = (50.0, 95.0, 99.0)
 EVENT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -151,6 +152,9 @@ class Metrics:
         self._lines_left_out = counter("log_lines_left_out", "Log lines not written because clients caused too many")
         self._http_refused = tally(
             "http_refused", "Requests and connections refused or ended below the application", "reason", HTTP_REASONS
+        )
+        self._origins_refused = tally(
+            "origins_refused", "Requests of pages that may not connect", "reason", ORIGIN_REASONS
         )
         self._slow_clients = counter("slow_clients", "Clients cut off because they did not read")
         self._fallback = gauge("limiter_fallback", "1 while limits are kept in memory because Redis is away")
@@ -325,6 +329,10 @@ class Metrics:
     def http_refused(self, reason: str) -> None:
         """A request or a connection was refused or ended by the HTTP server; one of `HTTP_REASONS`."""
         self._http_refused.count(reason)
+
+    def origin_refused(self, reason: str) -> None:
+        """A page may not connect; one of `ORIGIN_REASONS`."""
+        self._origins_refused.count(reason)
 
     def slow_client(self) -> None:
         """A client that did not read was cut off."""

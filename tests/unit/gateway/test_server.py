@@ -83,6 +83,9 @@ class App:
     def disconnected(self, sid: str, reason: str) -> None:
         self.told.append(("disconnected", sid, reason))
 
+    def origin_refused(self, reason: str, origin: str) -> None:
+        self.told.append(("origin_refused", reason, origin))
+
     def malformed(self) -> None:
         self.told.append(("malformed",))
 

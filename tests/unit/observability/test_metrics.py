@@ -53,6 +53,7 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.malformed_packet()
     metrics.slow_client()
     metrics.http_refused("query")
+    metrics.origin_refused("opaque")
     metrics.watch_port("public", lambda: 1, 2)
     metrics.loop_lag(0.1)
     metrics.session_lookup("redis")
@@ -104,6 +105,7 @@ def touch_everything(metrics: Metrics) -> None:
         ("limiter_fallback", {}, 1),
         ("limiter_fallback_transitions_total", {"to": "memory"}, 1),
         ("malformed_packets_total", {}, 1),
+        ("origins_refused_total", {"reason": "opaque"}, 1),
         ("slow_clients_total", {}, 1),
         ("event_loop_lag_seconds_sum", {}, 0.1),
         ("session_lookups_total", {"source": "redis"}, 1),

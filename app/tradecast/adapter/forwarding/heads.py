@@ -1,6 +1,6 @@
 """Heads of HTTP messages: what of a client's goes to the owner, and what of the owner's goes to the client. No I/O.
 
-Host, Origin and X-Forwarded-* go along as they are, since the owner checks a page's origin by them.
+Host, Origin, Forwarded and X-Forwarded-* go along as they are, since the owner checks a page's origin by them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HOP_BY_HOP = frozenset(
 # What the engine does not read and nobody else is to: connections between servers are not encrypted.
 _PRIVATE = frozenset({b"cookie", b"authorization"})
 _REPLACED = frozenset({b"content-length", b"expect", b"sec-websocket-extensions"})
-_KEPT = (b"host", b"origin", b"x-forwarded-")
+_KEPT = (b"host", b"origin", b"x-forwarded-", b"forwarded")
 _MADE_ANEW = frozenset({b"content-length", b"date", b"server"})
 
 

@@ -50,6 +50,10 @@ class Engine(Host, Protocol):
         """Why a request cannot be served, whatever it is for; None if it can."""
         ...
 
+    def tell_refused(self, request: Request, refusal: Refusal) -> None:
+        """Tell the observer of a page that may not connect; to be called once, by who answers it."""
+        ...
+
     def find(self, request: Request) -> Connection | Refusal | None:
         """The connection that a request is for; None: it asks for a new one."""
         ...
@@ -78,7 +82,9 @@ async def send_refusal(
 async def serve_polling(engine: Engine, request: Request, receive: Receive, send: Send) -> None:
     """Serve one request of a polling client, or its preflight."""
     if not engine.origins.accepts(request):
-        await send_refusal(send, engine.check(request) or BAD_REQUEST)
+        refusal = engine.check(request) or BAD_REQUEST
+        engine.tell_refused(request, refusal)
+        await send_refusal(send, refusal)
         return
     cors = engine.origins.headers(request)
     if request.method == "OPTIONS":
@@ -191,6 +197,7 @@ async def serve_websocket(engine: Engine, request: Request, receive: Receive, se
     if refusal is None and isinstance(found, Refusal):
         refusal = found
     if refusal is not None:
+        engine.tell_refused(request, refusal)
         await send_refusal(send, refusal, websocket=True)
         return
     assert not isinstance(found, Refusal)  # noqa: S101 the branch before

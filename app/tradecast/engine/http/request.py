@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 Header = tuple[bytes, bytes]
+# Of the first element of `Forwarded` (RFC 7239 §4), which the proxy nearest to the client has written.
+_FORWARDED = re.compile(r'(?:^|;)\s*(proto|host)\s*=\s*(?:"([^"\\]*)"|([^\s",;]*))', re.IGNORECASE)
+
+
+class Forwarded(NamedTuple):
+    """What proxies say of the request as the client made it.
+
+    Attributes:
+        scheme: In lower case; empty: they do not say.
+        hosts: Each with a port or without.
+        port: Empty: they do not say.
+    """
+
+    scheme: str
+    hosts: tuple[str, ...]
+    port: str
 
 
 class Request:
@@ -107,8 +124,24 @@ class Request:
         """Whether it came over TLS, as this server's port or the proxy nearest to the client says."""
         if self.scheme in ("https", "wss"):
             return True
-        forwarded = (self.header(b"x-forwarded-proto") or "").split(",")[0]
-        return forwarded.strip().lower() in ("https", "wss")
+        scheme = self.header(b"x-forwarded-proto")
+        if scheme is None or scheme not in ("https", "http"):  # what most proxies say is known at once
+            scheme = self.forwarded.scheme
+        return scheme in ("https", "wss")
+
+    @property
+    def forwarded(self) -> Forwarded:
+        """What the proxy nearest to the client says; of scheme and host, X-Forwarded-* before `Forwarded`."""
+        scheme, host = self._first(b"x-forwarded-proto").lower(), self._first(b"x-forwarded-host")
+        if (not scheme or not host) and (standard := self.header(b"forwarded")) is not None:
+            said = {name.lower(): quoted or bare for name, quoted, bare in _FORWARDED.findall(standard.split(",")[0])}
+            scheme, host = scheme or said.get("proto", "").lower(), host or said.get("host", "")
+        port = self._first(b"x-forwarded-port")
+        return Forwarded(scheme, (host,) if host else (), port if port.isascii() and port.isdigit() else "")
+
+    def _first(self, name: bytes) -> str:
+        """The first entry of a header that is a list; empty: there is none."""
+        return next((word for part in (self.header(name) or "").split(",") if (word := part.strip())), "")
 
     def environ(self) -> dict[str, Any]:
         """The request as python-socketio's connect handlers want it: a WSGI environ (PEP 3333) without streams."""

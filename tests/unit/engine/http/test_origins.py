@@ -32,13 +32,43 @@ Allowed = list[str] | Literal["*"] | None
         (["https://a.example"], b"http://a.example", False),
         (["https://a.example"], b"https://a.example:8443", False),
         (["https://a.example"], b"https://a.example.evil", False),
-        (["https://a.example"], b"https://A.example", False),
+        (["https://a.example"], b"https://A.example", True),
+        (["https://A.example:443"], b"https://a.example", True),
+        (["https://a.example"], b"wss://a.example:443", True),
+        (["https://a.example"], b"ws://a.example", False),
+        (["wss://a.example"], b"https://a.example", True),
+        (["https://bücher.example"], b"https://xn--bcher-kva.example", True),
+        (["https://bücher.example"], "https://bücher.example".encode(), True),
+        (["https://a.example."], b"https://a.example", True),
+        (["http://[::1]:80"], b"http://[0:0::1]", True),
+        (["capacitor://localhost", "ionic://localhost"], b"capacitor://localhost", True),
+        (["capacitor://localhost"], b"http://localhost", False),
+        (["file://", "null"], b"file://", True),
+        (["file://", "null"], b"null", True),
+        (["https://a.example"], b"file://", False),
+        (["https://*.example.com"], b"https://a.example.com", True),
+        (["https://*.example.com"], b"wss://A.example.com:443", True),
+        (["https://*.example.com"], b"https://xn--bcher-kva.example.com", True),
+        (["https://*.example.com"], b"https://example.com", False),
+        (["https://*.example.com"], b"https://.example.com", False),
+        (["https://*.example.com"], b"https://a.b.example.com", False),
+        (["https://*.example.com"], b"https://evilexample.com", False),
+        (["https://*.example.com"], b"https://a.example.com.evil", False),
+        (["https://*.example.com"], b"https://a.example.com:8443", False),
+        (["https://*.example.com"], b"http://a.example.com", False),
+        (["https://*.example.com"], b"https://evil@a.example.com", False),
+        (["https://*.example.com"], b"https://evil/.example.com", False),
+        (["http://*.localhost:3000"], b"http://app.localhost:3000", True),
         (["https://a.example"], b"null", False),
         (["https://a.example"], b"", False),
         ([], b"https://a.example", False),
         (None, b"http://push.example", True),
         (None, b"https://push.example", False),
-        (None, b"http://push.example:80", False),
+        (None, b"http://push.example:80", True),
+        (None, b"ws://push.example", True),
+        (None, b"HTTP://Push.example.", True),
+        (None, b"http://push.example:8080", False),
+        (None, b"null", False),
         (None, b"http://other.example", False),
     ],
 )
@@ -61,6 +91,77 @@ def test_own_origin_is_that_which_the_proxy_was_asked_for() -> None:
     assert not policy.accepts(of(b"http://front.example", *forwarded))
     assert not policy.accepts(of(b"https://inner", *forwarded))
     assert policy.accepts(of(b"https://push.example", scheme="wss", websocket=True))
+
+
+@pytest.mark.parametrize(
+    ("headers", "origin", "accepted"),
+    [
+        ({"x-forwarded-proto": "wss"}, "https://push.example", True),
+        ({"x-forwarded-proto": "HTTPS, http"}, "wss://push.example", True),
+        ({"x-forwarded-proto": " ,https"}, "https://push.example", True),
+        ({"x-forwarded-proto": "http,https"}, "https://push.example", False),
+        ({"x-forwarded-proto": "https", "x-forwarded-host": "front.example:443"}, "https://front.example", True),
+        ({"x-forwarded-proto": "https", "x-forwarded-host": "front.example:80"}, "https://front.example", False),
+        ({"x-forwarded-proto": "https", "x-forwarded-port": "8443"}, "https://push.example:8443", True),
+        ({"x-forwarded-port": "8443"}, "http://push.example:8444", False),
+        ({"x-forwarded-port": "evil"}, "http://push.example:evil", False),
+        ({"forwarded": "for=1.2.3.4;proto=https;host=front.example"}, "https://front.example", True),
+        ({"forwarded": 'Host="front.example:8443" ; Proto="https", proto=http'}, "https://front.example:8443", True),
+        ({"forwarded": "proto=http, proto=https;host=inner"}, "https://inner", False),
+        ({"forwarded": "proto=https", "x-forwarded-proto": "http"}, "https://push.example", False),
+        ({"x-forwarded-host": "evil.example"}, "http://other.example", False),
+        ({"x-forwarded-host": "a b"}, "http://push.example", True),
+    ],
+)
+def test_own_origin_in_the_words_of_proxies(headers: dict[str, str], origin: str, accepted: bool) -> None:
+    more = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert OriginPolicy(None).accepts(of(origin.encode(), *more)) is accepted
+
+
+def test_own_port_need_not_be_said() -> None:
+    headers = [(b"host", b"push.example:443"), (b"origin", b"https://push.example")]
+    assert OriginPolicy(None).accepts(request(headers=headers, scheme="https"))
+    headers = [(b"host", b"[::1]:8000"), (b"origin", b"ws://[0::1]:8000")]
+    assert OriginPolicy(None).accepts(request(headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "named"),
+    [
+        (["https://a.example"], b"wss://A.example", True),
+        (["https://*.example.com"], b"https://a.example.com", True),
+        (["https://a.example"], b"https://b.example", False),
+        (["null", "file://"], b"null", False),
+        (["null", "file://"], b"file://", False),
+        (["https://a.example"], None, False),
+        ("*", b"https://a.example", False),
+        (None, b"http://push.example", True),
+        (None, b"http://other.example", False),
+    ],
+)
+def test_origins_that_are_allowed_by_name(allowed: Allowed, origin: bytes | None, named: bool) -> None:
+    assert OriginPolicy(allowed).names(of(origin)) is named
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "reason"),
+    [
+        (["https://a.example"], b"https://b.example:1", ("other_host", "https://…:1")),
+        (["https://a.example"], b"http://A.example", ("other_scheme_or_port", "http://a.example")),
+        (["https://a.example"], b"capacitor://localhost", ("other_host", "capacitor://localhost")),
+        (["https://a.example"], b"secret://secret", ("other_host", "…://…")),
+        (["https://a.example"], b"null", ("opaque", "null")),
+        (["https://a.example"], b"https://u:secret@a.example", ("malformed", "")),
+        (None, b"https://push.example", ("other_scheme_or_port", "https://push.example")),
+    ],
+)
+def test_reason_of_a_refusal(allowed: Allowed, origin: bytes, reason: tuple[str, str]) -> None:
+    assert OriginPolicy(allowed).find_reason(of(origin)) == reason
+
+
+def test_browser_hears_its_origin_as_it_has_written_it() -> None:
+    headers = dict(OriginPolicy(["https://a.example"]).headers(of(b"https://A.example:443")))
+    assert headers[b"access-control-allow-origin"] == b"https://A.example:443"
 
 
 def test_request_without_a_host_has_no_own_origin() -> None:
