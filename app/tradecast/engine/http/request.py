@@ -125,9 +125,9 @@ class Request:
         if self.scheme in ("https", "wss"):
             return True
         scheme = self.header(b"x-forwarded-proto")
-        if scheme is None or scheme not in ("https", "http"):  # what most proxies say is known at once
-            scheme = self.forwarded.scheme
-        return scheme in ("https", "wss")
+        if scheme in ("https", "http") or (scheme is None and self.header(b"forwarded") is None):
+            return scheme == "https"  # as nearly all of them
+        return self.forwarded.scheme in ("https", "wss")
 
     @property
     def forwarded(self) -> Forwarded:
