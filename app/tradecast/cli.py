@@ -26,7 +26,8 @@ from tradecast.events.publish import PAYLOADS, InvalidEvents, parse_events
 from tradecast.events.publisher import Publisher
 from tradecast.events.symbols import Symbols
 from tradecast.lifecycle.files import raise_limit
-from tradecast.lifecycle.process import PortInUse, tune_garbage_collection
+from tradecast.lifecycle.ports import PortInUse
+from tradecast.lifecycle.process import tune_garbage_collection
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.options import LoadOptions, OptionsError
@@ -37,7 +38,7 @@ from tradecast.observability.logs import configure_logging
 from tradecast.observability.sentry import configure_sentry
 from tradecast.packets import exact
 from tradecast.server import WebSocketServer, create_process
-from tradecast.settings import Settings, SettingsError, load_settings
+from tradecast.settings import EVERYWHERE, Settings, SettingsError, load_settings
 
 T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -74,7 +75,7 @@ def serve() -> None:
 
 
 @cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; * for all.")
 @click.option("--port", type=int, help="Public port. [default: PORT, else 8000]")
 @click.option("--admin-port", type=int, help="Admin port. [default: ADMIN_PORT, else 9100]")
 @click.option(
@@ -144,8 +145,16 @@ async def _serve(settings: Settings, *, demo: bool = False, feed: bool = True) -
         tune_garbage_collection()
         if demo:
             scheme = "https" if settings.ssl_certfile else "http"
-            click.echo(f"tradecast demo: {scheme}://{settings.host}:{process.ports['public']}/   (Ctrl-C stops it)")
+            host = _reachable(settings.host)
+            click.echo(f"tradecast demo: {scheme}://{host}:{process.ports['public']}/   (Ctrl-C stops it)")
         await process.run_until_signal()
+
+
+def _reachable(host: str) -> str:
+    """Where a browser on this machine finds a server that listens on a host."""
+    if host in (EVERYWHERE, "0.0.0.0"):  # noqa: S104 no address to connect to
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 # -- events

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import date
+from ipaddress import IPv6Address
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -55,6 +56,54 @@ def _check_seconds(seconds: float) -> float:
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_check_seconds)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _check_host(host: str) -> str:
+    """An address to listen on, in one form."""
+    host = _without_brackets(host)
+    if host in ("", EVERYWHERE):
+        return EVERYWHERE
+    if ":" not in host:
+        if not re.fullmatch(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?", host):
+            raise ValueError("is an address or a name, without a port, or `*` for every address")
+        return host
+    address = _ipv6(host)
+    return EVERYWHERE if int(address) == 0 else str(address)
+
+
+def _check_advertised(host: str | None) -> str | None:
+    """An address that others can ask for, in one form."""
+    if host is None:
+        return None
+    host = _without_brackets(host)
+    if ":" in host:
+        address = _ipv6(host)
+        if address.scope_id is not None:
+            raise ValueError("an address with a zone (`%eth0`) means nothing on another machine")
+        host = str(address)
+    elif not re.fullmatch(r"[0-9A-Za-z._-]{1,253}", host):
+        raise ValueError("is an address or a name, without a scheme and a port")
+    if host in ("::", "0.0.0.0"):  # noqa: S104 refused
+        raise ValueError("is any address, which others cannot connect to")
+    return host
+
+
+def _without_brackets(host: str) -> str:
+    """As in a URL, where an IPv6 address has brackets."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def _ipv6(host: str) -> IPv6Address:
+    try:
+        return IPv6Address(host)
+    except ValueError:
+        raise ValueError("is no IPv6 address (and has no port)") from None
+
+
+# Every address of the machine, of both families. A container is reached from outside; the admin port is guarded by a
+# token, the internal one takes signed requests only.
+EVERYWHERE = "*"
+Host = Annotated[str, AfterValidator(_check_host)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 # Figures that ADAPTER_FILE can change at run time, within the same bounds (`adapter/tuning.py`).
 HistoryEvents = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -77,13 +126,17 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     # -- listening
-    host: str = Field("0.0.0.0", description="Address of the public port")  # noqa: S104 a container is reached from outside
+    host: Host = Field(
+        EVERYWHERE,
+        description="Address or name that the public port listens on; `*` (or `::`): every address, IPv4's and IPv6's, "
+        "as far as the machine has them; `0.0.0.0`: IPv4's alone",
+    )
     port: Port = Field(8000, description="Public port: Socket.IO, health, and what the settings allow")
-    admin_host: str = Field("0.0.0.0", description="Address of the admin port")  # noqa: S104 as above; guarded by a token
+    admin_host: Host = Field(EVERYWHERE, description="The same for the admin port")
     admin_port: Port = Field(
         9100, description="Admin port: metrics, emit, stats, sessions; never behind the public Service"
     )
-    internal_host: str = Field("0.0.0.0", description="Address of the internal port")  # noqa: S104 as above; signed requests only
+    internal_host: Host = Field(EVERYWHERE, description="The same for the internal port")
     internal_port: Port = Field(
         9200,
         description="Internal port: what other servers pass on, so that polling needs no session affinity; served "
@@ -91,7 +144,6 @@ class Settings(BaseModel):
     )
     advertised_address: str | None = Field(
         None,
-        pattern=r"^[0-9A-Za-z.:_-]{1,253}$",
         description="Address or name, without a port, at which the other servers reach the internal port (Kubernetes: "
         "the pod's IP); absent: INTERNAL_HOST, or if that is any address, the one towards Redis",
     )
@@ -440,6 +492,11 @@ class Settings(BaseModel):
                 raise ValueError(f"entry {number} can never match: {error}") from None
         return origins
 
+    @field_validator("advertised_address")
+    @classmethod
+    def _check_advertised_address(cls, host: str | None) -> str | None:
+        return _check_advertised(host)
+
     @field_validator("transports")
     @classmethod
     def _check_transports(cls, transports: tuple[Transport, ...]) -> tuple[Transport, ...]:
@@ -490,11 +547,11 @@ class Settings(BaseModel):
             wrong.append("SESSION_TIERS: is a list like gold=premium,2=enterprise")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             wrong.append("SSL_CERTFILE, SSL_KEYFILE: set both or neither")
-        if self.port == self.admin_port != 0 and self.host == self.admin_host:
+        if self.port == self.admin_port != 0 and _overlap(self.host, self.admin_host):
             wrong.append("ADMIN_PORT: must differ from PORT")
         if self.forwards and self.internal_port != 0:
             for name, host, port in (("PORT", self.host, self.port), ("ADMIN_PORT", self.admin_host, self.admin_port)):
-                if (host, port) == (self.internal_host, self.internal_port):
+                if port == self.internal_port and _overlap(host, self.internal_host):
                     wrong.append(f"INTERNAL_PORT: must differ from {name}")
         if self.batch_window_ms / 1000 >= self.publish_timeout:
             wrong.append("BATCH_WINDOW_MS: is not below PUBLISH_TIMEOUT")
@@ -592,6 +649,12 @@ def _split_list(name: str, text: str) -> tuple[str, ...]:
             raise ValueError(f"{name.upper()}: what begins with [ is a JSON list of texts")
         return tuple(words)
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two addresses to listen on cannot have the same port."""
+    hosts = {one, other}
+    return len(hosts) == 1 or EVERYWHERE in hosts or ("0.0.0.0" in hosts and not any(":" in host for host in hosts))  # noqa: S104
 
 
 def _check_url(url: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -52,7 +53,31 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     app = create_app(memo.fleets.connections, memo.fleets.metrics, memo.fleets.is_ready)
     memo.runner = web.AppRunner(app, access_log=None)
     await memo.runner.setup()
-    await web.TCPSite(memo.runner, os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", str(PORT)))).start()  # noqa: S104 a pod's own address
+    await listen(memo.runner, os.environ.get("HOST", ""), int(os.environ.get("PORT", str(PORT))))
+
+
+async def listen(runner: web.AppRunner, host: str, port: int) -> None:
+    """Serve at a host, or where it is empty at every address of the pod, IPv4's and IPv6's, as far as it has them.
+
+    Raises:
+        OSError: The port is taken, or there is no such address.
+    """
+    hosts = (host,) if host else ("0.0.0.0", "::")  # noqa: S104 a pod's own addresses
+    failed = 0
+    for one in hosts:
+        try:
+            await web.TCPSite(runner, one, port).start()
+        except OSError as error:
+            failed += 1
+            if failed == len(hosts) or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                raise
+
+
+def find_liveness() -> str:
+    """Where kopf answers the kubelet, which asks at the pod's own address: kopf listens on one family alone."""
+    address = os.environ.get("POD_IP") or "0.0.0.0"  # noqa: S104 the pod's
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{os.environ.get('LIVENESS_PORT', LIVENESS_PORT)}/healthz"
 
 
 @kopf.on.cleanup()
@@ -108,6 +133,6 @@ def main() -> None:
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
-        liveness_endpoint=f"http://0.0.0.0:{os.environ.get('LIVENESS_PORT', LIVENESS_PORT)}/healthz",
+        liveness_endpoint=find_liveness(),
         memo=kopf.Memo(),
     )

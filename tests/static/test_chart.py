@@ -241,6 +241,30 @@ def test_settings_that_the_chart_writes_exist() -> None:
                     assert {variable["name"] for variable in container.get("env", ())} <= names
 
 
+def test_pods_listen_on_both_families() -> None:
+    """What an IPv4 address would do on a cluster of IPv6 alone: fail every probe."""
+    from tradecast.settings import EVERYWHERE, load_settings
+
+    for values in VALUES:
+        for one in objects(rendered("helm", values)):
+            for container in one.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
+                assert "0.0.0.0" not in json.dumps([container.get("args"), container.get("env")]), container["name"]
+                for argument in container.get("args", ()):
+                    if argument.startswith("--host="):
+                        assert load_settings({"HOST": argument.removeprefix("--host=")}).host == EVERYWHERE
+    assert load_settings({}).host == load_settings({}).admin_host == load_settings({}).internal_host == EVERYWHERE
+
+
+def test_services_of_both_families() -> None:
+    done = run(
+        *("helm", "template", "t", CHART, "--show-only", "templates/service.yaml"),
+        *("--set", "service.ipFamilyPolicy=PreferDualStack,service.ipFamilies={IPv6,IPv4}"),
+    )
+    for service in objects(done.stdout):
+        assert service["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+        assert service["spec"]["ipFamilies"] == ["IPv6", "IPv4"]
+
+
 def test_an_install_asks_the_cluster_for_its_own_objects_only() -> None:
     """By name: whoever may install them may read them. A list needs a right that an installer may not have."""
     asked = [

@@ -82,6 +82,12 @@ class RunningServer:
         assert self._process is not None, "the server is not running"
         return self._process.connections(port)
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """All of them, by name."""
+        assert self._process is not None
+        return dict(self._process.ports)
+
     def _port(self, name: str) -> int:
         assert self._process is not None, "the server is not running"
         return self._process.ports[name]

@@ -52,9 +52,9 @@ REQUIRED: dict[str, Any] = {
     "sentry_dsn": None,
     "log_format": "json",
     # this server's own choices
-    "host": "0.0.0.0",
-    "admin_host": "0.0.0.0",
-    "internal_host": "0.0.0.0",
+    "host": "*",
+    "admin_host": "*",
+    "internal_host": "*",
     "internal_port": 9200,
     "advertised_address": None,
     "ssl_certfile": None,
@@ -166,6 +166,25 @@ def test_every_setting_has_a_meaning() -> None:
         *(("PORT", value) for value in ("abc", "-1", "65536", "80.5", "0x50")),
         ("ADMIN_PORT", "99999"),
         ("INTERNAL_PORT", "-1"),
+        *(
+            (variable, value)
+            for variable in ("HOST", "ADMIN_HOST", "INTERNAL_HOST")
+            for value in (
+                "http://a",
+                "a:80",
+                "127.0.0.1:80",
+                "[::1]:80",
+                "::g",
+                "a b",
+                "*.a",
+                "127.0.0.1,::1",
+                "/run/x",
+            )
+        ),
+        *(
+            ("ADVERTISED_ADDRESS", value)
+            for value in ("*", "::", "[::]", "0.0.0.0", "fe80::1%eth0", "[::1]:9200", "a:1")
+        ),
         *(("ADVERTISED_ADDRESS", value) for value in ("http://10.0.0.1", "10.0.0.1/x", "a b", "x" * 254)),
         *(("PING_INTERVAL", value) for value in ("0", "-5", "nan", "inf", "25s")),
         ("PING_TIMEOUT", "0"),
@@ -257,6 +276,42 @@ def test_nonsense_is_named(variable: str, value: str) -> None:
     names, _, why = line.partition(": ")
     assert variable in names.split(", ")
     assert len(why) > 5
+
+
+@pytest.mark.parametrize(
+    ("written", "host"),
+    [
+        *(("", "*"), (" ", "*"), ("*", "*"), ("::", "*"), ("[::]", "*"), ("0:0:0:0:0:0:0:0", "*"), ("::0", "*")),
+        *(
+            ("0.0.0.0", "0.0.0.0"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("[::1]", "::1"),
+            ("0::1", "::1"),
+            ("FD00::A", "fd00::a"),
+        ),
+        *(("fe80::1%eth0", "fe80::1%eth0"), ("localhost", "localhost"), ("my_pod.svc.", "my_pod.svc.")),
+    ],
+)
+def test_hosts_in_one_form(written: str, host: str) -> None:
+    settings = load_settings(dict.fromkeys(("HOST", "ADMIN_HOST", "INTERNAL_HOST"), written))
+    assert (settings.host, settings.admin_host, settings.internal_host) == (host, host, host)
+
+
+@pytest.mark.parametrize(
+    ("written", "address"), [("10.0.0.1", "10.0.0.1"), ("[FD00::1]", "fd00::1"), ("0::7", "::7"), ("a.b", "a.b")]
+)
+def test_advertised_address_in_one_form(written: str, address: str) -> None:
+    assert load_settings({"ADVERTISED_ADDRESS": written}).advertised_address == address
+
+
+@pytest.mark.parametrize(
+    ("host", "other"), [("::", "127.0.0.1"), ("*", "0.0.0.0"), ("0.0.0.0", "10.0.0.1"), ("a", "a")]
+)
+def test_ports_that_differ_in_nothing_but_a_wildcard(host: str, other: str) -> None:
+    (line,) = complaints(PORT="9", ADMIN_PORT="9", HOST=host, ADMIN_HOST=other)
+    assert line == "ADMIN_PORT: must differ from PORT"
+    for one in ("::1", "127.0.0.2"):
+        assert load_settings({"PORT": "9", "ADMIN_PORT": "9", "HOST": "127.0.0.1", "ADMIN_HOST": one}).port == 9
 
 
 def test_origins_of_any_scheme() -> None:
@@ -360,7 +415,8 @@ def test_the_internal_port_is_one_of_its_own_where_it_is_served() -> None:
     shared |= {"REDIS_URL": "redis://localhost", "TRANSPORTS": "websocket,polling"}
     assert complaints(**shared) == ["INTERNAL_PORT: must differ from ADMIN_PORT"]
     assert complaints(**{**shared, "INTERNAL_PORT": "8000"}) == ["INTERNAL_PORT: must differ from PORT"]
-    assert load_settings({**shared, "INTERNAL_HOST": "127.0.0.1"}).forwards
+    apart = {"INTERNAL_HOST": "127.0.0.1", "ADMIN_HOST": "127.0.0.2"}
+    assert load_settings({**shared, **apart}).forwards
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1", "pod-1.tradecast.svc"])

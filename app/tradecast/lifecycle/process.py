@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp
 from tradecast.engine.http.guests import Guests
 from tradecast.engine.http.tls import TlsListener
 from tradecast.engine.http.uvicorn_protocol import Upgrades, bind_protocol
+from tradecast.lifecycle.ports import PortInUse, bind, families_of
 from tradecast.settings import SettingsError
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
@@ -26,10 +28,6 @@ GARBAGE_THRESHOLDS = (20_000, 10, 50)
 # Seconds until the Date header of answers is written anew.
 DATE_INTERVAL = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class PortInUse(OSError):
-    """A port cannot be listened on; the text says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,23 +153,24 @@ class Process:
             SettingsError: A certificate and its key cannot be used.
         """
         servers = [_Server(listener, self._grace) for listener in self._listeners]
-        sockets: list[socket.socket] = []
+        sockets: list[list[socket.socket]] = []
         try:
-            sockets.extend(_bind(listener) for listener in self._listeners)
+            sockets.extend(bind(one.host, one.port, one.backlog, one.name) for one in self._listeners)
         except PortInUse:
-            for bound in sockets:
+            for bound in itertools.chain(*sockets):
                 bound.close()
             raise
-        for listener, bound in zip(self._listeners, sockets, strict=True):
-            self.ports[listener.name] = bound.getsockname()[1]
+        for listener, found in zip(self._listeners, sockets, strict=True):
+            self.ports[listener.name] = found[0].getsockname()[1]
         if self._on_bound is not None:
             await self._on_bound(self.ports)
-        for listener, server, bound in zip(self._listeners, servers, sockets, strict=True):
+        for listener, server, found in zip(self._listeners, servers, sockets, strict=True):
             self._servers.append(server)
-            self._tasks.append(asyncio.create_task(server.serve(sockets=[bound]), name=f"serve {listener.name}"))
+            self._tasks.append(asyncio.create_task(server.serve(sockets=found), name=f"serve {listener.name}"))
         await asyncio.gather(*(server.ready.wait() for server in self._servers))
         self._on_listening()
-        log.info("listening", **{f"{name}_port": port for name, port in self.ports.items()})
+        families = {one.name: families_of(found) for one, found in zip(self._listeners, sockets, strict=True)}
+        log.info("listening", **{f"{name}_port": port for name, port in self.ports.items()}, families=families)
 
     def connections(self, port: str) -> set[Any]:
         """The protocols of what is connected to the port of this name."""
@@ -242,16 +241,6 @@ def tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
-
-
-def _bind(listener: Listener) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-    try:
-        return socket.create_server((listener.host, listener.port), family=family, backlog=listener.backlog)
-    except (OSError, UnicodeError) as error:  # UnicodeError: the host is no name that could be looked up
-        where = f"{listener.host}:{listener.port}"
-        why = error.strerror if isinstance(error, OSError) else "there is no such host"
-        raise PortInUse(f"cannot listen on {where} ({listener.name} port): {why}") from None
 
 
 def _config(listener: Listener, guests: Guests, grace: float) -> uvicorn.Config:

@@ -1,0 +1,114 @@
+"""Takes ports: at one address, or at all of both families."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import socket
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from tradecast.settings import EVERYWHERE
+
+# With port 0 the system chooses one that is free at the first address, and perhaps not at the second.
+TRIES: Final = 20
+# What a machine says that has none of the family's addresses: its kernel knows no IPv6, or it is switched off.
+NO_SUCH_FAMILY: Final = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL)
+FAMILIES: Final[dict[int, str]] = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
+Place = tuple[socket.AddressFamily, tuple[object, ...]]
+log = structlog.stdlib.get_logger("tradecast.lifecycle")
+
+
+class PortInUse(OSError):
+    """A port cannot be listened on; the text says which and why."""
+
+
+def bind(host: str, port: int, backlog: int, name: str) -> list[socket.socket]:
+    """Sockets that listen on one port: at every address of a host, or of the machine (`EVERYWHERE`).
+
+    A socket for each family, not one for both: so a client's IPv4 address is one, whatever the machine's
+    `net.ipv6.bindv6only` says. A family that the machine does not have is passed over, as long as there is another.
+
+    Args:
+        host: An address, a name, or `EVERYWHERE`.
+        port: 0: the same free one for all.
+        backlog: Connections that may wait to be accepted, of each socket.
+        name: Whose port it is, for errors.
+
+    Raises:
+        PortInUse: The port is taken or not allowed, or the host is none of this machine's.
+    """
+    places = _places(host, port, name)
+    for last in itertools.repeat(False, TRIES - 1):
+        with contextlib.suppress(_Collision):
+            return _bind_all(places, port, backlog, name, host, last=last)
+    return _bind_all(places, port, backlog, name, host, last=True)
+
+
+def families_of(sockets: Iterable[socket.socket]) -> str:
+    """Which kinds of addresses sockets listen on."""
+    return ", ".join(dict.fromkeys(FAMILIES[bound.family] for bound in sockets))
+
+
+class _Collision(Exception):
+    """The port that the system chose for one address is taken at another."""
+
+
+def _bind_all(places: list[Place], port: int, backlog: int, name: str, host: str, *, last: bool) -> list[socket.socket]:
+    found: list[socket.socket] = []
+    missing: list[tuple[socket.AddressFamily, OSError]] = []
+    try:
+        for family, address in places:
+            chosen = found[0].getsockname()[1] if found else port
+            try:
+                found.append(_listen(family, (address[0], chosen, *address[2:]), backlog))
+            except OSError as error:
+                if error.errno in NO_SUCH_FAMILY:
+                    missing.append((family, error))
+                    continue
+                if error.errno == errno.EADDRINUSE and port == 0 and found and not last:
+                    raise _Collision from None
+                where = _join(str(address[0]), chosen)
+                raise PortInUse(f"cannot listen on {where} ({name} port): {error.strerror}") from None
+        if not found:
+            raise PortInUse(f"cannot listen on {_join(host, port)} ({name} port): {missing[0][1].strerror}")
+    except BaseException:
+        for bound in found:
+            bound.close()
+        raise
+    for family, reason in missing:
+        log.info("this machine has no such addresses to listen on", of=FAMILIES[family], port=name, why=reason.strerror)
+    return found
+
+
+def _listen(family: socket.AddressFamily, address: tuple[object, ...], backlog: int) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+        bound.listen(backlog)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _places(host: str, port: int, name: str) -> list[Place]:
+    """Where to listen, without doubles, IPv4 first."""
+    if host == EVERYWHERE:
+        return [(socket.AF_INET, ("0.0.0.0", port)), (socket.AF_INET6, ("::", port, 0, 0))]  # noqa: S104 asked for
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):  # UnicodeError: the host is no name that could be looked up
+        raise PortInUse(f"cannot listen on {_join(host, port)} ({name} port): there is no such host") from None
+    places = dict.fromkeys((family, tuple(address)) for family, _, _, _, address in found if family in FAMILIES)
+    return sorted(places, key=lambda place: place[0] != socket.AF_INET)
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

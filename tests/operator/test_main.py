@@ -1,0 +1,87 @@
+"""Where the operator listens, and what it says without its extra."""
+
+from __future__ import annotations
+
+import socket
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tradecast_operator.main import find_liveness, listen
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+def free() -> int:
+    with socket.create_server(("0.0.0.0", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(("host", "answers"), [("", ["127.0.0.1", "[::1]"]), ("127.0.0.1", ["127.0.0.1"])])
+async def test_pods_of_either_family_are_served(host: str, answers: list[str]) -> None:
+    if "[::1]" in answers and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    try:
+        port = free()
+        await listen(runner, host, port)
+        async with aiohttp.ClientSession() as http:
+            for address in answers:
+                async with http.get(f"http://{address}:{port}/") as answer:
+                    assert answer.status == 404
+    finally:
+        await runner.cleanup()
+
+
+async def test_pod_without_ipv6_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = web.TCPSite.start
+
+    async def start(site: web.TCPSite) -> None:
+        if "::" in site.name:
+            raise OSError(99, "Cannot assign requested address")
+        await real(site)
+
+    monkeypatch.setattr(web.TCPSite, "start", start)
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    try:
+        await listen(runner, "", free())
+        assert len(runner.addresses) == 1
+    finally:
+        await runner.cleanup()
+
+
+async def test_port_that_is_taken_is_an_error() -> None:
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    try:
+        with socket.create_server(("0.0.0.0", 0)) as taken, pytest.raises(OSError, match="in use"):
+            await listen(runner, "", taken.getsockname()[1])
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("variables", "endpoint"),
+    [
+        ({}, "http://0.0.0.0:8081/healthz"),
+        ({"POD_IP": "10.1.2.3", "LIVENESS_PORT": "9"}, "http://10.1.2.3:9/healthz"),
+        ({"POD_IP": "fd00::7"}, "http://[fd00::7]:8081/healthz"),
+    ],
+)
+def test_liveness_is_where_the_kubelet_asks(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], endpoint: str
+) -> None:
+    for name in ("POD_IP", "LIVENESS_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert find_liveness() == endpoint
