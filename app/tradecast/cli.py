@@ -38,7 +38,7 @@ from tradecast.observability.logs import configure_logging
 from tradecast.observability.sentry import configure_sentry
 from tradecast.packets import exact
 from tradecast.server import WebSocketServer, create_process
-from tradecast.settings import EVERYWHERE, Settings, SettingsError, load_settings
+from tradecast.settings import EVERYWHERE, Settings, SettingsError, load_settings, normalize_socket_path
 
 T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -492,6 +492,7 @@ async def _request(
 @click.option("--symbols-per-client", type=int, default=1, show_default=True, help="Symbols each client watches.")
 @click.option("--reconnect/--no-reconnect", default=False, show_default=True, help="Reconnect as stock clients do.")
 @click.option("--url", envvar="TRADECAST_URL", default="http://127.0.0.1:8000", show_default=True, help="The server.")
+@click.option("--path", envvar="SOCKET_PATH", default="/socket.io/", show_default=True, help="Socket.IO's, at --url.")
 @click.option(
     "--publish",
     type=click.Choice(["http", "redis"]),
@@ -520,6 +521,7 @@ def load(
     symbols_per_client: int,
     reconnect: bool,
     url: str,
+    path: str,
     publish: str,
     token: str | None,
     allow_remote: bool,
@@ -543,6 +545,7 @@ def load(
     names = tuple(f"LOAD{number}" for number in range(symbols))
     options = LoadOptions(
         url=url,
+        path=_socket_path(path),
         credentials=[Credential("", "")],
         token=bearer or "",
         clients=clients,
@@ -592,6 +595,13 @@ def load(
     click.echo(json.dumps(report.as_dict()) if as_json else report.table())
     if not report.ok:
         sys.exit(1)
+
+
+def _socket_path(text: str) -> str:
+    try:
+        return normalize_socket_path(text)
+    except ValueError as error:
+        raise click.UsageError(f"--path {error}") from None
 
 
 def _header(text: str) -> tuple[str, str]:

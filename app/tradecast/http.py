@@ -44,14 +44,13 @@ MAX_SIGNED_BODY = 4_096
 # Of what a request says of draining and shedding, in these units.
 MOST = {"rate": 100_000, "timeout": 86_400}
 UNITS = {"rate": "connections per second", "timeout": "seconds"}
-SOCKET_PATH = "/socket.io/"
 HEALTH_PATHS = (
     *("/health", "/health/startup", "/health/ready", "/health/live"),
     *("/health/redis", "/health/database"),
 )
 # Asked all the time, or by anybody: their log lines are for debugging.
 QUIET_PATHS = (*HEALTH_PATHS, "/metrics", "/api/emit/schema")
-NO_SOCKETS_HERE = Refusal.of(404, {"code": "NOT_FOUND", "message": "Socket.IO is at /socket.io/"})
+NO_SOCKETS_HERE = Refusal.of(404, {"code": "NOT_FOUND", "message": "There are no WebSockets here"})
 TLS_REQUIRED = Refusal.of(403, {"code": "TLS_REQUIRED", "message": "Use https:// or wss://"})
 STOPPING = Refusal.of(503, {"code": "SERVER_STOPPING", "message": "The server stops; try another one"})
 INTERNAL_ERROR = Refusal.of(500, {"code": "INTERNAL", "message": "Something went wrong on the server"})
@@ -510,25 +509,33 @@ class PublicApp:
     """The public port: Socket.IO under its path, the routes everywhere else.
 
     Args:
-        sockets: The app behind `/socket.io/`.
+        sockets: The app behind `socket_path`.
         routes: The app for the rest.
         require_tls: Refuse what did not come over TLS, as X-Forwarded-Proto or the connection itself tells.
+        socket_path: With a slash at both ends.
     """
 
-    def __init__(self, sockets: ASGIApp, routes: ASGIApp, *, require_tls: bool = False) -> None:
+    def __init__(
+        self, sockets: ASGIApp, routes: ASGIApp, *, require_tls: bool = False, socket_path: str = "/socket.io/"
+    ) -> None:
         self._sockets = sockets
         self._routes = routes
         self._require_tls = require_tls
+        self._socket_path = socket_path
+        self._elsewhere = sockets_are_at(socket_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
-        root, path = scope.get("root_path", ""), scope["path"]
-        if root and path.startswith(root):  # mounted below a path
-            path = path[len(root) :]
+        root, path = scope.get("root_path", "").rstrip("/"), scope["path"]
+        if root and path.startswith(f"{root}/"):  # mounted below a path
+            path = "/" + path[len(root) :].lstrip("/")  # uvicorn: a root path that ends in a slash leaves two
+        websocket = scope["type"] == "websocket"
         if self._require_tls and path not in HEALTH_PATHS and not EngineRequest.of_scope(scope).secure:
-            await send_refusal(send, TLS_REQUIRED, websocket=scope["type"] == "websocket")
-        elif is_socket_path(path):
+            await send_refusal(send, TLS_REQUIRED, websocket=websocket)
+        elif is_socket_path(path, self._socket_path):
             await self._sockets(scope, receive, send)
+        elif websocket or b"EIO=" in scope.get("query_string", b""):  # a client that has another path
+            await send_refusal(send, self._elsewhere, websocket=websocket)
         else:
             await self._routes(scope, receive, send)
 
@@ -539,18 +546,21 @@ class PublicEntrance:
     Args:
         steps: Those behind the path and TLS, in order; the first that does not let it in decides.
         require_tls: As of `PublicApp`.
+        socket_path: As of `PublicApp`.
     """
 
-    def __init__(self, steps: Sequence[Entrance], *, require_tls: bool) -> None:
+    def __init__(self, steps: Sequence[Entrance], *, require_tls: bool, socket_path: str) -> None:
         self._steps = steps
         self._require_tls = require_tls
+        self._socket_path = socket_path
+        self._elsewhere = sockets_are_at(socket_path)
 
     def admit(self, request: EngineRequest) -> Verdict | Awaitable[Verdict]:
         """See `Entrance`."""
         if self._require_tls and not request.secure:
             return TLS_REQUIRED
-        if not is_socket_path(request.path):
-            return NO_SOCKETS_HERE
+        if not is_socket_path(request.path, self._socket_path):
+            return self._elsewhere
         for number, step in enumerate(self._steps):
             verdict = step.admit(request)
             if isinstance(verdict, Awaitable):
@@ -569,6 +579,11 @@ class PublicEntrance:
         return verdict
 
 
-def is_socket_path(path: str) -> bool:
-    """Whether it is Socket.IO's."""
-    return path.startswith(SOCKET_PATH) or path == SOCKET_PATH.rstrip("/")
+def is_socket_path(path: str, socket_path: str) -> bool:
+    """Whether a request's path is Socket.IO's, which has a slash at both ends."""
+    return path.startswith(socket_path) or path == socket_path[:-1]
+
+
+def sockets_are_at(socket_path: str) -> Refusal:
+    """The answer to a client that looks for Socket.IO at another path."""
+    return Refusal.of(404, {"code": "NOT_FOUND", "message": f"Socket.IO is at {socket_path}"})

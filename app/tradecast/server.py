@@ -431,7 +431,12 @@ class WebSocketServer(Emitters, ClusterApi):
         if settings.emit_public:
             routes.extend(emit_routes(self, settings.api_token, self.symbols))
         routes.extend(self._extra_routes)
-        return PublicApp(self._gate, create_app(routes, self._lines), require_tls=settings.require_tls)
+        return PublicApp(
+            self._gate,
+            create_app(routes, self._lines),
+            require_tls=settings.require_tls,
+            socket_path=settings.socket_path,
+        )
 
     def admin_app(self) -> ASGIApp:
         """The app of the admin port."""
@@ -460,7 +465,9 @@ class WebSocketServer(Emitters, ClusterApi):
         steps: list[Entrance] = [self._gate]
         if self._forwarder is not None:
             steps.append(self._forwarder)
-        return Upgrades(self._sio.eio, PublicEntrance(steps, require_tls=self.settings.require_tls))
+        settings = self.settings
+        entrance = PublicEntrance(steps, require_tls=settings.require_tls, socket_path=settings.socket_path)
+        return Upgrades(self._sio.eio, entrance)
 
     def internal_upgrades(self) -> Upgrades | None:
         """The same of the internal port; None where there is none."""

@@ -37,6 +37,9 @@ CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
 REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", *CLUSTER_SCHEMES, "unix")
 MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
 LISTS = ("cors_origin", "transports", "session_secrets", "session_admin_values", "api_token", "admin_token")
+SEGMENT = re.compile(r"[A-Za-z0-9._~-]{1,100}")
+# Routes of the public port: everything below Socket.IO's path is Socket.IO's.
+TAKEN_PATHS = ("/health", "/metrics", "/api/emit", "/demo/static")
 FILES = ("ssl_certfile", "ssl_keyfile", "redis_ca_file", "redis_cert_file", "redis_key_file", "mongodb_ca_file")
 CLUSTER_NODE = r"(?:\[[0-9A-Fa-f:.]+\]|[^][:,@/?#\s]+)(?::\d{1,5})?"
 CLUSTER_URL = re.compile(rf"rediss?\+cluster://(?:[^/?#\s]*@)?{CLUSTER_NODE}(?:,{CLUSTER_NODE})*/?", re.IGNORECASE)
@@ -152,6 +155,11 @@ class Settings(BaseModel):
     require_tls: bool = Field(
         False,
         description="Refuse requests that did not arrive over TLS, by X-Forwarded-Proto (health stays open)",
+    )
+    socket_path: str = Field(
+        "/socket.io/",
+        description="Path of Socket.IO on the public port, with or without slashes around it: what clients give as "
+        "`path`, unless a proxy takes a prefix away ([client.md](client.md#another-path))",
     )
     cors_origin: tuple[str, ...] = Field(
         (),
@@ -497,6 +505,11 @@ class Settings(BaseModel):
     def _check_advertised_address(cls, host: str | None) -> str | None:
         return _check_advertised(host)
 
+    @field_validator("socket_path")
+    @classmethod
+    def _check_socket_path(cls, path: str) -> str:
+        return normalize_socket_path(path)
+
     @field_validator("transports")
     @classmethod
     def _check_transports(cls, transports: tuple[Transport, ...]) -> tuple[Transport, ...]:
@@ -649,6 +662,23 @@ def _split_list(name: str, text: str) -> tuple[str, ...]:
             raise ValueError(f"{name.upper()}: what begins with [ is a JSON list of texts")
         return tuple(words)
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def normalize_socket_path(path: str) -> str:
+    """A path for Socket.IO with a slash at both ends.
+
+    Raises:
+        ValueError: It is no path, or one that the server needs for something else.
+    """
+    if "://" in path:
+        raise ValueError("is a path, as /push/socket.io/, and no URL")
+    words = [word for word in path.split("/") if word]
+    if not all(SEGMENT.fullmatch(word) and word.strip(".") for word in words):
+        raise ValueError("is a path of letters, digits and `-._~`, as /push/socket.io/")
+    found = f"/{'/'.join(words)}/"
+    if not words or any(f"{taken}/".startswith(found) for taken in TAKEN_PATHS):
+        raise ValueError("is needed for something else")
+    return found
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -45,6 +45,7 @@ REQUIRED: dict[str, Any] = {
     "session_field_tier": "subscriptionTier",
     # what is dangerous is off until it is asked for
     "cors_origin": (),
+    "socket_path": "/socket.io/",
     "api_token": (),
     "admin_token": (),
     "redis_url": None,
@@ -223,6 +224,13 @@ def test_every_setting_has_a_meaning() -> None:
                 f"https://user:{SECRET}@a.example",
             )
         ),
+        *(
+            ("SOCKET_PATH", value)
+            for value in (
+                *("/", "//", "/a b", "/a?b", "/a#b", "/../x", "/./x", "https://a/socket.io", "/a%20b", "/ü", "/a\\b"),
+                *("/health", "metrics/", "/api", "/api/emit", "/demo", "/demo/static/"),
+            )
+        ),
         ("REQUIRE_TLS", "perhaps"),
         ("SHUTDOWN_TIMEOUT", "0"),
         *(("REDIS_URL", value) for value in ("localhost:6379", "http://localhost", "redis:localhost", SECRET)),
@@ -276,6 +284,18 @@ def test_nonsense_is_named(variable: str, value: str) -> None:
     names, _, why = line.partition(": ")
     assert variable in names.split(", ")
     assert len(why) > 5
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        *((one, "/push/socket.io/") for one in ("/push/socket.io", "push/socket.io/", "//push//socket.io//")),
+        *(("ws", "/ws/"), ("/a/b.c/d_e~f-1/", "/a/b.c/d_e~f-1/"), ("/api/socket.io", "/api/socket.io/")),
+        *(("/health.x", "/health.x/"), ("", "/socket.io/")),
+    ],
+)
+def test_socket_path_in_one_form(written: str, path: str) -> None:
+    assert load_settings({"SOCKET_PATH": written}).socket_path == path
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ class PageSettings(Protocol):
 
     @property
     def session_max_age(self) -> float: ...
+    @property
+    def socket_path(self) -> str: ...
 
 
 class BadRequest(Exception):
@@ -97,8 +99,7 @@ def static_files(root: Path = STATIC) -> dict[str, StaticFile]:
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.suffix in TYPES:
             content = path.read_bytes()
-            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            files[path.relative_to(root).as_posix()] = StaticFile(content, TYPES[path.suffix], etag)
+            files[path.relative_to(root).as_posix()] = StaticFile(content, TYPES[path.suffix], _etag(content))
     return files
 
 
@@ -108,9 +109,11 @@ def demo_routes(sessions: Sessions, feed: Feed, settings: PageSettings) -> list[
     Args:
         sessions: Makes and ends the demo users' sessions. There is no password: never offer this beside real users.
         feed: The running feed; tells the replayed day and the prices before it.
-        settings: `session_max_age`, which a demo session's 12 hours do not exceed.
+        settings: `socket_path`, and `session_max_age`, which a demo session's 12 hours do not exceed.
     """
     files = static_files()
+    # Relative to the page, which may be below a path that a proxy takes away.
+    files["index.html"] = _with_path(files["index.html"], settings.socket_path.lstrip("/"))
     max_age = min(SESSION_SECONDS, settings.session_max_age)
 
     async def index(request: Request) -> Response:
@@ -170,6 +173,16 @@ def demo_routes(sessions: Sessions, feed: Feed, settings: PageSettings) -> list[
         Route("/demo/logout", _guarded(logout), methods=["POST"]),
         Route("/demo/history", _guarded(history), methods=["GET"]),
     ]
+
+
+def _with_path(page: StaticFile, path: str) -> StaticFile:
+    """The page, which tells its script where Socket.IO is."""
+    content = page.content.replace(b'content="socket.io/"', f'content="{path}"'.encode())
+    return StaticFile(content, page.media_type, _etag(content))
+
+
+def _etag(content: bytes) -> str:
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 def _guarded(endpoint: Endpoint) -> Endpoint:

@@ -35,6 +35,7 @@ class LoadOptions:
 
     Attributes:
         url: The server's public URL, such as http://127.0.0.1:8000.
+        path: Socket.IO's at that URL.
         credentials: Sessions to connect with; clients take turns with them.
         token: Bearer token for `emit_url`. Not shown.
         emit_url: `POST /api/emit`; None takes it from `url`.
@@ -57,6 +58,7 @@ class LoadOptions:
     url: str
     credentials: Sequence[Credential]
     token: str = field(default="", repr=False)
+    path: str = "/socket.io/"
     emit_url: str | None = None
     redis: Settings | None = field(default=None, repr=False)
     clients: int = 100
@@ -82,7 +84,7 @@ class LoadOptions:
         """Raise `OptionsError` with everything that is wrong."""
         wrong: list[str] = []
         try:
-            socket_url(self.url)
+            socket_url(self.url, self.path)
         except ValueError as error:
             wrong.append(f"url: {error}")
         if self.rate and self.redis is None and urlsplit(self.publish_url).scheme not in ("http", "https"):

@@ -122,7 +122,7 @@ class _Run:
 
     async def _connect(self) -> None:
         options = self._options
-        url = socket_url(options.url)
+        url = socket_url(options.url, options.path)
         tls = _tls(options) if url.startswith("wss:") else None
         begun = time.monotonic()
         for number in range(options.clients):

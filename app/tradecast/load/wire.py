@@ -90,6 +90,10 @@ def encode_event(name: str, *args: Any, ack_id: int | None = None) -> str:
 def socket_url(base: str, path: str = "/socket.io/") -> str:
     """The WebSocket URL of a server given by its http(s) or ws(s) URL.
 
+    Args:
+        base: The server's URL; what it has of a path comes first.
+        path: Socket.IO's, with or without slashes around it.
+
     Raises:
         ValueError: The scheme is another, or there is no host.
     """
@@ -97,7 +101,9 @@ def socket_url(base: str, path: str = "/socket.io/") -> str:
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
     if scheme is None or not parts.hostname:
         raise ValueError("the URL starts with http://, https://, ws:// or wss:// and names a host")
-    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + path, "EIO=4&transport=websocket", ""))
+    return urlunsplit(
+        (scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path.strip('/')}/", "EIO=4&transport=websocket", "")
+    )
 
 
 def _json(text: str) -> Any:

@@ -1,8 +1,14 @@
+{{/* server.socketPath with a slash at both ends. */}}
+{{- define "tradecast.socketPath" -}}
+/{{ trimAll "/" .Values.server.socketPath }}/
+{{- end -}}
+
 {{/* The server's settings that are no secrets: docs/settings.md. */}}
 {{- define "tradecast.settings" -}}
 {{- $v := .Values -}}
 {{- $settings := dict
   "TRANSPORTS" $v.server.transports
+  "SOCKET_PATH" (include "tradecast.socketPath" .)
   "MAX_CONNECTIONS" ($v.server.maxConnections | int64)
   "LOG_LEVEL" $v.server.logLevel
   "LOG_FORMAT" "json"

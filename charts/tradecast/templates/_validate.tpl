@@ -50,6 +50,13 @@
 {{- if and $v.ingress.tls.enabled (not $v.ingress.host) -}}
 {{- $wrong = append $wrong "ingress.tls.enabled needs ingress.host." -}}
 {{- end -}}
+{{- $socketPath := include "tradecast.socketPath" . -}}
+{{- if and $v.ingress.enabled (not $v.ingress.annotations) (not (hasPrefix (printf "%s/" (trimSuffix "/" $v.ingress.path)) $socketPath)) -}}
+{{- $wrong = append $wrong (printf "ingress.path=%s does not lead to Socket.IO at %s: set server.socketPath=%s%s, or ingress.annotations with which your controller takes the prefix away." $v.ingress.path $socketPath (trimSuffix "/" $v.ingress.path) "/socket.io/") -}}
+{{- end -}}
+{{- if and $v.httpRoute.enabled (not (hasPrefix (printf "%s/" (trimSuffix "/" $v.httpRoute.path)) $socketPath)) -}}
+{{- $wrong = append $wrong (printf "httpRoute.path=%s does not lead to Socket.IO at %s: set server.socketPath=%s%s." $v.httpRoute.path $socketPath (trimSuffix "/" $v.httpRoute.path) "/socket.io/") -}}
+{{- end -}}
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) (not $v.gateway.enabled) -}}
 {{- $wrong = append $wrong "httpRoute.enabled needs httpRoute.parentRefs, or gateway.enabled=true." -}}
 {{- end -}}

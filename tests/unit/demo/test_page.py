@@ -27,6 +27,7 @@ class FakeSettings:
     demo_tick_seconds: float = 0.5
     demo_start: str = "2012-05-21"
     session_max_age: float = 30 * 86_400
+    socket_path: str = "/socket.io/"
 
 
 @dataclass
@@ -91,10 +92,19 @@ def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
     assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", own) == []
 
 
+@pytest.mark.parametrize("path", ["/socket.io/", "/push/socket.io/"])
+async def test_page_knows_where_socket_io_is(path: str) -> None:
+    settings = FakeSettings(socket_path=path)
+    app = Starlette(routes=demo_routes(FakeSessions(), Feed(NoEmitters(), settings, prices=PRICES), settings))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://demo") as client:
+        page = await client.get("/")
+    assert re.findall(r'name="socket-path" content="([^"]+)"', page.text) == [path[1:]]
+
+
 async def test_every_file_that_the_page_names_is_served(client: httpx.AsyncClient) -> None:
     page = (STATIC / "index.html").read_text()
     scripts = (STATIC / "app.js").read_text()
-    names = re.findall(r'(?:src|href)="(/demo/static/[^"]+)"', page)
+    names = [f"/{name}" for name in re.findall(r'(?:src|href)="(demo/static/[^"]+)"', page)]
     names += [f"/demo/static/{name}" for name in re.findall(r'from "\./([^"]+)"', scripts)]
 
     assert len(names) >= 6

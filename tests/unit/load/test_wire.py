@@ -68,6 +68,11 @@ def test_socket_url(base: str, url: str) -> None:
     assert wire.socket_url(base) == url
 
 
+@pytest.mark.parametrize("path", ["/push/socket.io/", "push/socket.io"])
+def test_socket_url_with_a_path(path: str) -> None:
+    assert wire.socket_url("http://h/base/", path) == "ws://h/base/push/socket.io/?EIO=4&transport=websocket"
+
+
 @pytest.mark.parametrize("base", ["127.0.0.1:8000", "ftp://h", "http://", ""])
 def test_socket_url_refuses_what_is_none(base: str) -> None:
     with pytest.raises(ValueError, match="starts with http"):

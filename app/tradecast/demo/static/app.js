@@ -12,6 +12,8 @@ const SYMBOLS = Object.keys(COMPANIES);
 const STORAGE = "tradecast-demo-login";
 const MOST_ITEMS = 60;
 const ACK_TIMEOUT = 10_000;
+// Below the page, wherever a proxy has put that.
+const SOCKET_PATH = new URL(document.querySelector('meta[name="socket-path"]').content, document.baseURI).pathname;
 
 const byId = (id) => document.getElementById(id);
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -40,7 +42,7 @@ async function request(path, body) {
 async function loadHistory() {
   await Promise.all([...cards.values()].filter((card) => card.last === null).map(async (card) => {
     try {
-      const answer = await request(`/demo/history?symbol=${encodeURIComponent(card.symbol)}&days=20`);
+      const answer = await request(`demo/history?symbol=${encodeURIComponent(card.symbol)}&days=20`);
       card.showHistory(answer.closes.map((day) => day.close), answer.date);
       if (byId("replay-date").dateTime === "") showDate(answer.date);
     } catch {
@@ -77,12 +79,12 @@ async function logInAs(user) {
   leave();
   clearBoard();
   showConnection("connecting", "Logging in");
-  if (before) request("/demo/logout", { sessionID: before.sessionID }).catch(() => {});
+  if (before) request("demo/logout", { sessionID: before.sessionID }).catch(() => {});
   try {
-    const answer = await request("/demo/login", { user });
+    const answer = await request("demo/login", { user });
     if (turn !== switching) {
       // Another button was pressed meanwhile.
-      request("/demo/logout", { sessionID: answer.sessionID }).catch(() => {});
+      request("demo/logout", { sessionID: answer.sessionID }).catch(() => {});
       return;
     }
     remember(answer);
@@ -105,7 +107,7 @@ function logOut() {
   hideBanner();
   showUser();
   showConnection("offline", "Logged out");
-  if (before) request("/demo/logout", { sessionID: before.sessionID }).catch(() => {});
+  if (before) request("demo/logout", { sessionID: before.sessionID }).catch(() => {});
   byId("welcome").querySelector("button").focus();
 }
 
@@ -127,7 +129,7 @@ function enter() {
   outage = false;
   const { sessionID, userId } = login;
   // Polling first and then WebSocket, as by default; WebSocket at once where the server offers nothing else.
-  socket = io({ auth: { sessionID, userId }, forceNew: true, tryAllTransports: true });
+  socket = io({ path: SOCKET_PATH, auth: { sessionID, userId }, forceNew: true, tryAllTransports: true });
 
   socket.on("connect", () => {
     outage = false;
@@ -562,7 +564,7 @@ const TRIES = {
   foreign: () => socket?.emit("subscribe:portfolio", { userId: login?.userId === "demo-admin" ? "demo-free" : "demo-admin" }),
   broadcast: () => socket?.emit("admin:broadcast", login?.isAdmin ? { event: "connect" } : { event: "hello", data: {} }),
   session: () => {
-    const stranger = io({ forceNew: true, reconnection: false, transports: ["websocket"], auth: {} });
+    const stranger = io({ path: SOCKET_PATH, forceNew: true, reconnection: false, transports: ["websocket"], auth: {} });
     stranger.on("connect_error", (error) => {
       refused("connect_error", text(error.data?.code, "NO_CONNECTION"), "", error.message);
       stranger.disconnect();
