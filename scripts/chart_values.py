@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from tradecast.settings import SETTINGS
+
 CHART = Path(__file__).parents[1] / "charts" / "tradecast"
 WIDTH = 120
 BEGIN, END = "<!-- values: written by `make docs` -->\n", "<!-- end of values -->\n"
@@ -43,7 +45,7 @@ def comments(text: str) -> dict[str, str]:
 
 
 def schema() -> dict[str, Any]:
-    """values.schema.json with the descriptions that values.yaml gives."""
+    """values.schema.json with the descriptions that values.yaml gives, and the names of all settings."""
     found: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     said = comments((CHART / "values.yaml").read_text(encoding="utf-8"))
     for path, parent, name in list(nodes(found)):
@@ -51,6 +53,9 @@ def schema() -> dict[str, Any]:
             parent[name] = {"description": said[path]} | {
                 key: value for key, value in parent[name].items() if key != "description"
             }
+    # Those that the chart or a Secret sets are refused by the templates, which say what to do instead.
+    settings = found["properties"]["server"]["properties"]["settings"]
+    settings["propertyNames"] = {"enum": sorted(SETTINGS)}
     return found
 
 

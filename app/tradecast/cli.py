@@ -37,7 +37,7 @@ from tradecast.load.run import run as run_load
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.sentry import configure_sentry
 from tradecast.packets import exact
-from tradecast.server import WebSocketServer, create_process
+from tradecast.server import WebSocketServer, create_process, warn_of_misspelt
 from tradecast.settings import EVERYWHERE, Settings, SettingsError, load_settings, normalize_socket_path
 
 T = TypeVar("T")
@@ -400,6 +400,7 @@ def _refuse(error: SettingsError) -> NoReturn:
 
 def _configure(settings: Settings) -> None:
     configure_logging(settings.log_level, settings.log_format)
+    warn_of_misspelt(os.environ)
     if settings.sentry_dsn is not None:
         try:
             configure_sentry(settings.sentry_dsn.get_secret_value(), settings.sentry_environment, VERSION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
+import os
 import random
 import secrets
 import time
@@ -82,6 +83,7 @@ from tradecast.lifecycle.gate import Gate
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.places import Places, Probed
+from tradecast.misspelt import find_misspelt
 from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.loop_lag import LoopLag
@@ -89,7 +91,7 @@ from tradecast.observability.metrics import Metrics
 from tradecast.observability.seldom import Seldom
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import LocalManager, qualify
-from tradecast.settings import DAY, Mode, Settings, load_settings
+from tradecast.settings import DAY, SETTINGS, Mode, Settings, load_settings
 from tradecast.stats import OTHER_REDIS, Stats
 from tradecast.stepping import Done, step
 from tradecast.tasks import end
@@ -102,6 +104,8 @@ ADMIN_KEEPS = 5
 # What another server may add to the head of a request that it passes on.
 PASSED_ON_BYTES, PASSED_ON_LINES = 4_096, 16
 make_id = IdMaker(9)
+# Variables that are warned of, each in a line.
+MOST_SUSPECTS = 20
 ANONYMOUS = "anonymous"
 # Seconds that a session lasts at most, as the requirements have it.
 LONG_SESSION = 30 * DAY
@@ -117,6 +121,7 @@ class WebSocketServer(Emitters, ClusterApi):
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
+        self._from_environment = settings is None
         self.settings = settings or load_settings()
         self.symbols = Symbols(self.settings.symbol_pattern)
         Emitters.__init__(self, self.emit_to_room, self.symbols)
@@ -161,6 +166,8 @@ class WebSocketServer(Emitters, ClusterApi):
         settings = self.settings
         if not structlog.is_configured():  # embedded: structlog's own default shows local variables, secrets among them
             configure_logging(settings.log_level, settings.log_format)
+        if self._from_environment:
+            warn_of_misspelt(os.environ)
         if settings.redis_url is None:
             log.warning("no REDIS_URL: running in single-server mode")
         else:
@@ -987,6 +994,15 @@ def _note(accepted: Accepted) -> tuple[Connection, list[str]]:
 def _identity(connection: Connection) -> str:
     """Whose a connection is, for its recovery. No user's id can be what stands for all anonymous clients."""
     return ANONYMOUS if connection.user is None else f"user:{connection.user.id}"
+
+
+def warn_of_misspelt(environ: Mapping[str, str]) -> None:
+    """Log the variables of an environment that look like settings and are none."""
+    suspects = find_misspelt(environ, SETTINGS)
+    for suspect in suspects[:MOST_SUSPECTS]:
+        log.warning("this variable is no setting, and is ignored", variable=suspect.name, meant=suspect.meant)
+    if len(suspects) > MOST_SUSPECTS:
+        log.warning("more variables look like settings and are none", count=len(suspects) - MOST_SUSPECTS)
 
 
 def create_process(server: WebSocketServer) -> Process:

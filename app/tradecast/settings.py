@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from tradecast.misspelt import Suspect, find_misspelt
 from tradecast.origins import parse_allowed
 
 DAY = 86_400
@@ -190,6 +191,12 @@ class Settings(BaseModel):
         30, description="Seconds that a client may take to send a body, and one more for each 500 bytes of it"
     )
     tls_timeout: Seconds = Field(10, description="Seconds that a TLS handshake on the public port may take")
+
+    strict_settings: bool = Field(
+        False,
+        description="Stop the start where a variable looks like a setting and is none (`API_TOKENS`, `REDIS_HOST`, "
+        "`REDIS_PASSWORD_FILE`); if false the log warns of it",
+    )
 
     # -- draining and accepting
     drain_delay: Annotated[float, Field(ge=0, le=3600)] = Field(
@@ -704,6 +711,10 @@ def _is_cluster(url: SecretStr) -> bool:
     return url.get_secret_value().partition("://")[0].lower().endswith("+cluster")
 
 
+SETTINGS = frozenset(name.upper() for name in Settings.model_fields)
+"""The variables of all settings."""
+
+
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """Read the settings from the environment.
 
@@ -722,9 +733,17 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
             values[name] = text
     values.update(overrides)
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_readable(error)) from None
+    if settings.strict_settings and (misspelt := find_misspelt(source, SETTINGS)):
+        raise SettingsError("\n".join(map(_name_suspect, misspelt))) from None
+    return settings
+
+
+def _name_suspect(suspect: Suspect) -> str:
+    question = f" Is it {suspect.meant}?" if suspect.meant else ""
+    return f"{suspect.name}: there is no such setting.{question} (Without STRICT_SETTINGS it would be ignored)"
 
 
 def _readable(error: ValidationError) -> str:

@@ -79,6 +79,26 @@ async def test_settings_that_make_no_sense(variables: dict[str, str], named: lis
     assert "planted" not in done.out + done.err
 
 
+MISSPELT = {"API_TOKENS": "planted", "REDIS_SERVICE_HOST": "10.0.0.1", "REDIS_PORT": "tcp://10.0.0.1:6379"}
+
+
+async def test_misspelt_settings_are_warned_of() -> None:
+    async with serving(**MISSPELT) as running:
+        line = await running.log("this variable is no setting, and is ignored")
+        assert (line["level"], line["variable"], line["meant"]) == ("warning", "API_TOKENS", "API_TOKEN")
+        await running.log("listening")
+        assert sum("is no setting" in text for text in running.err) == 1
+        assert not any("planted" in text for text in running.err)
+
+
+async def test_misspelt_settings_stop_a_start_that_is_strict() -> None:
+    done = await tradecast("serve", STRICT_SETTINGS="true", PORT="0", ADMIN_PORT="0", **MISSPELT)
+    assert done.code == 2
+    assert "API_TOKENS: there is no such setting. Is it API_TOKEN?" in done.err
+    assert "REDIS_" not in done.err
+    assert "planted" not in done.out + done.err
+
+
 @pytest.mark.parametrize("which", ["PORT", "ADMIN_PORT"])
 async def test_port_in_use(which: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -136,6 +136,10 @@ def test_unit_tests_of_the_templates() -> None:
         ("mode=staging", "value must be one of"),
         ("ingress.controller=caddy", "value must be one of"),
         ("image.digest=latest", "does not match pattern"),
+        ("server.settings.PING_INTERVALL=20", "invalid propertyName 'PING_INTERVALL'"),
+        ("server.settings.ping_interval=20", "invalid propertyName 'ping_interval'"),
+        ("server.socketPath=/a b", "does not match pattern"),
+        ("service.ipFamilies={IPv5}", "value must be one of"),
         (r"commonLabels.helm\.sh/chart=x", "helm.sh/chart"),
         (r"server.podLabels.app\.kubernetes\.io/name=x", "app.kubernetes.io/name"),
     ],
@@ -239,6 +243,15 @@ def test_settings_that_the_chart_writes_exist() -> None:
                 ours = "tradecast/tradecast" in container["image"] and "command" not in container
                 if ours and values.stem != "everything-values":
                     assert {variable["name"] for variable in container.get("env", ())} <= names
+
+
+def test_every_setting_can_be_set_or_is_refused_with_a_sentence() -> None:
+    from tradecast.settings import SETTINGS
+
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    names = schema["properties"]["server"]["properties"]["settings"]["propertyNames"]["enum"]
+    assert set(names) == SETTINGS
+    assert run("helm", "template", "t", CHART, "--set", "server.settings.PING_INTERVAL=20").returncode == 0
 
 
 def test_pods_listen_on_both_families() -> None:

@@ -45,6 +45,7 @@ REQUIRED: dict[str, Any] = {
     "session_field_tier": "subscriptionTier",
     # what is dangerous is off until it is asked for
     "cors_origin": (),
+    "strict_settings": False,
     "socket_path": "/socket.io/",
     "api_token": (),
     "admin_token": (),
@@ -332,6 +333,17 @@ def test_ports_that_differ_in_nothing_but_a_wildcard(host: str, other: str) -> N
     assert line == "ADMIN_PORT: must differ from PORT"
     for one in ("::1", "127.0.0.2"):
         assert load_settings({"PORT": "9", "ADMIN_PORT": "9", "HOST": "127.0.0.1", "ADMIN_HOST": one}).port == 9
+
+
+def test_misspelt_settings_stop_the_start_where_that_is_wanted() -> None:
+    misspelt = {"API_TOKENS": SECRET, "REDIS_HOST": SECRET}
+    assert load_settings(misspelt).api_token == ()
+    lines = complaints(STRICT_SETTINGS="true", **misspelt)
+    assert [line.partition(" (")[0] for line in lines] == [
+        "API_TOKENS: there is no such setting. Is it API_TOKEN?",
+        "REDIS_HOST: there is no such setting.",
+    ]
+    assert load_settings({"STRICT_SETTINGS": "1", "REDIS_PORT": "tcp://10.0.0.1:6379", "PATH": "/bin"}).strict_settings
 
 
 def test_origins_of_any_scheme() -> None:
