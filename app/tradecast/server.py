@@ -25,7 +25,7 @@ from tradecast.adapter.forwarding.connections import SERVER_KEEPS
 from tradecast.adapter.forwarding.forwarder import Forwarder
 from tradecast.adapter.forwarding.inbox import Inbox
 from tradecast.adapter.hub import NAMESPACE, Hub
-from tradecast.adapter.redis import RedisClient, check_redis, create_redis
+from tradecast.adapter.redis import RedisClient, check_database, check_redis, create_redis
 from tradecast.adapter.redis_broker import RedisBroker
 from tradecast.adapter.tuner import Tuner
 from tradecast.adapter.watched_file import WatchedFile
@@ -91,7 +91,7 @@ from tradecast.observability.metrics import Metrics
 from tradecast.observability.seldom import Seldom
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import LocalManager, qualify
-from tradecast.settings import DAY, SETTINGS, Mode, Settings, load_settings
+from tradecast.settings import DAY, SETTINGS, Mode, Settings, SettingsError, load_settings
 from tradecast.stats import OTHER_REDIS, Stats
 from tradecast.stepping import Done, step
 from tradecast.tasks import end
@@ -162,7 +162,11 @@ class WebSocketServer(Emitters, ClusterApi):
     # -- the requirements' API
 
     async def initialize(self) -> None:
-        """Connect the parts. A dependency that does not answer is logged, not fatal: `/health/…` tells of it."""
+        """Connect the parts. A dependency that does not answer is logged, not fatal: `/health/…` tells of it.
+
+        Raises:
+            SettingsError: A URL means nothing, or names a database that Redis does not have.
+        """
         settings = self.settings
         if not structlog.is_configured():  # embedded: structlog's own default shows local variables, secrets among them
             configure_logging(settings.log_level, settings.log_format)
@@ -174,6 +178,11 @@ class WebSocketServer(Emitters, ClusterApi):
             if self.mode == "single":
                 log.warning("mode single, though there is a REDIS_URL: events reach the clients of this server only")
             self._redis = create_redis(settings)
+            try:
+                await check_database(self._redis, settings.redis_timeout)
+            except SettingsError:
+                await self._redis.aclose()
+                raise
             self._forwarding = create_forwarding(settings, self._redis, self.metrics)
         if self._auth is None:
             self._auth = create_auth_middleware(required=settings.auth_required)

@@ -266,7 +266,8 @@ class Settings(BaseModel):
     redis_url: SecretStr | None = Field(
         None,
         description="redis://, rediss://, redis+sentinel://host:port,host:port/db/service, "
-        "redis+cluster://host:port,host:port or unix://; absent: single-server mode",
+        "redis+cluster://host:port,host:port or unix://; absent: single-server mode. Of redis-py's options those that "
+        "make sense work (`?ssl_cert_reqs=none`), any other stops the start",
     )
     redis_cluster_url: SecretStr | None = Field(
         None,
@@ -703,7 +704,11 @@ def _check_url(url: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | N
 
 def _check_cluster_url(url: SecretStr | None) -> SecretStr | None:
     if url is not None and _is_cluster(url) and not CLUSTER_URL.fullmatch(url.get_secret_value()):
-        raise ValueError("redis+cluster:// is followed by nodes alone, host:port,host:port (no database, no options)")
+        option = re.search(r"\?([A-Za-z_]{1,40})=", url.get_secret_value().rpartition("@")[2])
+        which = f" (option `{option[1]}`)" if option else ""
+        raise ValueError(
+            f"redis+cluster:// is followed by nodes alone, host:port,host:port: no database, no options{which}"
+        )
     return url
 
 

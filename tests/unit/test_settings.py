@@ -346,6 +346,11 @@ def test_misspelt_settings_stop_the_start_where_that_is_wanted() -> None:
     assert load_settings({"STRICT_SETTINGS": "1", "REDIS_PORT": "tcp://10.0.0.1:6379", "PATH": "/bin"}).strict_settings
 
 
+def test_options_of_a_cluster_are_named() -> None:
+    (line,) = complaints(REDIS_URL="redis+cluster://a:1?tls=true")
+    assert "no options (option `tls`)" in line
+
+
 def test_origins_of_any_scheme() -> None:
     origins = "https://*.example.com, HTTPS://B.example:443,capacitor://localhost,ionic://localhost,file://,null"
     assert len(load_settings({"CORS_ORIGIN": origins}).cors_origin) == 6

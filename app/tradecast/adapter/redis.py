@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import UnixDomainSocketConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import AbstractBackoff, NoBackoff
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from tradecast.adapter.cluster_client import ClusterClient, Command
+from tradecast.adapter.redis_url import (
+    PORT,
+    SENTINEL_PORT,
+    parse_credentials,
+    parse_hosts,
+    parse_options,
+    parse_redis_url,
+    split,
+)
 from tradecast.settings import Settings, SettingsError, UrlName
 
+# What Redis, and those that speak its language, say of a database that they do not have.
+_DATABASE = re.compile(r"\bDB index\b|\bSELECT\b|\bdatabase\b", re.IGNORECASE)
 STEP = 0.05
 CAP = 2.0
 RETRIES = 3
 POOL_SIZE = 50
 HEALTH_CHECK_INTERVAL = 30
-SENTINEL_PORT = 26_379
-PORT = 6_379
 
 RedisClient = Redis | ClusterClient
 T = TypeVar("T")
@@ -136,14 +146,9 @@ def create_redis(settings: Settings, name: UrlName = "REDIS_URL", **overrides: A
         return _sentinel_client(settings, url, options | overrides)
     if scheme.endswith("+cluster"):
         return _cluster_client(settings, url, name, options | overrides)
-    try:
-        options |= parse_url(url)
-    except ValueError:  # its text may quote the password
-        raise SettingsError("REDIS_URL: cannot be understood") from None
     if scheme == "rediss":
         options |= _tls_options(settings)
-    if options.get("connection_class") is UnixDomainSocketConnection and "path" not in options:
-        raise SettingsError("REDIS_URL: unix:// needs the path of the socket")
+    options |= parse_redis_url(url, name)
     return Redis.from_pool(BlockingConnectionPool(**(options | overrides)))
 
 
@@ -158,6 +163,29 @@ async def check_redis(redis: RedisClient) -> None:
         await redis.check()
     else:
         await redis.ping()
+
+
+async def check_database(redis: RedisClient, patience: float) -> None:
+    """Ask Redis whether it has the database that REDIS_URL names. One that does not answer is not asked again.
+
+    Args:
+        redis: The client.
+        patience: Seconds that it may take to answer.
+
+    Raises:
+        SettingsError: It has not, and never will without being restarted: no request would come through.
+    """
+    database = None if isinstance(redis, ClusterClient) else redis.connection_pool.connection_kwargs.get("db")
+    if not database:
+        return
+    try:
+        async with asyncio.timeout(patience):
+            await check_redis(redis)
+    except ResponseError as error:
+        if not isinstance(error, AuthenticationError) and _DATABASE.search(str(error)):
+            raise SettingsError(f"REDIS_URL: Redis refuses database {database}: {error}") from None
+    except (RedisError, OSError, TimeoutError):
+        return
 
 
 async def run_all(redis: RedisClient, commands: Sequence[Command]) -> list[Any]:
@@ -206,7 +234,7 @@ def _sentinel_client(settings: Settings, url: str, options: dict[str, Any]) -> R
         "password": _secret(settings.redis_sentinel_password),
     }
     if url.lower().startswith("rediss"):
-        tls = {"ssl": True, **_tls_options(settings)}
+        tls = {"ssl": True, **_tls_options(settings), **{n: v for n, v in from_url.items() if n.startswith("ssl_")}}
         options |= tls
         to_sentinel |= tls
     sentinel = Sentinel(hosts, sentinel_kwargs=to_sentinel)  # type: ignore[no-untyped-call]  # redis-py leaves it so
@@ -230,11 +258,11 @@ def parse_cluster_url(url: str, name: UrlName = "REDIS_URL") -> tuple[list[tuple
     Raises:
         SettingsError: It has another form; a cluster knows no databases.
     """
-    parts = _split(url, name)
+    parts = split(url, name)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise SettingsError(f"{name}: a Cluster URL ends after its nodes; a cluster has no databases")
     credentials, _, listed = parts.netloc.rpartition("@")
-    return _hosts(listed, PORT, "nodes", name), _credentials(credentials)
+    return parse_hosts(listed, PORT, "nodes", name), parse_credentials(credentials)
 
 
 def parse_sentinel_url(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
@@ -246,43 +274,17 @@ def parse_sentinel_url(url: str) -> tuple[list[tuple[str, int]], str, dict[str, 
     Raises:
         SettingsError: It has another form.
     """
-    parts = _split(url)
+    parts = split(url)
     credentials, _, listed = parts.netloc.rpartition("@")
-    hosts = _hosts(listed, SENTINEL_PORT, "Sentinels")
+    hosts = parse_hosts(listed, SENTINEL_PORT, "Sentinels")
     path = parts.path.strip("/").split("/")
     db, service = path if len(path) == 2 else ("0", path[0]) if not path[0].isdigit() else ("", "")
     if not service or not db.isascii() or not db.isdigit():
         raise SettingsError("REDIS_URL: a Sentinel URL ends in /db/service")
-    return hosts, unquote(service), {"db": int(db), **_credentials(credentials)}
-
-
-def _split(url: str, name: UrlName = "REDIS_URL") -> SplitResult:
-    try:
-        return urlsplit(url)
-    except ValueError:  # its text may quote the password
-        raise SettingsError(f"{name}: cannot be understood") from None
-
-
-def _hosts(listed: str, default_port: int, what: str, name: UrlName = "REDIS_URL") -> list[tuple[str, int]]:
-    hosts: list[tuple[str, int]] = []
-    for entry in listed.split(","):
-        # an IPv6 address stands in brackets, and a colon in them is no port's
-        host, colon, port = entry.rpartition(":") if not entry.endswith("]") else (entry, "", "")
-        host, port = (host, port) if colon else (entry, str(default_port))
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
-            raise SettingsError(f"{name}: the {what} are host:port, separated by commas")
-        hosts.append((host.strip("[]"), int(port)))
-    return hosts
-
-
-def _credentials(text: str) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    user, colon, password = text.partition(":")
-    if user:
-        options["username"] = unquote(user)
-    if colon:
-        options["password"] = unquote(password)
-    return options
+    options = parse_options(parts, "REDIS_URL", tls=parts.scheme.lower() == "rediss+sentinel")
+    if "db" in options:
+        raise SettingsError("REDIS_URL: option `db` is the path's here: /db/service")
+    return hosts, unquote(service), {"db": int(db), **parse_credentials(credentials), **options}
 
 
 def _tls_options(settings: Settings) -> dict[str, Any]:

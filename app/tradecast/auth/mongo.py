@@ -26,6 +26,7 @@ from bson.objectid import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ReadPreference
 from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.uri_parser import split_options
 
 from tradecast.auth.document import decode_data
 from tradecast.auth.errors import StoreUnavailable
@@ -36,6 +37,8 @@ from tradecast.user_id import read_user_id
 
 T = TypeVar("T")
 Document = dict[str, Any]
+# What URIs for older drivers of Node hold, and says nothing any more.
+OF_OTHER_DRIVERS = frozenset({"usenewurlparser", "useunifiedtopology"})
 CHUNK = 500
 INDEX_RETRY_AFTER = 60.0
 MAX_STREAM_WAIT = 0.5
@@ -52,6 +55,38 @@ UUID_TEXT = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 log = structlog.stdlib.get_logger("tradecast.auth.mongo")
 
 
+def check_options(uri: str) -> str:
+    """Look at the options of a MongoDB URI, of which the driver passes over what it does not know.
+
+    Returns:
+        The URI without options that older drivers of Node needed.
+
+    Raises:
+        SettingsError: One is not known, or its value makes no sense; it is named.
+    """
+    address, _, query = uri.partition("?")
+    kept: list[str] = []
+    rest = uri.partition("://")[2]
+    if "#" in rest or ("@" in query and "@" not in rest.partition("?")[0]):
+        raise SettingsError("MONGODB_URI: `/`, `?`, `#` and `@` in a password are written %2F, %3F, %23 and %40")
+    for option in re.split("[&;]", query):
+        name = option.partition("=")[0]
+        if not option or name.lower() in OF_OTHER_DRIVERS:
+            continue
+        kept.append(option)
+        # What is no plain word is perhaps a piece of a password.
+        which = f"option `{name}`" if re.fullmatch(r"[A-Za-z]{1,60}", name) else "an option"
+        try:
+            split_options(option, validate=True, warn=False, normalize=True)
+        except OSError:
+            raise SettingsError(f"MONGODB_URI: {which}: the file is not there, or cannot be read") from None
+        except (PyMongoError, ValueError, TypeError) as error:  # its text may quote the value
+            unknown = "Unknown option" in str(error)
+            why = "is not known" if unknown else "has a value that makes no sense"
+            raise SettingsError(f"MONGODB_URI: {which} {why}") from None
+    return f"{address}?{'&'.join(kept)}" if kept else address
+
+
 class MongoDatabase:
     """A connection to one database. Nothing is sent before the first request.
 
@@ -66,6 +101,7 @@ class MongoDatabase:
     """
 
     def __init__(self, uri: str, database: str | None = None, timeout: float = 2.0, ca_file: str | None = None) -> None:
+        uri = check_options(uri)
         milliseconds = max(1, round(timeout * 1000))
         options: dict[str, Any] = {
             "serverSelectionTimeoutMS": milliseconds,

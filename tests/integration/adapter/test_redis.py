@@ -15,8 +15,9 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from support.redis_sentinel import SERVICE, SentinelServer, eventually
 from support.redis_server import RedisServer, free_port, started
 from support.tls import Certificates, make_certificates
-from tradecast.adapter.redis import create_redis
-from tradecast.settings import load_settings
+from tradecast.adapter.redis import check_database, create_redis
+from tradecast.server import WebSocketServer
+from tradecast.settings import SettingsError, load_settings
 
 pytestmark = pytest.mark.redis
 
@@ -211,3 +212,29 @@ async def test_more_requests_than_connections_wait_their_turn(redis_server: Redi
         assert sorted(answers) == list(range(1, 201))
         clients = (await redis.info("clients"))["connected_clients"]
         assert clients <= 3
+
+
+@pytest.mark.parametrize("word", ["none", "CERT_NONE"])
+async def test_tls_that_nobody_looks_at(tls_redis: RedisServer, certificates: Certificates, word: str) -> None:
+    own = {"REDIS_CERT_FILE": certificates.client_cert, "REDIS_KEY_FILE": certificates.client_key}
+    elsewhere = tls_redis.url.replace("127.0.0.1", "localhost")
+    async with client(f"{elsewhere}?ssl_cert_reqs={word}", own) as redis:
+        assert await redis.ping()
+
+
+@pytest.mark.parametrize("where", ["/99999999", "?db=77777777"])
+async def test_database_that_redis_does_not_have_stops_the_start(redis_server: RedisServer, where: str) -> None:
+    url = redis_server.url.removesuffix("/0")
+    for wrong in (f"{url}{where}", redis_server.unix_url.replace("?db=0", f"?db={where.strip('/?db=')}")):
+        server = WebSocketServer(load_settings({"REDIS_URL": wrong}))
+        with pytest.raises(SettingsError, match=r"^REDIS_URL: Redis refuses database \d{8}: .*index"):
+            await server.initialize()
+
+
+async def test_database_of_a_redis_that_is_away_is_no_error(redis_server: RedisServer) -> None:
+    redis = create_redis(load_settings({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/99"}))
+    await check_database(redis, 0.2)
+    await redis.aclose()
+    redis = create_redis(load_settings({"REDIS_URL": f"{redis_server.url.removesuffix('/0')}/15"}))
+    await check_database(redis, 5)
+    await redis.aclose()

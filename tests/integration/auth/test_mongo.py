@@ -343,3 +343,34 @@ async def test_users_by_another_field(mongo_server: Database, written: Collectio
     assert (await store.load(["ann", "1"]))["ann"]["subscriptionTier"] == "premium"
     assert await store.load(["1"]) == {}
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        *((f"{option}=1", f"option `{option}` is not known") for option in ("retryWrite", "poolSize", "family")),
+        *((f"w=majority&tls={value}", "option `tls` has a value") for value in ("maybe", "", "1")),
+        ("readPreference=bogus", "option `readPreference` has a value"),
+        ("connectTimeoutMS=abc", "option `connectTimeoutMS` has a value"),
+        ("tlsCAFile=/nonexistent.pem", "option `tlsCAFile`: the file"),
+        ("ssl=true&tls=false", "MONGODB_URI"),
+        ("journal", "option `journal` has a value"),
+    ],
+)
+def test_options_that_the_driver_would_pass_over(query: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=r"^MONGODB_URI: ") as caught:
+        MongoDatabase(f"mongodb://u:planted@127.0.0.1/db?{query}")
+    assert named in str(caught.value)
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mark", "?#")
+def test_password_that_is_not_encoded_is_not_told(mark: str) -> None:
+    with pytest.raises(SettingsError, match=r"^MONGODB_URI: .*%3F") as caught:
+        MongoDatabase(f"mongodb://u:pl{mark}anted=x@127.0.0.1/db")
+    assert "anted" not in str(caught.value)
+
+
+def test_options_that_are_in_use() -> None:
+    for query in ("", "?", "?retryWrites=true&w=majority&useUnifiedTopology=true", "?authSource=admin;replicaSet=rs0"):
+        MongoDatabase(f"mongodb://127.0.0.1/db{query}").close()
