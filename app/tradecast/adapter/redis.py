@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import AbstractBackoff, NoBackoff
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from tradecast.adapter.cluster_client import ClusterClient, Command
@@ -30,7 +30,7 @@ from tradecast.adapter.redis_url import (
 from tradecast.settings import Settings, SettingsError, UrlName
 
 # What Redis, and those that speak its language, say of a database that they do not have.
-_DATABASE = re.compile(r"\bDB index\b|\bSELECT\b|\bdatabase\b", re.IGNORECASE)
+_DATABASE = re.compile(r"\bDB index\b|\bSELECT\b")
 STEP = 0.05
 CAP = 2.0
 RETRIES = 3
@@ -181,10 +181,10 @@ async def check_database(redis: RedisClient, patience: float) -> None:
     try:
         async with asyncio.timeout(patience):
             await check_redis(redis)
-    except ResponseError as error:
-        if not isinstance(error, AuthenticationError) and _DATABASE.search(str(error)):
+    except RedisError as error:  # over a Unix socket redis-py makes a ConnectionError of it
+        if _DATABASE.search(str(error)):
             raise SettingsError(f"REDIS_URL: Redis refuses database {database}: {error}") from None
-    except (RedisError, OSError, TimeoutError):
+    except (OSError, TimeoutError):
         return
 
 
