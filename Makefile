@@ -7,7 +7,7 @@ CONSTRAINTS := constraints.txt
 .PHONY: help serve test test-quick soak fuzz e2e e2e-long simulation image lint format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
 
 help: ## Show what there is
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 serve: $(VENV)/.serve ## Run the server with the demo at http://127.0.0.1:8000/
 	@exec $(BIN)/tradecast demo

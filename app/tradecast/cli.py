@@ -74,7 +74,7 @@ def serve() -> None:
     _run(_serve(settings))
 
 
-@cli.command()
+@cli.command(short_help="Run a server with the demo: its page, users and prices.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; * for all.")
 @click.option("--port", type=int, help="Public port. [default: PORT, else 8000]")
 @click.option("--admin-port", type=int, help="Admin port. [default: ADMIN_PORT, else 9100]")
@@ -98,7 +98,7 @@ def demo(host: str, port: int | None, admin_port: int | None, day_seconds: float
     _run(_serve(settings, demo=True, feed=feed))
 
 
-@cli.command()
+@cli.command(short_help="Replay the demo's prices for all servers on one Redis.")
 def feed() -> None:
     """Replay the demo's prices for all servers on one Redis (`tradecast demo --no-feed`).
 
@@ -122,7 +122,8 @@ def _demo_errors() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise click.ClickException(f"the demo needs its extra: pip install 'tradecast[demo]' ({error.name})") from None
+        needed = "the demo needs its extra: pip install '.[demo]' in tradecast's folder"
+        raise click.ClickException(f"{needed} ({error.name})") from None
     except SettingsError:
         raise
     except (PricesUnavailable, ValueError) as error:
@@ -159,12 +160,23 @@ def _reachable(host: str) -> str:
 
 # -- events
 
-
-@cli.command()
-@click.argument(
-    "event",
-    type=click.Choice(list(PAYLOADS)),
+# Behind \b, which click takes for "leave the lines as they are".
+EMIT_EPILOG = "\n".join(
+    (
+        "\b",
+        "EVENT is one of:",
+        *(f"  {event}" for event in PAYLOADS),
+        "",
+        "\b",
+        "Examples:",
+        """  tradecast emit notification '{"title": "Hello"}' --user demo-premium""",
+        """  tradecast emit watchlist:quote '{"price": 101.5}' --symbol AAPL""",
+    )
 )
+
+
+@cli.command(epilog=EMIT_EPILOG, short_help="Send one event to its users, or to all.")
+@click.argument("event", type=click.Choice(list(PAYLOADS)), metavar="EVENT")
 @click.argument("payload")
 @click.option("--user", "user_id", help="Whose event it is (all but watchlist:quote and market:status).")
 @click.option("--symbol", help="Which symbol the quote is for.")
@@ -175,14 +187,10 @@ def _reachable(host: str) -> str:
 )
 @click.option("--token", envvar="API_TOKEN", help="Bearer token of /api/emit.")
 def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url: str | None, token: str | None) -> None:
-    r"""Send one event: PAYLOAD is JSON, or - to read it from standard input.
+    """Send one event: PAYLOAD is JSON, or - to read it from standard input.
 
     With REDIS_URL, and unless --url names a server, it goes through Redis to the clients of every server; no server
     and no token is needed. Else through a server's /api/emit.
-
-    \b
-    tradecast emit notification '{"title": "Hello"}' --user demo-premium
-    tradecast emit watchlist:quote '{"price": 101.5}' --symbol AAPL
     """
     text = sys.stdin.read() if payload == "-" else payload
     field = PAYLOADS[event]
@@ -314,10 +322,16 @@ def session() -> None:
     """
 
 
-@session.command("create")
+@session.command("create", short_help="Make a session and print it as JSON.")
 @click.argument("user_id")
-@click.option("--tier", type=click.Choice(["free", "premium", "enterprise"]), default="free", show_default=True)
-@click.option("--admin/--no-admin", default=False, show_default=True)
+@click.option(
+    "--tier",
+    type=click.Choice(["free", "premium", "enterprise"]),
+    default="free",
+    show_default=True,
+    help="What the user has subscribed to.",
+)
+@click.option("--admin/--no-admin", default=False, show_default=True, help="Whether the user may broadcast.")
 @click.option("--name", default="", help="The user's name.")
 @click.option("--email", default="", help="The user's e-mail address.")
 @click.option("--max-age", type=float, default=86_400, show_default=True, help="Seconds until it expires.")
@@ -484,7 +498,7 @@ async def _request(
 # -- load
 
 
-@cli.command()
+@cli.command(short_help="Connect many clients, and count the events that they get.")
 @click.option("--clients", type=int, default=100, show_default=True, help="How many connect.")
 @click.option("--connect-rate", type=float, default=200, show_default=True, help="New connections per second.")
 @click.option("--duration", type=float, default=10, show_default=True, help="Seconds that events are published.")
@@ -493,7 +507,7 @@ async def _request(
 @click.option("--symbols-per-client", type=int, default=1, show_default=True, help="Symbols each client watches.")
 @click.option("--reconnect/--no-reconnect", default=False, show_default=True, help="Reconnect as stock clients do.")
 @click.option("--url", envvar="TRADECAST_URL", default="http://127.0.0.1:8000", show_default=True, help="The server.")
-@click.option("--path", envvar="SOCKET_PATH", default="/socket.io/", show_default=True, help="Socket.IO's, at --url.")
+@click.option("--path", envvar="SOCKET_PATH", default="/socket.io/", show_default=True, help="Path of Socket.IO there.")
 @click.option(
     "--publish",
     type=click.Choice(["http", "redis"]),

@@ -421,5 +421,5 @@ async def test_demo_names_what_is_not_installed() -> None:
     async with asyncio.timeout(60):
         _, err = await process.communicate()
     assert process.returncode == 1
-    assert b"tradecast[demo]" in err
+    assert b"pip install '.[demo]' in tradecast's folder" in err
     assert b"Traceback" not in err

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 from tradecast_operator.main import find_liveness, listen
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("missing", ["kopf", "kr8s", "aiohttp"])
+def test_what_is_missing_is_said(tmp_path: Path, missing: str) -> None:
+    """As where the project was installed without its extra."""
+    (tmp_path / f"{missing}.py").write_text(f"raise ModuleNotFoundError('no {missing}', name={missing!r})\n")
+    path = os.pathsep.join((str(tmp_path), str(ROOT / "operator")))
+    code = "from tradecast_operator.entry import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, env={"PYTHONPATH": path}, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: the operator needs its extra ({missing} is missing): pip install '.[operator]' in tradecast's folder\n"
+    )
+
+
+def test_console_script_is_the_one_that_says_it() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert scripts["tradecast-operator"] == "tradecast_operator.entry:main"
 
 
 def has_ipv6() -> bool:

@@ -202,3 +202,36 @@ def test_settings_that_only_the_drivers_can_judge(command: list[str], environ: d
     assert result.exit_code == 2, result.output
     assert f"  {named}" in result.output
     assert "planted" not in result.output
+
+
+def every_command(command: click.Command = cli, *path: str) -> list[tuple[tuple[str, ...], click.Command]]:
+    found = [(path, command)]
+    if isinstance(command, click.Group):
+        for name, one in command.commands.items():
+            found += every_command(one, *path, name)
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path, _ in every_command()], ids=" ".join)
+@pytest.mark.parametrize("width", [80, 100])
+def test_help_is_for_people(path: tuple[str, ...], width: int) -> None:
+    help_text = run(*path, "--help", COLUMNS=str(width), TERMINAL_WIDTH=str(width)).output
+    assert "\\" not in help_text, "a mark of click's"
+    assert "\b" not in help_text
+    listed = help_text.partition("Commands:")[2].splitlines()
+    assert [line for line in listed if line.endswith("...")] == [], "a sentence that is cut off"
+    usage = help_text.partition("\n\n")[0]
+    assert len(usage.splitlines()) == 1, "a usage line that is broken in the middle of a word"
+    assert "pip install 'tradecast[" not in help_text
+
+
+def test_every_option_says_what_it_is() -> None:
+    for path, command in every_command():
+        options = [one for one in command.params if isinstance(one, click.Option)]
+        assert [one.name for one in options if not one.help] == [], path
+
+
+def test_examples_of_emit_are_lines_of_their_own() -> None:
+    lines = [line.strip() for line in run("emit", "--help").output.splitlines()]
+    assert """tradecast emit notification '{"title": "Hello"}' --user demo-premium""" in lines
+    assert set(PAYLOADS) <= set(lines)

@@ -88,7 +88,9 @@ def load_prices() -> dict[str, Series]:
     try:
         stocks = importlib.import_module("bokeh_sampledata.stocks")
     except ImportError:
-        raise PricesUnavailable("The demo's prices are not installed: pip install 'tradecast[demo]'") from None
+        raise PricesUnavailable(
+            "The demo's prices are not installed: pip install '.[demo]' in tradecast's folder"
+        ) from None
     return {symbol: Series(symbol, bars_from_columns(getattr(stocks, symbol))) for symbol in SYMBOLS}
 
 

@@ -48,7 +48,7 @@ def configure_sentry(dsn: str, environment: str, release: str) -> bool:
         from sentry_sdk.utils import BadDsn
     except ImportError:
         raise RuntimeError(
-            "SENTRY_DSN is set but sentry-sdk is not installed: pip install 'tradecast[sentry]'"
+            "SENTRY_DSN is set but sentry-sdk is not installed: pip install '.[sentry]' in tradecast's folder"
         ) from None
     try:
         sentry_sdk.init(

@@ -157,5 +157,5 @@ def test_what_lies_before_a_day_leaves_the_day_out() -> None:
 def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bokeh_sampledata.stocks", None)
 
-    with pytest.raises(PricesUnavailable, match=r"pip install 'tradecast\[demo\]'"):
+    with pytest.raises(PricesUnavailable, match=r"pip install '\.\[demo\]'"):
         load_prices()
