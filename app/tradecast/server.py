@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from starlette.routing import BaseRoute
@@ -104,6 +104,13 @@ ADMIN_KEEPS = 5
 # What another server may add to the head of a request that it passes on.
 PASSED_ON_BYTES, PASSED_ON_LINES = 4_096, 16
 make_id = IdMaker(9)
+# Parts that there are from `initialize` on: whoever asks for one earlier is told so.
+MADE_BY_INITIALIZE = frozenset(
+    {
+        *("sessions", "limiter", "cluster", "_manager", "_tuner", "_hub", "_sio", "_gate", "_drain", "_stats"),
+        *("_handlers", "_expiry", "_watcher"),
+    }
+)
 # Variables that are warned of, each in a line.
 MOST_SUSPECTS = 20
 ANONYMOUS = "anonymous"
@@ -111,6 +118,10 @@ ANONYMOUS = "anonymous"
 LONG_SESSION = 30 * DAY
 ORIGIN_REFUSED = "a page may not connect: its origin is not in CORS_ORIGIN, nor the address that it asked for"
 log = structlog.stdlib.get_logger("tradecast.server")
+
+
+class NotInitialized(RuntimeError):
+    """Something was asked of a server that has not been initialized, or could not be."""
 
 
 class WebSocketServer(Emitters, ClusterApi):
@@ -158,6 +169,13 @@ class WebSocketServer(Emitters, ClusterApi):
         self._watcher: RevocationWatcher
         self._tasks: set[asyncio.Task[Any]] = set()
         self._running: list[asyncio.Task[Any]] = []
+
+    if not TYPE_CHECKING:  # a type checker would take any name for one of ours
+
+        def __getattr__(self, name: str) -> Any:
+            if name in MADE_BY_INITIALIZE:
+                raise NotInitialized("the server is not initialized: `await server.initialize()` comes first")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     # -- the requirements' API
 
@@ -439,7 +457,7 @@ class WebSocketServer(Emitters, ClusterApi):
         self._extra_routes.extend(routes)
 
     def public_app(self) -> ASGIApp:
-        """The app of the public port."""
+        """The app of the public port. Raises NotInitialized before `initialize`, as all of them."""
         settings = self.settings
         routes = health_routes(self.health, self._is_ready, self._is_superseded)
         if settings.metrics_public:
@@ -474,6 +492,7 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def internal_app(self) -> ASGIApp | None:
         """The app of the internal port; None where servers have nothing to pass on to each other."""
+        _ = self._gate  # until there is one, nobody knows
         return self._inbox
 
     def public_upgrades(self) -> Upgrades:
