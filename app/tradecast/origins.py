@@ -109,6 +109,8 @@ def _parse(text: str) -> Origin:
         host = host.removesuffix(".")
         if not host.isascii():
             host = _to_ascii(host)
+    elif not host.isascii():
+        raise ValueError("a host of this scheme is written in ASCII, as browsers send it")
     return Origin(scheme, host, None if port == _PORTS.get(scheme) else port)
 
 

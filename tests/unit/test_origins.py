@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tradecast.origins import MOST_CHARACTERS, parse_allowed, parse_origin
 
@@ -102,3 +104,19 @@ def test_long_texts_are_not_looked_at() -> None:
 def test_some_origins_are_shared_by_strangers(text: str) -> None:
     assert parse_allowed(text).is_shared
     assert not parse_allowed("capacitor://localhost").is_shared
+
+
+HOSTS = st.text(max_size=40) | st.text("aß☕.-*[]:0\u0301\u200d", max_size=20)
+
+
+@given(st.sampled_from(["https://", "HTTP://", "app://", "wss://", "file://", ""]), HOSTS)
+def test_anything_is_an_origin_in_one_form_or_none(scheme: str, host: str) -> None:
+    text = scheme + host
+    for sent in (text, text.encode(errors="surrogateescape").decode("latin-1")):
+        found = parse_origin(sent)
+        assert found is None or parse_origin(str(found)) == found
+    try:
+        allowed = parse_allowed(text)
+    except ValueError:
+        return
+    assert parse_allowed(str(allowed)) == allowed
