@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tradecast.adapter.cluster import ClusterApi
 from tradecast.adapter.cluster.clients import Clients, Described
 from tradecast.adapter.errors import ConnectRefused, TryAgain
+from tradecast.adapter.eviction import EvictionWatch
 from tradecast.adapter.forwarding import Forwarding
 from tradecast.adapter.forwarding.connections import SERVER_KEEPS
 from tradecast.adapter.forwarding.forwarder import Forwarder
@@ -90,7 +91,7 @@ from tradecast.observability.loop_lag import LoopLag
 from tradecast.observability.metrics import Metrics
 from tradecast.observability.seldom import Seldom
 from tradecast.packets.codec import arguments_of
-from tradecast.packets.rooms import LocalManager, qualify
+from tradecast.packets.rooms import LocalManager, Room, qualify, room_name
 from tradecast.settings import DAY, SETTINGS, Mode, Settings, SettingsError, load_settings
 from tradecast.stats import OTHER_REDIS, Stats
 from tradecast.stepping import Done, step
@@ -393,16 +394,18 @@ class WebSocketServer(Emitters, ClusterApi):
         """Send an event to all connections of a user, on every server. Raises as `emit_to_room`."""
         await self.emit_to_room(rooms.user(user_id), event, *arguments, namespace=namespace)
 
-    async def emit_to_room(self, room: str, event: str, *arguments: Any, namespace: str = NAMESPACE) -> None:
+    async def emit_to_room(self, room: Room, event: str, *arguments: Any, namespace: str = NAMESPACE) -> None:
         """Send an event to a room, on every server. A single None stands for no argument, a tuple for several.
+
+        A client's sid is a room with that client in it, and a whole number the same room as its text.
 
         Raises:
             PublishUncertain: Redis did not answer in time; the event may have been sent, or not.
             AdapterUnavailable: The event was not sent.
-            TypeError: The arguments cannot be said in JSON.
+            TypeError: The arguments cannot be said in JSON, or the room is neither a text nor a whole number.
         """
         found = arguments_of(arguments[0]) if len(arguments) == 1 else list(arguments)
-        await self._hub.emit(event, found, (qualify(namespace, room),), namespace=namespace)
+        await self._hub.emit(event, found, (qualify(namespace, room_name(room)),), namespace=namespace)
 
     async def broadcast(self, event: str, *arguments: Any, namespace: str = NAMESPACE) -> None:
         """Send an event to every authenticated client, on every server. Raises as `emit_to_room`."""
@@ -935,11 +938,17 @@ class WebSocketServer(Emitters, ClusterApi):
         if self._redis is not None:
             redis, broker = self._redis, self._broker
             further = broker.redis if broker is not None and self.settings.adapter_url != "REDIS_URL" else None
+            eviction = EvictionWatch()
 
             async def ping_redis() -> None:
                 await check_redis(redis)
+                found = await eviction.look("REDIS_URL", redis)
                 if further is not None:
                     await check_redis(further)
+                    found = await eviction.look("REDIS_CLUSTER_URL", further)
+                if broker is not None:
+                    broker.may_evict(found.may_evict)
+                self.metrics.redis_eviction(eviction.found.may_evict, eviction.found.evicted)
                 if broker is not None and not broker.hears:
                     raise ConnectionError("not subscribed: events of other servers are missed")
 

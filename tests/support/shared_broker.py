@@ -59,7 +59,8 @@ class Memory:
             elif envelope.kind == LATEST:
                 self.latest[room, envelope.event] = envelope
         for server in self.servers:
-            if server.heard & set(envelope.rooms):
+            # by their form it is known which rooms may be clients; those all servers hear of
+            if server.heard & set(envelope.rooms) or server.sid_rooms & set(envelope.rooms):
                 server.coming[partition].append(envelope)
         return envelope.id
 
@@ -83,6 +84,7 @@ class SharedBroker:
         self.positions = list(memory.last)
         self.wanted: set[str] = set()
         self.heard: set[str] = set()
+        self.sid_rooms: set[str] = set()
         self.coming: list[deque[Envelope]] = [deque() for _ in range(memory.partitions)]
         self._listener: Listener
         memory.servers.append(self)
@@ -139,7 +141,13 @@ class SharedBroker:
         for _ in range(self.memory.turns()):
             await asyncio.sleep(0)
 
-    async def listening(self, rooms: Collection[str]) -> bool:
+    def want_sid(self, room: str) -> None:
+        self.sid_rooms.add(room)
+
+    def unwant_sid(self, room: str) -> None:
+        self.sid_rooms.discard(room)
+
+    async def listening(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
         await self._on_the_way()
         fresh = not set(rooms) <= self.heard
         self.heard |= set(rooms) & self.wanted

@@ -168,8 +168,16 @@ class Broker(Protocol):
         """There are none any more."""
         ...
 
-    async def listening(self, rooms: Collection[str]) -> bool:
-        """Wait until events of these (wanted) rooms come here; False if that was so already."""
+    def want_sid(self, room: str) -> None:
+        """A client is here whose own room (its sid) this is. There is no channel for each."""
+        ...
+
+    def unwant_sid(self, room: str) -> None:
+        """It is not any more."""
+        ...
+
+    async def listening(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
+        """Wait until events of these (wanted) rooms, and of clients' own, come here; False if that was so already."""
         ...
 
     async def now(self, rooms: Collection[str]) -> Mapping[str, int]:

@@ -16,6 +16,7 @@ class Client:
 
     Attributes:
         session: What is (or would be) kept of it.
+        own: The room that it is itself: its sid, qualified by its namespace.
         stored: Whether it is kept, so that the client can recover.
         plain: Whether it wants no offsets.
         holds: For how many reasons events are held back from it now.
@@ -34,6 +35,7 @@ class Client:
         "eio_sid",
         "held",
         "holds",
+        "own",
         "pinged",
         "plain",
         "replay",
@@ -43,8 +45,9 @@ class Client:
         "until",
     )
 
-    def __init__(self, eio_sid: str, session: SavedSession, *, plain: bool) -> None:
+    def __init__(self, eio_sid: str, session: SavedSession, own: str, *, plain: bool) -> None:
         self.eio_sid = eio_sid
+        self.own = own
         self.session = session
         self.plain = plain
         self.stored = False

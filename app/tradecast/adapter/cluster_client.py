@@ -245,6 +245,16 @@ class ClusterClient(RedisCluster):
                 if cursor == 0:
                     break
 
+    async def ask_masters(self, *words: str) -> list[Any]:
+        """Each master's answer to a command without keys.
+
+        Raises:
+            redis.exceptions.RedisError: A master refuses, or is not reachable.
+        """
+        await self._request(self.initialize)
+        requests = (functools.partial(self._execute_command, node, *words) for node in self.get_primaries())
+        return await asyncio.gather(*map(self._request, requests))
+
     async def one_of_each(self, names: Iterable[str], key: Callable[[str], str]) -> list[str]:
         """The first of the names whose keys the masters have, one name for each, or some if there are not enough names.
 

@@ -6,13 +6,13 @@ without version, epoch and id):
     <kind>\t<event>\t<JSON or nothing>\n<packet><attachment>…
 
 The packet is a Socket.IO packet without its closing bracket, so that the receiving server can append an offset. The
-JSON is there for what is rare: `r` all rooms of the event where there are several, `x` rooms left out, `s` sids left
-out, `e` rooms in other partitions with the event's ids there, `t` that the last argument is a text, `n` that there is
-no argument, `p` that it may
-have been published before, `a` the sizes of packet and attachments of a binary event. Keys that a server does not
-know it ignores, so servers of the next version can run beside it; a change that cannot be ignored takes another
-version, which is skipped and counted. The same holds for words on a server's own channel, and more behind known ones,
-for fields behind the first of an entry in the history, and for fields of sessions.
+JSON is there for what is rare: `r` all rooms of the event where there are several, or it may be a client, `x` rooms
+left out, `s` sids left out, `e` rooms in other partitions with the event's ids there, `t` that the last argument is a
+text, `n` that there is no argument, `p` that it may have been published before, `a` the sizes of packet and attachments
+of a binary event. Keys that a server does not know it ignores, so servers of the next version can run beside it; a
+change that cannot be ignored takes another version, which is skipped and counted. The same holds for words on a
+server's own channel, and more behind known ones, for fields behind the first of an entry in the history, and for fields
+of sessions.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import orjson
 
 from tradecast.engine import Message
 from tradecast.packets.codec import EVENT, encode_text
+from tradecast.packets.rooms import is_sid_room, sid_of
 
 VERSION: Final = b"1"
 Kind = Literal["C", "L", "V"]
@@ -133,7 +134,7 @@ class Envelope:
     def encode(self, *, again: bool = False) -> bytes:
         """All but the head; `again` as above."""
         rare: dict[str, Any] = {}
-        if len(self.rooms) > 1:
+        if len(self.rooms) > 1 or is_sid_room(self.rooms[0]):  # that one's channel does not name it
             rare["r"] = list(self.rooms)
         if self.except_rooms:
             rare["x"] = list(self.except_rooms)
@@ -165,7 +166,11 @@ def encode_envelope(
     except_rooms: Sequence[str] = (),
     skip: Sequence[str] = (),
 ) -> Envelope:
-    """Encode an event for the members of rooms on all servers. Raises TypeError when it cannot be said in JSON."""
+    """Encode an event for the members of rooms on all servers. Raises TypeError when it cannot be said in JSON.
+
+    A sid among `except_rooms` is a room with that one client.
+    """
+    skip = (*skip, *(sid_of(room) for room in except_rooms if is_sid_room(room)))
     text, attachments = encode_text(EVENT, [event, *arguments], namespace=namespace)
     return Envelope(
         kind,
@@ -212,8 +217,8 @@ class Head(NamedTuple):
     origin: Origin
 
 
-def decode(body: bytes, room: str, event_id: int, origin: Origin | None = None) -> Envelope:
-    """An envelope that came through a room's channel or stream.
+def decode(body: bytes, room: str | None, event_id: int, origin: Origin | None = None) -> Envelope:
+    """An envelope that came through a room's channel or stream; through one of many rooms (None), it says which.
 
     Raises:
         Malformed: It is none.
@@ -226,6 +231,8 @@ def decode(body: bytes, room: str, event_id: int, origin: Origin | None = None) 
     try:
         event = fields[1].decode()
         if not fields[2]:
+            if room is None:
+                raise Malformed("no rooms")
             return Envelope(kind, event, (room,), rest, event_id=event_id, origin=origin)
         rare = orjson.loads(fields[2])
         rooms, excluded, skip, sizes = (_list(rare, key) for key in "rxsa")
@@ -233,6 +240,10 @@ def decode(body: bytes, room: str, event_id: int, origin: Origin | None = None) 
         raise Malformed("no envelope") from None
     if not all(isinstance(one, str) for one in (*rooms, *excluded, *skip)):
         raise Malformed("rooms and sids are texts")
+    if not rooms:
+        if room is None:
+            raise Malformed("no rooms")
+        rooms = [room]
     elsewhere = rare.get("e") or _NOWHERE
     if not isinstance(elsewhere, Mapping) or not all(type(one) is int and one >= 0 for one in elsewhere.values()):
         raise Malformed("rooms elsewhere have ids")
@@ -240,7 +251,7 @@ def decode(body: bytes, room: str, event_id: int, origin: Origin | None = None) 
     return Envelope(
         kind,
         event,
-        tuple(rooms) or (room,),
+        tuple(rooms),
         parts[0],
         attachments=tuple(parts[1:]),
         except_rooms=tuple(excluded),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
-from tradecast.adapter.broker import Broker, Replay, SavedSession
+from tradecast.adapter.broker import Broker, SavedSession
 from tradecast.adapter.client import Client, Vector
 from tradecast.adapter.envelope import COUNTED, Envelope, Kind, encode_envelope
 from tradecast.adapter.errors import AdapterUnavailable, TryAgain
@@ -28,7 +28,7 @@ from tradecast.adapter.recovery import (
 )
 from tradecast.engine import Message
 from tradecast.observability.seldom import Seldom
-from tradecast.packets.rooms import Emitted, LocalManager
+from tradecast.packets.rooms import Emitted, LocalManager, qualify
 from tradecast.stepping import Done, step
 from tradecast.tasks import end
 
@@ -153,6 +153,8 @@ class Hub:
         self._lines = lines or Seldom()
         self._clients: dict[str, Client] = {}
         self._by_pid: dict[str, str] = {}
+        # Of clients that are not known by the name of their own room: in other namespaces, and while they recover.
+        self._by_own: dict[str, str] = {}
         # Clients from whom events are held back, or who got some by replay that may still come.
         self._special: dict[str, Client] = {}
         self._plain = 0
@@ -187,7 +189,7 @@ class Hub:
         except_rooms: Sequence[str] = (),
         skip: Sequence[str] = (),
     ) -> None:
-        """Send an event to the members of some rooms, on every server; who is in several gets it once.
+        """Send an event to the members of some rooms, on every server; who is in several gets it once. A sid is a room.
 
         Rooms of other namespaces than the main one go by their qualified names.
 
@@ -223,7 +225,7 @@ class Hub:
     # -- events in: `Listener`
 
     def deliver(self, envelope: Envelope) -> None:
-        members = self._manager.members(envelope.rooms)
+        members = self._members(envelope.rooms)
         if not members:
             return
         if envelope.skip or envelope.except_rooms:
@@ -259,6 +261,16 @@ class Hub:
         count += self._deliver(recipients, envelope.message(offset))
         self._on_emitted(envelope.event, count)
 
+    def _members(self, rooms: Collection[str]) -> Mapping[str, str]:
+        """Who is in any of these rooms here, or is one of them itself: sid to the engine's id."""
+        members = self._manager.members(rooms)
+        for room in rooms:
+            sid = self._by_own.get(room, room)
+            client = self._clients.get(sid)
+            if client is not None and client.own == room:
+                members = {**members, sid: client.eio_sid}
+        return members
+
     def _is_elsewhere(self, sid: str, envelope: Envelope) -> bool:
         client = self._clients.get(sid)
         return client is not None and is_elsewhere(envelope, client.session.joins)
@@ -278,7 +290,7 @@ class Hub:
         return bool(client.until) and envelope.id <= client.until[partition]
 
     def broken(self, rooms: Collection[str]) -> None:
-        members = self._manager.members(list(rooms))
+        members = self._members(rooms)
         log.error("events are missed for good: clients begin anew", rooms=len(rooms), clients=len(members))
         self._on_gap(len(members))
         for sid in list(members):
@@ -383,8 +395,9 @@ class Hub:
         # A join that was under way when the connection was lost: nobody was told of it, and it has no position yet.
         for room in [room for room, position in session.joins.items() if position == MAX_ID]:
             del session.joins[room]
-        rooms = [room for room in session.joins if permitted(room)]
-        if not await take_up(session.connection_id, list(session.joins)):
+        joined = [room for room in session.joins if room != session.sid]
+        rooms = [room for room in joined if permitted(room)]
+        if not await take_up(session.connection_id, joined):
             return "quota"
         said = offset = None
         if raw_offset is not None:
@@ -397,15 +410,20 @@ class Hub:
                 offset = self.broker.valid(said)
             if offset is None:
                 return "foreign_epoch"
-        client = self._add(sid, Client(eio_sid, session, plain=False))
+        client = self._add(sid, Client(eio_sid, session, session.sid, plain=False))
         self._hold(sid, client)
+        self._by_own[client.own] = sid
+        self.broker.want_sid(client.own)
         for room in rooms:
             self._manager.enter(room, sid, eio_sid)
             self.broker.want(room)
-        await self.broker.listening(rooms)
-        of = {room: self.broker.partition_of(room) for room in rooms}
-        begin = starts(session, offset, of, rooms)
-        replay = await self.broker.read(begin) if rooms else Replay([], [None] * self.broker.partitions)
+        await self.broker.listening(rooms, [client.own])
+        unknown = client.own not in session.joins
+        if unknown:  # a server of a version without rooms of clients has kept it
+            session.joins |= await self.broker.now([client.own])
+        of = {room: self.broker.partition_of(room) for room in (*rooms, client.own)}
+        begin = starts(session, offset, of, of)
+        replay = await self.broker.read(begin)
         if self.broker.epoch != epoch or self._clients.get(sid) is not client:
             raise AdapterUnavailable("the history has changed, or the client is gone")
         future = is_future(offset, replay.positions)
@@ -417,6 +435,8 @@ class Hub:
         for room in [room for room in session.joins if room not in of]:
             del session.joins[room]
             await self.broker.save_leave(session, room)
+        if unknown:
+            await self.broker.save_join(session, client.own)
         client.replay = [one for one in replay.envelopes if concerns(one, session.sid, begin, session.joins)]
         seen = offset.ids if offset is not None else (0,) * self.broker.partitions
         client.until = tuple(
@@ -432,19 +452,31 @@ class Hub:
         return Resumed(session.sid, session.connection_id, frozenset(rooms))
 
     async def admit(
-        self, sid: str, eio_sid: str, user: str, connection_id: str, rooms: Collection[str], request: Request
+        self,
+        sid: str,
+        eio_sid: str,
+        user: str,
+        connection_id: str,
+        rooms: Collection[str],
+        request: Request,
+        namespace: str = NAMESPACE,
     ) -> str | None:
         """Take a new client into its first rooms; its pid, or None if it cannot or does not want to recover.
 
         Events are held back until `go`.
         """
         plain = not self._recovery or not request.wanted
-        client = self._add(sid, Client(eio_sid, SavedSession("", user, sid, connection_id), plain=plain))
+        own = qualify(namespace, sid)
+        client = self._add(sid, Client(eio_sid, SavedSession("", user, sid, connection_id), own, plain=plain))
         self._hold(sid, client)
+        if own != sid:
+            self._by_own[own] = sid
+        client.session.joins[own] = MAX_ID
+        self.broker.want_sid(own)
         for room in rooms:
             self._enter(sid, client, room)
         try:
-            await self._take_positions(client, rooms)
+            await self._take_positions(client, rooms, [own])
             if plain:
                 return None
             client.session.pid = new_pid()
@@ -456,7 +488,7 @@ class Hub:
         except AdapterUnavailable as error:
             # Without Redis the client is served from here, and begins anew when it comes back.
             self._lines.write(log.warning, "a client cannot recover", error=type(error).__name__)
-            client.session.joins = dict.fromkeys(rooms, 0)
+            client.session.joins = dict.fromkeys([own, *rooms], 0)
             self._plain += not client.plain
             client.plain = True
             return None
@@ -506,7 +538,7 @@ class Hub:
     async def leave(self, sid: str, room: str) -> None:
         """Take a client out of a room, at once; where that cannot be kept now, it is as soon as possible."""
         client = self._clients.get(sid)
-        if client is None or room not in client.session.joins:
+        if client is None or room not in client.session.joins or room == client.own:
             return
         self._exit(sid, client, room)
         if client.stored:
@@ -519,7 +551,7 @@ class Hub:
     def rooms_of(self, sid: str) -> frozenset[str]:
         """The rooms a client is in, its own left out."""
         client = self._clients.get(sid)
-        return frozenset(client.session.joins) if client is not None else frozenset()
+        return frozenset(client.session.joins) - {client.own} if client is not None else frozenset()
 
     def keeps(self, sid: str) -> bool:
         """Whether a client is kept, so that it can go on after its connection is lost."""
@@ -548,7 +580,13 @@ class Hub:
         session = client.session
         if self._by_pid.get(session.pid) == sid:
             del self._by_pid[session.pid]
+        if self._by_own.get(client.own, client.own) == sid:
+            self._by_own.pop(client.own, None)
+            if client.own not in self._clients:
+                self.broker.unwant_sid(client.own)
         for room in session.joins:
+            if room == client.own:
+                continue
             self._manager.leave(room, sid)
             if not self._manager.is_occupied(room):
                 self.broker.unwant(room)
@@ -589,8 +627,11 @@ class Hub:
         if not self._manager.is_occupied(room):
             self.broker.unwant(room)
 
-    async def _take_positions(self, client: Client, rooms: Collection[str], *, exact: bool = False) -> None:
-        fresh = await self.broker.listening(rooms)
+    async def _take_positions(
+        self, client: Client, rooms: Collection[str], sid_rooms: Collection[str] = (), *, exact: bool = False
+    ) -> None:
+        fresh = await self.broker.listening(rooms, sid_rooms)
+        rooms = [*rooms, *sid_rooms]
         if fresh or exact:
             found = await self.broker.now(rooms)
             client.session.joins.update(found)
@@ -641,6 +682,7 @@ class Hub:
         self._clients[to] = client
         if self._special.pop(sid, None) is not None:
             self._special[to] = client
+        self._by_own.pop(client.own, None)
         self._manager.rename(sid, to, NAMESPACE)
 
     async def _settle_own(self, pid: str) -> None:

@@ -93,7 +93,13 @@ class MemoryBroker:
     def unwant(self, room: str) -> None:
         pass
 
-    async def listening(self, rooms: Collection[str]) -> bool:
+    def want_sid(self, room: str) -> None:
+        pass
+
+    def unwant_sid(self, room: str) -> None:
+        pass
+
+    async def listening(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
         return False
 
     async def now(self, rooms: Collection[str]) -> Mapping[str, int]:

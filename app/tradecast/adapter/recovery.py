@@ -122,6 +122,21 @@ def is_whole(start: int, first: int | None, *, trimmed: bool, oldest_certain: in
     return not trimmed and start >= oldest_certain
 
 
+def is_as_noted(start: int, found: Sequence[Collection[int]], noted: Sequence[int], *, sure: bool) -> bool:
+    """Whether what Redis noted of a room is there: keys that were evicted or deleted tell nothing themselves.
+
+    Args:
+        start: The position to read on from.
+        found: The ids that were read of what counts, and of what is latest-wins.
+        noted: The last id of either, and up to which id something is lost; 0: nothing is noted.
+        sure: Whether all that was kept after `start` is noted.
+    """
+    *last, lost = noted
+    if not sure or lost > start:
+        return False
+    return all(there <= start or max(ids, default=0) >= there for ids, there in zip(found, last, strict=True))
+
+
 def merge(parts: Iterable[Collection[Envelope]]) -> list[Envelope]:
     """Events of several rooms of a partition in one order. One that went to several of them is there once.
 

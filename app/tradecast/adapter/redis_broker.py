@@ -143,6 +143,11 @@ class RedisBroker:
         if self.other is not None:
             await self.other.close()
 
+    def may_evict(self, may: bool | None) -> None:
+        """Whether Redis evicts keys, as it says itself; None: it does not say."""
+        for partition in self._partitions:
+            partition.may_evict = may
+
     def give_up(self) -> None:
         for partition in self._partitions:
             partition.give_up()
@@ -162,8 +167,15 @@ class RedisBroker:
     def unwant(self, room: str) -> None:
         self._of(room).unwant(room)
 
-    async def listening(self, rooms: Collection[str]) -> bool:
-        by_partition = self._split(rooms)
+    def want_sid(self, room: str) -> None:
+        self._of(room).want_sid(room)
+
+    def unwant_sid(self, room: str) -> None:
+        self._of(room).unwant_sid(room)
+
+    async def listening(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
+        by_partition: dict[int, list[str]] = {self.partition_of(room): [] for room in sid_rooms}
+        by_partition |= self._split(rooms)
         fresh = False
         for number, some in by_partition.items():
             fresh |= await self._partitions[number].listening(some)
@@ -262,7 +274,7 @@ class RedisBroker:
     def _of(self, name: str) -> RedisPartition:
         return self._partitions[self.partition_of(name)]
 
-    def _split(self, rooms: Collection[str]) -> Mapping[int, list[str]]:
+    def _split(self, rooms: Collection[str]) -> dict[int, list[str]]:
         found: dict[int, list[str]] = defaultdict(list)
         for room in rooms:
             found[self.partition_of(room)].append(room)

@@ -34,13 +34,14 @@ from tradecast.adapter.ids import now_id, seconds
 from tradecast.adapter.lane import Lane, will_pass
 from tradecast.adapter.link import Link
 from tradecast.adapter.pubsub_connection import open_pubsub_connection
-from tradecast.adapter.recovery import is_whole, merge
+from tradecast.adapter.recovery import is_as_noted, is_whole, merge
 from tradecast.adapter.redis_scripts import CLAIM, LOOK, MAX_SKEW_MS, READ, SESSION
 from tradecast.adapter.scripts import Script
 from tradecast.adapter.subscription import Subscription
 from tradecast.adapter.tuning import Tuning
 from tradecast.adapter.wire import Wire
 from tradecast.observability.logger import get_logger
+from tradecast.packets.rooms import is_sid_room
 from tradecast.tasks import end
 
 TICK_EVERY = 1.0
@@ -55,6 +56,8 @@ LEAP = seconds(MAX_SKEW_MS / 1000)
 MAX_PRODUCERS = 10_000
 # In the place of a server's name in a channel: every server listens to it.
 ALL = "all"
+# Behind the kind of an event of which one of the rooms may be a client.
+DIRECT = "D"
 # An event as it goes to the script: its producer's number, what comes before the body, the body; and the event itself.
 _Encoded = tuple[int, tuple[str | int | bytes, ...], bytes, Envelope]
 # Gets the instance of Redis; a script and what follows its digest.
@@ -116,6 +119,8 @@ class PartitionWriter:
 
     def __init__(self, link: Link, retention: Retention, figures: Figures, watch: Watch) -> None:
         self.prefix = link.prefix
+        # What all scripts about events begin with.
+        self._named = (f"{self.prefix}clock", f"{self.prefix}n")
         self._dialect = link.dialect
         self.retention = retention
         self._figures = figures
@@ -168,7 +173,8 @@ class PartitionWriter:
         # Encoded here: what cannot be fails alone, and not the batch that it is in.
         body = envelope.encode()
         rooms = [room.encode() for room in envelope.rooms]
-        head: tuple[str | int | bytes, ...] = (envelope.kind, envelope.event, len(rooms), *rooms)
+        kind = f"{envelope.kind}{DIRECT}" if any(map(is_sid_room, envelope.rooms)) else envelope.kind
+        head: tuple[str | int | bytes, ...] = (kind, envelope.event, len(rooms), *rooms)
         try:
             return await self._publishing.do((next(self._numbers), head, body, envelope), len(body))
         except AdapterUnavailable as error:
@@ -182,7 +188,7 @@ class PartitionWriter:
         before = set(given)
 
         def call(instance: str) -> Sequence[tuple[Script, Sequence[Any]]]:
-            keys = [f"{self.prefix}clock", f"{self.prefix}p:{self._producer}"]
+            keys = [*self._named, f"{self.prefix}p:{self._producer}"]
             if self._dialect.names_all_keys:
                 keys += dict.fromkeys(key for _, _, _, envelope in batch for key in self._written(envelope))
             arguments: list[Any] = [
@@ -228,6 +234,10 @@ class RedisPartition(PartitionWriter):
         link: As above.
         server_id: This process' name, another one for each start.
         number: Which partition this is.
+
+    Attributes:
+        may_evict: Whether this Redis evicts keys; None: nobody knows. Where it does not, and a server or publisher of a
+            version without notes is there, that a room has no history says that there was none.
     """
 
     def __init__(
@@ -246,6 +256,9 @@ class RedisPartition(PartitionWriter):
         self._rooms = f"{self.prefix}r:".encode()
         self._own = f"{self.prefix}c:{server_id}".encode()
         self._all = f"{self.prefix}c:{ALL}".encode()
+        self._direct = f"{self.prefix}d".encode()
+        # Rooms that clients of this server are themselves.
+        self._sid_rooms: set[str] = set()
         self._listener: Listener
         self._live = False
         self._held: list[Envelope] = []
@@ -262,7 +275,7 @@ class RedisPartition(PartitionWriter):
         self._numbers_seen: OrderedDict[bytes, int] = OrderedDict()
         self._subscription = Subscription(
             partial(open_pubsub_connection, link.connect),
-            always=[self._own, self._all],
+            always=[self._own, self._all, self._direct],
             on_message=self._on_message,
             on_lost=self._on_lost,
             on_restored=self._on_restored,
@@ -276,6 +289,7 @@ class RedisPartition(PartitionWriter):
         self._restored_once = False
         self.live = asyncio.Event()
         self.lineage: dict[str, int] = {}
+        self.may_evict: bool | None = None
 
     @property
     def channels(self) -> int:
@@ -316,8 +330,15 @@ class RedisPartition(PartitionWriter):
     def unwant(self, room: str) -> None:
         self._subscription.unwant(self._rooms + room.encode())
 
+    def want_sid(self, room: str) -> None:
+        self._sid_rooms.add(room)
+
+    def unwant_sid(self, room: str) -> None:
+        self._sid_rooms.discard(room)
+
     async def listening(self, rooms: Collection[str]) -> bool:
-        channels = [self._rooms + room.encode() for room in rooms]
+        """As `Broker.listening`; to the clients' own rooms it listens in any case, once it hears anything."""
+        channels = [self._rooms + room.encode() for room in rooms] + [self._direct]
         if self._live and all(map(self._subscription.hears, channels)):
             return False
         if not self._subscription.connected:
@@ -375,7 +396,7 @@ class RedisPartition(PartitionWriter):
             for room in some:
                 arguments += (room, starts[room])
             keys = [mark + room for room in some for mark in ("h:", "l:")] if self._dialect.names_all_keys else []
-            found, last, since, now, *answers = await self._ask(READ, keys, arguments)
+            found, last, since, now, certain, *answers = await self._ask(READ, keys, arguments)
             if found.decode() != epoch:
                 await self._subscription.drop()  # and look what is left of it
                 raise HistoryLost("it is another history by now")
@@ -383,13 +404,15 @@ class RedisPartition(PartitionWriter):
             position = int(last) if position is None else position
             oldest = max(int(since or 0), int(now) - seconds(self.retention.seconds))
             for number, room in enumerate(some):
-                first, trimmed, entries, latest = answers[4 * number : 4 * number + 4]
-                whole = is_whole(
-                    starts[room], int(first) if first else None, trimmed=bool(trimmed), oldest_certain=oldest
-                )
-                if not whole:
+                first, trimmed, entries, latest, *noted = answers[7 * number : 7 * number + 7]
+                start, ids = starts[room], ([int(one) for one in entries[::2]], _latest_ids(latest))
+                sure = self.may_evict is False or start >= int(certain)
+                if not (
+                    is_whole(start, int(first) if first else None, trimmed=bool(trimmed), oldest_certain=oldest)
+                    and is_as_noted(start, ids, [int(one) for one in noted], sure=sure)
+                ):
                     broken.add(room)
-                parts.append(self._understand(room, starts[room], entries, latest))
+                parts.append(self._understand(room, start, entries, latest))
         merged = [envelope for envelope in merge(parts) if envelope.id <= (position or 0)]
         return merged, position or 0, broken
 
@@ -417,11 +440,10 @@ class RedisPartition(PartitionWriter):
         try:
             if channel.startswith(self._rooms):
                 head, start = self._head(data)
-                envelope = decode(data[start:], channel[len(self._rooms) :].decode(), head.id, head.origin)
-                if self._live:
-                    self._deliver(envelope)
-                else:
-                    self._hold(envelope)
+                self._take(decode(data[start:], channel[len(self._rooms) :].decode(), head.id, head.origin))
+            elif channel == self._direct:
+                head, start = self._head(data)
+                self._take(decode(data[start:], None, head.id, head.origin))
             elif channel in (self._own, self._all):
                 self._take_own(data)
         except ConnectionError:
@@ -433,6 +455,12 @@ class RedisPartition(PartitionWriter):
         except Exception:
             self._watch.skipped("error")
             log.exception("a message could not be delivered")
+
+    def _take(self, envelope: Envelope) -> None:
+        if self._live:
+            self._deliver(envelope)
+        else:
+            self._hold(envelope)
 
     def _head(self, data: bytes) -> tuple[Head, int]:
         head, start = read_head(data)
@@ -509,7 +537,7 @@ class RedisPartition(PartitionWriter):
         if not self._restored_once:  # nobody was here before, so nothing was missed
             self.position = max(self.position, last)
         rooms = self._subscription.wanted_below(self._rooms)
-        starts = {room.decode(): self.position for room in rooms}
+        starts = dict.fromkeys([*(room.decode() for room in rooms), *self._sid_rooms], self.position)
         missed, position, broken = await self.read(starts)
         for envelope in missed:
             self._deliver(envelope)
@@ -611,7 +639,7 @@ class RedisPartition(PartitionWriter):
 
         def made(instance: str) -> tuple[Script, Sequence[Any]]:
             script, keys, arguments = call(instance)
-            named = [f"{self.prefix}clock", *(self.prefix + key for key in keys)]
+            named = [*self._named, *(self.prefix + key for key in keys)]
             return script, [len(named), *named, *arguments]
 
         return self._result(await self._do(made))
@@ -648,6 +676,11 @@ class RedisPartition(PartitionWriter):
 def _is_moving(reply: Any) -> bool:
     """Whether what a request needs is on its way to another node, as a part of a slot that moves."""
     return isinstance(reply, AskError | TryAgainError) and not isinstance(reply, MovedError)
+
+
+def _latest_ids(latest: Sequence[bytes]) -> list[int]:
+    texts = [value.partition(b" ")[0] for value in latest[1::2]]
+    return [int(text) for text in texts if text.isdigit()]
 
 
 def _session(pid: str, fields: Mapping[bytes, bytes]) -> SavedSession:

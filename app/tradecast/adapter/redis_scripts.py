@@ -1,10 +1,17 @@
 """What the adapter does in Redis in one step. All keys of a partition have one hash tag, so they are in one slot.
 
-Keys below a partition's prefix: `clock` (a hash: epoch, last id, instance, lineage, and since: the first id of all),
-`h:<room>` (stream: what counts), `l:<room>` (hash by event: the newest of what is latest-wins), `s:<pid>` (hash: a
-session), `p:<producer>` (what it published last).
-Channels: `r:<room>`, `c:<server>`. Ids are made as `adapter/ids.py` says; they are written with %.0f because Lua
-shows a number of this size in exponential notation.
+Keys below a partition's prefix: `clock` (a hash: epoch, last id, noted, instance, lineage, and since: the first id of
+all), `h:<room>` (stream: what counts), `l:<room>` (hash by event: the newest of what is latest-wins), `n` (sorted set:
+what was kept last), `s:<pid>` (hash: a session), `p:<producer>` (what it published last).
+Channels: `r:<room>`, `c:<server>`, and `d` for the rooms that clients are themselves (their sids). Ids are made as
+`adapter/ids.py` says; they are written with %.0f because Lua shows a number of this size in exponential notation.
+
+A room that nobody writes to has neither stream nor hash, and neither has one whose keys were evicted or deleted. The
+set `n` tells these apart. It has no TTL, so that policies for keys with one do not touch it. Its members, with ids as
+scores: `h<room>` and `l<room>`, the last one that was kept there; `x<room>`, up to which something of the room is lost;
+and `s`: all that was kept after this id is noted here. Where the set itself is gone, `s` begins anew. A server or a
+publisher of a version that writes no notes moves `last` in the clock and not `noted`: by that it is found out, and `s`
+begins anew as well.
 """
 
 from __future__ import annotations
@@ -16,11 +23,16 @@ from tradecast.adapter.scripts import Script
 
 # How far the clocks of two Redis hosts may be apart. A floor further in the future is nobody's honest id.
 MAX_SKEW_MS: Final = 3_600_000
+# Notes that one batch removes at most, of those that are older than what is kept; and how far they may be behind.
+MAX_TRIMMED: Final = 1_000
+TRIM_EVERY_MS: Final = 1_000
+# Values in one ZADD: Lua hands on some thousands at a time.
+NOTES_AT_ONCE: Final = 2_000
 
 _CLOCK = f"""
 local time = redis.call('TIME')
 local now = (time[1] * 1000 + math.floor(time[2] / 1000) - {START_MS}) * {PER_MS}
-local clock = redis.pcall('HMGET', KEYS[1], 'epoch', 'last', 'instance', 'lineage')
+local clock = redis.pcall('HMGET', KEYS[1], 'epoch', 'last', 'instance', 'lineage', 'noted')
 if clock.err then
   redis.call('DEL', KEYS[1])
   clock = {{}}
@@ -54,15 +66,35 @@ if changed then
   redis.call('HSET', KEYS[1], 'epoch', epoch, 'instance', instance, 'lineage', lineage)
 end
 """
+# What is noted is sure from here on, unless it cannot be written: then `refused` says why.
+_NOTES = """
+local certain = redis.pcall('ZSCORE', KEYS[2], 's')
+if type(certain) == 'table' then
+  redis.call('DEL', KEYS[2])
+  certain = false
+end
+local refused
+if not certain or clock[5] ~= clock[2] then
+  certain = string.format('%.0f', last)
+  local answer = redis.pcall('ZADD', KEYS[2], certain, 's')
+  if type(answer) == 'table' then refused = answer end
+end
+local function keep(text)
+  if text == clock[2] and (refused or text == clock[5]) then return end
+  if refused then return redis.pcall('HSET', KEYS[1], 'last', text) end
+  return redis.pcall('HSET', KEYS[1], 'last', text, 'noted', text)
+end
+"""
 _KEEP = """
 local text = string.format('%.0f', last)
-if text ~= clock[2] then redis.call('HSET', KEYS[1], 'last', text) end
+local answer = keep(text)
+if type(answer) == 'table' and answer.err then return answer end
 """
 
-# KEYS: clock. ARGV: see above. The answer: epoch, last id, lineage, the first id of all.
-LOOK = Script(_CLOCK + _BEGIN + _KEEP + "return {epoch, text, lineage, first() or text}")
+# KEYS: clock, notes. ARGV: see above. The answer: epoch, last id, lineage, the first id of all.
+LOOK = Script(_CLOCK + _BEGIN + _NOTES + _KEEP + "return {epoch, text, lineage, first() or text}")
 
-# KEYS: clock. ARGV: as above, a channel, and the end of the message for it. As LOOK, and publishes the id,
+# KEYS: clock, notes. ARGV: as above, a channel, and the end of the message for it. As LOOK, and publishes the id,
 # which goes on with the time: where nothing was published for long, positions would be older than what is kept. Where
 # that cannot be written (out of memory) it stays as it is. PERSIST changes nothing, but is a write: a master that must
 # not write, since its replicas have left it, says so.
@@ -70,9 +102,10 @@ TICK = Script(
     "redis.call('PERSIST', KEYS[1])"
     + _CLOCK
     + _BEGIN
+    + _NOTES
     + """
 local text = string.format('%.0f', math.max(now, last))
-local answer = redis.pcall('HSET', KEYS[1], 'last', text)
+local answer = keep(text)
 if type(answer) == 'table' and answer.err then
   if string.find(answer.err, 'READONLY', 1, true) then return answer end
   text = clock[2] or '0'
@@ -82,30 +115,42 @@ return {epoch, text}
 """
 )
 
-# KEYS: clock, producer, and in Redis Cluster what is written, so that nothing is done where a part of it has moved to
-# another node. ARGV: as above, prefix, number of the batch, events kept per room, milliseconds that they are kept,
-# then for each event: kind, name, number of rooms, rooms, origin with envelope. The answer: epoch and the last
-# event's id. A batch that was carried out already is not repeated: its answer was lost.
-# What lies under our keys and is none of ours is removed; out of memory, the first write fails, and so nothing is
-# done.
+# KEYS: clock, notes, producer, and in Redis Cluster what is written, so that nothing is done where a part of it has
+# moved to another node. ARGV: as above, prefix, number of the batch, events kept per room, milliseconds that they are
+# kept, then for each event: kind, with a D behind it if one of its rooms may be a client, name, number of rooms, rooms,
+# origin with envelope. The answer: epoch and the last event's id. A batch that was carried out already is not repeated:
+# its answer was lost. What lies under our keys and is none of ours is removed; out of memory, the first write fails,
+# and so nothing is done.
 PUBLISH = Script(
     _CLOCK
     + """
-local done = redis.pcall('GET', KEYS[2])
+local done = redis.pcall('GET', KEYS[3])
 if type(done) == 'string' then
   local number, id = string.match(done, '^(%d+) (%d+)$')
   if number and tonumber(number) >= tonumber(ARGV[5]) then return {epoch or '', id} end
 end
 """
     + _BEGIN
-    + """
-local function write(...)
+    + _NOTES
+    + f"""
+if refused then return refused end
+local oldest = now - ARGV[7] * {PER_MS}
+local notes = {{}}
+-- What was kept of a room last, if that should still be there, is not.
+local function lose(mark, room)
+  local before = tonumber(redis.call('ZSCORE', KEYS[2], mark .. room) or 0)
+  local lost = tonumber(notes['x' .. room] or redis.call('ZSCORE', KEYS[2], 'x' .. room) or 0)
+  if before > oldest and before > lost then notes['x' .. room] = string.format('%.0f', before) end
+end
+local function write(mark, room, ...)
+  if not notes[mark .. room] and redis.call('EXISTS', ({{...}})[2]) == 0 then lose(mark, room) end
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then
     if string.find(answer.err, 'OOM', 1, true) then return answer end
-    local key = ({...})[2]
+    local key = ({{...}})[2]
     redis.call('DEL', key)
-    if ({...})[1] == 'XADD' then
+    lose(mark, room)
+    if ({{...}})[1] == 'XADD' then
       -- What was there is lost: by one entry more that was added, and is not there, readers see that.
       redis.call('XADD', key, '1-0', 'm', '')
       redis.call('XDEL', key, '1-0')
@@ -113,46 +158,81 @@ local function write(...)
     redis.call(...)
   end
 end
+"""
+    + """
 local id = math.max(now, last)
 local text
 local i = 8
 while i <= #ARGV do
-  local kind, event, rooms = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  local kind, event, rooms = string.sub(ARGV[i], 1, 1), ARGV[i + 1], tonumber(ARGV[i + 2])
   local body = ARGV[i + 3 + rooms]
   id = id + 1
   text = string.format('%.0f', id)
   local message = '1' .. epoch .. '.' .. text .. body
   for r = i + 3, i + 2 + rooms do
     local room = ARGV[r]
-    local refused
     if kind == 'C' then
       local key = ARGV[4] .. 'h:' .. room
-      refused = write('XADD', key, 'MAXLEN', '~', ARGV[6], text .. '-0', 'm', body)
-        or write('PEXPIRE', key, ARGV[7])
+      refused = write('h', room, 'XADD', key, 'MAXLEN', '~', ARGV[6], text .. '-0', 'm', body)
+      if refused then return refused end
+      redis.call('PEXPIRE', key, ARGV[7])
+      notes['h' .. room] = text
     elseif kind == 'L' then
       local key = ARGV[4] .. 'l:' .. room
-      refused = write('HSET', key, event, text .. ' ' .. body) or write('PEXPIRE', key, ARGV[7])
+      refused = write('l', room, 'HSET', key, event, text .. ' ' .. body)
+      if refused then return refused end
+      redis.call('PEXPIRE', key, ARGV[7])
+      notes['l' .. room] = text
     end
-    if refused then return refused end
     redis.call('PUBLISH', ARGV[4] .. 'r:' .. room, message)
   end
+  if ARGV[i] ~= kind then redis.call('PUBLISH', ARGV[4] .. 'd', message) end
   i = i + 4 + rooms
 end
-redis.call('HSET', KEYS[1], 'last', text)
-redis.call('SET', KEYS[2], ARGV[5] .. ' ' .. text, 'PX', 600000)
-return {epoch, text}
+"""
+    + f"""
+local values = {{}}
+for member, score in pairs(notes) do
+  values[#values + 1] = score
+  values[#values + 1] = member
+  if #values == {NOTES_AT_ONCE} then
+    redis.call('ZADD', KEYS[2], unpack(values))
+    values = {{}}
+  end
+end
+if #values > 0 then redis.call('ZADD', KEYS[2], unpack(values)) end
+if tonumber(certain) < oldest - {TRIM_EVERY_MS * PER_MS} then
+  local sure = string.format('%.0f', oldest)
+  local last_of_many = redis.call(
+    'ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. sure, 'WITHSCORES', 'LIMIT', {MAX_TRIMMED - 1}, 1)
+  if last_of_many[2] then
+    sure = string.format('%.0f', tonumber(last_of_many[2]))
+    redis.call('ZREMRANGEBYRANK', KEYS[2], 0, {MAX_TRIMMED - 1})
+  else
+    redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. sure)
+  end
+  redis.call('ZADD', KEYS[2], sure, 's')
+end
+redis.call('HSET', KEYS[1], 'last', text, 'noted', text)
+redis.call('SET', KEYS[3], ARGV[5] .. ' ' .. text, 'PX', 600000)
+return {{epoch, text}}
 """
 )
 
-# KEYS: clock, and in Redis Cluster what is read. ARGV: prefix, then room and start for each room. The answer: epoch,
-# last id, the epoch's first id, the id of this moment, and for each room: first id ('' without a stream), 1 if
-# anything was taken from it, entries after the start (id, envelope, …), and what is latest-wins (event, "id
-# envelope", …).
+# KEYS: clock, notes, and in Redis Cluster what is read. ARGV: prefix, then room and start for each room. The answer:
+# epoch, last id, the epoch's first id, the id of this moment, from which id on the notes are sure, and for each room:
+# first id ('' without a stream), 1 if anything was taken from it, entries after the start (id, envelope, …), what is
+# latest-wins (event, "id envelope", …), and what the notes say: the last id of the stream, of the latest ones, and up
+# to which id something is lost; 0 where they say nothing.
 READ = Script(
     _CLOCK
     + """
+local function noted(member)
+  local found = redis.pcall('ZSCORE', KEYS[2], member)
+  return type(found) == 'string' and string.format('%.0f', tonumber(found))
+end
 local answer = {epoch or '', string.format('%.0f', last), first() or '',
-  string.format('%.0f', math.max(now, last))}
+  string.format('%.0f', math.max(now, last)), clock[5] == clock[2] and noted('s') or string.format('%.0f', last)}
 for i = 2, #ARGV, 2 do
   local key = ARGV[1] .. 'h:' .. ARGV[i]
   local first, trimmed, entries = '', 0, {}
@@ -180,6 +260,9 @@ for i = 2, #ARGV, 2 do
   answer[#answer + 1] = entries
   local newest = redis.pcall('HGETALL', ARGV[1] .. 'l:' .. ARGV[i])
   answer[#answer + 1] = newest.err and {} or newest
+  for _, mark in ipairs({'h', 'l', 'x'}) do
+    answer[#answer + 1] = noted(mark .. ARGV[i]) or '0'
+  end
 end
 return answer
 """

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from tradecast.auth.models import Session, User
+from tradecast.packets.rooms import Room, room_name
 
 EventGuard = Callable[["Connection", str, Any], Awaitable[None] | None]
 
@@ -116,9 +117,9 @@ class Connection:
         """The rooms this connection is in, its own sid's left out."""
         return self._channel.rooms(self.sid)
 
-    def is_in(self, room: str) -> bool:
+    def is_in(self, room: Room) -> bool:
         """Whether this connection is in a room."""
-        return self._channel.is_in(self.sid, room)
+        return self._channel.is_in(self.sid, room_name(room))
 
     def send(self, event: str, *arguments: Any) -> None:
         """Send one event to this client alone. Raises TypeError when the arguments cannot be said in JSON."""
@@ -128,8 +129,10 @@ class Connection:
         """The same as `send`, for handlers that await it."""
         self.send(event, *arguments)
 
-    async def join(self, room: str) -> None:
-        await self._channel.join(self.sid, room)
+    async def join(self, room: Room) -> None:
+        """Enter a room; a whole number is the same room as its text. Raises TypeError for what is neither."""
+        await self._channel.join(self.sid, room_name(room))
 
-    async def leave(self, room: str) -> None:
-        await self._channel.leave(self.sid, room)
+    async def leave(self, room: Room) -> None:
+        """Leave a room, named as in `join`."""
+        await self._channel.leave(self.sid, room_name(room))

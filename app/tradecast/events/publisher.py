@@ -8,8 +8,6 @@ import weakref
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import Any, Self, TypeVar
 
-from tradecast.adapter.cluster.api import Rooms
-from tradecast.adapter.cluster.selection import texts
 from tradecast.adapter.create import create_writer
 from tradecast.adapter.envelope import VOLATILE, Envelope, encode_envelope
 from tradecast.adapter.redis import create_redis
@@ -18,7 +16,7 @@ from tradecast.events.emitters import Emitters, Payload
 from tradecast.events.kinds import kind_of
 from tradecast.events.symbols import Symbols
 from tradecast.packets.codec import arguments_of
-from tradecast.packets.rooms import Emitted
+from tradecast.packets.rooms import Emitted, Room, Rooms, room_name, room_names
 from tradecast.settings import Settings, SettingsError, load_settings
 
 T = TypeVar("T")
@@ -75,9 +73,10 @@ class Publisher(Emitters):
         self._on_emitted = on_emitted
         super().__init__(self.emit_to_room, Symbols(settings.symbol_pattern))
 
-    async def emit_to_room(self, room: str, event: str, data: Any) -> None:
+    async def emit_to_room(self, room: Room, event: str, data: Any) -> None:
         """Send any event to a room on every server; raises as all emitters do."""
-        await self._publish(encode_envelope(event, [] if data is None else [data], (room,), kind_of(event)))
+        arguments = [] if data is None else [data]
+        await self._publish(encode_envelope(event, arguments, (room_name(room),), kind_of(event)))
 
     async def emit(
         self,
@@ -90,8 +89,8 @@ class Publisher(Emitters):
         volatile: bool = False,
     ) -> None:
         """Send any event to rooms on every server: as `WebSocketServer.emit`; raises as all emitters do."""
-        rooms, kind = texts(to), VOLATILE if volatile else kind_of(event)
-        excluded, skip = texts(except_rooms), texts(skip_sid)
+        rooms, kind = room_names(to), VOLATILE if volatile else kind_of(event)
+        excluded, skip = room_names(except_rooms), room_names(skip_sid)
         if rooms:
             arguments = arguments_of(data)
             await self._publish(encode_envelope(event, arguments, rooms, kind, except_rooms=excluded, skip=skip))
@@ -189,7 +188,7 @@ class SyncPublisher:
         """`market:status` to everybody, anonymous clients too."""
         self._wait(self._publisher.emit_market_status(status))
 
-    def emit_to_room(self, room: str, event: str, data: Any) -> None:
+    def emit_to_room(self, room: Room, event: str, data: Any) -> None:
         """Send any event to a room on every server."""
         self._wait(self._publisher.emit_to_room(room, event, data))
 

@@ -430,7 +430,8 @@ class SocketServer(socketio.AsyncServer):
             if resumed is not None:
                 pid = request.valid_pid()
             elif self._is_of(sid, eio_sid, namespace):
-                pid = await self.hub.admit(sid, eio_sid, accepted.user, accepted.connection_id, accepted.rooms, request)
+                about = (accepted.user, accepted.connection_id, accepted.rooms, request, namespace)
+                pid = await self.hub.admit(sid, eio_sid, *about)
         except ConnectRefused as refused:
             self._refuse(eio_sid, sid, namespace, refused)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -200,6 +201,8 @@ class Metrics:
         self._redis_lag = histogram("redis_lag_seconds", "Time of a message through Redis and back", REDIS_LAG_SECONDS)
         self._waiting = gauge("publishes_waiting", "Events that wait for Redis to take them")
         self._channels = gauge("redis_channels", "Channels of Redis that the server listens to")
+        self._may_evict = gauge("redis_may_evict", "1 if a Redis may evict keys by its policy; NaN if it does not tell")
+        self._evicted = gauge("redis_evicted_keys", "Keys that Redis has evicted since it was started")
         self._adapter_figures = gauge("adapter_settings", "Figures that the adapter runs with", "figure")
         self._adapter_file_error = gauge(
             "adapter_settings_error", "1 while ADAPTER_FILE makes no sense, and earlier figures are in force"
@@ -424,6 +427,11 @@ class Metrics:
     def redis_subscribed(self, subscribed: bool) -> None:
         """The subscription to the other servers' events stands, or is lost."""
         self._subscribed = subscribed
+
+    def redis_eviction(self, may_evict: bool | None, keys: int) -> None:
+        """Whether Redis may evict keys (None: it does not tell), and how many it has evicted."""
+        self._may_evict.set(math.nan if may_evict is None else may_evict)
+        self._evicted.set(keys)
 
     def redis_published(self, result: str, count: int) -> None:
         """Events were handed to Redis for all servers: `ok`, `failed`, or `uncertain` when no answer came."""

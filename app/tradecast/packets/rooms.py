@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import socketio
 
 from tradecast.packets.codec import arguments_of, encode_event
 
 Emitted = Callable[[str, int], None]
+Room = str | int
+"""A room: a text, or a whole number, which is the same as its text."""
+Rooms = Room | Iterable[Room]
+"""A room, or several; who is in more than one of them counts once."""
+# The form of a sid (`engine.ids.make_id`), alone or qualified.
+_SID_ROOM = re.compile(r"(?:/[^,]*,)?[A-Za-z0-9_-]{20}", re.ASCII)
 
 
 class LocalManager(socketio.AsyncManager):
@@ -42,15 +50,15 @@ class LocalManager(socketio.AsyncManager):
         event: str,
         data: Any,
         namespace: str | None = None,
-        room: str | Collection[str] | None = None,
+        room: Rooms | None = None,
         skip_sid: str | list[str] | None = None,
         callback: Any = None,
-        to: str | None = None,
+        to: Rooms | None = None,
         **options: Any,
     ) -> None:
         """Send an event to a room, several, one client, or all (None). A recipient in several rooms gets it once."""
         namespace = namespace or "/"
-        target = to or room
+        target = None if (given := room if to is None else to) is None else room_names(given)
         if callback:
             await super().emit(
                 event, data, namespace=namespace, room=target, skip_sid=skip_sid, callback=callback, **options
@@ -149,11 +157,11 @@ class LocalManager(socketio.AsyncManager):
     # -- rooms. A client's own room is not stored: its sid is looked up among the clients.
 
     def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:
-        if room is None or isinstance(room, str):
-            yield from list(self._find(namespace, room))
+        if room is None:
+            yield from list(self._find(namespace, None))
             return
         seen: dict[str, str] = {}
-        for one in room:
+        for one in room_names(room):
             seen.update(self._find(namespace, one))
         yield from seen.items()
 
@@ -162,27 +170,27 @@ class LocalManager(socketio.AsyncManager):
         if room is None:
             return clients.items()
         members = self.members((qualify(namespace, room),))
-        if members:
-            return members.items()
         eio_sid = clients.get(room)
-        return [(room, eio_sid)] if eio_sid is not None else []
+        if eio_sid is None:
+            return members.items()
+        return {**members, room: eio_sid}.items()
 
     def is_sid_room(self, namespace: str, room: str) -> bool:
         return room in self._clients.get(namespace, ())
 
-    def basic_enter_room(self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None) -> None:
-        if room is None or room == sid:
+    def basic_enter_room(self, sid: str, namespace: str, room: Room | None, eio_sid: str | None = None) -> None:
+        if room is None or (name := room_name(room)) == sid:
             return
         found = self._clients.get(namespace, {}).get(sid)
         if found is None:
             raise ValueError("sid is not connected to requested namespace")
-        if self.is_sid_room(namespace, room):
+        if self.is_sid_room(namespace, name):
             raise ValueError("cannot enter a sid room")
-        self.enter(qualify(namespace, room), sid, found)
+        self.enter(qualify(namespace, name), sid, found)
 
-    def basic_leave_room(self, sid: str, namespace: str, room: str | None) -> None:
-        if room is not None and room != sid:
-            self.leave(qualify(namespace, room), sid)
+    def basic_leave_room(self, sid: str, namespace: str, room: Room | None) -> None:
+        if room is not None and (name := room_name(room)) != sid:
+            self.leave(qualify(namespace, name), sid)
 
     def get_rooms(self, sid: str, namespace: str) -> list[str]:
         if self.eio_sid_from_sid(sid, namespace) is None:
@@ -255,3 +263,51 @@ class LocalManager(socketio.AsyncManager):
 def qualify(namespace: str, room: str) -> str:
     """A room's name among those of all namespaces. Rooms of the main one have their own name, as ever."""
     return room if namespace == "/" else f"{namespace},{room}"
+
+
+def room_name(room: object) -> str:
+    """A room as it is called everywhere: a whole number is its text, `7` the same room as `"7"`.
+
+    Raises:
+        TypeError: It is neither a text nor a whole number. True and False are none.
+        ValueError: It is a text that cannot be sent (half of a surrogate pair is in it).
+    """
+    if isinstance(room, str):
+        if not room.isascii():
+            try:
+                room.encode()
+            except UnicodeEncodeError:
+                raise ValueError("a room's name cannot hold half of a surrogate pair") from None
+        return room
+    if not isinstance(room, bool):
+        try:
+            return str(operator.index(room))  # type: ignore[arg-type]  # whatever is a whole number
+        except TypeError:
+            pass
+    raise TypeError(f"a room is a text or a whole number, not {type(room).__name__}")
+
+
+def room_names(rooms: Rooms) -> tuple[str, ...]:
+    """One or several rooms (or sids) as several, each once.
+
+    Raises:
+        TypeError: One is neither a text nor a whole number, or they are bytes or a mapping.
+        ValueError: As of `room_name`.
+    """
+    if _are_several(rooms):
+        return tuple(dict.fromkeys(map(room_name, rooms)))
+    return (room_name(rooms),)
+
+
+def _are_several(rooms: Rooms) -> TypeGuard[Iterable[Room]]:
+    return isinstance(rooms, Iterable) and not isinstance(rooms, str | bytes | bytearray | memoryview | Mapping)
+
+
+def is_sid_room(room: str) -> bool:
+    """Whether a room, by its qualified name, may be a client itself. A room of that form that is none does no harm."""
+    return _SID_ROOM.fullmatch(room) is not None
+
+
+def sid_of(room: str) -> str:
+    """The sid in the qualified name of a client's own room."""
+    return room.rpartition(",")[2]

@@ -9,6 +9,7 @@ import pytest
 from support.hub_clients import desk
 from support.shared_broker import Memory, SharedBroker
 from tradecast.adapter.envelope import COUNTED, encode_envelope
+from tradecast.adapter.ids import MAX_ID, seconds, write_offset
 
 
 def two_rooms(memory: Memory) -> tuple[str, str]:
@@ -30,6 +31,19 @@ async def test_an_event_to_both_comes_once() -> None:
             broker.tick(partition)
         assert member.got == [1]
         assert only_b.got == [1]
+
+
+async def test_an_offset_of_which_nothing_is_known_is_believed_up_to_a_point() -> None:
+    memory = Memory(3)
+    broker = SharedBroker(memory)
+    async with desk(broker) as here:
+        a = await here.connect()
+        await here.lose(a)
+        own = memory.partition_of(a.sid)  # nothing else is read
+        ids = [at if partition == own else MAX_ID for partition, at in enumerate(memory.last)]
+        back = await here.connect(auth={"pid": a.pid, "offset": write_offset(memory.epoch, ids)})
+        assert back.resumed is not None
+        assert max(here.hub._clients[back.sid].until) < max(memory.last) + seconds(3600)
 
 
 @pytest.mark.parametrize("how", ["admitted", "joining"])

@@ -62,6 +62,7 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.session_store_error()
     metrics.dependency("redis", True, 0.02)
     metrics.redis_subscribed(True)
+    metrics.redis_eviction(True, 12)
     metrics.redis_published("ok", 3)
     metrics.redis_published("failed", 1)
     metrics.redis_published("uncertain", 1)
@@ -116,6 +117,8 @@ def touch_everything(metrics: Metrics) -> None:
         ("dependency_up", {"dependency": "redis"}, 1),
         ("dependency_latency_seconds", {"dependency": "redis"}, 0.02),
         ("redis_subscribed", {}, 1),
+        ("redis_may_evict", {}, 1),
+        ("redis_evicted_keys", {}, 12),
         ("redis_publishes_total", {"result": "ok"}, 3),
         ("redis_publishes_total", {"result": "failed"}, 1),
         ("other_redis_publishes_total", {"result": "ok"}, 2),

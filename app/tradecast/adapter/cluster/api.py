@@ -10,20 +10,18 @@ from typing import Any
 from tradecast.adapter.cluster.cluster import Cluster
 from tradecast.adapter.cluster.operations import ServerEventHandler
 from tradecast.adapter.cluster.results import Acknowledged, RemoteSocket
-from tradecast.adapter.cluster.selection import Selection, texts
+from tradecast.adapter.cluster.selection import Selection
 from tradecast.adapter.envelope import VOLATILE
 from tradecast.adapter.hub import Hub
 from tradecast.packets.codec import arguments_of
+from tradecast.packets.rooms import Rooms, room_names
 from tradecast.user_id import name_user
-
-Rooms = str | Sequence[str]
-"""A room, or several; a client in more than one of them counts once."""
 
 
 class ClusterApi:
     """What Socket.IO's server API offers for all servers: https://socket.io/docs/v4/server-instance/#utility-methods.
 
-    `rooms` of None is everybody. Except in `emit`, a sid stands for its client as a room of its own.
+    `rooms` of None is everybody. A sid stands for its client as a room of its own, and a whole number for its text.
 
     Requests (all but `emit` and `server_side_emit`) wait until every server that is there has answered, and raise
 
@@ -57,7 +55,8 @@ class ClusterApi:
         Args:
             event: Its name.
             data: Its argument; None for none, a tuple for several.
-            to: The rooms.
+            to: The rooms. A client whose sid is one of them, and whose connection is broken just now, gets it later, as
+                with any room.
             except_rooms: Members of these do not get it.
             skip_sid: Clients that do not get it.
             volatile: Whether it is not worth keeping: a client whose connection is broken just now misses it.
@@ -65,17 +64,17 @@ class ClusterApi:
         Raises:
             PublishUncertain: Redis did not answer in time; the event may have been sent, or not.
             AdapterUnavailable: The event was not sent.
-            TypeError: The data cannot be said in JSON.
+            TypeError: The data cannot be said in JSON, or a room is neither a text nor a whole number.
         """
-        rooms = texts(to)
+        rooms = room_names(to)
         if rooms:
             await self._hub.emit(
                 event,
                 arguments_of(data),
                 rooms,
                 kind=VOLATILE if volatile else None,
-                except_rooms=texts(except_rooms),
-                skip=texts(skip_sid),
+                except_rooms=room_names(except_rooms),
+                skip=room_names(skip_sid),
             )
 
     async def emit_with_ack(

@@ -32,12 +32,13 @@ from tradecast.adapter.cluster.operations import (
 )
 from tradecast.adapter.cluster.requests import Answers, Requests
 from tradecast.adapter.cluster.results import Acknowledged, ClientAnswer, RemoteSocket
-from tradecast.adapter.cluster.selection import Selection, texts
+from tradecast.adapter.cluster.selection import Selection
 from tradecast.adapter.cluster.servers import Servers
 from tradecast.adapter.cluster.serving import Serving
 from tradecast.adapter.cluster.values import pack, unpack
 from tradecast.adapter.envelope import Malformed, UnknownVersion
 from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.packets.rooms import Rooms, room_names
 from tradecast.tasks import end
 
 T = TypeVar("T")
@@ -164,15 +165,13 @@ class Cluster:
         ]
         return self._complete(FETCH, answers, found)
 
-    async def sockets_join(self, selection: Selection, into: str | Sequence[str], timeout: float | None = None) -> int:
+    async def sockets_join(self, selection: Selection, into: Rooms, timeout: float | None = None) -> int:
         """Clients join rooms, as if they had themselves; how many. Raises as the class says."""
-        return await self._sum(JOIN, {**selection.body(), "to": texts(into)}, timeout)
+        return await self._sum(JOIN, {**selection.body(), "to": room_names(into)}, timeout)
 
-    async def sockets_leave(
-        self, selection: Selection, rooms: str | Sequence[str], timeout: float | None = None
-    ) -> int:
+    async def sockets_leave(self, selection: Selection, rooms: Rooms, timeout: float | None = None) -> int:
         """Clients leave rooms; how many. Raises as the class says."""
-        return await self._sum(LEAVE, {**selection.body(), "to": texts(rooms)}, timeout)
+        return await self._sum(LEAVE, {**selection.body(), "to": room_names(rooms)}, timeout)
 
     async def disconnect_sockets(self, selection: Selection, timeout: float | None = None) -> int:
         """Clients are ended for good; how many. Raises as the class says."""

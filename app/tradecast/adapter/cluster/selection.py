@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from tradecast.adapter.envelope import Malformed
+from tradecast.packets.rooms import Rooms, room_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,12 @@ class Selection:
     @classmethod
     def of(
         cls,
-        rooms: str | Sequence[str] | None,
-        except_rooms: str | Sequence[str] = (),
-        skip: str | Sequence[str] = (),
+        rooms: Rooms | None,
+        except_rooms: Rooms = (),
+        skip: str | Iterable[str] = (),
     ) -> Selection:
-        """As callers say it. A text is one room."""
-        return cls(None if rooms is None else texts(rooms), texts(except_rooms), texts(skip))
+        """As callers say it. Raises as `room_names`."""
+        return cls(None if rooms is None else room_names(rooms), room_names(except_rooms), room_names(skip))
 
     def body(self) -> dict[str, Any]:
         """As servers tell it each other."""
@@ -47,11 +48,6 @@ class Selection:
             raise Malformed("no selection")
         rooms = body["r"]
         return cls(None if rooms is None else listed(rooms), listed(body.get("x", [])), listed(body.get("s", [])))
-
-
-def texts(given: str | Sequence[str]) -> tuple[str, ...]:
-    """One or several rooms or sids, as several, each once."""
-    return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
 
 
 def listed(value: Any) -> tuple[str, ...]:
