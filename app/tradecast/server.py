@@ -810,7 +810,14 @@ class WebSocketServer(Emitters, ClusterApi):
         user = connection.user
         eio_sid = self._manager.eio_sid_from_sid(sid, NAMESPACE)
         transport = self._sio.eio.transport_of(eio_sid) if eio_sid is not None else None
-        return Described(connection.id, user.id if user else None, transport or "", connection.connected_at)
+        return Described(
+            connection.id,
+            user.id if user else None,
+            transport or "",
+            connection.connected_at,
+            connection.public_handshake,
+            connection.data if connection.has_data else {},
+        )
 
     def _log(self, connection: Connection, sentence: str, **fields: Any) -> None:
         """Tell what becomes of a client: of each transport's first one always, seldom of those that come after it."""

@@ -16,6 +16,7 @@ from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import MAX_ID, Offset
 from tradecast.adapter.recovery import new_pid
 from tradecast.adapter.tuning import Tuning, of_settings
+from tradecast.engine.ids import make_id
 from tradecast.settings import load_settings
 
 RETENTION = Retention(window=60, dead_after=10, refresh=5, events_per_room=1000)
@@ -270,6 +271,28 @@ class BrokerContract:
         assert broker.valid(Offset("another", offset.ids)) is None
         assert len(broker.positions) == broker.partitions
         assert broker.away_for == 0
+
+    async def test_rooms_that_may_be_clients_need_no_channel(self, make_broker: MakeBroker) -> None:
+        (here, heard), (there, elsewhere) = await make_broker(), await make_broker()
+        sid = make_id()
+        here.want_sid(sid)
+        await here.listening([], [sid])
+        start = dict(await here.now([sid]))
+        await there.publish(event(1, sid))
+        await there.publish(event(2, sid, kind=LATEST))
+        await there.publish(event(3, sid, kind=VOLATILE))
+        await eventually(lambda: heard.numbers[-3:] == [1, 2, 3])
+        assert [[*one.rooms] for one in heard.envelopes[-3:]] == [[sid]] * 3
+        replay = await there.read(start)
+        assert (numbers(replay.envelopes), replay.broken) == ([1, 2], frozenset())
+        # who has a room of the same name gets it once
+        await listen(there, sid)
+        await here.publish(event(4, sid, "x"))
+        await eventually(lambda: 4 in elsewhere.numbers and 4 in heard.numbers)
+        last = await here.publish(event(5, sid))
+        await eventually(lambda: all(one.positions[one.partition_of(sid)] >= last for one in (here, there)))
+        assert elsewhere.numbers.count(4) == heard.numbers.count(4) == 1
+        here.unwant_sid(sid)
 
     # -- history
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from tradecast.adapter.cluster.results import handshake_of
 from tradecast.auth.models import Session, User
 from tradecast.packets.rooms import Room, room_name
 
+HANDSHAKE_TOLD: tuple[str, ...] = ("userId", "isAdmin", "authenticated")
+"""Of `Connection.handshake_auth`, what other servers are told: no name and no address of anybody."""
 EventGuard = Callable[["Connection", str, Any], Awaitable[None] | None]
 
 
@@ -40,6 +43,7 @@ class Connection:
 
     __slots__ = (
         "_channel",
+        "_data",
         "again",
         "by_cookie",
         "changes",
@@ -84,6 +88,19 @@ class Connection:
         self.guards: tuple[EventGuard, ...] = ()
         self.changes = -1
         self._channel = channel
+        self._data: dict[str, Any] | None = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The application's own notes, on this server for as long as the connection lasts; see `RemoteSocket.data`."""
+        if self._data is None:
+            self._data = {}
+        return self._data
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are any."""
+        return bool(self._data)
 
     @property
     def user(self) -> User | None:
@@ -107,6 +124,13 @@ class Connection:
             "isAdmin": user.is_admin,
             "authenticated": True,
         }
+
+    @property
+    def public_handshake(self) -> dict[str, Any]:
+        """Of the handshake, what other servers are told: see `RemoteSocket.handshake`."""
+        auth = self.handshake_auth
+        told = {name: auth[name] for name in HANDSHAKE_TOLD if name in auth}
+        return handshake_of(self.connected_at, told)
 
     def use(self, guard: EventGuard) -> None:
         """Run `guard(connection, event, data)` before each of this connection's events."""

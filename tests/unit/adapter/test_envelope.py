@@ -25,6 +25,7 @@ from tradecast.adapter.envelope import (
     read_head,
     read_origin,
 )
+from tradecast.engine.ids import make_id
 from tradecast.packets.codec import Packet, encode_event
 
 ORIGIN = Origin("0a1b2c3d", b"00ff00ff00ff00ff", 7)
@@ -264,3 +265,22 @@ def test_mutations_are_read_or_malformed_and_nothing_else() -> None:
             damaged += 1
     assert read > 1000
     assert damaged > 1000
+
+
+def test_through_a_channel_of_many_rooms_it_says_which() -> None:
+    sid = make_id()
+    body = encode_envelope("event", [1], [sid], COUNTED).encode()
+    assert decode(body, None, 5).rooms == (sid,)
+    assert decode(body, sid, 5).rooms == (sid,)  # as the version before reads it from the room's history
+    with pytest.raises(Malformed):
+        decode(encode_envelope("event", [1], ["x"], COUNTED).encode(), None, 5)
+    with pytest.raises(Malformed):
+        decode(encode_envelope("event", [1], ["x"], COUNTED, skip=["s"]).encode(), None, 5)
+
+
+def test_a_sid_that_is_left_out_as_a_room_is_left_out_as_a_client() -> None:
+    """The version before knows it as a client only."""
+    sid, other = make_id(), make_id()
+    envelope = encode_envelope("event", [1], ["x"], COUNTED, except_rooms=["y", sid], skip=[other])
+    assert [*envelope.skip] == [other, sid]
+    assert [*envelope.except_rooms] == ["y", sid]

@@ -1093,3 +1093,107 @@ def kept_rooms(broker: Told, pid: str | None) -> Mapping[str, int]:
     kept = broker.kept(pid)
     assert kept is not None
     return {room: position for room, position in kept.joins.items() if room != kept.sid}
+
+
+# -- a client as a room
+
+
+async def test_a_sid_is_a_room(here: Desk) -> None:
+    a, b = await here.connect("x"), await here.connect("x")
+    await here.send(a.sid, 1)
+    await here.send([a.sid, "x"], 2)
+    await here.send("x", 3, except_rooms=[b.sid])
+    await here.send("x", 4, skip=[a.sid])
+    await here.send("nobody", 5)
+    assert (a.got, b.got) == ([1, 2, 3], [2, 3, 4])
+    assert here.emitted[0] == ("event", 1)
+
+
+async def test_what_a_client_missed_as_a_room_is_replayed_in_order(here: Desk) -> None:
+    a = await here.connect("x")
+    await here.send(a.sid, 1)
+    await here.lose(a)
+    await here.send(a.sid, 2)
+    await here.send("x", 3)
+    await here.send([a.sid, "x"], 4)
+    back = await here.connect(auth=a.auth)
+    await here.send(back.sid, 5)
+    assert back.sid == a.sid
+    assert back.got == [2, 3, 4, 5]
+    assert back.resumed is not None
+    assert back.resumed.rooms == {"x"}
+
+
+async def test_what_comes_for_it_while_it_recovers_comes_once_and_after_the_replay(here: Desk, broker: Told) -> None:
+    a = await here.connect("x")
+    await here.lose(a)
+    await here.send(a.sid, 1)
+    back = await here.arrive()
+    broker.gate("read")
+    entering = asyncio.create_task(here.enter(back, auth=a.auth))
+    await eventually(lambda: broker.waiting)
+    await here.send(a.sid, 2)
+    broker.gate("read").set()
+    await entering
+    await here.send(a.sid, 3)
+    assert back.got == []
+    await here.go(back)
+    await here.send(a.sid, 4)
+    assert back.got == [1, 2, 3, 4]
+
+
+async def test_before_it_is_let_in_nothing_reaches_it(here: Desk) -> None:
+    back = await here.arrive()
+    await here.send(back.sid, 1)
+    await here.enter(back, "x")
+    await here.send(back.sid, 2)
+    assert back.got == []
+    await here.go(back)
+    assert back.got == [2]
+
+
+async def test_a_client_that_the_version_before_has_kept_becomes_a_room(here: Desk, broker: Told) -> None:
+    a = await here.connect("x")
+    await here.lose(a)
+    kept = broker.kept(a.pid)
+    assert kept is not None
+    del kept.joins[a.sid]
+    await here.send("x", 1)
+    back = await here.connect(auth=a.auth)
+    await here.send(back.sid, 2)
+    assert back.got == [1, 2]
+    await here.lose(back)
+    await here.send(back.sid, 3)
+    again = await here.connect(auth=back.auth)
+    assert again.got == [3]
+
+
+async def test_a_client_whose_own_history_is_gone_begins_anew(here: Desk, broker: Told) -> None:
+    a = await here.connect("x")
+    here.hub.broken([a.sid])
+    assert here.hung_up == [a.eio_sid]
+    assert here.gaps == [1]
+
+
+async def test_who_is_gone_is_no_room_any_more(here: Desk, broker: Told) -> None:
+    a, b = await here.connect("x"), await here.connect("x")
+    assert broker.sid_rooms == {a.sid, b.sid}
+    await here.lose(a, final=True)
+    await here.lose(b)
+    assert broker.sid_rooms == set()
+    await here.connect(auth=b.auth)
+    assert broker.sid_rooms == {b.sid}
+    assert here.hub._by_own == {}
+
+
+async def test_one_that_cannot_recover_is_no_room_under_its_former_sid(here: Desk, broker: Told) -> None:
+    a = await here.connect("x")
+    await here.lose(a)
+    back = await here.connect("x", auth={"pid": a.pid, "offset": f"{broker.epoch}.{MAX_ID:x}"})
+    assert back.resumed is None
+    assert back.sid != a.sid
+    assert broker.sid_rooms == {back.sid}
+    assert here.hub._by_own == {}
+    await here.send(a.sid, 1)
+    await here.send(back.sid, 2)
+    assert back.got == [2]

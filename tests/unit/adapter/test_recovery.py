@@ -14,6 +14,7 @@ from tradecast.adapter.recovery import (
     Request,
     concerns,
     first_vector,
+    is_as_noted,
     is_future,
     is_whole,
     merge,
@@ -204,3 +205,25 @@ def test_what_is_beyond_the_cut_is_not_counted_on() -> None:
     unconfirmed = session({"a": 30})
     unconfirmed.cut(lambda room: 0, 0, 20)
     assert (unconfirmed.joins, unconfirmed.confirmed) == ({"a": 20}, ())
+
+
+@pytest.mark.parametrize(
+    ("start", "found", "noted", "sure", "whole"),
+    [
+        (10, ((), ()), (0, 0, 0), True, True),  # nobody ever wrote to it
+        (10, ((), ()), (10, 10, 10), True, True),  # what is gone, the client has
+        (10, ((), ()), (11, 0, 0), True, False),
+        (10, ((), ()), (0, 11, 0), True, False),
+        (10, ((11,), ()), (11, 0, 0), True, True),
+        (10, ((11,), ()), (11, 11, 0), True, False),
+        (10, ((11,), (11,)), (11, 11, 0), True, True),
+        (10, ((12, 13), ()), (13, 0, 11), True, False),  # it began anew after something was lost
+        (10, ((12, 13), ()), (13, 0, 10), True, True),
+        (10, ((12,), ()), (11, 0, 0), True, True),  # a publisher without notes
+        (10, ((11,), ()), (11, 0, 0), False, False),
+    ],
+)
+def test_whether_all_that_was_noted_is_there(
+    start: int, found: tuple[tuple[int, ...], ...], noted: tuple[int, ...], sure: bool, whole: bool
+) -> None:
+    assert is_as_noted(start, found, noted, sure=sure) is whole

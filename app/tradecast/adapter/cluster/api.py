@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tradecast.adapter.cluster.cluster import Cluster
+from tradecast.adapter.cluster.errors import Incomplete
 from tradecast.adapter.cluster.operations import ServerEventHandler
 from tradecast.adapter.cluster.results import Acknowledged, RemoteSocket
 from tradecast.adapter.cluster.selection import Selection
@@ -107,7 +109,12 @@ class ClusterApi:
         self, rooms: Rooms | None = None, *, except_rooms: Rooms = (), timeout: float | None = None
     ) -> list[RemoteSocket]:
         """The clients in rooms."""
-        return await self.cluster.fetch_sockets(Selection.of(rooms, except_rooms), timeout)
+        try:
+            found = await self.cluster.fetch_sockets(Selection.of(rooms, except_rooms), timeout)
+        except Incomplete as error:
+            error.result = [replace(one, remote=self) for one in error.result]
+            raise
+        return [replace(one, remote=self) for one in found]
 
     async def sockets_join(
         self, rooms: Rooms | None, into: Rooms, *, except_rooms: Rooms = (), timeout: float | None = None

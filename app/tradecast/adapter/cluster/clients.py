@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tradecast.adapter.cluster.acks import Asked
@@ -14,12 +14,14 @@ from tradecast.packets.rooms import LocalManager
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What the application knows of a client; see `RemoteSocket`."""
+    """What the application knows of a client; see `RemoteSocket`. There may be more in `data` than can be passed on."""
 
     connection_id: str
     user_id: str | None
     transport: str
     connected_at: float
+    handshake: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 async def _probe_nobody(user_id: str, patience: float) -> Sequence[tuple[str, float, bool]]:

@@ -31,7 +31,7 @@ from tradecast.adapter.cluster.operations import (
     ServerEventHandler,
 )
 from tradecast.adapter.cluster.requests import Answers, Requests
-from tradecast.adapter.cluster.results import Acknowledged, ClientAnswer, RemoteSocket
+from tradecast.adapter.cluster.results import SOCKET_FIELDS, Acknowledged, ClientAnswer, RemoteSocket, read_socket
 from tradecast.adapter.cluster.selection import Selection
 from tradecast.adapter.cluster.servers import Servers
 from tradecast.adapter.cluster.serving import Serving
@@ -159,10 +159,7 @@ class Cluster:
     async def fetch_sockets(self, selection: Selection, timeout: float | None = None) -> list[RemoteSocket]:
         """Who is there, on every server. Raises as the class says."""
         answers = await self._ask(FETCH, selection.body(), timeout)
-        found = [
-            RemoteSocket(sid, server, name, user, frozenset(rooms), transport, at)
-            for server, (sid, name, user, rooms, transport, at) in self._items(answers, 6)
-        ]
+        found = [read_socket(server, item) for server, item in self._items(answers, SOCKET_FIELDS)]
         return self._complete(FETCH, answers, found)
 
     async def sockets_join(self, selection: Selection, into: Rooms, timeout: float | None = None) -> int:
@@ -287,14 +284,12 @@ class Cluster:
 
     @staticmethod
     def _items(answers: Answers, size: int | None = None) -> list[tuple[str, Any]]:
-        """All items with their servers. What has not at least `size` fields is not understood."""
+        """All items with their servers. What has not at least `size` fields is not understood; there may be more."""
         found: list[tuple[str, Any]] = []
         for server, items in answers.items.items():
             for item in items:
-                if size is None:
+                if size is None or (isinstance(item, list) and len(item) >= size):
                     found.append((server, item))
-                elif isinstance(item, list) and len(item) >= size:
-                    found.append((server, item[:size]))
                 else:
                     answers.failed[server] = "its answer is not understood"
         return found

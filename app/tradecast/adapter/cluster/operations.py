@@ -29,6 +29,8 @@ KINDS: Final = (FETCH, JOIN, LEAVE, DISCONNECT, SERVER_EVENT, ACKNOWLEDGE, COUNT
 # Clients that are put into rooms at a time: their writes share round trips to Redis.
 AT_ONCE = 200
 MAX_WAIT = 3_600
+# Bytes of what the application notes of a client (JSON) that are passed on.
+MAX_DATA = 16_384
 ServerEventHandler = Callable[..., Any]
 OnEmitted = Callable[[str, int], None]
 
@@ -72,9 +74,8 @@ class Operations:
             known = self._clients.describe(sid)
             if known is not None:
                 rooms = sorted(self._clients.rooms_of(sid))
-                found.append(
-                    [sid, known.connection_id, known.user_id, rooms, known.transport, round(known.connected_at, 3)]
-                )
+                about = (known.connection_id, known.user_id, rooms, known.transport, round(known.connected_at, 3))
+                found.append([sid, *about, known.handshake, _pack_data(known.data)])
         return Outcome(found)
 
     async def join(self, body: Any) -> Outcome:
@@ -159,6 +160,16 @@ class Operations:
             done += sum(results)
             failed += len(results) - sum(results)
         return Outcome([done], "Redis did not keep it in time for all its clients" if failed else "")
+
+
+def _pack_data(data: Mapping[str, Any]) -> orjson.Fragment | None:
+    if not data:
+        return orjson.Fragment(b"{}")
+    try:
+        packed = pack(data)
+    except TypeError:
+        return None
+    return orjson.Fragment(packed) if len(packed) <= MAX_DATA else None
 
 
 def _event(body: Any) -> tuple[str, list[Any]]:

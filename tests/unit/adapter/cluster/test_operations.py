@@ -10,7 +10,7 @@ import pytest
 
 from tradecast.adapter.cluster.acks import Asked
 from tradecast.adapter.cluster.clients import Clients, Described
-from tradecast.adapter.cluster.operations import KINDS, Operations
+from tradecast.adapter.cluster.operations import KINDS, MAX_DATA, Operations
 from tradecast.adapter.cluster.selection import Selection
 from tradecast.adapter.cluster.serving import Outcome
 from tradecast.adapter.envelope import Malformed
@@ -43,17 +43,21 @@ class Here:
         self.ended: list[str] = []
         self.asked: list[tuple[Any, ...]] = []
         self.unkept: set[str] = set()
+        self.data: dict[str, Any] = {}
         self.clients = Clients(
             self,  # type: ignore[arg-type]
             self.manager,
             self,
-            describe=lambda sid: Described(f"c-{sid}", "u1", "websocket", 5.0) if sid != "sid2" else None,
+            describe=lambda sid: self.described(sid) if sid != "sid2" else None,
             of_user=lambda user: {"u1": 2}.get(user, 0),
             total=lambda: 2,
         )
         self.events: list[tuple[str, int]] = []
         handlers = {"plain": lambda *args: [*args, b"\x00"], "object": lambda: object()}
         self.operations = Operations(self.clients, handlers, lambda event, count: self.events.append((event, count)))
+
+    def described(self, sid: str) -> Described:
+        return Described(f"c-{sid}", "u1", "websocket", 5.0, {"issued": 5}, self.data)
 
     async def begin(self) -> None:
         for number in range(1, 5):
@@ -119,7 +123,29 @@ async def test_who_is_wholly_connected_is_selected(here: Here, selection: Select
 
 
 async def test_fetch_tells_what_is_known(here: Here) -> None:
-    assert (await here.do("fetch_sockets", {"r": None})).items == [["sid1", "c-sid1", "u1", ["all"], "websocket", 5.0]]
+    ((*about, data),) = (await here.do("fetch_sockets", {"r": None})).items
+    assert about == ["sid1", "c-sid1", "u1", ["all"], "websocket", 5.0, {"issued": 5}]
+    assert orjson.loads(orjson.dumps(data)) == {}
+
+
+@pytest.mark.parametrize(
+    ("noted", "told"),
+    [
+        ({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}),
+        ({"a": b"\x00"}, {"a": {"$bytes": "AA=="}}),
+        ({7: (1, 2)}, {"7": [1, 2]}),
+        ({"a": "x" * (MAX_DATA - 8)}, {"a": "x" * (MAX_DATA - 8)}),
+        ({"a": "x" * (MAX_DATA - 7)}, None),
+        ({"a": object()}, None),
+        ({"a": 2**70}, None),
+        ({"a": "\ud83d"}, None),
+    ],
+    ids=["values", "bytes", "numbers", "just enough", "too large", "objects", "huge numbers", "half a character"],
+)
+async def test_what_the_application_noted_is_told_if_it_can_be(here: Here, noted: dict[str, Any], told: Any) -> None:
+    here.data = noted
+    ((*_, data),) = (await here.do("fetch_sockets", {"r": None})).items
+    assert orjson.loads(orjson.dumps(data)) == told
 
 
 async def test_join_and_leave_count_those_for_whom_it_is_kept(here: Here) -> None:
