@@ -12,6 +12,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from support.mongo_server import MongoServer
 from support.redis_cluster import RedisCluster
 from support.redis_sentinel import SERVICE, SentinelServer, eventually
 from support.redis_server import DURABLE, RedisServer
@@ -35,6 +36,11 @@ class Backing:
     """
 
     url = ""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What more the servers' environment needs."""
+        return {}
 
     async def start(self) -> None:
         """Start all of it, and wait until it is in order."""
@@ -69,6 +75,26 @@ class OneRedis(Backing):
 
     def masters(self) -> list[RedisServer]:
         return [self.server]
+
+
+class WithMongo(OneRedis):
+    """One redis-server, and the sessions in MongoDB: what Redis loses are events, and what clients recover by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mongo = MongoServer()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"MONGODB_URI": self.mongo.uri, "MONGODB_DATABASE": "faults"}
+
+    async def start(self) -> None:
+        await self.mongo.start()
+        await super().start()
+
+    def close(self) -> None:
+        super().close()
+        self.mongo.close()
 
 
 class WithSentinel(Backing):

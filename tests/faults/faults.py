@@ -41,6 +41,16 @@ ASKED_FOR = 3.0
 """Seconds that a server may take to answer, before it is asked again: it may have been frozen or ended meanwhile."""
 ASKED_EVERY = 0.2
 GARBAGE = (b"publish_batch: 0\n", b"history_events: many", b"- 1\n", b"{", b"\xff\xfe\x00", b"channel_linger: -1")
+POLICIES = (
+    *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"),
+    *("allkeys-lru", "allkeys-lfu", "allkeys-random"),
+)
+EVICTED = 5
+"""Keys that are evicted at least, each time."""
+STEP_DOWN = 20_000
+"""Bytes by which the memory limit is lowered until that many are."""
+TOLD_ANEW = 30.0
+"""Seconds within which servers keep what Redis has lost of clients that stay connected once more."""
 TOO_LARGE = 40_000
 """Bytes of an event that do not fit into the buffer that each of Redis's clients has (16 KB); only more is limited."""
 
@@ -54,6 +64,7 @@ class Stage:
         redis_away: Seconds that a killed Redis stays away.
         lost_by_redis: Ids of accepted events that Redis lost on a failover.
         failovers: When that was.
+        history_lost: When Redis lost, or may have lost, what it keeps for clients that are away, and why.
         redis_faults: When anything was wrong with Redis, as far as servers could know.
         happened: What happened when, for people.
         troubles: What should have been over and was not.
@@ -69,6 +80,7 @@ class Stage:
     redis_away: float
     lost_by_redis: set[str] = field(default_factory=set)
     failovers: list[Interval] = field(default_factory=list)
+    history_lost: list[Interval] = field(default_factory=list)
     redis_faults: list[Interval] = field(default_factory=list)
     happened: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
@@ -390,6 +402,61 @@ async def _errors(server: RedisServer, kind: str) -> int:
     return int(counts.get(f"errorstat_{kind}", {"count": 0})["count"])
 
 
+async def _evict(stage: Stage, draw: random.Random, policy: str) -> str:
+    server = draw.choice(stage.backing.masters())
+    begun = time.time()
+    before = await _evicted(server)
+    await server.ask("CONFIG", "SET", "maxmemory-policy", policy)
+    limit = int((await server.ask("INFO", "memory"))["used_memory"])
+    try:
+        deadline = time.monotonic() + LONGEST
+        while await _evicted(server) < before + EVICTED:
+            assert time.monotonic() < deadline, f"{policy}: nothing is evicted"
+            limit -= STEP_DOWN
+            await server.ask("CONFIG", "SET", "maxmemory", limit)
+            await asyncio.sleep(0.05)
+    finally:
+        await server.ask("CONFIG", "SET", "maxmemory", 0)
+        await server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    stage.history_lost.append(Interval(begun, time.time() + TOLD_ANEW, policy))
+    return f"{await _evicted(server) - before} keys"
+
+
+async def _evicted(server: RedisServer) -> int:
+    return int((await server.ask("INFO", "stats"))["evicted_keys"])
+
+
+def _evicts_by(policy: str) -> None:
+    async def inject(stage: Stage, draw: random.Random) -> str:
+        return await _evict(stage, draw, policy)
+
+    name = f"evict_{policy.replace('-', '_')}"
+    FAULTS[name] = Fault(name, "redis", inject)
+
+
+for _policy in POLICIES:
+    _evicts_by(_policy)
+
+
+@fault("redis")
+async def redis_restart_empty(stage: Stage, draw: random.Random) -> str:
+    """An orderly restart that loses everything. Sessions that were in there are back a little later."""
+    server = draw.choice(stage.backing.masters())
+    begun = time.time()
+    sessions = {str(key): await server.ask("GET", key) for key in await server.ask("KEYS", "sess:*")}
+    await server.stop()
+    for kept in (*server.folder.glob("appendonlydir/*"), *server.folder.glob("*.rdb")):
+        kept.unlink()
+    await stage.backing.back(server)
+    assert await server.ask("DBSIZE") < len(sessions) + 100
+    if sessions:
+        await asyncio.sleep(draw.uniform(1, 3))
+        for key, value in sessions.items():
+            await server.ask("SET", key, value, "EX", 86_400)
+    stage.history_lost.append(Interval(begun, time.time() + TOLD_ANEW, "empty"))
+    return f"port {server.port}, {len(sessions)} sessions in it"
+
+
 @fault("redis")
 async def script_flush(stage: Stage, draw: random.Random) -> str:
     """Redis forgets every script."""
@@ -486,6 +553,7 @@ CLIENTS = ("cut_clients", "freeze_clients", "half_dead_clients", "cut_fresh_clie
 SERVERS = ("kill_server", "restart_server", "stop_server")
 FIGURES = ("other_figures",)
 ANY_REDIS = ("client_kill", "oom", "script_flush", "output_buffer")
+EVICTIONS = tuple(f"evict_{policy.replace('-', '_')}" for policy in POLICIES)
 ONE_REDIS = (*ANY_REDIS, "redis_restart", "redis_kill", "slow_redis")
 
 

@@ -152,18 +152,21 @@ class Verdict:
     connected: bool = False
     gave_up: str = ""
 
-    def broken_promises(self, window: float, excused: Iterable[Interval] = ()) -> list[NotRecovered]:
+    def broken_promises(
+        self, window: float, excused: Iterable[Interval] = (), history_lost: Iterable[Interval] = ()
+    ) -> list[NotRecovered]:
         """Reconnects that were not recovered although the client had a pid and was away for less than the window.
 
         Args:
             window: Seconds for which recovery is promised.
             excused: When Redis itself lost what it had taken last: who came, or saw an event that is lost, at such a
                 time, and lost its connection then, need not be known any more.
+            history_lost: When what is kept for clients that are away was lost: who was away then begins anew.
         """
-        spans = list(excused)
+        spans, lost = list(excused), list(history_lost)
 
         def is_excused(one: NotRecovered) -> bool:
-            return any(
+            return any(span.overlaps(one.left, one.back) for span in lost) or any(
                 span.overlaps(one.left, one.back) and (one.saw_lost or span.overlaps(one.since, one.since))
                 for span in spans
             )
@@ -329,6 +332,8 @@ def problems(
     excused: Sequence[Interval] = (),
     redis_faults: Sequence[Interval] = (),
     shown: int = 5,
+    *,
+    history_lost: Sequence[Interval] = (),
 ) -> list[str]:
     """What is wrong, one line each; empty if all is well.
 
@@ -338,6 +343,7 @@ def problems(
         excused: See `Verdict.broken_promises`.
         redis_faults: See `Verdict.denied`.
         shown: How many events a line names.
+        history_lost: See `Verdict.broken_promises`.
     """
     found: list[str] = []
     for verdict in verdicts:
@@ -354,7 +360,7 @@ def problems(
         if not verdict.connected:
             found.append(f"{verdict.client}: not connected in the end {verdict.gave_up}".rstrip())
         if window is not None:
-            broken = verdict.broken_promises(window, excused)
+            broken = verdict.broken_promises(window, excused, history_lost)
             if broken:
                 away = ", ".join(f"{one.away:.1f}" for one in broken[:shown])
                 found.append(

@@ -89,6 +89,7 @@ async def staged(
         variables: Of the servers' environment.
     """
     _empty(folder)
+    variables |= backing.variables
     if backing.url:
         variables["REDIS_URL"] = backing.url
     async with contextlib.AsyncExitStack() as stack:
@@ -161,7 +162,8 @@ async def judge(stage: Stage, order: Order = "all rooms") -> Result:
     shown = table(verdicts, published)
     if stage.publisher.errors:
         shown += "\nnot accepted: " + "; ".join(f"{kind}: {n}" for kind, n in stage.publisher.errors.most_common(8))
-    wrong = problems(verdicts, stage.fleet.window, stage.failovers, stage.redis_faults)
+    lost = stage.history_lost
+    wrong = problems(verdicts, stage.fleet.window, stage.failovers, stage.redis_faults, history_lost=lost)
     notes = _notes(stage)
     if notes:
         shown += f"\nsubscribing failed, and was done again: {notes}"

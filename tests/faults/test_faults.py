@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from faults.backing import Backing, OneRedis, WithCluster, WithSentinel
-from faults.faults import ANY_REDIS, CLIENTS, FIGURES, ONE_REDIS, SERVERS
+from faults.backing import Backing, OneRedis, WithCluster, WithMongo, WithSentinel
+from faults.faults import ANY_REDIS, CLIENTS, EVICTIONS, FIGURES, ONE_REDIS, SERVERS
 from faults.proof import Order
 from faults.stage import perform, staged
 from tradecast.settings import SettingsError, load_settings
@@ -49,6 +49,7 @@ class Mode:
 MODES = {
     # what is in memory is lost with the process: its connections only
     "single": Mode(Backing, 1, (*CLIENTS, *FIGURES)),
+    "evicting": Mode(WithMongo, 2, (*CLIENTS, *EVICTIONS, "redis_restart_empty")),
     "pubsub": Mode(OneRedis, 3, (*CLIENTS, *SERVERS, *FIGURES, *ONE_REDIS)),
     # whatever ends or holds up the master for long is a failover here
     "sentinel": Mode(WithSentinel, 3, (*CLIENTS, *SERVERS, *FIGURES, *ANY_REDIS, "sentinel_failover")),

@@ -287,6 +287,9 @@ class RedisPartition(PartitionWriter):
         self._ticker: asyncio.Task[None] | None = None
         self._lost_at = time.monotonic()
         self._restored_once = False
+        # An epoch of which something was published, and nothing was read yet; if that is lost in its turn, it is a gap.
+        self._unread: str | None = None
+        self._missed = False
         self.live = asyncio.Event()
         self.lineage: dict[str, int] = {}
         self.may_evict: bool | None = None
@@ -370,6 +373,8 @@ class RedisPartition(PartitionWriter):
         if top is None:
             log.error("Redis has lost what it had: history and sessions begin anew")
             top = since
+            self._missed |= self._unread is not None and self._unread != epoch and self._unread not in self.lineage
+            self._unread = epoch
         else:
             log.warning("another Redis is in charge, or it was started anew", lost=self.position > top)
         # What came after that was taken by an instance that is in charge no more, and is not in the history.
@@ -471,6 +476,7 @@ class RedisPartition(PartitionWriter):
             # Published at another instance, it came here by replication: one of both is in charge no more.
             raise ConnectionError("another Redis is in charge")
         if head.epoch != self.epoch and self._live:
+            self._unread = head.epoch
             raise ConnectionError("another epoch has begun")
         return head, start
 
@@ -547,6 +553,9 @@ class RedisPartition(PartitionWriter):
             self._deliver(envelope)
         self._live = True
         self.live.set()
+        if self._missed:
+            broken |= set(starts)
+        self._unread, self._missed = None, False
         self._unheard = 0
         self._watch.subscribed(True)
         if self._restored_once:

@@ -139,23 +139,23 @@ local notes = {{}}
 -- What was kept of a room last, if that should still be there, is not.
 local function lose(mark, room)
   local before = tonumber(redis.call('ZSCORE', KEYS[2], mark .. room) or 0)
+  if before <= oldest then return end
   local lost = tonumber(notes['x' .. room] or redis.call('ZSCORE', KEYS[2], 'x' .. room) or 0)
-  if before > oldest and before > lost then notes['x' .. room] = string.format('%.0f', before) end
+  if before > lost then notes['x' .. room] = string.format('%.0f', before) end
 end
-local function write(mark, room, ...)
-  if not notes[mark .. room] and redis.call('EXISTS', ({{...}})[2]) == 0 then lose(mark, room) end
-  local answer = redis.pcall(...)
+local function write(mark, room, command, key, ...)
+  if not notes[mark .. room] and redis.call('EXISTS', key) == 0 then lose(mark, room) end
+  local answer = redis.pcall(command, key, ...)
   if type(answer) == 'table' and answer.err then
     if string.find(answer.err, 'OOM', 1, true) then return answer end
-    local key = ({{...}})[2]
     redis.call('DEL', key)
     lose(mark, room)
-    if ({{...}})[1] == 'XADD' then
+    if command == 'XADD' then
       -- What was there is lost: by one entry more that was added, and is not there, readers see that.
       redis.call('XADD', key, '1-0', 'm', '')
       redis.call('XDEL', key, '1-0')
     end
-    redis.call(...)
+    redis.call(command, key, ...)
   end
 end
 """

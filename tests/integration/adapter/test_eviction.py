@@ -416,3 +416,45 @@ async def test_of_a_cluster_each_master_is_asked(redis_cluster: RedisCluster) ->
             assert (await broker.read(start)).broken == {rooms[0]}
         finally:
             await redis_cluster.nodes[1].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+async def test_what_was_published_between_two_losses_of_the_clock_is_a_gap(
+    brokers: Brokers, redis_server: RedisServer
+) -> None:
+    """The epoch in between is known to nobody any more, nor what was published in it."""
+    here, heard = await brokers.add()
+    other, _ = await brokers.add()
+    await listen(here, "x")
+    partition = here._partitions[0]
+    for _ in range(2):
+        # Before this server has looked, the clock is gone again.
+        restored, gate = partition._subscription._on_restored, asyncio.Event()
+
+        async def later(restored=restored, gate=gate) -> None:  # type: ignore[no-untyped-def]
+            await gate.wait()
+            await restored()
+
+        partition._subscription._on_restored = later
+        heard.broken_rooms.clear()
+        await redis_server.ask("DEL", CLOCK)
+        await other.publish(event(1, "x"))
+        await eventually(lambda: not here.hears)
+        await redis_server.ask("DEL", CLOCK)
+        await other.publish(event(2, "x"))
+        gate.set()
+        await eventually(lambda: here.hears)
+        assert heard.broken_rooms == {"x"}
+        partition._subscription._on_restored = restored
+
+
+async def test_one_loss_of_the_clock_is_no_gap_for_who_is_connected(
+    brokers: Brokers, redis_server: RedisServer
+) -> None:
+    here, heard = await brokers.add()
+    other, _ = await brokers.add()
+    await listen(here, "x")
+    for n in range(3):
+        await redis_server.ask("DEL", CLOCK)
+        await other.publish(event(n, "x"))
+        await eventually(lambda n=n: heard.numbers == list(range(n + 1)) and here.hears)  # type: ignore[misc]
+    assert heard.broken_rooms == set()
