@@ -191,11 +191,18 @@ def recovery() -> list[Panel]:
             Query(total(of("tradecast_redis_channels"), "pod"), "{{pod}}"),
         ),
         graph(
+            "Keys that Redis evicted",
+            "Since it was started, and by server 1 while its policy lets it evict: clients begin anew by that.",
+            COUNT,
+            Query(f"max ({of('tradecast_redis_evicted_keys')})", "keys"),
+            Query(f"max by (pod) ({of('tradecast_redis_may_evict')})", "may evict: {{pod}}"),
+        ),
+        graph(
             "Requests to all servers",
             "Per second, by result: incomplete where not all have answered, failed where they could not be told.",
             PER_SECOND,
             Query(total(rate("tradecast_cluster_requests_total"), "result"), "{{result}}"),
-            span=24,
+            span=16,
         ),
     ]
 

@@ -236,8 +236,8 @@ class RedisPartition(PartitionWriter):
         number: Which partition this is.
 
     Attributes:
-        may_evict: Whether this Redis evicts keys; None: nobody knows. Where it does not, and a server or publisher of a
-            version without notes is there, that a room has no history says that there was none.
+        may_evict: Whether this Redis evicts keys; None: nobody knows. Where it does not, what a server or publisher of
+            a version without notes published is there as long as it must be.
     """
 
     def __init__(
@@ -401,7 +401,7 @@ class RedisPartition(PartitionWriter):
             for room in some:
                 arguments += (room, starts[room])
             keys = [mark + room for room in some for mark in ("h:", "l:")] if self._dialect.names_all_keys else []
-            found, last, since, now, certain, *answers = await self._ask(READ, keys, arguments)
+            found, last, since, now, certain, begun, *answers = await self._ask(READ, keys, arguments)
             if found.decode() != epoch:
                 await self._subscription.drop()  # and look what is left of it
                 raise HistoryLost("it is another history by now")
@@ -411,7 +411,7 @@ class RedisPartition(PartitionWriter):
             for number, room in enumerate(some):
                 first, trimmed, entries, latest, *noted = answers[7 * number : 7 * number + 7]
                 start, ids = starts[room], ([int(one) for one in entries[::2]], _latest_ids(latest))
-                sure = self.may_evict is False or start >= int(certain)
+                sure = start >= int(begun if self.may_evict is False else certain)
                 if not (
                     is_whole(start, int(first) if first else None, trimmed=bool(trimmed), oldest_certain=oldest)
                     and is_as_noted(start, ids, [int(one) for one in noted], sure=sure)

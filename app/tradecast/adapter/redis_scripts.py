@@ -9,9 +9,9 @@ Channels: `r:<room>`, `c:<server>`, and `d` for the rooms that clients are thems
 A room that nobody writes to has neither stream nor hash, and neither has one whose keys were evicted or deleted. The
 set `n` tells these apart. It has no TTL, so that policies for keys with one do not touch it. Its members, with ids as
 scores: `h<room>` and `l<room>`, the last one that was kept there; `x<room>`, up to which something of the room is lost;
-and `s`: all that was kept after this id is noted here. Where the set itself is gone, `s` begins anew. A server or a
-publisher of a version that writes no notes moves `last` in the clock and not `noted`: by that it is found out, and `s`
-begins anew as well.
+`b`: since when the set is there; and `s`: all that was kept after this id is noted here. Where the set itself is gone,
+both begin anew. A server or a publisher of a version that writes no notes moves `last` in the clock and not `noted`: by
+that it is found out, and `s` alone begins anew.
 """
 
 from __future__ import annotations
@@ -68,15 +68,21 @@ end
 """
 # What is noted is sure from here on, unless it cannot be written: then `refused` says why.
 _NOTES = """
-local certain = redis.pcall('ZSCORE', KEYS[2], 's')
-if type(certain) == 'table' then
+local begun = redis.pcall('ZSCORE', KEYS[2], 'b')
+if type(begun) == 'table' then
   redis.call('DEL', KEYS[2])
-  certain = false
+  begun = false
 end
 local refused
-if not certain or clock[5] ~= clock[2] then
-  certain = string.format('%.0f', last)
-  local answer = redis.pcall('ZADD', KEYS[2], certain, 's')
+if not begun or clock[5] ~= clock[2] then
+  local text = string.format('%.0f', last)
+  local answer
+  if begun then
+    answer = redis.pcall('ZADD', KEYS[2], text, 's')
+  else
+    begun = text
+    answer = redis.pcall('ZADD', KEYS[2], text, 's', text, 'b')
+  end
   if type(answer) == 'table' then refused = answer end
 end
 local function keep(text)
@@ -201,7 +207,8 @@ for member, score in pairs(notes) do
   end
 end
 if #values > 0 then redis.call('ZADD', KEYS[2], unpack(values)) end
-if tonumber(certain) < oldest - {TRIM_EVERY_MS * PER_MS} then
+if tonumber(begun) < oldest - {TRIM_EVERY_MS * PER_MS} then
+  local certain = tonumber(redis.call('ZSCORE', KEYS[2], 's') or begun)
   local sure = string.format('%.0f', oldest)
   local last_of_many = redis.call(
     'ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. sure, 'WITHSCORES', 'LIMIT', {MAX_TRIMMED - 1}, 1)
@@ -211,7 +218,7 @@ if tonumber(certain) < oldest - {TRIM_EVERY_MS * PER_MS} then
   else
     redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. sure)
   end
-  redis.call('ZADD', KEYS[2], sure, 's')
+  redis.call('ZADD', KEYS[2], sure, 'b', string.format('%.0f', math.max(certain, tonumber(sure))), 's')
 end
 redis.call('HSET', KEYS[1], 'last', text, 'noted', text)
 redis.call('SET', KEYS[3], ARGV[5] .. ' ' .. text, 'PX', 600000)
@@ -220,10 +227,10 @@ return {{epoch, text}}
 )
 
 # KEYS: clock, notes, and in Redis Cluster what is read. ARGV: prefix, then room and start for each room. The answer:
-# epoch, last id, the epoch's first id, the id of this moment, from which id on the notes are sure, and for each room:
-# first id ('' without a stream), 1 if anything was taken from it, entries after the start (id, envelope, …), what is
-# latest-wins (event, "id envelope", …), and what the notes say: the last id of the stream, of the latest ones, and up
-# to which id something is lost; 0 where they say nothing.
+# epoch, last id, the epoch's first id, the id of this moment, from which id on the notes are sure, since which id
+# they are there, and for each room: first id ('' without a stream), 1 if anything was taken from it, entries after
+# the start (id, envelope, …), what is latest-wins (event, "id envelope", …), and what the notes say: the last id of
+# the stream, of the latest ones, and up to which id something is lost; 0 where they say nothing.
 READ = Script(
     _CLOCK
     + """
@@ -232,7 +239,8 @@ local function noted(member)
   return type(found) == 'string' and string.format('%.0f', tonumber(found))
 end
 local answer = {epoch or '', string.format('%.0f', last), first() or '',
-  string.format('%.0f', math.max(now, last)), clock[5] == clock[2] and noted('s') or string.format('%.0f', last)}
+  string.format('%.0f', math.max(now, last)), clock[5] == clock[2] and noted('s') or string.format('%.0f', last),
+  noted('b') or string.format('%.0f', last)}
 for i = 2, #ARGV, 2 do
   local key = ARGV[1] .. 'h:' .. ARGV[i]
   local first, trimmed, entries = '', 0, {}

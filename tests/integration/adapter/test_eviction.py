@@ -209,11 +209,11 @@ async def test_notes_end_with_what_they_are_about(brokers: Brokers, redis_server
     rooms = [f"room{n}" for n in range(MAX_TRIMMED + 700)]
     await asyncio.gather(*(broker.publish(event(1, room)) for room in rooms[: len(rooms) // 2]))
     await broker.publish(event(1, *rooms[len(rooms) // 2 :]))  # of one id
-    assert await redis_server.ask("ZCARD", NOTES) == len(rooms) + 1
+    assert await redis_server.ask("ZCARD", NOTES) == len(rooms) + 2
 
     async def are_gone() -> bool:
         await broker.publish(event(2, "x"))
-        return int(await redis_server.ask("ZCARD", NOTES)) == 2
+        return int(await redis_server.ask("ZCARD", NOTES)) == 3
 
     await until(are_gone)
     assert await redis_server.ask("PTTL", NOTES) == -1
@@ -277,6 +277,32 @@ async def test_while_a_version_without_notes_is_there_nothing_proves_that_nothin
     assert (await broker.read(start)).broken == {"x"}
     broker.may_evict(False)  # as `INFO` says: then nothing is gone that nobody has removed
     assert (await broker.read(start)).broken == frozenset()
+
+
+async def test_where_the_notes_are_gone_it_does_not_help_that_redis_evicts_nothing(
+    broker: RedisBroker, redis_server: RedisServer
+) -> None:
+    """It may have, until a moment ago."""
+    broker.may_evict(False)
+    start = await now(broker, "x")
+    await broker.publish(event(1, "x"))
+    await redis_server.ask("DEL", NOTES, PREFIX + "h:x")
+    assert (await broker.read(start)).broken == {"x"}
+    await broker.publish(event(2, "y"))
+    assert (await broker.read(start)).broken == {"x"}
+
+
+async def test_notes_are_trimmed_beside_a_version_that_writes_none(brokers: Brokers, redis_server: RedisServer) -> None:
+    broker, _ = await brokers.add(retention=MIDDLE)
+    for n in range(50):
+        await broker.publish(event(n, f"room{n}"))
+
+    async def are_gone() -> bool:
+        await tick_as_before(redis_server, PREFIX)
+        await broker.publish(event(2, "x"))
+        return int(await redis_server.ask("ZCARD", NOTES)) == 3
+
+    await until(are_gone)
 
 
 async def test_once_all_write_notes_they_are_believed(broker: RedisBroker, redis_server: RedisServer) -> None:
