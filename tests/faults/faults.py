@@ -430,6 +430,7 @@ def _evicts_by(policy: str) -> None:
     async def inject(stage: Stage, draw: random.Random) -> str:
         return await _evict(stage, draw, policy)
 
+    inject.__doc__ = f"Memory is full, and Redis evicts some keys by the policy {policy}."
     name = f"evict_{policy.replace('-', '_')}"
     FAULTS[name] = Fault(name, "redis", inject)
 

@@ -230,6 +230,14 @@ def test_who_has_a_pid_again_must_be_recovered_again() -> None:
     assert len(verdict.broken_promises(120)) == 1
 
 
+def test_who_is_away_when_the_history_is_lost_begins_anew_and_others_do_not() -> None:
+    verdict = judged([], connect(0), lost(1), connect(2), lost(5), connect(6))
+    assert len(problems([verdict], 120)) == 1
+    assert len(verdict.broken_promises(120, (), [Interval(1.5, 3, "volatile-lru")])) == 1
+    assert verdict.broken_promises(120, (), [Interval(1.5, 5, "volatile-lru")]) == []
+    assert problems([verdict], 120, history_lost=[Interval(1.5, 5, "volatile-lru")]) == []
+
+
 def test_a_pid_is_denied_only_while_something_is_wrong_with_redis() -> None:
     verdict = judged([], connect(3, pid=False), lost(4), connect(5, pid=False), lost(6), connect(7))
     assert verdict.without_pid == [3, 5]
