@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from support.client import Refused
 from support.eventually import eventually, until
 from support.node_client import StockClient, StockClients
 from support.redis_cluster import RedisCluster
@@ -69,12 +70,11 @@ async def test_clients_of_two_servers_with_sessions_and_quotas(
         for client in clients[user]:
             assert await received(client, 9) == list(range(10))
 
-    third = await stock_clients.open(other.url, sessions["u1"], transports=["websocket"])
-    await third.wait_reconnect_attempt()  # put off, as one of the two may be a connection that has been lost
-    await third.wait_reconnect_attempt()
-    assert not third.connected
+    with pytest.raises(Refused) as caught:  # both have answered, one on each server
+        await stock_clients.connect(other.url, sessions["u1"], transports=["websocket"])
+    assert caught.value.code == "TOO_MANY_CONNECTIONS"
     await clients["u1"][0].disconnect()
-    await third.wait_connect()
+    await stock_clients.connect(other.url, sessions["u1"], transports=["websocket"])
 
     await other.app.sessions.revoke([sessions["u2"]["sessionID"]])
     for client in clients["u2"]:

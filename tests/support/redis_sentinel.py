@@ -30,6 +30,7 @@ class SentinelServer(RedisServer):
             f"port {self.port}",
             "bind 127.0.0.1",
             f"dir {self.folder}",
+            f"unixsocket {self.folder / 'redis.sock'}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {self._master_port} 1",
             f"sentinel down-after-milliseconds {SERVICE} 500",
             f"sentinel failover-timeout {SERVICE} 3000",

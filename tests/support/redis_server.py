@@ -218,7 +218,10 @@ class RedisServer:
         while time.monotonic() < deadline and self.running:
             try:
                 if self._ping():
-                    return self.running  # else somebody else listens on that port
+                    # Redis takes its port before its own socket: what answered is not somebody else's
+                    with socket.socket(socket.AF_UNIX) as own:
+                        own.connect(str(self.folder / "redis.sock"))
+                    return self.running
             except OSError:
                 pass
             time.sleep(0.01)

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from support.client import Refused
 from support.eventually import eventually, until
 from support.forwarder import forwarding
 from support.node_client import StockClient, StockClients
@@ -270,9 +271,9 @@ async def test_a_revoked_session_ends_and_limits_hold_in_both_modes(fleet: Fleet
     servers = await four(fleet, max_connections_per_user=4)
     session = await servers[0].session("u1")
     clients = [await fleet.clients.connect(server.url, session, transports=["websocket"]) for server in servers]
-    fifth = await fleet.clients.open(servers[3].url, session, transports=["websocket"])
-    await fifth.wait_reconnect_attempt()
-    assert not fifth.connected
+    with pytest.raises(Refused) as caught:  # all four have answered, on all servers
+        await fleet.clients.connect(servers[3].url, session, transports=["websocket"])
+    assert caught.value.code == "TOO_MANY_CONNECTIONS"
     await servers[3].app.sessions.revoke([session["sessionID"]])
     for client in clients:
         assert await client.wait_disconnect() == "io server disconnect"

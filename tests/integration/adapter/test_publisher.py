@@ -29,7 +29,7 @@ pytestmark = pytest.mark.redis
 async def test_published_events_reach_clients(
     redis_server: RedisServer, make_server: MakeServer, database: int
 ) -> None:
-    settings = {"redis_url": f"{redis_server.url}/{database}"}
+    settings = {"redis_url": f"redis://127.0.0.1:{redis_server.port}/{database}"}
     server = await make_server(**settings)
     seen: list[str] = []
     async with (

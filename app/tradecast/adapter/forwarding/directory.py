@@ -46,8 +46,7 @@ own(KEYS[2], 'string')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local lease = tonumber(ARGV[3])
-local key = redis.call('GET', KEYS[2]) or ''
-if #key ~= #ARGV[4] or string.find(key, '[^0-9a-f]') then redis.call('SET', KEYS[2], ARGV[4]) end
+redis.call('SET', KEYS[2], ARGV[4], 'NX')
 if ARGV[2] ~= '' then
   redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])
   redis.call('PEXPIRE', KEYS[1], math.ceil(lease / 1000))
