@@ -38,18 +38,23 @@ class Mode:
 
     Attributes:
         order: Within what events come in the order in which they were published.
+        clients: How many are connected at least.
     """
 
     backing: Callable[[], Backing]
     servers: int
     faults: tuple[str, ...]
     order: Order = "all rooms"
+    clients: int = 0
 
 
 MODES = {
     # what is in memory is lost with the process: its connections only
     "single": Mode(Backing, 1, (*CLIENTS, *FIGURES)),
     "evicting": Mode(WithMongo, 2, (*CLIENTS, *EVICTIONS, "redis_restart_empty")),
+    # The sessions are in the Redis that loses everything: the store is away, and nobody is logged out,
+    # where each server has more than 20 (`tradecast.auth.mass_loss`)
+    "emptied": Mode(OneRedis, 2, (*CLIENTS, "redis_restart_empty"), clients=56),
     "pubsub": Mode(OneRedis, 3, (*CLIENTS, *SERVERS, *FIGURES, *ONE_REDIS)),
     # whatever ends or holds up the master for long is a failover here
     "sentinel": Mode(WithSentinel, 3, (*CLIENTS, *SERVERS, *FIGURES, *ANY_REDIS, "sentinel_failover")),
@@ -79,7 +84,7 @@ async def test_each_event_comes_once_and_in_order(name: str) -> None:
             *(backing, mode.servers, FOLDER / name),
             seconds=SECONDS,
             redis_away=REDIS_AWAY,
-            clients=CLIENT_COUNT,
+            clients=max(CLIENT_COUNT, mode.clients),
             seed=SEED,
         ) as stage:
             result = await perform(stage, faults, SEED, mode.order)
