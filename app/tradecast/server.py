@@ -43,7 +43,7 @@ from tradecast.auth.sessions import Sessions, create_sessions
 from tradecast.auth.signed_requests import SignedRequests
 from tradecast.engine import EngineServer
 from tradecast.engine.http.guests import Guests, HttpLimits
-from tradecast.engine.http.handshake import Entrance
+from tradecast.engine.http.handshake import Entrance, TransportRefusal
 from tradecast.engine.http.request import Request
 from tradecast.engine.http.uvicorn_protocol import Upgrades
 from tradecast.engine.ids import IdMaker
@@ -118,6 +118,11 @@ ANONYMOUS = "anonymous"
 # Seconds that a session lasts at most, as the requirements have it.
 LONG_SESSION = 30 * DAY
 ORIGIN_REFUSED = "a page may not connect: its origin is not in CORS_ORIGIN, nor the address that it asked for"
+TRANSPORT_REFUSED: dict[TransportRefusal, str] = {
+    "polling_off": "a client that begins with polling was refused, and tries again for ever: TRANSPORTS has no polling",
+    "websocket_off": "a client that begins with WebSocket was refused, and tries again for ever: TRANSPORTS has none",
+    "polling_waits": "a client that begins with polling was refused, and tries again: polling is not offered yet",
+}
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
@@ -141,6 +146,8 @@ class WebSocketServer(Emitters, ClusterApi):
         self.metrics = Metrics(importlib.metadata.version("tradecast"))
         self.health = Health(on_result=self.metrics.dependency)
         self._lines = Seldom(self.metrics.log_line_left_out)
+        # Of what each client that comes back causes every few seconds, until the operator does something about it.
+        self._reminders = Seldom(self.metrics.log_line_left_out, burst=1)
         self.registry = ConnectionRegistry()
         self.sessions: Sessions
         self.limiter: RateLimiter
@@ -843,6 +850,10 @@ class WebSocketServer(Emitters, ClusterApi):
     def origin_refused(self, reason: str, origin: str) -> None:
         self.metrics.origin_refused(reason)
         self._lines.write(log.warning, ORIGIN_REFUSED, kind=reason, reason=reason, origin=origin)
+
+    def transport_refused(self, reason: TransportRefusal) -> None:
+        self.metrics.transport_refused(reason)
+        self._reminders.write(log.warning, TRANSPORT_REFUSED[reason])
 
     def malformed(self) -> None:
         self.metrics.malformed_packet()

@@ -26,6 +26,7 @@ from support.node_client import StockClients
 from support.redis_server import RedisServer
 from support.server import API_TOKEN, MakeServer, RunningServer
 from support.tls import make_certificates
+from tradecast.observability.metrics import TRANSPORT_REASONS
 from tradecast.server import WebSocketServer
 
 PLANTED = "planted-secret"
@@ -703,9 +704,45 @@ async def test_bad_request_to_the_engine(
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_transport_that_is_not_offered(make_server: MakeServer, http: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("query", ["EIO=4&transport=polling", "EIO=4&transport=polling&sid=x", "transport=polling"])
+async def test_polling_that_is_off_is_told_in_words_in_the_log_and_in_a_metric(
+    make_server: MakeServer, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, query: str
+) -> None:
+    server = await make_server(transports=("websocket",), cors_origin=("https://a.example",))
+    for _ in range(30):
+        answer = await http.get(f"{server.url}/socket.io/?{query}", headers={"origin": "https://a.example"})
+        assert answer.status_code == 400
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["access-control-allow-origin"] == "https://a.example", "a page can read why"
+        assert answer.json()["code"] == 0
+        assert "polling is off" in answer.json()["message"]
+    assert refused_transports(server) == {"polling_off": 30}
+    lines = [record for record in caplog.records if "begins with polling" in record.getMessage()]
+    assert [record.levelname for record in lines] == ["WARNING"]
+
+
+async def test_websocket_that_is_off_is_told_as_well(make_server: MakeServer, http: httpx.AsyncClient) -> None:
+    server = await make_server(transports=("polling",))
+    with pytest.raises(InvalidStatus) as caught:
+        await open_websocket(server.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket", proxy=None)
+    assert caught.value.response.status_code == 400
+    assert "websocket is off" in json.loads(caught.value.response.body)["message"]
+    assert refused_transports(server) == {"websocket_off": 1}
+
+
+async def test_transport_that_nobody_has_is_no_reason_to_remind_anybody(
+    make_server: MakeServer, http: httpx.AsyncClient
+) -> None:
     server = await make_server(transports=("websocket",))
-    assert (await http.get(f"{server.url}/socket.io/?EIO=4&transport=polling")).status_code == 400
+    answer = await http.get(f"{server.url}/socket.io/?EIO=4&transport=pigeon")
+    assert (answer.status_code, answer.json()) == (400, {"code": 0, "message": "Transport unknown"})
+    assert refused_transports(server) == {}
+
+
+def refused_transports(server: RunningServer) -> dict[str, float]:
+    get = server.app.metrics.registry.get_sample_value
+    found = {why: get("tradecast_transports_refused_total", {"reason": why}) for why in TRANSPORT_REASONS}
+    return {why: count for why, count in found.items() if count}
 
 
 # -- a full server

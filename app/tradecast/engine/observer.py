@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tradecast.engine.http.handshake import TransportRefusal
+
 
 class Observer:
     """Told of what happens to clients. This one does nothing with it; override what is wanted."""
@@ -20,6 +22,9 @@ class Observer:
 
     def origin_refused(self, reason: str, origin: str) -> None:
         """A page may not connect: one of `origins.REASONS`, and its origin as far as it may be shown."""
+
+    def transport_refused(self, reason: TransportRefusal) -> None:
+        """A client asked for a transport that there is, but not here, or not now."""
 
     def heartbeat_sent(self, sid: str) -> None:
         """A heartbeat goes to a client, behind all that was sent to it before."""

@@ -14,7 +14,15 @@ from typing import Any, Literal
 from tradecast.engine.connection import SERVER_DISCONNECT, Connection, complete
 from tradecast.engine.frames import NORMAL
 from tradecast.engine.http.asgi import serve_polling, serve_websocket
-from tradecast.engine.http.handshake import FORBIDDEN, UNKNOWN_SESSION, Refusal, check_query, check_websocket
+from tradecast.engine.http.handshake import (
+    FORBIDDEN,
+    POLLING_WAITS,
+    TRANSPORT_REFUSALS,
+    UNKNOWN_SESSION,
+    Refusal,
+    check_query,
+    check_websocket,
+)
 from tradecast.engine.http.origins import OriginPolicy
 from tradecast.engine.http.request import Request
 from tradecast.engine.ids import make_id
@@ -55,6 +63,7 @@ class EngineServer:
     Attributes:
         sockets: The connections by their sids. Not to be changed.
         leaving: WebSockets whose connection has ended, and which are not closed yet.
+        polling_waits: Whether a client cannot begin with polling yet, though it is among the transports.
         wheel: Calls connections when a heartbeat is due.
         limits: Bounds on what waits for a client.
         observer: As above.
@@ -92,6 +101,7 @@ class EngineServer:
         self.turns = Turns()
         self.sockets: dict[str, Connection] = {}
         self.leaving: set[Closing] = set()
+        self.polling_waits: Callable[[], bool] = lambda: False
         self.wheel = TimerWheel(min(ping_interval, ping_timeout), max(ping_interval, ping_timeout))
         # The handshake packet behind its sid.
         self._opening = {name: self._rest_of_opening(name) for name in ("polling", "websocket")}
@@ -260,6 +270,8 @@ class EngineServer:
         if not self.origins.accepts(request):
             return self._refuse(request, FORBIDDEN)
         refusal = check_query(request, self.transports)
+        if refusal is None and "sid" not in request.query and request.query["transport"] == "polling":
+            refusal = POLLING_WAITS if self.polling_waits() else None
         return None if refusal is None else self._refuse(request, refusal)
 
     def check_handshake(self, request: Request) -> Refusal | None:
@@ -273,9 +285,13 @@ class EngineServer:
         return refusal
 
     def tell_refused(self, request: Request, refusal: Refusal) -> None:
-        """Tell the observer of a page that may not connect; to be called once, by who answers it."""
+        """Tell the observer of a refusal that the operator may have to do with; to be called once, by who answers."""
         if refusal is FORBIDDEN:
             self.observer.origin_refused(*self.origins.find_reason(request))
+            return
+        for known, reason in TRANSPORT_REFUSALS:
+            if refusal is known:
+                self.observer.transport_refused(reason)
 
     def find(self, request: Request) -> Connection | Refusal | None:
         """The connection that a request is for; None: it asks for a new one."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tradecast.adapter.hub import Resumed, TakeUp
+from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.engine.http.request import Request
 from tradecast.gateway.allowances import BURST, PER_SECOND
 
@@ -95,6 +96,10 @@ class Application(Protocol):
 
     def origin_refused(self, reason: str, origin: str) -> None:
         """A page may not connect: one of `REASONS`, and its origin (scheme, host, port) or nothing."""
+        ...
+
+    def transport_refused(self, reason: TransportRefusal) -> None:
+        """A client asked for a transport that there is, but not here, or not now."""
         ...
 
     def malformed(self) -> None:

@@ -20,6 +20,7 @@ from tradecast.adapter.recovery import Request
 from tradecast.engine import EngineServer
 from tradecast.engine.frames import POLICY_VIOLATION
 from tradecast.engine.http.addresses import Network, find_network
+from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.engine.http.request import Request as HttpRequest
 from tradecast.engine.observer import Observer
 from tradecast.events.dispatcher import error_answer
@@ -582,6 +583,9 @@ class _EngineObserver(Observer):
 
     def origin_refused(self, reason: str, origin: str) -> None:
         self._application.origin_refused(reason, origin)
+
+    def transport_refused(self, reason: TransportRefusal) -> None:
+        self._application.transport_refused(reason)
 
     def heartbeat_sent(self, sid: str) -> None:
         if self.hub is not None:

@@ -66,6 +66,7 @@ HTTP_REASONS = (
     *("head_bytes", "head_lines", "query", "chunks", "pipelined", "unwanted_body"),
     *("head_timeout", "body_timeout", "tls_timeout", "tls_error", "tcp_connections", "idle_evicted"),
 )
+TRANSPORT_REASONS = ("polling_off", "polling_waits", "websocket_off")
 ORIGIN_REASONS = ("malformed", "opaque", "other_scheme_or_port", "other_host")
 PERCENTILES = (50.0, 95.0, 99.0)
 EVENT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -153,6 +154,9 @@ class Metrics:
         self._lines_left_out = counter("log_lines_left_out", "Log lines not written because clients caused too many")
         self._http_refused = tally(
             "http_refused", "Requests and connections refused or ended below the application", "reason", HTTP_REASONS
+        )
+        self._transports_refused = tally(
+            "transports_refused", "Requests for a transport that is not offered", "reason", TRANSPORT_REASONS
         )
         self._origins_refused = tally(
             "origins_refused", "Requests of pages that may not connect", "reason", ORIGIN_REASONS
@@ -336,6 +340,10 @@ class Metrics:
     def origin_refused(self, reason: str) -> None:
         """A page may not connect; one of `ORIGIN_REASONS`."""
         self._origins_refused.count(reason)
+
+    def transport_refused(self, reason: str) -> None:
+        """A client asked for a transport that is not offered; one of `TRANSPORT_REASONS`."""
+        self._transports_refused.count(reason)
 
     def slow_client(self) -> None:
         """A client that did not read was cut off."""

@@ -19,13 +19,18 @@ class Seldom:
     Args:
         on_left_out: Called for each line that is not written.
         clock: Seconds that never go back.
+        burst: Lines of a kind that are written as they come.
     """
 
     def __init__(
-        self, on_left_out: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.monotonic
+        self,
+        on_left_out: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        burst: int = BURST,
     ) -> None:
         self._on_left_out = on_left_out
         self._clock = clock
+        self._burst = burst
         self._kinds: dict[tuple[str, str], _Kind] = {}
 
     def write(self, line: Callable[..., Any], sentence: str, *, kind: str = "", **fields: Any) -> None:
@@ -39,7 +44,7 @@ class Seldom:
         """
         found = self._kind(sentence, kind)
         now = self._clock()
-        found.tokens = min(BURST, found.tokens + (now - found.since) / EVERY)
+        found.tokens = min(self._burst, found.tokens + (now - found.since) / EVERY)
         found.since = now
         if found.tokens < 1:
             found.left_out += 1
@@ -57,7 +62,7 @@ class Seldom:
         if found is None:
             if len(self._kinds) >= MOST_KINDS:
                 key = ("", "")
-            found = self._kinds.setdefault(key, _Kind(self._clock()))
+            found = self._kinds.setdefault(key, _Kind(self._clock(), self._burst))
         return found
 
 
@@ -72,7 +77,7 @@ class _Kind:
 
     __slots__ = ("left_out", "since", "tokens")
 
-    def __init__(self, since: float) -> None:
-        self.tokens = float(BURST)
+    def __init__(self, since: float, burst: int) -> None:
+        self.tokens = float(burst)
         self.since = since
         self.left_out = 0

@@ -86,6 +86,9 @@ class App:
     def origin_refused(self, reason: str, origin: str) -> None:
         self.told.append(("origin_refused", reason, origin))
 
+    def transport_refused(self, reason: str) -> None:
+        self.told.append(("transport_refused", reason))
+
     def malformed(self) -> None:
         self.told.append(("malformed",))
 

@@ -54,6 +54,7 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.slow_client()
     metrics.http_refused("query")
     metrics.origin_refused("opaque")
+    metrics.transport_refused("polling_off")
     metrics.watch_port("public", lambda: 1, 2)
     metrics.loop_lag(0.1)
     metrics.session_lookup("redis")
@@ -107,6 +108,7 @@ def touch_everything(metrics: Metrics) -> None:
         ("limiter_fallback_transitions_total", {"to": "memory"}, 1),
         ("malformed_packets_total", {}, 1),
         ("origins_refused_total", {"reason": "opaque"}, 1),
+        ("transports_refused_total", {"reason": "polling_off"}, 1),
         ("slow_clients_total", {}, 1),
         ("event_loop_lag_seconds_sum", {}, 0.1),
         ("session_lookups_total", {"source": "redis"}, 1),

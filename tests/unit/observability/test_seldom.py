@@ -13,11 +13,11 @@ from tradecast.observability.seldom import BURST, EVERY, Seldom
 class Case:
     """A helper whose lines are kept, on a clock of the test's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, burst: int = BURST) -> None:
         self.now = 1_000.0
         self.lines: list[tuple[str, dict[str, Any]]] = []
         self.left_out = 0
-        self.seldom = Seldom(self._count, lambda: self.now)
+        self.seldom = Seldom(self._count, lambda: self.now, burst)
 
     def _count(self) -> None:
         self.left_out += 1
@@ -72,6 +72,15 @@ def test_kinds_are_counted_each_for_itself() -> None:
     assert case.write("connection refused", 100, kind="AUTH_REQUIRED", code="AUTH_REQUIRED") == BURST
     assert case.write("connection refused", 100, kind="SESSION_EXPIRED") == BURST
     assert case.write("malformed packet", 100) == BURST
+
+
+def test_reminders_are_one_a_minute_from_the_first_on() -> None:
+    case = Case(burst=1)
+    assert case.write("polling is off", 100) == 1
+    case.now += 10 * EVERY
+    assert case.write("polling is off", 100) == 1, "a quiet time saves nothing up"
+    case.now += EVERY - 1
+    assert case.write("polling is off", 100) == 0
 
 
 def test_there_are_not_more_and_more_kinds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ class Engine(Host, Protocol):
         ...
 
     def tell_refused(self, request: Request, refusal: Refusal) -> None:
-        """Tell the observer of a page that may not connect; to be called once, by who answers it."""
+        """Tell the observer of a refusal that the operator may have to do with; to be called once, by who answers."""
         ...
 
     def find(self, request: Request) -> Connection | Refusal | None:
@@ -93,17 +93,17 @@ async def serve_polling(engine: Engine, request: Request, receive: Receive, send
         return
     answer = engine.check(request)
     found = engine.find(request)
-    if answer is None and isinstance(found, Refusal):
+    if answer is not None:
+        engine.tell_refused(request, answer)
+    elif isinstance(found, Refusal):
         words = engine.take_last_words(request) if request.method == "GET" else None
         answer = found if words is None else Refusal(200, words, (_TEXT,))
-    elif answer is None:
-        assert not isinstance(found, Refusal)  # noqa: S101 the branch before
-        if request.method == "GET":
-            answer = await _poll(engine, request, found, receive)
-        elif request.method == "POST" and found is not None:
-            answer = await _post(engine, found, receive)
-        else:
-            answer = BAD_METHOD
+    elif request.method == "GET":
+        answer = await _poll(engine, request, found, receive)
+    elif request.method == "POST" and found is not None:
+        answer = await _post(engine, found, receive)
+    else:
+        answer = BAD_METHOD
     if answer is not None:
         await send_refusal(send, answer, [*cors, _NO_STORE])
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Collection, Sequence
 from http import HTTPStatus
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from tradecast.engine.http.request import Header, Request
 
@@ -91,6 +91,28 @@ class Entrance(Protocol):
 
 # The answers of Node's engine.io, codes and texts (lib/server.ts).
 UNKNOWN_TRANSPORT: Final = Refusal.of(400, {"code": 0, "message": "Transport unknown"})
+# As that one, in words for whoever looks into the answer: a stock client would try again for ever.
+POLLING_OFF: Final = Refusal.of(
+    400,
+    {"code": 0, "message": "Transport unknown: polling is off here; use io(url, {transports: ['websocket']})"},
+)
+WEBSOCKET_OFF: Final = Refusal.of(
+    400, {"code": 0, "message": "Transport unknown: websocket is off here; use io(url, {transports: ['polling']})"}
+)
+POLLING_WAITS: Final = Refusal.of(
+    400,
+    {
+        "code": 0,
+        "message": "Transport unknown: polling is not offered until all servers pass requests on to each other; "
+        "try again, or use io(url, {transports: ['websocket']})",
+    },
+)
+TransportRefusal = Literal["polling_off", "websocket_off", "polling_waits"]
+TRANSPORT_REFUSALS: Final[tuple[tuple[Refusal, TransportRefusal], ...]] = (
+    (POLLING_OFF, "polling_off"),
+    (WEBSOCKET_OFF, "websocket_off"),
+    (POLLING_WAITS, "polling_waits"),
+)
 UNKNOWN_SESSION: Final = Refusal.of(400, {"code": 1, "message": "Session ID unknown"})
 BAD_METHOD: Final = Refusal.of(400, {"code": 2, "message": "Bad handshake method"})
 BAD_REQUEST: Final = Refusal.of(400, {"code": 3, "message": "Bad request"})
@@ -100,12 +122,17 @@ TOO_LARGE: Final = Refusal.of(413, {"code": 3, "message": "Payload too large"})
 NO_WEBSOCKET_VERSION: Final = Refusal.of(426, {"code": 3, "message": "Bad request"}, (b"sec-websocket-version", b"13"))
 
 
+_OFF: Final = {"polling": POLLING_OFF, "websocket": WEBSOCKET_OFF}
+
+
 def check_query(request: Request, transports: Collection[str]) -> Refusal | None:
     """Why a request cannot be one of Engine.IO v4; None if it can."""
     query = request.query
     transport = query.get("transport")
-    if transport not in transports or "j" in query:  # JSONP, which no client of v4 uses
+    if "j" in query:  # JSONP, which no client of v4 uses
         return UNKNOWN_TRANSPORT
+    if transport not in transports:
+        return _OFF.get(transport or "", UNKNOWN_TRANSPORT)
     if "sid" not in query and query.get("EIO") != "4":
         return UNSUPPORTED
     if (transport == "websocket") != request.websocket:

@@ -13,10 +13,13 @@ from tradecast.engine.http.handshake import (
     BAD_REQUEST,
     FORBIDDEN,
     NO_WEBSOCKET_VERSION,
+    POLLING_OFF,
+    POLLING_WAITS,
     TOO_LARGE,
     UNKNOWN_SESSION,
     UNKNOWN_TRANSPORT,
     UNSUPPORTED,
+    WEBSOCKET_OFF,
     Refusal,
     check_query,
     check_websocket,
@@ -64,9 +67,32 @@ def test_query(query: bytes, websocket: bool, expected: Refusal | None) -> None:
     assert check_query(request(query, websocket=websocket), BOTH) is expected
 
 
-def test_transport_that_is_not_offered_is_unknown() -> None:
-    assert check_query(request(b"EIO=4&transport=polling"), ("websocket",)) is UNKNOWN_TRANSPORT
-    assert check_query(request(b"EIO=4&transport=websocket", websocket=True), ("polling",)) is UNKNOWN_TRANSPORT
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (POLLING_OFF, "polling is off"),
+        (WEBSOCKET_OFF, "websocket is off"),
+        (POLLING_WAITS, "polling is not offered until"),
+    ],
+)
+def test_transport_that_is_off_is_unknown_as_in_node_and_the_answer_says_why(refusal: Refusal, words: str) -> None:
+    assert refusal.status == 400
+    told = json.loads(refusal.body)
+    assert told["code"] == 0
+    assert told["message"].startswith("Transport unknown: ")
+    assert words in told["message"]
+    assert "transports: ['" in told["message"], "what to do about it"
+
+
+def test_transport_that_is_off() -> None:
+    assert check_query(request(b"EIO=4&transport=polling"), ("websocket",)) is POLLING_OFF
+    assert check_query(request(b"EIO=4&transport=polling&sid=x"), ("websocket",)) is POLLING_OFF
+    assert check_query(request(b"EIO=4&transport=websocket", websocket=True), ("polling",)) is WEBSOCKET_OFF
+
+
+def test_transport_that_nobody_has_is_not_called_off() -> None:
+    assert check_query(request(b"EIO=4&transport=pigeon"), ("websocket",)) is UNKNOWN_TRANSPORT
+    assert check_query(request(b"EIO=4&transport=polling&j=0"), ("websocket",)) is UNKNOWN_TRANSPORT
 
 
 @pytest.mark.parametrize(
