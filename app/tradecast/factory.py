@@ -116,6 +116,7 @@ def create_cluster(
     metrics: Metrics,
     *,
     handlers: Mapping[str, ServerEventHandler],
+    boot: Callable[[], str],
 ) -> Cluster:
     """Requests to all servers, and theirs to this one. Arguments as of `Cluster`."""
     return Cluster(
@@ -127,6 +128,7 @@ def create_cluster(
         on_request=metrics.cluster_request,
         on_skipped=metrics.message_skipped,
         on_emitted=metrics.event_emitted,
+        boot=boot,
     )
 
 

@@ -25,6 +25,7 @@ from tradecast.adapter.forwarding import Forwarding
 from tradecast.adapter.forwarding.connections import SERVER_KEEPS
 from tradecast.adapter.forwarding.forwarder import Forwarder
 from tradecast.adapter.forwarding.inbox import Inbox
+from tradecast.adapter.forwarding.offer import Offer
 from tradecast.adapter.hub import NAMESPACE, Hub
 from tradecast.adapter.redis import RedisClient, check_database, check_redis, create_redis
 from tradecast.adapter.redis_broker import RedisBroker
@@ -92,7 +93,7 @@ from tradecast.observability.metrics import Metrics
 from tradecast.observability.seldom import Seldom
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import LocalManager, Room, qualify, room_name
-from tradecast.settings import DAY, SETTINGS, Mode, Settings, SettingsError, load_settings
+from tradecast.settings import DAY, SETTINGS, Mode, Settings, SettingsError, Transport, load_settings
 from tradecast.stats import OTHER_REDIS, Stats
 from tradecast.stepping import Done, step
 from tradecast.tasks import end
@@ -166,6 +167,7 @@ class WebSocketServer(Emitters, ClusterApi):
         self._sio: SocketServer
         self._forwarding: Forwarding | None = None
         self._forwarder: Forwarder | None = None
+        self._offer: Offer | None = None
         self._inbox: Inbox | None = None
         self._gate: Gate
         self._drain: Drain
@@ -255,6 +257,9 @@ class WebSocketServer(Emitters, ClusterApi):
                 settings, self._forwarding, self._handle_socket_io, lambda sid: sid in self._sio.eio.sockets
             )
             self._inbox = self._forwarding.inbox(self._handle_socket_io)
+            if settings.waits_for_others:
+                self._offer = offer = Offer(self._forwarding, lambda: self.cluster.boots)
+                self._sio.eio.polling_waits = lambda: offer.find_reason() is not None
         self._handlers = Handlers(
             self,
             self.limiter,
@@ -301,6 +306,7 @@ class WebSocketServer(Emitters, ClusterApi):
             forwarding=self._forwarding,
             drain=self._drain,
             superseded=self._is_superseded,
+            transports=self._offered_transports,
         )
         self._register_health()
         self._register_figures()
@@ -317,6 +323,8 @@ class WebSocketServer(Emitters, ClusterApi):
         if file is not None:
             self._running.append(asyncio.create_task(file.run(), name="adapter file"))
         await self.cluster.start()
+        if self._offer is not None:
+            self._running.append(asyncio.create_task(self._offer.run(), name="offer"))
         for name, work in (
             ("revocation", self._watcher.run()),
             ("health", self.health.run()),
@@ -352,7 +360,7 @@ class WebSocketServer(Emitters, ClusterApi):
             probe=self._probe_here,
             replace=self._replace_here,
         )
-        self.cluster = create_cluster(settings, broker, clients, metrics, handlers=self._server_events)
+        self.cluster = create_cluster(settings, broker, clients, metrics, handlers=self._server_events, boot=self._boot)
 
     def set_auth_middleware(self, middleware: ConnectionMiddleware) -> None:
         """Run `middleware(connection)` on each new connection, before it is let in.
@@ -538,6 +546,13 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def _make_sid(self) -> str | None:
         return None if self._forwarding is None else self._forwarding.make_sid()
+
+    def _boot(self) -> str:
+        return "" if self._forwarding is None else self._forwarding.boot
+
+    def _offered_transports(self) -> list[Transport]:
+        waits = self._offer is not None and self._offer.find_reason() is not None
+        return [one for one in self.settings.offered_transports if one != "polling" or not waits]
 
     def _relays(self) -> Collection[str]:
         return () if self._forwarding is None else self._forwarding.relays
@@ -1120,6 +1135,7 @@ def create_process(server: WebSocketServer) -> Process:
                 upgrades=server.internal_upgrades(),
                 guests=guests("internal", shares.servers, keep_alive=SERVER_KEEPS, **head),
                 backlog=shares.backlog,
+                moves=settings.internal_port_moves,
             )
         )
 

@@ -144,7 +144,8 @@ class Settings(BaseModel):
     internal_port: Port = Field(
         9200,
         description="Internal port: what other servers pass on, so that polling needs no session affinity; served "
-        "where REDIS_URL is set and TRANSPORTS offers polling; never behind a Service",
+        "where REDIS_URL is set and TRANSPORTS is empty or has polling; never behind a Service. Where neither this nor "
+        "TRANSPORTS is set and the port is taken, another one is used, which the other servers are told",
     )
     advertised_address: str | None = Field(
         None,
@@ -235,8 +236,9 @@ class Settings(BaseModel):
     # -- Engine.IO
     transports: tuple[Transport, ...] = Field(
         (),
-        description="Transports offered; empty for `websocket,polling`, or `websocket` alone when REDIS_URL is set "
-        "(polling on several servers needs the internal port between them)",
+        description="Transports offered; empty for `websocket,polling`, with REDIS_URL as soon as all servers there "
+        "serve the internal port, which polling on several servers needs; until then, and embedded under ASGI without "
+        "that port, `websocket` alone ([client.md](client.md#transports))",
     )
     ping_interval: Seconds = Field(25, description="Seconds between heartbeats")
     ping_timeout: Seconds = Field(60, description="Seconds a client may take to answer a heartbeat")
@@ -570,7 +572,7 @@ class Settings(BaseModel):
             wrong.append("SSL_CERTFILE, SSL_KEYFILE: set both or neither")
         if self.port == self.admin_port != 0 and _overlap(self.host, self.admin_host):
             wrong.append("ADMIN_PORT: must differ from PORT")
-        if self.forwards and self.internal_port != 0:
+        if self.forwards and self.internal_port != 0 and not self.internal_port_moves:
             for name, host, port in (("PORT", self.host, self.port), ("ADMIN_PORT", self.admin_host, self.admin_port)):
                 if port == self.internal_port and _overlap(host, self.internal_host):
                     wrong.append(f"INTERNAL_PORT: must differ from {name}")
@@ -639,10 +641,18 @@ class Settings(BaseModel):
 
     @property
     def offered_transports(self) -> list[Transport]:
-        """TRANSPORTS, or the default that fits single- or multi-server mode."""
-        if self.transports:
-            return list(self.transports)
-        return ["websocket"] if self.redis_url else ["websocket", "polling"]
+        """TRANSPORTS, or its default. On several servers polling may have to wait (`waits_for_others`)."""
+        return list(self.transports) or ["websocket", "polling"]
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether polling is offered only as long as all servers pass requests on to each other."""
+        return self.redis_url is not None and not self.transports
+
+    @property
+    def internal_port_moves(self) -> bool:
+        """Whether another internal port will do where this one is taken: nobody has asked for it."""
+        return not self.transports and "internal_port" not in self.model_fields_set
 
     @property
     def forwards(self) -> bool:

@@ -15,7 +15,7 @@ from tradecast.lifecycle.drain import Drain
 from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.health import Health
 from tradecast.observability.metrics import Metrics
-from tradecast.settings import Settings
+from tradecast.settings import Settings, Transport
 
 # The health check of the other mode's Redis.
 OTHER_REDIS = "other_redis"
@@ -27,6 +27,7 @@ class Stats:
 
     Attributes:
         superseded: Whether new clients should go to newer servers.
+        transports: What new clients can begin with now.
     """
 
     settings: Settings
@@ -39,6 +40,7 @@ class Stats:
     forwarding: Forwarding | None
     drain: Drain
     superseded: Callable[[], bool]
+    transports: Callable[[], list[Transport]]
 
     def read(self) -> dict[str, Any]:
         """All of them, as JSON has it."""
@@ -48,7 +50,7 @@ class Stats:
             "server": {
                 "mode": self.settings.mode,
                 "sessionStore": self.settings.store_name,
-                "transports": self.settings.offered_transports,
+                "transports": self.transports(),
                 "draining": self.drain.active,
                 "limiterFallback": self.limiter.fallen_back,
             },

@@ -434,16 +434,43 @@ def test_mongodb_uris_that_make_sense(uri: str) -> None:
     assert load_settings({"MONGODB_URI": uri}).store_name == "mongodb"
 
 
-def test_several_servers_are_websocket_only() -> None:
-    assert load_settings({}).offered_transports == ["websocket", "polling"]
-    assert load_settings({"REDIS_URL": "redis://localhost"}).offered_transports == ["websocket"]
-    chosen = load_settings({"REDIS_URL": "redis://localhost", "TRANSPORTS": "websocket,polling"})
-    assert chosen.offered_transports == ["websocket", "polling"]
-    assert [one.forwards for one in (load_settings({}), load_settings({"REDIS_URL": "redis://h"}), chosen)] == [
-        False,
-        False,
-        True,
-    ]
+REDIS = {"REDIS_URL": "redis://localhost"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "offered", "forwards", "waits"),
+    [
+        ({}, ["websocket", "polling"], False, False),
+        (REDIS, ["websocket", "polling"], True, True),
+        ({**REDIS, "TRANSPORTS": ""}, ["websocket", "polling"], True, True),
+        ({**REDIS, "TRANSPORTS": "polling,websocket"}, ["polling", "websocket"], True, False),
+        ({**REDIS, "TRANSPORTS": "polling"}, ["polling"], True, False),
+        ({**REDIS, "TRANSPORTS": "websocket"}, ["websocket"], False, False),
+        ({"TRANSPORTS": "websocket"}, ["websocket"], False, False),
+    ],
+)
+def test_polling_is_offered_unless_somebody_says_otherwise(
+    variables: dict[str, str], offered: list[str], forwards: bool, waits: bool
+) -> None:
+    settings = load_settings(variables)
+    assert settings.offered_transports == offered
+    assert (settings.forwards, settings.waits_for_others) == (forwards, waits)
+
+
+@pytest.mark.parametrize(
+    ("variables", "moves"),
+    [
+        (REDIS, True),
+        ({**REDIS, "INTERNAL_PORT": "9200"}, False),
+        ({**REDIS, "TRANSPORTS": "websocket,polling"}, False),
+    ],
+)
+def test_the_internal_port_moves_where_nobody_has_asked_for_it(variables: dict[str, str], moves: bool) -> None:
+    assert load_settings(variables).internal_port_moves is moves
+    if moves:
+        assert load_settings({**variables, "PORT": "9200"}).port == 9200
+    else:
+        assert complaints(**variables, PORT="9200") == ["INTERNAL_PORT: must differ from PORT"]
 
 
 def test_the_internal_port_is_one_of_its_own_where_it_is_served() -> None:

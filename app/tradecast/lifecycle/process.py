@@ -40,6 +40,7 @@ class Listener:
         guests: How many connections there may be, and what they may do; None: as the defaults say.
         backlog: Connections that may wait to be accepted, which is done for all of them at once.
         tls_timeout: Seconds that a TLS handshake may take.
+        moves: Whether another port will do where this one is taken.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Listener:
     guests: Guests | None = None
     backlog: int = 2048
     tls_timeout: float = 10
+    moves: bool = False
 
 
 class _Server(uvicorn.Server):
@@ -155,7 +157,7 @@ class Process:
         servers = [_Server(listener, self._grace) for listener in self._listeners]
         sockets: list[list[socket.socket]] = []
         try:
-            sockets.extend(bind(one.host, one.port, one.backlog, one.name) for one in self._listeners)
+            sockets.extend(_bind(one) for one in self._listeners)
         except PortInUse:
             for bound in itertools.chain(*sockets):
                 bound.close()
@@ -241,6 +243,18 @@ def tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
+
+
+def _bind(listener: Listener) -> list[socket.socket]:
+    try:
+        return bind(listener.host, listener.port, listener.backlog, listener.name)
+    except PortInUse:
+        if not listener.moves or not listener.port:
+            raise
+        found = bind(listener.host, 0, listener.backlog, listener.name)
+        port = found[0].getsockname()[1]
+        log.warning("a port is taken: another one is used", of=listener.name, taken=listener.port, port=port)
+        return found
 
 
 def _config(listener: Listener, guests: Guests, grace: float) -> uvicorn.Config:

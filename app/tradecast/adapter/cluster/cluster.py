@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import orjson
@@ -68,6 +68,7 @@ class Cluster:
         on_request: Told the kind of each request from here, and its result.
         on_skipped: Told why a message is not understood.
         on_emitted: As of `Operations`.
+        boot: This server's boot id if it passes requests on now (`Beat`).
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Cluster:
         on_request: Callable[[str, Result], None] = lambda kind, result: None,
         on_skipped: Callable[[str], None] = lambda why: None,
         on_emitted: OnEmitted = lambda event, recipients: None,
+        boot: Callable[[], str] = lambda: "",
     ) -> None:
         self.server_id = broker.server_id
         self._broker = broker
@@ -89,6 +91,7 @@ class Cluster:
         self._timeout = timeout
         self._on_request = on_request
         self._on_skipped = on_skipped
+        self._boot = boot
         self._servers = Servers(self.server_id, lease)
         self._requests = Requests(self.server_id, lambda: self._servers.others, broker.tell_all)
         self._serving = Serving(self.server_id, Operations(clients, handlers, on_emitted).by_kind(), broker.tell)
@@ -106,6 +109,11 @@ class Cluster:
     def connections(self) -> int:
         """How many clients they have together; of the others, as they told last: a quarter of a lease ago, or less."""
         return self._clients.total() + self._servers.connections
+
+    @property
+    def boots(self) -> Collection[str] | None:
+        """As of `Servers`."""
+        return self._servers.boots
 
     async def start(self) -> None:
         """Be one of them, from now on, or once the broker can be reached. It is started."""
@@ -305,7 +313,7 @@ class Cluster:
             self._spawn(self._broker.tell(beat.server, encode(self._own_beat())))
 
     def _own_beat(self, *, hello: bool = False) -> Beat:
-        return Beat(self.server_id, self._clients.total(), self._lease, hello=hello)
+        return Beat(self.server_id, self._clients.total(), self._lease, hello=hello, boot=self._boot())
 
     async def _beat(self) -> None:
         while True:

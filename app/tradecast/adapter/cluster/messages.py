@@ -2,7 +2,8 @@
 
 A version, then a JSON object: `t` is the type, `s` the server that tells it.
 
-    1{"t":"beat","s":…,"c":<connections>,"l":<lease in seconds>,"h":<1: tell me of yourself>,"b":<1: I leave>}
+    1{"t":"beat","s":…,"c":<connections>,"l":<lease in seconds>,"h":<1: tell me of yourself>,"b":<1: I leave>,
+      "f":<boot id: I pass requests on to others, and take theirs>}
     1{"t":"ask","s":…,"n":<number>,"k":<kind>,"b":<what the kind needs>,"a":<1: an answer is expected>}
     1{"t":"answer","s":…,"n":<number>,"p":<part>,"of":<parts>,"i":[<items>],"e":<why it was not, or not wholly, done>}
 
@@ -39,6 +40,8 @@ class Beat:
         lease: For how many seconds that holds, unless it says so again.
         hello: Whether it asks the others to tell it of themselves.
         leaving: Whether it goes, and has no clients any more.
+        boot: Its boot id in the directory of `adapter.forwarding`, if it passes requests on; "" if it does not, or is
+            of a version that does not tell.
     """
 
     server: str
@@ -46,6 +49,7 @@ class Beat:
     lease: float
     hello: bool = False
     leaving: bool = False
+    boot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ def encode(message: Message) -> bytes:
         said = {"t": "beat", "s": message.server, "c": message.connections, "l": message.lease}
         said |= {"h": 1} if message.hello else {}
         said |= {"b": 1} if message.leaving else {}
+        said |= {"f": message.boot} if message.boot else {}
     elif isinstance(message, Request):
         said = {"t": "ask", "s": message.server, "n": message.number, "k": message.kind, "b": message.body}
         said |= {"a": 1} if message.answer else {}
@@ -135,7 +140,15 @@ def decode(data: bytes) -> Message:
             lease = said.get("l")
             if not isinstance(lease, int | float) or isinstance(lease, bool) or not 0 < lease <= MAX_LEASE:
                 raise Malformed("no lease")
-            return Beat(server, _count(said, "c"), float(lease), bool(said.get("h")), bool(said.get("b")))
+            boot = said.get("f")
+            return Beat(
+                server,
+                _count(said, "c"),
+                float(lease),
+                bool(said.get("h")),
+                bool(said.get("b")),
+                boot if isinstance(boot, str) and _NAME.fullmatch(boot) else "",
+            )
         case "ask":
             kind = said.get("k")
             if not isinstance(kind, str):

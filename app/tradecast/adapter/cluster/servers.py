@@ -23,6 +23,7 @@ class _Server:
     connections: int
     lease: float
     until: float
+    boot: str
 
 
 class Servers:
@@ -56,6 +57,11 @@ class Servers:
         return sum(server.connections for server in self._servers.values())
 
     @property
+    def boots(self) -> Collection[str] | None:
+        """What each has told of passing requests on: its boot id, or ""; None: nothing was ever heard here."""
+        return None if self._heard_own is None else [server.boot for server in self._servers.values()]
+
+    @property
     def deaf(self) -> bool:
         """Whether this server does not hear even itself: so the silence of others says nothing."""
         return self._heard_own is None or self._clock() - self._heard_own > self._lease / 2
@@ -69,7 +75,7 @@ class Servers:
         elif beat.leaving:
             self._servers.pop(beat.server, None)
         elif beat.server in self._servers or len(self._servers) < MAX_SERVERS:
-            self._servers[beat.server] = _Server(beat.connections, beat.lease, self._clock() + beat.lease)
+            self._servers[beat.server] = _Server(beat.connections, beat.lease, self._clock() + beat.lease, beat.boot)
 
     def gone(self) -> Collection[str]:
         """Those whose lease is over, which are forgotten herewith. To be called a few times within a lease."""

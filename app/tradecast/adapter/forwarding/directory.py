@@ -120,6 +120,11 @@ class Directory:
         """How many other servers are known."""
         return len(self._others)
 
+    @property
+    def boots(self) -> frozenset[str]:
+        """Their boot ids."""
+        return frozenset(self._others)
+
     def now(self) -> float:
         """Seconds since 1970 by Redis' clock, the same for all servers; of no meaning as long as `keys` is empty.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
 
 from starlette.types import ASGIApp
@@ -11,6 +12,7 @@ from tradecast.adapter.forwarding.directory import Directory
 from tradecast.adapter.forwarding.forwarder import Forwarder, Result
 from tradecast.adapter.forwarding.inbox import Inbox, Reason
 from tradecast.adapter.forwarding.interface import WILDCARDS, address_towards
+from tradecast.adapter.forwarding.offer import STARTING
 from tradecast.adapter.forwarding.sids import make_sid, new_boot
 from tradecast.adapter.redis import RedisClient
 from tradecast.tasks import end
@@ -27,6 +29,7 @@ class Forwarding:
         listens_on: Address of the internal port.
         on_forwarded: Told the transport and the result of each request that is passed on.
         on_refused: Told why a request of another server was not taken.
+        clock: Seconds that never go back.
     """
 
     def __init__(
@@ -37,7 +40,10 @@ class Forwarding:
         *,
         on_forwarded: Callable[[str, Result], None],
         on_refused: Callable[[Reason], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
+        self._began = clock()
         self._redis = redis
         self._advertised = advertised or (None if listens_on in WILDCARDS else listens_on)
         self._on_forwarded = on_forwarded
@@ -86,6 +92,29 @@ class Forwarding:
     def servers(self) -> int:
         """How many other servers are known."""
         return self._directory.others
+
+    # -- for the offer (`Own`), and for what is told to the others
+
+    @property
+    def served(self) -> bool:
+        """Whether the internal port is served."""
+        return self._running is not None
+
+    @property
+    def told(self) -> bool:
+        """Whether Redis has this server's address, or had it."""
+        return self.served and bool(self._directory.keys)
+
+    @property
+    def known(self) -> Collection[str]:
+        """Boot ids of the other servers in the directory."""
+        return self._directory.boots
+
+    @property
+    def boot(self) -> str:
+        """This server's boot id if it passes requests on, or is about to; else nothing."""
+        starting = self._clock() - self._began < STARTING
+        return self._boot if self.served or starting else ""
 
     @property
     def relays(self) -> Collection[str]:

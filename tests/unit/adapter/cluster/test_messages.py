@@ -18,6 +18,7 @@ from tradecast.adapter.envelope import Malformed, UnknownVersion
         Beat("a1", 0, 4.0),
         Beat("a1", 12_000, 0.5, hello=True),
         Beat("a1", 0, 4.0, leaving=True),
+        Beat("a1", 7, 4.0, boot="x-_1yZ234567"),
         Request("a1", 1, "fetch_sockets", {"r": None}),
         Request("a1", 2**53 - 1, "ünknown ☃", None, answer=False),
         Response("b-2_Z", 3, [[1], "x", None]),
@@ -31,6 +32,12 @@ def test_comes_out_as_it_was(message: Message) -> None:
 
 def test_what_a_newer_server_adds_is_ignored() -> None:
     said = {"t": "beat", "s": "a1", "c": 1, "l": 4, "new": {"x": [1]}}
+    assert decode(b"1" + orjson.dumps(said)) == Beat("a1", 1, 4.0)
+
+
+@pytest.mark.parametrize("boot", ["", None, 7, "x" * 65, "a b", ["a"]])
+def test_a_boot_id_that_is_none_is_as_good_as_untold(boot: object) -> None:
+    said = {"t": "beat", "s": "a1", "c": 1, "l": 4, "f": boot}
     assert decode(b"1" + orjson.dumps(said)) == Beat("a1", 1, 4.0)
 
 

@@ -46,6 +46,25 @@ def test_others_count_and_this_one_does_not(servers: Servers) -> None:
     assert (len(servers), servers.others, servers.connections) == (2, frozenset("ab"), 13)
 
 
+def told(servers: Servers) -> list[str] | None:
+    return None if servers.boots is None else sorted(servers.boots)
+
+
+def test_what_the_others_told_of_passing_requests_on(clock: Clock) -> None:
+    servers = Servers("me", 4.0, clock)
+    servers.heard(Beat("a", 5, 4.0, boot="boot-a"))
+    assert told(servers) is None, "it has not even heard itself"
+    servers.heard(Beat("me", 7, 4.0, boot="mine"))
+    servers.heard(Beat("b", 5, 4.0))
+    assert told(servers) == ["", "boot-a"]
+    servers.heard(Beat("b", 5, 4.0, boot="boot-b"))
+    servers.heard(Beat("a", 5, 4.0, leaving=True))
+    assert told(servers) == ["boot-b"]
+    clock.now += 100
+    assert servers.gone() == ()
+    assert told(servers) == ["boot-b"], "as long as this server is deaf, nobody is gone"
+
+
 def test_a_silent_server_is_gone_after_its_own_lease(servers: Servers, clock: Clock) -> None:
     servers.heard(Beat("a", 5, 4.0))
     servers.heard(Beat("b", 6, 10.0))
