@@ -122,6 +122,7 @@ def clients() -> list[Panel]:
             Query(total(rate("tradecast_origins_refused_total"), "reason"), "origins {{reason}}"),
             Query(total(rate("tradecast_malformed_packets_total")), "malformed packets"),
             Query(total(rate("tradecast_limits_exceeded_total"), "limit"), "{{limit}}"),
+            Query(total(rate("tradecast_transports_refused_total"), "reason"), "transports {{reason}}"),
         ),
     ]
 

@@ -25,9 +25,7 @@ VALUES: dict[str, Any] = {
     "mongodb": {"existingSecret": "tradecast-mongodb"},
     "tokens": {"existingSecret": "tradecast-tokens"},
     "drain": {"delaySeconds": 3, "connectionsPerSecond": RATE, "timeoutSeconds": 60, "shutdownSeconds": 5},
-    # Not the default: polling clients are tested too, and those of the other tests use WebSocket all the same.
     "server": {
-        "transports": "websocket,polling",
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
     },
 }

@@ -73,7 +73,7 @@ def test_polling_clients_lose_nothing_though_each_request_lands_anywhere(three: 
         # Node's client makes a new connection for each poll, and kube-proxy sends each connection to any server.
         # Clients come one by one, as kube-proxy may know of a ready server later than the tests.
         sessions = make_sessions(2 * EACH)
-        crowd.add(sessions[EACH:], per_second=30, transports=["polling", "websocket"])
+        crowd.add(sessions[EACH:], per_second=30)  # as `io(url)` does: polling first, then an upgrade
         crowd.add(sessions[:EACH], per_second=30, transports=["polling"])
         everybody(crowd)
         begun = time.time() * 1000

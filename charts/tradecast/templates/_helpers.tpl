@@ -79,6 +79,12 @@ app.kubernetes.io/part-of: tradecast
 {{- end -}}
 
 {{- define "tradecast.offersPolling" -}}
+{{- if or (not .Values.server.transports) (contains "polling" .Values.server.transports) -}}true{{- end -}}
+{{- end -}}
+
+{{/* Whether proxies bring a client back to the same server: only where polling was asked for. Most clients upgrade at once, and a
+client that is sent to another server, so that all have as many, would come back by its cookie. */}}
+{{- define "tradecast.sticks" -}}
 {{- if contains "polling" .Values.server.transports -}}true{{- end -}}
 {{- end -}}
 

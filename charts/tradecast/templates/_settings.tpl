@@ -7,7 +7,6 @@
 {{- define "tradecast.settings" -}}
 {{- $v := .Values -}}
 {{- $settings := dict
-  "TRANSPORTS" $v.server.transports
   "SOCKET_PATH" (include "tradecast.socketPath" .)
   "MAX_CONNECTIONS" ($v.server.maxConnections | int64)
   "LOG_LEVEL" $v.server.logLevel
@@ -25,6 +24,9 @@
   "SESSION_COLLECTION" $v.sessions.collection
   "SESSION_KEY_PREFIX" $v.sessions.keyPrefix
 -}}
+{{- if or $v.server.transports (hasKey ($v.server.settings | default dict) "TRANSPORTS") -}}{{- $_ := set $settings "TRANSPORTS" $v.server.transports -}}{{- end -}}
+{{- /* The port that the NetworkPolicy knows: where it is taken, another one would be of no use. */ -}}
+{{- if include "tradecast.forwards" . -}}{{- $_ := set $settings "INTERNAL_PORT" 9200 -}}{{- end -}}
 {{- if $v.server.corsOrigin -}}{{- $_ := set $settings "CORS_ORIGIN" $v.server.corsOrigin -}}{{- end -}}
 {{- if $v.server.requireTls -}}{{- $_ := set $settings "REQUIRE_TLS" true -}}{{- end -}}
 {{- if $v.sessions.requireSigned -}}{{- $_ := set $settings "SESSION_REQUIRE_SIGNED" true -}}{{- end -}}

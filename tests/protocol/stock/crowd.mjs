@@ -13,7 +13,7 @@ const crowd = [];
 
 function join(url, auth, options, symbol, event) {
   const client = { connects: [], disconnects: [], errors: {}, final: 0, seqs: [], subscribed: false, left: false, unrecovered: 0 };
-  const socket = io(url, { transports: ["websocket"], ...options, auth, forceNew: true });
+  const socket = io(url, { ...options, auth, forceNew: true });
   client.socket = socket;
   const note = (name) => (client.errors[name] = (client.errors[name] ?? 0) + 1);
   socket.on("connect", () => {
