@@ -13,6 +13,7 @@ from tradecast.adapter.cluster.operations import ServerEventHandler
 from tradecast.adapter.create import create_broker, create_retention
 from tradecast.adapter.forwarding import Forwarding
 from tradecast.adapter.forwarding.forwarder import Forwarder
+from tradecast.adapter.forwarding.tls import create_internal_tls
 from tradecast.adapter.hub import Hub, MayRecover
 from tradecast.adapter.memory_broker import MemoryBroker
 from tradecast.adapter.redis import RedisClient
@@ -133,7 +134,11 @@ def create_cluster(
 
 
 def create_forwarding(settings: Settings, redis: RedisClient, metrics: Metrics) -> Forwarding | None:
-    """Requests for connections of other servers; None where the settings want none passed on."""
+    """Requests for connections of other servers; None where the settings want none passed on.
+
+    Raises:
+        SettingsError: Certificates cannot be used (`InternalTls`).
+    """
     if not settings.forwards:
         return None
     return Forwarding(
@@ -142,6 +147,7 @@ def create_forwarding(settings: Settings, redis: RedisClient, metrics: Metrics) 
         settings.internal_host,
         on_forwarded=metrics.forwarded,
         on_refused=metrics.internal_refused,
+        tls=create_internal_tls(settings),
     )
 
 

@@ -26,6 +26,7 @@ from tradecast.adapter.forwarding.connections import SERVER_KEEPS
 from tradecast.adapter.forwarding.forwarder import Forwarder
 from tradecast.adapter.forwarding.inbox import Inbox
 from tradecast.adapter.forwarding.offer import Offer
+from tradecast.adapter.forwarding.tls import InternalTls
 from tradecast.adapter.hub import NAMESPACE, Hub
 from tradecast.adapter.redis import RedisClient, check_database, check_redis, create_redis
 from tradecast.adapter.redis_broker import RedisBroker
@@ -211,7 +212,11 @@ class WebSocketServer(Emitters, ClusterApi):
             except SettingsError:
                 await self._redis.aclose()
                 raise
-            self._forwarding = create_forwarding(settings, self._redis, self.metrics)
+            try:
+                self._forwarding = create_forwarding(settings, self._redis, self.metrics)
+            except SettingsError:
+                await self._redis.aclose()
+                raise
         if self._auth is None:
             self._auth = create_auth_middleware(required=settings.auth_required)
         own = self._auth if isinstance(self._auth, AuthMiddleware) else None
@@ -526,10 +531,19 @@ class WebSocketServer(Emitters, ClusterApi):
         """The same of the internal port; None where there is none."""
         return None if self._inbox is None else Upgrades(self._sio.eio, self._inbox)
 
-    async def internal_listening(self, port: int) -> None:
-        """Tell the other servers that `internal_app` is served; call it before `public_app` is."""
+    def internal_tls(self) -> InternalTls | None:
+        """What the internal port shows other servers; None: it speaks no TLS."""
+        return None if self._forwarding is None else self._forwarding.tls
+
+    async def internal_listening(self, port: int, *, tls: bool = False) -> None:
+        """Tell the other servers that `internal_app` is served; call it before `public_app` is.
+
+        Args:
+            port: Where it is served.
+            tls: Whether it is served with the certificate of the settings.
+        """
         if self._forwarding is not None:
-            await self._forwarding.announce(port)
+            await self._forwarding.announce(port, tls=tls)
 
     def listening(self) -> None:
         """Tell that `public_app` is served: from now on, as soon as a Service's endpoints follow, clients come here."""
@@ -1122,6 +1136,7 @@ def create_process(server: WebSocketServer) -> Process:
             guests=guests("admin", shares.admin, keep_alive=ADMIN_KEEPS),
         ),
     ]
+    tls = server.internal_tls()
     if internal is not None:
         # Requests that are passed on come with a signature more, and what the other server knows of the connection.
         own = HttpLimits()
@@ -1136,12 +1151,15 @@ def create_process(server: WebSocketServer) -> Process:
                 guests=guests("internal", shares.servers, keep_alive=SERVER_KEEPS, **head),
                 backlog=shares.backlog,
                 moves=settings.internal_port_moves,
+                tls=None if tls is None else tls.listening,
+                also_plain=tls is not None and not tls.required,
+                tls_timeout=settings.tls_timeout,
             )
         )
 
     async def announce(ports: Mapping[str, int]) -> None:
         if "internal" in ports:
-            await server.internal_listening(ports["internal"])
+            await server.internal_listening(ports["internal"], tls=tls is not None)
 
     return Process(
         listeners,

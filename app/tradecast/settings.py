@@ -41,7 +41,10 @@ LISTS = ("cors_origin", "transports", "session_secrets", "session_admin_values",
 SEGMENT = re.compile(r"[A-Za-z0-9._~-]{1,100}")
 # Routes of the public port: everything below Socket.IO's path is Socket.IO's.
 TAKEN_PATHS = ("/health", "/metrics", "/api/emit", "/demo/static")
-FILES = ("ssl_certfile", "ssl_keyfile", "redis_ca_file", "redis_cert_file", "redis_key_file", "mongodb_ca_file")
+FILES = (
+    *("ssl_certfile", "ssl_keyfile", "redis_ca_file", "redis_cert_file", "redis_key_file", "mongodb_ca_file"),
+    *("internal_cert_file", "internal_key_file", "internal_ca_file"),
+)
 CLUSTER_NODE = r"(?:\[[0-9A-Fa-f:.]+\]|[^][:,@/?#\s]+)(?::\d{1,5})?"
 CLUSTER_URL = re.compile(rf"rediss?\+cluster://(?:[^/?#\s]*@)?{CLUSTER_NODE}(?:,{CLUSTER_NODE})*/?", re.IGNORECASE)
 
@@ -152,6 +155,23 @@ class Settings(BaseModel):
         description="Address or name, without a port, at which the other servers reach the internal port (Kubernetes: "
         "the pod's IP); absent: INTERNAL_HOST, or if that is any address, the one towards Redis",
     )
+    internal_cert_file: str | None = Field(
+        None,
+        description="PEM certificate chain for the internal port, which then speaks TLS; of all servers for "
+        "INTERNAL_SERVER_NAME ([security.md](security.md#between-servers)). The three files are read anew on change",
+    )
+    internal_key_file: str | None = Field(None, description="PEM private key of INTERNAL_CERT_FILE")
+    internal_ca_file: str | None = Field(None, description="PEM bundle that signs the servers' INTERNAL_CERT_FILE")
+    internal_server_name: str = Field(
+        "tradecast-internal",
+        pattern=r"^[0-9A-Za-z](?:[0-9A-Za-z.-]{0,251}[0-9A-Za-z])?$",
+        description="Name that the certificate of every server's internal port is for, whatever its address",
+    )
+    internal_require_tls: bool = Field(
+        False,
+        description="Let nothing pass between servers without TLS; if false, servers that have no TLS (yet) are spoken "
+        "to without, and may speak so themselves",
+    )
     ssl_certfile: str | None = Field(None, description="PEM certificate chain for the public port")
     ssl_keyfile: str | None = Field(None, description="PEM private key for the public port")
     require_tls: bool = Field(
@@ -191,7 +211,9 @@ class Settings(BaseModel):
     body_timeout: Seconds = Field(
         30, description="Seconds that a client may take to send a body, and one more for each 500 bytes of it"
     )
-    tls_timeout: Seconds = Field(10, description="Seconds that a TLS handshake on the public port may take")
+    tls_timeout: Seconds = Field(
+        10, description="Seconds that a TLS handshake may take, on the public and on the internal port"
+    )
 
     strict_settings: bool = Field(
         False,
@@ -570,6 +592,11 @@ class Settings(BaseModel):
             wrong.append("SESSION_TIERS: is a list like gold=premium,2=enterprise")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             wrong.append("SSL_CERTFILE, SSL_KEYFILE: set both or neither")
+        internal = (self.internal_cert_file, self.internal_key_file, self.internal_ca_file)
+        if None in internal and any(internal):
+            wrong.append("INTERNAL_CERT_FILE, INTERNAL_KEY_FILE, INTERNAL_CA_FILE: set all of them or none")
+        if self.internal_require_tls and None in internal:
+            wrong.append("INTERNAL_REQUIRE_TLS: needs INTERNAL_CERT_FILE, INTERNAL_KEY_FILE and INTERNAL_CA_FILE")
         if self.port == self.admin_port != 0 and _overlap(self.host, self.admin_host):
             wrong.append("ADMIN_PORT: must differ from PORT")
         if self.forwards and self.internal_port != 0 and not self.internal_port_moves:

@@ -55,7 +55,7 @@ def metric(server: RunningServer, name: str, **labels: str) -> float:
 
 def forwarded(server: RunningServer, transport: str = "polling") -> dict[str, float]:
     """How many requests this server passed on, by result; without those of which there were none."""
-    results = ("answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid")
+    results = ("answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid", "untrusted")
     counts = {one: metric(server, "forwarded_requests_total", transport=transport, result=one) for one in results}
     return {result: count for result, count in counts.items() if count}
 

@@ -8,6 +8,7 @@ import gc
 import itertools
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -40,6 +41,8 @@ class Listener:
         guests: How many connections there may be, and what they may do; None: as the defaults say.
         backlog: Connections that may wait to be accepted, which is done for all of them at once.
         tls_timeout: Seconds that a TLS handshake may take.
+        tls: A certificate that is loaded already, in place of the files.
+        also_plain: Whether those that begin without TLS are served too, where there is a certificate.
         moves: Whether another port will do where this one is taken.
     """
 
@@ -54,6 +57,8 @@ class Listener:
     backlog: int = 2048
     tls_timeout: float = 10
     moves: bool = False
+    tls: ssl.SSLContext | None = None
+    also_plain: bool = False
 
 
 class _Server(uvicorn.Server):
@@ -73,7 +78,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, which has no way to count and bound TLS handshakes, and no lifespan here."""
-        config, state, tls = self.config, self.server_state, self.config.ssl
+        config, state, tls = self.config, self.server_state, self._listener.tls or self.config.ssl
 
         def make_protocol() -> asyncio.Protocol:
             kind = cast(Callable[..., asyncio.Protocol], config.http_protocol_class)
@@ -83,7 +88,8 @@ class _Server(uvicorn.Server):
         for bound in sockets or ():
             if tls is not None:
                 # It has what uvicorn, and this, use of a server.
-                listening = TlsListener(bound, tls, self._listener.tls_timeout, self.guests, make_protocol)
+                seconds, also_plain = self._listener.tls_timeout, self._listener.also_plain
+                listening = TlsListener(bound, tls, seconds, self.guests, make_protocol, also_plain=also_plain)
                 self.servers.append(cast(asyncio.Server, listening))
                 continue
             server = await asyncio.get_running_loop().create_server(

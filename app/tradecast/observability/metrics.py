@@ -43,7 +43,7 @@ CLUSTER_REQUESTS = (
 )
 CLUSTER_RESULTS = ("ok", "incomplete", "failed")
 DEPARTURES = ("drain", "shed", "timeout")
-FORWARDS = ("answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid")
+FORWARDS = ("answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid", "untrusted")
 INTERNAL_REFUSALS = ("signature", "boot", "request")
 # What may come, there from the start.
 SESSION_CODES = ("AUTH_REQUIRED", "SESSION_NOT_FOUND", "SESSION_EXPIRED", "USER_MISMATCH")

@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import httptools
 
 from tradecast.adapter.forwarding.directory import Address
 from tradecast.adapter.forwarding.heads import Header
+from tradecast.adapter.forwarding.tls import InternalTls
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 # Bytes of an answer that may wait here; beyond that, the owner is not read.
 BUFFER = 1_000_000
@@ -35,8 +39,8 @@ class Connection(asyncio.Protocol):
         lost: Whether the connection has ended.
     """
 
-    def __init__(self, address: Address, on_lost: Callable[[Connection], None]) -> None:
-        self.address = address
+    def __init__(self, way: Way, on_lost: Callable[[Connection], None]) -> None:
+        self.way = way
         self.status = 0
         self.headers: list[Header] = []
         self.complete = False
@@ -133,41 +137,61 @@ class Connection(asyncio.Protocol):
         self._progress.set()
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a server is reached.
+
+    Attributes:
+        address: Where it is.
+        tls: Verifies that it is one of the fleet; None: it is spoken to without.
+    """
+
+    address: Address
+    tls: InternalTls | None = None
+
+    async def connect(self, make_protocol: Callable[[], P]) -> P:
+        """A new connection.
+
+        Raises:
+            ssl.SSLError: It is not to be trusted, or speaks no TLS.
+            OSError: There is nobody at this address.
+            TimeoutError: Nobody answered in time.
+        """
+        options: dict[str, Any] = {}
+        if self.tls is not None:
+            options = {"ssl": self.tls.calling, "server_hostname": self.tls.name}
+        async with asyncio.timeout(CONNECT_WITHIN):
+            _, protocol = await asyncio.get_running_loop().create_connection(make_protocol, *self.address, **options)
+        return protocol
+
+
 class Connections:
     """Those to all servers. Idle ones are used again, the latest first."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._idle: dict[Address, dict[Connection, float]] = {}
+        self._idle: dict[Way, dict[Connection, float]] = {}
         self._closed = False
 
-    async def take(self, address: Address) -> Connection:
-        """A connection on which nothing was asked, or all has been answered.
-
-        Raises:
-            OSError: There is nobody at this address.
-            TimeoutError: Nobody answered in time.
-        """
-        idle = self._idle.get(address)
+    async def take(self, way: Way) -> Connection:
+        """A connection on which nothing was asked, or all has been answered. Raises as `Way.connect`."""
+        idle = self._idle.get(way)
         while idle:
             connection, since = idle.popitem()
             if self._clock() - since <= IDLE and connection.reusable:
                 return connection
             connection.abort()
-        async with asyncio.timeout(CONNECT_WITHIN):
-            loop = asyncio.get_running_loop()
-            _, connection = await loop.create_connection(lambda: Connection(address, self._lost), *address)
-        return connection
+        return await way.connect(lambda: Connection(way, self._lost))
 
     def give_back(self, connection: Connection) -> None:
         """A request is over: keep the connection if it can be used again, else end it."""
-        idle = self._idle.setdefault(connection.address, {})
+        idle = self._idle.setdefault(connection.way, {})
         if connection.reusable and len(idle) < MOST_IDLE and not self._closed:
             connection.take()
             idle[connection] = self._clock()
         else:
             connection.abort()
-            self._drop_if_empty(connection.address)
+            self._drop_if_empty(connection.way)
 
     def close(self) -> None:
         """End those that are idle, and from now on each when its request is over."""
@@ -177,11 +201,11 @@ class Connections:
                 connection.abort()
 
     def _lost(self, connection: Connection) -> None:
-        idle = self._idle.get(connection.address)
+        idle = self._idle.get(connection.way)
         if idle is not None:
             idle.pop(connection, None)
-            self._drop_if_empty(connection.address)
+            self._drop_if_empty(connection.way)
 
-    def _drop_if_empty(self, address: Address) -> None:
-        if not self._idle.get(address, True):
-            del self._idle[address]
+    def _drop_if_empty(self, way: Way) -> None:
+        if not self._idle.get(way, True):
+            del self._idle[way]

@@ -23,6 +23,8 @@ from tradecast.adapter.scripts import OWN, Argument, Script
 Address = tuple[str, int]
 # In braces, so that a Redis Cluster keeps both together.
 OWNERS = "tradecast:{forwarding}:servers:1"
+# As that, of servers that speak TLS. Apart from it, since servers of the version before take no entry with more in it.
+SECURED = "tradecast:{forwarding}:tls:1"
 KEY = "tradecast:{forwarding}:key:1"
 KEY_BYTES = 32
 EVERY = 2.0
@@ -36,35 +38,41 @@ _ADDRESS = re.compile(r"([0-9A-Za-z.:_-]{1,253}) (\d{1,5})")
 log = structlog.stdlib.get_logger("tradecast.adapter")
 
 # KEYS: a hash, boot id -> "seen host port", in microseconds of Redis' clock; the key. ARGV: the server's boot id, host
-# and port ("" for none yet), the lease in microseconds, and the key to use if there is none. The answer: the key, the
-# time in microseconds, then boot id, age in microseconds, and host and port of each server whose lease is not over.
+# and port ("" for none yet), the lease in microseconds, the key to use if there is none, and host and port for TLS.
+# KEYS[3]: as the first, for TLS. The answer: the key, the time in microseconds, then two lists, of which the second one
+# is for TLS: boot id, age in microseconds, and host and port of each server whose lease is not over.
 _TELL = Script(
     OWN
     + """
 own(KEYS[1], 'hash')
 own(KEYS[2], 'string')
+own(KEYS[3], 'hash')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local lease = tonumber(ARGV[3])
 redis.call('SET', KEYS[2], ARGV[4], 'NX')
-if ARGV[2] ~= '' then
-  redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])
-  redis.call('PEXPIRE', KEYS[1], math.ceil(lease / 1000))
-end
-local answer = {redis.call('GET', KEYS[2]), string.format('%.0f', now)}
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  local seen, address = string.match(all[i + 1], '^(%d+) (.*)$')
-  local age = math.abs(now - (seen or 0))
-  if age > lease then
-    redis.call('HDEL', KEYS[1], all[i])
-  else
-    answer[#answer + 1] = all[i]
-    answer[#answer + 1] = string.format('%.0f', age)
-    answer[#answer + 1] = address
+local function tell(servers, own_address)
+  if own_address ~= '' then
+    redis.call('HSET', servers, ARGV[1], string.format('%.0f ', now) .. own_address)
+    redis.call('PEXPIRE', servers, math.ceil(lease / 1000))
   end
+  local told = {}
+  local all = redis.call('HGETALL', servers)
+  for i = 1, #all, 2 do
+    local seen, address = string.match(all[i + 1], '^(%d+) (.*)$')
+    local age = math.abs(now - (seen or 0))
+    if age > lease then
+      redis.call('HDEL', servers, all[i])
+    else
+      told[#told + 1] = all[i]
+      told[#told + 1] = string.format('%.0f', age)
+      told[#told + 1] = address
+    end
+  end
+  return told
 end
-return answer
+local told, secured = tell(KEYS[1], ARGV[2]), tell(KEYS[3], ARGV[5])
+return {redis.call('GET', KEYS[2]), string.format('%.0f', now), told, secured}
 """
 )
 
@@ -108,8 +116,10 @@ class Directory:
         self._patience = patience
         self._clock = clock
         self._own: Address | None = None
+        self._own_secured: Address | None = None
         self._new_key = secrets.token_hex(KEY_BYTES)
         self._others: dict[str, tuple[Address, float]] = {}
+        self._secured: dict[str, Address] = {}
         self._looking: asyncio.Task[bool] | None = None
         self._away = False
         self._ahead = 0.0
@@ -132,9 +142,14 @@ class Directory:
         """
         return self._clock() + self._ahead
 
-    async def announce(self, address: Address) -> None:
-        """Be found at this address from now on; where Redis does not answer, as soon as it does."""
-        self._own = address
+    async def announce(self, address: Address, secured: Address | None = None) -> None:
+        """Be found at this address from now on; where Redis does not answer, as soon as it does.
+
+        Args:
+            address: For servers without TLS.
+            secured: For those that have it; None: this one has none.
+        """
+        self._own, self._own_secured = address, secured
         await self.look()
 
     async def run(self) -> None:
@@ -161,27 +176,35 @@ class Directory:
                 raise DirectoryAway
         return None if known is None else known[0]
 
+    def find_secured(self, boot: str) -> Address | None:
+        """Where a server that `find` has found speaks TLS; None: it does not."""
+        return self._secured.get(boot)
+
     def forget(self, boot: str) -> None:
         """Somebody else is at this server's address."""
         self._others.pop(boot, None)
+        self._secured.pop(boot, None)
 
     async def look(self) -> bool:
         """Tell and look once, and return whether Redis answered; never raises because of it."""
-        own = "" if self._own is None else f"{self._own[0]} {self._own[1]}"
+        own, secured = (
+            "" if one is None else f"{one[0]} {one[1]}" for one in (self._own, self._own and self._own_secured)
+        )
         lease = round(self._lease * 1_000_000)
         try:
             async with asyncio.timeout(self._patience):
-                arguments: list[Argument] = [self._boot, own, lease, self._new_key]
-                answer = await _TELL.run(self._redis, [OWNERS, KEY], arguments)
-                key, microseconds, *told = map(_text, answer)
+                arguments: list[Argument] = [self._boot, own, lease, self._new_key, secured]
+                key, microseconds, told, others_secured = await _TELL.run(
+                    self._redis, [OWNERS, KEY, SECURED], arguments
+                )
         except FAILURES as error:
             if not self._away:
                 self._away = True
                 log.warning("servers that are new are not known: Redis does not answer", error=type(error).__name__)
             return False
-        self._ahead = int(microseconds) / 1_000_000 - self._clock()
-        self._keep_key(key)
-        self._note(told)
+        self._ahead = int(_text(microseconds)) / 1_000_000 - self._clock()
+        self._keep_key(_text(key))
+        self._note([_text(item) for item in told], [_text(item) for item in others_secured])
         return True
 
     async def leave(self) -> None:
@@ -190,20 +213,23 @@ class Directory:
         with contextlib.suppress(*FAILURES):
             async with asyncio.timeout(self._patience):
                 await self._redis.hdel(OWNERS, self._boot)
+                await self._redis.hdel(SECURED, self._boot)
 
-    def _note(self, told: list[str]) -> None:
+    def _note(self, told: list[str], secured: list[str]) -> None:
         now = self._clock()
         if self._away:
             self._away = False
             log.info("servers are known again")
             # It may have come back empty, and the others tell it of themselves when they notice.
             self._others = {boot: (address, now + self._lease) for boot, (address, _) in self._others.items()}
-        for boot, age, text in zip(told[::3], told[1::3], told[2::3], strict=True):
-            found = _ADDRESS.fullmatch(text)
-            if found is not None and int(found[2]) <= MAX_PORT and boot != self._boot:
-                self._others[boot] = ((found[1], int(found[2])), now + self._lease - int(age) / 1_000_000)
+        for boot, (address, age) in _read(told).items():
+            if boot != self._boot:
+                self._others[boot] = (address, now + self._lease - age)
         for boot in [boot for boot, (_, until) in self._others.items() if until < now]:
             del self._others[boot]
+        # Who spoke TLS does so as long as it is known: a boot id is of one start.
+        self._secured |= {boot: address for boot, (address, _) in _read(secured).items()}
+        self._secured = {boot: address for boot, address in self._secured.items() if boot in self._others}
 
     def _keep_key(self, text: str) -> None:
         if not re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}", text):
@@ -216,6 +242,16 @@ class Directory:
 
     def _looked(self, task: asyncio.Task[bool]) -> None:
         self._looking = None
+
+
+def _read(told: list[str]) -> dict[str, tuple[Address, float]]:
+    """Addresses by boot id, with their age in seconds; what is none is passed over."""
+    found: dict[str, tuple[Address, float]] = {}
+    for boot, age, text in zip(told[::3], told[1::3], told[2::3], strict=True):
+        address = _ADDRESS.fullmatch(text)
+        if address is not None and int(address[2]) <= MAX_PORT:
+            found[boot] = ((address[1], int(address[2])), int(age) / 1_000_000)
+    return found
 
 
 def _text(value: object) -> str:

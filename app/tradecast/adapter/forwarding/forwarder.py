@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -11,16 +12,17 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tradecast.adapter.forwarding.answers import refusal_of_error, refuse
-from tradecast.adapter.forwarding.connections import Connection, Connections
-from tradecast.adapter.forwarding.directory import Address, Directory, DirectoryAway
+from tradecast.adapter.forwarding.connections import Connection, Connections, Way
+from tradecast.adapter.forwarding.directory import Directory, DirectoryAway
 from tradecast.adapter.forwarding.heads import BadHead, answer_headers, refusal_of, request_head
 from tradecast.adapter.forwarding.relay import HANDSHAKE_WITHIN, Opening, Relay, Relays, open_to
 from tradecast.adapter.forwarding.sids import boot_of
 from tradecast.adapter.forwarding.signatures import sign
+from tradecast.adapter.forwarding.tls import InternalTls, say_why
 from tradecast.engine.http.handshake import UNKNOWN_SESSION, Elsewhere, RawClient, Refusal
 from tradecast.engine.http.request import Request
 
-Result = Literal["answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid"]
+Result = Literal["answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid", "untrusted"]
 # Seconds between two lines in the log about owners that cannot be reached.
 COMPLAIN_EVERY = 10.0
 log = structlog.stdlib.get_logger("tradecast.adapter")
@@ -29,8 +31,9 @@ log = structlog.stdlib.get_logger("tradecast.adapter")
 class _Failed(Exception):
     """A request was not passed on, or the owner's answer did not come."""
 
-    def __init__(self, result: Result, status: int, code: str, message: str) -> None:
+    def __init__(self, result: Result, status: int, code: str, message: str, why: str | None = None) -> None:
         super().__init__(message)
+        self.why = why  # for the log
         self.result = result
         self.status = status
         self.code = code
@@ -43,6 +46,11 @@ def _busy() -> _Failed:
 
 def _unreachable() -> _Failed:
     return _Failed("unreachable", 502, "OWNER_UNREACHABLE", "The server of this connection cannot be reached")
+
+
+def _untrusted(why: str) -> _Failed:
+    message = "The server of this connection cannot be trusted"
+    return _Failed("untrusted", 502, "OWNER_UNTRUSTED", message, why)
 
 
 def _late() -> _Failed:
@@ -61,6 +69,7 @@ class Forwarder:
         max_body: Largest body that is passed on, bytes.
         most: Requests, and apart from them WebSockets, that may be under way.
         on_forwarded: Told the transport and the result of each.
+        tls: For servers that speak TLS; None: there is no TLS between servers.
 
     Attributes:
         relays: WebSockets that pass through.
@@ -77,8 +86,10 @@ class Forwarder:
         max_body: int,
         most: int,
         on_forwarded: Callable[[str, Result], None],
+        tls: InternalTls | None = None,
     ) -> None:
         self._app = app
+        self._tls = tls
         self._holds = holds
         self._directory = directory
         self._boot = boot
@@ -132,8 +143,8 @@ class Forwarder:
 
     def _note_failure(self, transport: str, failed: _Failed) -> Refusal:
         self._on_forwarded(transport, failed.result)
-        if failed.result in ("unreachable", "timeout", "refused"):
-            self._complain(failed.result)
+        if failed.result in ("unreachable", "timeout", "refused", "untrusted"):
+            self._complain(failed)
         return refusal_of_error(failed.status, failed.code, failed.message)
 
     def close(self) -> None:
@@ -148,12 +159,18 @@ class Forwarder:
         boot = boot_of(sid, self._directory.keys)
         return None if boot == self._boot else boot
 
-    async def _find(self, boot: str) -> Address | None:
+    async def _find(self, boot: str) -> Way | None:
         try:
-            return await self._directory.find(boot)
+            address = await self._directory.find(boot)
         except DirectoryAway:
             message = "The server of this connection cannot be looked up"
             raise _Failed("unreachable", 503, "OWNER_UNKNOWN", message) from None
+        if address is None or self._tls is None:
+            return None if address is None else Way(address)
+        secured = self._directory.find_secured(boot)
+        if secured is None and self._tls.required:
+            raise _untrusted("it speaks no TLS, which INTERNAL_REQUIRE_TLS wants")
+        return Way(address) if secured is None else Way(secured, self._tls)
 
     def _head(self, boot: str, request: Request, body_size: int = 0) -> bytes:
         known = self._directory
@@ -170,15 +187,17 @@ class Forwarder:
             raise _busy()
         self._under_way += 1
         try:
-            address = await self._find(boot)
-            if address is None:
+            way = await self._find(boot)
+            if way is None:
                 return "unknown"
             body = await self._read_one(request.query["sid"], receive) if request.method == "POST" else b""
             if body is None:
                 return "aborted"
             head = self._head(boot, request, len(body))
             try:
-                connection = await self._connections.take(address)
+                connection = await self._connections.take(way)
+            except ssl.SSLError as error:
+                raise _untrusted(say_why(error)) from None
             except (OSError, TimeoutError):
                 raise _unreachable() from None
             watching = asyncio.create_task(_abort_with(receive, connection))
@@ -267,10 +286,10 @@ class Forwarder:
         if self.relays.full:
             raise _busy()
         with self.relays.opening():
-            address = await self._find(boot)
-            if address is None:
+            way = await self._find(boot)
+            if way is None:
                 return None
-            owner = await self._open(boot, address, self._head(boot, request))
+            owner = await self._open(boot, way, self._head(boot, request))
             if owner is None:
                 return None
             if owner.lost:
@@ -280,10 +299,12 @@ class Forwarder:
                 raise _Failed("aborted", 499, "ABORTED", "The client is gone")
             return self.relays.join(client, owner)
 
-    async def _open(self, boot: str, address: Address, head: bytes) -> Opening | None:
+    async def _open(self, boot: str, way: Way, head: bytes) -> Opening | None:
         """The owner's side, ready for frames; None if the owner is not there any more."""
         try:
-            opening = await open_to(address, head)
+            opening = await open_to(way, head)
+        except ssl.SSLError as error:
+            raise _untrusted(say_why(error)) from None
         except (OSError, TimeoutError):
             raise _unreachable() from None
         ready = False
@@ -321,11 +342,12 @@ class Forwarder:
             raise _Failed("refused", 502, "OWNER_REFUSED", "The server of this connection did not take the request")
         return False
 
-    def _complain(self, result: Result) -> None:
+    def _complain(self, failed: _Failed) -> None:
         now = time.monotonic()
         if now - self._complained >= COMPLAIN_EVERY:
             self._complained = now
-            log.warning("a request could not be passed on to its connection's server", result=result)
+            why = {} if failed.why is None else {"why": failed.why}
+            log.warning("a request could not be passed on to its connection's server", result=failed.result, **why)
 
 
 class _Passing:

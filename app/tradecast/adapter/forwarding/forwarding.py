@@ -14,8 +14,12 @@ from tradecast.adapter.forwarding.inbox import Inbox, Reason
 from tradecast.adapter.forwarding.interface import WILDCARDS, address_towards
 from tradecast.adapter.forwarding.offer import STARTING
 from tradecast.adapter.forwarding.sids import make_sid, new_boot
+from tradecast.adapter.forwarding.tls import InternalTls
 from tradecast.adapter.redis import RedisClient
 from tradecast.tasks import end
+
+# Seconds between looks whether certificates have changed.
+REFRESH_EVERY = 10.0
 
 
 class Forwarding:
@@ -29,6 +33,7 @@ class Forwarding:
         listens_on: Address of the internal port.
         on_forwarded: Told the transport and the result of each request that is passed on.
         on_refused: Told why a request of another server was not taken.
+        tls: For TLS between servers; None: there is none.
         clock: Seconds that never go back.
     """
 
@@ -40,8 +45,10 @@ class Forwarding:
         *,
         on_forwarded: Callable[[str, Result], None],
         on_refused: Callable[[Reason], None],
+        tls: InternalTls | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.tls = tls
         self._clock = clock
         self._began = clock()
         self._redis = redis
@@ -71,6 +78,7 @@ class Forwarding:
             max_body=max_body,
             most=most,
             on_forwarded=self._on_forwarded,
+            tls=self.tls,
         )
         return self._forwarder
 
@@ -82,11 +90,27 @@ class Forwarding:
         """
         return Inbox(app, self._directory, self._boot, self._on_refused)
 
-    async def announce(self, port: int) -> None:
-        """Tell the other servers that the internal port is served, and listen for what they tell."""
-        await self._directory.announce((self._advertised or await address_towards(self._redis), port))
+    async def announce(self, port: int, *, tls: bool = False) -> None:
+        """Tell the other servers that the internal port is served, and listen for what they tell.
+
+        Args:
+            port: The port.
+            tls: Whether it speaks TLS.
+        """
+        address = (self._advertised or await address_towards(self._redis), port)
+        await self._directory.announce(address, address if tls else None)
         if self._running is None:
-            self._running = asyncio.create_task(self._directory.run(), name="directory")
+            self._running = asyncio.create_task(self._run(), name="directory")
+
+    async def _run(self) -> None:
+        looking = asyncio.create_task(self._directory.run(), name="directory looks")
+        try:
+            while True:
+                await asyncio.sleep(REFRESH_EVERY)
+                if self.tls is not None:
+                    self.tls.refresh()
+        finally:
+            await end(looking)
 
     @property
     def servers(self) -> int:

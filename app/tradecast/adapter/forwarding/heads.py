@@ -20,7 +20,7 @@ HOP_BY_HOP = frozenset(
         *(b"te", b"trailer", b"trailers", b"transfer-encoding", b"upgrade"),
     }
 )
-# What the engine does not read and nobody else is to: connections between servers are not encrypted.
+# What the engine does not read and nobody else is to: connections between servers need not be encrypted.
 _PRIVATE = frozenset({b"cookie", b"authorization"})
 _REPLACED = frozenset({b"content-length", b"expect", b"sec-websocket-extensions"})
 _KEPT = (b"host", b"origin", b"x-forwarded-", b"forwarded")

@@ -46,6 +46,8 @@ class Inbox:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
+        # What clients speak, another server says in X-Forwarded-Proto; TLS here is between the two servers.
+        scope = {**scope, "scheme": "ws" if scope["type"] == "websocket" else "http"}
         refusal = self.admit(Request.of_scope(scope))
         if refusal is None:
             await self._app(scope, receive, send)
@@ -54,6 +56,7 @@ class Inbox:
 
     def admit(self, request: Request) -> Refusal | None:
         """Why a request is not taken; None if it is (`Entrance`)."""
+        request.scheme = "ws" if request.websocket else "http"
         reason = self._why_not(request)
         if reason is None:
             return None

@@ -13,8 +13,7 @@ from typing import cast
 
 import httptools
 
-from tradecast.adapter.forwarding.connections import CONNECT_WITHIN
-from tradecast.adapter.forwarding.directory import Address
+from tradecast.adapter.forwarding.connections import Way
 from tradecast.adapter.forwarding.heads import Header
 from tradecast.engine.http.handshake import RawClient
 
@@ -77,15 +76,9 @@ class Opening(asyncio.Protocol):
         self._answered.set()
 
 
-async def open_to(address: Address, head: bytes) -> Opening:
-    """Connect, and send the request.
-
-    Raises:
-        OSError: There is nobody at this address.
-        TimeoutError: Nobody answered in time.
-    """
-    async with asyncio.timeout(CONNECT_WITHIN):
-        _, opening = await asyncio.get_running_loop().create_connection(Opening, *address)
+async def open_to(way: Way, head: bytes) -> Opening:
+    """Connect, and send the request. Raises as `Way.connect`."""
+    opening = await way.connect(Opening)
     opening.transport.write(head)
     return opening
 

@@ -14,6 +14,10 @@ from tradecast.engine.http.guests import Guests, Line
 ACCEPTED_PER_TURN: Final = 100
 # Seconds until the next try, when the system has no descriptor or memory for a connection.
 PAUSE: Final = 1.0
+# The first byte of a record that begins a handshake (RFC 8446, 5.1); no method of HTTP begins so.
+HANDSHAKE: Final = 0x16
+# Seconds that are left for a handshake at least, since event loops take no 0.
+LEAST: Final = 0.01
 log = logging.getLogger("tradecast.engine")
 
 
@@ -40,6 +44,7 @@ class TlsListener:
         seconds: That a handshake may take, and the closing one.
         guests: Where connections are counted.
         make_protocol: Makes the protocol of a connection whose handshake is done.
+        also_plain: Whether a connection that begins with something else than a handshake is served without TLS.
     """
 
     def __init__(
@@ -49,7 +54,10 @@ class TlsListener:
         seconds: float,
         guests: Guests,
         make_protocol: ProtocolFactory,
+        *,
+        also_plain: bool = False,
     ) -> None:
+        self._also_plain = also_plain
         self._socket = listening
         self._context = context
         self._seconds = seconds
@@ -92,7 +100,7 @@ class TlsListener:
             accepted.setblocking(False)
             # asyncio does that only for sockets that were made with a protocol's number.
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            handshake = TlsHandshake(self._guests, self._make_protocol)
+            handshake = TlsHandshake(self._guests, self._make_protocol, also_plain=self._also_plain)
             handshake.begin(accepted, self._context, self._seconds)
 
     def _go_on(self) -> None:
@@ -106,12 +114,14 @@ class TlsHandshake(asyncio.Protocol):
     Args:
         guests: Where it is counted.
         make_protocol: Makes that protocol.
+        also_plain: As of `TlsListener`.
 
     Attributes:
         line: See `Guest`.
     """
 
-    def __init__(self, guests: Guests, make_protocol: ProtocolFactory) -> None:
+    def __init__(self, guests: Guests, make_protocol: ProtocolFactory, *, also_plain: bool = False) -> None:
+        self._also_plain = also_plain
         self.line: Line | None = None
         self._guests = guests
         self._make_protocol = make_protocol
@@ -127,21 +137,31 @@ class TlsHandshake(asyncio.Protocol):
         self._task.add_done_callback(lambda _: self._end(accepted))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """It is secured."""
+        """It is secured, or begins without TLS where it may."""
         self._leave()
         protocol = self._make_protocol()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
     async def _secure(self, accepted: socket.socket, context: ssl.SSLContext, seconds: float) -> None:
-        self._begun = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: self, accepted, ssl=context, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds
+            if self._also_plain and not await _begins_with_tls(accepted, seconds):
+                self._begun = True
+                await loop.connect_accepted_socket(lambda: self, accepted)
+                return
+            self._begun = True
+            await loop.connect_accepted_socket(
+                lambda: self,
+                accepted,
+                ssl=context,
+                ssl_handshake_timeout=max(until - loop.time(), LEAST),
+                ssl_shutdown_timeout=seconds,
             )
         except ssl.SSLError:
             self._guests.refused("tls_error")
-        except ConnectionAbortedError:  # what event loops raise when the time is over
+        except (ConnectionAbortedError, TimeoutError):  # the first is what event loops raise when the time is over
             self._guests.refused("tls_timeout")
         except OSError:
             pass  # the client is gone
@@ -186,3 +206,33 @@ class TlsHandshake(asyncio.Protocol):
 
     def idle_overdue(self) -> None:
         """It is never between two requests."""
+
+
+async def _begins_with_tls(accepted: socket.socket, seconds: float) -> bool:
+    """Whether a connection's first byte begins a TLS handshake. The byte is left where it is.
+
+    Raises:
+        TimeoutError: None came in time.
+        OSError: The client is gone.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(seconds):
+        while True:
+            readable = loop.create_future()
+            loop.add_reader(accepted, _wake, readable)
+            try:
+                await readable
+            finally:
+                loop.remove_reader(accepted)
+            try:
+                first = accepted.recv(1, socket.MSG_PEEK)
+            except (BlockingIOError, InterruptedError):
+                continue
+            if not first:
+                raise ConnectionResetError
+            return first[0] == HANDSHAKE
+
+
+def _wake(readable: asyncio.Future[None]) -> None:
+    if not readable.done():
+        readable.set_result(None)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.properties import PLACES, cut, damaged
-from tradecast.adapter.forwarding.connections import Connection
+from tradecast.adapter.forwarding.connections import Connection, Way
 from tradecast.engine.http.handshake import Refusal
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -38,7 +38,7 @@ class Socket:
 def asked(pieces: list[bytes]) -> tuple[Connection, Socket]:
     """A connection on which something was asked, and these bytes came."""
     socket = Socket()
-    connection = Connection(("127.0.0.1", 1), lambda lost: None)
+    connection = Connection(Way(("127.0.0.1", 1)), lambda lost: None)
     connection.connection_made(cast(asyncio.BaseTransport, socket))
     connection.ask(b"GET / HTTP/1.1\r\n\r\n")
     for piece in pieces:
