@@ -35,6 +35,13 @@
 {{- $_ := set $settings "SSL_CERTFILE" "/etc/tradecast/tls/tls.crt" -}}
 {{- $_ := set $settings "SSL_KEYFILE" "/etc/tradecast/tls/tls.key" -}}
 {{- end -}}
+{{- if $v.server.internalTlsSecret -}}
+{{- $_ := set $settings "INTERNAL_CERT_FILE" "/etc/tradecast/internal/tls.crt" -}}
+{{- $_ := set $settings "INTERNAL_KEY_FILE" "/etc/tradecast/internal/tls.key" -}}
+{{- $_ := set $settings "INTERNAL_CA_FILE" "/etc/tradecast/internal/ca.crt" -}}
+{{- $_ := set $settings "INTERNAL_SERVER_NAME" $v.server.internalServerName -}}
+{{- if $v.server.internalRequireTls -}}{{- $_ := set $settings "INTERNAL_REQUIRE_TLS" true -}}{{- end -}}
+{{- end -}}
 {{- with include "tradecast.adapterConfigMap" . -}}{{- $_ := set $settings "ADAPTER_FILE" (printf "/etc/tradecast/adapter/%s" $v.adapter.key) -}}{{- end -}}
 {{- if eq $v.mode "demo" -}}
 {{- $_ := set $settings "DEMO_DAY_SECONDS" $v.demo.daySeconds -}}

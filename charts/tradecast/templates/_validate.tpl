@@ -63,6 +63,12 @@
 {{- if and $v.gateway.enabled (not $v.gateway.className) -}}
 {{- $wrong = append $wrong "gateway.enabled needs gateway.className." -}}
 {{- end -}}
+{{- if and $v.server.internalTlsSecret (not (include "tradecast.forwards" .)) -}}
+{{- $wrong = append $wrong "server.internalTlsSecret is for what servers pass on to each other: it needs a Redis, and server.transports with polling or empty." -}}
+{{- end -}}
+{{- if and $v.server.internalRequireTls (not $v.server.internalTlsSecret) -}}
+{{- $wrong = append $wrong "server.internalRequireTls needs server.internalTlsSecret." -}}
+{{- end -}}
 {{- if and $v.redis.tlsClientCertificate (not $v.redis.tlsSecret) -}}
 {{- $wrong = append $wrong "redis.tlsClientCertificate needs redis.tlsSecret." -}}
 {{- end -}}
