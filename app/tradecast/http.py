@@ -61,7 +61,8 @@ class HealthChecks(Protocol):
     """What the health routes tell."""
 
     def alive(self) -> dict[str, Any]: ...
-    async def check(self, name: str) -> tuple[int, dict[str, Any]]: ...
+    async def check(self, name: str, *, addresses: bool = False) -> tuple[int, dict[str, Any]]: ...
+    def causes(self) -> Mapping[str, str]: ...
 
 
 class Figures(Protocol):
@@ -117,9 +118,14 @@ def require_loopback(request: Request) -> None:
     Raises:
         Refused: 403.
     """
-    forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "origin"))
-    if forwarded or not _is_loopback(request.client.host if request.client else "") or not _is_loopback(_host(request)):
+    if not _is_from_here(request):
         raise Refused(403, "FORBIDDEN", "Without ADMIN_TOKEN, admin routes answer programs on this machine only")
+
+
+def _is_from_here(request: Request) -> bool:
+    forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "origin"))
+    here = _is_loopback(request.client.host if request.client else "") and _is_loopback(_host(request))
+    return here and not forwarded
 
 
 def _host(request: Request) -> str:
@@ -139,9 +145,16 @@ def _is_loopback(host: str) -> bool:
 
 
 def health_routes(
-    health: HealthChecks, is_ready: Callable[[], bool] = lambda: True, is_superseded: Callable[[], bool] = lambda: False
+    health: HealthChecks,
+    is_ready: Callable[[], bool] = lambda: True,
+    is_superseded: Callable[[], bool] = lambda: False,
+    *,
+    private: bool = False,
 ) -> list[BaseRoute]:
     """`/health`, the three that Kubernetes asks for, and one route per dependency.
+
+    Where a dependency that is down should be, host and port, is told on a private port, and elsewhere to programs on
+    this machine only. Readiness names what is down and why, and does not depend on it.
 
     Startup and liveness say no more than that the event loop serves requests: a Redis or MongoDB that is away is no
     reason to restart a server whose clients wait for it to come back. Readiness is off while the server drains.
@@ -155,13 +168,14 @@ def health_routes(
         return JsonResponse(health.alive())
 
     async def ready(request: Request) -> Response:
+        found = {name: {"status": "down", "cause": cause} for name, cause in health.causes().items()}
         if not is_ready():
-            return JsonResponse({"status": "draining"}, 503)
-        return JsonResponse({"status": "superseded" if is_superseded() else "ready"})
+            return JsonResponse({"status": "draining", **found}, 503)
+        return JsonResponse({"status": "superseded" if is_superseded() else "ready", **found})
 
     def dependency(name: str) -> Callable[[Request], Awaitable[Response]]:
         async def check(request: Request) -> Response:
-            status, body = await health.check(name)
+            status, body = await health.check(name, addresses=private or _is_from_here(request))
             return JsonResponse(body, status)
 
         return check
@@ -334,8 +348,9 @@ def _guarded(
             return await handler(request)
         except InvalidRequest as invalid:
             raise Refused(422, "INVALID_REQUEST", str(invalid)) from None
-        except StoreUnavailable:
-            raise Refused(503, "UNAVAILABLE", "The session store does not answer") from None
+        except StoreUnavailable as away:
+            why = "The session store does not answer" if away.cause is None else away.cause.sentence
+            raise Refused(503, "UNAVAILABLE", why) from None
         except DrainConflict as conflict:
             raise Refused(409, "CONFLICT", str(conflict)) from None
 

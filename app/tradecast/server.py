@@ -28,8 +28,10 @@ from tradecast.adapter.forwarding.inbox import Inbox
 from tradecast.adapter.forwarding.offer import Offer
 from tradecast.adapter.forwarding.tls import InternalTls
 from tradecast.adapter.hub import NAMESPACE, Hub
+from tradecast.adapter.peer import Explainer
 from tradecast.adapter.redis import RedisClient, check_database, check_redis, create_redis
 from tradecast.adapter.redis_broker import RedisBroker
+from tradecast.adapter.redis_place import naming, place_of
 from tradecast.adapter.tuner import Tuner
 from tradecast.adapter.watched_file import WatchedFile
 from tradecast.auth.admin import SessionAdmin
@@ -43,6 +45,7 @@ from tradecast.auth.registry import ConnectionRegistry
 from tradecast.auth.revocation import RevocationWatcher
 from tradecast.auth.sessions import Sessions, create_sessions
 from tradecast.auth.signed_requests import SignedRequests
+from tradecast.causes import Code, Failed
 from tradecast.engine import EngineServer
 from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.handshake import Entrance, TransportRefusal
@@ -146,7 +149,7 @@ class WebSocketServer(Emitters, ClusterApi):
         Emitters.__init__(self, self.emit_to_room, self.symbols)
         ClusterApi.__init__(self)
         self.metrics = Metrics(importlib.metadata.version("tradecast"))
-        self.health = Health(on_result=self.metrics.dependency)
+        self.health = Health(on_result=self.metrics.dependency, on_cause=self.metrics.dependency_failed)
         self._lines = Seldom(self.metrics.log_line_left_out)
         # Of what each client that comes back causes every few seconds, until the operator does something about it.
         self._reminders = Seldom(self.metrics.log_line_left_out, burst=1)
@@ -504,7 +507,7 @@ class WebSocketServer(Emitters, ClusterApi):
         signed = SignedRequests(tokens, settings.pod_uid) if tokens and settings.pod_uid else None
         return create_app(
             [
-                *health_routes(self.health, self._is_ready, self._is_superseded),
+                *health_routes(self.health, self._is_ready, self._is_superseded, private=True),
                 metrics_route(self.metrics),
                 *emit_routes(self, settings.api_token, self.symbols),
                 *admin_routes(admin, self.get_stats, tokens, settings.session_max_age, signed),
@@ -682,7 +685,8 @@ class WebSocketServer(Emitters, ClusterApi):
             if isinstance(error, StoreUnavailable):
                 self.metrics.refused("STORE_UNAVAILABLE")
                 sentence = "connection put off: the session store does not answer"
-                self._lines.write(log.warning, sentence, connection_id=connection.id)
+                kind = "" if error.cause is None else str(error.cause.code)
+                self._lines.write(log.warning, sentence, kind=kind, connection_id=connection.id, **error.fields())
             else:
                 self.metrics.refused("INTERNAL")
                 log.exception("connection put off", connection_id=connection.id)
@@ -986,25 +990,30 @@ class WebSocketServer(Emitters, ClusterApi):
             redis, broker = self._redis, self._broker
             further = broker.redis if broker is not None and self.settings.adapter_url != "REDIS_URL" else None
             eviction = EvictionWatch()
+            explainer = Explainer(place_of(redis))
 
             async def ping_redis() -> None:
                 await check_redis(redis)
                 found = await eviction.look("REDIS_URL", redis)
                 if further is not None:
-                    await check_redis(further)
+                    with naming(further):
+                        await check_redis(further)
                     found = await eviction.look("REDIS_CLUSTER_URL", further)
                 if broker is not None:
                     broker.may_evict(found.may_evict)
                 self.metrics.redis_eviction(eviction.found.may_evict, eviction.found.evicted)
                 if broker is not None and not broker.hears:
-                    raise ConnectionError("not subscribed: events of other servers are missed")
+                    with naming(broker.redis):
+                        raise Failed(Code.NOT_SUBSCRIBED) from broker.trouble
 
-            self.health.register("redis", ping_redis, mode=self.mode)
+            self.health.register("redis", ping_redis, explainer.explain, mode=self.mode)
         if self._broker is not None and self._broker.other is not None:
             # before events go there, somebody wants to know whether they can
-            self.health.register(OTHER_REDIS, partial(check_redis, self._broker.other.redis))
+            other = self._broker.other.redis
+            self.health.register(OTHER_REDIS, partial(check_redis, other), Explainer(place_of(other)).explain)
         if self.sessions.database is not None:
-            self.health.register("database", self.sessions.database.ping)
+            database = self.sessions.database
+            self.health.register("database", database.ping, Explainer(database.place).explain)
 
     def _register_figures(self) -> None:
         self.metrics.watch_connections(

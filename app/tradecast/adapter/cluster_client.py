@@ -19,6 +19,10 @@ from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import AuthenticationError, RedisClusterException
 
+from tradecast.adapter.redis_url import join_hosts
+from tradecast.causes import REDIS, Place
+from tradecast.settings import UrlName
+
 REDIRECTIONS = 16
 TRY_AGAIN = 0.02
 
@@ -60,15 +64,24 @@ class ClusterClient(RedisCluster):
         retry: Which errors are tried again, how often, and how far apart.
         max_connections: Requests at a time; others wait.
         timeout: Seconds that they wait.
+        setting: Which setting names it.
         options: Of redis-py's cluster client. One try takes at most `socket_timeout` and `socket_connect_timeout`
             together, finding the nodes included.
 
     Attributes:
         hosts: As given.
+        place: What is told of it when it does not work.
     """
 
     def __init__(
-        self, hosts: Sequence[tuple[str, int]], *, retry: Retry, max_connections: int, timeout: float, **options: Any
+        self,
+        hosts: Sequence[tuple[str, int]],
+        *,
+        retry: Retry,
+        max_connections: int,
+        timeout: float,
+        setting: UrlName = "REDIS_URL",
+        **options: Any,
     ) -> None:
         super().__init__(
             startup_nodes=[ClusterNode(host, port) for host, port in hosts],
@@ -81,6 +94,15 @@ class ClusterClient(RedisCluster):
             **options,
         )
         self.hosts = list(hosts)
+        self.place = Place(
+            REDIS,
+            join_hosts(self.hosts),
+            setting,
+            tls=bool(options.get("ssl")),
+            certified=options.get("ssl_certfile") is not None,
+            authenticated=bool(options.get("password")),
+            kind="cluster",
+        )
         self._again = retry
         self._places = asyncio.Semaphore(max_connections)
         self._patience = timeout
@@ -127,6 +149,9 @@ class ClusterClient(RedisCluster):
             if not self._knows_commands:
                 await self.commands_parser.initialize(nodes.default_node)
                 self._knows_commands = True
+        except IndexError as error:  # redis-py's own, of a node that serves no slot and knows nobody who does
+            self._failed.clear()
+            raise exceptions.ClusterDownError("nobody serves the slots") from error
         except RedisClusterException as error:  # which is no RedisError
             self._failed.clear()
             if isinstance(error.__cause__, AuthenticationError):

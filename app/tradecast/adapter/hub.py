@@ -26,6 +26,7 @@ from tradecast.adapter.recovery import (
     new_pid,
     starts,
 )
+from tradecast.causes import SOME_REDIS, explain
 from tradecast.engine import Message
 from tradecast.observability.seldom import Seldom
 from tradecast.packets.rooms import Emitted, LocalManager, qualify
@@ -487,7 +488,12 @@ class Hub:
             self._by_pid[client.session.pid] = sid
         except AdapterUnavailable as error:
             # Without Redis the client is served from here, and begins anew when it comes back.
-            self._lines.write(log.warning, "a client cannot recover", error=type(error).__name__)
+            self._lines.write(
+                log.warning,
+                "a client cannot recover",
+                error=type(error).__name__,
+                cause=str(explain(error, SOME_REDIS).code),
+            )
             client.session.joins = dict.fromkeys([own, *rooms], 0)
             self._plain += not client.plain
             client.plain = True

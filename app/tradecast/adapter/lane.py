@@ -13,6 +13,7 @@ from redis import exceptions
 
 from tradecast.adapter.errors import AdapterUnavailable, NotSent, PublishUncertain
 from tradecast.adapter.redis import CAP, STEP
+from tradecast.causes import SOME_REDIS, Place, explain
 from tradecast.observability.logger import get_logger
 from tradecast.tasks import end
 
@@ -60,6 +61,7 @@ class Lane(Generic[Item, Result]):
     Args:
         send: Sends a batch; gets the batch's number, which stays the same when it is repeated.
         what: Word for logs.
+        place: Where it sends, for logs.
         timeout: Seconds that one item may take, waiting included.
         patience: Seconds that one try may take.
         max_batch: Items in one batch.
@@ -74,6 +76,7 @@ class Lane(Generic[Item, Result]):
         send: Callable[[Sequence[Item], int], Awaitable[Sequence[Result]]],
         *,
         what: str,
+        place: Place = SOME_REDIS,
         timeout: float,
         patience: float,
         max_batch: int = 64,
@@ -84,6 +87,8 @@ class Lane(Generic[Item, Result]):
     ) -> None:
         self._send = send
         self._what = what
+        self._place = place
+        self._trouble: Exception | None = None
         self.timeout = timeout
         self._patience = patience
         self._max_batch = max_batch
@@ -137,7 +142,7 @@ class Lane(Generic[Item, Result]):
         if self.failing:
             for entry in self._waiting:
                 if not entry.done.done():
-                    entry.done.set_exception(_failure(entry.uncertain, why))
+                    entry.done.set_exception(_failure(entry.uncertain, why, self._trouble))
 
     async def do(self, item: Item, size: int = 0) -> Result:
         """Have an item sent; its result.
@@ -160,7 +165,7 @@ class Lane(Generic[Item, Result]):
             async with asyncio.timeout(self.timeout):
                 return await entry.done
         except TimeoutError:
-            raise _failure(entry.uncertain, "Redis did not answer in time") from None
+            raise _failure(entry.uncertain, "Redis did not answer in time", self._trouble) from self._trouble
 
     async def _run(self) -> None:
         while self._waiting:
@@ -221,10 +226,12 @@ class Lane(Generic[Item, Result]):
                     self._refuse(live, error)
                     return
                 attempt += 1
+                self._trouble = error
                 if not self.failing:
                     self.failing = True
-                    kind = type(error.__cause__ if isinstance(error, NotSent) else error).__name__
-                    log.warning("Redis does not take it; repeating", what=self._what, error=kind)
+                    log.warning(
+                        "Redis does not take it; repeating", what=self._what, **explain(error, self._place).fields()
+                    )
                 if self._gives_up:
                     self.give_up(self._gives_up)
                 await asyncio.sleep(min(attempt * STEP, CAP))
@@ -233,6 +240,7 @@ class Lane(Generic[Item, Result]):
                 log.exception("not understood", what=self._what)
                 return
             else:
+                self._trouble = None
                 if self.failing:
                     self.failing = False
                     log.info("Redis takes it again", what=self._what)
@@ -242,11 +250,14 @@ class Lane(Generic[Item, Result]):
                 return
 
     def _refuse(self, live: Sequence[_Entry[Item, Result]], error: BaseException) -> None:
-        log.error("Redis refuses it", what=self._what, error=type(error).__name__)
+        cause = explain(error, self._place)
+        log.error("Redis refuses it", what=self._what, error=type(error).__name__, **cause.fields())
         for entry in live:
             if not entry.done.done():
-                entry.done.set_exception(_failure(entry.uncertain, f"Redis refuses: {type(error).__name__}"))
+                entry.done.set_exception(_failure(entry.uncertain, f"Redis refuses: {cause.without_address}", error))
 
 
-def _failure(uncertain: bool, why: str) -> AdapterUnavailable:
-    return PublishUncertain(why) if uncertain else AdapterUnavailable(why)
+def _failure(uncertain: bool, why: str, trouble: BaseException | None) -> AdapterUnavailable:
+    failure = PublishUncertain(why) if uncertain else AdapterUnavailable(why)
+    failure.__cause__ = trouble
+    return failure

@@ -19,7 +19,9 @@ from redis.crc import key_slot
 
 from tradecast.adapter.cluster_client import ClusterClient
 from tradecast.adapter.dialect import PUBSUB, SHARDED, Dialect
+from tradecast.adapter.redis_place import place_of
 from tradecast.adapter.wire import Connect
+from tradecast.causes import SOME_REDIS, Place
 
 # Hash tags of the partitions in Redis Cluster. Their slots lie evenly among the 16,384, and so on the nodes that share
 # these. Both are part of where events are: they do not change.
@@ -36,11 +38,13 @@ class Link:
         connect: Makes an open connection to where it is now.
         prefix: Of all its keys and channels, with a hash tag.
         dialect: What is said there.
+        place: What is told of it when it does not work.
     """
 
     connect: Connect
     prefix: str
     dialect: Dialect
+    place: Place = SOME_REDIS
 
 
 def partition_of(room: str, partitions: int) -> int:
@@ -61,8 +65,10 @@ def links_of(redis: Redis | ClusterClient) -> Sequence[Link]:
     if isinstance(redis, ClusterClient):
         slots = Slots(redis)
         prefixes = [_prefix(0, tag) for tag in TAGS]
-        return [Link(partial(slots.connect, key_slot(prefix.encode())), prefix, SHARDED) for prefix in prefixes]
-    return [Link(partial(_connect, redis), prefix_of(redis), PUBSUB)]
+        return [
+            Link(partial(slots.connect, key_slot(prefix.encode())), prefix, SHARDED, redis.place) for prefix in prefixes
+        ]
+    return [Link(partial(_connect, redis), prefix_of(redis), PUBSUB, place_of(redis))]
 
 
 def _prefix(database: int, tag: str) -> str:

@@ -246,7 +246,7 @@ def _cluster_client(settings: Settings, url: str, name: UrlName, options: dict[s
     options |= from_url
     if url.lower().startswith("rediss"):
         options |= {"ssl": True, **_tls_options(settings)}
-    return ClusterClient(hosts, **options)
+    return ClusterClient(hosts, setting=name, **options)
 
 
 def parse_cluster_url(url: str, name: UrlName = "REDIS_URL") -> tuple[list[tuple[str, int]], dict[str, Any]]:

@@ -92,6 +92,12 @@ class RedisBroker:
         return self._post.live.is_set() and all(partition.live.is_set() for partition in self._partitions)
 
     @property
+    def trouble(self) -> Exception | None:
+        """Why they do not; None: they do, or nobody knows."""
+        found = (one.trouble for one in (*self._partitions, self._post) if not one.live.is_set())
+        return next((trouble for trouble in found if trouble is not None), None)
+
+    @property
     def publishes_both(self) -> bool:
         """Whether events go to the other Redis as well."""
         return self._both

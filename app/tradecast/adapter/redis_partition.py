@@ -136,6 +136,7 @@ class PartitionWriter:
         self._publishing: Lane[_Encoded, int] = Lane(
             self._publish,
             what="publish",
+            place=link.place,
             timeout=figures.publish_timeout,
             patience=figures.timeout,
             max_batch=figures.publish_batch,
@@ -265,12 +266,22 @@ class RedisPartition(PartitionWriter):
         self._unheard = 0
         self._asking = Wire(link.connect)
         self._asks: Lane[Ask, Any] = Lane(
-            self._ask_all, what="requests", timeout=figures.timeout * 2, patience=figures.timeout, max_batch=200
+            self._ask_all,
+            what="requests",
+            place=link.place,
+            timeout=figures.timeout * 2,
+            patience=figures.timeout,
+            max_batch=200,
         )
         # While a slot moves, what waits for that must not hold up the rest.
         self._moving_wire = Wire(link.connect)
         self._moving_asks: Lane[Ask, Any] = Lane(
-            self._ask_moving, what="moving", timeout=figures.timeout * 2, patience=figures.timeout, max_batch=200
+            self._ask_moving,
+            what="moving",
+            place=link.place,
+            timeout=figures.timeout * 2,
+            patience=figures.timeout,
+            max_batch=200,
         )
         self._numbers_seen: OrderedDict[bytes, int] = OrderedDict()
         self._subscription = Subscription(
@@ -283,6 +294,7 @@ class RedisPartition(PartitionWriter):
             patience=figures.timeout,
             batch=figures.subscription_batch,
             commands=link.dialect.subscription,
+            place=link.place,
         )
         self._ticker: asyncio.Task[None] | None = None
         self._lost_at = time.monotonic()
@@ -298,6 +310,11 @@ class RedisPartition(PartitionWriter):
     def channels(self) -> int:
         """Channels that are listened to."""
         return len(self._subscription)
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why the subscription does not stand; None: it does, or nobody knows."""
+        return self._subscription.trouble
 
     @property
     def away_for(self) -> float:

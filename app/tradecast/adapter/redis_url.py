@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -216,6 +216,11 @@ def parse_hosts(listed: str, default_port: int, what: str, name: UrlName = "REDI
             raise SettingsError(f"{name}: the {what} are host:port, separated by commas")
         hosts.append((unquote(host.strip("[]")), int(port)))
     return hosts
+
+
+def join_hosts(hosts: Sequence[tuple[str, int]]) -> str:
+    """Hosts and ports as they are written: with commas between, an IPv6 address in brackets."""
+    return ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in hosts)
 
 
 def parse_credentials(text: str) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, NamedTuple, Protocol
 
 from tradecast.adapter.redis import CAP, STEP
+from tradecast.causes import SOME_REDIS, Place, explain
 from tradecast.observability.logger import get_logger
+from tradecast.observability.seldom import Seldom
 from tradecast.tasks import end
 
 log = get_logger("tradecast.adapter")
@@ -58,10 +60,12 @@ class Subscription:
 
     Attributes:
         instance: The instance of Redis that is listened to.
+        trouble: Why it does not stand; None: it does, or nothing was tried yet.
 
     Args:
         connect: Makes a connection that is open, and says to which instance of Redis it leads.
         commands: How to subscribe and to unsubscribe.
+        place: Where that is, for logs.
         always: Channels that are listened to from the beginning.
         on_message: Gets channel and data of each message.
         on_lost: Called when the connection is lost, and before the first try to connect.
@@ -83,8 +87,12 @@ class Subscription:
         patience: float,
         batch: int = 500,
         commands: Commands = PUBSUB_COMMANDS,
+        place: Place = SOME_REDIS,
     ) -> None:
         self._connect = connect
+        self._place = place
+        self.trouble: Exception | None = None
+        self._lines = Seldom()
         self._subscribe, self._unsubscribe, self._subscribed, self._unsubscribed, self._message = commands
         self._always = frozenset(always)
         self._on_message = on_message
@@ -213,8 +221,10 @@ class Subscription:
             except Exception as error:  # redis-py raises others as well of what another task has closed
                 if self._heard:
                     attempt = 0
+                self.trouble = error
                 if attempt == 0:
-                    log.error("subscription lost", error=type(error).__name__)
+                    cause = explain(error, self._place)
+                    log.error("subscription lost", error=type(error).__name__, **cause.fields())
                 attempt += 1
             finally:
                 self.connected = False
@@ -235,7 +245,9 @@ class Subscription:
                 async with asyncio.timeout(max(self._patience, len(self._wanted) / 1_000)):
                     await self.confirmed(list(self._wanted))
                 await self._on_restored()
-            except TimeoutError:
+                self.trouble = None
+            except TimeoutError as error:
+                self.trouble = error
                 log.error("subscription is not confirmed in time")
                 await self.drop()
                 return
@@ -243,7 +255,11 @@ class Subscription:
                 if not self.connected:
                     return
                 attempt += 1
-                log.warning("what was missed cannot be read yet", error=type(error).__name__)
+                self.trouble = error
+                cause = explain(error, self._place)
+                self._lines.write(
+                    log.warning, "what was missed cannot be read yet", error=type(error).__name__, **cause.fields()
+                )
                 await asyncio.sleep(min(attempt * STEP, CAP))
             else:
                 return

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from tradecast.adapter.cluster_client import ClusterClient
 from tradecast.adapter.foreign_keys import is_of_key
 from tradecast.adapter.redis import RedisClient, run_all, without_errors
+from tradecast.adapter.redis_place import explain_redis
 from tradecast.auth.batch import BatchLoader
 from tradecast.auth.models import TIERS, Session, User
 
@@ -243,9 +244,9 @@ class LayeredCache(Generic[V]):
 
     def _on_trouble(self, error: Exception) -> None:
         self._redis_from = self._monotonic() + REDIS_PAUSE
-        if self._redis_up:
+        if self._redis_up and self._redis is not None:
             self._redis_up = False
-            log.warning("session cache without Redis", error=type(error).__name__)
+            log.warning("session cache without Redis", **explain_redis(error, self._redis).fields())
 
     def _on_answer(self) -> None:
         if not self._redis_up:

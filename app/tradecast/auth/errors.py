@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from tradecast.causes import Cause
+
 RefusalCode = Literal["AUTH_REQUIRED", "SESSION_NOT_FOUND", "SESSION_EXPIRED", "USER_MISMATCH", "TOO_MANY_CONNECTIONS"]
 Reason = Literal[
     "no_claim",
@@ -57,8 +59,14 @@ class StoreUnavailable(Exception):
 
     Attributes:
         refused: It did answer: that it does not do what it was asked for.
+        cause: What is wrong with it, where that is known.
     """
 
-    def __init__(self, why: str = "", *, refused: bool = False) -> None:
+    def __init__(self, why: str = "", *, refused: bool = False, cause: Cause | None = None) -> None:
         super().__init__(why)
         self.refused = refused
+        self.cause = cause
+
+    def fields(self) -> dict[str, str]:
+        """Fields of a log line."""
+        return {"error": str(self)} if self.cause is None else self.cause.fields()

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from urllib.parse import unquote
 from uuid import UUID
 
 import orjson
@@ -25,13 +26,14 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ReadPreference
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.uri_parser import split_options
 
 from tradecast.auth.document import decode_data
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.instants import read_instant
 from tradecast.auth.store import Homes, SessionChange, StoredSession
+from tradecast.causes import MONGODB, Code, Failed, Place, explain
 from tradecast.settings import SettingsError
 from tradecast.user_id import read_user_id
 
@@ -40,6 +42,7 @@ Document = dict[str, Any]
 # What URIs for older drivers of Node hold, and says nothing any more.
 OF_OTHER_DRIVERS = frozenset({"usenewurlparser", "useunifiedtopology"})
 CHUNK = 500
+_PORT = re.compile(r":\d+$|\.sock$")
 INDEX_RETRY_AFTER = 60.0
 MAX_STREAM_WAIT = 0.5
 MAX_DEPTH = 32
@@ -127,6 +130,41 @@ class MongoDatabase:
         except (PyMongoError, OSError, ValueError) as error:  # its text may quote the password
             raise SettingsError(f"MONGODB_URI: cannot be used ({type(error).__name__})") from None
         self.timeout = timeout
+        self.name = name
+        self.place = _place_of(uri, tls=ca_file is not None)
+
+    def unavailable(self, error: BaseException) -> StoreUnavailable:
+        """What is raised in place of an error of the driver; it says what is wrong."""
+        trouble = self._trouble() if isinstance(error, TimeoutError | ServerSelectionTimeoutError) else None
+        refused = isinstance(error, OperationFailure) and error.code not in PASSING
+        cause = explain(trouble or error, self.place)
+        return StoreUnavailable(f"MongoDB: {type(error).__name__}", refused=refused, cause=cause)
+
+    def _trouble(self) -> BaseException | None:
+        """What the driver found wrong when it looked for a server last; a request that waits for one does not tell."""
+        found = self._client.delegate.topology_description
+        servers = found.server_descriptions().values()
+        if (error := next((one.error for one in servers if one.error is not None), None)) is not None:
+            return error
+        if found.topology_type_name != "ReplicaSetNoPrimary":
+            return None
+        return Failed(Code.NO_PRIMARY if servers else Code.OTHER_REPLICA_SET)
+
+    async def ask(self, command: str, **options: Any) -> Document:
+        """The answer to a command about this database.
+
+        Raises:
+            StoreUnavailable: As `answer`.
+        """
+        return await self.answer(self._database.command(command, **options))
+
+    async def ask_server(self, command: str) -> Document:
+        """The answer to a command about the server.
+
+        Raises:
+            StoreUnavailable: As `answer`.
+        """
+        return await self.answer(self._client.admin.command(command))
 
     def collection(self, name: str) -> AsyncIOMotorCollection[Document]:
         """A collection of this database.
@@ -149,7 +187,7 @@ class MongoDatabase:
             async with asyncio.timeout(self.timeout):
                 return await request
         except (PyMongoError, BSONError, OSError, TimeoutError) as error:
-            raise _unavailable(error) from None
+            raise self.unavailable(error) from None
 
     async def ping(self) -> None:
         """Return if the server answers."""
@@ -232,13 +270,13 @@ class MongoStore:
                 await self._open_and_close()
         except OperationFailure as error:
             if error.code in PASSING:
-                raise _unavailable(error) from None
+                raise self._database.unavailable(error) from None
             if error.code != CHANGE_STREAM_NEEDS_REPLICA_SET and not self._told_refused:
                 self._told_refused = True
                 log.warning("change stream refused", code=error.code)
             return False
         except (PyMongoError, BSONError, OSError, TimeoutError) as error:
-            raise _unavailable(error) from None
+            raise self._database.unavailable(error) from None
         return True
 
     async def changes(self) -> AsyncGenerator[SessionChange, None]:
@@ -306,7 +344,10 @@ class MongoStore:
                 # To the letter what connect-mongo asks for: two that differ would be a conflict.
                 await self._collection.create_index("expires", background=True, expireAfterSeconds=0)
         except (PyMongoError, BSONError, OSError, TimeoutError) as error:
-            log.warning("TTL index not created", error=type(error).__name__, code=getattr(error, "code", None))
+            fields = self._database.unavailable(error).fields()
+            log.warning(
+                "TTL index not created", error=type(error).__name__, code=getattr(error, "code", None), **fields
+            )
             if not isinstance(error, OperationFailure):
                 return  # the server did not answer: again at a later request
         self._index_from = float("inf")
@@ -389,5 +430,20 @@ def _forms(user_id: str) -> list[Any]:
     return forms
 
 
-def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"MongoDB: {type(error).__name__}")
+def _place_of(uri: str, *, tls: bool) -> Place:
+    """Where a URI leads: what is behind the last @ of its hosts, so no credentials."""
+    scheme, _, rest = uri.partition("://")
+    hosts, _, query = rest.partition("?")
+    options = {name.lower(): value.lower() for name, _, value in (one.partition("=") for one in query.split("&"))}
+    credentials, _, listed = hosts.partition("/")[0].rpartition("@")
+    srv = scheme.lower().endswith("+srv")
+    at = listed if srv else ",".join(one if _PORT.search(one) else f"{one}:27017" for one in listed.split(","))
+    said = options.get("tls", options.get("ssl", "true" if srv or tls or "tlscafile" in options else "false"))
+    return Place(
+        MONGODB,
+        unquote(at),
+        "MONGODB_URI",
+        tls=said == "true",
+        certified="tlscertificatekeyfile" in options,
+        authenticated=bool(credentials),
+    )

@@ -15,6 +15,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from tradecast.adapter.cluster_client import ClusterClient, Command
 from tradecast.adapter.foreign_keys import is_of_key
 from tradecast.adapter.redis import RedisClient, check_redis, run_all, without_errors
+from tradecast.adapter.redis_place import explain_redis
 from tradecast.auth.document import decode_data
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.store import Homes, SessionChange, StoredSession
@@ -122,7 +123,9 @@ class RedisStore:
             async with asyncio.timeout(self._timeout):
                 return await request
         except (RedisError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"Redis: {type(error).__name__}", refused=_is_refusal(error)) from None
+            cause = explain_redis(error, self._redis)
+            why = f"Redis: {type(error).__name__}"
+            raise StoreUnavailable(why, refused=_is_refusal(error), cause=cause) from None
 
     async def _scan(self) -> AsyncIterator[StoredSession]:
         seen: set[str] = set()  # SCAN may name a key more than once

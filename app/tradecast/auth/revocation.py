@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from itertools import islice
 from typing import Literal
 
@@ -119,10 +119,10 @@ class RevocationWatcher:
                 else:
                     await self._poll(TRY_STREAM_EVERY)
             except StoreUnavailable as unavailable:
-                self._note_down(str(unavailable))
+                self._note_down(unavailable.fields())
             except Exception as error:  # whatever it is, sessions must go on being watched
                 log.exception("watching sessions failed")
-                self._note_down(type(error).__name__)
+                self._note_down({"error": type(error).__name__})
             else:
                 continue
             await asyncio.sleep(self._backoff)
@@ -379,13 +379,13 @@ class RevocationWatcher:
         self.mode = mode
         self.noticing.set()
 
-    def _note_down(self, error: str) -> None:
+    def _note_down(self, fields: Mapping[str, str]) -> None:
         self.noticing.clear()
         self._remembered.update(self._known)
         self._known.clear()  # when it is back, everything is checked
         if not self._is_down:
             self._is_down = True
-            log.warning("session store unavailable", store=self._sessions.store.name, error=error)
+            log.warning("session store unavailable", store=self._sessions.store.name, **fields)
             self._on_store(False)
         self.mode = "down"
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Final
 
 import structlog
 from redis.exceptions import RedisError
 
 from tradecast.adapter.foreign_keys import is_of_key
 from tradecast.adapter.redis import RedisClient, run_all, without_errors
+from tradecast.adapter.redis_place import explain_redis
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.mass_loss import LONGEST
 
-T = TypeVar("T")
 PREFIX: Final = "tradecast:sessions:1:"
 LOST: Final = PREFIX + "lost"
 EVERYTHING: Final = "all"
@@ -96,15 +96,12 @@ class StoreWatch:
             answers = await run_all(self._redis, commands)
             return without_errors([None if is_of_key(answer) else answer for answer in answers])
 
-        return await _answer(ask(), self._patience)
-
-
-async def _answer(request: Awaitable[T], patience: float) -> T:
-    try:
-        async with asyncio.timeout(patience):
-            return await request
-    except (RedisError, OSError, TimeoutError) as error:
-        raise StoreUnavailable(f"Redis: {type(error).__name__}") from None
+        try:
+            async with asyncio.timeout(self._patience):
+                return await ask()
+        except (RedisError, OSError, TimeoutError) as error:
+            cause = explain_redis(error, self._redis)
+            raise StoreUnavailable(f"Redis: {type(error).__name__}", cause=cause) from None
 
 
 def _time(value: Any) -> float:

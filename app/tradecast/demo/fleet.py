@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 import structlog
 from redis.exceptions import RedisError
 
+from tradecast.adapter.peer import Explainer
 from tradecast.adapter.redis import RedisClient, check_redis
+from tradecast.adapter.redis_place import explain_redis, place_of
 from tradecast.demo.feed import Feed
 from tradecast.demo.lead import RENEW_SECONDS, Lead, read_ticks
 from tradecast.events.publisher import Publisher
@@ -49,9 +51,10 @@ class FeedProcess:
         self._publisher = Publisher(settings, self._metrics.event_emitted)
         self._feed = Feed(self._publisher, settings)
         self._lead = Lead(self._publisher.redis)
-        self._health = Health(on_result=self._metrics.dependency)
-        self._health.register("redis", self._ping)
-        routes = [*health_routes(self._health), metrics_route(self._metrics)]
+        self._health = Health(on_result=self._metrics.dependency, on_cause=self._metrics.dependency_failed)
+        explainer = Explainer(place_of(self._publisher.redis))
+        self._health.register("redis", self._ping, explainer.explain)
+        routes = [*health_routes(self._health, private=True), metrics_route(self._metrics)]
         listener = Listener("admin", create_app(routes), settings.admin_host, settings.admin_port)
         self._process = Process([listener], before_stop=self._stop, grace=settings.shutdown_timeout)
         self._feeding: asyncio.Task[None] | None = None
@@ -102,7 +105,7 @@ class FeedProcess:
                     return
                 why = "another feed publishes"
             except REDIS_ERRORS as error:
-                why = f"Redis does not answer ({type(error).__name__})"
+                why = explain_redis(error, self._publisher.redis).sentence
             if not waiting:
                 log.warning("feed waits", why=why)
                 waiting = True

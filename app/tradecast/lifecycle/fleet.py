@@ -11,6 +11,7 @@ from typing import Any, Literal
 import structlog
 
 from tradecast.adapter.redis import RedisClient
+from tradecast.adapter.redis_place import explain_redis
 from tradecast.adapter.scripts import OWN, Argument, Script
 from tradecast.lifecycle.revisions import Server, is_superseded
 from tradecast.limits.failover import FAILURES
@@ -113,7 +114,9 @@ class Fleet:
             self.servers = 0
             if not self._away:
                 self._away = True
-                log.warning("other revisions are not known: Redis does not answer", error=type(error).__name__)
+                log.warning(
+                    "other revisions are not known: Redis does not answer", **explain_redis(error, self._redis).fields()
+                )
             self._decide(False)
             return
         if self._away:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from tradecast.adapter.redis import RedisClient
+from tradecast.adapter.redis_place import explain_redis
 from tradecast.adapter.scripts import OWN, Script
 from tradecast.lifecycle.pace import LocalPace, batch_size, moments
 from tradecast.limits.failover import FAILURES
@@ -94,7 +95,9 @@ class FleetPace:
         self._ask_again = self._clock() + self._leave_alone
         if not self._away:
             self._away = True
-            log.warning("this server keeps its own pace: Redis does not answer", error=type(error).__name__)
+            log.warning(
+                "this server keeps its own pace: Redis does not answer", **explain_redis(error, self._redis).fields()
+            )
 
     def _found(self) -> None:
         if self._away:

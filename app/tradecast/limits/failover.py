@@ -10,6 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from tradecast.adapter.foreign_keys import is_of_key
+from tradecast.causes import SOME_REDIS, Place, explain
 from tradecast.tasks import end
 
 T = TypeVar("T")
@@ -36,12 +37,18 @@ class Failover:
             a time of its own.
         on_change: Told True when Redis is given up and False when it is back.
         patience: Seconds that a request may take.
+        place: Where Redis is, for logs.
     """
 
     def __init__(
-        self, probe: Callable[[], Awaitable[object]], on_change: Callable[[bool], None], patience: float
+        self,
+        probe: Callable[[], Awaitable[object]],
+        on_change: Callable[[bool], None],
+        patience: float,
+        place: Place = SOME_REDIS,
     ) -> None:
         self.away = False
+        self.place = place
         self._probe = probe
         self._on_change = on_change
         self._patience = patience
@@ -77,7 +84,7 @@ class Failover:
     def _give_up(self, error: Exception) -> None:
         self._spell += 1
         self.away = True
-        log.warning("limits are kept in memory: Redis does not answer", error=type(error).__name__)
+        log.warning("limits are kept in memory: Redis does not answer", **explain(error, self.place).fields())
         self._on_change(True)
         if not self._closed:
             self._probing = asyncio.create_task(self._find_back(), name="limits-probe")

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from tradecast.adapter.redis import RedisClient
+from tradecast.adapter.redis_place import place_of
+from tradecast.causes import SOME_REDIS, explain
 from tradecast.limits.failover import FAILURES, Failover, RedisAway
 from tradecast.limits.known import KnownLimits
 from tradecast.limits.memory import MemoryQuotaStore, MemoryRateStore
@@ -103,7 +105,9 @@ class RateLimiter:
         self._on_fallback = on_fallback or (lambda away: None)
         self._on_foreign = on_foreign
         self._lines = lines or Seldom()
-        self._failover = Failover(self._return, self._change, PATIENCE)
+        self._failover = Failover(
+            self._return, self._change, PATIENCE, SOME_REDIS if redis is None else place_of(redis)
+        )
         if redis is not None:
             self._rates = RedisRateStore(redis, self._foreign)
             self._quotas = RedisQuotaStore(redis, lease, self._foreign)
@@ -272,7 +276,7 @@ class RateLimiter:
             async with asyncio.timeout(self._renew_every):
                 await self._renew(self._quotas, list(self._held))
         except FAILURES as error:
-            log.warning("leases were not renewed", error=type(error).__name__)
+            log.warning("leases were not renewed", **explain(error, self._failover.place).fields())
 
     async def _acquire(self, kind: Kind, user_id: str, members: Sequence[str], limit: int) -> bool:
         leases = [Lease(kind, user_id, member) for member in members]

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
+from tradecast.causes import REDIS, Cause, Place, explain
+from tradecast.observability.seldom import Seldom
+
 TIMEOUT = 2.0
 KEEP = 1.0
 EVERY = 15.0
 Ping = Callable[[], Awaitable[None]]
+Explain = Callable[[BaseException], Awaitable[Cause]]
 Answer = tuple[int, dict[str, Any]]
 NOT_CONFIGURED: Answer = (200, {"status": "not configured"})
 log = structlog.stdlib.get_logger("tradecast.health")
-
-# By name and not by class: no driver is imported for this.
-_TIMED_OUT = ("TimeoutError", "NetworkTimeout", "ExecutionTimeout", "ServerSelectionTimeoutError")
-_DENIED = ("AuthenticationError", "AuthorizationError", "NoPermissionError")
-_LOST = ("ConnectionError", "ConnectionFailure", "OSError", "StoreUnavailable")
-# Codes of MongoDB: AuthenticationFailed, Unauthorized, and Atlas' own.
-_DENIED_CODES = (13, 18, 8000)
-_REFUSED = re.compile(r"connection refused|errno 111|connect call failed", re.IGNORECASE)
 
 
 class Health:
@@ -35,6 +30,7 @@ class Health:
         timeout: Seconds that a check may take.
         keep: Seconds for which a result is good.
         on_result: Told each check's name, whether it is up, and its seconds.
+        on_cause: Told each check's name and, in a word, why it is down.
     """
 
     def __init__(
@@ -43,26 +39,33 @@ class Health:
         timeout: float = TIMEOUT,
         keep: float = KEEP,
         on_result: Callable[[str, bool, float], None] = lambda name, up, seconds: None,
+        on_cause: Callable[[str, str], None] = lambda name, cause: None,
     ) -> None:
         self._timeout = timeout
         self._keep = keep
         self._on_result = on_result
+        self._on_cause = on_cause
+        self._lines = Seldom()
         self._pings: dict[str, Ping] = {}
+        self._explain: dict[str, Explain] = {}
         self._about: dict[str, dict[str, str]] = {}
         self._running: dict[str, asyncio.Task[Answer]] = {}
         self._results: dict[str, tuple[float, Answer]] = {}
-        self._down: dict[str, str] = {}
+        self._down: dict[str, Cause] = {}
         self._started = time.monotonic()
 
-    def register(self, name: str, ping: Ping, **about: str) -> None:
+    def register(self, name: str, ping: Ping, explain: Explain | None = None, **about: str) -> None:
         """Check `name` by awaiting `ping`, which raises when the dependency does not answer.
 
         Args:
             name: Of the check.
             ping: An error of it may have `in_words`, which is told, and must name no address.
+            explain: Says what an error means; it may take a moment. None: by the error alone.
             about: Told in every answer.
         """
         self._pings[name] = ping
+        if explain is not None:
+            self._explain[name] = explain
         self._about[name] = about
 
     def alive(self) -> dict[str, Any]:
@@ -70,11 +73,27 @@ class Health:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {"status": "up", "uptime": round(time.monotonic() - self._started, 3), "timestamp": now}
 
-    async def check(self, name: str) -> Answer:
-        """An HTTP status and a body: 200 `up`, 503 `down` with a word on why, 200 `not configured`.
+    async def check(self, name: str, *, addresses: bool = False) -> Answer:
+        """An HTTP status and a body: 200 `up`, 503 `down` with why, 200 `not configured`.
 
-        The body has `latencyMs`, milliseconds that the check took. It holds no address and no text of a driver.
+        The body has `latencyMs`, milliseconds that the check took; of what is down `cause`, a word, `error`, a
+        sentence, and `remedy`, what to do. It holds no text of a driver.
+
+        Args:
+            name: Of the check.
+            addresses: Whether the sentence says where the dependency is, which is not for everybody.
         """
+        status, body = await self._shared(name)
+        cause = self._down.get(name)
+        if status == NOT_CONFIGURED[0] or cause is None or not addresses:
+            return status, body
+        return status, {**body, "error": cause.sentence}
+
+    def causes(self) -> Mapping[str, str]:
+        """What the last checks found down, and why in a word."""
+        return {name: str(cause.code) for name, cause in self._down.items()}
+
+    async def _shared(self, name: str) -> Answer:
         ping = self._pings.get(name)
         if ping is None:
             return NOT_CONFIGURED
@@ -101,68 +120,45 @@ class Health:
 
     async def _check(self, name: str, ping: Ping) -> Answer:
         started = time.monotonic()
-        trouble: str | None = None
+        trouble: Exception | None = None
         try:
             async with asyncio.timeout(self._timeout):
                 await ping()
         except Exception as error:
-            trouble = classify(error)
+            trouble = error
         seconds = time.monotonic() - started
+        cause = None if trouble is None else await self._explained(name, trouble)
         latency = round(seconds * 1000, 1)
         about = self._about[name]
         answer: Answer
-        if trouble is None:
+        if cause is None:
             answer = (200, {"status": "up", **about, "latencyMs": latency})
         else:
-            answer = (503, {"status": "down", **about, "latencyMs": latency, "error": trouble})
+            told = {"cause": str(cause.code), "error": cause.without_address, "remedy": cause.remedy}
+            answer = (503, {"status": "down", **about, "latencyMs": latency, **told})
+        self._tell(name, cause)
         self._results[name] = (time.monotonic(), answer)
-        self._tell(name, trouble)
-        self._on_result(name, trouble is None, seconds)
+        self._on_result(name, cause is None, seconds)
         return answer
 
-    def _tell(self, name: str, trouble: str | None) -> None:
+    async def _explained(self, name: str, error: Exception) -> Cause:
+        if name not in self._explain:
+            return explain(error, Place(REDIS))
+        try:
+            return await self._explain[name](error)
+        except Exception:
+            log.exception("an error could not be explained", dependency=name)
+            return explain(error, Place(REDIS))
+
+    def _tell(self, name: str, cause: Cause | None) -> None:
         before = self._down.get(name)
-        if trouble is not None:
-            self._down[name] = trouble
-            if before is None:
-                log.warning("a dependency is down", dependency=name, reason=trouble)
+        if cause is not None:
+            self._down[name] = cause
+            self._on_cause(name, str(cause.code))
+            if before is None or before.code != cause.code:
+                self._lines.write(
+                    log.warning, "a dependency is down", kind=f"{name} {cause.code}", dependency=name, **cause.fields()
+                )
         elif before is not None:
             del self._down[name]
             log.info("a dependency is up again", dependency=name)
-
-
-def classify(error: BaseException) -> str:
-    """The class of trouble in words; what the driver says may hold addresses and credentials."""
-    chain = list(_chain(error))
-    words = next((one.in_words for one in chain if hasattr(one, "in_words")), None)
-    kind = _kind(chain)
-    return kind if words is None else f"{words}: {kind}"
-
-
-def _kind(chain: Sequence[BaseException]) -> str:
-    if any(_is(one, *_DENIED) or getattr(one, "code", None) in _DENIED_CODES for one in chain):
-        return "authentication failed"
-    # pymongo tells a refusal only in the text of its time-out, redis-py in that of its own error
-    if any(isinstance(one, ConnectionRefusedError) or _REFUSED.search(str(one)) for one in chain):
-        return "refused"
-    if any(_is(one, *_TIMED_OUT) for one in chain):
-        return "timed out"
-    if any(_is(one, *_LOST) for one in chain):
-        return "not reachable"
-    return "answers with an error"
-
-
-def _is(error: BaseException, *names: str) -> bool:
-    return any(kind.__name__ in names for kind in type(error).__mro__)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        waiting += [one.__cause__, one.__context__]

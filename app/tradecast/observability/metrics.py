@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from tradecast.causes import Code
 from tradecast.observability.process import CpuMeter, Limits, Memory, read_limits, read_memory
 from tradecast.observability.rolling import LastMinute, Rate, RecentLatencies
 from tradecast.observability.tally import OTHER, Durations, Tally
@@ -43,6 +44,7 @@ CLUSTER_REQUESTS = (
 )
 CLUSTER_RESULTS = ("ok", "incomplete", "failed")
 DEPARTURES = ("drain", "shed", "timeout")
+CAUSES = frozenset(Code)
 FORWARDS = ("answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid", "untrusted")
 INTERNAL_REFUSALS = ("signature", "boot", "request")
 # What may come, there from the start.
@@ -182,6 +184,9 @@ class Metrics:
         )
         self._store_errors = counter("session_store_errors", "Requests that the session store did not answer")
         self._dependency_up = gauge("dependency_up", "1 if the last check found it up", "dependency")
+        self._dependency_failures = counter(
+            "dependency_failures", "Checks that found it down, by why", "dependency", "cause"
+        )
         self._dependency_seconds = gauge("dependency_latency_seconds", "Duration of the last check", "dependency")
         self._redis_publishes = tally(
             "redis_publishes", "Events handed to Redis for all servers", "result", PUBLISH_RESULTS
@@ -431,6 +436,11 @@ class Metrics:
         label = name if name in DEPENDENCIES else OTHER
         self._dependency_up.labels(label).set(up)
         self._dependency_seconds.labels(label).set(seconds)
+
+    def dependency_failed(self, name: str, cause: str) -> None:
+        """A check found a dependency down (`Health(on_cause=metrics.dependency_failed)`)."""
+        label = name if name in DEPENDENCIES else OTHER
+        self._dependency_failures.labels(label, cause if cause in CAUSES else OTHER).inc()
 
     def redis_subscribed(self, subscribed: bool) -> None:
         """The subscription to the other servers' events stands, or is lost."""

@@ -18,6 +18,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from tradecast.adapter.redis import RedisClient
+from tradecast.adapter.redis_place import explain_redis
 from tradecast.adapter.scripts import OWN, Argument, Script
 
 Address = tuple[str, int]
@@ -200,7 +201,10 @@ class Directory:
         except FAILURES as error:
             if not self._away:
                 self._away = True
-                log.warning("servers that are new are not known: Redis does not answer", error=type(error).__name__)
+                log.warning(
+                    "servers that are new are not known: Redis does not answer",
+                    **explain_redis(error, self._redis).fields(),
+                )
             return False
         self._ahead = int(_text(microseconds)) / 1_000_000 - self._clock()
         self._keep_key(_text(key))

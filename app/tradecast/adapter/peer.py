@@ -1,0 +1,122 @@
+"""Finds out what answers at an address, when a driver could not tell: TLS or not, Redis, MongoDB, HTTP, or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import struct
+import time
+from typing import Final
+
+from tradecast.causes import Cause, Peer, Place, explain, is_ambiguous, refine
+
+PATIENCE: Final = 0.8
+# Seconds for which what was found is believed: a place that is away is not asked three times as often for it.
+BELIEVED: Final = 60.0
+_PING: Final = b"PING\r\n"
+_OP_MSG: Final = 2013
+_DOCUMENT: Final = b"\x10hello\x00\x01\x00\x00\x00\x02$db\x00\x06\x00\x00\x00admin\x00\x00"
+_SECTION: Final = b"\x00" + struct.pack("<i", len(_DOCUMENT) + 4) + _DOCUMENT
+# https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/
+_HELLO: Final = struct.pack("<iiiii", 20 + len(_SECTION), 1, 0, _OP_MSG, 0) + _SECTION
+
+
+async def probe_peer(at: str, patience: float = PATIENCE) -> Peer:
+    """What answers at an address, asked on three connections at a time; `silent` where nothing tells.
+
+    Args:
+        at: `host:port`, or the path of a Unix socket.
+        patience: Seconds that all of it may take.
+    """
+    tasks = [
+        asyncio.create_task(_shake_hands(at)),
+        asyncio.create_task(_ask(at, _PING)),
+        asyncio.create_task(_ask(at, _HELLO)),
+    ]
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                for done in asyncio.as_completed(tasks):
+                    if (found := await done) is not None:
+                        return found
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return "silent"
+
+
+class Explainer:
+    """Says what an error of one place means, and looks at what answers there where the error alone does not tell."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._peers: dict[str, tuple[float, Peer]] = {}
+
+    async def explain(self, error: BaseException, place: Place | None = None) -> Cause:
+        """The cause of an error, within a second.
+
+        Args:
+            error: Of the driver.
+            place: In place of the own one.
+        """
+        cause = explain(error, place or self.place)
+        at = cause.place.at
+        if not is_ambiguous(cause) or not at or "," in at:
+            return cause
+        asked, peer = self._peers.get(at, (-BELIEVED, "silent"))
+        if time.monotonic() - asked >= BELIEVED:
+            peer = await probe_peer(at)
+            self._peers = {at: (time.monotonic(), peer)}
+        return refine(cause, peer)
+
+
+async def explain_here(error: BaseException, place: Place) -> Cause:
+    """As `Explainer.explain`, once."""
+    return await Explainer(place).explain(error)
+
+
+async def _open(at: str, tls: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if at.startswith("/"):
+        return await asyncio.open_unix_connection(at, ssl=tls, server_hostname="" if tls else None)
+    host, _, port = at.rpartition(":")
+    return await asyncio.open_connection(host.strip("[]"), int(port), ssl=tls)
+
+
+async def _shake_hands(at: str) -> Peer | None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # what it shows is not looked at, nor is anything sent
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        _, writer = await _open(at, context)
+    except ssl.SSLError as error:
+        return "tls" if "ALERT" in str(error).upper() else None
+    except (OSError, ValueError):
+        return None
+    writer.transport.abort()
+    return "tls"
+
+
+async def _ask(at: str, question: bytes) -> Peer | None:
+    try:
+        reader, writer = await _open(at)
+    except (OSError, ValueError):
+        return None
+    try:
+        writer.write(question)
+        return _read_answer(await reader.read(64))
+    except OSError:
+        return None
+    finally:
+        writer.transport.abort()
+
+
+def _read_answer(answer: bytes) -> Peer | None:
+    if answer.startswith((b"HTTP/", b"<!DOCTYPE", b"<html", b"<HTML")):
+        return "http"
+    if answer.startswith((b"+", b"-")):
+        return "redis"
+    if len(answer) >= 16 and struct.unpack("<iiii", answer[:16])[3] in (1, _OP_MSG):
+        return "mongodb"
+    return "tls" if answer[:2] == b"\x15\x03" else None
