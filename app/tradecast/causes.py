@@ -418,6 +418,8 @@ def refine(cause: Cause, peer: Peer) -> Cause:
         if cause.code == Code.CLOSED and not place.certified:
             return replace(cause, code=Code.TLS_CLIENT_CERTIFICATE)
         return cause
+    if peer == "http" and place.service == SERVER:
+        return replace(cause, code=Code.TLS_UNEXPECTED) if place.tls else cause
     if peer == "http":
         return replace(cause, code=Code.SPEAKS_HTTP)
     if peer in _NAMES:
@@ -441,7 +443,9 @@ def _recognize(chain: Sequence[BaseException], texts: str, place: Place) -> tupl
     if answered is not None:
         return answered
     for codes, pattern, code in _NETWORK:
-        if any(isinstance(one, OSError) and one.errno in codes for one in chain) or pattern.search(texts):
+        # the number of an SSLError is OpenSSL's, and no errno
+        system = (one for one in chain if isinstance(one, OSError) and not isinstance(one, ssl.SSLError))
+        if any(one.errno in codes for one in system) or pattern.search(texts):
             return code, ""
     if any(_is(one, *_TIMED_OUT) for one in chain):
         return Code.TIMED_OUT, ""
@@ -491,7 +495,7 @@ _TIMED_OUT: Final = (
     *("TimeoutError", "ExecutionTimeout", "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout"),
     "NetworkTimeout",
 )
-_TIMED_OUT_TEXT: Final = _pattern(r"timed out|timeout (reading|connecting)")
+_TIMED_OUT_TEXT: Final = _pattern(r"timed out|timeout (reading|connecting)|answer in time")
 _CLOSED: Final = ("ConnectionResetError", "ConnectionAbortedError", "BrokenPipeError", "IncompleteReadError")
 _CLOSED_TEXT: Final = _pattern(
     r"connection (was )?closed|connection reset|broken pipe|eof occurred|server disconnected"

@@ -1,4 +1,4 @@
-"""The command line: serve, demo, feed, emit, session, load."""
+"""The command line: serve, check, demo, feed, emit, session, load."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ import click
 import httpx
 
 from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
+from tradecast.adapter.peer import explain_here
 from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.models import User
+from tradecast.causes import MONGODB, SERVER, Cause, Place, Setting
+from tradecast.check.run import run_check
 from tradecast.demo.prices import PricesUnavailable
 from tradecast.events.publish import PAYLOADS, InvalidEvents, parse_events
 from tradecast.events.publisher import Publisher
@@ -72,6 +75,32 @@ def serve() -> None:
     settings = _settings()
     _configure(settings)
     _run(_serve(settings))
+
+
+@cli.command(short_help="Look at settings, Redis, MongoDB and ports, and say what is wrong.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def check(as_json: bool) -> None:
+    """Look at what a server with these settings needs, without running one, and say what would run or what is wrong.
+
+    Reads the settings, connects to Redis and MongoDB, and looks at permissions, certificates, memory policy, cluster
+    mode, ports and limits. Exits with 1 if something would not work, with 2 if the settings make no sense.
+    """
+    configure_logging("error", "console")
+    try:
+        settings = load_settings(os.environ)
+        report = _run_as_is(run_check(settings, os.environ, _say_slow))
+    except SettingsError as error:
+        if not as_json:
+            _refuse(error)
+        click.echo(json.dumps({"ok": False, "settings": str(error).splitlines()}))
+        sys.exit(2)
+    click.echo(json.dumps(report.as_dict()) if as_json else report.text())
+    if not report.ok:
+        sys.exit(1)
+
+
+def _say_slow(what: str) -> None:
+    click.echo(f"looking at {what} …", err=True)
 
 
 @cli.command(short_help="Run a server with the demo: its page, users and prices.")
@@ -231,10 +260,10 @@ async def _publish(body: dict[str, Any]) -> None:
         async with Publisher(settings) as publisher:
             for event in events:
                 await event.emit(publisher)
-    except PublishUncertain:
-        raise click.ClickException("Redis did not answer: the event may have been sent, or not") from None
     except AdapterUnavailable as error:
-        raise click.ClickException(f"not sent: {error}") from None
+        cause = await explain_here(error, publisher.place)
+        known = "the event may have been sent, or not" if isinstance(error, PublishUncertain) else "not sent"
+        raise click.ClickException(f"{known}: {_in_words(cause)}") from None
 
 
 # -- sessions
@@ -423,18 +452,22 @@ def _configure(settings: Settings) -> None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return _run_as_is(work)
+    except PortInUse as error:
+        raise click.ClickException(str(error)) from None
+    except SettingsError as error:  # what only the drivers can tell
+        _refuse(error)
+
+
+def _run_as_is(work: Coroutine[Any, Any, T]) -> T:
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
         import uvloop
 
         loop_factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        try:
-            return runner.run(work)
-        except PortInUse as error:
-            raise click.ClickException(str(error)) from None
-        except SettingsError as error:  # what only the drivers can tell
-            _refuse(error)
+        return runner.run(work)
 
 
 def _with_sessions(work: Callable[[Settings, Sessions], Coroutine[Any, Any, None]], admin_url: str) -> None:
@@ -447,10 +480,15 @@ def _with_sessions(work: Callable[[Settings, Sessions], Coroutine[Any, Any, None
                 await work(settings, sessions)
             except InvalidRequest as error:
                 raise click.UsageError(str(error)) from None
-            except StoreUnavailable:
-                raise click.ClickException(f"the session store ({settings.store_name}) does not answer") from None
+            except StoreUnavailable as error:
+                cause = await explain_here(error, error.cause.place if error.cause is not None else Place(MONGODB))
+                raise click.ClickException(f"the session store cannot be used: {_in_words(cause)}") from None
 
     _run(run())
+
+
+def _in_words(cause: Cause) -> str:
+    return f"{cause.sentence}\n  {cause.remedy}"
 
 
 def _one_of(tokens: str | None) -> str | None:
@@ -482,7 +520,12 @@ async def _request(
     try:
         answer = await http.request(method, path, content=content, params=params)
     except httpx.HTTPError as error:
-        raise click.ClickException(f"no answer from {http.base_url}: {type(error).__name__}") from None
+        base = http.base_url
+        at = base.netloc.decode().rpartition("@")[2]
+        setting: Setting = "--admin-url" if path.startswith("/admin/") else "--url"
+        place = Place(SERVER, at if base.port else f"{at}:{443 if base.scheme == 'https' else 80}", setting)
+        cause = await explain_here(error, dataclasses.replace(place, tls=base.scheme == "https"))
+        raise click.ClickException(f"no answer from {base}: {_in_words(cause)}") from None
     try:
         told = answer.json()
     except ValueError:

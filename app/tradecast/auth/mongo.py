@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -145,7 +145,7 @@ class MongoDatabase:
         found = self._client.delegate.topology_description
         servers = found.server_descriptions().values()
         if (error := next((one.error for one in servers if one.error is not None), None)) is not None:
-            return error
+            return cast(BaseException, error)
         if found.topology_type_name != "ReplicaSetNoPrimary":
             return None
         return Failed(Code.NO_PRIMARY if servers else Code.OTHER_REPLICA_SET)

@@ -12,6 +12,7 @@ from tradecast.adapter.create import create_writer
 from tradecast.adapter.envelope import VOLATILE, Envelope, encode_envelope
 from tradecast.adapter.redis import create_redis
 from tradecast.adapter.redis_broker import publish_further
+from tradecast.adapter.redis_place import place_of
 from tradecast.events.emitters import Emitters, Payload
 from tradecast.events.kinds import kind_of
 from tradecast.events.symbols import Symbols
@@ -65,6 +66,7 @@ class Publisher(Emitters):
         if both and settings.other_mode is None:
             raise SettingsError("REDIS_CLUSTER_URL: is needed to publish for both modes")
         self.redis = create_redis(settings)
+        self.place = place_of(create_redis(settings, settings.adapter_url))
         self._writer = create_writer(settings, settings.mode)
         other = settings.other_mode if both is not False else None
         self._other = None if other is None else create_writer(settings, other)

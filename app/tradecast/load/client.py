@@ -13,6 +13,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
+from tradecast.causes import SERVER, Place, explain
 from tradecast.load import wire
 from tradecast.load.backoff import Backoff
 from tradecast.load.numbering import SequenceCheck
@@ -194,7 +195,7 @@ class LoadClient:
             self._tally.refused[f"HTTP {error.response.status_code}"] += 1
             return False
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
-            self._tally.errors[f"connect: {type(error).__name__}"] += 1
+            self._tally.errors[f"connect: {explain(error, Place(SERVER)).code}"] += 1
             return False
         self._socket = socket
         self._gave_up = False

@@ -11,6 +11,7 @@ import httpx
 import orjson
 
 from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.causes import SERVER, SOME_REDIS, Place, explain
 from tradecast.events.emitters import Emitters
 from tradecast.events.publish import parse_events
 from tradecast.load.streams import Plan, Planned, Stream
@@ -58,7 +59,7 @@ class HttpOutlet:
         try:
             response = await self._http.post(self._url, content=content, headers=self._headers)
         except httpx.HTTPError as error:
-            raise Uncertain(f"publish: {type(error).__name__}") from None
+            raise Uncertain(f"publish: {explain(error, Place(SERVER)).code}") from None
         if response.is_success:
             return
         if response.status_code >= 500 or response.status_code in (408, 429):
@@ -76,8 +77,8 @@ class RedisOutlet:
         try:
             for event in parse_events({"events": bodies}):
                 await event.emit(self._emitters)
-        except AdapterUnavailable:
-            raise Uncertain("publish: Redis") from None
+        except AdapterUnavailable as error:
+            raise Uncertain(f"publish: Redis: {explain(error, SOME_REDIS).code}") from None
 
 
 class Publisher:

@@ -1,0 +1,1 @@
+"""`tradecast check`: what would run with these settings, and what is wrong. No server is started."""

@@ -1,0 +1,145 @@
+"""Looks at this machine: ports, limits and files. Nothing is served."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+import httpx
+
+from tradecast.causes import Code
+from tradecast.check.looks import Look
+from tradecast.check.redis import look_at_end
+from tradecast.lifecycle.files import Shares, raise_limit, read_limit
+from tradecast.lifecycle.ports import PortInUse, bind
+from tradecast.settings import EVERYWHERE, Settings
+
+PATIENCE: Final = 2.0
+
+
+async def look_at_ports(settings: Settings) -> list[Look]:
+    """Whether the ports can be listened on. One that a tradecast server has already is no error: it is that one's."""
+    wanted = [
+        ("PORT", settings.host, settings.port, settings.ssl_certfile is not None),
+        ("ADMIN_PORT", settings.admin_host, settings.admin_port, False),
+    ]
+    if settings.forwards:
+        wanted.append(("INTERNAL_PORT", settings.internal_host, settings.internal_port, False))
+    looks: list[Look] = []
+    served = False
+    for name, host, port, tls in wanted:
+        try:
+            bound = bind(host, port, 1, name)
+        except PortInUse as error:
+            # the internal port answers nobody who does not sign
+            served = (served and name == "INTERNAL_PORT") or await _is_tradecast(host, port, tls=tls)
+            if served:
+                looks.append(Look(name, "ok", f"a tradecast server listens on port {port} already"))
+                continue
+            remedy = f"End what listens there, or choose another {name}; ports below 1024 take a privilege"
+            looks.append(Look(name, "error", f"{str(error)[0].upper()}{str(error)[1:]}", remedy))
+            continue
+        for one in bound:
+            one.close()
+        looks.append(Look(name, "ok", f"port {port} is free" if port else "any free port"))
+    return looks
+
+
+def look_at_files(settings: Settings) -> list[Look]:
+    """Whether as many files may be open as there may be connections, and whether certificates are good."""
+    raise_limit()
+    limit = read_limit()
+    shares = Shares.of(limit, settings.most_tcp_connections, internal=settings.forwards)
+    needed = settings.max_tcp_connections or settings.max_connections
+    if shares.clients < needed:
+        says = f"this process may open {limit} files: room for {shares.clients} connections of {needed}"
+        remedy = "Raise the limit (`ulimit -n`, LimitNOFILE of systemd), or lower MAX_CONNECTIONS"
+        looks = [Look("open files", "warning", says, remedy)]
+    else:
+        looks = [Look("open files", "ok", f"enough for MAX_CONNECTIONS={settings.max_connections}")]
+    if settings.ssl_certfile is not None and settings.ssl_keyfile is not None:
+        looks.append(_look_at_pair("SSL_CERTFILE", settings.ssl_certfile, settings.ssl_keyfile))
+    if settings.redis_cert_file is not None:
+        looks.append(_look_at_pair("REDIS_CERT_FILE", settings.redis_cert_file, settings.redis_key_file))
+    for name, file in (("REDIS_CA_FILE", settings.redis_ca_file), ("MONGODB_CA_FILE", settings.mongodb_ca_file)):
+        if file is not None:
+            looks.append(_look_at_authorities(name, file))
+    return looks
+
+
+def _look_at_pair(name: str, certificate: str, key: str | None) -> Look:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ValueError):  # an SSLError is one, and its text helps nobody
+        key_name = name.replace("CERTFILE", "KEYFILE").replace("CERT_FILE", "KEY_FILE")
+        says = f"{name} and {key_name} are no PEM certificate and its key"
+        return Look(name, "error", says, "Name the files that belong together")
+    try:
+        ends = read_end(context, certificate)
+    except ssl.SSLCertVerificationError as error:
+        if "expired" in error.verify_message:
+            code = str(Code.TLS_CERTIFICATE_EXPIRED)
+            return Look(name, "error", f"The certificate {certificate} has expired", "Renew it", code)
+        if "not yet valid" in error.verify_message:
+            remedy = "See whether this machine's clock is right"
+            return Look(name, "error", f"The certificate {certificate} is not valid yet", remedy)
+        return Look(name, "ok", "certificate and key belong together")
+    except (OSError, ValueError):
+        return Look(name, "ok", "certificate and key belong together")
+    return look_at_end(name, f"The certificate {certificate}", ends)
+
+
+def read_end(server: ssl.SSLContext, certificate: str) -> str:
+    """When a certificate ends, in OpenSSL's words: shown to ourselves, since Python has no other public way to it.
+
+    Args:
+        server: Has certificate and key.
+        certificate: Its file.
+
+    Raises:
+        ssl.SSLCertVerificationError: It is not valid now.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.load_verify_locations(certificate)
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    there, here = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (client.wrap_bio(here, there), server.wrap_bio(there, here, server_side=True))
+    for _ in range(10):
+        done = 0
+        for end in ends:
+            try:
+                end.do_handshake()
+                done += 1
+            except ssl.SSLWantReadError:
+                pass
+        if done == len(ends):
+            break
+    shown = ends[0].getpeercert() or {}
+    return str(shown["notAfter"])
+
+
+def _look_at_authorities(name: str, file: str) -> Look:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(file)
+    except (OSError, ValueError):
+        remedy = "Name the file with the authority's certificate"
+        return Look(name, "error", f"{file} holds no PEM certificates", remedy)
+    ends = [str(one["notAfter"]) for one in context.get_ca_certs() if "notAfter" in one]
+    if not ends:
+        return Look(name, "ok", "can be read")
+    last = max(ends, key=ssl.cert_time_to_seconds)
+    return look_at_end(name, f"The authority's certificate in {file}", last)
+
+
+async def _is_tradecast(host: str, port: int, *, tls: bool) -> bool:
+    at = "127.0.0.1" if host in (EVERYWHERE, "0.0.0.0") else host  # noqa: S104 no address to connect to
+    url = f"{'https' if tls else 'http'}://{f'[{at}]' if ':' in at else at}:{port}/health"
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE, verify=False) as http:  # noqa: S501 itself
+            told = (await http.get(url)).json()
+    except (httpx.HTTPError, ValueError):
+        return False
+    return isinstance(told, dict) and told.get("status") == "up" and "uptime" in told

@@ -1,0 +1,273 @@
+"""Looks at a Redis: whether it answers, what it is, whether its memory may lose keys, and what the user may do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError, NoScriptError, RedisError
+
+from tradecast.adapter.cluster_client import ClusterClient
+from tradecast.adapter.eviction import REMEDY, read_eviction
+from tradecast.adapter.link import links_of
+from tradecast.adapter.peer import Explainer
+from tradecast.adapter.redis import RedisClient, check_redis, create_redis, run_all
+from tradecast.adapter.redis_place import place_of
+from tradecast.causes import Cause, Code
+from tradecast.check.looks import Look, State
+from tradecast.check.needs import OWN, SUBSCRIPTIONS, Need, find_lacking, list_needs, write_rule
+from tradecast.settings import Settings, UrlName
+
+# Seconds that one request may take here, whatever REDIS_TIMEOUT allows: somebody waits.
+PATIENCE: Final = 5.0
+FAILURES: Final = (RedisError, OSError, TimeoutError)
+SKEW: Final = 2.0
+SOON: Final = 14 * 86_400
+# Of `maxclients`; beyond, a server that is started finds no connection perhaps.
+MANY_CLIENTS: Final = 0.9
+OLDEST: Final = (6, 2)
+OLDEST_CLUSTER: Final = (7, 0)
+
+
+async def look_at_redis(settings: Settings, url: UrlName) -> list[Look]:
+    """Look at the Redis that a setting names. Whatever is wrong is a look.
+
+    Raises:
+        SettingsError: The URL makes no sense.
+    """
+    patience = min(settings.redis_timeout, PATIENCE)
+    redis = create_redis(
+        settings,
+        url,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=patience,
+        socket_connect_timeout=patience,
+        timeout=patience,
+    )
+    try:
+        return await _Looking(settings, url, redis).all()
+    finally:
+        with contextlib.suppress(*FAILURES):
+            await redis.aclose()
+
+
+class _Looking:
+    def __init__(self, settings: Settings, url: UrlName, redis: RedisClient) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._cluster = isinstance(redis, ClusterClient)
+        self._explainer = Explainer(place_of(redis))
+        self._who = f"Redis at {place_of(redis).at}"
+        self._url = url
+        self._events = settings.mode != "single" and (settings.adapter_url == url or settings.other_mode is not None)
+        self._sessions = url == "REDIS_URL" and settings.store_name == "redis"
+        self._looks: list[Look] = []
+
+    async def all(self) -> list[Look]:
+        try:
+            await check_redis(self._redis)
+        except FAILURES as error:
+            cause = await self._explainer.explain(error)
+            if cause.code != Code.NO_PERMISSION:
+                return [Look.of(self._url, cause)]
+            if self._cluster:  # without its nodes nothing else can be asked
+                return [self._without_permission(str(cause.detail))]
+            # without PING all the rest may be permitted or not: that is looked at
+        else:
+            self._say("ok", f"{self._who} answers")
+        told = await self._ask_info()
+        if told is not None and not self._is_of_kind(told):
+            return self._looks
+        for about in (told or {}).values():
+            self._look_at_state(about)
+            self._look_at_memory(about)
+        await self._look_at_permissions()
+        await self._look_at_clock()
+        await self._look_at_certificate()
+        return self._looks
+
+    def _say(self, state: State, says: str, remedy: str = "", cause: Code | None = None, name: str = "") -> None:
+        self._looks.append(Look(f"{self._url} {name}".strip(), state, says, remedy, str(cause or "")))
+
+    async def _ask_info(self) -> Mapping[str, Mapping[str, Any]] | None:
+        """What each instance says of itself, by where it is; None: it does not."""
+        try:
+            if isinstance(self._redis, ClusterClient):
+                await self._redis.initialize()
+                nodes = [node.name for node in self._redis.get_primaries()]
+                return dict(zip(nodes, await self._redis.ask_masters("INFO"), strict=False))
+            return {self._explainer.place.at: await self._redis.execute_command("INFO")}  # type: ignore[no-untyped-call]
+        except NoPermissionError:
+            self._say(
+                "warning",
+                f"{self._who} does not permit this user INFO: version, memory policy and role are not known",
+                "Grant the command: `ACL SETUSER NAME +info`",
+                Code.NO_PERMISSION,
+            )
+        except FAILURES as error:
+            self._looks.append(Look.of(self._url, await self._explainer.explain(error), "warning"))
+        return None
+
+    def _is_of_kind(self, told: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether it is what the URL says."""
+        about = next(iter(told.values()), {})
+        place = self._explainer.place
+        code = None
+        if about.get("redis_mode") == "sentinel":
+            code = Code.IS_SENTINEL
+        elif not self._cluster and about.get("cluster_enabled") == 1:
+            code = Code.IS_CLUSTER
+        if code is not None:
+            self._looks[:] = [Look.of(self._url, Cause(code, place))]
+        return code is None
+
+    def _look_at_state(self, about: Mapping[str, Any]) -> None:
+        place = self._explainer.place
+        version = str(about.get("redis_version", ""))
+        oldest = OLDEST_CLUSTER if self._cluster else OLDEST
+        if version and _version(version) < oldest:
+            wanted = ".".join(map(str, oldest))
+            self._say("error", f"{self._who} is version {version}", f"Use Redis {wanted} or newer", name="version")
+        elif version:
+            self._say("ok", f"Redis {version}{', a Redis Cluster' if self._cluster else ''}", name="version")
+        if about.get("role") == "slave":
+            away = about.get("master_link_status") != "up"
+            self._looks.append(Look.of(f"{self._url} role", Cause(Code.MASTER_AWAY if away else Code.READ_ONLY, place)))
+        if about.get("loading") == 1:
+            self._looks.append(Look.of(f"{self._url} state", Cause(Code.LOADING, place)))
+        clients, most = about.get("connected_clients"), about.get("maxclients")
+        if isinstance(clients, int) and isinstance(most, int) and clients > MANY_CLIENTS * most:
+            says = f"{self._who} has {clients} clients of the {most} that it takes"
+            remedy = "Raise `maxclients`, or close what is connected: `CLIENT LIST`"
+            self._say("warning", says, remedy, Code.TOO_MANY_CLIENTS, "clients")
+        if about.get("rdb_last_bgsave_status", "ok") != "ok" or about.get("aof_last_write_status", "ok") != "ok":
+            self._looks.append(Look.of(f"{self._url} disk", Cause(Code.DISK_TROUBLE, place), "warning"))
+
+    def _look_at_memory(self, about: Mapping[str, Any]) -> None:
+        eviction = read_eviction(about)
+        if eviction.may_evict:
+            says = f"{self._who} evicts keys when its memory is full (maxmemory_policy is {eviction.policy}): "
+            says += "clients begin anew then, and sessions end"
+            self._say("warning", says, f"{REMEDY[0].upper()}{REMEDY[1:]}", name="policy")
+        elif eviction.may_evict is False:
+            self._say("ok", f"maxmemory_policy is {eviction.policy}: no keys are evicted", name="policy")
+        used, most = about.get("used_memory"), about.get("maxmemory")
+        if isinstance(used, int) and isinstance(most, int) and 0 < most <= used:
+            state: State = "error" if eviction.may_evict is False else "warning"
+            cause = Cause(Code.OUT_OF_MEMORY, self._explainer.place)
+            self._looks.append(Look.of(f"{self._url} memory", cause, state))
+
+    @property
+    def _prefix(self) -> str:
+        return links_of(self._redis)[0].prefix if self._events else ""
+
+    @property
+    def _session_prefix(self) -> str | None:
+        return self._settings.session_key_prefix if self._sessions else None
+
+    def _needs(self) -> list[Need]:
+        return list_needs(prefix=self._prefix, sessions=self._session_prefix, sharded=self._cluster)
+
+    def _without_permission(self, what: str) -> Look:
+        cause = Cause(Code.NO_PERMISSION, self._explainer.place, what)
+        rule = write_rule(self._session_prefix, cluster=self._cluster, needs=self._needs())
+        return Look(f"{self._url} permissions", "error", cause.sentence, f"Grant it: {rule}", str(cause.code))
+
+    async def _look_at_permissions(self) -> None:
+        prefix, needs = self._prefix, self._needs()
+        try:
+            answers = await run_all(self._redis, [(need.key, need.words) for need in needs])
+        except FAILURES as error:
+            self._looks.append(Look.of(f"{self._url} permissions", await self._explainer.explain(error)))
+            return
+        refused: list[tuple[Need, str]] = []
+        others: dict[Code, Look] = {}
+        for need, answer in zip(needs, answers, strict=True):
+            if not isinstance(answer, Exception) or isinstance(answer, NoScriptError):
+                continue
+            cause = await self._explainer.explain(answer)
+            if cause.code == Code.NO_PERMISSION:
+                refused.append((need, str(answer)))
+            else:
+                others.setdefault(cause.code, Look.of(f"{self._url} commands", cause))
+        if self._events and (answer := await self._try_subscribing(prefix)) is not None:
+            name, text = answer
+            refused.append((Need(prefix, (name,), f"{OWN}*"), text))
+        self._looks += others.values()
+        lacking = find_lacking(refused)
+        if lacking:
+            self._looks.append(self._without_permission(str(lacking)))
+        elif not others:
+            self._say("ok", "this user may do all that is needed", name="permissions")
+
+    async def _try_subscribing(self, prefix: str) -> tuple[str, str] | None:
+        """The command and what Redis says, if it does not permit it."""
+        name = SUBSCRIPTIONS["sharded" if self._cluster else "pubsub"][0]
+        try:
+            connection = await links_of(self._redis)[0].connect()
+        except Exception as error:  # redis-py's client of a cluster in trouble raises some that are no RedisError
+            self._looks.append(Look.of(f"{self._url} subscription", await self._explainer.explain(error)))
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await connection.send_command(name.upper(), f"{prefix}check", check_health=False)
+                await connection.read_response()
+        except NoPermissionError as error:
+            return name, str(error)
+        except FAILURES as error:
+            self._looks.append(Look.of(f"{self._url} subscription", await self._explainer.explain(error)))
+        finally:
+            await connection.disconnect(nowait=True)
+        return None
+
+    async def _look_at_clock(self) -> None:
+        if isinstance(self._redis, ClusterClient):
+            return
+        try:
+            before = time.time()
+            seconds, microseconds = await self._redis.execute_command("TIME")  # type: ignore[no-untyped-call]
+            middle = (before + time.time()) / 2
+        except (*FAILURES, TypeError, ValueError):
+            return
+        skew = int(seconds) + int(microseconds) / 1e6 - middle
+        if abs(skew) > SKEW:
+            says = f"The clock of {self._who} is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} this one's"
+            self._say("warning", says, "Set both clocks by NTP: sessions end too early or too late", name="clock")
+
+    async def _look_at_certificate(self) -> None:
+        if not self._explainer.place.tls or isinstance(self._redis, ClusterClient):
+            return
+        try:
+            connection: AbstractConnection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+            await connection.connect()  # type: ignore[no-untyped-call]
+        except FAILURES:
+            return
+        try:
+            found = connection._writer.get_extra_info("ssl_object") if connection._writer is not None else None
+            shown = found.getpeercert() if isinstance(found, ssl.SSLObject) else None
+        finally:
+            await connection.disconnect(nowait=True)
+        ends = (shown or {}).get("notAfter")
+        if isinstance(ends, str):
+            self._looks.append(look_at_end(f"{self._url} certificate", f"The certificate of {self._who}", ends))
+
+
+def look_at_end(name: str, what: str, ends: str) -> Look:
+    """A look at when a certificate ends: OpenSSL's words for a time."""
+    left = ssl.cert_time_to_seconds(ends) - time.time()
+    if left < 0:
+        return Look(name, "error", f"{what} has expired: {ends}", "Renew it", str(Code.TLS_CERTIFICATE_EXPIRED))
+    if left < SOON:
+        return Look(name, "warning", f"{what} ends in {left / 86_400:.0f} days: {ends}", "Renew it")
+    return Look(name, "ok", f"{what} is good until {ends}")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
