@@ -442,6 +442,8 @@ def _recognize(chain: Sequence[BaseException], texts: str, place: Place) -> tupl
     answered = _of_redis(chain, texts, place) if place.service == REDIS else _of_mongodb(chain, texts)
     if answered is not None:
         return answered
+    if any(isinstance(one, ConnectionRefusedError) for one in chain):
+        return Code.REFUSED, ""
     for codes, pattern, code in _NETWORK:
         # the number of an SSLError is OpenSSL's, and no errno
         system = (one for one in chain if isinstance(one, OSError) and not isinstance(one, ssl.SSLError))

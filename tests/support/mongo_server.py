@@ -49,14 +49,16 @@ class MongoServer:
     """One SecantusDB on a free loopback port; what it stores survives `kill` and `start`, and is gone with `close`.
 
     Args:
+        extra_args: Further arguments, such as `--auth` or `--tls-cert-file`; they may be changed between starts.
         standalone: Be no replica set: change streams are refused, as by a standalone mongod.
     """
 
-    def __init__(self, *, standalone: bool = False) -> None:
+    def __init__(self, *extra_args: str, standalone: bool = False) -> None:
         if find_spec("secantus") is None:
             pytest.skip(HOW_TO_GET_MONGODB)
         self.port = free_port()
         self.standalone = standalone
+        self.extra_args = extra_args
         self._process: subprocess.Popen[bytes] | None = None
         self._started_once = False
         self._folder = tempfile.TemporaryDirectory(prefix="mongo-", ignore_cleanup_errors=True)
@@ -106,6 +108,7 @@ class MongoServer:
             *(sys.executable, "-m", "secantus", "--host", "127.0.0.1", "--port", str(self.port)),
             *("--storage-path", str(Path(self._folder.name, "data")), "--cache-size", "64M", "--log-level", "ERROR"),
             *(["--standalone"] if self.standalone else []),
+            *self.extra_args,
         ]
 
     def start_now(self) -> None:
@@ -161,7 +164,7 @@ class MongoServer:
     def _answers_in_time(self) -> bool:
         deadline = time.monotonic() + START_WITHIN
         while time.monotonic() < deadline and self.running:
-            if _answers(self.port):
+            if _answers(self.port, tls="--tls-cert-file" in self.extra_args):
                 return self.running  # else somebody else listens on that port
             time.sleep(0.02)
         return False
@@ -174,10 +177,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, *, tls: bool = False) -> bool:
     with contextlib.suppress(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        uri = f"mongodb://127.0.0.1:{port}/?directConnection=true{'&tls=true&tlsInsecure=true' if tls else ''}"
         client: MongoClient[dict[str, Any]] = MongoClient(uri, serverSelectionTimeoutMS=2000, socketTimeoutMS=5000)
         with client, contextlib.suppress(PyMongoError):
             client.admin.command("ping")

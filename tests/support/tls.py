@@ -29,18 +29,9 @@ def make_certificates(folder: Path) -> Certificates:
     if shutil.which("openssl") is None:
         pytest.skip(HOW_TO_GET_OPENSSL)
 
-    def openssl(*arguments: str) -> None:
-        done = subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-
-    openssl("req", "-x509", *NEW, "-days", "2", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
+    _make_authority(folder)
     for name, extension in (("server", "subjectAltName=IP:127.0.0.1"), ("client", "extendedKeyUsage=clientAuth")):
-        (folder / f"{name}.ext").write_text(extension + "\n")
-        openssl("req", *NEW, "-subj", f"/CN=test {name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        openssl(
-            *("x509", "-req", "-days", "2", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
-            *("-CAcreateserial", "-extfile", f"{name}.ext", "-out", f"{name}.pem"),
-        )
+        sign_certificate(folder, name, extension)
     files = ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
     return Certificates(*(str(folder / name) for name in files))
 
@@ -57,21 +48,45 @@ class Authority:
         if shutil.which("openssl") is None:
             pytest.skip(HOW_TO_GET_OPENSSL)
         folder.mkdir(parents=True, exist_ok=True)
-        made = cls(folder)
-        made._openssl("req", "-x509", *NEW, "-days", "2", "-subj", "/CN=fleet", "-keyout", "ca.key", "-out", "ca.pem")
-        return made
+        _make_authority(folder)
+        return cls(folder)
 
     def sign(self, name: str, file: str = "server", *, days: int = 2) -> dict[str, str]:
         """The settings of a server with a new certificate for a name; one of -1 days has expired."""
-        (self.folder / f"{file}.ext").write_text(f"subjectAltName=DNS:{name}\n")
-        self._openssl("req", *NEW, "-subj", "/CN=server", "-keyout", f"{file}.key", "-out", f"{file}.csr")
-        self._openssl(
-            *("x509", "-req", "-days", str(days), "-in", f"{file}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
-            *("-CAcreateserial", "-extfile", f"{file}.ext", "-out", f"{file}.pem"),
-        )
-        files = {"cert": f"{file}.pem", "key": f"{file}.key", "ca": "ca.pem"}
-        return {f"internal_{kind}_file": str(self.folder / found) for kind, found in files.items()}
+        certificate, key = sign_certificate(self.folder, file, f"subjectAltName=DNS:{name}", days)
+        return {
+            "internal_cert_file": certificate,
+            "internal_key_file": key,
+            "internal_ca_file": str(self.folder / "ca.pem"),
+        }
 
-    def _openssl(self, *arguments: str) -> None:
-        done = subprocess.run(["openssl", *arguments], cwd=self.folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+
+def sign_certificate(folder: Path, name: str, extension: str, days: int = 2) -> tuple[str, str]:
+    """One more certificate of the authority that `make_certificates` made there; its file, and that of its key.
+
+    Args:
+        folder: Where.
+        name: Of the files, and the subject.
+        extension: A line of OpenSSL's extension file.
+        days: How long it is good; -1: it has ended a day ago.
+    """
+    (folder / f"{name}.ext").write_text(extension + "\n")
+    _openssl(folder, "req", *NEW, "-subj", f"/CN=test {name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+    _openssl(
+        folder,
+        *("x509", "-req", "-days", str(days), "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
+        *("-CAcreateserial", "-extfile", f"{name}.ext", "-out", f"{name}.pem"),
+    )
+    return str(folder / f"{name}.pem"), str(folder / f"{name}.key")
+
+
+def _make_authority(folder: Path) -> None:
+    _openssl(
+        folder,
+        *("req", "-x509", *NEW, "-days", "2", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"),
+    )
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    done = subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from redis import exceptions
@@ -45,10 +46,12 @@ class PartsAway(exceptions.RedisError):
 
     Attributes:
         in_words: How much of it, without addresses.
+        place: One of the nodes that do not.
     """
 
-    def __init__(self, in_words: str) -> None:
+    def __init__(self, in_words: str, place: Place) -> None:
         self.in_words = in_words
+        self.place = place
         super().__init__(in_words)
 
 
@@ -366,7 +369,9 @@ class ClusterClient(RedisCluster):
         if len(failed) > len(away):
             words.append(f"{len(failed) - len(away)} of {len(served)} masters refuse, as the cluster is incomplete")
         causes = [*away.values(), *failed.values()]
-        raise PartsAway("; ".join(words)) from (causes[0] if causes else None)
+        first = next(iter((*away, *failed)), None)
+        place = self.place if first is None else replace(self.place, at=join_hosts([(first.host, first.port)]))
+        raise PartsAway("; ".join(words), place) from (causes[0] if causes else None)
 
     async def _pipe(self, node: ClusterNode, commands: list[PipelineCommand]) -> None:
         for start in range(0, len(commands), CHUNK):

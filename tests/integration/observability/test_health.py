@@ -9,7 +9,9 @@ import pytest
 from support.eventually import until
 from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
+from tradecast.adapter.peer import Explainer
 from tradecast.adapter.redis import RedisClient, check_redis, create_redis
+from tradecast.adapter.redis_place import place_of
 from tradecast.observability.health import Health
 from tradecast.settings import load_settings
 
@@ -36,12 +38,12 @@ async def test_redis_up_refusing_frozen_and_back(own_redis: RedisServer, redis: 
     await until(up)
     await own_redis.pause(60)
     status, body = await health.check("redis")
-    assert (status, body["status"], body["error"]) == (503, "down", "timed out")
+    assert (status, body["status"], body["cause"]) == (503, "down", "timed_out")
     own_redis.resume()
     await until(up)
     await own_redis.stop()
     status, body = await health.check("redis")
-    assert (status, body["error"]) == (503, "refused")
+    assert (status, body["cause"]) == (503, "refused")
     assert str(own_redis.port) not in str(body)
     await own_redis.start()
     await until(up)
@@ -55,8 +57,8 @@ async def test_wrong_password(own_redis: RedisServer, redis: RedisClient) -> Non
         await wrong.ping()
 
     health = Health()
-    health.register("redis", ping)
-    assert (await health.check("redis"))[1]["error"] == "authentication failed"
+    health.register("redis", ping, Explainer(place_of(wrong)).explain)
+    assert (await health.check("redis"))[1]["cause"] == "password_wrong"
     await wrong.aclose()
 
 
@@ -69,7 +71,7 @@ async def clustered(redis_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
 
 async def test_the_parts_of_a_cluster(redis_cluster: RedisCluster, clustered: RedisClient) -> None:
     health = Health(keep=0)
-    health.register("redis", lambda: check_redis(clustered), mode="sharded")
+    health.register("redis", lambda: check_redis(clustered), Explainer(place_of(clustered)).explain, mode="sharded")
 
     async def error() -> str:
         status, body = await health.check("redis")
@@ -82,7 +84,9 @@ async def test_the_parts_of_a_cluster(redis_cluster: RedisCluster, clustered: Re
     victim = redis_cluster.nodes[0]
     share = f"1 of 3 masters away, {len(victim.slots())} of 16384 slots"
     await victim.pause(60)
-    await until(lambda: tells(error, f"{share}: timed out"))
+    await until(lambda: tells(error, f"{share}: Redis does not answer in time"))
+    named = (await health.check("redis", addresses=True))[1]["error"]
+    assert named == f"{share}: Redis at 127.0.0.1:{victim.port} does not answer in time"
     victim.resume()
     await until(lambda: healthy(error))
 
@@ -90,7 +94,7 @@ async def test_the_parts_of_a_cluster(redis_cluster: RedisCluster, clustered: Re
 
     async def refused() -> bool:
         told = await error()
-        return told.startswith(share) and told.endswith(": refused")
+        return told == f"{share}: Redis refuses the connection: nothing listens there"
 
     await until(refused)
 
@@ -104,7 +108,7 @@ async def test_the_parts_of_a_cluster(redis_cluster: RedisCluster, clustered: Re
 
     for node in redis_cluster.nodes:
         await redis_cluster.kill(node)
-    assert "refused" in await error()
+    assert "refuses" in await error()
 
 
 async def tells(error: Callable[[], Awaitable[str]], start: str) -> bool:

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pymongo.errors
 import pytest
 import redis.exceptions
 import structlog
 
-from tradecast.auth.errors import StoreUnavailable
-from tradecast.observability.health import Health, classify
+from tradecast.causes import MONGODB, Cause, Place, explain
+from tradecast.observability.health import Health
 
 
 class Dependency:
@@ -36,7 +35,8 @@ async def test_up_down_and_not_configured() -> None:
     assert (status, body["status"]) == (200, "up")
     assert body["latencyMs"] >= 0
     status, body = await health.check("database")
-    assert (status, body["status"], body["error"]) == (503, "down", "not reachable")
+    assert (status, body["status"], body["cause"]) == (503, "down", "unreachable")
+    assert "10.0.0.1" not in str(body)
     assert await health.check("other") == (200, {"status": "not configured"})
 
 
@@ -87,7 +87,7 @@ async def test_a_check_that_hangs_times_out() -> None:
     health = Health(timeout=0.05)
     health.register("redis", dependency)
     status, body = await health.check("redis")
-    assert (status, body["error"]) == (503, "timed out")
+    assert (status, body["cause"]) == (503, "timed_out")
     assert body["latencyMs"] >= 50
 
 
@@ -124,46 +124,43 @@ async def test_checks_run_by_themselves() -> None:
         await task
 
 
-def wrapped(error: Exception) -> Exception:
-    outer = StoreUnavailable("mongodb")
-    outer.__cause__ = error
-    return outer
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (TimeoutError(), "timed out"),
-        (redis.exceptions.TimeoutError("Timeout reading from 10.0.0.1:6379"), "timed out"),
-        (pymongo.errors.NetworkTimeout("10.0.0.1:27017: timed out"), "timed out"),
-        (pymongo.errors.ServerSelectionTimeoutError("No servers found yet"), "timed out"),
-        (pymongo.errors.ServerSelectionTimeoutError("h:27017: [Errno 111] Connection refused"), "refused"),
-        (ConnectionRefusedError(111, "refused"), "refused"),
-        (redis.exceptions.ConnectionError("Error 111 connecting to h:1. Connect call failed"), "refused"),
-        (redis.exceptions.ConnectionError("Connection closed by server."), "not reachable"),
-        (redis.exceptions.AuthenticationError("WRONGPASS for ann"), "authentication failed"),
-        (redis.exceptions.NoPermissionError("ann has no permissions"), "authentication failed"),
-        (pymongo.errors.OperationFailure("Authentication failed for ann", 18), "authentication failed"),
-        (pymongo.errors.AutoReconnect("connection closed"), "not reachable"),
-        (OSError(113, "No route to host"), "not reachable"),
-        (StoreUnavailable(), "not reachable"),
-        (wrapped(pymongo.errors.NetworkTimeout("x")), "timed out"),
-        (wrapped(ConnectionRefusedError()), "refused"),
-        (redis.exceptions.ResponseError("OOM"), "answers with an error"),
-        (KeyError("x"), "answers with an error"),
-    ],
-)
-async def test_trouble_is_told_in_words_and_by_no_text_of_a_driver(error: Exception, words: str) -> None:
-    assert classify(error) == words
+async def test_what_is_down_is_told_in_words_with_the_address_for_those_who_may_know() -> None:
     health = Health()
-    health.register("x", Dependency(error))
-    _, body = await health.check("x")
-    found: dict[str, Any] = {**body}
-    del found["latencyMs"]
-    assert found == {"status": "down", "error": words}
+
+    async def explained(error: BaseException) -> Cause:
+        return explain(error, Place(MONGODB, "10.0.0.1:27017", "MONGODB_URI"))
+
+    health.register("database", Dependency(pymongo.errors.OperationFailure("failed for ann", 18)), explained)
+    status, body = await health.check("database")
+    assert (status, body["status"], body["cause"]) == (503, "down", "password_wrong")
+    assert body["error"] == "MongoDB does not accept the user or the password"
+    assert "MONGODB_URI" in body["remedy"]
+    assert "10.0.0.1" not in str(body)
+    assert "ann" not in str(body)
+    _, private = await health.check("database", addresses=True)
+    assert private["error"] == "MongoDB at 10.0.0.1:27017 does not accept the user or the password"
+    assert health.causes() == {"database": "password_wrong"}
 
 
-def test_a_chain_that_is_a_ring_ends() -> None:
-    one, two = ValueError(), KeyError()
-    one.__context__, two.__cause__ = two, one
-    assert classify(one) == "answers with an error"
+async def test_another_cause_is_logged_and_each_is_counted() -> None:
+    counted: list[tuple[str, str]] = []
+    dependency = Dependency()
+    health = Health(keep=0, on_cause=lambda name, cause: counted.append((name, cause)))
+    health.register("redis", dependency)
+    with structlog.testing.capture_logs() as lines:
+        for error in (ConnectionRefusedError(), ConnectionRefusedError(), TimeoutError(), None, None):
+            dependency.error = error
+            await health.check("redis")
+    assert [line.get("cause") for line in lines] == ["refused", "timed_out", None]
+    assert counted == [("redis", "refused"), ("redis", "refused"), ("redis", "timed_out")]
+    assert health.causes() == {}
+
+
+async def test_an_explanation_that_fails_hides_nothing() -> None:
+    health = Health()
+
+    async def fail(error: BaseException) -> Cause:
+        raise KeyError
+
+    health.register("redis", Dependency(TimeoutError()), fail)
+    assert (await health.check("redis"))[1]["cause"] == "timed_out"

@@ -62,6 +62,7 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.store_available(False)
     metrics.session_store_error()
     metrics.dependency("redis", True, 0.02)
+    metrics.dependency_failed("redis", "refused")
     metrics.redis_subscribed(True)
     metrics.redis_eviction(True, 12)
     metrics.redis_published("ok", 3)
@@ -118,6 +119,7 @@ def touch_everything(metrics: Metrics) -> None:
         ("session_store_errors_total", {}, 1),
         ("dependency_up", {"dependency": "redis"}, 1),
         ("dependency_latency_seconds", {"dependency": "redis"}, 0.02),
+        ("dependency_failures_total", {"dependency": "redis", "cause": "refused"}, 1),
         ("redis_subscribed", {}, 1),
         ("redis_may_evict", {}, 1),
         ("redis_evicted_keys", {}, 12),
@@ -207,7 +209,8 @@ def test_names_from_clients_do_not_become_labels(metrics: Metrics) -> None:
         metrics.connected(name)
         metrics.session_lookup(name)
         metrics.dependency(name, True, 0.1)
-    assert len(samples(metrics)) <= before + 2
+        metrics.dependency_failed(name, name)
+    assert len(samples(metrics)) <= before + 4
     for metric in ("events_received_total", "events_failed_total", "rate_limited_total", "events_emitted_total"):
         assert value(metrics, metric, event="other") == 1_000
 

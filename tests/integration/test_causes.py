@@ -1,0 +1,114 @@
+"""What a server says of a Redis or MongoDB that it cannot use: the same in the log, at /health, and on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from support.eventually import until
+from support.serve import ServeProcess, serving, tradecast
+from support.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, Trouble, in_trouble
+
+# Nothing but the start of a server shows these two: a client that is asked for a session sees the key's permission.
+SEEN_BY_SESSIONS = (
+    *("closed_port", "unknown_host", "http_server", "plain_behind_rediss", "tls_behind_redis", "authority_not_named"),
+    *("certificate_of_another_name", "certificate_that_has_expired", "client_certificate_wanted", "password_wanted"),
+    *("password_wrong", "password_not_wanted", "redis_behind_cluster", "cluster_without_slots", "silent"),
+    *("redis_behind_sentinel", "as_many_clients_as_it_takes"),
+)
+
+
+async def ask(url: str, path: str, **headers: str) -> tuple[int, dict[str, Any]]:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        answer = await http.get(f"{url}{path}", headers=headers)
+        return answer.status_code, dict(answer.json())
+
+
+async def assert_told(server: ServeProcess, trouble: Trouble, dependency: str) -> None:
+    path = f"/health/{dependency}"
+
+    async def is_told() -> bool:
+        return (await ask(server.admin_url, path))[1].get("cause") == trouble.code
+
+    await until(is_told, within=40)
+    status, body = await ask(server.admin_url, path)
+    assert status == 503
+    assert trouble.at in body["error"]
+    assert trouble.about.lower() in f"{body['error']} {body['remedy']}".lower()
+    # programs on this machine are told where, and those behind a proxy are not
+    assert (await ask(server.url, path))[1]["error"] == body["error"]
+    _, outside = await ask(server.url, path, **{"X-Forwarded-For": "203.0.113.7"})
+    assert (outside["cause"], outside["remedy"]) == (body["cause"], body["remedy"])
+    assert trouble.at not in json.dumps(outside)
+    status, ready = await ask(server.url, "/health/ready")
+    assert (status, ready["status"], ready[dependency]["cause"]) == (200, "ready", trouble.code)
+    lines = [json.loads(line) for line in server.err]
+    (told,) = [one for one in lines if one["event"] == "a dependency is down" and one["cause"] == trouble.code]
+    assert (told["why"], told["remedy"]) == (body["error"], body["remedy"])
+    _, metrics = await ask(server.admin_url, "/metrics?format=json")
+    assert PLANTED not in "\n".join(server.err) + json.dumps([body, metrics])
+    assert "Traceback" not in "\n".join(server.err)
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("name", REDIS_TROUBLES)
+async def test_log_and_health_say_what_is_wrong_with_redis(name: str, tmp_path: Path) -> None:
+    with in_trouble(name, tmp_path) as trouble:
+        async with serving(**trouble.environ) as server:
+            await assert_told(server, trouble, "redis")
+
+
+@pytest.mark.mongodb
+@pytest.mark.parametrize("name", MONGODB_TROUBLES)
+async def test_log_and_health_say_what_is_wrong_with_mongodb(name: str, tmp_path: Path) -> None:
+    with in_trouble(name, tmp_path) as trouble:
+        async with serving(**trouble.environ) as server:
+            await assert_told(server, trouble, "database")
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("name", SEEN_BY_SESSIONS)
+async def test_the_command_line_says_what_is_wrong_with_redis(name: str, tmp_path: Path) -> None:
+    with in_trouble(name, tmp_path) as trouble:
+        done = await tradecast("session", "list", **trouble.environ)
+    assert done.code == 1
+    assert f"Redis at {trouble.at}" in done.err
+    assert trouble.about.lower() in done.err.lower()
+    assert PLANTED not in done.err
+
+
+@pytest.mark.mongodb
+@pytest.mark.parametrize("name", MONGODB_TROUBLES)
+async def test_the_command_line_says_what_is_wrong_with_mongodb(name: str, tmp_path: Path) -> None:
+    with in_trouble(name, tmp_path) as trouble:
+        done = await tradecast("session", "list", **trouble.environ)
+    assert done.code == 1
+    assert f"MongoDB at {trouble.at}" in done.err
+    assert trouble.about in done.err
+    assert PLANTED not in done.err
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("name", ["closed_port", "password_wrong", "redis_behind_cluster", "key_not_permitted"])
+async def test_an_event_that_is_not_sent_says_why(name: str, tmp_path: Path) -> None:
+    with in_trouble(name, tmp_path) as trouble:
+        done = await tradecast("emit", "notification", "{}", "--user", "u1", **trouble.environ)
+    assert done.code == 1
+    assert f"Redis at {trouble.at}" in done.err
+    assert trouble.about.lower() in done.err.lower()
+    assert PLANTED not in done.err
+
+
+async def test_a_server_that_is_not_there_is_told_of_in_the_same_words(tmp_path: Path) -> None:
+    with in_trouble("closed_port", tmp_path) as trouble:
+        url = f"http://{trouble.at}"
+        done = await tradecast("session", "list", "--admin-url", url)
+        assert f"tradecast at {trouble.at} refuses the connection: nothing listens there" in done.err
+        assert "--admin-url" in done.err
+        done = await tradecast("emit", "market:status", "{}", "--url", url, "--token", PLANTED)
+        assert f"tradecast at {trouble.at} refuses the connection: nothing listens there" in done.err
+    assert PLANTED not in done.err
