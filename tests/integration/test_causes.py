@@ -1,4 +1,4 @@
-"""What a server says of a Redis or MongoDB that it cannot use: the same in the log, at /health, and on the command line."""
+"""What is said of a Redis or MongoDB that cannot be used: the same in the log, at /health, and on the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.eventually import until
 from support.serve import ServeProcess, serving, tradecast
 from support.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, Trouble, in_trouble
 
-# Nothing but the start of a server shows these two: a client that is asked for a session sees the key's permission.
+# What `tradecast session` comes across: the others are about what only a server does.
 SEEN_BY_SESSIONS = (
     *("closed_port", "unknown_host", "http_server", "plain_behind_rediss", "tls_behind_redis", "authority_not_named"),
     *("certificate_of_another_name", "certificate_that_has_expired", "client_certificate_wanted", "password_wanted"),
@@ -49,8 +49,11 @@ async def assert_told(server: ServeProcess, trouble: Trouble, dependency: str) -
     lines = [json.loads(line) for line in server.err]
     (told,) = [one for one in lines if one["event"] == "a dependency is down" and one["cause"] == trouble.code]
     assert (told["why"], told["remedy"]) == (body["error"], body["remedy"])
-    _, metrics = await ask(server.admin_url, "/metrics?format=json")
-    assert PLANTED not in "\n".join(server.err) + json.dumps([body, metrics])
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        metrics = (await http.get(f"{server.admin_url}/metrics")).text
+    counted = f'tradecast_dependency_failures_total{{cause="{trouble.code}",dependency="{dependency}"}}'
+    assert counted in metrics
+    assert PLANTED not in "\n".join(server.err) + json.dumps(body) + metrics
     assert "Traceback" not in "\n".join(server.err)
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pymongo import MongoClient
 
@@ -282,7 +283,8 @@ def _with_users() -> Iterator[MongoServer]:
     server = MongoServer()
     server.start_now()
     try:
-        with MongoClient(server.uri) as client:
+        client: MongoClient[dict[str, Any]] = MongoClient(server.uri)
+        with client:
             client["app"].command("createUser", "ann", pwd="right", roles=["readWrite"])
         server.stop_now()
         server.extra_args = ("--auth",)

@@ -370,7 +370,7 @@ class ClusterClient(RedisCluster):
             words.append(f"{len(failed) - len(away)} of {len(served)} masters refuse, as the cluster is incomplete")
         causes = [*away.values(), *failed.values()]
         first = next(iter((*away, *failed)), None)
-        place = self.place if first is None else replace(self.place, at=join_hosts([(first.host, first.port)]))
+        place = self.place if first is None else replace(self.place, at=join_hosts([(first.host, int(first.port))]))
         raise PartsAway("; ".join(words), place) from (causes[0] if causes else None)
 
     async def _pipe(self, node: ClusterNode, commands: list[PipelineCommand]) -> None:

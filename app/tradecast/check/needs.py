@@ -59,7 +59,12 @@ def list_needs(*, prefix: str, sessions: str | None, sharded: bool) -> list[Need
     for words in (("HGETALL", hashed), ("HDEL", hashed, "f"), ("PERSIST", hashed), ("DEL", hashed)):
         add(hashed, *words)
     add(sorted_, "ZADD", sorted_, "XX", 1, "m")
-    for words in (("ZSCORE", sorted_, "m"), ("ZCARD", sorted_), ("ZCOUNT", sorted_, "-inf", "+inf")):
+    for words in (
+        ("ZSCORE", sorted_, "m"),
+        ("ZCARD", sorted_),
+        ("ZCOUNT", sorted_, "-inf", "+inf"),
+        ("ZRANGEBYSCORE", sorted_, 0, 0),
+    ):
         add(sorted_, *words)
     for words in (("ZREM", sorted_, "m"), ("ZREMRANGEBYRANK", sorted_, 0, 0), ("ZREMRANGEBYSCORE", sorted_, 0, 0)):
         add(sorted_, *words)
