@@ -27,6 +27,7 @@ from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
 from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.auth.signed_requests import SCHEME, SignedRequests
+from tradecast.causes import SOME_REDIS, Cause, explain
 from tradecast.engine.http.asgi import send_refusal
 from tradecast.engine.http.handshake import Entrance, Refusal, Verdict
 from tradecast.engine.http.request import Request as EngineRequest
@@ -222,6 +223,8 @@ def emit_routes(emitters: Emitters, tokens: Sequence[SecretStr], symbols: Symbol
         if outcome.failed or outcome.uncertain:
             message = "Redis did not take these events: repeat those that failed; of the uncertain ones nobody knows"
             more |= {"accepted": outcome.accepted, "failed": outcome.failed, "uncertain": outcome.uncertain}
+            if outcome.cause is not None:
+                more |= {"cause": str(outcome.cause.code), "reason": outcome.cause.without_address}
             raise Refused(503, "UNAVAILABLE", message, **more)
         return JsonResponse({"accepted": outcome.accepted, **more}, 202)
 
@@ -238,6 +241,7 @@ class _Outcome:
     accepted: int
     failed: list[int]
     uncertain: list[int]
+    cause: Cause | None = None
 
 
 async def _emit_all(events: Sequence[tuple[int, Any]], emitters: Emitters) -> _Outcome:
@@ -249,7 +253,9 @@ async def _emit_all(events: Sequence[tuple[int, Any]], emitters: Emitters) -> _O
         await end(*tasks.values())
     outcome = _Outcome(0, [], [])
     for number, task in tasks.items():
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        error: BaseException | None = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if isinstance(error, AdapterUnavailable) and outcome.cause is None:
+            outcome.cause = explain(error, SOME_REDIS)
         if error is None:
             outcome.accepted += 1
         elif isinstance(error, AdapterUnavailable) and not isinstance(error, PublishUncertain):

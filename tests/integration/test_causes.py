@@ -58,7 +58,7 @@ async def assert_told(server: ServeProcess, trouble: Trouble, dependency: str) -
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("name", REDIS_TROUBLES)
+@pytest.mark.parametrize("name", [name for name in REDIS_TROUBLES if name != "memory_full"])
 async def test_log_and_health_say_what_is_wrong_with_redis(name: str, tmp_path: Path) -> None:
     with in_trouble(name, tmp_path) as trouble:
         async with serving(**trouble.environ) as server:
@@ -93,6 +93,21 @@ async def test_the_command_line_says_what_is_wrong_with_mongodb(name: str, tmp_p
     assert f"MongoDB at {trouble.at}" in done.err
     assert trouble.about in done.err
     assert PLANTED not in done.err
+
+
+@pytest.mark.redis
+async def test_a_redis_that_answers_and_takes_nothing_is_told_of_by_what_it_does_not_take(tmp_path: Path) -> None:
+    with in_trouble("memory_full", tmp_path) as trouble:
+        async with serving(API_TOKEN="t", PUBLISH_TIMEOUT="1", **trouble.environ) as server:
+            async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+                body = {"event": "market:status", "status": {}}
+                answer = await http.post(
+                    f"{server.admin_url}/api/emit", json=body, headers={"authorization": "Bearer t"}
+                )
+            assert (answer.status_code, answer.json()["cause"]) == (503, "out_of_memory")
+            assert answer.json()["reason"] == "Redis takes no writes: its memory is full"
+            line = await server.log("Redis does not take it; repeating")
+            assert (line["cause"], trouble.at in line["why"]) == ("out_of_memory", True)
 
 
 @pytest.mark.redis

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from dataclasses import replace
+from pathlib import Path
 from string import Formatter
 
 import pymongo.errors
@@ -13,6 +15,7 @@ import redis.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tradecast
 from tradecast.auth.errors import StoreUnavailable
 from tradecast.causes import (
     _WORDS,
@@ -29,6 +32,7 @@ from tradecast.causes import (
     refine,
 )
 
+DOCS = Path(tradecast.__file__).parents[2] / "docs" / "check.md"
 HERE = Place(REDIS, "10.0.0.1:6379")
 THERE = Place(MONGODB, "10.0.0.1:27017", "MONGODB_URI")
 SELECTION = "{} (configured timeouts: connectTimeoutMS: 2000.0ms), Timeout: 2.0s, Topology Description: <…>"
@@ -217,6 +221,14 @@ def test_every_cause_has_words_and_a_remedy_for_every_place() -> None:
                 assert "{" not in cause.sentence + cause.remedy
     fields = {field for words in _WORDS.values() for text in words for _, field, _, _ in Formatter().parse(text)}
     assert "at" in fields
+
+
+def test_check_md_has_every_cause_in_the_same_words() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", DOCS.read_text(), re.MULTILINE))
+    assert list(rows) == list(Code)
+    for code in Code:
+        words = _WORDS[code][0].partition("{who}")[2].partition("{")[0].strip(" :")
+        assert words in rows[code]
 
 
 KINDS: list[type[Exception]] = [

@@ -20,6 +20,8 @@ from tradecast.check.run import run_check
 from tradecast.events.publisher import Publisher
 from tradecast.settings import load_settings
 
+# As docs/check.md says it.
+IN_SHORT = "~tradecast:* ~sess:* &tradecast:* +@all -@admin -@dangerous +info".split()  # noqa: SIM905 as it is typed
 ANY_PORT = {"PORT": "0", "ADMIN_PORT": "0", "INTERNAL_PORT": "0"}
 
 
@@ -93,6 +95,8 @@ async def test_a_user_with_the_rule_that_is_given_can_do_all(own_redis: RedisSer
     assert "the commands SET, " in lacking.says
     assert "the keys tradecast:*, sess:*" in lacking.says
     assert "the channel tradecast:*" in lacking.says
+    own_redis.ask_now("ACL", "SETUSER", "caster", "reset", "on", ">right", *IN_SHORT)
+    assert errors(await check(REDIS_URL=url)) == []
     rule = lacking.remedy.partition("ACL SETUSER NAME ")[2].replace("'>PASSWORD'", ">right").split()
     own_redis.ask_now("ACL", "SETUSER", "caster", "reset", *rule)
     assert errors(await check(REDIS_URL=url)) == []
