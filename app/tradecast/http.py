@@ -119,14 +119,9 @@ def require_loopback(request: Request) -> None:
     Raises:
         Refused: 403.
     """
-    if not _is_from_here(request):
-        raise Refused(403, "FORBIDDEN", "Without ADMIN_TOKEN, admin routes answer programs on this machine only")
-
-
-def _is_from_here(request: Request) -> bool:
     forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "origin"))
-    here = _is_loopback(request.client.host if request.client else "") and _is_loopback(_host(request))
-    return here and not forwarded
+    if forwarded or not _is_loopback(request.client.host if request.client else "") or not _is_loopback(_host(request)):
+        raise Refused(403, "FORBIDDEN", "Without ADMIN_TOKEN, admin routes answer programs on this machine only")
 
 
 def _host(request: Request) -> str:
@@ -154,8 +149,8 @@ def health_routes(
 ) -> list[BaseRoute]:
     """`/health`, the three that Kubernetes asks for, and one route per dependency.
 
-    Where a dependency that is down should be, host and port, is told on a private port, and elsewhere to programs on
-    this machine only. Readiness names what is down and why, and does not depend on it.
+    Where a dependency that is down should be, host and port, is told on a private port alone. Readiness names what is
+    down and why, and does not depend on it.
 
     Startup and liveness say no more than that the event loop serves requests: a Redis or MongoDB that is away is no
     reason to restart a server whose clients wait for it to come back. Readiness is off while the server drains.
@@ -176,7 +171,7 @@ def health_routes(
 
     def dependency(name: str) -> Callable[[Request], Awaitable[Response]]:
         async def check(request: Request) -> Response:
-            status, body = await health.check(name, addresses=private or _is_from_here(request))
+            status, body = await health.check(name, addresses=private)
             return JsonResponse(body, status)
 
         return check

@@ -105,6 +105,7 @@ def reachability() -> list[Panel]:
             "1 while a server's last health check found Redis up; the subscription counts.",
             COUNT,
             Query(f"min by (pod) ({of('tradecast_dependency_up', REDIS)})", "{{pod}}"),
+            span=6,
             highest=1,
         ),
         graph(
@@ -112,13 +113,24 @@ def reachability() -> list[Panel]:
             "1 while a server hears the other servers' events.",
             COUNT,
             Query(f"min by (pod) ({of('tradecast_redis_subscribed')})", "{{pod}}"),
+            span=6,
             highest=1,
+        ),
+        graph(
+            "Why dependencies are down",
+            "Health checks per second that found Redis or the database down, by why: docs/check.md says what to do.",
+            PER_SECOND,
+            Query(
+                total(rate("tradecast_dependency_failures_total"), "dependency", "cause"), "{{dependency}} {{cause}}"
+            ),
+            span=6,
         ),
         graph(
             "Redis answers health checks in",
             "How long each server's last health check took.",
             SECONDS,
             Query(f"max by (pod) ({of('tradecast_dependency_latency_seconds', REDIS)})", "{{pod}}"),
+            span=6,
         ),
     ]
 

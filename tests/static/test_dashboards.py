@@ -152,7 +152,7 @@ def test_the_labels_that_are_asked_for_exist() -> None:
     metrics = Metrics("1")
     metrics.watch_connections(total=lambda: 1, users=lambda: 1, subscriptions=dict)
     labels = {"le", "pod", "namespace", "job", "horizontalpodautoscaler", "deployment", "dependency", "figure"}
-    labels |= {"which"}
+    labels |= {"which", "cause"}
     operator = OperatorMetrics()
     operator.begin("trading", "fleet", lambda: True)
     operator.tell_conditions("trading", "fleet", {"Available": "True"})
