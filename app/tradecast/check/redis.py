@@ -20,6 +20,7 @@ from tradecast.adapter.link import links_of
 from tradecast.adapter.peer import Explainer
 from tradecast.adapter.redis import RedisClient, check_redis, create_redis, run_all
 from tradecast.adapter.redis_place import place_of
+from tradecast.auth.redis_store import GLOB
 from tradecast.causes import Cause, Code
 from tradecast.check.looks import Look, State
 from tradecast.check.needs import OWN, SUBSCRIPTIONS, Need, find_lacking, list_needs, write_rule
@@ -33,6 +34,9 @@ SOON: Final = 14 * 86_400
 # Of `maxclients`; beyond, a server that is started finds no connection perhaps.
 MANY_CLIENTS: Final = 0.9
 OLDEST: Final = (6, 2)
+# How many keys are looked at for a session, and in how many steps.
+SCANNED: Final = 1_000
+SCANS: Final = 20
 OLDEST_CLUSTER: Final = (7, 0)
 
 
@@ -89,6 +93,7 @@ class _Looking:
             self._look_at_state(about)
             self._look_at_memory(about)
         await self._look_at_permissions()
+        await self._look_at_sessions()
         await self._look_at_clock()
         await self._look_at_certificate()
         return self._looks
@@ -226,6 +231,25 @@ class _Looking:
         finally:
             await connection.disconnect(nowait=True)
         return None
+
+    async def _look_at_sessions(self) -> None:
+        prefix = self._session_prefix
+        if prefix is None or isinstance(self._redis, ClusterClient):
+            return
+        cursor: Any = 0
+        for _ in range(SCANS):
+            try:
+                cursor, keys = await self._redis.scan(cursor, match=prefix.translate(GLOB) + "*", count=SCANNED)
+            except FAILURES:  # told of among the permissions
+                return
+            if keys:
+                self._say("ok", f"there are keys that begin with {prefix}", name="sessions")
+                return
+            if cursor == 0:
+                says = f"no key in {self._who} begins with {prefix}: nobody has logged in yet, or they are elsewhere"
+                remedy = "See whether SESSION_KEY_PREFIX and the database in REDIS_URL are the application's"
+                self._say("warning", says, remedy, name="sessions")
+                return
 
     async def _look_at_clock(self) -> None:
         if isinstance(self._redis, ClusterClient):

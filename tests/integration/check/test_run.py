@@ -68,6 +68,7 @@ async def test_redis_that_works(redis_server: RedisServer) -> None:
     report = await check(REDIS_URL=redis_server.url)
     assert errors(report) == []
     assert named(report, "REDIS_URL permissions").state == "ok"
+    assert named(report, "REDIS_URL sessions").state == "warning"  # there are none yet
     assert report.plan["events"] == f"through Redis at 127.0.0.1:{redis_server.port} (REDIS_URL)"
     assert await redis_server.ask("DBSIZE") == 0  # nothing is left there
 
@@ -146,6 +147,7 @@ async def test_certificates_of_our_own(tmp_path: Path) -> None:
 
 @pytest.mark.redis
 async def test_the_command(redis_server: RedisServer) -> None:
+    await redis_server.ask("SET", "sess:1", "{}")
     done = await tradecast("check", REDIS_URL=redis_server.url, SESION_SECRETS=PLANTED, **ANY_PORT)
     assert done.code == 0, done.err
     assert "Is it SESSION_SECRETS?" in done.out
