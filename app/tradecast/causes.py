@@ -129,6 +129,11 @@ class Cause:
         return Told(self._sentence(f"{self.place.service} at {self.place.at}" if self.place.at else self.place.service))
 
     @property
+    def is_silence(self) -> bool:
+        """Whether nothing answered, rather than something else than is needed."""
+        return self.code in _SILENCE
+
+    @property
     def without_address(self) -> Told:
         """What is wrong, for those who need not know where things are."""
         return Told(self._sentence(self.place.service))
@@ -398,6 +403,9 @@ def explain(error: BaseException, place: Place) -> Cause:
         place = replace(place, at=_node(texts) or place.at)
     share = next((str(words) for one in chain if (words := getattr(one, "in_words", None))), "")
     return Cause(code, place, detail, share)
+
+
+_SILENCE: Final = (Code.REFUSED, Code.UNRESOLVABLE, Code.TIMED_OUT, Code.UNREACHABLE, Code.CLOSED, Code.NO_SOCKET)
 
 
 def is_ambiguous(cause: Cause) -> bool:

@@ -263,7 +263,8 @@ async def _publish(body: dict[str, Any]) -> None:
     except AdapterUnavailable as error:
         cause = await explain_here(error, publisher.place)
         known = "the event may have been sent, or not" if isinstance(error, PublishUncertain) else "not sent"
-        raise click.ClickException(f"{known}: {_in_words(cause)}") from None
+        silence = "Redis did not answer in time: " if cause.is_silence else ""
+        raise click.ClickException(f"{known}: {silence}{_in_words(cause)}") from None
 
 
 # -- sessions
@@ -482,7 +483,9 @@ def _with_sessions(work: Callable[[Settings, Sessions], Coroutine[Any, Any, None
                 raise click.UsageError(str(error)) from None
             except StoreUnavailable as error:
                 cause = await explain_here(error, error.cause.place if error.cause is not None else Place(MONGODB))
-                raise click.ClickException(f"the session store cannot be used: {_in_words(cause)}") from None
+                how = "does not answer" if cause.is_silence else "cannot be used"
+                store = f"the session store ({settings.store_name}) {how}"
+                raise click.ClickException(f"{store}: {_in_words(cause)}") from None
 
     _run(run())
 
