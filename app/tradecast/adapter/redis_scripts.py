@@ -149,19 +149,31 @@ local function lose(mark, room)
   local lost = tonumber(notes['x' .. room] or redis.call('ZSCORE', KEYS[2], 'x' .. room) or 0)
   if before > lost then notes['x' .. room] = string.format('%.0f', before) end
 end
-local function write(mark, room, command, key, ...)
-  if not notes[mark .. room] and redis.call('EXISTS', key) == 0 then lose(mark, room) end
-  local answer = redis.pcall(command, key, ...)
-  if type(answer) == 'table' and answer.err then
+local function keep_counted(room, key, id, body)
+  local answer = redis.pcall('XADD', key, 'NOMKSTREAM', 'MAXLEN', '~', ARGV[6], id, 'm', body)
+  if not answer then
+    lose('h', room)
+    answer = redis.pcall('XADD', key, id, 'm', body)
+  end
+  if type(answer) == 'table' then
     if string.find(answer.err, 'OOM', 1, true) then return answer end
     redis.call('DEL', key)
-    lose(mark, room)
-    if command == 'XADD' then
-      -- What was there is lost: by one entry more that was added, and is not there, readers see that.
-      redis.call('XADD', key, '1-0', 'm', '')
-      redis.call('XDEL', key, '1-0')
-    end
-    redis.call(command, key, ...)
+    lose('h', room)
+    -- What was there is lost: by one entry more that was added, and is not there, readers see that.
+    redis.call('XADD', key, '1-0', 'm', '')
+    redis.call('XDEL', key, '1-0')
+    redis.call('XADD', key, id, 'm', body)
+  end
+end
+local function keep_latest(room, key, event, value)
+  local answer = redis.pcall('HSET', key, event, value)
+  if type(answer) == 'table' then
+    if string.find(answer.err, 'OOM', 1, true) then return answer end
+    redis.call('DEL', key)
+    lose('l', room)
+    redis.call('HSET', key, event, value)
+  elseif answer == 1 and redis.call('HLEN', key) == 1 then
+    lose('l', room)
   end
 end
 """
@@ -179,13 +191,13 @@ while i <= #ARGV do
     local room = ARGV[r]
     if kind == 'C' then
       local key = ARGV[4] .. 'h:' .. room
-      refused = write('h', room, 'XADD', key, 'MAXLEN', '~', ARGV[6], text .. '-0', 'm', body)
+      refused = keep_counted(room, key, text .. '-0', body)
       if refused then return refused end
       redis.call('PEXPIRE', key, ARGV[7])
       notes['h' .. room] = text
     elseif kind == 'L' then
       local key = ARGV[4] .. 'l:' .. room
-      refused = write('l', room, 'HSET', key, event, text .. ' ' .. body)
+      refused = keep_latest(room, key, event, text .. ' ' .. body)
       if refused then return refused end
       redis.call('PEXPIRE', key, ARGV[7])
       notes['l' .. room] = text
