@@ -149,11 +149,11 @@ local function lose(mark, room)
   local lost = tonumber(notes['x' .. room] or redis.call('ZSCORE', KEYS[2], 'x' .. room) or 0)
   if before > lost then notes['x' .. room] = string.format('%.0f', before) end
 end
-local function keep_counted(room, key, id, body)
-  local answer = redis.pcall('XADD', key, 'NOMKSTREAM', 'MAXLEN', '~', ARGV[6], id, 'm', body)
+local function keep_counted(room, key, id, ...)
+  local answer = redis.pcall('XADD', key, 'NOMKSTREAM', 'MAXLEN', '~', ARGV[6], id, ...)
   if not answer then
     lose('h', room)
-    answer = redis.pcall('XADD', key, id, 'm', body)
+    answer = redis.pcall('XADD', key, id, ...)
   end
   if type(answer) == 'table' then
     if string.find(answer.err, 'OOM', 1, true) then return answer end
@@ -162,7 +162,7 @@ local function keep_counted(room, key, id, body)
     -- What was there is lost: by one entry more that was added, and is not there, readers see that.
     redis.call('XADD', key, '1-0', 'm', '')
     redis.call('XDEL', key, '1-0')
-    redis.call('XADD', key, id, 'm', body)
+    redis.call('XADD', key, id, ...)
   end
 end
 local function keep_latest(room, key, event, value)
@@ -191,7 +191,7 @@ while i <= #ARGV do
     local room = ARGV[r]
     if kind == 'C' then
       local key = ARGV[4] .. 'h:' .. room
-      refused = keep_counted(room, key, text .. '-0', body)
+      refused = keep_counted(room, key, text .. '-0', 'm', body)
       if refused then return refused end
       redis.call('PEXPIRE', key, ARGV[7])
       notes['h' .. room] = text

@@ -51,7 +51,9 @@ own(KEYS[3], 'hash')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local lease = tonumber(ARGV[3])
-redis.call('SET', KEYS[2], ARGV[4], 'NX')
+-- A key of another form has another name: what is none is somebody's mistake, and servers must agree on one.
+local key = redis.call('GET', KEYS[2]) or ''
+if #key ~= #ARGV[4] or string.find(key, '[^0-9a-f]') then redis.call('SET', KEYS[2], ARGV[4]) end
 local function tell(servers, own_address)
   if own_address ~= '' then
     redis.call('HSET', servers, ARGV[1], string.format('%.0f ', now) .. own_address)

@@ -191,13 +191,15 @@ async def test_what_is_no_address_is_passed_over(redis: RedisClient, junk: bytes
     assert a.others == 0
 
 
-async def test_what_is_no_key_is_not_used(redis: RedisClient) -> None:
-    await redis.set(KEY, "hunter2")
-    a = Directory(redis, "aaaaaaaaaaaa")
+@pytest.mark.parametrize("found", ["hunter2", "", "a" * 63, "A" * 64, "0" * 65])
+async def test_what_is_no_key_is_replaced(redis: RedisClient, found: str) -> None:
+    await redis.set(KEY, found)
+    a, b = (Directory(redis, name * 12) for name in "ab")
     with capture_logs() as logs:
         await a.announce(HERE)
-    assert a.keys == ()
-    assert [entry["log_level"] for entry in logs] == ["error"]
+        await b.announce(HERE)
+    assert a.keys == b.keys
+    assert [len(key) for key in a.keys] == [32]
     assert "hunter2" not in str(logs)
 
 
