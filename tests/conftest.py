@@ -1,3 +1,9 @@
+"""What all tests have: the kit's fixtures, and logging as a server configures it."""
+
+from __future__ import annotations
+
+from tradecast.observability.logs import configure_logging
+
 pytest_plugins = [
     "support.browser",
     "support.express",
@@ -12,3 +18,8 @@ pytest_plugins = [
     "support.server",
     "support.workers",
 ]
+
+
+def pytest_configure() -> None:
+    # The first server would do it: what a test finds in the log does not depend on which ran before.
+    configure_logging("info", "json")

@@ -206,12 +206,16 @@ async def test_it_is_silent_and_closes_itself(own_redis: RedisServer, how: str, 
 async def test_a_program_that_configures_logging_hears_of_trouble(
     own_redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    configured = structlog.get_config()
     structlog.reset_defaults()
     await own_redis.stop()
-    with caplog.at_level(logging.WARNING, "tradecast"):
-        async with Publisher(settings_for_tests(redis_url=own_redis.url, publish_timeout=0.5)) as out:
-            with pytest.raises(AdapterUnavailable):
-                await out.emit_notification("u1", {})
+    try:
+        with caplog.at_level(logging.WARNING, "tradecast"):
+            async with Publisher(settings_for_tests(redis_url=own_redis.url, publish_timeout=0.5)) as out:
+                with pytest.raises(AdapterUnavailable):
+                    await out.emit_notification("u1", {})
+    finally:
+        structlog.configure(**configured)
     assert any("Redis does not take it" in line for line in caplog.messages)
 
 

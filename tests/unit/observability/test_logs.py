@@ -27,6 +27,7 @@ def remove_handlers(of: str) -> None:
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """Logging belongs to the process: put it back for the tests that follow."""
+    configured = structlog.get_config()
     root_level = logging.getLogger().level
     loggers = [logging.getLogger(name) for name in TOUCHED]
     before = [(logger, logger.level, list(logger.handlers), logger.propagate, logger.disabled) for logger in loggers]
@@ -38,7 +39,7 @@ def as_before() -> Iterator[None]:
         logger.handlers[:] = handlers
         logger.propagate = propagate
         logger.disabled = disabled
-    structlog.reset_defaults()
+    structlog.configure(**configured)
     structlog.contextvars.clear_contextvars()
 
 
