@@ -24,6 +24,7 @@ from tradecast.auth.models import Session, User
 from tradecast.auth.revocation import RevocationWatcher
 from tradecast.auth.sessions import Sessions, create_sessions
 from tradecast.settings import load_settings
+from tradecast.tasks import end
 
 ANN = User("u1", "Ann", tier="premium")
 # The contract is 1 s from deletion to callback. This machine may be busy with other tests.
@@ -77,8 +78,7 @@ async def watching(sessions: Sessions) -> AsyncIterator[Server]:
     try:
         yield server
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
         await sessions.close()
 
 
@@ -302,7 +302,10 @@ async def test_callbacks_that_fail_do_not_stop_it(mode: Mode) -> None:
 @pytest.mark.redis
 async def test_redis_gone_ends_nobody_and_then_all_are_checked(own_redis: RedisServer) -> None:
     settings = load_settings({"REDIS_URL": own_redis.url, "REDIS_TIMEOUT": "10"})
-    async with Redis.from_url(own_redis.url) as client, watching(create_sessions(settings, client)) as server:
+    # as a server has it: a connection that was closed while nobody used it is made anew
+    client = create_redis(settings)
+    assert isinstance(client, Redis)
+    async with client, watching(create_sessions(settings, client)) as server:
         kept, _ = await server.sessions.create(ANN, 600)
         lost, _ = await server.sessions.create(ANN, 600)
         server.active |= {kept, lost}
