@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from support.redis_server import RedisServer
 from support.serve import start
 from support.server import MakeServer
 from tradecast.server import NotInitialized, WebSocketServer, create_process
@@ -27,17 +28,16 @@ def examples(page: Path) -> list[str]:
     return re.findall(r"^```py(?:thon)?\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def save(page: str, folder: Path) -> str:
-    """The one program of a page, in a file."""
-    (text,) = examples(README.parent / page)
+def save(page: str, folder: Path, number: int = 0) -> str:
+    """A program of a page, in a file."""
     path = folder / "example.py"
-    path.write_text(text)
+    path.write_text(examples(README.parent / page)[number])
     return str(path)
 
 
 def test_every_program_is_run_below() -> None:
     found = {str(page.relative_to(README.parent)): len(examples(page)) for page in PAGES if examples(page)}
-    assert found == {"README.md": 1, "docs/client.md": 1, "docs/cluster.md": 1}
+    assert found == {"README.md": 1, "docs/client.md": 2, "docs/cluster.md": 1}
 
 
 async def test_the_embedding_example_runs(tmp_path: Path) -> None:
@@ -63,6 +63,16 @@ async def test_the_example_of_a_python_client_runs(make_server: MakeServer, tmp_
     async with start(*arguments, program=(save("docs/client.md", tmp_path),)) as running:
         assert await running.ended() == 0, running.err
         assert "'success': True" in running.out[0]
+
+
+async def test_the_example_of_a_publisher_runs(redis_server: RedisServer, tmp_path: Path) -> None:
+    async with (
+        start("serve", REDIS_URL=redis_server.url) as server,
+        start(program=(save("docs/client.md", tmp_path, 1),), REDIS_URL=redis_server.url) as running,
+    ):
+        await server.log("listening")
+        assert await running.ended() == 0, running.err
+        assert "Traceback" not in "\n".join(running.err)
 
 
 @pytest.mark.parametrize(
