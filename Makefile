@@ -15,7 +15,7 @@ serve: $(VENV)/.serve ## Run the server with the demo at http://127.0.0.1:8000/
 test: $(VENV)/.dev ## Run every test that this machine can run, and say what it cannot (WORKERS=2 …; some 10 minutes)
 	@scripts/test
 
-test-quick: $(VENV)/.dev ## Run tests/unit and tests/static: in less than a minute
+test-quick: $(VENV)/.dev ## Run tests/unit and tests/static: in a minute or two
 	@scripts/test --quick
 
 soak: $(VENV)/.dev ## Prove that no event is lost while everything fails (FAULTS_SECONDS=3600 FAULTS_SEED=7 …)
