@@ -62,7 +62,8 @@ class Tally(Collector):
     def collect(self) -> Iterator[Metric]:
         """The counts as they are now."""
         family = CounterMetricFamily(self._name, self._meaning, labels=[self._label])
-        for value, count in list(self._counts.items()):
+        # Copied in one step: a list of its items is not, where the garbage collection that it starts runs Python code.
+        for value, count in self._counts.copy().items():
             family.add_metric([value], count)
         yield family
 
