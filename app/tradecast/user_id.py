@@ -6,6 +6,7 @@ id is text, wherever it came from: a claim, a stored session, a payload, a reque
 
 from __future__ import annotations
 
+import operator
 import unicodedata
 from typing import Final
 
@@ -26,18 +27,22 @@ def read_user_id(value: object) -> str | None:
     """A user's id as text; None for what cannot be one.
 
     Args:
-        value: A text, or a whole number: 5, and 5.0, which is how BSON and some JSON libraries give a whole number.
-            Everything else is none: booleans, other numbers, lists, objects.
+        value: A text, or a whole number: 5, and 5.0, which is how BSON and some JSON libraries give a whole number;
+            numpy's too. Everything else is none: booleans, other numbers, lists, objects.
     """
     if type(value) is str:
         return value if is_plain(value, LONGEST) else None
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _NUMBERS:
-        return str(int(value))
     if isinstance(value, str):
         return read_user_id(str(value))
-    return None
+    if isinstance(value, bool | float):
+        return None
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # whatever is a whole number: numpy's too
+    except TypeError:
+        return None
+    return str(number) if abs(number) < _NUMBERS else None
 
 
 def require_user_id(value: object) -> str:

@@ -15,6 +15,13 @@ class Code(enum.IntEnum):
     FIVE = 5
 
 
+class Scalar:
+    """A whole number that is no int, as numpy's are."""
+
+    def __index__(self) -> int:
+        return 5
+
+
 class Name(str):
     __slots__ = ()
 
@@ -24,6 +31,7 @@ class Name(str):
     [
         *((0, "0"), (5, "5"), (-5, "-5"), (2**53 + 1, "9007199254740993"), (2**63, "9223372036854775808")),
         *((5.0, "5"), (-0.0, "0"), (2.0**52, "4503599627370496"), (Code.FIVE, "5"), (Name("u1"), "u1")),
+        (Scalar(), "5"),
         *(("u1", "u1"), ("5", "5"), ("05", "05"), (" 5", " 5"), ("5.0", "5.0"), ("a:b*c?[d]{e}", "a:b*c?[d]{e}")),
         *(
             ("Zoë", "Zoë"),
