@@ -87,9 +87,12 @@ def decode_data(text: str | bytes) -> Mapping[str, Any] | str:
 
 
 def _decode_leniently(text: str | bytes) -> object:
-    # JavaScript writes halves of emojis that were cut in the middle, which are no Unicode; and some write a BOM.
+    # JavaScript writes halves of emojis that were cut in the middle, which are no Unicode; and some write a BOM, or a
+    # name in another encoding. What is no text then is halves too: no id has them, so that two cannot become one.
     try:
-        return json.loads(text.decode() if isinstance(text, bytes) else text.removeprefix("\ufeff"))
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "surrogateescape")
+        return json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         return None
 

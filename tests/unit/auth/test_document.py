@@ -320,6 +320,24 @@ def test_text_that_is_no_usable_json_stays_text(text: str) -> None:
     assert refusal(decode_data(text)) == "SESSION_NOT_FOUND"
 
 
+def test_byte_order_mark() -> None:
+    text = "\ufeff" + json.dumps(session())
+    assert decode_data(text) == decode_data(text.encode()) == session()
+
+
+def test_bytes_that_are_no_text_make_a_name_unreadable_and_no_session() -> None:
+    written = json.dumps(session({**ANN, "name": "J\u00e9r\u00f4me"}, flash="\u00e9"), ensure_ascii=False).encode(
+        "latin-1"
+    )
+    user = read(decode_data(written)).user
+    assert (user.id, user.name) == ("u1", "J?r?me")
+    # but two ids must not become one
+    assert (
+        refusal(decode_data(json.dumps(session("j\u00e9"), ensure_ascii=False).encode("latin-1")))
+        == "SESSION_NOT_FOUND"
+    )
+
+
 def test_bytes_that_are_no_text() -> None:
     assert decode_data(b"\xff\xfe") == "\ufffd\ufffd"
 
