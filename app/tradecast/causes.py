@@ -74,7 +74,7 @@ class Code(StrEnum):
 
 
 class Told(str):
-    """Words of our own about a dependency: they may name its address, which other texts in logs may not."""
+    """Words of our own: they may name an address, a dependency's or a listed one, which other texts in logs may not."""
 
     __slots__ = ()
 

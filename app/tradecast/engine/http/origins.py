@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final, Literal
 
+from tradecast.causes import Told
 from tradecast.engine.http.request import Header, Request
 from tradecast.origins import Origin, parse_allowed, parse_origin
 
@@ -14,6 +15,8 @@ _SHOWN_SCHEMES: Final = frozenset(
     {"http", "https", "capacitor", "ionic", "tauri", "app", "file", "null", "chrome-extension", "moz-extension"}
 )
 _ELSE: Final = "…"
+# Of a page that is served on its visitor's own machine, as those are that are being developed.
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 Reason = Literal["malformed", "opaque", "other_scheme_or_port", "other_host"]
 REASONS: Final[tuple[Reason, ...]] = ("malformed", "opaque", "other_scheme_or_port", "other_host")
 
@@ -67,7 +70,11 @@ class OriginPolicy:
         return origin is not None and not origin.is_shared and self.accepts(request)
 
     def find_reason(self, request: Request) -> tuple[Reason, str]:
-        """Why a request was not accepted, and its origin as far as it may be shown: strangers write what they like."""
+        """Why a request was not accepted, and its origin as far as it may be shown: strangers write what they like.
+
+        What a log may show as it is, whatever it hides elsewhere, is `Told`: a host that is listed, or a page's own
+        machine. That of the `Host` header is a client's word.
+        """
         origin = parse_origin(request.header(b"origin") or "")
         if origin is None:
             return "malformed", ""
@@ -76,9 +83,13 @@ class OriginPolicy:
         hosts = {one.host for one in (_own_origins(request) if self._own else self._exact)}
         shown = origin._replace(
             scheme=origin.scheme if origin.scheme in _SHOWN_SCHEMES else _ELSE,
-            host=origin.host if origin.host in hosts | {"localhost"} else _ELSE,
+            host=origin.host if origin.host in hosts | _LOCAL else _ELSE,
         )
-        return ("other_scheme_or_port" if origin.host in hosts else "other_host"), str(shown)
+        known = shown.host in _LOCAL or (shown.host in hosts and not self._own)
+        return (
+            "other_scheme_or_port" if origin.host in hosts else "other_host",
+            Told(shown) if known else str(shown),
+        )
 
     def headers(self, request: Request) -> list[Header]:
         """What the answer to a request that was accepted tells the browser."""

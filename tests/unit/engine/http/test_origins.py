@@ -8,6 +8,7 @@ import pytest
 
 from tradecast.engine.http.origins import OriginPolicy
 from tradecast.engine.http.request import Request
+from tradecast.observability.redact import redact
 from unit.engine.http.test_request import request
 
 
@@ -157,6 +158,25 @@ def test_origins_that_are_allowed_by_name(allowed: Allowed, origin: bytes | None
 )
 def test_reason_of_a_refusal(allowed: Allowed, origin: bytes, reason: tuple[str, str]) -> None:
     assert OriginPolicy(allowed).find_reason(of(origin)) == reason
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "logged"),
+    [
+        (["https://a.example"], b"http://localhost:5173", "http://localhost:5173"),
+        (["https://a.example"], b"http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        (None, b"http://[::1]:3000", "http://[::1]:3000"),
+        (["http://10.1.2.3:80"], b"http://10.1.2.3:3000", "http://10.1.2.3:3000"),
+        (["https://a.example"], b"http://10.1.2.3:3000", "http://\u2026:3000"),
+    ],
+)
+def test_the_log_says_origins_that_are_known(allowed: Allowed, origin: bytes, logged: str) -> None:
+    assert redact(OriginPolicy(allowed).find_reason(of(origin))[1]) == logged
+
+
+def test_the_log_does_not_say_an_address_that_only_the_client_names() -> None:
+    asked = request(headers=[(b"host", b"203.0.113.7:8000"), (b"origin", b"http://203.0.113.7:3000")])
+    assert "203" not in redact(OriginPolicy(None).find_reason(asked)[1])
 
 
 def test_browser_hears_its_origin_as_it_has_written_it() -> None:
