@@ -14,6 +14,8 @@ from tradecast.settings import SettingsError, UrlName
 
 PORT: Final = 6_379
 SENTINEL_PORT: Final = 26_379
+# An IPv6 address stands in brackets: a colon in it is no port's. A name may be of any alphabet.
+_HOST: Final = re.compile(r"\[[0-9A-Fa-f:.]+(?:%[^\]\s]+)?\]|[\w.%-]+")
 _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
 
@@ -209,11 +211,10 @@ def parse_hosts(listed: str, default_port: int, what: str, name: UrlName = "REDI
     """
     hosts: list[tuple[str, int]] = []
     for entry in listed.split(","):
-        # an IPv6 address stands in brackets, and a colon in them is no port's
         host, colon, port = entry.rpartition(":") if not entry.endswith("]") else (entry, "", "")
         host, port = (host, port) if colon else (entry, str(default_port))
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
-            raise SettingsError(f"{name}: the {what} are host:port, separated by commas")
+        if not _HOST.fullmatch(host) or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+            raise SettingsError(f"{name}: the {what} are host:port, separated by commas, an IPv6 address as [::1]:port")
         hosts.append((unquote(host.strip("[]")), int(port)))
     return hosts
 

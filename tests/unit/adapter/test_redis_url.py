@@ -85,6 +85,12 @@ def test_what_works(url: str, options: dict[str, Any]) -> None:
         *((f"redis://:{SECRET}@h:{port}", "host:port") for port in ("0", "99999", "abc", "", "-1")),
         ("redis://a,b", "redis+sentinel://"),
         ("redis://:6379", "host:port"),
+        *(
+            (f"redis://{host}", "host:port")
+            for host in ("::1", "::1:6379", "fe80::1:6379", "h;db=1", "h h", "h\\x", "h:1:2")
+        ),
+        ("redis+sentinel://::1:26379/0/main", "host:port"),
+        ("redis+sentinel://a;b/0/main", "host:port"),
         ("redis://u:@", ""),
         *((f"redis://:{SECRET}{mark}{SECRET}@h:1/0", "%23") for mark in "#?/"),
         ("redis://h/0#1", "%23"),
