@@ -47,7 +47,9 @@ class AuthMiddleware:
             raise RuntimeError("the middleware is not bound to sessions")
         claims = connection.claims if isinstance(connection.claims, dict) else {}
         raw_id, user_id = claims.get("sessionID"), claims.get("userId")
-        if raw_id is None and connection.cookie is not None:
+        # A page that cannot read the cookie has an empty text perhaps, where it would put the id.
+        if (raw_id is None or raw_id == "") and connection.cookie is not None:
+            user_id = None if user_id == "" else user_id
             connection.attach(await self._sessions.authenticate(connection.cookie, user_id, by_cookie=True))
             connection.by_cookie = True
             return

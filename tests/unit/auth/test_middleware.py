@@ -136,6 +136,18 @@ async def test_the_cookie_counts_where_the_client_names_no_session() -> None:
     assert [*book.asked[-1], book.by_cookie, who.by_cookie] == ["own", "u1", False, False]
 
 
+async def test_an_empty_text_names_no_session() -> None:
+    # what a page has in its hands that cannot read the cookie: `auth: {sessionID: readCookie("connect.sid") || ""}`
+    book = Book(Session("s", USER, 1.0))
+    for claims, claimed in (({"sessionID": "", "userId": ""}, None), ({"sessionID": "", "userId": 5}, 5)):
+        who = connection(claims)
+        who.cookie = "signed"
+        await bound(book)(who)
+        assert [*book.asked[-1], book.by_cookie] == ["signed", claimed, True]
+    await bound(book)(connection({"sessionID": "", "userId": ""}))
+    assert [*book.asked[-1], book.by_cookie] == ["", "", False]
+
+
 async def test_unbound_middleware_lets_nobody_in() -> None:
     with pytest.raises(RuntimeError):
         await create_auth_middleware()(connection({"sessionID": "raw", "userId": "u1"}))
