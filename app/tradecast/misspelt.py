@@ -64,7 +64,8 @@ def find_misspelt(environ: Mapping[str, str], settings: Collection[str]) -> list
 
 
 def _find_meant(plain: str, known: frozenset[str], by_words: Mapping[tuple[str, ...], str]) -> str | None:
-    name = plain.removeprefix(OWN_PREFIX)
+    # Others call the database so.
+    name = re.sub(r"^MONGO_", "MONGODB_", plain.removeprefix(OWN_PREFIX))
     if name in known:
         # Without an underscore it is anybody's word: `port` in a shell, `Host` in a build.
         return name if name != plain or "_" in name else None
@@ -90,7 +91,7 @@ def _is_link(name: str, value: str) -> bool:
 
 def _allowed(setting: str) -> int:
     """How many letters may be wrong: of a short name nearly every other is near."""
-    return 0 if len(setting) < 6 else 1 if len(setting) < 10 else 2
+    return 0 if len(setting) < 6 else 1 if len(setting) < 10 else 2 if len(setting) < 15 else 3
 
 
 def distance(one: str, other: str, most: int) -> int:
