@@ -205,6 +205,8 @@ class _Looking:
         if self._events and (answer := await self._try_subscribing(prefix)) is not None:
             name, text = answer
             refused.append((Need(prefix, (name,), f"{OWN}*"), text))
+        if refused:
+            others.pop(Code.ERROR, None)  # what a command could not make, others do not find
         self._looks += others.values()
         lacking = find_lacking(refused)
         if lacking:

@@ -112,6 +112,14 @@ async def test_a_user_with_the_rule_that_is_given_can_do_all(own_redis: RedisSer
 
 
 @pytest.mark.redis
+async def test_what_follows_from_a_refused_command_is_not_told(own_redis: RedisServer) -> None:
+    own_redis.ask_now("ACL", "SETUSER", "caster", "on", ">right", *IN_SHORT, "-xadd")
+    report = await check(REDIS_URL=own_redis.url.replace("://", "://caster:right@"))
+    (look,) = errors(report)  # and not that there is no stream, which nobody could make
+    assert "the command XADD" in look.says
+
+
+@pytest.mark.redis
 async def test_a_policy_that_evicts_is_a_warning() -> None:
     with running("--maxmemory-policy", "volatile-lru") as server:
         report = await check(REDIS_URL=server.url)
