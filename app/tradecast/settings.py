@@ -75,7 +75,7 @@ def _check_host(host: str) -> str:
             raise ValueError("is an address or a name, without a port, or `*` for every address")
         return host
     address = _ipv6(host)
-    return EVERYWHERE if int(address) == 0 else str(address)
+    return EVERYWHERE if int(address) == 0 else _in_one_form(address)
 
 
 def _check_advertised(host: str | None) -> str | None:
@@ -87,7 +87,7 @@ def _check_advertised(host: str | None) -> str | None:
         address = _ipv6(host)
         if address.scope_id is not None:
             raise ValueError("an address with a zone (`%eth0`) means nothing on another machine")
-        host = str(address)
+        host = _in_one_form(address)
     elif not re.fullmatch(r"[0-9A-Za-z._-]{1,253}", host):
         raise ValueError("is an address or a name, without a scheme and a port")
     if host in ("::", "0.0.0.0"):  # noqa: S104 refused
@@ -105,6 +105,11 @@ def _ipv6(host: str) -> IPv6Address:
         return IPv6Address(host)
     except ValueError:
         raise ValueError("is no IPv6 address (and has no port)") from None
+
+
+def _in_one_form(address: IPv6Address) -> str:
+    # Java and others write an IPv4 address so, which is no address of an IPv6 socket of ours.
+    return str(address if address.ipv4_mapped is None else address.ipv4_mapped)
 
 
 # Every address of the machine, of both families. A container is reached from outside; the admin port is guarded by a
@@ -390,8 +395,8 @@ class Settings(BaseModel):
         None,
         pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$",
         description="Cookie of the session's id (express-session: `connect.sid`), which the handshake's Cookie header "
-        "has: for pages that cannot read it. Taken where the client's `auth` has no sessionID; needs a CORS_ORIGIN "
-        "other than `*`",
+        "has: for pages that cannot read it. Taken where the client's `auth` has no sessionID or an empty one; needs a "
+        "CORS_ORIGIN other than `*`",
     )
     session_user_path: str = Field(
         "passport.user",
@@ -721,7 +726,7 @@ def normalize_socket_path(path: str) -> str:
     if not all(SEGMENT.fullmatch(word) and word.strip(".") for word in words):
         raise ValueError("is a path of letters, digits and `-._~`, as /push/socket.io/")
     found = f"/{'/'.join(words)}/"
-    if not words or any(f"{taken}/".startswith(found) for taken in TAKEN_PATHS):
+    if not words or any(f"{taken}/".startswith(found) or found.startswith(f"{taken}/") for taken in TAKEN_PATHS):
         raise ValueError("is needed for something else")
     return found
 

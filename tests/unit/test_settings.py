@@ -235,6 +235,7 @@ def test_every_setting_has_a_meaning() -> None:
             for value in (
                 *("/", "//", "/a b", "/a?b", "/a#b", "/../x", "/./x", "https://a/socket.io", "/a%20b", "/ü", "/a\\b"),
                 *("/health", "metrics/", "/api", "/api/emit", "/demo", "/demo/static/"),
+                *("/health/ready", "health/live/", "/health/x", "/api/emit/socket.io"),
             )
         ),
         ("REQUIRE_TLS", "perhaps"),
@@ -320,6 +321,7 @@ def test_socket_path_in_one_form(written: str, path: str) -> None:
             ("FD00::A", "fd00::a"),
         ),
         *(("fe80::1%eth0", "fe80::1%eth0"), ("localhost", "localhost"), ("my_pod.svc.", "my_pod.svc.")),
+        *(("::ffff:127.0.0.1", "127.0.0.1"), ("[::FFFF:7f00:1]", "127.0.0.1"), ("::ffff:0.0.0.0", "0.0.0.0")),
     ],
 )
 def test_hosts_in_one_form(written: str, host: str) -> None:
