@@ -253,22 +253,22 @@ def sentinel_that_knows_another_name(folder: Path) -> Iterator[Trouble]:
             sentinel.close()
 
 
-@contextlib.contextmanager
-def only_client(port: int) -> Iterator[None]:
-    """Be the one client that Redis takes, as soon as the one that looked whether it runs has gone."""
+def _only_client(port: int) -> socket.socket:
+    """The one client that a Redis takes: it is full until it has noticed that the one which saw it start is gone."""
     deadline = time.monotonic() + 30
-    while True:
-        with socket.create_connection(("127.0.0.1", port)) as only:
-            only.sendall(b"PING\r\n")
-            if only.recv(16).startswith(b"+PONG"):
-                yield
-                return
-        assert time.monotonic() < deadline, "no client is let in"
+    while time.monotonic() < deadline:
+        client = socket.create_connection(("127.0.0.1", port))
+        with contextlib.suppress(ConnectionError):
+            client.sendall(b"PING\r\n")
+            if client.recv(16).startswith(b"+PONG"):
+                return client
+        client.close()
+    raise AssertionError("Redis stays full")
 
 
 @redis
 def as_many_clients_as_it_takes(folder: Path) -> Iterator[Trouble]:
-    with running("--maxclients", "1") as server, only_client(server.port):
+    with running("--maxclients", "1") as server, _only_client(server.port):
         yield _redis(f"127.0.0.1:{server.port}", Code.TOO_MANY_CLIENTS, "maxclients")
 
 

@@ -205,9 +205,10 @@ class _Looking:
         if self._events and (answer := await self._try_subscribing(prefix)) is not None:
             name, text = answer
             refused.append((Need(prefix, (name,), f"{OWN}*"), text))
-        if refused:
+        if refused or len(others) > 1:
             others.pop(Code.ERROR, None)  # what a command could not make, others do not find
-        self._looks += others.values()
+        told = {look.cause for look in self._looks}
+        self._looks += [look for look in others.values() if look.cause not in told]
         lacking = find_lacking(refused)
         if lacking:
             self._looks.append(self._without_permission(str(lacking)))

@@ -15,6 +15,7 @@ from support.redis_server import RedisServer
 from support.serve import serving, tradecast
 from support.tls import make_certificates, sign_certificate
 from support.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, in_trouble, running
+from tradecast.causes import Code
 from tradecast.check.looks import Look, Report
 from tradecast.check.run import run_check
 from tradecast.events.publisher import Publisher
@@ -117,6 +118,15 @@ async def test_what_follows_from_a_refused_command_is_not_told(own_redis: RedisS
     report = await check(REDIS_URL=own_redis.url.replace("://", "://caster:right@"))
     (look,) = errors(report)  # and not that there is no stream, which nobody could make
     assert "the command XADD" in look.says
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("name", ["replica", "memory_full"])
+async def test_each_cause_is_told_once_and_not_what_follows_from_it(name: str, tmp_path: Path) -> None:
+    with in_trouble(name, tmp_path) as trouble:
+        causes = [look.cause for look in errors(await check(**trouble.environ))]
+    assert len(causes) == len(set(causes))
+    assert Code.ERROR not in causes
 
 
 @pytest.mark.redis
