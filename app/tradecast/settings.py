@@ -547,6 +547,13 @@ class Settings(BaseModel):
     def _check_socket_path(cls, path: str) -> str:
         return normalize_socket_path(path)
 
+    @field_validator("session_user_path")
+    @classmethod
+    def _check_user_path(cls, path: str) -> str:
+        if path != "." and not all(key.strip() for key in path.split(".")):
+            raise ValueError("is keys with a dot between them, as passport.user, or `.` alone")
+        return path
+
     @field_validator("transports")
     @classmethod
     def _check_transports(cls, transports: tuple[Transport, ...]) -> tuple[Transport, ...]:

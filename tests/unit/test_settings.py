@@ -238,6 +238,7 @@ def test_every_setting_has_a_meaning() -> None:
                 *("/health/ready", "health/live/", "/health/x", "/api/emit/socket.io"),
             )
         ),
+        *(("SESSION_USER_PATH", value) for value in ("passport..user", ".passport", "passport.user.", "..", "a. .b")),
         ("REQUIRE_TLS", "perhaps"),
         ("SHUTDOWN_TIMEOUT", "0"),
         *(("REDIS_URL", value) for value in ("localhost:6379", "http://localhost", "redis:localhost", SECRET)),
