@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Mapping, Sequence
@@ -411,7 +412,8 @@ def _plain(value: Any, depth: int) -> Any:
         return str(value)
     if isinstance(value, Decimal128):
         number = value.to_decimal()
-        return int(number) if number.is_finite() and abs(number) < 2**63 and number % 1 == 0 else None
+        # Not as a double, which could be the whole number next to it: that is another user's id perhaps.
+        return int(number) if number.is_finite() and abs(number) < 2**63 and number % 1 == 0 else math.nan
     if isinstance(value, Binary) and value.subtype == UUID_SUBTYPE and len(value) == 16:
         return str(UUID(bytes=bytes(value)))
     if isinstance(value, DatetimeMS):  # a time that Python has no date for

@@ -27,7 +27,7 @@ from support.eventually import eventually, until
 from support.mongo_server import MongoDatabase as Database
 from support.mongo_server import MongoServer
 from tradecast.auth.document import SessionFields, read_session
-from tradecast.auth.errors import StoreUnavailable
+from tradecast.auth.errors import AuthRefused, StoreUnavailable
 from tradecast.auth.instants import read_instant
 from tradecast.auth.mongo import MongoDatabase, MongoStore, MongoUsers, _stored
 from tradecast.auth.store import SessionChange
@@ -187,6 +187,15 @@ def test_the_latest_time_of_all_is_an_end() -> None:
     found = _stored(BSON.encode({"_id": "s", "expires": DatetimeMS(2**63 - 1)}).decode(codec))
     assert found.expires_at is not None
     assert found.expires_at > 2**40
+
+
+@pytest.mark.parametrize("written", ["7.5", "5.0000000000000000001", "NaN", "Infinity", "1E+40"])
+def test_a_decimal_that_is_no_id_is_told_to_be_one_that_is_none(written: str) -> None:
+    codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
+    sent = BSON.encode({"_id": "s", "session": {"passport": {"user": Decimal128(written)}}})
+    with pytest.raises(AuthRefused) as refused:
+        read_session(_stored(sent.decode(codec)), SessionFields(), time.time())
+    assert refused.value.reason == "bad_user_id"  # and not `no_user`, as if nobody had logged in
 
 
 def test_a_time_is_no_user() -> None:
