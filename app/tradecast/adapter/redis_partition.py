@@ -160,6 +160,8 @@ class PartitionWriter:
         )
 
     def start(self) -> None:
+        # Of those that were made before a fork, and began after it, each has a name of its own.
+        self._producer = secrets.token_hex(8)
         self._publishing.start()
 
     async def close(self) -> None:

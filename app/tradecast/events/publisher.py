@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Coroutine, Sequence
@@ -10,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from tradecast.adapter.create import create_writer
 from tradecast.adapter.envelope import VOLATILE, Envelope, encode_envelope
+from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.adapter.redis import create_redis
 from tradecast.adapter.redis_broker import publish_further
 from tradecast.adapter.redis_place import place_of
@@ -36,7 +38,8 @@ class Publisher(Emitters):
     PUBLISH_BUFFER); then its emitter raises `AdapterUnavailable`, and nobody has it; or `PublishUncertain`, where the
     answer of Redis is missing. Repeat the first kind, not the second, or clients may get it twice.
 
-    Without `async with` it closes itself when its event loop ends by `asyncio.run`. It logs nothing until the program
+    Without `async with` it closes itself when its event loop ends by `asyncio.run`. From its first event on it belongs
+    to that loop and process: in another one its emitters raise RuntimeError. It logs nothing until the program
     configures logging (the standard library's loggers `tradecast.…`, or structlog).
 
     Args:
@@ -71,6 +74,7 @@ class Publisher(Emitters):
         other = settings.other_mode if both is not False else None
         self._other = None if other is None else create_writer(settings, other)
         self._guard: AsyncGenerator[None] | None = None
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._closed = False
         self._on_emitted = on_emitted
         super().__init__(self.emit_to_room, Symbols(settings.symbol_pattern))
@@ -98,7 +102,12 @@ class Publisher(Emitters):
             await self._publish(encode_envelope(event, arguments, rooms, kind, except_rooms=excluded, skip=skip))
 
     async def _publish(self, envelope: Envelope) -> None:
+        here = (os.getpid(), asyncio.get_running_loop())
+        if self._home is not None and self._home != here and not self._closed:
+            # Nobody carries out there what is asked here, and of one number Redis takes one event.
+            raise RuntimeError("a Publisher belongs to one event loop of one process: make one for each")
         if self._guard is None and not self._closed:
+            self._home = here
             self._guard = self._close_with_loop()
             await anext(self._guard)
             self._writer.start()
@@ -146,7 +155,8 @@ class SyncPublisher:
         publisher.emit_notification("u1", {"title": "Hello"})
     ```
 
-    Each method waits until Redis has the event, and raises as `Publisher` does. It may be called from several threads.
+    Each method waits until Redis has the event, and raises as `Publisher` does. It may be called from several threads,
+    and in processes that are forked (by gunicorn, Celery, …): each gets connections and a thread of its own.
     Without `with` it closes itself when nobody has it any more, or the program ends.
 
     Args:
@@ -155,12 +165,11 @@ class SyncPublisher:
     """
 
     def __init__(self, settings: Settings | None = None, *, both: bool | None = None) -> None:
-        settings = settings or load_settings()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="tradecast publisher", daemon=True)
-        self._publisher = Publisher(settings, both=both)
-        self._thread.start()
-        self._closing = weakref.finalize(self, _close, self._publisher, self._loop, self._thread)
+        self._settings = settings or load_settings()
+        self._both = both
+        self._lock = threading.Lock()
+        self._thread: _PublisherThread | None = self._begin()
+        _every.add(self)
 
     def emit_portfolio_update(self, user_id: str | int, portfolio: Payload) -> None:
         """`portfolio:update` to those who watch this user's portfolio."""
@@ -209,8 +218,9 @@ class SyncPublisher:
         self._wait(self._publisher.emit(event, data, to=to, **options))
 
     def close(self) -> None:
-        """Let go of the connections to Redis, and end the thread."""
-        self._closing()
+        """Let go of the connections to Redis, and end the thread. Who still waits for Redis gets an error."""
+        if self._thread is not None:
+            self._thread.close()
 
     def __enter__(self) -> Self:
         return self
@@ -218,18 +228,81 @@ class SyncPublisher:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @property
+    def _publisher(self) -> Publisher:
+        return self._present().publisher
+
+    def _present(self) -> _PublisherThread:
+        with self._lock:
+            if self._thread is None:
+                self._thread = self._begin()
+            return self._thread
+
+    def _begin(self) -> _PublisherThread:
+        thread = _PublisherThread(Publisher(self._settings, both=self._both))
+        self._closing = weakref.finalize(self, thread.close)
+        return thread
+
+    def _forked(self) -> None:
+        """In a new process: threads are left behind, and what they held."""
+        self._lock = threading.Lock()
+        if self._thread is not None and not self._thread.closed:
+            self._closing.detach()
+            _left_behind.append(self._thread)
+            self._thread = None
+
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return self._present().do(work)
 
 
-def _close(publisher: Publisher, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    """End what a `SyncPublisher` had; it is not needed for this."""
-    if not thread.is_alive():  # in a process that was forked, threads are left behind
-        return
-    if threading.current_thread() is thread:  # it was forgotten, and that was noticed here
-        loop.create_task(publisher.close()).add_done_callback(lambda task: loop.stop())
-        return
-    asyncio.run_coroutine_threadsafe(publisher.close(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+class _PublisherThread:
+    """A publisher, and the thread with the event loop that it is in.
+
+    Attributes:
+        closed: Whether it takes no work any more.
+    """
+
+    def __init__(self, publisher: Publisher) -> None:
+        self.publisher = publisher
+        self.closed = False
+        self._lock = threading.RLock()  # a signal's handler may close what it interrupts
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tradecast publisher", daemon=True)
+        self._thread.start()
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for work there. Raises what it raises, and AdapterUnavailable when this is closed."""
+        with self._lock:
+            if self.closed:
+                work.close()
+                raise AdapterUnavailable("closed")
+            found = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return found.result()
+
+    def close(self) -> None:
+        """End it."""
+        with self._lock:
+            if self.closed:
+                return
+            self.closed = True
+        if threading.current_thread() is self._thread:  # it was forgotten, and that was noticed here
+            self._loop.create_task(self.publisher.close()).add_done_callback(lambda task: self._loop.stop())
+            return
+        asyncio.run_coroutine_threadsafe(self.publisher.close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+_every: weakref.WeakSet[SyncPublisher] = weakref.WeakSet()
+# Of the process that this one was forked from: if they were let go, their end would reach into its event loops.
+_left_behind: list[_PublisherThread] = []
+
+
+def _forked() -> None:
+    for one in list(_every):
+        one._forked()
+
+
+if hasattr(os, "register_at_fork"):  # there is no fork under Windows
+    os.register_at_fork(after_in_child=_forked)
