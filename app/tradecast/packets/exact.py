@@ -26,8 +26,9 @@ LARGEST: Final = 2**53
 # orjson writes at most 254 levels, and what is around a value takes some.
 MAX_DEPTH: Final = 240
 MAX_KEY, MAX_PATH = 64, 256
-# For what `to_plain` has not looked at: orjson refuses whole numbers from 2^53 on.
-OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_STRICT_INTEGER
+# For what `to_plain` has not looked at: orjson refuses whole numbers from 2^53 on, and keys that are no texts, which
+# may become what another key is: it would write both, and clients read one.
+OPTIONS: Final = orjson.OPT_STRICT_INTEGER
 # A number that perhaps does not survive being read as a double: it has more than 15 digits, or an exponent. Digits in
 # texts match as well: then the body is read once more, and nothing else comes of it.
 _LONG: Final = re.compile(rb"[0-9][0-9.]{15}|[0-9][eE][-+0-9]|NaN|Infinity")
@@ -185,7 +186,7 @@ class _Reader:
             return self.read(value.value, path)
         if isinstance(value, str):
             return _text(str.__str__(value), path)
-        if isinstance(value, bytearray | memoryview):
+        if isinstance(value, bytes | bytearray | memoryview):  # bytes of a subclass here, such as BSON's
             return bytes(value)
         if isinstance(value, int):
             return _int(int(value), path)

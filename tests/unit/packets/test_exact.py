@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 import pytest
+from bson.binary import Binary
 
 from tradecast.adapter.cluster.values import pack
 from tradecast.events.payloads import Trade
@@ -154,6 +155,9 @@ REFUSED: list[Any] = [
     {(1, 2): 1},
     {b"x": 1},
     {1: "a", "1": "b", "z": Decimal(1)},
+    {1: "a", "1": "b"},
+    {True: "a", "true": "b"},
+    {ID: "a", str(ID): "b"},
 ]
 
 
@@ -193,6 +197,17 @@ def test_bytes_beside_what_orjson_does_not_know_are_attachments() -> None:
     said = json.loads(str(text).partition("-")[2])[1]
     assert said["price"] == 1.5
     assert attachments == [b"\x00\x01", b"x"]
+
+
+class Part(bytes):
+    """As `bson.Binary` is, which drivers return."""
+
+
+@pytest.mark.parametrize("value", [Part(b"\x00\x01"), Binary(b"\x00\x01"), numpy.bytes_(b"\x00\x01")])
+def test_bytes_of_a_subclass_are_bytes(value: bytes) -> None:
+    text, *attachments = encode_event("e", [{"file": value}]).parts
+    assert json.loads(str(text).partition("-")[2])[1] == {"file": {"_placeholder": True, "num": 0}}
+    assert attachments == [b"\x00\x01"]
 
 
 def test_several_arguments_are_told_apart() -> None:
