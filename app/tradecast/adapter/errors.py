@@ -46,5 +46,9 @@ class HistoryLost(AdapterUnavailable):
     """What was published before cannot be read back: Redis has lost it."""
 
 
+class BegunAnew(ConnectionError):
+    """Nothing is wrong with the connection to Redis: we give it up, since what comes there is of no use any more."""
+
+
 class NotSent(ConnectionError):
     """There was no connection to Redis, so nothing of the request was carried out."""

@@ -65,7 +65,7 @@ class PubSubConnection:
         """
         writer = self._connection._writer
         if writer is None:
-            raise ConnectionError("closed")
+            raise ConnectionError("connection closed")
         if await self._connection.can_read():
             raise ConnectionError("something came that was not asked for")
         transport = cast(asyncio.Transport, writer.transport)  # both ways, as of every socket
@@ -139,7 +139,7 @@ class _ReplyReader(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stream.connection_lost(exc)
-        self._end(ConnectionError("closed") if exc is None else exc)
+        self._end(ConnectionError("connection closed") if exc is None else exc)
 
     def pause_writing(self) -> None:
         self._stream.pause_writing()

@@ -28,7 +28,7 @@ from tradecast.adapter.envelope import (
     read_head,
     read_origin,
 )
-from tradecast.adapter.errors import AdapterUnavailable, HistoryLost, PublishUncertain
+from tradecast.adapter.errors import AdapterUnavailable, BegunAnew, HistoryLost, PublishUncertain
 from tradecast.adapter.history import Retention
 from tradecast.adapter.ids import now_id, seconds
 from tradecast.adapter.lane import Lane, will_pass
@@ -493,10 +493,10 @@ class RedisPartition(PartitionWriter):
         here = self._subscription.instance
         if head.origin.instance != here and head.origin.instance and here:
             # Published at another instance, it came here by replication: one of both is in charge no more.
-            raise ConnectionError("another Redis is in charge")
+            raise BegunAnew("another Redis is in charge")
         if head.epoch != self.epoch and self._live:
             self._unread = head.epoch
-            raise ConnectionError("another epoch has begun")
+            raise BegunAnew("another epoch has begun")
         return head, start
 
     def _deliver(self, envelope: Envelope) -> None:
@@ -521,7 +521,7 @@ class RedisPartition(PartitionWriter):
         self._held.append(envelope)
         if len(self._held) > MAX_HELD:
             self._held.clear()
-            raise ConnectionError("too much came while a gap was being repaired")
+            raise BegunAnew("too much came while a gap was being repaired")
 
     def _take_own(self, data: bytes) -> None:
         _, start = read_head(data)

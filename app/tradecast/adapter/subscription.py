@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, NamedTuple, Protocol
 
+from tradecast.adapter.errors import BegunAnew
 from tradecast.adapter.redis import CAP, STEP
 from tradecast.causes import SOME_REDIS, Place, explain
 from tradecast.observability.logger import get_logger
@@ -110,8 +111,8 @@ class Subscription:
         self._changed = asyncio.Event()
         self._connection: Connection | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        # Whether anything has come over the present connection.
         self._heard = False
+        self._dropped = False  # by this server itself, which has told why
         self.connected = False
         self.instance = ""
 
@@ -200,6 +201,7 @@ class Subscription:
     async def drop(self) -> None:
         """Give the connection up; a new one is made."""
         if self._connection is not None:
+            self._dropped = True
             await self._connection.close()
 
     # -- the connection
@@ -208,7 +210,7 @@ class Subscription:
         attempt = 0
         while True:
             restoring: asyncio.Task[None] | None = None
-            self._heard = False
+            self._heard = self._dropped = False
             self._on_lost()
             try:
                 async with asyncio.timeout(self._patience):
@@ -223,8 +225,7 @@ class Subscription:
                     attempt = 0
                 self.trouble = error
                 if attempt == 0:
-                    cause = explain(error, self._place)
-                    log.error("subscription lost", error=type(error).__name__, **cause.fields())
+                    self._tell(error)
                 attempt += 1
             finally:
                 self.connected = False
@@ -237,6 +238,13 @@ class Subscription:
                 if connection_ is not None:
                     await connection_.close()
             await asyncio.sleep(min(attempt * STEP, CAP))
+
+    def _tell(self, error: Exception) -> None:
+        if isinstance(error, BegunAnew) or self._dropped:
+            why = str(error) if isinstance(error, BegunAnew) else "it was given up here"
+            log.warning("the subscription is made anew", why=why)
+        else:
+            log.error("subscription lost", error=type(error).__name__, **explain(error, self._place).fields())
 
     async def _restore(self) -> None:
         attempt = 0
@@ -281,7 +289,7 @@ class Subscription:
             channel = reply[1]
             if channel not in self._leaving:
                 # Redis did this by itself: a slot has moved. Begin again where it is now.
-                raise ConnectionError("unsubscribed by Redis")
+                raise BegunAnew("Redis has taken a channel away: its slot has moved")
             self._leaving[channel] -= 1
             if not self._leaving[channel]:
                 del self._leaving[channel]

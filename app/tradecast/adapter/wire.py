@@ -102,7 +102,7 @@ class Wire:
     async def _exchange(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         connection = self._connection
         if connection is None:
-            raise ConnectionError("closed")
+            raise ConnectionError("connection closed")
         packed = connection.pack_commands(commands)
         await connection.send_packed_command(packed, check_health=False)
         replies: list[Any] = []

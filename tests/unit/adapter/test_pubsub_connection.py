@@ -12,6 +12,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 
 from support.eventually import eventually, until
 from tradecast.adapter.pubsub_connection import REPLIES_PER_TURN, PubSubConnection
+from tradecast.causes import SOME_REDIS, Code, explain
 
 
 def message(channel: bytes, data: bytes) -> bytes:
@@ -148,8 +149,9 @@ async def test_the_end_of_the_connection_ends_the_reading(far: Far) -> None:
     reading = far.read()
     far.writer.write(message(b"c", b"last"))
     far.writer.close()
-    with pytest.raises(ConnectionError):
+    with pytest.raises(ConnectionError) as caught:
         await reading
+    assert explain(caught.value, SOME_REDIS).code == Code.CLOSED  # and not that there is no way to it
     assert far.taken == [[b"message", b"c", b"last"]]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 
 import pytest
+import structlog
 
 from support.eventually import eventually
-from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.adapter.errors import AdapterUnavailable, BegunAnew
 from tradecast.adapter.subscription import Subscription
 
 OWN = b"own"
@@ -367,6 +369,36 @@ async def test_a_message_that_ends_the_connection(bench: Bench) -> None:
     bench.subscription._on_message = refuse
     bench.line.replies.put_nowait([b"message", OWN, b"x"])
     await eventually(lambda: len(bench.lines) == 2)
+
+
+def told(lines: list[Any]) -> list[tuple[str, str]]:
+    return [(line["event"], line.get("cause", line.get("why"))) for line in lines if line["log_level"] != "info"]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (BegunAnew("another epoch has begun"), ("the subscription is made anew", "another epoch has begun")),
+        (ConnectionError("connection closed"), ("subscription lost", "closed")),
+        (ConnectionResetError("Connection reset by peer"), ("subscription lost", "closed")),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), ("subscription lost", "unreachable")),
+    ],
+)
+async def test_it_says_why_it_was_lost(bench: Bench, error: Exception, line: tuple[str, str]) -> None:
+    """Nobody looks at routes and firewalls where this server itself wants another one."""
+    await bench.begin()
+    with structlog.testing.capture_logs() as lines:
+        bench.line.replies.put_nowait(error)
+        await eventually(lambda: len(bench.lines) == 2)
+    assert told(lines) == [line]
+
+
+async def test_one_that_is_given_up_is_no_trouble_with_the_network(bench: Bench) -> None:
+    await bench.begin()
+    with structlog.testing.capture_logs() as lines:
+        await bench.subscription.drop()
+        await eventually(lambda: len(bench.lines) == 2)
+    assert told(lines) == [("the subscription is made anew", "it was given up here")]
 
 
 async def test_many_channels_go_in_chunks(bench: Bench) -> None:
