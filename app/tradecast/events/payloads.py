@@ -1,7 +1,8 @@
 """What events tell: fields that are known, all of them optional, beside any others that the sender likes to add.
 
 A field that is given has its type, or is null. Amounts are numbers, or decimal numbers as text for those with more
-digits than clients read of a number. The models may be passed to emitters in place of dicts.
+digits than clients read of a number. The models may be passed to emitters in place of dicts, and take the same values:
+what has another type in Python counts as what clients read of it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from numbers import Number
+from enum import Enum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, SerializerFunctionWrapHandler, WithJsonSchema
 from pydantic import model_serializer as serializer
+
+from tradecast.packets.exact import to_plain
 
 DECIMAL = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
@@ -22,30 +25,39 @@ DECIMAL = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
 def _check_amount(value: Any) -> Any:
     if isinstance(value, str) and DECIMAL.fullmatch(value):
         return value
-    # numpy's numbers say that they are, and Decimal has to be asked for
-    if type(value) is not bool and isinstance(value, Number | Decimal):
-        return value
+    said = value if isinstance(value, Decimal) else _say(value)
+    if isinstance(said, int | float | Decimal) and not isinstance(said, bool):
+        return said
     raise ValueError("is a number, or a decimal number as text")
 
 
 def _check_id(value: Any) -> Any:
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
+    said = _say(value)
+    if isinstance(said, str) or (isinstance(said, int) and not isinstance(said, bool)):
+        return said
     raise ValueError("is a text or a whole number")
 
 
 def _check_time(value: Any) -> Any:
-    if isinstance(value, str | datetime | date) or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value
+    said = value if isinstance(value, datetime | date) else _say(value)
+    if isinstance(said, str | datetime | date) or (isinstance(said, int | float) and not isinstance(said, bool)):
+        return said
     raise ValueError("is a text in ISO 8601, or milliseconds since 1970")
 
 
 def _check_text(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
+    said = _say(value)
+    if isinstance(said, str):
+        return said
     raise ValueError("is a text")
 
 
+def _say(value: Any) -> Any:
+    """What clients read of a value that has no type of JSON, such as numpy's numbers, a UUID, an Enum."""
+    return value if value is None or (isinstance(value, _JSON) and not isinstance(value, Enum)) else to_plain(value)
+
+
+_JSON = (str, int, float, dict, list)
 Amount = Annotated[
     int | float | str | Decimal,
     PlainValidator(_check_amount),

@@ -197,7 +197,7 @@ class _Reader:
         if isinstance(value, datetime | date | time | UUID):
             return _time_or_id(value, path)
         if isinstance(value, BaseModel):
-            return self.read(value.model_dump(by_alias=True), path)
+            return self.read(value.model_dump(by_alias=True, warnings=False), path)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             names = [one.name for one in dataclasses.fields(value) if not one.name.startswith("_")]
             return self._object({name: getattr(value, name) for name in names}, path)
