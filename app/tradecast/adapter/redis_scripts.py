@@ -261,14 +261,18 @@ for i = 2, #ARGV, 2 do
     trimmed = 1
   elseif head[1] then
     first = string.match(head[1][1], '^%d+')
+    local info = redis.call('XINFO', 'STREAM', key)
+    local length, added, deleted
+    for f = 1, #info, 2 do
+      if info[f] == 'length' then length = info[f + 1] end
+      if info[f] == 'entries-added' then added = info[f + 1] end
+      if info[f] == 'max-deleted-entry-id' then deleted = string.match(info[f + 1], '^%d+') end
+    end
     if tonumber(first) > tonumber(ARGV[i + 1]) then
-      local info = redis.call('XINFO', 'STREAM', key)
-      local length, added
-      for f = 1, #info, 2 do
-        if info[f] == 'length' then length = info[f + 1] end
-        if info[f] == 'entries-added' then added = info[f + 1] end
-      end
       if added ~= length then trimmed = 1 end
+    elseif deleted and tonumber(deleted) > tonumber(ARGV[i + 1]) then
+      -- Somebody took single entries out: what is there from before proves nothing of those after it.
+      first, trimmed = '', 1
     end
     for _, entry in ipairs(redis.call('XRANGE', key, '(' .. ARGV[i + 1] .. '-0', '+')) do
       entries[#entries + 1] = string.match(entry[1], '^%d+')

@@ -75,6 +75,20 @@ async def test_a_history_that_began_anew_after_it_was_gone_is_broken(
     assert (await broker.read({"x": last})).broken == frozenset()
 
 
+@pytest.mark.parametrize("which", [1, 2])
+async def test_single_entries_that_are_gone_are_missed_too(
+    broker: RedisBroker, redis_server: RedisServer, which: int
+) -> None:
+    """Whatever is there before and behind them: somebody has deleted them by hand."""
+    await broker.publish(event(1, "x"))
+    start = await now(broker, "x")
+    ids = [await broker.publish(event(number, "x")) for number in (2, 3, 4)]
+    await redis_server.ask("XDEL", PREFIX + "h:x", f"{ids[which - 1]}-0")
+    assert (await broker.read(start)).broken == {"x"}
+    replay = await broker.read({"x": ids[which - 1]})  # who has it misses nothing
+    assert (numbers(replay.envelopes), replay.broken) == ([3, 4][which - 1 :], frozenset())
+
+
 @KINDS
 async def test_gone_in_the_middle_of_a_batch_or_twice(
     broker: RedisBroker, redis_server: RedisServer, kind: Kind, mark: str
