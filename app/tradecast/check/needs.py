@@ -56,7 +56,7 @@ def list_needs(*, prefix: str, sessions: str | None, sharded: bool) -> list[Need
     add(hashed, "PEXPIRE", hashed, _LIVES)
     for words in (("HINCRBY", hashed, "n", 1), ("HGET", hashed, "f"), ("HMGET", hashed, "f")):
         add(hashed, *words)
-    for words in (("HGETALL", hashed), ("HDEL", hashed, "f"), ("PERSIST", hashed), ("DEL", hashed)):
+    for words in (("HGETALL", hashed), ("HLEN", hashed), ("HDEL", hashed, "f"), ("PERSIST", hashed), ("DEL", hashed)):
         add(hashed, *words)
     add(sorted_, "ZADD", sorted_, "XX", 1, "m")
     for words in (
