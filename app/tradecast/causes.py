@@ -103,7 +103,7 @@ class Place:
 
 
 SOME_REDIS: Final = Place(REDIS)
-Peer = Literal["redis", "mongodb", "http", "tls", "silent"]
+Peer = Literal["redis", "full redis", "mongodb", "http", "tls", "silent"]
 """What answers at an address, as `probe_peer` found."""
 
 
@@ -414,7 +414,7 @@ def is_ambiguous(cause: Cause) -> bool:
 
 
 _AMBIGUOUS: Final = (Code.TIMED_OUT, Code.CLOSED, Code.TLS_FAILED, Code.TLS_UNEXPECTED, Code.UNREACHABLE)
-_NAMES: Final[dict[Peer, str]] = {"redis": REDIS, "mongodb": MONGODB}
+_NAMES: Final[dict[Peer, str]] = {"redis": REDIS, "full redis": REDIS, "mongodb": MONGODB}
 
 
 def refine(cause: Cause, peer: Peer) -> Cause:
@@ -430,11 +430,15 @@ def refine(cause: Cause, peer: Peer) -> Cause:
         return replace(cause, code=Code.TLS_UNEXPECTED) if place.tls else cause
     if peer == "http":
         return replace(cause, code=Code.SPEAKS_HTTP)
+    if peer == "full redis" and place.service == REDIS:
+        return replace(cause, code=Code.TOO_MANY_CLIENTS)
     if peer in _NAMES:
         if _NAMES[peer] != place.service:
             return replace(cause, code=Code.OTHER_SERVICE, detail=_NAMES[peer])
         if place.tls:
             return replace(cause, code=Code.TLS_UNEXPECTED)
+        if cause.code == Code.UNREACHABLE:  # it answers, and had closed the connection that the driver lost
+            return replace(cause, code=Code.CLOSED)
     return cause
 
 
@@ -508,7 +512,7 @@ _TIMED_OUT: Final = (
 _TIMED_OUT_TEXT: Final = _pattern(r"timed out|timeout (reading|connecting)|answer in time")
 _CLOSED: Final = ("ConnectionResetError", "ConnectionAbortedError", "BrokenPipeError", "IncompleteReadError")
 _CLOSED_TEXT: Final = _pattern(
-    r"connection (was )?closed|connection reset|broken pipe|eof occurred|server disconnected"
+    r"connection (was )?(closed|lost)|connection reset|broken pipe|eof occurred|server disconnected"
 )
 _LOST: Final = ("ConnectionError", "ConnectionFailure", "OSError", "StoreUnavailable", "TransportError")
 

@@ -253,7 +253,7 @@ def sentinel_that_knows_another_name(folder: Path) -> Iterator[Trouble]:
             sentinel.close()
 
 
-def _only_client(port: int) -> socket.socket:
+def only_client(port: int) -> socket.socket:
     """The one client that a Redis takes: it is full until it has noticed that the one which saw it start is gone."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
@@ -268,7 +268,7 @@ def _only_client(port: int) -> socket.socket:
 
 @redis
 def as_many_clients_as_it_takes(folder: Path) -> Iterator[Trouble]:
-    with running("--maxclients", "1") as server, _only_client(server.port):
+    with running("--maxclients", "1") as server, only_client(server.port):
         yield _redis(f"127.0.0.1:{server.port}", Code.TOO_MANY_CLIENTS, "maxclients")
 
 

@@ -23,7 +23,7 @@ _HELLO: Final = struct.pack("<iiiii", 20 + len(_SECTION), 1, 0, _OP_MSG, 0) + _S
 
 
 async def probe_peer(at: str, patience: float = PATIENCE) -> Peer:
-    """What answers at an address, asked on three connections at a time; `silent` where nothing tells.
+    """What answers at an address, asked on four connections at a time; `silent` where nothing tells.
 
     Args:
         at: `host:port`, or the path of a Unix socket.
@@ -33,6 +33,8 @@ async def probe_peer(at: str, patience: float = PATIENCE) -> Peer:
         asyncio.create_task(_shake_hands(at)),
         asyncio.create_task(_ask(at, _PING)),
         asyncio.create_task(_ask(at, _HELLO)),
+        # A Redis that is full says so and closes at once: whoever writes meanwhile may lose what it said.
+        asyncio.create_task(_ask(at, b"")),
     ]
     try:
         with contextlib.suppress(TimeoutError):
@@ -115,6 +117,8 @@ async def _ask(at: str, question: bytes) -> Peer | None:
 def _read_answer(answer: bytes) -> Peer | None:
     if answer.startswith((b"HTTP/", b"<!DOCTYPE", b"<html", b"<HTML")):
         return "http"
+    if answer.startswith(b"-ERR max number of clients"):
+        return "full redis"
     if answer.startswith((b"+", b"-")):
         return "redis"
     if len(answer) >= 16 and struct.unpack("<iiii", answer[:16])[3] in (1, _OP_MSG):

@@ -45,6 +45,8 @@ CLUSTER_REQUESTS = (
 CLUSTER_RESULTS = ("ok", "incomplete", "failed")
 DEPARTURES = ("drain", "shed", "timeout")
 CAUSES = frozenset(Code)
+# Those that come first to most: there from the first check on, so that a rate sees the first failure.
+USUAL_CAUSES = (Code.REFUSED, Code.TIMED_OUT, Code.CLOSED)
 FORWARDS = ("answered", "unknown", "unreachable", "timeout", "refused", "aborted", "busy", "invalid", "untrusted")
 INTERNAL_REFUSALS = ("signature", "boot", "request")
 # What may come, there from the start.
@@ -435,6 +437,8 @@ class Metrics:
         """A check of a dependency's health (`Health(on_result=metrics.dependency)`)."""
         label = name if name in DEPENDENCIES else OTHER
         self._dependency_up.labels(label).set(up)
+        for cause in USUAL_CAUSES:
+            self._dependency_failures.labels(label, cause)
         self._dependency_seconds.labels(label).set(seconds)
 
     def dependency_failed(self, name: str, cause: str) -> None:

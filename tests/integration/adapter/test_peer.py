@@ -14,7 +14,7 @@ import pytest
 from support.mongo_server import MongoDatabase
 from support.redis_server import RedisServer, free_port
 from support.tls import make_certificates
-from support.troubles import running
+from support.troubles import only_client, running
 from tradecast.adapter.peer import Explainer, probe_peer
 from tradecast.causes import REDIS, Code, Place
 
@@ -41,6 +41,13 @@ async def test_redis_with_and_without_a_password_over_tcp_and_a_socket(redis_ser
     assert await probe_peer(str(redis_server.folder / "redis.sock")) == "redis"
     with running("--requirepass", "x") as closed:
         assert await probe_peer(f"127.0.0.1:{closed.port}") == "redis"
+
+
+@pytest.mark.redis
+async def test_redis_that_takes_no_more_clients() -> None:
+    with running("--maxclients", "1") as full, only_client(full.port):
+        for _ in range(5):
+            assert await probe_peer(f"127.0.0.1:{full.port}", 5) == "full redis"
 
 
 @pytest.mark.redis
@@ -87,8 +94,8 @@ async def test_who_is_away_is_not_asked_all_the_time() -> None:
         explainer = Explainer(Place(REDIS, at))
         for _ in range(5):
             assert (await explainer.explain(TimeoutError())).code == Code.SPEAKS_HTTP
-        assert asked[0] <= 3
+        assert asked[0] <= 4
         # what is plain is not asked about, nor several at once
         assert (await explainer.explain(ConnectionRefusedError())).code == Code.REFUSED
         assert (await explainer.explain(TimeoutError(), Place(REDIS, f"{at},{at}"))).code == Code.TIMED_OUT
-        assert asked[0] <= 3
+        assert asked[0] <= 4

@@ -560,7 +560,7 @@ async function broadcast(form) {
 }
 
 const TRIES = {
-  symbol: () => socket?.emit("subscribe:watchlist", { symbol: "not a symbol" }),
+  symbol: () => socket?.emit("subscribe:watchlist", { symbol: "prix en €" }),
   foreign: () => socket?.emit("subscribe:portfolio", { userId: login?.userId === "demo-admin" ? "demo-free" : "demo-admin" }),
   broadcast: () => socket?.emit("admin:broadcast", login?.isAdmin ? { event: "connect" } : { event: "hello", data: {} }),
   session: () => {
