@@ -29,7 +29,7 @@ from tradecast.events.publish import PAYLOADS, InvalidEvents, parse_events
 from tradecast.events.publisher import Publisher
 from tradecast.events.symbols import Symbols
 from tradecast.lifecycle.files import raise_limit
-from tradecast.lifecycle.ports import PortInUse
+from tradecast.lifecycle.ports import PortInUse, find_reachable, join_address
 from tradecast.lifecycle.process import tune_garbage_collection
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
@@ -41,7 +41,7 @@ from tradecast.observability.logs import configure_logging
 from tradecast.observability.sentry import configure_sentry
 from tradecast.packets import exact
 from tradecast.server import WebSocketServer, create_process, warn_of_misspelt
-from tradecast.settings import EVERYWHERE, Settings, SettingsError, load_settings, normalize_socket_path
+from tradecast.settings import Settings, SettingsError, load_settings, normalize_socket_path
 
 T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -175,16 +175,9 @@ async def _serve(settings: Settings, *, demo: bool = False, feed: bool = True) -
         tune_garbage_collection()
         if demo:
             scheme = "https" if settings.ssl_certfile else "http"
-            host = _reachable(settings.host)
-            click.echo(f"tradecast demo: {scheme}://{host}:{process.ports['public']}/   (Ctrl-C stops it)")
+            at = join_address(find_reachable(settings.host), process.ports["public"])
+            click.echo(f"tradecast demo: {scheme}://{at}/   (Ctrl-C stops it)")
         await process.run_until_signal()
-
-
-def _reachable(host: str) -> str:
-    """Where a browser on this machine finds a server that listens on a host."""
-    if host in (EVERYWHERE, "0.0.0.0"):  # noqa: S104 no address to connect to
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
 
 
 # -- events

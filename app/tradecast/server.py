@@ -212,10 +212,6 @@ class WebSocketServer(Emitters, ClusterApi):
             self._redis = create_redis(settings)
             try:
                 await check_database(self._redis, settings.redis_timeout)
-            except SettingsError:
-                await self._redis.aclose()
-                raise
-            try:
                 self._forwarding = create_forwarding(settings, self._redis, self.metrics)
             except SettingsError:
                 await self._redis.aclose()
@@ -568,7 +564,7 @@ class WebSocketServer(Emitters, ClusterApi):
         return "" if self._forwarding is None else self._forwarding.boot
 
     def _offered_transports(self) -> list[Transport]:
-        waits = self._offer is not None and self._offer.find_reason() is not None
+        waits = self._sio.eio.polling_waits()
         return [one for one in self.settings.offered_transports if one != "polling" or not waits]
 
     def _relays(self) -> Collection[str]:

@@ -115,6 +115,7 @@ def _in_one_form(address: IPv6Address) -> str:
 # Every address of the machine, of both families. A container is reached from outside; the admin port is guarded by a
 # token, the internal one takes signed requests only.
 EVERYWHERE = "*"
+WILDCARDS = ("0.0.0.0", EVERYWHERE)  # noqa: S104 addresses to listen on that are none to connect to
 Host = Annotated[str, AfterValidator(_check_host)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 # Figures that ADAPTER_FILE can change at run time, within the same bounds (`adapter/tuning.py`).

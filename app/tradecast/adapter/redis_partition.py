@@ -8,7 +8,7 @@ import itertools
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -267,24 +267,10 @@ class RedisPartition(PartitionWriter):
         self._held: list[Envelope] = []
         self._unheard = 0
         self._asking = Wire(link.connect)
-        self._asks: Lane[Ask, Any] = Lane(
-            self._ask_all,
-            what="requests",
-            place=link.place,
-            timeout=figures.timeout * 2,
-            patience=figures.timeout,
-            max_batch=200,
-        )
+        self._asks = _create_asks(self._ask_all, "requests", link, figures)
         # While a slot moves, what waits for that must not hold up the rest.
         self._moving_wire = Wire(link.connect)
-        self._moving_asks: Lane[Ask, Any] = Lane(
-            self._ask_moving,
-            what="moving",
-            place=link.place,
-            timeout=figures.timeout * 2,
-            patience=figures.timeout,
-            max_batch=200,
-        )
+        self._moving_asks = _create_asks(self._ask_moving, "moving", link, figures)
         self._numbers_seen: OrderedDict[bytes, int] = OrderedDict()
         self._subscription = Subscription(
             partial(open_pubsub_connection, link.connect),
@@ -704,6 +690,19 @@ class RedisPartition(PartitionWriter):
 def _is_moving(reply: Any) -> bool:
     """Whether what a request needs is on its way to another node, as a part of a slot that moves."""
     return isinstance(reply, AskError | TryAgainError) and not isinstance(reply, MovedError)
+
+
+def _create_asks(
+    send: Callable[[Sequence[Ask], int], Awaitable[Sequence[Any]]], what: str, link: Link, figures: Figures
+) -> Lane[Ask, Any]:
+    return Lane(
+        send,
+        what=what,
+        place=link.place,
+        timeout=figures.timeout * 2,
+        patience=figures.timeout,
+        max_batch=200,
+    )
 
 
 def _latest_ids(latest: Sequence[bytes]) -> list[int]:

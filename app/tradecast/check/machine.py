@@ -7,12 +7,13 @@ from typing import Final
 
 import httpx
 
+from tradecast.adapter.forwarding.tls import shake_hands
 from tradecast.causes import Code
 from tradecast.check.looks import Look
 from tradecast.check.redis import look_at_end
 from tradecast.lifecycle.files import Shares, raise_limit, read_limit
-from tradecast.lifecycle.ports import PortInUse, bind
-from tradecast.settings import EVERYWHERE, Settings
+from tradecast.lifecycle.ports import PortInUse, bind, find_reachable, join_address
+from tradecast.settings import Settings
 
 PATIENCE: Final = 2.0
 
@@ -104,19 +105,8 @@ def read_end(server: ssl.SSLContext, certificate: str) -> str:
     client.check_hostname = False
     client.load_verify_locations(certificate)
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    there, here = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = (client.wrap_bio(here, there), server.wrap_bio(there, here, server_side=True))
-    for _ in range(10):
-        done = 0
-        for end in ends:
-            try:
-                end.do_handshake()
-                done += 1
-            except ssl.SSLWantReadError:
-                pass
-        if done == len(ends):
-            break
-    shown = ends[0].getpeercert() or {}
+    end = shake_hands(server, client)
+    shown = (end and end.getpeercert()) or {}
     return str(shown["notAfter"])
 
 
@@ -135,8 +125,7 @@ def _look_at_authorities(name: str, file: str) -> Look:
 
 
 async def _is_tradecast(host: str, port: int, *, tls: bool) -> bool:
-    at = "127.0.0.1" if host in (EVERYWHERE, "0.0.0.0") else host  # noqa: S104 no address to connect to
-    url = f"{'https' if tls else 'http'}://{f'[{at}]' if ':' in at else at}:{port}/health"
+    url = f"{'https' if tls else 'http'}://{join_address(find_reachable(host), port)}/health"
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE, verify=False) as http:  # noqa: S501 itself
             told = (await http.get(url)).json()

@@ -12,8 +12,9 @@ from tradecast.check.looks import Look, Report
 from tradecast.check.machine import look_at_files, look_at_ports
 from tradecast.check.mongodb import look_at_mongodb
 from tradecast.check.redis import look_at_redis
+from tradecast.lifecycle.ports import join_address
 from tradecast.misspelt import find_misspelt
-from tradecast.settings import EVERYWHERE, SETTINGS, Settings, UrlName
+from tradecast.settings import SETTINGS, Settings, UrlName
 
 # Seconds that all looks at one thing may take, and after which it is shown that one is under way.
 DEADLINE: Final = 20.0
@@ -83,11 +84,11 @@ def describe_plan(settings: Settings) -> dict[str, str]:
         "events": "within this server" if settings.mode == "single" else _at(settings, settings.adapter_url),
         "sessions": {"memory": "in memory", "redis": "in Redis", "mongodb": "in MongoDB"}[settings.store_name],
         "transports": ", ".join(settings.offered_transports),
-        "public port": f"{scheme}://{_join(settings.host, settings.port)}{settings.socket_path}",
-        "admin port": f"http://{_join(settings.admin_host, settings.admin_port)}/",
+        "public port": f"{scheme}://{join_address(settings.host, settings.port or 'any')}{settings.socket_path}",
+        "admin port": f"http://{join_address(settings.admin_host, settings.admin_port or 'any')}/",
     }
     if settings.forwards:
-        plan["internal port"] = f"http://{_join(settings.internal_host, settings.internal_port)}/"
+        plan["internal port"] = f"http://{join_address(settings.internal_host, settings.internal_port or 'any')}/"
     return plan | {
         "connections": f"at most {settings.max_connections}",
         "recovery": f"within {settings.recovery_window:g} s" if settings.recovery else "off",
@@ -96,8 +97,3 @@ def describe_plan(settings: Settings) -> dict[str, str]:
 
 def _at(settings: Settings, url: UrlName) -> str:
     return f"through Redis at {place_of(create_redis(settings, url)).at} ({url})"
-
-
-def _join(host: str, port: int) -> str:
-    where = "*" if host == EVERYWHERE else f"[{host}]" if ":" in host else host
-    return f"{where}:{port or 'any'}"

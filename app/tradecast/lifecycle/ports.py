@@ -11,8 +11,9 @@ from typing import Final
 
 import structlog
 
-from tradecast.settings import EVERYWHERE
+from tradecast.settings import EVERYWHERE, WILDCARDS
 
+LOOPBACK: Final = "127.0.0.1"
 # With port 0 the system chooses one that is free at the first address, and perhaps not at the second.
 TRIES: Final = 20
 # What a machine says that has none of the family's addresses: its kernel knows no IPv6, or it is switched off.
@@ -53,6 +54,11 @@ def families_of(sockets: Iterable[socket.socket]) -> str:
     return ", ".join(dict.fromkeys(FAMILIES[bound.family] for bound in sockets))
 
 
+def find_reachable(host: str) -> str:
+    """The address at which this machine finds a server that listens on a host."""
+    return LOOPBACK if host in WILDCARDS else host
+
+
 class _Collision(Exception):
     """The port that the system chose for one address is taken at another."""
 
@@ -71,10 +77,10 @@ def _bind_all(places: list[Place], port: int, backlog: int, name: str, host: str
                     continue
                 if error.errno == errno.EADDRINUSE and port == 0 and found and not last:
                     raise _Collision from None
-                where = _join(str(address[0]), chosen)
+                where = join_address(str(address[0]), chosen)
                 raise PortInUse(f"cannot listen on {where} ({name} port): {error.strerror}") from None
         if not found:
-            raise PortInUse(f"cannot listen on {_join(host, port)} ({name} port): {missing[0][1].strerror}")
+            raise PortInUse(f"cannot listen on {join_address(host, port)} ({name} port): {missing[0][1].strerror}")
     except BaseException:
         for bound in found:
             bound.close()
@@ -105,10 +111,11 @@ def _places(host: str, port: int, name: str) -> list[Place]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):  # UnicodeError: the host is no name that could be looked up
-        raise PortInUse(f"cannot listen on {_join(host, port)} ({name} port): there is no such host") from None
+        raise PortInUse(f"cannot listen on {join_address(host, port)} ({name} port): there is no such host") from None
     places = dict.fromkeys((family, tuple(address)) for family, _, _, _, address in found if family in FAMILIES)
     return sorted(places, key=lambda place: place[0] != socket.AF_INET)
 
 
-def _join(host: str, port: int) -> str:
+def join_address(host: str, port: int | str) -> str:
+    """A host and a port in one text, an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

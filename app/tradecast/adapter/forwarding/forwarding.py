@@ -11,11 +11,12 @@ from starlette.types import ASGIApp
 from tradecast.adapter.forwarding.directory import Directory
 from tradecast.adapter.forwarding.forwarder import Forwarder, Result
 from tradecast.adapter.forwarding.inbox import Inbox, Reason
-from tradecast.adapter.forwarding.interface import WILDCARDS, address_towards
+from tradecast.adapter.forwarding.interface import address_towards
 from tradecast.adapter.forwarding.offer import STARTING
 from tradecast.adapter.forwarding.sids import make_sid, new_boot
 from tradecast.adapter.forwarding.tls import InternalTls
 from tradecast.adapter.redis import RedisClient
+from tradecast.settings import WILDCARDS
 from tradecast.tasks import end
 
 # Seconds between looks whether certificates have changed.

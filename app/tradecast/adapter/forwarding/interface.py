@@ -10,10 +10,8 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 
 from tradecast.adapter.cluster_client import ClusterClient
 from tradecast.adapter.redis import RedisClient
-from tradecast.settings import EVERYWHERE
 
 LOOPBACK = "127.0.0.1"
-WILDCARDS = ("0.0.0.0", EVERYWHERE)  # noqa: S104 addresses to listen on that are none to connect to
 
 
 async def address_towards(redis: RedisClient) -> str:

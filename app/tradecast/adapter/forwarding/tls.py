@@ -6,6 +6,7 @@ fixed name (INTERNAL_SERVER_NAME), whatever the address.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 from typing import Final
@@ -96,24 +97,33 @@ def create_internal_tls(settings: Settings) -> InternalTls | None:
 
 def find_distrust(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str) -> str | None:
     """Why a caller would not trust a listener, by a handshake in memory; None: it does."""
+    try:
+        return "the handshake does not end" if shake_hands(listening, calling, name) is None else None
+    except ssl.SSLError as error:
+        return say_why(error)
+
+
+def shake_hands(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str | None = None) -> ssl.SSLObject | None:
+    """Shake hands in memory; the caller's end of it, or None: it does not end.
+
+    Args:
+        listening: The listener's, with its certificate.
+        calling: The caller's, which verifies.
+        name: What the certificate is to be for; None: that is not looked at.
+
+    Raises:
+        ssl.SSLError: One of them does not accept the other.
+    """
     to_listener, to_caller = ssl.MemoryBIO(), ssl.MemoryBIO()
     caller = calling.wrap_bio(to_caller, to_listener, server_hostname=name)
     listener = listening.wrap_bio(to_listener, to_caller, server_side=True)
     for _ in range(10):  # TLS 1.2 takes four turns
-        try:
+        with contextlib.suppress(ssl.SSLWantReadError):
             caller.do_handshake()
-            return None
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLError as error:
-            return say_why(error)
-        try:
+            return caller
+        with contextlib.suppress(ssl.SSLWantReadError):
             listener.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLError as error:
-            return say_why(error)
-    return "the handshake does not end"
+    return None
 
 
 def say_why(error: ssl.SSLError) -> str:
