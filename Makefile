@@ -72,7 +72,7 @@ lock: ## Write constraints.txt anew from pyproject.toml
 	build/lock/bin/pip freeze --exclude tradecast > $(CONSTRAINTS)
 
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist node_modules tests/protocol/stock/node_modules tests/integration/auth/express/node_modules bench/node/node_modules bench/single/peers/*/node_modules
+	rm -rf $(VENV) build dist node_modules tests/protocol/stock/node_modules tests/integration/sessions/express/node_modules bench/node/node_modules bench/single/peers/*/node_modules
 
 # A stamp is newer than its virtual environment's inputs when nothing has to be installed.
 $(VENV)/.python:

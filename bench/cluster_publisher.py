@@ -9,8 +9,8 @@ from typing import Any
 import uvloop
 
 from lines import obey
-from tradecast.adapter.errors import AdapterUnavailable
-from tradecast.events.publisher import Publisher
+from tradecast.delivery.errors import AdapterUnavailable
+from tradecast.publishing.publisher import Publisher
 
 STEP = 7919
 

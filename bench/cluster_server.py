@@ -11,10 +11,10 @@ from typing import Any
 
 import uvloop
 
-from tradecast.auth.connection import Connection
+from tradecast.config.settings import load_settings
+from tradecast.connections.connection import Connection
 from tradecast.lifecycle.process import tune_garbage_collection
 from tradecast.server import WebSocketServer, create_process
-from tradecast.settings import load_settings
 
 
 async def unlimited(connection: Connection) -> None:

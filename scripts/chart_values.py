@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tradecast.settings import SETTINGS
+from tradecast.config.settings import SETTINGS
 
 CHART = Path(__file__).parents[1] / "charts" / "tradecast"
 WIDTH = 120

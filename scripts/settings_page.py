@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from tradecast.settings import Settings
+from tradecast.config.settings import Settings
 
 HEAD = """\
 <!-- Written by `make docs` from app/tradecast/settings.py: change it there. -->

@@ -17,16 +17,12 @@ from typing import Any, NoReturn, Protocol, TypeVar, cast
 import click
 import httpx
 
-from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
-from tradecast.adapter.peer import explain_here
-from tradecast.auth.admin import InvalidRequest, NewSession, SessionAdmin, selection
-from tradecast.auth.errors import StoreUnavailable
-from tradecast.auth.models import User
 from tradecast.causes import MONGODB, SERVER, Cause, Place, Setting
 from tradecast.check.run import run_check
+from tradecast.config.settings import Settings, SettingsError, load_settings, normalize_socket_path
+from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.demo.prices import PricesUnavailable
 from tradecast.events.publish import PAYLOADS, InvalidEvents, parse_events
-from tradecast.events.publisher import Publisher
 from tradecast.events.symbols import Symbols
 from tradecast.lifecycle.files import raise_limit
 from tradecast.lifecycle.ports import PortInUse, find_reachable, join_address
@@ -40,8 +36,12 @@ from tradecast.load.run import run as run_load
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.sentry import configure_sentry
 from tradecast.packets import exact
+from tradecast.publishing.publisher import Publisher
+from tradecast.redis_client.peer import explain_here
 from tradecast.server import WebSocketServer, create_process, warn_of_misspelt
-from tradecast.settings import Settings, SettingsError, load_settings, normalize_socket_path
+from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, selection
+from tradecast.sessions.errors import StoreUnavailable
+from tradecast.sessions.models import User
 
 T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -314,8 +314,8 @@ async def _sessions(settings: Settings, admin_url: str) -> AsyncIterator[Session
         async with _http_client(admin_url, token) as http:
             yield RemoteSessions(http)
         return
-    from tradecast.adapter.redis import create_redis
-    from tradecast.auth.sessions import create_sessions
+    from tradecast.redis_client.client import create_redis
+    from tradecast.sessions.service import create_sessions
 
     redis = create_redis(settings) if settings.redis_url else None
     book = create_sessions(settings, redis)

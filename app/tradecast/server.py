@@ -17,35 +17,28 @@ import structlog
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tradecast.adapter.cluster import ClusterApi
-from tradecast.adapter.cluster.clients import Clients, Described
-from tradecast.adapter.errors import ConnectRefused, TryAgain
-from tradecast.adapter.eviction import EvictionWatch
-from tradecast.adapter.forwarding import Forwarding
-from tradecast.adapter.forwarding.connections import SERVER_KEEPS
-from tradecast.adapter.forwarding.forwarder import Forwarder
-from tradecast.adapter.forwarding.inbox import Inbox
-from tradecast.adapter.forwarding.offer import Offer
-from tradecast.adapter.forwarding.tls import InternalTls
-from tradecast.adapter.hub import NAMESPACE, Hub
-from tradecast.adapter.peer import Explainer
-from tradecast.adapter.redis import RedisClient, check_database, check_redis, create_redis
-from tradecast.adapter.redis_broker import RedisBroker
-from tradecast.adapter.redis_place import naming, place_of
-from tradecast.adapter.tuner import Tuner
-from tradecast.adapter.watched_file import WatchedFile
-from tradecast.auth.admin import SessionAdmin
-from tradecast.auth.connection import Connection, EventGuard
-from tradecast.auth.cookies import read_session_cookie
-from tradecast.auth.errors import MESSAGES, AuthRefused, Reason, RefusalCode, StoreUnavailable
-from tradecast.auth.expiry import SessionExpiry
-from tradecast.auth.middleware import AuthMiddleware, create_auth_middleware
-from tradecast.auth.models import Session
-from tradecast.auth.registry import ConnectionRegistry
-from tradecast.auth.revocation import RevocationWatcher
-from tradecast.auth.sessions import Sessions, create_sessions
-from tradecast.auth.signed_requests import SignedRequests
+from tradecast.background.stepping import Done, step
+from tradecast.background.tasks import end
+from tradecast.bootstrap import (
+    create_cluster,
+    create_forwarder,
+    create_forwarding,
+    create_hub,
+    create_socket_server,
+    create_tuner,
+    create_watched_broker,
+)
 from tradecast.causes import Code, Failed
+from tradecast.cluster_rpc import ClusterApi
+from tradecast.cluster_rpc.local_clients import Clients, Described
+from tradecast.config.misspelt import find_misspelt
+from tradecast.config.settings import DAY, SETTINGS, Mode, Settings, SettingsError, Transport, load_settings
+from tradecast.connections.connection import Connection, EventGuard
+from tradecast.connections.guards import AuthMiddleware, create_auth_middleware
+from tradecast.connections.registry import ConnectionRegistry
+from tradecast.delivery.errors import ConnectRefused, TryAgain
+from tradecast.delivery.hub import NAMESPACE, Hub
+from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.engine import EngineServer
 from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.handshake import Entrance, TransportRefusal
@@ -58,18 +51,9 @@ from tradecast.events.emitters import Emitters
 from tradecast.events.handlers import Handler, Handlers, Route, is_subscription, may_be_in, subscription_member
 from tradecast.events.limiting import create_rate_limit_middleware
 from tradecast.events.symbols import Symbols
-from tradecast.factory import (
-    create_cluster,
-    create_forwarder,
-    create_forwarding,
-    create_hub,
-    create_socket_server,
-    create_tuner,
-    create_watched_broker,
-)
 from tradecast.gateway.application import Accepted, Resume
 from tradecast.gateway.server import DISPLACED, SocketServer
-from tradecast.http import (
+from tradecast.http.app import (
     PublicApp,
     PublicEntrance,
     admin_routes,
@@ -79,6 +63,8 @@ from tradecast.http import (
     health_routes,
     metrics_route,
 )
+from tradecast.http.signed_requests import SignedRequests
+from tradecast.http.stats import OTHER_REDIS, Stats
 from tradecast.lifecycle.admission import Admission
 from tradecast.lifecycle.departures import Departures
 from tradecast.lifecycle.drain import Drain
@@ -89,7 +75,6 @@ from tradecast.lifecycle.gate import Gate
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.places import Places, Probed
-from tradecast.misspelt import find_misspelt
 from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.loop_lag import LoopLag
@@ -97,10 +82,25 @@ from tradecast.observability.metrics import Metrics
 from tradecast.observability.seldom import Seldom
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import LocalManager, Room, qualify, room_name
-from tradecast.settings import DAY, SETTINGS, Mode, Settings, SettingsError, Transport, load_settings
-from tradecast.stats import OTHER_REDIS, Stats
-from tradecast.stepping import Done, step
-from tradecast.tasks import end
+from tradecast.polling_relay import Forwarding
+from tradecast.polling_relay.forwarder import Forwarder
+from tradecast.polling_relay.http_client import SERVER_KEEPS
+from tradecast.polling_relay.inbox import Inbox
+from tradecast.polling_relay.offer import Offer
+from tradecast.polling_relay.tls import InternalTls
+from tradecast.redis_client.client import RedisClient, check_database, check_redis, create_redis
+from tradecast.redis_client.eviction import EvictionWatch
+from tradecast.redis_client.peer import Explainer
+from tradecast.redis_client.place import naming, place_of
+from tradecast.runtime_config.file_watcher import WatchedFile
+from tradecast.runtime_config.manager import Tuner
+from tradecast.sessions.admin import SessionAdmin
+from tradecast.sessions.documents.cookies import read_session_cookie
+from tradecast.sessions.errors import MESSAGES, AuthRefused, Reason, RefusalCode, StoreUnavailable
+from tradecast.sessions.expiry import SessionExpiry
+from tradecast.sessions.models import Session
+from tradecast.sessions.revocation import RevocationWatcher
+from tradecast.sessions.service import Sessions, create_sessions
 from tradecast.user_id import name_user
 
 ConnectionMiddleware = Callable[[Connection], Awaitable[None]]

@@ -1,6 +1,6 @@
 """Signing a request to a server's admin port, so that what is sent is worth nothing to anybody else. Pure.
 
-The servers' side is `tradecast.auth.signed_requests`, which tells what for.
+The servers' side is `tradecast.http.signed_requests`, which tells what for.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ NAME = "numbers"
 # Runs in the servers' image; each line is a number, when it was published (Unix milliseconds), and what became of it.
 SCRIPT = f"""
 import asyncio, json, os, time
-from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
-from tradecast.events.publisher import Publisher
-from tradecast.settings import load_settings
+from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
+from tradecast.publishing.publisher import Publisher
+from tradecast.config.settings import load_settings
 
 async def main():
     async with Publisher(load_settings(os.environ)) as publisher:

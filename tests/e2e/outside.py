@@ -10,9 +10,9 @@ from typing import Any, Self
 from pymongo import MongoClient
 
 from e2e.crowd import EVENT, SYMBOL
-from tradecast.adapter.errors import AdapterUnavailable, PublishUncertain
-from tradecast.events.publisher import Publisher
-from tradecast.settings import load_settings
+from tradecast.config.settings import load_settings
+from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
+from tradecast.publishing.publisher import Publisher
 
 REDIS_URL = "redis://127.0.0.1:30079/0"
 MONGODB_URI = "mongodb://127.0.0.1:30017/tradecast?directConnection=true"

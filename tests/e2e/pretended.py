@@ -19,7 +19,7 @@ import httpx
 from aiohttp import web
 from pydantic import SecretStr
 
-from tradecast.auth.signed_requests import SignedRequests
+from tradecast.http.signed_requests import SignedRequests
 
 TOKEN = "admin-token"
 NOTHING = "none.invalid/server:1"

@@ -16,9 +16,9 @@ import httpx
 from redis.exceptions import ResponseError
 
 from faults.proof import IMPLIED, Outcome, Published
-from tradecast.adapter.errors import AdapterUnavailable
-from tradecast.events.publisher import Publisher
-from tradecast.settings import load_settings
+from tradecast.config.settings import load_settings
+from tradecast.delivery.errors import AdapterUnavailable
+from tradecast.publishing.publisher import Publisher
 
 ROOMS = ("portfolio", "trades", IMPLIED)
 ANSWER_WITHIN = 10.0
@@ -63,7 +63,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
 
 
 class RedisOutlet:
-    """`tradecast.events.publisher.Publisher`.
+    """`tradecast.publishing.publisher.Publisher`.
 
     Args:
         url: REDIS_URL.

@@ -20,7 +20,7 @@ from faults.backing import Backing, OneRedis, WithCluster, WithMongo, WithSentin
 from faults.faults import ANY_REDIS, CLIENTS, EVICTIONS, FIGURES, ONE_REDIS, SERVERS
 from faults.proof import Order
 from faults.stage import perform, staged
-from tradecast.settings import SettingsError, load_settings
+from tradecast.config.settings import SettingsError, load_settings
 
 SECONDS = float(os.environ.get("FAULTS_SECONDS") or 120)
 SEED = int(os.environ.get("FAULTS_SEED") or 1)
@@ -53,7 +53,7 @@ MODES = {
     "single": Mode(Backing, 1, (*CLIENTS, *FIGURES)),
     "evicting": Mode(WithMongo, 2, (*CLIENTS, *EVICTIONS, "redis_restart_empty")),
     # The sessions are in the Redis that loses everything: the store is away, and nobody is logged out,
-    # where each server has more than 20 (`tradecast.auth.mass_loss`)
+    # where each server has more than 20 (`tradecast.sessions.mass_loss`)
     "emptied": Mode(OneRedis, 2, (*CLIENTS, "redis_restart_empty"), clients=56),
     "pubsub": Mode(OneRedis, 3, (*CLIENTS, *SERVERS, *FIGURES, *ONE_REDIS)),
     # whatever ends or holds up the master for long is a failover here

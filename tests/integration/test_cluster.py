@@ -17,7 +17,7 @@ from support.node_client import StockClient, StockClients
 from support.redis_cluster import RedisCluster
 from support.serve import start, tradecast
 from support.server import MakeServer, RunningServer
-from tradecast.adapter.redis_broker import RedisBroker
+from tradecast.delivery.redis.broker import RedisBroker
 
 pytestmark = pytest.mark.redis
 ROOT = Path(__file__).parents[2]

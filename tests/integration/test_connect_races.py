@@ -10,7 +10,7 @@ import pytest
 
 from support.eventually import eventually
 from support.server import MakeServer, RunningServer
-from tradecast.auth.connection import Connection
+from tradecast.connections.connection import Connection
 from tradecast.engine.connection import TRANSPORT_CLOSE
 from tradecast.engine.http.request import Request
 from tradecast.engine.message import Message

@@ -13,7 +13,7 @@ from support.eventually import eventually
 from support.redis_server import RedisServer
 from support.scripted_redis import CLOSE, HANG, ScriptedRedis, scripted_redis
 from support.server import API_TOKEN, MakeServer, RunningServer
-from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.delivery.errors import AdapterUnavailable
 
 BEARER = {"authorization": f"Bearer {API_TOKEN}"}
 EVENTS: dict[str, Any] = {

@@ -21,7 +21,7 @@ from support.mongo_server import MongoDatabase, MongoServer
 from support.node_client import StockClient, StockClients
 from support.redis_server import RedisServer, started
 from support.server import MakeServer, RunningServer
-from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.delivery.errors import AdapterUnavailable
 
 Session = Mapping[str, Any]
 Pair = tuple[RunningServer, RunningServer]

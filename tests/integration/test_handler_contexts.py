@@ -9,7 +9,7 @@ from typing import Any
 from integration.test_connect_races import Client
 from support.eventually import eventually
 from support.server import MakeServer
-from tradecast.auth.connection import Connection
+from tradecast.connections.connection import Connection
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("WHO", default="nobody")
 

@@ -17,14 +17,14 @@ from websockets.exceptions import ConnectionClosed
 from support.eventually import eventually
 from support.server import MakeServer, RunningServer
 from support.wire import TEXT, WebSocket, client_frame
-from tradecast.adapter.errors import EventRefused, TryAgain
-from tradecast.auth.connection import Connection
-from tradecast.auth.errors import AuthRefused
-from tradecast.auth.models import Session, User
+from tradecast.connections.connection import Connection
+from tradecast.delivery.errors import EventRefused, TryAgain
 from tradecast.engine.connection import Connection as Transported
 from tradecast.engine.transports.websocket import WebSocketTransport
 from tradecast.events.limiting import create_rate_limit_middleware
 from tradecast.limits.limiter import RateLimiter
+from tradecast.sessions.errors import AuthRefused
+from tradecast.sessions.models import Session, User
 
 pytestmark = pytest.mark.serial
 

@@ -20,7 +20,7 @@ from support.client import Refused
 from support.node_client import StockClients
 from support.redis_server import RedisServer, started
 from support.serve import ServeProcess, serving
-from tradecast.auth.signing import sign
+from tradecast.sessions.signing import sign
 
 API = "plantedapitoken8121"
 ADMIN = "plantedadmintoken8122"

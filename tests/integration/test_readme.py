@@ -14,8 +14,8 @@ import pytest
 from support.redis_server import RedisServer
 from support.serve import start
 from support.server import MakeServer
+from tradecast.config.settings import load_settings
 from tradecast.server import NotInitialized, WebSocketServer, create_process
-from tradecast.settings import load_settings
 
 README = Path(__file__).parents[2] / "README.md"
 

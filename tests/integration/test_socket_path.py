@@ -21,8 +21,8 @@ from support.eventually import eventually
 from support.node_client import StockClients
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
+from tradecast.config.settings import load_settings
 from tradecast.server import WebSocketServer
-from tradecast.settings import load_settings
 
 PATH = "/push/socket.io/"
 TRANSPORTS = (["websocket"], ["polling"], ["polling", "websocket"])

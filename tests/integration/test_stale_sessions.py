@@ -11,7 +11,7 @@ from support.eventually import eventually
 from support.mongo_server import MongoDatabase
 from support.node_client import StockClients
 from support.server import MakeServer, RunningServer
-from tradecast.auth.models import Session
+from tradecast.sessions.models import Session
 
 
 async def server_with_users(make_server: MakeServer, mongo: MongoDatabase) -> RunningServer:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 import yaml
 
-from tradecast.adapter.tuner import revision_of as servers_revision_of
-from tradecast.adapter.tuning import of_settings, read
-from tradecast.settings import Settings
+from tradecast.config.settings import Settings
+from tradecast.runtime_config.manager import revision_of as servers_revision_of
+from tradecast.runtime_config.tuning import of_settings, read
 from tradecast_operator.adapter_spec import RedisAdapter, RedisSecret
 from tradecast_operator.adapter_state import Decision, Look, Memory, State, content_of, revision_of
 from tradecast_operator.confirmation import decide

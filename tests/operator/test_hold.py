@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from support.socket_fleets import pod, seen, spec
-from tradecast.adapter.tuning import of_settings
-from tradecast.settings import Settings
+from tradecast.config.settings import Settings
+from tradecast.runtime_config.tuning import of_settings
 from tradecast_operator.actions import SetReplicas
 from tradecast_operator.adapter_spec import RedisAdapter
 from tradecast_operator.conditions import conditions

@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 
 from support.socket_fleets import NOW, drained, pending, pod, seen, spec
-from tradecast.adapter.tuning import of_settings, read
-from tradecast.settings import Settings
+from tradecast.config.settings import Settings
+from tradecast.runtime_config.tuning import of_settings, read
 from tradecast_operator.adapter_spec import Mode, RedisAdapter, RedisSecret
 from tradecast_operator.adapter_state import Decision, Look, Memory, State
 from tradecast_operator.confirmation import decide

@@ -14,7 +14,7 @@ from support.kubernetes import TOKEN, FakeKubernetes, Granted, fleet_body, pod_b
 from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
-from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.delivery.errors import AdapterUnavailable
 from tradecast_operator import mode_change
 from tradecast_operator.fleet import Fleet
 from tradecast_operator.kubernetes import Object

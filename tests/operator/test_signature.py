@@ -1,4 +1,4 @@
-"""The operator's side; `tests/unit/auth/test_signed_requests.py` and a real server hold it to the servers'."""
+"""The operator's side; `tests/unit/http/test_signed_requests.py` and a real server hold it to the servers'."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tradecast.adapter.tuning import Tuning
+from tradecast.runtime_config.tuning import Tuning
 from tradecast_operator.adapter_spec import BOUNDS, RedisAdapter, RedisSecret
 from tradecast_operator.spec import Admin, Drain, Metric, Rebalance, Spec
 

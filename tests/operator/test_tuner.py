@@ -13,8 +13,8 @@ import pytest
 
 from support.kubernetes import NAMESPACE, FakeKubernetes, Granted
 from support.socket_fleets import NOW, pod, seen, spec
-from tradecast.adapter.tuning import of_settings
-from tradecast.settings import Settings
+from tradecast.config.settings import Settings
+from tradecast.runtime_config.tuning import of_settings
 from tradecast_operator.adapter_spec import RedisAdapter, RedisSecret
 from tradecast_operator.adapter_state import revision_of
 from tradecast_operator.ask_redis import Access, RedisSilent

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from support.socket_fleets import pod
-from tradecast.adapter.tuning import Tuning, of_settings
-from tradecast.settings import Settings
+from tradecast.config.settings import Settings
+from tradecast.runtime_config.tuning import Tuning, of_settings
 from tradecast_operator.adapter_spec import BOUNDS, Mode, RedisAdapter
 from tradecast_operator.observation import Stats
 from tradecast_operator.redis_limits import RedisFacts, Watched

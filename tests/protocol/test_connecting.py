@@ -29,7 +29,7 @@ from protocol.contract import (
 )
 from support.client import Client, Refused
 from support.node_client import StockClient, StockClients
-from tradecast.auth.errors import MESSAGES, RefusalCode, StoreUnavailable
+from tradecast.sessions.errors import MESSAGES, RefusalCode, StoreUnavailable
 
 Claims = Any
 

@@ -153,7 +153,7 @@ def test_the_schema_refuses(helm: str, wrong: str, said: str) -> None:
 def test_a_secret_is_refused_where_a_configmap_would_show_it() -> None:
     from pydantic import SecretStr
 
-    from tradecast.settings import Settings
+    from tradecast.config.settings import Settings
 
     fields = Settings.model_fields.items()
     secret = [name.upper() for name, field in fields if SecretStr.__name__ in str(field.annotation)]
@@ -232,7 +232,7 @@ def test_a_changed_setting_restarts_the_servers() -> None:
 
 def test_settings_that_the_chart_writes_exist() -> None:
     """A setting whose name was mistyped would do nothing."""
-    from tradecast.settings import Settings
+    from tradecast.config.settings import Settings
 
     names = {name.upper() for name in Settings.model_fields}
     for values in VALUES:
@@ -246,7 +246,7 @@ def test_settings_that_the_chart_writes_exist() -> None:
 
 
 def test_every_setting_can_be_set_or_is_refused_with_a_sentence() -> None:
-    from tradecast.settings import SETTINGS
+    from tradecast.config.settings import SETTINGS
 
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     names = schema["properties"]["server"]["properties"]["settings"]["propertyNames"]["enum"]
@@ -256,7 +256,7 @@ def test_every_setting_can_be_set_or_is_refused_with_a_sentence() -> None:
 
 def test_pods_listen_on_both_families() -> None:
     """What an IPv4 address would do on a cluster of IPv6 alone: fail every probe."""
-    from tradecast.settings import EVERYWHERE, load_settings
+    from tradecast.config.settings import EVERYWHERE, load_settings
 
     for values in VALUES:
         for one in objects(rendered("helm", values)):

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from scripts import settings_page
-from tradecast.adapter.tuner import Tuner
-from tradecast.adapter.tuning import Tuning, of_settings
+from tradecast.config.settings import Settings, load_settings
+from tradecast.runtime_config.manager import Tuner
+from tradecast.runtime_config.tuning import Tuning, of_settings
 from tradecast.server import WebSocketServer
-from tradecast.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -1,4 +1,4 @@
-"""The contract of `tradecast.adapter.broker.Broker` as tests. A broker's own test module inherits it."""
+"""The contract of `tradecast.delivery.broker.Broker` as tests. A broker's own test module inherits it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import orjson
 import pytest
 
 from support.eventually import eventually, until
-from tradecast.adapter.broker import Broker, SavedSession
-from tradecast.adapter.envelope import COUNTED, LATEST, VOLATILE, Envelope, Kind, encode_envelope
-from tradecast.adapter.history import Retention
-from tradecast.adapter.ids import MAX_ID, Offset
-from tradecast.adapter.recovery import new_pid
-from tradecast.adapter.tuning import Tuning, of_settings
+from tradecast.config.settings import load_settings
+from tradecast.delivery.broker import Broker, SavedSession
+from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Envelope, Kind, encode_envelope
+from tradecast.delivery.ids import MAX_ID, Offset
+from tradecast.delivery.recovery import new_pid
+from tradecast.delivery.retention import Retention
 from tradecast.engine.ids import make_id
-from tradecast.settings import load_settings
+from tradecast.runtime_config.tuning import Tuning, of_settings
 
 RETENTION = Retention(window=60, dead_after=10, refresh=5, events_per_room=1000)
 # Gone after 0.7 s, sessions after half a second.

@@ -1,7 +1,7 @@
 """Real applications with express-session and passport, whose sessions tests read.
 
-`tests/integration/auth/express/app.mjs` is the program; one process serves many tests, and each test has applications
-of its own, with the store and the options that it names.
+`tests/integration/sessions/express/app.mjs` is the program; one process serves many tests, and each test has
+applications of its own, with the store and the options that it names.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ import httpx
 from support.eventually import eventually
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
-from tradecast.adapter.forwarding.directory import Directory
-from tradecast.adapter.forwarding.sids import make_sid, new_boot
-from tradecast.adapter.redis import RedisClient, create_redis
+from tradecast.config.settings import load_settings
 from tradecast.lifecycle.process import stop_accepting
+from tradecast.polling_relay.directory import Directory
+from tradecast.polling_relay.sids import make_sid, new_boot
+from tradecast.redis_client.client import RedisClient, create_redis
 from tradecast.server import WebSocketServer
-from tradecast.settings import load_settings
 
 BOTH = ("polling", "websocket")
 UNKNOWN_SESSION = (400, {"code": 1, "message": "Session ID unknown"})

@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from tradecast.adapter.broker import Broker
-from tradecast.adapter.envelope import COUNTED, LATEST, VOLATILE, Kind
-from tradecast.adapter.hub import NAMESPACE, Hub, MayRecover, Resumed
-from tradecast.adapter.recovery import Request, Result
+from tradecast.delivery.broker import Broker
+from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
+from tradecast.delivery.hub import NAMESPACE, Hub, MayRecover, Resumed
+from tradecast.delivery.recovery import Request, Result
 from tradecast.engine import Message
 from tradecast.packets.codec import Packet
 from tradecast.packets.rooms import LocalManager

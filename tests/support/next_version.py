@@ -11,12 +11,13 @@ from typing import Any
 
 import orjson
 
-from tradecast.adapter import link, redis_partition
-from tradecast.adapter.dialect import PUBSUB
-from tradecast.adapter.envelope import Envelope
-from tradecast.adapter.redis_scripts import PUBLISH, SESSION
-from tradecast.adapter.scripts import Script
 from tradecast.cli import main
+from tradecast.delivery.envelope import Envelope
+from tradecast.delivery.redis import endpoints as link
+from tradecast.delivery.redis import partition as redis_partition
+from tradecast.delivery.redis.command_sets import PUBSUB
+from tradecast.delivery.redis.lua import PUBLISH, SESSION
+from tradecast.redis_client.script import Script
 
 MORE = {"n": {"of the next": [1, None, "version"]}, "z": True}
 

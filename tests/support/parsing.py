@@ -13,19 +13,14 @@ from typing import Any
 
 import orjson
 
-from tradecast.adapter.cluster import messages, values
-from tradecast.adapter.envelope import Envelope, read_head
-from tradecast.adapter.envelope import Malformed as BadEnvelope
-from tradecast.adapter.envelope import decode as decode_envelope
-from tradecast.adapter.forwarding.sids import boot_of
-from tradecast.adapter.forwarding.signatures import signed_for
-from tradecast.adapter.ids import MAX_ID, parse_offset, write_offset
-from tradecast.auth.document import SessionFields, decode_data, read_session
-from tradecast.auth.errors import AuthRefused
-from tradecast.auth.signing import MAX_LENGTH, unsign
-from tradecast.auth.store import StoredSession
+from tradecast.cluster_rpc import protocol as messages
+from tradecast.delivery.envelope import Envelope, read_head
+from tradecast.delivery.envelope import Malformed as BadEnvelope
+from tradecast.delivery.envelope import decode as decode_envelope
+from tradecast.delivery.ids import MAX_ID, parse_offset, write_offset
 from tradecast.engine.frames import MAX_EMPTY_FRAGMENTS, MAX_FRAGMENTS, Frame, FrameReader, ProtocolError
 from tradecast.engine.packets import MAX_CONTROL, MAX_PACKETS, Malformed, check_packet, split_payload
+from tradecast.packets import json_values as values
 from tradecast.packets.codec import (
     ACK,
     CONNECT,
@@ -37,6 +32,12 @@ from tradecast.packets.codec import (
     decode,
     encode,
 )
+from tradecast.polling_relay.sids import boot_of
+from tradecast.polling_relay.signatures import signed_for
+from tradecast.sessions.documents.document import SessionFields, decode_data, read_session
+from tradecast.sessions.errors import AuthRefused
+from tradecast.sessions.signing import MAX_LENGTH, unsign
+from tradecast.sessions.stores.base import StoredSession
 from tradecast.user_id import read_user_id
 
 # The most that a frame's head has: two bytes, eight of length, four of mask.

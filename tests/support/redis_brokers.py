@@ -6,11 +6,11 @@ from collections import Counter
 from typing import Any, Self
 
 from support.broker_contract import RETENTION, Heard
-from tradecast.adapter.create import create_adapter_redis
-from tradecast.adapter.history import Retention
-from tradecast.adapter.redis_broker import RedisBroker, RedisWriter
-from tradecast.adapter.redis_partition import Figures, Watch
-from tradecast.settings import load_settings
+from tradecast.config.settings import load_settings
+from tradecast.delivery.create import create_adapter_redis
+from tradecast.delivery.redis.broker import RedisBroker, RedisWriter
+from tradecast.delivery.redis.partition import Figures, Watch
+from tradecast.delivery.retention import Retention
 
 
 class Seen(Watch):

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 
-from tradecast.adapter.broker import Listener, Replay, SavedSession
-from tradecast.adapter.envelope import COUNTED, LATEST, VOLATILE, Envelope
-from tradecast.adapter.ids import Offset, now_id
-from tradecast.adapter.recovery import merge
-from tradecast.adapter.tuning import Tuning
+from tradecast.delivery.broker import Listener, Replay, SavedSession
+from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Envelope
+from tradecast.delivery.ids import Offset, now_id
+from tradecast.delivery.recovery import merge
+from tradecast.runtime_config.tuning import Tuning
 
 
 class Memory:

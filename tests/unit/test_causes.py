@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tradecast
-from tradecast.auth.errors import StoreUnavailable
 from tradecast.causes import (
     _WORDS,
     MONGODB,
@@ -31,6 +30,7 @@ from tradecast.causes import (
     is_ambiguous,
     refine,
 )
+from tradecast.sessions.errors import StoreUnavailable
 
 DOCS = Path(tradecast.__file__).parents[2] / "docs" / "check.md"
 HERE = Place(REDIS, "10.0.0.1:6379")

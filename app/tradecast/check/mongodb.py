@@ -9,12 +9,12 @@ from typing import Any, Final
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 
-from tradecast.adapter.peer import Explainer
-from tradecast.auth.errors import StoreUnavailable
-from tradecast.auth.mongo import MongoDatabase, MongoStore
 from tradecast.causes import Cause, Code
 from tradecast.check.looks import Look
-from tradecast.settings import Settings
+from tradecast.config.settings import Settings
+from tradecast.redis_client.peer import Explainer
+from tradecast.sessions.errors import StoreUnavailable
+from tradecast.sessions.stores.mongo import MongoDatabase, MongoStore
 
 PATIENCE: Final = 5.0
 SKEW: Final = 2.0

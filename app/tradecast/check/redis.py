@@ -14,17 +14,17 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 
-from tradecast.adapter.cluster_client import ClusterClient
-from tradecast.adapter.eviction import REMEDY, read_eviction
-from tradecast.adapter.link import links_of
-from tradecast.adapter.peer import Explainer
-from tradecast.adapter.redis import RedisClient, check_redis, create_redis, run_all
-from tradecast.adapter.redis_place import place_of
-from tradecast.auth.redis_store import GLOB
 from tradecast.causes import Cause, Code
 from tradecast.check.looks import Look, State
 from tradecast.check.needs import OWN, SUBSCRIPTIONS, Need, find_lacking, list_needs, write_rule
-from tradecast.settings import Settings, UrlName
+from tradecast.config.settings import Settings, UrlName
+from tradecast.delivery.redis.endpoints import links_of
+from tradecast.redis_client.client import RedisClient, check_redis, create_redis, run_all
+from tradecast.redis_client.cluster import ClusterClient
+from tradecast.redis_client.eviction import REMEDY, read_eviction
+from tradecast.redis_client.peer import Explainer
+from tradecast.redis_client.place import place_of
+from tradecast.sessions.stores.redis import GLOB
 
 # Seconds that one request may take here, whatever REDIS_TIMEOUT allows: somebody waits.
 PATIENCE: Final = 5.0

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from tradecast.adapter.redis import create_redis
-from tradecast.adapter.redis_place import place_of
 from tradecast.check.looks import Look, Report
 from tradecast.check.machine import look_at_files, look_at_ports
 from tradecast.check.mongodb import look_at_mongodb
 from tradecast.check.redis import look_at_redis
+from tradecast.config.misspelt import find_misspelt
+from tradecast.config.settings import SETTINGS, Settings, UrlName
 from tradecast.lifecycle.ports import join_address
-from tradecast.misspelt import find_misspelt
-from tradecast.settings import SETTINGS, Settings, UrlName
+from tradecast.redis_client.client import create_redis
+from tradecast.redis_client.place import place_of
 
 # Seconds that all looks at one thing may take, and after which it is shown that one is under way.
 DEADLINE: Final = 20.0

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from tradecast.background.tasks import end
 from tradecast.demo.feed import Feed
 from tradecast.demo.fleet import follow
 from tradecast.demo.page import demo_routes
 from tradecast.demo.prices import PricesUnavailable
 from tradecast.server import WebSocketServer
-from tradecast.tasks import end
 
 __all__ = ["PricesUnavailable", "run_demo"]
 

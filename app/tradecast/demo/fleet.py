@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator
 import structlog
 from redis.exceptions import RedisError
 
-from tradecast.adapter.peer import Explainer
-from tradecast.adapter.redis import RedisClient, check_redis
-from tradecast.adapter.redis_place import explain_redis, place_of
+from tradecast.config.settings import Settings
 from tradecast.demo.feed import Feed
 from tradecast.demo.lead import RENEW_SECONDS, Lead, read_ticks
-from tradecast.events.publisher import Publisher
-from tradecast.http import create_app, health_routes, metrics_route
+from tradecast.http.app import create_app, health_routes, metrics_route
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.observability.health import Health
 from tradecast.observability.metrics import Metrics
-from tradecast.settings import Settings
+from tradecast.publishing.publisher import Publisher
+from tradecast.redis_client.client import RedisClient, check_redis
+from tradecast.redis_client.peer import Explainer
+from tradecast.redis_client.place import explain_redis, place_of
 
 log = structlog.stdlib.get_logger("tradecast.demo")
 REDIS_ERRORS = (RedisError, OSError, TimeoutError)

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable
 from typing import cast
 
-from tradecast.adapter.redis import RedisClient
+from tradecast.redis_client.client import RedisClient
 
 # In braces, so that a Redis Cluster keeps both together.
 LEAD_KEY = "tradecast:{demo}:lead"

@@ -14,10 +14,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tradecast.auth.errors import StoreUnavailable
-from tradecast.auth.models import User
 from tradecast.demo.feed import Feed
 from tradecast.demo.users import DEMO_USERS, DemoUser, find_user
+from tradecast.sessions.errors import StoreUnavailable
+from tradecast.sessions.models import User
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tradecast.auth.models import User
+from tradecast.sessions.models import User
 
 DOLLAR = 100  # cents
 

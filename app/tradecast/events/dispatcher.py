@@ -12,10 +12,10 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from tradecast.adapter.errors import EventRefused
-from tradecast.auth.connection import Connection, EventGuard
+from tradecast.background.stepping import Done, step
+from tradecast.connections.connection import Connection, EventGuard
+from tradecast.delivery.errors import EventRefused
 from tradecast.events.handlers import Route
-from tradecast.stepping import Done, step
 
 MAIN: Final = "/"
 log = structlog.stdlib.get_logger("tradecast.server")

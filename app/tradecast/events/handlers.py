@@ -14,16 +14,16 @@ from typing import Any, Protocol
 
 import structlog
 
-from tradecast.adapter.errors import AdapterUnavailable, EventRefused, PublishUncertain
-from tradecast.auth.connection import Connection, EventGuard
-from tradecast.auth.errors import AuthRefused, StoreUnavailable
-from tradecast.auth.middleware import require_admin, require_subscription_tier, require_user
-from tradecast.auth.models import Session, Tier, User
+from tradecast.connections.connection import Connection, EventGuard
+from tradecast.connections.guards import require_admin, require_subscription_tier, require_user
+from tradecast.delivery.errors import AdapterUnavailable, EventRefused, PublishUncertain
 from tradecast.events import rooms
 from tradecast.events.contract import CONTRACT_EVENTS
 from tradecast.events.symbols import Symbols, requested_symbols, shown
 from tradecast.events.timestamps import timestamp
 from tradecast.packets.exact import NotExact, to_plain
+from tradecast.sessions.errors import AuthRefused, StoreUnavailable
+from tradecast.sessions.models import Session, Tier, User
 from tradecast.user_id import read_user_id
 
 Handler = Callable[..., Any]

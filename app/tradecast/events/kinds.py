@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tradecast.adapter.envelope import COUNTED, LATEST, Kind
+from tradecast.delivery.envelope import COUNTED, LATEST, Kind
 
 # Each tells the whole state, so an older one is of no use: only the newest is kept.
 LATEST_WINS = frozenset(("watchlist:quote", "market:status"))

@@ -7,13 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tradecast.adapter.errors import EventRefused, TryAgain
-from tradecast.auth.connection import Connection
-from tradecast.auth.errors import AuthRefused
+from tradecast.connections.connection import Connection
+from tradecast.delivery.errors import EventRefused, TryAgain
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.places import Room
 from tradecast.limits.quota import LEASE
 from tradecast.limits.rates import LimitResult
+from tradecast.sessions.errors import AuthRefused
 
 # Looks for the place of a connection that was ended, and seconds between two.
 GIVES_BACK_WITHIN = 20

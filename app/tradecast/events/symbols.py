@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from tradecast.adapter.errors import EventRefused
+from tradecast.delivery.errors import EventRefused
 
 # Printable ASCII: what exchanges, brokers and data vendors use. Case counts, and nothing is changed.
 SYMBOL: Final = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?", re.ASCII)

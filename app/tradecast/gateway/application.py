@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tradecast.adapter.hub import Resumed, TakeUp
+from tradecast.delivery.hub import Resumed, TakeUp
 from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.engine.http.request import Request
 from tradecast.gateway.allowances import BURST, PER_SECOND
@@ -44,7 +44,7 @@ class Application(Protocol):
 
     @property
     def connects_at_once(self) -> bool:
-        """Whether `connecting` waits for nothing now, and may be stepped (`tradecast.stepping`)."""
+        """Whether `connecting` waits for nothing now, and may be stepped (`tradecast.background.stepping`)."""
         ...
 
     def has_namespace(self, namespace: str) -> bool:

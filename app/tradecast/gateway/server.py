@@ -13,10 +13,10 @@ from typing import Any, Final
 import socketio
 import structlog
 
-from tradecast.adapter.cluster.acks import Acknowledgements, Asked
-from tradecast.adapter.errors import ConnectRefused, TryAgain
-from tradecast.adapter.hub import NAMESPACE, Hub, Resumed, TakeUp
-from tradecast.adapter.recovery import Request
+from tradecast.background.stepping import Done, step
+from tradecast.delivery.errors import ConnectRefused, TryAgain
+from tradecast.delivery.hub import NAMESPACE, Hub, Resumed, TakeUp
+from tradecast.delivery.recovery import Request
 from tradecast.engine import EngineServer
 from tradecast.engine.frames import POLICY_VIOLATION
 from tradecast.engine.http.addresses import Network, find_network
@@ -30,6 +30,7 @@ from tradecast.gateway.application import Accepted, Application, Options
 from tradecast.gateway.probes import Probes
 from tradecast.gateway.strangers import Strangers
 from tradecast.observability.seldom import Seldom
+from tradecast.packets.acks import Acknowledgements, Asked
 from tradecast.packets.codec import (
     ACK,
     CONNECT,
@@ -46,7 +47,6 @@ from tradecast.packets.codec import (
     encode_event,
 )
 from tradecast.packets.rooms import LocalManager
-from tradecast.stepping import Done, step
 
 # A client that was ended keeps its transport this many seconds, so that the last packets reach it.
 LINGER: Final = 1.0

@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 
+from tradecast.background.tasks import end
 from tradecast.lifecycle.departures import Departures
-from tradecast.tasks import end
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 

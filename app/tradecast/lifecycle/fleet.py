@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import structlog
 
-from tradecast.adapter.redis import RedisClient
-from tradecast.adapter.redis_place import explain_redis
-from tradecast.adapter.scripts import OWN, Argument, Script
 from tradecast.lifecycle.revisions import Server, is_superseded
 from tradecast.limits.failover import FAILURES
 from tradecast.limits.redis_store import PREFIX
+from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.place import explain_redis
+from tradecast.redis_client.script import OWN, Argument, Script
 
 State = Literal["starting", "ready", "leaving"]
 KEY = f"{PREFIX}lifecycle:servers:1"

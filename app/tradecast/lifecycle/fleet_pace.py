@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import structlog
 
-from tradecast.adapter.redis import RedisClient
-from tradecast.adapter.redis_place import explain_redis
-from tradecast.adapter.scripts import OWN, Script
 from tradecast.lifecycle.pace import LocalPace, batch_size, moments
 from tradecast.limits.failover import FAILURES
 from tradecast.limits.redis_store import PREFIX
+from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.place import explain_redis
+from tradecast.redis_client.script import OWN, Script
 
 KEY = f"{PREFIX}lifecycle:closes"
 PATIENCE = 0.5

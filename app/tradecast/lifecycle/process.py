@@ -17,11 +17,11 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from tradecast.config.settings import SettingsError
 from tradecast.engine.http.guests import Guests
 from tradecast.engine.http.tls import TlsListener
 from tradecast.engine.http.uvicorn_protocol import Upgrades, bind_protocol
 from tradecast.lifecycle.ports import PortInUse, bind, families_of
-from tradecast.settings import SettingsError
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 # Objects made and not freed until the youngest generation is looked through, and how often the older ones are.

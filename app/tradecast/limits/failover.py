@@ -9,9 +9,9 @@ from typing import TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from tradecast.adapter.foreign_keys import is_of_key
+from tradecast.background.tasks import end
 from tradecast.causes import SOME_REDIS, Place, explain
-from tradecast.tasks import end
+from tradecast.redis_client.foreign_keys import is_of_key
 
 T = TypeVar("T")
 FAILURES = (RedisError, OSError, TimeoutError)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
-from tradecast.adapter.redis import RedisClient
-from tradecast.adapter.redis_place import place_of
+from tradecast.background.tasks import end
 from tradecast.causes import SOME_REDIS, explain
+from tradecast.config.settings import Settings
 from tradecast.limits.failover import FAILURES, Failover, RedisAway
 from tradecast.limits.known import KnownLimits
 from tradecast.limits.memory import MemoryQuotaStore, MemoryRateStore
@@ -19,8 +19,8 @@ from tradecast.limits.quota import LEASE, RENEW_EVERY, Kind, Lease
 from tradecast.limits.rates import ALLOWED, Check, LimitResult
 from tradecast.limits.redis_store import Limit, RedisQuotaStore, RedisRateStore
 from tradecast.observability.seldom import Seldom
-from tradecast.settings import Settings
-from tradecast.tasks import end
+from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.place import place_of
 
 GLOBAL = "global"
 CLEANUP_EVERY = 60.0

@@ -74,7 +74,7 @@ class Places:
         Returns:
             `freed`: A connection has been ended. `full`: all are alive. `unknown`: that cannot be told now.
         """
-        await asyncio.sleep(0)  # from here on in a task, where the caller was stepped (`tradecast.stepping`)
+        await asyncio.sleep(0)  # from here on in a task, where the caller was stepped (`tradecast.background.stepping`)
         if len(self._rates) > MANY:
             self._rates.cleanup()
         if user_id in self._under_way or self._rates.count(user_id, PER_MINUTE, MINUTE_MS) is not None:

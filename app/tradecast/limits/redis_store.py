@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeVar
 
 from redis.exceptions import NoPermissionError, RedisError
 
-from tradecast.adapter.cluster_client import MANY, ClusterClient
-from tradecast.adapter.foreign_keys import is_of_key
-from tradecast.adapter.redis import RedisClient
-from tradecast.adapter.scripts import Argument, Call, Script, user_tag
 from tradecast.limits.quota import LEASE, Kind, Lease
 from tradecast.limits.rates import Check, Refusal
 from tradecast.limits.windows import BUCKETS, bucket_width
+from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.cluster import MANY, ClusterClient
+from tradecast.redis_client.foreign_keys import is_of_key
+from tradecast.redis_client.script import Argument, Call, Script, user_tag
 
 PREFIX = "tradecast:"
 T = TypeVar("T")

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from tradecast.config.settings import Settings
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.streams import KINDS, EventKind
 from tradecast.load.wire import socket_url
-from tradecast.settings import Settings
 
 MAX_CLIENTS = 20_000
 MAX_CONNECT_RATE = 5_000.0

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import httpx
 import orjson
 
-from tradecast.adapter.errors import AdapterUnavailable
 from tradecast.causes import SERVER, SOME_REDIS, Place, explain
+from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.events.emitters import Emitters
 from tradecast.events.publish import parse_events
 from tradecast.load.streams import Plan, Planned, Stream

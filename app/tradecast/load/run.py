@@ -15,7 +15,6 @@ from typing import Literal
 
 import httpx
 
-from tradecast.events.publisher import Publisher as RedisPublisher
 from tradecast.load.client import Credential, LoadClient, Subscription
 from tradecast.load.options import LoadOptions, OptionsError
 from tradecast.load.publisher import HttpOutlet, Outlet, Publisher, PublishRefused, RedisOutlet
@@ -23,6 +22,7 @@ from tradecast.load.report import Latency, LoadReport
 from tradecast.load.streams import Plan, Stream
 from tradecast.load.tally import Tally
 from tradecast.load.wire import socket_url
+from tradecast.publishing.publisher import Publisher as RedisPublisher
 
 Phase = Literal["connecting", "publishing", "draining", "closing"]
 PROGRESS_INTERVAL = 0.5

@@ -4,7 +4,7 @@
 {{- end -}}
 
 {{/* The server's settings that are no secrets: docs/settings.md. */}}
-{{- define "tradecast.settings" -}}
+{{- define "tradecast.config.settings" -}}
 {{- $v := .Values -}}
 {{- $settings := dict
   "SOCKET_PATH" (include "tradecast.socketPath" .)

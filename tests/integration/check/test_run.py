@@ -18,8 +18,8 @@ from support.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, in_troub
 from tradecast.causes import Code
 from tradecast.check.looks import Look, Report
 from tradecast.check.run import run_check
-from tradecast.events.publisher import Publisher
-from tradecast.settings import load_settings
+from tradecast.config.settings import load_settings
+from tradecast.publishing.publisher import Publisher
 
 # As docs/check.md says it.
 IN_SHORT = "~tradecast:* ~sess:* &tradecast:* +@all -@admin -@dangerous +info".split()  # noqa: SIM905 as it is typed

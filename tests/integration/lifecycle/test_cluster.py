@@ -9,10 +9,10 @@ import pytest
 
 from support.eventually import until
 from support.redis_cluster import RedisCluster
-from tradecast.adapter.redis import RedisClient, create_redis
+from tradecast.config.settings import load_settings
 from tradecast.lifecycle.fleet import Fleet
 from tradecast.lifecycle.fleet_pace import FleetPace
-from tradecast.settings import load_settings
+from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis
 

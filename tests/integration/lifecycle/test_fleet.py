@@ -19,9 +19,9 @@ from support.redis_server import RedisServer
 from support.serve import ServeProcess, serving
 from support.server import MakeServer, RunningServer
 from support.wire import WEBSOCKET, request, websocket_head
-from tradecast.adapter.redis import RedisClient, create_redis
+from tradecast.config.settings import load_settings
 from tradecast.lifecycle.fleet import KEY, Fleet, State
-from tradecast.settings import load_settings
+from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis
 

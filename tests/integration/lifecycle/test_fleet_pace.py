@@ -15,12 +15,12 @@ from support.eventually import eventually
 from support.node_client import StockClient, StockClients
 from support.redis_server import RedisServer
 from support.serve import ServeProcess, serving
-from tradecast.adapter.redis import RedisClient, create_redis
+from tradecast.config.settings import load_settings
 from tradecast.lifecycle.departures import Departures
 from tradecast.lifecycle.drain import Drain
 from tradecast.lifecycle.fleet_pace import KEY, FleetPace
 from tradecast.lifecycle.pace import BATCH_SECONDS
-from tradecast.settings import load_settings
+from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis
 

@@ -8,10 +8,10 @@ import pytest
 from redis.asyncio import Redis
 
 from support.redis_server import RedisServer
-from tradecast.adapter.forwarding import directory
-from tradecast.adapter.redis import create_redis
+from tradecast.config.settings import load_settings
 from tradecast.lifecycle import fleet, fleet_pace
-from tradecast.settings import load_settings
+from tradecast.polling_relay import directory
+from tradecast.redis_client.client import create_redis
 
 pytestmark = pytest.mark.redis
 Write = Callable[[Redis, str], object]

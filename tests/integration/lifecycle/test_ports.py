@@ -13,8 +13,8 @@ import pytest
 
 from support.redis_server import RedisServer
 from support.server import RunningServer
+from tradecast.config.settings import load_settings
 from tradecast.lifecycle.ports import PortInUse, bind, families_of
-from tradecast.settings import load_settings
 
 V4, V6 = "127.0.0.1", "::1"
 

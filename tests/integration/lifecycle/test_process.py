@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from support.eventually import eventually
 from support.tls import make_certificates
+from tradecast.config.settings import SettingsError
 from tradecast.lifecycle.ports import PortInUse
 from tradecast.lifecycle.process import Listener, Process
-from tradecast.settings import SettingsError
 
 MakeProcess = Callable[..., Process]
 

@@ -14,12 +14,12 @@ from redis.exceptions import RedisError
 from support.eventually import eventually, until
 from support.limits_contract import MINUTE, QuotaContract, RateContract
 from support.redis_cluster import RedisCluster
-from tradecast.adapter.redis import RedisClient, create_redis
-from tradecast.adapter.scripts import user_tag
+from tradecast.config.settings import load_settings
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.quota import Lease, QuotaStore
 from tradecast.limits.redis_store import RedisQuotaStore, RedisRateStore
-from tradecast.settings import load_settings
+from tradecast.redis_client.client import RedisClient, create_redis
+from tradecast.redis_client.script import user_tag
 
 pytestmark = pytest.mark.redis
 USERS = [f"user {number}" for number in range(40)]

@@ -9,12 +9,12 @@ import structlog
 from redis.asyncio import Redis
 
 from support.redis_server import RedisServer
-from tradecast.adapter.redis import create_redis
-from tradecast.adapter.scripts import user_tag
+from tradecast.config.settings import load_settings
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.quota import Lease
 from tradecast.limits.redis_store import RedisQuotaStore
-from tradecast.settings import load_settings
+from tradecast.redis_client.client import create_redis
+from tradecast.redis_client.script import user_tag
 
 pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("patient_limits")]
 ENVIRON = {

@@ -18,13 +18,13 @@ from support.eventually import eventually, until
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer, settings_for_tests
 from support.wire import CLOSE, Closed, WebSocket, client_frame
-from tradecast.adapter.scripts import user_tag
-from tradecast.auth.models import Session, Tier, User
 from tradecast.engine.connection import Connection
 from tradecast.engine.message import Message
 from tradecast.events.handlers import is_subscription
 from tradecast.limits.memory import MemoryQuotaStore
+from tradecast.redis_client.script import user_tag
 from tradecast.server import WebSocketServer
+from tradecast.sessions.models import Session, Tier, User
 from unit.engine.hosts import FakeTransport
 from unit.engine.http.test_request import request
 

@@ -11,11 +11,11 @@ import structlog
 
 from support.redis_sentinel import eventually
 from support.redis_server import RedisServer
-from tradecast.adapter.redis import RedisClient, create_redis
+from tradecast.config.settings import load_settings
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.quota import Lease
 from tradecast.limits.redis_store import RedisQuotaStore
-from tradecast.settings import load_settings
+from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis
 

@@ -7,10 +7,10 @@ import pytest
 
 from support.limits_contract import MINUTE, QuotaContract, RateContract
 from support.redis_server import RedisServer
-from tradecast.adapter.redis import RedisClient, create_redis
+from tradecast.config.settings import load_settings
 from tradecast.limits.quota import LEASE, Lease, QuotaStore
 from tradecast.limits.redis_store import RedisQuotaStore, RedisRateStore
-from tradecast.settings import load_settings
+from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis
 

@@ -16,11 +16,11 @@ from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer, free_port
 from support.server import API_TOKEN, MakeServer, RunningServer
 from support.tls import make_certificates
+from tradecast.config.settings import load_settings
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.run import LoadError, LoadOptions, run
 from tradecast.load.streams import EventKind
-from tradecast.settings import load_settings
 
 Alter = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 MIX = {"watchlist:quote": 4, "trade:executed": 2, "portfolio:update": 1, "notification": 1}

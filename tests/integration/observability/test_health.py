@@ -9,11 +9,11 @@ import pytest
 from support.eventually import until
 from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
-from tradecast.adapter.peer import Explainer
-from tradecast.adapter.redis import RedisClient, check_redis, create_redis
-from tradecast.adapter.redis_place import place_of
+from tradecast.config.settings import load_settings
 from tradecast.observability.health import Health
-from tradecast.settings import load_settings
+from tradecast.redis_client.client import RedisClient, check_redis, create_redis
+from tradecast.redis_client.peer import Explainer
+from tradecast.redis_client.place import place_of
 
 pytestmark = pytest.mark.redis
 

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from support.server import MakeServer, RunningServer
-from tradecast.auth.connection import Connection
+from tradecast.connections.connection import Connection
 from tradecast.server import WebSocketServer
 
 BEATING: dict[str, Any] = {"ping_interval": 0.3, "ping_timeout": 0.5}

@@ -11,7 +11,7 @@ from protocol.engine.conftest import add_handlers
 from support.eventually import eventually
 from support.server import MakeServer, RunningServer
 from support.wire import WEBSOCKET, Answer, Polling, WebSocket, request, websocket_head
-from tradecast.tasks import end
+from tradecast.background.tasks import end
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from support.server import MakeServer, RunningServer
 from support.wire import WITHIN, Closed, Polling, WebSocket
-from tradecast.auth.connection import Connection
+from tradecast.connections.connection import Connection
 from tradecast.server import WebSocketServer
 
 CUSTOM = "/custom"

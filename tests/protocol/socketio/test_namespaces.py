@@ -10,9 +10,9 @@ import pytest
 from protocol.socketio.conftest import CUSTOM, NO_RECOVERY, MakeClient, RawClient, add_handlers, packet
 from support.eventually import eventually
 from support.server import MakeServer, RunningServer
-from tradecast.auth.connection import Connection
-from tradecast.auth.errors import MESSAGES
+from tradecast.connections.connection import Connection
 from tradecast.server import WebSocketServer
+from tradecast.sessions.errors import MESSAGES
 
 
 async def nothing_more(client: RawClient, namespace: str = "/") -> None:

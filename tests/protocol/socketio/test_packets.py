@@ -11,8 +11,8 @@ from protocol.socketio.conftest import CUSTOM, NO_RECOVERY, MakeClient, RawClien
 from support.eventually import eventually
 from support.server import MakeServer, RunningServer
 from support.wire import Polling, WebSocket
-from tradecast.adapter.cluster.values import unpack
-from tradecast.auth.connection import Connection
+from tradecast.connections.connection import Connection
+from tradecast.packets.json_values import unpack
 from tradecast.server import WebSocketServer
 
 PLACEHOLDER = '{"_placeholder":true,"num":%d}'

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import pytest
 
-from tradecast.auth.models import User
 from tradecast.demo.accounts import Account, Event
 from tradecast.demo.prices import Bar, Series, load_prices
 from tradecast.demo.replay import Moment, Quote, Replay, State
 from tradecast.demo.users import DEMO_USERS, DemoUser
+from tradecast.sessions.models import User
 
 DAY = date(2020, 2, 3)
 DEMO = DemoUser(

@@ -11,11 +11,11 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from tradecast.auth.errors import StoreUnavailable
-from tradecast.auth.models import User
 from tradecast.demo.feed import Feed
 from tradecast.demo.page import MAX_BODY, STATIC, demo_routes, static_files
 from tradecast.demo.prices import load_prices
+from tradecast.sessions.errors import StoreUnavailable
+from tradecast.sessions.models import User
 
 PRICES = load_prices()
 SOCKET_IO_SHA256 = "d5d79a35039e860b32bdef4795528b05c2f788d4b2d9dacc913120e2878f7b3f"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from tradecast.adapter.errors import EventRefused
-from tradecast.auth.connection import Connection
+from tradecast.connections.connection import Connection
+from tradecast.delivery.errors import EventRefused
 from tradecast.events import dispatcher
 from tradecast.events.dispatcher import Dispatcher
 from tradecast.events.handlers import Handler, Route

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tradecast.adapter.errors import EventRefused
+from tradecast.delivery.errors import EventRefused
 from tradecast.events.symbols import Symbols, check_symbol, requested_symbols, shown
 
 WORDS = r"""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.properties import JSON
-from tradecast.adapter.errors import EventRefused
+from tradecast.delivery.errors import EventRefused
 from tradecast.events.symbols import SYMBOL, check_symbol, requested_symbols, shown
 
 SYMBOLS = st.from_regex(SYMBOL, fullmatch=True)

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from faults.faults import CLIENTS, FAULTS, FIGURES, GARBAGE, ONE_REDIS, SERVERS, draw_figures, draw_plan
-from tradecast.adapter.tuning import Tuning, TuningError, of_settings, read
-from tradecast.settings import load_settings
+from tradecast.config.settings import load_settings
+from tradecast.runtime_config.tuning import Tuning, TuningError, of_settings, read
 
 FIGURES_IN_FORCE = of_settings(load_settings({}))
 ALL = (*CLIENTS, *SERVERS, *FIGURES, *ONE_REDIS)

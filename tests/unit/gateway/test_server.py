@@ -11,11 +11,11 @@ import pytest
 import structlog
 
 from support.eventually import eventually
-from tradecast.adapter.envelope import VOLATILE
-from tradecast.adapter.errors import ConnectRefused, TryAgain
-from tradecast.adapter.history import Retention
-from tradecast.adapter.hub import Hub
-from tradecast.adapter.memory_broker import MemoryBroker
+from tradecast.delivery.envelope import VOLATILE
+from tradecast.delivery.errors import ConnectRefused, TryAgain
+from tradecast.delivery.hub import Hub
+from tradecast.delivery.memory import MemoryBroker
+from tradecast.delivery.retention import Retention
 from tradecast.engine.connection import Connection
 from tradecast.engine.http.addresses import Network
 from tradecast.engine.http.request import Request

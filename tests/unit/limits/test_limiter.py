@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import structlog
 
+from tradecast.config.settings import load_settings
 from tradecast.limits.limiter import RateLimiter, event_checks
-from tradecast.settings import load_settings
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.observability.logs import MOST_WAITING, configure_logging
 from tradecast.observability.redact import HIDDEN
 
@@ -375,7 +375,7 @@ def test_console_shows_exceptions_below(capsys: pytest.CaptureFixture[str]) -> N
         own().exception("failed")
     first, second, third = capsys.readouterr().err.splitlines()
     assert first.endswith("error   test: failed")
-    assert second == "    tradecast.adapter.errors.AdapterUnavailable: Redis did not take it"
+    assert second == "    tradecast.delivery.errors.AdapterUnavailable: Redis did not take it"
     assert third.startswith("      ")
     assert "test_logs.py:" in third
 

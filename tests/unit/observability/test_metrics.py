@@ -9,8 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.clock import HandClock
-from tradecast.auth.errors import REASONS
 from tradecast.observability.metrics import AUTH_REASONS, MOST_CODES, REFUSALS, USUAL_CAUSES, Metrics, megabytes
+from tradecast.sessions.errors import REASONS
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 

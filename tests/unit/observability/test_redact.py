@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from tradecast.adapter.errors import AdapterUnavailable
+from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.observability.redact import (
     HIDDEN,
     LONGEST_TEXT,
@@ -257,7 +257,7 @@ def test_describe_exception_tells_places_and_causes_but_no_values() -> None:
     with pytest.raises(AdapterUnavailable) as caught:
         outer()
     found = describe_exception(caught.value)
-    assert found["type"] == "tradecast.adapter.errors.AdapterUnavailable"
+    assert found["type"] == "tradecast.delivery.errors.AdapterUnavailable"
     assert found["message"] == "Redis did not take it"
     assert found["frames"][-1].endswith(" outer")
     assert "test_redact.py:" in found["frames"][-1]

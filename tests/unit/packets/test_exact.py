@@ -19,10 +19,10 @@ import orjson
 import pytest
 from bson.binary import Binary
 
-from tradecast.adapter.cluster.values import pack
 from tradecast.events.payloads import Trade
 from tradecast.packets.codec import encode_event
 from tradecast.packets.exact import LARGEST, MAX_DEPTH, NotExact, dump, load, to_plain
+from tradecast.packets.json_values import pack
 
 numpy = pytest.importorskip("numpy")
 pandas = pytest.importorskip("pandas")

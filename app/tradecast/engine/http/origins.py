@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from typing import Final, Literal
 
 from tradecast.causes import Told
+from tradecast.config.origins import Origin, parse_allowed, parse_origin
 from tradecast.engine.http.request import Header, Request
-from tradecast.origins import Origin, parse_allowed, parse_origin
 
 ANY: Final = "*"
 # What may be in a log of an origin that is nobody's we know.

@@ -16,11 +16,11 @@ from typing import Any
 
 import uvloop
 
-from tradecast.auth.connection import Connection
-from tradecast.auth.models import User
+from tradecast.connections.connection import Connection
 from tradecast.events.timestamps import timestamp
 from tradecast.lifecycle.process import tune_garbage_collection
 from tradecast.server import WebSocketServer, create_process
+from tradecast.sessions.models import User
 
 DAY = 86_400
 PORTFOLIO = {"totalValue": 125430.5, "dayChange": -312.25, "dayChangePercent": -0.25}

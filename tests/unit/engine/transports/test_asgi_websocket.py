@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from support.eventually import eventually
+from tradecast.background.tasks import end
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
 from tradecast.engine.message import Message
 from tradecast.engine.transports import asgi_websocket as module
 from tradecast.engine.transports.asgi_websocket import AsgiWebSocket
-from tradecast.tasks import end
 from unit.engine.hosts import FakeHost
 
 

@@ -1,0 +1,210 @@
+"""Makes the adapter's parts for a server: by the settings, and watched by the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from starlette.types import ASGIApp
+
+from tradecast.cluster_rpc import Cluster
+from tradecast.cluster_rpc.local_clients import Clients
+from tradecast.cluster_rpc.operations import ServerEventHandler
+from tradecast.config.settings import NO_OTHER, Settings
+from tradecast.delivery.broker import Broker
+from tradecast.delivery.create import create_broker, create_retention
+from tradecast.delivery.hub import Hub, MayRecover
+from tradecast.delivery.memory import MemoryBroker
+from tradecast.delivery.redis.broker import RedisBroker
+from tradecast.delivery.redis.partition import Watch
+from tradecast.events.kinds import kind_of
+from tradecast.gateway.allowances import BURST, PER_SECOND
+from tradecast.gateway.application import Application, Options
+from tradecast.gateway.server import SocketServer
+from tradecast.observability.metrics import Metrics
+from tradecast.observability.seldom import Seldom
+from tradecast.packets.rooms import LocalManager
+from tradecast.polling_relay import Forwarding
+from tradecast.polling_relay.forwarder import Forwarder
+from tradecast.polling_relay.tls import create_internal_tls
+from tradecast.redis_client.client import RedisClient
+from tradecast.runtime_config.manager import Outcome, Tuner
+from tradecast.runtime_config.tuning import Tuning, TuningError, of_settings
+
+# Seconds that another server may take to end a poll, beyond what polls last.
+FORWARD_MARGIN = 10.0
+
+
+def create_tuner(settings: Settings, metrics: Metrics) -> Tuner:
+    """Of the figures that may change at run time; those of the settings are in force at first."""
+
+    def looked(outcome: Outcome, tuning: Tuning) -> None:
+        metrics.adapter_file(outcome)
+        metrics.adapter_figures(tuning.model_dump())
+
+    def check(tuning: Tuning) -> None:
+        if tuning.publish_both and settings.other_mode is None:
+            raise TuningError(f"publish_both: {NO_OTHER}")
+
+    tuning = of_settings(settings)
+    metrics.adapter_figures(tuning.model_dump())
+    return Tuner(tuning, looked, check)
+
+
+def create_watched_broker(settings: Settings, metrics: Metrics) -> MemoryBroker | RedisBroker:
+    """As `create_broker`."""
+    return create_broker(settings, _Watch(metrics), _OtherWatch(metrics))
+
+
+def create_socket_server(
+    settings: Settings,
+    application: Application,
+    manager: LocalManager,
+    lines: Seldom,
+    make_sid: Callable[[], str | None],
+) -> SocketServer:
+    """The Socket.IO server with its engine; it has no hub yet.
+
+    Args:
+        settings: All of them.
+        application: Decides who comes in, and what events do.
+        manager: Rooms on this server.
+        lines: Writes what clients can cause.
+        make_sid: Names a new connection; None: the engine does.
+    """
+    sio = SocketServer(application, manager, _options(settings), make_sid, lines)
+    sio.manager_initialized = True  # there is nothing to initialize
+    return sio
+
+
+def create_hub(
+    settings: Settings,
+    broker: Broker,
+    manager: LocalManager,
+    sio: SocketServer,
+    metrics: Metrics,
+    *,
+    on_told: Callable[[bytes], None],
+    may_recover: MayRecover,
+    lines: Seldom,
+) -> Hub:
+    """The clients of a Socket.IO server between its engine and the broker. Arguments as of `Hub`."""
+    hub = Hub(
+        broker,
+        manager,
+        sio.eio.deliver,
+        recovery=settings.recovery,
+        window=settings.recovery_window,
+        refresh=create_retention(settings).refresh,
+        held_limit=settings.send_queue_limit,
+        kind_of=kind_of,
+        hang_up=sio.eio.hang_up,
+        on_displaced=sio.displace,
+        on_emitted=metrics.event_emitted,
+        on_recovery=metrics.recovery,
+        on_gap=metrics.gap_lost,
+        on_told=on_told,
+        may_recover=may_recover,
+        lines=lines,
+    )
+    sio.bind(hub)
+    return hub
+
+
+def create_cluster(
+    settings: Settings,
+    broker: Broker,
+    clients: Clients,
+    metrics: Metrics,
+    *,
+    handlers: Mapping[str, ServerEventHandler],
+    boot: Callable[[], str],
+) -> Cluster:
+    """Requests to all servers, and theirs to this one. Arguments as of `Cluster`."""
+    return Cluster(
+        broker,
+        clients,
+        handlers=handlers,
+        lease=settings.cluster_lease,
+        timeout=settings.cluster_timeout,
+        on_request=metrics.cluster_request,
+        on_skipped=metrics.message_skipped,
+        on_emitted=metrics.event_emitted,
+        boot=boot,
+    )
+
+
+def create_forwarding(settings: Settings, redis: RedisClient, metrics: Metrics) -> Forwarding | None:
+    """Requests for connections of other servers; None where the settings want none passed on.
+
+    Raises:
+        SettingsError: Certificates cannot be used (`InternalTls`).
+    """
+    if not settings.forwards:
+        return None
+    return Forwarding(
+        redis,
+        settings.advertised_address,
+        settings.internal_host,
+        on_forwarded=metrics.forwarded,
+        on_refused=metrics.internal_refused,
+        tls=create_internal_tls(settings),
+    )
+
+
+def create_forwarder(
+    settings: Settings, forwarding: Forwarding, app: ASGIApp, holds: Callable[[str], bool]
+) -> Forwarder:
+    """The way to the engine through which requests for other servers go to them.
+
+    Args:
+        settings: All of them.
+        forwarding: The parts of it.
+        app: The engine.
+        holds: Whether a sid is of a connection of this server.
+    """
+    return forwarding.middleware(
+        app,
+        holds,
+        patience=settings.ping_interval + settings.ping_timeout + FORWARD_MARGIN,
+        max_body=settings.max_http_buffer_size,
+        most=settings.max_connections,
+    )
+
+
+class _Watch(Watch):
+    """The adapter's figures as metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.subscribed = metrics.redis_subscribed  # type: ignore[method-assign]
+        self.published = metrics.redis_published  # type: ignore[method-assign]
+        self.message = metrics.redis_message  # type: ignore[method-assign]
+        self.lag = metrics.redis_lag  # type: ignore[method-assign]
+        self.repaired = metrics.gap_repaired  # type: ignore[method-assign]
+        self.skipped = metrics.message_skipped  # type: ignore[method-assign]
+
+
+class _OtherWatch(Watch):
+    """What becomes of events for the other mode."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.published = metrics.other_redis_published  # type: ignore[method-assign]
+
+
+def _options(settings: Settings) -> Options:
+    origins = list(settings.cors_origin)
+    return Options(
+        transports=list(settings.offered_transports),
+        cors_origins="*" if origins == ["*"] else origins or None,
+        ping_interval=settings.ping_interval,
+        ping_timeout=settings.ping_timeout,
+        upgrade_timeout=settings.upgrade_timeout,
+        connect_timeout=settings.connect_timeout,
+        max_http_buffer_size=settings.max_http_buffer_size,
+        send_queue_limit=settings.send_queue_limit,
+        send_buffer_limit=settings.send_buffer_limit,
+        # Where more events are allowed, more packets have to be: a client is refused events long before it is closed.
+        packet_burst=max(BURST, 2 * settings.rate_limit_global),
+        packets_per_second=max(PER_SECOND, 4_000 * settings.rate_limit_global / settings.rate_limit_window_ms),
+        most_per_address=settings.max_unauthenticated_per_address,
+        trusted_proxies=settings.trusted_proxies,
+    )

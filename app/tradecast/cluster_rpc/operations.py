@@ -1,0 +1,181 @@
+"""What this server does with its own clients when a server asks all to: the kinds of requests, and their bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from tradecast.cluster_rpc.local_clients import Clients
+from tradecast.cluster_rpc.responder import Operation, Outcome
+from tradecast.cluster_rpc.selection import Selection, listed
+from tradecast.delivery.envelope import Malformed
+from tradecast.delivery.errors import AdapterUnavailable
+from tradecast.packets.json_values import pack, unpack
+
+FETCH: Final = "fetch_sockets"
+JOIN: Final = "sockets_join"
+LEAVE: Final = "sockets_leave"
+DISCONNECT: Final = "disconnect_sockets"
+SERVER_EVENT: Final = "server_side_emit"
+ACKNOWLEDGE: Final = "emit_with_ack"
+COUNT: Final = "count"
+PROBE: Final = "probe"
+REPLACE: Final = "replace"
+KINDS: Final = (FETCH, JOIN, LEAVE, DISCONNECT, SERVER_EVENT, ACKNOWLEDGE, COUNT, PROBE, REPLACE)
+# Clients that are put into rooms at a time: their writes share round trips to Redis.
+AT_ONCE = 200
+MAX_WAIT = 3_600
+# Bytes of what the application notes of a client (JSON) that are passed on.
+MAX_DATA = 16_384
+ServerEventHandler = Callable[..., Any]
+OnEmitted = Callable[[str, int], None]
+
+
+class Operations:
+    """Each takes a request's body, and raises Malformed for what is none.
+
+    Args:
+        clients: Whom they are carried out on.
+        handlers: Of `server_side_emit`, by event.
+        on_emitted: Told the event's name and the number of recipients of what asks for acknowledgements.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        handlers: Mapping[str, ServerEventHandler],
+        on_emitted: OnEmitted = lambda event, recipients: None,
+    ) -> None:
+        self._clients = clients
+        self._handlers = handlers
+        self._on_emitted = on_emitted
+
+    def by_kind(self) -> Mapping[str, Operation]:
+        return {
+            FETCH: self.fetch,
+            JOIN: self.join,
+            LEAVE: self.leave,
+            DISCONNECT: self.disconnect,
+            SERVER_EVENT: self.server_event,
+            ACKNOWLEDGE: self.acknowledge,
+            COUNT: self.count,
+            PROBE: self.probe,
+            REPLACE: self.replace,
+        }
+
+    async def fetch(self, body: Any) -> Outcome:
+        """Who is there: a list for each client, in the order of `RemoteSocket`, the server left out."""
+        found = []
+        for sid in self._clients.select(Selection.parse(body)):
+            known = self._clients.describe(sid)
+            if known is not None:
+                rooms = sorted(self._clients.rooms_of(sid))
+                about = (known.connection_id, known.user_id, rooms, known.transport, round(known.connected_at, 3))
+                found.append([sid, *about, known.handshake, _pack_data(known.data)])
+        return Outcome(found)
+
+    async def join(self, body: Any) -> Outcome:
+        """Clients join rooms; how many have."""
+        return await self._change(body, self._clients.join)
+
+    async def leave(self, body: Any) -> Outcome:
+        """Clients leave rooms; how many have."""
+        return await self._change(body, self._clients.leave)
+
+    async def disconnect(self, body: Any) -> Outcome:
+        """Clients are ended for good; how many."""
+        sids = self._clients.select(Selection.parse(body))
+        for start in range(0, len(sids), AT_ONCE):
+            await asyncio.gather(*(self._clients.end(sid) for sid in sids[start : start + AT_ONCE]))
+        return Outcome([len(sids)])
+
+    async def server_event(self, body: Any) -> Outcome:
+        """An event for the servers themselves; what its handler returned."""
+        event, arguments = _event(body)
+        handler = self._handlers.get(event)
+        if handler is None:
+            return Outcome(error="it has no handler for this event")
+        answer = handler(*arguments)
+        if inspect.isawaitable(answer):
+            answer = await answer
+        return Outcome([orjson.Fragment(pack(answer))])
+
+    async def acknowledge(self, body: Any) -> Outcome:
+        """An event for clients that are to acknowledge it: [sid, arguments], or [sid, None, whether refused]."""
+        selection = Selection.parse(body)
+        event, arguments = _event(body)
+        wait = body.get("w")
+        if not isinstance(wait, int | float) or isinstance(wait, bool) or not 0 <= wait <= MAX_WAIT:
+            raise Malformed("no time to wait")
+        sids = self._clients.select(selection)
+        asked = await self._clients.ask(sids, event, arguments, wait)
+        self._on_emitted(event, len(sids))
+        items: list[Any] = [[sid, orjson.Fragment(packed)] for sid, packed in asked.answers.items()]
+        items += [[sid, None, 0] for sid in asked.silent]
+        items += [[sid, None, 1] for sid in asked.refused]
+        return Outcome(items)
+
+    async def count(self, body: Any) -> Outcome:
+        """How many connections a user has."""
+        if not isinstance(body, dict) or not isinstance(body.get("u"), str):
+            raise Malformed("no user")
+        return Outcome([self._clients.of_user(body["u"])])
+
+    async def probe(self, body: Any) -> Outcome:
+        """Which of a user's connections answer: [connection id, seconds since it was heard of, whether it answers]."""
+        if not isinstance(body, dict) or not isinstance(body.get("u"), str):
+            raise Malformed("no user")
+        wait = body.get("w")
+        if not isinstance(wait, int | float) or isinstance(wait, bool) or not 0 <= wait <= MAX_WAIT:
+            raise Malformed("no time to wait")
+        found = await self._clients.probe(body["u"], wait)
+        return Outcome([[name, round(seconds, 3), int(answers)] for name, seconds, answers in found])
+
+    async def replace(self, body: Any) -> Outcome:
+        """A connection that does not answer is ended; how many were."""
+        if not isinstance(body, dict) or not isinstance(body.get("u"), str) or not isinstance(body.get("c"), str):
+            raise Malformed("no connection")
+        return Outcome([int(self._clients.replace(body["u"], body["c"]))])
+
+    async def _change(self, body: Any, change: Callable[[str, str], Awaitable[None]]) -> Outcome:
+        selection = Selection.parse(body)
+        rooms = listed(body.get("to"))
+        sids = self._clients.select(selection)
+        done = failed = 0
+
+        async def one(sid: str) -> bool:
+            try:
+                for room in rooms:
+                    await change(sid, room)
+            except AdapterUnavailable:
+                return False
+            return True
+
+        for start in range(0, len(sids), AT_ONCE):
+            results = await asyncio.gather(*(one(sid) for sid in sids[start : start + AT_ONCE]))
+            done += sum(results)
+            failed += len(results) - sum(results)
+        return Outcome([done], "Redis did not keep it in time for all its clients" if failed else "")
+
+
+def _pack_data(data: Mapping[str, Any]) -> orjson.Fragment | None:
+    if not data:
+        return orjson.Fragment(b"{}")
+    try:
+        packed = pack(data)
+    except TypeError:
+        return None
+    return orjson.Fragment(packed) if len(packed) <= MAX_DATA else None
+
+
+def _event(body: Any) -> tuple[str, list[Any]]:
+    if not isinstance(body, dict) or not isinstance(body.get("e"), str) or not isinstance(body.get("a"), list):
+        raise Malformed("no event")
+    try:
+        return body["e"], unpack(body["a"])
+    except ValueError:
+        raise Malformed("no arguments") from None

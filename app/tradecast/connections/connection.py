@@ -1,0 +1,162 @@
+"""One client's connection to the namespace, as handlers and middleware see it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from tradecast.cluster_rpc.results import handshake_of
+from tradecast.packets.rooms import Room, room_name
+from tradecast.sessions.models import Session, User
+
+HANDSHAKE_TOLD: tuple[str, ...] = ("userId", "isAdmin", "authenticated")
+"""Of `Connection.handshake_auth`, what other servers are told: no name and no address of anybody."""
+EventGuard = Callable[["Connection", str, Any], Awaitable[None] | None]
+
+
+class Channel(Protocol):
+    """What a connection needs of the server below it."""
+
+    def send(self, sid: str, event: str, data: Any) -> None: ...
+    async def join(self, sid: str, room: str) -> None: ...
+    async def leave(self, sid: str, room: str) -> None: ...
+    def rooms(self, sid: str) -> set[str]: ...
+    def is_in(self, sid: str, room: str) -> bool: ...
+
+
+class Connection:
+    """A connected client: who it is, which rooms it is in, and how to answer it.
+
+    Attributes:
+        again: Whether another client has left its transport before.
+        sid: The Socket.IO id. Never logged: over polling, its sibling is a credential.
+        id: A short id made for logs.
+        namespace: Where it is; `/` is the main one.
+        claims: What the client itself passed as `auth`; untrusted, and let go once the client is in.
+        cookie: The session id in its handshake's cookie, where those count; let go once it is in. A secret.
+        closed: Whether it has ended. A handler that has waited for something finds out here.
+        guards: Checks run before each of this connection's events, in order.
+        by_cookie: Whether its session was found by its handshake's cookie.
+        changes: How many changes of sessions had been noticed before its session was looked up.
+        transport_sid: The Engine.IO id of its transport. Never logged: a credential over polling.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_data",
+        "again",
+        "by_cookie",
+        "changes",
+        "claims",
+        "closed",
+        "connected_at",
+        "cookie",
+        "guards",
+        "id",
+        "namespace",
+        "session",
+        "sid",
+        "transport",
+        "transport_sid",
+    )
+
+    def __init__(
+        self,
+        sid: str,
+        connection_id: str,
+        channel: Channel,
+        *,
+        claims: Any,
+        connected_at: float,
+        transport: str = "",
+        namespace: str = "/",
+        transport_sid: str = "",
+        cookie: str | None = None,
+    ) -> None:
+        self.sid = sid
+        self.id = connection_id
+        self.claims = claims
+        self.cookie = cookie
+        self.closed = False
+        self.again = False
+        self.by_cookie = False
+        self.connected_at = connected_at
+        self.transport = transport
+        self.namespace = namespace
+        self.transport_sid = transport_sid
+        self.session: Session | None = None
+        self.guards: tuple[EventGuard, ...] = ()
+        self.changes = -1
+        self._channel = channel
+        self._data: dict[str, Any] | None = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The application's own notes, on this server for as long as the connection lasts; see `RemoteSocket.data`."""
+        if self._data is None:
+            self._data = {}
+        return self._data
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are any."""
+        return bool(self._data)
+
+    @property
+    def user(self) -> User | None:
+        """The authenticated user; None for an anonymous client."""
+        return self.session.user if self.session else None
+
+    def attach(self, session: Session) -> None:
+        """Make this the connection of `session`'s user."""
+        self.session = session
+
+    @property
+    def handshake_auth(self) -> dict[str, Any]:
+        """What the requirements attach to the handshake: userId, userName, userEmail, isAdmin, authenticated."""
+        user = self.user
+        if user is None:
+            return {"authenticated": False}
+        return {
+            "userId": user.id,
+            "userName": user.name,
+            "userEmail": user.email,
+            "isAdmin": user.is_admin,
+            "authenticated": True,
+        }
+
+    @property
+    def public_handshake(self) -> dict[str, Any]:
+        """Of the handshake, what other servers are told: see `RemoteSocket.handshake`."""
+        auth = self.handshake_auth
+        told = {name: auth[name] for name in HANDSHAKE_TOLD if name in auth}
+        return handshake_of(self.connected_at, told)
+
+    def use(self, guard: EventGuard) -> None:
+        """Run `guard(connection, event, data)` before each of this connection's events."""
+        self.guards = (*self.guards, guard)
+
+    @property
+    def rooms(self) -> set[str]:
+        """The rooms this connection is in, its own sid's left out."""
+        return self._channel.rooms(self.sid)
+
+    def is_in(self, room: Room) -> bool:
+        """Whether this connection is in a room."""
+        return self._channel.is_in(self.sid, room_name(room))
+
+    def send(self, event: str, *arguments: Any) -> None:
+        """Send one event to this client alone. Raises TypeError when the arguments cannot be said in JSON."""
+        self._channel.send(self.sid, event, arguments[0] if len(arguments) == 1 else arguments)
+
+    async def emit(self, event: str, *arguments: Any) -> None:
+        """The same as `send`, for handlers that await it."""
+        self.send(event, *arguments)
+
+    async def join(self, room: Room) -> None:
+        """Enter a room; a whole number is the same room as its text. Raises TypeError for what is neither."""
+        await self._channel.join(self.sid, room_name(room))
+
+    async def leave(self, room: Room) -> None:
+        """Leave a room, named as in `join`."""
+        await self._channel.leave(self.sid, room_name(room))

@@ -1,0 +1,175 @@
+"""Events and sessions of a single server, in its memory: mode `single`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tradecast.background.tasks import end
+from tradecast.delivery.broker import Listener, Replay, SavedSession
+from tradecast.delivery.envelope import COUNTED, LATEST, Envelope
+from tradecast.delivery.ids import Offset, now_id, seconds
+from tradecast.delivery.recovery import is_whole, merge
+from tradecast.delivery.retention import Retention
+from tradecast.runtime_config.tuning import Tuning
+
+CLEAN_EVERY = 10.0
+
+
+@dataclass(slots=True)
+class _History:
+    events: deque[Envelope] = field(default_factory=deque)
+    latest: dict[str, Envelope] = field(default_factory=dict)
+    trimmed: bool = False
+    touched: int = 0
+
+
+class MemoryBroker:
+    """`Broker` without other servers. What it knows ends with the process.
+
+    Args:
+        retention: How much is kept, and for how long.
+    """
+
+    is_local = True
+    partitions = 1
+    away_for = 0.0
+    untold_for = 0.0
+
+    def __init__(self, retention: Retention) -> None:
+        self.retention = retention
+        self.server_id = secrets.token_hex(8)
+        self.epoch: str | None = secrets.token_hex(4)
+        self.positions: list[int] = [now_id()]
+        # What was published up to here may be forgotten.
+        self._forgotten = self.positions[0]
+        self._rooms: dict[str, _History] = {}
+        self._sessions: dict[str, tuple[SavedSession, float]] = {}
+        self._listener: Listener
+        self._cleaner: asyncio.Task[None] | None = None
+
+    def tune(self, tuning: Tuning) -> None:
+        # What there is too much of a room goes with its next event.
+        self.retention = replace(self.retention, events_per_room=tuning.history_events)
+
+    def partition_of(self, room: str) -> int:
+        return 0
+
+    def valid(self, offset: Offset) -> Offset | None:
+        return offset if offset.epoch == self.epoch else None
+
+    async def start(self, listener: Listener) -> None:
+        self._listener = listener
+        self._cleaner = asyncio.create_task(self._clean(), name="history")
+
+    async def close(self) -> None:
+        await end(self._cleaner)
+
+    async def publish(self, envelope: Envelope) -> int:
+        envelope.id = self.positions[0] = max(now_id(), self.positions[0] + 1)
+        if envelope.kind in (COUNTED, LATEST):
+            for room in envelope.rooms:
+                history = self._rooms.setdefault(room, _History())
+                history.touched = envelope.id
+                if envelope.kind == LATEST:
+                    history.latest[envelope.event] = envelope
+                    continue
+                history.events.append(envelope)
+                while len(history.events) > self.retention.events_per_room:
+                    history.events.popleft()
+                    history.trimmed = True
+        self._listener.deliver(envelope)
+        return envelope.id
+
+    def give_up(self) -> None:
+        pass
+
+    def want(self, room: str) -> None:
+        pass
+
+    def unwant(self, room: str) -> None:
+        pass
+
+    def want_sid(self, room: str) -> None:
+        pass
+
+    def unwant_sid(self, room: str) -> None:
+        pass
+
+    async def listening(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
+        return False
+
+    async def now(self, rooms: Collection[str]) -> Mapping[str, int]:
+        return dict.fromkeys(rooms, self.positions[0])
+
+    async def read(self, starts: Mapping[str, int]) -> Replay:
+        parts = []
+        broken = set()
+        for room, start in starts.items():
+            history = self._rooms.get(room, _History())
+            first = history.events[0].id if history.events else None
+            if not is_whole(start, first, trimmed=history.trimmed, oldest_certain=self._forgotten):
+                broken.add(room)
+            after = [one for one in history.events if one.id > start]
+            after.extend(one for one in history.latest.values() if one.id > start)
+            parts.append(after)
+        return Replay(merge(parts), [self.positions[0]], frozenset(broken))
+
+    # -- sessions
+
+    async def save(self, session: SavedSession) -> bool:
+        if not self._owns(session):
+            return False
+        self._keep(session)
+        return True
+
+    async def save_join(self, session: SavedSession, room: str) -> bool:
+        return await self.save(session)
+
+    async def save_leave(self, session: SavedSession, room: str) -> bool:
+        return await self.save(session)
+
+    async def touch(self, sessions: Sequence[SavedSession]) -> Sequence[bool]:
+        return [await self.save(session) for session in sessions]
+
+    async def drop(self, session: SavedSession) -> None:
+        if self._owns(session):
+            self._sessions.pop(session.pid, None)
+
+    async def claim(self, pid: str, user: str) -> SavedSession | None:
+        saved, deadline = self._sessions.get(pid, (None, 0.0))
+        if saved is None or saved.user != user or deadline < asyncio.get_running_loop().time():
+            return None
+        claimed = saved.copy()
+        claimed.generation += 1
+        self._keep(claimed)
+        self._listener.displaced(pid, claimed.generation)
+        return claimed
+
+    async def tell(self, server_id: str, data: bytes) -> None:
+        if server_id == self.server_id:
+            self._listener.told(data)
+
+    async def tell_all(self, data: bytes) -> None:
+        self._listener.told(data)
+
+    def _owns(self, session: SavedSession) -> bool:
+        saved, _ = self._sessions.get(session.pid, (None, 0.0))
+        return saved is None or saved.generation <= session.generation
+
+    def _keep(self, session: SavedSession) -> None:
+        deadline = asyncio.get_running_loop().time() + self.retention.session_seconds
+        self._sessions[session.pid] = (session.copy(), deadline)
+
+    async def _clean(self) -> None:
+        while True:
+            await asyncio.sleep(CLEAN_EVERY)
+            oldest = now_id() - seconds(self.retention.seconds)
+            for room in [room for room, history in self._rooms.items() if history.touched < oldest]:
+                self._forgotten = max(self._forgotten, self._rooms.pop(room).touched)
+            now = asyncio.get_running_loop().time()
+            for pid in [pid for pid, (_, deadline) in self._sessions.items() if deadline < now]:
+                del self._sessions[pid]

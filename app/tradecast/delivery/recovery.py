@@ -1,0 +1,160 @@
+"""Decisions of connection state recovery: what a client may ask for, where to read on, whether anything is missing."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from tradecast.delivery.broker import SavedSession
+from tradecast.delivery.envelope import COUNTED, Envelope
+from tradecast.delivery.ids import Offset
+from tradecast.engine.ids import IdMaker
+
+_make_pid = IdMaker(18)
+_PID = re.compile(r"[A-Za-z0-9_-]{24}", re.ASCII)
+# Of a client that came back: recovered, or why not.
+Result = Literal[
+    "recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited", "quota"
+]
+RESULTS: tuple[Result, ...] = get_args(Result)
+
+
+def new_pid() -> str:
+    """A private id: 144 random bits, since whoever has it and the user's session can take over the connection."""
+    return _make_pid()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client said of recovery in its CONNECT packet. All of it is the client's own choice.
+
+    Attributes:
+        wanted: Whether it is to be recoverable; `auth.recovery: false` says no.
+        pid: The private id it was given before; None on a first connect.
+        offset: The last offset it saw; None if it saw none, which some clients (Go's) say with an empty text.
+    """
+
+    wanted: bool
+    pid: object = None
+    offset: object = None
+
+    @classmethod
+    def of(cls, auth: Any) -> Request:
+        if not isinstance(auth, dict):
+            return cls(wanted=True)
+        offset = auth.get("offset")
+        return cls(auth.get("recovery") is not False, auth.get("pid"), None if offset == "" else offset)
+
+    def valid_pid(self) -> str | None:
+        """The pid if it has the form of one."""
+        return self.pid if isinstance(self.pid, str) and _PID.fullmatch(self.pid) else None
+
+
+def is_future(offset: Offset | None, latest: Sequence[int | None]) -> bool:
+    """Whether an offset is beyond the last ids published (None where those were not asked for)."""
+    return offset is not None and any(
+        last is not None and seen > last for seen, last in zip(offset.ids, latest, strict=True)
+    )
+
+
+def is_ahead(said: Offset | None, valid: Offset | None) -> bool:
+    """Whether a client has seen more of an earlier epoch than the present one knows of."""
+    return said is not None and valid is not None and any(map(operator.lt, valid.ids, said.ids))
+
+
+def starts(
+    session: SavedSession, offset: Offset | None, partition_of: Mapping[str, int], rooms: Iterable[str]
+) -> dict[str, int]:
+    """After which id each room is read: what the client has seen of it, or when it joined, whichever is later."""
+    found = {}
+    for room in rooms:
+        partition = partition_of[room]
+        confirmed = session.confirmed[partition] if session.confirmed else 0
+        seen = offset.ids[partition] if offset is not None else 0
+        found[room] = max(session.joins[room], confirmed, seen)
+    return found
+
+
+def first_vector(
+    begin: Mapping[str, int], offset: Offset | None, latest: Sequence[int | None], partition_of: Mapping[str, int]
+) -> tuple[int, ...]:
+    """Per partition, up to where a client surely has everything before its replay begins."""
+    found = []
+    for partition, last in enumerate(latest):
+        rooms = [begin[room] for room, its in partition_of.items() if its == partition]
+        seen = offset.ids[partition] if offset is not None else 0
+        found.append(max(seen, min(rooms)) if rooms else max(seen, last or 0))
+    return tuple(found)
+
+
+def concerns(envelope: Envelope, sid: str, begin: Mapping[str, int], joins: Mapping[str, int]) -> bool:
+    """Whether an event is for a client that has everything of its rooms up to `begin`, and joined them at `joins`."""
+    if is_elsewhere(envelope, joins):
+        return False
+    if sid in envelope.skip or any(room in begin for room in envelope.except_rooms):
+        return False
+    return any(room in begin and envelope.id > begin[room] for room in envelope.rooms)
+
+
+def is_elsewhere(envelope: Envelope, joins: Mapping[str, int]) -> bool:
+    """Whether a client is given this event in another partition, where it was in one of its rooms before."""
+    elsewhere = envelope.elsewhere
+    return bool(elsewhere) and any(at < elsewhere.get(room, 0) for room, at in joins.items())
+
+
+def is_whole(start: int, first: int | None, *, trimmed: bool, oldest_certain: int) -> bool:
+    """Whether a room's history holds everything after `start`.
+
+    Redis does not tell what it has trimmed, and a history that nobody writes to expires. So it is whole if it goes
+    back to `start`, or if nothing was ever taken from it and its forerunner, if there was one, expired before `start`.
+
+    Args:
+        start: The position to read on from.
+        first: The first id that is there; None if there is no history.
+        trimmed: Whether anything was taken from it.
+        oldest_certain: What is older than this may have expired.
+    """
+    if first is not None and first <= start:
+        return True
+    return not trimmed and start >= oldest_certain
+
+
+def is_as_noted(start: int, found: Sequence[Collection[int]], noted: Sequence[int], *, sure: bool) -> bool:
+    """Whether what Redis noted of a room is there: keys that were evicted or deleted tell nothing themselves.
+
+    Args:
+        start: The position to read on from.
+        found: The ids that were read of what counts, and of what is latest-wins.
+        noted: The last id of either, and up to which id something is lost; 0: nothing is noted.
+        sure: Whether all that was kept after `start` is noted.
+    """
+    *last, lost = noted
+    if not sure or lost > start:
+        return False
+    return all(there <= start or max(ids, default=0) >= there for ids, there in zip(found, last, strict=True))
+
+
+def merge(parts: Iterable[Collection[Envelope]]) -> list[Envelope]:
+    """Events of several rooms of a partition in one order. One that went to several of them is there once.
+
+    Of events where the latest wins, one per room and event is left.
+    """
+    by_id: dict[int, Envelope] = {}
+    for part in parts:
+        for envelope in part:
+            by_id.setdefault(envelope.id, envelope)
+    merged: list[Envelope] = []
+    newest: set[tuple[str, str]] = set()
+    for event_id in sorted(by_id, reverse=True):
+        envelope = by_id[event_id]
+        if envelope.kind != COUNTED:
+            key = (envelope.rooms[0], envelope.event)
+            if key in newest:
+                continue
+            newest.add(key)
+        merged.append(envelope)
+    merged.reverse()
+    return merged

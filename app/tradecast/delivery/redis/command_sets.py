@@ -1,0 +1,46 @@
+"""What differs between one Redis and Redis Cluster in what a partition says to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tradecast.delivery.redis.lua import PUBLISH, TELL, TICK
+from tradecast.delivery.redis.subscription import PUBSUB_COMMANDS, Commands
+from tradecast.redis_client.script import Script
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The scripts and commands of a mode.
+
+    Attributes:
+        publish: `PUBLISH` in this mode.
+        tick: `TICK` in this mode.
+        tell: `TELL` in this mode.
+        subscription: How channels are listened to.
+        names_all_keys: Whether scripts get every key that they touch. While a slot moves from node to node, a part of
+            its keys is here and a part is there: Redis refuses a script before it begins only if it knows them all.
+    """
+
+    publish: Script
+    tick: Script
+    tell: Script
+    subscription: Commands
+    names_all_keys: bool
+
+
+def _sharded(script: Script) -> Script:
+    return Script(script.source.replace("'PUBLISH'", "'SPUBLISH'"))
+
+
+PUBSUB: Final = Dialect(PUBLISH, TICK, TELL, PUBSUB_COMMANDS, names_all_keys=False)
+# https://redis.io/docs/latest/develop/interact/pubsub/#sharded-pubsub: a channel is where its slot is, and is not
+# passed on to all nodes.
+SHARDED: Final = Dialect(
+    _sharded(PUBLISH),
+    _sharded(TICK),
+    _sharded(TELL),
+    Commands("SSUBSCRIBE", "SUNSUBSCRIBE", b"ssubscribe", b"sunsubscribe", b"smessage"),
+    names_all_keys=True,
+)

@@ -1,0 +1,73 @@
+"""The epochs of all partitions in one: as offsets name them, and as sessions keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from tradecast.delivery.ids import MAX_ID, Offset
+
+# Digits of an epoch that tell it from others of its lineage (`redis_scripts`).
+DIGITS: Final = 2
+# Instead of these, for a partition that has not been heard of.
+_UNHEARD_DIGITS: Final = "zz"
+_UNHEARD: Final = "-"
+
+
+def join_epochs(epochs: Sequence[str | None]) -> str | None:
+    """What offsets name: the epoch itself, or of several partitions' the first digits; None if none is known."""
+    if len(epochs) == 1:
+        return epochs[0]
+    if not any(epochs):
+        return None
+    return "".join([epoch[:DIGITS] if epoch else _UNHEARD_DIGITS for epoch in epochs])
+
+
+def translate(offset: Offset, epochs: Sequence[str | None], lineages: Sequence[Mapping[str, int]]) -> Offset | None:
+    """An offset of earlier epochs in the present ones; None if it says nothing about those.
+
+    Args:
+        offset: The offset.
+        epochs: The present epoch of each partition, None where that is not known: who has rooms there must wait.
+        lineages: Of each partition, earlier epochs and up to which id the present one has them.
+    """
+    present = join_epochs(epochs)
+    if present is None:
+        return None
+    if len(epochs) == 1:
+        named = [offset.epoch]
+    elif len(offset.epoch) == DIGITS * len(epochs):
+        named = [offset.epoch[i : i + DIGITS] for i in range(0, len(offset.epoch), DIGITS)]
+    else:
+        return None
+    ids = []
+    for name, epoch, lineage, seen in zip(named, epochs, lineages, offset.ids, strict=True):
+        top = _top(name, epoch, lineage, len(epochs) > 1)
+        if top is None:
+            return None
+        ids.append(min(seen, top))
+    return Offset(present, tuple(ids))
+
+
+def _top(name: str, epoch: str | None, lineage: Mapping[str, int], short: bool) -> int | None:
+    if short and (name == _UNHEARD_DIGITS or epoch is None):
+        return 0
+    if epoch is None:
+        return None
+    digits = DIGITS if short else None
+    if name == epoch[:digits]:
+        return MAX_ID
+    return next((top for earlier, top in lineage.items() if earlier[:digits] == name), None)
+
+
+def write_epochs(epochs: Sequence[str | None]) -> str:
+    """As a session keeps them."""
+    return " ".join(epoch or _UNHEARD for epoch in epochs)
+
+
+def split_epochs(text: str, partitions: int) -> Sequence[str | None] | None:
+    """What a session has kept: None for partitions not heard of; None for all if there are others by now."""
+    epochs = text.split()
+    if len(epochs) != partitions:
+        return None
+    return [None if epoch == _UNHEARD else epoch for epoch in epochs]

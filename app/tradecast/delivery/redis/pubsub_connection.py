@@ -1,0 +1,152 @@
+"""One connection to Redis that is only subscribed with: replies are parsed where they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Any, Final, cast
+
+import hiredis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import InvalidResponse, ResponseError
+
+from tradecast.delivery.redis.script_connection import Connect, open_connection
+
+# Replies that are handled in one turn of the loop; then others have theirs.
+REPLIES_PER_TURN: Final = 64
+_NOTHING: Final = object()
+
+
+async def open_pubsub_connection(connect: Connect) -> tuple[PubSubConnection, str]:
+    """As `open_connection`, to subscribe with."""
+    connection, instance = await open_connection(connect)
+    return PubSubConnection(connection), instance
+
+
+class PubSubConnection:
+    """A connection of redis-py, which has connected and authenticated; what it reads from now on is read here.
+
+    redis-py wakes a task for each message, through a stream reader and four coroutines: a third of what a server with
+    many rooms takes of the processor. Here the bytes go from the transport to hiredis, and each reply to its handler.
+
+    Args:
+        connection: Open, with no answer outstanding. It is used for nothing else, and closed with this one.
+    """
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be written to, as far as is known."""
+        return bool(self._connection.is_connected)
+
+    async def send(self, command: str, channels: Collection[bytes]) -> None:
+        """Subscribe or unsubscribe.
+
+        Raises:
+            RedisError, OSError: The connection is lost.
+        """
+        await self._connection.send_packed_command(
+            self._connection.pack_command(command, *channels), check_health=False
+        )
+
+    async def read(self, take: Callable[[list[Any]], None]) -> None:
+        """Hand over every reply, in order, until the connection is lost. To be called once.
+
+        Args:
+            take: Gets a reply as Redis documents it for pub/sub: `[b"message", channel, data]` and others. What it
+                raises ends the reading, and is raised here.
+
+        Raises:
+            ConnectionError: The connection is lost.
+            ResponseError: Redis answered with an error.
+            InvalidResponse: What came is not the protocol of Redis.
+        """
+        writer = self._connection._writer
+        if writer is None:
+            raise ConnectionError("connection closed")
+        if await self._connection.can_read():
+            raise ConnectionError("something came that was not asked for")
+        transport = cast(asyncio.Transport, writer.transport)  # both ways, as of every socket
+        reader = _ReplyReader(transport, take)
+        transport.set_protocol(reader)
+        try:
+            await reader.ended
+        finally:
+            reader.stop()
+
+    async def close(self) -> None:
+        """Close it; reading ends with `ConnectionError`."""
+        await self._connection.disconnect(nowait=True)
+
+
+class _ReplyReader(asyncio.Protocol):
+    """Takes the place of a stream's protocol, which goes on to hear of everything but data.
+
+    Attributes:
+        ended: Has the exception with which reading ended.
+    """
+
+    def __init__(self, transport: asyncio.Transport, take: Callable[[list[Any]], None]) -> None:
+        self._transport = transport
+        # Writing goes on through the stream's writer, which waits for this one.
+        stream = transport.get_protocol()
+        if not isinstance(stream, asyncio.Protocol):
+            raise TypeError("not the protocol of a stream")
+        self._stream = stream
+        self._take = take
+        self._parser = hiredis.Reader(protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=_NOTHING)
+        self._loop = asyncio.get_running_loop()
+        self._paused = False
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+
+    def stop(self) -> None:
+        """Nobody wants replies any more."""
+        self.ended.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if not self.ended.done():
+            self._parser.feed(data)
+            if not self._paused:
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        was_paused, self._paused = self._paused, False
+        if self.ended.done():
+            return
+        gets, take = self._parser.gets, self._take
+        try:
+            for _ in range(REPLIES_PER_TURN):
+                reply = gets()
+                if reply is _NOTHING:
+                    if was_paused and not self._transport.is_closing():
+                        self._transport.resume_reading()
+                    return
+                if isinstance(reply, Exception):
+                    raise reply
+                take(reply)
+        except Exception as error:
+            self._end(error)
+            return
+        self._paused = True
+        if not was_paused and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._loop.call_soon(self._hand_over)
+
+    def eof_received(self) -> bool:
+        return False  # so that the transport is closed
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stream.connection_lost(exc)
+        self._end(ConnectionError("connection closed") if exc is None else exc)
+
+    def pause_writing(self) -> None:
+        self._stream.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._stream.resume_writing()
+
+    def _end(self, error: Exception) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(error)

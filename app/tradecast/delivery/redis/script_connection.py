@@ -1,0 +1,120 @@
+"""One connection for requests to one instance of Redis, which is known by name."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ClusterDownError, MovedError, NoScriptError, ReadOnlyError, RedisError, ResponseError
+
+from tradecast.delivery.errors import NotSent
+from tradecast.redis_client.script import Script
+
+Connect = Callable[[], Awaitable[AbstractConnection]]
+Argument = str | bytes | int
+RUN_ID = 8
+
+
+async def open_connection(connect: Connect) -> tuple[AbstractConnection, str]:
+    """A connection, and which instance of Redis it leads to: the beginning of its `run_id`, "" if it does not tell.
+
+    A subscription that stays with a master that has become a replica hears of events late or never, and nothing else
+    shows that.
+    """
+    connection = await connect()
+    try:
+        await connection.send_command("INFO", "server", check_health=False)
+        text = await connection.read_response()
+    except ResponseError:  # no permission
+        return connection, ""
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    if not isinstance(text, bytes):
+        return connection, ""
+    for line in text.decode("ascii", "replace").splitlines():
+        name, _, value = line.partition(":")
+        if name == "run_id":
+            return connection, value[:RUN_ID]
+    return connection, ""
+
+
+def _is_of_another(reply: object) -> bool:
+    """Whether another instance may be in charge.
+
+    A master that no replica follows any more does not know that yet, nor one that has lost the rest of its cluster.
+    """
+    if isinstance(reply, ReadOnlyError | MovedError | ClusterDownError):
+        return True
+    return isinstance(reply, ResponseError) and str(reply).startswith("NOREPLICAS")
+
+
+class Wire:
+    """Runs scripts on one connection, which is made when it is needed. One caller at a time: a `Lane`.
+
+    Attributes:
+        run: The instance at the other end; "" without a connection, or if it is not told.
+    """
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._connection: AbstractConnection | None = None
+        self.run = ""
+
+    async def run_all(self, calls: Callable[[str], Sequence[tuple[Script, Sequence[Argument]]]]) -> list[Any]:
+        """Run scripts in one round trip; replies or exceptions, one for each.
+
+        Args:
+            calls: Gets the instance's name; each call is a script and what follows its digest: the number of keys,
+                keys and arguments.
+
+        Raises:
+            NotSent: There is no connection.
+            RedisError, OSError: The connection is lost; it is not known what was carried out.
+        """
+        try:
+            if self._connection is None:
+                try:
+                    self._connection, self.run = await open_connection(self._connect)
+                except (
+                    Exception
+                ) as error:  # redis-py's client of a cluster in trouble raises some that are no RedisError
+                    raise NotSent(type(error).__name__) from error
+                # The lane bounds each try as a whole. redis-py would make a task and two timers for each request.
+                self._connection.socket_timeout = None
+            made = calls(self.run)
+            replies = await self._exchange([("EVALSHA", script.digest, *rest) for script, rest in made])
+            missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if missing:
+                again = await self._exchange([("EVAL", made[i][0].source, *made[i][1]) for i in missing])
+                for i, reply in zip(missing, again, strict=True):
+                    replies[i] = reply
+        except BaseException:  # a cancelled exchange as well: replies would be taken for those of the next
+            await self.close()
+            raise
+        if any(map(_is_of_another, replies)):
+            await self.close()  # the next one leads to who is in charge now
+        return replies
+
+    async def _exchange(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+        connection = self._connection
+        if connection is None:
+            raise ConnectionError("connection closed")
+        packed = connection.pack_commands(commands)
+        await connection.send_packed_command(packed, check_health=False)
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(await connection.read_response(disconnect_on_error=False))
+            except ResponseError as error:
+                replies.append(error)
+        return replies
+
+    async def close(self) -> None:
+        connection, self._connection, self.run = self._connection, None, ""
+        if connection is not None:
+            with contextlib.suppress(RedisError, OSError):
+                await asyncio.shield(connection.disconnect(nowait=True))

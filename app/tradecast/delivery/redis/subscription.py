@@ -1,0 +1,337 @@
+"""One connection that listens to channels of Redis, and says when it does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Final, NamedTuple, Protocol
+
+from tradecast.background.tasks import end
+from tradecast.causes import SOME_REDIS, Place, explain
+from tradecast.delivery.errors import BegunAnew
+from tradecast.observability.logger import get_logger
+from tradecast.observability.seldom import Seldom
+from tradecast.redis_client.client import CAP, STEP
+
+log = get_logger("tradecast.adapter")
+
+
+class Commands(NamedTuple):
+    """How channels are listened to.
+
+    Attributes:
+        subscribe: The command.
+        unsubscribe: The command.
+        subscribed: How Redis confirms the one.
+        unsubscribed: How Redis confirms the other.
+        message: How a message begins.
+    """
+
+    subscribe: str = "SUBSCRIBE"
+    unsubscribe: str = "UNSUBSCRIBE"
+    subscribed: bytes = b"subscribe"
+    unsubscribed: bytes = b"unsubscribe"
+    message: bytes = b"message"
+
+
+PUBSUB_COMMANDS: Final = Commands()
+
+
+class Connection(Protocol):
+    """An open connection to Redis that is used for nothing else: `PubSubConnection`."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    async def send(self, command: str, channels: Collection[bytes]) -> None: ...
+
+    async def read(self, take: Callable[[list[Any]], None]) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Subscription:
+    """Channels that are wanted and those that are listened to, brought together by one writer.
+
+    After a lost connection everything is subscribed to again, in batches, before `on_restored` is awaited; until that
+    returns, messages are kept back by whoever gets them (`on_message`), since the connection itself cannot tell what
+    was missed. `on_lost` comes first.
+
+    Attributes:
+        instance: The instance of Redis that is listened to.
+        trouble: Why it does not stand; None: it does, or nothing was tried yet.
+
+    Args:
+        connect: Makes a connection that is open, and says to which instance of Redis it leads.
+        commands: How to subscribe and to unsubscribe.
+        place: Where that is, for logs.
+        always: Channels that are listened to from the beginning.
+        on_message: Gets channel and data of each message.
+        on_lost: Called when the connection is lost, and before the first try to connect.
+        on_restored: Called in a task of its own when all wanted channels are confirmed.
+        linger: Seconds that a channel is kept after nobody wants it any more.
+        batch: Channels in one request.
+        patience: Seconds that Redis may take to confirm.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[tuple[Connection, str]]],
+        *,
+        always: Collection[bytes],
+        on_message: Callable[[bytes, bytes], None],
+        on_lost: Callable[[], None],
+        on_restored: Callable[[], Awaitable[None]],
+        linger: float,
+        patience: float,
+        batch: int = 500,
+        commands: Commands = PUBSUB_COMMANDS,
+        place: Place = SOME_REDIS,
+    ) -> None:
+        self._connect = connect
+        self._place = place
+        self.trouble: Exception | None = None
+        self._lines = Seldom()
+        self._subscribe, self._unsubscribe, self._subscribed, self._unsubscribed, self._message = commands
+        self._always = frozenset(always)
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._on_restored = on_restored
+        self.linger = linger
+        self._patience = patience
+        self._batch = batch
+        self._wanted: set[bytes] = set(always)
+        self._confirmed: set[bytes] = set()
+        self._asked: set[bytes] = set()
+        self._leaving: Counter[bytes] = Counter()
+        self._unwanted_since: dict[bytes, float] = {}
+        self._waiters: dict[bytes, list[asyncio.Future[None]]] = {}
+        self._changed = asyncio.Event()
+        self._connection: Connection | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._heard = False
+        self._dropped = False  # by this server itself, which has told why
+        self.connected = False
+        self.instance = ""
+
+    def tune(self, *, linger: float, batch: int) -> None:
+        """Go on with other figures; `linger` holds for channels that nobody wants already as well."""
+        self.linger = linger
+        self._batch = batch
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._run(), name="subscription"),
+            asyncio.create_task(self._write(), name="subscription writer"),
+        ]
+
+    async def close(self) -> None:
+        await end(*self._tasks)
+        self._fail_waiters()
+
+    def want(self, channel: bytes) -> None:
+        """Listen to a channel from now on."""
+        self._unwanted_since.pop(channel, None)
+        if channel not in self._wanted:
+            self._wanted.add(channel)
+            self._changed.set()
+
+    def unwant(self, channel: bytes) -> None:
+        """Stop listening to it after a while."""
+        if channel in self._wanted and channel not in self._always:
+            self._unwanted_since.setdefault(channel, time.monotonic())
+
+    def hears(self, channel: bytes) -> bool:
+        """Whether Redis has confirmed it, on this connection."""
+        return channel in self._confirmed
+
+    async def confirmed(self, channels: Collection[bytes]) -> None:
+        """Wait until Redis has confirmed channels that are wanted.
+
+        Raises:
+            ConnectionError: The connection was lost meanwhile.
+        """
+        missing = [channel for channel in channels if channel not in self._confirmed]
+        if not missing:
+            return
+        if not self.connected:
+            raise ConnectionError("not connected")
+        futures: list[asyncio.Future[None]] = []
+        for channel in missing:
+            future = asyncio.get_running_loop().create_future()
+            self._waiters.setdefault(channel, []).append(future)
+            futures.append(future)
+        self._changed.set()
+        try:
+            await asyncio.gather(*futures)
+        finally:
+            for channel, future in zip(missing, futures, strict=True):
+                if not future.done():
+                    future.cancel()
+                waiting = self._waiters.get(channel)
+                if waiting is not None and future in waiting:
+                    waiting.remove(future)
+                    if not waiting:
+                        del self._waiters[channel]
+
+    def tidy(self) -> None:
+        """Unsubscribe from what nobody has wanted for a while. To be called now and then."""
+        now = time.monotonic()
+        over = [
+            channel
+            for channel, since in self._unwanted_since.items()
+            if now - since >= self.linger and channel not in self._waiters
+        ]
+        for channel in over:
+            del self._unwanted_since[channel]
+            self._wanted.discard(channel)
+        if over:
+            self._changed.set()
+
+    def __len__(self) -> int:
+        """How many channels are listened to."""
+        return len(self._confirmed)
+
+    def wanted_below(self, prefix: bytes) -> list[bytes]:
+        """The wanted channels with this prefix, without it."""
+        return [channel[len(prefix) :] for channel in self._wanted if channel.startswith(prefix)]
+
+    async def drop(self) -> None:
+        """Give the connection up; a new one is made."""
+        if self._connection is not None:
+            self._dropped = True
+            await self._connection.close()
+
+    # -- the connection
+
+    async def _run(self) -> None:
+        attempt = 0
+        while True:
+            restoring: asyncio.Task[None] | None = None
+            self._heard = self._dropped = False
+            self._on_lost()
+            try:
+                async with asyncio.timeout(self._patience):
+                    connection, self.instance = await self._connect()
+                self._connection = connection
+                self.connected = True
+                self._changed.set()
+                restoring = asyncio.create_task(self._restore(), name="subscription restores")
+                await connection.read(self._take)
+            except Exception as error:  # redis-py raises others as well of what another task has closed
+                if self._heard:
+                    attempt = 0
+                self.trouble = error
+                if attempt == 0:
+                    self._tell(error)
+                attempt += 1
+            finally:
+                self.connected = False
+                connection_, self._connection = self._connection, None
+                self._confirmed.clear()
+                self._asked.clear()
+                self._leaving.clear()
+                self._fail_waiters()
+                await end(restoring)
+                if connection_ is not None:
+                    await connection_.close()
+            await asyncio.sleep(min(attempt * STEP, CAP))
+
+    def _tell(self, error: Exception) -> None:
+        if isinstance(error, BegunAnew) or self._dropped:
+            why = str(error) if isinstance(error, BegunAnew) else "it was given up here"
+            log.warning("the subscription is made anew", why=why)
+        else:
+            log.error("subscription lost", error=type(error).__name__, **explain(error, self._place).fields())
+
+    async def _restore(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                async with asyncio.timeout(max(self._patience, len(self._wanted) / 1_000)):
+                    await self.confirmed(list(self._wanted))
+                await self._on_restored()
+                self.trouble = None
+            except TimeoutError as error:
+                self.trouble = error
+                log.error("subscription is not confirmed in time")
+                await self.drop()
+                return
+            except Exception as error:
+                if not self.connected:
+                    return
+                attempt += 1
+                self.trouble = error
+                cause = explain(error, self._place)
+                self._lines.write(
+                    log.warning, "what was missed cannot be read yet", error=type(error).__name__, **cause.fields()
+                )
+                await asyncio.sleep(min(attempt * STEP, CAP))
+            else:
+                return
+
+    def _take(self, reply: list[Any]) -> None:
+        self._heard = True
+        kind = reply[0]
+        if kind == self._message:
+            self._on_message(reply[1], reply[2])
+        elif kind == self._subscribed:
+            channel = reply[1]
+            if channel in self._leaving:  # it was left after this was asked for
+                return
+            self._confirmed.add(channel)
+            for future in self._waiters.pop(channel, ()):
+                if not future.done():
+                    future.set_result(None)
+        elif kind == self._unsubscribed:
+            channel = reply[1]
+            if channel not in self._leaving:
+                # Redis did this by itself: a slot has moved. Begin again where it is now.
+                raise BegunAnew("Redis has taken a channel away: its slot has moved")
+            self._leaving[channel] -= 1
+            if not self._leaving[channel]:
+                del self._leaving[channel]
+
+    async def _write(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            connection = self._connection
+            if connection is None or not self.connected:
+                continue
+            try:
+                more = [channel for channel in self._wanted if channel not in self._asked]
+                less = [channel for channel in self._asked if channel not in self._wanted]
+                batch = self._batch
+                for start in range(0, len(more), batch):
+                    part = more[start : start + batch]
+                    self._check(connection)
+                    self._asked.update(part)
+                    await connection.send(self._subscribe, part)
+                for start in range(0, len(less), batch):
+                    # Those that are wanted again meanwhile are subscribed to again in the next round.
+                    part = less[start : start + batch]
+                    self._check(connection)
+                    self._confirmed.difference_update(part)
+                    self._leaving.update(part)
+                    await connection.send(self._unsubscribe, part)
+                    self._asked.difference_update(part)
+            except Exception:  # as above
+                await connection.close()  # the reader notices, and goes on with another one
+                continue
+            if any(channel not in self._asked for channel in self._wanted):
+                self._changed.set()
+
+    def _check(self, connection: Connection) -> None:
+        """Raise unless it is the present connection and open: redis-py would open it anew, and nobody would read it."""
+        if connection is not self._connection or not connection.is_open:
+            raise ConnectionError("lost meanwhile")
+
+    def _fail_waiters(self) -> None:
+        waiters, self._waiters = self._waiters, {}
+        for futures in waiters.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(ConnectionError("subscription lost"))

@@ -1,0 +1,98 @@
+"""What `/admin/stats` tells of a server: the figures of `/metrics`, and how it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tradecast.cluster_rpc import Cluster
+from tradecast.config.settings import Settings, Transport
+from tradecast.delivery.broker import Broker
+from tradecast.delivery.redis.broker import RedisBroker
+from tradecast.lifecycle.drain import Drain
+from tradecast.limits.limiter import RateLimiter
+from tradecast.observability.health import Health
+from tradecast.observability.metrics import Metrics
+from tradecast.polling_relay import Forwarding
+from tradecast.runtime_config.manager import Tuner
+
+# The health check of the other mode's Redis.
+OTHER_REDIS = "other_redis"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """Reads them from the parts of a server, whenever they are asked for.
+
+    Attributes:
+        superseded: Whether new clients should go to newer servers.
+        transports: What new clients can begin with now.
+    """
+
+    settings: Settings
+    metrics: Metrics
+    health: Health
+    limiter: RateLimiter
+    broker: Broker
+    tuner: Tuner
+    cluster: Cluster
+    forwarding: Forwarding | None
+    drain: Drain
+    superseded: Callable[[], bool]
+    transports: Callable[[], list[Transport]]
+
+    def read(self) -> dict[str, Any]:
+        """All of them, as JSON has it."""
+        forwarding = self.forwarding
+        return {
+            **self.metrics.render_json(),
+            "server": {
+                "mode": self.settings.mode,
+                "sessionStore": self.settings.store_name,
+                "transports": self.transports(),
+                "draining": self.drain.active,
+                "limiterFallback": self.limiter.fallen_back,
+            },
+            "adapter": self._adapter(),
+            "drain": self.drain.stats(),
+            "fleet": {
+                "pod": self.settings.pod_name,
+                "revision": self.settings.fleet_revision,
+                "superseded": self.superseded(),
+                "servers": self.cluster.servers,
+                "connections": self.cluster.connections,
+            },
+            "forwarding": {
+                "active": forwarding is not None,
+                "servers": forwarding.servers if forwarding is not None else 0,
+                "relayedWebSockets": len(forwarding.relays) if forwarding is not None else 0,
+            },
+        }
+
+    def _adapter(self) -> dict[str, Any]:
+        broker = self.broker if isinstance(self.broker, RedisBroker) else None
+        return {
+            "mode": self.settings.mode,
+            "modes": list(self.settings.modes),
+            "other": self._other(),
+            **self.tuner.stats(),
+            "traffic": {
+                **self.metrics.adapter_traffic(),
+                "waiting": broker.waiting if broker is not None else 0,
+                "channels": broker.channels if broker is not None else 0,
+                "hears": broker.hears if broker is not None else None,
+                "awaySeconds": round(self.broker.away_for, 3),
+            },
+        }
+
+    def _other(self) -> dict[str, Any] | None:
+        other = self.broker.other if isinstance(self.broker, RedisBroker) else None
+        if other is None:
+            return None
+        return {
+            "mode": self.settings.other_mode,
+            "up": self.health.is_up(OTHER_REDIS),
+            "waiting": other.waiting,
+            "published": self.metrics.published_to_other(),
+        }

@@ -1,0 +1,135 @@
+"""TLS between servers: one certificate, or one each, all of the same authority and for the same name.
+
+A server is found at an address that Redis tells, and pods' addresses are in no certificate. So what is verified is a
+fixed name (INTERNAL_SERVER_NAME), whatever the address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+from typing import Final
+
+import structlog
+
+from tradecast.config.settings import Settings, SettingsError
+
+CERTIFICATE: Final = "INTERNAL_CERT_FILE"
+log = structlog.stdlib.get_logger("tradecast.adapter")
+_Stamp = tuple[tuple[int, int], ...]
+
+
+class InternalTls:
+    """What a server shows the others, and what it wants to be shown.
+
+    Files that have changed are read again by `refresh`: certificates are renewed while servers run.
+
+    Args:
+        cert: PEM certificate chain.
+        key: PEM private key.
+        ca: PEM bundle of authorities; two while one takes the other's place.
+        name: That every server's certificate is for.
+        required: Whether nothing passes without TLS.
+
+    Attributes:
+        listening: For connections of other servers.
+        calling: For connections to them; verifies.
+
+    Raises:
+        SettingsError: A file is no PEM of its kind, key and certificate do not belong together, or another server would
+            not trust this one; the text says why.
+    """
+
+    def __init__(self, cert: str, key: str, ca: str, name: str, *, required: bool) -> None:
+        self._files = (cert, key, ca)
+        self.name = name
+        self.required = required
+        self._stamp = self._look()
+        self.listening, self.calling = self._load()
+
+    def refresh(self) -> None:
+        """Read files that have changed. What cannot be used is logged, and those before it stay in force."""
+        stamp = self._look()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            _, self.calling = self._load()
+            self.listening.load_cert_chain(*self._files[:2])  # the listener has this context
+        except (SettingsError, OSError) as error:
+            log.error("changed certificates of the internal port cannot be used", why=str(error))
+            return
+        log.info("certificates of the internal port were read again")
+
+    def _look(self) -> _Stamp:
+        try:
+            return tuple((found.st_mtime_ns, found.st_ino) for found in map(os.stat, self._files))
+        except OSError:
+            return ()
+
+    def _load(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        cert, key, ca = self._files
+        listening = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            listening.load_cert_chain(cert, key)
+        except OSError:  # an SSLError is one, and its text helps nobody
+            raise SettingsError(f"{CERTIFICATE}, INTERNAL_KEY_FILE: are no PEM certificate and its key") from None
+        try:
+            calling = ssl.create_default_context(cafile=ca)
+        except OSError:
+            raise SettingsError("INTERNAL_CA_FILE: has no PEM certificate") from None
+        # Python 3.13 wants all that RFC 5280 does, which openssl's simplest commands do not write.
+        calling.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        why = find_distrust(listening, calling, self.name)
+        if why is not None:
+            raise SettingsError(f"{CERTIFICATE}: other servers would not trust it: {why}")
+        return listening, calling
+
+
+def create_internal_tls(settings: Settings) -> InternalTls | None:
+    """By the settings; None: servers speak plain HTTP. Raises as the class says."""
+    cert, key, ca = settings.internal_cert_file, settings.internal_key_file, settings.internal_ca_file
+    if cert is None or key is None or ca is None:
+        return None
+    return InternalTls(cert, key, ca, settings.internal_server_name, required=settings.internal_require_tls)
+
+
+def find_distrust(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str) -> str | None:
+    """Why a caller would not trust a listener, by a handshake in memory; None: it does."""
+    try:
+        return "the handshake does not end" if shake_hands(listening, calling, name) is None else None
+    except ssl.SSLError as error:
+        return say_why(error)
+
+
+def shake_hands(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str | None = None) -> ssl.SSLObject | None:
+    """Shake hands in memory; the caller's end of it, or None: it does not end.
+
+    Args:
+        listening: The listener's, with its certificate.
+        calling: The caller's, which verifies.
+        name: What the certificate is to be for; None: that is not looked at.
+
+    Raises:
+        ssl.SSLError: One of them does not accept the other.
+    """
+    to_listener, to_caller = ssl.MemoryBIO(), ssl.MemoryBIO()
+    caller = calling.wrap_bio(to_caller, to_listener, server_hostname=name)
+    listener = listening.wrap_bio(to_listener, to_caller, server_side=True)
+    for _ in range(10):  # TLS 1.2 takes four turns
+        with contextlib.suppress(ssl.SSLWantReadError):
+            caller.do_handshake()
+            return caller
+        with contextlib.suppress(ssl.SSLWantReadError):
+            listener.do_handshake()
+    return None
+
+
+def say_why(error: ssl.SSLError) -> str:
+    """What was wrong with another server's TLS, in words; nothing that it sent."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message.rstrip(".")
+    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"):
+        return "it speaks no TLS"
+    return (error.reason or "the handshake failed").lower().replace("_", " ")

@@ -1,0 +1,95 @@
+"""Sessions in this process's memory: single-server mode without any service. They are gone when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from tradecast.sessions.documents.document import decode_data
+from tradecast.sessions.stores.base import Homes, SessionChange, StoredSession
+
+SWEEP_EVERY = 60.0
+
+
+class MemoryStore:
+    """The session store of a server that has neither Redis nor MongoDB.
+
+    Args:
+        clock: Unix time in seconds.
+    """
+
+    name = "memory"
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        # As JSON: what was saved cannot be changed from outside, and reads back as it would from another store.
+        self._sessions: dict[str, tuple[bytes, float]] = {}
+        self._watchers: set[asyncio.Queue[SessionChange]] = set()
+        self._next_sweep = 0.0
+
+    async def load(self, ids: Collection[str]) -> dict[str, StoredSession]:
+        return {session_id: self._stored(session_id) for session_id in ids if session_id in self._sessions}
+
+    async def existing(self, ids: Collection[str]) -> set[str]:
+        return {session_id for session_id in ids if session_id in self._sessions}
+
+    async def save(self, session_id: str, data: Mapping[str, Any], expires_at: float) -> None:
+        self._sweep()
+        is_new = session_id not in self._sessions
+        self._sessions[session_id] = (orjson.dumps(data), expires_at)
+        if not is_new:
+            self._tell(SessionChange(session_id, "updated"))
+
+    async def delete(self, ids: Sequence[str]) -> int:
+        return self._delete(ids)
+
+    async def list(self) -> AsyncIterator[StoredSession]:
+        for session_id in tuple(self._sessions):
+            if session_id in self._sessions:
+                yield self._stored(session_id)
+
+    async def supports_changes(self) -> bool:
+        return True
+
+    async def changes(self) -> AsyncGenerator[SessionChange, None]:
+        queue: asyncio.Queue[SessionChange] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            yield SessionChange(None, "updated")
+            while True:
+                yield await queue.get()
+        finally:
+            self._watchers.discard(queue)
+
+    async def homes(self) -> Homes | None:
+        return None
+
+    async def ping(self) -> None:
+        """Memory always answers."""
+
+    async def close(self) -> None:
+        self._sessions.clear()
+
+    def _stored(self, session_id: str) -> StoredSession:
+        text, expires_at = self._sessions[session_id]
+        return StoredSession(session_id, decode_data(text), expires_at)
+
+    def _delete(self, ids: Collection[str]) -> int:
+        deleted = [session_id for session_id in ids if self._sessions.pop(session_id, None) is not None]
+        for session_id in deleted:
+            self._tell(SessionChange(session_id, "deleted"))
+        return len(deleted)
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_EVERY
+            self._delete([session_id for session_id, (_, end) in self._sessions.items() if end <= now])
+
+    def _tell(self, change: SessionChange) -> None:
+        for queue in self._watchers:
+            queue.put_nowait(change)

@@ -1,0 +1,182 @@
+"""Sessions in Redis, as connect-redis keeps them: the key is prefix and id, the value JSON, the end the key's TTL."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import orjson
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from tradecast.redis_client.client import RedisClient, check_redis, run_all, without_errors
+from tradecast.redis_client.cluster import ClusterClient, Command
+from tradecast.redis_client.foreign_keys import is_of_key
+from tradecast.redis_client.place import explain_redis
+from tradecast.sessions.documents.document import decode_data
+from tradecast.sessions.errors import StoreUnavailable
+from tradecast.sessions.stores.base import Homes, SessionChange, StoredSession
+
+T = TypeVar("T")
+CHUNK = 500
+KEY_IS_GONE = -2
+GLOB = str.maketrans({char: f"\\{char}" for char in "*?[]\\^-"})
+
+
+class RedisStore:
+    """The session store of a server with Redis.
+
+    Redis tells nobody reliably that a key is gone (keyspace notifications are off by default and may be lost), so there
+    is no stream of changes here: deletions are noticed by polling.
+
+    Args:
+        client: Stays the caller's, who closes it.
+        prefix: Of the keys.
+        timeout: Seconds one request may take, the client's own retries included.
+        clock: Unix time in seconds.
+    """
+
+    name = "redis"
+
+    def __init__(
+        self,
+        client: RedisClient,
+        prefix: str = "sess:",
+        *,
+        timeout: float = 2.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._redis = client
+        self._prefix = prefix
+        self._timeout = timeout
+        self._clock = clock
+
+    async def load(self, ids: Collection[str]) -> dict[str, StoredSession]:
+        if not ids:
+            return {}
+        names = list(dict.fromkeys(ids))
+        values, ttls = await self._answer(self._read(_keys(self._prefix, names)))
+        now = self._clock()
+        return {
+            name: StoredSession(name, decode_data(value), now + ttl / 1000 if ttl >= 0 else None)
+            for name, value, ttl in zip(names, values, ttls, strict=True)
+            if value is not None and ttl != KEY_IS_GONE
+        }
+
+    async def existing(self, ids: Collection[str]) -> set[str]:
+        names = list(dict.fromkeys(ids))
+        if not names:
+            return set()
+        keys = _keys(self._prefix, names)
+        if not isinstance(self._redis, ClusterClient) and await self._answer(self._redis.exists(*keys)) == len(keys):
+            return set(names)
+        # EXISTS with many keys gives their number only, and in a cluster each key is elsewhere.
+        there = await self._answer(_run(self._redis, [(key, ("EXISTS", key)) for key in keys]))
+        return {name for name, exists in zip(names, there, strict=True) if exists}
+
+    async def save(self, session_id: str, data: Mapping[str, Any], expires_at: float) -> None:
+        left = max(1, round((expires_at - self._clock()) * 1000))
+        await self._answer(self._redis.set(self._prefix + session_id, orjson.dumps(data), px=left))
+
+    async def delete(self, ids: Sequence[str]) -> int:
+        if not ids:
+            return 0
+        keys = _keys(self._prefix, ids)
+        if isinstance(self._redis, ClusterClient):
+            return sum(await self._answer(_run(self._redis, [(key, ("DEL", key)) for key in keys])))
+        return int(await self._answer(self._redis.delete(*keys)))
+
+    def list(self) -> AsyncIterator[StoredSession]:
+        return self._scan()
+
+    async def supports_changes(self) -> bool:
+        return False
+
+    def changes(self) -> AsyncGenerator[SessionChange, None]:
+        """Not here: see `supports_changes`."""
+        raise NotImplementedError("Redis has no stream of changes")
+
+    async def homes(self) -> Homes | None:
+        if isinstance(self._redis, ClusterClient):
+            run_of = await self._answer(self._redis.run_ids())
+            return lambda session_id: run_of(self._prefix + session_id)
+        try:
+            told = await self._answer(self._redis.info("server"))
+            run = str(told.get("run_id", ""))
+        except StoreUnavailable as unavailable:
+            if not unavailable.refused:
+                raise
+            run = ""  # without permission to ask
+        return lambda session_id: run
+
+    async def ping(self) -> None:
+        await self._answer(check_redis(self._redis))
+
+    async def close(self) -> None:
+        """Nothing: the client is the caller's."""
+
+    async def _answer(self, request: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await request
+        except (RedisError, OSError, TimeoutError) as error:
+            cause = explain_redis(error, self._redis)
+            why = f"Redis: {type(error).__name__}"
+            raise StoreUnavailable(why, refused=_is_refusal(error), cause=cause) from None
+
+    async def _scan(self) -> AsyncIterator[StoredSession]:
+        seen: set[str] = set()  # SCAN may name a key more than once
+        async for keys in self._keys_in_turn(self._prefix.translate(GLOB) + "*"):
+            names = (_text(key)[len(self._prefix) :] for key in keys)
+            fresh = iter([name for name in names if name not in seen])
+            while chunk := list(islice(fresh, CHUNK)):
+                seen.update(chunk)
+                for stored in (await self.load(chunk)).values():
+                    yield stored
+
+    async def _keys_in_turn(self, pattern: str) -> AsyncIterator[Sequence[bytes | str]]:
+        if isinstance(self._redis, ClusterClient):
+            async with contextlib.aclosing(self._redis.scan_masters(pattern, CHUNK)) as scan:
+                while found := await self._answer(anext(scan, None)):
+                    yield found[0]
+            return
+        cursor = 0
+        while True:
+            cursor, keys = await self._answer(self._redis.scan(cursor, match=pattern, count=CHUNK))
+            yield keys
+            if cursor == 0:
+                return
+
+    async def _read(self, keys: Sequence[str]) -> tuple[Sequence[Any], Sequence[int]]:
+        """Values, and milliseconds that they have left."""
+        if isinstance(self._redis, ClusterClient):
+            commands = [(key, (name, key)) for name in ("GET", "PTTL") for key in keys]
+            answers = await self._redis.run_all(commands)
+            values = without_errors([None if is_of_key(value) else value for value in answers[: len(keys)]])
+            return values, without_errors(answers[len(keys) :])
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.mget(keys)
+        for key in keys:
+            pipeline.pttl(key)
+        values, *ttls = await pipeline.execute()
+        return values, ttls
+
+
+async def _run(redis: RedisClient, commands: Sequence[Command]) -> Sequence[int]:
+    return without_errors(await run_all(redis, commands))
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether Redis answers, and does not do this: a proxy that does not know it, or an ACL."""
+    return isinstance(error, NoPermissionError) or type(error) is ResponseError
+
+
+def _keys(prefix: str, ids: Collection[str]) -> list[str]:
+    return [prefix + session_id for session_id in ids]
+
+
+def _text(key: bytes | str) -> str:
+    return key if isinstance(key, str) else key.decode("utf-8", "replace")

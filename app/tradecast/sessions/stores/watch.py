@@ -1,0 +1,115 @@
+"""What servers on one Redis tell each other of its sessions: that it has lost them, and which were revoked since."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Final
+
+import structlog
+from redis.exceptions import RedisError
+
+from tradecast.redis_client.client import RedisClient, run_all, without_errors
+from tradecast.redis_client.foreign_keys import is_of_key
+from tradecast.redis_client.place import explain_redis
+from tradecast.sessions.errors import StoreUnavailable
+from tradecast.sessions.mass_loss import LONGEST
+
+PREFIX: Final = "tradecast:sessions:1:"
+LOST: Final = PREFIX + "lost"
+EVERYTHING: Final = "all"
+PATIENCE: Final = 2.0
+CHUNK: Final = 500
+log = structlog.stdlib.get_logger("tradecast.sessions.revocation")
+
+
+def name_session(session_id: str) -> str:
+    """A session as revocations name it."""
+    return f"session {session_id}"
+
+
+def name_user(user_id: str) -> str:
+    """All sessions of a user as revocations name them."""
+    return f"user {user_id}"
+
+
+def name_handle(handle: str) -> str:
+    """A session by its handle as revocations name it."""
+    return f"handle {handle}"
+
+
+class StoreWatch:
+    """Marks in Redis, each for as long as a loss may last. The keys are digests: what they name is a secret.
+
+    Raises:
+        StoreUnavailable: From every method, when Redis does not answer.
+
+    Args:
+        redis: That of the sessions; stays the caller's.
+        patience: Seconds that it may take to answer.
+        clock: Unix time in seconds.
+    """
+
+    def __init__(self, redis: RedisClient, patience: float = PATIENCE, clock: Callable[[], float] = time.time) -> None:
+        self._redis = redis
+        self._patience = patience
+        self._clock = clock
+
+    async def tell_lost(self, until: float) -> float:
+        """The sessions are lost, and count as away until then; the time that the first server has told."""
+        left = max(1, round((until - self._clock()) * 1000))
+        await self._run([(LOST, ("SET", LOST, f"{until:.3f}", "PX", left, "NX"))])
+        return await self.lost_until() or until
+
+    async def lost_until(self) -> float | None:
+        """Until when sessions that are not there are perhaps lost; None: they are not."""
+        (value,) = await self._run([(LOST, ("GET", LOST))])
+        until = _time(value)
+        return until if self._clock() < until <= self._clock() + 2 * LONGEST else None
+
+    async def revoke(self, names: Iterable[str]) -> None:
+        """Whoever is named is to end, though the store has lost it perhaps."""
+        lives = round(LONGEST * 1000)
+        keys = [_key(name) for name in names]
+        await self._run([(key, ("SET", key, f"{self._clock():.3f}", "PX", lives)) for key in keys])
+
+    async def revoke_all(self) -> None:
+        """All sessions are to end; no loss is known of any more."""
+        await self.revoke([EVERYTHING])
+        await self._run([(LOST, ("DEL", LOST))])
+
+    async def revoked(self, names: Collection[str], since: float) -> set[str]:
+        """Which of these were named by `revoke` at or after `since` (Unix seconds)."""
+        listed = list(names)
+        found: set[str] = set()
+        for start in range(0, len(listed), CHUNK):
+            some = listed[start : start + CHUNK]
+            keys = [_key(name) for name in some]
+            answers = await self._run([(key, ("GET", key)) for key in keys])
+            found.update(name for name, answer in zip(some, answers, strict=True) if _time(answer) >= since)
+        return found
+
+    async def _run(self, commands: Sequence[tuple[str, tuple[Any, ...]]]) -> Sequence[Any]:
+        async def ask() -> Sequence[Any]:
+            answers = await run_all(self._redis, commands)
+            return without_errors([None if is_of_key(answer) else answer for answer in answers])
+
+        try:
+            async with asyncio.timeout(self._patience):
+                return await ask()
+        except (RedisError, OSError, TimeoutError) as error:
+            cause = explain_redis(error, self._redis)
+            raise StoreUnavailable(f"Redis: {type(error).__name__}", cause=cause) from None
+
+
+def _time(value: Any) -> float:
+    try:
+        return float(value or 0)
+    except ValueError:
+        return 0.0
+
+
+def _key(name: str) -> str:
+    return PREFIX + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,336 @@
+"""Emitters of another process, through a real Redis to a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import subprocess
+import sys
+from decimal import Decimal
+
+import pytest
+import structlog
+
+from support.eventually import eventually
+from support.python_client import PythonClients
+from support.redis_cluster import RedisCluster
+from support.redis_server import RedisServer
+from support.server import MakeServer, settings_for_tests
+from tradecast.config.settings import SettingsError
+from tradecast.delivery.errors import AdapterUnavailable
+from tradecast.events.payloads import Trade
+from tradecast.packets.exact import NotExact
+from tradecast.publishing.publisher import Publisher, SyncPublisher
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.mark.parametrize("database", [0, 3])
+async def test_published_events_reach_clients(
+    redis_server: RedisServer, make_server: MakeServer, database: int
+) -> None:
+    settings = {"redis_url": f"redis://127.0.0.1:{redis_server.port}/{database}"}
+    server = await make_server(**settings)
+    seen: list[str] = []
+    async with (
+        PythonClients() as clients,
+        Publisher(settings_for_tests(**settings), lambda e, _: seen.append(e)) as out,
+    ):
+        session = await server.session("u1")
+        client = await clients.connect(server.url, {**session, "recovery": False}, ["websocket"])
+        await out.emit_notification("u1", {"title": "Hello"})
+        received, *_ = await client.wait_for("notification")  # an offset follows
+        assert received["notification"] == {"title": "Hello"}
+        assert received["userId"] == "u1"
+        await out.emit_market_status("open")
+        (status,) = await client.wait_for("market:status")
+        assert status["status"] == "open"
+        with pytest.raises(TypeError):
+            await out.emit_notification("u1", {"title": object()})
+    assert seen == ["notification", "market:status"]
+
+
+async def test_a_program_without_an_event_loop_publishes(redis_server: RedisServer, make_server: MakeServer) -> None:
+    server = await make_server(redis_url=redis_server.url)
+
+    def program() -> None:
+        with SyncPublisher(settings_for_tests(redis_url=redis_server.url)) as out:
+            for number in range(3):
+                out.emit_notification("u1", {"n": number})
+            out.emit("custom", [3], to=["user:u1"], except_rooms="authenticated")
+            out.emit_to_room("user:u1", "custom", [1, 2])
+            with pytest.raises(TypeError):
+                out.emit_notification("u1", {"n": object()})
+
+    async with PythonClients() as clients:
+        session = await server.session("u1")
+        client = await clients.connect(server.url, {**session, "recovery": False}, ["websocket"])
+        await asyncio.to_thread(program)
+        assert await client.wait_for("custom") == [[1, 2]]
+        assert [args[0]["notification"]["n"] for args in client.events("notification")] == [0, 1, 2]
+
+
+async def test_it_publishes_for_both_modes_or_for_one(
+    redis_server: RedisServer, empty_cluster: RedisCluster, make_server: MakeServer
+) -> None:
+    urls = {"redis_url": redis_server.url, "redis_cluster_url": empty_cluster.url}
+    servers = [await make_server(**urls, adapter_mode=mode) for mode in ("pubsub", "sharded")]
+    session = {**await servers[0].session("u1"), "recovery": False}
+
+    def program() -> None:
+        with SyncPublisher(settings_for_tests(**urls)) as out:
+            out.emit_notification("u1", {"n": "both, from a program without an event loop"})
+
+    async with (
+        PythonClients() as clients,
+        Publisher(settings_for_tests(**urls)) as both,
+        Publisher(settings_for_tests(**urls), both=False) as one,
+        Publisher(settings_for_tests(**urls, adapter_mode="sharded"), both=False) as other,
+    ):
+        near, far = [await clients.connect(server.url, session, ["websocket"]) for server in servers]
+        await one.emit_notification("u1", {"n": "pubsub"})
+        await other.emit_notification("u1", {"n": "sharded"})
+        await asyncio.to_thread(program)
+        await both.emit_notification("u1", {"n": "last"})
+        for client, own in ((near, "pubsub"), (far, "sharded")):
+            await client.wait_for("notification", lambda args: args[0]["notification"]["n"] == "last")
+            said = [args[0]["notification"]["n"] for args in client.events("notification")]
+            assert said == [own, "both, from a program without an event loop", "last"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "both", "why"),
+    [
+        ({"redis_url": "redis://x"}, True, "REDIS_CLUSTER_URL: is needed"),
+        ({"redis_url": "redis+cluster://x"}, True, "REDIS_CLUSTER_URL: is needed"),
+        ({"redis_url": "redis://x", "adapter_mode": "single"}, None, "ADAPTER_MODE: servers in mode single"),
+    ],
+)
+def test_where_it_cannot_be_heard_it_says_so(settings: dict[str, str], both: bool | None, why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        Publisher(settings_for_tests(**settings), both=both)
+
+
+async def test_several_rooms_with_exceptions(redis_server: RedisServer, make_server: MakeServer) -> None:
+    server = await make_server(redis_url=redis_server.url)
+    async with PythonClients() as clients, Publisher(settings_for_tests(redis_url=redis_server.url)) as out:
+        one, other = [
+            await clients.connect(server.url, {**await server.session(user), "recovery": False}, ["websocket"])
+            for user in ("u1", "u2")
+        ]
+        await out.emit("first", ("several", 1), to=["user:u1", "authenticated"])
+        await out.emit("second", to=["user:u1", "authenticated"], except_rooms="user:u2", volatile=True)
+        await out.emit("third", 3, to="authenticated", skip_sid=server.app.registry.of_user("u1")[0].sid)
+        await out.emit("nobody", to=[])
+        await out.emit("last", to="authenticated")
+        for client in (one, other):
+            await client.wait_for("last")
+        assert one.event_names() == ["first", "second", "last"]
+        assert other.event_names() == ["first", "third", "last"]
+        assert one.events("first") == [["several", 1]]
+
+
+async def test_many_at_a_time_keep_their_order(redis_server: RedisServer, make_server: MakeServer) -> None:
+    server = await make_server(redis_url=redis_server.url)
+    async with PythonClients() as clients, Publisher(settings_for_tests(redis_url=redis_server.url)) as out:
+        session = await server.session("u1")
+        client = await clients.connect(server.url, {**session, "recovery": False}, ["websocket"])
+        await asyncio.gather(*(out.emit_notification("u1", {"n": number}) for number in range(500)))
+        await client.wait_for("notification", lambda args: args[0]["notification"]["n"] == 499)
+        assert [args[0]["notification"]["n"] for args in client.events("notification")] == list(range(500))
+
+
+async def test_redis_that_is_away_is_told_to_the_caller(own_redis: RedisServer) -> None:
+    async with Publisher(settings_for_tests(redis_url=own_redis.url, publish_timeout=0.5)) as out:
+        await own_redis.stop()
+        with pytest.raises(AdapterUnavailable):
+            await out.emit_notification("u1", {"title": "Hello"})
+
+
+def test_without_redis_there_is_nothing_to_publish_to() -> None:
+    with pytest.raises(SettingsError, match="REDIS_URL"):
+        Publisher(settings_for_tests())
+
+
+QUIET = """
+import asyncio, sys
+from tradecast.events.payloads import Trade
+from tradecast.publishing.publisher import Publisher, SyncPublisher
+from tradecast.config.settings import load_settings
+
+settings = load_settings({{"REDIS_URL": "{url}", "PUBLISH_TIMEOUT": "0.5", "REDIS_TIMEOUT": "0.2"}})
+
+async def main():
+    publisher = Publisher(settings)
+    try:
+        await publisher.emit_notification("planted-user", {{"n": 1}})
+        await publisher.emit_watchlist_quote("AAPL", {{"price": 1}})
+        await publisher.emit_market_status("open")
+    except Exception as error:
+        assert {away}, error
+
+{how}
+"""
+HOW = {
+    "asyncio.run": "asyncio.run(main())",
+    "a loop of one's own": (
+        "loop = asyncio.new_event_loop(); loop.run_until_complete(main());"
+        "loop.run_until_complete(loop.shutdown_asyncgens()); loop.close()"
+    ),
+    "without a loop": (
+        "publisher = SyncPublisher(settings)\ntry:\n    publisher.emit_notification('planted-user', {'n': 1})\n"
+        "except Exception as error:\n    assert AWAY, error"
+    ),
+    "forgotten": "SyncPublisher(settings)\nPublisher(settings)",
+}
+
+
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize("how", HOW)
+async def test_it_is_silent_and_closes_itself(own_redis: RedisServer, how: str, away: bool) -> None:
+    """In a program that has configured no logging and uses no `with`, with every warning shown."""
+    if away:
+        await own_redis.stop()
+    program = QUIET.format(url=own_redis.url, how=HOW[how], away=away).replace("AWAY", str(away))
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "default::ResourceWarning:redis", "-c", program),
+        **options,  # type: ignore[arg-type]
+    )
+    out, errors = await asyncio.wait_for(process.communicate(), 60)
+    # what packages warn of when they are imported is theirs
+    said = [line for line in errors.decode().splitlines() if "DeprecationWarning" not in line and line[:2] != "  "]
+    assert (process.returncode, out.decode(), said) == (0, "", [])
+
+
+async def test_a_program_that_configures_logging_hears_of_trouble(
+    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    configured = structlog.get_config()
+    structlog.reset_defaults()
+    await own_redis.stop()
+    try:
+        with caplog.at_level(logging.WARNING, "tradecast"):
+            async with Publisher(settings_for_tests(redis_url=own_redis.url, publish_timeout=0.5)) as out:
+                with pytest.raises(AdapterUnavailable):
+                    await out.emit_notification("u1", {})
+    finally:
+        structlog.configure(**configured)
+    assert any("Redis does not take it" in line for line in caplog.messages)
+
+
+async def test_what_waits_for_nothing_has_no_task(redis_server: RedisServer) -> None:
+    before = asyncio.all_tasks()
+    out = Publisher(settings_for_tests(redis_url=redis_server.url))
+    for number in range(3):
+        await out.emit_notification("u1", {"n": number})
+    await eventually(lambda: asyncio.all_tasks() == before)
+    await out.close()
+    await out.close()
+    with pytest.raises(AdapterUnavailable):
+        await out.emit_notification("u1", {})
+
+
+async def test_it_takes_the_payload_models_and_refuses_what_is_not_exact(redis_server: RedisServer) -> None:
+    seen: list[str] = []
+    async with Publisher(settings_for_tests(redis_url=redis_server.url), lambda event, _: seen.append(event)) as out:
+        await out.emit_trade_executed("u1", Trade(symbol="AAPL", price=Decimal("512.40")))
+        with pytest.raises(NotExact, match=r"quote\.price"):
+            await out.emit_watchlist_quote("AAPL", {"price": float("nan")})
+        with pytest.raises(ValueError, match="a symbol is"):
+            await out.emit_watchlist_quote("AAPL\n", {"price": 1})
+    assert seen == ["trade:executed"]
+
+
+FORKED = """
+import asyncio, os, signal, sys
+from tradecast.publishing.publisher import Publisher, SyncPublisher
+from tradecast.config.settings import load_settings
+
+settings = load_settings({{"REDIS_URL": "{url}"}})
+
+def in_child(work):
+    child = os.fork()
+    if child:
+        assert os.waitpid(child, 0)[1] == 0
+        return
+    signal.alarm(20)  # who waits for a thread that was left behind waits for ever
+    work()
+    sys.exit()
+
+{what}
+"""
+FORKS = {
+    # As gunicorn's --preload, uWSGI and Celery do: made once, used in each worker.
+    "made before": (
+        "publisher = SyncPublisher(settings)\n"
+        "for name in 'ab': in_child(lambda: publisher.emit_notification('u1', {'n': name}))",
+        ["a", "b"],
+    ),
+    "used before and after": (
+        "publisher = SyncPublisher(settings)\n"
+        "publisher.emit_notification('u1', {'n': 'a'})\n"
+        "for name in 'bc': in_child(lambda: publisher.emit_notification('u1', {'n': name}))\n"
+        "publisher.emit_notification('u1', {'n': 'd'})",
+        ["a", "b", "c", "d"],
+    ),
+    "with": (
+        "with SyncPublisher(settings) as publisher:\n"
+        "    publisher.emit_notification('u1', {'n': 'a'})\n"
+        "    in_child(lambda: publisher.emit_notification('u1', {'n': 'b'}))\n"
+        "    publisher.emit_notification('u1', {'n': 'c'})",
+        ["a", "b", "c"],
+    ),
+    "async, made before": (
+        "publisher = Publisher(settings)\n"
+        "for name in 'ab': in_child(lambda: asyncio.run(publisher.emit_notification('u1', {'n': name})))",
+        ["a", "b"],
+    ),
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.parametrize("how", FORKS)
+async def test_processes_that_are_forked_publish_too(
+    redis_server: RedisServer, make_server: MakeServer, how: str
+) -> None:
+    what, names = FORKS[how]
+    server = await make_server(redis_url=redis_server.url)
+    async with PythonClients() as clients:
+        session = await server.session("u1")
+        client = await clients.connect(server.url, {**session, "recovery": False}, ["websocket"])
+        program = FORKED.format(url=redis_server.url, what=what)
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, **options)  # type: ignore[arg-type]
+        out, errors = await asyncio.wait_for(process.communicate(), 60)
+        assert (process.returncode, out, errors) == (0, b"", b"")
+        received = [(await client.wait_for("notification"))[0]["notification"]["n"] for _ in names]
+        assert received == names
+
+
+async def test_one_that_is_closed_says_so(redis_server: RedisServer, recwarn: pytest.WarningsRecorder) -> None:
+    def program() -> None:
+        with SyncPublisher(settings_for_tests(redis_url=redis_server.url)) as out:
+            out.emit_notification("u1", {})
+        out.close()
+        with pytest.raises(AdapterUnavailable, match="closed"):
+            out.emit_notification("u1", {})
+
+    await asyncio.to_thread(program)
+    gc.collect()
+    assert not [one for one in recwarn if "never awaited" in str(one.message)]
+
+
+def test_in_another_loop_it_says_so(redis_server: RedisServer) -> None:
+    """And waits for nothing that only the first one could do."""
+    publisher = Publisher(settings_for_tests(redis_url=redis_server.url))
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    first.run_until_complete(publisher.emit_notification("u1", {}))
+    with pytest.raises(RuntimeError, match="one event loop"):
+        second.run_until_complete(asyncio.wait_for(publisher.emit_notification("u1", {}), 20))
+    first.run_until_complete(publisher.close())
+    first.run_until_complete(first.shutdown_asyncgens())
+    first.close()
+    second.close()

@@ -1,0 +1,431 @@
+"""Batches for Redis, over a Redis that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+from redis import exceptions
+
+from support.eventually import eventually
+from tradecast.delivery.errors import AdapterUnavailable, NotSent, PublishUncertain
+from tradecast.delivery.redis.batch_queue import Lane, will_pass
+
+MakeLane = Callable[..., Lane[str, str]]
+
+
+class Sink:
+    """Takes batches one by one: each waits until it is let go, or what is in `errors` comes of it."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.numbers: list[int] = []
+        self.errors: list[BaseException | None] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def send(self, batch: Sequence[str], number: int) -> Sequence[str]:
+        self.batches.append(list(batch))
+        self.numbers.append(number)
+        await self.gate.wait()
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+        return [one.upper() for one in batch]
+
+
+@pytest.fixture
+def sink() -> Sink:
+    return Sink()
+
+
+@pytest.fixture
+async def make(sink: Sink) -> AsyncIterator[MakeLane]:
+    lanes: list[Lane[str, str]] = []
+
+    def make(**options: Any) -> Lane[str, str]:
+        lane: Lane[str, str] = Lane(sink.send, what="test", **{"timeout": 30, "patience": 30, **options})
+        lane.start()
+        lanes.append(lane)
+        return lane
+
+    yield make
+    for lane in lanes:
+        await lane.close()
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was slept between tries; it is not waited for."""
+    taken: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        taken.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("tradecast.delivery.redis.batch_queue.asyncio.sleep", note)
+    return taken
+
+
+class Calls:
+    """Items handed to a lane, in order, each by a task of its own."""
+
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Task[str]] = []
+
+    def start(self, *work: Coroutine[Any, Any, str]) -> None:
+        self.tasks += [asyncio.create_task(one) for one in work]
+
+    async def settle(self) -> list[str | BaseException]:
+        return await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+async def test_each_gets_its_own_result(make: MakeLane, sink: Sink) -> None:
+    lane = make()
+    assert await asyncio.gather(*(lane.do(one) for one in "abc")) == ["A", "B", "C"]
+    assert await lane.do("d") == "D"
+    assert len(lane) == 0
+
+
+async def test_what_comes_while_a_batch_is_under_way_goes_with_the_next(
+    make: MakeLane, sink: Sink, calls: Calls
+) -> None:
+    lane = make()
+    sink.gate.clear()
+    calls.start(lane.do("a"))
+    await eventually(lambda: sink.batches)
+    calls.start(*(lane.do(one) for one in "bcd"))
+    await eventually(lambda: len(lane) == 4)
+    assert sink.batches == [["a"]]
+    sink.gate.set()
+    assert await calls.settle() == ["A", "B", "C", "D"]
+    assert sink.batches == [["a"], ["b", "c", "d"]]
+    assert sink.numbers == [1, 2]
+
+
+async def test_batches_have_bounds_and_keep_the_order(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(max_batch=3, max_batch_bytes=100)
+    sink.gate.clear()
+    calls.start(lane.do("a"))
+    await eventually(lambda: sink.batches)
+    calls.start(*(lane.do(one, size) for one, size in zip("bcdefghi", [1, 1, 1, 1, 60, 60, 500, 1], strict=True)))
+    await eventually(lambda: len(lane) == 9)
+    sink.gate.set()
+    await calls.settle()
+    # three at most; a hundred bytes at most; a larger one alone
+    assert ["".join(batch) for batch in sink.batches] == ["a", "bcd", "ef", "g", "h", "i"]
+
+
+async def test_a_batch_is_repeated_with_growing_pauses_and_the_same_number(
+    make: MakeLane, sink: Sink, pauses: list[float]
+) -> None:
+    lane = make()
+    sink.errors = [exceptions.ConnectionError("gone")] * 42
+    assert await lane.do("a") == "A"
+    assert sink.batches == [["a"]] * 43
+    assert set(sink.numbers) == {1}
+    assert pauses[:3] == pytest.approx([0.05, 0.1, 0.15])
+    assert pauses[38:] == pytest.approx([1.95, 2, 2, 2])
+    assert await lane.do("b") == "B"
+    assert sink.numbers[-1] == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.ConnectionError("gone"),
+        exceptions.TimeoutError("slow"),
+        exceptions.ReadOnlyError("a replica"),
+        exceptions.OutOfMemoryError("OOM"),
+        exceptions.BusyLoadingError("loading"),
+        exceptions.ResponseError("BUSY Redis is busy running a script"),
+        exceptions.ResponseError("NOREPLICAS Not enough good replicas to write."),
+        exceptions.ResponseError("MASTERDOWN Link with MASTER is down"),
+        exceptions.ResponseError("CLUSTERDOWN The cluster is down"),
+        OSError("no route"),
+        ConnectionResetError("reset"),
+        TimeoutError(),
+    ],
+)
+async def test_what_passes_is_repeated(make: MakeLane, sink: Sink, pauses: list[float], error: BaseException) -> None:
+    assert will_pass(error)
+    lane = make()
+    sink.errors = [error, error]
+    assert await lane.do("a") == "A"
+    assert len(pauses) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
+        exceptions.NoPermissionError("no"),
+        exceptions.ResponseError("ERR unknown"),
+    ],
+)
+async def test_what_is_refused_is_told_at_once_and_the_next_batch_goes_on(
+    make: MakeLane, sink: Sink, calls: Calls, error: BaseException
+) -> None:
+    assert not will_pass(error)
+    lane = make()
+    sink.gate.clear()
+    sink.errors = [None, error]
+    calls.start(lane.do("a"))
+    await eventually(lambda: sink.batches)
+    calls.start(lane.do("b"), lane.do("c"))
+    await eventually(lambda: len(lane) == 3)
+    sink.gate.set()
+    a, b, c = await calls.settle()
+    assert a == "A"
+    for refused in (b, c):
+        # an answer: it was not carried out
+        assert isinstance(refused, AdapterUnavailable)
+        assert not isinstance(refused, PublishUncertain)
+    assert sink.batches == [["a"], ["b", "c"]]
+    assert await lane.do("d") == "D"
+    assert len(lane) == 0
+
+
+async def test_what_is_not_understood_is_uncertain_and_the_next_batch_goes_on(make: MakeLane, sink: Sink) -> None:
+    lane = make()
+    sink.errors = [ZeroDivisionError()]
+    with pytest.raises(PublishUncertain):
+        await lane.do("a")
+    assert await lane.do("b") == "B"
+
+
+async def test_after_a_lost_answer_a_refusal_says_nothing_of_the_first_try(
+    make: MakeLane, sink: Sink, pauses: list[float]
+) -> None:
+    lane = make()
+    sink.errors = [exceptions.ConnectionError("the answer was lost"), exceptions.ResponseError("ERR no")]
+    with pytest.raises(PublishUncertain):
+        await lane.do("a")
+
+
+async def test_in_time_or_not_at_all(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(timeout=0.2)
+    sink.gate.clear()
+    calls.start(lane.do("sent"))
+    await eventually(lambda: sink.batches)
+    calls.start(lane.do("waits"))
+    sent, waits = await calls.settle()
+    assert isinstance(sent, PublishUncertain)  # it may have arrived
+    assert isinstance(waits, AdapterUnavailable)
+    assert not isinstance(waits, PublishUncertain)
+    sink.gate.set()
+    assert await lane.do("later") == "LATER"
+    assert sink.batches == [["sent"], ["later"]]  # what was given up is not sent any more
+    assert len(lane) == 0
+
+
+async def test_answers_that_say_no_leave_it_certain(make: MakeLane, sink: Sink) -> None:
+    lane = make(timeout=0.3)
+    sink.errors = [exceptions.OutOfMemoryError("OOM command not allowed")] * 1000
+    with pytest.raises(AdapterUnavailable) as caught:
+        await lane.do("a")
+    assert not isinstance(caught.value, PublishUncertain)
+    assert len(sink.batches) > 1
+
+
+async def test_one_try_has_its_own_limit(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(patience=0.1)
+    sink.gate.clear()
+    calls.start(lane.do("a"))
+    await eventually(lambda: len(sink.batches) > 1)
+    sink.gate.set()
+    assert await calls.settle() == ["A"]
+
+
+async def test_one_that_is_given_up_amid_a_batch_takes_nobody_elses_place(
+    make: MakeLane, sink: Sink, calls: Calls, pauses: list[float]
+) -> None:
+    lane = make()
+    sink.gate.clear()
+    calls.start(lane.do("0"))
+    await eventually(lambda: sink.batches)
+    calls.start(*(lane.do(one) for one in "abcde"))
+    await eventually(lambda: len(lane) == 6)
+    calls.tasks[3].cancel()  # c, before it is sent
+    await eventually(lambda: calls.tasks[3].done())
+    sink.gate.set()
+    await eventually(lambda: len(sink.batches) == 2)
+    results = await calls.settle()
+    assert [one for one in results if not isinstance(one, BaseException)] == ["0", "A", "B", "D", "E"]
+    assert isinstance(results[3], asyncio.CancelledError)
+    assert sink.batches[1] == ["a", "b", "d", "e"]
+    assert len(lane) == 0
+    assert await lane.do("f") == "F"
+
+
+async def test_one_that_is_given_up_while_its_batch_is_repeated_is_left_out(
+    make: MakeLane, sink: Sink, calls: Calls
+) -> None:
+    lane = make()
+    sink.gate.clear()
+    sink.errors = [None, exceptions.ConnectionError("gone")]
+    calls.start(lane.do("0"))
+    await eventually(lambda: sink.batches)
+    calls.start(*(lane.do(one) for one in "abc"))
+    await eventually(lambda: len(lane) == 4)
+    sink.gate.set()
+    await eventually(lambda: len(sink.batches) == 2)
+    calls.tasks[2].cancel()  # b
+    results = await calls.settle()
+    assert sink.batches[2] == ["a", "c"]
+    assert sink.numbers == [1, 2, 2]
+    assert [one for one in results if not isinstance(one, BaseException)] == ["0", "A", "C"]
+
+
+async def test_a_batch_waits_to_fill_for_as_long_as_the_window_says(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(window=0.1, max_batch=3)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    calls.start(lane.do("a"))
+    await eventually(lambda: len(lane) == 1)
+    calls.start(lane.do("b"))
+    assert await calls.settle() == ["A", "B"]
+    assert sink.batches == [["a", "b"]]
+    assert loop.time() - begun >= 0.1
+
+
+async def test_a_full_batch_does_not_wait(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(window=3600.0, max_batch=2, timeout=7200, max_batch_bytes=100)
+    calls.start(lane.do("a"))
+    await eventually(lambda: len(lane) == 1)
+    calls.start(lane.do("b"))
+    assert await calls.settle() == ["A", "B"]
+    assert await lane.do("large", 100) == "LARGE"
+    assert sink.batches == [["a", "b"], ["large"]]
+
+
+@pytest.mark.serial
+async def test_what_came_while_a_batch_was_under_way_has_waited_already(
+    make: MakeLane, sink: Sink, calls: Calls
+) -> None:
+    lane = make(window=0.2, max_batch=2)
+    sink.gate.clear()
+    calls.start(lane.do("a"), lane.do("b"))
+    await eventually(lambda: sink.batches)
+    calls.start(lane.do("c"))
+    await asyncio.sleep(0.25)  # longer than the window
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    sink.gate.set()
+    await eventually(lambda: len(sink.batches) == 2)
+    assert loop.time() - begun < 0.2
+    await calls.settle()
+
+
+async def test_other_figures_hold_from_the_next_batch_on(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(max_batch=2)
+    sink.gate.clear()
+    calls.start(*(lane.do(one) for one in "abcdefgh"))
+    await eventually(lambda: sink.batches)
+    lane.tune(timeout=30, max_batch=4, window=0, capacity=3)
+    with pytest.raises(AdapterUnavailable):
+        await lane.do("too much")
+    sink.gate.set()
+    assert await calls.settle() == list("ABCDEFGH")
+    assert sink.batches == [["a", "b"], ["c", "d", "e", "f"], ["g", "h"]]
+    assert sink.numbers == [1, 2, 3]
+    sink.gate.clear()
+    lane.tune(timeout=0.1, max_batch=4, window=0, capacity=3)
+    with pytest.raises(PublishUncertain):
+        await lane.do("i")
+    sink.gate.set()
+
+
+async def test_a_window_that_is_taken_back_keeps_nobody_waiting(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(window=3600.0, timeout=7200)
+    calls.start(lane.do("a"))
+    await eventually(lambda: len(lane) == 1)
+    await asyncio.sleep(0)
+    assert sink.batches == []
+    lane.tune(timeout=7200, max_batch=64, window=0, capacity=10)
+    assert await calls.settle() == ["A"]
+
+
+async def test_too_many_are_refused_at_once(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(capacity=3)
+    sink.gate.clear()
+    calls.start(*(lane.do(one) for one in "abc"))
+    await eventually(lambda: len(lane) == 3)
+    with pytest.raises(AdapterUnavailable) as caught:
+        await lane.do("d")
+    assert not isinstance(caught.value, PublishUncertain)
+    sink.gate.set()
+    assert await calls.settle() == ["A", "B", "C"]
+    assert await lane.do("d") == "D"
+
+
+async def test_too_many_bytes_are_refused_and_come_free_again(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make(capacity_bytes=100)
+    for _ in range(3):  # what is done, refused or given up does not count any more
+        sink.gate.clear()
+        calls.start(lane.do("a", 60))
+        await eventually(lambda: len(lane) == 1)
+        with pytest.raises(AdapterUnavailable):
+            await lane.do("b", 41)
+        calls.start(lane.do("c", 40))
+        await eventually(lambda: len(lane) == 2)
+        calls.tasks[-1].cancel()
+        sink.gate.set()
+        await calls.settle()
+        sink.errors = [exceptions.ResponseError("ERR no")]
+        with pytest.raises(AdapterUnavailable):
+            await lane.do("d", 100)
+    assert await lane.do("e", 1000) == "E"  # alone, it may be of any size
+
+
+async def test_closing_tells_who_waits(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make()
+    sink.gate.clear()
+    calls.start(lane.do("sent"))
+    await eventually(lambda: sink.batches)
+    calls.start(lane.do("waits"))
+    await eventually(lambda: len(lane) == 2)
+    async with asyncio.timeout(10):  # and not when their time is over
+        await lane.close()
+        sent, waits = await calls.settle()
+    assert isinstance(sent, PublishUncertain)
+    assert isinstance(waits, AdapterUnavailable)
+    assert not isinstance(waits, PublishUncertain)
+    async with asyncio.timeout(10):
+        with pytest.raises(AdapterUnavailable):
+            await lane.do("late")
+
+
+async def test_giving_up_ends_the_waiting_as_soon_as_nothing_is_taken(make: MakeLane, sink: Sink, calls: Calls) -> None:
+    lane = make()
+    sink.gate.clear()
+    calls.start(lane.do("a"))
+    await eventually(lambda: sink.batches)
+    lane.give_up("shutting down")  # it goes well so far
+    await asyncio.sleep(0)
+    assert not calls.tasks[0].done()
+    sink.errors = [exceptions.ResponseError("NOREPLICAS")] * 1000
+    sink.gate.set()
+    (a,) = await calls.settle()
+    assert isinstance(a, AdapterUnavailable)
+    assert not isinstance(a, PublishUncertain)
+
+
+async def test_without_a_connection_it_is_certain_that_nothing_was_sent() -> None:
+    async def send(items: Sequence[int], number: int) -> Sequence[int]:
+        raise NotSent("ConnectionRefusedError")
+
+    lane: Lane[int, int] = Lane(send, what="test", timeout=0.2, patience=1)
+    lane.start()
+    with pytest.raises(AdapterUnavailable) as caught:
+        await lane.do(1)
+    assert not isinstance(caught.value, PublishUncertain)
+    await lane.close()

@@ -1,0 +1,107 @@
+"""Certificates between servers, before anybody connects."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from support.tls import Authority
+from tradecast.config.settings import SettingsError, load_settings
+from tradecast.polling_relay.tls import InternalTls, create_internal_tls, find_distrust
+
+NAME = "tradecast-internal"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.make(tmp_path_factory.mktemp("fleet"))
+
+
+def create(files: dict[str, str], **settings: Any) -> InternalTls:
+    made = create_internal_tls(load_settings({}, **files, **settings))
+    assert made is not None
+    return made
+
+
+def test_without_files_there_is_none() -> None:
+    assert create_internal_tls(load_settings({})) is None
+
+
+def test_servers_of_one_authority_trust_each_other(authority: Authority) -> None:
+    one, other = (create(authority.sign(NAME, f"server{number}")) for number in range(2))
+    assert find_distrust(one.listening, other.calling, NAME) is None
+    assert find_distrust(other.listening, one.calling, NAME) is None
+    assert not one.required
+
+
+def test_a_name_of_ones_own(authority: Authority) -> None:
+    files = authority.sign("push.internal.example", "named")
+    made = create(files, internal_server_name="push.internal.example", internal_require_tls=True)
+    assert (made.name, made.required) == ("push.internal.example", True)
+
+
+def test_what_cannot_work_stops_the_start_and_says_why(authority: Authority, tmp_path: Path) -> None:
+    good = authority.sign(NAME, "good")
+    foreign = Authority.make(tmp_path / "foreign").sign(NAME)
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+    wrong: list[tuple[dict[str, str], str, str]] = [
+        ({**good, "internal_ca_file": foreign["internal_ca_file"]}, "INTERNAL_CERT_FILE", "local issuer certificate"),
+        (authority.sign("other.example", "other"), "INTERNAL_CERT_FILE", "not valid for 'tradecast-internal'"),
+        (authority.sign(NAME, "expired", days=-1), "INTERNAL_CERT_FILE", "has expired"),
+        ({**good, "internal_key_file": foreign["internal_key_file"]}, "INTERNAL_KEY_FILE", "no PEM certificate and"),
+        ({**good, "internal_cert_file": __file__}, "INTERNAL_CERT_FILE", "no PEM certificate and"),
+        ({**good, "internal_cert_file": str(empty)}, "INTERNAL_CERT_FILE", "no PEM certificate and"),
+        ({**good, "internal_ca_file": str(empty)}, "INTERNAL_CA_FILE", "no PEM certificate"),
+        ({**good, "internal_ca_file": __file__}, "INTERNAL_CA_FILE", "no PEM certificate"),
+    ]
+    for files, variable, why in wrong:
+        with pytest.raises(SettingsError) as caught:
+            create(files)
+        assert variable in str(caught.value)
+        assert why in str(caught.value)
+        assert str(tmp_path) not in str(caught.value), "no paths"
+
+
+def test_renewed_files_are_read_and_bad_ones_are_not(authority: Authority) -> None:
+    files = authority.sign(NAME, "renewed")
+    tls = create(files)
+    before = shown_by(tls)
+    tls.refresh()
+    assert shown_by(tls) == before
+    authority.sign(NAME, "renewed")
+    with capture_logs() as lines:
+        tls.refresh()
+    assert [line["log_level"] for line in lines] == ["info"]
+    renewed = shown_by(tls)
+    assert renewed != before
+    authority.sign("other.example", "renewed")
+    with capture_logs() as lines:
+        tls.refresh()
+        tls.refresh()
+    assert [(line["log_level"], "not valid for" in line["why"]) for line in lines] == [("error", True)], "once"
+    assert shown_by(tls) == renewed
+    Path(files["internal_cert_file"]).unlink()
+    with capture_logs() as lines:
+        tls.refresh()
+    assert [line["log_level"] for line in lines] == ["error"]
+    assert shown_by(tls) == renewed
+
+
+def shown_by(tls: InternalTls) -> bytes:
+    """The certificate that others see."""
+    to_listener, to_caller = ssl.MemoryBIO(), ssl.MemoryBIO()
+    caller = tls.calling.wrap_bio(to_caller, to_listener, server_hostname=tls.name)
+    listener = tls.listening.wrap_bio(to_listener, to_caller, server_side=True)
+    for _ in range(4):
+        for side in (caller, listener):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    found = caller.getpeercert(binary_form=True)
+    assert found is not None
+    return found
