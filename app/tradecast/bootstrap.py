@@ -15,7 +15,7 @@ from tradecast.delivery.create import create_broker, create_retention
 from tradecast.delivery.hub import Hub, MayRecover
 from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.redis.broker import RedisBroker
-from tradecast.delivery.redis.partition import Watch
+from tradecast.delivery.redis.partition import BrokerObserver
 from tradecast.events.kinds import kind_of
 from tradecast.gateway.allowances import BURST, PER_SECOND
 from tradecast.gateway.application import Application, Options
@@ -171,7 +171,7 @@ def create_forwarder(
     )
 
 
-class _Watch(Watch):
+class _Watch(BrokerObserver):
     """The adapter's figures as metrics."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -183,7 +183,7 @@ class _Watch(Watch):
         self.skipped = metrics.message_skipped  # type: ignore[method-assign]
 
 
-class _OtherWatch(Watch):
+class _OtherWatch(BrokerObserver):
     """What becomes of events for the other mode."""
 
     def __init__(self, metrics: Metrics) -> None:

@@ -66,12 +66,12 @@ from tradecast.http.app import (
 from tradecast.http.signed_requests import SignedRequests
 from tradecast.http.stats import OTHER_REDIS, Stats
 from tradecast.lifecycle.admission import Admission
-from tradecast.lifecycle.departures import Departures
+from tradecast.lifecycle.departures import PacedDisconnect
 from tradecast.lifecycle.drain import Drain
 from tradecast.lifecycle.files import Shares, read_limit
 from tradecast.lifecycle.fleet import Fleet, State
 from tradecast.lifecycle.fleet_pace import FleetPace
-from tradecast.lifecycle.gate import Gate
+from tradecast.lifecycle.gate import HandshakeGate
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.places import Places, Probed
@@ -173,7 +173,7 @@ class WebSocketServer(Emitters, ClusterApi):
         self._forwarder: Forwarder | None = None
         self._offer: Offer | None = None
         self._inbox: Inbox | None = None
-        self._gate: Gate
+        self._gate: HandshakeGate
         self._drain: Drain
         self._stats: Stats
         self._fleet: Fleet | None = None
@@ -275,7 +275,7 @@ class WebSocketServer(Emitters, ClusterApi):
         for route in self._handlers.routes():
             self._dispatcher.register_default(route)
         admission = Admission(settings.accept_rate, settings.accept_burst, settings.accept_wait)
-        self._gate = Gate(
+        self._gate = HandshakeGate(
             sockets,
             self._is_full,
             self.metrics.refused,
@@ -350,7 +350,7 @@ class WebSocketServer(Emitters, ClusterApi):
             self._manager,
             self._sio,
             metrics,
-            on_told=lambda data: self.cluster.told(data),
+            on_told=lambda data: self.cluster.on_control_message(data),
             may_recover=self._may_recover,
             lines=self._lines,
         )
@@ -586,7 +586,7 @@ class WebSocketServer(Emitters, ClusterApi):
                 engine.hang_up(connection)
 
         return Drain(
-            Departures(
+            PacedDisconnect(
                 connections,
                 hang_up,
                 self.metrics.sent_away,
@@ -998,7 +998,7 @@ class WebSocketServer(Emitters, ClusterApi):
                 if broker is not None:
                     broker.may_evict(found.may_evict)
                 self.metrics.redis_eviction(eviction.found.may_evict, eviction.found.evicted)
-                if broker is not None and not broker.hears:
+                if broker is not None and not broker.is_subscribed:
                     with naming(broker.redis):
                         raise Failed(Code.NOT_SUBSCRIBED) from broker.trouble
 

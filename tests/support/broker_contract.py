@@ -11,7 +11,7 @@ import pytest
 
 from support.eventually import eventually, until
 from tradecast.config.settings import load_settings
-from tradecast.delivery.broker import Broker, SavedSession
+from tradecast.delivery.broker import Broker, RecoveryState
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Envelope, Kind, encode_envelope
 from tradecast.delivery.ids import MAX_ID, Offset
 from tradecast.delivery.recovery import new_pid
@@ -49,16 +49,16 @@ class Heard:
     def deliver(self, envelope: Envelope) -> None:
         self.envelopes.append(envelope)
 
-    def broken(self, rooms: Collection[str]) -> None:
+    def on_history_gap(self, rooms: Collection[str]) -> None:
         self.broken_rooms |= set(rooms)
 
-    def switched(self, partition: int, top: int) -> None:
+    def on_epoch_change(self, partition: int, top: int) -> None:
         self.switches.append((partition, top))
 
-    def displaced(self, pid: str, generation: int) -> None:
+    def on_session_claimed(self, pid: str, generation: int) -> None:
         self.claims.append((pid, generation))
 
-    def told(self, data: bytes) -> None:
+    def on_control_message(self, data: bytes) -> None:
         self.told_data.append(data)
 
     @property
@@ -79,15 +79,15 @@ def event(number: object, *rooms: str, kind: Kind = COUNTED, name: str = "event"
     return encode_envelope(name, [number], rooms, kind, **options)
 
 
-def session(pid: str | None = None, user: str = "u1", joins: dict[str, int] | None = None) -> SavedSession:
-    return SavedSession(pid or new_pid(), user, "sid-é", "c1", joins=joins or {})
+def session(pid: str | None = None, user: str = "u1", joins: dict[str, int] | None = None) -> RecoveryState:
+    return RecoveryState(pid or new_pid(), user, "sid-é", "c1", joins=joins or {})
 
 
 async def listen(broker: Broker, *rooms: str) -> None:
     """As a server does that gets members in these rooms."""
     for room in rooms:
-        broker.want(room)
-    await broker.listening(rooms)
+        broker.subscribe(room)
+    await broker.wait_subscribed(rooms)
 
 
 def together(broker: Broker, count: int) -> list[str]:
@@ -242,20 +242,20 @@ class BrokerContract:
 
     async def test_listening_says_whether_it_was_so_already(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()
-        broker.want("x")
-        assert await broker.listening(["x"]) is self.shared
-        assert await broker.listening(["x"]) is False
-        assert await broker.listening([]) is False
-        broker.want("y")
-        assert await broker.listening(["x", "y"]) is self.shared
+        broker.subscribe("x")
+        assert await broker.wait_subscribed(["x"]) is self.shared
+        assert await broker.wait_subscribed(["x"]) is False
+        assert await broker.wait_subscribed([]) is False
+        broker.subscribe("y")
+        assert await broker.wait_subscribed(["x", "y"]) is self.shared
 
     async def test_now_is_the_last_id(self, make_broker: MakeBroker) -> None:
         broker, heard = await make_broker()
-        before = await broker.now(["x"])
+        before = await broker.read_positions(["x"])
         last = await broker.publish(event(1, "x"))
-        assert await broker.now(["x"]) == {"x": last}
+        assert await broker.read_positions(["x"]) == {"x": last}
         assert before["x"] < last
-        assert set(await broker.now(["x", "y", "z"])) == {"x", "y", "z"}
+        assert set(await broker.read_positions(["x", "y", "z"])) == {"x", "y", "z"}
         assert heard.envelopes == [] or not self.shared
 
     async def test_positions_follow_what_is_published_elsewhere(self, make_broker: MakeBroker) -> None:
@@ -267,17 +267,17 @@ class BrokerContract:
         broker, _ = await make_broker()
         assert broker.epoch is not None
         offset = Offset(broker.epoch, tuple(broker.positions))
-        assert broker.valid(offset) == offset
-        assert broker.valid(Offset("another", offset.ids)) is None
+        assert broker.translate_offset(offset) == offset
+        assert broker.translate_offset(Offset("another", offset.ids)) is None
         assert len(broker.positions) == broker.partitions
-        assert broker.away_for == 0
+        assert broker.unreachable_for == 0
 
     async def test_rooms_that_may_be_clients_need_no_channel(self, make_broker: MakeBroker) -> None:
         (here, heard), (there, elsewhere) = await make_broker(), await make_broker()
         sid = make_id()
-        here.want_sid(sid)
-        await here.listening([], [sid])
-        start = dict(await here.now([sid]))
+        here.subscribe_sid(sid)
+        await here.wait_subscribed([], [sid])
+        start = dict(await here.read_positions([sid]))
         await there.publish(event(1, sid))
         await there.publish(event(2, sid, kind=LATEST))
         await there.publish(event(3, sid, kind=VOLATILE))
@@ -292,13 +292,13 @@ class BrokerContract:
         last = await here.publish(event(5, sid))
         await eventually(lambda: all(one.positions[one.partition_of(sid)] >= last for one in (here, there)))
         assert elsewhere.numbers.count(4) == heard.numbers.count(4) == 1
-        here.unwant_sid(sid)
+        here.unsubscribe_sid(sid)
 
     # -- history
 
     async def test_what_was_missed_can_be_read(self, make_broker: MakeBroker) -> None:
         (here, heard), (there, _) = await make_broker(), await make_broker()
-        start = dict(await here.now(["x", "y"]))
+        start = dict(await here.read_positions(["x", "y"]))
         for n in range(5):
             await there.publish(event(n, "xy"[n % 2]))
         replay = await here.read(start)
@@ -318,7 +318,7 @@ class BrokerContract:
     async def test_what_is_read_is_as_it_was(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()
         x, y = together(broker, 2)
-        start = dict(await broker.now([x, y]))
+        start = dict(await broker.read_positions([x, y]))
         sent = event({"f": b"\x00\xff\n\t"}, x, y, skip=["s"], except_rooms=["z"])
         sent.id = await broker.publish(sent)
         for which in ({x: start[x]}, {y: start[y]}, start):
@@ -330,14 +330,14 @@ class BrokerContract:
     async def test_volatile_events_are_not_kept(self, make_broker: MakeBroker) -> None:
         broker, heard = await make_broker()
         await listen(broker, "x")
-        start = dict(await broker.now(["x"]))
+        start = dict(await broker.read_positions(["x"]))
         await broker.publish(event(1, "x", kind=VOLATILE))
         await eventually(lambda: heard.numbers == [1])
         assert (await broker.read(start)).envelopes == []
 
     async def test_of_what_is_latest_wins_the_newest_is_kept(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()
-        start = dict(await broker.now(["x", "y"]))
+        start = dict(await broker.read_positions(["x", "y"]))
         for n in range(5):
             await broker.publish(event(n, "x", kind=LATEST, name="quote"))
             await broker.publish(event(10 + n, "x", kind=LATEST, name="status"))
@@ -350,7 +350,7 @@ class BrokerContract:
 
     async def test_a_trimmed_history_is_broken_for_who_needs_what_is_gone(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker(Retention(window=60, dead_after=10, refresh=5, events_per_room=200))
-        start = dict(await broker.now(["x", "y"]))
+        start = dict(await broker.read_positions(["x", "y"]))
         ids = await asyncio.gather(*(broker.publish(event(n, "x")) for n in range(1000)))
         await broker.publish(event(1, "y"))
         replay = await broker.read(start)
@@ -362,7 +362,7 @@ class BrokerContract:
 
     async def test_an_expired_history_is_broken_for_who_needs_what_is_gone(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker(LONGER)
-        before = (await broker.now(["x"]))["x"]
+        before = (await broker.read_positions(["x"]))["x"]
         await broker.publish(event(1, "x"))
         assert numbers((await broker.read({"x": before})).envelopes) == [1]
 
@@ -392,7 +392,7 @@ class BrokerContract:
     async def test_many_rooms_at_once(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()
         rooms = [f"r{n}" for n in range(230)]
-        start = dict(await broker.now(rooms))
+        start = dict(await broker.read_positions(rooms))
         await asyncio.gather(*(broker.publish(event(n, room)) for n, room in enumerate(rooms)))
         replay = await broker.read(start)
         assert sorted(numbers(replay.envelopes)) == list(range(230))
@@ -404,7 +404,7 @@ class BrokerContract:
 
     async def test_partitions_that_were_not_asked_have_no_position(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()
-        replay = await broker.read({"x": (await broker.now(["x"]))["x"]})
+        replay = await broker.read({"x": (await broker.read_positions(["x"]))["x"]})
         asked = broker.partition_of("x")
         assert [position is None for position in replay.positions] == [
             partition != asked for partition in range(broker.partitions)
@@ -582,8 +582,8 @@ class BrokerContract:
         assert (here.server_id == there.server_id) is not self.shared
         told = [b"", b"\x00\xff \n\t", b"x" * 300_000]
         for data in told:
-            await here.tell(there.server_id, data)
-        await here.tell("nobody", b"lost")
+            await here.send_to_server(there.server_id, data)
+        await here.send_to_server("nobody", b"lost")
         await eventually(lambda: len(heard_there.told_data) == 3)
         assert heard_there.told_data == told
         assert heard.told_data == [] or not self.shared
@@ -591,7 +591,7 @@ class BrokerContract:
     async def test_all_servers_are_told(self, make_broker: MakeBroker) -> None:
         (here, heard), (_, heard_there) = await make_broker(), await make_broker()
         for number in range(20):
-            await here.tell_all(b"%d" % number)
+            await here.send_to_all(b"%d" % number)
         await eventually(lambda: len(heard.told_data) == len(heard_there.told_data) == 20)
         assert heard.told_data == heard_there.told_data == [b"%d" % number for number in range(20)]
         assert heard.envelopes == heard_there.envelopes == []

@@ -37,7 +37,7 @@ from tradecast.polling_relay.signatures import signed_for
 from tradecast.sessions.documents.document import SessionFields, decode_data, read_session
 from tradecast.sessions.errors import AuthRefused
 from tradecast.sessions.signing import MAX_LENGTH, unsign
-from tradecast.sessions.stores.base import StoredSession
+from tradecast.sessions.stores.base import SessionRecord
 from tradecast.user_id import read_user_id
 
 # The most that a frame's head has: two bytes, eight of length, four of mask.
@@ -192,7 +192,7 @@ def check_session(text: bytes) -> None:
     data = decode_data(text)
     for end in (None, NOW + 60):
         try:
-            session = read_session(StoredSession("sid", data, end), SessionFields(), NOW)
+            session = read_session(SessionRecord("sid", data, end), SessionFields(), NOW)
         except AuthRefused:
             continue
         assert NOW < session.expires_at <= NOW + (SessionFields().max_age if end is None else 60)

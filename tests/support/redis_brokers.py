@@ -9,11 +9,11 @@ from support.broker_contract import RETENTION, Heard
 from tradecast.config.settings import load_settings
 from tradecast.delivery.create import create_adapter_redis
 from tradecast.delivery.redis.broker import RedisBroker, RedisWriter
-from tradecast.delivery.redis.partition import Figures, Watch
+from tradecast.delivery.redis.partition import BrokerObserver, PartitionConfig
 from tradecast.delivery.retention import Retention
 
 
-class Seen(Watch):
+class Seen(BrokerObserver):
     """Counts what a broker tells.
 
     Attributes:
@@ -79,13 +79,13 @@ class Brokers:
         url: str | None = None,
         *,
         retention: Retention = RETENTION,
-        watch: Watch | None = None,
+        watch: BrokerObserver | None = None,
         heard: bool = True,
         **figures: Any,
     ) -> tuple[RedisBroker, Heard]:
         """One more server; it hears the others already."""
         options = {"timeout": self.timeout, "publish_timeout": 20, **figures}
-        broker = RedisBroker(self._client(url), retention, Figures(**options), watch)
+        broker = RedisBroker(self._client(url), retention, PartitionConfig(**options), watch)
         listener = Heard()
         self._made.append(broker)
         await broker.start(listener)
@@ -93,10 +93,12 @@ class Brokers:
             await broker.until_heard()
         return broker, listener
 
-    async def add_writer(self, url: str | None = None, watch: Watch | None = None, **figures: Any) -> RedisWriter:
+    async def add_writer(
+        self, url: str | None = None, watch: BrokerObserver | None = None, **figures: Any
+    ) -> RedisWriter:
         """One more process that only publishes."""
         options = {"timeout": self.timeout, "publish_timeout": 20, **figures}
-        writer = RedisWriter(self._client(url), RETENTION, Figures(**options), watch)
+        writer = RedisWriter(self._client(url), RETENTION, PartitionConfig(**options), watch)
         self._made.append(writer)
         writer.start()
         return writer

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 
-from tradecast.delivery.broker import Listener, Replay, SavedSession
+from tradecast.delivery.broker import Listener, RecoveryState, Replay
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Envelope
 from tradecast.delivery.ids import Offset, now_id
 from tradecast.delivery.recovery import merge
@@ -35,7 +35,7 @@ class Memory:
         self.last = [now_id() + 7 * partition for partition in range(partitions)]
         self.events: dict[str, list[Envelope]] = {}
         self.latest: dict[tuple[str, str], Envelope] = {}
-        self.sessions: dict[str, tuple[SavedSession, SharedBroker]] = {}
+        self.sessions: dict[str, tuple[RecoveryState, SharedBroker]] = {}
         self.servers: list[SharedBroker] = []
 
     def partition_of(self, room: str) -> int:
@@ -73,7 +73,7 @@ class SharedBroker:
         coming: What is under way to this server, per partition.
     """
 
-    away_for = untold_for = 0.0
+    unreachable_for = control_channel_down_for = 0.0
     is_local = False
 
     def __init__(self, memory: Memory) -> None:
@@ -95,7 +95,7 @@ class SharedBroker:
     def partition_of(self, room: str) -> int:
         return self.memory.partition_of(room)
 
-    def valid(self, offset: Offset) -> Offset | None:
+    def translate_offset(self, offset: Offset) -> Offset | None:
         return offset if offset.epoch == self.epoch else None
 
     async def start(self, listener: Listener) -> None:
@@ -126,28 +126,28 @@ class SharedBroker:
         self.come(partition, len(self.coming[partition]))
         self.positions[partition] = self.memory.last[partition]
 
-    def tidy(self) -> None:
+    def unsubscribe_idle(self) -> None:
         self.heard &= self.wanted
 
     # -- rooms and history
 
-    def want(self, room: str) -> None:
+    def subscribe(self, room: str) -> None:
         self.wanted.add(room)
 
-    def unwant(self, room: str) -> None:
+    def unsubscribe(self, room: str) -> None:
         self.wanted.discard(room)
 
     async def _on_the_way(self) -> None:
         for _ in range(self.memory.turns()):
             await asyncio.sleep(0)
 
-    def want_sid(self, room: str) -> None:
+    def subscribe_sid(self, room: str) -> None:
         self.sid_rooms.add(room)
 
-    def unwant_sid(self, room: str) -> None:
+    def unsubscribe_sid(self, room: str) -> None:
         self.sid_rooms.discard(room)
 
-    async def listening(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
+    async def wait_subscribed(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
         await self._on_the_way()
         fresh = not set(rooms) <= self.heard
         self.heard |= set(rooms) & self.wanted
@@ -155,7 +155,7 @@ class SharedBroker:
             await self._on_the_way()
         return fresh
 
-    async def now(self, rooms: Collection[str]) -> Mapping[str, int]:
+    async def read_positions(self, rooms: Collection[str]) -> Mapping[str, int]:
         await self._on_the_way()
         found = {room: self.memory.last[self.partition_of(room)] for room in rooms}
         await self._on_the_way()
@@ -178,28 +178,28 @@ class SharedBroker:
 
     # -- sessions
 
-    async def save(self, session: SavedSession) -> bool:
+    async def save(self, session: RecoveryState) -> bool:
         await self._on_the_way()
         if not self._owns(session):
             return False
         self.memory.sessions[session.pid] = (deepcopy(session), self)
         return True
 
-    async def save_join(self, session: SavedSession, room: str) -> bool:
+    async def save_join(self, session: RecoveryState, room: str) -> bool:
         position = session.joins[room]
         return await self._change(session, lambda kept: kept.joins.__setitem__(room, position))
 
-    async def save_leave(self, session: SavedSession, room: str) -> bool:
+    async def save_leave(self, session: RecoveryState, room: str) -> bool:
         return await self._change(session, lambda kept: kept.joins.pop(room, None))
 
-    async def touch(self, sessions: Sequence[SavedSession]) -> Sequence[bool]:
+    async def touch(self, sessions: Sequence[RecoveryState]) -> Sequence[bool]:
         return [await self._change(session, partial(_confirm, session.confirmed)) for session in sessions]
 
-    async def drop(self, session: SavedSession) -> None:
+    async def drop(self, session: RecoveryState) -> None:
         if self._owns(session):
             self.memory.sessions.pop(session.pid, None)
 
-    async def claim(self, pid: str, user: str) -> SavedSession | None:
+    async def claim(self, pid: str, user: str) -> RecoveryState | None:
         await self._on_the_way()
         if pid not in self.memory.sessions or self.memory.sessions[pid][0].user != user:
             return None
@@ -207,27 +207,27 @@ class SharedBroker:
         saved.generation += 1
         self.memory.sessions[pid] = (saved, self)
         if owner in self.memory.servers and (owner is self or self.memory.tell()):
-            owner._listener.displaced(pid, saved.generation)
+            owner._listener.on_session_claimed(pid, saved.generation)
         found = deepcopy(saved)
         await self._on_the_way()
         return found
 
-    async def tell(self, server_id: str, data: bytes) -> None:
+    async def send_to_server(self, server_id: str, data: bytes) -> None:
         for server in self.memory.servers:
             if server.server_id == server_id:
-                server._listener.told(data)
+                server._listener.on_control_message(data)
 
-    async def tell_all(self, data: bytes) -> None:
+    async def send_to_all(self, data: bytes) -> None:
         for server in list(self.memory.servers):
-            server._listener.told(data)
+            server._listener.on_control_message(data)
 
-    def _owns(self, session: SavedSession) -> bool:
+    def _owns(self, session: RecoveryState) -> bool:
         if session.pid not in self.memory.sessions:
             return True
         kept, owner = self.memory.sessions[session.pid]
         return kept.generation < session.generation or (kept.generation == session.generation and owner is self)
 
-    async def _change(self, session: SavedSession, change: Callable[[SavedSession], object]) -> bool:
+    async def _change(self, session: RecoveryState, change: Callable[[RecoveryState], object]) -> bool:
         await self._on_the_way()
         if session.pid not in self.memory.sessions:
             return await self.save(session)
@@ -238,5 +238,5 @@ class SharedBroker:
         return False
 
 
-def _confirm(confirmed: tuple[int, ...], kept: SavedSession) -> None:
+def _confirm(confirmed: tuple[int, ...], kept: RecoveryState) -> None:
     kept.confirmed = confirmed

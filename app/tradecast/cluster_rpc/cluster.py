@@ -93,8 +93,10 @@ class Cluster:
         self._on_skipped = on_skipped
         self._boot = boot
         self._servers = Servers(self.server_id, lease)
-        self._requests = Requests(self.server_id, lambda: self._servers.others, broker.tell_all)
-        self._serving = Serving(self.server_id, Operations(clients, handlers, on_emitted).by_kind(), broker.tell)
+        self._requests = Requests(self.server_id, lambda: self._servers.others, broker.send_to_all)
+        self._serving = Serving(
+            self.server_id, Operations(clients, handlers, on_emitted).by_kind(), broker.send_to_server
+        )
         self._running: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = False
@@ -118,10 +120,10 @@ class Cluster:
     async def start(self) -> None:
         """Be one of them, from now on, or once the broker can be reached. It is started."""
         self._started = True
-        if not self._broker.untold_for:
+        if not self._broker.control_channel_down_for:
             with contextlib.suppress(AdapterUnavailable, TimeoutError):
                 async with asyncio.timeout(HELLO):
-                    await self._broker.tell_all(encode(self._own_beat(hello=True)))
+                    await self._broker.send_to_all(encode(self._own_beat(hello=True)))
                     await self._audible.wait()
         self._running = [
             asyncio.create_task(self._beat(), name="cluster beat"),
@@ -136,13 +138,13 @@ class Cluster:
         await end(*self._running)
         with contextlib.suppress(AdapterUnavailable, TimeoutError):
             async with asyncio.timeout(GOODBYE):
-                await self._broker.tell_all(encode(Beat(self.server_id, 0, self._lease, leaving=True)))
+                await self._broker.send_to_all(encode(Beat(self.server_id, 0, self._lease, leaving=True)))
         await self._serving.close()
         await self._requests.close()
         await end(*self._tasks)
 
-    def told(self, data: bytes) -> None:
-        """A server has told something; see `Broker.tell`."""
+    def on_control_message(self, data: bytes) -> None:
+        """A server has told something; see `Broker.send_to_server`."""
         if not self._started:
             return
         try:
@@ -270,7 +272,7 @@ class Cluster:
             return self._serving.here(kind, body)
 
         try:
-            if self._servers.deaf or self._broker.untold_for:
+            if self._servers.is_isolated or self._broker.control_channel_down_for:
                 raise AdapterUnavailable("the other servers cannot be heard: Redis is away")
             within = self._timeout if timeout is None else timeout
             return await self._requests.ask(kind, body, within, own if here else None)
@@ -310,7 +312,7 @@ class Cluster:
         if beat.leaving:
             self._requests.gone([beat.server], orderly=True)
         elif beat.hello:
-            self._spawn(self._broker.tell(beat.server, encode(self._own_beat())))
+            self._spawn(self._broker.send_to_server(beat.server, encode(self._own_beat())))
 
     def _own_beat(self, *, hello: bool = False) -> Beat:
         return Beat(self.server_id, self._clients.total(), self._lease, hello=hello, boot=self._boot())
@@ -318,7 +320,7 @@ class Cluster:
     async def _beat(self) -> None:
         while True:
             with contextlib.suppress(AdapterUnavailable):
-                await self._broker.tell_all(encode(self._own_beat(hello=self._servers.deaf)))
+                await self._broker.send_to_all(encode(self._own_beat(hello=self._servers.is_isolated)))
             await asyncio.sleep(self._lease / BEATS)
 
     async def _look(self) -> None:

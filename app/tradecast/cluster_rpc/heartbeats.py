@@ -62,14 +62,14 @@ class Servers:
         return None if self._heard_own is None else [server.boot for server in self._servers.values()]
 
     @property
-    def deaf(self) -> bool:
+    def is_isolated(self) -> bool:
         """Whether this server does not hear even itself: so the silence of others says nothing."""
         return self._heard_own is None or self._clock() - self._heard_own > self._lease / 2
 
     def heard(self, beat: Beat) -> None:
         """A server has told of itself."""
         if beat.server == self.own:
-            if self.deaf:
+            if self.is_isolated:
                 self._hold()
             self._heard_own = self._clock()
         elif beat.leaving:
@@ -80,7 +80,7 @@ class Servers:
     def gone(self) -> Collection[str]:
         """Those whose lease is over, which are forgotten herewith. To be called a few times within a lease."""
         now = self._clock()
-        if self.deaf:
+        if self.is_isolated:
             self._hold()
             return ()
         over = [name for name, server in self._servers.items() if server.until < now]

@@ -12,7 +12,7 @@ from tradecast.runtime_config.tuning import Tuning
 
 
 @dataclass(slots=True)
-class SavedSession:
+class RecoveryState:
     """What is kept of a client so that it can go on elsewhere. It outlives the server that holds the connection.
 
     Attributes:
@@ -35,9 +35,9 @@ class SavedSession:
     confirmed: tuple[int, ...] = ()
     epochs: str = field(default="", compare=False)
 
-    def copy(self) -> SavedSession:
+    def copy(self) -> RecoveryState:
         """Another one with the same content, which does not change with this one."""
-        return SavedSession(
+        return RecoveryState(
             *(self.pid, self.user, self.sid, self.connection_id, self.generation),
             joins=self.joins.copy(),
             confirmed=self.confirmed,
@@ -69,78 +69,81 @@ class Replay:
 
 
 class Listener(Protocol):
-    """Whom a broker tells."""
+    """What a broker calls on this server."""
 
     def deliver(self, envelope: Envelope) -> None:
-        """Bring an event to this server's clients. Ids rise within a partition."""
+        """Deliver an event to this server's clients. Ids rise within a partition."""
         ...
 
-    def broken(self, rooms: Collection[str]) -> None:
-        """Events of these rooms were missed and cannot be read back."""
+    def on_history_gap(self, rooms: Collection[str]) -> None:
+        """Events of these rooms were missed and cannot be replayed from the history."""
         ...
 
-    def switched(self, partition: int, top: int) -> None:
-        """The history of a partition goes on from this id: what was published after it is gone, or everything is."""
+    def on_epoch_change(self, partition: int, top: int) -> None:
+        """A partition begins a new epoch at this id: what was published after it is lost, or all history is."""
         ...
 
-    def displaced(self, pid: str, generation: int) -> None:
-        """Another server has claimed this session; what is here of an earlier generation is over."""
+    def on_session_claimed(self, pid: str, generation: int) -> None:
+        """Another server has claimed this recovery state: end the connection that has an earlier generation of it."""
         ...
 
-    def told(self, data: bytes) -> None:
-        """A server, perhaps this one, has told this: see `Broker.tell`."""
+    def on_control_message(self, data: bytes) -> None:
+        """A control message has come from a server, perhaps from this one: see `Broker.send_to_server`."""
         ...
 
 
 class Broker(Protocol):
-    """Publishing, interest in rooms, history, and sessions.
+    """Publishes events, subscribes to rooms, and keeps the history and the clients' recovery state.
 
     Every method that waits raises `AdapterUnavailable` where the broker cannot be reached in time.
     """
 
     @property
     def is_local(self) -> bool:
-        """Whether all of it is in this process's memory, and no method waits for anything."""
+        """True if everything is in this process's memory: no method waits for I/O."""
         ...
 
     @property
     def server_id(self) -> str:
-        """This server's name among the others, another one for each start."""
+        """This server's name in the fleet; every start makes a new one."""
         ...
 
     @property
     def partitions(self) -> int:
-        """How many independent orders of events there are."""
+        """Number of partitions. Events are ordered within one, not between two."""
         ...
 
     @property
     def positions(self) -> Sequence[int]:
-        """Up to which ids, per partition, all that concerns this server has been delivered."""
+        """Per partition, the id up to which all events for this server have been delivered."""
         ...
 
     @property
     def epoch(self) -> str | None:
-        """Which history this is; None while that is not known."""
+        """The epoch of the history; None until Redis has answered.
+
+        An epoch ends where events may be lost (a failover, an empty Redis): offsets of an older one say nothing.
+        """
         ...
 
     @property
-    def away_for(self) -> float:
-        """Seconds for which the broker has not been reachable; 0 while it is."""
+    def unreachable_for(self) -> float:
+        """Seconds since the broker became unreachable; 0 while it is reachable."""
         ...
 
     @property
-    def untold_for(self) -> float:
-        """Seconds for which what other servers tell has not come here; 0 while it does."""
+    def control_channel_down_for(self) -> float:
+        """Seconds since the subscription to the control channel was lost; 0 while subscribed."""
         ...
 
     def tune(self, tuning: Tuning) -> None:
-        """Go on with other figures. Nothing is lost or repeated by that."""
+        """Apply other run-time parameters. No event is lost or repeated by it."""
         ...
 
     def partition_of(self, room: str) -> int: ...
 
-    def valid(self, offset: Offset) -> Offset | None:
-        """An offset in the present epoch; None if it says nothing about that."""
+    def translate_offset(self, offset: Offset) -> Offset | None:
+        """Translate an offset to the present epoch; None if it is of a history that is lost."""
         ...
 
     async def start(self, listener: Listener) -> None: ...
@@ -148,11 +151,11 @@ class Broker(Protocol):
     async def close(self) -> None: ...
 
     def give_up(self) -> None:
-        """Let no event wait for a broker that does not take any: this server shuts down."""
+        """Stop retrying events that Redis does not take: this server shuts down."""
         ...
 
     async def publish(self, envelope: Envelope) -> int:
-        """Give an event to all servers with members in its rooms; its id.
+        """Publish an event to all servers that have members of its rooms; returns its id.
 
         Raises:
             PublishUncertain: It may have been published, or not.
@@ -160,62 +163,62 @@ class Broker(Protocol):
         """
         ...
 
-    def want(self, room: str) -> None:
-        """There are members here now."""
+    def subscribe(self, room: str) -> None:
+        """Subscribe to a room, as it has members here now. Returns before Redis has confirmed it."""
         ...
 
-    def unwant(self, room: str) -> None:
-        """There are none any more."""
+    def unsubscribe(self, room: str) -> None:
+        """Unsubscribe from a room, as it has no members here any more."""
         ...
 
-    def want_sid(self, room: str) -> None:
-        """A client is here whose own room (its sid) this is. There is no channel for each."""
+    def subscribe_sid(self, room: str) -> None:
+        """Subscribe to the own room (the sid) of a client that is here. All such rooms share one channel."""
         ...
 
-    def unwant_sid(self, room: str) -> None:
-        """It is not any more."""
+    def unsubscribe_sid(self, room: str) -> None:
+        """Unsubscribe from the own room of a client that has gone."""
         ...
 
-    async def listening(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
-        """Wait until events of these (wanted) rooms, and of clients' own, come here; False if that was so already."""
+    async def wait_subscribed(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
+        """Wait until the subscriptions to these rooms are confirmed; False if they all were before."""
         ...
 
-    async def now(self, rooms: Collection[str]) -> Mapping[str, int]:
-        """The last id published so far in each of these rooms' partitions."""
+    async def read_positions(self, rooms: Collection[str]) -> Mapping[str, int]:
+        """Read the last published id of each of these rooms' partitions."""
         ...
 
     async def read(self, starts: Mapping[str, int]) -> Replay:
-        """What was published in each room after a position."""
+        """Read the events of each room after a position."""
         ...
 
-    async def save(self, session: SavedSession) -> bool:
-        """Store a session whole; False if it is another server's by now."""
+    async def save(self, session: RecoveryState) -> bool:
+        """Store a recovery state; False if another server has claimed it meanwhile."""
         ...
 
-    async def save_join(self, session: SavedSession, room: str) -> bool:
-        """Store that a session has joined a room (at `session.joins[room]`); returns as `save`."""
+    async def save_join(self, session: RecoveryState, room: str) -> bool:
+        """Store that a client has joined a room (at `session.joins[room]`); returns as `save`."""
         ...
 
-    async def save_leave(self, session: SavedSession, room: str) -> bool:
-        """Store that a session has left a room; returns as `save`."""
+    async def save_leave(self, session: RecoveryState, room: str) -> bool:
+        """Store that a client has left a room; returns as `save`."""
         ...
 
-    async def touch(self, sessions: Sequence[SavedSession]) -> Sequence[bool]:
-        """Keep sessions, with their `confirmed` positions; each returns as `save`."""
+    async def touch(self, sessions: Sequence[RecoveryState]) -> Sequence[bool]:
+        """Extend the TTL of recovery states and store their `confirmed` positions; each returns as `save`."""
         ...
 
-    async def drop(self, session: SavedSession) -> None:
-        """Forget a session for good."""
+    async def drop(self, session: RecoveryState) -> None:
+        """Delete a recovery state."""
         ...
 
-    async def claim(self, pid: str, user: str) -> SavedSession | None:
-        """Make a session this server's; None if there is none of this user. Can be repeated."""
+    async def claim(self, pid: str, user: str) -> RecoveryState | None:
+        """Claim a recovery state for this server; None if this user has none by that id. Idempotent."""
         ...
 
-    async def tell(self, server_id: str, data: bytes) -> None:
-        """Tell one server something, now or never: it may come twice, or not at all if that server does not listen."""
+    async def send_to_server(self, server_id: str, data: bytes) -> None:
+        """Send a control message to one server. Fire and forget: it may be duplicated or lost."""
         ...
 
-    async def tell_all(self, data: bytes) -> None:
-        """As `tell`, to all servers; this one may hear it as well."""
+    async def send_to_all(self, data: bytes) -> None:
+        """Send a control message to all servers, this one included. Fire and forget."""
         ...

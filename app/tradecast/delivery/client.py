@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tradecast.delivery.broker import SavedSession
+from tradecast.delivery.broker import RecoveryState
 from tradecast.delivery.envelope import Envelope
 
 Vector = tuple[int, ...]
@@ -45,7 +45,7 @@ class Client:
         "until",
     )
 
-    def __init__(self, eio_sid: str, session: SavedSession, own: str, *, plain: bool) -> None:
+    def __init__(self, eio_sid: str, session: RecoveryState, own: str, *, plain: bool) -> None:
         self.eio_sid = eio_sid
         self.own = own
         self.session = session
@@ -65,7 +65,7 @@ class Client:
         return tuple(map(max, vector, self.until)) if self.until else vector
 
     def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:
-        """Count on nothing in a partition beyond this id: see `Listener.switched`."""
+        """Count on nothing in a partition beyond this id: see `Listener.on_epoch_change`."""
         self.session.cut(partition_of, partition, top)
         self.pinged = ()
         self.until = _cut(self.until, partition, top)

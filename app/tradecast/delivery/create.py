@@ -8,7 +8,7 @@ from redis.backoff import NoBackoff
 from tradecast.config.settings import Mode, Settings, UrlName
 from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.redis.broker import RedisBroker, RedisWriter
-from tradecast.delivery.redis.partition import Figures, Watch
+from tradecast.delivery.redis.partition import BrokerObserver, PartitionConfig
 from tradecast.delivery.retention import Retention
 from tradecast.redis_client.client import RedisClient, create_redis
 
@@ -25,9 +25,9 @@ def create_retention(settings: Settings) -> Retention:
     )
 
 
-def create_figures(settings: Settings) -> Figures:
+def create_figures(settings: Settings) -> PartitionConfig:
     """What the adapter runs with."""
-    return Figures(
+    return PartitionConfig(
         timeout=settings.redis_timeout,
         publish_timeout=settings.publish_timeout,
         publish_buffer=settings.publish_buffer,
@@ -44,7 +44,7 @@ def create_adapter_redis(settings: Settings, name: UrlName = "REDIS_URL") -> Red
 
 
 def create_broker(
-    settings: Settings, watch: Watch | None = None, other_watch: Watch | None = None
+    settings: Settings, watch: BrokerObserver | None = None, other_watch: BrokerObserver | None = None
 ) -> MemoryBroker | RedisBroker:
     """Of the mode that the settings say: memory for `single`, else Redis.
 
@@ -68,7 +68,7 @@ def create_broker(
     )
 
 
-def create_writer(settings: Settings, mode: Mode, watch: Watch | None = None) -> RedisWriter:
+def create_writer(settings: Settings, mode: Mode, watch: BrokerObserver | None = None) -> RedisWriter:
     """For events of a mode, which is not `single`, without listening. Raises SettingsError without the URL."""
     redis = create_adapter_redis(settings, settings.url_of(mode))
     return RedisWriter(redis, create_retention(settings), create_figures(settings), watch)

@@ -13,7 +13,7 @@ import structlog
 from tradecast.background.stepping import Done, step
 from tradecast.background.tasks import end
 from tradecast.causes import SOME_REDIS, explain
-from tradecast.delivery.broker import Broker, SavedSession
+from tradecast.delivery.broker import Broker, RecoveryState
 from tradecast.delivery.client import Client, Vector
 from tradecast.delivery.envelope import COUNTED, Envelope, Kind, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable, TryAgain
@@ -290,7 +290,7 @@ class Hub:
         partition = self.broker.partition_of(envelope.rooms[0])
         return bool(client.until) and envelope.id <= client.until[partition]
 
-    def broken(self, rooms: Collection[str]) -> None:
+    def on_history_gap(self, rooms: Collection[str]) -> None:
         members = self._members(rooms)
         log.error("events are missed for good: clients begin anew", rooms=len(rooms), clients=len(members))
         self._on_gap(len(members))
@@ -303,7 +303,7 @@ class Hub:
                 self._spawn(self._drop(client.session))
             self._hang_up(client.eio_sid)
 
-    def switched(self, partition: int, top: int) -> None:
+    def on_epoch_change(self, partition: int, top: int) -> None:
         for client in self._clients.values():
             client.cut(self.broker.partition_of, partition, top)
             client.dirty = client.stored
@@ -311,14 +311,14 @@ class Hub:
                 self._cut_off(client)  # it comes back, and that is read again
         self._spawn(self._save_anew())
 
-    def displaced(self, pid: str, generation: int) -> None:
+    def on_session_claimed(self, pid: str, generation: int) -> None:
         sid = self._by_pid.get(pid)
         client = self._clients.get(sid) if sid is not None else None
         if sid is not None and client is not None and client.session.generation < generation:
             client.stored = False
             self._spawn(self._displace(sid, client))
 
-    def told(self, data: bytes) -> None:
+    def on_control_message(self, data: bytes) -> None:
         self._on_told(data)
 
     # -- clients come
@@ -355,7 +355,7 @@ class Hub:
             self._tell_begun_anew("malformed")
             return None
         # While Redis is away nothing is read, and clients have to come again and again until it is back.
-        if not self.broker.away_for and not self._may_recover(user, pid, blind=request.offset is None):
+        if not self.broker.unreachable_for and not self._may_recover(user, pid, blind=request.offset is None):
             self._tell_begun_anew("limited")
             return None
         try:
@@ -363,7 +363,7 @@ class Hub:
         except AdapterUnavailable:
             self.forget(sid, final=False)
             result = "unavailable"
-        if result == "unavailable" and self.broker.away_for < self._window:
+        if result == "unavailable" and self.broker.unreachable_for < self._window:
             self._on_recovery(result)
             raise TryAgain  # nothing is lost yet: once Redis is back the client can go on
         if isinstance(result, Resumed):
@@ -405,23 +405,23 @@ class Hub:
             said = parse_offset(raw_offset, self.broker.partitions)
             if said is None:
                 return "malformed"
-            offset = self.broker.valid(said)
+            offset = self.broker.translate_offset(said)
             if offset is None:  # perhaps of an epoch that another server has heard of first
-                await self.broker.now(rooms)
-                offset = self.broker.valid(said)
+                await self.broker.read_positions(rooms)
+                offset = self.broker.translate_offset(said)
             if offset is None:
                 return "foreign_epoch"
         client = self._add(sid, Client(eio_sid, session, session.sid, plain=False))
         self._hold(sid, client)
         self._by_own[client.own] = sid
-        self.broker.want_sid(client.own)
+        self.broker.subscribe_sid(client.own)
         for room in rooms:
             self._manager.enter(room, sid, eio_sid)
-            self.broker.want(room)
-        await self.broker.listening(rooms, [client.own])
+            self.broker.subscribe(room)
+        await self.broker.wait_subscribed(rooms, [client.own])
         unknown = client.own not in session.joins
         if unknown:  # a server of a version without rooms of clients has kept it
-            session.joins |= await self.broker.now([client.own])
+            session.joins |= await self.broker.read_positions([client.own])
         of = {room: self.broker.partition_of(room) for room in (*rooms, client.own)}
         begin = starts(session, offset, of, of)
         replay = await self.broker.read(begin)
@@ -468,12 +468,12 @@ class Hub:
         """
         plain = not self._recovery or not request.wanted
         own = qualify(namespace, sid)
-        client = self._add(sid, Client(eio_sid, SavedSession("", user, sid, connection_id), own, plain=plain))
+        client = self._add(sid, Client(eio_sid, RecoveryState("", user, sid, connection_id), own, plain=plain))
         self._hold(sid, client)
         if own != sid:
             self._by_own[own] = sid
         client.session.joins[own] = MAX_ID
-        self.broker.want_sid(own)
+        self.broker.subscribe_sid(own)
         for room in rooms:
             self._enter(sid, client, room)
         try:
@@ -589,13 +589,13 @@ class Hub:
         if self._by_own.get(client.own, client.own) == sid:
             self._by_own.pop(client.own, None)
             if client.own not in self._clients:
-                self.broker.unwant_sid(client.own)
+                self.broker.unsubscribe_sid(client.own)
         for room in session.joins:
             if room == client.own:
                 continue
             self._manager.leave(room, sid)
             if not self._manager.is_occupied(room):
-                self.broker.unwant(room)
+                self.broker.unsubscribe(room)
         if client.stored:
             self._finish(self._drop(session) if final else self._keep(client))
 
@@ -625,21 +625,21 @@ class Hub:
     def _enter(self, sid: str, client: Client, room: str) -> None:
         client.session.joins[room] = MAX_ID  # nothing is for it yet
         self._manager.enter(room, sid, client.eio_sid)
-        self.broker.want(room)
+        self.broker.subscribe(room)
 
     def _exit(self, sid: str, client: Client, room: str) -> None:
         client.session.joins.pop(room, None)
         self._manager.leave(room, sid)
         if not self._manager.is_occupied(room):
-            self.broker.unwant(room)
+            self.broker.unsubscribe(room)
 
     async def _take_positions(
         self, client: Client, rooms: Collection[str], sid_rooms: Collection[str] = (), *, exact: bool = False
     ) -> None:
-        fresh = await self.broker.listening(rooms, sid_rooms)
+        fresh = await self.broker.wait_subscribed(rooms, sid_rooms)
         rooms = [*rooms, *sid_rooms]
         if fresh or exact:
-            found = await self.broker.now(rooms)
+            found = await self.broker.read_positions(rooms)
             client.session.joins.update(found)
             # What is published in several partitions must not come through one of them from before the client joined.
             positions = self.broker.positions
@@ -714,7 +714,7 @@ class Hub:
         client.stored = False
         self._spawn(self._displace(sid, client))
 
-    async def _drop(self, session: SavedSession) -> None:
+    async def _drop(self, session: RecoveryState) -> None:
         with contextlib.suppress(AdapterUnavailable):  # it expires by itself
             await self.broker.drop(session)
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tradecast.background.tasks import end
-from tradecast.delivery.broker import Listener, Replay, SavedSession
+from tradecast.delivery.broker import Listener, RecoveryState, Replay
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope
 from tradecast.delivery.ids import Offset, now_id, seconds
 from tradecast.delivery.recovery import is_whole, merge
@@ -36,8 +36,8 @@ class MemoryBroker:
 
     is_local = True
     partitions = 1
-    away_for = 0.0
-    untold_for = 0.0
+    unreachable_for = 0.0
+    control_channel_down_for = 0.0
 
     def __init__(self, retention: Retention) -> None:
         self.retention = retention
@@ -47,7 +47,7 @@ class MemoryBroker:
         # What was published up to here may be forgotten.
         self._forgotten = self.positions[0]
         self._rooms: dict[str, _History] = {}
-        self._sessions: dict[str, tuple[SavedSession, float]] = {}
+        self._sessions: dict[str, tuple[RecoveryState, float]] = {}
         self._listener: Listener
         self._cleaner: asyncio.Task[None] | None = None
 
@@ -58,7 +58,7 @@ class MemoryBroker:
     def partition_of(self, room: str) -> int:
         return 0
 
-    def valid(self, offset: Offset) -> Offset | None:
+    def translate_offset(self, offset: Offset) -> Offset | None:
         return offset if offset.epoch == self.epoch else None
 
     async def start(self, listener: Listener) -> None:
@@ -87,22 +87,22 @@ class MemoryBroker:
     def give_up(self) -> None:
         pass
 
-    def want(self, room: str) -> None:
+    def subscribe(self, room: str) -> None:
         pass
 
-    def unwant(self, room: str) -> None:
+    def unsubscribe(self, room: str) -> None:
         pass
 
-    def want_sid(self, room: str) -> None:
+    def subscribe_sid(self, room: str) -> None:
         pass
 
-    def unwant_sid(self, room: str) -> None:
+    def unsubscribe_sid(self, room: str) -> None:
         pass
 
-    async def listening(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
+    async def wait_subscribed(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
         return False
 
-    async def now(self, rooms: Collection[str]) -> Mapping[str, int]:
+    async def read_positions(self, rooms: Collection[str]) -> Mapping[str, int]:
         return dict.fromkeys(rooms, self.positions[0])
 
     async def read(self, starts: Mapping[str, int]) -> Replay:
@@ -120,47 +120,47 @@ class MemoryBroker:
 
     # -- sessions
 
-    async def save(self, session: SavedSession) -> bool:
+    async def save(self, session: RecoveryState) -> bool:
         if not self._owns(session):
             return False
         self._keep(session)
         return True
 
-    async def save_join(self, session: SavedSession, room: str) -> bool:
+    async def save_join(self, session: RecoveryState, room: str) -> bool:
         return await self.save(session)
 
-    async def save_leave(self, session: SavedSession, room: str) -> bool:
+    async def save_leave(self, session: RecoveryState, room: str) -> bool:
         return await self.save(session)
 
-    async def touch(self, sessions: Sequence[SavedSession]) -> Sequence[bool]:
+    async def touch(self, sessions: Sequence[RecoveryState]) -> Sequence[bool]:
         return [await self.save(session) for session in sessions]
 
-    async def drop(self, session: SavedSession) -> None:
+    async def drop(self, session: RecoveryState) -> None:
         if self._owns(session):
             self._sessions.pop(session.pid, None)
 
-    async def claim(self, pid: str, user: str) -> SavedSession | None:
+    async def claim(self, pid: str, user: str) -> RecoveryState | None:
         saved, deadline = self._sessions.get(pid, (None, 0.0))
         if saved is None or saved.user != user or deadline < asyncio.get_running_loop().time():
             return None
         claimed = saved.copy()
         claimed.generation += 1
         self._keep(claimed)
-        self._listener.displaced(pid, claimed.generation)
+        self._listener.on_session_claimed(pid, claimed.generation)
         return claimed
 
-    async def tell(self, server_id: str, data: bytes) -> None:
+    async def send_to_server(self, server_id: str, data: bytes) -> None:
         if server_id == self.server_id:
-            self._listener.told(data)
+            self._listener.on_control_message(data)
 
-    async def tell_all(self, data: bytes) -> None:
-        self._listener.told(data)
+    async def send_to_all(self, data: bytes) -> None:
+        self._listener.on_control_message(data)
 
-    def _owns(self, session: SavedSession) -> bool:
+    def _owns(self, session: RecoveryState) -> bool:
         saved, _ = self._sessions.get(session.pid, (None, 0.0))
         return saved is None or saved.generation <= session.generation
 
-    def _keep(self, session: SavedSession) -> None:
+    def _keep(self, session: RecoveryState) -> None:
         deadline = asyncio.get_running_loop().time() + self.retention.session_seconds
         self._sessions[session.pid] = (session.copy(), deadline)
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from tradecast.delivery.broker import SavedSession
+from tradecast.delivery.broker import RecoveryState
 from tradecast.delivery.envelope import COUNTED, Envelope
 from tradecast.delivery.ids import Offset
 from tradecast.engine.ids import IdMaker
@@ -66,7 +66,7 @@ def is_ahead(said: Offset | None, valid: Offset | None) -> bool:
 
 
 def starts(
-    session: SavedSession, offset: Offset | None, partition_of: Mapping[str, int], rooms: Iterable[str]
+    session: RecoveryState, offset: Offset | None, partition_of: Mapping[str, int], rooms: Iterable[str]
 ) -> dict[str, int]:
     """After which id each room is read: what the client has seen of it, or when it joined, whichever is later."""
     found = {}

@@ -81,8 +81,8 @@ class Stats:
                 **self.metrics.adapter_traffic(),
                 "waiting": broker.waiting if broker is not None else 0,
                 "channels": broker.channels if broker is not None else 0,
-                "hears": broker.hears if broker is not None else None,
-                "awaySeconds": round(self.broker.away_for, 3),
+                "hears": broker.is_subscribed if broker is not None else None,
+                "awaySeconds": round(self.broker.unreachable_for, 3),
             },
         }
 

@@ -13,7 +13,7 @@ from tradecast.lifecycle.pace import LocalPace, Pace
 Reason = Literal["drain", "shed", "timeout"]
 
 
-class Departures:
+class PacedDisconnect:
     """Closes the transports of clients, paced. A stock client comes back by itself, to another server or to this one.
 
     Never the namespace: a client that gets a Socket.IO DISCONNECT stays away for good.

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from tradecast.background.tasks import end
-from tradecast.lifecycle.departures import Departures
+from tradecast.lifecycle.departures import PacedDisconnect
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
@@ -38,7 +38,7 @@ class Drain:
 
     def __init__(
         self,
-        departures: Departures,
+        departures: PacedDisconnect,
         remaining: Callable[[], int],
         close_door: Callable[[bool], None],
         *,

@@ -42,7 +42,7 @@ class PerAddress(Protocol):
         ...
 
 
-class Gate:
+class HandshakeGate:
     """ASGI middleware for the Engine.IO path.
 
     Args:

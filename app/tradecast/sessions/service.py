@@ -30,7 +30,7 @@ from tradecast.sessions.errors import AuthRefused, RefusalCode, StoreUnavailable
 from tradecast.sessions.mass_loss import LONGEST, MassLoss
 from tradecast.sessions.models import Session, User
 from tradecast.sessions.signing import explain_refusal, is_signed, sign, unsign
-from tradecast.sessions.stores.base import Homes, SessionStore, StoredSession
+from tradecast.sessions.stores.base import Homes, SessionRecord, SessionStore
 from tradecast.sessions.stores.memory import MemoryStore
 from tradecast.sessions.stores.mongo import MongoDatabase, MongoStore, MongoUsers
 from tradecast.sessions.stores.redis import RedisStore
@@ -111,7 +111,7 @@ class Sessions:
         self._on_unsigned = on_unsigned
         self._unknown_tiers: set[str] = set()
         self._load_batch = _watched(store, on_batch, on_store_error)
-        self._stored: BatchLoader[str, StoredSession] = BatchLoader(self._load_batch)
+        self._stored: BatchLoader[str, SessionRecord] = BatchLoader(self._load_batch)
         self.at_hand = type(store) is MemoryStore and users is None
         self._documents: BatchLoader[str, Mapping[str, Any]] | None = BatchLoader(users.load) if users else None
         self._revoked: OrderedDict[str, float] = OrderedDict()
@@ -377,12 +377,12 @@ class Sessions:
                 return session
         raise AuthRefused("SESSION_NOT_FOUND", "revoked")  # deleted again and again while it was read
 
-    async def _load_stored(self, session_id: str) -> StoredSession | None:
+    async def _load_stored(self, session_id: str) -> SessionRecord | None:
         if not self.at_hand:
             return await self._stored.load(session_id)
         return (await self._load_batch((session_id,))).get(session_id)
 
-    def _read(self, stored: StoredSession | None) -> Session:
+    def _read(self, stored: SessionRecord | None) -> Session:
         if stored is None:
             raise AuthRefused("SESSION_NOT_FOUND", "not_in_store")
         session = read_session(stored, self._fields, self._clock())
@@ -499,8 +499,8 @@ def create_sessions(
 
 def _watched(
     store: SessionStore, on_batch: Callable[[int], None], on_error: Callable[[], None]
-) -> Callable[[Collection[str]], Awaitable[Mapping[str, StoredSession]]]:
-    async def load(ids: Collection[str]) -> Mapping[str, StoredSession]:
+) -> Callable[[Collection[str]], Awaitable[Mapping[str, SessionRecord]]]:
+    async def load(ids: Collection[str]) -> Mapping[str, SessionRecord]:
         on_batch(len(ids))
         try:
             return await store.load(ids)

@@ -332,7 +332,7 @@ async def test_redis_away_is_told_and_nothing_is_done(fleet: Fleet, durable_redi
     await until(lambda: all_are_found(fleet, 1))
     await eventually(lambda: fleet.app.cluster.servers == 3)
     await durable_redis.kill()
-    await eventually(lambda: fleet.app.cluster._broker.away_for > 0)
+    await eventually(lambda: fleet.app.cluster._broker.unreachable_for > 0)
     failed = requests(fleet, "fetch_sockets", "failed") or 0
     for request in (
         fleet.app.disconnect_sockets(),
@@ -380,7 +380,7 @@ async def test_what_is_no_message_of_ours_is_skipped(fleet: Fleet) -> None:
     broker = fleet.app.cluster._broker
     skipped = fleet.app.metrics.registry.get_sample_value
     for data in (b"2{}", b"\xff", b"1[]", b'1{"t":"ask","s":"x"}', b'1{"t":"answer","s":"x","n":1,"i":[]}', b""):
-        await broker.tell_all(data)
+        await broker.send_to_all(data)
     await eventually(lambda: skipped("tradecast_messages_skipped_total", {"why": "other version"}) == 3)  # the last too
     assert skipped("tradecast_messages_skipped_total", {"why": "malformed message"}) == 2
     assert skipped("tradecast_messages_skipped_total", {"why": "error"}) == 0

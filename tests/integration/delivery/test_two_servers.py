@@ -60,7 +60,7 @@ async def test_redis_away_is_told_to_the_caller_and_clients_stay(
     await one.app.emit_notification("u1", {"n": 0})
     await client.wait_for("notification")
     await durable_redis.kill()
-    await eventually(lambda: not broker_of(other).hears)
+    await eventually(lambda: not broker_of(other).is_subscribed)
     with pytest.raises(AdapterUnavailable):
         await one.app.emit_notification("u1", {"n": 1})
     await durable_redis.start()

@@ -16,7 +16,7 @@ from support.node_client import StockClient, StockClients
 from support.redis_server import RedisServer
 from support.serve import ServeProcess, serving
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle.departures import Departures
+from tradecast.lifecycle.departures import PacedDisconnect
 from tradecast.lifecycle.drain import Drain
 from tradecast.lifecycle.fleet_pace import KEY, FleetPace
 from tradecast.lifecycle.pace import BATCH_SECONDS
@@ -93,7 +93,7 @@ async def test_slow_redis_is_left_alone_for_a_while(redis: RedisClient, redis_se
 async def test_drain_ends_in_time_where_redis_hangs(redis: RedisClient, redis_server: RedisServer) -> None:
     here = dict.fromkeys(map(str, range(10)))
     reasons: list[str] = []
-    departures = Departures(lambda: here, here.pop, reasons.append, pace=FleetPace(redis, patience=30))
+    departures = PacedDisconnect(lambda: here, here.pop, reasons.append, pace=FleetPace(redis, patience=30))
     drain = Drain(departures, lambda: len(here), lambda closed: None, delay=0, rate=100, timeout=0.3)
     await redis_server.pause(60)
     try:

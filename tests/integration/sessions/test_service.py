@@ -19,7 +19,7 @@ from tradecast.sessions.errors import AuthRefused, StoreUnavailable
 from tradecast.sessions.models import Session, User
 from tradecast.sessions.service import Sessions, create_sessions
 from tradecast.sessions.signing import sign
-from tradecast.sessions.stores.base import StoredSession
+from tradecast.sessions.stores.base import SessionRecord
 from tradecast.sessions.stores.memory import MemoryStore
 
 ANN = User("u1", "Ann", "ann@example.org", True, "premium")
@@ -37,7 +37,7 @@ class SlowStore(MemoryStore):
         self.answer = asyncio.Event()
         self.answer.set()
 
-    async def load(self, ids: Collection[str]) -> dict[str, StoredSession]:
+    async def load(self, ids: Collection[str]) -> dict[str, SessionRecord]:
         if self.error is not None:
             raise self.error
         self.loads.append(list(ids))

@@ -87,7 +87,7 @@ def test_nobody_is_gone_while_nothing_is_heard(servers: Servers, clock: Clock) -
     for _ in range(100):
         clock.now += 0.5
         assert not servers.gone()
-    assert servers.deaf
+    assert servers.is_isolated
     assert servers.others == {"a"}
     assert hear_own(servers, clock, 4.5) == []
     assert hear_own(servers, clock, 0.5) == ["a"]
@@ -102,7 +102,7 @@ def test_nobody_is_gone_after_this_server_stood_still(servers: Servers, clock: C
 
 
 def test_a_new_server_is_deaf(clock: Clock) -> None:
-    assert Servers("me", 4.0, clock).deaf
+    assert Servers("me", 4.0, clock).is_isolated
 
 
 def test_there_is_a_bound(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,10 +23,13 @@ class Desk:
         self.done: list[Any] = []
         self.go = asyncio.Event()
         self.serving = Serving(
-            "me", {"note": self.note, "wait": self.wait, "raise": self.fail, "big": self.big}, self.tell, max_running
+            "me",
+            {"note": self.note, "wait": self.wait, "raise": self.fail, "big": self.big},
+            self.send_to_server,
+            max_running,
         )
 
-    async def tell(self, server: str, data: bytes) -> None:
+    async def send_to_server(self, server: str, data: bytes) -> None:
         message = decode(data)
         assert isinstance(message, Response)
         self.answers.append((server, message))

@@ -11,7 +11,7 @@ import structlog
 
 from support.eventually import eventually
 from support.hub_clients import Desk, Received, desk
-from tradecast.delivery.broker import Replay, SavedSession
+from tradecast.delivery.broker import RecoveryState, Replay
 from tradecast.delivery.envelope import COUNTED, VOLATILE
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain, TryAgain
 from tradecast.delivery.ids import MAX_ID, Offset, parse_offset
@@ -43,7 +43,7 @@ class Told(MemoryBroker):
         self.sid_rooms: set[str] = set()
 
     @property
-    def away_for(self) -> float:  # type: ignore[override]  # a figure there
+    def unreachable_for(self) -> float:  # type: ignore[override]  # a figure there
         return self.away
 
     def gate(self, name: str) -> asyncio.Event:
@@ -57,52 +57,52 @@ class Told(MemoryBroker):
         if self.down is not None:
             raise self.down
 
-    def want(self, room: str) -> None:
+    def subscribe(self, room: str) -> None:
         self.wanted.add(room)
 
-    def unwant(self, room: str) -> None:
+    def unsubscribe(self, room: str) -> None:
         self.wanted.discard(room)
 
-    def want_sid(self, room: str) -> None:
+    def subscribe_sid(self, room: str) -> None:
         self.sid_rooms.add(room)
 
-    def unwant_sid(self, room: str) -> None:
+    def unsubscribe_sid(self, room: str) -> None:
         self.sid_rooms.discard(room)
 
-    async def listening(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
+    async def wait_subscribed(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
         assert set(rooms) <= self.wanted
         assert set(sid_rooms) <= self.sid_rooms
         await self._through("listening")
         return self.fresh
 
-    async def now(self, rooms: Collection[str]) -> Mapping[str, int]:
+    async def read_positions(self, rooms: Collection[str]) -> Mapping[str, int]:
         await self._through("now")
-        return await super().now(rooms)
+        return await super().read_positions(rooms)
 
     async def read(self, starts: Mapping[str, int]) -> Replay:
         replay = await super().read(starts)
         await self._through("read")
         return replay
 
-    async def save(self, session: SavedSession) -> bool:
+    async def save(self, session: RecoveryState) -> bool:
         await self._through("save")
         self.written.append(("save", session.pid))
         return await super().save(session)
 
-    async def save_join(self, session: SavedSession, room: str) -> bool:
+    async def save_join(self, session: RecoveryState, room: str) -> bool:
         await self._through("save_join")
         return await super().save(session)
 
-    async def save_leave(self, session: SavedSession, room: str) -> bool:
+    async def save_leave(self, session: RecoveryState, room: str) -> bool:
         await self._through("save_leave")
         return await super().save(session)
 
-    async def touch(self, sessions: Sequence[SavedSession]) -> Sequence[bool]:
+    async def touch(self, sessions: Sequence[RecoveryState]) -> Sequence[bool]:
         await self._through("touch")
         self.written += [("touch", session.pid) for session in sessions]
         return [await self._touch_one(session) for session in sessions]
 
-    async def _touch_one(self, session: SavedSession) -> bool:
+    async def _touch_one(self, session: RecoveryState) -> bool:
         kept = self.kept(session.pid)
         if kept is None:
             return await super().save(session)
@@ -111,16 +111,16 @@ class Told(MemoryBroker):
         kept.confirmed = session.confirmed
         return True
 
-    async def drop(self, session: SavedSession) -> None:
+    async def drop(self, session: RecoveryState) -> None:
         await self._through("drop")
         self.written.append(("drop", session.pid))
         await super().drop(session)
 
-    async def claim(self, pid: str, user: str) -> SavedSession | None:
+    async def claim(self, pid: str, user: str) -> RecoveryState | None:
         await self._through("claim")
         return await super().claim(pid, user)
 
-    def kept(self, pid: str | None) -> SavedSession | None:
+    def kept(self, pid: str | None) -> RecoveryState | None:
         """What is kept of a client."""
         return self._sessions[pid][0] if pid in self._sessions else None
 
@@ -569,7 +569,7 @@ async def test_a_slow_end_of_the_old_connection_does_not_touch_the_new_one(here:
 
     here.hub._on_displaced = slow
     a = await here.connect("x")
-    here.hub.displaced(a.pid or "", 1)  # another server has claimed it …
+    here.hub.on_session_claimed(a.pid or "", 1)  # another server has claimed it …
     await eventually(lambda: here.displaced)
     here.hub._on_displaced = displace
     again = await here.connect(auth=a.auth)  # … and here it is again
@@ -783,7 +783,7 @@ async def test_a_join_whose_answer_was_lost_is_not_kept_in_the_end(here: Desk, b
     a = await here.connect("x")
     save_join = broker.save_join
 
-    async def lost(session: SavedSession, room: str) -> bool:
+    async def lost(session: RecoveryState, room: str) -> bool:
         await save_join(session, room)
         raise PublishUncertain("no answer")
 
@@ -861,12 +861,12 @@ async def test_a_session_that_is_anothers_by_now_ends_here(here: Desk, broker: T
 async def test_displaced_by_a_later_generation_only(here: Desk, broker: Told) -> None:
     a = await here.connect("x")
     assert a.pid is not None
-    here.hub.displaced(a.pid, 0)
-    here.hub.displaced("nobody", 5)
+    here.hub.on_session_claimed(a.pid, 0)
+    here.hub.on_session_claimed("nobody", 5)
     await here.settle()
     assert here.displaced == []
     broker.written.clear()
-    here.hub.displaced(a.pid, 1)
+    here.hub.on_session_claimed(a.pid, 1)
     await here.settle()
     assert here.displaced == [a.sid]
     assert here.hub.rooms_of(a.sid) == frozenset()
@@ -879,7 +879,7 @@ async def test_an_end_that_fails_is_an_end(here: Desk) -> None:
 
     here.hub._on_displaced = fail
     a = await here.connect("x")
-    here.hub.displaced(a.pid or "", 1)
+    here.hub.on_session_claimed(a.pid or "", 1)
     await here.settle()
     assert here.hub._clients == {}
 
@@ -887,7 +887,7 @@ async def test_an_end_that_fails_is_an_end(here: Desk) -> None:
 async def test_clients_of_broken_rooms_are_sent_to_begin_anew(here: Desk, broker: Told) -> None:
     a, plain = await here.connect("x", "y"), await here.connect("y", auth={"recovery": False})
     other = await here.connect("z")
-    here.hub.broken(["x", "y", "nobody"])
+    here.hub.on_history_gap(["x", "y", "nobody"])
     await here.settle()
     assert sorted(here.hung_up) == sorted([a.eio_sid, plain.eio_sid])
     assert here.gaps == [2]
@@ -900,7 +900,7 @@ async def test_clients_of_broken_rooms_are_sent_to_begin_anew(here: Desk, broker
 async def test_when_the_broker_forgot_everything_sessions_are_kept_anew(here: Desk, broker: Told) -> None:
     a, plain = await here.connect("x"), await here.connect("x", auth={"recovery": False})
     broker._sessions.clear()
-    here.hub.switched(0, MAX_ID)
+    here.hub.on_epoch_change(0, MAX_ID)
     await here.settle()
     assert broker.kept(a.pid) is not None
     assert len(broker._sessions) == 1
@@ -912,7 +912,7 @@ async def test_what_could_not_be_kept_anew_is_tried_again(here: Desk, broker: To
     a = await here.connect("x")
     broker._sessions.clear()
     broker.down = AdapterUnavailable("away")
-    here.hub.switched(0, MAX_ID)
+    here.hub.on_epoch_change(0, MAX_ID)
     await here.settle()
     broker.down = None
     await here.hub._save_anew()
@@ -922,7 +922,7 @@ async def test_what_could_not_be_kept_anew_is_tried_again(here: Desk, broker: To
 async def test_a_client_that_goes_for_good_while_all_are_kept_anew_is_not(here: Desk, broker: Told) -> None:
     a, b = await here.connect("x"), await here.connect("x")
     broker.gate("save")
-    here.hub.switched(0, MAX_ID)
+    here.hub.on_epoch_change(0, MAX_ID)
     await eventually(lambda: broker.waiting)  # a is being kept
     here.hub.forget(b.sid, final=True)
     broker.gates.pop("save").set()
@@ -940,7 +940,7 @@ async def test_after_a_switch_nothing_is_counted_on_that_is_gone(here: Desk, bro
     here.hub.pinged(a.eio_sid)
     here.hub.ponged(a.eio_sid)
     here.hub.pinged(a.eio_sid)
-    here.hub.switched(0, top)
+    here.hub.on_epoch_change(0, top)
     here.hub.ponged(a.eio_sid)  # answers what was sent before
     await here.settle()
     kept = broker.kept(a.pid)
@@ -959,7 +959,7 @@ async def test_what_was_replayed_does_not_hide_what_comes_after_a_switch(here: D
         await here.send("x", n)
     back = await here.connect(auth=a.auth)
     assert back.got == [1, 2, 3, 4]
-    here.hub.switched(0, top)
+    here.hub.on_epoch_change(0, top)
     broker.positions[0] = top
     await here.send("x", "new")
     assert back.got[-1] == "new"
@@ -975,7 +975,7 @@ async def test_an_offset_of_before_is_not_given_as_one_of_the_history_after(here
     await eventually(lambda: broker.waiting)
     await here.send("x", 2)
     broker.arm("after")
-    here.hub.switched(0, top)
+    here.hub.on_epoch_change(0, top)
     broker.gate("listening").set()
     await joining
     await here.settle()
@@ -994,7 +994,7 @@ async def test_a_replay_of_before_a_switch_is_not_sent_after_it(here: Desk, brok
     back = await here.enter(await here.arrive(), auth=a.auth)
     here.hub._hang_up = here.hung_up.append  # the transport takes its time
     broker.arm("after")
-    here.hub.switched(0, top)
+    here.hub.on_epoch_change(0, top)
     await here.go(back)
     await here.send("x", 3)
     assert here.hung_up == [back.eio_sid]
@@ -1013,7 +1013,7 @@ async def test_a_switch_while_a_client_goes_on_puts_it_off(here: Desk, broker: T
     entering = asyncio.create_task(here.enter(back, auth=a.auth))
     await eventually(lambda: broker.waiting)
     broker.arm("after")
-    here.hub.switched(0, broker.positions[0])
+    here.hub.on_epoch_change(0, broker.positions[0])
     broker.gates.pop(request_).set()
     with pytest.raises(TryAgain):
         await entering
@@ -1170,7 +1170,7 @@ async def test_a_client_that_the_version_before_has_kept_becomes_a_room(here: De
 
 async def test_a_client_whose_own_history_is_gone_begins_anew(here: Desk, broker: Told) -> None:
     a = await here.connect("x")
-    here.hub.broken([a.sid])
+    here.hub.on_history_gap([a.sid])
     assert here.hung_up == [a.eio_sid]
     assert here.gaps == [1]
 

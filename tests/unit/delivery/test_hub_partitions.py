@@ -56,14 +56,14 @@ async def test_who_comes_while_it_is_on_its_way_gets_it_once_at_most(how: str) -
         member = await here.connect(b) if how == "joining" else None
         broker.heard.add(a)
         ids: list[int] = []
-        asked = broker.now
+        asked = broker.read_positions
 
         async def now(rooms: Collection[str]) -> Mapping[str, int]:
             if not ids:  # the first part is published, and this server has not got it yet
                 ids.append(memory._publish(0, whole.part([a], {})))
             return await asked(rooms)
 
-        broker.now = now  # type: ignore[method-assign]
+        broker.read_positions = now  # type: ignore[method-assign]
         broker.heard.discard(b)  # so that it has to be asked where the rooms' partitions are
         if member is None:
             member = await here.connect(a, b)

@@ -105,7 +105,7 @@ async def test_what_came_by_replay_does_not_come_again_when_the_server_goes_back
     missed = encode_envelope("missed", [1], ["room"], "C")
     missed.id = top
     stage.broker.positions[0] = begin  # this server was behind what it read for the client
-    stage.hub.switched(0, top)
+    stage.hub.on_epoch_change(0, top)
     stage.broker.positions[0] = top
     stage.hub.deliver(missed)
     assert stage.got == ["missed"]
@@ -121,7 +121,7 @@ async def test_offsets_of_events_that_were_held_back_do_not_go_beyond_what_is_le
     resumed = await stage.hub.resume(sid, "eio2", Request(True, pid, offset), "u", lambda room: True)
     assert resumed is not None
     await stage.hub.emit("held", [1], ["room"])
-    stage.hub.switched(0, begin)
+    stage.hub.on_epoch_change(0, begin)
     stage.hub.go(resumed.sid)
     assert stage.got == ["held"]
     assert stage.server.eio.delivered[0].endswith(f'"{offset}"]')

@@ -340,7 +340,7 @@ class World:
         await hub._save_anew()
 
     async def tidy(self) -> None:
-        self.chance.choice(self.servers).broker.tidy()
+        self.chance.choice(self.servers).broker.unsubscribe_idle()
 
 
 @pytest.mark.parametrize("partitions", [1, 3])

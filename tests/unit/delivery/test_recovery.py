@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tradecast.delivery.broker import SavedSession
+from tradecast.delivery.broker import RecoveryState
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope, Kind
 from tradecast.delivery.ids import Offset
 from tradecast.delivery.recovery import (
@@ -23,8 +23,8 @@ from tradecast.delivery.recovery import (
 )
 
 
-def session(joins: dict[str, int], confirmed: tuple[int, ...] = ()) -> SavedSession:
-    return SavedSession("pid", "u1", "sid", "c1", joins=joins, confirmed=confirmed)
+def session(joins: dict[str, int], confirmed: tuple[int, ...] = ()) -> RecoveryState:
+    return RecoveryState("pid", "u1", "sid", "c1", joins=joins, confirmed=confirmed)
 
 
 def event(event_id: int, *rooms: str, kind: Kind = COUNTED, name: str = "e", **options: Any) -> Envelope:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tradecast.lifecycle.departures import Departures
+from tradecast.lifecycle.departures import PacedDisconnect
 
 
 class House:
@@ -18,7 +18,7 @@ class House:
         self.left: list[tuple[float, str]] = []
         self.reasons: list[str] = []
         self.lingering = False
-        self.departures = Departures(
+        self.departures = PacedDisconnect(
             lambda: self.here, self._hang_up, self.reasons.append, clock=lambda: self.now, sleep=self._sleep
         )
 

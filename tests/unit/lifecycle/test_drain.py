@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from support.eventually import eventually
-from tradecast.lifecycle.departures import Departures
+from tradecast.lifecycle.departures import PacedDisconnect
 from tradecast.lifecycle.drain import Drain, DrainConflict
 
 
@@ -19,7 +19,7 @@ class House:
         self.closed = False
         self.door = asyncio.Event()
         self.reasons: list[str] = []
-        departures: Departures = Departures(
+        departures: PacedDisconnect = PacedDisconnect(
             lambda: [str(client) for client in self.here], lambda name: self.here.pop(int(name)), self.reasons.append
         )
         self.drain = Drain(

@@ -16,7 +16,7 @@ from tradecast.engine import EngineServer
 from tradecast.engine.http.addresses import Network
 from tradecast.engine.http.request import Request
 from tradecast.lifecycle.admission import Admission
-from tradecast.lifecycle.gate import RETRY_AFTER_SECONDS, Gate
+from tradecast.lifecycle.gate import RETRY_AFTER_SECONDS, HandshakeGate
 from unit.engine.http.test_request import request
 
 
@@ -58,7 +58,7 @@ class Door:
         self.refused: list[str] = []
         self.passed = 0
         self.gone = asyncio.Event()
-        self.gate = Gate(
+        self.gate = HandshakeGate(
             self._app,
             lambda: self.full,
             self.refused.append,
@@ -262,7 +262,7 @@ async def test_a_full_address_costs_nobody_elses_place() -> None:
 
     addresses = OneAddress(1)
     addresses.held = 1
-    gate = Gate(Door()._app, is_full, lambda code: None, addresses=addresses)
+    gate = HandshakeGate(Door()._app, is_full, lambda code: None, addresses=addresses)
     refusal = gate.admit(request(b"EIO=4&transport=polling"))
     assert not isinstance(refusal, Awaitable)
     assert refusal is not None

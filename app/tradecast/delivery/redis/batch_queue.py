@@ -55,7 +55,7 @@ class _Entry(Generic[Item, Result]):
         self.uncertain = False
 
 
-class Lane(Generic[Item, Result]):
+class BatchQueue(Generic[Item, Result]):
     """One batch after the other, in order, each repeated min(attempt * 50 ms, 2 s) apart until it is through.
 
     Args:

@@ -7,13 +7,13 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from tradecast.delivery.broker import Listener, Replay, SavedSession
+from tradecast.delivery.broker import Listener, RecoveryState, Replay
 from tradecast.delivery.envelope import Envelope
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.delivery.ids import Offset
 from tradecast.delivery.redis.endpoints import links_of, partition_of
 from tradecast.delivery.redis.epochs import join_epochs, split_epochs, translate, write_epochs
-from tradecast.delivery.redis.partition import ALL, Figures, PartitionWriter, RedisPartition, Watch
+from tradecast.delivery.redis.partition import ALL, BrokerObserver, PartitionConfig, PartitionWriter, RedisPartition
 from tradecast.delivery.retention import Retention
 from tradecast.redis_client.client import RedisClient
 from tradecast.runtime_config.tuning import Tuning
@@ -37,8 +37,8 @@ class RedisBroker:
         self,
         redis: RedisClient,
         retention: Retention,
-        figures: Figures,
-        watch: Watch | None = None,
+        figures: PartitionConfig,
+        watch: BrokerObserver | None = None,
         *,
         other: RedisWriter | None = None,
         posts: RedisClient | None = None,
@@ -49,14 +49,14 @@ class RedisBroker:
         self.retention = retention
         self.server_id = secrets.token_hex(8)
         self._partitions = [
-            RedisPartition(link, retention, figures, watch or Watch(), server_id=self.server_id, number=number)
+            RedisPartition(link, retention, figures, watch or BrokerObserver(), server_id=self.server_id, number=number)
             for number, link in enumerate(links_of(redis))
         ]
         self._posts_redis = posts
         self._post = self._partitions[0]
         if posts is not None:
             (link,) = links_of(posts)
-            self._post = RedisPartition(link, retention, figures, Watch(), server_id=self.server_id)
+            self._post = RedisPartition(link, retention, figures, BrokerObserver(), server_id=self.server_id)
 
     @property
     def partitions(self) -> int:
@@ -75,19 +75,19 @@ class RedisBroker:
         return [partition.epoch for partition in self._partitions]
 
     @property
-    def away_for(self) -> float:
-        return max(partition.away_for for partition in self._partitions)
+    def unreachable_for(self) -> float:
+        return max(partition.unreachable_for for partition in self._partitions)
 
     @property
     def is_local(self) -> bool:
         return False
 
     @property
-    def untold_for(self) -> float:
-        return self._post.away_for
+    def control_channel_down_for(self) -> float:
+        return self._post.unreachable_for
 
     @property
-    def hears(self) -> bool:
+    def is_subscribed(self) -> bool:
         """Whether events of other servers, and what they tell, come here."""
         return self._post.live.is_set() and all(partition.live.is_set() for partition in self._partitions)
 
@@ -124,7 +124,7 @@ class RedisBroker:
     def partition_of(self, room: str) -> int:
         return partition_of(room, len(self._partitions))
 
-    def valid(self, offset: Offset) -> Offset | None:
+    def translate_offset(self, offset: Offset) -> Offset | None:
         if offset.epoch == self.epoch:
             return offset
         return translate(offset, self._epochs, [partition.lineage for partition in self._partitions])
@@ -133,7 +133,7 @@ class RedisBroker:
         for partition in self._partitions:
             partition.begin(listener)
         if self._posts_redis is not None:
-            self._post.begin(_Told(listener))
+            self._post.begin(_ControlListener(listener))
 
     async def until_heard(self) -> None:
         """Wait until events of other servers, and what they tell, come here."""
@@ -167,29 +167,29 @@ class RedisBroker:
             await publish_further(self.other, envelope)
         return event_id
 
-    def want(self, room: str) -> None:
-        self._of(room).want(room)
+    def subscribe(self, room: str) -> None:
+        self._of(room).subscribe(room)
 
-    def unwant(self, room: str) -> None:
-        self._of(room).unwant(room)
+    def unsubscribe(self, room: str) -> None:
+        self._of(room).unsubscribe(room)
 
-    def want_sid(self, room: str) -> None:
-        self._of(room).want_sid(room)
+    def subscribe_sid(self, room: str) -> None:
+        self._of(room).subscribe_sid(room)
 
-    def unwant_sid(self, room: str) -> None:
-        self._of(room).unwant_sid(room)
+    def unsubscribe_sid(self, room: str) -> None:
+        self._of(room).unsubscribe_sid(room)
 
-    async def listening(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
+    async def wait_subscribed(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
         by_partition: dict[int, list[str]] = {self.partition_of(room): [] for room in sid_rooms}
         by_partition |= self._split(rooms)
         fresh = False
         for number, some in by_partition.items():
-            fresh |= await self._partitions[number].listening(some)
+            fresh |= await self._partitions[number].wait_subscribed(some)
         return fresh
 
-    async def now(self, rooms: Collection[str]) -> Mapping[str, int]:
+    async def read_positions(self, rooms: Collection[str]) -> Mapping[str, int]:
         by_partition = self._split(rooms)
-        answers = await asyncio.gather(*(self._partitions[number].now() for number in by_partition))
+        answers = await asyncio.gather(*(self._partitions[number].read_position() for number in by_partition))
         return {room: position for some, position in zip(by_partition.values(), answers, strict=True) for room in some}
 
     async def read(self, starts: Mapping[str, int]) -> Replay:
@@ -210,7 +210,7 @@ class RedisBroker:
 
     # -- sessions
 
-    async def save(self, session: SavedSession) -> bool:
+    async def save(self, session: RecoveryState) -> bool:
         rooms: list[str | int] = []
         for room, position in session.joins.items():
             rooms += (room, position)
@@ -221,21 +221,21 @@ class RedisBroker:
         session.epochs = epochs
         return done
 
-    async def save_join(self, session: SavedSession, room: str) -> bool:
+    async def save_join(self, session: RecoveryState, room: str) -> bool:
         return await self._change(session, "join", room, session.joins[room])
 
-    async def save_leave(self, session: SavedSession, room: str) -> bool:
+    async def save_leave(self, session: RecoveryState, room: str) -> bool:
         return await self._change(session, "leave", room)
 
-    async def touch(self, sessions: Sequence[SavedSession]) -> Sequence[bool]:
+    async def touch(self, sessions: Sequence[RecoveryState]) -> Sequence[bool]:
         return await asyncio.gather(
             *(self._change(session, "touch", " ".join(map(str, session.confirmed))) for session in sessions)
         )
 
-    async def drop(self, session: SavedSession) -> None:
+    async def drop(self, session: RecoveryState) -> None:
         await self._keeper(session.pid).session(session, "drop")
 
-    async def claim(self, pid: str, user: str) -> SavedSession | None:
+    async def claim(self, pid: str, user: str) -> RecoveryState | None:
         found = await self._keeper(pid).claim(pid, user)
         if found is None:
             return None
@@ -250,7 +250,7 @@ class RedisBroker:
             if epoch == partition.epoch or (unheard and partition.number not in of_rooms):
                 continue
             if epoch not in partition.lineage:  # perhaps another server has heard of it first
-                await partition.now()
+                await partition.read_position()
             if epoch != partition.epoch:
                 if epoch is None or epoch not in partition.lineage:
                     return None
@@ -261,13 +261,13 @@ class RedisBroker:
             await self.save(session)
         return session
 
-    async def tell(self, server_id: str, data: bytes) -> None:
-        await self._post.tell(server_id, data)
+    async def send_to_server(self, server_id: str, data: bytes) -> None:
+        await self._post.send_to_server(server_id, data)
 
-    async def tell_all(self, data: bytes) -> None:
-        await self._post.tell(ALL, data)
+    async def send_to_all(self, data: bytes) -> None:
+        await self._post.send_to_server(ALL, data)
 
-    async def _change(self, session: SavedSession, what: str, *arguments: str | int) -> bool:
+    async def _change(self, session: RecoveryState, what: str, *arguments: str | int) -> bool:
         if session.epochs != write_epochs(self._epochs):  # a partition has been heard of since: its positions count now
             return await self.save(session)
         done = await self._keeper(session.pid).session(session, what, *arguments)
@@ -287,22 +287,22 @@ class RedisBroker:
         return found
 
 
-class _Told:
+class _ControlListener:
     """`Listener` to the Redis by which servers tell each other; events do not come from there."""
 
     def __init__(self, listener: Listener) -> None:
-        self.told = listener.told
+        self.on_control_message = listener.on_control_message
 
     def deliver(self, envelope: Envelope) -> None:
         pass
 
-    def broken(self, rooms: Collection[str]) -> None:
+    def on_history_gap(self, rooms: Collection[str]) -> None:
         pass
 
-    def switched(self, partition: int, top: int) -> None:
+    def on_epoch_change(self, partition: int, top: int) -> None:
         pass
 
-    def displaced(self, pid: str, generation: int) -> None:
+    def on_session_claimed(self, pid: str, generation: int) -> None:
         pass
 
 
@@ -313,9 +313,13 @@ class RedisWriter:
         redis: As given.
     """
 
-    def __init__(self, redis: RedisClient, retention: Retention, figures: Figures, watch: Watch | None = None) -> None:
+    def __init__(
+        self, redis: RedisClient, retention: Retention, figures: PartitionConfig, watch: BrokerObserver | None = None
+    ) -> None:
         self.redis = redis
-        self._partitions = [PartitionWriter(link, retention, figures, watch or Watch()) for link in links_of(redis)]
+        self._partitions = [
+            PartitionWriter(link, retention, figures, watch or BrokerObserver()) for link in links_of(redis)
+        ]
         self._started = False
 
     @property

@@ -11,7 +11,7 @@ from tradecast.redis_client.script import Script
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class CommandSet:
     """The scripts and commands of a mode.
 
     Attributes:
@@ -34,10 +34,10 @@ def _sharded(script: Script) -> Script:
     return Script(script.source.replace("'PUBLISH'", "'SPUBLISH'"))
 
 
-PUBSUB: Final = Dialect(PUBLISH, TICK, TELL, PUBSUB_COMMANDS, names_all_keys=False)
+PUBSUB: Final = CommandSet(PUBLISH, TICK, TELL, PUBSUB_COMMANDS, names_all_keys=False)
 # https://redis.io/docs/latest/develop/interact/pubsub/#sharded-pubsub: a channel is where its slot is, and is not
 # passed on to all nodes.
-SHARDED: Final = Dialect(
+SHARDED: Final = CommandSet(
     _sharded(PUBLISH),
     _sharded(TICK),
     _sharded(TELL),

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 
 from tradecast.causes import SOME_REDIS, Place
-from tradecast.delivery.redis.command_sets import PUBSUB, SHARDED, Dialect
+from tradecast.delivery.redis.command_sets import PUBSUB, SHARDED, CommandSet
 from tradecast.delivery.redis.script_connection import Connect
 from tradecast.redis_client.cluster import ClusterClient
 from tradecast.redis_client.place import place_of
@@ -31,7 +31,7 @@ BELIEVED: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class PartitionEndpoint:
     """The way to a partition.
 
     Attributes:
@@ -43,7 +43,7 @@ class Link:
 
     connect: Connect
     prefix: str
-    dialect: Dialect
+    dialect: CommandSet
     place: Place = SOME_REDIS
 
 
@@ -60,15 +60,16 @@ def prefix_of(redis: Redis) -> str:
     return _prefix(redis.connection_pool.connection_kwargs.get("db") or 0, "0")
 
 
-def links_of(redis: Redis | ClusterClient) -> Sequence[Link]:
+def links_of(redis: Redis | ClusterClient) -> Sequence[PartitionEndpoint]:
     """The ways to all partitions."""
     if isinstance(redis, ClusterClient):
         slots = Slots(redis)
         prefixes = [_prefix(0, tag) for tag in TAGS]
         return [
-            Link(partial(slots.connect, key_slot(prefix.encode())), prefix, SHARDED, redis.place) for prefix in prefixes
+            PartitionEndpoint(partial(slots.connect, key_slot(prefix.encode())), prefix, SHARDED, redis.place)
+            for prefix in prefixes
         ]
-    return [Link(partial(_connect, redis), prefix_of(redis), PUBSUB, place_of(redis))]
+    return [PartitionEndpoint(partial(_connect, redis), prefix_of(redis), PUBSUB, place_of(redis))]
 
 
 def _prefix(database: int, tag: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from redis.exceptions import AskError, MovedError, TryAgainError
 
 from tradecast.background.tasks import end
-from tradecast.delivery.broker import Listener, SavedSession
+from tradecast.delivery.broker import Listener, RecoveryState
 from tradecast.delivery.envelope import (
     COUNTED,
     LATEST,
@@ -32,11 +32,11 @@ from tradecast.delivery.envelope import (
 from tradecast.delivery.errors import AdapterUnavailable, BegunAnew, HistoryLost, PublishUncertain
 from tradecast.delivery.ids import now_id, seconds
 from tradecast.delivery.recovery import is_as_noted, is_whole, merge
-from tradecast.delivery.redis.batch_queue import Lane, will_pass
-from tradecast.delivery.redis.endpoints import Link
+from tradecast.delivery.redis.batch_queue import BatchQueue, will_pass
+from tradecast.delivery.redis.endpoints import PartitionEndpoint
 from tradecast.delivery.redis.lua import CLAIM, LOOK, MAX_SKEW_MS, READ, SESSION
 from tradecast.delivery.redis.pubsub_connection import open_pubsub_connection
-from tradecast.delivery.redis.script_connection import Wire
+from tradecast.delivery.redis.script_connection import ScriptConnection
 from tradecast.delivery.redis.subscription import Subscription
 from tradecast.delivery.retention import Retention
 from tradecast.observability.logger import get_logger
@@ -65,7 +65,7 @@ Ask = Callable[[str], tuple[Script, Sequence[Any]]]
 log = get_logger("tradecast.adapter")
 
 
-class Watch:
+class BrokerObserver:
     """What a partition tells of itself; each method does nothing here."""
 
     def subscribed(self, subscribed: bool) -> None:
@@ -88,7 +88,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class PartitionConfig:
     """What a partition runs with; times in seconds.
 
     Attributes:
@@ -117,7 +117,9 @@ class PartitionWriter:
         link: Where it is.
     """
 
-    def __init__(self, link: Link, retention: Retention, figures: Figures, watch: Watch) -> None:
+    def __init__(
+        self, link: PartitionEndpoint, retention: Retention, figures: PartitionConfig, watch: BrokerObserver
+    ) -> None:
         self.prefix = link.prefix
         # What all scripts about events begin with.
         self._named = (f"{self.prefix}clock", f"{self.prefix}n")
@@ -132,8 +134,8 @@ class PartitionWriter:
         self._numbers = itertools.count(1)
         # The batch under way, and the instances that were given it and did not say that they refuse.
         self._given: tuple[int, set[str]] = (0, set())
-        self._wire = Wire(link.connect)
-        self._publishing: Lane[_Encoded, int] = Lane(
+        self._wire = ScriptConnection(link.connect)
+        self._publishing: BatchQueue[_Encoded, int] = BatchQueue(
             self._publish,
             what="publish",
             place=link.place,
@@ -245,10 +247,10 @@ class RedisPartition(PartitionWriter):
 
     def __init__(
         self,
-        link: Link,
+        link: PartitionEndpoint,
         retention: Retention,
-        figures: Figures,
-        watch: Watch,
+        figures: PartitionConfig,
+        watch: BrokerObserver,
         *,
         server_id: str,
         number: int = 0,
@@ -266,10 +268,10 @@ class RedisPartition(PartitionWriter):
         self._live = False
         self._held: list[Envelope] = []
         self._unheard = 0
-        self._asking = Wire(link.connect)
+        self._asking = ScriptConnection(link.connect)
         self._asks = _create_asks(self._ask_all, "requests", link, figures)
         # While a slot moves, what waits for that must not hold up the rest.
-        self._moving_wire = Wire(link.connect)
+        self._moving_wire = ScriptConnection(link.connect)
         self._moving_asks = _create_asks(self._ask_moving, "moving", link, figures)
         self._numbers_seen: OrderedDict[bytes, int] = OrderedDict()
         self._subscription = Subscription(
@@ -305,7 +307,7 @@ class RedisPartition(PartitionWriter):
         return self._subscription.trouble
 
     @property
-    def away_for(self) -> float:
+    def unreachable_for(self) -> float:
         """Seconds since the subscription was lost; 0 while it stands."""
         return 0.0 if self._live else time.monotonic() - self._lost_at
 
@@ -332,34 +334,34 @@ class RedisPartition(PartitionWriter):
 
     # -- rooms
 
-    def want(self, room: str) -> None:
-        self._subscription.want(self._rooms + room.encode())
+    def subscribe(self, room: str) -> None:
+        self._subscription.subscribe(self._rooms + room.encode())
 
-    def unwant(self, room: str) -> None:
-        self._subscription.unwant(self._rooms + room.encode())
+    def unsubscribe(self, room: str) -> None:
+        self._subscription.unsubscribe(self._rooms + room.encode())
 
-    def want_sid(self, room: str) -> None:
+    def subscribe_sid(self, room: str) -> None:
         self._sid_rooms.add(room)
 
-    def unwant_sid(self, room: str) -> None:
+    def unsubscribe_sid(self, room: str) -> None:
         self._sid_rooms.discard(room)
 
-    async def listening(self, rooms: Collection[str]) -> bool:
-        """As `Broker.listening`; to the clients' own rooms it listens in any case, once it hears anything."""
+    async def wait_subscribed(self, rooms: Collection[str]) -> bool:
+        """As `Broker.wait_subscribed`; to the clients' own rooms it listens in any case, once it hears anything."""
         channels = [self._rooms + room.encode() for room in rooms] + [self._direct]
-        if self._live and all(map(self._subscription.hears, channels)):
+        if self._live and all(map(self._subscription.is_subscribed, channels)):
             return False
         if not self._subscription.connected:
             raise AdapterUnavailable("Redis is away")
         try:
             async with asyncio.timeout(self._figures.timeout):
                 await self.live.wait()
-                await self._subscription.confirmed(channels)
+                await self._subscription.wait_subscribed(channels)
         except (TimeoutError, OSError):
             raise AdapterUnavailable("Redis did not confirm a subscription in time") from None
         return True
 
-    async def now(self) -> int:
+    async def read_position(self) -> int:
         """The last id published."""
         epoch, last, lineage, since = await self._ask_with(lambda instance: (LOOK, [], self._begin(instance)))
         self._know(epoch.decode(), lineage.decode(), int(since))
@@ -384,7 +386,7 @@ class RedisPartition(PartitionWriter):
             log.warning("another Redis is in charge, or it was started anew", lost=self.position > top)
         # What came after that was taken by an instance that is in charge no more, and is not in the history.
         self.position = min(self.position, top) if known in self.lineage else top
-        self._listener.switched(self.number, top)
+        self._listener.on_epoch_change(self.number, top)
 
     # -- history
 
@@ -514,7 +516,7 @@ class RedisPartition(PartitionWriter):
         what, _, rest = data[start:].partition(b" ")
         # What has no place in the history holds whatever its sender knows of that.
         if what == b"told":
-            self._listener.told(rest)
+            self._listener.on_control_message(rest)
         elif what == b"tick":
             head, _ = self._head(data)
             self._unheard = 0
@@ -527,7 +529,7 @@ class RedisPartition(PartitionWriter):
             pid, generation, *_ = (*rest.split(b" "), b"")  # the next version may say more
             if not generation.isdigit():
                 raise Malformed("no generation")
-            self._listener.displaced(pid.decode(), int(generation))
+            self._listener.on_session_claimed(pid.decode(), int(generation))
 
     def _on_lost(self) -> None:
         if self._live:
@@ -539,7 +541,7 @@ class RedisPartition(PartitionWriter):
 
     async def _on_restored(self) -> None:
         """Read back what was missed, then let what has come since through."""
-        last = await self.now()
+        last = await self.read_position()
         if self._leads_elsewhere():
             # What is read must be what is listened to.
             await self._asking.close()
@@ -547,7 +549,7 @@ class RedisPartition(PartitionWriter):
             raise ConnectionError("requests and subscription lead to different instances")
         if not self._restored_once:  # nobody was here before, so nothing was missed
             self.position = max(self.position, last)
-        rooms = self._subscription.wanted_below(self._rooms)
+        rooms = self._subscription.subscribed_below(self._rooms)
         starts = dict.fromkeys([*(room.decode() for room in rooms), *self._sid_rooms], self.position)
         missed, position, broken = await self.read(starts)
         for envelope in missed:
@@ -568,7 +570,7 @@ class RedisPartition(PartitionWriter):
         self._restored_once = True
         log.info("hears the other servers", partition=self.number, read_back=len(missed), rooms=len(rooms))
         if broken:
-            self._listener.broken(broken)
+            self._listener.on_history_gap(broken)
 
     def _leads_elsewhere(self) -> bool:
         """Whether requests and subscription lead to different instances, as far as these tell."""
@@ -593,18 +595,18 @@ class RedisPartition(PartitionWriter):
                     await self._subscription.drop()
             except AdapterUnavailable:
                 self._unheard = 0  # there was nothing to hear
-            self._subscription.tidy()
+            self._subscription.unsubscribe_idle()
             await asyncio.sleep(max(0.0, began + TICK_EVERY - time.monotonic()))
 
     # -- sessions
 
-    async def session(self, session: SavedSession, what: str, *arguments: Any) -> int:
+    async def session(self, session: RecoveryState, what: str, *arguments: Any) -> int:
         """Change a session: 1 done, 0 another server's by now, -1 gone."""
         keep = round(self.retention.session_seconds * 1000)
         values = [self._server_id, session.generation, keep, what, *arguments]
         return int(await self._ask_one(SESSION, f"s:{session.pid}", values))
 
-    async def claim(self, pid: str, user: str) -> tuple[SavedSession, str] | None:
+    async def claim(self, pid: str, user: str) -> tuple[RecoveryState, str] | None:
         """A session, now this server's, and the epochs that it was kept in."""
         keep = round(self.retention.session_seconds * 1000)
         found = await self._ask_one(CLAIM, f"s:{pid}", [user, self._server_id, keep])
@@ -619,7 +621,7 @@ class RedisPartition(PartitionWriter):
         if owner != self._server_id:
             await self._tell(owner, f"claimed {pid} {session.generation}")
         else:
-            self._listener.displaced(pid, session.generation)
+            self._listener.on_session_claimed(pid, session.generation)
         return session, epochs
 
     async def _tell(self, server_id: str, text: str) -> None:
@@ -627,8 +629,8 @@ class RedisPartition(PartitionWriter):
         with contextlib.suppress(AdapterUnavailable):
             await self._say(server_id, text.encode())
 
-    async def tell(self, server_id: str, data: bytes) -> None:
-        """Tell a server, or `ALL`, what `Listener.told` gets there. Raises AdapterUnavailable."""
+    async def send_to_server(self, server_id: str, data: bytes) -> None:
+        """Tell a server, or `ALL`, what `Listener.on_control_message` gets there. Raises AdapterUnavailable."""
         self._result(await self._say(server_id, b"told " + data))
 
     async def _say(self, server_id: str, text: bytes) -> Any:
@@ -673,7 +675,9 @@ class RedisPartition(PartitionWriter):
         return await self._run_all(self._moving_wire, batch, will_pass)
 
     @staticmethod
-    async def _run_all(wire: Wire, batch: Sequence[Ask], repeats: Callable[[Exception], bool]) -> Sequence[Any]:
+    async def _run_all(
+        wire: ScriptConnection, batch: Sequence[Ask], repeats: Callable[[Exception], bool]
+    ) -> Sequence[Any]:
         replies = await wire.run_all(lambda instance: [call(instance) for call in batch])
         for reply in replies:
             if isinstance(reply, Exception) and repeats(reply):
@@ -693,9 +697,12 @@ def _is_moving(reply: Any) -> bool:
 
 
 def _create_asks(
-    send: Callable[[Sequence[Ask], int], Awaitable[Sequence[Any]]], what: str, link: Link, figures: Figures
-) -> Lane[Ask, Any]:
-    return Lane(
+    send: Callable[[Sequence[Ask], int], Awaitable[Sequence[Any]]],
+    what: str,
+    link: PartitionEndpoint,
+    figures: PartitionConfig,
+) -> BatchQueue[Ask, Any]:
+    return BatchQueue(
         send,
         what=what,
         place=link.place,
@@ -710,10 +717,10 @@ def _latest_ids(latest: Sequence[bytes]) -> list[int]:
     return [int(text) for text in texts if text.isdigit()]
 
 
-def _session(pid: str, fields: Mapping[bytes, bytes]) -> SavedSession:
+def _session(pid: str, fields: Mapping[bytes, bytes]) -> RecoveryState:
     joins = {name[1:].decode(): int(value) for name, value in fields.items() if name[:1] == b"r"}
     confirmed = tuple(int(one) for one in fields[b"p"].split())
-    return SavedSession(
+    return RecoveryState(
         pid,
         fields[b"u"].decode(),
         fields[b"i"].decode(),

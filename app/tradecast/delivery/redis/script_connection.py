@@ -52,8 +52,8 @@ def _is_of_another(reply: object) -> bool:
     return isinstance(reply, ResponseError) and str(reply).startswith("NOREPLICAS")
 
 
-class Wire:
-    """Runs scripts on one connection, which is made when it is needed. One caller at a time: a `Lane`.
+class ScriptConnection:
+    """Runs scripts on one connection, which is made when it is needed. One caller at a time: a `BatchQueue`.
 
     Attributes:
         run: The instance at the other end; "" without a connection, or if it is not told.

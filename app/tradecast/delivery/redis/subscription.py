@@ -131,23 +131,23 @@ class Subscription:
         await end(*self._tasks)
         self._fail_waiters()
 
-    def want(self, channel: bytes) -> None:
+    def subscribe(self, channel: bytes) -> None:
         """Listen to a channel from now on."""
         self._unwanted_since.pop(channel, None)
         if channel not in self._wanted:
             self._wanted.add(channel)
             self._changed.set()
 
-    def unwant(self, channel: bytes) -> None:
+    def unsubscribe(self, channel: bytes) -> None:
         """Stop listening to it after a while."""
         if channel in self._wanted and channel not in self._always:
             self._unwanted_since.setdefault(channel, time.monotonic())
 
-    def hears(self, channel: bytes) -> bool:
+    def is_subscribed(self, channel: bytes) -> bool:
         """Whether Redis has confirmed it, on this connection."""
         return channel in self._confirmed
 
-    async def confirmed(self, channels: Collection[bytes]) -> None:
+    async def wait_subscribed(self, channels: Collection[bytes]) -> None:
         """Wait until Redis has confirmed channels that are wanted.
 
         Raises:
@@ -176,7 +176,7 @@ class Subscription:
                     if not waiting:
                         del self._waiters[channel]
 
-    def tidy(self) -> None:
+    def unsubscribe_idle(self) -> None:
         """Unsubscribe from what nobody has wanted for a while. To be called now and then."""
         now = time.monotonic()
         over = [
@@ -194,7 +194,7 @@ class Subscription:
         """How many channels are listened to."""
         return len(self._confirmed)
 
-    def wanted_below(self, prefix: bytes) -> list[bytes]:
+    def subscribed_below(self, prefix: bytes) -> list[bytes]:
         """The wanted channels with this prefix, without it."""
         return [channel[len(prefix) :] for channel in self._wanted if channel.startswith(prefix)]
 
@@ -251,7 +251,7 @@ class Subscription:
         while True:
             try:
                 async with asyncio.timeout(max(self._patience, len(self._wanted) / 1_000)):
-                    await self.confirmed(list(self._wanted))
+                    await self.wait_subscribed(list(self._wanted))
                 await self._on_restored()
                 self.trouble = None
             except TimeoutError as error:

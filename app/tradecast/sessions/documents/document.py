@@ -20,7 +20,7 @@ from tradecast.config.settings import Settings
 from tradecast.sessions.documents.instants import read_instant, read_number
 from tradecast.sessions.errors import AuthRefused, Reason
 from tradecast.sessions.models import TIERS, Session, Tier, User
-from tradecast.sessions.stores.base import StoredSession
+from tradecast.sessions.stores.base import SessionRecord
 from tradecast.user_id import read_user_id
 
 MAX_TEXT: Final = 256 * 1024
@@ -97,7 +97,7 @@ def _decode_leniently(text: str | bytes) -> object:
         return None
 
 
-def read_session(stored: StoredSession, fields: SessionFields, now: float) -> Session:
+def read_session(stored: SessionRecord, fields: SessionFields, now: float) -> Session:
     """Read a stored session.
 
     Its end is the store's (the document's `expires`, the key's TTL), or the cookie's `expires` where the store has
@@ -144,7 +144,7 @@ def find_unknown_tier(source: Mapping[str, Any], fields: SessionFields) -> str |
     return None if text in fields.tiers else text or type(value).__name__
 
 
-def find_user(stored: StoredSession, fields: SessionFields) -> Mapping[str, Any]:
+def find_user(stored: SessionRecord, fields: SessionFields) -> Mapping[str, Any]:
     """The user's object in a stored session; nothing where there is none."""
     user = _walk(stored.data, fields.user_path) if isinstance(stored.data, Mapping) else None
     return user if isinstance(user, Mapping) else {}

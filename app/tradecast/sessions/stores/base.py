@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class StoredSession:
+class SessionRecord:
     """A session as it lies in the store, not yet looked into.
 
     Attributes:
@@ -39,7 +39,7 @@ class SessionStore(Protocol):
 
     name: str
 
-    async def load(self, ids: Collection[str]) -> dict[str, StoredSession]:
+    async def load(self, ids: Collection[str]) -> dict[str, SessionRecord]:
         """The sessions among `ids` that exist, expired ones included if they are still there. One round trip."""
         ...
 
@@ -55,7 +55,7 @@ class SessionStore(Protocol):
         """Delete sessions; how many there were. Deleting what is not there is no error."""
         ...
 
-    def list(self) -> AsyncIterator[StoredSession]:
+    def list(self) -> AsyncIterator[SessionRecord]:
         """All sessions, in no order."""
         ...
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from tradecast.sessions.documents.document import decode_data
-from tradecast.sessions.stores.base import Homes, SessionChange, StoredSession
+from tradecast.sessions.stores.base import Homes, SessionChange, SessionRecord
 
 SWEEP_EVERY = 60.0
 
@@ -31,7 +31,7 @@ class MemoryStore:
         self._watchers: set[asyncio.Queue[SessionChange]] = set()
         self._next_sweep = 0.0
 
-    async def load(self, ids: Collection[str]) -> dict[str, StoredSession]:
+    async def load(self, ids: Collection[str]) -> dict[str, SessionRecord]:
         return {session_id: self._stored(session_id) for session_id in ids if session_id in self._sessions}
 
     async def existing(self, ids: Collection[str]) -> set[str]:
@@ -47,7 +47,7 @@ class MemoryStore:
     async def delete(self, ids: Sequence[str]) -> int:
         return self._delete(ids)
 
-    async def list(self) -> AsyncIterator[StoredSession]:
+    async def list(self) -> AsyncIterator[SessionRecord]:
         for session_id in tuple(self._sessions):
             if session_id in self._sessions:
                 yield self._stored(session_id)
@@ -74,9 +74,9 @@ class MemoryStore:
     async def close(self) -> None:
         self._sessions.clear()
 
-    def _stored(self, session_id: str) -> StoredSession:
+    def _stored(self, session_id: str) -> SessionRecord:
         text, expires_at = self._sessions[session_id]
-        return StoredSession(session_id, decode_data(text), expires_at)
+        return SessionRecord(session_id, decode_data(text), expires_at)
 
     def _delete(self, ids: Collection[str]) -> int:
         deleted = [session_id for session_id in ids if self._sessions.pop(session_id, None) is not None]

@@ -35,7 +35,7 @@ from tradecast.config.settings import SettingsError
 from tradecast.sessions.documents.document import decode_data
 from tradecast.sessions.documents.instants import read_instant
 from tradecast.sessions.errors import StoreUnavailable
-from tradecast.sessions.stores.base import Homes, SessionChange, StoredSession
+from tradecast.sessions.stores.base import Homes, SessionChange, SessionRecord
 from tradecast.user_id import read_user_id
 
 T = TypeVar("T")
@@ -221,7 +221,7 @@ class MongoStore:
         # The server must answer a wait for changes before the driver takes it for dead.
         self._stream_wait = min(MAX_STREAM_WAIT, database.timeout / 4)
 
-    async def load(self, ids: Collection[str]) -> dict[str, StoredSession]:
+    async def load(self, ids: Collection[str]) -> dict[str, SessionRecord]:
         if not ids:
             return {}
         self._ensure_index()
@@ -254,7 +254,7 @@ class MongoStore:
         result = await self._database.answer(self._collection.delete_many({"_id": {"$in": list(ids)}}))
         return int(result.deleted_count)
 
-    async def list(self) -> AsyncIterator[StoredSession]:
+    async def list(self) -> AsyncIterator[SessionRecord]:
         cursor = self._collection.find({"_id": {"$type": "string"}}, batch_size=CHUNK)
         try:
             while documents := await self._database.answer(cursor.to_list(CHUNK)):
@@ -392,14 +392,14 @@ class MongoUsers:
         self._database.close()
 
 
-def _stored(document: Document) -> StoredSession:
+def _stored(document: Document) -> SessionRecord:
     expires = _plain(document.get("expires"), 2)
     data = document.get("session")
     if isinstance(data, str):
         data = decode_data(data)
     elif isinstance(data, dict):  # connect-mongo with `stringify: false`
         data = _plain(data, MAX_DEPTH)
-    return StoredSession(document["_id"], data if isinstance(data, dict | str) else "", read_instant(expires))
+    return SessionRecord(document["_id"], data if isinstance(data, dict | str) else "", read_instant(expires))
 
 
 def _plain(value: Any, depth: int) -> Any:

@@ -18,7 +18,7 @@ from tradecast.redis_client.foreign_keys import is_of_key
 from tradecast.redis_client.place import explain_redis
 from tradecast.sessions.documents.document import decode_data
 from tradecast.sessions.errors import StoreUnavailable
-from tradecast.sessions.stores.base import Homes, SessionChange, StoredSession
+from tradecast.sessions.stores.base import Homes, SessionChange, SessionRecord
 
 T = TypeVar("T")
 CHUNK = 500
@@ -54,14 +54,14 @@ class RedisStore:
         self._timeout = timeout
         self._clock = clock
 
-    async def load(self, ids: Collection[str]) -> dict[str, StoredSession]:
+    async def load(self, ids: Collection[str]) -> dict[str, SessionRecord]:
         if not ids:
             return {}
         names = list(dict.fromkeys(ids))
         values, ttls = await self._answer(self._read(_keys(self._prefix, names)))
         now = self._clock()
         return {
-            name: StoredSession(name, decode_data(value), now + ttl / 1000 if ttl >= 0 else None)
+            name: SessionRecord(name, decode_data(value), now + ttl / 1000 if ttl >= 0 else None)
             for name, value, ttl in zip(names, values, ttls, strict=True)
             if value is not None and ttl != KEY_IS_GONE
         }
@@ -89,7 +89,7 @@ class RedisStore:
             return sum(await self._answer(_run(self._redis, [(key, ("DEL", key)) for key in keys])))
         return int(await self._answer(self._redis.delete(*keys)))
 
-    def list(self) -> AsyncIterator[StoredSession]:
+    def list(self) -> AsyncIterator[SessionRecord]:
         return self._scan()
 
     async def supports_changes(self) -> bool:
@@ -127,7 +127,7 @@ class RedisStore:
             why = f"Redis: {type(error).__name__}"
             raise StoreUnavailable(why, refused=_is_refusal(error), cause=cause) from None
 
-    async def _scan(self) -> AsyncIterator[StoredSession]:
+    async def _scan(self) -> AsyncIterator[SessionRecord]:
         seen: set[str] = set()  # SCAN may name a key more than once
         async for keys in self._keys_in_turn(self._prefix.translate(GLOB) + "*"):
             names = (_text(key)[len(self._prefix) :] for key in keys)

@@ -81,7 +81,7 @@ async def test_a_room_is_listened_to_a_while_longer_then_no_more(brokers: Broker
     (here, heard), (there, _) = await brokers.add(watch=seen, linger=5), await brokers.add()
     channel = here._partitions[0].prefix + "r:x"
     await listen(here, "x")
-    here.unwant("x")
+    here.unsubscribe("x")
     await there.publish(event(1, "x"))
     await eventually(lambda: heard.numbers == [1])
 
@@ -102,10 +102,10 @@ async def test_a_room_is_listened_to_a_while_longer_then_no_more(brokers: Broker
 async def test_who_comes_back_while_it_lingers_finds_it_heard(brokers: Brokers, redis_server: RedisServer) -> None:
     (here, heard), (there, _) = await brokers.add(linger=2), await brokers.add()
     await listen(here, "x", "y")
-    here.unwant("x")
-    here.unwant("y")
-    here.want("x")
-    assert await here.listening(["x"]) is False
+    here.unsubscribe("x")
+    here.unsubscribe("y")
+    here.subscribe("x")
+    assert await here.wait_subscribed(["x"]) is False
     channel = here._partitions[0].prefix + "r:"
 
     async def left() -> bool:
@@ -121,17 +121,17 @@ async def test_rooms_that_come_and_go_quickly_are_heard_when_it_is_said(brokers:
     """Without a while to linger, listening and not listening cross on the way."""
     (here, heard), (there, _) = await brokers.add(linger=0), await brokers.add()
     for n in range(200):
-        here.want("x")
+        here.subscribe("x")
         if n % 3:
-            await here.listening(["x"])
+            await here.wait_subscribed(["x"])
             await there.publish(event(n, "x"))
-        here._partitions[0]._subscription.tidy()
-        here.unwant("x")
-        here._partitions[0]._subscription.tidy()
+        here._partitions[0]._subscription.unsubscribe_idle()
+        here.unsubscribe("x")
+        here._partitions[0]._subscription.unsubscribe_idle()
         if n % 5 == 0:
             await asyncio.sleep(0)
-    here.want("x")
-    await here.listening(["x"])
+    here.subscribe("x")
+    await here.wait_subscribed(["x"])
     await there.publish(event(1000, "x"))
     await eventually(lambda: heard.numbers[-1:] == [1000])
 
@@ -154,7 +154,7 @@ async def test_databases_are_worlds_apart(redis_server: RedisServer) -> None:
 async def test_publishers_without_clients_publish_in_the_same_order(brokers: Brokers) -> None:
     here, heard = await brokers.add()
     await listen(here, "x")
-    start = dict(await here.now(["x"]))
+    start = dict(await here.read_positions(["x"]))
     writers = [await brokers.add_writer() for _ in range(3)]
 
     async def write(which: int) -> None:

@@ -22,7 +22,7 @@ from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
 from tradecast.delivery.errors import AdapterUnavailable, HistoryLost
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.delivery.redis.lua import MAX_TRIMMED
-from tradecast.delivery.redis.partition import Figures
+from tradecast.delivery.redis.partition import PartitionConfig
 from tradecast.redis_client.eviction import Eviction, EvictionWatch, find_eviction
 
 pytestmark = pytest.mark.redis
@@ -44,7 +44,7 @@ async def broker(brokers: Brokers) -> RedisBroker:
 
 
 async def now(broker: RedisBroker, *rooms: str) -> dict[str, int]:
-    return dict(await broker.now(rooms))
+    return dict(await broker.read_positions(rooms))
 
 
 # -- what is gone
@@ -158,7 +158,7 @@ async def test_a_clock_that_is_gone_is_another_history(brokers: Brokers, redis_s
     before = here.epoch
     await here.publish(event(1, "x"))
     await redis_server.ask("DEL", CLOCK)
-    await eventually(lambda: here.epoch != before and here.hears)
+    await eventually(lambda: here.epoch != before and here.is_subscribed)
     assert heard.switches
     start = positions(here, "x")
     await here.publish(event(2, "x"))
@@ -335,7 +335,7 @@ async def test_once_all_write_notes_they_are_believed(broker: RedisBroker, redis
 
 async def test_a_client_whose_missed_events_were_evicted_begins_anew(redis_server: RedisServer) -> None:
     redis = create_adapter_redis(load_settings({"REDIS_URL": redis_server.url}))
-    broker = RedisBroker(redis, RETENTION, Figures())
+    broker = RedisBroker(redis, RETENTION, PartitionConfig())
     async with desk(broker) as here:
         await broker.until_heard()
         a = await here.connect("x", "y")
@@ -478,11 +478,11 @@ async def test_what_was_published_between_two_losses_of_the_clock_is_a_gap(
         heard.broken_rooms.clear()
         await redis_server.ask("DEL", CLOCK)
         await other.publish(event(1, "x"))
-        await eventually(lambda: not here.hears)
+        await eventually(lambda: not here.is_subscribed)
         await redis_server.ask("DEL", CLOCK)
         await other.publish(event(2, "x"))
         gate.set()
-        await eventually(lambda: here.hears)
+        await eventually(lambda: here.is_subscribed)
         assert heard.broken_rooms == {"x"}
         partition._subscription._on_restored = restored
 
@@ -496,5 +496,5 @@ async def test_one_loss_of_the_clock_is_no_gap_for_who_is_connected(
     for n in range(3):
         await redis_server.ask("DEL", CLOCK)
         await other.publish(event(n, "x"))
-        await eventually(lambda n=n: heard.numbers == list(range(n + 1)) and here.hears)  # type: ignore[misc]
+        await eventually(lambda n=n: heard.numbers == list(range(n + 1)) and here.is_subscribed)  # type: ignore[misc]
     assert heard.broken_rooms == set()

@@ -14,9 +14,9 @@ from tradecast.delivery.envelope import Envelope, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.delivery.redis import partition as redis_partition
 from tradecast.delivery.redis.command_sets import PUBSUB
-from tradecast.delivery.redis.endpoints import Link
-from tradecast.delivery.redis.partition import Figures, PartitionWriter, RedisPartition, Watch
-from tradecast.delivery.redis.script_connection import Wire
+from tradecast.delivery.redis.endpoints import PartitionEndpoint
+from tradecast.delivery.redis.partition import BrokerObserver, PartitionConfig, PartitionWriter, RedisPartition
+from tradecast.delivery.redis.script_connection import ScriptConnection
 from tradecast.delivery.retention import Retention
 from tradecast.redis_client.script import Script
 
@@ -58,16 +58,16 @@ class Deliveries:
         self.events.append(envelope.event)
         self.again.append(envelope.again)
 
-    def broken(self, rooms: Collection[str]) -> None: ...
-    def switched(self, partition: int, top: int) -> None: ...
+    def on_history_gap(self, rooms: Collection[str]) -> None: ...
+    def on_epoch_change(self, partition: int, top: int) -> None: ...
     def forgotten(self) -> None: ...
-    def displaced(self, pid: str, generation: int) -> None: ...
-    def told(self, data: bytes) -> None: ...
+    def on_session_claimed(self, pid: str, generation: int) -> None: ...
+    def on_control_message(self, data: bytes) -> None: ...
 
 
 async def test_a_master_without_replicas_is_left(own_redis: RedisServer, other_redis: RedisServer) -> None:
     directory = Directory(own_redis)
-    wire = Wire(directory.connect)
+    wire = ScriptConnection(directory.connect)
     try:
         assert await wire.run_all(lambda instance: [(WRITE, [1, "x"])]) == [1]
         await own_redis.ask("CONFIG", "SET", "min-replicas-to-write", "1")
@@ -86,13 +86,21 @@ async def test_a_subscription_does_not_stay_with_a_master_that_is_in_charge_no_m
     monkeypatch.setattr(redis_partition, "DEAF_AFTER", 10**6)  # which finds it as well, later
     directory = Directory(own_redis)
     deliveries = Deliveries()
-    partition = RedisPartition(Link(directory.connect, PREFIX, PUBSUB), RETENTION, Figures(), Watch(), server_id="s1")
-    writer = PartitionWriter(Link(directory.connect, PREFIX, PUBSUB), RETENTION, Figures(), Watch())
+    partition = RedisPartition(
+        PartitionEndpoint(directory.connect, PREFIX, PUBSUB),
+        RETENTION,
+        PartitionConfig(),
+        BrokerObserver(),
+        server_id="s1",
+    )
+    writer = PartitionWriter(
+        PartitionEndpoint(directory.connect, PREFIX, PUBSUB), RETENTION, PartitionConfig(), BrokerObserver()
+    )
     try:
         partition.begin(deliveries)
         await partition.live.wait()
-        partition.want("room")
-        await partition.listening(["room"])
+        partition.subscribe("room")
+        await partition.wait_subscribed(["room"])
         writer.start()
         await writer.publish(encode_envelope("first", [1], ["room"], "C"))
         await eventually(lambda: deliveries.events == ["first"])
@@ -109,14 +117,22 @@ async def test_who_only_listens_leaves_a_master_without_replicas_too(
     own_redis: RedisServer, other_redis: RedisServer
 ) -> None:
     directory = Directory(own_redis)
-    partition = RedisPartition(Link(directory.connect, PREFIX, PUBSUB), RETENTION, Figures(), Watch(), server_id="s1")
-    writer = PartitionWriter(Link(directory.connect, PREFIX, PUBSUB), RETENTION, Figures(), Watch())
+    partition = RedisPartition(
+        PartitionEndpoint(directory.connect, PREFIX, PUBSUB),
+        RETENTION,
+        PartitionConfig(),
+        BrokerObserver(),
+        server_id="s1",
+    )
+    writer = PartitionWriter(
+        PartitionEndpoint(directory.connect, PREFIX, PUBSUB), RETENTION, PartitionConfig(), BrokerObserver()
+    )
     deliveries = Deliveries()
     try:
         partition.begin(deliveries)
         await partition.live.wait()
-        partition.want("room")
-        await partition.listening(["room"])
+        partition.subscribe("room")
+        await partition.wait_subscribed(["room"])
         directory.server = other_redis
         await own_redis.ask("CONFIG", "SET", "min-replicas-to-write", "1")
         writer.start()
@@ -131,15 +147,17 @@ async def test_an_event_that_another_redis_may_have_taken_before_is_marked(
     own_redis: RedisServer, other_redis: RedisServer
 ) -> None:
     first, then = Directory(own_redis), Directory(other_redis)
-    figures = Figures(timeout=0.5)
-    partition = RedisPartition(Link(then.connect, PREFIX, PUBSUB), RETENTION, figures, Watch(), server_id="s1")
-    writer = PartitionWriter(Link(first.connect, PREFIX, PUBSUB), RETENTION, figures, Watch())
+    figures = PartitionConfig(timeout=0.5)
+    partition = RedisPartition(
+        PartitionEndpoint(then.connect, PREFIX, PUBSUB), RETENTION, figures, BrokerObserver(), server_id="s1"
+    )
+    writer = PartitionWriter(PartitionEndpoint(first.connect, PREFIX, PUBSUB), RETENTION, figures, BrokerObserver())
     deliveries = Deliveries()
     try:
         partition.begin(deliveries)
         await partition.live.wait()
-        partition.want("room")
-        await partition.listening(["room"])
+        partition.subscribe("room")
+        await partition.wait_subscribed(["room"])
         writer.start()
         await writer.publish(encode_envelope("elsewhere", [0], ["room"], "C"))
         await own_redis.pause(60)
@@ -174,16 +192,22 @@ async def test_what_was_missed_is_asked_for_until_redis_answers(
 ) -> None:
     directory = Directory(own_redis)
     deliveries = Deliveries()
-    partition = RedisPartition(Link(directory.connect, PREFIX, PUBSUB), RETENTION, Figures(), Watch(), server_id="s1")
-    asked = partition.now
+    partition = RedisPartition(
+        PartitionEndpoint(directory.connect, PREFIX, PUBSUB),
+        RETENTION,
+        PartitionConfig(),
+        BrokerObserver(),
+        server_id="s1",
+    )
+    asked = partition.read_position
     calls = iter(range(100))
 
-    async def now() -> int:
+    async def read_position() -> int:
         if next(calls) < 2:
             raise AdapterUnavailable("Redis did not answer in time")
         return await asked()
 
-    monkeypatch.setattr(partition, "now", now)
+    monkeypatch.setattr(partition, "read_position", read_position)
     try:
         partition.begin(deliveries)
         await asyncio.wait_for(partition.live.wait(), 30)

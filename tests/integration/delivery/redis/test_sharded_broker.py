@@ -112,7 +112,7 @@ async def test_a_node_passes_nothing_on_to_the_others(brokers: Brokers) -> None:
 async def test_an_event_to_rooms_of_several_partitions_says_where_else_it_is(brokers: Brokers) -> None:
     here, heard = await brokers.add()
     rooms = one_room_each(here)[:3]
-    start = dict(await here.now(rooms))
+    start = dict(await here.read_positions(rooms))
     await listen(here, *rooms)
     await here.publish(event(1, *reversed(rooms), skip=["s"], except_rooms=["z"]))
     await eventually(lambda: len(heard.envelopes) == 3)
@@ -131,9 +131,9 @@ async def test_epochs_are_told_apart_in_each_partition(brokers: Brokers) -> None
     known = str(lost.epoch)
     top = here.positions[5] - 3
     lost.epoch, lost.lineage = ("a0" if known[:2] != "a0" else "b0") + "000000", {known: top}
-    assert here.valid(offset) == Offset(str(here.epoch), (*offset.ids[:5], top, *offset.ids[6:]))
+    assert here.translate_offset(offset) == Offset(str(here.epoch), (*offset.ids[:5], top, *offset.ids[6:]))
     lost.lineage = {}
-    assert here.valid(offset) is None
+    assert here.translate_offset(offset) is None
 
 
 # -- with a cluster that something happens to
@@ -151,7 +151,7 @@ async def test_slots_that_move_lose_and_repeat_nothing(own: Brokers, redis_clust
     (here, heard), (there, _) = await own.add(watch=seen, retention=MANY), await own.add(retention=MANY)
     rooms = one_room_each(here)
     await listen(here, *rooms)
-    start = dict(await here.now(rooms))
+    start = dict(await here.read_positions(rooms))
     done = asyncio.Event()
     sent: dict[str, list[int]] = {room: [] for room in rooms}
 
@@ -184,7 +184,7 @@ async def test_slots_that_move_lose_and_repeat_nothing(own: Brokers, redis_clust
 async def test_sessions_go_on_where_their_slot_is_now(own: Brokers, redis_cluster: RedisCluster) -> None:
     (here, _), (there, _) = await own.add(), await own.add()
     rooms = one_room_each(here)
-    saved = [session(joins=dict(await here.now(rooms))) for _ in range(40)]
+    saved = [session(joins=dict(await here.read_positions(rooms))) for _ in range(40)]
     for one in saved:
         assert await here.save(one)
     epoch = here.epoch
@@ -209,11 +209,11 @@ async def test_a_session_begun_while_a_node_was_away_has_the_rooms_joined_since(
     here, _ = await own.add(heard=False, timeout=1)
     await eventually(lambda: here._partitions[0].live.is_set())
     pid = next(f"pid{n}" for n in range(1_000) if here.partition_of(f"pid{n}") == 0)
-    saved = session(pid, joins=dict(await here.now(rooms[:1])))
+    saved = session(pid, joins=dict(await here.read_positions(rooms[:1])))
     assert await here.save(saved)
     await redis_cluster.start(node)
     await here.until_heard()
-    saved.joins |= await here.now(rooms[-1:])
+    saved.joins |= await here.read_positions(rooms[-1:])
     assert await here.save_join(saved, rooms[-1])
     claimed = await there.claim(saved.pid, saved.user)
     assert claimed is not None
@@ -228,7 +228,7 @@ async def test_who_needs_nothing_of_a_node_that_is_away_goes_on_at_a_new_server(
     there, _ = await own.add()
     rooms = one_room_each(there)
     pid = next(f"pid{n}" for n in range(1_000) if there.partition_of(f"pid{n}") == 0)
-    saved = session(pid, joins=dict(await there.now(rooms[:1])))
+    saved = session(pid, joins=dict(await there.read_positions(rooms[:1])))
     assert await there.save(saved)
     offset = Offset(str(there.epoch), tuple(there.positions))
     await redis_cluster.kill(redis_cluster.nodes[2])
@@ -237,7 +237,7 @@ async def test_who_needs_nothing_of_a_node_that_is_away_goes_on_at_a_new_server(
     claimed = await here.claim(pid, saved.user)
     assert claimed is not None
     assert claimed.joins == saved.joins
-    assert here.valid(offset) is not None
+    assert here.translate_offset(offset) is not None
 
 
 async def test_what_waits_for_a_slot_that_moves_holds_up_nothing_else(
@@ -256,7 +256,7 @@ async def test_what_waits_for_a_slot_that_moves_holds_up_nothing_else(
     await eventually(lambda: len(here._partitions[0]._moving_asks))
     for _ in range(3):
         assert list(await here.touch([known])) == [True]
-        await here.tell_all(b"{}")
+        await here.send_to_all(b"{}")
     assert not waits.done()
     await source.ask("CLUSTER", "SETSLOT", str(slot), "STABLE")
     assert await waits is None
@@ -301,7 +301,7 @@ async def test_a_node_that_is_gone_takes_its_partitions_only(own: Brokers, redis
     await redis_cluster.kill(node)
     for n, room in enumerate(left):
         await here.publish(event(n, room))
-    await eventually(lambda: here.away_for > 0 and not here.hears)
+    await eventually(lambda: here.unreachable_for > 0 and not here.is_subscribed)
     with pytest.raises(AdapterUnavailable):
         await here.publish(event("lost", gone[0]))
     with pytest.raises(PublishUncertain, match="some of its rooms"):

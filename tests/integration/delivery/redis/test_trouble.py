@@ -46,7 +46,7 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def not_heard(broker: RedisBroker) -> None:
-    await eventually(lambda: not broker.hears)
+    await eventually(lambda: not broker.is_subscribed)
 
 
 async def test_the_prefix_is_what_these_tests_take_it_for(brokers: Brokers) -> None:
@@ -72,7 +72,7 @@ async def test_what_was_missed_is_read_back_in_order(
     await there.publish(event("old", "y", kind=LATEST, name="quote"))
     await there.publish(event("new", "y", kind=LATEST, name="quote"))
     assert heard.numbers == [0]
-    assert here.away_for > 0
+    assert here.unreachable_for > 0
     assert seen.hears is False
     forwarder.target = own_redis
     await here.until_heard()
@@ -80,7 +80,7 @@ async def test_what_was_missed_is_read_back_in_order(
     await eventually(lambda: 11 in heard.numbers)
     assert heard.numbers == [0, 1, 2, 4, 5, 6, 8, 9, "new", 11]
     assert heard.broken_rooms == set()
-    assert here.away_for == 0
+    assert here.unreachable_for == 0
     assert (seen.repairs, seen.hears) == ([8], True)
 
 
@@ -182,7 +182,7 @@ async def test_started_again_with_what_it_had(durable_redis: RedisServer) -> Non
     async with Brokers(durable_redis.url) as brokers:
         (here, heard), (there, _) = await brokers.add(), await brokers.add()
         await listen(here, "x")
-        start = dict(await here.now(["x"]))
+        start = dict(await here.read_positions(["x"]))
         before = here.epoch
         assert before is not None
         last = await there.publish(event(1, "x"))
@@ -199,7 +199,7 @@ async def test_started_again_with_what_it_had(durable_redis: RedisServer) -> Non
         assert here.epoch != before
         assert here.epoch is not None
         # Where clients were before, they go on.
-        assert here.valid(Offset(before, (last,))) == Offset(here.epoch, (last,))
+        assert here.translate_offset(Offset(before, (last,))) == Offset(here.epoch, (last,))
         replay = await here.read({"x": last})
         assert (numbers(replay.envelopes), replay.broken) == ([2], frozenset())
         claimed = await there.claim(saved.pid, "u1")
@@ -225,7 +225,7 @@ async def test_started_again_without_what_it_had(brokers: Brokers, own_redis: Re
     assert len(heard.switches) == 1
     # Who is connected stays so, and gets all that is published from now on.
     assert heard.broken_rooms == set()
-    assert here.valid(Offset(before, (last,))) is None
+    assert here.translate_offset(Offset(before, (last,))) is None
     assert await there.claim(saved.pid, "u1") is None
     assert await here.save(saved)
     assert await there.claim(saved.pid, "u1") is not None
@@ -281,14 +281,14 @@ async def test_out_of_memory_publishing_waits_and_reading_goes_on(brokers: Broke
     seen = Seen()
     (here, heard), (there, _) = await brokers.add(), await brokers.add(watch=seen)
     await listen(here, "x")
-    start = dict(await here.now(["x"]))
+    start = dict(await here.read_positions(["x"]))
     await there.publish(event(0, "x"))
     await own_redis.ask("CONFIG", "SET", "maxmemory", "1")
     publishing = [asyncio.create_task(there.publish(event(n, "x"))) for n in range(1, 4)]
     await eventually(lambda: there._partitions[0]._publishing.failing)
     await asyncio.sleep(1.5)  # a tick has been refused as well
     assert numbers((await here.read(start)).envelopes) == [0]
-    assert here.hears
+    assert here.is_subscribed
     assert there.waiting == 3
     await own_redis.ask("CONFIG", "SET", "maxmemory", "0")
     await asyncio.gather(*publishing)
@@ -361,11 +361,11 @@ async def test_away_it_is_certain_that_nobody_has_it(brokers: Brokers, own_redis
     with pytest.raises(AdapterUnavailable):
         await here.save(session())
     with pytest.raises(AdapterUnavailable):
-        await here.now(["x"])
-    here.want("y")
+        await here.read_positions(["x"])
+    here.subscribe("y")
     with pytest.raises(AdapterUnavailable):
-        await here.listening(["y"])
-    assert 0 < here.away_for < 60
+        await here.wait_subscribed(["y"])
+    assert 0 < here.unreachable_for < 60
 
 
 async def test_a_shutdown_waits_for_no_redis_that_is_away(brokers: Brokers, own_redis: RedisServer) -> None:
@@ -385,9 +385,9 @@ async def test_a_server_that_starts_without_redis_hears_once_it_is_there(
 ) -> None:
     await own_redis.stop()
     here, heard = await brokers.add(heard=False)
-    here.want("x")
+    here.subscribe("x")
     with pytest.raises(AdapterUnavailable):
-        await here.listening(["x"])
+        await here.wait_subscribed(["x"])
     assert here.epoch is None
     publishing = asyncio.create_task(here.publish(event(1, "x")))
     await own_redis.start()
@@ -404,7 +404,7 @@ async def test_an_event_whose_answer_was_lost_is_not_doubled(
 ) -> None:
     (here, heard), (there, _) = await brokers.add(), await brokers.add(forwarder.url)
     await listen(here, *rooms)
-    start = dict(await here.now(rooms))
+    start = dict(await here.read_positions(rooms))
     await there.publish(event(0, *rooms))
     forwarder.lose_answer_to = b"MARK"
     ids = await asyncio.gather(*(there.publish(event(n, *rooms, name="MARK")) for n in range(1, 4)))
@@ -447,7 +447,7 @@ async def test_messages_of_others_are_passed_over_and_counted(brokers: Brokers, 
             assert await own_redis.ask("PUBLISH", channel, message) == 1
     await there.publish(event(1, "x"))
     await eventually(lambda: heard.numbers == [1])
-    assert here.hears
+    assert here.is_subscribed
     assert heard.claims == []
     assert seen.why_skipped == {"malformed message": 4, "other version": 6}
 
@@ -467,7 +467,7 @@ async def test_what_lies_under_our_keys_is_put_right(brokers: Brokers, own_redis
     seen = Seen()
     here, heard = await brokers.add(watch=seen)
     await listen(here, "x")
-    start = dict(await here.now(["x"]))
+    start = dict(await here.read_positions(["x"]))
     await here.publish(event(0, "x"))
     for name, words in {"h:x": "SADD", "l:x": "RPUSH"}.items():
         await own_redis.ask("DEL", PREFIX + name)
@@ -487,7 +487,7 @@ async def test_a_stream_that_others_have_written_ahead_loses_nothing_in_silence(
 ) -> None:
     here, heard = await brokers.add()
     await listen(here, "x")
-    start = dict(await here.now(["x"]))
+    start = dict(await here.read_positions(["x"]))
     await here.publish(event(0, "x"))
     await own_redis.ask("XADD", PREFIX + "h:x", f"{now_id() + seconds(3600)}-0", "m", "not ours")
     last = await here.publish(event(1, "x"))
@@ -500,7 +500,7 @@ async def test_a_stream_that_others_have_written_ahead_loses_nothing_in_silence(
 async def test_entries_of_others_are_passed_over_and_counted(brokers: Brokers, own_redis: RedisServer) -> None:
     seen = Seen()
     here, _ = await brokers.add(watch=seen)
-    start = dict(await here.now(["x"]))
+    start = dict(await here.read_positions(["x"]))
     for n, value in enumerate(["", "hello", ".0a.0b.1\nX\te\t\n2[", "\n\n"]):
         await here.publish(event(n, "x"))
         last = (await own_redis.ask("XREVRANGE", PREFIX + "h:x", "+", "-", "COUNT", 1))[0][0].partition("-")[0]
@@ -598,7 +598,7 @@ async def test_after_a_failover_nothing_is_hidden_by_what_the_old_master_took_la
     assert heard.envelopes[2].id <= top < new
     # Offsets of before lead to where the histories part.
     assert here.epoch is not None
-    assert here.valid(Offset(before, (lost,))) == Offset(here.epoch, (top,))
+    assert here.translate_offset(Offset(before, (lost,))) == Offset(here.epoch, (top,))
     assert numbers((await here.read({"x": top})).envelopes) == ["new"]
     await there.publish(event("more", "x"))
     await eventually(lambda: heard.numbers == [0, 1, 2, "lost", "new", "more"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tradecast.sessions.stores.base import SessionChange, SessionStore, StoredSession
+from tradecast.sessions.stores.base import SessionChange, SessionRecord, SessionStore
 
 DAY = 86_400.0
 DATA: dict[str, Any] = {
@@ -29,7 +29,7 @@ class StoreContract:
         end = time.time() + DAY
         await store.save("a", DATA, end)
         found = await store.load(["a"])
-        assert found == {"a": StoredSession("a", DATA, found["a"].expires_at)}
+        assert found == {"a": SessionRecord("a", DATA, found["a"].expires_at)}
         assert found["a"].expires_at == pytest.approx(end, abs=1)
 
     async def test_what_is_saved_is_a_copy(self, store: SessionStore) -> None:

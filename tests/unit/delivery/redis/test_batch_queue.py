@@ -11,9 +11,9 @@ from redis import exceptions
 
 from support.eventually import eventually
 from tradecast.delivery.errors import AdapterUnavailable, NotSent, PublishUncertain
-from tradecast.delivery.redis.batch_queue import Lane, will_pass
+from tradecast.delivery.redis.batch_queue import BatchQueue, will_pass
 
-MakeLane = Callable[..., Lane[str, str]]
+MakeLane = Callable[..., BatchQueue[str, str]]
 
 
 class Sink:
@@ -43,10 +43,10 @@ def sink() -> Sink:
 
 @pytest.fixture
 async def make(sink: Sink) -> AsyncIterator[MakeLane]:
-    lanes: list[Lane[str, str]] = []
+    lanes: list[BatchQueue[str, str]] = []
 
-    def make(**options: Any) -> Lane[str, str]:
-        lane: Lane[str, str] = Lane(sink.send, what="test", **{"timeout": 30, "patience": 30, **options})
+    def make(**options: Any) -> BatchQueue[str, str]:
+        lane: BatchQueue[str, str] = BatchQueue(sink.send, what="test", **{"timeout": 30, "patience": 30, **options})
         lane.start()
         lanes.append(lane)
         return lane
@@ -423,7 +423,7 @@ async def test_without_a_connection_it_is_certain_that_nothing_was_sent() -> Non
     async def send(items: Sequence[int], number: int) -> Sequence[int]:
         raise NotSent("ConnectionRefusedError")
 
-    lane: Lane[int, int] = Lane(send, what="test", timeout=0.2, patience=1)
+    lane: BatchQueue[int, int] = BatchQueue(send, what="test", timeout=0.2, patience=1)
     lane.start()
     with pytest.raises(AdapterUnavailable) as caught:
         await lane.do(1)

@@ -96,7 +96,7 @@ class Bench:
     async def begin(self, *channels: bytes) -> None:
         """Connected, with these channels listened to."""
         for channel in channels:
-            self.subscription.want(channel)
+            self.subscription.subscribe(channel)
         self.subscription.start()
         await self.hear(OWN, *channels)
         await eventually(lambda: "restored" in self.events)
@@ -104,15 +104,15 @@ class Bench:
     async def hear(self, *channels: bytes) -> None:
         await eventually(lambda: self.lines and self.asked() >= set(channels))
         self.line.answer()
-        await eventually(lambda: all(map(self.subscription.hears, channels)))
+        await eventually(lambda: all(map(self.subscription.is_subscribed, channels)))
 
     def asked(self) -> set[bytes]:
         return {channel for command, channels in self.line.said if command == "SUBSCRIBE" for channel in channels}
 
     def drop_now(self, channel: bytes) -> None:
         """Nobody wants it any more, and the time to linger is over."""
-        self.subscription.unwant(channel)
-        self.subscription.tidy()
+        self.subscription.unsubscribe(channel)
+        self.subscription.unsubscribe_idle()
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ async def said(bench: Bench, *commands: str) -> None:
 
 
 async def test_it_is_restored_when_all_is_confirmed(bench: Bench) -> None:
-    bench.subscription.want(b"x")
+    bench.subscription.subscribe(b"x")
     bench.subscription.start()
     await eventually(lambda: bench.lines and bench.asked() == {OWN, b"x"})
     assert bench.events == ["lost"]
@@ -143,25 +143,25 @@ async def test_after_a_loss_everything_is_asked_for_again(bench: Bench) -> None:
     await bench.begin(b"x", b"y")
     bench.line.replies.put_nowait(ConnectionError("lost"))
     await eventually(lambda: len(bench.lines) == 2)
-    assert not bench.subscription.hears(b"x")
+    assert not bench.subscription.is_subscribed(b"x")
     await eventually(lambda: bench.asked() == {OWN, b"x", b"y"})
     bench.line.answer()
     await eventually(lambda: bench.events == ["lost", "restored", "lost", "restored"])
 
 
 async def test_waiting_for_a_channel_ends_with_its_confirmation_or_the_connection(bench: Bench) -> None:
-    bench.subscription.want(b"x")
+    bench.subscription.subscribe(b"x")
     with pytest.raises(ConnectionError):
-        await bench.subscription.confirmed([b"x"])
+        await bench.subscription.wait_subscribed([b"x"])
     await bench.begin()
-    bench.subscription.want(b"y")
-    waiting = asyncio.create_task(bench.subscription.confirmed([b"x", b"y"]))
+    bench.subscription.subscribe(b"y")
+    waiting = asyncio.create_task(bench.subscription.wait_subscribed([b"x", b"y"]))
     await eventually(lambda: b"y" in bench.asked())
     assert not waiting.done()
     bench.line.answer()
     await waiting
-    bench.subscription.want(b"z")
-    waiting = asyncio.create_task(bench.subscription.confirmed([b"z"]))
+    bench.subscription.subscribe(b"z")
+    waiting = asyncio.create_task(bench.subscription.wait_subscribed([b"z"]))
     await eventually(lambda: b"z" in bench.asked())
     bench.line.replies.put_nowait(ConnectionError("lost"))
     with pytest.raises(ConnectionError):
@@ -170,8 +170,8 @@ async def test_waiting_for_a_channel_ends_with_its_confirmation_or_the_connectio
 
 async def test_one_that_gives_up_waiting_leaves_the_others_waiting(bench: Bench) -> None:
     await bench.begin()
-    bench.subscription.want(b"x")
-    waiting = [asyncio.create_task(bench.subscription.confirmed([b"x"])) for _ in range(2)]
+    bench.subscription.subscribe(b"x")
+    waiting = [asyncio.create_task(bench.subscription.wait_subscribed([b"x"])) for _ in range(2)]
     await eventually(lambda: b"x" in bench.asked())
     waiting[0].cancel()
     bench.line.answer()
@@ -184,17 +184,20 @@ async def test_what_nobody_wants_is_left_after_a_while() -> None:
     await bench.begin(b"x", b"y")
     bench.drop_now(b"x")
     bench.subscription.linger = 0
-    bench.subscription.want(b"x")  # wanted again in time
+    bench.subscription.subscribe(b"x")  # wanted again in time
     bench.drop_now(b"y")
     bench.drop_now(OWN)  # never
     await said(bench, "UNSUBSCRIBE")
     assert bench.line.said[0][1] == (b"y",)
-    assert not bench.subscription.hears(b"y")
+    assert not bench.subscription.is_subscribed(b"y")
     bench.line.answer()
     await eventually(bench.line.replies.empty)
-    assert bench.subscription.hears(b"x")
-    assert bench.subscription.hears(OWN)
-    assert bench.subscription.wanted_below(b"") == [OWN, b"x"] or bench.subscription.wanted_below(b"") == [b"x", OWN]
+    assert bench.subscription.is_subscribed(b"x")
+    assert bench.subscription.is_subscribed(OWN)
+    assert bench.subscription.subscribed_below(b"") == [OWN, b"x"] or bench.subscription.subscribed_below(b"") == [
+        b"x",
+        OWN,
+    ]
     await bench.subscription.close()
 
 
@@ -202,7 +205,7 @@ async def test_channels_are_asked_for_in_batches_of_a_size_that_can_change(bench
     bench.subscription.tune(linger=0, batch=4)
     channels = [b"x%d" % n for n in range(9)]
     for channel in channels:
-        bench.subscription.want(channel)
+        bench.subscription.subscribe(channel)
     bench.subscription.start()
     await eventually(lambda: bench.lines and bench.asked() == {OWN, *channels})
     assert sorted(len(asked) for command, asked in bench.line.said) == [2, 4, 4]
@@ -210,8 +213,8 @@ async def test_channels_are_asked_for_in_batches_of_a_size_that_can_change(bench
     await eventually(lambda: "restored" in bench.events)
     bench.subscription.tune(linger=0, batch=5)
     for channel in channels:
-        bench.subscription.unwant(channel)
-    bench.subscription.tidy()
+        bench.subscription.unsubscribe(channel)
+    bench.subscription.unsubscribe_idle()
     await said(bench, "UNSUBSCRIBE", "UNSUBSCRIBE")
     assert sorted(len(left) for command, left in bench.line.said) == [4, 5]
 
@@ -221,43 +224,43 @@ async def test_what_lingers_goes_as_the_new_figure_says() -> None:
     await bench.begin(b"x")
     bench.drop_now(b"x")
     await asyncio.sleep(0)
-    assert bench.subscription.wanted_below(b"x") == [b""]
+    assert bench.subscription.subscribed_below(b"x") == [b""]
     bench.subscription.tune(linger=0, batch=500)
-    bench.subscription.tidy()
+    bench.subscription.unsubscribe_idle()
     await said(bench, "UNSUBSCRIBE")
     await bench.subscription.close()
 
 
 async def test_a_channel_that_is_being_left_is_not_heard_when_an_older_confirmation_comes(bench: Bench) -> None:
     await bench.begin()
-    bench.subscription.want(b"x")
+    bench.subscription.subscribe(b"x")
     await said(bench, "SUBSCRIBE")
     bench.drop_now(b"x")
     await said(bench, "SUBSCRIBE", "UNSUBSCRIBE")
-    bench.subscription.want(b"x")
-    waiting = asyncio.create_task(bench.subscription.confirmed([b"x"]))
+    bench.subscription.subscribe(b"x")
+    waiting = asyncio.create_task(bench.subscription.wait_subscribed([b"x"]))
     await said(bench, "SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE")
     for _ in range(2):  # it is heard, then not any more
         bench.line.answer(1)
         await eventually(bench.line.replies.empty)
-        assert not bench.subscription.hears(b"x")
+        assert not bench.subscription.is_subscribed(b"x")
         assert not waiting.done()
     bench.line.answer(1)
     await waiting
-    assert bench.subscription.hears(b"x")
+    assert bench.subscription.is_subscribed(b"x")
 
 
 async def test_a_channel_that_was_left_twice_is_not_heard(bench: Bench) -> None:
     await bench.begin(b"x")
     bench.drop_now(b"x")
     await said(bench, "UNSUBSCRIBE")
-    bench.subscription.want(b"x")
+    bench.subscription.subscribe(b"x")
     await said(bench, "UNSUBSCRIBE", "SUBSCRIBE")
     bench.drop_now(b"x")
     await said(bench, "UNSUBSCRIBE", "SUBSCRIBE", "UNSUBSCRIBE")
     bench.line.answer()
     await eventually(bench.line.replies.empty)
-    assert not bench.subscription.hears(b"x")
+    assert not bench.subscription.is_subscribed(b"x")
     assert len(bench.lines) == 1
 
 
@@ -265,7 +268,7 @@ async def test_nothing_is_kept_of_channels_that_were_left(bench: Bench) -> None:
     await bench.begin()
     for n in range(50):
         channel = b"x%d" % n
-        bench.subscription.want(channel)
+        bench.subscription.subscribe(channel)
         await bench.hear(channel)
         bench.drop_now(channel)
         await said(bench, "UNSUBSCRIBE")
@@ -284,14 +287,14 @@ async def test_unsubscribed_without_having_asked_is_a_loss(bench: Bench) -> None
 
 async def test_a_channel_that_somebody_waits_for_is_not_left(bench: Bench) -> None:
     """Else nobody would ever confirm it: after a loss, a restoring waits for what lingers as well."""
-    bench.subscription.want(b"x")
-    bench.subscription.unwant(b"x")
+    bench.subscription.subscribe(b"x")
+    bench.subscription.unsubscribe(b"x")
     bench.subscription.start()
     await eventually(lambda: bench.lines and bench.asked() == {OWN, b"x"})
-    bench.subscription.tidy()
+    bench.subscription.unsubscribe_idle()
     bench.line.answer()
     await eventually(lambda: bench.events == ["lost", "restored"])
-    bench.subscription.tidy()
+    bench.subscription.unsubscribe_idle()
     await said(bench, "UNSUBSCRIBE")
 
 
@@ -341,7 +344,7 @@ async def test_a_dropped_connection_is_not_opened_again_behind_the_readers_back(
     await bench.begin()
     first = bench.line
     first.is_open = False  # dropped, and the reader does not know yet
-    bench.subscription.want(b"x")
+    bench.subscription.subscribe(b"x")
     await eventually(lambda: len(bench.lines) == 2)
     assert not first.reconnected
     await bench.hear(OWN, b"x")
@@ -352,7 +355,7 @@ async def test_whatever_redis_py_raises_of_a_connection_that_is_lost_is_a_loss(b
     await bench.begin()
     first = bench.line
     first.error = AttributeError("'NoneType' object has no attribute 'writelines'")
-    bench.subscription.want(b"x")
+    bench.subscription.subscribe(b"x")
     await eventually(lambda: len(bench.lines) == 2)
     await bench.hear(OWN, b"x")
     bench.line.replies.put_nowait(AttributeError("'NoneType' object has no attribute 'feed'"))
@@ -404,7 +407,7 @@ async def test_one_that_is_given_up_is_no_trouble_with_the_network(bench: Bench)
 async def test_many_channels_go_in_chunks(bench: Bench) -> None:
     channels: Collection[bytes] = {b"x%d" % n for n in range(1200)}
     for channel in channels:
-        bench.subscription.want(channel)
+        bench.subscription.subscribe(channel)
     bench.subscription.start()
     await eventually(lambda: bench.lines and len(bench.asked()) == 1201)
     assert max(len(some) for _, some in bench.line.said) <= 500

@@ -24,7 +24,7 @@ from tradecast.sessions.documents.document import (
 )
 from tradecast.sessions.errors import AuthRefused
 from tradecast.sessions.models import User
-from tradecast.sessions.stores.base import StoredSession
+from tradecast.sessions.stores.base import SessionRecord
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -41,7 +41,7 @@ def session(user: Any = ANN, **more: Any) -> dict[str, Any]:
 
 
 def read(data: Any, end: float | None = NOW + DAY, fields: SessionFields = FIELDS) -> Any:
-    return read_session(StoredSession("sid", data, end), fields, NOW)
+    return read_session(SessionRecord("sid", data, end), fields, NOW)
 
 
 def refusal(data: Any, end: float | None = NOW + DAY, fields: SessionFields = FIELDS) -> str:
@@ -109,7 +109,7 @@ def test_other_values_of_tiers(value: object, tier: str) -> None:
     fields = SessionFields.from_settings(load_settings({"SESSION_TIERS": "gold=premium, 2=Enterprise"}))
     data = session({**ANN, "subscriptionTier": value})
     assert read(data, fields=fields).user.tier == tier
-    unknown = find_unknown_tier(find_user(StoredSession("sid", data, None), fields), fields)
+    unknown = find_unknown_tier(find_user(SessionRecord("sid", data, None), fields), fields)
     assert unknown == ("3" if tier == "free" else None)
 
 
@@ -290,12 +290,12 @@ def test_without_any_end_it_is_refused(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize("created", ["yesterday", [], {}, 10**40, "", True])
 def test_a_start_that_cannot_be_read_does_not_begin_anew_at_each_look(created: object) -> None:
     cookie = {"expires": iso(NOW + 10 * DAY), "originalMaxAge": "2592000000"}
-    known = StoredSession("sid", session(createdAt=created, cookie=cookie), NOW + 400 * DAY)
+    known = SessionRecord("sid", session(createdAt=created, cookie=cookie), NOW + 400 * DAY)
     ends = [read_session(known, FIELDS, NOW + day * DAY).expires_at for day in (0, 5, 9)]
     assert ends == pytest.approx([NOW + 10 * DAY] * 3)
     unknown = session(createdAt=created, cookie={})
     assert reason(unknown, NOW + 400 * DAY) == "no_start"
-    near = StoredSession("sid", unknown, NOW + 20 * DAY)
+    near = SessionRecord("sid", unknown, NOW + 20 * DAY)
     assert [read_session(near, FIELDS, NOW + day * DAY).expires_at for day in (0, 10)] == [NOW + 20 * DAY] * 2
 
 

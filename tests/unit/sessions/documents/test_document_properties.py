@@ -15,7 +15,7 @@ from support.properties import JSON, TEXTS, damaged
 from tradecast.sessions.documents.document import SessionFields, decode_data, read_session, write_session
 from tradecast.sessions.errors import AuthRefused
 from tradecast.sessions.models import TIERS, User
-from tradecast.sessions.stores.base import StoredSession
+from tradecast.sessions.stores.base import SessionRecord
 from tradecast.user_id import LONGEST, is_plain, read_user_id
 
 TIMES = st.one_of(
@@ -68,7 +68,7 @@ def test_times_as_mongodb_has_them_never_lengthen_a_session(
     """NaN and infinities among them, which no JSON has."""
     data = {"cookie": {"expires": expires}, "createdAt": created, "passport": {"user": 1}}
     try:
-        session = read_session(StoredSession("sid", data, end), SessionFields(), NOW)
+        session = read_session(SessionRecord("sid", data, end), SessionFields(), NOW)
     except AuthRefused:
         return
     assert NOW < session.expires_at <= NOW + SessionFields().max_age
@@ -91,9 +91,9 @@ PEOPLE = st.builds(User, NAMES, NAMES, NAMES, st.booleans(), st.sampled_from(TIE
 def test_what_is_written_is_read_back(user: User, lasts: float) -> None:
     ends = NOW + lasts
     data = decode_data(orjson.dumps(write_session(user, SessionFields(), NOW, ends)))
-    session = read_session(StoredSession("sid", data, ends), SessionFields(), NOW)
+    session = read_session(SessionRecord("sid", data, ends), SessionFields(), NOW)
     assert (session.user, session.expires_at) == (user, ends)
-    cookie = read_session(StoredSession("sid", data, None), SessionFields(), NOW)
+    cookie = read_session(SessionRecord("sid", data, None), SessionFields(), NOW)
     assert abs(cookie.expires_at - ends) < 0.002
 
 
