@@ -7,8 +7,8 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from tradecast_operator.metric import Unknown
 from tradecast_operator.metrics import Metrics
+from tradecast_operator.planning.autoscaler_metric import Unknown
 
 # Raises KeyError where there is no such fleet, and Unknown.
 Connections = Callable[[str, str], int]

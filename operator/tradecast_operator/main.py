@@ -18,8 +18,8 @@ import yaml
 from aiohttp import web
 
 from tradecast_operator.endpoint import create_app
-from tradecast_operator.fleets import Fleets
-from tradecast_operator.kubernetes import GROUP, PLURAL, VERSION, Kubernetes
+from tradecast_operator.kube.client import GROUP, PLURAL, VERSION, Kubernetes
+from tradecast_operator.reconcile.controller import Fleets
 
 PORT: Final = 8080
 LIVENESS_PORT: Final = 8081

@@ -4,8 +4,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tradecast_operator.endpoint import create_app
-from tradecast_operator.metric import Unknown
 from tradecast_operator.metrics import Metrics
+from tradecast_operator.planning.autoscaler_metric import Unknown
 
 
 def told(namespace: str, fleet: str) -> int:

@@ -12,10 +12,10 @@ from support.eventually import until
 from support.kubernetes import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
 from support.redis_server import RedisServer
 from support.server import MakeServer
-from tradecast_operator.fleet import Fleet
-from tradecast_operator.kubernetes import Object
+from tradecast_operator.kube.client import Object
 from tradecast_operator.metrics import Metrics
-from tradecast_operator.tuner import KEY
+from tradecast_operator.reconcile.adapter import KEY
+from tradecast_operator.reconcile.fleet import Fleet
 
 pytestmark = pytest.mark.redis
 

@@ -13,9 +13,9 @@ import pytest
 from support.eventually import eventually
 from support.hostile_pods import HostilePods, answering, hostile_pods, told
 from support.kubernetes import NAMESPACE, FakeKubernetes, fleet_body, owned_by, pod_body
-from tradecast_operator.fleets import Fleets
-from tradecast_operator.kubernetes import Missing, Object, _path
+from tradecast_operator.kube.client import Missing, Object, _path
 from tradecast_operator.main import tell_age
+from tradecast_operator.reconcile.controller import Fleets
 
 LARGE = 2**63 - 1
 age_of: Any = tell_age  # without all that kopf passes

@@ -16,11 +16,11 @@ import pytest
 from support.eventually import eventually
 from support.hostile_pods import ANSWERS, HostilePods, answering, hostile_pods, say_nothing, told, values
 from support.kubernetes import NAMESPACE, FakeKubernetes, fleet_body, pod_body
-from tradecast_operator import servers as servers_module
-from tradecast_operator.fleets import Fleets
-from tradecast_operator.kubernetes import Object
+from tradecast_operator.clients import server_admin as servers_module
+from tradecast_operator.kube.client import Object
 from tradecast_operator.main import tell_age
-from tradecast_operator.metric import Unknown
+from tradecast_operator.planning.autoscaler_metric import Unknown
+from tradecast_operator.reconcile.controller import Fleets
 
 age_of: Any = tell_age  # without all that kopf passes
 WELL = answering(told())

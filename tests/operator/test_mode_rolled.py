@@ -15,11 +15,11 @@ from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
 from support.server import MakeServer, RunningServer
 from tradecast.delivery.errors import AdapterUnavailable
-from tradecast_operator import mode_change
-from tradecast_operator.fleet import Fleet
-from tradecast_operator.kubernetes import Object
+from tradecast_operator.kube.client import Object
 from tradecast_operator.metrics import Metrics
-from tradecast_operator.tuner import KEY
+from tradecast_operator.reconcile.adapter import KEY
+from tradecast_operator.reconcile.fleet import Fleet
+from tradecast_operator.tuning import mode_change
 
 pytestmark = pytest.mark.redis
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tradecast_operator.actions import Action, CancelDrain, PutFirst, SetReplicas, Shed, StartDrain
-from tradecast_operator.observation import Observation, Pod, Stats
+from tradecast_operator.model.actions import Action, CancelDrain, PutFirst, SetReplicas, Shed, StartDrain
+from tradecast_operator.model.observation import Observation, Pod, Stats
 
 TICK = 5.0
 # Of the chart: seconds between "not ready" and the first client; most connections of a server; new ones per second.

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from simulation.autoscaler import Autoscaler, Behavior
 from simulation.cluster import TICK, Cluster, Tally
 from simulation.curve import HOUR, TRADING_DAY, Curve
-from tradecast_operator import metric
-from tradecast_operator.plan import Memory, plan
-from tradecast_operator.spec import Drain, Metric, Rebalance, Spec
+from tradecast_operator.model.spec import Drain, Metric, Rebalance, Spec
+from tradecast_operator.planning import autoscaler_metric as metric
+from tradecast_operator.planning.plan import Memory, plan
 
 SYNC = 15.0  # of the HPA, and of KEDA's readings
 SAMPLE = 60.0

@@ -10,9 +10,9 @@ from simulation.autoscaler import Autoscaler, Behavior
 from simulation.cluster import Cluster
 from simulation.curve import SHORT_DAY, TRADING_DAY, Curve
 from simulation.run import Day, Scenario, under_operator, under_plain_hpa
-from tradecast_operator import metric
-from tradecast_operator.plan import Memory, plan
-from tradecast_operator.spec import Drain, Spec
+from tradecast_operator.model.spec import Drain, Spec
+from tradecast_operator.planning import autoscaler_metric as metric
+from tradecast_operator.planning.plan import Memory, plan
 
 # Nothing but the operator keeps this HPA from mistakes.
 HASTY = Behavior(down_pods=10, down_period=15, down_window=0)

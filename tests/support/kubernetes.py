@@ -7,9 +7,9 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tradecast_operator.kubernetes import Conflict, Kubernetes, Missing, Object
-from tradecast_operator.lease import Tenure
-from tradecast_operator.leaseholder import Leaseholder
+from tradecast_operator.kube.client import Conflict, Kubernetes, Missing, Object
+from tradecast_operator.kube.lease import Tenure
+from tradecast_operator.kube.leaseholder import Leaseholder
 
 NAMESPACE = "trading"
 LABELS = {"app.kubernetes.io/name": "tradecast"}

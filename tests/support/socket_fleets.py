@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tradecast_operator.observation import Observation, Pod, Stats
-from tradecast_operator.spec import Spec
+from tradecast_operator.model.observation import Observation, Pod, Stats
+from tradecast_operator.model.spec import Spec
 
 NOW = 1_000_000.0
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from support.server import MakeServer, RunningServer
-from tradecast_operator.signature import following, offered, sign
+from tradecast_operator.clients.signature import following, offered, sign
 
 TOKEN = "the-token"
 

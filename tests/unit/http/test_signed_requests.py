@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from support.clock import HandClock
 from tradecast.http import signed_requests
 from tradecast.http.signed_requests import NONCE_LIFE, SignedRequests
-from tradecast_operator.signature import sign
+from tradecast_operator.clients.signature import sign
 
 TOKEN = "a-token"
 PATH = "/admin/shed"

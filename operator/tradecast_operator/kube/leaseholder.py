@@ -1,0 +1,185 @@
+"""Having the Lease of a fleet: asks for it, renews it, lets it go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import random
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import httpx
+import structlog
+
+from tradecast_operator.kube.client import GROUP, VERSION, Conflict, Kubernetes, Missing, Object
+from tradecast_operator.kube.lease import RETRY, NotHeld, Record, Tenure, claim
+
+# Seconds that an attempt may take.
+ATTEMPT: Final = 5.0
+FORBIDDEN: Final = 403
+# Seconds until it is asked for again where it is not granted: with each refusal the client logs in anew.
+FORBIDDEN_RETRY: Final = 60.0
+log = structlog.stdlib.get_logger("tradecast.operator")
+
+
+class Leaseholder:
+    """One who wants a fleet's Lease, `<fleet>-operator` in its namespace.
+
+    Attributes:
+        forbidden: Whether Kubernetes does not let this operator have it: the fleet is another one's.
+
+    Args:
+        kubernetes: The API.
+        body: The SocketFleet; with it the Lease goes.
+        clock: Monotonic, in seconds.
+    """
+
+    def __init__(self, kubernetes: Kubernetes, body: Object, clock: Callable[[], float] = time.monotonic) -> None:
+        metadata = body["metadata"]
+        self.forbidden = False
+        self._kubernetes = kubernetes
+        self._namespace: str = metadata["namespace"]
+        self._fleet: str = metadata["name"]
+        self._name = f"{self._fleet}-operator"
+        self._owner = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "SocketFleet",
+            "name": self._fleet,
+            "uid": metadata["uid"],
+        }
+        self._clock = clock
+        # Not the host's name alone: a process that starts again must not take itself for the one before.
+        self._tenure = Tenure(f"{socket.gethostname()}_{uuid.uuid4()}")
+        self._terms = 0
+
+    async def run(self, changed: Callable[[], None]) -> None:
+        """Ask for it or renew it, for ever.
+
+        Args:
+            changed: Called when it has been got or lost.
+        """
+        held, told = False, ""
+        while True:
+            try:
+                await self.attempt()
+            except (Conflict, Missing):
+                log.debug("the Lease has changed meanwhile", fleet=self._fleet, namespace=self._namespace)
+            except (httpx.HTTPError, TimeoutError, OSError) as error:
+                self._failed(error)
+            except Exception:
+                # Who ended here would look on for ever, and be taken for one who waits.
+                log.exception("the Lease cannot be had now", fleet=self._fleet, namespace=self._namespace)
+            if self.holds() != held:
+                held = not held
+                log.info(
+                    "has the Lease" if held else "has lost the Lease", fleet=self._fleet, namespace=self._namespace
+                )
+                changed()
+            record = self._tenure.record
+            holder = "" if held or record is None else record.holder
+            if holder and holder != told:
+                log.info("waits for the Lease", fleet=self._fleet, namespace=self._namespace, holder=holder)
+            told = holder
+            # Of several who wait, not all at the same moment.
+            pause = FORBIDDEN_RETRY if self.forbidden else RETRY
+            await asyncio.sleep(pause * random.uniform(1, 1.2))  # noqa: S311 no secret
+
+    def _failed(self, error: Exception) -> None:
+        forbidden = isinstance(error, httpx.HTTPStatusError) and error.response.status_code == FORBIDDEN
+        if forbidden and not self.forbidden:
+            log.warning(
+                "Kubernetes does not let this operator have the Lease: it leaves the fleet alone",
+                lease=self._name,
+                fleet=self._fleet,
+                namespace=self._namespace,
+            )
+        elif not forbidden:
+            log.warning("the Lease cannot be had now", fleet=self._fleet, error=type(error).__name__)
+        self.forbidden = forbidden
+
+    async def attempt(self) -> None:
+        """Renew it, or take it if it is free.
+
+        Raises:
+            Conflict: Somebody else has written it meanwhile.
+            Missing: Somebody has deleted it meanwhile.
+            TimeoutError: It took too long.
+            httpx.HTTPError: Kubernetes refuses.
+        """
+        async with asyncio.timeout(ATTEMPT):
+            if self._tenure.renewed is None:
+                await self._look()
+            if not self._tenure.may_take(self._clock()):
+                return
+            try:
+                await self._take()
+            except (Conflict, Missing):
+                # Who has it now is seen at once: until then it would be acted on for up to the deadline.
+                await self._look()
+                if self._tenure.record is None or self._tenure.record.holder == self._tenure.me:
+                    await self._take()
+
+    async def _look(self) -> None:
+        record: Record | None = None
+        with contextlib.suppress(Missing):
+            record = Record.of(await self._kubernetes.lease(self._namespace, self._name))
+        self.forbidden = False
+        self._tenure = self._tenure.saw(record, self._clock())
+
+    async def _take(self) -> None:
+        began = self._clock()
+        spec = claim(self._tenure, _calendar())
+        known = self._tenure.record
+        if known is None:
+            metadata = {"name": self._name, "namespace": self._namespace, "ownerReferences": [self._owner]}
+            body = await self._kubernetes.create_lease(self._namespace, {"metadata": metadata, "spec": spec})
+        else:
+            body = await self._kubernetes.set_lease(self._namespace, self._name, known.version, spec)
+        self._terms += self._tenure.renewed is None
+        self._tenure = self._tenure.wrote(Record.of(body), began)
+
+    def holds(self) -> bool:
+        """Whether anything may be begun."""
+        return self._tenure.holds(self._clock())
+
+    @property
+    def term(self) -> int | None:
+        """Which of the times that it has been got this is; None: nothing may be begun.
+
+        Within one term nobody else has acted.
+        """
+        return self._terms if self.holds() else None
+
+    @contextlib.asynccontextmanager
+    async def acting(self) -> AsyncIterator[None]:
+        """Do one thing to the fleet. Raises NotHeld: it may not be begun, or has not ended in time."""
+        now = self._clock()
+        if not self._tenure.holds(now):
+            raise NotHeld
+        try:
+            async with asyncio.timeout(self._tenure.left(now)):
+                yield
+        except TimeoutError:
+            raise NotHeld from None
+
+    async def release(self) -> None:
+        """Let it go, so that another one need not wait; one that cannot be let go is free after its time."""
+        tenure, self._tenure = self._tenure, Tenure(self._tenure.me)
+        if tenure.renewed is None or tenure.record is None:
+            return
+        now = _calendar()
+        nobody = {"holderIdentity": "", "leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now}
+        try:
+            async with asyncio.timeout(ATTEMPT):
+                await self._kubernetes.set_lease(self._namespace, self._name, tenure.record.version, nobody)
+        except (Conflict, Missing, httpx.HTTPError, TimeoutError, OSError) as error:
+            log.info("the Lease is left to end", fleet=self._fleet, error=type(error).__name__)
+
+
+def _calendar() -> str:
+    """Now, as a MicroTime."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

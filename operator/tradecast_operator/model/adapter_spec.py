@@ -1,0 +1,121 @@
+"""What a SocketFleet asks for its servers' adapter: `spec.redisAdapter`, as typed values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Literal, get_args
+
+from tradecast_operator.model.answers import field as read_field
+from tradecast_operator.model.answers import fields, number
+from tradecast_operator.model.answers import name as read_name
+
+Mode = Literal["single", "pubsub", "sharded"]
+Apply = Literal["recommend", "figures", "roll"]
+Figures = Mapping[str, float]
+"""By the names that servers know them by (docs/recovery.md)."""
+
+# The lowest and highest that servers take, by figure; a test holds them to the servers' own.
+BOUNDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
+    {
+        "history_events": (1, 1_000_000),
+        "publish_batch": (1, 1_000),
+        "batch_window_ms": (0, 1_000),
+        "publish_buffer": (1, 1_000_000),
+        "publish_timeout": (0, 600),  # above 0
+        "channel_linger": (0, 3_600),
+        "subscription_batch": (1, 10_000),
+        "publish_both": (0, 1),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSecret:
+    """Where the URL is by which the operator asks Redis."""
+
+    name: str
+    key: str = "REDIS_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAdapter:
+    """How the adapter is tuned.
+
+    Attributes:
+        mode: The mode to recommend; auto: by the rules.
+        apply: Whether figures are only recommended, or written for servers to take; roll: they are rolled onto the
+            mode as well.
+        config_map: The operator's own ConfigMap; empty: named after the fleet.
+        dwell: Seconds between two changes at least.
+        confirm: Seconds within which every server must have a change in force.
+        roll: Seconds within which the fleet must have been rolled onto another mode.
+        recovery_window: The servers' RECOVERY_WINDOW in seconds: they do not tell it.
+        pinned: Figures that a person has fixed.
+        redis_secret: None: Redis is not asked.
+    """
+
+    mode: Literal["auto", "single", "pubsub", "sharded"] = "auto"
+    apply: Apply = "recommend"
+    config_map: str = ""
+    dwell: float = 300
+    confirm: float = 180
+    roll: float = 1800
+    recovery_window: float = 120
+    pinned: Figures = field(default_factory=dict)
+    redis_secret: RedisSecret | None = None
+
+    def config_map_of(self, fleet: str) -> str:
+        """The name of the operator's own ConfigMap for this fleet."""
+        return self.config_map or f"{fleet}-adapter"
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is written for servers to take."""
+        return self.apply != "recommend"
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any]) -> RedisAdapter:
+        """Of a resource's `spec.redisAdapter`; what is missing has its default. Raises ValueError."""
+        seconds = {
+            "dwellSeconds": "dwell",
+            "confirmSeconds": "confirm",
+            "rollSeconds": "roll",
+            "recoveryWindowSeconds": "recovery_window",
+        }
+        readers: dict[str, tuple[str, Callable[[Any], Any]]] = {
+            **{theirs: (ours, _seconds) for theirs, ours in seconds.items()},
+            "mode": ("mode", lambda value: _one_of(value, ("auto", *get_args(Mode)))),
+            "apply": ("apply", lambda value: _one_of(value, get_args(Apply))),
+            "configMap": ("config_map", lambda value: value and read_name(value)),
+            "redisSecret": ("redis_secret", lambda value: value and _secret(fields(value))),
+            "pinned": ("pinned", _pinned),
+        }
+        given = {ours: read_field(spec, theirs, read) for theirs, (ours, read) in readers.items() if theirs in spec}
+        return cls(**given)
+
+
+def _seconds(value: Any) -> float:
+    return number(value, 0, 86_400)
+
+
+def _pinned(value: Any) -> Figures:
+    pinned = {}
+    for name, figure in fields(value).items():
+        if name in BOUNDS:
+            try:
+                pinned[name] = number(figure, *BOUNDS[name])
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+    return pinned
+
+
+def _secret(said: Mapping[str, Any]) -> RedisSecret:
+    return RedisSecret(**{name: read_field({"key": "REDIS_URL", **said}, name, read_name) for name in ("name", "key")})
+
+
+def _one_of(value: Any, known: tuple[str, ...]) -> Any:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError("no such choice")
+    return value

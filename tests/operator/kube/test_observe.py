@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+
+from support.kubernetes import FakeKubernetes, pod_body
+from tradecast_operator.kube.observe import DELETION_COST, DRAIN_SINCE, FIRST, observe
+from tradecast_operator.model.observation import Observation, Stats
+
+NOW = 1_767_262_000.0
+
+
+def seen(*pods: dict[str, object], stats: dict[str, Stats] | None = None, **deployment: object) -> Observation:
+    body = FakeKubernetes(pods).deployments["servers"]
+    body["status"].update(deployment)
+    return observe(body, pods, stats or {}, NOW)
+
+
+def test_a_ready_pod_with_its_connections() -> None:
+    found = seen(pod_body("a"), stats={"uid-a": Stats(12)})
+    (pod,) = found.pods
+    assert (pod.name, pod.uid, pod.ready, pod.connections, pod.revision) == ("a", "uid-a", True, 12, "abc")
+    assert pod.ready_since == 1_767_261_600
+    assert (found.replicas, found.version, found.rolling, found.total) == (2, "7", False, 12)
+
+
+def test_a_pod_that_does_not_answer_makes_it_incomplete() -> None:
+    assert not seen(pod_body("a"), pod_body("b"), stats={"uid-a": Stats(1)}).complete
+
+
+def test_a_pod_whose_container_has_not_run_has_no_connections() -> None:
+    waiting = pod_body("a", ready=False)
+    waiting["status"]["containerStatuses"] = [{"state": {"waiting": {"reason": "ContainerCreating"}}}]
+    found = seen(waiting)
+    assert (found.complete, found.total, found.pods[0].ready) == (True, 0, False)
+
+
+def test_a_pod_that_ends_counts_but_takes_nobody() -> None:
+    found = seen(pod_body("a", deletionTimestamp="2026-01-01T10:00:00Z"), stats={"uid-a": Stats(5)})
+    (pod,) = found.pods
+    assert (pod.terminating, pod.ready, found.total) == (True, False, 5)
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_is_over_is_none(phase: str) -> None:
+    over = pod_body("a")
+    over["status"]["phase"] = phase
+    assert seen(over).pods == []
+
+
+def test_marks() -> None:
+    marked = pod_body("a", annotations={DRAIN_SINCE: "1767261000", DELETION_COST: FIRST})
+    (pod,) = seen(marked).pods
+    assert (pod.drain_since, pod.goes_first) == (1_767_261_000, True)
+    (pod,) = seen(pod_body("a", annotations={DRAIN_SINCE: "soon", DELETION_COST: "5"})).pods
+    assert (pod.drain_since, pod.goes_first) == (None, False)
+
+
+def test_a_rollout_is_seen_by_two_templates_or_by_a_deployment_that_is_behind() -> None:
+    other = pod_body("b", labels={"app.kubernetes.io/name": "tradecast", "pod-template-hash": "def"})
+    assert seen(pod_body("a"), other).rolling
+    assert seen(pod_body("a"), observedGeneration=0).behind
+    assert seen(pod_body("a"), pod_body("b"), updatedReplicas=1).rolling
+    old = pod_body("b", labels={"pod-template-hash": "old"}, deletionTimestamp="2026-01-01T10:00:00Z")
+    assert not seen(pod_body("a"), old, replicas=1, updatedReplicas=1).rolling
+
+
+def test_what_a_rollout_of_another_mode_needs_to_know_of_the_deployment() -> None:
+    body = FakeKubernetes([pod_body("a")]).deployments["servers"]
+    assert (observe(body, [], {}, NOW).mode_mark, observe(body, [], {}, NOW).mode_from) == ("", frozenset())
+    reference = {"configMapKeyRef": {"name": "mine", "key": "mode", "optional": True}}
+    other = {"configMapKeyRef": {"name": "other", "key": "mode"}}
+    env = [{"name": "A", "value": "1"}, {"name": "ADAPTER_MODE", "valueFrom": reference}]
+    body["spec"]["template"] = {
+        "metadata": {"annotations": {"tradecast.dev/adapter-mode": "sharded.2"}},
+        "spec": {"containers": [{"env": env}, {"env": [{"name": "B", "valueFrom": other}]}, {}]},
+    }
+    found = observe(body, [], {}, NOW)
+    assert (found.mode_mark, found.mode_from) == ("sharded.2", frozenset({"mine"}))
+
+
+def test_a_rollout_is_stuck_when_the_controller_has_said_so_of_the_present_template() -> None:
+    stuck = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+    assert seen(pod_body("a"), conditions=stuck).stuck
+    assert not seen(pod_body("a"), conditions=stuck, observedGeneration=0).stuck
+    assert not seen(pod_body("a"), conditions=[{"type": "Progressing", "reason": "NewReplicaSetAvailable"}]).stuck
+
+
+def test_of_two_entries_for_the_mode_the_last_holds() -> None:
+    told = {
+        "name": "ADAPTER_MODE",
+        "valueFrom": {"configMapKeyRef": {"name": "fleet-adapter", "key": "mode", "optional": True}},
+    }
+    own = {"name": "ADAPTER_MODE", "value": "pubsub"}
+    for env, expected in (([own, told], {"fleet-adapter"}), ([told, own], set())):
+        body = FakeKubernetes().deployments["servers"]
+        body["spec"]["template"] = {"spec": {"containers": [{"env": env}, {}]}}
+        assert observe(body, [], {}, NOW).mode_from == expected

@@ -1,0 +1,92 @@
+"""The status of a SocketFleet."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.socket_fleets import NOW, drained, pending, pod, seen, spec
+from tradecast_operator.model.observation import Observation
+from tradecast_operator.model.spec import Spec
+from tradecast_operator.planning.conditions import Condition, conditions, lost, merged, named, rounded, trusted
+
+TWO = [pod("a", 300), pod("b", 100)]
+
+
+def told(fleet: Observation, wanted: Spec, *, paused: bool = False) -> dict[str, str]:
+    """Each condition's status and reason."""
+    return {one.type: f"{one.status} {one.reason}" for one in conditions(fleet, wanted, paused=paused)}
+
+
+@pytest.mark.parametrize(
+    ("fleet", "wanted", "condition", "status"),
+    [
+        (seen(TWO), spec(2), "Available", "True EnoughReady"),
+        (seen(TWO), spec(2, min_replicas=3), "Available", "False TooFewReady"),
+        (seen(TWO), spec(2), "Progressing", "False Stable"),
+        (seen(TWO), spec(3), "Progressing", "True ScalingUp"),
+        (seen(TWO), spec(1), "Progressing", "True ScalingDown"),
+        (seen([*TWO, pending("c")]), spec(3), "Progressing", "True PodsStarting"),
+        (seen(TWO, rolling=True), spec(3), "Progressing", "True RollingOut"),
+        (seen(TWO), spec(2), "Draining", "False NoDrain"),
+        (seen([*TWO, drained("c", 9)]), spec(2), "Draining", "True Draining"),
+        (seen([*TWO, drained("c", 9, since=NOW - 601)]), spec(2), "Draining", "True Overdue"),
+        (seen([*TWO, drained("c", 9, terminating=True)]), spec(2), "Draining", "False NoDrain"),
+        (seen(TWO), spec(2), "Degraded", "False AsExpected"),
+        (seen(TWO), spec(2, max_replicas=1), "Degraded", "False Bounded"),
+        (seen([*TWO, pod("c", None)]), spec(3), "Degraded", "True ServersSilent"),
+        # These begin and end, and are silent for a moment.
+        (seen([*TWO, pod("c", None, ready_since=None)]), spec(3), "Degraded", "False AsExpected"),
+        (seen([*TWO, pod("c", None, ready_since=None, terminating=True)]), spec(2), "Degraded", "False AsExpected"),
+    ],
+)
+def test_conditions(fleet: Observation, wanted: Spec, condition: str, status: str) -> None:
+    assert told(fleet, wanted)[condition] == status
+
+
+def test_a_paused_fleet_says_so() -> None:
+    assert told(seen(TWO), spec(5), paused=True)["Progressing"] == "False Paused"
+
+
+def test_a_fleet_that_cannot_be_seen() -> None:
+    assert [(one.type, one.status) for one in lost("no such Deployment")] == [
+        ("Available", "Unknown"),
+        ("Degraded", "True"),
+    ]
+
+
+def test_a_fleet_that_says_what_makes_no_sense() -> None:
+    assert {one.reason for one in lost("replicas: no number", "SpecInvalid")} == {"SpecInvalid"}
+
+
+def test_who_gets_what_opens_the_admin_ports() -> None:
+    assert (trusted([], has_token=True).status, trusted([], has_token=True).reason) == ("True", "Signed")
+    assert (trusted([], has_token=False).status, trusted([], has_token=False).reason) == ("Unknown", "NoToken")
+    found = trusted([("TokenSent", "to a"), ("ForeignPods", "b " * 5_000)], has_token=True)
+    assert (found.status, found.reason, found.message[:10]) == ("False", "TokenSent", "to a; b b ")
+    assert len(found.message) <= 2_000
+
+
+def test_of_many_names_some_are_told() -> None:
+    assert named(["b", "a"]) == "a, b"
+    assert named([str(number) for number in range(9)]) == "0, 1, 2, 3, 4 and 4 more"
+
+
+def test_a_condition_keeps_the_time_since_which_it_has_its_status() -> None:
+    first = merged([], [Condition("Available", "True", "EnoughReady", "2 ready")], 1, 0)
+    assert first[0]["lastTransitionTime"] == "1970-01-01T00:00:00Z"
+    again = merged(first, [Condition("Available", "True", "EnoughReady", "3 ready")], 2, 60)
+    assert again[0]["lastTransitionTime"] == "1970-01-01T00:00:00Z"
+    assert (again[0]["message"], again[0]["observedGeneration"]) == ("3 ready", 2)
+    other = merged(again, [Condition("Available", "False", "TooFewReady", "0 ready")], 2, 60)
+    assert other[0]["lastTransitionTime"] == "1970-01-01T00:01:00Z"
+
+
+def test_conditions_that_nobody_told_anew_stay() -> None:
+    first = merged([], [Condition("A", "True", "X", ""), Condition("B", "True", "X", "")], 1, 0)
+    later = merged(first, [Condition("B", "False", "X", "")], 1, 60)
+    assert {one["type"]: one["status"] for one in later} == {"A": "True", "B": "False"}
+
+
+@pytest.mark.parametrize(("count", "told"), [(0, 0), (7, 7), (99, 99), (101, 100), (1234, 1200), (98_765, 99_000)])
+def test_numbers_are_rounded_to_two_digits(count: int, told: int) -> None:
+    assert rounded(count) == told
