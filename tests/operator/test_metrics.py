@@ -79,7 +79,7 @@ def test_the_table_has_the_values_of_the_labels() -> None:
 
 
 def test_every_reason_is_counted_from_the_beginning() -> None:
-    found = {reason for path in CODE.glob("*.py") for reason in re.findall(r'\breason="(\w+)"', path.read_text())}
+    found = {reason for path in CODE.rglob("*.py") for reason in re.findall(r'\breason="(\w+)"', path.read_text())}
     assert found == set(REASONS)
 
 

@@ -12,7 +12,7 @@ from tradecast.runtime_config.tuning import Tuning
 from tradecast_operator.model.adapter_spec import BOUNDS, RedisAdapter, RedisSecret
 from tradecast_operator.model.spec import Admin, Drain, Metric, Rebalance, Spec
 
-CRD = Path(__file__).parents[2] / "charts/tradecast/crds/socketfleets.yaml"
+CRD = Path(__file__).parents[3] / "charts/tradecast/crds/socketfleets.yaml"
 
 
 def schema() -> dict[str, Any]:

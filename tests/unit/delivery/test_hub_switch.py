@@ -139,7 +139,7 @@ async def test_what_was_published_again_is_not_replayed_to_who_may_have_it(
     await stage.hub.broker.publish(new)
     # In an earlier epoch, of which this one knows up to the first event, the client had seen so many.
     monkeypatch.setattr(
-        stage.broker, "valid", lambda offset: Offset(stage.broker.epoch or "", (min(offset.ids[0], top),))
+        stage.broker, "translate_offset", lambda offset: Offset(stage.broker.epoch or "", (min(offset.ids[0], top),))
     )
     offset = write_offset("earlier", [top + seen - 1])
     assert bool(await stage.back(pid, offset)) is recovered
