@@ -11,10 +11,11 @@ from typing import Any
 
 import uvloop
 
+from tradecast.bootstrap.ports import create_process
 from tradecast.config.settings import load_settings
 from tradecast.connections.connection import Connection
 from tradecast.lifecycle.process import tune_garbage_collection
-from tradecast.server import WebSocketServer, create_process
+from tradecast.server import WebSocketServer
 
 
 async def unlimited(connection: Connection) -> None:

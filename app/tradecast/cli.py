@@ -17,6 +17,8 @@ from typing import Any, NoReturn, Protocol, TypeVar, cast
 import click
 import httpx
 
+from tradecast.bootstrap.environment import warn_of_misspelt
+from tradecast.bootstrap.ports import create_process
 from tradecast.causes import MONGODB, SERVER, Cause, Place, Setting
 from tradecast.check.run import run_check
 from tradecast.config.settings import Settings, SettingsError, load_settings, normalize_socket_path
@@ -38,7 +40,7 @@ from tradecast.observability.sentry import configure_sentry
 from tradecast.packets import exact
 from tradecast.publishing.publisher import Publisher
 from tradecast.redis_client.peer import explain_here
-from tradecast.server import WebSocketServer, create_process, warn_of_misspelt
+from tradecast.server import WebSocketServer
 from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.models import User

@@ -29,7 +29,7 @@ class Client:
 
     def __init__(self, server: RunningServer) -> None:
         self.sent: list[str] = []
-        self.connection = server.app._sio.eio.open(HANDSHAKE, self)
+        self.connection = server.app.components.socket_server.eio.open(HANDSHAKE, self)
 
     def send(self, message: Message) -> None:
         self.sent += [str(packet) for packet in message.packets]
@@ -99,7 +99,7 @@ async def test_nothing_stays_of_a_client_whose_connecting_failed(
     client = Client(server)
     client.connect({})
     await eventually(lambda: client.connection.closed)
-    manager = server.app._manager
+    manager = server.app.components.manager
     await eventually(lambda: not manager.namespaces_of(client.connection.sid) and not manager._coming)
 
 
@@ -149,7 +149,7 @@ async def test_leaving_one_namespace_keeps_an_event_of_another_whose_attachments
     await eventually(lambda: sum(packet.startswith("40") for packet in client.sent) == 2)
     client.say('451-["take",{"_placeholder":true,"num":0}]')
     (connection,) = [one for one in server.app.registry if one.namespace == "/chat"]
-    await server.app._sio.end(connection.sid, "/chat")
+    await server.app.components.socket_server.end(connection.sid, "/chat")
     client.connection.receive(b"\x01")
     assert got == [b"\x01"]
     assert not client.connection.closed

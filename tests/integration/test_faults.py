@@ -54,7 +54,7 @@ async def assert_ended(client: StockClient, code: str) -> None:
 async def linked(*servers: RunningServer) -> None:
     """Until each server hears of the others."""
     for server in servers:
-        broker = server.app._broker
+        broker = server.app.components.broker
         assert broker is not None
         async with asyncio.timeout(60):
             await broker.until_heard()

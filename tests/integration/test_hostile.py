@@ -57,7 +57,7 @@ async def until_closed(client: ClientConnection, *packets: str | bytes) -> list[
 
 
 def engine_sockets(server: RunningServer) -> dict[str, Transported]:
-    sockets: dict[str, Transported] = server.app._sio.eio.sockets
+    sockets: dict[str, Transported] = server.app.components.socket_server.eio.sockets
     return sockets
 
 
@@ -230,7 +230,7 @@ async def test_attachments_have_bounds(server: RunningServer) -> None:
     ):
         client = await join(server)
         await until_closed(client, *packets)
-        await eventually(lambda: not server.app._sio._incomplete)
+        await eventually(lambda: not server.app.components.socket_server._incomplete)
 
 
 async def test_a_binary_event_nested_too_deeply_is_answered(server: RunningServer) -> None:
@@ -313,8 +313,8 @@ async def test_a_client_that_stopped_reading_is_let_go_after_its_session(
         await asyncio.sleep(0)
     await server.app.sessions.revoke([server.app.registry.session_ids()[0]])
     await eventually(lambda: engine_sockets(server) == {} and connection.reason == "server disconnect")
-    assert server.app._sio.eio.leaving == {transport}, "it is given time to read what waits"
-    await eventually(lambda: server.app._sio.eio.count == 0)
+    assert server.app.components.socket_server.eio.leaving == {transport}, "it is given time to read what waits"
+    await eventually(lambda: server.app.components.socket_server.eio.count == 0)
     assert transport.transport.is_closing()
     client.transport.abort()
 

@@ -14,8 +14,9 @@ import pytest
 from support.redis_server import RedisServer
 from support.serve import start
 from support.server import MakeServer
+from tradecast.bootstrap.ports import create_process
 from tradecast.config.settings import load_settings
-from tradecast.server import NotInitialized, WebSocketServer, create_process
+from tradecast.server import NotInitialized, WebSocketServer
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -38,8 +38,7 @@ def test_recovery_md_has_what_stats_tell_of_the_adapter() -> None:
     text = (ROOT / "docs/recovery.md").read_text()
     shown = json.loads(re.findall(r"```json\n(.+?)```", text, re.DOTALL)[0])
     server = WebSocketServer(load_settings({}))
-    server._tuner = Tuner(of_settings(server.settings))
-    told = {"mode", "modes", "other", *server._tuner.stats(), "traffic"}
+    told = {"mode", "modes", "other", *Tuner(of_settings(server.settings)).stats(), "traffic"}
     assert set(shown) == told
     traffic = {*server.metrics.adapter_traffic(), "waiting", "channels", "hears", "awaySeconds"}
     assert set(shown["traffic"]) == traffic

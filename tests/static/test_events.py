@@ -64,7 +64,7 @@ def test_events_are_those_of_the_server() -> None:
     class Nobody:
         pass
 
-    handlers = Handlers(Nobody(), Nobody(), max_subscriptions=1, max_symbols=1)  # type: ignore[arg-type]
+    handlers = Handlers(Nobody(), Nobody(), Nobody(), max_symbols=1)  # type: ignore[arg-type]
     assert set(CLIENT_EVENTS) == {route.event for route in handlers.routes()}
     confirmations = {request.confirmation for request in CLIENT_EVENTS.values()}
     assert set(SERVER_EVENTS) == {*PAYLOADS, *confirmations, "error"}

@@ -6,7 +6,8 @@ import asyncio
 import os
 from typing import Any
 
-from tradecast.server import WebSocketServer, create_process
+from tradecast.bootstrap.ports import create_process
+from tradecast.server import WebSocketServer
 
 
 def add_handlers(server: WebSocketServer, told: list[Any] | None = None) -> None:

@@ -8,10 +8,11 @@ from typing import Any, Self
 
 import pytest
 
+from tradecast.bootstrap.ports import create_process
 from tradecast.config.settings import Settings, load_settings
 from tradecast.demo.app import run_demo
 from tradecast.lifecycle.process import Process
-from tradecast.server import WebSocketServer, create_process
+from tradecast.server import WebSocketServer
 from tradecast.sessions.models import Tier, User
 
 API_TOKEN = "test-api-token"

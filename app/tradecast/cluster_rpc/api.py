@@ -31,13 +31,16 @@ class ClusterApi:
     - `Incomplete`: Some servers did not answer within `timeout` seconds (CLUSTER_TIMEOUT by default), are gone, or
       could not do it. `result` is what the others answered, and what they were to do they have done.
     - `TooLarge`: The request is too large. Nothing was done.
-
-    Attributes:
-        cluster: What carries them out.
     """
 
-    cluster: Cluster
-    _hub: Hub
+    @property
+    def cluster(self) -> Cluster:
+        """Carries the requests out."""
+        raise NotImplementedError
+
+    @property
+    def _hub(self) -> Hub:
+        raise NotImplementedError
 
     def __init__(self) -> None:
         self._server_events: dict[str, ServerEventHandler] = {}

@@ -19,18 +19,18 @@ from tradecast.connections.guards import require_admin, require_subscription_tie
 from tradecast.delivery.errors import AdapterUnavailable, EventRefused, PublishUncertain
 from tradecast.events import rooms
 from tradecast.events.contract import CONTRACT_EVENTS
+from tradecast.events.subscriptions import WATCHLIST_TIERS, Subscriptions
 from tradecast.events.symbols import Symbols, requested_symbols, shown
 from tradecast.events.timestamps import timestamp
 from tradecast.packets.exact import NotExact, to_plain
 from tradecast.sessions.errors import AuthRefused, StoreUnavailable
-from tradecast.sessions.models import Session, Tier, User
+from tradecast.sessions.models import Session, User
 from tradecast.user_id import read_user_id
 
 Handler = Callable[..., Any]
 """Called with a connection and an event's arguments. A coroutine function, or a plain one that does not block."""
 Answer = dict[str, Any]
 
-WATCHLIST_TIERS: tuple[Tier, ...] = ("premium", "enterprise")
 EVENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9:._-]{0,63}", re.ASCII)
 # Names that socket.io clients treat in their own way, and the contract's answers, which only a server gives.
 RESERVED_EVENTS = frozenset(
@@ -39,17 +39,15 @@ RESERVED_EVENTS = frozenset(
 log = structlog.stdlib.get_logger("tradecast.events")
 
 
-class Quota(Protocol):
-    """Counts subscriptions of a user, over all servers."""
-
-    async def increment_subscription(self, user_id: str, member: str) -> bool: ...
-    async def decrement_subscription(self, user_id: str, member: str) -> None: ...
-
-
-class Application(Protocol):
-    """What handlers need of the server."""
+class Broadcaster(Protocol):
+    """Sends events to everybody."""
 
     async def broadcast(self, event: str, data: Any) -> None: ...
+
+
+class SessionRefresher(Protocol):
+    """Puts a live connection on another session of the same user."""
+
     async def refresh(self, connection: Connection, raw_session_id: object) -> Session: ...
 
 
@@ -92,28 +90,13 @@ def _count_arguments(handler: Handler) -> int | None:
     return max(sum(one.kind in positional for one in parameters) - 1, 0)
 
 
-def subscription_member(connection: Connection, room: str) -> str:
-    """How one connection's stay in a room is named among a user's subscriptions."""
-    return f"{connection.id}|{room}"
-
-
-def is_subscription(room: str) -> bool:
-    """Whether a room counts as a subscription (and not the rooms that everybody is put in)."""
-    return room.startswith(("portfolio:", "trades:", "watchlist:"))
-
-
-def may_be_in(user: User, room: str) -> bool:
-    """Whether a user's tier allows a room. Whose room it is was settled when its name was made."""
-    return not room.startswith("watchlist:") or user.tier in WATCHLIST_TIERS
-
-
 class Handlers:
-    """The contract's handlers over a server and a quota.
+    """The contract's handlers.
 
     Args:
-        application: The server.
-        quota: Counts subscriptions.
-        max_subscriptions: Of a user, for the text of a refusal.
+        subscriptions: Joins and leaves rooms.
+        broadcaster: Sends what admins broadcast.
+        refresher: Puts connections on other sessions.
         max_symbols: In one request.
         symbols: Which symbols there are; None: any.
         broadcast_any: Whether admins may broadcast events of the contract's own names.
@@ -121,17 +104,17 @@ class Handlers:
 
     def __init__(
         self,
-        application: Application,
-        quota: Quota,
+        subscriptions: Subscriptions,
+        broadcaster: Broadcaster,
+        refresher: SessionRefresher,
         *,
-        max_subscriptions: int,
         max_symbols: int,
         symbols: Symbols | None = None,
         broadcast_any: bool = False,
     ) -> None:
-        self._application = application
-        self._quota = quota
-        self._max_subscriptions = max_subscriptions
+        self._subscriptions = subscriptions
+        self._broadcaster = broadcaster
+        self._refresher = refresher
         self._max_symbols = max_symbols
         self._symbols = symbols or Symbols()
         self._broadcast_any = broadcast_any
@@ -158,20 +141,20 @@ class Handlers:
             _check_own(user, data)
             room = room_of(user.id)
             if join:
-                await self._join(connection, user, room)
+                await self._subscriptions.join(connection, user, room)
             else:
-                await self._leave(connection, user, room)
+                await self._subscriptions.leave(connection, user, room)
             return _confirm(connection, f"{'' if join else 'un'}subscribed:{name}", user)
 
         return handler
 
     async def subscribe_watchlist(self, connection: Connection, data: Any) -> Answer:
         """Join the rooms of one symbol or several; several get one answer with what failed."""
-        return await self._each_symbol(connection, data, "subscribed:watchlist", self._join)
+        return await self._each_symbol(connection, data, "subscribed:watchlist", self._subscriptions.join)
 
     async def unsubscribe_watchlist(self, connection: Connection, data: Any) -> Answer:
         """Leave the rooms of one symbol or several."""
-        return await self._each_symbol(connection, data, "unsubscribed:watchlist", self._leave)
+        return await self._each_symbol(connection, data, "unsubscribed:watchlist", self._subscriptions.leave)
 
     async def admin_broadcast(self, connection: Connection, data: Any) -> Answer:
         """Send an event to every authenticated client."""
@@ -190,7 +173,7 @@ class Handlers:
             raise EventRefused("INVALID_PAYLOAD", f"{event} comes from the server alone; take a name of your own")
         try:
             content = to_plain(data.get("data"), ("data",), whole_floats=False)
-            await self._application.broadcast(event, content)
+            await self._broadcaster.broadcast(event, content)
         except NotExact as error:
             raise EventRefused("INVALID_PAYLOAD", str(error)) from None
         except PublishUncertain:
@@ -206,21 +189,12 @@ class Handlers:
         if not isinstance(data, dict) or not isinstance(data.get("sessionID"), str):
             raise EventRefused("INVALID_PAYLOAD", "The payload is an object with sessionID")
         try:
-            session = await self._application.refresh(connection, data["sessionID"])
+            session = await self._refresher.refresh(connection, data["sessionID"])
         except AuthRefused as refused:
             raise EventRefused(refused.code, str(refused)) from None
         except StoreUnavailable:
             raise EventRefused("UNAVAILABLE", "Sessions cannot be checked now; try again") from None
         return _confirm(connection, "session:refreshed", user, expiresAt=round(session.expires_at * 1000))
-
-    async def drop_unpermitted(self, connection: Connection) -> None:
-        """Leave the rooms that the connection's user may no longer be in, after a change of tier."""
-        user = connection.user
-        if user is None:
-            return
-        for room in [room for room in connection.rooms if not may_be_in(user, room)]:
-            if connection.is_in(room):  # it may have been left while the one before was
-                await self._leave(connection, user, room)
 
     async def _each_symbol(
         self,
@@ -247,31 +221,6 @@ class Handlers:
         if not done:
             raise EventRefused(failed[0]["reason"], failed[0]["message"], symbols=[], failed=failed)
         return _confirm(connection, confirmation, user, symbols=done, failed=failed)
-
-    async def _join(self, connection: Connection, user: User, room: str) -> None:
-        if connection.is_in(room):
-            return
-        if not await self._quota.increment_subscription(user.id, subscription_member(connection, room)):
-            raise EventRefused("QUOTA_EXCEEDED", f"A user has at most {self._max_subscriptions} subscriptions")
-        try:
-            # Much may have happened while the quota was asked.
-            if connection.closed:
-                raise EventRefused("UNAVAILABLE", "The connection has ended")
-            if not may_be_in(_user(connection), room):
-                raise EventRefused("TIER_REQUIRED", f"A {' or '.join(WATCHLIST_TIERS)} subscription is required")
-            try:
-                await connection.join(room)
-            except AdapterUnavailable:
-                raise EventRefused("UNAVAILABLE", "The subscription cannot be kept now; try again") from None
-        except BaseException:
-            await self._quota.decrement_subscription(user.id, subscription_member(connection, room))
-            raise
-
-    async def _leave(self, connection: Connection, user: User, room: str) -> None:
-        if not connection.is_in(room):
-            raise EventRefused("NOT_SUBSCRIBED", "There is no such subscription on this connection")
-        await connection.leave(room)
-        await self._quota.decrement_subscription(user.id, subscription_member(connection, room))
 
 
 def _user(connection: Connection) -> User:

@@ -94,6 +94,10 @@ class Application(Protocol):
         """A client that was connected is gone."""
         ...
 
+
+class SocketObserver(Protocol):
+    """Is told what clients are refused or cut off for."""
+
     def origin_refused(self, reason: str, origin: str) -> None:
         """A page may not connect: one of `REASONS`, and its origin (scheme, host, port) or nothing."""
         ...

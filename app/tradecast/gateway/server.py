@@ -26,7 +26,7 @@ from tradecast.engine.observer import Observer
 from tradecast.events.dispatcher import error_answer
 from tradecast.gateway.addresses import Addresses
 from tradecast.gateway.allowances import Allowances
-from tradecast.gateway.application import Accepted, Application, Options
+from tradecast.gateway.application import Accepted, Application, Options, SocketObserver
 from tradecast.gateway.probes import Probes
 from tradecast.gateway.strangers import Strangers
 from tradecast.observability.seldom import Seldom
@@ -80,16 +80,17 @@ class SocketServer(socketio.AsyncServer):
 
     def __init__(
         self,
-        application: Application,
+        watcher: SocketObserver,
         manager: LocalManager,
         options: Options,
         make_sid: Callable[[], str | None] | None = None,
         lines: Seldom | None = None,
     ) -> None:
-        self._application = application
+        self._watcher = watcher
+        self._application: Application
         self._lines = lines or Seldom()
         self._options = options
-        self._observer = _EngineObserver(application, self.page_left, self._heartbeat_answered)
+        self._observer = _EngineObserver(watcher, self.page_left, self._heartbeat_answered)
         super().__init__(
             client_manager=manager,
             logger=logging.getLogger("socketio"),  # theirs by name: what they log is scrubbed more thoroughly
@@ -128,8 +129,9 @@ class SocketServer(socketio.AsyncServer):
         self._probes = Probes(self.eio.sockets)
         self.hub: Hub
 
-    def bind(self, hub: Hub) -> None:
-        """Use this hub; it needs the server's engine, so the server is made first."""
+    def attach(self, application: Application, hub: Hub) -> None:
+        """Serve this application over this hub. Both need the server's engine, so the server is made first."""
+        self._application = application
         self.hub = hub
         self._observer.hub = hub
 
@@ -234,7 +236,7 @@ class SocketServer(socketio.AsyncServer):
         eio_sid = self._strangers.take_oldest()
         if eio_sid is None:
             return False
-        self._application.limit_exceeded("without_connect")
+        self._watcher.limit_exceeded("without_connect")
         self.eio.drop(eio_sid)
         return True
 
@@ -266,7 +268,7 @@ class SocketServer(socketio.AsyncServer):
         eio_sid = self._strangers.take_oldest_of(self._addresses.transports_of(network))
         if eio_sid is None:
             return False
-        self._application.limit_exceeded("address")
+        self._watcher.limit_exceeded("address")
         self.eio.drop(eio_sid)
         self._addresses.remove(eio_sid)  # its handler hears of the end in the next turn
         return True
@@ -333,7 +335,7 @@ class SocketServer(socketio.AsyncServer):
         """Count a packet; a transport that has sent far too many is closed."""
         if self._allowances.spend(eio_sid):
             return True
-        self._application.limit_exceeded("packets")
+        self._watcher.limit_exceeded("packets")
         self.eio.refuse(eio_sid, POLICY_VIOLATION)
         return False
 
@@ -377,7 +379,7 @@ class SocketServer(socketio.AsyncServer):
         return None
 
     def _refuse_packet(self, eio_sid: str, error: BadPacket) -> None:
-        self._application.malformed()
+        self._watcher.malformed()
         self._lines.write(log.info, "malformed packet", error=str(error))
         self._incomplete.pop(eio_sid, None)
         too_deep = isinstance(error, TooDeep)
@@ -480,7 +482,7 @@ class SocketServer(socketio.AsyncServer):
         """A client was refused, or has left: it may try again a few times, and not for ever."""
         tries = self._tries[eio_sid] = self._tries.get(eio_sid, 0) + leavings
         if tries > MAX_LEAVINGS:
-            self._application.limit_exceeded("connects")
+            self._watcher.limit_exceeded("connects")
             self.eio.refuse(eio_sid, POLICY_VIOLATION)
 
     def _turn_away(self, eio_sid: str, sid: str, namespace: str) -> None:
@@ -562,9 +564,9 @@ class _EngineObserver(Observer):
     """
 
     def __init__(
-        self, application: Application, page_left: Callable[[str], None], answered: Callable[[str], None]
+        self, watcher: SocketObserver, page_left: Callable[[str], None], answered: Callable[[str], None]
     ) -> None:
-        self._application = application
+        self._watcher = watcher
         self._page_left = page_left
         self._answered = answered
         self.hub: Hub | None = None
@@ -573,19 +575,19 @@ class _EngineObserver(Observer):
         self._page_left(sid)
 
     def client_too_slow(self) -> None:
-        self._application.client_too_slow()
+        self._watcher.client_too_slow()
 
     def packet_malformed(self) -> None:
-        self._application.malformed()
+        self._watcher.malformed()
 
     def limit_exceeded(self, limit: str) -> None:
-        self._application.limit_exceeded(limit)
+        self._watcher.limit_exceeded(limit)
 
     def origin_refused(self, reason: str, origin: str) -> None:
-        self._application.origin_refused(reason, origin)
+        self._watcher.origin_refused(reason, origin)
 
     def transport_refused(self, reason: TransportRefusal) -> None:
-        self._application.transport_refused(reason)
+        self._watcher.transport_refused(reason)
 
     def heartbeat_sent(self, sid: str) -> None:
         if self.hub is not None:

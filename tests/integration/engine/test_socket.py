@@ -39,7 +39,7 @@ async def numbers(client: ClientConnection, count: int) -> list[int]:
 
 def transport_of(server: RunningServer) -> WebSocketTransport:
     """The transport of the only client."""
-    (connection,) = server.app._sio.eio.sockets.values()
+    (connection,) = server.app.components.socket_server.eio.sockets.values()
     transport = connection.transport
     assert isinstance(transport, WebSocketTransport)
     return transport
@@ -47,7 +47,7 @@ def transport_of(server: RunningServer) -> WebSocketTransport:
 
 async def test_order_is_kept_between_all_ways_of_sending(server: RunningServer) -> None:
     client = await join(server, "u1")
-    eio = server.app._sio.eio
+    eio = server.app.components.socket_server.eio
     ((eio_sid, connection),) = eio.sockets.items()
     (registered,) = server.app.registry
     for n in range(0, 500, 5):
@@ -82,11 +82,11 @@ async def test_events_of_one_turn_leave_in_one_write_at_its_end(server: RunningS
     transport = transport_of(server)
     wire = Wire(transport.transport)
     transport.transport = cast(asyncio.Transport, wire)
-    (eio_sid,) = server.app._sio.eio.sockets
+    (eio_sid,) = server.app.components.socket_server.eio.sockets
     tasks = asyncio.all_tasks()
     messages = [encode_event("e", [{"n": n}]) for n in range(3)]
     for message in messages:
-        server.app._sio.eio.deliver((eio_sid,), message)
+        server.app.components.socket_server.eio.deliver((eio_sid,), message)
     assert wire.written == []
     assert asyncio.all_tasks() == tasks, "nobody has to run before it leaves"
     await asyncio.sleep(0)
@@ -148,7 +148,7 @@ async def test_an_aborted_poll_ends_the_connection_and_one_that_was_answered_doe
         url = f"/socket.io/?EIO=4&transport=polling&sid={json.loads(opened[1:])['sid']}"
         await http.post(url, content=b"40")
         assert (await http.get(url)).text.startswith("40")
-        (socket_,) = server.app._sio.eio.sockets.values()
+        (socket_,) = server.app.components.socket_server.eio.sockets.values()
         polling = asyncio.create_task(http.get(url))
         assert isinstance(socket_.transport, PollingTransport)
         transport = socket_.transport

@@ -164,17 +164,17 @@ async def test_new_server_counts_when_endpoints_have_followed(
 ) -> None:
     old = await make_server(redis_url=redis_server.url, fleet_revision="1")
     new = await make_server(redis_url=redis_server.url, fleet_revision="2", drain_delay=3600)
-    fleet = new.app._fleet
+    fleet = new.app.components.fleet
     assert fleet is not None
     await eventually(lambda: fleet.servers == 2)
-    await eventually(lambda: old.app._fleet is not None and old.app._fleet.servers == 2)
+    await eventually(lambda: old.app.components.fleet is not None and old.app.components.fleet.servers == 2)
     assert superseded(old) == 0
-    new.app._listening_since = time.monotonic() - 3_601
+    new.app.components.availability._listening_since = time.monotonic() - 3_601
     await eventually(lambda: superseded(old) == 1)
-    new.app._drain.start()
+    new.app.components.drain.start()
     await eventually(lambda: superseded(old) == 0)
-    new.app._drain._delay = 0  # it is stopped now
-    assert new.app._drain.cancel()
+    new.app.components.drain._delay = 0  # it is stopped now
+    assert new.app.components.drain.cancel()
 
 
 @pytest.mark.node

@@ -20,7 +20,7 @@ from support.server import MakeServer, RunningServer, settings_for_tests
 from support.wire import CLOSE, Closed, WebSocket, client_frame
 from tradecast.engine.connection import Connection
 from tradecast.engine.message import Message
-from tradecast.events.handlers import is_subscription
+from tradecast.events.subscriptions import is_subscription
 from tradecast.limits.memory import MemoryQuotaStore
 from tradecast.redis_client.script import user_tag
 from tradecast.server import WebSocketServer
@@ -67,7 +67,7 @@ class Tab:
     def __init__(self, app: WebSocketServer) -> None:
         self.app = app
         self.transport = Answering()
-        self.connection: Connection = app._sio.eio.open(request(), self.transport)
+        self.connection: Connection = app.components.socket_server.eio.open(request(), self.transport)
         self.transport.connection = self.connection
         self.pid: str | None = None
 
@@ -149,7 +149,7 @@ class World:
             tiers: tuple[Tier, ...] = ("free", "premium")  # in between, watchlists are left
             for tier in tiers:
                 for one in self.apps:
-                    await one._session_changed(Session(self.auth["sessionID"], User("u", tier=tier), 9e9))
+                    await one.components.sync.apply_change(Session(self.auth["sessionID"], User("u", tier=tier), 9e9))
         elif what == "expire":
             await self.expire()
         elif what == "renew":
@@ -165,7 +165,7 @@ class World:
                 tab.connection.receive("41")
             elif what in ("lose", "leave the page"):
                 if what == "leave the page":
-                    tab.app._sio.page_left(tab.connection.sid)
+                    tab.app.components.socket_server.page_left(tab.connection.sid)
                 tab.connection.lost("transport close")
         await self.check()
 
@@ -196,7 +196,7 @@ class World:
             await asyncio.sleep(0)  # engines tell of the end of connections in the next turns
 
         async def settled() -> bool:
-            tasks = any(app._tasks or app._hub._tasks for app in self.apps)
+            tasks = any(app.components.clients.tasks or app._hub._tasks for app in self.apps)
             return not tasks and await self.apps[0].limiter.get_connection_count("u") == self.connections
 
         await until(settled)

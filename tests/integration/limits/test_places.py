@@ -84,7 +84,7 @@ async def test_the_one_heard_from_longest_ago_goes(make_server: MakeServer, open
     auth = await server.session("u")
     for _ in range(3):
         await open_tab(server, auth, live=False)
-    engine = server.app._sio.eio
+    engine = server.app.components.socket_server.eio
     connections = server.app.registry.of_user("u")
     for seconds, one in zip((15, 2, 9), connections, strict=True):
         engine.wheel.schedule(engine.sockets[one.transport_sid], seconds)

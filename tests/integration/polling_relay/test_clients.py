@@ -201,13 +201,13 @@ async def test_a_poll_that_is_answered_in_time_ends_nothing(make_server: MakeSer
         for n in range(20):
             polling = asyncio.create_task(client.get((owner, other)[n % 2]))
             await waiting(owner, client)
-            owner.app._sio.eio.deliver([client.sid], encode_event("n", [n]))
+            owner.app.components.socket_server.eio.deliver([client.sid], encode_event("n", [n]))
             assert (await polling).text == f'42["n",{n}]'
 
 
 async def waiting(owner: RunningServer, client: Poller) -> None:
     """Until a poll of this client waits at the owner."""
-    transport = owner.app._sio.eio.sockets[client.sid].transport
+    transport = owner.app.components.socket_server.eio.sockets[client.sid].transport
     assert isinstance(transport, PollingTransport)
     await eventually(lambda: transport.polled)
 
@@ -277,7 +277,7 @@ async def test_a_draining_owner_still_serves_what_is_passed_on_and_sends_its_cli
             clients.append(await stock_clients.open(scatter.url, session, transports=transports, **FAST))
         for client in clients:
             await client.wait_connect()
-        owner.app._drain.start()
+        owner.app.components.drain.start()
         assert await asyncio.gather(*(client.call("echo", 1) for client in clients)) == [[1]] * 10
         scatter.choose = lambda head: None
         scatter.urls = [other.url]
@@ -305,7 +305,7 @@ async def test_a_draining_edge_sends_away_what_passes_through_it_at_the_same_pac
         scatter.urls = [owner.url]
         assert edge.app.get_stats()["drain"]["remaining"] == 0
         started = time.monotonic()
-        edge.app._drain.start()
+        edge.app.components.drain.start()
         assert edge.app.get_stats()["drain"]["remaining"] == 12
         for client in clients:
             await client.wait_disconnect()
@@ -375,7 +375,7 @@ async def through(owner: RunningServer, edge: RunningServer, client: Poller, **o
     await socket_.send("2probe")
     assert await socket_.recv() == "3probe"
     await socket_.send("5")
-    await eventually(lambda: owner.app._sio.eio.transport_of(client.sid) == "websocket")
+    await eventually(lambda: owner.app.components.socket_server.eio.transport_of(client.sid) == "websocket")
     return socket_
 
 
@@ -399,7 +399,7 @@ async def test_frames_pass_as_they_are_and_the_owner_checks_them(
 async def test_one_who_does_not_read_is_cut_off_by_the_owner_and_costs_the_edge_little(
     make_server: MakeServer, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradecast.bootstrap.FORWARD_MARGIN", 0)
+    monkeypatch.setattr("tradecast.bootstrap.factories.FORWARD_MARGIN", 0)
     settings = {"auth_required": False, "send_buffer_limit": 2_000_000, "ping_interval": 5, "ping_timeout": 5}
     owner, edge = await make_fleet(make_server, redis_server, 2, **settings)
     async with Poller(owner) as slow, Poller(owner) as quick:
@@ -411,7 +411,7 @@ async def test_one_who_does_not_read_is_cut_off_by_the_owner_and_costs_the_edge_
         stuck.transport.pause_reading()
         await quick.join(owner)
         reader = await through(owner, edge, quick, max_size=None)
-        (relay, _) = edge.app._forwarding._forwarder.relays._relays.values()  # type: ignore[union-attr]
+        (relay, _) = edge.app.components.forwarding._forwarder.relays._relays.values()  # type: ignore[union-attr]
         events: list[str] = []
         reading = asyncio.create_task(read_on(reader, events))
         most = 0
@@ -447,7 +447,7 @@ async def test_uvicorn_s_shutdown_writes_nothing_between_frames(
     async with Poller(owner) as client:
         await client.join(edge)
         socket_ = await through(owner, edge, client)
-        (relay,) = edge.app._forwarding._forwarder.relays._relays.values()  # type: ignore[union-attr]
+        (relay,) = edge.app.components.forwarding._forwarder.relays._relays.values()  # type: ignore[union-attr]
         assert isinstance(relay._protocol, HttpProtocol)
         relay._protocol.shutdown()
         await socket_.send('420["echo",1]')

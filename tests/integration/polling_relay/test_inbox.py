@@ -41,8 +41,8 @@ async def client(server: RunningServer) -> AsyncIterator[Poller]:
 
 
 def key_of(server: RunningServer) -> bytes:
-    assert server.app._forwarding is not None
-    return server.app._forwarding._directory.keys[0]
+    assert server.app.components.forwarding is not None
+    return server.app.components.forwarding._directory.keys[0]
 
 
 def boot_of(client: Poller) -> str:
@@ -97,8 +97,8 @@ async def test_servers_sign_and_check_by_the_time_that_they_have_in_common(
     owner, other = await make_fleet(make_server, own_redis, 2, auth_required=False)
 
     def shift(server: RunningServer, seconds: float) -> None:
-        assert server.app._forwarding is not None
-        monkeypatch.setattr(server.app._forwarding._directory, "now", lambda: time.time() + seconds)
+        assert server.app.components.forwarding is not None
+        monkeypatch.setattr(server.app.components.forwarding._directory, "now", lambda: time.time() + seconds)
 
     async with Poller(owner) as client:
         for seconds in (0, 86_400, -86_400):
@@ -132,7 +132,7 @@ async def test_no_connection_is_opened_there(server: RunningServer, client: Poll
     headers = signed(server, client, method, target)
     answer = await client.http.request(method, server.internal_url + target, headers=headers)
     assert (answer.status_code, answer.headers[REFUSED.decode()]) == (400, "request")
-    assert len(server.app._sio.eio.sockets) == 1
+    assert len(server.app.components.socket_server.eio.sockets) == 1
 
 
 async def test_a_websocket_needs_a_signature_too(server: RunningServer, client: Poller) -> None:

@@ -268,8 +268,8 @@ async def test_a_redis_that_has_not_answered_yet(make_server: MakeServer, http: 
         port = nobody.getsockname()[1]
     server = await make_server(redis_url=f"redis://127.0.0.1:{port}/0", redis_timeout=0.2)
     assert not await offers(http, server.url)
-    assert server.app._offer is not None
-    assert server.app._offer.find_reason() == "redis_away"
+    assert server.app.components.offer is not None
+    assert server.app.components.offer.find_reason() == "redis_away"
 
 
 def reasons(caplog: pytest.LogCaptureFixture) -> list[str]:

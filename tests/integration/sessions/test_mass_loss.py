@@ -71,12 +71,12 @@ async def crowd(server: RunningServer, join: Join, count: int) -> list[dict[str,
         await join(server, auth)
     watched(server)
     await eventually(lambda: server.app.sessions.homes is not None)
-    await eventually(lambda: len(server.app._watcher._known) == count)
+    await eventually(lambda: len(server.app.components.watcher._known) == count)
     return auths
 
 
 def watched(server: RunningServer) -> None:
-    assert server.app._watcher.mode == "polling"
+    assert server.app.components.watcher.mode == "polling"
 
 
 def here(server: RunningServer) -> int:
@@ -94,7 +94,7 @@ async def lost(server: RunningServer, count: int) -> None:
 
 async def looked(server: RunningServer, times: int = 3) -> None:
     """So many looks at the store are done."""
-    watcher, seen = server.app._watcher, 0
+    watcher, seen = server.app.components.watcher, 0
     original = watcher._note_up
 
     def count(mode: Any) -> None:
@@ -171,7 +171,7 @@ async def test_log_outs_count_meanwhile(make_server: MakeServer, own_redis: Redi
     few = [await other.session(f"o{number}") for number in range(3)]
     for auth in few:
         await join(other, auth)
-    await eventually(lambda: len(other.app._watcher._known) == 3)
+    await eventually(lambda: len(other.app.components.watcher._known) == 3)
     await restart_empty(own_redis)
     await lost(server, 24)
     await lost(other, 3)

@@ -89,7 +89,7 @@ async def test_session_begins_with_get_alone(open_server: RunningServer, method:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400")
     assert (b'"code": 2' in body) is (method != "HEAD")
-    assert open_server.app._sio.eio.sockets == {}
+    assert open_server.app.components.socket_server.eio.sockets == {}
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ async def test_opening_handshake_is_a_get(open_server: RunningServer, method: st
 async def test_upgrade_to_something_else_is_refused(open_server: RunningServer) -> None:
     head = head_of("GET", WEBSOCKET, "Upgrade: h2c", "Connection: Upgrade")
     assert (await request(open_server.url, head)).status == 400
-    assert open_server.app._sio.eio.sockets == {}
+    assert open_server.app.components.socket_server.eio.sockets == {}
 
 
 # -- how the head comes

@@ -24,7 +24,7 @@ async def client(open_server: RunningServer) -> Polling:
 
 def count(server: RunningServer) -> int:
     """How many sessions the server has."""
-    return len(server.app._sio.eio.sockets)
+    return len(server.app.components.socket_server.eio.sockets)
 
 
 # -- packets
@@ -41,7 +41,7 @@ async def test_several_packets_of_one_post_are_handled_in_order(client: Polling)
 
 async def test_poll_waits_until_there_is_something(open_server: RunningServer, client: Polling) -> None:
     polling = asyncio.create_task(client.packets())
-    await eventually(lambda: open_server.app._sio.eio.sockets[client.sid].transport.polled)
+    await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.polled)
     assert not polling.done()
     await client.post('421["echo","x"]')
     assert await polling == ['431["x"]']
@@ -135,7 +135,7 @@ async def test_body_that_is_too_large_is_refused(make_server: MakeServer) -> Non
 
 async def test_second_poll_at_the_same_time_ends_the_session(open_server: RunningServer, client: Polling) -> None:
     first = asyncio.create_task(client.poll())
-    await eventually(lambda: open_server.app._sio.eio.sockets[client.sid].transport.polled)
+    await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.polled)
     assert (await client.poll()).status == 400
     answer = await first
     assert (answer.status, answer.text) == (200, "1")
@@ -146,7 +146,7 @@ async def test_second_poll_at_the_same_time_ends_the_session(open_server: Runnin
 async def test_second_post_at_the_same_time_ends_the_session(open_server: RunningServer, client: Polling) -> None:
     async with await Wire.open(open_server.url) as wire:
         await wire.write(head_of("POST", client.target, "Content-Length: 10") + "42[")
-        await eventually(lambda: open_server.app._sio.eio.sockets[client.sid].transport.posting)
+        await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.posting)
         assert (await client.post("3")).status == 400
         await eventually(lambda: count(open_server) == 0)
         await wire.write('"echo"]')
@@ -173,7 +173,7 @@ async def test_session_of_a_websocket_is_not_polled(open_server: RunningServer, 
 
 async def test_close_packet_ends_the_session_and_lets_the_poll_go(open_server: RunningServer, client: Polling) -> None:
     polling = asyncio.create_task(client.poll())
-    await eventually(lambda: open_server.app._sio.eio.sockets[client.sid].transport.polled)
+    await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.polled)
     assert (await client.post("1")).body == b"ok"
     answer = await polling
     assert (answer.status, answer.text) == (200, "6")
@@ -183,8 +183,8 @@ async def test_close_packet_ends_the_session_and_lets_the_poll_go(open_server: R
 
 async def test_disconnect_of_the_server_lets_the_poll_go(open_server: RunningServer, client: Polling) -> None:
     polling = asyncio.create_task(client.packets())
-    await eventually(lambda: open_server.app._sio.eio.sockets[client.sid].transport.polled)
-    open_server.app._sio.eio.hang_up(client.sid)
+    await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.polled)
+    open_server.app.components.socket_server.eio.hang_up(client.sid)
     assert await polling == ["6"]
     assert (await client.poll()).status == 400
 
@@ -193,7 +193,7 @@ async def test_what_waits_between_two_polls_is_not_lost_when_the_server_hangs_up
     open_server: RunningServer, client: Polling
 ) -> None:
     """A server that drains hangs up on everybody, whether they poll just now or not."""
-    engine = open_server.app._sio.eio
+    engine = open_server.app.components.socket_server.eio
     engine.deliver((client.sid,), Message(["2last"]))
     engine.hang_up(client.sid)
     answer = await client.poll()
@@ -205,7 +205,7 @@ async def test_abandoned_poll_ends_the_session(open_server: RunningServer, clien
     """What is taken for it would be lost, and nobody would know."""
     async with await Wire.open(open_server.url) as wire:
         await wire.write(head_of("GET", client.target))
-        await eventually(lambda: open_server.app._sio.eio.sockets[client.sid].transport.polled)
+        await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.polled)
     await eventually(lambda: count(open_server) == 0)
 
 
@@ -270,7 +270,7 @@ async def test_client_that_floods_is_kept_waiting(make_server: MakeServer) -> No
     client = await Polling.connect(server.url)
     await client.join()
     posting = asyncio.create_task(client.post(*(f'42["wait",{n}]' for n in range(INBOX * 2))))
-    await eventually(lambda: server.app._sio.eio.sockets[client.sid]._paused)
+    await eventually(lambda: server.app.components.socket_server.eio.sockets[client.sid]._paused)
     await asyncio.sleep(0.1)  # what must not happen has no event
     assert not posting.done()
     go_on.set()

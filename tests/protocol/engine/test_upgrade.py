@@ -34,7 +34,7 @@ async def test_probe_answer_switch(open_server: RunningServer, client: Polling) 
         assert (await client.poll()).text == "6", "polls are let go"
         await socket.send("5", '421["echo","x"]')
         assert await socket.text() == '431["x"]'
-        assert open_server.app._sio.eio.transport_of(client.sid) == "websocket"
+        assert open_server.app.components.socket_server.eio.transport_of(client.sid) == "websocket"
         assert (await client.poll()).status == 400
         assert (await client.post("3")).status == 400
         await socket.send('422["echo"]')
@@ -81,7 +81,7 @@ async def test_websocket_that_breaks_off_leaves_the_client_polling(open_server: 
         pass
     assert got == ["431[]"]
     polling = asyncio.create_task(client.packets())
-    transport = open_server.app._sio.eio.sockets[client.sid].transport
+    transport = open_server.app.components.socket_server.eio.sockets[client.sid].transport
     await eventually(lambda: transport.polled)
     await client.post('422["echo"]')
     assert await polling == ["432[]"], "polls wait again"
@@ -124,7 +124,7 @@ async def test_unknown_session_is_refused(open_server: RunningServer) -> None:
 
 async def test_session_that_ends_meanwhile_is_not_switched(open_server: RunningServer, client: Polling) -> None:
     async with await probe(client) as socket:
-        open_server.app._sio.eio.hang_up(client.sid)
+        open_server.app.components.socket_server.eio.hang_up(client.sid)
         await socket.send("5")
         assert await socket.until_closed() == ([], 1000)
 

@@ -43,7 +43,7 @@ async def client(open_server: RunningServer) -> AsyncIterator[WebSocket]:
 
 def count(server: RunningServer) -> int:
     """How many sessions the server has."""
-    return len(server.app._sio.eio.sockets)
+    return len(server.app.components.socket_server.eio.sockets)
 
 
 # -- packets
@@ -230,38 +230,38 @@ async def test_close_that_is_invalid_is_told_so(
 async def test_who_is_hung_up_on_gets_what_waits_and_no_close_frame(
     open_server: RunningServer, client: WebSocket
 ) -> None:
-    (sid,) = open_server.app._sio.eio.sockets
+    (sid,) = open_server.app.components.socket_server.eio.sockets
     await open_server.app.emit_to_room("market:status", "e", {"last": "words"})
-    open_server.app._sio.eio.hang_up(sid)
+    open_server.app.components.socket_server.eio.hang_up(sid)
     assert (await client.text()).startswith('42["e",{"last":"words"}')
     with pytest.raises(Closed) as closed:
         await client.frame()
     assert closed.value.code is None
-    assert len(open_server.app._sio.eio.leaving) == 1
+    assert len(open_server.app.components.socket_server.eio.leaving) == 1
     await client.send(f"421{ECHO}")  # on its way already: not handled, and no reason to drop what was sent
     client.writer.close()
-    await eventually(lambda: open_server.app._sio.eio.count == 0)
+    await eventually(lambda: open_server.app.components.socket_server.eio.count == 0)
 
 
 async def test_close_of_the_server_waits_for_the_clients_end(open_server: RunningServer, client: WebSocket) -> None:
-    (sid,) = open_server.app._sio.eio.sockets
-    open_server.app._sio.eio.refuse(sid, 1008)
+    (sid,) = open_server.app.components.socket_server.eio.sockets
+    open_server.app.components.socket_server.eio.refuse(sid, 1008)
     assert await client.frame() == (CLOSE, b"\x03\xf0")
     assert await client.read_to_end() == b"", "the server is the first to close"
-    assert len(open_server.app._sio.eio.leaving) == 1
+    assert len(open_server.app.components.socket_server.eio.leaving) == 1
     await client.write(client_frame(CLOSE, b"\x03\xf0"))
-    await eventually(lambda: open_server.app._sio.eio.count == 0)
+    await eventually(lambda: open_server.app.components.socket_server.eio.count == 0)
 
 
 async def test_client_that_does_not_answer_the_close_is_dropped(
     open_server: RunningServer, client: WebSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tradecast.engine.transports.websocket.LINGER", 0.2)
-    (sid,) = open_server.app._sio.eio.sockets
-    open_server.app._sio.eio.refuse(sid)
+    (sid,) = open_server.app.components.socket_server.eio.sockets
+    open_server.app.components.socket_server.eio.refuse(sid)
     assert await client.frame() == (CLOSE, b"\x03\xe8")
     assert await client.read_to_end() == b""
-    await eventually(lambda: open_server.app._sio.eio.count == 0)
+    await eventually(lambda: open_server.app.components.socket_server.eio.count == 0)
 
 
 async def test_connection_that_breaks_off_ends_it(open_server: RunningServer, client: WebSocket) -> None:
@@ -353,10 +353,10 @@ async def test_over_tls(make_server: MakeServer, tmp_path: Path) -> None:
         assert (await client.text(), await client.packet()) == ('461-1[{"_placeholder":true,"num":0}]', data)
         await client.send(*(f"42{n}{ECHO}" for n in range(200)))
         assert [await client.text() for _ in range(200)] == [f'43{n}["x"]' for n in range(200)]
-        (sid,) = server.app._sio.eio.sockets
-        server.app._sio.eio.hang_up(sid)
+        (sid,) = server.app.components.socket_server.eio.sockets
+        server.app.components.socket_server.eio.hang_up(sid)
         assert await client.until_closed() == ([], None)
     async with await Wire.open(url, trusted) as wire:
         await wire.write(head_of("GET", POLLING))
         assert (await wire.read_answer()).text.startswith("0{")
-    await eventually(lambda: server.app._sio.eio.leaving == set())
+    await eventually(lambda: server.app.components.socket_server.eio.leaving == set())

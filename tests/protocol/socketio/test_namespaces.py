@@ -23,7 +23,7 @@ async def nothing_more(client: RawClient, namespace: str = "/") -> None:
 async def test_each_has_its_own_sid_and_both_are_served(namespaces: RunningServer, make_client: MakeClient) -> None:
     client = await make_client(namespaces)
     assert await client.join() != await client.join(CUSTOM)
-    assert len(namespaces.app._sio.eio.sockets) == 1
+    assert len(namespaces.app.components.socket_server.eio.sockets) == 1
     for namespace in ("/", CUSTOM):
         assert await client.ask("where", namespace=namespace) == [namespace]
 
@@ -31,7 +31,7 @@ async def test_each_has_its_own_sid_and_both_are_served(namespaces: RunningServe
 async def test_namespace_alone_without_the_main_one(make_server: MakeServer, make_client: MakeClient) -> None:
     server = await make_server(add_handlers, auth_required=False, connect_timeout=3)
     client = await make_client(server, CUSTOM)
-    await eventually(lambda: len(server.app._sio._strangers) == 0)
+    await eventually(lambda: len(server.app.components.socket_server._strangers) == 0)
     assert await client.ask("echo", 1, namespace=CUSTOM) == [1]
 
 
@@ -221,7 +221,7 @@ async def test_server_ends_one_and_keeps_the_other(namespaces: RunningServer, ma
     client = await make_client(namespaces)
     await client.join()
     custom = await client.join(CUSTOM)
-    await namespaces.app._sio.end(custom, CUSTOM)
+    await namespaces.app.components.socket_server.end(custom, CUSTOM)
     assert await client.next() == packet(1, CUSTOM)
     assert await client.ask("echo", 1) == [1]
 
@@ -242,9 +242,9 @@ async def test_transport_that_ends_ends_all_and_leaves_nothing(
     client = await make_client(namespaces, "/", CUSTOM)
     for namespace in ("/", CUSTOM):
         await client.ask("join", "room", namespace=namespace)
-    (eio_sid,) = namespaces.app._sio.eio.sockets
-    namespaces.app._sio.eio.hang_up(eio_sid)
+    (eio_sid,) = namespaces.app.components.socket_server.eio.sockets
+    namespaces.app.components.socket_server.eio.hang_up(eio_sid)
     await client.until_closed()
     await eventually(lambda: namespaces.app.get_total_connection_count() == 0)
-    assert list(namespaces.app._manager.get_namespaces()) == []
-    assert dict(namespaces.app._manager.room_sizes()) == {}
+    assert list(namespaces.app.components.manager.get_namespaces()) == []
+    assert dict(namespaces.app.components.manager.room_sizes()) == {}

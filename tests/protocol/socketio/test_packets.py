@@ -29,7 +29,9 @@ async def test_connect_is_answered_with_a_sid_of_its_own(
     client = await make_client(namespaces)
     sid = await client.join(namespace)
     assert len(sid) >= 20
-    assert sid not in namespaces.app._sio.eio.sockets, "the id of the transport is a secret, this one is none"
+    assert sid not in namespaces.app.components.socket_server.eio.sockets, (
+        "the id of the transport is a secret, this one is none"
+    )
 
 
 @pytest.mark.parametrize("text", ["0", "0{}", '0{"token":"x"}', "0/,", "0/?a=b,"])
@@ -57,7 +59,7 @@ async def test_second_connect_closes_the_transport_as_in_node(
 ) -> None:
     client = await make_client(namespaces, namespace)
     await client.send(packet(0, namespace))
-    await eventually(lambda: namespaces.app._sio.eio.sockets == {})
+    await eventually(lambda: namespaces.app.components.socket_server.eio.sockets == {})
 
 
 @pytest.mark.parametrize("name", ["/random", "/custom/more", "/Custom", "/é"])
@@ -207,7 +209,7 @@ async def test_client_acknowledges_with_several_arguments_and_attachments(
         ('[1,"two",[3]]', [], [1, "two", [3]]),
         (f"[{PLACEHOLDER % 0}]", [b"\x01"], [b"\x01"]),
     ):
-        asking = asyncio.create_task(namespaces.app._sio.ask([sid], "question", ["x"], 20))
+        asking = asyncio.create_task(namespaces.app.components.socket_server.ask([sid], "question", ["x"], 20))
         question = await client.next()
         ack_id = question[1 : question.index("[")]
         assert question == f'2{ack_id}["question","x"]'
@@ -250,7 +252,7 @@ async def test_packet_that_is_none_closes_the_transport(
     await client.send(*packets)
     for answer in await client.until_closed():
         assert json.loads(answer[1:])[1]["reason"] == "INVALID_PAYLOAD"
-    await eventually(lambda: namespaces.app._sio.eio.sockets == {})
+    await eventually(lambda: namespaces.app.components.socket_server.eio.sockets == {})
     assert namespaces.app.get_total_connection_count() == 0
 
 

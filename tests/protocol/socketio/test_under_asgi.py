@@ -148,7 +148,7 @@ async def test_client_that_does_not_answer_heartbeats_is_ended(app: WebSocketSer
         await socket_.opened()
         packets, code = await socket_.until_closed()
         assert (packets, code) == (["2"], 1012)
-    await eventually(lambda: app._sio.eio.sockets == {})
+    await eventually(lambda: app.components.socket_server.eio.sockets == {})
 
 
 async def test_upgrade(app: WebSocketServer, url: str) -> None:
@@ -176,9 +176,9 @@ async def test_end_of_either_side(app: WebSocketServer, url: str) -> None:
     async with await WebSocket.connect(url) as socket_:
         sid = (await socket_.opened())["sid"]
         await socket_.join()
-        app._sio.eio.hang_up(sid)
+        app.components.socket_server.eio.hang_up(sid)
         assert await socket_.until_closed() == ([], 1012)
-    await eventually(lambda: app._sio.eio.sockets == {})
+    await eventually(lambda: app.components.socket_server.eio.sockets == {})
 
 
 async def test_refusals(url: str) -> None:
@@ -202,7 +202,7 @@ async def test_packets_that_are_none_end_it(app: WebSocketServer, url: str) -> N
         await socket_.opened()
         await socket_.write(client_frame(TEXT, "7"))
         assert await socket_.until_closed() == ([], 1000)
-    await eventually(lambda: app._sio.eio.sockets == {})
+    await eventually(lambda: app.components.socket_server.eio.sockets == {})
 
 
 async def test_large_messages_pass(url: str) -> None:

@@ -165,7 +165,7 @@ class Case:
             hang_up=self.server.eio.hang_up,
             on_displaced=self.server.displace,
         )
-        self.server.bind(self.hub)
+        self.server.attach(self.app, self.hub)
 
     def client(self, peer: str | None = None, cookie: str | None = None) -> Client:
         """A client that comes from this address, with this cookie."""
@@ -259,6 +259,7 @@ async def test_refused_client_is_closed_with_the_time_of_all_who_do_not_connect(
     app, manager = App(), LocalManager()
     app.refusal = ConnectRefused("AUTH_REQUIRED", "Log in")
     server = SocketServer(app, manager, Options(["websocket"], connect_timeout=0.2))
+    server.attach(app, None)  # type: ignore[arg-type]  # nobody gets as far as to need one
     client = Client(server)
     client.send("0")
     await client.next()

@@ -16,10 +16,11 @@ from typing import Any
 
 import uvloop
 
+from tradecast.bootstrap.ports import create_process
 from tradecast.connections.connection import Connection
 from tradecast.events.timestamps import timestamp
 from tradecast.lifecycle.process import tune_garbage_collection
-from tradecast.server import WebSocketServer, create_process
+from tradecast.server import WebSocketServer
 from tradecast.sessions.models import User
 
 DAY = 86_400

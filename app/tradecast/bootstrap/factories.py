@@ -1,4 +1,4 @@
-"""Makes the adapter's parts for a server: by the settings, and watched by the metrics."""
+"""Puts the parts of a server together: by the settings, and watched by the metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.delivery.redis.partition import BrokerObserver
 from tradecast.events.kinds import kind_of
 from tradecast.gateway.allowances import BURST, PER_SECOND
-from tradecast.gateway.application import Application, Options
+from tradecast.gateway.application import Options, SocketObserver
 from tradecast.gateway.server import SocketServer
 from tradecast.observability.metrics import Metrics
 from tradecast.observability.seldom import Seldom
@@ -57,21 +57,21 @@ def create_watched_broker(settings: Settings, metrics: Metrics) -> MemoryBroker 
 
 def create_socket_server(
     settings: Settings,
-    application: Application,
+    watcher: SocketObserver,
     manager: LocalManager,
     lines: Seldom,
     make_sid: Callable[[], str | None],
 ) -> SocketServer:
-    """The Socket.IO server with its engine; it has no hub yet.
+    """The Socket.IO server with its engine; it has neither hub nor application yet (`SocketServer.attach`).
 
     Args:
         settings: All of them.
-        application: Decides who comes in, and what events do.
+        watcher: Is told whom it refuses.
         manager: Rooms on this server.
         lines: Writes what clients can cause.
         make_sid: Names a new connection; None: the engine does.
     """
-    sio = SocketServer(application, manager, _options(settings), make_sid, lines)
+    sio = SocketServer(watcher, manager, _options(settings), make_sid, lines)
     sio.manager_initialized = True  # there is nothing to initialize
     return sio
 
@@ -88,7 +88,7 @@ def create_hub(
     lines: Seldom,
 ) -> Hub:
     """The clients of a Socket.IO server between its engine and the broker. Arguments as of `Hub`."""
-    hub = Hub(
+    return Hub(
         broker,
         manager,
         sio.eio.deliver,
@@ -106,8 +106,6 @@ def create_hub(
         may_recover=may_recover,
         lines=lines,
     )
-    sio.bind(hub)
-    return hub
 
 
 def create_cluster(

@@ -1,0 +1,1 @@
+"""Puts a server together: settings become components, and components the apps of its ports."""

@@ -1,0 +1,312 @@
+"""Builds the components of a server, each from what is there before it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+
+import structlog
+from starlette.types import ASGIApp
+
+from tradecast.bootstrap.components import Availability, Components, Foundation
+from tradecast.bootstrap.factories import (
+    create_cluster,
+    create_forwarder,
+    create_forwarding,
+    create_hub,
+    create_socket_server,
+    create_tuner,
+    create_watched_broker,
+)
+from tradecast.cluster_rpc import Cluster
+from tradecast.cluster_rpc.local_clients import Clients as LocalClients
+from tradecast.config.settings import DAY, Settings, SettingsError, Transport
+from tradecast.connections.guards import AuthMiddleware, create_auth_middleware
+from tradecast.connections.session_sync import SessionSync
+from tradecast.delivery.redis.broker import RedisBroker
+from tradecast.events.handlers import Handlers
+from tradecast.events.limiting import create_rate_limit_middleware
+from tradecast.events.subscriptions import Subscriptions
+from tradecast.gateway.clients import Clients
+from tradecast.gateway.middleware import ConnectionMiddleware
+from tradecast.gateway.refusals import Refusals
+from tradecast.gateway.server import SocketServer
+from tradecast.http.stats import Stats
+from tradecast.lifecycle.admission import Admission
+from tradecast.lifecycle.departures import PacedDisconnect
+from tradecast.lifecycle.drain import Drain
+from tradecast.lifecycle.fleet import Fleet
+from tradecast.lifecycle.fleet_pace import FleetPace
+from tradecast.lifecycle.gate import HandshakeGate
+from tradecast.limits.limiter import RateLimiter
+from tradecast.limits.places import Places, Probed
+from tradecast.observability.metrics import Metrics
+from tradecast.observability.seldom import Seldom
+from tradecast.packets.rooms import LocalManager
+from tradecast.polling_relay import Forwarding
+from tradecast.polling_relay.offer import Offer
+from tradecast.redis_client.client import RedisClient, check_database, create_redis
+from tradecast.runtime_config.file_watcher import WatchedFile
+from tradecast.sessions.revocation import RevocationWatcher
+from tradecast.sessions.service import create_sessions
+from tradecast.user_id import name_user
+
+# Seconds that a session lasts at most, as the requirements have it.
+LONG_SESSION = 30 * DAY
+log = structlog.stdlib.get_logger("tradecast.server")
+
+
+async def build_components(foundation: Foundation) -> Components:
+    """Build all parts of a server. A dependency that does not answer is logged, not fatal.
+
+    Raises:
+        SettingsError: A URL means nothing, or names a database that Redis does not have.
+    """
+    settings, metrics, lines, registry = foundation.settings, foundation.metrics, foundation.lines, foundation.registry
+    middleware = foundation.middleware
+    redis, forwarding = await _connect(foundation)
+    if middleware.authenticate is None:
+        middleware.authenticate = create_auth_middleware(required=settings.auth_required)
+    own = middleware.authenticate if isinstance(middleware.authenticate, AuthMiddleware) else None
+    middleware.is_own = type(own) is AuthMiddleware and middleware.limit is None
+    sessions = create_sessions(
+        settings,
+        redis,
+        on_lookup=metrics.session_lookup,
+        on_batch=metrics.session_batch,
+        on_store_error=metrics.session_store_error,
+        on_unsigned=_UnsignedIds(metrics, lines).accepted,
+        session_collection=own.session_collection if own else None,
+    )
+    if own is not None:
+        own.bind(sessions)
+    _warn_of_sessions(settings)
+    limiter = RateLimiter(
+        settings, redis, on_fallback=metrics.limiter_fallback, on_foreign=metrics.foreign_key, lines=lines
+    )
+    tuner = create_tuner(settings, metrics)
+    adapter_file: WatchedFile | None = None
+    if settings.adapter_file is not None:
+        adapter_file = WatchedFile(settings.adapter_file, tuner.take)
+        await adapter_file.begin()
+    manager = LocalManager()
+    make_sid = (lambda: None) if forwarding is None else forwarding.make_sid
+    socket_server = create_socket_server(settings, Refusals(metrics, lines), manager, lines, make_sid)
+    subscriptions = Subscriptions(limiter, settings.max_subscriptions_per_user)
+    sync = SessionSync(sessions, registry, socket_server, subscriptions, metrics)
+    watcher = RevocationWatcher(
+        sessions,
+        active=registry.session_ids,
+        on_ended=sync.end_connections,
+        on_changed=sync.apply_change,
+        holds=sync.is_applied,
+        poll_interval=settings.revocation_poll_interval,
+        on_store=metrics.store_available,
+        on_loss=metrics.sessions_lost,
+    )
+    clients = Clients(
+        middleware,
+        sessions,
+        limiter,
+        foundation.dispatcher,
+        registry,
+        manager,
+        socket_server,
+        sync,
+        watcher,
+        metrics,
+        lines,
+        cookie=settings.session_cookie_name,
+        is_local=redis is None,
+    )
+    broker = create_watched_broker(settings, metrics)
+    hub = create_hub(
+        settings,
+        broker,
+        manager,
+        socket_server,
+        metrics,
+        on_told=lambda data: cluster.on_control_message(data),
+        may_recover=clients.may_recover,
+        lines=lines,
+    )
+    socket_server.attach(clients, hub)
+    local_clients = LocalClients(
+        hub,
+        manager,
+        socket_server,
+        describe=clients.describe,
+        of_user=lambda user_id: len(registry.of_user(name_user(user_id))),
+        total=registry.__len__,
+        probe=clients.probe,
+        replace=clients.replace,
+    )
+    boot = (lambda: "") if forwarding is None else (lambda: forwarding.boot)
+    cluster = create_cluster(settings, broker, local_clients, metrics, handlers=foundation.server_events, boot=boot)
+    if middleware.limit is None:
+        middleware.limit = _create_limits(foundation, limiter, cluster)
+    tuner.apply_to(broker.tune)
+    sockets: ASGIApp = socket_server.handle_request
+    forwarder, inbox, offer = None, None, None
+    if forwarding is not None:
+        inbox = forwarding.inbox(sockets)
+        sockets = forwarder = create_forwarder(
+            settings, forwarding, sockets, lambda sid: sid in socket_server.eio.sockets
+        )
+        if settings.waits_for_others:
+            offer = waiting = Offer(forwarding, lambda: cluster.boots)
+            socket_server.eio.polling_waits = lambda: waiting.find_reason() is not None
+    handlers = Handlers(
+        subscriptions,
+        foundation.broadcaster,
+        sync,
+        max_symbols=settings.max_symbols_per_request,
+        symbols=foundation.symbols,
+        broadcast_any=settings.admin_broadcast_any,
+    )
+    for route in handlers.routes():
+        foundation.dispatcher.register_default(route)
+    availability = Availability(settings.drain_delay)
+    gate = HandshakeGate(
+        sockets,
+        lambda: socket_server.eio.count >= settings.max_connections and not socket_server.make_room(),
+        metrics.refused,
+        Admission(settings.accept_rate, settings.accept_burst, settings.accept_wait),
+        is_superseded=availability.is_superseded,
+        check=socket_server.eio.check_handshake,
+        addresses=socket_server,
+    )
+    drain = availability.drain = _create_drain(foundation, redis, socket_server, gate, forwarding)
+    fleet: Fleet | None = None
+    if redis is not None and settings.fleet_revision is not None:
+        server_id = settings.pod_uid or secrets.token_hex(16)
+        fleet = availability.fleet = Fleet(redis, server_id, settings.fleet_revision, availability.state)
+
+    def offered_transports() -> list[Transport]:
+        waits = socket_server.eio.polling_waits()
+        return [one for one in settings.offered_transports if one != "polling" or not waits]
+
+    stats = Stats(
+        settings=settings,
+        metrics=metrics,
+        health=foundation.health,
+        limiter=limiter,
+        broker=broker,
+        tuner=tuner,
+        cluster=cluster,
+        forwarding=forwarding,
+        drain=drain,
+        superseded=availability.is_superseded,
+        transports=offered_transports,
+    )
+    return Components(
+        foundation,
+        redis,
+        forwarding,
+        sessions,
+        limiter,
+        tuner,
+        adapter_file,
+        manager,
+        socket_server,
+        broker if isinstance(broker, RedisBroker) else None,
+        hub,
+        cluster,
+        clients,
+        sync,
+        watcher,
+        forwarder,
+        inbox,
+        offer,
+        gate,
+        drain,
+        fleet,
+        availability,
+        stats,
+    )
+
+
+async def _connect(foundation: Foundation) -> tuple[RedisClient | None, Forwarding | None]:
+    settings = foundation.settings
+    if settings.redis_url is None:
+        log.warning("no REDIS_URL: running in single-server mode")
+        return None, None
+    if settings.mode == "single":
+        log.warning("mode single, though there is a REDIS_URL: events reach the clients of this server only")
+    redis = create_redis(settings)
+    try:
+        await check_database(redis, settings.redis_timeout)
+        return redis, create_forwarding(settings, redis, foundation.metrics)
+    except SettingsError:
+        await redis.aclose()
+        raise
+
+
+def _create_limits(foundation: Foundation, limiter: RateLimiter, cluster: Cluster) -> ConnectionMiddleware:
+    settings, metrics, registry = foundation.settings, foundation.metrics, foundation.registry
+
+    async def probe(user_id: str, patience: float) -> list[Probed]:
+        return [Probed(*found) for found in await cluster.probe_user(user_id, patience)]
+
+    places = Places(probe, cluster.replace, settings.max_connections_per_user, metrics.probed)
+    return create_rate_limit_middleware(
+        limiter,
+        on_limited=metrics.rate_limited,
+        connections_here=lambda user_id: len(registry.of_user(name_user(user_id))),
+        free_place=places.free,
+    )
+
+
+def _create_drain(
+    foundation: Foundation,
+    redis: RedisClient | None,
+    socket_server: SocketServer,
+    gate: HandshakeGate,
+    forwarding: Forwarding | None,
+) -> Drain:
+    settings, engine = foundation.settings, socket_server.eio
+
+    def close_door(closed: bool) -> None:
+        gate.draining = closed
+
+    def relays() -> Collection[str]:
+        return () if forwarding is None else forwarding.relays
+
+    def connections() -> Collection[str]:
+        # What passes through would end with this server too: all at once, if it were not sent away with the others.
+        passing = relays()
+        return {*engine.sockets, *passing} if passing else engine.sockets
+
+    def hang_up(connection: str) -> None:
+        if forwarding is None or not forwarding.hang_up(connection):
+            engine.hang_up(connection)
+
+    pace = None if redis is None else FleetPace(redis)
+    return Drain(
+        PacedDisconnect(connections, hang_up, foundation.metrics.sent_away, pace=pace),
+        remaining=lambda: len(engine.sockets) + len(relays()),
+        close_door=close_door,
+        delay=settings.drain_delay,
+        rate=settings.drain_rate,
+        timeout=settings.drain_timeout,
+    )
+
+
+def _warn_of_sessions(settings: Settings) -> None:
+    if settings.session_max_age > LONG_SESSION:
+        log.warning("SESSION_MAX_AGE is more than 30 days", days=round(settings.session_max_age / DAY, 1))
+    if settings.session_secrets and settings.session_require_signed is None:
+        log.warning(
+            "session ids without a signature are accepted: set SESSION_REQUIRE_SIGNED, "
+            "which the next version takes for true where there are SESSION_SECRETS"
+        )
+
+
+class _UnsignedIds:
+    def __init__(self, metrics: Metrics, lines: Seldom) -> None:
+        self._metrics = metrics
+        self._lines = lines
+
+    def accepted(self) -> None:
+        self._metrics.unsigned_session_id()
+        self._lines.write(log.warning, "a session id without a signature was accepted: the next version refuses it")

@@ -1,0 +1,169 @@
+"""The components of a server: what there is of each, in which order it starts, and in which it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tradecast.background.tasks import end
+from tradecast.cluster_rpc import Cluster
+from tradecast.cluster_rpc.operations import ServerEventHandler
+from tradecast.config.settings import Settings
+from tradecast.connections.registry import ConnectionRegistry
+from tradecast.connections.session_sync import SessionSync
+from tradecast.delivery.hub import Hub
+from tradecast.delivery.redis.broker import RedisBroker
+from tradecast.events.dispatcher import Dispatcher
+from tradecast.events.handlers import Broadcaster
+from tradecast.events.symbols import Symbols
+from tradecast.gateway.clients import Clients
+from tradecast.gateway.middleware import Middleware
+from tradecast.gateway.server import SocketServer
+from tradecast.http.stats import Stats
+from tradecast.lifecycle.drain import Drain
+from tradecast.lifecycle.fleet import Fleet, State
+from tradecast.lifecycle.gate import HandshakeGate
+from tradecast.limits.limiter import RateLimiter
+from tradecast.observability.health import Health
+from tradecast.observability.loop_lag import LoopLag
+from tradecast.observability.metrics import Metrics
+from tradecast.observability.seldom import Seldom
+from tradecast.packets.rooms import LocalManager
+from tradecast.polling_relay import Forwarding
+from tradecast.polling_relay.forwarder import Forwarder
+from tradecast.polling_relay.inbox import Inbox
+from tradecast.polling_relay.offer import Offer
+from tradecast.redis_client.client import RedisClient
+from tradecast.runtime_config.file_watcher import WatchedFile
+from tradecast.runtime_config.manager import Tuner
+from tradecast.sessions.revocation import RevocationWatcher
+from tradecast.sessions.service import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What there is before anything is connected, and what whoever runs the server has set."""
+
+    settings: Settings
+    metrics: Metrics
+    health: Health
+    lines: Seldom
+    registry: ConnectionRegistry
+    dispatcher: Dispatcher
+    middleware: Middleware
+    broadcaster: Broadcaster
+    symbols: Symbols
+    server_events: Mapping[str, ServerEventHandler]
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """The parts of an initialized server; all are there, or the building has failed."""
+
+    foundation: Foundation
+    redis: RedisClient | None
+    forwarding: Forwarding | None
+    sessions: Sessions
+    limiter: RateLimiter
+    tuner: Tuner
+    adapter_file: WatchedFile | None
+    manager: LocalManager
+    socket_server: SocketServer
+    broker: RedisBroker | None
+    hub: Hub
+    cluster: Cluster
+    clients: Clients
+    sync: SessionSync
+    watcher: RevocationWatcher
+    forwarder: Forwarder | None
+    inbox: Inbox | None
+    offer: Offer | None
+    gate: HandshakeGate
+    drain: Drain
+    fleet: Fleet | None
+    availability: Availability
+    stats: Stats
+    running: list[asyncio.Task[Any]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Start what works by itself, the fleet first: an old server that starts again takes no client."""
+        settings = self.foundation.settings
+        await self.limiter.start()
+        if self.fleet is not None:
+            await self.fleet.look()
+            self._run("fleet", self.fleet.run())
+        await self.hub.start()
+        if self.broker is not None:
+            # Listen to the other servers now, not at the first client; wait for it as long as for any answer of Redis.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(settings.redis_timeout):
+                    await self.broker.until_heard()
+        if self.adapter_file is not None:
+            self._run("adapter file", self.adapter_file.run())
+        await self.cluster.start()
+        if self.offer is not None:
+            self._run("offer", self.offer.run())
+        self._run("revocation", self.watcher.run())
+        self._run("health", self.foundation.health.run())
+        self._run("loop lag", LoopLag(self.foundation.metrics.loop_lag).run())
+
+    async def close(self) -> None:
+        """Send clients away in a way that lets them come back elsewhere, and let go of everything."""
+        self.gate.draining = True
+        await self.drain.close()
+        await self.socket_server.eio.close_all(self.foundation.settings.shutdown_timeout)
+        await end(*self.running, *self.clients.tasks)
+        if self.fleet is not None:
+            await self.fleet.leave()
+        if self.forwarding is not None:
+            await self.forwarding.close()
+        await self.sync.expiry.close()
+        await self.socket_server.shutdown()
+        await self.cluster.close()
+        await self.hub.close()
+        await self.limiter.close()
+        await self.sessions.close()
+        if self.redis is not None:
+            await self.redis.aclose()
+
+    def _run(self, name: str, work: Any) -> None:
+        self.running.append(asyncio.create_task(work, name=name))
+
+
+class Availability:
+    """Whether this server takes clients, as probes, the gate and the other servers are told.
+
+    Args:
+        delay: Seconds that endpoints take to follow a pod.
+    """
+
+    def __init__(self, delay: float) -> None:
+        self._delay = delay
+        self._listening_since: float | None = None
+        self.drain: Drain | None = None
+        self.fleet: Fleet | None = None
+
+    def listens(self) -> None:
+        """The public port is served from now on."""
+        self._listening_since = time.monotonic()
+
+    def is_ready(self) -> bool:
+        """Whether readiness probes are to succeed."""
+        return self.drain is None or not self.drain.active
+
+    def is_superseded(self) -> bool:
+        """Whether new clients are to go to servers of a newer revision."""
+        return self.fleet is not None and self.fleet.superseded
+
+    def state(self) -> State:
+        """What the other servers are told."""
+        if not self.is_ready():
+            return "leaving"
+        since = self._listening_since
+        # Endpoints take as long to follow a pod that comes as one that goes.
+        reached = since is not None and time.monotonic() - since >= self._delay
+        return "ready" if reached else "starting"

@@ -1,0 +1,87 @@
+"""Registers what health checks ask, and what the metrics read of the components."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tradecast.bootstrap.components import Components
+from tradecast.causes import Code, Failed
+from tradecast.events.subscriptions import is_subscription
+from tradecast.http.stats import OTHER_REDIS
+from tradecast.packets.rooms import LocalManager
+from tradecast.redis_client.client import check_redis
+from tradecast.redis_client.eviction import EvictionWatch
+from tradecast.redis_client.peer import Explainer
+from tradecast.redis_client.place import naming, place_of
+
+
+def register_health(components: Components) -> None:
+    """Register a check for each dependency that the settings name."""
+    settings, health, metrics = (
+        components.foundation.settings,
+        components.foundation.health,
+        components.foundation.metrics,
+    )
+    broker = components.broker
+    if components.redis is not None:
+        redis = components.redis
+        further = broker.redis if broker is not None and settings.adapter_url != "REDIS_URL" else None
+        eviction = EvictionWatch()
+        explainer = Explainer(place_of(redis))
+
+        async def ping_redis() -> None:
+            await check_redis(redis)
+            found = await eviction.look("REDIS_URL", redis)
+            if further is not None:
+                with naming(further):
+                    await check_redis(further)
+                found = await eviction.look("REDIS_CLUSTER_URL", further)
+            if broker is not None:
+                broker.may_evict(found.may_evict)
+            metrics.redis_eviction(eviction.found.may_evict, eviction.found.evicted)
+            if broker is not None and not broker.is_subscribed:
+                with naming(broker.redis):
+                    raise Failed(Code.NOT_SUBSCRIBED) from broker.trouble
+
+        health.register("redis", ping_redis, explainer.explain, mode=settings.mode)
+    if broker is not None and broker.other is not None:
+        # before events go there, somebody wants to know whether they can
+        other = broker.other.redis
+        health.register(OTHER_REDIS, partial(check_redis, other), Explainer(place_of(other)).explain)
+    if components.sessions.database is not None:
+        database = components.sessions.database
+        health.register("database", database.ping, Explainer(database.place).explain)
+
+
+def register_figures(components: Components) -> None:
+    """Let the metrics read the components' figures when somebody asks for them."""
+    settings, metrics, registry = (
+        components.foundation.settings,
+        components.foundation.metrics,
+        components.foundation.registry,
+    )
+    metrics.watch_connections(
+        total=lambda: len(registry),
+        users=lambda: registry.users,
+        subscriptions=partial(count_subscriptions, components.manager),
+        transports=components.socket_server.transports,
+    )
+    if (broker := components.broker) is not None:
+        metrics.watch_adapter(waiting=lambda: broker.waiting, channels=lambda: broker.channels)
+    metrics.limits(connections=settings.max_connections, drain_seconds=settings.drain_delay + settings.drain_timeout)
+    metrics.watch_lifecycle(
+        drain_seconds=lambda: components.drain.seconds,
+        held=lambda: components.gate.held,
+        superseded=components.availability.is_superseded,
+    )
+    forwarding = components.forwarding
+    metrics.watch_relays(lambda: 0 if forwarding is None else len(forwarding.relays))
+
+
+def count_subscriptions(manager: LocalManager) -> dict[str, int]:
+    """How many subscriptions there are here, by topic."""
+    counts = {"portfolio": 0, "trades": 0, "watchlist": 0}
+    for room, members in manager.room_sizes():
+        if is_subscription(room):
+            counts[room.partition(":")[0]] += members
+    return counts

@@ -1,0 +1,123 @@
+"""The ports of a server: what each serves, and its share of the files that may be open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import structlog
+from starlette.types import ASGIApp
+
+from tradecast.config.settings import Settings
+from tradecast.engine.http.guests import Guests, HttpLimits
+from tradecast.engine.http.uvicorn_protocol import Upgrades
+from tradecast.lifecycle.files import Shares, read_limit
+from tradecast.lifecycle.process import Listener, Process
+from tradecast.observability.metrics import Metrics
+from tradecast.polling_relay.http_client import SERVER_KEEPS
+from tradecast.polling_relay.tls import InternalTls
+
+# Seconds that a connection of the admin port may be idle: probes and Prometheus ask every few of them.
+ADMIN_KEEPS: Final = 5
+# What another server may add to the head of a request that it passes on.
+PASSED_ON_BYTES, PASSED_ON_LINES = 4_096, 16
+log = structlog.stdlib.get_logger("tradecast.server")
+
+
+class Served(Protocol):
+    """An initialized server."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def metrics(self) -> Metrics: ...
+    def public_app(self) -> ASGIApp: ...
+    def admin_app(self) -> ASGIApp: ...
+    def internal_app(self) -> ASGIApp | None: ...
+    def public_upgrades(self) -> Upgrades: ...
+    def internal_upgrades(self) -> Upgrades | None: ...
+    def internal_tls(self) -> InternalTls | None: ...
+    async def internal_listening(self, port: int, *, tls: bool = False) -> None: ...
+    def listening(self) -> None: ...
+    async def send_away(self) -> None: ...
+
+
+def create_process(server: Served) -> Process:
+    """An initialized server's ports: public, admin, and the internal one where it is needed."""
+    settings, metrics = server.settings, server.metrics
+    internal = server.internal_app()
+    limit = read_limit()
+    shares = Shares.of(limit, settings.most_tcp_connections, internal=internal is not None)
+    needed = settings.max_tcp_connections or settings.max_connections
+    if shares.clients < needed:
+        log.warning(
+            "too few files may be open (RLIMIT_NOFILE) for MAX_CONNECTIONS: fewer TCP connections are taken",
+            limit=limit,
+            needed=needed,
+            taken=shares.clients,
+        )
+
+    def guests(port: str, most: int, **bounds: Any) -> Guests:
+        timed = HttpLimits(
+            head_seconds=settings.head_timeout,
+            hurried_head_seconds=settings.head_timeout / 4,
+            body_seconds=settings.body_timeout,
+            **bounds,
+        )
+        made = Guests(timed, most=most, evicts_silent=port == "admin", on_refused=metrics.http_refused)
+        metrics.watch_port(port, lambda: len(made.connections), most)
+        return made
+
+    listeners = [
+        Listener(
+            "public",
+            server.public_app(),
+            settings.host,
+            settings.port,
+            certfile=settings.ssl_certfile,
+            keyfile=settings.ssl_keyfile,
+            upgrades=server.public_upgrades(),
+            guests=guests("public", shares.clients, keep_alive=settings.keep_alive),
+            backlog=shares.backlog,
+            tls_timeout=settings.tls_timeout,
+        ),
+        Listener(
+            "admin",
+            server.admin_app(),
+            settings.admin_host,
+            settings.admin_port,
+            guests=guests("admin", shares.admin, keep_alive=ADMIN_KEEPS),
+        ),
+    ]
+    tls = server.internal_tls()
+    if internal is not None:
+        # Requests that are passed on come with a signature more, and what the other server knows of the connection.
+        own = HttpLimits()
+        head = {"head_bytes": own.head_bytes + PASSED_ON_BYTES, "head_lines": own.head_lines + PASSED_ON_LINES}
+        listeners.append(
+            Listener(
+                "internal",
+                internal,
+                settings.internal_host,
+                settings.internal_port,
+                upgrades=server.internal_upgrades(),
+                guests=guests("internal", shares.servers, keep_alive=SERVER_KEEPS, **head),
+                backlog=shares.backlog,
+                moves=settings.internal_port_moves,
+                tls=None if tls is None else tls.listening,
+                also_plain=tls is not None and not tls.required,
+                tls_timeout=settings.tls_timeout,
+            )
+        )
+
+    async def announce(ports: Mapping[str, int]) -> None:
+        if "internal" in ports:
+            await server.internal_listening(ports["internal"], tls=tls is not None)
+
+    return Process(
+        listeners,
+        before_stop=server.send_away,
+        grace=settings.shutdown_timeout,
+        on_listening=server.listening,
+        on_bound=announce,
+    )
