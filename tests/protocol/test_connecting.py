@@ -347,7 +347,7 @@ async def test_bug_in_a_handler_is_told_without_its_text(
     async def refresh(*args: Any) -> Any:
         raise RuntimeError("planted secret")
 
-    monkeypatch.setattr(server.app, "refresh", refresh)
+    monkeypatch.setattr(server.app.components.sync, "refresh", refresh)
     answer = await ask(client, "session:refresh", {"sessionID": "x"})
     assert_error(answer, "INTERNAL")
     assert "planted" not in json.dumps(answer)
