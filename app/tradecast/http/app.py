@@ -55,7 +55,7 @@ NO_SOCKETS_HERE = Refusal.of(404, {"code": "NOT_FOUND", "message": "There are no
 TLS_REQUIRED = Refusal.of(403, {"code": "TLS_REQUIRED", "message": "Use https:// or wss://"})
 STOPPING = Refusal.of(503, {"code": "SERVER_STOPPING", "message": "The server stops; try another one"})
 INTERNAL_ERROR = Refusal.of(500, {"code": "INTERNAL", "message": "Something went wrong on the server"})
-log = structlog.stdlib.get_logger("tradecast.http.app")
+log = structlog.stdlib.get_logger("tradecast.http")
 
 
 class HealthChecks(Protocol):

@@ -34,7 +34,7 @@ MIN_TOMBSTONE = 30.0
 REDIS_TIMEOUT = 0.25
 REDIS_PAUSE = 1.0
 TOMBSTONE = b"-"
-log = structlog.stdlib.get_logger("tradecast.sessions.cache")
+log = structlog.stdlib.get_logger("tradecast.auth.cache")
 
 
 class _Write(NamedTuple):

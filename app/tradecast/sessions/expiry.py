@@ -13,7 +13,7 @@ import structlog
 SLOTS_PER_SECOND = 4
 LONGEST_SLEEP = 30.0
 SPARE_SLOTS = 64
-log = structlog.stdlib.get_logger("tradecast.sessions.expiry")
+log = structlog.stdlib.get_logger("tradecast.auth.expiry")
 
 
 class SessionExpiry:

@@ -30,7 +30,7 @@ SAME_END = 1.0
 # another one to tell whether they are lost.
 LOOK_AT_HOMES = 5.0
 WAIT_FOR_OTHERS = 2.0
-log = structlog.stdlib.get_logger("tradecast.sessions.revocation")
+log = structlog.stdlib.get_logger("tradecast.auth.revocation")
 
 
 class RevocationWatcher:

@@ -56,7 +56,7 @@ PASSING = {50, 89, 91, 189, 262, 11600, 11602, 13435, 13436}
 LOST_TRACK = ("drop", "rename", "dropDatabase", "invalidate")
 OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 UUID_TEXT = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
-log = structlog.stdlib.get_logger("tradecast.sessions.stores.mongo")
+log = structlog.stdlib.get_logger("tradecast.auth.mongo")
 
 
 def check_options(uri: str) -> str:

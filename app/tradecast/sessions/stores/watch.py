@@ -22,7 +22,7 @@ LOST: Final = PREFIX + "lost"
 EVERYTHING: Final = "all"
 PATIENCE: Final = 2.0
 CHUNK: Final = 500
-log = structlog.stdlib.get_logger("tradecast.sessions.revocation")
+log = structlog.stdlib.get_logger("tradecast.auth.revocation")
 
 
 def name_session(session_id: str) -> str:
