@@ -40,9 +40,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from faults.balancer import balancing
-from support.parent import end_with_parent
-from support.redis_server import RedisServer
-from support.serve import environment
+from kit.parent import end_with_parent
+from kit.redis_server import RedisServer
+from kit.serve import environment
 
 HERE = Path(__file__).parent
 NODE = HERE / "node"

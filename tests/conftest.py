@@ -5,18 +5,18 @@ from __future__ import annotations
 from tradecast.observability.logs import configure_logging
 
 pytest_plugins = [
-    "support.browser",
-    "support.express",
-    "support.redis_server",
-    "support.redis_cluster",
-    "support.mongo_server",
-    "support.node_client",
-    "support.patience",
-    "support.prometheus",
-    "support.properties",
-    "support.python_client",
-    "support.server",
-    "support.workers",
+    "kit.browser",
+    "kit.express",
+    "kit.redis_server",
+    "kit.redis_cluster",
+    "kit.mongo_server",
+    "kit.node_client",
+    "kit.patience",
+    "kit.prometheus",
+    "kit.properties",
+    "kit.python_client",
+    "kit.server",
+    "kit.workers",
 ]
 
 

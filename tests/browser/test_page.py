@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from support.browser import OpenPage
+from kit.browser import OpenPage
 
 pytestmark = pytest.mark.browser
 

@@ -23,8 +23,8 @@ from faults.crowd import Crowd
 from faults.fleet import Fleet, Server
 from faults.proof import IMPLIED, Interval
 from faults.publisher import NumberedPublisher
-from support.eventually import eventually, until
-from support.redis_server import RedisServer
+from kit.eventually import eventually, until
+from kit.redis_server import RedisServer
 
 Group = Literal["clients", "servers", "redis", "figures"]
 Inject = Callable[["Stage", random.Random], Awaitable[str]]

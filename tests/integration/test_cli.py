@@ -14,14 +14,14 @@ from typing import Any
 import httpx
 import pytest
 
+from kit.client import Refused
+from kit.forwarder import forwarding
+from kit.mongo_server import MongoDatabase
+from kit.node_client import StockClient, StockClients
+from kit.redis_server import RedisServer, free_port
+from kit.serve import Done, ServeProcess, serving, start, tradecast
+from kit.server import MakeServer
 from protocol.contract import FAST, assert_alive
-from support.client import Refused
-from support.forwarder import forwarding
-from support.mongo_server import MongoDatabase
-from support.node_client import StockClient, StockClients
-from support.redis_server import RedisServer, free_port
-from support.serve import Done, ServeProcess, serving, start, tradecast
-from support.server import MakeServer
 
 TOKEN = "planted-api-token"
 ADMIN = "planted-admin-token"

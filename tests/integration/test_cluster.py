@@ -11,12 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.client import Refused
-from support.eventually import eventually, until
-from support.node_client import StockClient, StockClients
-from support.redis_cluster import RedisCluster
-from support.serve import start, tradecast
-from support.server import MakeServer, RunningServer
+from kit.client import Refused
+from kit.eventually import eventually, until
+from kit.node_client import StockClient, StockClients
+from kit.redis_cluster import RedisCluster
+from kit.serve import start, tradecast
+from kit.server import MakeServer, RunningServer
 from tradecast.delivery.redis.broker import RedisBroker
 
 pytestmark = pytest.mark.redis

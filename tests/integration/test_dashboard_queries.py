@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from support.dashboards import PanelQuery, Variables, all_queries, still_without_data
-from support.prometheus import Prometheus, ask
-from support.redis_server import RedisServer
-from support.serve import start, tradecast
+from kit.dashboards import PanelQuery, Variables, all_queries, still_without_data
+from kit.prometheus import Prometheus, ask
+from kit.redis_server import RedisServer
+from kit.serve import start, tradecast
 from tradecast_operator.endpoint import create_app
 from tradecast_operator.metrics import Metrics
 

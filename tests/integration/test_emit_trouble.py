@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from support.eventually import eventually
-from support.redis_server import RedisServer
-from support.scripted_redis import CLOSE, HANG, ScriptedRedis, scripted_redis
-from support.server import API_TOKEN, MakeServer, RunningServer
+from kit.eventually import eventually
+from kit.redis_server import RedisServer
+from kit.scripted_redis import CLOSE, HANG, ScriptedRedis, scripted_redis
+from kit.server import API_TOKEN, MakeServer, RunningServer
 from tradecast.delivery.errors import AdapterUnavailable
 
 BEARER = {"authorization": f"Bearer {API_TOKEN}"}

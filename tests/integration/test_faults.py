@@ -14,13 +14,13 @@ import pytest
 from pymongo import MongoClient
 from redis.asyncio import Redis
 
+from kit.client import Refused
+from kit.eventually import eventually
+from kit.mongo_server import MongoDatabase, MongoServer
+from kit.node_client import StockClient, StockClients
+from kit.redis_server import RedisServer, started
+from kit.server import MakeServer, RunningServer
 from protocol.contract import FAST, ask, assert_alive, refusal
-from support.client import Refused
-from support.eventually import eventually
-from support.mongo_server import MongoDatabase, MongoServer
-from support.node_client import StockClient, StockClients
-from support.redis_server import RedisServer, started
-from support.server import MakeServer, RunningServer
 from tradecast.delivery.errors import AdapterUnavailable
 
 Session = Mapping[str, Any]

@@ -13,8 +13,8 @@ import pytest
 import socketio
 from redis.asyncio import Redis
 
-from support.redis_server import RedisServer
-from support.serve import ServeProcess, start, tradecast
+from kit.redis_server import RedisServer
+from kit.serve import ServeProcess, start, tradecast
 from tradecast.demo.lead import LEAD_KEY
 
 pytestmark = pytest.mark.redis

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.floods import (
+from kit.floods import (
     BYTES,
     FRAMES,
     LONG_WAIT,
@@ -25,9 +25,9 @@ from support.floods import (
     flood_requests,
     refused,
 )
-from support.redis_server import RedisServer
-from support.serve import ServeProcess, serving
-from support.tls import Certificates, make_certificates
+from kit.redis_server import RedisServer
+from kit.serve import ServeProcess, serving
+from kit.tls import Certificates, make_certificates
 
 pytestmark = [pytest.mark.serial, pytest.mark.skipif(sys.platform != "linux", reason="/proc")]
 # Heads cost less than frames, and who sends too many is not listened to after a few MB.

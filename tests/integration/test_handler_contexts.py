@@ -7,8 +7,8 @@ import contextvars
 from typing import Any
 
 from integration.test_connect_races import Client
-from support.eventually import eventually
-from support.server import MakeServer
+from kit.eventually import eventually
+from kit.server import MakeServer
 from tradecast.connections.connection import Connection
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("WHO", default="nobody")

@@ -14,9 +14,9 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from support.eventually import eventually
-from support.server import MakeServer, RunningServer
-from support.wire import TEXT, WebSocket, client_frame
+from kit.eventually import eventually
+from kit.server import MakeServer, RunningServer
+from kit.wire import TEXT, WebSocket, client_frame
 from tradecast.connections.connection import Connection
 from tradecast.delivery.errors import EventRefused, TryAgain
 from tradecast.engine.connection import Connection as Transported

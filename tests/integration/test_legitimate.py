@@ -19,13 +19,13 @@ import pytest
 from websockets.asyncio.client import connect
 
 from e2e.crowd import Crowd, Report
-from support.floods import errors_of, refused
-from support.node_client import StockClients
-from support.node_packages import NodeMissing
-from support.redis_server import free_port
-from support.serve import ServeProcess, environment, serving
-from support.slow_link import slow_link
-from support.wire import WEBSOCKET, Polling, WebSocket, Wire
+from kit.floods import errors_of, refused
+from kit.node_client import StockClients
+from kit.node_packages import NodeMissing
+from kit.redis_server import free_port
+from kit.serve import ServeProcess, environment, serving
+from kit.slow_link import slow_link
+from kit.wire import WEBSOCKET, Polling, WebSocket, Wire
 
 DEFAULT_TRANSPORTS = ["polling", "websocket"]
 STORM = int(os.environ.get("STORM", "400"))

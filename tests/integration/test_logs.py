@@ -15,11 +15,11 @@ import pytest
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from kit.client import Refused
+from kit.node_client import StockClients
+from kit.redis_server import RedisServer, started
+from kit.serve import ServeProcess, serving
 from protocol.contract import FAST, assert_alive
-from support.client import Refused
-from support.node_client import StockClients
-from support.redis_server import RedisServer, started
-from support.serve import ServeProcess, serving
 from tradecast.sessions.signing import sign
 
 API = "plantedapitoken8121"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from kit.node_client import StockClients
+from kit.server import RunningServer, settings_for_tests
 from protocol.contract import FAST, ask
-from support.node_client import StockClients
-from support.server import RunningServer, settings_for_tests
 from tradecast.demo.feed import Feed
 from tradecast.events import payloads
 from tradecast.events.contract import CLIENT_EVENTS, SERVER_EVENTS, Failure

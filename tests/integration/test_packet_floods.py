@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from support.redis_server import RedisServer
-from support.server import MakeServer, RunningServer
-from support.wire import TEXT, Polling, WebSocket, client_frame
+from kit.redis_server import RedisServer
+from kit.server import MakeServer, RunningServer
+from kit.wire import TEXT, Polling, WebSocket, client_frame
 from tradecast.gateway.allowances import BURST
 
 pytestmark = [pytest.mark.redis, pytest.mark.serial]

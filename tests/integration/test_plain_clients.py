@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from support.node_client import StockClient, StockClients
-from support.server import RunningServer
+from kit.node_client import StockClient, StockClients
+from kit.server import RunningServer
 from tradecast.server import WebSocketServer
 
 pytestmark = pytest.mark.node

@@ -16,11 +16,11 @@ from starlette.routing import Mount
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus
 
+from kit.eventually import eventually
+from kit.node_client import StockClients
+from kit.redis_server import RedisServer
+from kit.server import MakeServer, RunningServer
 from protocol.contract import FAST, assert_alive
-from support.eventually import eventually
-from support.node_client import StockClients
-from support.redis_server import RedisServer
-from support.server import MakeServer, RunningServer
 from tradecast.config.settings import load_settings
 from tradecast.server import WebSocketServer
 

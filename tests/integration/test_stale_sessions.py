@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from support.eventually import eventually
-from support.mongo_server import MongoDatabase
-from support.node_client import StockClients
-from support.server import MakeServer, RunningServer
+from kit.eventually import eventually
+from kit.mongo_server import MongoDatabase
+from kit.node_client import StockClients
+from kit.server import MakeServer, RunningServer
 from tradecast.sessions.models import Session
 
 

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from support.eventually import until
-from support.kubernetes import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
-from support.redis_server import RedisServer
-from support.server import MakeServer
+from kit.eventually import until
+from kit.kubernetes import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
+from kit.redis_server import RedisServer
+from kit.server import MakeServer
 from tradecast_operator.kube.client import Object
 from tradecast_operator.metrics import Metrics
 from tradecast_operator.reconcile.adapter import KEY

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from support.eventually import until
-from support.kubernetes import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
-from support.redis_cluster import RedisCluster
-from support.redis_server import RedisServer
-from support.server import MakeServer, RunningServer
+from kit.eventually import until
+from kit.kubernetes import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
+from kit.redis_cluster import RedisCluster
+from kit.redis_server import RedisServer
+from kit.server import MakeServer, RunningServer
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast_operator.kube.client import Object
 from tradecast_operator.metrics import Metrics

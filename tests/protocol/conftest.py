@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from kit.client import Client, Clients
 from protocol.contract import FAST, Connect, Server, Session
-from support.client import Client, Clients
 
 KINDS: dict[str, tuple[str, list[str]]] = {
     "stock-websocket": ("stock_clients", ["websocket"]),

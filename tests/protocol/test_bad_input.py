@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from kit.client import Client
 from protocol.contract import Connect, MakeServer, Server, ask, assert_alive, assert_error, barrier, refusal
-from support.client import Client
 
 SUBSCRIBE = ["subscribe:portfolio", "subscribe:trades", "subscribe:watchlist", "session:refresh", "admin:broadcast"]
 

@@ -14,6 +14,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from kit.client import Client, Refused
+from kit.node_client import StockClient, StockClients
 from protocol.contract import (
     FAST,
     Connect,
@@ -27,8 +29,6 @@ from protocol.contract import (
     barrier,
     refusal,
 )
-from support.client import Client, Refused
-from support.node_client import StockClient, StockClients
 from tradecast.sessions.errors import MESSAGES, RefusalCode, StoreUnavailable
 
 Claims = Any

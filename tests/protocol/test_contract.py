@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kit.node_client import StockClients
 from protocol.contract import (
     Connect,
     MakeServer,
@@ -21,7 +22,6 @@ from protocol.contract import (
     names_of,
     refusal,
 )
-from support.node_client import StockClients
 
 OWN_ROOMS = ["portfolio", "trades"]
 OWN_EVENTS = [

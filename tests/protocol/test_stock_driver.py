@@ -12,11 +12,11 @@ import pytest
 import socketio
 from aiohttp import web
 
-from support import node_client
-from support.client import AckTimeout, Client, Clients, Refused
-from support.node_client import NodeProcess, StockClients
-from support.node_packages import NodeFailed, NodeMissing
-from support.python_client import PythonClients
+from kit import node_client
+from kit.client import AckTimeout, Client, Clients, Refused
+from kit.node_client import NodeProcess, StockClients
+from kit.node_packages import NodeFailed, NodeMissing
+from kit.python_client import PythonClients
 
 FAST: dict[str, Any] = {"reconnectionDelay": 20, "reconnectionDelayMax": 50, "randomizationFactor": 0}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import socketio
 
-from support.node_client import StockClients
+from kit.node_client import StockClients
 from tradecast.engine import EngineServer
 from tradecast.engine.http.request import Request
 from tradecast.engine.http.uvicorn_protocol import Upgrades

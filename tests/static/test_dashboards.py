@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from kit.dashboards import FOLDER, PanelQuery, Variables, all_queries, load, panels
+from kit.metric_names import FOREIGN, OPERATOR, documented, names_in
 from observability import build
-from support.dashboards import FOLDER, PanelQuery, Variables, all_queries, load, panels
-from support.metric_names import FOREIGN, OPERATOR, documented, names_in
 from tradecast.observability.metrics import Metrics
 from tradecast_operator.metrics import Metrics as OperatorMetrics
 

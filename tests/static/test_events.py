@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from kit.node_packages import NodeMissing, install
 from scripts import event_pages
-from support.node_packages import NodeMissing, install
 from tradecast.events.contract import CLIENT_EVENTS, SERVER_EVENTS
 from tradecast.events.handlers import Handlers
 from tradecast.events.publish import PAYLOADS

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from support.mongo_server import MongoDatabase
-from support.redis_cluster import RedisCluster
-from support.redis_server import RedisServer
-from support.serve import serving, tradecast
-from support.tls import make_certificates, sign_certificate
-from support.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, in_trouble, running
+from kit.mongo_server import MongoDatabase
+from kit.redis_cluster import RedisCluster
+from kit.redis_server import RedisServer
+from kit.serve import serving, tradecast
+from kit.tls import make_certificates, sign_certificate
+from kit.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, in_trouble, running
 from tradecast.causes import Code
 from tradecast.check.looks import Look, Report
 from tradecast.check.run import run_check

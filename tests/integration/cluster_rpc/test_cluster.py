@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
-from support import cluster_server
-from support.eventually import eventually, until
-from support.node_client import StockClient, StockClients
-from support.redis_cluster import RedisCluster
-from support.redis_server import RedisServer
-from support.serve import ServeProcess, serving
-from support.server import MakeServer, RunningServer
+from kit import cluster_server
+from kit.eventually import eventually, until
+from kit.node_client import StockClient, StockClients
+from kit.redis_cluster import RedisCluster
+from kit.redis_server import RedisServer
+from kit.serve import ServeProcess, serving
+from kit.server import MakeServer, RunningServer
 from tradecast.cluster_rpc import Incomplete
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.events import rooms

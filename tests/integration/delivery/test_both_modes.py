@@ -14,14 +14,14 @@ from typing import Any
 import httpx
 import pytest
 
-from support.client import Refused
-from support.eventually import eventually, until
-from support.forwarder import forwarding
-from support.node_client import StockClient, StockClients
-from support.redis_cluster import RedisCluster
-from support.redis_server import RedisServer
-from support.scatter import scattering
-from support.server import API_TOKEN, MakeServer, RunningServer, settings_for_tests
+from kit.client import Refused
+from kit.eventually import eventually, until
+from kit.forwarder import forwarding
+from kit.node_client import StockClient, StockClients
+from kit.redis_cluster import RedisCluster
+from kit.redis_server import RedisServer
+from kit.scatter import scattering
+from kit.server import API_TOKEN, MakeServer, RunningServer, settings_for_tests
 from tradecast.config.settings import Mode
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.delivery.redis.broker import RedisBroker

@@ -9,7 +9,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from support.server import RunningServer
+from kit.server import RunningServer
 
 
 async def _joined(connection: ClientConnection, auth: dict[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from support.eventually import eventually, until
-from support.node_client import StockClient, StockClients
-from support.redis_cluster import RedisCluster
-from support.redis_server import RedisServer
-from support.server import MakeServer, RunningServer
+from kit.eventually import eventually, until
+from kit.node_client import StockClient, StockClients
+from kit.redis_cluster import RedisCluster
+from kit.redis_server import RedisServer
+from kit.server import MakeServer, RunningServer
 from tradecast.config.settings import load_settings
 from tradecast.connections.connection import Connection
 from tradecast.delivery.redis.broker import RedisBroker

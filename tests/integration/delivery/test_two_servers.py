@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from support.eventually import eventually
-from support.node_client import StockClients
-from support.redis_server import RedisServer
-from support.server import MakeServer, RunningServer
-from support.wire import WebSocket
+from kit.eventually import eventually
+from kit.node_client import StockClients
+from kit.redis_server import RedisServer
+from kit.server import MakeServer, RunningServer
+from kit.wire import WebSocket
 from tradecast.connections.connection import Connection
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.delivery.redis.broker import RedisBroker

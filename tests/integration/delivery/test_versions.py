@@ -10,15 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
-from support import next_version
-from support.broker_contract import event, listen, session
-from support.eventually import eventually
-from support.forwarder import forwarding
-from support.node_client import StockClient, StockClients
-from support.redis_brokers import Brokers, Seen
-from support.redis_server import RedisServer
-from support.serve import ServeProcess, serving
-from support.server import API_TOKEN, MakeServer, RunningServer
+from kit import next_version
+from kit.broker_contract import event, listen, session
+from kit.eventually import eventually
+from kit.forwarder import forwarding
+from kit.node_client import StockClient, StockClients
+from kit.redis_brokers import Brokers, Seen
+from kit.redis_server import RedisServer
+from kit.serve import ServeProcess, serving
+from kit.server import API_TOKEN, MakeServer, RunningServer
 from tradecast.config.settings import load_settings
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.observability.metrics import SKIPPED

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from support.eventually import eventually
-from support.node_client import StockClients
-from support.server import MakeServer, RunningServer
+from kit.eventually import eventually
+from kit.node_client import StockClients
+from kit.server import MakeServer, RunningServer
 from tradecast.engine.transports.polling import PollingTransport
 from tradecast.engine.transports.websocket import WebSocketTransport
 from tradecast.packets.codec import encode_event

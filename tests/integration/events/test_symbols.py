@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from kit.node_client import StockClients
+from kit.redis_cluster import RedisCluster
+from kit.redis_server import RedisServer
+from kit.server import API_TOKEN, MakeServer, settings_for_tests
 from protocol.contract import FAST, ask, barrier
-from support.node_client import StockClients
-from support.redis_cluster import RedisCluster
-from support.redis_server import RedisServer
-from support.server import API_TOKEN, MakeServer, settings_for_tests
 from tradecast.publishing.publisher import Publisher
 
 pytestmark = [pytest.mark.redis, pytest.mark.node]

@@ -19,13 +19,13 @@ from starlette.routing import Route
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus
 
+from kit.eventually import eventually
+from kit.mongo_server import MongoServer
+from kit.node_client import StockClients
+from kit.redis_server import RedisServer
+from kit.server import API_TOKEN, MakeServer, RunningServer
+from kit.tls import make_certificates
 from protocol.contract import FAST, assert_alive
-from support.eventually import eventually
-from support.mongo_server import MongoServer
-from support.node_client import StockClients
-from support.redis_server import RedisServer
-from support.server import API_TOKEN, MakeServer, RunningServer
-from support.tls import make_certificates
 from tradecast.observability.metrics import TRANSPORT_REASONS
 from tradecast.server import WebSocketServer
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 import pytest
 
-from support.floods import errors_of
-from support.serve import serving
-from support.wire import Wire
+from kit.floods import errors_of
+from kit.serve import serving
+from kit.wire import Wire
 
 pytestmark = pytest.mark.serial
 # `tradecast` with so many files.

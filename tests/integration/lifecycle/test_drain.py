@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from support.eventually import eventually
-from support.node_client import StockClient, StockClients
-from support.serve import serving
-from support.server import MakeServer, RunningServer
+from kit.eventually import eventually
+from kit.node_client import StockClient, StockClients
+from kit.serve import serving
+from kit.server import MakeServer, RunningServer
 
 pytestmark = pytest.mark.node
 

@@ -12,13 +12,13 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from support.eventually import eventually, until
-from support.forwarder import forwarding
-from support.node_client import StockClients
-from support.redis_server import RedisServer
-from support.serve import ServeProcess, serving
-from support.server import MakeServer, RunningServer
-from support.wire import WEBSOCKET, request, websocket_head
+from kit.eventually import eventually, until
+from kit.forwarder import forwarding
+from kit.node_client import StockClients
+from kit.redis_server import RedisServer
+from kit.serve import ServeProcess, serving
+from kit.server import MakeServer, RunningServer
+from kit.wire import WEBSOCKET, request, websocket_head
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.fleet import KEY, Fleet, State
 from tradecast.redis_client.client import RedisClient, create_redis

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from support.eventually import eventually
-from support.node_client import StockClient, StockClients
-from support.redis_server import RedisServer
-from support.serve import ServeProcess, serving
+from kit.eventually import eventually
+from kit.node_client import StockClient, StockClients
+from kit.redis_server import RedisServer
+from kit.serve import ServeProcess, serving
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.departures import PacedDisconnect
 from tradecast.lifecycle.drain import Drain

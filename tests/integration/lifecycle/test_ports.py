@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from support.redis_server import RedisServer
-from support.server import RunningServer
+from kit.redis_server import RedisServer
+from kit.server import RunningServer
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.ports import PortInUse, bind, families_of
 

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from support.eventually import eventually
-from support.tls import make_certificates
+from kit.eventually import eventually
+from kit.tls import make_certificates
 from tradecast.config.settings import SettingsError
 from tradecast.lifecycle.ports import PortInUse
 from tradecast.lifecycle.process import Listener, Process

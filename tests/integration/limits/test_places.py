@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from support.eventually import eventually
-from support.redis_server import RedisServer
-from support.server import MakeServer, RunningServer
-from support.wire import Closed, WebSocket
+from kit.eventually import eventually
+from kit.redis_server import RedisServer
+from kit.server import MakeServer, RunningServer
+from kit.wire import Closed, WebSocket
 from tradecast.limits import places
 
 Open = Callable[..., Awaitable[str]]

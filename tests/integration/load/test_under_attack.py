@@ -10,8 +10,8 @@ import sys
 import httpx
 import pytest
 
-from support.eventually import until
-from support.floods import (
+from kit.eventually import until
+from kit.floods import (
     BYTES,
     CONNECTIONS,
     FRAMES,
@@ -23,8 +23,8 @@ from support.floods import (
     memory_of,
     refused,
 )
-from support.redis_server import RedisServer
-from support.serve import ServeProcess, serving, start
+from kit.redis_server import RedisServer
+from kit.serve import ServeProcess, serving, start
 
 CLIENTS = 1_000
 SECONDS = 15

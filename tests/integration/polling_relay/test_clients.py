@@ -17,14 +17,14 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from support.eventually import eventually, until
-from support.fleet import BOTH, UNKNOWN_SESSION, Poller, forwarded, make_fleet, metric
-from support.node_client import StockClients
-from support.python_client import PythonClients
-from support.redis_server import RedisServer
-from support.scatter import Scatter, scattering
-from support.serve import serving
-from support.server import MakeServer, RunningServer
+from kit.eventually import eventually, until
+from kit.fleet import BOTH, UNKNOWN_SESSION, Poller, forwarded, make_fleet, metric
+from kit.node_client import StockClients
+from kit.python_client import PythonClients
+from kit.redis_server import RedisServer
+from kit.scatter import Scatter, scattering
+from kit.serve import serving
+from kit.server import MakeServer, RunningServer
 from tradecast.background.tasks import end
 from tradecast.engine.http.uvicorn_protocol import HttpProtocol
 from tradecast.engine.transports.polling import PollingTransport

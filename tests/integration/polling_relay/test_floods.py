@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 
 import pytest
 
-from support.floods import (
+from kit.floods import (
     BYTES,
     FRAMES,
     LONG_WAIT,
@@ -25,9 +25,9 @@ from support.floods import (
     pour,
     upgrade,
 )
-from support.redis_server import RedisServer
-from support.serve import ServeProcess, serving
-from support.wire import Answer, Polling, Wire, head_of, request
+from kit.redis_server import RedisServer
+from kit.serve import ServeProcess, serving
+from kit.wire import Answer, Polling, Wire, head_of, request
 
 pytestmark = [
     pytest.mark.redis,

@@ -15,14 +15,14 @@ import httpx
 import pytest
 import uvicorn
 
-from support.eventually import eventually, until
-from support.fleet import BOTH, known_to, metric
-from support.forwarder import forwarding
-from support.node_client import StockClient, StockClients
-from support.redis_server import RedisServer
-from support.scatter import scattering
-from support.serve import serving, tradecast
-from support.server import API_TOKEN, MakeServer, settings_for_tests
+from kit.eventually import eventually, until
+from kit.fleet import BOTH, known_to, metric
+from kit.forwarder import forwarding
+from kit.node_client import StockClient, StockClients
+from kit.redis_server import RedisServer
+from kit.scatter import scattering
+from kit.serve import serving, tradecast
+from kit.server import API_TOKEN, MakeServer, settings_for_tests
 from tradecast.polling_relay import offer as module
 from tradecast.polling_relay import relay_service as forwarding_module
 from tradecast.server import WebSocketServer

@@ -11,15 +11,15 @@ from typing import Any
 import httpx
 import pytest
 
-from support.eventually import eventually
-from support.fleet import BOTH, FakeOwner, Poller, add_echo, forwarded, known_to, make_fleet, metric, redis_client
-from support.node_client import StockClients
-from support.redis_server import RedisServer
-from support.scatter import scattering
-from support.serve import serving, tradecast
-from support.server import MakeServer, RunningServer
-from support.tls import Authority
-from support.wire import Wire
+from kit.eventually import eventually
+from kit.fleet import BOTH, FakeOwner, Poller, add_echo, forwarded, known_to, make_fleet, metric, redis_client
+from kit.node_client import StockClients
+from kit.redis_server import RedisServer
+from kit.scatter import scattering
+from kit.serve import serving, tradecast
+from kit.server import MakeServer, RunningServer
+from kit.tls import Authority
+from kit.wire import Wire
 from tradecast.config.settings import load_settings
 from tradecast.polling_relay.directory import Directory
 from tradecast.polling_relay.tls import create_internal_tls

@@ -13,11 +13,11 @@ from decimal import Decimal
 import pytest
 import structlog
 
-from support.eventually import eventually
-from support.python_client import PythonClients
-from support.redis_cluster import RedisCluster
-from support.redis_server import RedisServer
-from support.server import MakeServer, settings_for_tests
+from kit.eventually import eventually
+from kit.python_client import PythonClients
+from kit.redis_cluster import RedisCluster
+from kit.redis_server import RedisServer
+from kit.server import MakeServer, settings_for_tests
 from tradecast.config.settings import SettingsError
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.events.payloads import Trade

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from support.mongo_server import MongoDatabase
-from support.redis_server import RedisServer, free_port
-from support.tls import make_certificates
-from support.troubles import only_client, running
+from kit.mongo_server import MongoDatabase
+from kit.redis_server import RedisServer, free_port
+from kit.tls import make_certificates
+from kit.troubles import only_client, running
 from tradecast.causes import REDIS, Code, Place
 from tradecast.redis_client.peer import Explainer, probe_peer
 

@@ -12,10 +12,10 @@ import structlog.testing
 from websockets.asyncio.client import connect
 from websockets.typing import Origin
 
+from kit.client import Refused
+from kit.node_client import StockClients
+from kit.server import API_TOKEN, MakeServer, RunningServer
 from protocol.contract import FAST
-from support.client import Refused
-from support.node_client import StockClients
-from support.server import API_TOKEN, MakeServer, RunningServer
 from tradecast.sessions.signing import sign
 
 COOKIE = "connect.sid"

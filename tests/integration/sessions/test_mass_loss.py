@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from support.eventually import eventually, until
-from support.redis_server import RedisServer
-from support.server import MakeServer, RunningServer
-from support.wire import Closed, WebSocket
+from kit.eventually import eventually, until
+from kit.redis_server import RedisServer
+from kit.server import MakeServer, RunningServer
+from kit.wire import Closed, WebSocket
 from tradecast.config.settings import load_settings
 from tradecast.sessions.admin import SessionAdmin, handle_of
 from tradecast.sessions.service import Sessions, create_sessions

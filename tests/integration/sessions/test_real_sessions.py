@@ -20,13 +20,13 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from kit.client import Refused
+from kit.express import COOKIE, ExpressProcess, Visitor
+from kit.mongo_server import MongoDatabase
+from kit.node_client import StockClient, StockClients
+from kit.redis_server import RedisServer
+from kit.server import MakeServer, RunningServer
 from protocol.contract import FAST
-from support.client import Refused
-from support.express import COOKIE, ExpressProcess, Visitor
-from support.mongo_server import MongoDatabase
-from support.node_client import StockClient, StockClients
-from support.redis_server import RedisServer
-from support.server import MakeServer, RunningServer
 from tradecast.sessions.errors import AuthRefused
 
 SECRET = "keyboard cat"

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from support.redis_cluster import RedisCluster
-from support.redis_sentinel import SERVICE, SentinelServer
-from support.redis_server import RedisServer
-from support.tls import make_certificates
+from kit.redis_cluster import RedisCluster
+from kit.redis_sentinel import SERVICE, SentinelServer
+from kit.redis_server import RedisServer
+from kit.tls import make_certificates
 from tradecast_operator.clients.redis_info import LARGEST, Access, RedisSilent, ask_redis, facts_of
 
 ALLOWED = ("+info", "+cluster|slots", "+command")

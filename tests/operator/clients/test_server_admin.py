@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from support.python_client import PythonClients
-from support.redis_server import free_port
-from support.server import MakeServer, RunningServer
+from kit.python_client import PythonClients
+from kit.redis_server import free_port
+from kit.server import MakeServer, RunningServer
 from tradecast_operator.clients.server_admin import Known, Servers, ServerSilent, Target, make_client
 
 TOKEN = "operators-token"

@@ -9,8 +9,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from support.eventually import eventually
-from support.kubernetes import NAMESPACE, FakeKubernetes, fleet_body
+from kit.eventually import eventually
+from kit.kubernetes import NAMESPACE, FakeKubernetes, fleet_body
 from tradecast_operator.kube.client import Conflict, Missing, Object
 from tradecast_operator.kube.lease import DEADLINE, DURATION, RETRY, NotHeld
 from tradecast_operator.kube.leaseholder import FORBIDDEN_RETRY, Leaseholder

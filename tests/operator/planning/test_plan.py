@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from kit.socket_fleets import NOW, drained, pending, pod, seen, spec
 from simulation.cluster import Cluster
-from support.socket_fleets import NOW, drained, pending, pod, seen, spec
 from tradecast_operator.model.actions import Action, CancelDrain, PutFirst, SetReplicas, Shed, StartDrain
 from tradecast_operator.model.observation import Observation, Pod
 from tradecast_operator.model.spec import Drain, Metric, Rebalance, Spec

@@ -7,8 +7,8 @@ import asyncio
 import httpx
 import pytest
 
-from support.eventually import eventually
-from support.kubernetes import NAMESPACE, FakeKubernetes, fleet_body, pod_body
+from kit.eventually import eventually
+from kit.kubernetes import NAMESPACE, FakeKubernetes, fleet_body, pod_body
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.observe import DRAIN_SINCE
 from tradecast_operator.reconcile.controller import Fleets

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from support.eventually import eventually
-from support.kubernetes import NAMESPACE, TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
-from support.python_client import PythonClients
-from support.server import MakeServer, RunningServer
+from kit.eventually import eventually
+from kit.kubernetes import NAMESPACE, TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
+from kit.python_client import PythonClients
+from kit.server import MakeServer, RunningServer
 from tradecast_operator.kube.act import Interrupted
 from tradecast_operator.kube.client import Missing, Object
 from tradecast_operator.kube.lease import NotHeld

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from support.server import MakeServer, RunningServer
+from kit.server import MakeServer, RunningServer
 from tradecast.connections.connection import Connection
 from tradecast.server import WebSocketServer
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from support.server import MakeServer, RunningServer
-from support.wire import (
+from kit.server import MakeServer, RunningServer
+from kit.wire import (
     KEY,
     POLLING,
     TEXT,

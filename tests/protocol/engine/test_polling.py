@@ -7,10 +7,10 @@ import base64
 
 import pytest
 
+from kit.eventually import eventually
+from kit.server import MakeServer, RunningServer
+from kit.wire import Polling, Wire, head_of, request
 from protocol.engine.conftest import PATIENT, add_handlers
-from support.eventually import eventually
-from support.server import MakeServer, RunningServer
-from support.wire import Polling, Wire, head_of, request
 from tradecast.engine import Message
 from tradecast.engine.connection import INBOX
 

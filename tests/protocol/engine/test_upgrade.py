@@ -7,10 +7,10 @@ import json
 
 import pytest
 
+from kit.eventually import eventually
+from kit.server import MakeServer, RunningServer
+from kit.wire import WEBSOCKET, Answer, Polling, WebSocket, request, websocket_head
 from protocol.engine.conftest import add_handlers
-from support.eventually import eventually
-from support.server import MakeServer, RunningServer
-from support.wire import WEBSOCKET, Answer, Polling, WebSocket, request, websocket_head
 from tradecast.background.tasks import end
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from support.server import RunningServer
-from support.wire import KEY, WEBSOCKET, Wire, head_of, websocket_head
+from kit.server import RunningServer
+from kit.wire import KEY, WEBSOCKET, Wire, head_of, websocket_head
 
 OK_ROUTE = "/health"
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")

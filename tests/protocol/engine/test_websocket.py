@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from protocol.engine.conftest import PATIENT, add_handlers
-from support.eventually import eventually
-from support.server import MakeServer, RunningServer
-from support.tls import make_certificates
-from support.wire import (
+from kit.eventually import eventually
+from kit.server import MakeServer, RunningServer
+from kit.tls import make_certificates
+from kit.wire import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -29,6 +28,7 @@ from support.wire import (
     client_frame,
     head_of,
 )
+from protocol.engine.conftest import PATIENT, add_handlers
 
 ECHO = '["echo","x"]'
 

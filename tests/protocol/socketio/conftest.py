@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from support.server import MakeServer, RunningServer
-from support.wire import WITHIN, Closed, Polling, WebSocket
+from kit.server import MakeServer, RunningServer
+from kit.wire import WITHIN, Closed, Polling, WebSocket
 from tradecast.connections.connection import Connection
 from tradecast.server import WebSocketServer
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from kit.eventually import eventually
+from kit.server import MakeServer, RunningServer
 from protocol.socketio.conftest import CUSTOM, NO_RECOVERY, MakeClient, RawClient, add_handlers, packet
-from support.eventually import eventually
-from support.server import MakeServer, RunningServer
 from tradecast.connections.connection import Connection
 from tradecast.server import WebSocketServer
 from tradecast.sessions.errors import MESSAGES

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
+from kit.eventually import eventually
+from kit.server import MakeServer, RunningServer
+from kit.wire import Polling, WebSocket
 from protocol.socketio.conftest import CUSTOM, NO_RECOVERY, MakeClient, RawClient, add_handlers, packet
-from support.eventually import eventually
-from support.server import MakeServer, RunningServer
-from support.wire import Polling, WebSocket
 from tradecast.connections.connection import Connection
 from tradecast.packets.json_values import unpack
 from tradecast.server import WebSocketServer

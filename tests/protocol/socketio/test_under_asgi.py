@@ -19,10 +19,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from protocol.socketio.conftest import CUSTOM, RawClient, add_handlers, packet
-from support.eventually import eventually
-from support.server import settings_for_tests
-from support.wire import (
+from kit.eventually import eventually
+from kit.server import settings_for_tests
+from kit.wire import (
     CLOSE,
     POLLING,
     TEXT,
@@ -34,6 +33,7 @@ from support.wire import (
     request,
     websocket_head,
 )
+from protocol.socketio.conftest import CUSTOM, RawClient, add_handlers, packet
 from tradecast.server import WebSocketServer
 
 Serve = Callable[[ASGIApp], AbstractAsyncContextManager[str]]

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from support.broker_contract import RETENTION, SHORT, BrokerContract, Heard, MakeBroker, event, session
-from support.eventually import eventually
+from kit.broker_contract import RETENTION, SHORT, BrokerContract, Heard, MakeBroker, event, session
+from kit.eventually import eventually
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.retention import Retention

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from support.eventually import eventually
+from kit.eventually import eventually
 from tradecast.engine.connection import (
     CLIENT_DISCONNECT,
     INBOX,

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from support.clock import HandClock
+from kit.clock import HandClock
 from tradecast.gateway.allowances import BURST, PER_SECOND, Allowances
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from support.eventually import eventually
+from kit.eventually import eventually
 from tradecast.delivery.envelope import VOLATILE
 from tradecast.delivery.errors import ConnectRefused, TryAgain
 from tradecast.delivery.hub import Hub

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from support.clock import HandClock
+from kit.clock import HandClock
 from tradecast.http import signed_requests
 from tradecast.http.signed_requests import NONCE_LIFE, SignedRequests
 from tradecast_operator.clients.signature import sign

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.clock import HandClock
+from kit.clock import HandClock
 from tradecast.limits.known import LONGEST, KnownLimits
 
 CHECKS = (("global", 10), ("own", 2))

@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from support.clock import HandClock
-from support.eventually import eventually
+from kit.clock import HandClock
+from kit.eventually import eventually
 from tradecast.limits.places import Places, Probed
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.clock import HandClock
+from kit.clock import HandClock
 from tradecast.observability.metrics import AUTH_REASONS, MOST_CODES, REFUSALS, USUAL_CAUSES, Metrics, megabytes
 from tradecast.sessions.errors import REASONS
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.clock import HandClock
+from kit.clock import HandClock
 from tradecast.sessions.mass_loss import LONGEST, MassLoss, find_lost
 
 

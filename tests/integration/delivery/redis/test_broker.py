@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from support.broker_contract import (
+from kit.broker_contract import (
     RETENTION,
     BrokerContract,
     Heard,
@@ -17,9 +17,9 @@ from support.broker_contract import (
     numbers,
     session,
 )
-from support.eventually import eventually, until
-from support.redis_brokers import Brokers, Seen
-from support.redis_server import RedisServer
+from kit.eventually import eventually, until
+from kit.redis_brokers import Brokers, Seen
+from kit.redis_server import RedisServer
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope
 from tradecast.delivery.redis.broker import RedisBroker

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
-from support.broker_contract import MIDDLE, RETENTION, event, figures, listen, numbers, positions, together
-from support.eventually import eventually, until
-from support.hub_clients import desk
-from support.redis_brokers import Brokers
-from support.redis_cluster import RedisCluster
-from support.redis_server import RedisServer
-from support.server import MakeServer
-from support.version_before import publish_as_before, tick_as_before
+from kit.broker_contract import MIDDLE, RETENTION, event, figures, listen, numbers, positions, together
+from kit.eventually import eventually, until
+from kit.hub_clients import desk
+from kit.redis_brokers import Brokers
+from kit.redis_cluster import RedisCluster
+from kit.redis_server import RedisServer
+from kit.server import MakeServer
+from kit.version_before import publish_as_before, tick_as_before
 from tradecast.config.settings import load_settings
 from tradecast.delivery.create import create_adapter_redis
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind

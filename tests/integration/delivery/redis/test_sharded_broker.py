@@ -13,10 +13,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
-from support.broker_contract import RETENTION, BrokerContract, Heard, MakeBroker, event, listen, numbers, session
-from support.eventually import eventually, until
-from support.redis_brokers import Brokers, Seen
-from support.redis_cluster import RedisCluster, started_cluster
+from kit.broker_contract import RETENTION, BrokerContract, Heard, MakeBroker, event, listen, numbers, session
+from kit.eventually import eventually, until
+from kit.redis_brokers import Brokers, Seen
+from kit.redis_cluster import RedisCluster, started_cluster
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.envelope import LATEST
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain

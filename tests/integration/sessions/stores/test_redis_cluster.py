@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from integration.sessions.stores.store_contract import DATA, DAY, StoreContract
-from support.eventually import until
-from support.redis_cluster import RedisCluster
+from kit.eventually import until
+from kit.redis_cluster import RedisCluster
 from tradecast.config.settings import load_settings
 from tradecast.redis_client.client import RedisClient, create_redis
 from tradecast.sessions.cache import SessionCache

@@ -13,8 +13,8 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from support.eventually import eventually
-from support.tls import Certificates, make_certificates
+from kit.eventually import eventually
+from kit.tls import Certificates, make_certificates
 from tradecast.engine.http import tls
 from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.tls import TlsHandshake, TlsListener

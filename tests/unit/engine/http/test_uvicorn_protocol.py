@@ -7,9 +7,9 @@ import asyncio
 import pytest
 import uvicorn
 
-from support.eventually import eventually
-from support.raw_http import Answer, Talk
-from support.wire import WebSocket
+from kit.eventually import eventually
+from kit.raw_http import Answer, Talk
+from kit.wire import WebSocket
 from tradecast.engine import EngineServer
 from tradecast.engine.http.handshake import Verdict
 from tradecast.engine.http.request import Request

@@ -8,9 +8,9 @@ import h11
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.properties import PLACES, cut, damaged
-from support.raw_http import Asked, Talk, hold_talk
-from support.wire import client_frame
+from kit.properties import PLACES, cut, damaged
+from kit.raw_http import Asked, Talk, hold_talk
+from kit.wire import client_frame
 from tradecast.engine.frames import BINARY, TEXT
 from tradecast.engine.http.guests import HttpLimits
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 from websockets.frames import Opcode
 
-from support.eventually import eventually
-from support.noted_transport import NotedTransport
-from support.wire import client_frame
+from kit.eventually import eventually
+from kit.noted_transport import NotedTransport
+from kit.wire import client_frame
 from tradecast.engine import budget, turns
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
 from tradecast.engine.frames import BINARY, CLOSE, PONG, TEXT, close_frame, frame

@@ -28,8 +28,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from support.freezing import until_stopped
-from support.parent import end_with_parent
+from kit.freezing import until_stopped
+from kit.parent import end_with_parent
 
 HOW_TO_GET_MONGODB = (
     "no MongoDB-compatible server: pip install SecantusDB (it is in the extra `dev`), or set MONGODB_URI to a real one"

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from support.eventually import eventually
-from support.redis_server import RedisServer
-from support.server import MakeServer, RunningServer
+from kit.eventually import eventually
+from kit.redis_server import RedisServer
+from kit.server import MakeServer, RunningServer
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.process import stop_accepting
 from tradecast.polling_relay.directory import Directory

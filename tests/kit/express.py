@@ -16,8 +16,8 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from support.node_packages import NodeFailed, NodeMissing, install
-from support.parent import end_with_parent
+from kit.node_packages import NodeFailed, NodeMissing, install
+from kit.parent import end_with_parent
 
 FOLDER = Path(__file__).resolve().parents[1] / "integration" / "auth" / "express"
 COOKIE = "connect.sid"

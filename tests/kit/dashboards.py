@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from support.prometheus import ask
+from kit.prometheus import ask
 
 FOLDER = Path(__file__).parents[2] / "charts" / "tradecast" / "files" / "dashboards"
 NEEDS_KUBE_STATE_METRICS = "needs kube-state-metrics"

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from support.eventually import eventually
-from support.redis_server import RedisServer
+from kit.eventually import eventually
+from kit.redis_server import RedisServer
 from tradecast.lifecycle.process import stop_accepting
 
 

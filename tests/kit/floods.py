@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from support.serve import ServeProcess
-from support.wire import (
+from kit.serve import ServeProcess
+from kit.wire import (
     CONTINUATION,
     PING,
     PONG,

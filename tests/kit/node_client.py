@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
-from support import node_packages
-from support.client import WAIT, AckTimeout, Args, Inbox, Refused
-from support.node_packages import NodeFailed, NodeMissing
+from kit import node_packages
+from kit.client import WAIT, AckTimeout, Args, Inbox, Refused
+from kit.node_packages import NodeFailed, NodeMissing
 
 STOCK = Path(__file__).resolve().parents[1] / "protocol" / "stock"
 
@@ -183,7 +183,7 @@ def from_wire(value: Any) -> Any:
 
 
 class StockClient:
-    """One stock client (`support.client.Client`)."""
+    """One stock client (`kit.client.Client`)."""
 
     def __init__(self, node: NodeProcess, name: str) -> None:
         self.name = name
