@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from starlette.routing import BaseRoute
@@ -21,6 +21,7 @@ from tradecast.config.settings import Mode, Settings, load_settings
 from tradecast.connections.connection import EventGuard
 from tradecast.connections.registry import ConnectionRegistry
 from tradecast.delivery.hub import NAMESPACE, Hub
+from tradecast.deprecated import keep_old_names
 from tradecast.engine.http.uvicorn_protocol import Upgrades
 from tradecast.events import rooms
 from tradecast.events.dispatcher import Dispatcher
@@ -41,6 +42,8 @@ from tradecast.sessions.service import Sessions
 from tradecast.user_id import name_user
 
 log = structlog.stdlib.get_logger("tradecast.server")
+if not TYPE_CHECKING:  # a type checker would take any name for one of this module
+    __getattr__ = keep_old_names(__name__, {"create_process": "tradecast.bootstrap.ports"})
 
 
 class NotInitialized(RuntimeError):
