@@ -40,9 +40,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from faults.balancer import balancing
-from kit.parent import end_with_parent
-from kit.redis_server import RedisServer
-from kit.serve import environment
+from kit.processes.parent import end_with_parent
+from kit.servers.process import environment
+from kit.servers.redis_server import RedisServer
 
 HERE = Path(__file__).parent
 NODE = HERE / "node"

@@ -5,18 +5,18 @@ from __future__ import annotations
 from tradecast.observability.logs import configure_logging
 
 pytest_plugins = [
-    "kit.browser",
-    "kit.express",
-    "kit.redis_server",
-    "kit.redis_cluster",
-    "kit.mongo_server",
-    "kit.node_client",
-    "kit.patience",
-    "kit.prometheus",
-    "kit.properties",
-    "kit.python_client",
-    "kit.server",
-    "kit.workers",
+    "kit.clients.browser",
+    "kit.servers.express",
+    "kit.servers.redis_server",
+    "kit.servers.redis_cluster",
+    "kit.servers.mongo_server",
+    "kit.clients.node",
+    "kit.pytest_plugins.patience",
+    "kit.servers.prometheus",
+    "kit.parsing.properties",
+    "kit.clients.python",
+    "kit.servers.in_process",
+    "kit.pytest_plugins.workers",
 ]
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kit.parent import end_with_parent
+from kit.processes.parent import end_with_parent
 
 SERVER_CORE = 0
 LOAD_CORE = 1

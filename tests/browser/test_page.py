@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from kit.browser import OpenPage
+from kit.clients.browser import OpenPage
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from kit.node_client import STOCK, install
+from kit.clients.node import STOCK, install
 
 SYMBOL = "E2E"
 EVENT = "e2e:number"

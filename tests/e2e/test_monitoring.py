@@ -14,8 +14,8 @@ from e2e.conftest import PROMETHEUS_URL
 from e2e.crowd import Crowd
 from e2e.kube import Namespace, until
 from e2e.outside import URL, Numbers, make_sessions
-from kit.dashboards import Variables, all_queries, still_without_data
-from kit.prometheus import ask
+from kit.metrics.dashboards import Variables, all_queries, still_without_data
+from kit.servers.prometheus import ask
 
 
 @pytest.mark.timeout(600)

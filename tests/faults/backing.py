@@ -12,10 +12,10 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from kit.mongo_server import MongoServer
-from kit.redis_cluster import RedisCluster
-from kit.redis_sentinel import SERVICE, SentinelServer, eventually
-from kit.redis_server import DURABLE, RedisServer
+from kit.servers.mongo_server import MongoServer
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_sentinel import SERVICE, SentinelServer, eventually
+from kit.servers.redis_server import DURABLE, RedisServer
 
 DOWN_AFTER_MS = 3_000
 """Longer than a busy machine holds Redis up, so that only what a test does makes a failover."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from faults.proof import IMPLIED, Diary, Entry
-from kit.node_client import install
-from kit.parent import end_with_parent
+from kit.clients.node import install
+from kit.processes.parent import end_with_parent
 
 HERE = Path(__file__).parent
 ROOMS = ("portfolio", "trades", IMPLIED)

@@ -23,8 +23,8 @@ from faults.crowd import Crowd
 from faults.fleet import Fleet, Server
 from faults.proof import IMPLIED, Interval
 from faults.publisher import NumberedPublisher
-from kit.eventually import eventually, until
-from kit.redis_server import RedisServer
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 
 Group = Literal["clients", "servers", "redis", "figures"]
 Inject = Callable[["Stage", random.Random], Awaitable[str]]

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 
 from faults.balancer import Balancer
-from kit.parent import end_with_parent
-from kit.serve import LOOPBACK, WAIT, environment
+from kit.processes.parent import end_with_parent
+from kit.servers.process import LOOPBACK, WAIT, environment
 
 API_TOKEN = "token-of-the-tests"
 COMMAND = shlex.split(os.environ.get("FAULTS_SERVER", "")) or [sys.executable, "-m", "tradecast", "serve"]

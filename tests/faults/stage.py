@@ -19,7 +19,7 @@ from faults.faults import FRESH_USER, Stage, draw_plan, inject
 from faults.fleet import API_TOKEN, running
 from faults.proof import Order, Verdict, problems, prove, table
 from faults.publisher import HttpOutlet, NumberedPublisher, Outlet, RedisOutlet
-from kit.eventually import eventually
+from kit.waiting import eventually
 
 READY_WITHIN = 120.0
 CALM_WITHIN = 60.0

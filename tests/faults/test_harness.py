@@ -13,7 +13,7 @@ from faults.balancer import Damage
 from faults.crowd import ROOMS, CrowdClient
 from faults.faults import Stage
 from faults.stage import judge, perform, staged
-from kit.eventually import eventually
+from kit.waiting import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.node, pytest.mark.timeout(300)]
 SECONDS = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kit.parsing import (
+from kit.parsing.checks import (
     check_cluster_message,
     check_envelope,
     check_payload,
@@ -14,7 +14,7 @@ from kit.parsing import (
     check_words,
     read_frames,
 )
-from kit.raw_http import check_http
+from kit.parsing.raw_http import check_http
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.eventually import until
-from kit.serve import ServeProcess, serving, tradecast
-from kit.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, Trouble, in_trouble
+from kit.servers.process import ServeProcess, serving, tradecast
+from kit.servers.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, Trouble, in_trouble
+from kit.waiting import until
 
 # What `tradecast session` comes across: the others are about what only a server does.
 SEEN_BY_SESSIONS = (

@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.client import Refused
-from kit.forwarder import forwarding
-from kit.mongo_server import MongoDatabase
-from kit.node_client import StockClient, StockClients
-from kit.redis_server import RedisServer, free_port
-from kit.serve import Done, ServeProcess, serving, start, tradecast
-from kit.server import MakeServer
+from kit.clients.interface import Refused
+from kit.clients.node import StockClient, StockClients
+from kit.network.forwarder import forwarding
+from kit.servers.in_process import MakeServer
+from kit.servers.mongo_server import MongoDatabase
+from kit.servers.process import Done, ServeProcess, serving, start, tradecast
+from kit.servers.redis_server import RedisServer, free_port
 from protocol.contract import FAST, assert_alive
 
 TOKEN = "planted-api-token"

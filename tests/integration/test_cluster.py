@@ -11,12 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kit.client import Refused
-from kit.eventually import eventually, until
-from kit.node_client import StockClient, StockClients
-from kit.redis_cluster import RedisCluster
-from kit.serve import start, tradecast
-from kit.server import MakeServer, RunningServer
+from kit.clients.interface import Refused
+from kit.clients.node import StockClient, StockClients
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.process import start, tradecast
+from kit.servers.redis_cluster import RedisCluster
+from kit.waiting import eventually, until
 from tradecast.delivery.redis.broker import RedisBroker
 
 pytestmark = pytest.mark.redis

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kit.eventually import eventually
-from kit.server import MakeServer, RunningServer
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.waiting import eventually
 from tradecast.connections.connection import Connection
 from tradecast.engine.connection import TRANSPORT_CLOSE
 from tradecast.engine.http.request import Request

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from kit.dashboards import PanelQuery, Variables, all_queries, still_without_data
-from kit.prometheus import Prometheus, ask
-from kit.redis_server import RedisServer
-from kit.serve import start, tradecast
+from kit.metrics.dashboards import PanelQuery, Variables, all_queries, still_without_data
+from kit.servers.process import start, tradecast
+from kit.servers.prometheus import Prometheus, ask
+from kit.servers.redis_server import RedisServer
 from tradecast_operator.endpoint import create_app
 from tradecast_operator.metrics import Metrics
 

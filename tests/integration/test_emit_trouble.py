@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.eventually import eventually
-from kit.redis_server import RedisServer
-from kit.scripted_redis import CLOSE, HANG, ScriptedRedis, scripted_redis
-from kit.server import API_TOKEN, MakeServer, RunningServer
+from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer
+from kit.servers.redis_server import RedisServer
+from kit.servers.scripted_redis import CLOSE, HANG, ScriptedRedis, scripted_redis
+from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable
 
 BEARER = {"authorization": f"Bearer {API_TOKEN}"}

@@ -14,12 +14,12 @@ import pytest
 from pymongo import MongoClient
 from redis.asyncio import Redis
 
-from kit.client import Refused
-from kit.eventually import eventually
-from kit.mongo_server import MongoDatabase, MongoServer
-from kit.node_client import StockClient, StockClients
-from kit.redis_server import RedisServer, started
-from kit.server import MakeServer, RunningServer
+from kit.clients.interface import Refused
+from kit.clients.node import StockClient, StockClients
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.mongo_server import MongoDatabase, MongoServer
+from kit.servers.redis_server import RedisServer, started
+from kit.waiting import eventually
 from protocol.contract import FAST, ask, assert_alive, refusal
 from tradecast.delivery.errors import AdapterUnavailable
 

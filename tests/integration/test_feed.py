@@ -13,8 +13,8 @@ import pytest
 import socketio
 from redis.asyncio import Redis
 
-from kit.redis_server import RedisServer
-from kit.serve import ServeProcess, start, tradecast
+from kit.servers.process import ServeProcess, start, tradecast
+from kit.servers.redis_server import RedisServer
 from tradecast.demo.lead import LEAD_KEY
 
 pytestmark = pytest.mark.redis

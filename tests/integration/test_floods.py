@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit.floods import (
+from kit.clients.floods import (
     BYTES,
     FRAMES,
     LONG_WAIT,
@@ -25,9 +25,9 @@ from kit.floods import (
     flood_requests,
     refused,
 )
-from kit.redis_server import RedisServer
-from kit.serve import ServeProcess, serving
-from kit.tls import Certificates, make_certificates
+from kit.network.tls import Certificates, make_certificates
+from kit.servers.process import ServeProcess, serving
+from kit.servers.redis_server import RedisServer
 
 pytestmark = [pytest.mark.serial, pytest.mark.skipif(sys.platform != "linux", reason="/proc")]
 # Heads cost less than frames, and who sends too many is not listened to after a few MB.

@@ -7,8 +7,8 @@ import contextvars
 from typing import Any
 
 from integration.test_connect_races import Client
-from kit.eventually import eventually
-from kit.server import MakeServer
+from kit.servers.in_process import MakeServer
+from kit.waiting import eventually
 from tradecast.connections.connection import Connection
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("WHO", default="nobody")

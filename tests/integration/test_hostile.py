@@ -14,9 +14,9 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from kit.eventually import eventually
-from kit.server import MakeServer, RunningServer
-from kit.wire import TEXT, WebSocket, client_frame
+from kit.clients.raw import TEXT, WebSocket, client_frame
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.waiting import eventually
 from tradecast.connections.connection import Connection
 from tradecast.delivery.errors import EventRefused, TryAgain
 from tradecast.engine.connection import Connection as Transported

@@ -19,13 +19,13 @@ import pytest
 from websockets.asyncio.client import connect
 
 from e2e.crowd import Crowd, Report
-from kit.floods import errors_of, refused
-from kit.node_client import StockClients
-from kit.node_packages import NodeMissing
-from kit.redis_server import free_port
-from kit.serve import ServeProcess, environment, serving
-from kit.slow_link import slow_link
-from kit.wire import WEBSOCKET, Polling, WebSocket, Wire
+from kit.clients.floods import errors_of, refused
+from kit.clients.node import StockClients
+from kit.clients.node_packages import NodeMissing
+from kit.clients.raw import WEBSOCKET, Polling, WebSocket, Wire
+from kit.network.slow_link import slow_link
+from kit.servers.process import ServeProcess, environment, serving
+from kit.servers.redis_server import free_port
 
 DEFAULT_TRANSPORTS = ["polling", "websocket"]
 STORM = int(os.environ.get("STORM", "400"))

@@ -15,10 +15,10 @@ import pytest
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from kit.client import Refused
-from kit.node_client import StockClients
-from kit.redis_server import RedisServer, started
-from kit.serve import ServeProcess, serving
+from kit.clients.interface import Refused
+from kit.clients.node import StockClients
+from kit.servers.process import ServeProcess, serving
+from kit.servers.redis_server import RedisServer, started
 from protocol.contract import FAST, assert_alive
 from tradecast.sessions.signing import sign
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from kit.node_client import StockClients
-from kit.server import RunningServer, settings_for_tests
+from kit.clients.node import StockClients
+from kit.servers.in_process import RunningServer, settings_for_tests
 from protocol.contract import FAST, ask
 from tradecast.demo.feed import Feed
 from tradecast.events import payloads

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
-from kit.wire import TEXT, Polling, WebSocket, client_frame
+from kit.clients.raw import TEXT, Polling, WebSocket, client_frame
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_server import RedisServer
 from tradecast.gateway.allowances import BURST
 
 pytestmark = [pytest.mark.redis, pytest.mark.serial]

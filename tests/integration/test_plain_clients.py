@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kit.node_client import StockClient, StockClients
-from kit.server import RunningServer
+from kit.clients.node import StockClient, StockClients
+from kit.servers.in_process import RunningServer
 from tradecast.server import WebSocketServer
 
 pytestmark = pytest.mark.node

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kit.redis_server import RedisServer
-from kit.serve import start
-from kit.server import MakeServer
+from kit.servers.in_process import MakeServer
+from kit.servers.process import start
+from kit.servers.redis_server import RedisServer
 from tradecast.bootstrap.ports import create_process
 from tradecast.config.settings import load_settings
 from tradecast.server import NotInitialized, WebSocketServer

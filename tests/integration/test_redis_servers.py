@@ -6,8 +6,8 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import MovedError, RedisError
 
-from kit.redis_cluster import SLOTS, ClusterNode, RedisCluster
-from kit.redis_server import DURABLE, started
+from kit.servers.redis_cluster import SLOTS, ClusterNode, RedisCluster
+from kit.servers.redis_server import DURABLE, started
 
 pytestmark = pytest.mark.redis
 

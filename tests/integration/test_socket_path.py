@@ -16,10 +16,10 @@ from starlette.routing import Mount
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus
 
-from kit.eventually import eventually
-from kit.node_client import StockClients
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
+from kit.clients.node import StockClients
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from protocol.contract import FAST, assert_alive
 from tradecast.config.settings import load_settings
 from tradecast.server import WebSocketServer

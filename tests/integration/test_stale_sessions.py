@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from kit.eventually import eventually
-from kit.mongo_server import MongoDatabase
-from kit.node_client import StockClients
-from kit.server import MakeServer, RunningServer
+from kit.clients.node import StockClients
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.mongo_server import MongoDatabase
+from kit.waiting import eventually
 from tradecast.sessions.models import Session
 
 

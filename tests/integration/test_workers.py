@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.workers import pytest_xdist_auto_num_workers
+from kit.pytest_plugins.workers import pytest_xdist_auto_num_workers
 
 pytest_plugins = ["pytester"]
 TESTS = """
@@ -45,7 +45,7 @@ def _run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, *arguments:
         monkeypatch.delenv(name, raising=False)
     pytester.makeini("[pytest]\nmarkers = serial: nothing runs beside it")
     pytester.makepyfile(test_some=TESTS)
-    done = pytester.runpytest_subprocess("-p", "kit.workers", "-rA", *arguments, timeout=60)
+    done = pytester.runpytest_subprocess("-p", "kit.pytest_plugins.workers", "-rA", *arguments, timeout=60)
     told = [line.split() for line in done.outlines]
     return int(done.ret), {words[1].partition("::")[2] for words in told if words[:1] == ["PASSED"]}
 

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from kit.eventually import until
-from kit.kubernetes import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
-from kit.redis_server import RedisServer
-from kit.server import MakeServer
+from kit.kubernetes.fake_api import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
+from kit.servers.in_process import MakeServer
+from kit.servers.redis_server import RedisServer
+from kit.waiting import until
 from tradecast_operator.kube.client import Object
 from tradecast_operator.metrics import Metrics
 from tradecast_operator.reconcile.adapter import KEY

@@ -10,9 +10,9 @@ from typing import Any
 import kopf
 import pytest
 
-from kit.eventually import eventually
-from kit.hostile_pods import HostilePods, answering, hostile_pods, told
-from kit.kubernetes import NAMESPACE, FakeKubernetes, fleet_body, owned_by, pod_body
+from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, fleet_body, owned_by, pod_body
+from kit.kubernetes.hostile_pods import HostilePods, answering, hostile_pods, told
+from kit.waiting import eventually
 from tradecast_operator.kube.client import Missing, Object, _path
 from tradecast_operator.main import tell_age
 from tradecast_operator.reconcile.controller import Fleets

@@ -13,9 +13,9 @@ from typing import Any
 import kopf
 import pytest
 
-from kit.eventually import eventually
-from kit.hostile_pods import ANSWERS, HostilePods, answering, hostile_pods, say_nothing, told, values
-from kit.kubernetes import NAMESPACE, FakeKubernetes, fleet_body, pod_body
+from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, fleet_body, pod_body
+from kit.kubernetes.hostile_pods import ANSWERS, HostilePods, answering, hostile_pods, say_nothing, told, values
+from kit.waiting import eventually
 from tradecast_operator.clients import server_admin as servers_module
 from tradecast_operator.kube.client import Object
 from tradecast_operator.main import tell_age

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from kit.prometheus import find
+from kit.servers.prometheus import find
 from tradecast_operator.metrics import REASONS, RESULTS, STATUSES, Course, Metrics
 
 ROOT = Path(__file__).parents[2]

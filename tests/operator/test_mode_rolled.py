@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from kit.eventually import until
-from kit.kubernetes import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
-from kit.redis_cluster import RedisCluster
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
+from kit.kubernetes.fake_api import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_server import RedisServer
+from kit.waiting import until
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast_operator.kube.client import Object
 from tradecast_operator.metrics import Metrics

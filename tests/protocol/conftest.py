@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from kit.client import Client, Clients
+from kit.clients.interface import Client, Clients
 from protocol.contract import FAST, Connect, Server, Session
 
 KINDS: dict[str, tuple[str, list[str]]] = {

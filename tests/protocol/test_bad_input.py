@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.client import Client
+from kit.clients.interface import Client
 from protocol.contract import Connect, MakeServer, Server, ask, assert_alive, assert_error, barrier, refusal
 
 SUBSCRIBE = ["subscribe:portfolio", "subscribe:trades", "subscribe:watchlist", "session:refresh", "admin:broadcast"]

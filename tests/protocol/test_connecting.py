@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from kit.client import Client, Refused
-from kit.node_client import StockClient, StockClients
+from kit.clients.interface import Client, Refused
+from kit.clients.node import StockClient, StockClients
 from protocol.contract import (
     FAST,
     Connect,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kit.node_client import StockClients
+from kit.clients.node import StockClients
 from protocol.contract import (
     Connect,
     MakeServer,

@@ -12,11 +12,11 @@ import pytest
 import socketio
 from aiohttp import web
 
-from kit import node_client
-from kit.client import AckTimeout, Client, Clients, Refused
-from kit.node_client import NodeProcess, StockClients
-from kit.node_packages import NodeFailed, NodeMissing
-from kit.python_client import PythonClients
+from kit.clients import node as node_client
+from kit.clients.interface import AckTimeout, Client, Clients, Refused
+from kit.clients.node import NodeProcess, StockClients
+from kit.clients.node_packages import NodeFailed, NodeMissing
+from kit.clients.python import PythonClients
 
 FAST: dict[str, Any] = {"reconnectionDelay": 20, "reconnectionDelayMax": 50, "randomizationFactor": 0}
 

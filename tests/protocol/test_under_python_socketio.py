@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import socketio
 
-from kit.node_client import StockClients
+from kit.clients.node import StockClients
 from tradecast.engine import EngineServer
 from tradecast.engine.http.request import Request
 from tradecast.engine.http.uvicorn_protocol import Upgrades

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from kit.metric_names import FOREIGN, OPERATOR, documented, names_in
-from kit.prometheus import promtool
+from kit.metrics.metric_names import FOREIGN, OPERATOR, documented, names_in
+from kit.servers.prometheus import promtool
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "charts" / "tradecast" / "files" / "alerts.yaml"

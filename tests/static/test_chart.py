@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kit.tools import find, run, schemas
+from kit.kubernetes.tools import find, run, schemas
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "tradecast"

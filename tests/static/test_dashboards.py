@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from kit.dashboards import FOLDER, PanelQuery, Variables, all_queries, load, panels
-from kit.metric_names import FOREIGN, OPERATOR, documented, names_in
+from kit.metrics.dashboards import FOLDER, PanelQuery, Variables, all_queries, load, panels
+from kit.metrics.metric_names import FOREIGN, OPERATOR, documented, names_in
 from observability import build
 from tradecast.observability.metrics import Metrics
 from tradecast_operator.metrics import Metrics as OperatorMetrics

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kit.node_packages import NodeMissing, install
+from kit.clients.node_packages import NodeMissing, install
 from scripts import event_pages
 from tradecast.events.contract import CLIENT_EVENTS, SERVER_EVENTS
 from tradecast.events.handlers import Handlers

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kit.tools import find, run
+from kit.kubernetes.tools import find, run
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "write_k8s.py"

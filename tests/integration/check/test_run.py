@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from kit.mongo_server import MongoDatabase
-from kit.redis_cluster import RedisCluster
-from kit.redis_server import RedisServer
-from kit.serve import serving, tradecast
-from kit.tls import make_certificates, sign_certificate
-from kit.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, in_trouble, running
+from kit.network.tls import make_certificates, sign_certificate
+from kit.servers.mongo_server import MongoDatabase
+from kit.servers.process import serving, tradecast
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_server import RedisServer
+from kit.servers.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, in_trouble, running
 from tradecast.causes import Code
 from tradecast.check.looks import Look, Report
 from tradecast.check.run import run_check

@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
-from kit import cluster_server
-from kit.eventually import eventually, until
-from kit.node_client import StockClient, StockClients
-from kit.redis_cluster import RedisCluster
-from kit.redis_server import RedisServer
-from kit.serve import ServeProcess, serving
-from kit.server import MakeServer, RunningServer
+from kit.clients.node import StockClient, StockClients
+from kit.programs import cluster_server
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.process import ServeProcess, serving
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 from tradecast.cluster_rpc import Incomplete
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.events import rooms

@@ -14,14 +14,14 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.client import Refused
-from kit.eventually import eventually, until
-from kit.forwarder import forwarding
-from kit.node_client import StockClient, StockClients
-from kit.redis_cluster import RedisCluster
-from kit.redis_server import RedisServer
-from kit.scatter import scattering
-from kit.server import API_TOKEN, MakeServer, RunningServer, settings_for_tests
+from kit.clients.interface import Refused
+from kit.clients.node import StockClient, StockClients
+from kit.network.forwarder import forwarding
+from kit.network.scatter import scattering
+from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer, settings_for_tests
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 from tradecast.config.settings import Mode
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.delivery.redis.broker import RedisBroker

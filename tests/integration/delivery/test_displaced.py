@@ -9,7 +9,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from kit.server import RunningServer
+from kit.servers.in_process import RunningServer
 
 
 async def _joined(connection: ClientConnection, auth: dict[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from kit.eventually import eventually, until
-from kit.node_client import StockClient, StockClients
-from kit.redis_cluster import RedisCluster
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
+from kit.clients.node import StockClient, StockClients
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 from tradecast.config.settings import load_settings
 from tradecast.connections.connection import Connection
 from tradecast.delivery.redis.broker import RedisBroker

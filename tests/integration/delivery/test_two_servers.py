@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from kit.eventually import eventually
-from kit.node_client import StockClients
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
-from kit.wire import WebSocket
+from kit.clients.node import StockClients
+from kit.clients.raw import WebSocket
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.connections.connection import Connection
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.delivery.redis.broker import RedisBroker

@@ -10,15 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
-from kit import next_version
-from kit.broker_contract import event, listen, session
-from kit.eventually import eventually
-from kit.forwarder import forwarding
-from kit.node_client import StockClient, StockClients
-from kit.redis_brokers import Brokers, Seen
-from kit.redis_server import RedisServer
-from kit.serve import ServeProcess, serving
-from kit.server import API_TOKEN, MakeServer, RunningServer
+from kit.clients.node import StockClient, StockClients
+from kit.contracts.broker import event, listen, session
+from kit.delivery.redis_brokers import Brokers, Seen
+from kit.network.forwarder import forwarding
+from kit.programs import next_version
+from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer
+from kit.servers.process import ServeProcess, serving
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.observability.metrics import SKIPPED

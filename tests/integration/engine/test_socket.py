@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from kit.eventually import eventually
-from kit.node_client import StockClients
-from kit.server import MakeServer, RunningServer
+from kit.clients.node import StockClients
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.waiting import eventually
 from tradecast.engine.transports.polling import PollingTransport
 from tradecast.engine.transports.websocket import WebSocketTransport
 from tradecast.packets.codec import encode_event

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.node_client import StockClients
-from kit.redis_cluster import RedisCluster
-from kit.redis_server import RedisServer
-from kit.server import API_TOKEN, MakeServer, settings_for_tests
+from kit.clients.node import StockClients
+from kit.servers.in_process import API_TOKEN, MakeServer, settings_for_tests
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_server import RedisServer
 from protocol.contract import FAST, ask, barrier
 from tradecast.publishing.publisher import Publisher
 

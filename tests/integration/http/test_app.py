@@ -19,12 +19,12 @@ from starlette.routing import Route
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus
 
-from kit.eventually import eventually
-from kit.mongo_server import MongoServer
-from kit.node_client import StockClients
-from kit.redis_server import RedisServer
-from kit.server import API_TOKEN, MakeServer, RunningServer
-from kit.tls import make_certificates
+from kit.clients.node import StockClients
+from kit.network.tls import make_certificates
+from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer
+from kit.servers.mongo_server import MongoServer
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from protocol.contract import FAST, assert_alive
 from tradecast.observability.metrics import TRANSPORT_REASONS
 from tradecast.server import WebSocketServer

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 import pytest
 
-from kit.floods import errors_of
-from kit.serve import serving
-from kit.wire import Wire
+from kit.clients.floods import errors_of
+from kit.clients.raw import Wire
+from kit.servers.process import serving
 
 pytestmark = pytest.mark.serial
 # `tradecast` with so many files.

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from kit.server import MakeServer, RunningServer
+from kit.servers.in_process import MakeServer, RunningServer
 from tradecast_operator.clients.signature import following, offered, sign
 
 TOKEN = "the-token"

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kit.eventually import until
-from kit.redis_cluster import RedisCluster
+from kit.servers.redis_cluster import RedisCluster
+from kit.waiting import until
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.fleet import Fleet
 from tradecast.lifecycle.fleet_pace import FleetPace

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.eventually import eventually
-from kit.node_client import StockClient, StockClients
-from kit.serve import serving
-from kit.server import MakeServer, RunningServer
+from kit.clients.node import StockClient, StockClients
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.process import serving
+from kit.waiting import eventually
 
 pytestmark = pytest.mark.node
 

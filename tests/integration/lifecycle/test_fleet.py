@@ -12,13 +12,13 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from kit.eventually import eventually, until
-from kit.forwarder import forwarding
-from kit.node_client import StockClients
-from kit.redis_server import RedisServer
-from kit.serve import ServeProcess, serving
-from kit.server import MakeServer, RunningServer
-from kit.wire import WEBSOCKET, request, websocket_head
+from kit.clients.node import StockClients
+from kit.clients.raw import WEBSOCKET, request, websocket_head
+from kit.network.forwarder import forwarding
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.process import ServeProcess, serving
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.fleet import KEY, Fleet, State
 from tradecast.redis_client.client import RedisClient, create_redis

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from kit.eventually import eventually
-from kit.node_client import StockClient, StockClients
-from kit.redis_server import RedisServer
-from kit.serve import ServeProcess, serving
+from kit.clients.node import StockClient, StockClients
+from kit.servers.process import ServeProcess, serving
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.departures import PacedDisconnect
 from tradecast.lifecycle.drain import Drain

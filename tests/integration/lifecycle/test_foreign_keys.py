@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from redis.asyncio import Redis
 
-from kit.redis_server import RedisServer
+from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle import fleet, fleet_pace
 from tradecast.polling_relay import directory

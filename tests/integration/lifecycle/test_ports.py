@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.redis_server import RedisServer
-from kit.server import RunningServer
+from kit.servers.in_process import RunningServer
+from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.ports import PortInUse, bind, families_of
 

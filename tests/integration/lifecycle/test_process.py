@@ -15,8 +15,8 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kit.eventually import eventually
-from kit.tls import make_certificates
+from kit.network.tls import make_certificates
+from kit.waiting import eventually
 from tradecast.config.settings import SettingsError
 from tradecast.lifecycle.ports import PortInUse
 from tradecast.lifecycle.process import Listener, Process

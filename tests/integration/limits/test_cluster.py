@@ -11,9 +11,9 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from kit.eventually import eventually, until
-from kit.limits_contract import MINUTE, QuotaContract, RateContract
-from kit.redis_cluster import RedisCluster
+from kit.contracts.limits import MINUTE, QuotaContract, RateContract
+from kit.servers.redis_cluster import RedisCluster
+from kit.waiting import eventually, until
 from tradecast.config.settings import load_settings
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.quota import Lease, QuotaStore

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from redis.asyncio import Redis
 
-from kit.redis_server import RedisServer
+from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.quota import Lease

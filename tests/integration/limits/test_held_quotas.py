@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kit.clients.raw import CLOSE, Closed, WebSocket, client_frame
 from kit.clock import HandClock
-from kit.eventually import eventually, until
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer, settings_for_tests
-from kit.wire import CLOSE, Closed, WebSocket, client_frame
+from kit.servers.in_process import MakeServer, RunningServer, settings_for_tests
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 from tradecast.engine.connection import Connection
 from tradecast.engine.message import Message
 from tradecast.events.subscriptions import is_subscription

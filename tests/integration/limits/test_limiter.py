@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import structlog
 
-from kit.redis_sentinel import eventually
-from kit.redis_server import RedisServer
+from kit.servers.redis_sentinel import eventually
+from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.quota import Lease

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from kit.eventually import eventually
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
-from kit.wire import Closed, WebSocket
+from kit.clients.raw import Closed, WebSocket
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.limits import places
 
 Open = Callable[..., Awaitable[str]]

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from kit.limits_contract import MINUTE, QuotaContract, RateContract
-from kit.redis_server import RedisServer
+from kit.contracts.limits import MINUTE, QuotaContract, RateContract
+from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
 from tradecast.limits.quota import LEASE, Lease, QuotaStore
 from tradecast.limits.redis_store import RedisQuotaStore, RedisRateStore

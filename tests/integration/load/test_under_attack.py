@@ -10,8 +10,7 @@ import sys
 import httpx
 import pytest
 
-from kit.eventually import until
-from kit.floods import (
+from kit.clients.floods import (
     BYTES,
     CONNECTIONS,
     FRAMES,
@@ -23,8 +22,9 @@ from kit.floods import (
     memory_of,
     refused,
 )
-from kit.redis_server import RedisServer
-from kit.serve import ServeProcess, serving, start
+from kit.servers.process import ServeProcess, serving, start
+from kit.servers.redis_server import RedisServer
+from kit.waiting import until
 
 CLIENTS = 1_000
 SECONDS = 15

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from kit.eventually import until
-from kit.redis_cluster import RedisCluster
-from kit.redis_server import RedisServer
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_server import RedisServer
+from kit.waiting import until
 from tradecast.config.settings import load_settings
 from tradecast.observability.health import Health
 from tradecast.redis_client.client import RedisClient, check_redis, create_redis

@@ -17,14 +17,14 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from kit.eventually import eventually, until
-from kit.fleet import BOTH, UNKNOWN_SESSION, Poller, forwarded, make_fleet, metric
-from kit.node_client import StockClients
-from kit.python_client import PythonClients
-from kit.redis_server import RedisServer
-from kit.scatter import Scatter, scattering
-from kit.serve import serving
-from kit.server import MakeServer, RunningServer
+from kit.clients.node import StockClients
+from kit.clients.python import PythonClients
+from kit.network.scatter import Scatter, scattering
+from kit.servers.fleet import BOTH, UNKNOWN_SESSION, Poller, forwarded, make_fleet, metric
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.process import serving
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 from tradecast.background.tasks import end
 from tradecast.engine.http.uvicorn_protocol import HttpProtocol
 from tradecast.engine.transports.polling import PollingTransport

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from kit.fleet import redis_client
-from kit.redis_cluster import RedisCluster
-from kit.redis_server import RedisServer
+from kit.servers.fleet import redis_client
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
 from tradecast.polling_relay.directory import KEY, LEASE, OWNERS, Directory, DirectoryAway
 from tradecast.polling_relay.interface import address_towards

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 
 import pytest
 
-from kit.floods import (
+from kit.clients.floods import (
     BYTES,
     FRAMES,
     LONG_WAIT,
@@ -25,9 +25,9 @@ from kit.floods import (
     pour,
     upgrade,
 )
-from kit.redis_server import RedisServer
-from kit.serve import ServeProcess, serving
-from kit.wire import Answer, Polling, Wire, head_of, request
+from kit.clients.raw import Answer, Polling, Wire, head_of, request
+from kit.servers.process import ServeProcess, serving
+from kit.servers.redis_server import RedisServer
 
 pytestmark = [
     pytest.mark.redis,

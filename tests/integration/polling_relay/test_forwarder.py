@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from kit.eventually import eventually
-from kit.fleet import UNKNOWN_SESSION, FakeOwner, Poller, forwarded, known_to, make_fleet, metric, redis_client
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
+from kit.servers.fleet import UNKNOWN_SESSION, FakeOwner, Poller, forwarded, known_to, make_fleet, metric, redis_client
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.polling_relay import forwarder as forwarder_module
 from tradecast.polling_relay.sids import BOOT, RANDOM, make_sid, new_boot
 from tradecast.redis_client.client import RedisClient

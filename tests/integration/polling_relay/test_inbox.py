@@ -9,9 +9,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from kit.fleet import UNKNOWN_SESSION, FakeOwner, Poller, forwarded, make_fleet, metric, redis_client
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
+from kit.servers.fleet import UNKNOWN_SESSION, FakeOwner, Poller, forwarded, make_fleet, metric, redis_client
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_server import RedisServer
 from tradecast.polling_relay.directory import OWNERS
 from tradecast.polling_relay.http_heads import REFUSED
 from tradecast.polling_relay.sids import BOOT, RANDOM, new_boot

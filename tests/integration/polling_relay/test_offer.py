@@ -15,14 +15,14 @@ import httpx
 import pytest
 import uvicorn
 
-from kit.eventually import eventually, until
-from kit.fleet import BOTH, known_to, metric
-from kit.forwarder import forwarding
-from kit.node_client import StockClient, StockClients
-from kit.redis_server import RedisServer
-from kit.scatter import scattering
-from kit.serve import serving, tradecast
-from kit.server import API_TOKEN, MakeServer, settings_for_tests
+from kit.clients.node import StockClient, StockClients
+from kit.network.forwarder import forwarding
+from kit.network.scatter import scattering
+from kit.servers.fleet import BOTH, known_to, metric
+from kit.servers.in_process import API_TOKEN, MakeServer, settings_for_tests
+from kit.servers.process import serving, tradecast
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 from tradecast.polling_relay import offer as module
 from tradecast.polling_relay import relay_service as forwarding_module
 from tradecast.server import WebSocketServer

@@ -11,15 +11,15 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.eventually import eventually
-from kit.fleet import BOTH, FakeOwner, Poller, add_echo, forwarded, known_to, make_fleet, metric, redis_client
-from kit.node_client import StockClients
-from kit.redis_server import RedisServer
-from kit.scatter import scattering
-from kit.serve import serving, tradecast
-from kit.server import MakeServer, RunningServer
-from kit.tls import Authority
-from kit.wire import Wire
+from kit.clients.node import StockClients
+from kit.clients.raw import Wire
+from kit.network.scatter import scattering
+from kit.network.tls import Authority
+from kit.servers.fleet import BOTH, FakeOwner, Poller, add_echo, forwarded, known_to, make_fleet, metric, redis_client
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.process import serving, tradecast
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.polling_relay.directory import Directory
 from tradecast.polling_relay.tls import create_internal_tls

@@ -13,11 +13,11 @@ from decimal import Decimal
 import pytest
 import structlog
 
-from kit.eventually import eventually
-from kit.python_client import PythonClients
-from kit.redis_cluster import RedisCluster
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, settings_for_tests
+from kit.clients.python import PythonClients
+from kit.servers.in_process import MakeServer, settings_for_tests
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.config.settings import SettingsError
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.events.payloads import Trade

@@ -12,9 +12,9 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from kit.redis_sentinel import SERVICE, SentinelServer, eventually
-from kit.redis_server import RedisServer, free_port, started
-from kit.tls import Certificates, make_certificates
+from kit.network.tls import Certificates, make_certificates
+from kit.servers.redis_sentinel import SERVICE, SentinelServer, eventually
+from kit.servers.redis_server import RedisServer, free_port, started
 from tradecast.config.settings import SettingsError, load_settings
 from tradecast.redis_client.client import check_database, create_redis
 from tradecast.server import WebSocketServer

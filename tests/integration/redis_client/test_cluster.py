@@ -15,11 +15,11 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError
 
-from kit.eventually import until
-from kit.redis_cluster import ClusterNode, RedisCluster
-from kit.redis_sentinel import eventually
-from kit.redis_server import RedisServer, free_port
-from kit.tls import make_certificates
+from kit.network.tls import make_certificates
+from kit.servers.redis_cluster import ClusterNode, RedisCluster
+from kit.servers.redis_sentinel import eventually
+from kit.servers.redis_server import RedisServer, free_port
+from kit.waiting import until
 from tradecast.config.settings import load_settings
 from tradecast.redis_client.client import create_redis
 from tradecast.redis_client.cluster import ClusterClient

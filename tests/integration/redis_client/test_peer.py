@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from kit.mongo_server import MongoDatabase
-from kit.redis_server import RedisServer, free_port
-from kit.tls import make_certificates
-from kit.troubles import only_client, running
+from kit.network.tls import make_certificates
+from kit.servers.mongo_server import MongoDatabase
+from kit.servers.redis_server import RedisServer, free_port
+from kit.servers.troubles import only_client, running
 from tradecast.causes import REDIS, Code, Place
 from tradecast.redis_client.peer import Explainer, probe_peer
 

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.eventually import eventually, until
-from kit.node_client import StockClients
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
+from kit.clients.node import StockClients
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.runtime_config.manager import revision_of
 from tradecast.runtime_config.tuning import Tuning

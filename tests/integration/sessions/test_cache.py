@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from kit.redis_server import RedisServer
+from kit.servers.redis_server import RedisServer
 from tradecast.sessions.cache import SessionCache, UserCache
 from tradecast.sessions.models import Session, User
 

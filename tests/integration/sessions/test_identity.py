@@ -12,9 +12,9 @@ import structlog.testing
 from websockets.asyncio.client import connect
 from websockets.typing import Origin
 
-from kit.client import Refused
-from kit.node_client import StockClients
-from kit.server import API_TOKEN, MakeServer, RunningServer
+from kit.clients.interface import Refused
+from kit.clients.node import StockClients
+from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer
 from protocol.contract import FAST
 from tradecast.sessions.signing import sign
 

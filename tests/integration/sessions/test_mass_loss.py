@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from kit.eventually import eventually, until
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
-from kit.wire import Closed, WebSocket
+from kit.clients.raw import Closed, WebSocket
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 from tradecast.config.settings import load_settings
 from tradecast.sessions.admin import SessionAdmin, handle_of
 from tradecast.sessions.service import Sessions, create_sessions

@@ -20,12 +20,12 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from kit.client import Refused
-from kit.express import COOKIE, ExpressProcess, Visitor
-from kit.mongo_server import MongoDatabase
-from kit.node_client import StockClient, StockClients
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
+from kit.clients.interface import Refused
+from kit.clients.node import StockClient, StockClients
+from kit.servers.express import COOKIE, ExpressProcess, Visitor
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.mongo_server import MongoDatabase
+from kit.servers.redis_server import RedisServer
 from protocol.contract import FAST
 from tradecast.sessions.errors import AuthRefused
 

@@ -14,10 +14,10 @@ import pytest
 from pymongo import MongoClient
 from redis.asyncio import Redis
 
-from kit.eventually import eventually
-from kit.mongo_server import MongoDatabase, MongoServer
-from kit.redis_cluster import RedisCluster
-from kit.redis_server import RedisServer
+from kit.servers.mongo_server import MongoDatabase, MongoServer
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.background.tasks import end
 from tradecast.config.settings import load_settings
 from tradecast.redis_client.client import create_redis

@@ -11,8 +11,8 @@ import pytest
 from pymongo import MongoClient
 from redis.asyncio import Redis
 
-from kit.mongo_server import MongoDatabase, MongoServer
-from kit.redis_server import RedisServer
+from kit.servers.mongo_server import MongoDatabase, MongoServer
+from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import SettingsError, load_settings
 from tradecast.sessions.cache import SessionCache
 from tradecast.sessions.errors import AuthRefused, StoreUnavailable

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from kit.redis_cluster import RedisCluster
-from kit.redis_sentinel import SERVICE, SentinelServer
-from kit.redis_server import RedisServer
-from kit.tls import make_certificates
+from kit.network.tls import make_certificates
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_sentinel import SERVICE, SentinelServer
+from kit.servers.redis_server import RedisServer
 from tradecast_operator.clients.redis_info import LARGEST, Access, RedisSilent, ask_redis, facts_of
 
 ALLOWED = ("+info", "+cluster|slots", "+command")

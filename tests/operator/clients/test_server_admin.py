@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from kit.python_client import PythonClients
-from kit.redis_server import free_port
-from kit.server import MakeServer, RunningServer
+from kit.clients.python import PythonClients
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_server import free_port
 from tradecast_operator.clients.server_admin import Known, Servers, ServerSilent, Target, make_client
 
 TOKEN = "operators-token"

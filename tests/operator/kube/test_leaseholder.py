@@ -9,8 +9,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from kit.eventually import eventually
-from kit.kubernetes import NAMESPACE, FakeKubernetes, fleet_body
+from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, fleet_body
+from kit.waiting import eventually
 from tradecast_operator.kube.client import Conflict, Missing, Object
 from tradecast_operator.kube.lease import DEADLINE, DURATION, RETRY, NotHeld
 from tradecast_operator.kube.leaseholder import FORBIDDEN_RETRY, Leaseholder

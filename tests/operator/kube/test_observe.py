@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kit.kubernetes import FakeKubernetes, pod_body
+from kit.kubernetes.fake_api import FakeKubernetes, pod_body
 from tradecast_operator.kube.observe import DELETION_COST, DRAIN_SINCE, FIRST, observe
 from tradecast_operator.model.observation import Observation, Stats
 

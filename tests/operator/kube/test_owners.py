@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kit.kubernetes import owned_by
+from kit.kubernetes.fake_api import owned_by
 from tradecast_operator.kube.owners import owner_of, replica_sets_of, split
 
 

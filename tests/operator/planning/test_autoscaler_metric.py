@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kit.socket_fleets import NOW, drained, pending, pod, seen, silent
+from kit.kubernetes.socket_fleets import NOW, drained, pending, pod, seen, silent
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Metric
 from tradecast_operator.planning.autoscaler_metric import Reading, Unknown, connections, read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kit.socket_fleets import NOW, drained, pending, pod, seen, spec
+from kit.kubernetes.socket_fleets import NOW, drained, pending, pod, seen, spec
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.conditions import Condition, conditions, lost, merged, named, rounded, trusted

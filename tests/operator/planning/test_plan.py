@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from kit.socket_fleets import NOW, drained, pending, pod, seen, spec
+from kit.kubernetes.socket_fleets import NOW, drained, pending, pod, seen, spec
 from simulation.cluster import Cluster
 from tradecast_operator.model.actions import Action, CancelDrain, PutFirst, SetReplicas, Shed, StartDrain
 from tradecast_operator.model.observation import Observation, Pod

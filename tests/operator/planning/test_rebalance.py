@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from kit.socket_fleets import NOW, drained, pod, seen, spec
+from kit.kubernetes.socket_fleets import NOW, drained, pod, seen, spec
 from tradecast_operator.model.actions import Shed
 from tradecast_operator.model.observation import Observation, Pod
 from tradecast_operator.model.spec import Rebalance, Spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kit.socket_fleets import NOW, drained, pending, pod, seen, silent, spec
+from kit.kubernetes.socket_fleets import NOW, drained, pending, pod, seen, silent, spec
 from tradecast_operator.model.actions import Action, CancelDrain, PutFirst, SetReplicas, StartDrain
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Drain, Spec

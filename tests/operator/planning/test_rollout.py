@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kit.socket_fleets import pod, seen, spec
+from kit.kubernetes.socket_fleets import pod, seen, spec
 from tradecast_operator.model.observation import Observation, Pod, Stats
 from tradecast_operator.planning.plan import Memory, plan
 from tradecast_operator.planning.rollout import too_fast

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from kit.kubernetes import NAMESPACE, FakeKubernetes, Granted
-from kit.socket_fleets import NOW, pod, seen, spec
+from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, Granted
+from kit.kubernetes.socket_fleets import NOW, pod, seen, spec
 from tradecast.config.settings import Settings
 from tradecast.runtime_config.tuning import of_settings
 from tradecast_operator.clients.redis_info import Access, RedisSilent

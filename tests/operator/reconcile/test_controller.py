@@ -7,8 +7,8 @@ import asyncio
 import httpx
 import pytest
 
-from kit.eventually import eventually
-from kit.kubernetes import NAMESPACE, FakeKubernetes, fleet_body, pod_body
+from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, fleet_body, pod_body
+from kit.waiting import eventually
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.observe import DRAIN_SINCE
 from tradecast_operator.reconcile.controller import Fleets

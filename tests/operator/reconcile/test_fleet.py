@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from kit.eventually import eventually
-from kit.kubernetes import NAMESPACE, TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
-from kit.python_client import PythonClients
-from kit.server import MakeServer, RunningServer
+from kit.clients.python import PythonClients
+from kit.kubernetes.fake_api import NAMESPACE, TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.waiting import eventually
 from tradecast_operator.kube.act import Interrupted
 from tradecast_operator.kube.client import Missing, Object
 from tradecast_operator.kube.lease import NotHeld

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from kit.socket_fleets import NOW, drained, pending, pod, seen, spec
+from kit.kubernetes.socket_fleets import NOW, drained, pending, pod, seen, spec
 from tradecast.config.settings import Settings
 from tradecast.runtime_config.tuning import of_settings, read
 from tradecast_operator.model.adapter_spec import Mode, RedisAdapter, RedisSecret

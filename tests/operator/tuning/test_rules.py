@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kit.socket_fleets import pod
+from kit.kubernetes.socket_fleets import pod
 from tradecast.config.settings import Settings
 from tradecast.runtime_config.tuning import Tuning, of_settings
 from tradecast_operator.model.adapter_spec import BOUNDS, Mode, RedisAdapter

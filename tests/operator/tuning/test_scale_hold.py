@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kit.socket_fleets import pod, seen, spec
+from kit.kubernetes.socket_fleets import pod, seen, spec
 from tradecast.config.settings import Settings
 from tradecast.runtime_config.tuning import of_settings
 from tradecast_operator.model.actions import SetReplicas

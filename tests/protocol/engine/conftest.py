@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from kit.server import MakeServer, RunningServer
+from kit.servers.in_process import MakeServer, RunningServer
 from tradecast.connections.connection import Connection
 from tradecast.server import WebSocketServer
 

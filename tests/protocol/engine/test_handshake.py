@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from kit.server import MakeServer, RunningServer
-from kit.wire import (
+from kit.clients.raw import (
     KEY,
     POLLING,
     TEXT,
@@ -20,6 +19,7 @@ from kit.wire import (
     request,
     websocket_head,
 )
+from kit.servers.in_process import MakeServer, RunningServer
 
 
 async def test_over_polling(open_server: RunningServer) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from kit.clients.raw import POLLING, WEBSOCKET, Answer, Polling, WebSocket, Wire, head_of, request, websocket_head
 from kit.clock import HandClock
-from kit.eventually import eventually
-from kit.server import MakeServer, RunningServer, settings_for_tests
-from kit.tls import make_certificates
-from kit.wire import POLLING, WEBSOCKET, Answer, Polling, WebSocket, Wire, head_of, request, websocket_head
+from kit.network.tls import make_certificates
+from kit.servers.in_process import MakeServer, RunningServer, settings_for_tests
+from kit.waiting import eventually
 from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.turns import Reading, Turns
 from tradecast.lifecycle.process import Listener, Process

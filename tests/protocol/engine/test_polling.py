@@ -7,9 +7,9 @@ import base64
 
 import pytest
 
-from kit.eventually import eventually
-from kit.server import MakeServer, RunningServer
-from kit.wire import Polling, Wire, head_of, request
+from kit.clients.raw import Polling, Wire, head_of, request
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.waiting import eventually
 from protocol.engine.conftest import PATIENT, add_handlers
 from tradecast.engine import Message
 from tradecast.engine.connection import INBOX

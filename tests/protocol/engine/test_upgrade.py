@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from kit.eventually import eventually
-from kit.server import MakeServer, RunningServer
-from kit.wire import WEBSOCKET, Answer, Polling, WebSocket, request, websocket_head
+from kit.clients.raw import WEBSOCKET, Answer, Polling, WebSocket, request, websocket_head
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.waiting import eventually
 from protocol.engine.conftest import add_handlers
 from tradecast.background.tasks import end
 

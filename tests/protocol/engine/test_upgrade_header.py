@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kit.server import RunningServer
-from kit.wire import KEY, WEBSOCKET, Wire, head_of, websocket_head
+from kit.clients.raw import KEY, WEBSOCKET, Wire, head_of, websocket_head
+from kit.servers.in_process import RunningServer
 
 OK_ROUTE = "/health"
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")

@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.eventually import eventually
-from kit.server import MakeServer, RunningServer
-from kit.tls import make_certificates
-from kit.wire import (
+from kit.clients.raw import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -28,6 +25,9 @@ from kit.wire import (
     client_frame,
     head_of,
 )
+from kit.network.tls import make_certificates
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.waiting import eventually
 from protocol.engine.conftest import PATIENT, add_handlers
 
 ECHO = '["echo","x"]'

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from kit.server import MakeServer, RunningServer
-from kit.wire import WITHIN, Closed, Polling, WebSocket
+from kit.clients.raw import WITHIN, Closed, Polling, WebSocket
+from kit.servers.in_process import MakeServer, RunningServer
 from tradecast.connections.connection import Connection
 from tradecast.server import WebSocketServer
 

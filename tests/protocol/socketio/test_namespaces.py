@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kit.eventually import eventually
-from kit.server import MakeServer, RunningServer
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.waiting import eventually
 from protocol.socketio.conftest import CUSTOM, NO_RECOVERY, MakeClient, RawClient, add_handlers, packet
 from tradecast.connections.connection import Connection
 from tradecast.server import WebSocketServer

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from kit.eventually import eventually
-from kit.server import MakeServer, RunningServer
-from kit.wire import Polling, WebSocket
+from kit.clients.raw import Polling, WebSocket
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.waiting import eventually
 from protocol.socketio.conftest import CUSTOM, NO_RECOVERY, MakeClient, RawClient, add_handlers, packet
 from tradecast.connections.connection import Connection
 from tradecast.packets.json_values import unpack

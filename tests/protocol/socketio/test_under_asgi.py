@@ -19,9 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from kit.eventually import eventually
-from kit.server import settings_for_tests
-from kit.wire import (
+from kit.clients.raw import (
     CLOSE,
     POLLING,
     TEXT,
@@ -33,6 +31,8 @@ from kit.wire import (
     request,
     websocket_head,
 )
+from kit.servers.in_process import settings_for_tests
+from kit.waiting import eventually
 from protocol.socketio.conftest import CUSTOM, RawClient, add_handlers, packet
 from tradecast.server import WebSocketServer
 

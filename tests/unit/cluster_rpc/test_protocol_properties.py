@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.parsing import check_cluster_message
-from kit.properties import JSON, TEXTS, damaged
+from kit.parsing.checks import check_cluster_message
+from kit.parsing.properties import JSON, TEXTS, damaged
 from tradecast.cluster_rpc.protocol import (
     MAX_COUNT,
     MAX_LEASE,

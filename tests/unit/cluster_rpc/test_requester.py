@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.cluster_rpc import requester as module
 from tradecast.cluster_rpc.errors import TooLarge
 from tradecast.cluster_rpc.protocol import Request, Response, decode

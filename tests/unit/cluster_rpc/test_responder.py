@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.cluster_rpc import responder as module
 from tradecast.cluster_rpc.protocol import Request, Response, decode
 from tradecast.cluster_rpc.responder import Outcome, Serving

@@ -8,8 +8,8 @@ import orjson
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kit.parsing import check_envelope, fields_of
-from kit.properties import JSON, JSON_WITH_BYTES, TEXTS, damaged
+from kit.parsing.checks import check_envelope, fields_of
+from kit.parsing.properties import JSON, JSON_WITH_BYTES, TEXTS, damaged
 from tradecast.delivery.envelope import (
     COUNTED,
     LATEST,

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from kit.eventually import eventually
-from kit.hub_clients import Desk, Received, desk
+from kit.delivery.hub_clients import Desk, Received, desk
+from kit.waiting import eventually
 from tradecast.delivery.broker import RecoveryState, Replay
 from tradecast.delivery.envelope import COUNTED, VOLATILE
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain, TryAgain

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from kit.hub_clients import desk
-from kit.shared_broker import Memory, SharedBroker
+from kit.delivery.hub_clients import desk
+from kit.delivery.shared_broker import Memory, SharedBroker
 from tradecast.delivery.envelope import COUNTED, encode_envelope
 from tradecast.delivery.ids import MAX_ID, seconds, write_offset
 

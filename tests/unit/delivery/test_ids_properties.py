@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.parsing import check_words
+from kit.parsing.checks import check_words
 from tradecast.delivery.ids import MAX_EPOCH, MAX_ID, Offset, parse_offset, write_offset
 
 EPOCHS = st.text("0123456789abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=MAX_EPOCH)

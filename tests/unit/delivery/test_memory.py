@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kit.broker_contract import RETENTION, SHORT, BrokerContract, Heard, MakeBroker, event, session
-from kit.eventually import eventually
+from kit.contracts.broker import RETENTION, SHORT, BrokerContract, Heard, MakeBroker, event, session
+from kit.waiting import eventually
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.retention import Retention

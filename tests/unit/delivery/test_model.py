@@ -13,8 +13,8 @@ from functools import partial
 
 import pytest
 
-from kit.hub_clients import Desk, Member
-from kit.shared_broker import Memory, SharedBroker
+from kit.delivery.hub_clients import Desk, Member
+from kit.delivery.shared_broker import Memory, SharedBroker
 from tradecast.background.tasks import end
 from tradecast.delivery.envelope import COUNTED
 

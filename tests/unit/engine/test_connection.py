@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.engine.connection import (
     CLIENT_DISCONNECT,
     INBOX,

@@ -12,8 +12,8 @@ from websockets.frames import Close
 from websockets.frames import Frame as TheirFrame
 from websockets.protocol import CLIENT, OPEN, SERVER, Protocol
 
-from kit.parsing import read_frames
-from kit.properties import PLACES, TEXTS, cut, damaged
+from kit.parsing.checks import read_frames
+from kit.parsing.properties import PLACES, TEXTS, cut, damaged
 from tradecast.engine.frames import (
     BINARY,
     CLOSE,

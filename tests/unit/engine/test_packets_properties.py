@@ -9,8 +9,8 @@ from engineio.payload import Payload
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.parsing import check_payload
-from kit.properties import TEXTS, damaged
+from kit.parsing.checks import check_payload
+from kit.parsing.properties import TEXTS, damaged
 from tradecast.engine.message import Message
 from tradecast.engine.packets import MAX_CONTROL, MAX_PACKETS, SEPARATOR, Malformed, split_payload
 

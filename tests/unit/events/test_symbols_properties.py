@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.properties import JSON
+from kit.parsing.properties import JSON
 from tradecast.delivery.errors import EventRefused
 from tradecast.events.symbols import SYMBOL, check_symbol, requested_symbols, shown
 

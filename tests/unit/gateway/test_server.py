@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.delivery.envelope import VOLATILE
 from tradecast.delivery.errors import ConnectRefused, TryAgain
 from tradecast.delivery.hub import Hub

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.lifecycle.departures import PacedDisconnect
 from tradecast.lifecycle.drain import Drain, DrainConflict
 

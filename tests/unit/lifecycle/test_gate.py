@@ -11,7 +11,7 @@ import orjson
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.engine import EngineServer
 from tradecast.engine.http.addresses import Network
 from tradecast.engine.http.request import Request

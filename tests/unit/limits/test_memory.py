@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kit.limits_contract import MINUTE, QuotaContract, RateContract
+from kit.contracts.limits import MINUTE, QuotaContract, RateContract
 from tradecast.limits.memory import MemoryQuotaStore, MemoryRateStore
 from tradecast.limits.quota import Lease, QuotaStore
 

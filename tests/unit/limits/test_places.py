@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from kit.clock import HandClock
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.limits.places import Places, Probed
 
 

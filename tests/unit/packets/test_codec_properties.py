@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from socketio.packet import Packet as TheirPacket
 
-from kit.parsing import check_socketio_packet
-from kit.properties import JSON, JSON_LEAVES, JSON_WITH_BYTES, TEXTS, json_values
+from kit.parsing.checks import check_socketio_packet
+from kit.parsing.properties import JSON, JSON_LEAVES, JSON_WITH_BYTES, TEXTS, json_values
 from tradecast.packets.codec import (
     ACK,
     CONNECT,

@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.properties import JSON_LEAVES, TEXTS, json_values
+from kit.parsing.properties import JSON_LEAVES, TEXTS, json_values
 from tradecast.packets.json_values import BYTES, OBJECT, pack, unpack
 
 LEAVES = JSON_LEAVES | TEXTS | st.binary(max_size=20)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.properties import PLACES, cut, damaged
+from kit.parsing.properties import PLACES, cut, damaged
 from tradecast.engine.http.handshake import Refusal
 from tradecast.polling_relay.http_client import Connection, Way
 

@@ -6,7 +6,7 @@ import h11
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.parsing import KEYS, NOW
+from kit.parsing.checks import KEYS, NOW
 from tradecast.engine.http.request import Request
 from tradecast.polling_relay.http_heads import HOP_BY_HOP, BadHead, answer_headers, request_head
 from tradecast.polling_relay.sids import BOOT, RANDOM, boot_of, make_sid

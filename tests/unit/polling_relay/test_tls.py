@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from kit.tls import Authority
+from kit.network.tls import Authority
 from tradecast.config.settings import SettingsError, load_settings
 from tradecast.polling_relay.tls import InternalTls, create_internal_tls, find_distrust
 

@@ -8,7 +8,7 @@ from redis import exceptions
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import AuthenticationError, ResponseError
 
-from kit.tls import make_certificates
+from kit.network.tls import make_certificates
 from tradecast.config.settings import SettingsError, load_settings
 from tradecast.redis_client.client import (
     CappedLinearBackoff,

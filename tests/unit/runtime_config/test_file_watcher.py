@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.background.tasks import end
 from tradecast.runtime_config.file_watcher import Content, Unreadable, WatchedFile
 

@@ -7,8 +7,8 @@ from urllib.parse import quote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.parsing import check_words
-from kit.properties import TEXTS
+from kit.parsing.checks import check_words
+from kit.parsing.properties import TEXTS
 from tradecast.sessions.signing import MAX_LENGTH, sign, unsign
 from tradecast.user_id import is_plain
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from kit.broker_contract import (
+from kit.contracts.broker import (
     RETENTION,
     BrokerContract,
     Heard,
@@ -17,9 +17,9 @@ from kit.broker_contract import (
     numbers,
     session,
 )
-from kit.eventually import eventually, until
-from kit.redis_brokers import Brokers, Seen
-from kit.redis_server import RedisServer
+from kit.delivery.redis_brokers import Brokers, Seen
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope
 from tradecast.delivery.redis.broker import RedisBroker

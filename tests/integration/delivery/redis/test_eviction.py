@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
-from kit.broker_contract import MIDDLE, RETENTION, event, figures, listen, numbers, positions, together
-from kit.eventually import eventually, until
-from kit.hub_clients import desk
-from kit.redis_brokers import Brokers
-from kit.redis_cluster import RedisCluster
-from kit.redis_server import RedisServer
-from kit.server import MakeServer
-from kit.version_before import publish_as_before, tick_as_before
+from kit.contracts.broker import MIDDLE, RETENTION, event, figures, listen, numbers, positions, together
+from kit.delivery.hub_clients import desk
+from kit.delivery.redis_brokers import Brokers
+from kit.delivery.version_before import publish_as_before, tick_as_before
+from kit.servers.in_process import MakeServer
+from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually, until
 from tradecast.config.settings import load_settings
 from tradecast.delivery.create import create_adapter_redis
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind

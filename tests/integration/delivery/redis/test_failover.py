@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 import pytest
 from redis.asyncio.connection import AbstractConnection, Connection
 
-from kit.eventually import eventually, until
-from kit.redis_server import RedisServer, started
+from kit.servers.redis_server import RedisServer, started
+from kit.waiting import eventually, until
 from tradecast.delivery.envelope import Envelope, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.delivery.redis import partition as redis_partition

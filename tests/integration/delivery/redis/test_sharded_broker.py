@@ -13,10 +13,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
-from kit.broker_contract import RETENTION, BrokerContract, Heard, MakeBroker, event, listen, numbers, session
-from kit.eventually import eventually, until
-from kit.redis_brokers import Brokers, Seen
-from kit.redis_cluster import RedisCluster, started_cluster
+from kit.contracts.broker import RETENTION, BrokerContract, Heard, MakeBroker, event, listen, numbers, session
+from kit.delivery.redis_brokers import Brokers, Seen
+from kit.servers.redis_cluster import RedisCluster, started_cluster
+from kit.waiting import eventually, until
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.envelope import LATEST
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain

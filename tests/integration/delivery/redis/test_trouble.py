@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.exceptions import RedisError
 
-from kit.broker_contract import event, listen, numbers, session
-from kit.eventually import eventually, until
-from kit.redis_brokers import Brokers, Seen
-from kit.redis_forwarder import RedisForwarder, redis_forwarding
-from kit.redis_server import RedisServer, started
+from kit.contracts.broker import event, listen, numbers, session
+from kit.delivery.redis_brokers import Brokers, Seen
+from kit.network.redis_forwarder import RedisForwarder, redis_forwarding
+from kit.servers.redis_server import RedisServer, started
+from kit.waiting import eventually, until
 from tradecast.delivery.envelope import COUNTED, LATEST
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.delivery.ids import Offset, now_id, seconds

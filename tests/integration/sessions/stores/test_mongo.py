@@ -23,9 +23,9 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
 from integration.sessions.stores.store_contract import DATA, DAY, StoreContract
-from kit.eventually import eventually, until
-from kit.mongo_server import MongoDatabase as Database
-from kit.mongo_server import MongoServer
+from kit.servers.mongo_server import MongoDatabase as Database
+from kit.servers.mongo_server import MongoServer
+from kit.waiting import eventually, until
 from tradecast.config.settings import SettingsError
 from tradecast.sessions.documents.document import SessionFields, read_session
 from tradecast.sessions.documents.instants import read_instant

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from integration.sessions.stores.store_contract import DATA, DAY, StoreContract
-from kit.redis_server import RedisServer
+from kit.servers.redis_server import RedisServer
 from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.stores.redis import RedisStore
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from integration.sessions.stores.store_contract import DATA, DAY, StoreContract
-from kit.eventually import until
-from kit.redis_cluster import RedisCluster
+from kit.servers.redis_cluster import RedisCluster
+from kit.waiting import until
 from tradecast.config.settings import load_settings
 from tradecast.redis_client.client import RedisClient, create_redis
 from tradecast.sessions.cache import SessionCache

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis import exceptions
 
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable, NotSent, PublishUncertain
 from tradecast.delivery.redis.batch_queue import BatchQueue, will_pass
 

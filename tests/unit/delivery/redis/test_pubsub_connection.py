@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 from redis.exceptions import InvalidResponse, ResponseError
 
-from kit.eventually import eventually, until
+from kit.waiting import eventually, until
 from tradecast.causes import SOME_REDIS, Code, explain
 from tradecast.delivery.redis.pubsub_connection import REPLIES_PER_TURN, PubSubConnection
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable, BegunAnew
 from tradecast.delivery.redis.subscription import Subscription
 

@@ -13,8 +13,8 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from kit.eventually import eventually
-from kit.tls import Certificates, make_certificates
+from kit.network.tls import Certificates, make_certificates
+from kit.waiting import eventually
 from tradecast.engine.http import tls
 from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.tls import TlsHandshake, TlsListener

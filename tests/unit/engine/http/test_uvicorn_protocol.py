@@ -7,9 +7,9 @@ import asyncio
 import pytest
 import uvicorn
 
-from kit.eventually import eventually
-from kit.raw_http import Answer, Talk
-from kit.wire import WebSocket
+from kit.clients.raw import WebSocket
+from kit.parsing.raw_http import Answer, Talk
+from kit.waiting import eventually
 from tradecast.engine import EngineServer
 from tradecast.engine.http.handshake import Verdict
 from tradecast.engine.http.request import Request

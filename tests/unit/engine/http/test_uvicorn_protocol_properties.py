@@ -8,9 +8,9 @@ import h11
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.properties import PLACES, cut, damaged
-from kit.raw_http import Asked, Talk, hold_talk
-from kit.wire import client_frame
+from kit.clients.raw import client_frame
+from kit.parsing.properties import PLACES, cut, damaged
+from kit.parsing.raw_http import Asked, Talk, hold_talk
 from tradecast.engine.frames import BINARY, TEXT
 from tradecast.engine.http.guests import HttpLimits
 

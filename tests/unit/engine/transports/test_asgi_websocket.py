@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.background.tasks import end
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
 from tradecast.engine.message import Message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kit.eventually import eventually
+from kit.waiting import eventually
 from tradecast.engine.connection import TRANSPORT_CLOSE, Connection
 from tradecast.engine.message import Message
 from tradecast.engine.packets import Malformed

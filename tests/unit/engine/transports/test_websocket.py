@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 from websockets.frames import Opcode
 
-from kit.eventually import eventually
-from kit.noted_transport import NotedTransport
-from kit.wire import client_frame
+from kit.clients.raw import client_frame
+from kit.network.noted_transport import NotedTransport
+from kit.waiting import eventually
 from tradecast.engine import budget, turns
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
 from tradecast.engine.frames import BINARY, CLOSE, PONG, TEXT, close_frame, frame

@@ -10,8 +10,8 @@ import orjson
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kit.parsing import NOW, check_session
-from kit.properties import JSON, TEXTS, damaged
+from kit.parsing.checks import NOW, check_session
+from kit.parsing.properties import JSON, TEXTS, damaged
 from tradecast.sessions.documents.document import SessionFields, decode_data, read_session, write_session
 from tradecast.sessions.errors import AuthRefused
 from tradecast.sessions.models import TIERS, User

@@ -16,7 +16,7 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from kit.redis_server import DURABLE, START_WITHIN, RedisMissing, RedisServer, free_port
+from kit.servers.redis_server import DURABLE, START_WITHIN, RedisMissing, RedisServer, free_port
 
 SLOTS = 16_384
 NODE_TIMEOUT_MS = 2_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 PAGES = ("metrics.md", "operator.md")
 OPERATOR = "tradecast_operator_"
 """What the names of the operator's metrics begin with; they are of a fleet, not of a server."""

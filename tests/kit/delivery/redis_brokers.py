@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Self
 
-from kit.broker_contract import RETENTION, Heard
+from kit.contracts.broker import RETENTION, Heard
 from tradecast.config.settings import load_settings
 from tradecast.delivery.create import create_adapter_redis
 from tradecast.delivery.redis.broker import RedisBroker, RedisWriter

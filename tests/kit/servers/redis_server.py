@@ -27,8 +27,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from kit.freezing import until_stopped
-from kit.parent import end_with_parent
+from kit.processes.freezing import until_stopped
+from kit.processes.parent import end_with_parent
 
 HOW_TO_GET_REDIS = "redis-server is not installed: apt-get install redis-server"
 START_WITHIN = 30.0

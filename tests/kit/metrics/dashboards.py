@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kit.prometheus import ask
+from kit.servers.prometheus import ask
 
-FOLDER = Path(__file__).parents[2] / "charts" / "tradecast" / "files" / "dashboards"
+FOLDER = Path(__file__).parents[3] / "charts" / "tradecast" / "files" / "dashboards"
 NEEDS_KUBE_STATE_METRICS = "needs kube-state-metrics"
 """In the title of a row whose panels have data only where kube-state-metrics runs."""
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-KEPT = Path(__file__).parents[2] / "build" / "hypothesis"
+KEPT = Path(__file__).parents[3] / "build" / "hypothesis"
 # Not the time of a case: what else the machine does is not the code's fault.
 COMMON: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 

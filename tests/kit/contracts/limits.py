@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from kit.redis_sentinel import eventually
+from kit.servers.redis_sentinel import eventually
 from tradecast.limits.quota import Lease, QuotaStore
 from tradecast.limits.rates import RateStore
 

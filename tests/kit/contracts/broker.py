@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from kit.eventually import eventually, until
+from kit.waiting import eventually, until
 from tradecast.config.settings import load_settings
 from tradecast.delivery.broker import Broker, RecoveryState
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Envelope, Kind, encode_envelope

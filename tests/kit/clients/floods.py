@@ -14,8 +14,7 @@ from typing import Any
 
 import httpx
 
-from kit.serve import ServeProcess
-from kit.wire import (
+from kit.clients.raw import (
     CONTINUATION,
     PING,
     PONG,
@@ -28,6 +27,7 @@ from kit.wire import (
     head_of,
     websocket_head,
 )
+from kit.servers.process import ServeProcess
 
 CONNECTIONS = (1, 2, 100)
 """From how many connections a flood comes."""

@@ -14,11 +14,11 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from kit.mongo_server import MongoServer
-from kit.redis_cluster import ClusterNode, RedisCluster
-from kit.redis_sentinel import SERVICE, SentinelServer
-from kit.redis_server import RedisServer, free_port
-from kit.tls import make_certificates, sign_certificate
+from kit.network.tls import make_certificates, sign_certificate
+from kit.servers.mongo_server import MongoServer
+from kit.servers.redis_cluster import ClusterNode, RedisCluster
+from kit.servers.redis_sentinel import SERVICE, SentinelServer
+from kit.servers.redis_server import RedisServer, free_port
 from tradecast.causes import Code
 
 PLANTED = "planted-pa55word"

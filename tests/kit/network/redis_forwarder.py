@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from kit.eventually import eventually
-from kit.redis_server import RedisServer
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.lifecycle.process import stop_accepting
 
 

@@ -22,11 +22,11 @@ from typing import Any
 
 import pytest
 
-from kit import node_packages
-from kit.client import WAIT, AckTimeout, Args, Inbox, Refused
-from kit.node_packages import NodeFailed, NodeMissing
+from kit.clients import node_packages
+from kit.clients.interface import WAIT, AckTimeout, Args, Inbox, Refused
+from kit.clients.node_packages import NodeFailed, NodeMissing
 
-STOCK = Path(__file__).resolve().parents[1] / "protocol" / "stock"
+STOCK = Path(__file__).resolve().parents[2] / "protocol" / "stock"
 
 
 def install() -> None:
@@ -183,7 +183,7 @@ def from_wire(value: Any) -> Any:
 
 
 class StockClient:
-    """One stock client (`kit.client.Client`)."""
+    """One stock client (`kit.clients.interface.Client`)."""
 
     def __init__(self, node: NodeProcess, name: str) -> None:
         self.name = name

@@ -16,10 +16,10 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from kit.node_packages import NodeFailed, NodeMissing, install
-from kit.parent import end_with_parent
+from kit.clients.node_packages import NodeFailed, NodeMissing, install
+from kit.processes.parent import end_with_parent
 
-FOLDER = Path(__file__).resolve().parents[1] / "integration" / "auth" / "express"
+FOLDER = Path(__file__).resolve().parents[2] / "integration" / "sessions" / "express"
 COOKIE = "connect.sid"
 """What express-session calls its cookie."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-OFFLINE = Path(__file__).parents[1] / "e2e" / "offline"
+OFFLINE = Path(__file__).parents[2] / "e2e" / "offline"
 # Where a program is in the cache, by the name of its version.
 HOMES = {
     "helm": "helm-{HELM}",

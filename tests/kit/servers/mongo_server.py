@@ -28,8 +28,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from kit.freezing import until_stopped
-from kit.parent import end_with_parent
+from kit.processes.freezing import until_stopped
+from kit.processes.parent import end_with_parent
 
 HOW_TO_GET_MONGODB = (
     "no MongoDB-compatible server: pip install SecantusDB (it is in the extra `dev`), or set MONGODB_URI to a real one"

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from kit.redis_server import RedisServer
+from kit.servers.redis_server import RedisServer
 
 SERVICE = "mymaster"
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from kit.parent import end_with_parent
-from kit.redis_server import free_port
+from kit.processes.parent import end_with_parent
+from kit.servers.redis_server import free_port
 
 HOW_TO_GET_PROMETHEUS = (
     "prometheus and promtool are not installed: apt-get install --no-install-recommends prometheus "

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from kit.eventually import eventually
-from kit.redis_server import RedisServer
-from kit.server import MakeServer, RunningServer
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.process import stop_accepting
 from tradecast.polling_relay.directory import Directory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kit.redis_server import RedisServer
+from kit.servers.redis_server import RedisServer
 
 PUBLISH: Final = """
 local time = redis.call('TIME')

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import uvicorn
 from uvicorn.server import ServerState
 
-from kit.noted_transport import NotedTransport
+from kit.network.noted_transport import NotedTransport
 from tradecast.engine import EngineServer
 from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.handshake import Verdict

@@ -1,4 +1,4 @@
-"""python-socketio's own client with the interface of `kit.client.Client`."""
+"""python-socketio's own client with the interface of `kit.clients.interface.Client`."""
 
 # ruff: noqa: ASYNC109 - these deadlines belong to what is awaited, and the failure tells what did come
 
@@ -14,7 +14,7 @@ import pytest
 import socketio
 import socketio.exceptions
 
-from kit.client import WAIT, AckTimeout, Args, Inbox, Refused
+from kit.clients.interface import WAIT, AckTimeout, Args, Inbox, Refused
 
 _SECONDS = {"reconnectionDelay": "reconnection_delay", "reconnectionDelayMax": "reconnection_delay_max"}
 _SAME = {
@@ -25,7 +25,7 @@ _SAME = {
 
 
 class PythonClient:
-    """One client of python-socketio (`kit.client.Client`)."""
+    """One client of python-socketio (`kit.clients.interface.Client`)."""
 
     def __init__(self, **options: Any) -> None:
         self.recovers = self.recovered = False
