@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from tradecast.events.contract import CLIENT_EVENTS, SERVER_EVENTS, Failure
-from tradecast.events.publish import Batch
+from tradecast.events.emit_requests import Batch
 
 MADE = "Written by `make docs` from app/tradecast/events/contract.py, payloads.py and publish.py: change it there."
 Schema = Mapping[str, Any]

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from tradecast.connections.guards import create_auth_middleware as create_auth_middleware
     from tradecast.connections.guards import require_admin as require_admin
     from tradecast.connections.guards import require_subscription_tier as require_subscription_tier
+    from tradecast.connections.rate_limits import create_rate_limit_middleware as create_rate_limit_middleware
     from tradecast.delivery.errors import AdapterUnavailable as AdapterUnavailable
     from tradecast.delivery.errors import ConnectRefused as ConnectRefused
     from tradecast.delivery.errors import EventRefused as EventRefused
     from tradecast.delivery.errors import PublishUncertain as PublishUncertain
     from tradecast.delivery.errors import TryAgain as TryAgain
-    from tradecast.events.limiting import create_rate_limit_middleware as create_rate_limit_middleware
     from tradecast.publishing.publisher import Publisher as Publisher
     from tradecast.publishing.publisher import SyncPublisher as SyncPublisher
     from tradecast.server import NotInitialized as NotInitialized
@@ -55,7 +55,7 @@ _MODULES: Final = {
     "WebSocketServer": "tradecast.server",
     "create_auth_middleware": "tradecast.connections.guards",
     "create_process": "tradecast.bootstrap.ports",
-    "create_rate_limit_middleware": "tradecast.events.limiting",
+    "create_rate_limit_middleware": "tradecast.connections.rate_limits",
     "load_settings": "tradecast.config.settings",
     "require_admin": "tradecast.connections.guards",
     "require_subscription_tier": "tradecast.connections.guards",

@@ -24,9 +24,9 @@ from tradecast.check.run import run_check
 from tradecast.config.settings import Settings, SettingsError, load_settings, normalize_socket_path
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.demo.prices import PricesUnavailable
-from tradecast.events.publish import PAYLOADS, InvalidEvents, parse_events
+from tradecast.events.emit_requests import PAYLOADS, InvalidEvents, parse_events
 from tradecast.events.symbols import Symbols
-from tradecast.lifecycle.files import raise_limit
+from tradecast.lifecycle.open_files import raise_limit
 from tradecast.lifecycle.ports import PortInUse, find_reachable, join_address
 from tradecast.lifecycle.process import tune_garbage_collection
 from tradecast.load.backoff import Backoff

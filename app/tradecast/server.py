@@ -33,7 +33,7 @@ from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.metrics import Metrics
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import Room, qualify, room_name
 from tradecast.polling_relay.tls import InternalTls
@@ -66,7 +66,7 @@ class WebSocketServer(Emitters, ClusterApi):
         self.metrics = Metrics(importlib.metadata.version("tradecast"))
         self.health = Health(on_result=self.metrics.dependency, on_cause=self.metrics.dependency_failed)
         self.registry = ConnectionRegistry()
-        self._lines = Seldom(self.metrics.log_line_left_out)
+        self._lines = ThrottledLog(self.metrics.log_line_left_out)
         self._middleware = Middleware()
         self._dispatcher = Dispatcher(self.metrics, self)
         self._extra_routes: list[BaseRoute] = []

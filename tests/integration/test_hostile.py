@@ -18,10 +18,10 @@ from kit.clients.raw import TEXT, WebSocket, client_frame
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.waiting import eventually
 from tradecast.connections.connection import Connection
+from tradecast.connections.rate_limits import create_rate_limit_middleware
 from tradecast.delivery.errors import EventRefused, TryAgain
 from tradecast.engine.connection import Connection as Transported
 from tradecast.engine.transports.websocket import WebSocketTransport
-from tradecast.events.limiting import create_rate_limit_middleware
 from tradecast.limits.limiter import RateLimiter
 from tradecast.sessions.errors import AuthRefused
 from tradecast.sessions.models import Session, User
@@ -379,10 +379,10 @@ async def test_connections_counted_elsewhere_put_a_user_off_and_own_ones_refuse(
     limiter.full = False
     await middleware(connection)  # let in: what was before does not count against the next spell
     limiter.full = True
-    monkeypatch.setattr("tradecast.events.limiting.LEASE", 0.5)
+    monkeypatch.setattr("tradecast.connections.rate_limits.LEASE", 0.5)
     with pytest.raises(TryAgain):
         await middleware(connection)
-    monkeypatch.setattr("tradecast.events.limiting.LEASE", -1.0)  # the leases of a dead server are over
+    monkeypatch.setattr("tradecast.connections.rate_limits.LEASE", -1.0)  # the leases of a dead server are over
     with pytest.raises(AuthRefused):
         await middleware(connection)
     monkeypatch.undo()

@@ -14,8 +14,8 @@ from protocol.contract import FAST, ask
 from tradecast.demo.feed import Feed
 from tradecast.events import payloads
 from tradecast.events.contract import CLIENT_EVENTS, SERVER_EVENTS, Failure
+from tradecast.events.emit_requests import PAYLOADS, InvalidEvents, parse_events
 from tradecast.events.payloads import Trade
-from tradecast.events.publish import PAYLOADS, InvalidEvents, parse_events
 from tradecast.packets.exact import NotExact
 
 NO_SYMBOL = "\x00"

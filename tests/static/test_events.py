@@ -15,8 +15,8 @@ import yaml
 from kit.clients.node_packages import NodeMissing, install
 from scripts import event_pages
 from tradecast.events.contract import CLIENT_EVENTS, SERVER_EVENTS
+from tradecast.events.emit_requests import PAYLOADS
 from tradecast.events.handlers import Handlers
-from tradecast.events.publish import PAYLOADS
 
 ROOT = Path(__file__).parents[2]
 TYPESCRIPT = Path(__file__).parent / "typescript"

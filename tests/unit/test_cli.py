@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from tradecast import cli as module
 from tradecast.cli import cli
-from tradecast.events.publish import PAYLOADS, parse_events
+from tradecast.events.emit_requests import PAYLOADS, parse_events
 
 TOKEN = "planted-token"
 

@@ -22,10 +22,10 @@ from tradecast.cluster_rpc import Cluster
 from tradecast.cluster_rpc.local_clients import Clients as LocalClients
 from tradecast.config.settings import DAY, Settings, SettingsError, Transport
 from tradecast.connections.guards import AuthMiddleware, create_auth_middleware
+from tradecast.connections.rate_limits import create_rate_limit_middleware
 from tradecast.connections.session_sync import SessionSync
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.events.handlers import Handlers
-from tradecast.events.limiting import create_rate_limit_middleware
 from tradecast.events.subscriptions import Subscriptions
 from tradecast.gateway.clients import Clients
 from tradecast.gateway.middleware import ConnectionMiddleware
@@ -33,15 +33,15 @@ from tradecast.gateway.refusals import Refusals
 from tradecast.gateway.server import SocketServer
 from tradecast.http.stats import Stats
 from tradecast.lifecycle.admission import Admission
-from tradecast.lifecycle.departures import PacedDisconnect
 from tradecast.lifecycle.drain import Drain
-from tradecast.lifecycle.fleet import Fleet
-from tradecast.lifecycle.fleet_pace import FleetPace
-from tradecast.lifecycle.gate import HandshakeGate
+from tradecast.lifecycle.fleet_pacing import FleetPace
+from tradecast.lifecycle.handshake_gate import HandshakeGate
+from tradecast.lifecycle.paced_disconnect import PacedDisconnect
+from tradecast.lifecycle.revision_registry import RevisionRegistry
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.places import Places, Probed
 from tradecast.observability.metrics import Metrics
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
 from tradecast.polling_relay import Forwarding
 from tradecast.polling_relay.offer import Offer
@@ -177,10 +177,10 @@ async def build_components(foundation: Foundation) -> Components:
         addresses=socket_server,
     )
     drain = availability.drain = _create_drain(foundation, redis, socket_server, gate, forwarding)
-    fleet: Fleet | None = None
+    revisions: RevisionRegistry | None = None
     if redis is not None and settings.fleet_revision is not None:
-        server_id = settings.pod_uid or secrets.token_hex(16)
-        fleet = availability.fleet = Fleet(redis, server_id, settings.fleet_revision, availability.state)
+        name, revision = settings.pod_uid or secrets.token_hex(16), settings.fleet_revision
+        revisions = availability.revisions = RevisionRegistry(redis, name, revision, availability.state)
 
     def offered_transports() -> list[Transport]:
         waits = socket_server.eio.polling_waits()
@@ -220,7 +220,7 @@ async def build_components(foundation: Foundation) -> Components:
         offer,
         gate,
         drain,
-        fleet,
+        revisions,
         availability,
         stats,
     )
@@ -303,7 +303,7 @@ def _warn_of_sessions(settings: Settings) -> None:
 
 
 class _UnsignedIds:
-    def __init__(self, metrics: Metrics, lines: Seldom) -> None:
+    def __init__(self, metrics: Metrics, lines: ThrottledLog) -> None:
         self._metrics = metrics
         self._lines = lines
 

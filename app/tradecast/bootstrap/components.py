@@ -25,13 +25,13 @@ from tradecast.gateway.middleware import Middleware
 from tradecast.gateway.server import SocketServer
 from tradecast.http.stats import Stats
 from tradecast.lifecycle.drain import Drain
-from tradecast.lifecycle.fleet import Fleet, State
-from tradecast.lifecycle.gate import HandshakeGate
+from tradecast.lifecycle.handshake_gate import HandshakeGate
+from tradecast.lifecycle.revision_registry import RevisionRegistry, State
 from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.health import Health
 from tradecast.observability.loop_lag import LoopLag
 from tradecast.observability.metrics import Metrics
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
 from tradecast.polling_relay import Forwarding
 from tradecast.polling_relay.forwarder import Forwarder
@@ -51,7 +51,7 @@ class Foundation:
     settings: Settings
     metrics: Metrics
     health: Health
-    lines: Seldom
+    lines: ThrottledLog
     registry: ConnectionRegistry
     dispatcher: Dispatcher
     middleware: Middleware
@@ -84,7 +84,7 @@ class Components:
     offer: Offer | None
     gate: HandshakeGate
     drain: Drain
-    fleet: Fleet | None
+    revisions: RevisionRegistry | None
     availability: Availability
     stats: Stats
     running: list[asyncio.Task[Any]] = field(default_factory=list)
@@ -93,9 +93,9 @@ class Components:
         """Start what works by itself, the fleet first: an old server that starts again takes no client."""
         settings = self.foundation.settings
         await self.limiter.start()
-        if self.fleet is not None:
-            await self.fleet.look()
-            self._run("fleet", self.fleet.run())
+        if self.revisions is not None:
+            await self.revisions.refresh()
+            self._run("revisions", self.revisions.run())
         await self.hub.start()
         if self.broker is not None:
             # Listen to the other servers now, not at the first client; wait for it as long as for any answer of Redis.
@@ -117,8 +117,8 @@ class Components:
         await self.drain.close()
         await self.socket_server.eio.close_all(self.foundation.settings.shutdown_timeout)
         await end(*self.running, *self.clients.tasks)
-        if self.fleet is not None:
-            await self.fleet.leave()
+        if self.revisions is not None:
+            await self.revisions.leave()
         if self.forwarding is not None:
             await self.forwarding.close()
         await self.sync.expiry.close()
@@ -145,7 +145,7 @@ class Availability:
         self._delay = delay
         self._listening_since: float | None = None
         self.drain: Drain | None = None
-        self.fleet: Fleet | None = None
+        self.revisions: RevisionRegistry | None = None
 
     def listens(self) -> None:
         """The public port is served from now on."""
@@ -157,7 +157,7 @@ class Availability:
 
     def is_superseded(self) -> bool:
         """Whether new clients are to go to servers of a newer revision."""
-        return self.fleet is not None and self.fleet.superseded
+        return self.revisions is not None and self.revisions.superseded
 
     def state(self) -> State:
         """What the other servers are told."""

@@ -21,7 +21,7 @@ from tradecast.gateway.allowances import BURST, PER_SECOND
 from tradecast.gateway.application import Options, SocketObserver
 from tradecast.gateway.server import SocketServer
 from tradecast.observability.metrics import Metrics
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
 from tradecast.polling_relay import Forwarding
 from tradecast.polling_relay.forwarder import Forwarder
@@ -59,7 +59,7 @@ def create_socket_server(
     settings: Settings,
     watcher: SocketObserver,
     manager: LocalManager,
-    lines: Seldom,
+    lines: ThrottledLog,
     make_sid: Callable[[], str | None],
 ) -> SocketServer:
     """The Socket.IO server with its engine; it has neither hub nor application yet (`SocketServer.attach`).
@@ -85,7 +85,7 @@ def create_hub(
     *,
     on_told: Callable[[bytes], None],
     may_recover: MayRecover,
-    lines: Seldom,
+    lines: ThrottledLog,
 ) -> Hub:
     """The clients of a Socket.IO server between its engine and the broker. Arguments as of `Hub`."""
     return Hub(

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from tradecast.config.settings import Settings
 from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.uvicorn_protocol import Upgrades
-from tradecast.lifecycle.files import Shares, read_limit
+from tradecast.lifecycle.open_files import Shares, read_limit
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.observability.metrics import Metrics
 from tradecast.polling_relay.http_client import SERVER_KEEPS

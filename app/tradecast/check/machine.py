@@ -11,7 +11,7 @@ from tradecast.causes import Code
 from tradecast.check.looks import Look
 from tradecast.check.redis import look_at_end
 from tradecast.config.settings import Settings
-from tradecast.lifecycle.files import Shares, raise_limit, read_limit
+from tradecast.lifecycle.open_files import Shares, raise_limit, read_limit
 from tradecast.lifecycle.ports import PortInUse, bind, find_reachable, join_address
 from tradecast.polling_relay.tls import shake_hands
 

@@ -30,7 +30,7 @@ from tradecast.delivery.recovery import (
     starts,
 )
 from tradecast.engine import Message
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import Emitted, LocalManager, qualify
 
 NAMESPACE = "/"
@@ -134,7 +134,7 @@ class Hub:
         on_gap: Callable[[int], None] = lambda clients: None,
         on_told: Callable[[bytes], None] = lambda data: None,
         may_recover: MayRecover = lambda user, pid, *, blind: True,
-        lines: Seldom | None = None,
+        lines: ThrottledLog | None = None,
     ) -> None:
         self.broker = broker
         self._manager = manager
@@ -151,7 +151,7 @@ class Hub:
         self._on_gap = on_gap
         self._on_told = on_told
         self._may_recover = may_recover
-        self._lines = lines or Seldom()
+        self._lines = lines or ThrottledLog()
         self._clients: dict[str, Client] = {}
         self._by_pid: dict[str, str] = {}
         # Of clients that are not known by the name of their own room: in other namespaces, and while they recover.

@@ -28,7 +28,7 @@ from tradecast.gateway.middleware import ConnectHandler, Middleware
 from tradecast.gateway.server import DISPLACED, SocketServer
 from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.metrics import Metrics
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager, qualify
 from tradecast.sessions.documents.cookies import read_session_cookie
 from tradecast.sessions.errors import MESSAGES, AuthRefused, Reason, StoreUnavailable
@@ -69,7 +69,7 @@ class Clients:
         sync: SessionSync,
         watcher: RevocationWatcher,
         metrics: Metrics,
-        lines: Seldom,
+        lines: ThrottledLog,
         *,
         cookie: str | None,
         is_local: bool,

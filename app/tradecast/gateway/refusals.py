@@ -8,7 +8,7 @@ import structlog
 
 from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.observability.metrics import Metrics
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 
 ORIGIN_REFUSED: Final = "a page may not connect: its origin is not in CORS_ORIGIN, nor the address that it asked for"
 TRANSPORT_REFUSED: Final[dict[TransportRefusal, str]] = {
@@ -27,11 +27,11 @@ class Refusals:
         lines: Writes what clients can cause.
     """
 
-    def __init__(self, metrics: Metrics, lines: Seldom) -> None:
+    def __init__(self, metrics: Metrics, lines: ThrottledLog) -> None:
         self._metrics = metrics
         self._lines = lines
         # Of what each client that comes back causes every few seconds, until the operator does something about it.
-        self._reminders = Seldom(metrics.log_line_left_out, burst=1)
+        self._reminders = ThrottledLog(metrics.log_line_left_out, burst=1)
 
     def origin_refused(self, reason: str, origin: str) -> None:
         """Count a page that may not connect, and log its origin."""

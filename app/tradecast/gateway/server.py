@@ -29,7 +29,7 @@ from tradecast.gateway.allowances import Allowances
 from tradecast.gateway.application import Accepted, Application, Options, SocketObserver
 from tradecast.gateway.probes import Probes
 from tradecast.gateway.strangers import Strangers
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.acks import Acknowledgements, Asked
 from tradecast.packets.codec import (
     ACK,
@@ -84,11 +84,11 @@ class SocketServer(socketio.AsyncServer):
         manager: LocalManager,
         options: Options,
         make_sid: Callable[[], str | None] | None = None,
-        lines: Seldom | None = None,
+        lines: ThrottledLog | None = None,
     ) -> None:
         self._watcher = watcher
         self._application: Application
-        self._lines = lines or Seldom()
+        self._lines = lines or ThrottledLog()
         self._options = options
         self._observer = _EngineObserver(watcher, self.page_left, self._heartbeat_answered)
         super().__init__(

@@ -29,12 +29,12 @@ from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.engine.http.asgi import send_refusal
 from tradecast.engine.http.handshake import Entrance, Refusal, Verdict
 from tradecast.engine.http.request import Request as EngineRequest
+from tradecast.events.emit_requests import InvalidEvents, parse_batch, publish_schema
 from tradecast.events.emitters import Emitters
-from tradecast.events.publish import InvalidEvents, parse_batch, publish_schema
 from tradecast.events.symbols import Symbols
 from tradecast.http.signed_requests import SCHEME, SignedRequests
 from tradecast.lifecycle.drain import Drain, DrainConflict
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets import exact
 from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.sessions.errors import StoreUnavailable
@@ -444,7 +444,7 @@ async def _read(request: Request, most: int) -> bytes:
 # -- apps
 
 
-def create_app(routes: Sequence[BaseRoute], lines: Seldom | None = None) -> ASGIApp:
+def create_app(routes: Sequence[BaseRoute], lines: ThrottledLog | None = None) -> ASGIApp:
     """An app of routes in which every error is JSON with a code and a sentence, and never a stack trace.
 
     Args:
@@ -464,7 +464,7 @@ def create_app(routes: Sequence[BaseRoute], lines: Seldom | None = None) -> ASGI
         return JsonResponse({"code": "INTERNAL", "message": "Something went wrong on the server"}, 500)
 
     app = Starlette(routes=list(routes), exception_handlers={HTTPException: on_refused, Exception: on_error})
-    return RequestLog(app, routes, lines or Seldom())
+    return RequestLog(app, routes, lines or ThrottledLog())
 
 
 class RequestLog:
@@ -474,7 +474,7 @@ class RequestLog:
     No address, no query string, and of the path only the route's pattern: a stranger's may hold anything.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], lines: Seldom) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], lines: ThrottledLog) -> None:
         self._app = app
         self._routes = routes
         self._lines = lines

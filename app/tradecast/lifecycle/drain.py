@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from tradecast.background.tasks import end
-from tradecast.lifecycle.departures import PacedDisconnect
+from tradecast.lifecycle.paced_disconnect import PacedDisconnect
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 

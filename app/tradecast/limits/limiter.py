@@ -18,7 +18,7 @@ from tradecast.limits.memory import MemoryQuotaStore, MemoryRateStore
 from tradecast.limits.quota import LEASE, RENEW_EVERY, Kind, Lease
 from tradecast.limits.rates import ALLOWED, Check, LimitResult
 from tradecast.limits.redis_store import Limit, RedisQuotaStore, RedisRateStore
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.place import place_of
 
@@ -75,7 +75,7 @@ class RateLimiter:
         *,
         on_fallback: Callable[[bool], None] | None = None,
         on_foreign: Callable[[Limit], None] = lambda limit: None,
-        lines: Seldom | None = None,
+        lines: ThrottledLog | None = None,
         lease: float = LEASE,
         renew_every: float = RENEW_EVERY,
         clock: Callable[[], float] = time.monotonic,
@@ -104,7 +104,7 @@ class RateLimiter:
         self._quotas: RedisQuotaStore | None = None
         self._on_fallback = on_fallback or (lambda away: None)
         self._on_foreign = on_foreign
-        self._lines = lines or Seldom()
+        self._lines = lines or ThrottledLog()
         self._failover = Failover(
             self._return, self._change, PATIENCE, SOME_REDIS if redis is None else place_of(redis)
         )

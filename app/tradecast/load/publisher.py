@@ -12,8 +12,8 @@ import orjson
 
 from tradecast.causes import SERVER, SOME_REDIS, Place, explain
 from tradecast.delivery.errors import AdapterUnavailable
+from tradecast.events.emit_requests import parse_events
 from tradecast.events.emitters import Emitters
-from tradecast.events.publish import parse_events
 from tradecast.load.streams import Plan, Planned, Stream
 
 TICK = 0.05

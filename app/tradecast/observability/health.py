@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from tradecast.causes import REDIS, Cause, Place, explain
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 
 TIMEOUT = 2.0
 KEEP = 1.0
@@ -45,7 +45,7 @@ class Health:
         self._keep = keep
         self._on_result = on_result
         self._on_cause = on_cause
-        self._lines = Seldom()
+        self._lines = ThrottledLog()
         self._pings: dict[str, Ping] = {}
         self._explain: dict[str, Explain] = {}
         self._about: dict[str, dict[str, str]] = {}

@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from tradecast.causes import Code
-from tradecast.observability.process import CpuMeter, Limits, Memory, read_limits, read_memory
+from tradecast.observability.process_stats import CpuMeter, Limits, Memory, read_limits, read_memory
 from tradecast.observability.rolling import LastMinute, Rate, RecentLatencies
 from tradecast.observability.tally import OTHER, Durations, Tally
 

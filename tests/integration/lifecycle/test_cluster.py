@@ -10,8 +10,8 @@ import pytest
 from kit.servers.redis_cluster import RedisCluster
 from kit.waiting import until
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle.fleet import Fleet
-from tradecast.lifecycle.fleet_pace import FleetPace
+from tradecast.lifecycle.fleet_pacing import FleetPace
+from tradecast.lifecycle.revision_registry import RevisionRegistry
 from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis
@@ -25,9 +25,9 @@ async def redis(redis_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
 
 
 async def test_rollout_drain_and_a_cluster_that_was_away(redis: RedisClient, redis_cluster: RedisCluster) -> None:
-    old, new = Fleet(redis, "a", "1", lambda: "ready"), Fleet(redis, "b", "2", lambda: "ready")
+    old, new = RevisionRegistry(redis, "a", "1", lambda: "ready"), RevisionRegistry(redis, "b", "2", lambda: "ready")
     for fleet in (old, new, old):
-        await fleet.look()
+        await fleet.refresh()
     assert (old.superseded, new.superseded, old.servers) == (True, False, 2)
 
     pace = FleetPace(redis, patience=10, jitter=lambda: 0.0, leave_alone=0.0)
@@ -39,7 +39,7 @@ async def test_rollout_drain_and_a_cluster_that_was_away(redis: RedisClient, red
 
     for node in redis_cluster.nodes:
         await redis_cluster.kill(node)
-    await old.look()
+    await old.refresh()
     assert (old.superseded, old.servers) == (False, 0)
     assert await pace.reserve(1, 100)
     for node in redis_cluster.nodes:
@@ -47,12 +47,12 @@ async def test_rollout_drain_and_a_cluster_that_was_away(redis: RedisClient, red
     await redis_cluster.start(redis_cluster.nodes[0])
 
     async def told_again() -> bool:
-        await new.look()
-        await old.look()
+        await new.refresh()
+        await old.refresh()
         return old.superseded and not new.superseded
 
     await until(told_again)
     await redis_cluster.move_slots(4)
-    await old.look()
+    await old.refresh()
     assert (old.superseded, old.servers) == (True, 2)
     assert await pace.reserve(1, 100)

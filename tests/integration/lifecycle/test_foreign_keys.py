@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle import fleet, fleet_pace
+from tradecast.lifecycle import fleet_pacing, revision_registry
 from tradecast.polling_relay import directory
 from tradecast.redis_client.client import create_redis
 
@@ -39,10 +39,10 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
     ],
 )
 async def test_servers_of_a_fleet_find_each_other(redis: Redis, write: Write) -> None:
-    one, two = (fleet.Fleet(redis, name, "1", lambda: "ready") for name in "ab")
-    await write(redis, fleet.KEY)  # type: ignore[misc]  # an awaitable
-    await one.look()
-    await two.look()
+    one, two = (revision_registry.RevisionRegistry(redis, name, "1", lambda: "ready") for name in "ab")
+    await write(redis, revision_registry.KEY)  # type: ignore[misc]  # an awaitable
+    await one.refresh()
+    await two.refresh()
     assert two.servers == 2
 
 
@@ -57,8 +57,8 @@ async def test_servers_of_a_fleet_find_each_other(redis: Redis, write: Write) ->
     ],
 )
 async def test_drain_keeps_the_pace_of_all(redis: Redis, write: Write) -> None:
-    one, two = (fleet_pace.FleetPace(redis, clock=lambda: 0.0, jitter=lambda: 0.0) for _ in range(2))
-    await write(redis, fleet_pace.KEY)  # type: ignore[misc]  # an awaitable
+    one, two = (fleet_pacing.FleetPace(redis, clock=lambda: 0.0, jitter=lambda: 0.0) for _ in range(2))
+    await write(redis, fleet_pacing.KEY)  # type: ignore[misc]  # an awaitable
     first = await one.reserve(10, 100)
     second = await two.reserve(10, 100)
     assert 0 <= first[0] <= 0.001

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from kit.waiting import eventually
-from tradecast.lifecycle.departures import PacedDisconnect
 from tradecast.lifecycle.drain import Drain, DrainConflict
+from tradecast.lifecycle.paced_disconnect import PacedDisconnect
 
 
 class House:

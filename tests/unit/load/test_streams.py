@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tradecast.events.publish import parse_events
+from tradecast.events.emit_requests import parse_events
 from tradecast.load.streams import BODY, KINDS, EventKind, Plan, Planned, Stream, stream_of
 
 QUOTES = [Stream("watchlist:quote", symbol) for symbol in ("AAPL", "IBM")]

@@ -12,7 +12,7 @@ from tradecast.background.tasks import end
 from tradecast.causes import SOME_REDIS, Place, explain
 from tradecast.delivery.errors import BegunAnew
 from tradecast.observability.logger import get_logger
-from tradecast.observability.seldom import Seldom
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.redis_client.client import CAP, STEP
 
 log = get_logger("tradecast.adapter")
@@ -93,7 +93,7 @@ class Subscription:
         self._connect = connect
         self._place = place
         self.trouble: Exception | None = None
-        self._lines = Seldom()
+        self._lines = ThrottledLog()
         self._subscribe, self._unsubscribe, self._subscribed, self._unsubscribed, self._message = commands
         self._always = frozenset(always)
         self._on_message = on_message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tradecast.lifecycle.files import Shares
+from tradecast.lifecycle.open_files import Shares
 
 
 def test_all_that_is_wanted_where_files_are_many() -> None:

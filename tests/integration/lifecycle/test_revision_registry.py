@@ -20,7 +20,7 @@ from kit.servers.process import ServeProcess, serving
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually, until
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle.fleet import KEY, Fleet, State
+from tradecast.lifecycle.revision_registry import KEY, RevisionRegistry, State
 from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis
@@ -38,11 +38,11 @@ class Pod:
 
     def __init__(self, redis: RedisClient, name: str, revision: str, state: State = "ready", **options: Any) -> None:
         self.state: State = state
-        self.fleet = Fleet(redis, name, revision, lambda: self.state, **options)
+        self.registry = RevisionRegistry(redis, name, revision, lambda: self.state, **options)
 
     async def look(self) -> bool:
-        await self.fleet.look()
-        return self.fleet.superseded
+        await self.registry.refresh()
+        return self.registry.superseded
 
 
 async def test_rollout_and_a_drain_of_what_is_new(redis: RedisClient) -> None:
@@ -54,15 +54,15 @@ async def test_rollout_and_a_drain_of_what_is_new(redis: RedisClient) -> None:
     new.state = "ready"
     assert not await new.look()
     assert await old.look()
-    assert (old.fleet.servers, new.fleet.servers) == (2, 2)
+    assert (old.registry.servers, new.registry.servers) == (2, 2)
     new.state = "leaving"
     await new.look()
     assert not await old.look()
-    assert old.fleet.servers == 1
+    assert old.registry.servers == 1
     new.state = "ready"
     await new.look()
     assert await old.look()
-    await new.fleet.leave()
+    await new.registry.leave()
     assert not await old.look()
 
 
@@ -91,7 +91,7 @@ async def test_silent_server_is_soon_forgotten_but_not_its_start(redis: RedisCli
     assert await old.look()
     await asyncio.sleep(0.1)  # a lease is a time
     assert not await impatient.look()
-    assert impatient.fleet.servers == 1
+    assert impatient.registry.servers == 1
     assert await old.look(), "by a longer lease it lives"
     assert set(await redis.hkeys(KEY)) == {b"a", b"b"}
 
@@ -125,8 +125,8 @@ async def test_hanging_redis_supersedes_nobody(redis: RedisClient, redis_server:
             assert not await old.look()
             assert not await old.look()
         assert [entry["log_level"] for entry in logs if entry["log_level"] == "warning"] == ["warning"], "told once"
-        assert old.fleet.servers == 0
-        await old.fleet.leave()
+        assert old.registry.servers == 0
+        await old.registry.leave()
     finally:
         redis_server.resume()
 
@@ -164,10 +164,10 @@ async def test_new_server_counts_when_endpoints_have_followed(
 ) -> None:
     old = await make_server(redis_url=redis_server.url, fleet_revision="1")
     new = await make_server(redis_url=redis_server.url, fleet_revision="2", drain_delay=3600)
-    fleet = new.app.components.fleet
+    fleet = new.app.components.revisions
     assert fleet is not None
     await eventually(lambda: fleet.servers == 2)
-    await eventually(lambda: old.app.components.fleet is not None and old.app.components.fleet.servers == 2)
+    await eventually(lambda: old.app.components.revisions is not None and old.app.components.revisions.servers == 2)
     assert superseded(old) == 0
     new.app.components.availability._listening_since = time.monotonic() - 3_601
     await eventually(lambda: superseded(old) == 1)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from tradecast.lifecycle.pace import LocalPace, batch_size, moments
+from tradecast.lifecycle.pacing import LocalPace, batch_size, moments
 from tradecast.limits.failover import FAILURES
 from tradecast.limits.redis_store import PREFIX
 from tradecast.redis_client.client import RedisClient

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tradecast.lifecycle.revisions import ENOUGH, Server, is_superseded
+from tradecast.lifecycle.rollout import ENOUGH, Server, is_superseded
 
 
 def listed(text: str) -> list[Server]:

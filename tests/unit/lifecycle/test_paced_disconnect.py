@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tradecast.lifecycle.departures import PacedDisconnect
+from tradecast.lifecycle.paced_disconnect import PacedDisconnect
 
 
 class House:

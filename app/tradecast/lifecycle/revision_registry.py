@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import structlog
 
-from tradecast.lifecycle.revisions import Server, is_superseded
+from tradecast.lifecycle.rollout import Server, is_superseded
 from tradecast.limits.failover import FAILURES
 from tradecast.limits.redis_store import PREFIX
 from tradecast.redis_client.client import RedisClient
@@ -60,7 +60,7 @@ return answer
 )
 
 
-class Fleet:
+class RevisionRegistry:
     """Finds out whether this server is superseded (`is_superseded`). While Redis does not answer, nobody is.
 
     Args:
@@ -103,10 +103,10 @@ class Fleet:
     async def run(self) -> None:
         """Tell and look until cancelled."""
         while True:
-            await self.look()
+            await self.refresh()
             await asyncio.sleep(self._every * random.uniform(0.8, 1.2))  # noqa: S311 no secret
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Tell and look once; never raises because of Redis."""
         try:
             servers = await self._tell(self._state())

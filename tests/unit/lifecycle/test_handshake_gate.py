@@ -16,7 +16,7 @@ from tradecast.engine import EngineServer
 from tradecast.engine.http.addresses import Network
 from tradecast.engine.http.request import Request
 from tradecast.lifecycle.admission import Admission
-from tradecast.lifecycle.gate import RETRY_AFTER_SECONDS, HandshakeGate
+from tradecast.lifecycle.handshake_gate import RETRY_AFTER_SECONDS, HandshakeGate
 from unit.engine.http.test_request import request
 
 

@@ -16,10 +16,10 @@ from kit.servers.process import ServeProcess, serving
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle.departures import PacedDisconnect
 from tradecast.lifecycle.drain import Drain
-from tradecast.lifecycle.fleet_pace import KEY, FleetPace
-from tradecast.lifecycle.pace import BATCH_SECONDS
+from tradecast.lifecycle.fleet_pacing import KEY, FleetPace
+from tradecast.lifecycle.paced_disconnect import PacedDisconnect
+from tradecast.lifecycle.pacing import BATCH_SECONDS
 from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis

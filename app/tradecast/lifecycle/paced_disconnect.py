@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Literal
 
-from tradecast.lifecycle.pace import LocalPace, Pace
+from tradecast.lifecycle.pacing import LocalPace, Pace
 
 Reason = Literal["drain", "shed", "timeout"]
 

@@ -7,8 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from tradecast.events.emitters import Emitters
-from tradecast.events.publish import (
+from tradecast.events.emit_requests import (
     MAX_DEPTH,
     MAX_EVENTS,
     MAX_PROBLEMS,
@@ -18,6 +17,7 @@ from tradecast.events.publish import (
     parse_events,
     publish_schema,
 )
+from tradecast.events.emitters import Emitters
 from tradecast.packets.codec import encode_event
 
 PLANTED = "planted-value"

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tradecast.lifecycle.pace import BATCH_SECONDS, LocalPace, batch_size, moments
+from tradecast.lifecycle.pacing import BATCH_SECONDS, LocalPace, batch_size, moments
 
 
 class Clock:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tradecast.observability.process import CpuMeter, Limits, read_limits, read_memory
+from tradecast.observability.process_stats import CpuMeter, Limits, read_limits, read_memory
 
 CORES = float(len(os.sched_getaffinity(0)))
 GB = 1 << 30

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tradecast.observability import seldom
-from tradecast.observability.seldom import BURST, EVERY, Seldom
+from tradecast.observability import throttled_log
+from tradecast.observability.throttled_log import BURST, EVERY, ThrottledLog
 
 
 class Case:
@@ -17,7 +17,7 @@ class Case:
         self.now = 1_000.0
         self.lines: list[tuple[str, dict[str, Any]]] = []
         self.left_out = 0
-        self.seldom = Seldom(self._count, lambda: self.now, burst)
+        self.seldom = ThrottledLog(self._count, lambda: self.now, burst)
 
     def _count(self) -> None:
         self.left_out += 1
@@ -84,7 +84,7 @@ def test_reminders_are_one_a_minute_from_the_first_on() -> None:
 
 
 def test_there_are_not_more_and_more_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seldom, "MOST_KINDS", 3)
+    monkeypatch.setattr(throttled_log, "MOST_KINDS", 3)
     case = Case()
     assert sum(case.write("refused", 2, kind=str(n)) for n in range(1_000)) == 2 * 3 + BURST
     assert len(case.seldom._kinds) == 4

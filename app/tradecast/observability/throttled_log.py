@@ -13,7 +13,7 @@ EVERY: Final = 60.0
 MOST_KINDS: Final = 100
 
 
-class Seldom:
+class ThrottledLog:
     """Writes lines at most one a minute and kind, once a few of that kind have been written.
 
     Args:
