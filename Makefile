@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-.PHONY: help serve test test-quick soak fuzz e2e e2e-long simulation image lint format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
+.PHONY: help serve test test-quick soak fuzz e2e e2e-long simulation image lint structure coverage format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -41,6 +41,12 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+coverage: $(VENV)/.dev ## Measure branch coverage of the tests that run in one process (COVER="tests/unit"; some minutes)
+	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered $(or $(COVER),tests/unit tests/operator tests/simulation tests/protocol tests/integration)
+
+structure: $(VENV)/.python ## Print figures of the code's structure: sizes, names, constructors, docstrings, tests
+	@$(BIN)/python scripts/structure.py
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
