@@ -1,7 +1,7 @@
 """Print figures of the code's structure: how large, how named, how tested (`make structure`).
 
-The same figures were taken of other projects (docs/structure.md), so that one can compare. `tests/static/test_structure.py`
-holds the bounds that we have set ourselves.
+The same figures were taken of other projects (docs/structure.md), so that one can compare.
+`tests/static/test_structure.py` holds the bounds that we have set ourselves.
 
     scripts/structure.py [FOLDER …]     default: the server, its rooms, and the operator
 """
@@ -192,7 +192,9 @@ def format_rows(structure: Structure) -> list[tuple[str, str]]:
         ("public names with a docstring", _share(structure.documented, structure.public)),
         (
             "docstring lines / comments",
-            f"{_share(structure.docstring_lines, structure.lines)} / {_share(structure.comment_lines, structure.lines)}",
+            " / ".join(
+                _share(count, structure.lines) for count in (structure.docstring_lines, structure.comment_lines)
+            ),
         ),
         ("function names of one word", _share(one_word, len(structure.names))),
         ("mean length of a function's name", f"{statistics.fmean(map(len, structure.names or [''])):.1f}"),
