@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from scripts import settings_page
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import Settings, load_settings
-from tradecast.runtime_config.manager import Tuner
-from tradecast.runtime_config.tuning import Tuning, of_settings
+from tradecast.runtime_config.manager import RuntimeConfig
+from tradecast.runtime_config.overrides import extract_runtime_settings
 from tradecast.server import WebSocketServer
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ def test_recovery_md_has_every_figure_that_can_change_with_its_bounds_and_defaul
     for line in (ROOT / "docs/recovery.md").read_text().splitlines():
         if row := re.match(r"\| `(\w+)` \| ([^|]+) \| (`[^|]+`) \| [^|]+ \|$", line):
             rows[row[1]] = (row[2], row[3])
-    fields = {name: Settings.model_fields[name] for name in Tuning.model_fields}
+    fields = {name: Settings.model_fields[name] for name in RuntimeSettings.model_fields}
     assert rows == {name: (settings_page.kind(field), settings_page.default(field)) for name, field in fields.items()}
 
 
@@ -38,7 +39,8 @@ def test_recovery_md_has_what_stats_tell_of_the_adapter() -> None:
     text = (ROOT / "docs/recovery.md").read_text()
     shown = json.loads(re.findall(r"```json\n(.+?)```", text, re.DOTALL)[0])
     server = WebSocketServer(load_settings({}))
-    told = {"mode", "modes", "other", *Tuner(of_settings(server.settings)).stats(), "traffic"}
+    config = RuntimeConfig(extract_runtime_settings(server.settings), server.metrics, has_other_mode=False)
+    told = {"mode", "modes", "other", *config.stats(), "traffic"}
     assert set(shown) == told
     traffic = {*server.metrics.adapter_traffic(), "waiting", "channels", "hears", "awaySeconds"}
     assert set(shown["traffic"]) == traffic

@@ -14,8 +14,8 @@ from tradecast.bootstrap.factories import (
     create_forwarder,
     create_forwarding,
     create_hub,
+    create_runtime_config,
     create_socket_server,
-    create_tuner,
     create_watched_broker,
 )
 from tradecast.cluster_rpc import Cluster
@@ -84,11 +84,11 @@ async def build_components(foundation: Foundation) -> Components:
     limiter = RateLimiter(
         settings, redis, on_fallback=metrics.limiter_fallback, on_foreign=metrics.foreign_key, lines=lines
     )
-    tuner = create_tuner(settings, metrics)
+    runtime_config = create_runtime_config(settings, metrics)
     adapter_file: WatchedFile | None = None
     if settings.adapter_file is not None:
-        adapter_file = WatchedFile(settings.adapter_file, tuner.take)
-        await adapter_file.begin()
+        adapter_file = WatchedFile(settings.adapter_file, runtime_config)
+        await adapter_file.report_first()
     manager = LocalManager()
     make_sid = (lambda: None) if forwarding is None else forwarding.make_sid
     socket_server = create_socket_server(settings, Refusals(metrics, lines), manager, lines, make_sid)
@@ -145,7 +145,7 @@ async def build_components(foundation: Foundation) -> Components:
     cluster = create_cluster(settings, broker, local_clients, metrics, handlers=foundation.server_events, boot=boot)
     if middleware.limit is None:
         middleware.limit = _create_limits(foundation, limiter, cluster)
-    tuner.apply_to(broker.tune)
+    runtime_config.add_target(broker)
     sockets: ASGIApp = socket_server.handle_request
     forwarder, inbox, offer = None, None, None
     if forwarding is not None:
@@ -192,7 +192,7 @@ async def build_components(foundation: Foundation) -> Components:
         health=foundation.health,
         limiter=limiter,
         broker=broker,
-        tuner=tuner,
+        runtime_config=runtime_config,
         cluster=cluster,
         forwarding=forwarding,
         drain=drain,
@@ -205,7 +205,7 @@ async def build_components(foundation: Foundation) -> Components:
         forwarding,
         sessions,
         limiter,
-        tuner,
+        runtime_config,
         adapter_file,
         manager,
         socket_server,

@@ -39,7 +39,7 @@ from tradecast.polling_relay.inbox import Inbox
 from tradecast.polling_relay.offer import Offer
 from tradecast.redis_client.client import RedisClient
 from tradecast.runtime_config.file_watcher import WatchedFile
-from tradecast.runtime_config.manager import Tuner
+from tradecast.runtime_config.manager import RuntimeConfig
 from tradecast.sessions.revocation import RevocationWatcher
 from tradecast.sessions.service import Sessions
 
@@ -69,7 +69,7 @@ class Components:
     forwarding: Forwarding | None
     sessions: Sessions
     limiter: RateLimiter
-    tuner: Tuner
+    runtime_config: RuntimeConfig
     adapter_file: WatchedFile | None
     manager: LocalManager
     socket_server: SocketServer

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 from tradecast.cluster_rpc import Cluster
 from tradecast.cluster_rpc.local_clients import Clients
 from tradecast.cluster_rpc.operations import ServerEventHandler
-from tradecast.config.settings import NO_OTHER, Settings
+from tradecast.config.settings import Settings
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.create import create_broker, create_retention
 from tradecast.delivery.hub import Hub, MayRecover
@@ -27,27 +27,16 @@ from tradecast.polling_relay import Forwarding
 from tradecast.polling_relay.forwarder import Forwarder
 from tradecast.polling_relay.tls import create_internal_tls
 from tradecast.redis_client.client import RedisClient
-from tradecast.runtime_config.manager import Outcome, Tuner
-from tradecast.runtime_config.tuning import Tuning, TuningError, of_settings
+from tradecast.runtime_config.manager import RuntimeConfig
+from tradecast.runtime_config.overrides import extract_runtime_settings
 
 # Seconds that another server may take to end a poll, beyond what polls last.
 FORWARD_MARGIN = 10.0
 
 
-def create_tuner(settings: Settings, metrics: Metrics) -> Tuner:
-    """Of the figures that may change at run time; those of the settings are in force at first."""
-
-    def looked(outcome: Outcome, tuning: Tuning) -> None:
-        metrics.adapter_file(outcome)
-        metrics.adapter_figures(tuning.model_dump())
-
-    def check(tuning: Tuning) -> None:
-        if tuning.publish_both and settings.other_mode is None:
-            raise TuningError(f"publish_both: {NO_OTHER}")
-
-    tuning = of_settings(settings)
-    metrics.adapter_figures(tuning.model_dump())
-    return Tuner(tuning, looked, check)
+def create_runtime_config(settings: Settings, metrics: Metrics) -> RuntimeConfig:
+    """The settings that may change at run time; those of the environment are in effect at first."""
+    return RuntimeConfig(extract_runtime_settings(settings), metrics, has_other_mode=settings.other_mode is not None)
 
 
 def create_watched_broker(settings: Settings, metrics: Metrics) -> MemoryBroker | RedisBroker:

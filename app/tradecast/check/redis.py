@@ -18,7 +18,7 @@ from tradecast.causes import Cause, Code
 from tradecast.check.looks import Look, State
 from tradecast.check.needs import OWN, SUBSCRIPTIONS, Need, find_lacking, list_needs, write_rule
 from tradecast.config.settings import Settings, UrlName
-from tradecast.delivery.redis.endpoints import links_of
+from tradecast.delivery.redis.connections.endpoints import links_of
 from tradecast.redis_client.client import RedisClient, check_redis, create_redis, run_all
 from tradecast.redis_client.cluster import ClusterClient
 from tradecast.redis_client.eviction import REMEDY, read_eviction

@@ -28,6 +28,17 @@ from pydantic import (
 
 from tradecast.config.misspelt import Suspect, find_misspelt
 from tradecast.config.origins import parse_allowed
+from tradecast.config.runtime_settings import (
+    BatchWindow,
+    ChannelLinger,
+    HistoryEvents,
+    PublishBatch,
+    PublishBoth,
+    PublishBuffer,
+    PublishTimeout,
+    SubscriptionBatch,
+    runtime_field,
+)
 
 DAY = 86_400
 Transport = Literal["websocket", "polling"]
@@ -118,15 +129,6 @@ EVERYWHERE = "*"
 WILDCARDS = ("0.0.0.0", EVERYWHERE)  # noqa: S104 addresses to listen on that are none to connect to
 Host = Annotated[str, AfterValidator(_check_host)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
-# Figures that ADAPTER_FILE can change at run time, within the same bounds (`runtime_config/tuning.py`).
-HistoryEvents = Annotated[int, Field(ge=1, le=1_000_000)]
-PublishBatch = Annotated[int, Field(ge=1, le=1_000)]
-BatchWindow = Annotated[float, Field(ge=0, le=1_000)]
-PublishBuffer = Annotated[int, Field(ge=1, le=1_000_000)]
-PublishTimeout = Annotated[float, Field(gt=0, le=600)]
-ChannelLinger = Annotated[float, Field(ge=0, le=3_600)]
-SubscriptionBatch = Annotated[int, Field(ge=1, le=10_000)]
-PublishBoth = Annotated[int, Field(ge=0, le=1)]
 
 
 class SettingsError(ValueError):
@@ -325,32 +327,14 @@ class Settings(BaseModel):
     recovery_window: Annotated[float, Field(ge=1, le=3600)] = Field(
         120, description="Seconds after a lost connection within which a client can go on with nothing missed"
     )
-    history_events: HistoryEvents = Field(
-        1_000, description="Events that are kept of each room, for clients that come back within RECOVERY_WINDOW"
-    )
-    publish_timeout: PublishTimeout = Field(
-        10, description="Seconds that an event waits for Redis to take it; then its emitter gets an error"
-    )
-    publish_buffer: PublishBuffer = Field(
-        10_000, description="Events that may wait for Redis; beyond, emitters get an error at once"
-    )
-    publish_batch: PublishBatch = Field(64, description="Events that go to Redis in one request at most")
-    batch_window_ms: BatchWindow = Field(
-        0,
-        description="Milliseconds that an event may wait for others to go in the same request; 0: those go together "
-        "that come while a request is under way",
-    )
-    channel_linger: ChannelLinger = Field(
-        15, description="Seconds that a server goes on listening to a room that its last client has left"
-    )
-    subscription_batch: SubscriptionBatch = Field(
-        500, description="Channels that are subscribed to, or unsubscribed from, in one request at most"
-    )
-    publish_both: PublishBoth = Field(
-        0,
-        description="1: publish every event to the Redis of the other mode as well, for servers that are in that one; "
-        "emitters wait for both, PUBLISH_TIMEOUT each; needs REDIS_CLUSTER_URL, and mode pubsub or sharded",
-    )
+    history_events: HistoryEvents = runtime_field("history_events")
+    publish_timeout: PublishTimeout = runtime_field("publish_timeout")
+    publish_buffer: PublishBuffer = runtime_field("publish_buffer")
+    publish_batch: PublishBatch = runtime_field("publish_batch")
+    batch_window_ms: BatchWindow = runtime_field("batch_window_ms")
+    channel_linger: ChannelLinger = runtime_field("channel_linger")
+    subscription_batch: SubscriptionBatch = runtime_field("subscription_batch")
+    publish_both: PublishBoth = runtime_field("publish_both")
     adapter_file: str | None = Field(
         None,
         description="YAML or JSON file with figures that win over those of the settings, and are taken as soon as the "

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.envelope import Envelope
 from tradecast.delivery.ids import Offset
-from tradecast.runtime_config.tuning import Tuning
 
 
 @dataclass(slots=True)
@@ -136,7 +136,7 @@ class Broker(Protocol):
         """Seconds since the subscription to the control channel was lost; 0 while subscribed."""
         ...
 
-    def tune(self, tuning: Tuning) -> None:
+    def tune(self, tuning: RuntimeSettings) -> None:
         """Apply other run-time parameters. No event is lost or repeated by it."""
         ...
 

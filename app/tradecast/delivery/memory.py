@@ -9,12 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tradecast.background.tasks import end
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.broker import Listener, RecoveryState, Replay
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope
 from tradecast.delivery.ids import Offset, now_id, seconds
 from tradecast.delivery.recovery import is_whole, merge
 from tradecast.delivery.retention import Retention
-from tradecast.runtime_config.tuning import Tuning
 
 CLEAN_EVERY = 10.0
 
@@ -51,7 +51,7 @@ class MemoryBroker:
         self._listener: Listener
         self._cleaner: asyncio.Task[None] | None = None
 
-    def tune(self, tuning: Tuning) -> None:
+    def tune(self, tuning: RuntimeSettings) -> None:
         # What there is too much of a room goes with its next event.
         self.retention = replace(self.retention, events_per_room=tuning.history_events)
 

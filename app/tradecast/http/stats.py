@@ -15,7 +15,7 @@ from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.health import Health
 from tradecast.observability.metrics import Metrics
 from tradecast.polling_relay import Forwarding
-from tradecast.runtime_config.manager import Tuner
+from tradecast.runtime_config.manager import RuntimeConfig
 
 # The health check of the other mode's Redis.
 OTHER_REDIS = "other_redis"
@@ -35,7 +35,7 @@ class Stats:
     health: Health
     limiter: RateLimiter
     broker: Broker
-    tuner: Tuner
+    runtime_config: RuntimeConfig
     cluster: Cluster
     forwarding: Forwarding | None
     drain: Drain
@@ -76,7 +76,7 @@ class Stats:
             "mode": self.settings.mode,
             "modes": list(self.settings.modes),
             "other": self._other(),
-            **self.tuner.stats(),
+            **self.runtime_config.stats(),
             "traffic": {
                 **self.metrics.adapter_traffic(),
                 "waiting": broker.waiting if broker is not None else 0,

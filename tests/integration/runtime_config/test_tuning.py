@@ -15,9 +15,9 @@ from kit.clients.node import StockClients
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually, until
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.redis.broker import RedisBroker
-from tradecast.runtime_config.manager import revision_of
-from tradecast.runtime_config.tuning import Tuning
+from tradecast.runtime_config.manager import compute_revision
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ class File:
     def write(self, text: str) -> str:
         """The revision of what it has now."""
         self.path.write_text(text)
-        return revision_of(text.encode())
+        return compute_revision(text.encode())
 
     def say(self, **figures: float) -> str:
         return self.write(json.dumps(figures))
@@ -163,7 +163,7 @@ def runs_with(server: RunningServer) -> dict[str, float]:
         )
         for one in broker._partitions
     }
-    return dict(zip(Tuning.model_fields, found, strict=True))
+    return dict(zip(RuntimeSettings.model_fields, found, strict=True))
 
 
 @pytest.mark.redis

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from kit.waiting import eventually, until
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import load_settings
 from tradecast.delivery.broker import Broker, RecoveryState
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Envelope, Kind, encode_envelope
@@ -17,7 +18,7 @@ from tradecast.delivery.ids import MAX_ID, Offset
 from tradecast.delivery.recovery import new_pid
 from tradecast.delivery.retention import Retention
 from tradecast.engine.ids import make_id
-from tradecast.runtime_config.tuning import Tuning, of_settings
+from tradecast.runtime_config.overrides import extract_runtime_settings
 
 RETENTION = Retention(window=60, dead_after=10, refresh=5, events_per_room=1000)
 # Gone after 0.7 s, sessions after half a second.
@@ -28,10 +29,10 @@ LONGER = Retention(window=4, dead_after=0.3, refresh=0.1, events_per_room=1000)
 MIDDLE = Retention(window=1.5, dead_after=0.3, refresh=0.1, events_per_room=1000)
 
 
-FIGURES = of_settings(load_settings({}))
+FIGURES = extract_runtime_settings(load_settings({}))
 
 
-def figures(**changed: float) -> Tuning:
+def figures(**changed: float) -> RuntimeSettings:
     """The usual figures, but for these."""
     return FIGURES.model_copy(update=changed)
 

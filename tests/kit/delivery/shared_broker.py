@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.broker import Listener, RecoveryState, Replay
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Envelope
 from tradecast.delivery.ids import Offset, now_id
 from tradecast.delivery.recovery import merge
-from tradecast.runtime_config.tuning import Tuning
 
 
 class Memory:
@@ -89,7 +89,7 @@ class SharedBroker:
         self._listener: Listener
         memory.servers.append(self)
 
-    def tune(self, tuning: Tuning) -> None:
+    def tune(self, tuning: RuntimeSettings) -> None:
         pass
 
     def partition_of(self, room: str) -> int:

@@ -13,9 +13,9 @@ import orjson
 
 from tradecast.cli import main
 from tradecast.delivery.envelope import Envelope
-from tradecast.delivery.redis import endpoints as link
 from tradecast.delivery.redis import partition as redis_partition
 from tradecast.delivery.redis.command_sets import PUBSUB
+from tradecast.delivery.redis.connections import endpoints as link
 from tradecast.delivery.redis.lua import PUBLISH, SESSION
 from tradecast.redis_client.script import Script
 

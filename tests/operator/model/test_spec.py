@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tradecast.runtime_config.tuning import Tuning
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast_operator.model.adapter_spec import BOUNDS, RedisAdapter, RedisSecret
 from tradecast_operator.model.spec import Admin, Drain, Metric, Rebalance, Spec
 
@@ -92,7 +92,7 @@ def test_what_is_missing_has_the_defaults_of_the_schema() -> None:
 def test_figures_are_those_of_the_servers_with_their_bounds() -> None:
     """Operator and server know each other by HTTP only, so nothing but this holds them together."""
     pinned = schema()["properties"]["redisAdapter"]["properties"]["pinned"]["properties"]
-    servers = Tuning.model_json_schema()["properties"]
+    servers = RuntimeSettings.model_json_schema()["properties"]
     assert BOUNDS.keys() == pinned.keys() == servers.keys()
     for name, (low, high) in BOUNDS.items():
         theirs = servers[name]

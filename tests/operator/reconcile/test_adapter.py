@@ -14,7 +14,7 @@ import pytest
 from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, Granted
 from kit.kubernetes.socket_fleets import NOW, pod, seen, spec
 from tradecast.config.settings import Settings
-from tradecast.runtime_config.tuning import of_settings
+from tradecast.runtime_config.overrides import extract_runtime_settings
 from tradecast_operator.clients.redis_info import Access, RedisSilent
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.lease import NotHeld
@@ -27,7 +27,7 @@ from tradecast_operator.reconcile.adapter import KEY, STATE, Told, Tuner
 from tradecast_operator.tuning.redis_limits import RedisFacts
 from tradecast_operator.tuning.state import revision_of
 
-FIGURES = of_settings(Settings(redis_url="redis://x")).model_dump()
+FIGURES = extract_runtime_settings(Settings(redis_url="redis://x")).model_dump()
 URL = "redis://operator:secret@redis"
 
 

@@ -11,15 +11,15 @@ import pytest
 import yaml
 
 from tradecast.config.settings import Settings
-from tradecast.runtime_config.manager import revision_of as servers_revision_of
-from tradecast.runtime_config.tuning import of_settings, read
+from tradecast.runtime_config.manager import compute_revision as servers_revision_of
+from tradecast.runtime_config.overrides import extract_runtime_settings, parse_overrides
 from tradecast_operator.model.adapter_spec import RedisAdapter, RedisSecret
 from tradecast_operator.tuning.confirmation import decide
 from tradecast_operator.tuning.redis_limits import RedisFacts, Watched
 from tradecast_operator.tuning.rules import Adapter
 from tradecast_operator.tuning.state import Decision, Look, Memory, State, content_of, revision_of
 
-SETTINGS = of_settings(Settings(redis_url="redis://x"))
+SETTINGS = extract_runtime_settings(Settings(redis_url="redis://x"))
 RULES = RedisAdapter(apply="figures")
 FULL = Watched(facts=RedisFacts(used_memory=9, max_memory=10))
 ROUND = 5.0
@@ -55,8 +55,8 @@ class Servers:
         state = self.state
         if state is not None and self.now - state.changed >= self.takes and not self.refuse:
             self._force = state
-        force = read(self._force.content.encode(), SETTINGS) if self._force else read(b"", SETTINGS)
-        figures = force.tuning.model_dump()
+        force = parse_overrides(self._force.content.encode() if self._force else b"", SETTINGS)
+        figures = force.settings.model_dump()
         one = Adapter(
             pod="a",
             mode="pubsub",
@@ -98,7 +98,7 @@ def told(decision: Decision) -> tuple[str, str]:
 def test_the_content_is_yaml_that_servers_take_and_call_by_the_same_name() -> None:
     content = content_of({"publish_batch": 100.0, "batch_window_ms": 2.5, "history_events": 1_000_000})
     assert content == "batch_window_ms: 2.5\nhistory_events: 1000000\npublish_batch: 100\n"
-    assert read(content.encode(), SETTINGS).tuning.publish_batch == 100
+    assert parse_overrides(content.encode(), SETTINGS).settings.publish_batch == 100
     assert (
         revision_of(content)
         == servers_revision_of(content.encode())

@@ -11,7 +11,7 @@ import pytest
 
 from kit.kubernetes.socket_fleets import NOW, drained, pending, pod, seen, spec
 from tradecast.config.settings import Settings
-from tradecast.runtime_config.tuning import of_settings, read
+from tradecast.runtime_config.overrides import extract_runtime_settings, parse_overrides
 from tradecast_operator.model.adapter_spec import Mode, RedisAdapter, RedisSecret
 from tradecast_operator.model.observation import Observation, Stats
 from tradecast_operator.planning.rollout import would_be_too_fast
@@ -21,7 +21,7 @@ from tradecast_operator.tuning.redis_limits import Watched
 from tradecast_operator.tuning.rules import BOTH, Adapter
 from tradecast_operator.tuning.state import Decision, Look, Memory, State
 
-SETTINGS = of_settings(Settings(redis_url="redis://x"))
+SETTINGS = extract_runtime_settings(Settings(redis_url="redis://x"))
 RULES = RedisAdapter(mode="sharded", apply="roll")
 ALL = ("single", "pubsub", "sharded")
 ROUND = 5.0
@@ -147,8 +147,8 @@ class World:
     # What the operator does.
 
     def said(self, server: Server) -> Adapter:
-        reading = read((server.content or "").encode(), SETTINGS)
-        figures = reading.tuning.model_dump()
+        reading = parse_overrides((server.content or "").encode(), SETTINGS)
+        figures = reading.settings.model_dump()
         text = None if server.content is None else State(figures={k: figures[k] for k in reading.given}).revision
         return Adapter(
             pod=server.name,

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from kit.kubernetes.socket_fleets import pod
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import Settings
-from tradecast.runtime_config.tuning import Tuning, of_settings
+from tradecast.runtime_config.overrides import extract_runtime_settings
 from tradecast_operator.model.adapter_spec import BOUNDS, Mode, RedisAdapter
 from tradecast_operator.model.observation import Stats
 from tradecast_operator.tuning.redis_limits import RedisFacts, Watched
 from tradecast_operator.tuning.rules import WORTH, Adapter, adapter_of, recommended_mode, recovery_needs, tuned
 
-DEFAULTS: dict[str, float] = of_settings(Settings(redis_url="redis://x")).model_dump()
+DEFAULTS: dict[str, float] = extract_runtime_settings(Settings(redis_url="redis://x")).model_dump()
 RULES = RedisAdapter()
 
 
@@ -128,7 +129,7 @@ def test_servers_take_whatever_is_asked_for_and_pinned_figures_are_kept(seed: in
     servers = fleet(draw)
     for _ in range(3):
         servers = settled(servers, draw.choice([None, draw.random()]), rules)
-        Tuning.model_validate(servers[0].figures)
+        RuntimeSettings.model_validate(servers[0].figures)
         assert servers[0].figures.items() >= rules.pinned.items()
 
 

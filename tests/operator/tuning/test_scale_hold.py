@@ -9,7 +9,7 @@ import pytest
 
 from kit.kubernetes.socket_fleets import pod, seen, spec
 from tradecast.config.settings import Settings
-from tradecast.runtime_config.tuning import of_settings
+from tradecast.runtime_config.overrides import extract_runtime_settings
 from tradecast_operator.model.actions import SetReplicas
 from tradecast_operator.model.adapter_spec import RedisAdapter
 from tradecast_operator.model.observation import Observation, Pod, Stats
@@ -18,7 +18,7 @@ from tradecast_operator.planning.conditions import conditions
 from tradecast_operator.planning.plan import Memory, plan
 from tradecast_operator.tuning.scale_hold import hold
 
-FIGURES = of_settings(Settings(redis_url="redis://x")).model_dump()
+FIGURES = extract_runtime_settings(Settings(redis_url="redis://x")).model_dump()
 
 
 def server(name: str, mode: str = "single", modes: tuple[str, ...] = ("single", "pubsub")) -> Pod:

@@ -6,10 +6,11 @@ import random
 import pytest
 
 from faults.faults import CLIENTS, FAULTS, FIGURES, GARBAGE, ONE_REDIS, SERVERS, draw_figures, draw_plan
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import load_settings
-from tradecast.runtime_config.tuning import Tuning, TuningError, of_settings, read
+from tradecast.runtime_config.overrides import OverridesError, extract_runtime_settings, parse_overrides
 
-FIGURES_IN_FORCE = of_settings(load_settings({}))
+FIGURES_IN_FORCE = extract_runtime_settings(load_settings({}))
 ALL = (*CLIENTS, *SERVERS, *FIGURES, *ONE_REDIS)
 
 
@@ -50,11 +51,13 @@ def test_the_figures_that_are_drawn_make_sense_and_cover_all() -> None:
     drawn = [draw_figures(draw) for _ in range(200)]
     assert None in drawn
     for figures in filter(None, drawn):
-        assert read(json.dumps(figures).encode(), FIGURES_IN_FORCE).unknown == ()
-    assert {name for figures in filter(None, drawn) for name in figures} == set(Tuning.model_fields) - {"publish_both"}
+        assert parse_overrides(json.dumps(figures).encode(), FIGURES_IN_FORCE).unknown == ()
+    assert {name for figures in filter(None, drawn) for name in figures} == set(RuntimeSettings.model_fields) - {
+        "publish_both"
+    }
 
 
 def test_garbage_is_garbage() -> None:
     for content in GARBAGE:
-        with pytest.raises(TuningError):
-            read(content, FIGURES_IN_FORCE)
+        with pytest.raises(OverridesError):
+            parse_overrides(content, FIGURES_IN_FORCE)

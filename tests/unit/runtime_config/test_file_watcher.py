@@ -44,11 +44,14 @@ class Watching:
 
     def __init__(self, path: Path, largest: int = 100) -> None:
         self.told: list[Content] = []
-        self.file = WatchedFile(str(path), self.told.append, every=EVERY, largest=largest)
+        self.file = WatchedFile(str(path), self, interval=EVERY, max_bytes=largest)
         self.task: asyncio.Task[None] | None = None
 
+    def on_file_content(self, content: Content) -> None:
+        self.told.append(content)
+
     async def start(self) -> None:
-        await self.file.begin()
+        await self.file.report_first()
         self.task = asyncio.create_task(self.file.run())
 
     async def comes(self, *contents: Content) -> None:
@@ -73,7 +76,7 @@ async def watching(path: Path) -> AsyncIterator[Watching]:
 
 async def test_what_is_there_at_first_is_told_at_once(path: Path, watching: Watching) -> None:
     write(path, b"one")
-    await watching.file.begin()
+    await watching.file.report_first()
     assert watching.told == [b"one"]
 
 
@@ -132,7 +135,7 @@ async def test_what_is_half_written_is_not_taken(watching: Watching, monkeypatch
             looked.set()
         return looks.pop(0) if len(looks) > 1 else looks[0]
 
-    monkeypatch.setattr(WatchedFile, "_look", look)
+    monkeypatch.setattr(WatchedFile, "_read", look)
     await watching.start()
     await looked.wait()
     await watching.comes(b"one", b"history: 100", b"one")

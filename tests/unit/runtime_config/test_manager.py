@@ -1,107 +1,124 @@
-"""Which figures are in force, and what is told of them."""
+"""Which run-time settings are in effect, and what is reported of them."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import pytest
 
-from tradecast.config.settings import load_settings
+from tradecast.config.runtime_settings import RuntimeSettings
+from tradecast.config.settings import NO_OTHER, load_settings
 from tradecast.runtime_config.file_watcher import Content, Unreadable
-from tradecast.runtime_config.manager import Outcome, Tuner, revision_of
-from tradecast.runtime_config.tuning import Tuning, TuningError, of_settings
+from tradecast.runtime_config.manager import Outcome, RuntimeConfig, compute_revision
+from tradecast.runtime_config.overrides import extract_runtime_settings
 
-BASE = of_settings(load_settings({"CHANNEL_LINGER": "4"}))
+BASE = extract_runtime_settings(load_settings({"CHANNEL_LINGER": "4"}))
 GOOD = b"publish_batch: 3\n"
 OTHER = b"publish_batch: 9\nchannel_linger: 1\nnext_versions: 1\n"
 BAD = b"publish_batch: planted\n"
 
 
 class Bench:
-    """A tuner, what it applied, and what it told."""
+    """A runtime configuration, what it applied, and what it reported."""
 
-    def __init__(self) -> None:
-        self.applied: list[Tuning] = []
-        self.looks: list[tuple[Outcome, Tuning]] = []
-        self.tuner = Tuner(BASE, lambda outcome, tuning: self.looks.append((outcome, tuning)))
-        self.tuner.apply_to(self.applied.append)
+    def __init__(self, *, has_other_mode: bool = True) -> None:
+        self.applied: list[RuntimeSettings] = []
+        self.outcomes: list[Outcome] = []
+        self.reported: list[Mapping[str, float]] = []
+        self.config = RuntimeConfig(BASE, self, has_other_mode=has_other_mode)
+
+    def tune(self, settings: RuntimeSettings) -> None:
+        self.applied.append(settings)
+
+    def adapter_file(self, result: Outcome) -> None:
+        self.outcomes.append(result)
+
+    def adapter_figures(self, figures: Mapping[str, float]) -> None:
+        self.reported.append(figures)
+
+    @property
+    def looks(self) -> list[tuple[Outcome, Mapping[str, float]]]:
+        """What became of each content, and what was in effect then."""
+        return list(zip(self.outcomes, self.reported[1:], strict=True))
 
 
-def with_figures(**figures: float) -> Tuning:
+def with_figures(**figures: float) -> RuntimeSettings:
     return BASE.model_copy(update=figures)
 
 
 @pytest.fixture
 def bench() -> Bench:
-    return Bench()
+    bench = Bench()
+    bench.config.add_target(bench)
+    return bench
 
 
 def test_at_first_the_settings_hold(bench: Bench) -> None:
     assert bench.applied == [BASE]
-    stats = bench.tuner.stats()
+    stats = bench.config.stats()
     assert stats["inForce"] == BASE.model_dump()
     assert set(stats["source"].values()) == {"settings"}
     assert (stats["revision"], stats["seen"], stats["error"], stats["unknown"]) == (None, None, None, [])
 
 
 def test_what_the_file_has_wins_and_its_revision_is_told(bench: Bench) -> None:
-    bench.tuner.take(GOOD)
+    bench.config.on_file_content(GOOD)
     assert bench.applied[1:] == [with_figures(publish_batch=3)]
-    stats = bench.tuner.stats()
+    stats = bench.config.stats()
     assert stats["inForce"]["publish_batch"] == 3
     assert stats["source"]["publish_batch"] == "file"
     assert stats["source"]["channel_linger"] == "settings"
     assert stats["revision"] == stats["seen"] == hashlib.sha256(GOOD).hexdigest()[:16]
-    bench.tuner.take(OTHER)
+    bench.config.on_file_content(OTHER)
     assert bench.applied[2:] == [with_figures(publish_batch=9, channel_linger=1)]
-    assert bench.tuner.stats()["unknown"] == ["next_versions"]
+    assert bench.config.stats()["unknown"] == ["next_versions"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}"])
 def test_without_a_figure_the_settings_hold_again(bench: Bench, content: Content) -> None:
-    bench.tuner.take(OTHER)
-    bench.tuner.take(content)
-    assert bench.applied[-1] == bench.tuner.tuning == BASE
-    stats = bench.tuner.stats()
+    bench.config.on_file_content(OTHER)
+    bench.config.on_file_content(content)
+    assert bench.applied[-1] == bench.config.settings == BASE
+    stats = bench.config.stats()
     assert set(stats["source"].values()) == {"settings"}
-    assert stats["revision"] == (None if content is None else revision_of(b"" if content == b"" else b"{}"))
+    assert stats["revision"] == (None if content is None else compute_revision(b"" if content == b"" else b"{}"))
 
 
 @pytest.mark.parametrize("content", [BAD, Unreadable("is no file")])
 def test_what_makes_no_sense_changes_nothing_and_is_told(bench: Bench, content: Content) -> None:
-    bench.tuner.take(OTHER)
-    before = bench.tuner.stats()
-    bench.tuner.take(content)
+    bench.config.on_file_content(OTHER)
+    before = bench.config.stats()
+    bench.config.on_file_content(content)
     assert len(bench.applied) == 2
-    stats = bench.tuner.stats()
+    stats = bench.config.stats()
     assert stats["error"]
     assert "planted" not in stats["error"]
-    assert stats["seen"] == (revision_of(BAD) if content == BAD else None)
+    assert stats["seen"] == (compute_revision(BAD) if content == BAD else None)
     assert {**stats, "error": None, "seen": before["seen"]} == before
-    assert bench.looks[-1] == ("refused", with_figures(publish_batch=9, channel_linger=1))
-    bench.tuner.take(OTHER)  # as it was: nothing to apply, but good again
-    assert bench.tuner.stats() == before
+    assert bench.looks[-1] == ("refused", with_figures(publish_batch=9, channel_linger=1).model_dump())
+    bench.config.on_file_content(OTHER)  # as it was: nothing to apply, but good again
+    assert bench.config.stats() == before
     assert len(bench.applied) == 2
-    assert bench.looks[-1][0] == "applied"
+    assert bench.outcomes[-1:] == ["applied"]
 
 
 def test_what_this_server_cannot_do_is_refused_whole() -> None:
-    def check(tuning: Tuning) -> None:
-        if tuning.publish_both:
-            raise TuningError("publish_both: not here")
-
-    tuner = Tuner(BASE, check=check)
-    tuner.take(b"publish_both: 1\npublish_batch: 3\n")
-    assert tuner.stats()["error"] == "publish_both: not here"
-    assert tuner.tuning == BASE
-    tuner.take(b"publish_both: 0\npublish_batch: 3\n")
-    assert tuner.stats()["error"] is None
-    assert tuner.tuning == with_figures(publish_batch=3)
+    bench = Bench(has_other_mode=False)
+    bench.config.on_file_content(b"publish_both: 1\npublish_batch: 3\n")
+    assert bench.config.stats()["error"] == f"publish_both: {NO_OTHER}"
+    assert bench.config.settings == BASE
+    bench.config.on_file_content(b"publish_both: 0\npublish_batch: 3\n")
+    assert bench.config.stats()["error"] is None
+    assert bench.config.settings == with_figures(publish_batch=3)
 
 
-def test_who_comes_later_gets_what_is_in_force() -> None:
-    tuner = Tuner(BASE)
-    tuner.take(GOOD)
-    applied: list[Tuning] = []
-    tuner.apply_to(applied.append)
-    assert applied == [with_figures(publish_batch=3)]
+def test_who_comes_later_gets_what_is_in_effect() -> None:
+    bench = Bench()
+    bench.config.on_file_content(GOOD)
+    bench.config.add_target(bench)
+    assert bench.applied == [with_figures(publish_batch=3)]
+
+
+def test_what_is_in_effect_at_first_is_reported() -> None:
+    assert Bench().reported == [BASE.model_dump()]

@@ -7,16 +7,16 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.broker import Listener, RecoveryState, Replay
 from tradecast.delivery.envelope import Envelope
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.delivery.ids import Offset
-from tradecast.delivery.redis.endpoints import links_of, partition_of
+from tradecast.delivery.redis.connections.endpoints import links_of, partition_of
 from tradecast.delivery.redis.epochs import join_epochs, split_epochs, translate, write_epochs
 from tradecast.delivery.redis.partition import ALL, BrokerObserver, PartitionConfig, PartitionWriter, RedisPartition
 from tradecast.delivery.retention import Retention
 from tradecast.redis_client.client import RedisClient
-from tradecast.runtime_config.tuning import Tuning
 
 
 class RedisBroker:
@@ -112,7 +112,7 @@ class RedisBroker:
         """Channels that are listened to."""
         return sum(partition.channels for partition in self._partitions)
 
-    def tune(self, tuning: Tuning) -> None:
+    def tune(self, tuning: RuntimeSettings) -> None:
         for partition in self._partitions:
             partition.tune(tuning)
         self._both = bool(tuning.publish_both) and self.other is not None
@@ -327,7 +327,7 @@ class RedisWriter:
         """Events that wait to be published."""
         return sum(partition.waiting for partition in self._partitions)
 
-    def tune(self, tuning: Tuning) -> None:
+    def tune(self, tuning: RuntimeSettings) -> None:
         """As `Broker.tune`."""
         for partition in self._partitions:
             partition.tune(tuning)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from tradecast.delivery.redis.connections.subscription import PUBSUB_COMMANDS, Commands
 from tradecast.delivery.redis.lua import PUBLISH, TELL, TICK
-from tradecast.delivery.redis.subscription import PUBSUB_COMMANDS, Commands
 from tradecast.redis_client.script import Script
 
 

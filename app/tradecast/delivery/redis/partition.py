@@ -16,6 +16,7 @@ from typing import Any
 from redis.exceptions import AskError, MovedError, TryAgainError
 
 from tradecast.background.tasks import end
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.broker import Listener, RecoveryState
 from tradecast.delivery.envelope import (
     COUNTED,
@@ -32,17 +33,16 @@ from tradecast.delivery.envelope import (
 from tradecast.delivery.errors import AdapterUnavailable, BegunAnew, HistoryLost, PublishUncertain
 from tradecast.delivery.ids import now_id, seconds
 from tradecast.delivery.recovery import is_as_noted, is_whole, merge
-from tradecast.delivery.redis.batch_queue import BatchQueue, will_pass
-from tradecast.delivery.redis.endpoints import PartitionEndpoint
+from tradecast.delivery.redis.connections.batch_queue import BatchQueue, will_pass
+from tradecast.delivery.redis.connections.endpoints import PartitionEndpoint
+from tradecast.delivery.redis.connections.pubsub_connection import open_pubsub_connection
+from tradecast.delivery.redis.connections.script_connection import ScriptConnection
+from tradecast.delivery.redis.connections.subscription import Subscription
 from tradecast.delivery.redis.lua import CLAIM, LOOK, MAX_SKEW_MS, READ, SESSION
-from tradecast.delivery.redis.pubsub_connection import open_pubsub_connection
-from tradecast.delivery.redis.script_connection import ScriptConnection
-from tradecast.delivery.redis.subscription import Subscription
 from tradecast.delivery.retention import Retention
 from tradecast.observability.logger import get_logger
 from tradecast.packets.rooms import is_sid_room
 from tradecast.redis_client.script import Script
-from tradecast.runtime_config.tuning import Tuning
 
 TICK_EVERY = 1.0
 # A subscriber that hears none of so many ticks, while Redis takes them, is deaf.
@@ -151,7 +151,7 @@ class PartitionWriter:
         """Events that wait to be published."""
         return len(self._publishing)
 
-    def tune(self, tuning: Tuning) -> None:
+    def tune(self, tuning: RuntimeSettings) -> None:
         """Go on with other figures; nothing that is under way is begun anew."""
         self.retention = replace(self.retention, events_per_room=tuning.history_events)
         self._publishing.tune(
@@ -311,7 +311,7 @@ class RedisPartition(PartitionWriter):
         """Seconds since the subscription was lost; 0 while it stands."""
         return 0.0 if self._live else time.monotonic() - self._lost_at
 
-    def tune(self, tuning: Tuning) -> None:
+    def tune(self, tuning: RuntimeSettings) -> None:
         super().tune(tuning)
         self._subscription.tune(linger=tuning.channel_linger, batch=tuning.subscription_batch)
 

@@ -14,9 +14,9 @@ from tradecast.delivery.envelope import Envelope, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.delivery.redis import partition as redis_partition
 from tradecast.delivery.redis.command_sets import PUBSUB
-from tradecast.delivery.redis.endpoints import PartitionEndpoint
+from tradecast.delivery.redis.connections.endpoints import PartitionEndpoint
+from tradecast.delivery.redis.connections.script_connection import ScriptConnection
 from tradecast.delivery.redis.partition import BrokerObserver, PartitionConfig, PartitionWriter, RedisPartition
-from tradecast.delivery.redis.script_connection import ScriptConnection
 from tradecast.delivery.retention import Retention
 from tradecast.redis_client.script import Script
 

@@ -22,7 +22,7 @@ from tradecast.delivery.envelope import LATEST
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.delivery.ids import Offset
 from tradecast.delivery.redis.broker import RedisBroker
-from tradecast.delivery.redis.endpoints import TAGS
+from tradecast.delivery.redis.connections.endpoints import TAGS
 from tradecast.delivery.retention import Retention
 
 pytestmark = pytest.mark.redis

@@ -10,7 +10,7 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import InvalidResponse, ResponseError
 
-from tradecast.delivery.redis.script_connection import Connect, open_connection
+from tradecast.delivery.redis.connections.script_connection import Connect, open_connection
 
 # Replies that are handled in one turn of the loop; then others have theirs.
 REPLIES_PER_TURN: Final = 64

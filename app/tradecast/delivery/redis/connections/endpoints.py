@@ -19,7 +19,7 @@ from redis.crc import key_slot
 
 from tradecast.causes import SOME_REDIS, Place
 from tradecast.delivery.redis.command_sets import PUBSUB, SHARDED, CommandSet
-from tradecast.delivery.redis.script_connection import Connect
+from tradecast.delivery.redis.connections.script_connection import Connect
 from tradecast.redis_client.cluster import ClusterClient
 from tradecast.redis_client.place import place_of
 

@@ -11,7 +11,7 @@ from redis import exceptions
 
 from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable, NotSent, PublishUncertain
-from tradecast.delivery.redis.batch_queue import BatchQueue, will_pass
+from tradecast.delivery.redis.connections.batch_queue import BatchQueue, will_pass
 
 MakeLane = Callable[..., BatchQueue[str, str]]
 
@@ -66,7 +66,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         taken.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr("tradecast.delivery.redis.batch_queue.asyncio.sleep", note)
+    monkeypatch.setattr("tradecast.delivery.redis.connections.batch_queue.asyncio.sleep", note)
     return taken
 
 

@@ -7,10 +7,11 @@ import json
 import pytest
 import yaml
 
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import Settings, load_settings
-from tradecast.runtime_config.tuning import MOST_UNKNOWN, Tuning, TuningError, of_settings, read
+from tradecast.runtime_config.overrides import MAX_UNKNOWN, OverridesError, extract_runtime_settings, parse_overrides
 
-BASE = of_settings(load_settings({"HISTORY_EVENTS": "77", "PUBLISH_TIMEOUT": "3"}))
+BASE = extract_runtime_settings(load_settings({"HISTORY_EVENTS": "77", "PUBLISH_TIMEOUT": "3"}))
 ALL = {
     "history_events": 50,
     "publish_batch": 100,
@@ -24,8 +25,8 @@ ALL = {
 
 
 def test_every_figure_is_a_setting_of_that_name_with_the_same_bounds() -> None:
-    assert set(Tuning.model_fields) == set(ALL)
-    for name, field in Tuning.model_fields.items():
+    assert set(RuntimeSettings.model_fields) == set(ALL)
+    for name, field in RuntimeSettings.model_fields.items():
         assert field.metadata == Settings.model_fields[name].metadata, name
         assert field.annotation == Settings.model_fields[name].annotation
 
@@ -33,31 +34,31 @@ def test_every_figure_is_a_setting_of_that_name_with_the_same_bounds() -> None:
 @pytest.mark.parametrize("write", [yaml.safe_dump, json.dumps])
 def test_all_of_them_in_yaml_and_in_json(write: object) -> None:
     assert callable(write)
-    reading = read(write(ALL).encode(), BASE)
-    assert reading.tuning == Tuning(**ALL)
+    reading = parse_overrides(write(ALL).encode(), BASE)
+    assert reading.settings == RuntimeSettings(**ALL)
     assert reading.given == set(ALL)
     assert reading.unknown == ()
 
 
 def test_what_is_not_there_is_as_the_settings_say() -> None:
-    reading = read(b"# why\nhistory_events: 5  # few\n", BASE)
-    assert reading.tuning == BASE.model_copy(update={"history_events": 5})
-    assert reading.tuning.publish_timeout == 3
+    reading = parse_overrides(b"# why\nhistory_events: 5  # few\n", BASE)
+    assert reading.settings == BASE.model_copy(update={"history_events": 5})
+    assert reading.settings.publish_timeout == 3
     assert reading.given == {"history_events"}
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"# nothing\n", b"{}", b"---\n", b"\xef\xbb\xbf"])
 def test_nothing_says_nothing(text: bytes) -> None:
-    assert read(text, BASE).tuning == BASE
+    assert parse_overrides(text, BASE).settings == BASE
 
 
 def test_unknown_names_are_told_and_do_not_matter() -> None:
-    reading = read(b"publish_batch: 3\nnext_versions: [1, {a: b}]\nanother:\n", BASE)
-    assert reading.tuning.publish_batch == 3
+    reading = parse_overrides(b"publish_batch: 3\nnext_versions: [1, {a: b}]\nanother:\n", BASE)
+    assert reading.settings.publish_batch == 3
     assert reading.unknown == ("another", "next_versions")
     many = "".join(f"{'x' * 500}{n}: 1\n" for n in range(100)).encode()
-    assert len(read(many, BASE).unknown) == MOST_UNKNOWN
-    assert max(map(len, read(many, BASE).unknown)) == 100
+    assert len(parse_overrides(many, BASE).unknown) == MAX_UNKNOWN
+    assert max(map(len, parse_overrides(many, BASE).unknown)) == 100
 
 
 @pytest.mark.parametrize(
@@ -96,16 +97,16 @@ def test_unknown_names_are_told_and_do_not_matter() -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_whole(text: bytes, told: str) -> None:
-    with pytest.raises(TuningError) as caught:
-        read(text, BASE)
+    with pytest.raises(OverridesError) as caught:
+        parse_overrides(text, BASE)
     assert told in str(caught.value)
     assert "planted" not in str(caught.value).replace("planted2", "")
     assert len(str(caught.value)) < 300
 
 
 def test_each_wrong_figure_is_named() -> None:
-    with pytest.raises(TuningError) as caught:
-        read(b"history_events: 0\npublish_batch: 5\npublish_buffer: x", BASE)
+    with pytest.raises(OverridesError) as caught:
+        parse_overrides(b"history_events: 0\npublish_batch: 5\npublish_buffer: x", BASE)
     assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == ["history_events", "publish_buffer"]
 
 

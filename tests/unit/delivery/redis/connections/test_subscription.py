@@ -12,7 +12,7 @@ import structlog
 
 from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable, BegunAnew
-from tradecast.delivery.redis.subscription import Subscription
+from tradecast.delivery.redis.connections.subscription import Subscription
 
 OWN = b"own"
 

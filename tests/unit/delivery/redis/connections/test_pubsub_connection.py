@@ -12,7 +12,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 
 from kit.waiting import eventually, until
 from tradecast.causes import SOME_REDIS, Code, explain
-from tradecast.delivery.redis.pubsub_connection import REPLIES_PER_TURN, PubSubConnection
+from tradecast.delivery.redis.connections.pubsub_connection import REPLIES_PER_TURN, PubSubConnection
 
 
 def message(channel: bytes, data: bytes) -> bytes:
