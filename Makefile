@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-.PHONY: help serve test test-quick soak fuzz e2e e2e-long simulation image lint structure coverage format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
+.PHONY: help serve test test-quick soak soak-versions fuzz e2e e2e-long simulation image lint structure coverage format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -20,6 +20,9 @@ test-quick: $(VENV)/.dev ## Run tests/unit and tests/static: in a minute or two
 
 soak: $(VENV)/.dev ## Prove that no event is lost while everything fails (FAULTS_SECONDS=3600 FAULTS_SEED=7 …)
 	FAULTS_SECONDS=$${FAULTS_SECONDS:-3600} $(BIN)/pytest tests/faults -s
+
+soak-versions: $(VENV)/.dev ## The same with every second server of an earlier version (BEFORE=<revision>; FAULTS_SECONDS=120 for minutes)
+	FAULTS_SECONDS=$${FAULTS_SECONDS:-3600} scripts/soak-versions $(BEFORE)
 
 fuzz: $(VENV)/.fuzz ## Fuzz the parsers, outside CI (needs Linux; FUZZ="head --cases 10000"; half an hour)
 	PYTHONPATH=tests $(VENV)/fuzz/bin/python -m fuzz $(FUZZ)
