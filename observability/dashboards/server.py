@@ -45,17 +45,17 @@ def create() -> Dashboard:
 def now() -> list[Panel]:
     memory = f"max({of('tradecast_memory_rss_bytes')} / {of('tradecast_memory_limit_bytes')})"
     return [
-        figure("Connections", "Clients connected now.", COUNT, total(of("tradecast_connections"))),
-        figure("Users", "Different users connected now.", COUNT, total(of("tradecast_users"))),
+        figure("Connections", "Connected clients.", COUNT, total(of("tradecast_connections"))),
+        figure("Users", "Distinct users connected.", COUNT, total(of("tradecast_users"))),
         figure(
             "Events from clients",
-            "Events that clients send per second, over the last minute.",
+            "Events received from clients per second, over the last minute.",
             EVENTS,
             total(of("tradecast_events_per_second")),
         ),
         figure(
             "Failed events",
-            "Share of the last minute's events that failed through no fault of the clients.",
+            "Share of the last minute's events that failed because of a server error.",
             SHARE,
             f"max({of('tradecast_error_ratio')})",
             warn=0.01,
@@ -63,14 +63,14 @@ def now() -> list[Panel]:
         ),
         figure(
             "CPU",
-            "CPU used over the last minute as a share of what the server may use.",
+            "CPU used over the last minute as a share of the CPU available.",
             SHARE,
             f"max({of('tradecast_cpu_usage_ratio')})",
             warn=0.7,
             alarm=0.9,
         ),
-        figure("Memory", "Memory in RAM as a share of the limit.", SHARE, memory, warn=0.8, alarm=0.9),
-        figure("Draining", "1 while the server drains.", COUNT, f"max({of('tradecast_draining')})", warn=1),
+        figure("Memory", "Resident memory as a share of the limit.", SHARE, memory, warn=0.8, alarm=0.9),
+        figure("Draining", "1 while the server is draining.", COUNT, f"max({of('tradecast_draining')})", warn=1),
         figure("Uptime", "Time since the start.", SECONDS, f"max({of('tradecast_uptime_seconds')})"),
     ]
 
@@ -79,44 +79,45 @@ def clients() -> list[Panel]:
     return [
         graph(
             "Connections and limit",
-            "Clients connected, and how many the server takes (MAX_CONNECTIONS).",
+            "Connected clients and TCP connections, and their limits (MAX_CONNECTIONS, MAX_TCP_CONNECTIONS).",
             COUNT,
             Query(total(of("tradecast_connections")), "connections"),
             Query(total(of("tradecast_connections_limit")), "limit"),
             Query(total(of("tradecast_tcp_connections")), "TCP"),
-            Query(total(of("tradecast_tcp_connections_limit")), "limit of TCP"),
+            Query(total(of("tradecast_tcp_connections_limit")), "TCP limit"),
         ),
         graph(
             "Connections by transport",
-            "Connections now, by the transport in use.",
+            "Current connections, by transport in use.",
             COUNT,
             Query(total(of("tradecast_transport_connections"), "transport"), "{{transport}}"),
             stacked=True,
         ),
         graph(
-            "Connections begun by transport",
-            "Connections accepted per second, by the transport that they began with.",
+            "New connections by transport",
+            "Connections accepted per second, by their first transport.",
             PER_SECOND,
             Query(total(rate("tradecast_connections_opened_total"), "transport"), "{{transport}}"),
         ),
         graph(
             "Disconnects by reason",
-            "Connections ended per second, by the reason that Socket.IO gives.",
+            "Connections closed per second, by Socket.IO's reason.",
             PER_SECOND,
             Query(total(rate("tradecast_disconnects_total"), "reason"), "{{reason}}"),
         ),
         graph(
             "Refused connections by code",
-            "Connections refused per second, by the code; what ended below the application (HTTP), by the reason; and "
-            "tries to find a place for users with too many connections.",
+            "Connections refused per second, by code; requests refused at the HTTP level, by reason; and probes of the "
+            "connections of users who have too many.",
             PER_SECOND,
             Query(total(rate("tradecast_refusals_total"), "code"), "{{code}}"),
             Query(total(rate("tradecast_http_refused_total"), "reason"), "HTTP {{reason}}"),
             Query(total(rate("tradecast_probes_total"), "result"), "probes: {{result}}"),
         ),
         graph(
-            "Clients cut off",
-            "Clients per second cut off because they did not read or went beyond a limit, and malformed packets.",
+            "Clients disconnected by the server",
+            "Per second: clients disconnected because they did not read or exceeded a limit, refused origins and "
+            "transports, and malformed packets.",
             PER_SECOND,
             Query(total(rate("tradecast_slow_clients_total")), "slow clients"),
             Query(total(rate("tradecast_origins_refused_total"), "reason"), "origins {{reason}}"),
@@ -133,18 +134,18 @@ def events() -> list[Panel]:
     return [
         graph(
             "Events by name",
-            "Events that clients send per second.",
+            "Events received from clients per second.",
             EVENTS,
             Query(total(rate("tradecast_events_received_total"), "event"), "{{event}}"),
         ),
         graph(
             "Failed events by name",
-            "Events per second that failed through no fault of the client's.",
+            "Client events per second that failed because of a server error.",
             EVENTS,
             Query(total(rate("tradecast_events_failed_total"), "event"), "{{event}}"),
         ),
         graph(
-            "Time to answer",
+            "Response time",
             "From an event's arrival to its answer.",
             SECONDS,
             *(Query(quantile(q, seconds), f"p{100 * q:g}") for q in (0.5, 0.95, 0.99)),
@@ -164,7 +165,7 @@ def events() -> list[Panel]:
         ),
         graph(
             "Recipients per event",
-            "How many clients of this server get an event, on average.",
+            "Average number of this server's clients that receive an event.",
             COUNT,
             Query(recipients, "recipients"),
         ),
@@ -176,22 +177,22 @@ def resources() -> list[Panel]:
     return [
         graph(
             "Event loop lag",
-            "How late the event loop is. Everything that the server sends is as late.",
+            "Lag of the event loop. Everything that the server sends is delayed by it.",
             SECONDS,
             *(Query(quantile(q, lag), f"p{100 * q:g}") for q in (0.5, 0.99)),
         ),
         graph(
             "CPU and limit",
-            "Cores used, and cores that the process may use.",
+            "Cores used, and cores available to the process.",
             COUNT,
             Query(total(rate("tradecast_cpu_seconds_total")), "used"),
             Query(total(of("tradecast_cpu_limit_cores")), "limit"),
         ),
         graph(
             "Memory and limit",
-            "Memory in RAM, the anonymous part of it (objects and buffers), and the limit.",
+            "Resident memory, the anonymous part of it (objects and buffers), and the limit.",
             BYTES,
-            Query(total(of("tradecast_memory_rss_bytes")), "in RAM"),
+            Query(total(of("tradecast_memory_rss_bytes")), "resident"),
             Query(total(of("tradecast_memory_heap_used_bytes")), "anonymous"),
             Query(total(of("tradecast_memory_limit_bytes")), "limit"),
         ),
@@ -203,26 +204,26 @@ def sessions() -> list[Panel]:
     return [
         graph(
             "Session look-ups",
-            "Sessions looked up per second, by where they were: the cache in memory or Redis, or the store (miss).",
+            "Sessions looked up per second, by source: the cache (memory or Redis), or the store (miss).",
             PER_SECOND,
             Query(total(rate("tradecast_session_lookups_total"), "source"), "{{source}}"),
         ),
         graph(
             "Sessions per query",
-            "Sessions asked for in one query to the store, on average; 0 without queries.",
+            "Average number of sessions in one query to the store; 0 without queries.",
             COUNT,
             Query(share(total(rate("tradecast_session_batch_size_sum")), batches), "sessions"),
         ),
         graph(
             "Session store errors",
-            "Requests per second that the session store did not answer, and times that it stopped answering.",
+            "Requests per second that the session store did not answer, and outages per second.",
             PER_SECOND,
             Query(total(rate("tradecast_session_store_errors_total")), "errors"),
             Query(total(rate("tradecast_session_store_outages_total")), "outages"),
         ),
         graph(
             "Dependencies up",
-            "1 while the last check found it up; the session store by its look-ups.",
+            "1 while the last health check succeeded; for the session store, while look-ups succeed.",
             COUNT,
             Query(f"min by (dependency) ({of('tradecast_dependency_up')})", "{{dependency}}"),
             Query(f"min({of('tradecast_session_store_up')})", "session store"),
@@ -230,8 +231,8 @@ def sessions() -> list[Panel]:
             highest=1,
         ),
         graph(
-            "Dependencies answer in",
-            "How long the last health check took.",
+            "Health check latency",
+            "Duration of the last health check.",
             SECONDS,
             Query(f"max by (dependency) ({of('tradecast_dependency_latency_seconds')})", "{{dependency}}"),
             span=12,
@@ -243,21 +244,21 @@ def lifecycle() -> list[Panel]:
     return [
         graph(
             "Drain",
-            "Time since the drain began, and how long it may take.",
+            "Duration of the drain, and its limit.",
             SECONDS,
             Query(f"max({of('tradecast_drain_seconds')})", "draining for"),
             Query(f"max({of('tradecast_drain_limit_seconds')})", "limit"),
         ),
         graph(
-            "Closed by drain, shedding, time-out",
-            "Connections closed per second because the server drains or sheds.",
+            "Connections closed by drain, shed or timeout",
+            "Connections closed per second because the server drains or sheds, or because a drain exceeded its time.",
             PER_SECOND,
             Query(total(rate("tradecast_connections_closed_total"), "reason"), "{{reason}}"),
         ),
         graph(
-            "Handshakes held",
-            "Handshakes that wait for their turn because more come than ACCEPT_RATE lets in.",
+            "Queued handshakes",
+            "Handshakes that wait because more arrive than ACCEPT_RATE allows.",
             COUNT,
-            Query(total(of("tradecast_handshakes_held")), "held"),
+            Query(total(of("tradecast_handshakes_held")), "queued"),
         ),
     ]

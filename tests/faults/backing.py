@@ -100,7 +100,7 @@ class WithMongo(OneRedis):
 class WithSentinel(Backing):
     """A master, two replicas, and a Sentinel that lets one of them take over.
 
-    As docs/recovery.md demands, a master that no replica follows takes nothing (`min-replicas-to-write`).
+    As docs/redis.md demands, a master that no replica follows takes nothing (`min-replicas-to-write`).
     """
 
     def __init__(self) -> None:

@@ -120,7 +120,7 @@ async def test_a_node_that_is_killed_and_comes_back_and_slots_that_move(
 
 
 async def test_the_permissions_of_the_docs_are_enough(make_server: MakeServer, redis_cluster: RedisCluster) -> None:
-    allowed = re.search(r"`(\+@all [^`]*)` are enough", (ROOT / "docs" / "recovery.md").read_text())
+    allowed = re.search(r"`(\+@all [^`]*)` are enough", (ROOT / "docs" / "redis.md").read_text())
     assert allowed is not None
     for node in redis_cluster.nodes:
         keys = ("~tradecast:*", "~sess:*", "resetchannels", "&tradecast:*")

@@ -28,31 +28,31 @@ PODS = ("tradecast-0", "tradecast-1")
 OPERATOR_POD = "operator-0"
 VARIABLES = Variables("trading", "tradecast", rate_interval="10s")
 # Nobody but a cluster with kube-state-metrics can fill these.
-NOT_ASKED = {"Replicas that the autoscaler wants", "Available replicas"}
+NOT_ASKED = {"Autoscaler replicas", "Available replicas"}
 # What moves when clients come, subscribe, and get events from both servers.
 NOT_ZERO = {
     "fleet": {
         "Connections",
         "Events from clients",
         "Deliveries",
-        "Time to answer, p99",
+        "Response time, p99",
         "Connects per second",
         "Servers",
     }
     | {
         "Connections by server",
-        "Spread",
+        "Connection imbalance",
         "Disconnects by reason",
         "Subscriptions",
         "Events by name",
         "Deliveries by name",
     }
     | {"CPU by server", "Memory by server", "Deliveries by server", "Dependencies", "Versions"}
-    | {"Operator's replicas", "Connections that the operator sees", "Spread and its threshold", "Operator's drains"}
-    | {"Actions by reason", "Operator's rounds", "Time that a round takes"},
+    | {"Replicas by fleet", "Connections by fleet", "Imbalance and threshold", "Oldest drain"}
+    | {"Actions by reason", "Operator rounds", "Round duration"},
     "server": {"Users", "Uptime", "Recipients per event", "Session look-ups", "Event loop lag"},
-    "redis": {"Servers that reach Redis", "Servers that hear the others", "Publishes per second", "Messages by server"}
-    | {"Redis answers health checks in"},
+    "redis": {"Servers that reach Redis", "Subscribed servers", "Publishes per second", "Messages by server"}
+    | {"Redis health check latency"},
 }
 WITHIN = 50.0
 ROUNDS = 3

@@ -18,7 +18,7 @@ RULES = ROOT / "charts" / "tradecast" / "files" / "alerts.yaml"
 CASES = sorted((ROOT / "tests" / "alerts").glob("*.yaml"))
 RUNBOOK = ROOT / "docs" / "runbook.md"
 RUNBOOK_URL = "https://github.com/tradecast/tradecast/blob/main/docs/runbook.md"
-ENTRY = ("Meaning", "Impact", "How to look", "What to do")
+ENTRY = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 # The requirements' alert lists, row by row: severity, threshold, and the metric that knows.
 REQUIRED = {
     "TradecastRedisDown": ("critical", 'dependency_up{dependency="redis"}', "== 0"),

@@ -26,17 +26,17 @@ def test_links_resolve(document: Path) -> None:
     assert not missing
 
 
-def test_recovery_md_has_every_figure_that_can_change_with_its_bounds_and_default() -> None:
+def test_adapter_settings_md_has_every_setting_that_can_change_with_its_bounds_and_default() -> None:
     rows = {}
-    for line in (ROOT / "docs/recovery.md").read_text().splitlines():
+    for line in (ROOT / "docs/adapter-settings.md").read_text().splitlines():
         if row := re.match(r"\| `(\w+)` \| ([^|]+) \| (`[^|]+`) \| [^|]+ \|$", line):
             rows[row[1]] = (row[2], row[3])
     fields = {name: Settings.model_fields[name] for name in RuntimeSettings.model_fields}
     assert rows == {name: (settings_page.kind(field), settings_page.default(field)) for name, field in fields.items()}
 
 
-def test_recovery_md_has_what_stats_tell_of_the_adapter() -> None:
-    text = (ROOT / "docs/recovery.md").read_text()
+def test_adapter_settings_md_has_what_stats_tell_of_the_adapter() -> None:
+    text = (ROOT / "docs/adapter-settings.md").read_text()
     shown = json.loads(re.findall(r"```json\n(.+?)```", text, re.DOTALL)[0])
     server = WebSocketServer(load_settings({}))
     config = RuntimeConfig(extract_runtime_settings(server.settings), server.metrics, has_other_mode=False)

@@ -306,7 +306,7 @@ class Settings(BaseModel):
         description="redis+cluster://host:port,host:port or rediss+cluster://: a Redis Cluster beside REDIS_URL's one "
         "Redis, for mode `sharded`; everything but events, their history and recovery stays at REDIS_URL. User, "
         "password and files of the REDIS_ settings hold for both "
-        "([recovery.md](recovery.md#from-one-mode-to-another))",
+        "([redis.md](redis.md#from-one-mode-to-another))",
     )
     adapter_mode: Literal["auto", "single", "pubsub", "sharded"] = Field(
         "auto",
@@ -338,7 +338,7 @@ class Settings(BaseModel):
     adapter_file: str | None = Field(
         None,
         description="YAML or JSON file with figures that win over those of the settings, and are taken as soon as the "
-        "file changes (docs/recovery.md names them); it may be missing",
+        "file changes (docs/adapter-settings.md names them); it may be missing",
     )
     cluster_lease: Annotated[float, Field(ge=0.5, le=60)] = Field(
         4,

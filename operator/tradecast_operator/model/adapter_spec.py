@@ -14,7 +14,7 @@ from tradecast_operator.model.answers import name as read_name
 Mode = Literal["single", "pubsub", "sharded"]
 Apply = Literal["recommend", "figures", "roll"]
 Figures = Mapping[str, float]
-"""By the names that servers know them by (docs/recovery.md)."""
+"""By the names that servers know them by (docs/adapter-settings.md)."""
 
 # The lowest and highest that servers take, by figure; a test holds them to the servers' own.
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
