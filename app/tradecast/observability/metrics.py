@@ -567,7 +567,7 @@ class Metrics:
         }
 
     def adapter_traffic(self) -> dict[str, Any]:
-        """What passes between this server and Redis, for `/admin/stats`; docs/adapter-settings.md has their meanings."""
+        """What passes between this server and Redis, for `/admin/stats` (docs/adapter-settings.md has the meanings)."""
         (p99,) = self._lags.percentiles(99)
         last = self._last_lag
         return {
