@@ -19,7 +19,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from e2e.conftest import MANIFESTS
-from e2e.kube import CHART, RESTRICTED_CONTAINER, RESTRICTED_POD, Namespace, until
+from e2e.kube import CHART, RESTRICTED_CONTAINER, RESTRICTED_POD, Namespace
+from kit.waiting import wait_until
 
 COUNTS = (0, 1000, 5000, 10_000)
 CROWD = "crowd"
@@ -67,7 +68,7 @@ def restart(namespace: Namespace) -> None:
     """A server without a past: an allocator keeps what it once had."""
     namespace.kubectl("rollout", "restart", "deployment/tradecast")
     namespace.kubectl("rollout", "status", "deployment/tradecast", "--timeout=120s")
-    until("one server", lambda: len(namespace.get("pods", "-l", "app.kubernetes.io/component=server")) == 1)
+    wait_until(lambda: len(namespace.get("pods", "-l", "app.kubernetes.io/component=server")) == 1, what="one server")
 
 
 def crowd(namespace: Namespace, clients: int) -> dict[str, Any]:

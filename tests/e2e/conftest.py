@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from e2e.kube import CHART, Namespace, run, until
+from e2e.kube import CHART, Namespace, run
+from kit.waiting import wait_until
 from tradecast.observability.logs import configure_logging
 
 MANIFESTS = Path(__file__).with_name("manifests")
@@ -79,7 +80,7 @@ def monitored(fleet: Namespace) -> Iterator[Namespace]:
     fleet.kubectl("apply", "-f", str(MANIFESTS / "prometheus.yaml"))
     fleet.kubectl("rollout", "status", "deployment/prometheus", "--timeout=120s")
     # The Service follows the pod by a moment.
-    until("Prometheus answers", lambda: answers(f"{PROMETHEUS_URL}/-/ready"))
+    wait_until(lambda: answers(f"{PROMETHEUS_URL}/-/ready"), what="Prometheus answers")
     yield fleet
     fleet.kubectl("delete", "-f", str(MANIFESTS / "prometheus.yaml"), "--wait=true")
     fleet.kubectl("delete", "configmap", "alerts")
@@ -96,12 +97,12 @@ def answers(url: str) -> bool:
 
 def settle(namespace: Namespace) -> None:
     """Wait until there are two servers, both ready, and none that ends."""
-    until(
-        "two ready servers and no other",
+    wait_until(
         lambda: (
             len(namespace.servers(ready=True))
             == len(namespace.get("pods", "-l", "app.kubernetes.io/component=server"))
             == 2
         ),
         within=180,
+        what="two ready servers and no other",
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from e2e.crowd import EVENT, SYMBOL
-from e2e.kube import RESTRICTED_CONTAINER, RESTRICTED_POD, Namespace, until
+from e2e.kube import RESTRICTED_CONTAINER, RESTRICTED_POD, Namespace
+from kit.waiting import wait_until
 
 NAME = "numbers"
 # Runs in the servers' image; each line is a number, when it was published (Unix milliseconds), and what became of it.
@@ -73,7 +74,7 @@ class NumbersInside:
         }  # fmt: skip
         namespace.apply(pod)
         namespace.kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s")
-        until("numbers are published", lambda: self.published().accepted)
+        wait_until(lambda: self.published().accepted, what="numbers are published")
 
     def published(self) -> Published:
         """So far."""

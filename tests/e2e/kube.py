@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +31,6 @@ def run(*command: str, stdin: str | None = None, within: float = 300) -> str:
             f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
         )
     return done.stdout
-
-
-def until(what: str, ask: Callable[[], Any], within: float = 120) -> Any:
-    """Ask about twice a second until the answer is true; it."""
-    deadline = time.monotonic() + within
-    while True:
-        answer = ask()
-        if answer:
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within:.0f} s: {what} (last answer: {answer!r})")
-        time.sleep(0.5)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import httpx
 from e2e.gate import Gate, gate
 from e2e.kube import CHART, Namespace, api_proxy, run
 from e2e.pretended import TOKEN, Server, Servers, deployment, pretended
+from kit.waiting import eventually
 
 ROUND = 0.3
 # Seconds after which the operator has seen what there is; its fleets' metric.staleSeconds and a round.
@@ -30,19 +31,6 @@ OPERATOR = Path(sys.executable).with_name("tradecast-operator")
 SECRET = "tradecast-admin"
 # As the chart names both: what its Role allows is bound to names.
 FLEET = "tradecast"
-
-
-async def until(what: str, ask: Callable[[], Any], within: float = 30) -> Any:
-    """Ask until the answer, which may have to be awaited, is true; it."""
-    deadline = time.monotonic() + within
-    while True:
-        answer = ask()
-        if isinstance(answer, Awaitable):
-            answer = await answer
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what} (last answer: {answer!r})"
-        await asyncio.sleep(0.05)
 
 
 class Operator:
@@ -237,7 +225,7 @@ class Operated:
             asked = await self.replicas()
             return asked == count == len(self.servers.running) and not await self.marked()
 
-        await until(f"{count} servers and no mark", is_so, within)
+        await eventually(is_so, within, what=f"{count} servers and no mark")
 
     async def make_fleet(self, **spec: Any) -> None:
         manifest = {
@@ -270,9 +258,9 @@ class Operated:
 
     async def load(self, *clients: int) -> Sequence[Server]:
         """Wait for as many servers, and put so many clients on each; the servers in that order."""
-        await until(f"{len(clients)} servers", lambda: len(self.servers.running) == len(clients))
+        await eventually(lambda: len(self.servers.running) == len(clients), what=f"{len(clients)} servers")
         self.servers.load(*clients)
-        await until("all are ready", lambda: self._all_ready(len(clients)))
+        await eventually(lambda: self._all_ready(len(clients)), what="all are ready")
         return sorted(self.servers.running, key=lambda one: one.name)
 
     async def _all_ready(self, count: int) -> bool:
@@ -337,7 +325,7 @@ async def operated(name: str, *clients: int, lasts: bool = True, **spec: Any) ->
                     await bench.make_fleet(**spec)
                     await bench.load(*clients)
                     await bench.operator.start()
-                    await until("it is looked after", lambda: _is_seen(bench))
+                    await eventually(lambda: _is_seen(bench), what="it is looked after")
                 comparing = asyncio.create_task(bench.compare())
                 yield bench
                 assert not comparing.done(), comparing.exception()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from e2e.crowd import Crowd, Report
-from e2e.kube import until
 from e2e.outside import Numbers
+from kit.waiting import wait_until
 
 
 def everybody(crowd: Crowd, within: float = 120) -> Report:
@@ -14,18 +14,18 @@ def everybody(crowd: Crowd, within: float = 120) -> Report:
         report = crowd.report()
         return report if report.subscribed == len(report.clients) else None
 
-    report: Report = until("all clients are back", ask, within)
+    report: Report = wait_until(ask, within, what="all clients are back")
     return report
 
 
 def finish(name: str, crowd: Crowd, numbers: Numbers, begun: float) -> Report:
     """Stop publishing, let the last event arrive, print what happened, and check what must always hold."""
     everybody(crowd)
-    until("enough events", lambda: len(numbers.accepted) > 10)
+    wait_until(lambda: len(numbers.accepted) > 10, what="enough events")
     numbers.stop()
     accepted = numbers.accepted
     try:
-        until("every event is everywhere", lambda: set(crowd.report().missed(accepted)) == {0}, within=30)
+        wait_until(lambda: set(crowd.report().missed(accepted)) == {0}, within=30, what="every event is everywhere")
     finally:
         report = crowd.report()
         print(f"\n{name}: {report.summary(accepted, begun)}")

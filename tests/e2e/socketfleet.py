@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from e2e.conftest import VALUES, settle
-from e2e.kube import CHART, Namespace, until
+from e2e.kube import CHART, Namespace
+from kit.waiting import wait_until
 
 RATE = 40
 """Connections per second that the operator sends away."""
@@ -42,10 +43,10 @@ def with_operator(fleet: Namespace, values: dict[str, Any]) -> Iterator[Namespac
     fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
     # Pods of before may still drain: whoever connects to one of them is moved.
     settle(fleet)
-    until("the operator looks after it", lambda: looked_after(fleet))
+    wait_until(lambda: looked_after(fleet), what="the operator looks after it")
     yield fleet
     fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
-    until("two replicas", lambda: replicas(fleet) == 2, 180)
+    wait_until(lambda: replicas(fleet) == 2, 180, what="two replicas")
     fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
     assert replicas(fleet) == 2
 

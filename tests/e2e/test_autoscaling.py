@@ -10,9 +10,10 @@ import pytest
 
 from e2e.conftest import VALUES
 from e2e.crowd import Crowd
-from e2e.kube import CHART, Namespace, until
+from e2e.kube import CHART, Namespace
 from e2e.outside import URL, make_sessions
 from e2e.socketfleet import replicas
+from kit.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -54,23 +55,25 @@ def fallback_is_active(namespace: Namespace) -> bool:
 def test_connections_scale_the_fleet_out_and_in_and_no_readings_never_shrink_it(autoscaled: Namespace) -> None:
     with Crowd(URL) as crowd:
         crowd.add(make_sessions(60))
-        until("60 clients", lambda: crowd.report().subscribed == 60)
+        wait_until(lambda: crowd.report().subscribed == 60, what="60 clients")
         assert replicas(autoscaled) == 2
         crowd.add(make_sessions(540))
-        until("600 clients", lambda: crowd.report().subscribed == 600)
-        until(
-            "the fleet grew to 4", lambda: replicas(autoscaled) == 4 and len(autoscaled.servers(ready=True)) == 4, 180
+        wait_until(lambda: crowd.report().subscribed == 600, what="600 clients")
+        wait_until(
+            lambda: replicas(autoscaled) == 4 and len(autoscaled.servers(ready=True)) == 4,
+            180,
+            what="the fleet grew to 4",
         )
 
         # Without readings the number stays, also when nearly everybody leaves.
         autoscaled.kubectl("scale", "deployment/prometheus", "--replicas=0")
         crowd.leave(540)
-        until("KEDA gave up on Prometheus", lambda: fallback_is_active(autoscaled), 180)
+        wait_until(lambda: fallback_is_active(autoscaled), 180, what="KEDA gave up on Prometheus")
         assert replicas(autoscaled) == 4
 
         autoscaled.kubectl("scale", "deployment/prometheus", "--replicas=1")
-        until("the fleet is back at 2", lambda: replicas(autoscaled) == 2, 300)
-        until("everybody stayed or came back", lambda: crowd.report().connected == 60)
+        wait_until(lambda: replicas(autoscaled) == 2, 300, what="the fleet is back at 2")
+        wait_until(lambda: crowd.report().connected == 60, what="everybody stayed or came back")
         assert crowd.report().final == 0
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from e2e.conftest import RATE, VALUES
 from e2e.crowd import Crowd
-from e2e.kube import CHART, Namespace, run, until
+from e2e.kube import CHART, Namespace, run
 from e2e.outside import URL, Numbers, make_sessions
 from e2e.proof import everybody, finish
+from kit.waiting import wait_until
 
 CLIENTS = 300
 pytestmark = pytest.mark.timeout(600)
@@ -32,10 +33,10 @@ def test_rolling_update(fleet: Namespace, crowd: Crowd) -> None:
     with Numbers() as numbers:
         changed = {**VALUES, "accept": {"burst": 999}}
         fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=300s", values=changed)
-        until(
-            "the old servers are gone",
+        wait_until(
             lambda: not before & {pod["metadata"]["name"] for pod in fleet.get("pods")},
             within=180,
+            what="the old servers are gone",
         )
         report = finish("rolling update", crowd, numbers, begun)
     assert max(report.reconnects(begun)) <= 2
@@ -54,7 +55,7 @@ def test_killed_pod(fleet: Namespace, crowd: Crowd) -> None:
         # On the node, since nothing inside may send SIGKILL to a container's first process.
         node = victim["spec"]["nodeName"]
         run("docker", "exec", node, "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", container)
-        until("clients have noticed", lambda: any(client["disconnects"] for client in crowd.report().clients))
+        wait_until(lambda: any(client["disconnects"] for client in crowd.report().clients), what="clients have noticed")
         report = finish("killed pod", crowd, numbers, begun)
     hit = [count for count in report.reconnects(begun) if count]
     assert 0 < len(hit) < CLIENTS, "the other server's clients noticed nothing"
@@ -84,14 +85,14 @@ def test_redis_away_and_back(fleet: Namespace, crowd: Crowd) -> None:
     begun = time.time() * 1000
     restarts = [pod["status"]["containerStatuses"][0]["restartCount"] for pod in fleet.servers()]
     with Numbers() as numbers:
-        until("events flow", lambda: len(numbers.accepted) > 10)
+        wait_until(lambda: len(numbers.accepted) > 10, what="events flow")
         fleet.kubectl("scale", "deployment/redis", "--replicas=0")
         fleet.kubectl("wait", "--for=delete", "pod", "-l", "app=redis", "--timeout=60s")
         assert crowd.report().connected == CLIENTS
         fleet.kubectl("scale", "deployment/redis", "--replicas=1")
         fleet.kubectl("rollout", "status", "deployment/redis", "--timeout=60s")
         before = len(numbers.accepted)
-        until("events flow again", lambda: len(numbers.accepted) > before + 10, within=60)
+        wait_until(lambda: len(numbers.accepted) > before + 10, within=60, what="events flow again")
         report = finish("Redis away", crowd, numbers, begun)
     assert sum(report.reconnects(begun)) == 0
     assert restarts == [pod["status"]["containerStatuses"][0]["restartCount"] for pod in fleet.servers()]

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.kube import CHART, CommandFailed, Namespace, until
+from e2e.kube import CHART, CommandFailed, Namespace
+from kit.waiting import wait_until
 
 KINDS = "all,configmaps,secrets,serviceaccounts,networkpolicies,poddisruptionbudgets,ingresses,scaledobjects"
 
@@ -47,7 +48,7 @@ def test_defaults_give_a_working_demo_and_uninstall_leaves_nothing(demo: Namespa
 
     demo.helm("uninstall", "tradecast", "--wait", "--timeout=180s", program=program)
     # Helm does not wait for the pods, which drain.
-    until("nothing is left", lambda: not names(demo) - before)
+    wait_until(lambda: not names(demo) - before, what="nothing is left")
 
 
 def test_values_that_contradict_each_other_are_refused_with_a_sentence(demo: Namespace) -> None:

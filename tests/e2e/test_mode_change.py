@@ -12,10 +12,11 @@ import pytest
 from e2e.conftest import MANIFESTS
 from e2e.crowd import Crowd, Report
 from e2e.inside import NAME, NumbersInside, Published
-from e2e.kube import CHART, Namespace, until
+from e2e.kube import CHART, Namespace
 from e2e.outside import URL, make_sessions
 from e2e.proof import everybody
 from e2e.socketfleet import SERVERS, condition, events, operated, resource, with_operator
+from kit.waiting import wait_until
 
 CLIENTS = 200
 CONFIG_MAP = "tradecast-adapter"
@@ -64,9 +65,9 @@ def roll(fleet: Namespace, mode: str) -> None:
             touched = told
         return len(events(fleet, "AdapterModeRolled")) > before
 
-    until(f"the fleet is rolled onto {mode}", is_rolled, 500)
-    until("the status says so", lambda: resource(fleet)["status"]["mode"] == mode, 30)
-    until("the condition says so", lambda: condition(fleet, "AdapterTuned", "reason") == "InForce", 30)
+    wait_until(is_rolled, 500, what=f"the fleet is rolled onto {mode}")
+    wait_until(lambda: resource(fleet)["status"]["mode"] == mode, 30, what="the status says so")
+    wait_until(lambda: condition(fleet, "AdapterTuned", "reason") == "InForce", 30, what="the condition says so")
 
 
 def lost(report: Report, published: Published) -> list[tuple[int, float]]:
@@ -85,7 +86,7 @@ def lost(report: Report, published: Published) -> list[tuple[int, float]]:
 
 def test_a_fleet_is_rolled_onto_a_redis_cluster_and_back(rolled: Namespace) -> None:
     fleet = rolled
-    until("the servers are in pubsub", lambda: resource(fleet)["status"].get("mode") == "pubsub")
+    wait_until(lambda: resource(fleet)["status"].get("mode") == "pubsub", what="the servers are in pubsub")
     with Crowd(URL) as crowd:
         crowd.add(make_sessions(CLIENTS), per_second=100)
         everybody(crowd)
@@ -99,7 +100,7 @@ def test_a_fleet_is_rolled_onto_a_redis_cluster_and_back(rolled: Namespace) -> N
         roll(fleet, "pubsub")
         everybody(crowd)
         published = numbers.published()
-        until("the last number is everywhere", lambda: not lost(crowd.report(), published), 30)
+        wait_until(lambda: not lost(crowd.report(), published), 30, what="the last number is everywhere")
         report = crowd.report()
     print(f"\nmodes: {report.summary(list(published.accepted), begun)}")
     print("; ".join(events(fleet, "AdapterModeRolling", "AdapterModeRolled")))

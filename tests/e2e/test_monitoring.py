@@ -12,16 +12,17 @@ import pytest
 
 from e2e.conftest import PROMETHEUS_URL
 from e2e.crowd import Crowd
-from e2e.kube import Namespace, until
+from e2e.kube import Namespace
 from e2e.outside import URL, Numbers, make_sessions
 from kit.metrics.dashboards import Variables, all_queries, still_without_data
 from kit.servers.prometheus import ask
+from kit.waiting import wait_until
 
 
 @pytest.mark.timeout(600)
 def test_every_panel_has_data_and_no_alert_fires(monitored: Namespace) -> None:
     pods = {pod["metadata"]["name"] for pod in monitored.servers(ready=True)}
-    until("both servers are scraped", lambda: set(ask(PROMETHEUS_URL, "label/pod/values")) >= pods)
+    wait_until(lambda: set(ask(PROMETHEUS_URL, "label/pod/values")) >= pods, what="both servers are scraped")
     begun = time.time()
     # This release has no operator; tests/integration asks for its row.
     asked = [query for query in all_queries() if not (query.needs_kube_state_metrics or query.is_of_operator)]
@@ -29,18 +30,18 @@ def test_every_panel_has_data_and_no_alert_fires(monitored: Namespace) -> None:
     with Crowd(URL) as crowd, Numbers():
         # Some come and some go while all is scraped: a rate needs two readings.
         crowd.add(make_sessions(120), per_second=10)
-        until("120 clients", lambda: crowd.report().subscribed == 120)
+        wait_until(lambda: crowd.report().subscribed == 120, what="120 clients")
         crowd.leave(20)
-        until("100 clients", lambda: crowd.report().connected == 100)
+        wait_until(lambda: crowd.report().connected == 100, what="100 clients")
         look = still_without_data(PROMETHEUS_URL, asked, variables, since=begun, within=60, step=2)
         assert [str(query) for query in asyncio.run(look)] == []
 
         connections = f'sum(tradecast_connections{{namespace="{monitored.name}"}})'
-        answer = until(
-            "Prometheus counts 100 connections",
+        answer = wait_until(
             lambda: [
                 one for one in ask(PROMETHEUS_URL, "query", query=connections)["result"] if one["value"][1] == "100"
             ],
+            what="Prometheus counts 100 connections",
         )
         assert len(answer) == 1
 

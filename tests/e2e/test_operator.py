@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from e2e.crowd import Crowd
-from e2e.kube import CHART, CommandFailed, Namespace, api_proxy, until
+from e2e.kube import CHART, CommandFailed, Namespace, api_proxy
 from e2e.outside import URL, Numbers, make_sessions
 from e2e.proof import everybody, finish
 from e2e.socketfleet import RATE, SERVERS, events, operated, replicas, resource, with_operator
+from kit.waiting import wait_until
 
 CLIENTS = 400
 pytestmark = pytest.mark.timeout(900)
@@ -30,7 +31,7 @@ def fleet_with_operator(fleet: Namespace) -> Iterator[Namespace]:
 def crowded(fleet: Namespace, servers: int) -> Iterator[Crowd]:
     """So many servers, with clients on all of them."""
     fleet.kubectl("scale", "socketfleet/tradecast", f"--replicas={servers}")
-    until(f"{servers} servers", lambda: len(fleet.servers(ready=True)) == replicas(fleet) == servers, 180)
+    wait_until(lambda: len(fleet.servers(ready=True)) == replicas(fleet) == servers, 180, what=f"{servers} servers")
     with Crowd(URL) as crowd:
         crowd.add(make_sessions(CLIENTS), per_second=100)
         everybody(crowd)
@@ -63,9 +64,9 @@ def test_a_fleet_that_grows_is_evened_out(fleet_with_operator: Namespace) -> Non
     with crowded(fleet, 2) as crowd, Numbers() as numbers:
         begun = time.time() * 1000
         fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=4")
-        until("four servers", lambda: len(fleet.servers(ready=True)) == 4, 120)
+        wait_until(lambda: len(fleet.servers(ready=True)) == 4, 120, what="four servers")
         assert spread(fleet) > 1.25
-        until("they are even", lambda: spread(fleet) < 1.25, 240)
+        wait_until(lambda: spread(fleet) < 1.25, 240, what="they are even")
         report = finish("scale-up and rebalance", crowd, numbers, begun)
         print(f"connections: {sorted(connections(fleet).values())}; {'; '.join(events(fleet, 'Rebalancing'))}")
     assert events(fleet, "Rebalancing")
@@ -80,7 +81,7 @@ def test_a_full_fleet_shrinks_by_its_emptiest(fleet_with_operator: Namespace) ->
         before = connections(fleet)
         begun = time.time() * 1000
         fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
-        until("two servers", lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 180)
+        wait_until(lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 180, what="two servers")
         report = finish("scale-down", crowd, numbers, begun)
     left = {pod["metadata"]["name"] for pod in fleet.servers()}
     gone = {name: count for name, count in before.items() if name not in left}
@@ -98,9 +99,9 @@ def test_an_operator_that_is_killed_goes_on_where_it_was(fleet_with_operator: Na
     with crowded(fleet, 3) as crowd, Numbers() as numbers:
         begun = time.time() * 1000
         fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
-        until("a drain", lambda: fleet.get("pods", "-l", "tradecast.dev/draining=true"))
+        wait_until(lambda: fleet.get("pods", "-l", "tradecast.dev/draining=true"), what="a drain")
         fleet.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force")
-        until("two servers", lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 180)
+        wait_until(lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 180, what="two servers")
         finish("operator killed", crowd, numbers, begun)
 
 
@@ -109,10 +110,10 @@ def test_a_drain_is_cancelled_by_a_new_need(fleet_with_operator: Namespace) -> N
     fleet = fleet_with_operator
     with crowded(fleet, 3) as crowd:
         fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
-        until("a drain", lambda: fleet.get("pods", "-l", "tradecast.dev/draining=true"))
+        wait_until(lambda: fleet.get("pods", "-l", "tradecast.dev/draining=true"), what="a drain")
         fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=3")
-        until("all take clients again", lambda: len(fleet.servers(ready=True)) == 3, 60)
-        until("no pod is marked", lambda: not fleet.get("pods", "-l", "tradecast.dev/draining=true"))
+        wait_until(lambda: len(fleet.servers(ready=True)) == 3, 60, what="all take clients again")
+        wait_until(lambda: not fleet.get("pods", "-l", "tradecast.dev/draining=true"), what="no pod is marked")
         assert replicas(fleet) == 3
         assert events(fleet, "DrainCancelled")
         everybody(crowd)
@@ -123,9 +124,9 @@ def test_a_drain_is_cancelled_by_a_new_need(fleet_with_operator: Namespace) -> N
 def test_replicas_changed_by_hand_are_put_right(fleet_with_operator: Namespace) -> None:
     fleet = fleet_with_operator
     fleet.kubectl("scale", "deployment/tradecast", "--replicas=1")
-    until("two replicas", lambda: replicas(fleet) == 2, 60)
+    wait_until(lambda: replicas(fleet) == 2, 60, what="two replicas")
     fleet.kubectl("scale", "deployment/tradecast", "--replicas=4")
-    until("two replicas", lambda: replicas(fleet) == 2, 120)
+    wait_until(lambda: replicas(fleet) == 2, 120, what="two replicas")
 
 
 def test_the_fleet_outlives_its_resource(fleet_with_operator: Namespace) -> None:
@@ -138,7 +139,7 @@ def test_the_fleet_outlives_its_resource(fleet_with_operator: Namespace) -> None
         manifest["metadata"].pop(key, None)
     del manifest["status"], manifest["spec"]["replicas"]
     fleet.apply(manifest)
-    until("the operator has filled in the replicas", lambda: resource(fleet)["spec"].get("replicas") == 2, 60)
+    wait_until(lambda: resource(fleet)["spec"].get("replicas") == 2, 60, what="the operator has filled in the replicas")
     assert {pod["metadata"]["uid"] for pod in fleet.servers()} == before
 
 
@@ -173,7 +174,9 @@ def test_the_autoscaler_and_the_operator_do_not_fight(fleet_with_operator: Names
         "keda": {"pollingIntervalSeconds": 5},
     }
     fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
-    until("the autoscaler has the number", lambda: "connections" in str(fleet.get("horizontalpodautoscalers")), 120)
+    wait_until(
+        lambda: "connections" in str(fleet.get("horizontalpodautoscalers")), 120, what="the autoscaler has the number"
+    )
     before = len(events(fleet, "ScaledUp", "ScaledDown"))
     with Crowd(URL) as crowd:
         crowd.add(make_sessions(60))
@@ -183,9 +186,13 @@ def test_the_autoscaler_and_the_operator_do_not_fight(fleet_with_operator: Names
         everybody(crowd)
         begun = time.time() * 1000
         with Numbers() as numbers:
-            until("the fleet grew to 4", lambda: replicas(fleet) == len(fleet.servers(ready=True)) == 4, 180)
+            wait_until(lambda: replicas(fleet) == len(fleet.servers(ready=True)) == 4, 180, what="the fleet grew to 4")
             crowd.leave(540)
-            until("the fleet is back at 2", lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 300)
+            wait_until(
+                lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2,
+                300,
+                what="the fleet is back at 2",
+            )
             report = finish("autoscaler and operator", crowd, numbers, begun)
     assert report.connected == 60
     writes = events(fleet, "ScaledUp", "ScaledDown")[before:]

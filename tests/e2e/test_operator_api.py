@@ -19,8 +19,9 @@ import pytest
 
 from e2e.gate import Request
 from e2e.kube import CommandFailed
-from e2e.operated import FLEET, SECRET, Operated, operated, until
+from e2e.operated import FLEET, SECRET, Operated, operated
 from e2e.pretended import TOKEN, Server, deployment
+from kit.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -37,9 +38,9 @@ def drains(server: Server) -> list[Any]:
 async def rounds(bench: Operated, count: int) -> None:
     """Wait until the operator has begun and ended so many more rounds."""
     begun = sum(one.method == "GET" and "/deployments/" in one.path for one in bench.gate.requests)
-    await until(
-        f"{count} rounds",
+    await eventually(
         lambda: sum(one.method == "GET" and "/deployments/" in one.path for one in bench.gate.requests) > begun + count,
+        what=f"{count} rounds",
     )
 
 
@@ -74,11 +75,11 @@ async def test_replicas_are_adopted_and_go_where_they_are_asked_to() -> None:
         print("; ".join(told))
         assert re.fullmatch(r"tradecast-\S+ with 10 of 150 connections is drained, .*: 2 are wanted.*5", told[0])
         assert "2 → 6 replicas: 6 are wanted" in told
-        await until("the status says so", lambda: _is_told(bench, desired=6, ready=6))
+        await eventually(lambda: _is_told(bench, desired=6, ready=6), what="the status says so")
         line = (await bench.kubectl("get", "sf", FLEET, "--no-headers")).split()
         assert line[:4] == [FLEET, "6", "6", "150"]
         assert "True" in line
-        await until("wide lines have the reasons", lambda: _has_reasons(bench))
+        await eventually(lambda: _has_reasons(bench), what="wide lines have the reasons")
         described = await bench.kubectl("describe", f"sf/{FLEET}")
         assert "6 replicas, 6 wanted, 6 ready" in described
         # As an autoscaler reads and writes it.
@@ -96,7 +97,7 @@ async def test_replicas_are_adopted_and_go_where_they_are_asked_to() -> None:
 async def test_replicas_of_the_deployment_are_the_operators() -> None:
     async with operated("byhand", 10, 20, 30) as bench:
         await bench.kubectl("scale", "deployment/tradecast", "--replicas=5")
-        await until("two more", lambda: len(bench.servers.running) == 5)
+        await eventually(lambda: len(bench.servers.running) == 5, what="two more")
         await bench.settled(3)
         assert sorted(server.clients for server in bench.servers.running) == [10, 20, 30]
         await bench.kubectl("scale", "deployment/tradecast", "--replicas=1")
@@ -110,13 +111,13 @@ async def test_clients_of_a_pod_that_ends_are_counted() -> None:
         # Without a node it would be gone at once; now it has until a kubelet says that it has ended.
         await bench.bind(fullest)
         await bench.kubectl("delete", "pod", fullest.name, "--wait=false")
-        await until("its successor is there", lambda: len(bench.servers.running) == 4)
+        await eventually(lambda: len(bench.servers.running) == 4, what="its successor is there")
         begun = len(bench.gate.requests)
         await asyncio.sleep(hold + 0.2)  # what was told before is told no more
         await rounds(bench, 2)
         assert await bench.connections() == 330
         await bench.scale(2)
-        await until("one is drained", lambda: bench.servers.gone)
+        await eventually(lambda: bench.servers.gone, what="one is drained")
         assert not drains(fullest)
         assert fullest.clients >= 300
         assert (await bench.fleet())["status"]["connections"] == 330
@@ -132,12 +133,12 @@ async def test_a_server_that_has_forgotten_its_drain_is_told_again() -> None:
         emptiest = bench.servers.running[0]
         emptiest.stuck = True
         await bench.scale(2)
-        await until("a drain", lambda: emptiest.draining)
+        await eventually(lambda: emptiest.draining, what="a drain")
         since = await _drain_since(bench, emptiest)
         await asyncio.sleep(1.1)  # what is written has whole seconds
         emptiest.draining = False  # its container has been started again
         await bench.servers.report(emptiest)
-        await until("it is told again", lambda: len(drains(emptiest)) == 2)
+        await eventually(lambda: len(drains(emptiest)) == 2, what="it is told again")
         assert await _drain_since(bench, emptiest) == since
         emptiest.stuck = False
         bench.servers.leave(emptiest)
@@ -178,13 +179,13 @@ async def test_conditions_say_since_when_and_of_which_generation() -> None:
             seen = {one["observedGeneration"] for one in status["conditions"]} | {status["observedGeneration"]}
             return seen == {generation}
 
-        await until("all of the status is about the new spec", follows)
+        await eventually(follows, what="all of the status is about the new spec")
         assert (await bench.condition("Available"))["lastTransitionTime"] == before["lastTransitionTime"]
         began = time.time()
         for server in bench.servers.running:
             server.hanging = True
             await bench.servers.report(server)
-        changed = await until("it is not available", lambda: _has(bench, "Available", "False"))
+        changed = await eventually(lambda: _has(bench, "Available", "False"), what="it is not available")
         assert changed["reason"] == "TooFewReady"
         since = datetime.datetime.fromisoformat(changed["lastTransitionTime"]).timestamp()
         assert began - 1 <= since <= time.time()
@@ -246,13 +247,15 @@ async def test_an_operator_that_is_killed_while_it_cancels_is_followed_by_one_th
         ten.stuck = twenty.stuck = True
         for step in ("cancelled", "unmark"):
             await bench.scale(1)
-            await until("two drains", lambda: ten.draining and twenty.draining)
+            await eventually(lambda: ten.draining and twenty.draining, what="two drains")
             await killed_after(bench, step, 3)
             assert bench.servers.running == [ten, twenty, thirty], f"killed after {step}"
             assert not any(server.draining for server in bench.servers.running), f"killed after {step}"
         for step in ("mark", "drained"):
             await killed_after(bench, step, 2, then=3)
-            await until(f"all take clients: {step}", lambda: not any(one.draining for one in bench.servers.running))
+            await eventually(
+                lambda: not any(one.draining for one in bench.servers.running), what=f"all take clients: {step}"
+            )
 
 
 async def test_what_changes_between_looking_and_acting_is_decided_anew() -> None:
@@ -283,10 +286,10 @@ async def test_of_those_that_drain_the_empty_ones_go() -> None:
         for server in leaving:
             server.stuck = True
         await bench.scale(1)
-        await until("five drains", lambda: all(server.draining for server in leaving))
+        await eventually(lambda: all(server.draining for server in leaving), what="five drains")
         for gone, server in enumerate(reversed(leaving), start=1):
             bench.servers.leave(server)
-            await until("one has gone", lambda gone=gone: len(bench.servers.gone) == gone)  # type: ignore[misc]
+            await eventually(lambda gone=gone: len(bench.servers.gone) == gone, what="one has gone")  # type: ignore[misc]
         assert bench.servers.gone == leaving[::-1]
         await bench.settled(1)
 
@@ -296,11 +299,11 @@ async def test_another_pod_goes_while_two_are_drained() -> None:
         ten, twenty, _, _, fifty = bench.servers.running
         ten.stuck = twenty.stuck = True
         await bench.scale(3)
-        await until("two drains", lambda: ten.draining and twenty.draining)
+        await eventually(lambda: ten.draining and twenty.draining, what="two drains")
         # Its successor is not there yet when the operator decides anew.
         bench.servers.starting = False
         await bench.kubectl("delete", "pod", fifty.name)
-        await until("the fullest drain is cancelled", lambda: not twenty.draining)
+        await eventually(lambda: not twenty.draining, what="the fullest drain is cancelled")
         assert ten.draining
         ten.stuck = False
         await bench.servers.report(ten)
@@ -317,7 +320,7 @@ async def test_more_are_wanted_while_some_are_drained() -> None:
         emptiest = bench.servers.running[0]
         emptiest.stuck = True
         await bench.scale(1)
-        await until("two are told", lambda: len([one for one in bench.servers.running if one.draining]) == 1)
+        await eventually(lambda: len([one for one in bench.servers.running if one.draining]) == 1, what="two are told")
         await bench.scale(4)
         await bench.settled(4)
         assert emptiest in bench.servers.running
@@ -340,13 +343,13 @@ async def test_a_drain_that_does_not_end_is_told_of_and_finished() -> None:
 async def test_paused_and_dry_it_changes_nothing() -> None:
     async with operated("paused", 10, 20, 30) as bench:
         await bench.kubectl("annotate", "sf", FLEET, "tradecast.dev/paused=true")
-        await until("it is paused", lambda: _has(bench, "Progressing", "False", "Paused"))
+        await eventually(lambda: _has(bench, "Progressing", "False", "Paused"), what="it is paused")
         begun = len(bench.gate.requests)
         await bench.scale(2)
         await rounds(bench, 4)
         await bench.patch("sf", FLEET, {"spec": {"dryRun": True}})
         await bench.kubectl("annotate", "sf", FLEET, "tradecast.dev/paused-")
-        await until("it tells what it would do", lambda: bench.events("Draining"))
+        await eventually(lambda: bench.events("Draining"), what="it tells what it would do")
         await rounds(bench, 3)
         assert not writes(bench, begun)
         assert not any(server.told for server in bench.servers.running)
@@ -363,11 +366,11 @@ async def test_a_rollout_comes_in_the_middle_of_a_drain() -> None:
         emptiest = bench.servers.running[0]
         emptiest.stuck = True
         await bench.scale(3)
-        await until("a drain", lambda: emptiest.draining)
+        await eventually(lambda: emptiest.draining, what="a drain")
         bench.servers.starting = False
         await bench.kubectl("set", "env", "deployment/tradecast", "VERSION=2")
-        await until("it is cancelled", lambda: not emptiest.draining)
-        await until("no pod is marked", lambda: _none_marked(bench))
+        await eventually(lambda: not emptiest.draining, what="it is cancelled")
+        await eventually(lambda: _none_marked(bench), what="no pod is marked")
         begun = len(bench.gate.requests)
         await rounds(bench, 4)
         assert not writes(bench, begun), "a rollout that is stuck keeps the fleet from shrinking"
@@ -385,7 +388,7 @@ async def test_a_second_operator_does_no_harm() -> None:
     async with operated("two", 10, 20, 30, 40, 50) as bench:
         second = bench.another("second")
         await second.start()
-        await until("both tell", lambda: bench.connections(second))
+        await eventually(lambda: bench.connections(second), what="both tell")
         fullest = bench.servers.running[-2:]
         await bench.scale(2)
         await bench.settled(2)
@@ -401,16 +404,16 @@ async def test_the_socketfleet_is_deleted_and_made_again() -> None:
         emptiest = bench.servers.running[0]
         emptiest.stuck = True
         await bench.scale(2)
-        await until("a drain", lambda: emptiest.draining)
+        await eventually(lambda: emptiest.draining, what="a drain")
         await bench.kubectl("delete", "sf", FLEET, "--timeout=10s")
-        await until("it takes clients again", lambda: not emptiest.draining)
-        await until("no pod is marked", lambda: _none_marked(bench))
+        await eventually(lambda: not emptiest.draining, what="it takes clients again")
+        await eventually(lambda: _none_marked(bench), what="no pod is marked")
         assert await bench.connections() is None
         assert not bench.servers.gone
         assert await bench.replicas() == 3
         await bench.make_fleet()
-        await until("its replicas are filled in", lambda: _adopted(bench, 3))
-        await until("it is known again", lambda: bench.connections())
+        await eventually(lambda: _adopted(bench, 3), what="its replicas are filled in")
+        await eventually(lambda: bench.connections(), what="it is known again")
         emptiest.stuck = False
         await bench.scale(2)
         await bench.settled(2)
@@ -426,44 +429,46 @@ async def test_the_deployment_and_the_token_come_late() -> None:
         await bench.kubectl("delete", "secret", SECRET)
         await bench.make_fleet()
         await bench.operator.start()
-        lost = await until("it is not seen", lambda: _has(bench, "Available", "Unknown", "NotSeen"))
+        lost = await eventually(lambda: _has(bench, "Available", "Unknown", "NotSeen"), what="it is not seen")
         assert "deployments/tradecast" in lost["message"]
         assert await bench.connections() is None
         await bench.apply(deployment(3))
         await bench.load(10, 20, 30)
-        lost = await until("the Secret is missed", lambda: _says(bench, "Available", f"secrets/{SECRET}"))
+        lost = await eventually(lambda: _says(bench, "Available", f"secrets/{SECRET}"), what="the Secret is missed")
         await bench.make_token("another")
-        silent = await until("servers refuse", lambda: _has(bench, "Degraded", "True", "ServersSilent"))
+        silent = await eventually(lambda: _has(bench, "Degraded", "True", "ServersSilent"), what="servers refuse")
         assert bench.servers.running[0].name in silent["message"]
         assert await bench.connections() is None
         assert await bench.replicas() == 3
         assert "another" not in bench.operator.written()
         await bench.make_token(TOKEN)
-        await until("every server answers", lambda: _has(bench, "Degraded", "False"), within=10)
-        assert await until("it is told", bench.connections) == 60
+        await eventually(lambda: _has(bench, "Degraded", "False"), within=10, what="every server answers")
+        assert await eventually(bench.connections, what="it is told") == 60
         await bench.scale(2)
         await bench.settled(2)
 
 
 async def test_a_secret_that_does_not_consent_and_servers_of_the_version_before() -> None:
     async with operated("before", 10, 20) as bench:
-        trusted = await until("requests are signed", lambda: _has(bench, "AdminTrusted", "True"))
+        trusted = await eventually(lambda: _has(bench, "AdminTrusted", "True"), what="requests are signed")
         assert trusted["reason"] == "Signed"
         seen = [one for server in bench.servers.running for one in server.authorizations]
         assert not any(TOKEN in one for one in seen)
         assert any(one.startswith("Tradecast-Hmac ") for one in seen)
         await bench.make_token(consents=False)
         bench.servers.running[0].old = True  # it only says so: another of its ReplicaSet has taken a signed request
-        await until("it is silent", lambda: _has(bench, "Degraded", "True", "ServersSilent"))
+        await eventually(lambda: _has(bench, "Degraded", "True", "ServersSilent"), what="it is silent")
         assert not any(TOKEN in one for server in bench.servers.running for one in server.authorizations)
         await bench.kubectl("set", "env", "deployment/tradecast", "VERSION=2")
-        await until("new ones are there", lambda: len(bench.servers.running) == 2)
+        await eventually(lambda: len(bench.servers.running) == 2, what="new ones are there")
         await bench.settled(2)
-        warned = await until("the label is missed", lambda: _has(bench, "AdminTrusted", "False", "SecretNotLabelled"))
+        warned = await eventually(
+            lambda: _has(bench, "AdminTrusted", "False", "SecretNotLabelled"), what="the label is missed"
+        )
         assert "tradecast.dev/admin-token=true" in warned["message"]
         assert await bench.events("SecretNotLabelled")
         await bench.make_token()
-        assert await until("it consents", lambda: _has(bench, "AdminTrusted", "True", "Signed"), within=90)
+        assert await eventually(lambda: _has(bench, "AdminTrusted", "True", "Signed"), within=90, what="it consents")
 
 
 async def test_pods_that_only_wear_the_labels_are_left_alone() -> None:
@@ -471,9 +476,9 @@ async def test_pods_that_only_wear_the_labels_are_left_alone() -> None:
         pod = {**deployment(1)["spec"]["template"], "apiVersion": "v1", "kind": "Pod"}
         pod["metadata"] = {**pod["metadata"], "name": "stranger"}
         await bench.apply(pod)
-        told = await until("it is told", lambda: _has(bench, "AdminTrusted", "False", "ForeignPods"))
+        told = await eventually(lambda: _has(bench, "AdminTrusted", "False", "ForeignPods"), what="it is told")
         assert told["message"].endswith(": stranger")
-        await until("it runs", lambda: len(bench.servers.running) == 3)
+        await eventually(lambda: len(bench.servers.running) == 3, what="it runs")
         stranger = bench.servers.named("stranger")
         begun = len(bench.gate.requests)
         await rounds(bench, 3)
@@ -481,7 +486,7 @@ async def test_pods_that_only_wear_the_labels_are_left_alone() -> None:
         assert (await bench.fleet())["status"]["readyReplicas"] == 2
         assert not any("/pods/stranger" in one.path for one in bench.gate.requests[begun:])
         await bench.scale(1)
-        await until("one goes", lambda: bench.servers.gone)
+        await eventually(lambda: bench.servers.gone, what="one goes")
         assert stranger not in bench.servers.gone
 
 
@@ -517,13 +522,13 @@ async def the_api_server_is_away_for_a_while() -> None:
         assert await bench.alive() == 200
         bench.gate.close()
         await bench.scale(2)
-        await until("nothing is told", lambda: _none_told(bench), within=10)
-        await until("the kubelet is told", lambda: _is_dead(bench), within=15)
+        await eventually(lambda: _none_told(bench), within=10, what="nothing is told")
+        await eventually(lambda: _is_dead(bench), within=15, what="the kubelet is told")
         assert bench.operator.running
         lines = [json.loads(line) for line in bench.operator.written().splitlines() if line.startswith("{")]
         assert "a round failed" in {line["message"] for line in lines}, "every line is JSON"
         bench.gate.open()
-        await until("it is well again", lambda: _is_alive(bench), within=10)
+        await eventually(lambda: _is_alive(bench), within=10, what="it is well again")
         await bench.settled(2)
         assert await bench.connections() == 60
 
@@ -544,7 +549,7 @@ async def a_namespace_goes_under_it() -> None:
     async with operated("goes", 10, 20, 30, lasts=False) as bench:
         bench.servers.running[0].stuck = True
         await bench.scale(2)
-        await until("a drain", lambda: bench.servers.running[0].draining)
+        await eventually(lambda: bench.servers.running[0].draining, what="a drain")
         await bench.kubectl("delete", "namespace", bench.namespace.name, "--timeout=30s")
 
 
@@ -552,7 +557,7 @@ async def a_namespace_goes_under_it() -> None:
 async def test_a_large_fleet_costs_few_requests(servers: int) -> None:
     fewer = servers // 10
     async with operated(f"large-{servers}", *range(1000, 1000 + servers)) as bench:
-        await until("nothing changes any more", lambda: _is_told(bench, desired=servers, ready=servers))
+        await eventually(lambda: _is_told(bench, desired=servers, ready=servers), what="nothing changes any more")
         await rounds(bench, 2)
         begun, since = len(bench.gate.requests), time.monotonic()
         await rounds(bench, 5)
@@ -583,7 +588,7 @@ async def one_operator_acts_and_another_takes_over() -> None:
         first, second = bench.operator, bench.another("second")
         fullest = bench.servers.running[-1]
         await second.start()
-        await until("both tell", lambda: bench.connections(second))
+        await eventually(lambda: bench.connections(second), what="both tell")
         await bench.scale(4)
         await bench.settled(4)
         assert {one.token for one in writes(bench)} == {first.token}
@@ -594,7 +599,7 @@ async def one_operator_acts_and_another_takes_over() -> None:
         killed = time.monotonic() - since
         assert {one.token for one in writes(bench, begun)} == {second.token}
         await first.start()
-        await until("the first tells again", lambda: bench.connections(first))
+        await eventually(lambda: bench.connections(first), what="the first tells again")
         begun, since = len(bench.gate.requests), time.monotonic()
         assert await second.end(signal.SIGTERM) == 0
         await bench.scale(1)

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.kube import CHART, ROOT, CommandFailed, Namespace, run, until
+from e2e.kube import CHART, ROOT, CommandFailed, Namespace, run
 from e2e.socketfleet import SERVERS, looked_after, replicas
+from kit.waiting import wait_until
 
 CRDS = CHART / "crds"
 CRD = "socketfleets.tradecast.dev"
@@ -81,7 +82,7 @@ def scaled_to_three(place: Namespace, values: dict[str, Any], program: str) -> s
     """A release whose chart says two servers, and which has three; their uids."""
     helm(place, "install", values, program)
     place.kubectl("scale", "deployment/tradecast", "--replicas=3")
-    until("three servers", lambda: len(place.servers(ready=True)) == 3)
+    wait_until(lambda: len(place.servers(ready=True)) == 3, what="three servers")
     return uids(place)
 
 
@@ -100,7 +101,7 @@ def test_switched_on_and_off_the_servers_stay(place: Namespace, autoscaling: str
     for now in (operated(values), operated(values, roundSeconds=2), values, values):
         helm(place, "upgrade", now, program)
         if now.get("operator", {}).get("enabled"):
-            until("the operator looks after it", lambda: looked_after(place))
+            wait_until(lambda: looked_after(place), what="the operator looks after it")
             assert place.one("socketfleet", "tradecast")["spec"]["replicas"] == 3
         assert replicas(place) == 3
         assert uids(place) == before
@@ -111,7 +112,7 @@ def test_switched_on_and_off_the_servers_stay(place: Namespace, autoscaling: str
 def test_an_upgrade_keeps_what_a_person_has_scaled(place: Namespace) -> None:
     helm(place, "install", operated(WITHOUT))
     place.kubectl("scale", "socketfleet/tradecast", "--replicas=3")
-    until("three servers", lambda: len(place.servers(ready=True)) == 3)
+    wait_until(lambda: len(place.servers(ready=True)) == 3, what="three servers")
     before = uids(place)
     helm(place, "upgrade", operated(WITHOUT, roundSeconds=2))
     assert place.one("socketfleet", "tradecast")["spec"]["replicas"] == 3
@@ -123,17 +124,17 @@ def test_switched_off_in_the_middle_of_a_drain(place: Namespace) -> None:
     values = operated(WITHOUT)
     before = scaled_to_three(place, WITHOUT, "helm")
     helm(place, "upgrade", values)
-    until("the operator looks after it", lambda: looked_after(place))
+    wait_until(lambda: looked_after(place), what="the operator looks after it")
     place.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
-    (pod,) = until("a drain", lambda: place.get("pods", "-l", "tradecast.dev/draining=true"))
+    (pod,) = wait_until(lambda: place.get("pods", "-l", "tradecast.dev/draining=true"), what="a drain")
     place.kubectl("annotate", "socketfleet/tradecast", "tradecast.dev/paused=true")
     said = place.helm("upgrade", "tradecast", str(CHART), values=WITHOUT)
     assert replicas(place) == 3
     assert uids(place) == before
     (command,) = re.findall(r"kubectl --namespace \S+ (delete pod \S+ \S+)", said)
     place.kubectl(*command.split())
-    until("only the drained one is replaced", lambda: before - uids(place) == {pod["metadata"]["uid"]})
-    until("three servers", lambda: len(place.servers(ready=True)) == 3)
+    wait_until(lambda: before - uids(place) == {pod["metadata"]["uid"]}, what="only the drained one is replaced")
+    wait_until(lambda: len(place.servers(ready=True)) == 3, what="three servers")
 
 
 # A field that an earlier release may not have had, and that the chart does not write: Helm 4 refuses to install what
@@ -216,12 +217,12 @@ def test_an_operator_of_the_cluster_looks_after_all_fleets(three: Sequence[Names
             }
         )
     for place in places:
-        until("two servers", partial(has, place, 2))
-        until("the operator sees all servers", partial(looked_after, place))
+        wait_until(partial(has, place, 2), what="two servers")
+        wait_until(partial(looked_after, place), what="the operator sees all servers")
         assert place.one("lease", "tradecast-operator")["spec"]["holderIdentity"]
         assert place.get("events", "--field-selector=reason=ScaledUp")
         place.kubectl("scale", "socketfleet/tradecast", "--replicas=1")
-        until("one server", partial(has, place, 1))
+        wait_until(partial(has, place, 1), what="one server")
     said = ops.kubectl("logs", "deployment/tradecast-operator", "--tail=-1")
     assert not re.search(r"\b403\b|[Ff]orbidden|does not let", said), said[-3000:]
     with pytest.raises(CommandFailed):

@@ -11,9 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from e2e.conftest import VALUES
 from e2e.crowd import Crowd
-from e2e.kube import CHART, Namespace, api_proxy, until
+from e2e.kube import CHART, Namespace, api_proxy
 from e2e.outside import URL, Numbers, make_sessions
 from e2e.proof import everybody, finish
+from kit.waiting import wait_until
 
 EACH = 40
 """Clients that poll for good, and as many that upgrade to WebSocket."""
@@ -97,7 +98,7 @@ def test_polling_clients_lose_nothing_though_each_request_lands_anywhere(three: 
             # One server leaves for good.
             before = names(fleet)
             fleet.kubectl("scale", "deployment/tradecast", "--replicas=2")
-            until("a server ends", lambda: len(names(fleet)) == 2)
+            wait_until(lambda: len(names(fleet)) == 2, what="a server ends")
             gone(before - names(fleet), forwarded)
             report = finish("polling", crowd, numbers, begun)
     assert max(report.reconnects(begun)) <= 3
@@ -112,14 +113,14 @@ def names(fleet: Namespace) -> set[str]:
 
 def gone(servers: set[str], forwarded: Forwarded) -> None:
     """Wait until these servers are there no more; read what all of them pass on as long as they are."""
-    until("servers have gone", lambda: not servers & set(forwarded.read_living()), within=180)
+    wait_until(lambda: not servers & set(forwarded.read_living()), within=180, what="servers have gone")
 
 
 def steady(name: str, crowd: Crowd, numbers: Numbers, forwarded: Forwarded) -> None:
     """Events flow. Every server is asked for other servers' clients, passes that on, and gets the answer."""
-    until("clients have upgraded", lambda: crowd.report().transports == {"polling": EACH, "websocket": EACH})
+    wait_until(lambda: crowd.report().transports == {"polling": EACH, "websocket": EACH}, what="clients have upgraded")
     servers, before, count = names(forwarded.fleet), forwarded.read(), len(numbers.accepted)
-    until("events flow", lambda: len(numbers.accepted) > count + 20)
+    wait_until(lambda: len(numbers.accepted) > count + 20, what="events flow")
     after = forwarded.read()
     found = {server: after[server] - before[server] for server in servers}
     print(f"\n{name}: passed on: {', '.join(show(counts) for counts in found.values())}")

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from e2e.crowd import Crowd
-from e2e.kube import Namespace, until
+from e2e.kube import Namespace
 from e2e.outside import URL, Numbers, make_sessions
 from e2e.proof import everybody, finish
 from e2e.socketfleet import SERVERS, condition, events, operated, resource, with_operator
+from kit.waiting import wait_until
 
 CLIENTS = 200
 CONFIG_MAP = "tradecast-adapter"
@@ -40,7 +41,7 @@ def wait_for_figures(fleet: Namespace, told: str) -> None:
 
     By themselves they look at it once in a minute or so, and whenever a pod changes.
     """
-    until(f"{told} is written", lambda: any(told in message for message in events(fleet, "AdapterTuned")), 60)
+    wait_until(lambda: any(told in message for message in events(fleet, "AdapterTuned")), 60, what=f"{told} is written")
     fleet.kubectl("annotate", "pods", "-l", SERVERS, "--overwrite", f"tradecast.dev/e2e-touched={time.time():.3f}")
 
 
@@ -73,14 +74,14 @@ def change_figures(fleet: Namespace) -> None:
     """Figures that are good, one that servers refuse, and a Redis that is short of memory."""
     pin(fleet, publish_batch=7, batch_window_ms=20, history_events=5_000)
     wait_for_figures(fleet, "publish_batch")
-    until("every server has them", lambda: events(fleet, "AdapterConfirmed"), 150)
-    until("the condition says so", lambda: condition(fleet, "AdapterTuned", "reason") == "InForce")
+    wait_until(lambda: events(fleet, "AdapterConfirmed"), 150, what="every server has them")
+    wait_until(lambda: condition(fleet, "AdapterTuned", "reason") == "InForce", what="the condition says so")
     confirmed = figures(fleet)
     assert confirmed == "batch_window_ms: 20\nhistory_events: 5000\npublish_batch: 7\n"
     # Whether they have another Redis only the servers know.
     pin(fleet, publish_both=1)
     wait_for_figures(fleet, "publish_both 0 → 1")
-    (why,) = until("they are taken back", lambda: events(fleet, "AdapterTakenBack"), 150)
+    (why,) = wait_until(lambda: events(fleet, "AdapterTakenBack"), 150, what="they are taken back")
     assert "refuses it" in why
     assert "publish_both: needs another Redis" in why
     assert figures(fleet) == confirmed
@@ -89,10 +90,10 @@ def change_figures(fleet: Namespace) -> None:
     pin(fleet, publish_both=None)
     # Redis is nearly full, as far as it knows.
     redis(fleet, "config", "set", "maxmemory", round(used_memory(fleet) / 0.9))
-    until("Redis is the limit", lambda: condition(fleet, "RedisLimited") == "True", 60)
+    wait_until(lambda: condition(fleet, "RedisLimited") == "True", 60, what="Redis is the limit")
     said = condition(fleet, "RedisLimited", "message")
     print(f"\n{why}\n{said}")
     assert condition(fleet, "RedisLimited", "reason") == "Memory"
     assert "maxmemory" in said
     redis(fleet, "config", "set", "maxmemory", 0)
-    until("it is no more", lambda: condition(fleet, "RedisLimited") == "False", 60)
+    wait_until(lambda: condition(fleet, "RedisLimited") == "False", 60, what="it is no more")

@@ -14,8 +14,9 @@ from redis.exceptions import RedisError
 
 from kit.servers.mongo_server import MongoServer
 from kit.servers.redis_cluster import RedisCluster
-from kit.servers.redis_sentinel import SERVICE, SentinelServer, eventually
+from kit.servers.redis_sentinel import SERVICE, SentinelServer
 from kit.servers.redis_server import DURABLE, RedisServer
+from kit.waiting import eventually
 
 DOWN_AFTER_MS = 3_000
 """Longer than a busy machine holds Redis up, so that only what a test does makes a failover."""
@@ -162,7 +163,7 @@ class WithSentinel(Backing):
             self._master = new
             return True
 
-        await eventually(_or_not(swapped), "the Sentinel makes a replica the master")
+        await eventually(_or_not(swapped), 60, what="the Sentinel makes a replica the master")
         return self._master
 
     async def in_order(self) -> None:
@@ -179,7 +180,7 @@ class WithSentinel(Backing):
             told = await self.sentinel.ask("SENTINEL", "REPLICAS", SERVICE)
             return {replica.port for replica in self.replicas} == set(_healthy(told))
 
-        await eventually(_or_not(follow), "both replicas follow the master, and the Sentinel knows it")
+        await eventually(_or_not(follow), 60, what="both replicas follow the master, and the Sentinel knows it")
 
     async def _start_as_replica(self, server: RedisServer) -> None:
         server.extra_args = (*REPLICATED, "--replicaof", f"127.0.0.1 {self._master.port}")

@@ -24,7 +24,7 @@ from faults.fleet import Fleet, Server
 from faults.proof import IMPLIED, Interval
 from faults.publisher import NumberedPublisher
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 
 Group = Literal["clients", "servers", "redis", "figures"]
 Inject = Callable[["Stage", random.Random], Awaitable[str]]
@@ -317,7 +317,7 @@ async def _until_seen(http: httpx.AsyncClient, server: Server, content: bytes | 
         return bool(about["seen"] == wanted)
 
     try:
-        await until(seen, BACK_WITHIN)
+        await eventually(seen, BACK_WITHIN)
     except AssertionError:
         raise AssertionError(f"{server.name} has not seen its file within {BACK_WITHIN:g} s: {about}") from None
     return about

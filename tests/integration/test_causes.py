@@ -11,7 +11,7 @@ import pytest
 
 from kit.servers.process import ServeProcess, serving, tradecast
 from kit.servers.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, Trouble, in_trouble
-from kit.waiting import until
+from kit.waiting import eventually
 
 # What `tradecast session` comes across: the others are about what only a server does.
 SEEN_BY_SESSIONS = (
@@ -34,7 +34,7 @@ async def assert_told(server: ServeProcess, trouble: Trouble, dependency: str) -
     async def is_told() -> bool:
         return (await ask(server.admin_url, path))[1].get("cause") == trouble.code
 
-    await until(is_told, within=40)
+    await eventually(is_told, within=40)
     status, body = await ask(server.admin_url, path)
     assert status == 503
     assert trouble.at in body["error"]

@@ -16,7 +16,7 @@ from kit.clients.node import StockClient, StockClients
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.process import start, tradecast
 from kit.servers.redis_cluster import RedisCluster
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.delivery.redis.broker import RedisBroker
 
 pytestmark = pytest.mark.redis
@@ -98,7 +98,7 @@ async def test_a_node_that_is_killed_and_comes_back_and_slots_that_move(
         status, body = await health(one)
         return status == 503 and str(body["error"]).startswith("1 of 3 masters away")
 
-    await until(told)
+    await eventually(told)
     async with httpx.AsyncClient(base_url=one.url) as http:
         assert (await http.get("/health")).status_code == 200
     await redis_cluster.start(redis_cluster.nodes[0])
@@ -106,7 +106,7 @@ async def test_a_node_that_is_killed_and_comes_back_and_slots_that_move(
     async def up() -> bool:
         return [(await health(server))[0] for server in (one, other)] == [200, 200]
 
-    await until(up)
+    await eventually(up)
     await eventually(lambda: not one.app.limiter.fallen_back and not other.app.limiter.fallen_back)
     moving = asyncio.create_task(redis_cluster.move_slots(40))
     for number in range(10):

@@ -342,9 +342,11 @@ async def test_a_subscription_of_a_client_that_left_meanwhile_is_given_back(
     connection.abort("transport error")
     await eventually(lambda: server.app.get_total_connection_count() == 0)
     go_on.set()
-    async with asyncio.timeout(20):
-        while await limiter.get_subscription_count("u1"):  # noqa: ASYNC110 it is told to nobody
-            await asyncio.sleep(0.01)
+
+    async def has_no_subscription() -> bool:
+        return not await limiter.get_subscription_count("u1")
+
+    await eventually(has_no_subscription)
 
 
 async def test_what_the_client_claimed_is_not_kept(server: RunningServer) -> None:

@@ -1,23 +1,50 @@
-"""Waiting in tests for what cannot be awaited."""
+"""Waiting for what cannot be awaited: a condition is polled until it holds."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Any
 
 
-async def eventually(holds: Callable[[], object], within: float = 30.0) -> None:
-    """Return as soon as something holds; the test fails if it does not in time."""
+async def eventually(
+    condition: Callable[[], object], within: float = 30.0, *, what: str = "", every: float = 0.01
+) -> Any:
+    """Wait until a condition holds.
+
+    Args:
+        condition: A function or a coroutine function. It holds when what it returns is true.
+        within: Seconds after which the test fails.
+        what: What is waited for, for the failure's message.
+        every: Seconds between two polls.
+
+    Returns:
+        What the condition returned when it held.
+
+    Raises:
+        AssertionError: It did not hold in time.
+    """
     deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {within:g} s"
-        await asyncio.sleep(0.01)
+    while True:
+        answer: Any = condition()
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, _describe_timeout(what, within, answer)
+        await asyncio.sleep(every)
 
 
-async def until(holds: Callable[[], Awaitable[object]], within: float = 30.0) -> None:
-    """As `eventually`, for what has to be asked for."""
+def wait_until(condition: Callable[[], object], within: float = 120.0, *, what: str = "", every: float = 0.5) -> Any:
+    """As `eventually`, blocking, and as patient as a Kubernetes cluster needs it."""
     deadline = time.monotonic() + within
-    while not await holds():
-        assert time.monotonic() < deadline, f"not within {within:g} s"
-        await asyncio.sleep(0.01)
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, _describe_timeout(what, within, answer)
+        time.sleep(every)
+    return answer
+
+
+def _describe_timeout(what: str, within: float, answer: object) -> str:
+    return f"not within {within:g} s: {what or 'the condition'} (last answer: {answer!r})"

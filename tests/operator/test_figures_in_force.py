@@ -11,7 +11,7 @@ import pytest
 from kit.kubernetes.fake_api import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
 from kit.servers.in_process import MakeServer
 from kit.servers.redis_server import RedisServer
-from kit.waiting import until
+from kit.waiting import eventually
 from tradecast_operator.kube.client import Object
 from tradecast_operator.metrics import Metrics
 from tradecast_operator.reconcile.adapter import KEY
@@ -64,7 +64,7 @@ async def test_figures_are_taken_and_confirmed_and_those_that_are_refused_taken_
             await fleet.round()
             return bool(tuned()["reason"] == reason)
 
-        await until(lambda: round_says("Watching"))
+        await eventually(lambda: round_says("Watching"))
         for server in (first, second):
             adapter = server.app.get_stats()["adapter"]
             assert (adapter["inForce"]["publish_batch"], adapter["inForce"]["batch_window_ms"]) == (7, 2.5)
@@ -75,7 +75,7 @@ async def test_figures_are_taken_and_confirmed_and_those_that_are_refused_taken_
         del kubernetes.config_maps["fleet-adapter"]
         path.unlink()
         fleet = Fleet(asked(publish_timeout=1, batch_window_ms=1000), kubernetes, http, Metrics(), Granted())
-        await until(lambda: round_says("TakenBack"))
+        await eventually(lambda: round_says("TakenBack"))
         assert "batch_window_ms is not below publish_timeout" in tuned()["message"]
         assert kubernetes.config_maps["fleet-adapter"]["data"] == {KEY: "{}\n"}
         assert [event["reason"] for event in kubernetes.events][-1] == "AdapterTakenBack"

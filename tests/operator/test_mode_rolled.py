@@ -13,7 +13,7 @@ from kit.kubernetes.fake_api import TOKEN, FakeKubernetes, Granted, fleet_body, 
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
-from kit.waiting import until
+from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast_operator.kube.client import Object
 from tradecast_operator.metrics import Metrics
@@ -91,7 +91,7 @@ async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
             assert kubernetes.data.get("mode") is None or both(first, second) == [1, 1]
             return kubernetes.mark == "sharded"
 
-        await until(is_marked)
+        await eventually(is_marked)
         assert kubernetes.data == {KEY: "publish_both: 1\n", "mode": "sharded"}
         # The Deployment's controller makes the new ones, and another operator takes over.
         common["adapter_mode"] = kubernetes.data["mode"]
@@ -115,7 +115,7 @@ async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
         await first.stop()
         await second.stop()
         kubernetes.rolls(new, updated=2)
-        await until(lambda: round_tells("AdapterModeRolled"))
+        await eventually(lambda: round_tells("AdapterModeRolled"))
         assert kubernetes.data == {KEY: "{}\n", "mode": "sharded"}
         assert both(third, fourth) == [0, 0]
         tuned = next(one for one in kubernetes.statuses[-1]["conditions"] if one["type"] == "AdapterTuned")
@@ -150,7 +150,7 @@ async def test_servers_are_not_rolled_onto_a_cluster_that_takes_no_events(
             await fleet.round()
             return "AdapterTakenBack" in [event["reason"] for event in kubernetes.events]
 
-        await until(is_taken_back)
+        await eventually(is_taken_back)
     assert "the Redis of sharded has not taken" in kubernetes.events[-1]["message"]
     assert (kubernetes.mark, kubernetes.data) == ("", {KEY: "{}\n"})
 
@@ -188,4 +188,4 @@ async def until_marked(fleet: Fleet, kubernetes: Mounted) -> None:
         await fleet.round()
         return bool(kubernetes.mark)
 
-    await until(is_marked)
+    await eventually(is_marked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from kit.clients.interface import Client, Refused
 from kit.clients.node import StockClient, StockClients
+from kit.waiting import eventually
 from protocol.contract import (
     FAST,
     Connect,
@@ -32,13 +33,6 @@ from protocol.contract import (
 from tradecast.sessions.errors import MESSAGES, RefusalCode, StoreUnavailable
 
 Claims = Any
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Poll for what the server tells nobody."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 as said
-            await asyncio.sleep(0.01)
 
 
 async def assert_refused(connect: Connect, server: Server, claims: Claims, code: RefusalCode, **options: Any) -> None:
@@ -119,7 +113,7 @@ async def test_connections_of_a_user_are_limited(make_server: MakeServer, connec
     await assert_refused(connect, server, session, "TOO_MANY_CONNECTIONS")
     await connect(server, await server.session("u2"))
     await first.disconnect()
-    await until(lambda: server.app.get_user_connection_count("u1") == 1)
+    await eventually(lambda: server.app.get_user_connection_count("u1") == 1)
     await connect(server, session)
 
 
@@ -161,7 +155,7 @@ async def test_client_comes_back_when_the_store_does(
 
     monkeypatch.setattr(sessions, "authenticate", authenticate)
     client = await connect(server, await server.session("u1"), wait=False)
-    await until(lambda: asked >= 2)
+    await eventually(lambda: asked >= 2)
     assert not client.connected
     assert not client.final
     down = False
@@ -236,7 +230,7 @@ async def test_lost_connection_comes_back(server: Server, connect: Connect) -> N
 async def test_client_that_leaves_is_forgotten(server: Server, connect: Connect) -> None:
     client = await connect(server, await server.session("u1"))
     await client.disconnect()
-    await until(lambda: server.app.get_total_connection_count() == 0)
+    await eventually(lambda: server.app.get_total_connection_count() == 0)
     assert server.app.get_user_connection_count("u1") == 0
 
 
@@ -266,7 +260,7 @@ async def test_revoked_session_ends_all_its_connections(server: Server, connect:
         reason = await client.wait_disconnect()
         assert "server disconnect" in reason.replace("_", " ").lower() or "io server" in reason
     await assert_alive(same_user)
-    await until(lambda: server.app.get_user_connection_count("u1") == 1)
+    await eventually(lambda: server.app.get_user_connection_count("u1") == 1)
     await assert_refused(connect, server, session, "SESSION_NOT_FOUND")
 
 
@@ -483,7 +477,7 @@ async def test_second_connect_on_one_transport_closes_it(server: Server) -> None
         await socket.send("40" + json.dumps(other))
         await socket.send('421["subscribe:trades"]')
         assert await _read_until_closed(socket) == []
-    await until(lambda: server.app.get_total_connection_count() == 0)
+    await eventually(lambda: server.app.get_total_connection_count() == 0)
 
 
 async def test_refused_client_keeps_its_transport_and_may_ask_again_a_few_times(server: Server) -> None:
@@ -533,9 +527,7 @@ async def test_strangers_leave_their_places_to_others(make_server: MakeServer, m
             except InvalidStatus:
                 return False
 
-        async with asyncio.timeout(30):
-            while not await joins():  # noqa: ASYNC110 as above
-                await asyncio.sleep(0.05)
+        await eventually(joins, every=0.05)
     text = server.app.metrics.render_prometheus()[1].decode()
     assert 'tradecast_limits_exceeded_total{limit="without_connect"} 1.0' in text
 
@@ -554,4 +546,4 @@ async def test_client_that_does_not_answer_pings_is_dropped(make_server: MakeSer
         await socket.send("40" + json.dumps(await server.session("u1")))
         pings = [frame for frame in await _read_until_closed(socket) if frame == "2"]
         assert len(pings) >= 1
-        await until(lambda: server.app.get_total_connection_count() == 0)
+        await eventually(lambda: server.app.get_total_connection_count() == 0)

@@ -10,6 +10,7 @@ import pytest
 import socketio
 
 from kit.clients.node import StockClients
+from kit.waiting import eventually
 from tradecast.engine import EngineServer
 from tradecast.engine.http.request import Request
 from tradecast.engine.http.uvicorn_protocol import Upgrades
@@ -97,9 +98,7 @@ async def test_stock_clients_can_do_everything(
     (news,) = await client.wait_for("news")
     assert bytes(news["bytes"]) == b"\x00\x01"
     await client.disconnect()
-    async with asyncio.timeout(20):
-        while not served.gone:  # noqa: ASYNC110 it is told to nobody
-            await asyncio.sleep(0.01)
+    await eventually(lambda: served.gone)
     assert served.gone == ["client disconnect"]
 
 
@@ -108,7 +107,5 @@ async def test_the_server_ends_a_client(served: Served, stock_clients: StockClie
     await client.wait_connect()
     (sid,) = [sid for sid, _ in served.sio.manager.get_participants("/", None)]
     await served.sio.disconnect(sid)
-    async with asyncio.timeout(20):
-        while client.connected:  # noqa: ASYNC110 as above
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not client.connected)
     assert served.gone == ["server disconnect"]

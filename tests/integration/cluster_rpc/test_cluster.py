@@ -19,7 +19,7 @@ from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.process import ServeProcess, serving
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.cluster_rpc import Incomplete
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.events import rooms
@@ -215,7 +215,7 @@ async def test_servers_send_each_other_events(fleet: Fleet) -> None:
     echoed = await fleet.app.server_side_emit_with_ack("echo", b"\x00", {"$bytes": "x"}, None)
     assert [*echoed.values()] == [[b"\x00", {"$bytes": "x"}, None]] * 2
     await fleet.app.server_side_emit("note", 7)
-    await until(lambda: everybody_noted(fleet))
+    await eventually(lambda: everybody_noted(fleet))
     assert fleet.noted == []
     for event, why in (("unheard of", "no handler"), ("fail", "it failed")):
         with pytest.raises(Incomplete, match=why) as failed:
@@ -248,9 +248,9 @@ async def test_connections_are_counted_over_all(fleet: Fleet) -> None:
                 stats = (await http.get(f"{url}/admin/stats")).json()["fleet"]
                 return (stats["servers"], stats["connections"]) == (3, 4)
 
-            await until(told)
+            await eventually(told)
     await clients[2].disconnect()
-    await until(lambda: has_connections(fleet, "u1", 2))
+    await eventually(lambda: has_connections(fleet, "u1", 2))
     await eventually(lambda: fleet.app.get_fleet_connection_count() == 3)
 
 
@@ -329,7 +329,7 @@ async def test_redis_away_is_told_and_nothing_is_done(fleet: Fleet, durable_redi
             await fleet.app.disconnect_sockets(timeout=1)
     finally:
         durable_redis.resume()
-    await until(lambda: all_are_found(fleet, 1))
+    await eventually(lambda: all_are_found(fleet, 1))
     await eventually(lambda: fleet.app.cluster.servers == 3)
     await durable_redis.kill()
     await eventually(lambda: fleet.app.cluster._broker.unreachable_for > 0)
@@ -348,7 +348,7 @@ async def test_redis_away_is_told_and_nothing_is_done(fleet: Fleet, durable_redi
     assert fleet.app.cluster.servers == 3, "while nothing is heard, nobody is gone"
     assert requests(fleet, "fetch_sockets", "failed") == failed + 1
     await durable_redis.start()
-    await until(lambda: all_are_found(fleet, 1))
+    await eventually(lambda: all_are_found(fleet, 1))
     assert client.connected
     assert client.events("disconnect") == []
 
@@ -449,7 +449,7 @@ async def test_a_server_whose_redis_is_away_starts_and_is_found_later(
         await other.app.fetch_sockets()
     await durable_redis.start()
     await eventually(lambda: one.app.cluster.servers == other.app.cluster.servers == 2)
-    await until(lambda: finds_nobody(other.app))
+    await eventually(lambda: finds_nobody(other.app))
 
 
 async def finds_nobody(app: WebSocketServer) -> bool:

@@ -21,7 +21,7 @@ from kit.network.scatter import scattering
 from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer, settings_for_tests
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.config.settings import Mode
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.delivery.redis.broker import RedisBroker
@@ -69,7 +69,7 @@ class Fleet:
         async def is_so() -> bool:
             return bool((await self.stats(server))["inForce"]["publish_both"] == value)
 
-        await until(is_so)
+        await eventually(is_so)
 
     def publisher(self, **options: Any) -> Publisher:
         return Publisher(settings_for_tests(**self.urls), **options)
@@ -442,7 +442,7 @@ async def test_while_the_other_redis_is_away_emitters_are_told_and_the_own_mode_
             return False
         return True
 
-    await until(goes_through)
+    await eventually(goes_through)
     assert set(await notified(clients[0], 2)) == {0, 1, 2}
     assert sorted(set(await notified(clients[1], 2))) in ([0, 2], [0, 1, 2])
 
@@ -507,18 +507,18 @@ async def test_a_sharded_server_is_ready_only_with_both_redis(
     async def is_down() -> bool:
         return (await health())[0] == 503
 
-    await until(is_up)
+    await eventually(is_up)
     assert (await health())[1]["mode"] == "sharded"
     await redis_cluster.kill(redis_cluster.nodes[0])
-    await until(is_down)
+    await eventually(is_down)
     await redis_cluster.start(redis_cluster.nodes[0])
-    await until(is_up)
+    await eventually(is_up)
     await own_redis.kill()
-    await until(is_down)
+    await eventually(is_down)
     await server.app.emit_notification("u1", {"n": 1})  # events do without it
     assert await notified(client, 1) == [1]
     await own_redis.start()
-    await until(is_up)
+    await eventually(is_up)
 
 
 async def test_a_fleet_whose_only_redis_was_a_cluster_gets_one_beside_it(fleet: Fleet) -> None:

@@ -12,7 +12,7 @@ from kit.clients.node import StockClient, StockClients
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.connections.connection import Connection
 from tradecast.delivery.redis.broker import RedisBroker
@@ -311,4 +311,4 @@ async def test_data_that_is_too_large_is_not_passed_on(fleet: Fleet, value: Any)
         (found,) = await fleet.here.fetch_sockets(sid_of(client))
         return found.data == {"much": 1}
 
-    await until(passed_on)
+    await eventually(passed_on)

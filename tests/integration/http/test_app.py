@@ -121,10 +121,12 @@ async def test_health_tells_of_the_database_as_it_goes_and_comes(
 
 
 async def until_status(http: httpx.AsyncClient, url: str, status: int) -> httpx.Response:
-    async with asyncio.timeout(60):
-        while (answer := await http.get(url)).status_code != status:  # noqa: ASYNC110 it tells of itself to nobody
-            await asyncio.sleep(0.05)
-    return answer
+    async def answered() -> httpx.Response | None:
+        answer = await http.get(url)
+        return answer if answer.status_code == status else None
+
+    found: httpx.Response = await eventually(answered, 60)
+    return found
 
 
 # -- metrics

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kit.servers.redis_cluster import RedisCluster
-from kit.waiting import until
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.fleet_pacing import FleetPace
 from tradecast.lifecycle.revision_registry import RevisionRegistry
@@ -51,7 +51,7 @@ async def test_rollout_drain_and_a_cluster_that_was_away(redis: RedisClient, red
         await old.refresh()
         return old.superseded and not new.superseded
 
-    await until(told_again)
+    await eventually(told_again)
     await redis_cluster.move_slots(4)
     await old.refresh()
     assert (old.superseded, old.servers) == (True, 2)

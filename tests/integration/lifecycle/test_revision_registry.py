@@ -18,7 +18,7 @@ from kit.network.forwarder import forwarding
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.process import ServeProcess, serving
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.revision_registry import KEY, RevisionRegistry, State
 from tradecast.redis_client.client import RedisClient, create_redis
@@ -118,7 +118,7 @@ async def test_hanging_redis_supersedes_nobody(redis: RedisClient, redis_server:
     old = Pod(redis, "a", "1", patience=0.2)
     await old.look()
     await Pod(redis, "b", "2").look()
-    await until(old.look)  # it may be impatient with a Redis that is only busy
+    await eventually(old.look)  # it may be impatient with a Redis that is only busy
     await redis_server.pause(60)
     try:
         with capture_logs() as logs:

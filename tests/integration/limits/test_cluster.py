@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from kit.contracts.limits import MINUTE, QuotaContract, RateContract
 from kit.servers.redis_cluster import RedisCluster
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.quota import Lease, QuotaStore
@@ -112,7 +112,7 @@ async def test_a_node_that_is_killed_and_comes_back(redis_cluster: RedisCluster)
         async def counted() -> bool:
             return [await other.get_connection_count(user) for user in USERS] == [2] * len(USERS)
 
-        await until(counted)
+        await eventually(counted)
         assert not any([await other.acquire_connection(user, "d") for user in USERS])
 
 
@@ -138,7 +138,7 @@ async def test_moved_slots_are_no_trouble(redis_cluster: RedisCluster) -> None:
         async def one_each() -> bool:
             return [await made.get_connection_count(user) for user in USERS] == [1] * len(USERS)
 
-        await until(one_each)  # what was given back while Redis was away goes there with the next renewal
+        await eventually(one_each)  # what was given back while Redis was away goes there with the next renewal
     assert told.count(True) == told.count(False)
 
 

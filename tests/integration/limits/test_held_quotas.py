@@ -17,7 +17,7 @@ from kit.clients.raw import CLOSE, Closed, WebSocket, client_frame
 from kit.clock import HandClock
 from kit.servers.in_process import MakeServer, RunningServer, settings_for_tests
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.engine.connection import Connection
 from tradecast.engine.message import Message
 from tradecast.events.subscriptions import is_subscription
@@ -184,7 +184,7 @@ class World:
             members = await self.redis.ask("ZRANGE", KEY, 0, -1)
             for member in set(members) - self.live:
                 await self.redis.ask("ZADD", KEY, 1, member)
-        await until(self.counts_what_is_held)
+        await eventually(self.counts_what_is_held)
 
     async def counts_what_is_held(self) -> bool:
         counts = [await app.limiter.get_subscription_count("u") for app in self.apps]
@@ -199,7 +199,7 @@ class World:
             tasks = any(app.components.clients.tasks or app._hub._tasks for app in self.apps)
             return not tasks and await self.apps[0].limiter.get_connection_count("u") == self.connections
 
-        await until(settled)
+        await eventually(settled)
 
     async def check(self) -> None:
         await self.settle()
@@ -330,7 +330,7 @@ async def test_refused_recovery_gives_back_what_it_had_taken(make_server: MakeSe
     async def given_back() -> bool:
         return await limiter.get_subscription_count("u") == 0
 
-    await until(given_back)
+    await eventually(given_back)
     assert await limiter.get_connection_count("u") == len(tabs)
 
 

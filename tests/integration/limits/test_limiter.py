@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import structlog
 
-from kit.servers.redis_sentinel import eventually
 from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.quota import Lease
@@ -33,7 +33,7 @@ class Transitions:
         async def reached() -> bool:
             return self.told == list(expected)
 
-        await eventually(reached, f"transitions {expected}")
+        await eventually(reached, 60, what=f"transitions {expected}")
 
 
 @asynccontextmanager
@@ -108,7 +108,7 @@ async def test_a_dead_servers_counts_heal_and_a_living_ones_stay(redis_server: R
         async def healed() -> bool:
             return await living.get_subscription_count("u") == 1
 
-        await eventually(healed, "the dead server's lease ends")
+        await eventually(healed, 60, what="the dead server's lease ends")
         await asyncio.sleep(2)  # that nothing happens can only be waited for
         assert await living.get_subscription_count("u") == 1
     await dead.close()
@@ -124,7 +124,7 @@ async def test_renewal_brings_back_what_redis_lost(redis_server: RedisServer) ->
         async def counted() -> bool:
             return await made.get_connection_count("u") == 1
 
-        await eventually(counted, "the connection counts again")
+        await eventually(counted, 60, what="the connection counts again")
 
 
 async def test_redis_killed_under_load_and_back(own_redis: RedisServer, told: Transitions) -> None:

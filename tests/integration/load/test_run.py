@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from integration.load.scripted import Peer, Scripted
+from kit.waiting import eventually
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.run import LoadError, LoadOptions, Progress, run
@@ -186,9 +187,7 @@ async def test_pings_are_answered(scripted: Scripted) -> None:
     async def ping() -> None:
         peer = scripted.peers[0]
         await peer.socket.send_str("2")
-        async with asyncio.timeout(20):
-            while "3" not in peer.received:  # noqa: ASYNC110 the scripted server has no event for it
-                await asyncio.sleep(0.01)
+        await eventually(lambda: "3" in peer.received)
         answered.set()
 
     scripted.after_post = lambda number: ping() if number == 0 else None
@@ -263,9 +262,7 @@ async def test_cancelled_run_leaves_nothing(scripted: Scripted) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(20):
-        while scripted.peers or len(asyncio.all_tasks() - before) > 0:  # noqa: ASYNC110 as above
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not scripted.peers and not asyncio.all_tasks() - before)
 
 
 async def test_rate_is_kept(scripted: Scripted) -> None:

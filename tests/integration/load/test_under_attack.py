@@ -24,7 +24,7 @@ from kit.clients.floods import (
 )
 from kit.servers.process import ServeProcess, serving, start
 from kit.servers.redis_server import RedisServer
-from kit.waiting import until
+from kit.waiting import eventually
 
 CLIENTS = 1_000
 SECONDS = 15
@@ -80,7 +80,7 @@ async def test_a_thousand_clients_lose_nothing_while_there_are_floods(redis_serv
             async def are_connected() -> bool:
                 return await connections(server) >= CLIENTS
 
-            await until(are_connected, within=60)
+            await eventually(are_connected, within=60)
             before = memory_of(server)
             assert await attack(server) > len(FRAMES)
             assert load.process.returncode is None, "the floods were over before"

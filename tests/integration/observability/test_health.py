@@ -8,7 +8,7 @@ import pytest
 
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
-from kit.waiting import until
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.observability.health import Health
 from tradecast.redis_client.client import RedisClient, check_redis, create_redis
@@ -35,18 +35,18 @@ async def test_redis_up_refusing_frozen_and_back(own_redis: RedisServer, redis: 
     async def up() -> bool:  # half a second may be too short for a Redis that is only busy
         return (await health.check("redis"))[0] == 200
 
-    await until(up)
+    await eventually(up)
     await own_redis.pause(60)
     status, body = await health.check("redis")
     assert (status, body["status"], body["cause"]) == (503, "down", "timed_out")
     own_redis.resume()
-    await until(up)
+    await eventually(up)
     await own_redis.stop()
     status, body = await health.check("redis")
     assert (status, body["cause"]) == (503, "refused")
     assert str(own_redis.port) not in str(body)
     await own_redis.start()
-    await until(up)
+    await eventually(up)
 
 
 async def test_wrong_password(own_redis: RedisServer, redis: RedisClient) -> None:
@@ -80,15 +80,15 @@ async def test_the_parts_of_a_cluster(redis_cluster: RedisCluster, clustered: Re
         assert (status == 200) == ("error" not in body)
         return str(body.get("error", ""))
 
-    await until(lambda: healthy(error))
+    await eventually(lambda: healthy(error))
     victim = redis_cluster.nodes[0]
     share = f"1 of 3 masters away, {len(victim.slots())} of 16384 slots"
     await victim.pause(60)
-    await until(lambda: tells(error, f"{share}: Redis does not answer in time"))
+    await eventually(lambda: tells(error, f"{share}: Redis does not answer in time"))
     named = (await health.check("redis", addresses=True))[1]["error"]
     assert named == f"{share}: Redis at 127.0.0.1:{victim.port} does not answer in time"
     victim.resume()
-    await until(lambda: healthy(error))
+    await eventually(lambda: healthy(error))
 
     await redis_cluster.kill(victim)
 
@@ -96,15 +96,15 @@ async def test_the_parts_of_a_cluster(redis_cluster: RedisCluster, clustered: Re
         told = await error()
         return told == f"{share}: Redis refuses the connection: nothing listens there"
 
-    await until(refused)
+    await eventually(refused)
 
     async def refuse() -> bool:
         return "2 of 3 masters refuse, as the cluster is incomplete" in await error()
 
-    await until(refuse)
-    await until(lambda: tells(error, share))
+    await eventually(refuse)
+    await eventually(lambda: tells(error, share))
     await redis_cluster.start(victim)
-    await until(lambda: healthy(error))
+    await eventually(lambda: healthy(error))
 
     for node in redis_cluster.nodes:
         await redis_cluster.kill(node)

@@ -24,7 +24,7 @@ from kit.servers.fleet import BOTH, UNKNOWN_SESSION, Poller, forwarded, make_fle
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.process import serving
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.background.tasks import end
 from tradecast.engine.http.uvicorn_protocol import HttpProtocol
 from tradecast.engine.transports.polling import PollingTransport
@@ -237,7 +237,7 @@ async def test_an_owner_that_is_killed(
                 stats = (await http.get(f"{other.admin_url}/admin/stats")).json()
                 return (stats["websocket"]["totalConnections"], stats["forwarding"]["relayedWebSockets"]) == (10, 0)
 
-            await until(all_its_own)
+            await eventually(all_its_own)
         assert not [line for line in [*owner.err, *other.err] if '"error"' in line or "Traceback" in line]
 
 

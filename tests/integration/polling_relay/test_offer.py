@@ -22,7 +22,7 @@ from kit.servers.fleet import BOTH, known_to, metric
 from kit.servers.in_process import API_TOKEN, MakeServer, settings_for_tests
 from kit.servers.process import serving, tradecast
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.polling_relay import offer as module
 from tradecast.polling_relay import relay_service as forwarding_module
 from tradecast.server import WebSocketServer
@@ -55,7 +55,7 @@ async def reach(http: httpx.AsyncClient, url: str, expected: bool) -> None:
     async def there() -> bool:
         return await offers(http, url) is expected
 
-    await until(there)
+    await eventually(there)
 
 
 def numbers(client: StockClient) -> list[int]:
@@ -108,7 +108,7 @@ async def test_a_client_without_options_upgrades_and_loses_nothing_when_a_server
         for client in clients:
             state = await client.state()
             assert state["connected"]
-        await until(lambda: on_websocket(clients))
+        await eventually(lambda: on_websocket(clients))
 
 
 async def on_websocket(clients: list[StockClient]) -> bool:

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from kit.network.tls import Certificates, make_certificates
-from kit.servers.redis_sentinel import SERVICE, SentinelServer, eventually
+from kit.servers.redis_sentinel import SERVICE, SentinelServer
 from kit.servers.redis_server import RedisServer, free_port, started
+from kit.waiting import eventually
 from tradecast.config.settings import SettingsError, load_settings
 from tradecast.redis_client.client import check_database, create_redis
 from tradecast.server import WebSocketServer
@@ -149,10 +150,10 @@ async def test_sentinel_failover(own_redis: RedisServer) -> None:
 
             assert await works()
             assert (await redis.info("server"))["tcp_port"] == own_redis.port
-            await eventually(replicated, "the replica has the write")
-            await eventually(known, "the Sentinel knows the replica")
+            await eventually(replicated, 60, what="the replica has the write")
+            await eventually(known, 60, what="the Sentinel knows the replica")
             await own_redis.kill()
-            await eventually(works, "writes work after the failover")
+            await eventually(works, 60, what="writes work after the failover")
             assert (await redis.info("server"))["tcp_port"] == replica.port
             assert await direct.get("count") == b"2"
         async with client(url, {**credentials, "REDIS_SENTINEL_PASSWORD": "no"}) as redis:

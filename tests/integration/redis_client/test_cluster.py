@@ -17,9 +17,8 @@ from redis.exceptions import AuthenticationError, NoScriptError, RedisError
 
 from kit.network.tls import make_certificates
 from kit.servers.redis_cluster import ClusterNode, RedisCluster
-from kit.servers.redis_sentinel import eventually
 from kit.servers.redis_server import RedisServer, free_port
-from kit.waiting import until
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.redis_client.client import create_redis
 from tradecast.redis_client.cluster import ClusterClient
@@ -168,7 +167,7 @@ async def test_hanging_nodes_take_no_longer_than_one_redis(redis_cluster: RedisC
             except RedisError:
                 return False
 
-        await eventually(works, "the client is back")
+        await eventually(works, 60, what="the client is back")
 
 
 @pytest.mark.serial
@@ -247,13 +246,13 @@ async def test_a_replica_that_takes_over(redis_cluster: RedisCluster) -> None:
     try:
         replica.start_now()
         replica.ask_now("CLUSTER", "MEET", "127.0.0.1", victim.port, victim.bus_port)
-        await until(lambda: asyncio.to_thread(lambda: len(replica.peers()) == 4))
+        await eventually(lambda: asyncio.to_thread(lambda: len(replica.peers()) == 4))
         replica.ask_now("CLUSTER", "REPLICATE", victim.node_id)
         async with client(redis_cluster.url) as redis, client(redis_cluster.url) as other:
             await fill(redis)
             assert await read(other) == VALUES
             stored = victim.ask_now("DBSIZE")
-            await until(lambda: asyncio.to_thread(lambda: replica.ask_now("DBSIZE") == stored))
+            await eventually(lambda: asyncio.to_thread(lambda: replica.ask_now("DBSIZE") == stored))
             await redis_cluster.kill(victim)
 
             async def reads() -> bool:
@@ -262,12 +261,12 @@ async def test_a_replica_that_takes_over(redis_cluster: RedisCluster) -> None:
                 except RedisError:
                     return False
 
-            await until(reads)
+            await eventually(reads)
             assert [await other.get(key) for key in KEYS] == VALUES
             await redis.check()
             victim.start_now()  # as a replica of the one that has taken over
-            await until(lambda: asyncio.to_thread(lambda: "slave" in victim.ask_now("ROLE")[0]))
-            await until(reads)
+            await eventually(lambda: asyncio.to_thread(lambda: "slave" in victim.ask_now("ROLE")[0]))
+            await eventually(reads)
             await redis.check()
     finally:
         replica.close()

@@ -14,7 +14,7 @@ import pytest
 from kit.clients.node import StockClients
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.runtime_config.manager import compute_revision
@@ -58,7 +58,7 @@ async def until_in_force(http: httpx.AsyncClient, server: RunningServer, revisio
     async def confirmed() -> bool:
         return bool((await adapter_stats(http, server))["revision"] == revision)
 
-    await until(confirmed)
+    await eventually(confirmed)
     return await adapter_stats(http, server)
 
 

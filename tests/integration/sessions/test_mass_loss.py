@@ -13,7 +13,7 @@ import pytest
 from kit.clients.raw import Closed, WebSocket
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.sessions.admin import SessionAdmin, handle_of
 from tradecast.sessions.service import Sessions, create_sessions
@@ -149,7 +149,7 @@ async def test_few_sessions_are_people_who_have_logged_out(
     auths = await crowd(server, join, 19)
     await restart_empty(own_redis)
     await eventually(lambda: here(server) == 0, 60)
-    await until(lambda: _is_refused(server, auths[0]), 60)
+    await eventually(lambda: _is_refused(server, auths[0]), 60)
 
 
 async def _is_refused(server: RunningServer, auth: dict[str, str]) -> bool:

@@ -28,6 +28,7 @@ from kit.clients.raw import (
     websocket_head,
 )
 from kit.servers.process import ServeProcess
+from kit.waiting import eventually
 
 CONNECTIONS = (1, 2, 100)
 """From how many connections a flood comes."""
@@ -162,9 +163,11 @@ async def connect_through(owner: str, relay: str) -> Polling:
     """A polling client of one server that has joined through another one, and goes on there."""
     client = await Polling.connect(owner)
     client.url = relay
-    async with asyncio.timeout(WITHIN):
-        while (await client.post("40")).status != 200:  # noqa: ASYNC110 until it knows of the other one, as it is told
-            await asyncio.sleep(0.05)
+
+    async def joins() -> bool:
+        return (await client.post("40")).status == 200
+
+    await eventually(joins, WITHIN, what="the relay knows of the owner", every=0.05)
     assert (await client.packets())[0].startswith("40{")
     return client
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import load_settings
 from tradecast.delivery.broker import Broker, RecoveryState
@@ -370,7 +370,7 @@ class BrokerContract:
         async def is_gone() -> bool:
             return not (await broker.read({"x": before})).envelopes
 
-        await until(is_gone)
+        await eventually(is_gone)
         assert (await broker.read({"x": before})).broken == {"x"}
 
     async def test_a_quiet_time_breaks_nothing(self, make_broker: MakeBroker) -> None:
@@ -554,7 +554,7 @@ class BrokerContract:
             await asyncio.sleep(SHORT.session_seconds / 4)
             return await self.expired(broker, left.pid)
 
-        await until(left_is_gone)
+        await eventually(left_is_gone)
         assert await broker.claim(left.pid, "u1") is None
         assert await broker.claim(kept.pid, "u1") is not None
 

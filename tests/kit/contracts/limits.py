@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from kit.servers.redis_sentinel import eventually
+from kit.waiting import eventually
 from tradecast.limits.quota import Lease, QuotaStore
 from tradecast.limits.rates import RateStore
 
@@ -144,5 +144,4 @@ async def _count_becomes(store: QuotaStore, expected: int) -> None:
     async def holds() -> bool:
         return await store.count("connections", "u") == expected
 
-    held: Callable[[], Awaitable[bool]] = holds
-    await eventually(held, f"count is {expected}")
+    await eventually(holds, 60, what=f"count is {expected}")

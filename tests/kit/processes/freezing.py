@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+
+from kit.waiting import wait_until
 
 
 def until_stopped(pid: int, within: float = 30.0) -> None:
     """Wait until every thread of a process has stopped: until then it may go on answering."""
-    deadline = time.monotonic() + within
-    while any(_state(thread) not in "Tt" for thread in Path(f"/proc/{pid}/task").iterdir()):
-        assert time.monotonic() < deadline, f"not stopped within {within:g} s"
-        time.sleep(0.001)
+    threads = Path(f"/proc/{pid}/task")
+    wait_until(
+        lambda: all(_state(thread) in "Tt" for thread in threads.iterdir()), within, what="all stopped", every=0.001
+    )
 
 
 def _state(thread: Path) -> str:

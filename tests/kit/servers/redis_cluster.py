@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -17,6 +16,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from kit.servers.redis_server import DURABLE, START_WITHIN, RedisMissing, RedisServer, free_port
+from kit.waiting import wait_until
 
 SLOTS = 16_384
 NODE_TIMEOUT_MS = 2_000
@@ -174,18 +174,18 @@ class RedisCluster:
                 node.ask_now("CLUSTER", "MEET", "127.0.0.1", first.port, first.bus_port)
 
     def _wait_until_in_order(self) -> None:
-        deadline = time.monotonic() + START_WITHIN
-        while True:
-            try:
-                if all(
-                    node.info()["cluster_state"] == "ok" and len(node.peers()) == len(self.nodes) for node in self.nodes
-                ):
-                    return
-            except RedisError:
-                pass
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"no cluster within {START_WITHIN:g} s:\n{self.nodes[0]._nodes_text()}")
-            time.sleep(0.05)
+        try:
+            wait_until(self._is_in_order, START_WITHIN, what="a cluster", every=0.05)
+        except AssertionError as late:
+            raise RuntimeError(f"{late}:\n{self.nodes[0]._nodes_text()}") from None
+
+    def _is_in_order(self) -> bool:
+        try:
+            return all(
+                node.info()["cluster_state"] == "ok" and len(node.peers()) == len(self.nodes) for node in self.nodes
+            )
+        except RedisError:
+            return False
 
     def _move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
         # https://redis.io/docs/latest/commands/cluster-setslot/

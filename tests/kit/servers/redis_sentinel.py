@@ -1,10 +1,6 @@
-"""Redis Sentinels for tests, and waiting for what they do."""
+"""Redis Sentinels for tests."""
 
 from __future__ import annotations
-
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
 
 from kit.servers.redis_server import RedisServer
 
@@ -38,15 +34,3 @@ class SentinelServer(RedisServer):
         ]
         configuration.write_text("\n".join(lines) + "\n")
         return [self.program, str(configuration), "--sentinel"]
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]], what: str, within: float = 60.0) -> None:
-    """Ask until it holds. For what tells of itself by no event.
-
-    Raises:
-        AssertionError: It did not hold within that many seconds.
-    """
-    deadline = time.monotonic() + within
-    while not await holds():
-        assert time.monotonic() < deadline, f"not within {within} s: {what}"
-        await asyncio.sleep(0.05)

@@ -19,7 +19,7 @@ from kit.contracts.broker import (
 )
 from kit.delivery.redis_brokers import Brokers, Seen
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope
 from tradecast.delivery.redis.broker import RedisBroker
@@ -88,7 +88,7 @@ async def test_a_room_is_listened_to_a_while_longer_then_no_more(brokers: Broker
     async def left() -> bool:
         return bool(await redis_server.ask("PUBSUB", "NUMSUB", channel) == [channel, 0])
 
-    await until(left)
+    await eventually(left)
     await there.publish(event(2, "x"))
     last = await there.publish(event(3, "y"))
     await eventually(lambda: here.positions[0] >= last)
@@ -111,7 +111,7 @@ async def test_who_comes_back_while_it_lingers_finds_it_heard(brokers: Brokers, 
     async def left() -> bool:
         return bool(await redis_server.ask("PUBSUB", "NUMSUB", channel + "y") == [channel + "y", 0])
 
-    await until(left)
+    await eventually(left)
     assert await redis_server.ask("PUBSUB", "NUMSUB", channel + "x") == [channel + "x", 1]
     await there.publish(event(1, "x"))
     await eventually(lambda: heard.numbers == [1])

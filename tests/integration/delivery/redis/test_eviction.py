@@ -15,7 +15,7 @@ from kit.delivery.version_before import publish_as_before, tick_as_before
 from kit.servers.in_process import MakeServer
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.delivery.create import create_adapter_redis
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
@@ -127,7 +127,7 @@ async def test_where_the_notes_are_gone_nothing_of_before_is_sure(
     await broker.publish(event(1, "x"))
     await redis_server.ask("DEL", NOTES, PREFIX + "h:x")
     assert (await broker.read(start)).broken == {"x", "quiet"}
-    await until(lambda: _exists(redis_server, NOTES))  # they begin anew with the next tick
+    await eventually(lambda: _exists(redis_server, NOTES))  # they begin anew with the next tick
     assert (await broker.read(start)).broken == {"x", "quiet"}
     later = await now(broker, "x", "quiet")
     await broker.publish(event(2, "x"))
@@ -173,7 +173,7 @@ async def test_quiet_rooms_are_whole(broker: RedisBroker, redis_server: RedisSer
     await broker.publish(event(1, "x", kind=VOLATILE))
     await broker.publish(event(2, "y"))
     clock = int(await redis_server.ask("HGET", CLOCK, "last"))
-    await until(lambda: _is_past(redis_server, clock))  # time goes on, as nobody publishes
+    await eventually(lambda: _is_past(redis_server, clock))  # time goes on, as nobody publishes
     replay = await broker.read(start)
     assert (numbers(replay.envelopes), replay.broken) == ([2], frozenset())
 
@@ -192,7 +192,7 @@ async def test_a_history_that_expired_and_began_anew_was_not_lost(
     async def is_gone() -> bool:
         return not await _exists(redis_server, PREFIX + mark + "x")
 
-    await until(is_gone)
+    await eventually(is_gone)
     start = positions(broker, "x")
     await broker.publish(event(2, "x", kind=kind))
     replay = await broker.read(start)
@@ -229,7 +229,7 @@ async def test_notes_end_with_what_they_are_about(brokers: Brokers, redis_server
         await broker.publish(event(2, "x"))
         return int(await redis_server.ask("ZCARD", NOTES)) == 3
 
-    await until(are_gone)
+    await eventually(are_gone)
     assert await redis_server.ask("PTTL", NOTES) == -1
     start = await now(broker, "x", *rooms[:3])
     await broker.publish(event(3, "x"))
@@ -255,7 +255,7 @@ async def test_a_publisher_that_keeps_less_makes_no_gap_silent(brokers: Brokers)
         await other.publish(event(2, "y"))
         return not numbers([one for one in (await here.read(start)).envelopes if one.rooms == ("x",)])
 
-    await until(is_gone)
+    await eventually(is_gone)
     assert "x" in (await here.read(start)).broken
 
 
@@ -271,7 +271,7 @@ async def test_what_a_version_without_notes_published_is_missed_when_it_is_gone(
     await redis_server.ask("DEL", PREFIX + mark + "x")
     assert (await broker.read(start)).broken == {"x"}
     await broker.publish(event(1, "y"))  # one that writes notes does not vouch for it
-    await until(lambda: _ticked(broker))
+    await eventually(lambda: _ticked(broker))
     assert (await broker.read(start)).broken == {"x"}
 
 
@@ -316,13 +316,13 @@ async def test_notes_are_trimmed_beside_a_version_that_writes_none(brokers: Brok
         await broker.publish(event(2, "x"))
         return int(await redis_server.ask("ZCARD", NOTES)) == 3
 
-    await until(are_gone)
+    await eventually(are_gone)
 
 
 async def test_once_all_write_notes_they_are_believed(broker: RedisBroker, redis_server: RedisServer) -> None:
     await publish_as_before(redis_server, PREFIX, "y")
     await tick_as_before(redis_server, PREFIX)
-    await until(lambda: _ticked(broker))
+    await eventually(lambda: _ticked(broker))
     start = await now(broker, "x")
     await broker.publish(event(1, "x"))
     await broker.publish(event(2, "y"))
@@ -436,7 +436,7 @@ async def test_a_server_tells_of_it(own_redis: RedisServer, make_server: MakeSer
         await server.app.health.check("redis")
         return get("tradecast_redis_may_evict") == 0
 
-    await until(noticed)
+    await eventually(noticed)
 
 
 async def test_of_a_cluster_each_master_is_asked(redis_cluster: RedisCluster) -> None:

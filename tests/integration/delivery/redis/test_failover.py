@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio.connection import AbstractConnection, Connection
 
 from kit.servers.redis_server import RedisServer, started
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.delivery.envelope import Envelope, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.delivery.redis import partition as redis_partition
@@ -172,7 +172,7 @@ async def test_an_event_that_another_redis_may_have_taken_before_is_marked(
         await other_redis.ask("CLIENT", "KILL", "TYPE", "normal")
         await own_redis.ask("CONFIG", "SET", "min-replicas-to-write", "1")
         refused = asyncio.create_task(writer.publish(encode_envelope("refused", [3], ["room"], "C")))
-        await until(lambda: has_refused(own_redis))
+        await eventually(lambda: has_refused(own_redis))
         first.server = other_redis
         await refused
         await eventually(lambda: deliveries.events == ["unanswered", "new", "refused"])

@@ -16,7 +16,7 @@ from redis.crc import key_slot
 from kit.contracts.broker import RETENTION, BrokerContract, Heard, MakeBroker, event, listen, numbers, session
 from kit.delivery.redis_brokers import Brokers, Seen
 from kit.servers.redis_cluster import RedisCluster, started_cluster
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.envelope import LATEST
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
@@ -173,7 +173,7 @@ async def test_slots_that_move_lose_and_repeat_nothing(own: Brokers, redis_clust
     done.set()
     await asyncio.gather(*publishing)
     for room in rooms:
-        await until(partial(_has, heard, room, len(sent[room])))
+        await eventually(partial(_has, heard, room, len(sent[room])))
         assert _of(heard, room) == sent[room]
     replay = await here.read(start)
     for room in rooms:
@@ -285,7 +285,7 @@ async def test_a_master_that_has_lost_the_others_is_left(own: Brokers, redis_clu
             await here.publish(event("again", room))
         return bool(_of(heard, room))
 
-    await until(heard_of, within=60)
+    await eventually(heard_of, within=60)
 
 
 async def test_a_node_that_is_gone_takes_its_partitions_only(own: Brokers, redis_cluster: RedisCluster) -> None:
@@ -311,7 +311,7 @@ async def test_a_node_that_is_gone_takes_its_partitions_only(own: Brokers, redis
     await here.until_heard()
     for n, room in enumerate(gone):
         await here.publish(event(n, room))
-    await until(lambda: _told(heard, gone))
+    await eventually(lambda: _told(heard, gone))
     assert heard.broken_rooms == set()
 
 

@@ -14,7 +14,7 @@ from kit.contracts.broker import event, listen, numbers, session
 from kit.delivery.redis_brokers import Brokers, Seen
 from kit.network.redis_forwarder import RedisForwarder, redis_forwarding
 from kit.servers.redis_server import RedisServer, started
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.delivery.envelope import COUNTED, LATEST
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.delivery.ids import Offset, now_id, seconds
@@ -337,7 +337,7 @@ async def test_paused_for_too_long_it_is_not_known(brokers: Brokers, own_redis: 
     with pytest.raises(PublishUncertain):
         await there.publish(event(1, "x"))
     own_redis.resume()
-    await until(lambda: published(there, 2))
+    await eventually(lambda: published(there, 2))
     await eventually(lambda: 2 in heard.numbers)
     assert heard.numbers in ([0, 1, 2], [0, 2])
     assert seen.results["uncertain"] >= 1
@@ -553,7 +553,7 @@ async def replicated(replica: RedisServer, key: str, value: object) -> None:
             return bool(await replica.ask("HGET", PREFIX + "clock", key) == str(value))
         return False
 
-    await until(same)
+    await eventually(same)
 
 
 @pytest.fixture
@@ -577,7 +577,7 @@ async def test_after_a_failover_nothing_is_hidden_by_what_the_old_master_took_la
     async def has_all() -> bool:
         return bool(await replica.ask("XLEN", PREFIX + "h:x") == 3)
 
-    await until(has_all)
+    await eventually(has_all)
     await replica.ask("REPLICAOF", "NO", "ONE")
     # The old master does not know that it is none any more; and its clock is ahead.
     await own_redis.ask("HSET", PREFIX + "clock", "last", now_id() + seconds(1800))
@@ -617,7 +617,7 @@ async def test_a_session_of_before_a_failover_is_cut_and_kept_so(
     async def has_it() -> bool:
         return bool(await replica.ask("EXISTS", f"{PREFIX}s:{saved.pid}"))
 
-    await until(has_it)
+    await eventually(has_it)
     await replica.ask("REPLICAOF", "NO", "ONE")
     forwarder.lead_to(replica)
     await eventually(lambda: heard.switches)
@@ -668,7 +668,7 @@ async def test_an_event_that_two_masters_took_is_delivered_once(
     async def has_it() -> bool:
         return bool(await replica.ask("XLEN", PREFIX + "h:x"))
 
-    await until(has_it)
+    await eventually(has_it)
     await replica.ask("REPLICAOF", "NO", "ONE")
     async with redis_forwarding(own_redis) as lossy:
         writer = await brokers.add_writer(lossy.url)

@@ -25,7 +25,7 @@ from pymongo.errors import OperationFailure
 from integration.sessions.stores.store_contract import DATA, DAY, StoreContract
 from kit.servers.mongo_server import MongoDatabase as Database
 from kit.servers.mongo_server import MongoServer
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.config.settings import SettingsError
 from tradecast.sessions.documents.document import SessionFields, read_session
 from tradecast.sessions.documents.instants import read_instant
@@ -253,7 +253,7 @@ async def test_server_that_is_gone_and_comes_back(own_mongo: MongoServer) -> Non
             return True
         return False
 
-    await until(saved)
+    await eventually(saved)
     await own_mongo.kill()
     requests = (
         store.load(["a"]),

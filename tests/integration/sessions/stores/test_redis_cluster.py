@@ -11,7 +11,7 @@ import pytest
 
 from integration.sessions.stores.store_contract import DATA, DAY, StoreContract
 from kit.servers.redis_cluster import RedisCluster
-from kit.waiting import until
+from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.redis_client.client import RedisClient, create_redis
 from tradecast.sessions.cache import SessionCache
@@ -85,7 +85,7 @@ async def test_a_node_that_is_killed_and_comes_back(redis_cluster: RedisCluster)
         except StoreUnavailable:
             return False
 
-    await until(saved)
+    await eventually(saved)
     await store.ping()
     assert {stored.id async for stored in store.list()} == set(IDS)
     await client.aclose()
@@ -143,7 +143,7 @@ async def test_a_part_that_is_away_never_fails_a_look_up(redis_cluster: RedisClu
         await one.put("new", Session("new", ANN, time.time() + 600))
         return await cache(client).get("new") is not None
 
-    await until(found)
+    await eventually(found)
     assert await other.get("new") is not None
     assert heard == ["redis"]
     await client.aclose()

@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 from redis.exceptions import InvalidResponse, ResponseError
 
-from kit.waiting import eventually, until
+from kit.waiting import eventually
 from tradecast.causes import SOME_REDIS, Code, explain
 from tradecast.delivery.redis.connections.pubsub_connection import REPLIES_PER_TURN, PubSubConnection
 
@@ -208,7 +208,7 @@ async def test_nothing_is_handed_over_after_the_reading_was_given_up(far: Far) -
 
 async def test_a_connection_on_which_something_has_come_already_is_refused(far: Far) -> None:
     far.writer.write(b"+OK\r\n")
-    await until(far._plain.can_read)
+    await eventually(far._plain.can_read)
     with pytest.raises(ConnectionError, match="not asked for"):
         await far.read()
 
