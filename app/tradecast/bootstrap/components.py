@@ -7,9 +7,8 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import TaskSet
 from tradecast.cluster_rpc import Cluster
 from tradecast.cluster_rpc.operations import ServerEventHandler
 from tradecast.config.settings import Settings
@@ -87,7 +86,7 @@ class Components:
     revisions: RevisionRegistry | None
     availability: Availability
     stats: Stats
-    running: list[asyncio.Task[Any]] = field(default_factory=list)
+    running: TaskSet = field(default_factory=TaskSet)
 
     async def start(self) -> None:
         """Start what works by itself, the fleet first: an old server that starts again takes no client."""
@@ -95,7 +94,7 @@ class Components:
         await self.limiter.start()
         if self.revisions is not None:
             await self.revisions.refresh()
-            self._run("revisions", self.revisions.run())
+            self.running.spawn(self.revisions.run(), name="revisions")
         await self.hub.start()
         if self.broker is not None:
             # Listen to the other servers now, not at the first client; wait for it as long as for any answer of Redis.
@@ -103,20 +102,21 @@ class Components:
                 async with asyncio.timeout(settings.redis_timeout):
                     await self.broker.until_heard()
         if self.adapter_file is not None:
-            self._run("adapter file", self.adapter_file.run())
+            self.running.spawn(self.adapter_file.run(), name="adapter file")
         await self.cluster.start()
         if self.offer is not None:
-            self._run("offer", self.offer.run())
-        self._run("revocation", self.watcher.run())
-        self._run("health", self.foundation.health.run())
-        self._run("loop lag", LoopLag(self.foundation.metrics.loop_lag).run())
+            self.running.spawn(self.offer.run(), name="offer")
+        self.running.spawn(self.watcher.run(), name="revocation")
+        self.running.spawn(self.foundation.health.run(), name="health")
+        self.running.spawn(LoopLag(self.foundation.metrics.loop_lag).run(), name="loop lag")
 
     async def close(self) -> None:
         """Send clients away in a way that lets them come back elsewhere, and let go of everything."""
         self.gate.draining = True
         await self.drain.close()
         await self.socket_server.eio.close_all(self.foundation.settings.shutdown_timeout)
-        await end(*self.running, *self.clients.tasks)
+        await self.running.close()
+        await self.clients.tasks.close()
         if self.revisions is not None:
             await self.revisions.leave()
         if self.forwarding is not None:
@@ -129,9 +129,6 @@ class Components:
         await self.sessions.close()
         if self.redis is not None:
             await self.redis.aclose()
-
-    def _run(self, name: str, work: Any) -> None:
-        self.running.append(asyncio.create_task(work, name=name))
 
 
 class Availability:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import orjson
 import structlog
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import TaskSet
 from tradecast.cluster_rpc.errors import Incomplete, TooLarge
 from tradecast.cluster_rpc.heartbeats import Servers
 from tradecast.cluster_rpc.local_clients import Clients
@@ -97,8 +97,8 @@ class Cluster:
         self._serving = Serving(
             self.server_id, Operations(clients, handlers, on_emitted).by_kind(), broker.send_to_server
         )
-        self._running: list[asyncio.Task[None]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loops = TaskSet()
+        self._sending = TaskSet()
         self._started = False
         self._audible = asyncio.Event()
 
@@ -125,23 +125,21 @@ class Cluster:
                 async with asyncio.timeout(HELLO):
                     await self._broker.send_to_all(encode(self._own_beat(hello=True)))
                     await self._audible.wait()
-        self._running = [
-            asyncio.create_task(self._beat(), name="cluster beat"),
-            asyncio.create_task(self._look(), name="cluster look"),
-        ]
+        self._loops.spawn(self._beat(), name="cluster beat")
+        self._loops.spawn(self._look(), name="cluster look")
 
     async def close(self) -> None:
         """Leave; the broker is still there. This server has no clients any more."""
         if not self._started:
             return
         self._started = False
-        await end(*self._running)
+        await self._loops.close()
         with contextlib.suppress(AdapterUnavailable, TimeoutError):
             async with asyncio.timeout(GOODBYE):
                 await self._broker.send_to_all(encode(Beat(self.server_id, 0, self._lease, leaving=True)))
         await self._serving.close()
         await self._requests.close()
-        await end(*self._tasks)
+        await self._sending.close()
 
     def on_control_message(self, data: bytes) -> None:
         """A server has told something; see `Broker.send_to_server`."""
@@ -336,6 +334,4 @@ class Cluster:
             with contextlib.suppress(AdapterUnavailable):
                 await work
 
-        task = asyncio.create_task(quietly(), name="cluster tells")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._sending.spawn(quietly(), name="cluster control message")

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import TaskSet
 from tradecast.cluster_rpc.errors import TooLarge
 from tradecast.cluster_rpc.protocol import Request, Response, encode
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
@@ -100,7 +100,7 @@ class Requests:
         self._max_pending = max_pending
         self._numbers = itertools.count(1)
         self._pending: dict[int, _Pending] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._own_parts = TaskSet()
 
     def __len__(self) -> int:
         """How many wait for answers."""
@@ -161,12 +161,10 @@ class Requests:
         async def do() -> None:
             pending.take(await here)
 
-        task = asyncio.create_task(do(), name="own part of a request")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._own_parts.spawn(do(), name="own part of a request")
 
     async def close(self) -> None:
-        await end(*self._tasks)
+        await self._own_parts.close()
 
     def answered(self, response: Response) -> None:
         """A part of an answer has come. One that nobody waits for any more is passed over."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import structlog
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import TaskSet
 from tradecast.cluster_rpc.protocol import MAX_PARTS, Request, Response, encode
 from tradecast.cluster_rpc.requester import MAX_ITEMS, TOO_MANY
 from tradecast.delivery.envelope import Malformed
@@ -63,7 +62,7 @@ class Serving:
         self._tell = tell
         self._max_running = max_running
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
 
     def take(self, request: Request) -> None:
         """Another server asks for something."""
@@ -77,7 +76,8 @@ class Serving:
         if busy and (not request.answer or len(self._tasks) >= 2 * self._max_running):
             log.error("too many requests of other servers at once: one is not carried out", kind=request.kind[:64])
             return
-        self._spawn(self._refuse(request) if busy else self._serve(request))
+        work = self._refuse(request) if busy else self._serve(request)
+        self._tasks.spawn(work, name="request of a server")
 
     async def do(self, kind: str, body: Any) -> Outcome:
         """Carry out one request; never raises."""
@@ -102,7 +102,7 @@ class Serving:
         return Response(self._own, 0, items, error=error)
 
     async def close(self) -> None:
-        await end(*self._tasks)
+        await self._tasks.close()
 
     async def _serve(self, request: Request) -> None:
         outcome = await self.do(request.kind, request.body)
@@ -121,11 +121,6 @@ class Serving:
             except AdapterUnavailable:
                 log.warning("an answer to another server is lost: Redis did not take it", kind=request.kind[:64])
                 return
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="request of a server")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _parts(outcome: Outcome) -> tuple[list[Sequence[orjson.Fragment]], str]:

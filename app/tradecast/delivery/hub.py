@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from tradecast.background.stepping import Done, step
-from tradecast.background.tasks import end
+from tradecast.background.tasks import TaskSet
 from tradecast.causes import SOME_REDIS, explain
 from tradecast.delivery.broker import Broker, RecoveryState
 from tradecast.delivery.client import Client, Vector
@@ -159,22 +159,19 @@ class Hub:
         # Clients from whom events are held back, or who got some by replay that may still come.
         self._special: dict[str, Client] = {}
         self._plain = 0
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._running: list[asyncio.Task[None]] = []
+        self._tasks = TaskSet()
+        self._loops = TaskSet()
 
     async def start(self) -> None:
         await self.broker.start(self)
-        self._running = [
-            asyncio.create_task(self._sweep(), name="hub sweep"),
-            asyncio.create_task(self._touch_all(), name="hub refresh"),
-        ]
+        self._loops.spawn(self._sweep(), name="hub sweep")
+        self._loops.spawn(self._touch_all(), name="hub refresh")
 
     async def close(self) -> None:
         """Let go. What is kept of clients stays, so that they go on elsewhere."""
-        await end(*self._running)
-        if self._tasks:  # what was last said of clients is worth a moment
-            await asyncio.wait(self._tasks, timeout=GOODBYE)
-        await end(*self._tasks)
+        await self._loops.close()
+        await self._tasks.wait(GOODBYE)  # the last updates of clients' recovery states
+        await self._tasks.close()
         await self.broker.close()
 
     # -- events out
@@ -300,7 +297,7 @@ class Hub:
                 continue
             if client.stored:
                 client.stored = False
-                self._spawn(self._drop(client.session))
+                self._tasks.spawn(self._drop(client.session))
             self._hang_up(client.eio_sid)
 
     def on_epoch_change(self, partition: int, top: int) -> None:
@@ -309,14 +306,14 @@ class Hub:
             client.dirty = client.stored
             if client.replay:
                 self._cut_off(client)  # it comes back, and that is read again
-        self._spawn(self._save_anew())
+        self._tasks.spawn(self._save_anew())
 
     def on_session_claimed(self, pid: str, generation: int) -> None:
         sid = self._by_pid.get(pid)
         client = self._clients.get(sid) if sid is not None else None
         if sid is not None and client is not None and client.session.generation < generation:
             client.stored = False
-            self._spawn(self._displace(sid, client))
+            self._tasks.spawn(self._displace(sid, client))
 
     def on_control_message(self, data: bytes) -> None:
         self._on_told(data)
@@ -483,7 +480,7 @@ class Hub:
             client.session.pid = new_pid()
             client.stored = await self.broker.save(client.session)
             if self._clients.get(sid) is not client:  # gone meanwhile
-                self._spawn(self._drop(client.session))
+                self._tasks.spawn(self._drop(client.session))
                 return None
             self._by_pid[client.session.pid] = sid
         except AdapterUnavailable as error:
@@ -712,7 +709,7 @@ class Hub:
     def _give_up(self, sid: str, client: Client) -> None:
         """The session is another server's by now."""
         client.stored = False
-        self._spawn(self._displace(sid, client))
+        self._tasks.spawn(self._displace(sid, client))
 
     async def _drop(self, session: RecoveryState) -> None:
         with contextlib.suppress(AdapterUnavailable):  # it expires by itself
@@ -729,12 +726,7 @@ class Hub:
         """Do what is left of a client that has gone: at once where the broker waits for nothing."""
         stepped = step(work) if self.broker.is_local else work
         if not isinstance(stepped, Done):
-            self._spawn(stepped)
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._tasks.spawn(stepped)
 
     async def _sweep(self) -> None:
         """Clients whose replay or newest room is behind everybody's position are like all others again."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.broker import Listener, RecoveryState, Replay
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope
@@ -66,7 +66,7 @@ class MemoryBroker:
         self._cleaner = asyncio.create_task(self._clean(), name="history")
 
     async def close(self) -> None:
-        await end(self._cleaner)
+        await cancel_and_wait(self._cleaner)
 
     async def publish(self, envelope: Envelope) -> int:
         envelope.id = self.positions[0] = max(now_id(), self.positions[0] + 1)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.demo.feed import Feed
 from tradecast.demo.fleet import follow
 from tradecast.demo.page import demo_routes
@@ -36,4 +36,4 @@ async def run_demo(server: WebSocketServer, *, feed: bool = True) -> AsyncIterat
     try:
         yield source
     finally:
-        await end(task)
+        await cancel_and_wait(task)

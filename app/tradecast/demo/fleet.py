@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import structlog
 from redis.exceptions import RedisError
 
+from tradecast.background.tasks import PATIENCE, cancel_and_wait
 from tradecast.config.settings import Settings
 from tradecast.demo.feed import Feed
 from tradecast.demo.lead import RENEW_SECONDS, Lead, read_ticks
@@ -81,7 +82,7 @@ class FeedProcess:
 
     async def _stop(self) -> None:
         if self._feeding is not None:
-            await _end(self._feeding, patience=1)
+            await _stop(self._feeding)
         with contextlib.suppress(*REDIS_ERRORS):
             await self._lead.let_go()
 
@@ -126,17 +127,11 @@ async def _running(feed: Feed) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await _end(task)
+        await _stop(task, patience=0.1)
 
 
-async def _end(task: asyncio.Task[None], patience: float = 0.1) -> None:
-    """Cancel a task, every `patience` seconds until it is over; raises what it ended with, if not that.
-
-    Once is not enough: before Python 3.12 `asyncio.wait_for`, by which redis-py writes, swallows a cancellation that
-    comes in the moment in which the write is done.
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=patience)
+async def _stop(task: asyncio.Task[None], patience: float = PATIENCE) -> None:
+    """Cancel a task and wait for it; raises its error, if it has failed."""
+    await cancel_and_wait(task, patience=patience)
     if not task.cancelled():
         task.result()

@@ -11,6 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from typing import Any, Literal
 
+from tradecast.background.tasks import TaskSet
 from tradecast.engine.connection import SERVER_DISCONNECT, Connection, complete
 from tradecast.engine.frames import NORMAL
 from tradecast.engine.http.asgi import serve_polling, serve_websocket
@@ -110,7 +111,7 @@ class EngineServer:
         self._handlers: dict[str, Callable[..., Any]] = {}
         self._sessions: dict[str, dict[str, Any]] = {}
         self._to_flush: list[Flushable] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = TaskSet()
         self._working: dict[Connection, asyncio.Task[None]] = {}
         # Of tasks: nobody's handler has set anything in it.
         self._context = contextvars.copy_context()
@@ -390,10 +391,7 @@ class EngineServer:
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run in a task that is kept until it is done."""
-        task = asyncio.get_running_loop().create_task(work, context=self._context.copy())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._tasks.spawn(work, context=self._context.copy())
 
     def _disconnected(self, sid: str, reason: str) -> None:
         work = self._call("disconnect", sid, reason)

@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 import structlog
 
 from tradecast.background.stepping import Done, step
+from tradecast.background.tasks import TaskSet
 from tradecast.cluster_rpc.local_clients import Described
 from tradecast.connections.connection import Connection
 from tradecast.connections.registry import ConnectionRegistry
@@ -88,7 +89,7 @@ class Clients:
         self._cookie = cookie
         self._is_local = is_local
         self._channels: dict[str, NamespaceChannel] = {}
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.tasks = TaskSet()
 
     # -- `Application`
 
@@ -367,11 +368,8 @@ class Clients:
     def _finish(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what is left of a client that has gone: at once where nothing has to be waited for."""
         stepped = step(work) if self._is_local else work
-        if isinstance(stepped, Done):
-            return
-        task = asyncio.create_task(stepped)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        if not isinstance(stepped, Done):
+            self.tasks.spawn(stepped)
 
 
 def _note(accepted: Accepted) -> tuple[Connection, list[str]]:

@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.causes import SOME_REDIS, Cause, explain
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.engine.http.asgi import send_refusal
@@ -245,7 +245,7 @@ async def _emit_all(events: Sequence[tuple[int, Any]], emitters: Emitters) -> _O
     try:
         await asyncio.wait(tasks.values())
     except asyncio.CancelledError:  # the server stops, and this request has had its time
-        await end(*tasks.values())
+        await cancel_and_wait(*tasks.values())
     outcome = _Outcome(0, [], [])
     for number, task in tasks.items():
         error: BaseException | None = asyncio.CancelledError() if task.cancelled() else task.exception()

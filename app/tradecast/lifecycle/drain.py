@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.lifecycle.paced_disconnect import PacedDisconnect
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
@@ -143,7 +143,7 @@ class Drain:
 
     async def close(self) -> None:
         """End what is under way."""
-        await end(self._draining, self._shedding)
+        await cancel_and_wait(self._draining, self._shedding)
 
     def _hurry(self) -> None:
         """Give a drain that was begun with more time only what a process that ends has."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.causes import SOME_REDIS, Place, explain
 from tradecast.redis_client.foreign_keys import is_of_key
 
@@ -108,4 +108,4 @@ class Failover:
     async def close(self) -> None:
         """Stop looking for Redis."""
         self._closed = True
-        await end(self._probing)
+        await cancel_and_wait(self._probing)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import TaskSet
 from tradecast.causes import SOME_REDIS, explain
 from tradecast.config.settings import Settings
 from tradecast.limits.failover import FAILURES, Failover, RedisAway
@@ -99,7 +99,7 @@ class RateLimiter:
         )
         self._missed_releases: set[Lease] = set()
         self._complained_at = float("-inf")
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = TaskSet()
         self._rates: RedisRateStore | None = None
         self._quotas: RedisQuotaStore | None = None
         self._on_fallback = on_fallback or (lambda away: None)
@@ -126,14 +126,13 @@ class RateLimiter:
 
     async def start(self) -> None:
         """Start renewing leases and cleaning up."""
-        self._tasks.append(asyncio.create_task(self._every(CLEANUP_EVERY, self._cleanup), name="limits-cleanup"))
+        self._tasks.spawn(self._every(CLEANUP_EVERY, self._cleanup), name="limits-cleanup")
         if self._quotas is not None:
-            self._tasks.append(asyncio.create_task(self._every(self._renew_every, self.renew_all), name="limits-renew"))
+            self._tasks.spawn(self._every(self._renew_every, self.renew_all), name="limits-renew")
 
     async def close(self) -> None:
         """Stop, and give back what this server's clients still hold."""
-        await end(*self._tasks)
-        self._tasks.clear()
+        await self._tasks.close()
         await self._failover.close()
         if self._quotas is not None and not self._failover.away:
             with contextlib.suppress(*FAILURES):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 
 from starlette.types import ASGIApp
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.config.settings import WILDCARDS
 from tradecast.polling_relay.directory import Directory
 from tradecast.polling_relay.forwarder import Forwarder, Result
@@ -111,7 +111,7 @@ class Forwarding:
                 if self.tls is not None:
                     self.tls.refresh()
         finally:
-            await end(looking)
+            await cancel_and_wait(looking)
 
     @property
     def servers(self) -> int:
@@ -152,7 +152,7 @@ class Forwarding:
 
     async def close(self) -> None:
         """Be found no more, and let go of everything."""
-        await end(self._running)
+        await cancel_and_wait(self._running)
         if self._forwarder is not None:
             self._forwarder.close()
         await self._directory.leave()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from itertools import islice
 from typing import Generic, TypeVar
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import TaskSet
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -39,7 +39,7 @@ class BatchLoader(Generic[K, V]):
         self._max_batch = max_batch
         self._max_in_flight = max_in_flight
         self._waiting: dict[K, asyncio.Future[V | None]] = {}
-        self._batches: set[asyncio.Task[None]] = set()
+        self._batches = TaskSet()
         self._scheduled = False
         self._closed = False
 
@@ -66,18 +66,16 @@ class BatchLoader(Generic[K, V]):
         for future in self._waiting.values():
             future.cancel()
         self._waiting.clear()
-        await end(*self._batches)
+        await self._batches.close()
 
     def _dispatch(self) -> None:
         self._scheduled = False
         while self._waiting and len(self._batches) < self._max_in_flight and not self._closed:
             keys = list(islice(self._waiting, self._max_batch))
-            task = asyncio.create_task(self._run({key: self._waiting.pop(key) for key in keys}))
-            self._batches.add(task)
-            task.add_done_callback(self._on_done)
+            batch = self._batches.spawn(self._run({key: self._waiting.pop(key) for key in keys}))
+            batch.add_done_callback(self._on_done)  # called after the set's own: the place of this batch is free
 
-    def _on_done(self, task: asyncio.Task[None]) -> None:
-        self._batches.discard(task)
+    def _on_done(self, batch: asyncio.Task[None]) -> None:
         self._dispatch()
 
     async def _run(self, batch: dict[K, asyncio.Future[V | None]]) -> None:

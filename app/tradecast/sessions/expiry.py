@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
+from tradecast.background.tasks import TaskSet
+
 SLOTS_PER_SECOND = 4
 LONGEST_SLEEP = 30.0
 SPARE_SLOTS = 64
@@ -39,7 +41,7 @@ class SessionExpiry:
         self._order: list[int] = []  # a heap of the slots that there are
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = math.inf
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls = TaskSet()
         self._closed = False
 
     def __len__(self) -> int:
@@ -83,10 +85,7 @@ class SessionExpiry:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        calls = list(self._calls)
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        await self._calls.close()
 
     def _set_timer(self) -> None:
         if self._closed or not self._order:
@@ -115,9 +114,7 @@ class SessionExpiry:
                     del self._slot_of[session_id]
                     expired.add(session_id)
         if expired:
-            call = asyncio.get_running_loop().create_task(self._call(expired))
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            self._calls.spawn(self._call(expired))
         self._set_timer()
 
     async def _call(self, expired: Collection[str]) -> None:

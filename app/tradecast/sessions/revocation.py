@@ -11,7 +11,7 @@ from typing import Literal
 
 import structlog
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.sessions.errors import RefusalCode, StoreUnavailable
 from tradecast.sessions.mass_loss import find_lost
 from tradecast.sessions.models import Session
@@ -160,7 +160,7 @@ class RevocationWatcher:
                 await self._settle()
             await reader
         finally:
-            await end(reader)
+            await cancel_and_wait(reader)
 
     async def _read_changes(self) -> None:
         async with contextlib.aclosing(self._sessions.store.changes()) as changes:

@@ -25,7 +25,7 @@ from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.process import serving
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.engine.http.uvicorn_protocol import HttpProtocol
 from tradecast.engine.transports.polling import PollingTransport
 from tradecast.packets.codec import encode_event
@@ -424,7 +424,7 @@ async def test_one_who_does_not_read_is_cut_off_by_the_owner_and_costs_the_edge_
         await eventually(lambda: metric(edge, "relayed_websockets") == 1)
         await eventually(lambda: len(events) == 400)
         assert owner.app.get_total_connection_count() == 1
-        await end(reading)
+        await cancel_and_wait(reading)
         await reader.close()
         stuck.transport.abort()
         await stuck.wait_closed()

@@ -18,7 +18,7 @@ from kit.servers.mongo_server import MongoDatabase, MongoServer
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.config.settings import load_settings
 from tradecast.redis_client.client import create_redis
 from tradecast.sessions.errors import AuthRefused, RefusalCode
@@ -78,7 +78,7 @@ async def watching(sessions: Sessions) -> AsyncIterator[Server]:
     try:
         yield server
     finally:
-        await end(task)
+        await cancel_and_wait(task)
         await sessions.close()
 
 

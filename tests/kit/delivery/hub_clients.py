@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -198,7 +197,7 @@ class Desk:
     async def settle(self) -> None:
         """Until the hub has done what it does in the background."""
         while self.hub._tasks:
-            await asyncio.gather(*self.hub._tasks, return_exceptions=True)
+            await self.hub._tasks.wait()
 
     async def send(self, rooms: str | Collection[str], *arguments: Any, event: str = "event", **options: Any) -> None:
         await self.hub.emit(event, arguments, [rooms] if isinstance(rooms, str) else list(rooms), **options)

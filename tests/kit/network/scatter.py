@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 
 _CONNECTION = re.compile(rb"\r\nconnection:[^\r]*", re.IGNORECASE)
 
@@ -49,7 +49,7 @@ class Scatter:
     async def close(self) -> None:
         """Drop every connection."""
         serving = dict(self._serving)
-        await end(*serving)
+        await cancel_and_wait(*serving)
         await asyncio.sleep(0)
         for connection in serving.values():
             connection.close()  # of a task that had not begun

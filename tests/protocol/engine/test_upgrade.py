@@ -11,7 +11,7 @@ from kit.clients.raw import WEBSOCKET, Answer, Polling, WebSocket, request, webs
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.waiting import eventually
 from protocol.engine.conftest import add_handlers
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ async def test_events_at_every_moment_of_an_upgrade_come_once_and_in_order(open_
         await eventually(lambda: sent >= 400)
     finally:
         emitting = False
-        await end(emitter)
+        await cancel_and_wait(emitter)
     await open_server.app.emit_to_room("market:status", "last", 0)
     for got, socket in clients:
         while not (packet := await socket.text()).startswith('42["last"'):

@@ -15,7 +15,7 @@ import pytest
 
 from kit.delivery.hub_clients import Desk, Member
 from kit.delivery.shared_broker import Memory, SharedBroker
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.delivery.envelope import COUNTED
 
 ROOMS = [f"room{n}" for n in range(6)]
@@ -313,7 +313,9 @@ class World:
         server.alive = False
         here = [client for client in self.clients if client.at is server]
         hub = server.desk.hub
-        await end(*(client.busy for client in here), *hub._running, *hub._tasks)
+        await cancel_and_wait(*(client.busy for client in here))
+        await hub._loops.close()
+        await hub._tasks.close()
         await server.broker.close()
         for client in here:
             client.lost()

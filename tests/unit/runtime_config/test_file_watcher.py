@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit.waiting import eventually
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.runtime_config.file_watcher import Content, Unreadable, WatchedFile
 
 EVERY = 0.01
@@ -71,7 +71,7 @@ def path(tmp_path: Path) -> Path:
 async def watching(path: Path) -> AsyncIterator[Watching]:
     made = Watching(path)
     yield made
-    await end(made.task)
+    await cancel_and_wait(made.task)
 
 
 async def test_what_is_there_at_first_is_told_at_once(path: Path, watching: Watching) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from redis.exceptions import AskError, MovedError, TryAgainError
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.broker import Listener, RecoveryState
 from tradecast.delivery.envelope import (
@@ -324,7 +324,7 @@ class RedisPartition(PartitionWriter):
         self._ticker = asyncio.create_task(self._tick(), name="tick")
 
     async def close(self) -> None:
-        await end(self._ticker)
+        await cancel_and_wait(self._ticker)
         await super().close()
         await self._subscription.close()
         await self._asks.close()

@@ -30,6 +30,7 @@ from pymongo import ReadPreference
 from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.uri_parser import split_options
 
+from tradecast.background.tasks import TaskSet
 from tradecast.causes import MONGODB, Code, Failed, Place, explain
 from tradecast.config.settings import SettingsError
 from tradecast.sessions.documents.document import decode_data
@@ -217,7 +218,7 @@ class MongoStore:
         self._index_from = 0.0
         self._index_task: asyncio.Task[None] | None = None
         self._told_refused = False
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing = TaskSet()
         # The server must answer a wait for changes before the driver takes it for dead.
         self._stream_wait = min(MAX_STREAM_WAIT, database.timeout / 4)
 
@@ -298,9 +299,7 @@ class MongoStore:
                         yield SessionChange(session_id, "deleted" if kind == "delete" else "updated")
         finally:
             # Not waited for: after an error it may take as long as the error did.
-            closing = asyncio.create_task(self._close_stream(stream))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            self._closing.spawn(self._close_stream(stream))
 
     async def homes(self) -> Homes | None:
         return None
@@ -313,7 +312,7 @@ class MongoStore:
             await asyncio.wait([self._index_task], timeout=self._database.timeout)
             self._index_task.cancel()
             await asyncio.gather(self._index_task, return_exceptions=True)
-        await asyncio.gather(*self._closing)
+        await self._closing.wait()
         self._database.close()
 
     def _watch(self) -> Any:  # motor's change stream is generic in its stub only

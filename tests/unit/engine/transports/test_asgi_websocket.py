@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kit.waiting import eventually
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
 from tradecast.engine.message import Message
 from tradecast.engine.transports import asgi_websocket as module
@@ -128,7 +128,7 @@ async def test_client_that_stopped_reading_is_let_go(monkeypatch: pytest.MonkeyP
     await eventually(lambda: not case.transport._waiting)
     case.connection.abort(TRANSPORT_ERROR) if way == "abort" else case.connection.end("server disconnect")
     done, _ = await asyncio.wait([case.running], timeout=2)
-    await end(case.running)
+    await cancel_and_wait(case.running)
     assert done
 
 
@@ -150,5 +150,5 @@ async def test_it_is_not_read_while_it_is_paused() -> None:
 async def test_cancelled_server_ends_the_connection() -> None:
     case = Case()
     await asyncio.sleep(0)
-    await end(case.running)
+    await cancel_and_wait(case.running)
     assert case.reasons == [TRANSPORT_CLOSE]

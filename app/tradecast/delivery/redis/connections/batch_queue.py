@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from redis import exceptions
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.causes import SOME_REDIS, Place, explain
 from tradecast.delivery.errors import AdapterUnavailable, NotSent, PublishUncertain
 from tradecast.observability.logger import get_logger
@@ -134,7 +134,7 @@ class BatchQueue(Generic[Item, Result]):
         """Stop; who still waits is told that it did not happen, or that it is not known."""
         self._closed = self.failing = True
         self.give_up("closed")  # what is under way is no longer known once its task has ended
-        await end(self._task)
+        await cancel_and_wait(self._task)
 
     def give_up(self, why: str) -> None:
         """Tell everybody who waits that nothing came of it, if Redis does not take anything, now or later."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, NamedTuple, Protocol
 
-from tradecast.background.tasks import end
+from tradecast.background.tasks import TaskSet, cancel_and_wait
 from tradecast.causes import SOME_REDIS, Place, explain
 from tradecast.delivery.errors import BegunAnew
 from tradecast.observability.logger import get_logger
@@ -110,7 +110,7 @@ class Subscription:
         self._waiters: dict[bytes, list[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
         self._connection: Connection | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = TaskSet()
         self._heard = False
         self._dropped = False  # by this server itself, which has told why
         self.connected = False
@@ -122,13 +122,11 @@ class Subscription:
         self._batch = batch
 
     def start(self) -> None:
-        self._tasks = [
-            asyncio.create_task(self._run(), name="subscription"),
-            asyncio.create_task(self._write(), name="subscription writer"),
-        ]
+        self._tasks.spawn(self._run(), name="subscription")
+        self._tasks.spawn(self._write(), name="subscription writer")
 
     async def close(self) -> None:
-        await end(*self._tasks)
+        await self._tasks.close()
         self._fail_waiters()
 
     def subscribe(self, channel: bytes) -> None:
@@ -234,7 +232,7 @@ class Subscription:
                 self._asked.clear()
                 self._leaving.clear()
                 self._fail_waiters()
-                await end(restoring)
+                await cancel_and_wait(restoring)
                 if connection_ is not None:
                     await connection_.close()
             await asyncio.sleep(min(attempt * STEP, CAP))
