@@ -7,7 +7,7 @@
 {{- end -}}
 {{- $several := or (gt (int $v.replicaCount) 1) (ne $v.autoscaling.mode "none") -}}
 {{- if and $several (not (include "tradecast.usesRedis" .)) -}}
-{{- $wrong = append $wrong "several servers need Redis to be one: set redis.existingSecret, or replicaCount=1 and autoscaling.mode=none." -}}
+{{- $wrong = append $wrong "several servers need Redis to form one fleet: set redis.existingSecret, or replicaCount=1 and autoscaling.mode=none." -}}
 {{- end -}}
 {{- if eq $v.mode "demo" -}}
 {{- if not (include "tradecast.usesRedis" .) -}}
@@ -52,7 +52,7 @@
 {{- end -}}
 {{- $socketPath := include "tradecast.socketPath" . -}}
 {{- if and $v.ingress.enabled (not $v.ingress.annotations) (not (hasPrefix (printf "%s/" (trimSuffix "/" $v.ingress.path)) $socketPath)) -}}
-{{- $wrong = append $wrong (printf "ingress.path=%s does not lead to Socket.IO at %s: set server.socketPath=%s%s, or ingress.annotations with which your controller takes the prefix away." $v.ingress.path $socketPath (trimSuffix "/" $v.ingress.path) "/socket.io/") -}}
+{{- $wrong = append $wrong (printf "ingress.path=%s does not lead to Socket.IO at %s: set server.socketPath=%s%s, or ingress.annotations with which your controller strips the prefix." $v.ingress.path $socketPath (trimSuffix "/" $v.ingress.path) "/socket.io/") -}}
 {{- end -}}
 {{- if and $v.httpRoute.enabled (not (hasPrefix (printf "%s/" (trimSuffix "/" $v.httpRoute.path)) $socketPath)) -}}
 {{- $wrong = append $wrong (printf "httpRoute.path=%s does not lead to Socket.IO at %s: set server.socketPath=%s%s." $v.httpRoute.path $socketPath (trimSuffix "/" $v.httpRoute.path) "/socket.io/") -}}
@@ -64,7 +64,7 @@
 {{- $wrong = append $wrong "gateway.enabled needs gateway.className." -}}
 {{- end -}}
 {{- if and $v.server.internalTlsSecret (not (include "tradecast.forwards" .)) -}}
-{{- $wrong = append $wrong "server.internalTlsSecret is for what servers pass on to each other: it needs a Redis, and server.transports with polling or empty." -}}
+{{- $wrong = append $wrong "server.internalTlsSecret is for requests that servers forward to each other: it needs Redis, and server.transports with polling or empty." -}}
 {{- end -}}
 {{- if and $v.server.internalRequireTls (not $v.server.internalTlsSecret) -}}
 {{- $wrong = append $wrong "server.internalRequireTls needs server.internalTlsSecret." -}}
@@ -79,13 +79,13 @@
 {{- $wrong = append $wrong "metrics.podMonitor and metrics.serviceMonitor would each scrape every server, which doubles all sums: enable one of them." -}}
 {{- end -}}
 {{- if and $v.gateway.enabled (not $v.httpRoute.enabled) -}}
-{{- $wrong = append $wrong "gateway.enabled makes a Gateway that leads nowhere: set httpRoute.enabled=true." -}}
+{{- $wrong = append $wrong "gateway.enabled creates a Gateway without a route: set httpRoute.enabled=true." -}}
 {{- end -}}
 {{- if and $v.service.nodePort (eq $v.service.type "ClusterIP") -}}
 {{- $wrong = append $wrong "service.nodePort needs service.type=NodePort or LoadBalancer." -}}
 {{- end -}}
 {{- if and $v.redis.bundled.enabled $v.redis.tlsSecret -}}
-{{- $wrong = append $wrong "redis.tlsSecret is for your own Redis, the bundled one speaks no TLS: set redis.existingSecret and redis.bundled.enabled=false." -}}
+{{- $wrong = append $wrong "redis.tlsSecret is for your own Redis, the bundled one has no TLS: set redis.existingSecret and redis.bundled.enabled=false." -}}
 {{- end -}}
 {{- if and (or $v.mongodb.tlsSecret $v.mongodb.database) (not $v.mongodb.existingSecret) -}}
 {{- $wrong = append $wrong "mongodb.database and mongodb.tlsSecret need mongodb.existingSecret." -}}
@@ -95,24 +95,24 @@
 {{- end -}}
 {{- $adapter := dig "redisAdapter" dict $v.operator.fleet -}}
 {{- if and $v.operator.enabled (eq (dig "apply" "" $adapter) "roll") (eq (dig "mode" "" $adapter) "single") (or $several (gt (int $v.autoscaling.maxReplicas) 1)) -}}
-{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=roll with mode=single needs replicaCount=1, autoscaling.mode=none and autoscaling.maxReplicas=1: servers in single do not hear each other." -}}
+{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=roll with mode=single needs replicaCount=1, autoscaling.mode=none and autoscaling.maxReplicas=1: servers in mode single receive no events from each other." -}}
 {{- end -}}
 {{- if include "tradecast.tunesAdapter" . -}}
 {{- if ne (include "tradecast.adapterConfigMap" .) (include "tradecast.tunedConfigMap" .) -}}
-{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll write a ConfigMap of the operator's own: leave adapter.configMap empty, and put figures of yours into operator.fleet.redisAdapter.pinned." -}}
+{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll write a ConfigMap of the operator's own: leave adapter.configMap empty, and put your own settings into operator.fleet.redisAdapter.pinned." -}}
 {{- end -}}
 {{- range $v.server.extraEnv -}}
 {{- if eq .name "ADAPTER_MODE" -}}
-{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll tell servers their mode by ADAPTER_MODE: leave it out of server.extraEnv (server.settings.ADAPTER_MODE is for servers that are told none yet)." -}}
+{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll set ADAPTER_MODE of the servers: leave it out of server.extraEnv (server.settings.ADAPTER_MODE applies until the operator sets a mode)." -}}
 {{- end -}}
 {{- end -}}
 {{- if ne $v.adapter.key "adapter.yaml" -}}
-{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll write the key adapter.yaml: leave adapter.key as it is." -}}
+{{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll write the key adapter.yaml: leave adapter.key unchanged." -}}
 {{- end -}}
 {{- end -}}
 {{- range $name := list "HOST" "PORT" "ADMIN_HOST" "ADMIN_PORT" "INTERNAL_HOST" "INTERNAL_PORT" "ADVERTISED_ADDRESS" "POD_NAME" "POD_UID" "FLEET_REVISION" -}}
 {{- if hasKey ($v.server.settings | default dict) $name -}}
-{{- $wrong = append $wrong (printf "server.settings.%s is the chart's own and cannot be set." $name) -}}
+{{- $wrong = append $wrong (printf "server.settings.%s is set by the chart and cannot be overridden." $name) -}}
 {{- end -}}
 {{- end -}}
 {{- range $name := list "REDIS_URL" "REDIS_CLUSTER_URL" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "MONGODB_URI" "SESSION_SECRETS" "API_TOKEN" "ADMIN_TOKEN" "SENTRY_DSN" -}}

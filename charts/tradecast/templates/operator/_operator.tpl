@@ -66,7 +66,7 @@
   {{- end }}
 {{- end -}}
 
-{{/* The ConfigMap with the adapter's figures: a person's, or the operator's own where it writes them. */}}
+{{/* The ConfigMap with the adapter settings: a person's, or the operator's own if it writes them. */}}
 {{- define "tradecast.adapterConfigMap" -}}
 {{- if .Values.adapter.configMap -}}
 {{- .Values.adapter.configMap -}}
@@ -84,7 +84,7 @@
 {{- if and .Values.operator.enabled (ne (dig "redisAdapter" "apply" "recommend" .Values.operator.fleet) "recommend") -}}true{{- end -}}
 {{- end -}}
 
-{{/* Who tells KEDA the connections. */}}
+{{/* The source of KEDA's connection count. */}}
 {{- define "tradecast.metricSource" -}}
 {{- $source := .Values.autoscaling.keda.source -}}
 {{- if eq $source "auto" -}}{{- $source = ternary "operator" "prometheus" .Values.operator.enabled -}}{{- end -}}
