@@ -16,6 +16,7 @@ from tradecast.bootstrap.builder import build_components
 from tradecast.bootstrap.components import Components, Foundation
 from tradecast.bootstrap.environment import warn_of_misspelt
 from tradecast.bootstrap.figures import register_figures, register_health
+from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.cluster_rpc import Cluster, ClusterApi
 from tradecast.config.settings import Mode, Settings, load_settings
 from tradecast.connections.connection import EventGuard
@@ -32,7 +33,6 @@ from tradecast.gateway.middleware import ConnectHandler, ConnectionMiddleware, M
 from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
-from tradecast.observability.metrics import Metrics
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import Room, qualify, room_name
@@ -63,12 +63,12 @@ class WebSocketServer(Emitters, ClusterApi):
         self.symbols = Symbols(self.settings.symbol_pattern)
         Emitters.__init__(self, self.emit_to_room, self.symbols)
         ClusterApi.__init__(self)
-        self.metrics = Metrics(importlib.metadata.version("tradecast"))
-        self.health = Health(on_result=self.metrics.dependency, on_cause=self.metrics.dependency_failed)
+        self.metrics = ServerMetrics(importlib.metadata.version("tradecast"))
+        self.health = Health(observer=self.metrics.dependencies)
         self.registry = ConnectionRegistry()
-        self._lines = ThrottledLog(self.metrics.log_line_left_out)
+        self._lines = ThrottledLog(self.metrics.process)
         self._middleware = Middleware()
-        self._dispatcher = Dispatcher(self.metrics, self)
+        self._dispatcher = Dispatcher(self.metrics.events, self)
         self._extra_routes: list[BaseRoute] = []
         self._components: Components | None = None
 

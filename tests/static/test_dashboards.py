@@ -13,7 +13,9 @@ import pytest
 from kit.metrics.dashboards import FOLDER, PanelQuery, Variables, all_queries, load, panels
 from kit.metrics.metric_names import FOREIGN, OPERATOR, documented, names_in
 from observability import build
-from tradecast.observability.metrics import Metrics
+from tradecast.bootstrap.metrics import ServerMetrics
+from tradecast.connections.registry import ConnectionRegistry
+from tradecast.packets.rooms import LocalManager
 from tradecast_operator.metrics import Metrics as OperatorMetrics
 
 ROOT = Path(__file__).parents[2]
@@ -148,9 +150,18 @@ def test_rates_are_over_grafanas_interval(query: PanelQuery) -> None:
     assert not re.search(r"rate\(\s*sum", query.expr)
 
 
+class NoTransports:
+    """A server without connections."""
+
+    def transports(self) -> dict[str, int]:
+        """None of any."""
+        return {}
+
+
 def test_the_labels_that_are_asked_for_exist() -> None:
-    metrics = Metrics("1")
-    metrics.watch_connections(total=lambda: 1, users=lambda: 1, subscriptions=dict)
+    metrics = ServerMetrics("1")
+    metrics.connections.watch_connections(ConnectionRegistry(), NoTransports())
+    metrics.events.watch_subscriptions(LocalManager())
     labels = {"le", "pod", "namespace", "job", "horizontalpodautoscaler", "deployment", "dependency", "figure"}
     labels |= {"which", "cause"}
     operator = OperatorMetrics()

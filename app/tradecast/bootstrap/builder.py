@@ -40,13 +40,13 @@ from tradecast.lifecycle.paced_disconnect import PacedDisconnect
 from tradecast.lifecycle.revision_registry import RevisionRegistry
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.places import Places, Probed
-from tradecast.observability.metrics import Metrics
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
 from tradecast.polling_relay import Forwarding
 from tradecast.polling_relay.offer import Offer
 from tradecast.redis_client.client import RedisClient, check_database, create_redis
 from tradecast.runtime_config.file_watcher import WatchedFile
+from tradecast.sessions.metrics import SessionMetrics
 from tradecast.sessions.revocation import RevocationWatcher
 from tradecast.sessions.service import create_sessions
 from tradecast.user_id import name_user
@@ -72,28 +72,30 @@ async def build_components(foundation: Foundation) -> Components:
     sessions = create_sessions(
         settings,
         redis,
-        on_lookup=metrics.session_lookup,
-        on_batch=metrics.session_batch,
-        on_store_error=metrics.session_store_error,
-        on_unsigned=_UnsignedIds(metrics, lines).accepted,
+        on_lookup=metrics.sessions.session_lookup,
+        on_batch=metrics.sessions.session_batch,
+        on_store_error=metrics.sessions.session_store_error,
+        on_unsigned=_UnsignedIds(metrics.sessions, lines).accepted,
         session_collection=own.session_collection if own else None,
     )
     if own is not None:
         own.bind(sessions)
     _warn_of_sessions(settings)
     limiter = RateLimiter(
-        settings, redis, on_fallback=metrics.limiter_fallback, on_foreign=metrics.foreign_key, lines=lines
+        settings, redis, on_fallback=metrics.limits.limiter_fallback, on_foreign=metrics.limits.foreign_key, lines=lines
     )
-    runtime_config = create_runtime_config(settings, metrics)
+    runtime_config = create_runtime_config(settings, metrics.runtime_config)
     adapter_file: WatchedFile | None = None
     if settings.adapter_file is not None:
         adapter_file = WatchedFile(settings.adapter_file, runtime_config)
         await adapter_file.report_first()
     manager = LocalManager()
     make_sid = (lambda: None) if forwarding is None else forwarding.make_sid
-    socket_server = create_socket_server(settings, Refusals(metrics, lines), manager, lines, make_sid)
+    reminders = ThrottledLog(metrics.process, burst=1)
+    refusals = Refusals(metrics.gateway, lines, reminders)
+    socket_server = create_socket_server(settings, refusals, manager, lines, make_sid)
     subscriptions = Subscriptions(limiter, settings.max_subscriptions_per_user)
-    sync = SessionSync(sessions, registry, socket_server, subscriptions, metrics)
+    sync = SessionSync(sessions, registry, socket_server, subscriptions, metrics.connections)
     watcher = RevocationWatcher(
         sessions,
         active=registry.session_ids,
@@ -101,8 +103,8 @@ async def build_components(foundation: Foundation) -> Components:
         on_changed=sync.apply_change,
         holds=sync.is_applied,
         poll_interval=settings.revocation_poll_interval,
-        on_store=metrics.store_available,
-        on_loss=metrics.sessions_lost,
+        on_store=metrics.sessions.store_available,
+        on_loss=metrics.sessions.sessions_lost,
     )
     clients = Clients(
         middleware,
@@ -114,18 +116,18 @@ async def build_components(foundation: Foundation) -> Components:
         socket_server,
         sync,
         watcher,
-        metrics,
+        metrics.connections,
         lines,
         cookie=settings.session_cookie_name,
         is_local=redis is None,
     )
-    broker = create_watched_broker(settings, metrics)
+    broker = create_watched_broker(settings, metrics.delivery)
     hub = create_hub(
         settings,
         broker,
         manager,
         socket_server,
-        metrics,
+        metrics.delivery,
         on_told=lambda data: cluster.on_control_message(data),
         may_recover=clients.may_recover,
         lines=lines,
@@ -170,7 +172,7 @@ async def build_components(foundation: Foundation) -> Components:
     gate = HandshakeGate(
         sockets,
         lambda: socket_server.eio.count >= settings.max_connections and not socket_server.make_room(),
-        metrics.refused,
+        metrics.connections.refused,
         Admission(settings.accept_rate, settings.accept_burst, settings.accept_wait),
         is_superseded=availability.is_superseded,
         check=socket_server.eio.check_handshake,
@@ -189,6 +191,7 @@ async def build_components(foundation: Foundation) -> Components:
     stats = Stats(
         settings=settings,
         metrics=metrics,
+        traffic=metrics.delivery,
         health=foundation.health,
         limiter=limiter,
         broker=broker,
@@ -236,7 +239,7 @@ async def _connect(foundation: Foundation) -> tuple[RedisClient | None, Forwardi
     redis = create_redis(settings)
     try:
         await check_database(redis, settings.redis_timeout)
-        return redis, create_forwarding(settings, redis, foundation.metrics)
+        return redis, create_forwarding(settings, redis, foundation.metrics.relay)
     except SettingsError:
         await redis.aclose()
         raise
@@ -248,10 +251,10 @@ def _create_limits(foundation: Foundation, limiter: RateLimiter, cluster: Cluste
     async def probe(user_id: str, patience: float) -> list[Probed]:
         return [Probed(*found) for found in await cluster.probe_user(user_id, patience)]
 
-    places = Places(probe, cluster.replace, settings.max_connections_per_user, metrics.probed)
+    places = Places(probe, cluster.replace, settings.max_connections_per_user, metrics.limits.probed)
     return create_rate_limit_middleware(
         limiter,
-        on_limited=metrics.rate_limited,
+        on_limited=metrics.events.rate_limited,
         connections_here=lambda user_id: len(registry.of_user(name_user(user_id))),
         free_place=places.free,
     )
@@ -283,7 +286,7 @@ def _create_drain(
 
     pace = None if redis is None else FleetPace(redis)
     return Drain(
-        PacedDisconnect(connections, hang_up, foundation.metrics.sent_away, pace=pace),
+        PacedDisconnect(connections, hang_up, foundation.metrics.lifecycle.sent_away, pace=pace),
         remaining=lambda: len(engine.sockets) + len(relays()),
         close_door=close_door,
         delay=settings.drain_delay,
@@ -303,7 +306,7 @@ def _warn_of_sessions(settings: Settings) -> None:
 
 
 class _UnsignedIds:
-    def __init__(self, metrics: Metrics, lines: ThrottledLog) -> None:
+    def __init__(self, metrics: SessionMetrics, lines: ThrottledLog) -> None:
         self._metrics = metrics
         self._lines = lines
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tradecast.background.tasks import TaskSet
+from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.cluster_rpc import Cluster
 from tradecast.cluster_rpc.operations import ServerEventHandler
 from tradecast.config.settings import Settings
@@ -29,7 +30,6 @@ from tradecast.lifecycle.revision_registry import RevisionRegistry, State
 from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.health import Health
 from tradecast.observability.loop_lag import LoopLag
-from tradecast.observability.metrics import Metrics
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
 from tradecast.polling_relay import Forwarding
@@ -48,7 +48,7 @@ class Foundation:
     """What there is before anything is connected, and what whoever runs the server has set."""
 
     settings: Settings
-    metrics: Metrics
+    metrics: ServerMetrics
     health: Health
     lines: ThrottledLog
     registry: ConnectionRegistry
@@ -108,7 +108,7 @@ class Components:
             self.running.spawn(self.offer.run(), name="offer")
         self.running.spawn(self.watcher.run(), name="revocation")
         self.running.spawn(self.foundation.health.run(), name="health")
-        self.running.spawn(LoopLag(self.foundation.metrics.loop_lag).run(), name="loop lag")
+        self.running.spawn(LoopLag(self.foundation.metrics.process).run(), name="loop lag")
 
     async def close(self) -> None:
         """Send clients away in a way that lets them come back elsewhere, and let go of everything."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from starlette.types import ASGIApp
 
+from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.cluster_rpc import Cluster
 from tradecast.cluster_rpc.local_clients import Clients
 from tradecast.cluster_rpc.operations import ServerEventHandler
@@ -14,32 +15,34 @@ from tradecast.delivery.broker import Broker
 from tradecast.delivery.create import create_broker, create_retention
 from tradecast.delivery.hub import Hub, MayRecover
 from tradecast.delivery.memory import MemoryBroker
+from tradecast.delivery.metrics import DeliveryMetrics
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.delivery.redis.partition import BrokerObserver
 from tradecast.events.kinds import kind_of
 from tradecast.gateway.allowances import BURST, PER_SECOND
 from tradecast.gateway.application import Options, SocketObserver
 from tradecast.gateway.server import SocketServer
-from tradecast.observability.metrics import Metrics
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
 from tradecast.polling_relay import Forwarding
 from tradecast.polling_relay.forwarder import Forwarder
+from tradecast.polling_relay.metrics import RelayMetrics
 from tradecast.polling_relay.tls import create_internal_tls
 from tradecast.redis_client.client import RedisClient
 from tradecast.runtime_config.manager import RuntimeConfig
+from tradecast.runtime_config.metrics import RuntimeConfigMetrics
 from tradecast.runtime_config.overrides import extract_runtime_settings
 
 # Seconds that another server may take to end a poll, beyond what polls last.
 FORWARD_MARGIN = 10.0
 
 
-def create_runtime_config(settings: Settings, metrics: Metrics) -> RuntimeConfig:
+def create_runtime_config(settings: Settings, metrics: RuntimeConfigMetrics) -> RuntimeConfig:
     """The settings that may change at run time; those of the environment are in effect at first."""
     return RuntimeConfig(extract_runtime_settings(settings), metrics, has_other_mode=settings.other_mode is not None)
 
 
-def create_watched_broker(settings: Settings, metrics: Metrics) -> MemoryBroker | RedisBroker:
+def create_watched_broker(settings: Settings, metrics: DeliveryMetrics) -> MemoryBroker | RedisBroker:
     """As `create_broker`."""
     return create_broker(settings, _Watch(metrics), _OtherWatch(metrics))
 
@@ -70,7 +73,7 @@ def create_hub(
     broker: Broker,
     manager: LocalManager,
     sio: SocketServer,
-    metrics: Metrics,
+    metrics: DeliveryMetrics,
     *,
     on_told: Callable[[bytes], None],
     may_recover: MayRecover,
@@ -101,7 +104,7 @@ def create_cluster(
     settings: Settings,
     broker: Broker,
     clients: Clients,
-    metrics: Metrics,
+    metrics: ServerMetrics,
     *,
     handlers: Mapping[str, ServerEventHandler],
     boot: Callable[[], str],
@@ -113,14 +116,14 @@ def create_cluster(
         handlers=handlers,
         lease=settings.cluster_lease,
         timeout=settings.cluster_timeout,
-        on_request=metrics.cluster_request,
-        on_skipped=metrics.message_skipped,
-        on_emitted=metrics.event_emitted,
+        on_request=metrics.cluster.cluster_request,
+        on_skipped=metrics.delivery.message_skipped,
+        on_emitted=metrics.delivery.event_emitted,
         boot=boot,
     )
 
 
-def create_forwarding(settings: Settings, redis: RedisClient, metrics: Metrics) -> Forwarding | None:
+def create_forwarding(settings: Settings, redis: RedisClient, metrics: RelayMetrics) -> Forwarding | None:
     """Requests for connections of other servers; None where the settings want none passed on.
 
     Raises:
@@ -161,7 +164,7 @@ def create_forwarder(
 class _Watch(BrokerObserver):
     """The adapter's figures as metrics."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: DeliveryMetrics) -> None:
         self.subscribed = metrics.redis_subscribed  # type: ignore[method-assign]
         self.published = metrics.redis_published  # type: ignore[method-assign]
         self.message = metrics.redis_message  # type: ignore[method-assign]
@@ -173,7 +176,7 @@ class _Watch(BrokerObserver):
 class _OtherWatch(BrokerObserver):
     """What becomes of events for the other mode."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: DeliveryMetrics) -> None:
         self.published = metrics.other_redis_published  # type: ignore[method-assign]
 
 

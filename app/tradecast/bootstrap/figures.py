@@ -6,9 +6,7 @@ from functools import partial
 
 from tradecast.bootstrap.components import Components
 from tradecast.causes import Code, Failed
-from tradecast.events.subscriptions import is_subscription
-from tradecast.http.stats import OTHER_REDIS
-from tradecast.packets.rooms import LocalManager
+from tradecast.observability.health import DATABASE, OTHER_REDIS, REDIS
 from tradecast.redis_client.client import check_redis
 from tradecast.redis_client.eviction import EvictionWatch
 from tradecast.redis_client.peer import Explainer
@@ -38,19 +36,19 @@ def register_health(components: Components) -> None:
                 found = await eviction.look("REDIS_CLUSTER_URL", further)
             if broker is not None:
                 broker.may_evict(found.may_evict)
-            metrics.redis_eviction(eviction.found.may_evict, eviction.found.evicted)
+            metrics.redis.redis_eviction(eviction.found.may_evict, eviction.found.evicted)
             if broker is not None and not broker.is_subscribed:
                 with naming(broker.redis):
                     raise Failed(Code.NOT_SUBSCRIBED) from broker.trouble
 
-        health.register("redis", ping_redis, explainer.explain, mode=settings.mode)
+        health.register(REDIS, ping_redis, explainer.explain, mode=settings.mode)
     if broker is not None and broker.other is not None:
         # before events go there, somebody wants to know whether they can
         other = broker.other.redis
         health.register(OTHER_REDIS, partial(check_redis, other), Explainer(place_of(other)).explain)
     if components.sessions.database is not None:
         database = components.sessions.database
-        health.register("database", database.ping, Explainer(database.place).explain)
+        health.register(DATABASE, database.ping, Explainer(database.place).explain)
 
 
 def register_figures(components: Components) -> None:
@@ -60,28 +58,12 @@ def register_figures(components: Components) -> None:
         components.foundation.metrics,
         components.foundation.registry,
     )
-    metrics.watch_connections(
-        total=lambda: len(registry),
-        users=lambda: registry.users,
-        subscriptions=partial(count_subscriptions, components.manager),
-        transports=components.socket_server.transports,
-    )
-    if (broker := components.broker) is not None:
-        metrics.watch_adapter(waiting=lambda: broker.waiting, channels=lambda: broker.channels)
-    metrics.limits(connections=settings.max_connections, drain_seconds=settings.drain_delay + settings.drain_timeout)
-    metrics.watch_lifecycle(
-        drain_seconds=lambda: components.drain.seconds,
-        held=lambda: components.gate.held,
-        superseded=components.availability.is_superseded,
-    )
-    forwarding = components.forwarding
-    metrics.watch_relays(lambda: 0 if forwarding is None else len(forwarding.relays))
-
-
-def count_subscriptions(manager: LocalManager) -> dict[str, int]:
-    """How many subscriptions there are here, by topic."""
-    counts = {"portfolio": 0, "trades": 0, "watchlist": 0}
-    for room, members in manager.room_sizes():
-        if is_subscription(room):
-            counts[room.partition(":")[0]] += members
-    return counts
+    metrics.connections.watch_connections(registry, components.socket_server)
+    metrics.connections.limit_connections(settings.max_connections)
+    metrics.events.watch_subscriptions(components.manager)
+    if components.broker is not None:
+        metrics.delivery.watch_adapter(components.broker)
+    metrics.lifecycle.watch_lifecycle(components.drain, components.gate, components.availability)
+    metrics.lifecycle.limit_drain(settings.drain_delay + settings.drain_timeout)
+    if components.forwarding is not None:
+        metrics.relay.watch_relays(components.forwarding)

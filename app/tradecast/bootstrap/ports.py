@@ -8,12 +8,12 @@ from typing import Any, Final, Protocol
 import structlog
 from starlette.types import ASGIApp
 
+from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.config.settings import Settings
 from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.uvicorn_protocol import Upgrades
 from tradecast.lifecycle.open_files import Shares, read_limit
 from tradecast.lifecycle.process import Listener, Process
-from tradecast.observability.metrics import Metrics
 from tradecast.polling_relay.http_client import SERVER_KEEPS
 from tradecast.polling_relay.tls import InternalTls
 
@@ -30,7 +30,7 @@ class Served(Protocol):
     @property
     def settings(self) -> Settings: ...
     @property
-    def metrics(self) -> Metrics: ...
+    def metrics(self) -> ServerMetrics: ...
     def public_app(self) -> ASGIApp: ...
     def admin_app(self) -> ASGIApp: ...
     def internal_app(self) -> ASGIApp | None: ...
@@ -44,7 +44,7 @@ class Served(Protocol):
 
 def create_process(server: Served) -> Process:
     """An initialized server's ports: public, admin, and the internal one where it is needed."""
-    settings, metrics = server.settings, server.metrics
+    settings, metrics = server.settings, server.metrics.http
     internal = server.internal_app()
     limit = read_limit()
     shares = Shares.of(limit, settings.most_tcp_connections, internal=internal is not None)
@@ -65,7 +65,7 @@ def create_process(server: Served) -> Process:
             **bounds,
         )
         made = Guests(timed, most=most, evicts_silent=port == "admin", on_refused=metrics.http_refused)
-        metrics.watch_port(port, lambda: len(made.connections), most)
+        metrics.watch_port(port, made, most)
         return made
 
     listeners = [

@@ -10,13 +10,13 @@ import structlog
 from redis.exceptions import RedisError
 
 from tradecast.background.tasks import PATIENCE, cancel_and_wait
+from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.config.settings import Settings
 from tradecast.demo.feed import Feed
 from tradecast.demo.lead import RENEW_SECONDS, Lead, read_ticks
 from tradecast.http.app import create_app, health_routes, metrics_route
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.observability.health import Health
-from tradecast.observability.metrics import Metrics
 from tradecast.publishing.publisher import Publisher
 from tradecast.redis_client.client import RedisClient, check_redis
 from tradecast.redis_client.peer import Explainer
@@ -48,11 +48,11 @@ class FeedProcess:
     """
 
     def __init__(self, settings: Settings, version: str = "") -> None:
-        self._metrics = Metrics(version)
-        self._publisher = Publisher(settings, self._metrics.event_emitted)
+        self._metrics = ServerMetrics(version)
+        self._publisher = Publisher(settings, self._metrics.delivery.event_emitted)
         self._feed = Feed(self._publisher, settings)
         self._lead = Lead(self._publisher.redis)
-        self._health = Health(on_result=self._metrics.dependency, on_cause=self._metrics.dependency_failed)
+        self._health = Health(observer=self._metrics.dependencies)
         explainer = Explainer(place_of(self._publisher.redis))
         self._health.register("redis", self._ping, explainer.explain)
         routes = [*health_routes(self._health, private=True), metrics_route(self._metrics)]

@@ -212,5 +212,10 @@ CLIENT_EVENTS: dict[str, Request] = {
         SessionRefresh, True, SessionRefreshed, "session:refreshed", "Go on with another session of the same user"
     ),
 }
+REFUSAL_REASONS = (
+    *("ADMIN_REQUIRED", "AUTH_REQUIRED", "INVALID_PAYLOAD", "NOT_SUBSCRIBED", "QUOTA_EXCEEDED", "RATE_LIMITED"),
+    *("SYMBOL_INVALID", "SYMBOL_REQUIRED", "TIER_REQUIRED", "UNAVAILABLE", "UNKNOWN_EVENT", "USER_MISMATCH"),
+)
+"""The reasons in a `Failure`; docs/client.md has what each means. Handlers of one's own may give others."""
 # What clients rely on to come from the server, and what they ask: nobody broadcasts events of these names.
 CONTRACT_EVENTS = frozenset((*SERVER_EVENTS, *CLIENT_EVENTS))

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from tradecast.connections.connection import Connection
 from tradecast.delivery.errors import AdapterUnavailable, EventRefused
 from tradecast.sessions.models import Tier, User
 
+TOPICS = ("portfolio", "trades", "watchlist")
+_PREFIXES = tuple(f"{topic}:" for topic in TOPICS)
 WATCHLIST_TIERS: tuple[Tier, ...] = ("premium", "enterprise")
+
+
+class Rooms(Protocol):
+    """The rooms of this server."""
+
+    def room_sizes(self) -> Iterator[tuple[str, int]]:
+        """Each occupied room with its number of members."""
+        ...
 
 
 class Quota(Protocol):
@@ -25,7 +36,16 @@ def subscription_member(connection: Connection, room: str) -> str:
 
 def is_subscription(room: str) -> bool:
     """Whether a room counts as a subscription (and not the rooms that everybody is put in)."""
-    return room.startswith(("portfolio:", "trades:", "watchlist:"))
+    return room.startswith(_PREFIXES)
+
+
+def count_subscriptions(rooms: Rooms) -> dict[str, int]:
+    """How many subscriptions there are on this server, by topic."""
+    counts = dict.fromkeys(TOPICS, 0)
+    for room, members in rooms.room_sizes():
+        if is_subscription(room):
+            counts[room.partition(":")[0]] += members
+    return counts
 
 
 def may_be_in(user: User, room: str) -> bool:

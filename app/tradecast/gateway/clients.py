@@ -14,6 +14,7 @@ from tradecast.background.stepping import Done, step
 from tradecast.background.tasks import TaskSet
 from tradecast.cluster_rpc.local_clients import Described
 from tradecast.connections.connection import Connection
+from tradecast.connections.metrics import ConnectionMetrics
 from tradecast.connections.registry import ConnectionRegistry
 from tradecast.connections.session_sync import SessionSync
 from tradecast.delivery.errors import ConnectRefused, TryAgain
@@ -28,7 +29,6 @@ from tradecast.gateway.channel import NamespaceChannel
 from tradecast.gateway.middleware import ConnectHandler, Middleware
 from tradecast.gateway.server import DISPLACED, SocketServer
 from tradecast.limits.limiter import RateLimiter
-from tradecast.observability.metrics import Metrics
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager, qualify
 from tradecast.sessions.documents.cookies import read_session_cookie
@@ -69,7 +69,7 @@ class Clients:
         socket_server: SocketServer,
         sync: SessionSync,
         watcher: RevocationWatcher,
-        metrics: Metrics,
+        metrics: ConnectionMetrics,
         lines: ThrottledLog,
         *,
         cookie: str | None,

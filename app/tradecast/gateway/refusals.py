@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from tradecast.engine.http.handshake import TransportRefusal
-from tradecast.observability.metrics import Metrics
+from tradecast.gateway.metrics import GatewayMetrics
 from tradecast.observability.throttled_log import ThrottledLog
 
 ORIGIN_REFUSED: Final = "a page may not connect: its origin is not in CORS_ORIGIN, nor the address that it asked for"
@@ -25,13 +25,13 @@ class Refusals:
     Args:
         metrics: Counts.
         lines: Writes what clients can cause.
+        reminders: Writes what each client that comes back causes every few seconds, until the operator acts.
     """
 
-    def __init__(self, metrics: Metrics, lines: ThrottledLog) -> None:
+    def __init__(self, metrics: GatewayMetrics, lines: ThrottledLog, reminders: ThrottledLog) -> None:
         self._metrics = metrics
         self._lines = lines
-        # Of what each client that comes back causes every few seconds, until the operator does something about it.
-        self._reminders = ThrottledLog(metrics.log_line_left_out, burst=1)
+        self._reminders = reminders
 
     def origin_refused(self, reason: str, origin: str) -> None:
         """Count a page that may not connect, and log its origin."""

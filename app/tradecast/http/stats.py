@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tradecast.cluster_rpc import Cluster
 from tradecast.config.settings import Settings, Transport
@@ -12,13 +12,22 @@ from tradecast.delivery.broker import Broker
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.lifecycle.drain import Drain
 from tradecast.limits.limiter import RateLimiter
-from tradecast.observability.health import Health
-from tradecast.observability.metrics import Metrics
+from tradecast.observability.health import OTHER_REDIS, Health
 from tradecast.polling_relay import Forwarding
 from tradecast.runtime_config.manager import RuntimeConfig
 
-# The health check of the other mode's Redis.
-OTHER_REDIS = "other_redis"
+
+class StatsMetrics(Protocol):
+    """The metrics that `/admin/stats` has too."""
+
+    def render_json(self) -> dict[str, Any]: ...
+
+
+class TrafficMetrics(Protocol):
+    """What passes between this server and Redis."""
+
+    def adapter_traffic(self) -> dict[str, Any]: ...
+    def published_to_other(self) -> dict[str, int]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +40,8 @@ class Stats:
     """
 
     settings: Settings
-    metrics: Metrics
+    metrics: StatsMetrics
+    traffic: TrafficMetrics
     health: Health
     limiter: RateLimiter
     broker: Broker
@@ -78,7 +88,7 @@ class Stats:
             "other": self._other(),
             **self.runtime_config.stats(),
             "traffic": {
-                **self.metrics.adapter_traffic(),
+                **self.traffic.adapter_traffic(),
                 "waiting": broker.waiting if broker is not None else 0,
                 "channels": broker.channels if broker is not None else 0,
                 "hears": broker.is_subscribed if broker is not None else None,
@@ -94,5 +104,5 @@ class Stats:
             "mode": self.settings.other_mode,
             "up": self.health.is_up(OTHER_REDIS),
             "waiting": other.waiting,
-            "published": self.metrics.published_to_other(),
+            "published": self.traffic.published_to_other(),
         }

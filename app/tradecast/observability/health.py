@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, Protocol
 
 import structlog
 
-from tradecast.causes import REDIS, Cause, Place, explain
+from tradecast.causes import REDIS as REDIS_SERVICE
+from tradecast.causes import Cause, Place, explain
 from tradecast.observability.throttled_log import ThrottledLog
 
 TIMEOUT = 2.0
@@ -20,7 +21,34 @@ Ping = Callable[[], Awaitable[None]]
 Explain = Callable[[BaseException], Awaitable[Cause]]
 Answer = tuple[int, dict[str, Any]]
 NOT_CONFIGURED: Answer = (200, {"status": "not configured"})
+# The dependencies of a server, by the names of their checks; `OTHER_REDIS` is the other mode's.
+REDIS: Final = "redis"
+OTHER_REDIS: Final = "other_redis"
+DATABASE: Final = "database"
+DEPENDENCIES: Final = (REDIS, OTHER_REDIS, DATABASE)
 log = structlog.stdlib.get_logger("tradecast.health")
+
+
+class HealthObserver(Protocol):
+    """Receives the results of checks."""
+
+    def dependency(self, name: str, up: bool, seconds: float) -> None:
+        """A check is done; `seconds`: how long it took."""
+        ...
+
+    def dependency_failed(self, name: str, cause: str) -> None:
+        """A check found a dependency down; `cause`: why, one of `causes.Code`."""
+        ...
+
+
+class Unobserved(HealthObserver):
+    """Nobody is interested."""
+
+    def dependency(self, name: str, up: bool, seconds: float) -> None:
+        """Nothing."""
+
+    def dependency_failed(self, name: str, cause: str) -> None:
+        """Nothing."""
 
 
 class Health:
@@ -29,8 +57,7 @@ class Health:
     Args:
         timeout: Seconds that a check may take.
         keep: Seconds for which a result is good.
-        on_result: Told each check's name, whether it is up, and its seconds.
-        on_cause: Told each check's name and, in a word, why it is down.
+        observer: Gets each check's result.
     """
 
     def __init__(
@@ -38,13 +65,11 @@ class Health:
         *,
         timeout: float = TIMEOUT,
         keep: float = KEEP,
-        on_result: Callable[[str, bool, float], None] = lambda name, up, seconds: None,
-        on_cause: Callable[[str, str], None] = lambda name, cause: None,
+        observer: HealthObserver | None = None,
     ) -> None:
         self._timeout = timeout
         self._keep = keep
-        self._on_result = on_result
-        self._on_cause = on_cause
+        self._observer = observer or Unobserved()
         self._lines = ThrottledLog()
         self._pings: dict[str, Ping] = {}
         self._explain: dict[str, Explain] = {}
@@ -138,23 +163,23 @@ class Health:
             answer = (503, {"status": "down", **about, "latencyMs": latency, **told})
         self._tell(name, cause)
         self._results[name] = (time.monotonic(), answer)
-        self._on_result(name, cause is None, seconds)
+        self._observer.dependency(name, cause is None, seconds)
         return answer
 
     async def _explained(self, name: str, error: Exception) -> Cause:
         if name not in self._explain:
-            return explain(error, Place(REDIS))
+            return explain(error, Place(REDIS_SERVICE))
         try:
             return await self._explain[name](error)
         except Exception:
             log.exception("an error could not be explained", dependency=name)
-            return explain(error, Place(REDIS))
+            return explain(error, Place(REDIS_SERVICE))
 
     def _tell(self, name: str, cause: Cause | None) -> None:
         before = self._down.get(name)
         if cause is not None:
             self._down[name] = cause
-            self._on_cause(name, str(cause.code))
+            self._observer.dependency_failed(name, str(cause.code))
             if before is None or before.code != cause.code:
                 self._lines.write(
                     log.warning, "a dependency is down", kind=f"{name} {cause.code}", dependency=name, **cause.fields()

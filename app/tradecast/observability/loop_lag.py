@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
 INTERVAL = 0.5
 
 
+class LagObserver(Protocol):
+    """Receives how late the event loop is."""
+
+    def loop_lag(self, seconds: float) -> None:
+        """The event loop was so late; never below 0."""
+        ...
+
+
 class LoopLag:
-    """Sleeps, and tells how much longer that took than it should.
+    """Sleeps, and reports how much longer that took than it should.
 
     Args:
-        on_lag: Told the lag in seconds, twice a second; never below 0.
-        interval: Seconds between two looks.
+        observer: Gets the lag after each sleep.
+        interval: Seconds of a sleep.
     """
 
-    def __init__(self, on_lag: Callable[[float], None], interval: float = INTERVAL) -> None:
-        self._on_lag = on_lag
+    def __init__(self, observer: LagObserver, interval: float = INTERVAL) -> None:
+        self._observer = observer
         self._interval = interval
 
     async def run(self) -> None:
@@ -26,4 +34,4 @@ class LoopLag:
         while True:
             due = clock() + self._interval
             await asyncio.sleep(self._interval)
-            self._on_lag(max(0.0, clock() - due))
+            self._observer.loop_lag(max(0.0, clock() - due))

@@ -1,34 +1,49 @@
-"""Log lines that clients can cause as often as they like, written seldom."""
+"""Log lines that clients can cause as often as they like: a few of each kind, then one a minute."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-# Lines of a kind that are written as they come; then one every so many seconds, which tells how many were left out.
+# Lines of a kind that are written as they come; then one every so many seconds, which has how many were left out.
 BURST: Final = 20
 EVERY: Final = 60.0
 # Kinds are sentences and codes of our own, and few; the bound is for the day on which that is no longer so.
 MOST_KINDS: Final = 100
 
 
+class LeftOutObserver(Protocol):
+    """Receives what is not written."""
+
+    def log_line_left_out(self) -> None:
+        """A line was not written, since there were many of its kind."""
+        ...
+
+
+class Unobserved(LeftOutObserver):
+    """Nobody is interested."""
+
+    def log_line_left_out(self) -> None:
+        """Nothing."""
+
+
 class ThrottledLog:
     """Writes lines at most one a minute and kind, once a few of that kind have been written.
 
     Args:
-        on_left_out: Called for each line that is not written.
+        observer: Gets each line that is not written.
         clock: Seconds that never go back.
         burst: Lines of a kind that are written as they come.
     """
 
     def __init__(
         self,
-        on_left_out: Callable[[], None] = lambda: None,
+        observer: LeftOutObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
         burst: int = BURST,
     ) -> None:
-        self._on_left_out = on_left_out
+        self._observer = observer or Unobserved()
         self._clock = clock
         self._burst = burst
         self._kinds: dict[tuple[str, str], _Kind] = {}
@@ -48,7 +63,7 @@ class ThrottledLog:
         found.since = now
         if found.tokens < 1:
             found.left_out += 1
-            self._on_left_out()
+            self._observer.log_line_left_out()
             return
         found.tokens -= 1
         if found.left_out:

@@ -30,6 +30,8 @@ Reason = Literal[
 ]
 """What is behind a code, in the log and in a metric. docs/sessions.md says what each means."""
 REASONS: tuple[Reason, ...] = get_args(Reason)
+# Codes that are about the session; the others are about the user.
+SESSION_CODES: tuple[RefusalCode, ...] = ("AUTH_REQUIRED", "SESSION_NOT_FOUND", "SESSION_EXPIRED", "USER_MISMATCH")
 
 MESSAGES: dict[RefusalCode, str] = {
     "AUTH_REQUIRED": "A session is required: pass auth {sessionID, userId}",

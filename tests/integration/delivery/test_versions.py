@@ -20,8 +20,8 @@ from kit.servers.process import ServeProcess, serving
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
+from tradecast.delivery.metrics import SKIP_REASONS
 from tradecast.delivery.redis.broker import RedisBroker
-from tradecast.observability.metrics import SKIPPED
 from tradecast.publishing.publisher import Publisher
 
 pytestmark = pytest.mark.redis
@@ -56,7 +56,7 @@ async def next_one(redis_server: RedisServer, http: httpx.AsyncClient) -> AsyncI
 
 def skipped_here(server: RunningServer) -> dict[str, float]:
     get = server.app.metrics.registry.get_sample_value
-    return {why: get("tradecast_messages_skipped_total", {"why": why}) or 0 for why in SKIPPED}
+    return {why: get("tradecast_messages_skipped_total", {"why": why}) or 0 for why in SKIP_REASONS}
 
 
 async def skipped_there(http: httpx.AsyncClient, server: ServeProcess) -> dict[str, float]:

@@ -26,7 +26,7 @@ from kit.servers.mongo_server import MongoServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from protocol.contract import FAST, assert_alive
-from tradecast.observability.metrics import TRANSPORT_REASONS
+from tradecast.gateway.metrics import TRANSPORT_REASONS
 from tradecast.server import WebSocketServer
 
 PLANTED = "planted-secret"

@@ -7,8 +7,30 @@ import pytest
 import redis.exceptions
 import structlog
 
+from kit.waiting import eventually
 from tradecast.causes import MONGODB, Cause, Place, explain
 from tradecast.observability.health import Health
+
+
+class Results:
+    """Of checks, as of `HealthObserver`.
+
+    Attributes:
+        all: Each check's name, and whether it is up.
+        causes: Of those that are down, why.
+    """
+
+    def __init__(self) -> None:
+        self.all: list[tuple[str, bool]] = []
+        self.causes: list[tuple[str, str]] = []
+
+    def dependency(self, name: str, up: bool, seconds: float) -> None:
+        """As of `HealthObserver`."""
+        self.all.append((name, up))
+
+    def dependency_failed(self, name: str, cause: str) -> None:
+        """As of `HealthObserver`."""
+        self.causes.append((name, cause))
 
 
 class Dependency:
@@ -92,33 +114,25 @@ async def test_a_check_that_hangs_times_out() -> None:
 
 
 async def test_changes_are_logged_once_and_every_result_is_told() -> None:
-    told: list[tuple[str, bool]] = []
+    results = Results()
     dependency = Dependency()
-    health = Health(keep=0, on_result=lambda name, up, seconds: told.append((name, up)))
+    health = Health(keep=0, observer=results)
     health.register("redis", dependency)
     with structlog.testing.capture_logs() as lines:
         for error in (None, OSError(), OSError(), None, None):
             dependency.error = error
             await health.check("redis")
-    assert told == [("redis", up) for up in (True, False, False, True, True)]
+    assert results.all == [("redis", up) for up in (True, False, False, True, True)]
     assert [line["event"] for line in lines] == ["a dependency is down", "a dependency is up again"]
 
 
 async def test_checks_run_by_themselves() -> None:
-    called = asyncio.Event()
-    counts: dict[str, int] = {}
-
-    def count(name: str, up: bool, seconds: float) -> None:
-        counts[name] = counts.get(name, 0) + 1
-        if counts.get("a", 0) >= 2 and counts.get("b", 0) >= 2:
-            called.set()
-
-    health = Health(keep=0, on_result=count)
+    results = Results()
+    health = Health(keep=0, observer=results)
     health.register("a", Dependency())
     health.register("b", Dependency(OSError()))
     task = asyncio.create_task(health.run(every=0.01))
-    async with asyncio.timeout(30):
-        await called.wait()
+    await eventually(lambda: results.all.count(("a", True)) >= 2 and results.all.count(("b", False)) >= 2)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -143,16 +157,16 @@ async def test_what_is_down_is_told_in_words_with_the_address_for_those_who_may_
 
 
 async def test_another_cause_is_logged_and_each_is_counted() -> None:
-    counted: list[tuple[str, str]] = []
+    results = Results()
     dependency = Dependency()
-    health = Health(keep=0, on_cause=lambda name, cause: counted.append((name, cause)))
+    health = Health(keep=0, observer=results)
     health.register("redis", dependency)
     with structlog.testing.capture_logs() as lines:
         for error in (ConnectionRefusedError(), ConnectionRefusedError(), TimeoutError(), None, None):
             dependency.error = error
             await health.check("redis")
     assert [line.get("cause") for line in lines] == ["refused", "timed_out", None]
-    assert counted == [("redis", "refused"), ("redis", "refused"), ("redis", "timed_out")]
+    assert results.causes == [("redis", "refused"), ("redis", "refused"), ("redis", "timed_out")]
     assert health.causes() == {}
 
 

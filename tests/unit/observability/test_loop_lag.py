@@ -8,15 +8,23 @@ import pytest
 from tradecast.observability.loop_lag import LoopLag
 
 
+class Lags:
+    """Those that were reported."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+        self.told = asyncio.Event()
+
+    def loop_lag(self, seconds: float) -> None:
+        """As of `LagObserver`."""
+        self.seen.append(seconds)
+        self.told.set()
+
+
 async def test_a_blocked_loop_shows() -> None:
-    seen: list[float] = []
-    told = asyncio.Event()
-
-    def on_lag(seconds: float) -> None:
-        seen.append(seconds)
-        told.set()
-
-    task = asyncio.create_task(LoopLag(on_lag, interval=0.02).run())
+    lags = Lags()
+    seen, told = lags.seen, lags.told
+    task = asyncio.create_task(LoopLag(lags, interval=0.02).run())
     async with asyncio.timeout(30):
         await told.wait()
         told.clear()

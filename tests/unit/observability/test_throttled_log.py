@@ -17,9 +17,10 @@ class Case:
         self.now = 1_000.0
         self.lines: list[tuple[str, dict[str, Any]]] = []
         self.left_out = 0
-        self.seldom = ThrottledLog(self._count, lambda: self.now, burst)
+        self.log = ThrottledLog(self, lambda: self.now, burst)
 
-    def _count(self) -> None:
+    def log_line_left_out(self) -> None:
+        """As of `LeftOutObserver`."""
         self.left_out += 1
 
     @property
@@ -31,7 +32,7 @@ class Case:
         """Write so often; how many lines came of it."""
         before = len(self.lines)
         for _ in range(count):
-            self.seldom.write(lambda told, **fields: self.lines.append((told, fields)), sentence, **options)
+            self.log.write(lambda told, **fields: self.lines.append((told, fields)), sentence, **options)
         return len(self.lines) - before
 
 
@@ -87,4 +88,4 @@ def test_there_are_not_more_and_more_kinds(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(throttled_log, "MOST_KINDS", 3)
     case = Case()
     assert sum(case.write("refused", 2, kind=str(n)) for n in range(1_000)) == 2 * 3 + BURST
-    assert len(case.seldom._kinds) == 4
+    assert len(case.log._kinds) == 4

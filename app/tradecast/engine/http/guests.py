@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from tradecast.engine.turns import Turns
 
@@ -23,6 +23,21 @@ LINGER_BYTES: Final = 4_000_000
 LOG_EVERY: Final = 60.0
 # Seconds that a connection of the admin port may be silent when others want its place.
 SILENT: Final = 1.0
+# Why a request or a connection is refused or ended.
+RefusalReason = Literal[
+    "head_bytes",
+    "head_lines",
+    "query",
+    "chunks",
+    "pipelined",
+    "unwanted_body",
+    "head_timeout",
+    "body_timeout",
+    "tls_timeout",
+    "tls_error",
+    "tcp_connections",
+    "idle_evicted",
+]
 log = logging.getLogger("tradecast.engine")
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tradecast.observability.rolling import LATENCIES, LastMinute, Rate, RecentLatencies, nearest_ranks
+from tradecast.observability.metrics.rolling import LATENCIES, LastMinute, Rate, RecentLatencies, nearest_ranks
 
 
 class Clock:

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from tradecast.observability.tally import Durations, Tally
+from tradecast.observability.metrics.tally import Durations, Tally
 
 BOUNDS = (0.001, 0.25, 1, 5)
 Write = Callable[[CollectorRegistry], bytes]

@@ -1,0 +1,114 @@
+"""Metrics of connections: who is let in, who is here, who is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, get_args
+
+from prometheus_client.core import Metric
+
+from tradecast.config.settings import Transport
+from tradecast.engine.connection import (
+    CLIENT_DISCONNECT,
+    PING_TIMEOUT,
+    SERVER_DISCONNECT,
+    TRANSPORT_CLOSE,
+    TRANSPORT_ERROR,
+)
+from tradecast.observability.metrics.registry import LiveMetrics, MetricsRegistry, gauge_family, labelled_family
+from tradecast.observability.metrics.tally import MOST_CODES
+from tradecast.sessions.errors import REASONS, SESSION_CODES
+
+TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
+DISCONNECTS = (CLIENT_DISCONNECT, PING_TIMEOUT, SERVER_DISCONNECT, TRANSPORT_CLOSE, TRANSPORT_ERROR)
+
+
+class LiveConnections(Protocol):
+    """The connections of this server.
+
+    Attributes:
+        users: How many different users they are of.
+    """
+
+    def __len__(self) -> int: ...
+    @property
+    def users(self) -> int: ...
+
+
+class LiveTransports(Protocol):
+    """Knows the transports of connections."""
+
+    def transports(self) -> Mapping[str, int]:
+        """How many connections use which transport now."""
+        ...
+
+
+class ConnectionMetrics(LiveMetrics):
+    """Connections of this server.
+
+    Args:
+        registry: Where they are read.
+        refusals: Codes of refusals that are there from the start; some come from layers above.
+    """
+
+    def __init__(self, registry: MetricsRegistry, refusals: Sequence[str] = ()) -> None:
+        self._live: LiveConnections | None = None
+        self._transports: LiveTransports | None = None
+        self._connects = registry.tally("connects", "Connections asked for", "result", ("accepted", "refused"))
+        self._opened = registry.tally("connections_opened", "Connections accepted", "transport", TRANSPORTS)
+        self._disconnects = registry.tally("disconnects", "Connections ended", "reason", DISCONNECTS, MOST_CODES)
+        self._refusals = registry.tally("refusals", "Connections refused", "code", refusals, MOST_CODES)
+        self._auth_refusals = registry.tally("auth_refusals", "Sessions that were not accepted", "reason", REASONS)
+        self._sessions_ended = registry.tally(
+            "sessions_ended", "Connections ended because of their session", "code", SESSION_CODES, MOST_CODES
+        )
+        self._limit = registry.gauge("connections_limit", "Connections that the server takes")
+        registry.register(self)
+
+    def watch_connections(self, connections: LiveConnections, transports: LiveTransports) -> None:
+        """Count connections each time that metrics are read. Before that there are no such metrics."""
+        self._live = connections
+        self._transports = transports
+
+    def limit_connections(self, most: int) -> None:
+        """So many connections the server takes at a time."""
+        self._limit.set(most)
+
+    def connected(self, transport: str) -> None:
+        """A client was let in."""
+        self._connects.count("accepted")
+        self._opened.count(transport)
+
+    def refused(self, code: str) -> None:
+        """A client was not let in."""
+        self._connects.count("refused")
+        self._refusals.count(code)
+
+    def auth_refused(self, reason: str) -> None:
+        """A client was not let in because of its session; one of `sessions.errors.REASONS`."""
+        self._auth_refusals.count(reason)
+
+    def disconnected(self, reason: str) -> None:
+        """A client is gone."""
+        self._disconnects.count(reason)
+
+    def session_ended(self, code: str) -> None:
+        """A connection was ended because its session was deleted or has expired."""
+        self._sessions_ended.count(code)
+
+    def totals(self) -> dict[str, Any]:
+        """Connections and users now, as `/metrics` has them in JSON."""
+        live = self._live
+        return {
+            "totalConnections": 0 if live is None else len(live),
+            "uniqueUsers": 0 if live is None else live.users,
+        }
+
+    def collect(self) -> Iterator[Metric]:
+        """The connections now. A process without clients, a feed, has none, and is not counted among the servers."""
+        if self._live is None or self._transports is None:
+            return
+        yield gauge_family("connections", "Connections now", len(self._live))
+        yield gauge_family("users", "Users connected now", self._live.users)
+        transports = self._transports.transports()
+        yield labelled_family("transport_connections", "Connections now", "transport", transports, TRANSPORTS)

@@ -1,0 +1,176 @@
+"""Metrics of events on their way: through Redis, and to the clients of this server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, Protocol, get_args
+
+from prometheus_client.core import CounterMetricFamily, Metric
+
+from tradecast.delivery.recovery import RESULTS
+from tradecast.observability.metrics.registry import LiveMetrics, MetricsRegistry, gauge_family
+from tradecast.observability.metrics.rolling import Rate, RecentLatencies
+
+PublishResult = Literal["ok", "failed", "uncertain"]
+PUBLISH_RESULTS: tuple[PublishResult, ...] = get_args(PublishResult)
+SkipReason = Literal["other version", "malformed message", "malformed entry", "malformed session", "error"]
+SKIP_REASONS: tuple[SkipReason, ...] = get_args(SkipReason)
+LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class BrokerQueues(Protocol):
+    """A broker as the metrics read it.
+
+    Attributes:
+        waiting: Events that wait for Redis.
+        channels: Channels of Redis to which the server is subscribed.
+    """
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+
+
+class DeliveryMetrics(LiveMetrics):
+    """Events that are emitted, published, received, recovered and lost.
+
+    Args:
+        registry: Where they are read.
+        events: Names that are counted each by itself; all others count as `other`.
+        clock: Seconds that never go back.
+
+    Attributes:
+        emitted: Events emitted since the start.
+    """
+
+    def __init__(
+        self, registry: MetricsRegistry, events: Sequence[str] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.emitted = 0
+        self._subscribed: bool | None = None
+        self._lags = RecentLatencies(clock)
+        self._last_lag: float | None = None
+        self._published_total = self._messages_total = 0
+        self._published_rate, self._messages_rate = Rate(clock), Rate(clock)
+        self._gaps_total = self._gap_events_total = self._gap_clients_total = 0
+        self._others_published: dict[str, int] = dict.fromkeys(PUBLISH_RESULTS, 0)
+        self._emits = registry.tally("events_emitted", "Events emitted", "event", events)
+        self._deliveries = registry.tally(
+            "event_deliveries", "Recipients of emitted events on this server", "event", events
+        )
+        self._publishes = registry.tally(
+            "redis_publishes", "Events handed to Redis for all servers", "result", PUBLISH_RESULTS
+        )
+        self._other_publishes = registry.tally(
+            "other_redis_publishes", "Events handed to the other mode's Redis as well", "result", PUBLISH_RESULTS
+        )
+        self._recoveries = registry.tally(
+            "recoveries", "Tries of clients to go on where their connection was lost", "result", RESULTS
+        )
+        self._gaps = registry.counter("gaps_repaired", "Times that events missed by the subscription were read back")
+        self._gap_events = registry.counter("gap_events", "Events that were read back")
+        self._gap_clients = registry.counter(
+            "gap_clients_lost", "Clients begun anew since events could not be read back"
+        )
+        self._skipped = registry.tally(
+            "messages_skipped", "Messages and entries in Redis that were not understood", "why", SKIP_REASONS
+        )
+        self._lag = registry.histogram("redis_lag_seconds", "Time of a message through Redis and back", LAG_SECONDS)
+        self._waiting = registry.gauge("publishes_waiting", "Events that wait for Redis to take them")
+        self._channels = registry.gauge("redis_channels", "Channels of Redis that the server listens to")
+        registry.register(self)
+
+    def watch_adapter(self, broker: BrokerQueues) -> None:
+        """Read a broker's queues each time that metrics are read."""
+        self._waiting.set_function(lambda: broker.waiting)
+        self._channels.set_function(lambda: broker.channels)
+
+    def event_emitted(self, event: str, recipients: int) -> None:
+        """An event was emitted to `recipients` clients of this server."""
+        self.emitted += 1
+        self._emits.count(event)
+        self._deliveries.count(event, recipients)
+
+    def recovery(self, result: str) -> None:
+        """A client that came back was `recovered`, or starts a new session for this reason."""
+        self._recoveries.count(result)
+
+    def redis_subscribed(self, subscribed: bool) -> None:
+        """The subscription to the other servers' events is active, or is lost."""
+        self._subscribed = subscribed
+
+    def redis_published(self, result: str, count: int) -> None:
+        """Events were handed to Redis for all servers; `uncertain`: no answer came."""
+        self._publishes.count(result, count)
+        if result == "ok":
+            self._published_total += count
+
+    def other_redis_published(self, result: str, count: int) -> None:
+        """Events were handed to the other mode's Redis as well; results as of `redis_published`."""
+        self._other_publishes.count(result, count)
+        self._others_published[result] += count
+
+    def redis_message(self) -> None:
+        """A message came through the subscription."""
+        self._messages_total += 1
+
+    def redis_lag(self, seconds: float) -> None:
+        """A message of this server took so long through Redis and back."""
+        self._lag.observe(seconds)
+        self._lags.add(seconds)
+        self._last_lag = seconds
+
+    def gap_repaired(self, events: int) -> None:
+        """The subscription is active again, and this many events that it had missed were read back."""
+        self._gaps.inc()
+        self._gap_events.inc(events)
+        self._gaps_total += 1
+        self._gap_events_total += events
+
+    def gap_lost(self, clients: int) -> None:
+        """Events could not be read back, and their clients start new sessions."""
+        self._gap_clients.inc(clients)
+        self._gap_clients_total += clients
+
+    def message_skipped(self, why: str) -> None:
+        """Something in Redis was not understood; one of `SKIP_REASONS`."""
+        self._skipped.count(why)
+
+    def published_to_other(self) -> dict[str, int]:
+        """Events handed to the other mode's Redis since the start, by result."""
+        return dict(self._others_published)
+
+    def adapter_traffic(self) -> dict[str, Any]:
+        """What passes between this server and Redis, for `/admin/stats` (docs/adapter-settings.md has the meanings)."""
+        (p99,) = self._lags.percentiles(99)
+        last = self._last_lag
+        return {
+            "publishedPerSecond": round(self._published_rate.per_second(self._published_total), 3),
+            "messagesPerSecond": round(self._messages_rate.per_second(self._messages_total), 3),
+            "lagMs": {
+                "last": None if last is None else round(last * 1000, 3),
+                "p99": None if last is None else round(p99 * 1000, 3),
+            },
+            "gapsRepaired": self._gaps_total,
+            "eventsReadBack": self._gap_events_total,
+            "clientsBegunAnew": self._gap_clients_total,
+        }
+
+    def sample(self) -> None:
+        """Note the totals of which rates are computed. To be called at least every few seconds."""
+        self._published_rate.sample(self._published_total)
+        self._messages_rate.sample(self._messages_total)
+
+    def collect(self) -> Iterator[Metric]:
+        """What is read of the subscription now."""
+        yield CounterMetricFamily(
+            "tradecast_redis_messages_received",
+            "Messages heard through Redis, own ones included",
+            value=self._messages_total,
+        )
+        if self._subscribed is not None:  # a server without Redis is not one that lost its subscription
+            yield gauge_family(
+                "redis_subscribed", "1 while events of other servers are heard through Redis", self._subscribed
+            )

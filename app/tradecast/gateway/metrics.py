@@ -1,0 +1,56 @@
+"""Metrics of clients that break rules: malformed packets, limits, origins, transports."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from tradecast.engine.http.handshake import TransportRefusal
+from tradecast.engine.http.origins import REASONS
+from tradecast.observability.metrics.registry import MetricsRegistry
+
+TRANSPORT_REASONS: tuple[TransportRefusal, ...] = get_args(TransportRefusal)
+# The engine's, and the gateway's own.
+EngineLimit = Literal["control_frames", "fragments", "after_close"]
+GatewayLimit = Literal["connects", "without_connect", "address", "packets"]
+LIMITS: tuple[str, ...] = (*get_args(EngineLimit), *get_args(GatewayLimit))
+
+
+class GatewayMetrics:
+    """Clients that are refused or cut off.
+
+    Args:
+        registry: Where they are read.
+    """
+
+    def __init__(self, registry: MetricsRegistry) -> None:
+        self._malformed = registry.counter("malformed_packets", "Packets that were no Socket.IO packets")
+        self._limits_exceeded = registry.tally(
+            "limits_exceeded", "Transports closed because a client went beyond a limit", "limit", LIMITS
+        )
+        self._transports_refused = registry.tally(
+            "transports_refused", "Requests for a transport that is not offered", "reason", TRANSPORT_REASONS
+        )
+        self._origins_refused = registry.tally(
+            "origins_refused", "Requests of pages that may not connect", "reason", REASONS
+        )
+        self._slow_clients = registry.counter("slow_clients", "Clients cut off because they did not read")
+
+    def malformed_packet(self) -> None:
+        """A client sent what is no Socket.IO packet."""
+        self._malformed.inc()
+
+    def limit_exceeded(self, limit: str) -> None:
+        """A client's transport was closed because it exceeded a limit; one of `LIMITS`."""
+        self._limits_exceeded.count(limit)
+
+    def origin_refused(self, reason: str) -> None:
+        """A page may not connect; one of `origins.REASONS`."""
+        self._origins_refused.count(reason)
+
+    def transport_refused(self, reason: str) -> None:
+        """A client asked for a transport that is not offered; one of `TRANSPORT_REASONS`."""
+        self._transports_refused.count(reason)
+
+    def slow_client(self) -> None:
+        """A client that did not read was cut off."""
+        self._slow_clients.inc()

@@ -1,0 +1,46 @@
+"""Metrics of the HTTP server below the applications: connections of its ports, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import Protocol, get_args
+
+from tradecast.engine.http.guests import RefusalReason
+from tradecast.observability.metrics.registry import MetricsRegistry
+
+HTTP_REASONS: tuple[RefusalReason, ...] = get_args(RefusalReason)
+
+
+class PortConnections(Protocol):
+    """A port's connections.
+
+    Attributes:
+        connections: Those that are open.
+    """
+
+    @property
+    def connections(self) -> Sized: ...
+
+
+class HttpMetrics:
+    """Connections of ports, and requests and connections that are refused.
+
+    Args:
+        registry: Where they are read.
+    """
+
+    def __init__(self, registry: MetricsRegistry) -> None:
+        self._refused = registry.tally(
+            "http_refused", "Requests and connections refused or ended below the application", "reason", HTTP_REASONS
+        )
+        self._connections = registry.gauge("tcp_connections", "TCP connections now, WebSockets among them", "port")
+        self._limit = registry.gauge("tcp_connections_limit", "TCP connections that a port takes", "port")
+
+    def watch_port(self, port: str, guests: PortConnections, most: int) -> None:
+        """Count the TCP connections of a port each time that metrics are read; there may be `most` of them."""
+        self._connections.labels(port).set_function(lambda: len(guests.connections))
+        self._limit.labels(port).set(most)
+
+    def http_refused(self, reason: str) -> None:
+        """A request or a connection was refused or ended by the HTTP server; one of `HTTP_REASONS`."""
+        self._refused.count(reason)

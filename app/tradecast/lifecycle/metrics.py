@@ -1,0 +1,73 @@
+"""Metrics of drains, shedding, rollouts and the admission of new clients."""
+
+from __future__ import annotations
+
+from typing import Protocol, get_args
+
+from tradecast.lifecycle.paced_disconnect import Reason
+from tradecast.observability.metrics.registry import MetricsRegistry
+
+
+class DrainTime(Protocol):
+    """A drain as the metrics read it.
+
+    Attributes:
+        seconds: Since it began; 0 when there is none.
+    """
+
+    @property
+    def seconds(self) -> float: ...
+
+
+class WaitingHandshakes(Protocol):
+    """A handshake gate as the metrics read it.
+
+    Attributes:
+        held: Handshakes that wait for their turn.
+    """
+
+    @property
+    def held(self) -> int: ...
+
+
+class Supersession(Protocol):
+    """Knows about rollouts."""
+
+    def is_superseded(self) -> bool:
+        """Whether new clients should go to servers of a newer revision."""
+        ...
+
+
+class LifecycleMetrics:
+    """Drains, shedding and rollouts of this server.
+
+    Args:
+        registry: Where they are read.
+    """
+
+    def __init__(self, registry: MetricsRegistry) -> None:
+        self._closed = registry.tally(
+            "connections_closed", "Connections closed by a drain or by shedding", "reason", get_args(Reason)
+        )
+        self._drain_limit = registry.gauge("drain_limit_seconds", "Longest time that a drain is meant to take")
+        self._drain_seconds = registry.gauge(
+            "drain_seconds", "Time since this server began to drain; 0 when it does not"
+        )
+        self._draining = registry.gauge("draining", "1 while this server drains or is drained")
+        self._superseded = registry.gauge("superseded", "1 while new clients are left to servers of a newer revision")
+        self._held = registry.gauge("handshakes_held", "Handshakes that wait because too many came at once")
+
+    def watch_lifecycle(self, drain: DrainTime, gate: WaitingHandshakes, rollout: Supersession) -> None:
+        """Read the state of the drain, the handshake gate and the rollout each time that metrics are read."""
+        self._drain_seconds.set_function(lambda: drain.seconds)
+        self._draining.set_function(lambda: drain.seconds > 0)
+        self._held.set_function(lambda: gate.held)
+        self._superseded.set_function(rollout.is_superseded)
+
+    def limit_drain(self, seconds: float) -> None:
+        """A drain takes so long at most, from its beginning to its end."""
+        self._drain_limit.set(seconds)
+
+    def sent_away(self, reason: str) -> None:
+        """A client's transport was closed by a drain, by shedding, or because a drain took too long."""
+        self._closed.count(reason)
