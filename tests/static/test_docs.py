@@ -39,7 +39,9 @@ def test_adapter_settings_md_has_what_stats_tell_of_the_adapter() -> None:
     text = (ROOT / "docs/adapter-settings.md").read_text()
     shown = json.loads(re.findall(r"```json\n(.+?)```", text, re.DOTALL)[0])
     server = WebSocketServer(load_settings({}))
-    config = RuntimeConfig(extract_runtime_settings(server.settings), server.metrics.runtime_config, has_other_mode=False)
+    config = RuntimeConfig(
+        extract_runtime_settings(server.settings), server.metrics.runtime_config, has_other_mode=False
+    )
     told = {"mode", "modes", "other", *config.stats(), "traffic"}
     assert set(shown) == told
     traffic = {*server.metrics.delivery.adapter_traffic(), "waiting", "channels", "hears", "awaySeconds"}

@@ -12,7 +12,7 @@ from typing import Any, Final
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, NoScriptError, RedisError
+from redis.exceptions import NoPermissionError, NoScriptError
 
 from tradecast.causes import Cause, Code
 from tradecast.check.looks import Look, State
@@ -21,6 +21,7 @@ from tradecast.config.settings import Settings, UrlName
 from tradecast.delivery.redis.connections.endpoints import links_of
 from tradecast.redis_client.client import RedisClient, check_redis, create_redis, run_all
 from tradecast.redis_client.cluster import ClusterClient
+from tradecast.redis_client.errors import FAILURES
 from tradecast.redis_client.eviction import REMEDY, read_eviction
 from tradecast.redis_client.peer import Explainer
 from tradecast.redis_client.place import place_of
@@ -28,7 +29,6 @@ from tradecast.sessions.stores.redis import GLOB
 
 # Seconds that one request may take here, whatever REDIS_TIMEOUT allows: somebody waits.
 PATIENCE: Final = 5.0
-FAILURES: Final = (RedisError, OSError, TimeoutError)
 SKEW: Final = 2.0
 SOON: Final = 14 * 86_400
 # Of `maxclients`; beyond, a server that is started finds no connection perhaps.

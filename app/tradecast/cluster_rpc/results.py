@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+from tradecast.iso_time import format_time
 from tradecast.packets.json_values import unpack
 from tradecast.packets.rooms import Rooms
 
@@ -79,8 +79,7 @@ class RemoteSocket:
 
 def handshake_of(connected_at: float, auth: Mapping[str, Any]) -> dict[str, Any]:
     """A client's handshake as other servers are told it."""
-    at = datetime.fromtimestamp(connected_at, UTC).isoformat(timespec="milliseconds")
-    return {"issued": round(connected_at * 1000), "time": at.replace("+00:00", "Z"), "auth": dict(auth)}
+    return {"issued": round(connected_at * 1000), "time": format_time(connected_at), "auth": dict(auth)}
 
 
 def read_socket(server: str, item: Sequence[Any]) -> RemoteSocket:

@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import structlog
-from redis.exceptions import RedisError
 
 from tradecast.background.tasks import PATIENCE, cancel_and_wait
 from tradecast.bootstrap.metrics import ServerMetrics
@@ -19,17 +18,17 @@ from tradecast.lifecycle.process import Listener, Process
 from tradecast.observability.health import Health
 from tradecast.publishing.publisher import Publisher
 from tradecast.redis_client.client import RedisClient, check_redis
+from tradecast.redis_client.errors import FAILURES
 from tradecast.redis_client.peer import Explainer
 from tradecast.redis_client.place import explain_redis, place_of
 
 log = structlog.stdlib.get_logger("tradecast.demo")
-REDIS_ERRORS = (RedisError, OSError, TimeoutError)
 
 
 async def follow(feed: Feed, redis: RedisClient) -> None:
     """Keep a server's view of the replay where the publishing feed is, until cancelled."""
     while True:
-        with contextlib.suppress(*REDIS_ERRORS):
+        with contextlib.suppress(*FAILURES):
             feed.go_to(await read_ticks(redis))
         await asyncio.sleep(RENEW_SECONDS)
 
@@ -83,7 +82,7 @@ class FeedProcess:
     async def _stop(self) -> None:
         if self._feeding is not None:
             await _stop(self._feeding)
-        with contextlib.suppress(*REDIS_ERRORS):
+        with contextlib.suppress(*FAILURES):
             await self._lead.let_go()
 
     async def _ping(self) -> None:
@@ -105,7 +104,7 @@ class FeedProcess:
                     log.info("this feed publishes")
                     return
                 why = "another feed publishes"
-            except REDIS_ERRORS as error:
+            except FAILURES as error:
                 why = explain_redis(error, self._publisher.redis).sentence
             if not waiting:
                 log.warning("feed waits", why=why)
@@ -117,7 +116,7 @@ class FeedProcess:
         while held:
             await asyncio.sleep(RENEW_SECONDS)
             # While Redis is away nothing is published either, and nobody else can take the lead.
-            with contextlib.suppress(*REDIS_ERRORS):
+            with contextlib.suppress(*FAILURES):
                 held = await self._lead.hold(self._feed.ticks)
 
 

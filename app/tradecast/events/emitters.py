@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from tradecast.events import rooms
 from tradecast.events.symbols import Symbols
-from tradecast.events.timestamps import timestamp
+from tradecast.iso_time import format_now
 from tradecast.observability.logger import get_logger
 from tradecast.user_id import name_user
 
@@ -60,16 +60,16 @@ class Emitters:
         """`watchlist:quote` to those who watch this symbol. Raises ValueError if it is none that can be watched."""
         if not self._symbols.has(symbol):
             raise ValueError(f"a symbol is {self._symbols.rule}")
-        payload = {"symbol": symbol, "quote": quote, "timestamp": timestamp()}
+        payload = {"symbol": symbol, "quote": quote, "timestamp": format_now()}
         log.debug("emitted", event_name="watchlist:quote", symbol=symbol)
         await self._emit(rooms.watchlist(symbol), "watchlist:quote", payload)
 
     async def emit_market_status(self, status: Payload | str) -> None:
         """`market:status` to everybody, anonymous clients too."""
         log.debug("emitted", event_name="market:status")
-        await self._emit(rooms.MARKET_STATUS, "market:status", {"status": status, "timestamp": timestamp()})
+        await self._emit(rooms.MARKET_STATUS, "market:status", {"status": status, "timestamp": format_now()})
 
     async def _to_user(self, room: str, event: str, user_id: str | int, **payload: Payload) -> None:
         who = name_user(user_id)
         log.debug("emitted", event_name=event, user_id=who)
-        await self._emit(room, event, {"userId": who, **payload, "timestamp": timestamp()})
+        await self._emit(room, event, {"userId": who, **payload, "timestamp": format_now()})

@@ -21,7 +21,7 @@ from tradecast.events import rooms
 from tradecast.events.contract import CONTRACT_EVENTS
 from tradecast.events.subscriptions import WATCHLIST_TIERS, Subscriptions
 from tradecast.events.symbols import Symbols, requested_symbols, shown
-from tradecast.events.timestamps import timestamp
+from tradecast.iso_time import format_now
 from tradecast.packets.exact import NotExact, to_plain
 from tradecast.sessions.errors import AuthRefused, StoreUnavailable
 from tradecast.sessions.models import Session, User
@@ -240,7 +240,7 @@ def _check_own(user: User, data: Any) -> None:
 
 
 def _confirm(connection: Connection, confirmation: str, user: User, **more: Any) -> Answer:
-    answer = {"success": True, "userId": user.id, **more, "timestamp": timestamp()}
+    answer = {"success": True, "userId": user.id, **more, "timestamp": format_now()}
     connection.send(confirmation, answer)
     # How many, and not which: a client can write anything there, an address too.
     symbols = len(more["symbols"]) if "symbols" in more else 1 if "symbol" in more else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ipaddress
 import secrets
 import time
@@ -38,6 +37,7 @@ from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets import exact
 from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, selection
 from tradecast.sessions.errors import StoreUnavailable
+from tradecast.tokens import any_token_matches
 
 MAX_BODY = 1_000_000
 # Of a signed request, which is read before it is known whose it is.
@@ -103,9 +103,7 @@ def require_token(request: Request, tokens: Sequence[SecretStr]) -> None:
     """
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     candidate = given.strip().encode("latin-1")  # the bytes that were sent
-    ok = False
-    for token in tokens:  # all of them, so that the time tells nothing
-        ok |= hmac.compare_digest(candidate, token.get_secret_value().encode())
+    ok = any_token_matches(candidate, (token.get_secret_value().encode() for token in tokens))
     if scheme.lower() != "bearer" or not ok:
         message = "A valid bearer token is required"
         raise Refused(401, "UNAUTHORIZED", message, headers={"www-authenticate": 'Bearer realm="tradecast"'})

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import structlog
 
 from tradecast.lifecycle.rollout import Server, is_superseded
-from tradecast.limits.failover import FAILURES
 from tradecast.limits.redis_store import PREFIX
 from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.errors import FAILURES
 from tradecast.redis_client.place import explain_redis
 from tradecast.redis_client.script import OWN, Argument, Script
 

@@ -7,15 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
-from redis.exceptions import RedisError
 
 from tradecast.background.tasks import cancel_and_wait
 from tradecast.causes import SOME_REDIS, Place, explain
+from tradecast.redis_client.errors import FAILURES
 from tradecast.redis_client.foreign_keys import is_of_key
 
 T = TypeVar("T")
-FAILURES = (RedisError, OSError, TimeoutError)
-"""What makes Redis count as away: no connection, no answer in time, and refusals (read-only, out of memory, …)."""
 # Below the pool size of create_redis, which others share.
 PLACES = 32
 log = structlog.stdlib.get_logger("tradecast.limits")

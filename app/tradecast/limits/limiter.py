@@ -12,7 +12,7 @@ import structlog
 from tradecast.background.tasks import TaskSet
 from tradecast.causes import SOME_REDIS, explain
 from tradecast.config.settings import Settings
-from tradecast.limits.failover import FAILURES, Failover, RedisAway
+from tradecast.limits.failover import Failover, RedisAway
 from tradecast.limits.known import KnownLimits
 from tradecast.limits.memory import MemoryQuotaStore, MemoryRateStore
 from tradecast.limits.quota import LEASE, RENEW_EVERY, Kind, Lease
@@ -20,6 +20,7 @@ from tradecast.limits.rates import ALLOWED, Check, LimitResult
 from tradecast.limits.redis_store import Limit, RedisQuotaStore, RedisRateStore
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.errors import FAILURES
 from tradecast.redis_client.place import place_of
 
 GLOBAL = "global"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import structlog
 
 from tradecast.causes import REDIS as REDIS_SERVICE
 from tradecast.causes import Cause, Place, explain
+from tradecast.iso_time import format_now
 from tradecast.observability.throttled_log import ThrottledLog
 
 TIMEOUT = 2.0
@@ -95,8 +95,7 @@ class Health:
 
     def alive(self) -> dict[str, Any]:
         """The payload of `/health`: this process answers. No dependency is asked."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return {"status": "up", "uptime": round(time.monotonic() - self._started, 3), "timestamp": now}
+        return {"status": "up", "uptime": round(time.monotonic() - self._started, 3), "timestamp": format_now()}
 
     async def check(self, name: str, *, addresses: bool = False) -> Answer:
         """An HTTP status and a body: 200 `up`, 503 `down` with why, 200 `not configured`.

@@ -16,13 +16,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, MutableMapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, Literal, cast
 
 import orjson
 import structlog
 
+from tradecast.iso_time import format_time
 from tradecast.observability.redact import HIDDEN, describe_exception, is_denied, one_line, redact, scrub_text
 
 OWN = "tradecast"
@@ -272,7 +272,7 @@ def render(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _head(created: float, level: str, logger: str, event: str) -> dict[str, Any]:
-    return {"timestamp": _timestamp(created), "level": level, "logger": logger, "event": event}
+    return {"timestamp": format_time(created), "level": level, "logger": logger, "event": event}
 
 
 def _add_fields(line: dict[str, Any], fields: Mapping[str, Any], *, foreign: bool = False) -> None:
@@ -332,17 +332,6 @@ def _exception_lines(exception: dict[str, Any] | None, indent: str = "    ") -> 
     for one in exception.get("exceptions", ()):
         lines += _exception_lines(one, indent + "  ")
     return lines + _exception_lines(exception.get("cause"), indent)
-
-
-def _timestamp(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{_clock(whole)}.{int(seconds % 1 * 1000):03}Z"
-
-
-@lru_cache(maxsize=4)
-def _clock(seconds: int) -> str:
-    """Date and time to the second: the same for all lines within one."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _type_name(value: object) -> str:

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 
 import structlog
-from redis.exceptions import RedisError
 
 from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.errors import FAILURES
 from tradecast.redis_client.place import explain_redis
 from tradecast.redis_client.script import OWN, Argument, Script
 
@@ -34,7 +34,6 @@ PATIENCE = 1.0
 # A Redis that lost its data may have two keys for a moment: one of a new server, one that the others bring back.
 KEYS_KEPT = 3
 MAX_PORT = 65_535
-FAILURES = (RedisError, OSError, TimeoutError)
 _ADDRESS = re.compile(r"([0-9A-Za-z.:_-]{1,253}) (\d{1,5})")
 log = structlog.stdlib.get_logger("tradecast.adapter")
 

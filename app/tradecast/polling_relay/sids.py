@@ -11,6 +11,8 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
+from tradecast.tokens import any_token_matches
+
 # Bytes, each a multiple of three: base64 without padding, and the parts can be cut out of the text.
 RANDOM_BYTES, BOOT_BYTES, TAG_BYTES = 15, 9, 12
 RANDOM, BOOT, TAG = (count * 4 // 3 for count in (RANDOM_BYTES, BOOT_BYTES, TAG_BYTES))
@@ -34,10 +36,7 @@ def boot_of(sid: str, keys: Iterable[bytes]) -> str | None:
     if len(sid) != LENGTH or not sid.isascii():
         return None
     head, tag = sid[:-TAG], sid[-TAG:]
-    genuine = False
-    for key in keys:  # all of them, so that the time tells nothing
-        genuine |= hmac.compare_digest(_tag(head, key), tag)
-    return head[RANDOM:] if genuine else None
+    return head[RANDOM:] if any_token_matches(tag, (_tag(head, key) for key in keys)) else None
 
 
 def _tag(head: str, key: bytes) -> str:

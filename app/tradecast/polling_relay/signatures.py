@@ -10,6 +10,8 @@ import hmac
 import re
 from collections.abc import Iterable
 
+from tradecast.tokens import any_token_matches
+
 HEADER = b"x-tradecast-forward"
 # Seconds, either way. All servers go by Redis' clock (Directory.now): the nodes' own ones need not agree. Where Redis'
 # jumps, by a failover to one with another clock, they agree again with their next look.
@@ -38,9 +40,7 @@ def signed_for(value: bytes, keys: Iterable[bytes], method: str, target: bytes, 
     if found is None:
         return None
     boot, seconds, digest = found.groups()
-    genuine = False
-    for key in keys:  # all of them, so that the time tells nothing
-        genuine |= hmac.compare_digest(_digest(key, method, target, boot, seconds), digest)
+    genuine = any_token_matches(digest, (_digest(key, method, target, boot, seconds) for key in keys))
     return boot.decode("ascii") if genuine and abs(now - int(seconds)) <= SKEW else None
 
 

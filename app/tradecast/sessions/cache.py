@@ -17,10 +17,10 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import orjson
 import structlog
-from redis.exceptions import RedisError
 
 from tradecast.redis_client.client import RedisClient, run_all, without_errors
 from tradecast.redis_client.cluster import ClusterClient
+from tradecast.redis_client.errors import FAILURES
 from tradecast.redis_client.foreign_keys import is_of_key
 from tradecast.redis_client.place import explain_redis
 from tradecast.sessions.batch_loader import BatchLoader
@@ -209,7 +209,7 @@ class LayeredCache(Generic[V]):
         try:
             async with asyncio.timeout(REDIS_TIMEOUT):
                 values = await self._get_redis(names)
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             self._on_trouble(error)
             return {}
         return {
@@ -236,7 +236,7 @@ class LayeredCache(Generic[V]):
         try:
             async with asyncio.timeout(REDIS_TIMEOUT):
                 without_errors(await run_all(self._redis, commands))
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             self._on_trouble(error)
             return {}
         self._on_answer()

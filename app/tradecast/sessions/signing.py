@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from urllib.parse import unquote
 
 from tradecast.sessions.errors import Reason
+from tradecast.tokens import any_token_matches
 from tradecast.user_id import is_plain
 
 MAX_LENGTH = 512
@@ -38,9 +39,7 @@ def unsign(raw: str, secrets: Sequence[str], require_signed: bool) -> str | None
     if not _is_sane(session_id):
         return None
     given = signature.encode("utf-8", "replace")
-    matches = False
-    for secret in secrets:  # all of them, so that the time does not tell which one it was
-        matches |= hmac.compare_digest(given, _signature(session_id, secret).encode())
+    matches = any_token_matches(given, (_signature(session_id, secret).encode() for secret in secrets))
     return session_id if matches else None
 
 

@@ -11,12 +11,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, Self
 
 import orjson
 
 from tradecast.config.settings import Settings
+from tradecast.iso_time import format_time
 from tradecast.sessions.documents.instants import read_instant, read_number
 from tradecast.sessions.errors import AuthRefused, Reason
 from tradecast.sessions.models import TIERS, Session, Tier, User
@@ -179,7 +179,7 @@ def write_session(user: User, fields: SessionFields, now: float, expires_at: flo
     data: dict[str, Any] = {
         "cookie": {
             "originalMaxAge": round((expires_at - now) * 1000),
-            "expires": datetime.fromtimestamp(expires_at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "expires": format_time(expires_at),
             "httpOnly": True,
             "path": "/",
         },

@@ -10,10 +10,11 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from tradecast.redis_client.client import RedisClient, check_redis, run_all, without_errors
 from tradecast.redis_client.cluster import ClusterClient, Command
+from tradecast.redis_client.errors import FAILURES
 from tradecast.redis_client.foreign_keys import is_of_key
 from tradecast.redis_client.place import explain_redis
 from tradecast.sessions.documents.document import decode_data
@@ -122,7 +123,7 @@ class RedisStore:
         try:
             async with asyncio.timeout(self._timeout):
                 return await request
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             cause = explain_redis(error, self._redis)
             why = f"Redis: {type(error).__name__}"
             raise StoreUnavailable(why, refused=_is_refusal(error), cause=cause) from None

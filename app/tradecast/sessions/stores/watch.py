@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 import structlog
-from redis.exceptions import RedisError
 
 from tradecast.redis_client.client import RedisClient, run_all, without_errors
+from tradecast.redis_client.errors import FAILURES
 from tradecast.redis_client.foreign_keys import is_of_key
 from tradecast.redis_client.place import explain_redis
 from tradecast.sessions.errors import StoreUnavailable
@@ -99,7 +99,7 @@ class StoreWatch:
         try:
             async with asyncio.timeout(self._patience):
                 return await ask()
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             cause = explain_redis(error, self._redis)
             raise StoreUnavailable(f"Redis: {type(error).__name__}", cause=cause) from None
 

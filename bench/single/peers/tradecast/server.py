@@ -18,7 +18,7 @@ import uvloop
 
 from tradecast.bootstrap.ports import create_process
 from tradecast.connections.connection import Connection
-from tradecast.events.timestamps import timestamp
+from tradecast.iso_time import format_now
 from tradecast.lifecycle.process import tune_garbage_collection
 from tradecast.server import WebSocketServer
 from tradecast.sessions.models import User
@@ -36,7 +36,7 @@ async def serve(sessions: Path, count: int) -> None:
 
     async def broadcast(connection: Connection, data: Any) -> None:
         for _ in range(data["count"]):
-            update = {"userId": "user-000000", "portfolio": PORTFOLIO, "timestamp": timestamp()}
+            update = {"userId": "user-000000", "portfolio": PORTFOLIO, "timestamp": format_now()}
             await server.broadcast("portfolio:update", update)
 
     server.register_event_handler("echo", echo)
