@@ -242,7 +242,8 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def internal_app(self) -> ASGIApp | None:
         """The app of the internal port; None where servers have nothing to pass on to each other."""
-        return self.components.inbox
+        relay = self.components.relay
+        return None if relay is None else relay.inbox
 
     def public_upgrades(self) -> Upgrades:
         """Where WebSockets of the public port go when the HTTP server hands over their connections."""
@@ -254,8 +255,8 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def internal_tls(self) -> InternalTls | None:
         """What the internal port shows other servers; None: it speaks no TLS."""
-        forwarding = self.components.forwarding
-        return None if forwarding is None else forwarding.tls
+        relay = self.components.relay
+        return None if relay is None else relay.tls
 
     @property
     def _apps(self) -> Apps:
@@ -268,8 +269,8 @@ class WebSocketServer(Emitters, ClusterApi):
             port: Where it is served.
             tls: Whether it is served with the certificate of the settings.
         """
-        if self.components.forwarding is not None:
-            await self.components.forwarding.announce(port, tls=tls)
+        if self.components.relay is not None:
+            await self.components.relay.announce(port, tls=tls)
 
     def listening(self) -> None:
         """Tell that `public_app` is served: from now on, as soon as a Service's endpoints follow, clients come here."""

@@ -85,12 +85,12 @@ class Apps:
         """Where WebSockets of the public port go when the HTTP server hands over their connections."""
         parts, settings = self._components, self._components.foundation.settings
         steps: list[Entrance] = [parts.gate]
-        if parts.forwarder is not None:
-            steps.append(parts.forwarder)
+        if parts.relay is not None:
+            steps.append(parts.relay.forwarder)
         entrance = PublicEntrance(steps, require_tls=settings.require_tls, socket_path=settings.socket_path)
         return Upgrades(parts.socket_server.eio, entrance)
 
     def internal_upgrades(self) -> Upgrades | None:
         """The same of the internal port; None where there is none."""
-        inbox = self._components.inbox
-        return None if inbox is None else Upgrades(self._components.socket_server.eio, inbox)
+        relay = self._components.relay
+        return None if relay is None else Upgrades(self._components.socket_server.eio, relay.inbox)

@@ -11,14 +11,14 @@ from starlette.types import ASGIApp
 from tradecast.bootstrap.components import Availability, Components, Foundation
 from tradecast.bootstrap.factories import (
     create_cluster,
-    create_forwarder,
-    create_forwarding,
     create_hub,
     create_runtime_config,
     create_socket_server,
     create_watched_broker,
 )
+from tradecast.bootstrap.relay import create_announcement, create_relay
 from tradecast.cluster_rpc import Cluster
+from tradecast.cluster_rpc.heartbeats import Servers
 from tradecast.cluster_rpc.local_clients import Clients as LocalClients
 from tradecast.config.settings import DAY, Settings, SettingsError, Transport
 from tradecast.connections.guards import AuthMiddleware, create_auth_middleware
@@ -42,8 +42,10 @@ from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.places import Places, Probed
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
-from tradecast.polling_relay import Forwarding
-from tradecast.polling_relay.offer import Offer
+from tradecast.polling_relay.announcement import RelayAnnouncement
+from tradecast.polling_relay.availability import PollingAvailability
+from tradecast.polling_relay.relay_service import RelayService
+from tradecast.polling_relay.sids import SignedSids
 from tradecast.redis_client.client import RedisClient, check_database, create_redis
 from tradecast.runtime_config.file_watcher import WatchedFile
 from tradecast.sessions.metrics import SessionMetrics
@@ -64,7 +66,7 @@ async def build_components(foundation: Foundation) -> Components:
     """
     settings, metrics, lines, registry = foundation.settings, foundation.metrics, foundation.lines, foundation.registry
     middleware = foundation.middleware
-    redis, forwarding = await _connect(foundation)
+    redis, announcement = await _connect(foundation)
     if middleware.authenticate is None:
         middleware.authenticate = create_auth_middleware(required=settings.auth_required)
     own = middleware.authenticate if isinstance(middleware.authenticate, AuthMiddleware) else None
@@ -90,10 +92,14 @@ async def build_components(foundation: Foundation) -> Components:
         adapter_file = WatchedFile(settings.adapter_file, runtime_config)
         await adapter_file.report_first()
     manager = LocalManager()
-    make_sid = (lambda: None) if forwarding is None else forwarding.make_sid
-    reminders = ThrottledLog(metrics.process, burst=1)
-    refusals = Refusals(metrics.gateway, lines, reminders)
-    socket_server = create_socket_server(settings, refusals, manager, lines, make_sid)
+    broker = create_watched_broker(settings, metrics.delivery)
+    servers = Servers(broker.server_id, settings.cluster_lease)
+    sids = None if announcement is None else SignedSids(announcement.addresses)
+    polling: PollingAvailability | None = None
+    if announcement is not None and settings.waits_for_others:
+        polling = PollingAvailability(announcement, servers)
+    refusals = Refusals(metrics.gateway, lines, ThrottledLog(metrics.process, burst=1))
+    socket_server = create_socket_server(settings, refusals, manager, lines, sids, polling)
     subscriptions = Subscriptions(limiter, settings.max_subscriptions_per_user)
     sync = SessionSync(sessions, registry, socket_server, subscriptions, metrics.connections)
     watcher = RevocationWatcher(
@@ -121,7 +127,6 @@ async def build_components(foundation: Foundation) -> Components:
         cookie=settings.session_cookie_name,
         is_local=redis is None,
     )
-    broker = create_watched_broker(settings, metrics.delivery)
     hub = create_hub(
         settings,
         broker,
@@ -143,21 +148,18 @@ async def build_components(foundation: Foundation) -> Components:
         probe=clients.probe,
         replace=clients.replace,
     )
-    boot = (lambda: "") if forwarding is None else (lambda: forwarding.boot)
-    cluster = create_cluster(settings, broker, local_clients, metrics, handlers=foundation.server_events, boot=boot)
+    boot = (lambda: "") if announcement is None else (lambda: announcement.boot)
+    cluster = create_cluster(
+        settings, broker, local_clients, servers, metrics, handlers=foundation.server_events, boot=boot
+    )
     if middleware.limit is None:
         middleware.limit = _create_limits(foundation, limiter, cluster)
     runtime_config.add_target(broker)
     sockets: ASGIApp = socket_server.handle_request
-    forwarder, inbox, offer = None, None, None
-    if forwarding is not None:
-        inbox = forwarding.inbox(sockets)
-        sockets = forwarder = create_forwarder(
-            settings, forwarding, sockets, lambda sid: sid in socket_server.eio.sockets
-        )
-        if settings.waits_for_others:
-            offer = waiting = Offer(forwarding, lambda: cluster.boots)
-            socket_server.eio.polling_waits = lambda: waiting.find_reason() is not None
+    relay: RelayService | None = None
+    if announcement is not None:
+        relay = create_relay(settings, announcement, sockets, socket_server.eio.sockets, metrics.relay)
+        sockets = relay.forwarder
     handlers = Handlers(
         subscriptions,
         foundation.broadcaster,
@@ -178,15 +180,15 @@ async def build_components(foundation: Foundation) -> Components:
         check=socket_server.eio.check_handshake,
         addresses=socket_server,
     )
-    drain = availability.drain = _create_drain(foundation, redis, socket_server, gate, forwarding)
+    drain = availability.drain = _create_drain(foundation, redis, socket_server, gate, relay)
     revisions: RevisionRegistry | None = None
     if redis is not None and settings.fleet_revision is not None:
         name, revision = settings.pod_uid or secrets.token_hex(16), settings.fleet_revision
         revisions = availability.revisions = RevisionRegistry(redis, name, revision, availability.state)
 
     def offered_transports() -> list[Transport]:
-        waits = socket_server.eio.polling_waits()
-        return [one for one in settings.offered_transports if one != "polling" or not waits]
+        polled = socket_server.eio.polling.is_offered()
+        return [one for one in settings.offered_transports if one != "polling" or polled]
 
     stats = Stats(
         settings=settings,
@@ -197,7 +199,7 @@ async def build_components(foundation: Foundation) -> Components:
         broker=broker,
         runtime_config=runtime_config,
         cluster=cluster,
-        forwarding=forwarding,
+        relay=relay,
         drain=drain,
         superseded=availability.is_superseded,
         transports=offered_transports,
@@ -205,7 +207,7 @@ async def build_components(foundation: Foundation) -> Components:
     return Components(
         foundation,
         redis,
-        forwarding,
+        relay,
         sessions,
         limiter,
         runtime_config,
@@ -218,9 +220,7 @@ async def build_components(foundation: Foundation) -> Components:
         clients,
         sync,
         watcher,
-        forwarder,
-        inbox,
-        offer,
+        polling,
         gate,
         drain,
         revisions,
@@ -229,7 +229,7 @@ async def build_components(foundation: Foundation) -> Components:
     )
 
 
-async def _connect(foundation: Foundation) -> tuple[RedisClient | None, Forwarding | None]:
+async def _connect(foundation: Foundation) -> tuple[RedisClient | None, RelayAnnouncement | None]:
     settings = foundation.settings
     if settings.redis_url is None:
         log.warning("no REDIS_URL: running in single-server mode")
@@ -239,7 +239,7 @@ async def _connect(foundation: Foundation) -> tuple[RedisClient | None, Forwardi
     redis = create_redis(settings)
     try:
         await check_database(redis, settings.redis_timeout)
-        return redis, create_forwarding(settings, redis, foundation.metrics.relay)
+        return redis, create_announcement(settings, redis)
     except SettingsError:
         await redis.aclose()
         raise
@@ -265,7 +265,7 @@ def _create_drain(
     redis: RedisClient | None,
     socket_server: SocketServer,
     gate: HandshakeGate,
-    forwarding: Forwarding | None,
+    relay: RelayService | None,
 ) -> Drain:
     settings, engine = foundation.settings, socket_server.eio
 
@@ -273,7 +273,7 @@ def _create_drain(
         gate.draining = closed
 
     def relays() -> Collection[str]:
-        return () if forwarding is None else forwarding.relays
+        return () if relay is None else relay.relays
 
     def connections() -> Collection[str]:
         # What passes through would end with this server too: all at once, if it were not sent away with the others.
@@ -281,7 +281,7 @@ def _create_drain(
         return {*engine.sockets, *passing} if passing else engine.sockets
 
     def hang_up(connection: str) -> None:
-        if forwarding is None or not forwarding.hang_up(connection):
+        if relay is None or not relay.close_relay(connection):
             engine.hang_up(connection)
 
     pace = None if redis is None else FleetPace(redis)

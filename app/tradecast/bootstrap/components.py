@@ -32,10 +32,8 @@ from tradecast.observability.health import Health
 from tradecast.observability.loop_lag import LoopLag
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
-from tradecast.polling_relay import Forwarding
-from tradecast.polling_relay.forwarder import Forwarder
-from tradecast.polling_relay.inbox import Inbox
-from tradecast.polling_relay.offer import Offer
+from tradecast.polling_relay.availability import PollingAvailability
+from tradecast.polling_relay.relay_service import RelayService
 from tradecast.redis_client.client import RedisClient
 from tradecast.runtime_config.file_watcher import WatchedFile
 from tradecast.runtime_config.manager import RuntimeConfig
@@ -65,7 +63,7 @@ class Components:
 
     foundation: Foundation
     redis: RedisClient | None
-    forwarding: Forwarding | None
+    relay: RelayService | None
     sessions: Sessions
     limiter: RateLimiter
     runtime_config: RuntimeConfig
@@ -78,9 +76,7 @@ class Components:
     clients: Clients
     sync: SessionSync
     watcher: RevocationWatcher
-    forwarder: Forwarder | None
-    inbox: Inbox | None
-    offer: Offer | None
+    polling: PollingAvailability | None
     gate: HandshakeGate
     drain: Drain
     revisions: RevisionRegistry | None
@@ -104,8 +100,8 @@ class Components:
         if self.adapter_file is not None:
             self.running.spawn(self.adapter_file.run(), name="adapter file")
         await self.cluster.start()
-        if self.offer is not None:
-            self.running.spawn(self.offer.run(), name="offer")
+        if self.polling is not None:
+            self.running.spawn(self.polling.run(), name="polling availability")
         self.running.spawn(self.watcher.run(), name="revocation")
         self.running.spawn(self.foundation.health.run(), name="health")
         self.running.spawn(LoopLag(self.foundation.metrics.process).run(), name="loop lag")
@@ -119,8 +115,8 @@ class Components:
         await self.clients.tasks.close()
         if self.revisions is not None:
             await self.revisions.leave()
-        if self.forwarding is not None:
-            await self.forwarding.close()
+        if self.relay is not None:
+            await self.relay.close()
         await self.sync.expiry.close()
         await self.socket_server.shutdown()
         await self.cluster.close()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from starlette.types import ASGIApp
-
 from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.cluster_rpc import Cluster
+from tradecast.cluster_rpc.heartbeats import Servers
 from tradecast.cluster_rpc.local_clients import Clients
 from tradecast.cluster_rpc.operations import ServerEventHandler
 from tradecast.config.settings import Settings
@@ -18,23 +17,17 @@ from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.metrics import DeliveryMetrics
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.delivery.redis.partition import BrokerObserver
+from tradecast.engine.ids import SidMaker
+from tradecast.engine.server import PollingPolicy
 from tradecast.events.kinds import kind_of
 from tradecast.gateway.allowances import BURST, PER_SECOND
 from tradecast.gateway.application import Options, SocketObserver
 from tradecast.gateway.server import SocketServer
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
-from tradecast.polling_relay import Forwarding
-from tradecast.polling_relay.forwarder import Forwarder
-from tradecast.polling_relay.metrics import RelayMetrics
-from tradecast.polling_relay.tls import create_internal_tls
-from tradecast.redis_client.client import RedisClient
 from tradecast.runtime_config.manager import RuntimeConfig
 from tradecast.runtime_config.metrics import RuntimeConfigMetrics
 from tradecast.runtime_config.overrides import extract_runtime_settings
-
-# Seconds that another server may take to end a poll, beyond what polls last.
-FORWARD_MARGIN = 10.0
 
 
 def create_runtime_config(settings: Settings, metrics: RuntimeConfigMetrics) -> RuntimeConfig:
@@ -52,7 +45,8 @@ def create_socket_server(
     watcher: SocketObserver,
     manager: LocalManager,
     lines: ThrottledLog,
-    make_sid: Callable[[], str | None],
+    sids: SidMaker | None,
+    polling: PollingPolicy | None,
 ) -> SocketServer:
     """The Socket.IO server with its engine; it has neither hub nor application yet (`SocketServer.attach`).
 
@@ -61,9 +55,10 @@ def create_socket_server(
         watcher: Is told whom it refuses.
         manager: Rooms on this server.
         lines: Writes what clients can cause.
-        make_sid: Names a new connection; None: the engine does.
+        sids: Makes the sids of connections; None: the engine does.
+        polling: Whether clients may begin with polling; None: always.
     """
-    sio = SocketServer(watcher, manager, _options(settings), make_sid, lines)
+    sio = SocketServer(watcher, manager, _options(settings), sids, polling, lines)
     sio.manager_initialized = True  # there is nothing to initialize
     return sio
 
@@ -104,6 +99,7 @@ def create_cluster(
     settings: Settings,
     broker: Broker,
     clients: Clients,
+    servers: Servers,
     metrics: ServerMetrics,
     *,
     handlers: Mapping[str, ServerEventHandler],
@@ -113,6 +109,7 @@ def create_cluster(
     return Cluster(
         broker,
         clients,
+        servers,
         handlers=handlers,
         lease=settings.cluster_lease,
         timeout=settings.cluster_timeout,
@@ -120,44 +117,6 @@ def create_cluster(
         on_skipped=metrics.delivery.message_skipped,
         on_emitted=metrics.delivery.event_emitted,
         boot=boot,
-    )
-
-
-def create_forwarding(settings: Settings, redis: RedisClient, metrics: RelayMetrics) -> Forwarding | None:
-    """Requests for connections of other servers; None where the settings want none passed on.
-
-    Raises:
-        SettingsError: Certificates cannot be used (`InternalTls`).
-    """
-    if not settings.forwards:
-        return None
-    return Forwarding(
-        redis,
-        settings.advertised_address,
-        settings.internal_host,
-        on_forwarded=metrics.forwarded,
-        on_refused=metrics.internal_refused,
-        tls=create_internal_tls(settings),
-    )
-
-
-def create_forwarder(
-    settings: Settings, forwarding: Forwarding, app: ASGIApp, holds: Callable[[str], bool]
-) -> Forwarder:
-    """The way to the engine through which requests for other servers go to them.
-
-    Args:
-        settings: All of them.
-        forwarding: The parts of it.
-        app: The engine.
-        holds: Whether a sid is of a connection of this server.
-    """
-    return forwarding.middleware(
-        app,
-        holds,
-        patience=settings.ping_interval + settings.ping_timeout + FORWARD_MARGIN,
-        max_body=settings.max_http_buffer_size,
-        most=settings.max_connections,
     )
 
 

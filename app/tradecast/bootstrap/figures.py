@@ -65,5 +65,5 @@ def register_figures(components: Components) -> None:
         metrics.delivery.watch_adapter(components.broker)
     metrics.lifecycle.watch_lifecycle(components.drain, components.gate, components.availability)
     metrics.lifecycle.limit_drain(settings.drain_delay + settings.drain_timeout)
-    if components.forwarding is not None:
-        metrics.relay.watch_relays(components.forwarding)
+    if components.relay is not None:
+        metrics.relay.watch_relays(components.relay)

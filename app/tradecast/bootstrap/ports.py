@@ -14,7 +14,7 @@ from tradecast.engine.http.guests import Guests, HttpLimits
 from tradecast.engine.http.uvicorn_protocol import Upgrades
 from tradecast.lifecycle.open_files import Shares, read_limit
 from tradecast.lifecycle.process import Listener, Process
-from tradecast.polling_relay.http_client import SERVER_KEEPS
+from tradecast.polling_relay.owner.http_client import SERVER_KEEPS
 from tradecast.polling_relay.tls import InternalTls
 
 # Seconds that a connection of the admin port may be idle: probes and Prometheus ask every few of them.

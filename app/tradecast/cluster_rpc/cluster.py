@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import orjson
@@ -62,6 +62,7 @@ class Cluster:
     Args:
         broker: Carries what servers tell each other; it is started and closed by its hub.
         clients: This server's own.
+        servers: The other servers, as far as their heartbeats say; this one's name is the broker's.
         handlers: Of events for servers (`server_side_emit`).
         lease: Seconds after which a silent server is gone.
         timeout: Seconds that servers may take to answer, where the caller says nothing.
@@ -75,6 +76,7 @@ class Cluster:
         self,
         broker: Broker,
         clients: Clients,
+        servers: Servers,
         *,
         handlers: Mapping[str, ServerEventHandler],
         lease: float,
@@ -92,7 +94,7 @@ class Cluster:
         self._on_request = on_request
         self._on_skipped = on_skipped
         self._boot = boot
-        self._servers = Servers(self.server_id, lease)
+        self._servers = servers
         self._requests = Requests(self.server_id, lambda: self._servers.others, broker.send_to_all)
         self._serving = Serving(
             self.server_id, Operations(clients, handlers, on_emitted).by_kind(), broker.send_to_server
@@ -111,11 +113,6 @@ class Cluster:
     def connections(self) -> int:
         """How many clients they have together; of the others, as they told last: a quarter of a lease ago, or less."""
         return self._clients.total() + self._servers.connections
-
-    @property
-    def boots(self) -> Collection[str] | None:
-        """As of `Servers`."""
-        return self._servers.boots
 
     async def start(self) -> None:
         """Be one of them, from now on, or once the broker can be reached. It is started."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import Final
+from typing import Final, Protocol
 
 # Bytes asked of the system at once: a call costs as much as for twenty.
 _CHUNK: Final = 4_095
@@ -39,3 +39,19 @@ class IdMaker:
 
 make_id = IdMaker(15)
 """A new id of 120 random bits in 20 characters."""
+
+
+class SidMaker(Protocol):
+    """Makes the sids of new connections."""
+
+    def make_sid(self) -> str | None:
+        """A new one that nobody can guess; None: any will do."""
+        ...
+
+
+class RandomSids:
+    """Makes sids that say nothing (`SidMaker`)."""
+
+    def make_sid(self) -> str:
+        """See `SidMaker`."""
+        return make_id()

@@ -9,7 +9,7 @@ import json
 import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from tradecast.background.tasks import TaskSet
 from tradecast.engine.connection import SERVER_DISCONNECT, Connection, complete
@@ -26,7 +26,7 @@ from tradecast.engine.http.handshake import (
 )
 from tradecast.engine.http.origins import OriginPolicy
 from tradecast.engine.http.request import Request
-from tradecast.engine.ids import make_id
+from tradecast.engine.ids import RandomSids, SidMaker, make_id
 from tradecast.engine.message import Message
 from tradecast.engine.observer import Observer
 from tradecast.engine.timers import TimerWheel
@@ -37,6 +37,22 @@ from tradecast.engine.transports.websocket import GOODBYE
 from tradecast.engine.turns import Turns
 
 log = logging.getLogger("tradecast.engine")
+
+
+class PollingPolicy(Protocol):
+    """Decides whether clients may begin with polling."""
+
+    def is_offered(self) -> bool:
+        """Whether they may now."""
+        ...
+
+
+class PollingAlways:
+    """Polling is offered (`PollingPolicy`)."""
+
+    def is_offered(self) -> bool:
+        """See `PollingPolicy`."""
+        return True
 
 
 class EngineServer:
@@ -58,13 +74,14 @@ class EngineServer:
         send_buffer_limit: Bytes that may wait for one client; a single message may be larger.
         environs: Whether connect handlers get the request as an environ, as python-engineio's do; else as a `Request`.
         observer: Told of clients that are cut off, and of heartbeats.
-        make_sid: Makes the sid of a new connection; None: a random one.
+        sids: Makes the sids of new connections; None: random ones.
+        polling: Whether a client may begin with polling, where that is among the transports; None: always.
         options: What python-engineio has and this does not need: `async_handlers`, `logger`, `cors_credentials`.
 
     Attributes:
         sockets: The connections by their sids. Not to be changed.
         leaving: WebSockets whose connection has ended, and which are not closed yet.
-        polling_waits: Whether a client cannot begin with polling yet, though it is among the transports.
+        polling: As above.
         wheel: Calls connections when a heartbeat is due.
         limits: Bounds on what waits for a client.
         observer: As above.
@@ -87,7 +104,8 @@ class EngineServer:
         send_buffer_limit: int = 4_000_000,
         environs: bool = True,
         observer: Observer | None = None,
-        make_sid: Callable[[], str | None] | None = None,
+        sids: SidMaker | None = None,
+        polling: PollingPolicy | None = None,
         **options: Any,
     ) -> None:
         self.transports = tuple(transports or ("polling", "websocket"))
@@ -102,12 +120,12 @@ class EngineServer:
         self.turns = Turns()
         self.sockets: dict[str, Connection] = {}
         self.leaving: set[Closing] = set()
-        self.polling_waits: Callable[[], bool] = lambda: False
+        self.polling: PollingPolicy = polling or PollingAlways()
         self.wheel = TimerWheel(min(ping_interval, ping_timeout), max(ping_interval, ping_timeout))
         # The handshake packet behind its sid.
         self._opening = {name: self._rest_of_opening(name) for name in ("polling", "websocket")}
         self._environs = environs
-        self._make_sid = make_sid or self.generate_id
+        self._sids: SidMaker = sids or RandomSids()
         self._handlers: dict[str, Callable[..., Any]] = {}
         self._sessions: dict[str, dict[str, Any]] = {}
         self._to_flush: list[Flushable] = []
@@ -272,7 +290,7 @@ class EngineServer:
             return self._refuse(request, FORBIDDEN)
         refusal = check_query(request, self.transports)
         if refusal is None and "sid" not in request.query and request.query["transport"] == "polling":
-            refusal = POLLING_WAITS if self.polling_waits() else None
+            refusal = None if self.polling.is_offered() else POLLING_WAITS
         return None if refusal is None else self._refuse(request, refusal)
 
     def check_handshake(self, request: Request) -> Refusal | None:
@@ -304,7 +322,7 @@ class EngineServer:
 
     def open(self, request: Request, transport: Transport) -> Connection:
         """Begin a connection on a transport: send the handshake, then call the connect handler."""
-        sid = self._make_sid() or self.generate_id()
+        sid = self._sids.make_sid() or make_id()
         connection = Connection(self, sid, transport)
         self.sockets[sid] = connection
         transport.send(Message.of_packet(b'0{"sid":"%b",%b' % (sid.encode(), self._opening[transport.name])))

@@ -22,7 +22,9 @@ from tradecast.engine.frames import POLICY_VIOLATION
 from tradecast.engine.http.addresses import Network, find_network
 from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.engine.http.request import Request as HttpRequest
+from tradecast.engine.ids import SidMaker
 from tradecast.engine.observer import Observer
+from tradecast.engine.server import PollingPolicy
 from tradecast.events.dispatcher import error_answer
 from tradecast.gateway.addresses import Addresses
 from tradecast.gateway.allowances import Allowances
@@ -83,7 +85,8 @@ class SocketServer(socketio.AsyncServer):
         watcher: SocketObserver,
         manager: LocalManager,
         options: Options,
-        make_sid: Callable[[], str | None] | None = None,
+        sids: SidMaker | None = None,
+        polling: PollingPolicy | None = None,
         lines: ThrottledLog | None = None,
     ) -> None:
         self._watcher = watcher
@@ -107,7 +110,8 @@ class SocketServer(socketio.AsyncServer):
             send_buffer_limit=options.send_buffer_limit,
             environs=False,
             observer=self._observer,
-            make_sid=make_sid,
+            sids=sids,
+            polling=polling,
         )
         # How often a transport's client has left a namespace, once it has; a refusal counts for some.
         self._tries: dict[str, int] = {}

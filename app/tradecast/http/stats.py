@@ -13,7 +13,7 @@ from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.lifecycle.drain import Drain
 from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.health import OTHER_REDIS, Health
-from tradecast.polling_relay import Forwarding
+from tradecast.polling_relay.relay_service import RelayService
 from tradecast.runtime_config.manager import RuntimeConfig
 
 
@@ -47,14 +47,14 @@ class Stats:
     broker: Broker
     runtime_config: RuntimeConfig
     cluster: Cluster
-    forwarding: Forwarding | None
+    relay: RelayService | None
     drain: Drain
     superseded: Callable[[], bool]
     transports: Callable[[], list[Transport]]
 
     def read(self) -> dict[str, Any]:
         """All of them, as JSON has it."""
-        forwarding = self.forwarding
+        relay = self.relay
         return {
             **self.metrics.render_json(),
             "server": {
@@ -74,9 +74,9 @@ class Stats:
                 "connections": self.cluster.connections,
             },
             "forwarding": {
-                "active": forwarding is not None,
-                "servers": forwarding.servers if forwarding is not None else 0,
-                "relayedWebSockets": len(forwarding.relays) if forwarding is not None else 0,
+                "active": relay is not None,
+                "servers": relay.servers if relay is not None else 0,
+                "relayedWebSockets": len(relay.relays) if relay is not None else 0,
             },
         }
 

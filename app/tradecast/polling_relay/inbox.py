@@ -1,17 +1,16 @@
-"""The internal port: takes requests that other servers of the fleet pass on, and hands them to the engine."""
+"""The internal port: takes requests that other servers of the fleet relay, and hands them to the engine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradecast.engine.http.handshake import Refusal
 from tradecast.engine.http.request import Request
-from tradecast.polling_relay.answers import refusal_of_error, refuse
-from tradecast.polling_relay.directory import Directory
-from tradecast.polling_relay.http_heads import REFUSED
+from tradecast.polling_relay.addresses import ServerAddresses
+from tradecast.polling_relay.owner.http_heads import REFUSED
+from tradecast.polling_relay.refusals import make_refusal, refuse
 from tradecast.polling_relay.signatures import HEADER, signed_for
 
 Reason = Literal["signature", "boot", "request"]
@@ -22,31 +21,31 @@ _ANSWERS: dict[Reason, tuple[int, str]] = {
 }
 
 
+class InboxObserver(Protocol):
+    """Counts requests of other servers that are refused."""
+
+    def internal_refused(self, reason: Reason) -> None:
+        """A request was not taken."""
+        ...
+
+
 class Inbox:
     """ASGI app. What it takes goes to the engine and no further: there is no second hop, and no new connection.
 
     Args:
         app: The engine.
-        directory: Has the keys, and the time.
-        boot: This server's boot id.
-        on_refused: Told why a request was not taken.
+        addresses: Has the keys, the time, and this server's boot id.
+        observer: Counts refusals.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        directory: Directory,
-        boot: str,
-        on_refused: Callable[[Reason], None],
-    ) -> None:
+    def __init__(self, app: ASGIApp, addresses: ServerAddresses, observer: InboxObserver) -> None:
         self._app = app
-        self._directory = directory
-        self._boot = boot
-        self._on_refused = on_refused
+        self._addresses = addresses
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
-        # What clients speak, another server says in X-Forwarded-Proto; TLS here is between the two servers.
+        # What the client speaks, the other server says in X-Forwarded-Proto; TLS here is between the two servers.
         scope = {**scope, "scheme": "ws" if scope["type"] == "websocket" else "http"}
         refusal = self.admit(Request.of_scope(scope))
         if refusal is None:
@@ -57,20 +56,21 @@ class Inbox:
     def admit(self, request: Request) -> Refusal | None:
         """Why a request is not taken; None if it is (`Entrance`)."""
         request.scheme = "ws" if request.websocket else "http"
-        reason = self._why_not(request)
+        reason = self._find_reason(request)
         if reason is None:
             return None
-        self._on_refused(reason)
+        self._observer.internal_refused(reason)
         status, message = _ANSWERS[reason]
-        return refusal_of_error(status, "REFUSED", message, (REFUSED, reason.encode()))
+        return make_refusal(status, "REFUSED", message, (REFUSED, reason.encode()))
 
-    def _why_not(self, request: Request) -> Reason | None:
+    def _find_reason(self, request: Request) -> Reason | None:
         values = [value for name, value in request.headers if name == HEADER]
         if len(values) != 1:
             return "signature"
-        boot = signed_for(values[0], self._directory.keys, request.method, request.target, self._directory.now())
+        known = self._addresses
+        boot = signed_for(values[0], known.keys, request.method, request.target, known.now())
         if boot is None:
             return "signature"
-        if boot != self._boot:
+        if boot != known.boot:
             return "boot"
         return None if request.method in ("GET", "POST") and "sid" in request.query else "request"

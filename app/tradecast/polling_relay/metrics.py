@@ -8,8 +8,8 @@ from typing import Protocol, get_args
 
 from tradecast.config.settings import Transport
 from tradecast.observability.metrics.registry import MetricsRegistry
-from tradecast.polling_relay.forwarder import Result
 from tradecast.polling_relay.inbox import Reason
+from tradecast.polling_relay.refusals import Result
 
 
 class RelayedWebSockets(Protocol):

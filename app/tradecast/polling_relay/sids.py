@@ -1,7 +1,7 @@
 """Engine.IO sids that name the server that made them: random part, boot id, and an HMAC over both. No I/O.
 
-The HMAC is there so that nobody can make a server talk to another one about ids that no server has given out. It is no
-proof that a connection lives, nor of who has it: that the sid is secret is what protects a connection, as ever.
+The HMAC keeps clients from making a server ask another one about ids that no server has issued. It proves neither that
+a connection is alive nor who has it: a connection is protected by its sid being secret, as in any Socket.IO server.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from tradecast.tokens import any_token_matches
 
@@ -20,8 +21,38 @@ LENGTH = RANDOM + BOOT + TAG
 _LABEL = b"tradecast sid 1\n"
 
 
+class Keyring(Protocol):
+    """Who has the fleet's keys.
+
+    Attributes:
+        boot: This server's boot id.
+        keys: The fleet's key, and those that it had before; empty while it is not known.
+    """
+
+    @property
+    def boot(self) -> str: ...
+    @property
+    def keys(self) -> Sequence[bytes]: ...
+
+
+class SignedSids:
+    """Makes the sids of a server's connections (`SidMaker`).
+
+    Args:
+        keyring: Has the key; while it is not known, sids are plain ones, and work on this server only.
+    """
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def make_sid(self) -> str | None:
+        """A new sid; None while the fleet's key is not known."""
+        keys = self._keyring.keys
+        return make_sid(self._keyring.boot, keys[0]) if keys else None
+
+
 def new_boot() -> str:
-    """The name of one start of one server. Addresses are used again, and so is everything that outlives a container."""
+    """A boot id: the name of one start of one server. Addresses, and all that outlives a container, are used again."""
     return secrets.token_urlsafe(BOOT_BYTES)
 
 

@@ -1,7 +1,7 @@
-"""The header by which a server shows another one that a request comes from a server of the fleet. No I/O.
+"""The header by which a server proves to another one that a request comes from a server of the fleet. No I/O.
 
 It covers method, path and query, the boot id of the server that it is meant for, and the time. Not the body: whoever
-can read and replay what passes between servers has the sid, and with that can do the same at the public port.
+can read and replay the traffic between servers has the sid, and can do the same with it at the public port.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from tradecast.tokens import any_token_matches
 
 HEADER = b"x-tradecast-forward"
-# Seconds, either way. All servers go by Redis' clock (Directory.now): the nodes' own ones need not agree. Where Redis'
-# jumps, by a failover to one with another clock, they agree again with their next look.
+# Seconds, either way. All servers use Redis' clock (`ServerAddresses.now`): the nodes' own clocks need not agree. When
+# Redis' clock jumps, by a failover to one with another clock, they agree again after their next refresh.
 SKEW = 60
 _LABEL = b"tradecast forward 1"
 _VALUE = re.compile(rb"1 ([A-Za-z0-9_-]{12}) (\d{1,12}) ([0-9a-f]{64})")
@@ -27,7 +27,7 @@ def sign(key: bytes, method: str, target: bytes, boot: str, now: float) -> bytes
         key: The fleet's.
         method: As it is sent.
         target: Path and query as they are sent.
-        boot: Whom it is for.
+        boot: The owner's boot id.
         now: Seconds since 1970 by the fleet's clock.
     """
     boot_bytes, seconds = boot.encode("ascii"), str(int(now)).encode()

@@ -1,7 +1,7 @@
 """TLS between servers: one certificate, or one each, all of the same authority and for the same name.
 
-A server is found at an address that Redis tells, and pods' addresses are in no certificate. So what is verified is a
-fixed name (INTERNAL_SERVER_NAME), whatever the address.
+A server is reached at an address from Redis, and pods' addresses are in no certificate. So what is verified is a fixed
+name (INTERNAL_SERVER_NAME), whatever the address.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _Stamp = tuple[tuple[int, int], ...]
 
 
 class InternalTls:
-    """What a server shows the others, and what it wants to be shown.
+    """The certificate that a server presents to the others, and the authority that theirs must be of.
 
-    Files that have changed are read again by `refresh`: certificates are renewed while servers run.
+    `refresh` reads files that have changed again: certificates are renewed while servers run.
 
     Args:
         cert: PEM certificate chain.
         key: PEM private key.
         ca: PEM bundle of authorities; two while one takes the other's place.
         name: That every server's certificate is for.
-        required: Whether nothing passes without TLS.
+        required: Whether TLS is required of every server.
 
     Attributes:
         listening: For connections of other servers.
@@ -45,12 +45,12 @@ class InternalTls:
         self._files = (cert, key, ca)
         self.name = name
         self.required = required
-        self._stamp = self._look()
+        self._stamp = self._read_stamp()
         self.listening, self.calling = self._load()
 
     def refresh(self) -> None:
-        """Read files that have changed. What cannot be used is logged, and those before it stay in force."""
-        stamp = self._look()
+        """Read files that have changed. Invalid ones are logged, and the certificates before them stay in effect."""
+        stamp = self._read_stamp()
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -58,11 +58,14 @@ class InternalTls:
             _, self.calling = self._load()
             self.listening.load_cert_chain(*self._files[:2])  # the listener has this context
         except (SettingsError, OSError) as error:
-            log.error("changed certificates of the internal port cannot be used", why=str(error))
+            log.error(
+                "new certificates of the internal port are invalid: the previous ones stay",
+                why=str(error),
+            )
             return
-        log.info("certificates of the internal port were read again")
+        log.info("certificates of the internal port reloaded")
 
-    def _look(self) -> _Stamp:
+    def _read_stamp(self) -> _Stamp:
         try:
             return tuple((found.st_mtime_ns, found.st_ino) for found in map(os.stat, self._files))
         except OSError:
@@ -73,7 +76,7 @@ class InternalTls:
         listening = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             listening.load_cert_chain(cert, key)
-        except OSError:  # an SSLError is one, and its text helps nobody
+        except OSError:  # an SSLError is one, and its text explains nothing
             raise SettingsError(f"{CERTIFICATE}, INTERNAL_KEY_FILE: are no PEM certificate and its key") from None
         try:
             calling = ssl.create_default_context(cafile=ca)
@@ -100,7 +103,7 @@ def find_distrust(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str)
     try:
         return "the handshake does not end" if shake_hands(listening, calling, name) is None else None
     except ssl.SSLError as error:
-        return say_why(error)
+        return explain_tls_error(error)
 
 
 def shake_hands(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str | None = None) -> ssl.SSLObject | None:
@@ -109,7 +112,7 @@ def shake_hands(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str | 
     Args:
         listening: The listener's, with its certificate.
         calling: The caller's, which verifies.
-        name: What the certificate is to be for; None: that is not looked at.
+        name: What the certificate is to be for; None: that is not checked.
 
     Raises:
         ssl.SSLError: One of them does not accept the other.
@@ -126,7 +129,7 @@ def shake_hands(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str | 
     return None
 
 
-def say_why(error: ssl.SSLError) -> str:
+def explain_tls_error(error: ssl.SSLError) -> str:
     """What was wrong with another server's TLS, in words; nothing that it sent."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message.rstrip(".")

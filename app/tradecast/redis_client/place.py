@@ -32,6 +32,16 @@ def place_of(redis: Redis | ClusterClient) -> Place:
     return Place(REDIS, at, "REDIS_URL", tls, certified, authenticated)
 
 
+def first_address(redis: Redis | ClusterClient) -> tuple[str | None, int]:
+    """Host and port that a client asks first; no host for a Unix socket."""
+    if isinstance(redis, ClusterClient):
+        return redis.hosts[0]
+    pool: Any = redis.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        pool = pool.sentinel_manager.sentinels[0].connection_pool
+    return pool.connection_kwargs.get("host"), pool.connection_kwargs.get("port", PORT)
+
+
 @contextlib.contextmanager
 def naming(redis: Redis | ClusterClient) -> Iterator[None]:
     """Note in errors which of several they are of (`causes.explain` reads that)."""

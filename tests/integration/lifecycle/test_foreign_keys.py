@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle import fleet_pacing, revision_registry
-from tradecast.polling_relay import directory
+from tradecast.polling_relay import addresses
 from tradecast.redis_client.client import create_redis
 
 pytestmark = pytest.mark.redis
@@ -69,9 +69,9 @@ async def test_drain_keeps_the_pace_of_all(redis: Redis, write: Write) -> None:
     "write",
     [*TYPES, lambda redis, key: redis.hset(key, mapping={"a": "text", "b": "1 2", "c": "9 \xff 1"})],
 )
-@pytest.mark.parametrize("key", [directory.OWNERS, directory.KEY])
+@pytest.mark.parametrize("key", [addresses.OWNERS, addresses.KEY])
 async def test_servers_find_each_other_and_one_key(redis: Redis, write: Write, key: str) -> None:
-    one, two = (directory.Directory(redis, name) for name in "ab")
+    one, two = (addresses.ServerAddresses(redis, name) for name in "ab")
     await write(redis, key)  # type: ignore[misc]  # an awaitable
     await one.announce(("127.0.0.1", 1))
     await two.announce(("127.0.0.1", 2))

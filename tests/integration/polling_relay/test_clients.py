@@ -399,7 +399,7 @@ async def test_frames_pass_as_they_are_and_the_owner_checks_them(
 async def test_one_who_does_not_read_is_cut_off_by_the_owner_and_costs_the_edge_little(
     make_server: MakeServer, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradecast.bootstrap.factories.FORWARD_MARGIN", 0)
+    monkeypatch.setattr("tradecast.bootstrap.relay.POLL_MARGIN", 0)
     settings = {"auth_required": False, "send_buffer_limit": 2_000_000, "ping_interval": 5, "ping_timeout": 5}
     owner, edge = await make_fleet(make_server, redis_server, 2, **settings)
     async with Poller(owner) as slow, Poller(owner) as quick:
@@ -411,7 +411,7 @@ async def test_one_who_does_not_read_is_cut_off_by_the_owner_and_costs_the_edge_
         stuck.transport.pause_reading()
         await quick.join(owner)
         reader = await through(owner, edge, quick, max_size=None)
-        (relay, _) = edge.app.components.forwarding._forwarder.relays._relays.values()  # type: ignore[union-attr]
+        (relay, _) = edge.app.components.relay.forwarder.relays._relays.values()  # type: ignore[union-attr]
         events: list[str] = []
         reading = asyncio.create_task(read_on(reader, events))
         most = 0
@@ -447,7 +447,7 @@ async def test_uvicorn_s_shutdown_writes_nothing_between_frames(
     async with Poller(owner) as client:
         await client.join(edge)
         socket_ = await through(owner, edge, client)
-        (relay,) = edge.app.components.forwarding._forwarder.relays._relays.values()  # type: ignore[union-attr]
+        (relay,) = edge.app.components.relay.forwarder.relays._relays.values()  # type: ignore[union-attr]
         assert isinstance(relay._protocol, HttpProtocol)
         relay._protocol.shutdown()
         await socket_.send('420["echo",1]')
@@ -496,6 +496,6 @@ async def test_no_sid_and_no_key_in_the_log(redis_server: RedisServer) -> None:
         edge.send(signal.SIGTERM)
         assert await edge.ended() == 0
         text = "\n".join([*owner.err, *edge.err, *owner.out, *edge.out])
-        assert "could not be passed on" in text
+        assert "request not relayed to the server that owns its connection" in text
         for secret in (sid, sid[:20], sid[20:32], sid[32:]):
             assert secret not in text

@@ -17,8 +17,8 @@ from kit.servers.fleet import UNKNOWN_SESSION, FakeOwner, Poller, forwarded, kno
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
-from tradecast.polling_relay import forwarder as forwarder_module
-from tradecast.polling_relay.sids import BOOT, RANDOM, make_sid, new_boot
+from tradecast.polling_relay.owner import websockets as websockets_module
+from tradecast.polling_relay.sids import BOOT, RANDOM, SignedSids, make_sid, new_boot
 from tradecast.redis_client.client import RedisClient
 
 pytestmark = pytest.mark.redis
@@ -266,7 +266,7 @@ async def test_an_owner_that_is_not_there_is_an_error(
 async def test_an_owner_that_never_answers_is_an_error_after_a_poll_s_time(
     make_server: MakeServer, own_redis: RedisServer, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradecast.bootstrap.factories.FORWARD_MARGIN", 0.2)
+    monkeypatch.setattr("tradecast.bootstrap.relay.POLL_MARGIN", 0.2)
     (edge,) = await make_fleet(make_server, own_redis, 1, ping_interval=0.2, ping_timeout=0.2)
     async with FakeOwner(redis) as owner, httpx.AsyncClient(base_url=edge.url, timeout=60, trust_env=False) as http:
         owner.answer = None
@@ -318,7 +318,7 @@ async def test_while_redis_is_away_known_owners_are_reached_and_others_are_an_er
     answer = await http.get(f"/socket.io/?EIO=4&transport=polling&sid={never}")
     assert (answer.status_code, answer.json()["code"]) == (503, "OWNER_UNKNOWN")
     await own_redis.start()
-    await eventually(lambda: edge.app.components.forwarding and not edge.app.components.forwarding._directory._away)
+    await eventually(lambda: edge.app.components.relay and not edge.app.components.relay.announcement.addresses._away)
     assert said(await http.get(f"/socket.io/?EIO=4&transport=polling&sid={never}")) == UNKNOWN_SESSION
     assert (await http.get(owner.path())).text == "ok", "its lease is not over, though Redis lost it"
 
@@ -332,9 +332,10 @@ async def test_a_server_that_starts_without_redis_serves_its_own_clients(
         assert len(client.sid) == 20, "a plain one, which names nobody"
         await client.join(server)
     await own_redis.start()
-    forwarding = server.app.components.forwarding
-    assert forwarding is not None
-    await eventually(lambda: forwarding.make_sid() is not None)
+    relay = server.app.components.relay
+    assert relay is not None
+    sids = SignedSids(relay.announcement.addresses)
+    await eventually(lambda: sids.make_sid() is not None)
     async with Poller(server) as client:
         assert len(client.sid) == 48
         await client.join(server)
@@ -377,7 +378,7 @@ async def test_an_owner_that_does_not_upgrade(
 ) -> None:
     owner.answer, owner.closes = answer, answer is not None
     if answer is None:
-        monkeypatch.setattr(forwarder_module, "HANDSHAKE_WITHIN", 0.3)
+        monkeypatch.setattr(websockets_module, "HANDSHAKE_WITHIN", 0.3)
     with pytest.raises(InvalidStatus) as refused:
         await connect(edge.url.replace("http", "ws") + owner.path("websocket"), proxy=None)
     response = refused.value.response

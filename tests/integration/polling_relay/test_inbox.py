@@ -12,8 +12,8 @@ from websockets.exceptions import InvalidStatus
 from kit.servers.fleet import UNKNOWN_SESSION, FakeOwner, Poller, forwarded, make_fleet, metric, redis_client
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
-from tradecast.polling_relay.directory import OWNERS
-from tradecast.polling_relay.http_heads import REFUSED
+from tradecast.polling_relay.addresses import OWNERS
+from tradecast.polling_relay.owner.http_heads import REFUSED
 from tradecast.polling_relay.sids import BOOT, RANDOM, new_boot
 from tradecast.polling_relay.signatures import HEADER, sign
 from tradecast.redis_client.client import RedisClient
@@ -41,8 +41,8 @@ async def client(server: RunningServer) -> AsyncIterator[Poller]:
 
 
 def key_of(server: RunningServer) -> bytes:
-    assert server.app.components.forwarding is not None
-    return server.app.components.forwarding._directory.keys[0]
+    assert server.app.components.relay is not None
+    return server.app.components.relay.announcement.addresses.keys[0]
 
 
 def boot_of(client: Poller) -> str:
@@ -97,8 +97,8 @@ async def test_servers_sign_and_check_by_the_time_that_they_have_in_common(
     owner, other = await make_fleet(make_server, own_redis, 2, auth_required=False)
 
     def shift(server: RunningServer, seconds: float) -> None:
-        assert server.app.components.forwarding is not None
-        monkeypatch.setattr(server.app.components.forwarding._directory, "now", lambda: time.time() + seconds)
+        assert server.app.components.relay is not None
+        monkeypatch.setattr(server.app.components.relay.announcement.addresses, "now", lambda: time.time() + seconds)
 
     async with Poller(owner) as client:
         for seconds in (0, 86_400, -86_400):

@@ -21,7 +21,7 @@ from kit.servers.process import serving, tradecast
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
-from tradecast.polling_relay.directory import Directory
+from tradecast.polling_relay.addresses import ServerAddresses
 from tradecast.polling_relay.tls import create_internal_tls
 
 pytestmark = pytest.mark.redis
@@ -41,10 +41,10 @@ def files(authority: Authority) -> dict[str, str]:
 
 
 @pytest.fixture
-async def directory(redis_server: RedisServer) -> AsyncIterator[Directory]:
+async def directory(redis_server: RedisServer) -> AsyncIterator[ServerAddresses]:
     """One that only looks."""
     redis = redis_client(redis_server)
-    yield Directory(redis, "lookslooksxx")
+    yield ServerAddresses(redis, "lookslooksxx")
     await redis.aclose()
 
 
@@ -97,12 +97,12 @@ async def test_a_fleet_that_changes_over_speaks_both(
 
 
 async def test_the_directory_has_the_address_twice_and_the_old_entry_is_as_it_was(
-    make_server: MakeServer, redis_server: RedisServer, files: dict[str, str], directory: Directory
+    make_server: MakeServer, redis_server: RedisServer, files: dict[str, str], directory: ServerAddresses
 ) -> None:
     server = await make_server(redis_url=redis_server.url, **files)
     port = server.ports["internal"]
-    assert await directory.look()
-    (boot,) = directory.boots
+    assert await directory.refresh()
+    (boot,) = directory.other_boots
     assert await directory.find(boot) == directory.find_secured(boot) == ("127.0.0.1", port)
     redis = redis_client(redis_server)
     entry = await redis.hget("tradecast:{forwarding}:servers:1", boot)
@@ -182,7 +182,7 @@ async def test_an_owner_that_cannot_be_trusted_gets_nothing(
         place = ("127.0.0.1", listening.sockets[0].getsockname()[1])
         await owner.directory.announce(place, place)
         answer = await ask(server, owner, transport)
-    await owner.directory.leave()
+    await owner.directory.withdraw()
     await owner.redis.aclose()
     assert answer == 502
     assert [one for one in requests if one] == [], "neither over TLS nor without"

@@ -12,7 +12,7 @@ from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.process import stop_accepting
-from tradecast.polling_relay.directory import Directory
+from tradecast.polling_relay.addresses import ServerAddresses
 from tradecast.polling_relay.sids import make_sid, new_boot
 from tradecast.redis_client.client import RedisClient, create_redis
 from tradecast.server import WebSocketServer
@@ -112,7 +112,7 @@ class FakeOwner:
         self.requests: list[bytes] = []
         self.dropped = asyncio.Event()
         self.connections = 0
-        self.directory = Directory(redis, self.boot)
+        self.directory = ServerAddresses(redis, self.boot)
         self.redis = redis
         self._server: asyncio.Server | None = None
 
@@ -123,7 +123,7 @@ class FakeOwner:
 
     async def __aexit__(self, *exception: object) -> None:
         await self.stop()
-        await self.directory.leave()
+        await self.directory.withdraw()
 
     async def stop(self) -> None:
         """Listen no more; its lease goes on."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kit.parsing.checks import KEYS, NOW
 from tradecast.engine.http.request import Request
-from tradecast.polling_relay.http_heads import HOP_BY_HOP, BadHead, answer_headers, request_head
+from tradecast.polling_relay.owner.http_heads import HOP_BY_HOP, BadHead, answer_headers, request_head
 from tradecast.polling_relay.sids import BOOT, RANDOM, boot_of, make_sid
 from tradecast.polling_relay.signatures import HEADER, SKEW, sign, signed_for
 

@@ -23,8 +23,8 @@ from kit.servers.in_process import API_TOKEN, MakeServer, settings_for_tests
 from kit.servers.process import serving, tradecast
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
-from tradecast.polling_relay import offer as module
-from tradecast.polling_relay import relay_service as forwarding_module
+from tradecast.polling_relay import announcement as announcement_module
+from tradecast.polling_relay import availability as module
 from tradecast.server import WebSocketServer
 
 pytestmark = pytest.mark.redis
@@ -205,7 +205,7 @@ async def test_one_of_an_older_version_that_has_the_port_is_not_waited_for(
     for _ in range(20):
         assert await offers(http, new.url)
         await asyncio.sleep(0.1)  # through some of its beats
-    assert new.app.cluster.boots == [""]
+    assert new.app.cluster._servers.boots == [""]
 
 
 async def test_what_was_typed_is_offered_whoever_else_is_there(
@@ -252,7 +252,7 @@ async def test_embedded_without_the_port_it_is_websocket_alone_and_the_log_says_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "STARTING", 0.2)
-    monkeypatch.setattr(forwarding_module, "STARTING", 0.2)
+    monkeypatch.setattr(announcement_module, "STARTING", 0.2)
     beside = await make_server(redis_url=redis_server.url)
     async with embedded(redis_server) as (app, url):
         assert not await offers(http, url)
@@ -268,8 +268,8 @@ async def test_a_redis_that_has_not_answered_yet(make_server: MakeServer, http: 
         port = nobody.getsockname()[1]
     server = await make_server(redis_url=f"redis://127.0.0.1:{port}/0", redis_timeout=0.2)
     assert not await offers(http, server.url)
-    assert server.app.components.offer is not None
-    assert server.app.components.offer.find_reason() == "redis_away"
+    assert server.app.components.polling is not None
+    assert server.app.components.polling.find_reason() == "redis_away"
 
 
 def reasons(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -1,4 +1,4 @@
-"""WebSockets that pass through this server: the bytes of both sides go on as they are.
+"""WebSockets that are relayed to the owner of their connection: the bytes of both sides go on unchanged.
 
 No frame is decoded here. The owner does the WebSocket's handshake with the client, and checks sizes and frames.
 """
@@ -8,18 +8,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Collection, Iterator
-from typing import cast
+import ssl
+from collections.abc import Collection, Iterator
+from typing import Protocol, cast
 
 import httptools
 
 from tradecast.engine.http.handshake import RawClient
-from tradecast.polling_relay.http_client import Way
-from tradecast.polling_relay.http_heads import Header
+from tradecast.engine.http.request import Header, Request
+from tradecast.polling_relay.owner.http_client import Route
+from tradecast.polling_relay.owner.routes import Owners
+from tradecast.polling_relay.refusals import (
+    RelayFailed,
+    owner_late,
+    owner_unreachable,
+    owner_untrusted,
+    server_busy,
+)
+from tradecast.polling_relay.tls import explain_tls_error
 
 MOST_HEAD = 16_384
 HANDSHAKE_WITHIN = 10.0
-# What waits for a side that does not read any more is dropped after this many seconds.
+# Seconds after which what waits for a side that reads no more is dropped.
 LINGER = 5.0
 
 
@@ -76,15 +86,15 @@ class Opening(asyncio.Protocol):
         self._answered.set()
 
 
-async def open_to(way: Way, head: bytes) -> Opening:
-    """Connect, and send the request. Raises as `Way.connect`."""
-    opening = await way.connect(Opening)
+async def open_to(route: Route, head: bytes) -> Opening:
+    """Connect, and send the request. Raises as `Route.connect`."""
+    opening = await route.connect(Opening)
     opening.transport.write(head)
     return opening
 
 
 class _Side(asyncio.Protocol):
-    """One of the two. What it reads, the other one writes; while that one cannot, this one is not read."""
+    """One of the two sides. What it reads goes to the other side; while that cannot write, this one is not read."""
 
     def __init__(self, relay: Relay, own: asyncio.Transport, other: asyncio.Transport, patience: float) -> None:
         self._relay = relay
@@ -100,41 +110,51 @@ class _Side(asyncio.Protocol):
     def pause_writing(self) -> None:
         if not self._other.is_closing():
             self._other.pause_reading()
-        # While the other one is not read, its end is not noticed either.
+        # While the other side is not read, its end is not noticed either.
         self._stuck = asyncio.get_running_loop().call_later(self._patience, self._relay.abort)
 
     def resume_writing(self) -> None:
-        self._unstuck()
+        self._cancel_timer()
         if not self._other.is_closing():
             self._other.resume_reading()
 
-    def _unstuck(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._unstuck()
+        self._cancel_timer()
         self._relay.side_lost(self._own, error)
 
 
+class RelayTable(Protocol):
+    """Keeps the relayed WebSockets."""
+
+    def remove(self, name: str) -> None:
+        """Both sides of one are closed."""
+        ...
+
+
 class Relay:
-    """One WebSocket that passes through.
+    """One relayed WebSocket.
 
     Args:
         client: The client, connected; its handshake is not answered.
-        owner: The owner's side, connected, which has, with 101.
+        owner: The owner's side, connected, which has answered 101.
         patience: Seconds that a side may take nothing of what waits for it.
-        on_end: Called when both sides are closed.
+        table: Keeps this.
+        name: Its name there.
     """
 
-    def __init__(self, client: RawClient, owner: Opening, patience: float, on_end: Callable[[], object]) -> None:
+    def __init__(self, client: RawClient, owner: Opening, patience: float, table: RelayTable, name: str) -> None:
         self._protocol = client
         self._client: asyncio.Transport = client.transport
         self._owner = owner.transport
-        self._both = 2
-        self._on_end = on_end
-        self._ended = asyncio.Event()
+        self._table = table
+        self._name = name
+        self._open_sides = 2
+        self._closed = asyncio.Event()
         self._client.set_protocol(_Side(self, self._client, self._owner, patience))
         self._owner.set_protocol(_Side(self, self._owner, self._client, patience))
         if self._client.is_closing() or self._owner.is_closing():
@@ -144,12 +164,12 @@ class Relay:
         self._client.resume_reading()
         self._owner.resume_reading()
 
-    async def ended(self) -> None:
+    async def wait_closed(self) -> None:
         """Until both sides are closed."""
-        await self._ended.wait()
+        await self._closed.wait()
 
     def close(self) -> None:
-        """Close both sides after what waits to be written. A stock client comes back by itself."""
+        """Close both sides behind what waits to be written. A standard client reconnects."""
         for transport in (self._client, self._owner):
             transport.close()
             asyncio.get_running_loop().call_later(LINGER, transport.abort)
@@ -163,23 +183,25 @@ class Relay:
         """One side has ended; so does the other."""
         if transport is self._client:
             self._protocol.connection_lost(error)  # the HTTP server counts it as open until then
-        self._both -= 1
-        if self._both:
+        self._open_sides -= 1
+        if self._open_sides:
             self.close()
         else:
-            self._on_end()
-            self._ended.set()
+            self._table.remove(self._name)
+            self._closed.set()
 
 
-class Relays:
-    """Those that pass through now.
+class WebSocketRelays:
+    """The WebSockets that are relayed now (`RelayTable`).
 
     Args:
-        most: How many may.
+        owners: Finds the owners.
+        most: How many there may be.
         patience: Seconds that a side may take nothing of what waits for it.
     """
 
-    def __init__(self, most: int, patience: float) -> None:
+    def __init__(self, owners: Owners, most: int, patience: float) -> None:
+        self._owners = owners
         self._most = most
         self._patience = patience
         self._relays: dict[str, Relay] = {}
@@ -191,7 +213,7 @@ class Relays:
 
     @property
     def full(self) -> bool:
-        """Whether there are as many as may be, with those that are being opened."""
+        """Whether there are as many as there may be, with those that are being opened."""
         return len(self._relays) + self._opening >= self._most
 
     @property
@@ -199,22 +221,71 @@ class Relays:
         """A name for each; none that a sid could have."""
         return self._relays.keys()
 
-    def hang_up(self, name: str) -> bool:
+    def close_relay(self, name: str) -> bool:
         """Close one; whether there is one of this name."""
         relay = self._relays.get(name)
         if relay is not None:
             relay.close()
         return relay is not None
 
-    def join(self, client: RawClient, owner: Opening) -> Relay:
-        """Let bytes pass from now on, until either side ends. Both are connected."""
-        name = f"relay:{next(self._numbers)}"
-        self._relays[name] = relay = Relay(client, owner, self._patience, on_end=lambda: self._relays.pop(name, None))
-        return relay
+    def remove(self, name: str) -> None:
+        """Both sides of one are closed (`RelayTable`)."""
+        self._relays.pop(name, None)
+
+    async def open(self, boot: str, request: Request, client: RawClient) -> Relay | None:
+        """Relay a WebSocket from now on, until either side ends; None: the owner is gone.
+
+        Raises:
+            RelayFailed: There is no room, or the owner cannot be reached or does not upgrade.
+        """
+        if self.full:
+            raise server_busy()
+        with self._count_opening():
+            route = await self._owners.find_route(boot)
+            if route is None:
+                return None
+            owner = await self._connect(boot, route, self._owners.make_head(boot, request))
+            if owner is None:
+                return None
+            if owner.lost:
+                raise owner_unreachable()
+            if client.transport.is_closing():
+                owner.transport.abort()
+                raise RelayFailed("aborted", 499, "ABORTED", "The client is gone")
+            name = f"relay:{next(self._numbers)}"
+            self._relays[name] = relay = Relay(client, owner, self._patience, self, name)
+            return relay
+
+    async def _connect(self, boot: str, route: Route, head: bytes) -> Opening | None:
+        """The owner's side, ready for frames; None if the owner is gone."""
+        try:
+            opening = await open_to(route, head)
+        except ssl.SSLError as error:
+            raise owner_untrusted(explain_tls_error(error)) from None
+        except (OSError, TimeoutError):
+            raise owner_unreachable() from None
+        ready = False
+        try:
+            async with asyncio.timeout(HANDSHAKE_WITHIN):
+                answered = await opening.answered()
+            if not answered:
+                raise owner_unreachable()
+            if self._owners.is_gone(boot, opening.headers):
+                return None
+            if opening.status != 101:
+                status = opening.status if opening.status >= 400 else 502
+                raise RelayFailed("answered", status, "REFUSED", "The connection is not upgraded")
+            ready = True
+            return opening
+        except TimeoutError:
+            raise owner_late() from None
+        finally:
+            if not ready:
+                opening.transport.abort()
 
     @contextlib.contextmanager
-    def opening(self) -> Iterator[None]:
-        """Counts one that is not joined yet."""
+    def _count_opening(self) -> Iterator[None]:
+        """Count one that is not relayed yet."""
         self._opening += 1
         try:
             yield

@@ -10,12 +10,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import httptools
 
-from tradecast.polling_relay.directory import Address
-from tradecast.polling_relay.http_heads import Header
+from tradecast.engine.http.request import Header
+from tradecast.polling_relay.addresses import Address
 from tradecast.polling_relay.tls import InternalTls
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -29,23 +29,36 @@ SERVER_KEEPS = 60
 MOST_IDLE = 1_000
 
 
+class ConnectionPool(Protocol):
+    """Keeps connections."""
+
+    def connection_lost(self, connection: Connection) -> None:
+        """A connection has ended."""
+        ...
+
+
 class Connection(asyncio.Protocol):
     """One connection.
 
+    Args:
+        route: Where it leads.
+        pool: Keeps it.
+
     Attributes:
+        route: As above.
         status: Of the answer; 0 until its head is there.
         headers: Of the answer, names in lower case.
         complete: Whether the answer is there to its end.
         lost: Whether the connection has ended.
     """
 
-    def __init__(self, way: Way, on_lost: Callable[[Connection], None]) -> None:
-        self.way = way
+    def __init__(self, route: Route, pool: ConnectionPool) -> None:
+        self.route = route
         self.status = 0
         self.headers: list[Header] = []
         self.complete = False
         self.lost = False
-        self._on_lost = on_lost
+        self._pool = pool
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._chunks: list[bytes] = []
@@ -97,7 +110,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._asked or self.complete:
-            self.abort()  # it speaks without being asked
+            self.abort()  # an answer without a request
             return
         try:
             self._parser.feed_data(data)
@@ -108,13 +121,13 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
         self._progress.set()
-        self._on_lost(self)
+        self._pool.connection_lost(self)
 
     # -- from the parser
 
     def on_message_begin(self) -> None:
         if self.complete:
-            raise ValueError("another answer than the one that was asked for")  # stops the parser
+            raise ValueError("a second answer to one request")  # stops the parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
@@ -138,12 +151,12 @@ class Connection(asyncio.Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Route:
     """How a server is reached.
 
     Attributes:
         address: Where it is.
-        tls: Verifies that it is one of the fleet; None: it is spoken to without.
+        tls: Verifies that it belongs to the fleet; None: without TLS.
     """
 
     address: Address
@@ -153,7 +166,7 @@ class Way:
         """A new connection.
 
         Raises:
-            ssl.SSLError: It is not to be trusted, or speaks no TLS.
+            ssl.SSLError: It cannot be trusted, or speaks no TLS.
             OSError: There is nobody at this address.
             TimeoutError: Nobody answered in time.
         """
@@ -166,32 +179,32 @@ class Way:
 
 
 class Connections:
-    """Those to all servers. Idle ones are used again, the latest first."""
+    """The connections to all servers. Idle ones are used again, the latest first."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._idle: dict[Way, dict[Connection, float]] = {}
+        self._idle: dict[Route, dict[Connection, float]] = {}
         self._closed = False
 
-    async def take(self, way: Way) -> Connection:
-        """A connection on which nothing was asked, or all has been answered. Raises as `Way.connect`."""
-        idle = self._idle.get(way)
+    async def take(self, route: Route) -> Connection:
+        """A connection on which nothing was asked, or all has been answered. Raises as `Route.connect`."""
+        idle = self._idle.get(route)
         while idle:
             connection, since = idle.popitem()
             if self._clock() - since <= IDLE and connection.reusable:
                 return connection
             connection.abort()
-        return await way.connect(lambda: Connection(way, self._lost))
+        return await route.connect(lambda: Connection(route, self))
 
     def give_back(self, connection: Connection) -> None:
         """A request is over: keep the connection if it can be used again, else end it."""
-        idle = self._idle.setdefault(connection.way, {})
+        idle = self._idle.setdefault(connection.route, {})
         if connection.reusable and len(idle) < MOST_IDLE and not self._closed:
             connection.take()
             idle[connection] = self._clock()
         else:
             connection.abort()
-            self._drop_if_empty(connection.way)
+            self._drop_if_empty(connection.route)
 
     def close(self) -> None:
         """End those that are idle, and from now on each when its request is over."""
@@ -200,12 +213,13 @@ class Connections:
             for connection in list(idle):
                 connection.abort()
 
-    def _lost(self, connection: Connection) -> None:
-        idle = self._idle.get(connection.way)
+    def connection_lost(self, connection: Connection) -> None:
+        """A connection has ended (`ConnectionPool`)."""
+        idle = self._idle.get(connection.route)
         if idle is not None:
             idle.pop(connection, None)
-            self._drop_if_empty(connection.way)
+            self._drop_if_empty(connection.route)
 
-    def _drop_if_empty(self, way: Way) -> None:
-        if not self._idle.get(way, True):
-            del self._idle[way]
+    def _drop_if_empty(self, route: Route) -> None:
+        if not self._idle.get(route, True):
+            del self._idle[route]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 from structlog.testing import capture_logs
 
-from tradecast.polling_relay import offer as module
-from tradecast.polling_relay.offer import WHY, Offer, Reason, count_others_without
+from tradecast.polling_relay import availability as module
+from tradecast.polling_relay.availability import WHY, PollingAvailability, Reason, count_others_without
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,14 @@ def test_servers_that_pass_nothing_on(told: list[str], known: list[str], expecte
 
 @dataclass
 class Own:
-    served: bool = True
-    told: bool = True
-    known: Collection[str] = ()
+    is_served: bool = True
+    is_registered: bool = True
+    other_boots: Collection[str] = ()
+
+
+@dataclass
+class Others:
+    boots: Collection[str] | None
 
 
 @pytest.mark.parametrize(
@@ -44,29 +49,29 @@ class Own:
     [
         (Own(), [], None),
         (Own(), ["a"], None),
-        (Own(served=False, told=False), [], "not_served"),
-        (Own(served=False), None, "not_served"),
-        (Own(told=False), [], "redis_away"),
+        (Own(is_served=False, is_registered=False), [], "not_served"),
+        (Own(is_served=False), None, "not_served"),
+        (Own(is_registered=False), [], "redis_away"),
         (Own(), None, "redis_away"),
         (Own(), ["a", ""], "other_servers"),
-        (Own(known=["old"]), ["a", ""], None),
+        (Own(other_boots=["old"]), ["a", ""], None),
     ],
 )
 def test_why_not(own: Own, others: list[str] | None, expected: Reason | None) -> None:
-    assert Offer(own, lambda: others).find_reason() == expected
+    assert PollingAvailability(own, Others(others)).find_reason() == expected
 
 
 def test_the_log_tells_of_changes_alone() -> None:
     others = [""]
-    offer = Offer(Own(), lambda: others)
+    availability = PollingAvailability(Own(), Others(others))
     with capture_logs() as lines:
         for _ in range(3):
-            offer.note()
+            availability.log_change()
         others.clear()
         for _ in range(3):
-            offer.note()
+            availability.log_change()
         others.append("")
-        offer.note()
+        availability.log_change()
     refused = {"event": "polling is not offered: only websocket", "log_level": "warning"}
     refused |= {"why": WHY["other_servers"], "reason": "other_servers"}
     assert lines == [refused, {"event": "polling is offered", "log_level": "info"}, refused]
@@ -77,16 +82,16 @@ async def test_a_port_that_is_about_to_be_served_is_no_news(
     monkeypatch: pytest.MonkeyPatch, served_after: int, expected: str
 ) -> None:
     slept: list[float] = []
-    own = Own(served=False)
+    own = Own(is_served=False)
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
-        own.served = len(slept) >= served_after
-        if seconds == module.LOOK_EVERY:
+        own.is_served = len(slept) >= served_after
+        if seconds == module.CHECK_EVERY:
             raise asyncio.CancelledError
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     with capture_logs() as lines, pytest.raises(asyncio.CancelledError):
-        await Offer(own, list).run()
+        await PollingAvailability(own, Others([])).run()
     assert sum(slept[:-1]) <= module.STARTING
     assert [line["event"].partition(":")[0] for line in lines] == [expected]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tradecast.engine.http.request import Request
-from tradecast.polling_relay.http_heads import BadHead, answer_headers, refusal_of, request_head
+from tradecast.polling_relay.owner.http_heads import BadHead, answer_headers, read_refusal, request_head
 
 
 def request(given: dict[str, str] | None = None, **more: Any) -> Request:
@@ -139,5 +139,5 @@ def test_the_owner_s_answer_comes_through_without_what_is_ours_to_say() -> None:
         (b"keep-alive", b"timeout=60"),
     ]
     assert answer_headers([*engine, *ours]) == engine
-    assert refusal_of(engine) is None
-    assert refusal_of(ours) == "boot"
+    assert read_refusal(engine) is None
+    assert read_refusal(ours) == "boot"

@@ -13,8 +13,7 @@ from kit.servers.fleet import redis_client
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
-from tradecast.polling_relay.directory import KEY, LEASE, OWNERS, Directory, DirectoryAway
-from tradecast.polling_relay.interface import address_towards
+from tradecast.polling_relay.addresses import KEY, LEASE, OWNERS, AddressUnavailable, ServerAddresses, find_own_address
 from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis
@@ -44,7 +43,7 @@ class Clock:
 
 
 async def test_servers_find_each_other_and_share_a_key(redis: RedisClient) -> None:
-    a, b = Directory(redis, "aaaaaaaaaaaa"), Directory(redis, "bbbbbbbbbbbb")
+    a, b = ServerAddresses(redis, "aaaaaaaaaaaa"), ServerAddresses(redis, "bbbbbbbbbbbb")
     assert not a.keys
     await a.announce(HERE)
     await b.announce(THERE)
@@ -53,11 +52,11 @@ async def test_servers_find_each_other_and_share_a_key(redis: RedisClient) -> No
     assert await a.find("cccccccccccc") is None
     assert a.keys == b.keys
     assert len(a.keys[0]) == 32
-    assert (a.others, b.others) == (1, 1), "itself is none of the others"
+    assert (len(a.other_boots), len(b.other_boots)) == (1, 1), "itself is none of the others"
 
 
 async def test_in_a_cluster_too(clustered: RedisClient, redis_cluster: RedisCluster) -> None:
-    a, b = Directory(clustered, "aaaaaaaaaaaa"), Directory(clustered, "bbbbbbbbbbbb")
+    a, b = ServerAddresses(clustered, "aaaaaaaaaaaa"), ServerAddresses(clustered, "bbbbbbbbbbbb")
     await a.announce(HERE)
     await b.announce(THERE)
     assert await a.find("bbbbbbbbbbbb") == THERE
@@ -66,42 +65,42 @@ async def test_in_a_cluster_too(clustered: RedisClient, redis_cluster: RedisClus
     for node in redis_cluster.nodes:
         node.ask_now("SCRIPT", "FLUSH")
     await redis_cluster.move_slots(4)
-    assert await a.look()
-    await b.leave()
+    assert await a.refresh()
+    await b.withdraw()
     assert set(await clustered.hkeys(OWNERS)) == {b"aaaaaaaaaaaa"}
-    assert await address_towards(clustered) == "127.0.0.1"
+    assert await find_own_address(clustered) == "127.0.0.1"
 
 
 async def test_one_who_leaves_is_gone_and_one_who_is_silent_soon(redis: RedisClient) -> None:
     clock = Clock()
-    a, b, c = (Directory(redis, name * 12, clock=clock) for name in "abc")
+    a, b, c = (ServerAddresses(redis, name * 12, clock=clock) for name in "abc")
     for directory in (a, b, c):
         await directory.announce(HERE)
-    await a.look()
-    assert a.others == 2
-    await b.leave()
-    impatient = Directory(redis, "a" * 12, lease=0.2)
+    await a.refresh()
+    assert len(a.other_boots) == 2
+    await b.withdraw()
+    impatient = ServerAddresses(redis, "a" * 12, lease=0.2)
     await impatient.announce(HERE)
     await asyncio.sleep(0.3)  # a lease is a time
-    await impatient.look()
-    assert impatient.others == 0
+    await impatient.refresh()
+    assert len(impatient.other_boots) == 0
     clock.now += LEASE + 1
-    await a.look()
-    assert a.others == 0
+    await a.refresh()
+    assert len(a.other_boots) == 0
     assert set(await redis.hkeys(OWNERS)) == {b"aaaaaaaaaaaa"}
 
 
 async def test_one_who_has_no_address_yet_only_reads(redis: RedisClient) -> None:
-    a, b = Directory(redis, "aaaaaaaaaaaa"), Directory(redis, "bbbbbbbbbbbb")
+    a, b = ServerAddresses(redis, "aaaaaaaaaaaa"), ServerAddresses(redis, "bbbbbbbbbbbb")
     await a.announce(HERE)
-    await b.look()
-    assert b.others == 1
+    await b.refresh()
+    assert len(b.other_boots) == 1
     assert await redis.hlen(OWNERS) == 1
 
 
 async def test_all_have_the_time_from_redis(redis: RedisClient) -> None:
     clock = Clock()
-    a, b = Directory(redis, "aaaaaaaaaaaa", clock=clock), Directory(redis, "bbbbbbbbbbbb")
+    a, b = ServerAddresses(redis, "aaaaaaaaaaaa", clock=clock), ServerAddresses(redis, "bbbbbbbbbbbb")
     for directory in (a, b):
         await directory.announce(HERE)
     seconds, microseconds = await redis.time()
@@ -110,55 +109,55 @@ async def test_all_have_the_time_from_redis(redis: RedisClient) -> None:
     before = a.now()
     clock.now += 3_600
     assert a.now() == before + 3_600, "it goes on between two looks"
-    await a.look()
+    await a.refresh()
     assert a.now() == pytest.approx(before, abs=10), "but Redis' is the one that counts"
 
 
 async def test_many_who_ask_at_once_share_a_look(redis: RedisClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    a = Directory(redis, "aaaaaaaaaaaa")
+    a = ServerAddresses(redis, "aaaaaaaaaaaa")
     looks = 0
-    look = a.look
+    look = a.refresh
 
     async def counted() -> bool:
         nonlocal looks
         looks += 1
         return await look()
 
-    monkeypatch.setattr(a, "look", counted)
+    monkeypatch.setattr(a, "refresh", counted)
     assert await asyncio.gather(*(a.find("cccccccccccc") for _ in range(100))) == [None] * 100
     assert looks == 1
 
 
 async def test_redis_that_lost_everything_gets_the_key_back_and_nobody_is_forgotten(redis: RedisClient) -> None:
     clock = Clock()
-    a, b = Directory(redis, "aaaaaaaaaaaa", clock=clock), Directory(redis, "bbbbbbbbbbbb")
+    a, b = ServerAddresses(redis, "aaaaaaaaaaaa", clock=clock), ServerAddresses(redis, "bbbbbbbbbbbb")
     await b.announce(THERE)
     await a.announce(HERE)
     key = a.keys[0]
     await redis.flushdb()
-    assert await a.look()
+    assert await a.refresh()
     assert await redis.get(KEY) == key.hex().encode()
     assert a.keys == (key,)
     assert await a.find("bbbbbbbbbbbb") == THERE, "it has not heard yet that it has to tell it again"
     clock.now += 60
-    await a.look()
+    await a.refresh()
     assert await a.find("bbbbbbbbbbbb") is None, "but it has had its time"
 
 
 async def test_two_keys_after_a_loss_are_both_good_for_a_while(redis: RedisClient) -> None:
-    a = Directory(redis, "aaaaaaaaaaaa")
+    a = ServerAddresses(redis, "aaaaaaaaaaaa")
     await a.announce(HERE)
     old = a.keys[0]
     await redis.flushdb()
-    new = Directory(redis, "bbbbbbbbbbbb")
+    new = ServerAddresses(redis, "bbbbbbbbbbbb")
     await new.announce(THERE)
-    await a.look()
+    await a.refresh()
     assert a.keys == (new.keys[0], old)
 
 
 async def test_known_ones_stay_known_while_redis_is_away(redis: RedisClient, redis_server: RedisServer) -> None:
     clock = Clock()
-    a, b = Directory(redis, "aaaaaaaaaaaa", clock=clock, patience=1), Directory(redis, "bbbbbbbbbbbb")
+    a, b = ServerAddresses(redis, "aaaaaaaaaaaa", clock=clock, patience=1), ServerAddresses(redis, "bbbbbbbbbbbb")
     await b.announce(THERE)
     await a.announce(HERE)
     await redis_server.pause(60)
@@ -166,16 +165,16 @@ async def test_known_ones_stay_known_while_redis_is_away(redis: RedisClient, red
         with capture_logs() as logs:
             clock.now += 3_600
             for _ in range(2):
-                assert not await a.look()
+                assert not await a.refresh()
             assert await a.find("bbbbbbbbbbbb") == THERE
-            with pytest.raises(DirectoryAway):
+            with pytest.raises(AddressUnavailable):
                 await a.find("cccccccccccc")
-            await a.leave()
+            await a.withdraw()
         assert [entry["log_level"] for entry in logs if entry["log_level"] == "warning"] == ["warning"], "told once"
     finally:
         redis_server.resume()
     await redis.flushdb()
-    assert await a.look()
+    assert await a.refresh()
     assert await a.find("bbbbbbbbbbbb") == THERE, "it has its lease to tell it again"
 
 
@@ -186,15 +185,15 @@ async def test_known_ones_stay_known_while_redis_is_away(redis: RedisClient, red
 async def test_what_is_no_address_is_passed_over(redis: RedisClient, junk: bytes) -> None:
     seconds, _ = await redis.time()
     await redis.hset(OWNERS, "cccccccccccc", junk.replace(b"{now}", b"%d000000" % seconds))
-    a = Directory(redis, "aaaaaaaaaaaa")
+    a = ServerAddresses(redis, "aaaaaaaaaaaa")
     await a.announce(HERE)
-    assert a.others == 0
+    assert len(a.other_boots) == 0
 
 
 @pytest.mark.parametrize("found", ["hunter2", "", "a" * 63, "A" * 64, "0" * 65])
 async def test_what_is_no_key_is_replaced(redis: RedisClient, found: str) -> None:
     await redis.set(KEY, found)
-    a, b = (Directory(redis, name * 12) for name in "ab")
+    a, b = (ServerAddresses(redis, name * 12) for name in "ab")
     with capture_logs() as logs:
         await a.announce(HERE)
         await b.announce(HERE)
@@ -209,11 +208,11 @@ async def test_what_is_no_key_is_replaced(redis: RedisClient, found: str) -> Non
 async def test_own_address_is_the_one_towards_redis(redis_server: RedisServer, url: str) -> None:
     text = url.format(port=redis_server.port, unix=redis_server.unix_url)
     client = create_redis(load_settings({}, redis_url=text))
-    assert await address_towards(client) in ("127.0.0.1", "::1")
+    assert await find_own_address(client) in ("127.0.0.1", "::1")
     await client.aclose()
 
 
 async def test_own_address_with_sentinels_is_the_one_towards_them(redis_server: RedisServer) -> None:
     client: Any = create_redis(load_settings({}, redis_url="redis+sentinel://127.0.0.1:26379/0/main"))
-    assert await address_towards(client) == "127.0.0.1"
+    assert await find_own_address(client) == "127.0.0.1"
     await client.aclose()

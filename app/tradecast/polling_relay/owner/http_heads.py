@@ -1,34 +1,33 @@
-"""Heads of HTTP messages: what of a client's goes to the owner, and what of the owner's goes to the client. No I/O.
+"""Heads of HTTP messages: the headers that are relayed from the client to the owner, and back. No I/O.
 
-Host, Origin, Forwarded and X-Forwarded-* go along as they are, since the owner checks a page's origin by them.
+Host, Origin, Forwarded and X-Forwarded-* are relayed unchanged, since the owner checks a page's origin by them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tradecast.engine.http.request import Request
+from tradecast.engine.http.request import Header, Request
 from tradecast.polling_relay.signatures import HEADER
 
-Header = tuple[bytes, bytes]
 INTERNAL = b"x-tradecast-"
 REFUSED = b"x-tradecast-refused"
-"""How the internal port marks an answer of its own: the engine was not asked."""
+"""Marks an answer of the internal port itself: the engine was not asked."""
 HOP_BY_HOP = frozenset(
     {
         *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection"),
         *(b"te", b"trailer", b"trailers", b"transfer-encoding", b"upgrade"),
     }
 )
-# What the engine does not read and nobody else is to: connections between servers need not be encrypted.
+# The engine does not read these, and nobody else may: connections between servers need not be encrypted.
 _PRIVATE = frozenset({b"cookie", b"authorization"})
 _REPLACED = frozenset({b"content-length", b"expect", b"sec-websocket-extensions"})
 _KEPT = (b"host", b"origin", b"x-forwarded-", b"forwarded")
-_MADE_ANEW = frozenset({b"content-length", b"date", b"server"})
+_WRITTEN_HERE = frozenset({b"content-length", b"date", b"server"})
 
 
 class BadHead(ValueError):
-    """What came cannot be said in a head."""
+    """A header cannot be written into a head."""
 
 
 def request_head(request: Request, signature: bytes, body_size: int = 0) -> bytes:
@@ -53,12 +52,12 @@ def request_head(request: Request, signature: bytes, body_size: int = 0) -> byte
 
 
 def answer_headers(headers: Iterable[Header]) -> list[Header]:
-    """What of the owner's headers goes to the client."""
-    dropped = HOP_BY_HOP | _MADE_ANEW
+    """The headers of the owner's answer that the client gets."""
+    dropped = HOP_BY_HOP | _WRITTEN_HERE
     return [(name, value) for name, value in headers if name not in dropped and not name.startswith(INTERNAL)]
 
 
-def refusal_of(headers: Iterable[Header]) -> str | None:
+def read_refusal(headers: Iterable[Header]) -> str | None:
     """Why the internal port refused; None if it is the engine that answers."""
     return next((value.decode("latin-1") for name, value in headers if name == REFUSED), None)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kit.parsing.properties import PLACES, cut, damaged
 from tradecast.engine.http.handshake import Refusal
-from tradecast.polling_relay.http_client import Connection, Way
+from tradecast.polling_relay.owner.http_client import Connection, Connections, Route
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -38,7 +38,7 @@ class Socket:
 def asked(pieces: list[bytes]) -> tuple[Connection, Socket]:
     """A connection on which something was asked, and these bytes came."""
     socket = Socket()
-    connection = Connection(Way(("127.0.0.1", 1)), lambda lost: None)
+    connection = Connection(Route(("127.0.0.1", 1)), Connections())
     connection.connection_made(cast(asyncio.BaseTransport, socket))
     connection.ask(b"GET / HTTP/1.1\r\n\r\n")
     for piece in pieces:
