@@ -23,7 +23,7 @@ from tradecast.connections.connection import EventGuard
 from tradecast.connections.registry import ConnectionRegistry
 from tradecast.delivery.hub import NAMESPACE, Hub
 from tradecast.deprecated import keep_old_names
-from tradecast.engine.http.uvicorn_protocol import Upgrades
+from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.events import rooms
 from tradecast.events.dispatcher import Dispatcher
 from tradecast.events.emitters import Emitters

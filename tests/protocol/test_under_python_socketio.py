@@ -13,7 +13,7 @@ from kit.clients.node import StockClients
 from kit.waiting import eventually
 from tradecast.engine import EngineServer
 from tradecast.engine.http.request import Request
-from tradecast.engine.http.uvicorn_protocol import Upgrades
+from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.lifecycle.process import Listener, Process
 
 pytestmark = pytest.mark.node

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from tradecast.bootstrap.components import Components
 from tradecast.engine.http.handshake import Entrance
-from tradecast.engine.http.uvicorn_protocol import Upgrades
+from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.events.emitters import Emitters
 from tradecast.http.app import (
     PublicApp,

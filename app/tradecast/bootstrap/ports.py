@@ -10,8 +10,8 @@ from starlette.types import ASGIApp
 
 from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.config.settings import Settings
-from tradecast.engine.http.guests import Guests, HttpLimits
-from tradecast.engine.http.uvicorn_protocol import Upgrades
+from tradecast.engine.http.connection_bounds import ConnectionBounds, HttpLimits
+from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.lifecycle.open_files import Shares, read_limit
 from tradecast.lifecycle.process import Listener, Process
 from tradecast.polling_relay.owner.http_client import SERVER_KEEPS
@@ -57,14 +57,14 @@ def create_process(server: Served) -> Process:
             taken=shares.clients,
         )
 
-    def guests(port: str, most: int, **bounds: Any) -> Guests:
+    def bound(port: str, most: int, **limits: Any) -> ConnectionBounds:
         timed = HttpLimits(
             head_seconds=settings.head_timeout,
             hurried_head_seconds=settings.head_timeout / 4,
             body_seconds=settings.body_timeout,
-            **bounds,
+            **limits,
         )
-        made = Guests(timed, most=most, evicts_silent=port == "admin", on_refused=metrics.http_refused)
+        made = ConnectionBounds(timed, most=most, evicts_silent=port == "admin", observer=metrics)
         metrics.watch_port(port, made, most)
         return made
 
@@ -77,7 +77,7 @@ def create_process(server: Served) -> Process:
             certfile=settings.ssl_certfile,
             keyfile=settings.ssl_keyfile,
             upgrades=server.public_upgrades(),
-            guests=guests("public", shares.clients, keep_alive=settings.keep_alive),
+            bounds=bound("public", shares.clients, keep_alive=settings.keep_alive),
             backlog=shares.backlog,
             tls_timeout=settings.tls_timeout,
         ),
@@ -86,7 +86,7 @@ def create_process(server: Served) -> Process:
             server.admin_app(),
             settings.admin_host,
             settings.admin_port,
-            guests=guests("admin", shares.admin, keep_alive=ADMIN_KEEPS),
+            bounds=bound("admin", shares.admin, keep_alive=ADMIN_KEEPS),
         ),
     ]
     tls = server.internal_tls()
@@ -101,7 +101,7 @@ def create_process(server: Served) -> Process:
                 settings.internal_host,
                 settings.internal_port,
                 upgrades=server.internal_upgrades(),
-                guests=guests("internal", shares.servers, keep_alive=SERVER_KEEPS, **head),
+                bounds=bound("internal", shares.servers, keep_alive=SERVER_KEEPS, **head),
                 backlog=shares.backlog,
                 moves=settings.internal_port_moves,
                 tls=None if tls is None else tls.listening,

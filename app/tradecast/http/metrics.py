@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sized
 from typing import Protocol, get_args
 
-from tradecast.engine.http.guests import RefusalReason
+from tradecast.engine.http.connection_bounds import RefusalReason
 from tradecast.observability.metrics.registry import MetricsRegistry
 
 HTTP_REASONS: tuple[RefusalReason, ...] = get_args(RefusalReason)
@@ -36,9 +36,9 @@ class HttpMetrics:
         self._connections = registry.gauge("tcp_connections", "TCP connections now, WebSockets among them", "port")
         self._limit = registry.gauge("tcp_connections_limit", "TCP connections that a port takes", "port")
 
-    def watch_port(self, port: str, guests: PortConnections, most: int) -> None:
+    def watch_port(self, port: str, bounds: PortConnections, most: int) -> None:
         """Count the TCP connections of a port each time that metrics are read; there may be `most` of them."""
-        self._connections.labels(port).set_function(lambda: len(guests.connections))
+        self._connections.labels(port).set_function(lambda: len(bounds.connections))
         self._limit.labels(port).set(most)
 
     def http_refused(self, reason: str) -> None:

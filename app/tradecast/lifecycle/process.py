@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import itertools
 import signal
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import structlog
-import uvicorn
 from starlette.types import ASGIApp
 
 from tradecast.config.settings import SettingsError
-from tradecast.engine.http.guests import Guests
-from tradecast.engine.http.tls import TlsListener
-from tradecast.engine.http.uvicorn_protocol import Upgrades, bind_protocol
+from tradecast.engine.http.connection_bounds import ConnectionBounds
+from tradecast.engine.uvicorn.server import UvicornServer, create_config
+from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.lifecycle.ports import PortInUse, bind, families_of
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 # Objects made and not freed until the youngest generation is looked through, and how often the older ones are.
 GARBAGE_THRESHOLDS = (20_000, 10, 50)
-# Seconds until the Date header of answers is written anew.
-DATE_INTERVAL = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -38,7 +34,7 @@ class Listener:
     Attributes:
         name: For logs and errors.
         upgrades: Where its WebSockets go; None: it has none.
-        guests: How many connections there may be, and what they may do; None: as the defaults say.
+        bounds: How many connections there may be, and what they may do; None: as the defaults say.
         backlog: Connections that may wait to be accepted, which is done for all of them at once.
         tls_timeout: Seconds that a TLS handshake may take.
         tls: A certificate that is loaded already, in place of the files.
@@ -53,75 +49,12 @@ class Listener:
     certfile: str | None = None
     keyfile: str | None = None
     upgrades: Upgrades | None = None
-    guests: Guests | None = None
+    bounds: ConnectionBounds | None = None
     backlog: int = 2048
     tls_timeout: float = 10
     moves: bool = False
     tls: ssl.SSLContext | None = None
     also_plain: bool = False
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers: `Process` decides when to stop."""
-
-    def __init__(self, listener: Listener, grace: float) -> None:
-        self._listener = listener
-        self.name = listener.name
-        self.guests = listener.guests or Guests()
-        super().__init__(_config(listener, self.guests, grace))
-        self.ready = asyncio.Event()
-        self._told_to_exit = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, which has no way to count and bound TLS handshakes, and no lifespan here."""
-        config, state, tls = self.config, self.server_state, self._listener.tls or self.config.ssl
-
-        def make_protocol() -> asyncio.Protocol:
-            kind = cast(Callable[..., asyncio.Protocol], config.http_protocol_class)
-            return kind(config=config, server_state=state, app_state={})
-
-        self.servers = []
-        for bound in sockets or ():
-            if tls is not None:
-                # It has what uvicorn, and this, use of a server.
-                seconds, also_plain = self._listener.tls_timeout, self._listener.also_plain
-                listening = TlsListener(bound, tls, seconds, self.guests, make_protocol, also_plain=also_plain)
-                self.servers.append(cast(asyncio.Server, listening))
-                continue
-            server = await asyncio.get_running_loop().create_server(
-                make_protocol, sock=bound, backlog=self._listener.backlog
-            )
-            self.servers.append(server)
-        self.started = True
-        self.ready.set()
-
-    async def main_loop(self) -> None:
-        """As uvicorn's, which wakes ten times a second: with three ports, most of what an idle process takes."""
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DATE_INTERVAL):
-                    await self._told_to_exit.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await stop_accepting(*self.servers)
-        await super().shutdown(sockets)
-
-    def exit_soon(self) -> None:
-        """Stop listening, and end when what is under way is finished."""
-        self.should_exit = True
-        self._told_to_exit.set()
-
-    def close_now(self) -> None:
-        """Stop listening, and drop every connection."""
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        self.guests.close()
 
 
 class Process:
@@ -149,7 +82,7 @@ class Process:
         self._grace = grace
         self._on_listening = on_listening
         self._on_bound = on_bound
-        self._servers: list[_Server] = []
+        self._servers: list[UvicornServer] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.ports: dict[str, int] = {}
 
@@ -160,7 +93,7 @@ class Process:
             PortInUse: A port is taken or not allowed.
             SettingsError: A certificate and its key cannot be used.
         """
-        servers = [_Server(listener, self._grace) for listener in self._listeners]
+        servers = [_create_server(listener, self._grace) for listener in self._listeners]
         sockets: list[list[socket.socket]] = []
         try:
             sockets.extend(_bind(one) for one in self._listeners)
@@ -182,7 +115,7 @@ class Process:
 
     def connections(self, port: str) -> set[Any]:
         """The protocols of what is connected to the port of this name."""
-        return next(server.guests.connections for server in self._servers if server.name == port)
+        return next(server.bounds.connections for server in self._servers if server.name == port)
 
     async def stop(self) -> None:
         """Send clients away, finish what is under way, close the ports."""
@@ -191,7 +124,7 @@ class Process:
             server.exit_soon()
         await asyncio.gather(*self._tasks)
         for server in self._servers:
-            server.guests.close()
+            server.bounds.close()
 
     async def run_until_signal(self) -> None:
         """Serve until SIGINT or SIGTERM; a second one stops at once."""
@@ -226,20 +159,6 @@ class Process:
                 loop.remove_signal_handler(number)
 
 
-async def stop_accepting(*servers: asyncio.Server) -> None:
-    """Take no more connections, and let those that are being accepted come to their protocols. Close servers after it.
-
-    asyncio's server forgets its sockets when it closes, and fails on a connection whose accept is still under way
-    (`Server._attach`): nobody would ever close that.
-    """
-    loop = asyncio.get_running_loop()
-    if isinstance(loop, asyncio.BaseEventLoop):  # uvloop's is none, and has no such gap
-        for listening in (listening for server in servers for listening in server.sockets):
-            loop.remove_reader(listening)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-
 def tune_garbage_collection() -> None:
     """Look for cycles less often: connections make none, and each look goes through all of them.
 
@@ -263,23 +182,26 @@ def _bind(listener: Listener) -> list[socket.socket]:
         return found
 
 
-def _config(listener: Listener, guests: Guests, grace: float) -> uvicorn.Config:
-    config = uvicorn.Config(
+def _create_server(listener: Listener, grace: float) -> UvicornServer:
+    bounds = listener.bounds or ConnectionBounds()
+    config = create_config(
         listener.app,
-        http=bind_protocol(listener.upgrades, guests),  # the engine has WebSockets' raw connections
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ssl_certfile=listener.certfile,
-        ssl_keyfile=listener.keyfile,
-        timeout_graceful_shutdown=max(1, round(grace)),
+        listener.upgrades,
+        bounds,
+        certfile=listener.certfile,
+        keyfile=listener.keyfile,
+        grace=max(1, round(grace)),
     )
     try:
         config.load()
-    except OSError:  # an SSLError is one, and its text helps nobody
+    except OSError:  # an SSLError is one, and its text explains nothing
         raise SettingsError("SSL_CERTFILE, SSL_KEYFILE: are no PEM certificate and its key") from None
-    return config
+    return UvicornServer(
+        config,
+        listener.name,
+        bounds,
+        backlog=listener.backlog,
+        tls=listener.tls or config.ssl,
+        also_plain=listener.also_plain,
+        tls_timeout=listener.tls_timeout,
+    )

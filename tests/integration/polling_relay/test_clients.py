@@ -26,8 +26,8 @@ from kit.servers.process import serving
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.background.tasks import cancel_and_wait
-from tradecast.engine.http.uvicorn_protocol import HttpProtocol
 from tradecast.engine.transports.polling import PollingTransport
+from tradecast.engine.uvicorn.protocol import HttpProtocol
 from tradecast.packets.codec import encode_event
 
 pytestmark = pytest.mark.redis

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
-from tradecast.lifecycle.process import stop_accepting
+from tradecast.engine.uvicorn.server import stop_accepting
 
 
 class Passage:

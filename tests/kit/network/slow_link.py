@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
-from tradecast.lifecycle.process import stop_accepting
+from tradecast.engine.uvicorn.server import stop_accepting
 
 _PIECE = 4_096
 

@@ -12,17 +12,25 @@ from uvicorn.server import ServerState
 
 from kit.network.noted_transport import NotedTransport
 from tradecast.engine import EngineServer
-from tradecast.engine.http.guests import Guests, HttpLimits
+from tradecast.engine.http.connection_bounds import ConnectionBounds, HttpLimits
 from tradecast.engine.http.handshake import Verdict
 from tradecast.engine.http.request import Request
-from tradecast.engine.http.uvicorn_protocol import Upgrades, bind_protocol
 from tradecast.engine.transports.websocket import WebSocketTransport
+from tradecast.engine.uvicorn.protocol import bind_protocol
+from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 
 LIMITS = HttpLimits(head_bytes=600, head_lines=12, query_bytes=100, pipelined=4)
 # Turns of the event loop in which all is done that can be done without more bytes.
 TURNS = 25
 _STATUS = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2}) ([ -~]*)\Z")
 _HEADER = re.compile(rb"([!#-'*+.^_`|~0-9A-Za-z-]+): ([^\x00-\x08\x0a-\x1f\x7f]*)\Z")
+
+
+class RefusalList(list[str]):
+    """The reasons for which requests and connections were refused (`RefusalObserver`)."""
+
+    def http_refused(self, reason: str) -> None:
+        self.append(reason)
 
 
 class Asked(NamedTuple):
@@ -109,18 +117,18 @@ class Talk:
         socket: What the server has of it.
         asked: What the application was asked.
         messages: What came over a WebSocket.
-        guests: The listener's connections: this one.
+        bounds: The listener's connections: this one.
     """
 
     def __init__(self, limits: HttpLimits = LIMITS) -> None:
         self.socket = Socket()
         self.asked: list[Asked] = []
         self.messages: list[str | bytes] = []
-        self.refused: list[str] = []
-        self.guests = Guests(limits, on_refused=self.refused.append)
+        self.refused = RefusalList()
+        self.bounds = ConnectionBounds(limits, observer=self.refused)
         self.engine = EngineServer(max_http_buffer_size=200)
         self.engine.on("message", lambda sid, data: self.messages.append(data))
-        bound: Any = bind_protocol(Upgrades(self.engine, Open()), self.guests)
+        bound: Any = bind_protocol(Upgrades(self.engine, Open()), self.bounds)
         self._state = ServerState()
         self.http: Any = bound(config=_CONFIG, server_state=self._state, app_state={"asked": self.asked})
         self.socket.protocol = self.http
@@ -152,15 +160,15 @@ class Talk:
             await asyncio.sleep(0)
 
     def _check_bounds(self) -> None:
-        http, limits = self.http, self.guests.limits
+        http, limits = self.http, self.bounds.limits
         if self.upgraded:
             return
-        if not http._in_body and not http._deaf:
+        if not http._in_body and not http._discarding:
             assert http._counted < limits.head_bytes
         assert len(http.pipeline) <= limits.pipelined
-        lines = (self.guests.heads, self.guests.bodies, self.guests.idle, self.guests.leaving)
-        assert sum(http in line for line in lines) == (http.line is not None)
-        assert http.line is None or http in http.line
+        phases = (self.bounds.reading_head, self.bounds.reading_body, self.bounds.idle, self.bounds.closing)
+        assert sum(http in phase for phase in phases) == (http.phase is not None)
+        assert http.phase is None or http in http.phase
 
     @property
     def upgraded(self) -> bool:
@@ -181,12 +189,14 @@ class Talk:
             await asyncio.sleep(0)
         assert all(task.done() for task in tasks)
         assert [task.exception() for task in tasks if not task.cancelled()] == [None] * len(tasks)
-        guests = self.guests
-        assert not guests.connections
-        assert [line for line in (guests.heads, guests.bodies, guests.idle, guests.leaving) if line] == []
+        bounds = self.bounds
+        assert not bounds.connections
+        assert [
+            phase for phase in (bounds.reading_head, bounds.reading_body, bounds.idle, bounds.closing) if phase
+        ] == []
         assert not self.engine.sockets
         assert not self.engine.leaving
-        guests.close()
+        bounds.close()
         await self.engine.shutdown()
 
 

@@ -11,7 +11,7 @@ from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle.process import stop_accepting
+from tradecast.engine.uvicorn.server import stop_accepting
 from tradecast.polling_relay.addresses import ServerAddresses
 from tradecast.polling_relay.sids import make_sid, new_boot
 from tradecast.redis_client.client import RedisClient, create_redis

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from tradecast.lifecycle.process import stop_accepting
+from tradecast.engine.uvicorn.server import stop_accepting
 
 HANG, CLOSE = b"hang", b"close"
 

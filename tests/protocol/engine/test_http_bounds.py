@@ -19,9 +19,10 @@ from starlette.types import Receive, Scope, Send
 from kit.clients.raw import POLLING, WEBSOCKET, Answer, Polling, WebSocket, Wire, head_of, request, websocket_head
 from kit.clock import HandClock
 from kit.network.tls import make_certificates
+from kit.parsing.raw_http import RefusalList
 from kit.servers.in_process import MakeServer, RunningServer, settings_for_tests
 from kit.waiting import eventually
-from tradecast.engine.http.guests import Guests, HttpLimits
+from tradecast.engine.http.connection_bounds import ConnectionBounds, HttpLimits
 from tradecast.engine.turns import Reading, Turns
 from tradecast.lifecycle.process import Listener, Process
 
@@ -224,9 +225,9 @@ class Plain:
     """A process that serves `tell_headers`."""
 
     def __init__(self, limits: HttpLimits, clock: Callable[[], float] = time.monotonic) -> None:
-        self.reasons: list[str] = []
-        self.guests = Guests(limits, on_refused=self.reasons.append, clock=clock)
-        listener = Listener("public", tell_headers, "127.0.0.1", 0, guests=self.guests)
+        self.reasons = RefusalList()
+        self.bounds = ConnectionBounds(limits, observer=self.reasons, clock=clock)
+        listener = Listener("public", tell_headers, "127.0.0.1", 0, bounds=self.bounds)
         self.process = Process([listener], before_stop=self._nothing, grace=1)
 
     async def _nothing(self) -> None:
@@ -458,9 +459,9 @@ async def test_load_balancers_may_keep_idle_connections_for_75_seconds() -> None
             await wire.write(HEADS["plain"])
             assert (await wire.read_answer()).status == 200
             clock.now += 74.9
-            plain.guests._end_overdue(clock())
+            plain.bounds._end_overdue(clock())
         clock.now += 0.2
-        plain.guests._end_overdue(clock())
+        plain.bounds._end_overdue(clock())
         assert await wire.read_to_end() == b""
     await plain.process.stop()
 

@@ -8,7 +8,7 @@ import socket
 import ssl
 from typing import Final, Protocol
 
-from tradecast.engine.http.guests import Guests, Line
+from tradecast.engine.http.connection_bounds import ConnectionBounds, Phase
 
 # Connections that are accepted in one turn of the event loop.
 ACCEPTED_PER_TURN: Final = 100
@@ -42,7 +42,7 @@ class TlsListener:
         listening: The socket, which is closed with this.
         context: The certificate.
         seconds: That a handshake may take, and the closing one.
-        guests: Where connections are counted.
+        bounds: Where connections are counted.
         make_protocol: Makes the protocol of a connection whose handshake is done.
         also_plain: Whether a connection that begins with something else than a handshake is served without TLS.
     """
@@ -52,7 +52,7 @@ class TlsListener:
         listening: socket.socket,
         context: ssl.SSLContext,
         seconds: float,
-        guests: Guests,
+        bounds: ConnectionBounds,
         make_protocol: ProtocolFactory,
         *,
         also_plain: bool = False,
@@ -61,7 +61,7 @@ class TlsListener:
         self._socket = listening
         self._context = context
         self._seconds = seconds
-        self._guests = guests
+        self._bounds = bounds
         self._make_protocol = make_protocol
         self._loop = asyncio.get_running_loop()
         self._pausing: asyncio.TimerHandle | None = None
@@ -100,7 +100,7 @@ class TlsListener:
             accepted.setblocking(False)
             # asyncio does that only for sockets that were made with a protocol's number.
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            handshake = TlsHandshake(self._guests, self._make_protocol, also_plain=self._also_plain)
+            handshake = TlsHandshake(self._bounds, self._make_protocol, also_plain=self._also_plain)
             handshake.begin(accepted, self._context, self._seconds)
 
     def _go_on(self) -> None:
@@ -109,28 +109,28 @@ class TlsListener:
 
 
 class TlsHandshake(asyncio.Protocol):
-    """A connection whose handshake is under way; at its end it gets the protocol that it is for (`Guest`).
+    """A connection whose handshake is under way; at its end it gets the protocol that it is for (`BoundedConnection`).
 
     Args:
-        guests: Where it is counted.
+        bounds: Where it is counted.
         make_protocol: Makes that protocol.
         also_plain: As of `TlsListener`.
 
     Attributes:
-        line: See `Guest`.
+        phase: See `BoundedConnection`.
     """
 
-    def __init__(self, guests: Guests, make_protocol: ProtocolFactory, *, also_plain: bool = False) -> None:
+    def __init__(self, bounds: ConnectionBounds, make_protocol: ProtocolFactory, *, also_plain: bool = False) -> None:
         self._also_plain = also_plain
-        self.line: Line | None = None
-        self._guests = guests
+        self.phase: Phase | None = None
+        self._bounds = bounds
         self._make_protocol = make_protocol
         self._task: asyncio.Task[None] | None = None
         self._begun = False
 
     def begin(self, accepted: socket.socket, context: ssl.SSLContext, seconds: float) -> None:
         """Secure a connection, or close it if there is no room."""
-        if not self._guests.take(self):
+        if not self._bounds.admit(self):
             accepted.close()
             return
         self._task = asyncio.get_running_loop().create_task(self._secure(accepted, context, seconds))
@@ -160,9 +160,9 @@ class TlsHandshake(asyncio.Protocol):
                 ssl_shutdown_timeout=seconds,
             )
         except ssl.SSLError:
-            self._guests.refused("tls_error")
+            self._bounds.note_refusal("tls_error")
         except (ConnectionAbortedError, TimeoutError):  # the first is what event loops raise when the time is over
-            self._guests.refused("tls_timeout")
+            self._bounds.note_refusal("tls_timeout")
         except OSError:
             pass  # the client is gone
 
@@ -172,14 +172,14 @@ class TlsHandshake(asyncio.Protocol):
             accepted.close()
 
     def _leave(self) -> None:
-        self._guests.step_out(self)
-        self._guests.connections.discard(self)
+        self._bounds.leave_phase(self)
+        self._bounds.connections.discard(self)
 
     def shutdown(self) -> None:
         """End it: the server stops. uvicorn calls this."""
         self.abort()
 
-    # -- `Guest`
+    # -- `BoundedConnection`
 
     @property
     def body_received(self) -> int | None:
@@ -198,7 +198,7 @@ class TlsHandshake(asyncio.Protocol):
 
     def head_overdue(self) -> None:
         """End it: it has not even begun with a head."""
-        self._guests.refused("tls_timeout")
+        self._bounds.note_refusal("tls_timeout")
         self.abort()
 
     def body_overdue(self) -> None:

@@ -14,9 +14,10 @@ import pytest
 import uvloop
 
 from kit.network.tls import Certificates, make_certificates
+from kit.parsing.raw_http import RefusalList
 from kit.waiting import eventually
 from tradecast.engine.http import tls
-from tradecast.engine.http.guests import Guests, HttpLimits
+from tradecast.engine.http.connection_bounds import ConnectionBounds, HttpLimits
 from tradecast.engine.http.tls import TlsHandshake, TlsListener
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -64,9 +65,9 @@ class Case:
     def __init__(self, files: Certificates, *, most: int = 100, seconds: float = 30) -> None:
         self.made: list[Echo] = []
         self.lost: list[Echo] = []
-        self.refused: list[str] = []
+        self.refused = RefusalList()
         self.client = ssl.create_default_context(cafile=files.ca)
-        self.guests = Guests(HttpLimits(), most=most, on_refused=self.refused.append)
+        self.bounds = ConnectionBounds(HttpLimits(), most=most, observer=self.refused)
         self._seconds = seconds
         self._writers: list[asyncio.StreamWriter] = []
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -75,7 +76,7 @@ class Case:
     async def __aenter__(self) -> Case:
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
-        self.listener = TlsListener(listening, self._context, self._seconds, self.guests, lambda: Echo(self))
+        self.listener = TlsListener(listening, self._context, self._seconds, self.bounds, lambda: Echo(self))
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -84,8 +85,8 @@ class Case:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-        await eventually(lambda: self.lost == self.made and not self.guests.connections)
-        self.guests.close()
+        await eventually(lambda: self.lost == self.made and not self.bounds.connections)
+        self.bounds.close()
 
     async def open(self, tls: bool = True) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.client if tls else None)
@@ -93,8 +94,8 @@ class Case:
         return reader, writer
 
     async def nobody_is_left(self) -> None:
-        await eventually(lambda: not self.guests.connections)
-        assert not self.guests.heads
+        await eventually(lambda: not self.bounds.connections)
+        assert not self.bounds.reading_head
 
 
 def test_a_connection_gets_its_protocol(run: Run, files: Certificates) -> None:
@@ -143,7 +144,7 @@ def test_one_that_sends_nothing_is_counted_and_has_its_time(run: Run, files: Cer
     async def test() -> None:
         async with Case(files, seconds=0.3) as case:
             reader, _ = await case.open(tls=False)
-            await eventually(lambda: len(case.guests.connections) == 1)
+            await eventually(lambda: len(case.bounds.connections) == 1)
             assert await reader.read() == b""
             await case.nobody_is_left()
             assert (case.refused, case.made) == (["tls_timeout"], [])
@@ -155,12 +156,12 @@ def test_beyond_the_bound_new_ones_are_closed(run: Run, files: Certificates) -> 
     async def test() -> None:
         async with Case(files, most=3) as case:
             silent = [await case.open(tls=False) for _ in range(3)]
-            await eventually(lambda: len(case.guests.connections) == 3)
+            await eventually(lambda: len(case.bounds.connections) == 3)
             with pytest.raises(OSError):  # noqa: PT011 whichever it is: it is closed
                 await case.open()
             assert case.refused == ["tcp_connections"]
             silent[0][1].close()
-            await eventually(lambda: len(case.guests.connections) == 2)
+            await eventually(lambda: len(case.bounds.connections) == 2)
             reader, writer = await case.open()
             writer.write(b"x")
             assert await reader.readexactly(1) == b"x"
@@ -181,7 +182,7 @@ def test_one_that_does_not_come_to_an_end_leaves_nothing(
         async with Case(files) as case:
             _, writer = await case.open(tls=False)
             writer.write(sent)
-            await eventually(lambda: len(case.guests.connections) == 1 or bool(refused))
+            await eventually(lambda: len(case.bounds.connections) == 1 or bool(refused))
             writer.close()
             await case.nobody_is_left()
             assert (case.refused, case.made) == (refused, [])
@@ -193,7 +194,7 @@ def test_one_that_is_reset_leaves_nothing(run: Run, files: Certificates) -> None
     async def test() -> None:
         async with Case(files) as case:
             _, writer = await case.open(tls=False)
-            await eventually(lambda: len(case.guests.connections) == 1)
+            await eventually(lambda: len(case.bounds.connections) == 1)
             raw: socket.socket = writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
             writer.transport.abort()
@@ -207,8 +208,8 @@ def test_when_the_server_stops_it_ends(run: Run, files: Certificates) -> None:
     async def test() -> None:
         async with Case(files) as case:
             reader, _ = await case.open(tls=False)
-            await eventually(lambda: len(case.guests.connections) == 1)
-            for connection in list(case.guests.connections):
+            await eventually(lambda: len(case.bounds.connections) == 1)
+            for connection in list(case.bounds.connections):
                 assert isinstance(connection, TlsHandshake)
                 connection.shutdown()
             assert await reader.read() == b""
@@ -221,7 +222,7 @@ def test_when_the_server_stops_it_ends(run: Run, files: Certificates) -> None:
 def test_while_half_of_all_are_used_it_has_less_time(run: Run, files: Certificates) -> None:
     async def test() -> None:
         async with Case(files, most=2) as case:
-            case.guests.limits = HttpLimits(hurried_head_seconds=0.2)
+            case.bounds.limits = HttpLimits(hurried_head_seconds=0.2)
             reader, _ = await case.open(tls=False)
             assert await reader.read() == b""
             await case.nobody_is_left()

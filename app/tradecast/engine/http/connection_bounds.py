@@ -1,4 +1,4 @@
-"""The TCP connections of one listener: how many there may be, and how long each may take over what it does."""
+"""Bounds on the TCP connections of one listener: how many there may be, and how long each may take for what it does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol
 
 from tradecast.engine.turns import Turns
 
-# Seconds. Deadlines are looked at so often, or oftener where they are shorter.
+# Seconds between two checks of deadlines; less where they are shorter.
 SWEEP_EVERY: Final = 1.0
 # So many connections are ended in one turn of the event loop; the others after a moment.
 ENDED_PER_SWEEP: Final = 200
@@ -68,14 +68,14 @@ class HttpLimits:
     keep_alive: float = 75
 
 
-class Guest(Protocol):
+class BoundedConnection(Protocol):
     """A connection that is served over HTTP.
 
     Attributes:
-        line: Which of `Guests`' lines it stands in, if any; `Guests` writes this.
+        phase: What is awaited of its client, if anything; `ConnectionBounds` writes this.
     """
 
-    line: Line | None
+    phase: Phase | None
 
     @property
     def body_received(self) -> int | None:
@@ -104,11 +104,24 @@ class Guest(Protocol):
         ...
 
 
-Line = dict[Guest, float]
-"""Connections with the same thing to do, and since when; the oldest first."""
+Phase = dict[BoundedConnection, float]
+"""Connections of whose clients the same is awaited, and since when; the oldest first."""
 
 
-class Guests:
+class RefusalObserver(Protocol):
+    """Counts requests and connections that are refused or ended."""
+
+    def http_refused(self, reason: RefusalReason) -> None: ...
+
+
+class UncountedRefusals:
+    """Counts nothing (`RefusalObserver`)."""
+
+    def http_refused(self, reason: RefusalReason) -> None:
+        """See `RefusalObserver`."""
+
+
+class ConnectionBounds:
     """Counts a listener's connections, makes room among them, and ends those that take too long, by one timer.
 
     Args:
@@ -116,15 +129,15 @@ class Guests:
         most: How many there may be, WebSockets among them.
         evicts_silent: Whether those that have sent nothing make room for new ones too, as they do on a port that
             must always answer.
-        on_refused: Told the reason of each refusal; there are about ten.
+        observer: Counts refusals; None: nobody does.
         clock: Seconds that never go back.
 
     Attributes:
         connections: All that are open, those of other protocols too; uvicorn keeps its own here.
-        heads: Whose head is awaited.
-        bodies: Whose body is awaited.
+        reading_head: Those whose head is awaited.
+        reading_body: Those whose body is awaited.
         idle: Those between two requests.
-        leaving: Those that are closed, and not gone.
+        closing: Those that are closed, and not gone.
         turns: Of those that sent more than is read at once.
     """
 
@@ -134,58 +147,58 @@ class Guests:
         *,
         most: int = 1_000_000,
         evicts_silent: bool = False,
-        on_refused: Callable[[str], None] = lambda reason: None,
+        observer: RefusalObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits = limits or HttpLimits()
         self.most = most
         self.connections: set[Any] = set()
-        self.heads: Line = {}
-        self.bodies: Line = {}
-        self.idle: Line = {}
-        self.leaving: Line = {}
+        self.reading_head: Phase = {}
+        self.reading_body: Phase = {}
+        self.idle: Phase = {}
+        self.closing: Phase = {}
         self.turns = Turns()
         self._evicts_silent = evicts_silent
-        self._on_refused = on_refused
+        self._observer: RefusalObserver = observer or UncountedRefusals()
         self._clock = clock
         own = self.limits
         shortest = min(own.head_seconds, own.hurried_head_seconds, own.body_seconds, own.keep_alive, 5 * SWEEP_EVERY)
         self._interval = shortest / 5
         self._handle: asyncio.TimerHandle | None = None
         self._due = 0.0
-        self._logged: dict[str, float] = {}
+        self._logged: dict[RefusalReason, float] = {}
 
-    def take(self, guest: Guest) -> bool:
+    def admit(self, connection: BoundedConnection) -> bool:
         """Take a new connection in; False: there is no room, and it has to be closed."""
         if len(self.connections) >= self.most and not self._make_room():
-            self.refused("tcp_connections")
+            self.note_refusal("tcp_connections")
             return False
-        self.connections.add(guest)
-        self.stand(guest, self.heads)
+        self.connections.add(connection)
+        self.enter_phase(connection, self.reading_head)
         return True
 
-    def stand(self, guest: Guest, line: Line) -> None:
-        """Have a connection stand in a line from now on, and in no other."""
-        if guest.line is not None:
-            guest.line.pop(guest, None)
-        guest.line = line
-        line[guest] = self._clock()
+    def enter_phase(self, connection: BoundedConnection, phase: Phase) -> None:
+        """A connection is in this phase from now on, and in no other."""
+        if connection.phase is not None:
+            connection.phase.pop(connection, None)
+        connection.phase = phase
+        phase[connection] = self._clock()
         if self._handle is None:
             self._schedule(self._interval)
 
-    def step_out(self, guest: Guest) -> None:
-        """Have a connection stand in no line: it is this server's turn, or it is gone."""
-        if guest.line is not None:
-            guest.line.pop(guest, None)
-            guest.line = None
+    def leave_phase(self, connection: BoundedConnection) -> None:
+        """Nothing is awaited of a connection's client: it is this server's turn, or the client is gone."""
+        if connection.phase is not None:
+            connection.phase.pop(connection, None)
+            connection.phase = None
 
-    def refused(self, reason: str) -> None:
+    def note_refusal(self, reason: RefusalReason) -> None:
         """Count a refusal, and log the first of its kind in a minute."""
-        self._on_refused(reason)
+        self._observer.http_refused(reason)
         now = self._clock()
         if now - self._logged.get(reason, -LOG_EVERY) >= LOG_EVERY:
             self._logged[reason] = now
-            log.info("HTTP connections are refused or ended: %s", reason)
+            log.info("HTTP connections refused or ended: %s", reason)
 
     def close(self) -> None:
         """End nobody any more."""
@@ -194,16 +207,16 @@ class Guests:
             self._handle = None
 
     def _make_room(self) -> bool:
-        """End the connection that can be spared most; False: none can."""
+        """End the most dispensable connection; False: there is none."""
         victim = next(iter(self.idle), None)
         if victim is None and self._evicts_silent:
-            victim, since = next(iter(self.heads.items()), (None, 0.0))
+            victim, since = next(iter(self.reading_head.items()), (None, 0.0))
             if self._clock() - since < SILENT:
                 victim = None
         if victim is None:
             return False
-        self.refused("idle_evicted")
-        self.step_out(victim)
+        self.note_refusal("idle_evicted")
+        self.leave_phase(victim)
         self.connections.discard(victim)  # it is gone in this turn or the next one
         victim.abort()
         return True
@@ -217,40 +230,40 @@ class Guests:
         now = self._clock()
         # After the event loop has stood still, what came meanwhile is read first.
         more = now - self._due <= max(self._interval, SWEEP_EVERY) and self._end_overdue(now)
-        if self.heads or self.bodies or self.idle or self.leaving:
+        if self.reading_head or self.reading_body or self.idle or self.closing:
             self._schedule(self._interval / 20 if more else self._interval)
 
     def _end_overdue(self, now: float) -> bool:
         """End those that took too long; whether there are more of them."""
         limits = self.limits
         hurried = 2 * len(self.connections) >= self.most
-        heads = _older(self.heads, now - (limits.hurried_head_seconds if hurried else limits.head_seconds))
-        for guest in heads:
-            guest.head_overdue()
+        heads = _older(self.reading_head, now - (limits.hurried_head_seconds if hurried else limits.head_seconds))
+        for connection in heads:
+            connection.head_overdue()
         idle = _older(self.idle, now - limits.keep_alive)
-        for guest in idle:
-            guest.idle_overdue()
+        for connection in idle:
+            connection.idle_overdue()
         bodies = 0
-        for guest, since in list(self.bodies.items()):
-            received = guest.body_received
+        for connection, since in list(self.reading_body.items()):
+            received = connection.body_received
             if received is not None and now - since > limits.body_seconds + received / limits.body_rate:
-                guest.body_overdue()
+                connection.body_overdue()
                 bodies += 1
                 if bodies == ENDED_PER_SWEEP:
                     break
-        for guest, since in list(self.leaving.items()):
+        for connection, since in list(self.closing.items()):
             # Who takes a long answer slowly is given the time of an idle connection.
-            if now - since > (limits.keep_alive if guest.unsent else LINGER):
-                self.step_out(guest)
-                guest.abort()
+            if now - since > (limits.keep_alive if connection.unsent else LINGER):
+                self.leave_phase(connection)
+                connection.abort()
         return ENDED_PER_SWEEP in (len(heads), len(idle), bodies)
 
 
-def _older(line: Line, than: float) -> list[Guest]:
-    """Those at the head of a line that stand there since before a time; some of them if they are very many."""
-    found: list[Guest] = []
-    for guest, since in line.items():
+def _older(phase: Phase, than: float) -> list[BoundedConnection]:
+    """Connections that are in a phase since before a time; some of them if they are very many."""
+    found: list[BoundedConnection] = []
+    for connection, since in phase.items():
         if since > than or len(found) == ENDED_PER_SWEEP:
             break
-        found.append(guest)
+        found.append(connection)
     return found

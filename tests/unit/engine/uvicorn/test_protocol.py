@@ -13,7 +13,8 @@ from kit.waiting import eventually
 from tradecast.engine import EngineServer
 from tradecast.engine.http.handshake import Verdict
 from tradecast.engine.http.request import Request
-from tradecast.engine.http.uvicorn_protocol import Upgrades, bind_protocol
+from tradecast.engine.uvicorn.protocol import bind_protocol
+from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 
 
 class Open:
@@ -35,7 +36,7 @@ async def test_uvicorn_knows_the_connections_that_are_bounded() -> None:
     async with await WebSocket.connect(f"http://127.0.0.1:{port}") as client:
         await client.opened()
         assert len(server.server_state.connections) == 1
-        assert server.server_state.connections is bound.guests.connections  # type: ignore[attr-defined]
+        assert server.server_state.connections is bound.bounds.connections  # type: ignore[attr-defined]
         server.should_exit = True
         assert await client.until_closed() == ([], 1001)
         await serving

@@ -12,7 +12,7 @@ from kit.clients.raw import client_frame
 from kit.parsing.properties import PLACES, cut, damaged
 from kit.parsing.raw_http import Asked, Talk, hold_talk
 from tradecast.engine.frames import BINARY, TEXT
-from tradecast.engine.http.guests import HttpLimits
+from tradecast.engine.http.connection_bounds import HttpLimits
 
 TOKENS = st.text("abcXYZ019-_.!#", min_size=1, max_size=8).map(str.encode)
 VALUES = st.text("abc XYZ\t019;,=\"'<é", max_size=12).map(lambda text: text.strip().encode("latin-1"))
@@ -111,7 +111,7 @@ async def test_what_comes_behind_requests_is_never_answered_in_their_place(
 @given(st.integers(1, 9))
 async def test_requests_that_wait_are_bounded_in_number(count: int) -> None:
     talk = await hold_talk([b"GET / HTTP/1.1\r\n\r\n" * count])
-    assert (talk.refused == ["pipelined"]) is (count > talk.guests.limits.pipelined + 1)
+    assert (talk.refused == ["pipelined"]) is (count > talk.bounds.limits.pipelined + 1)
 
 
 @given(st.integers(-3, 3), st.sampled_from(["head", "lines", "query"]), st.booleans(), PLACES)

@@ -10,31 +10,25 @@ bound. So it gets a head's bytes counted, and never more than the head may have.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import unquote
 
 import httptools
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
-from tradecast.engine.http.asgi import Engine
-from tradecast.engine.http.guests import LINGER_BYTES, Guests, Line
-from tradecast.engine.http.handshake import (
-    BAD_REQUEST,
-    Entrance,
-    Refusal,
-    Verdict,
-    check_websocket,
-    switching_protocols,
-)
+from tradecast.engine.http.connection_bounds import LINGER_BYTES, ConnectionBounds, Phase, RefusalReason
+from tradecast.engine.http.handshake import BAD_REQUEST, Refusal
 from tradecast.engine.http.request import Request
-from tradecast.engine.transports.websocket import Registry, WebSocketTransport
+from tradecast.engine.uvicorn.websocket_handshake import (
+    EARLY_BYTES,
+    Upgrades,
+    find_peer,
+    has_body,
+    open_websocket,
+)
 
-# Bytes that a client may send behind its handshake before that is answered; beyond it the client is not read.
-_EARLY: Final = 65_536
 # What the parser gets in one piece.
 _SLICE: Final = 16_384
 # Bytes around each chunk of a body that are no extension: its size, in hexadecimal, and two line ends.
@@ -49,42 +43,29 @@ NO_REQUEST: Final = Refusal(400, b"Invalid HTTP request received.", ((b"content-
 TOO_SLOW: Final = Refusal.of(408, {"code": "TIMEOUT", "message": "The request did not come to its end in time"})
 
 
-class _TooMuch(Exception):
+class _BoundExceeded(Exception):
     """Stops the parser, which is in the midst of a slice."""
 
-    def __init__(self, reason: str, refusal: Refusal | None = None) -> None:
+    def __init__(self, reason: RefusalReason, refusal: Refusal | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.refusal = refusal
 
 
-class Upgrades:
-    """Where a listener's WebSockets go.
-
-    Args:
-        engine: What serves them.
-        entrance: What decides about them before.
-    """
-
-    def __init__(self, engine: Engine, entrance: Entrance) -> None:
-        self.engine = engine
-        self.entrance = entrance
-
-
 class HttpProtocol(HttpToolsProtocol):
-    """One HTTP connection of a listener, whose `upgrades` and `guests` a class is bound to by `bind_protocol`."""
+    """One HTTP connection of a listener, whose `upgrades` and `bounds` a class is bound to by `bind_protocol`."""
 
     upgrades: Upgrades | None = None
-    guests: Guests
+    bounds: ConnectionBounds
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        # uvicorn waits for these when it stops, and `Guests` counts them.
-        self.guests.connections = self.connections
-        self.line: Line | None = None
-        # While a WebSocket's handshake is decided about: what has come behind it.
-        self._early: bytes | None = None
-        self._deciding: asyncio.Task[None] | None = None
+        # uvicorn waits for these when it stops, and `ConnectionBounds` counts them.
+        self.bounds.connections = self.connections
+        self.phase: Phase | None = None
+        # See `HandshakeConnection`.
+        self.early: bytes | None = None
+        self.deciding: asyncio.Task[None] | None = None
         # What the parser reads now: a body (or what is around it), else a head.
         self._in_body = False
         # Bytes of that, from the first slice on that begins in it: a request that is sent behind another one may have
@@ -97,13 +78,13 @@ class HttpProtocol(HttpToolsProtocol):
         # Bytes of it that came after the answer.
         self._unwanted = 0
         # Why the parser was stopped.
-        self._too_much: _TooMuch | None = None
+        self._exceeded: _BoundExceeded | None = None
         # While it waits for its turn: what is not read yet.
         self._rest: bytes | None = None
         # The request asks for a WebSocket.
         self._websocket = False
         # It was refused, or asked for another protocol: what comes is thrown away.
-        self._deaf = False
+        self._discarding = False
         # The request that is being answered; uvicorn's `cycle` is the last one that came.
         self._answering: RequestResponseCycle | None = None
 
@@ -112,19 +93,19 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         # Without what uvicorn asks the system here for each connection: only a plain request needs it (`_describe`).
         self.transport = transport
-        if not self.guests.take(self):
-            self._deaf = True
+        if not self.bounds.admit(self):
+            self._discarding = True
             transport.abort()
             return
         self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
 
     def data_received(self, data: bytes) -> None:
-        if self._early is not None:
-            self._early += data
-            if len(self._early) > _EARLY:
+        if self.early is not None:
+            self.early += data
+            if len(self.early) > EARLY_BYTES:
                 self.transport.pause_reading()
             return
-        if self._deaf:
+        if self._discarding:
             self._counted += len(data)
             if self._counted > LINGER_BYTES:
                 self.transport.abort()
@@ -133,18 +114,18 @@ class HttpProtocol(HttpToolsProtocol):
             self._rest += data
             self.transport.pause_reading()
             return
-        guests = self.guests
-        if self.line is guests.idle:
-            guests.stand(self, guests.heads)
+        bounds = self.bounds
+        if self.phase is bounds.idle:
+            bounds.enter_phase(self, bounds.reading_head)
         self._read(data)
 
     def _read(self, data: bytes) -> None:
-        guests = self.guests
+        bounds = self.bounds
         start, size = 0, len(data)
         while start < size:
             end = start + _SLICE
             if not self._in_body:
-                end = min(end, start + guests.limits.head_bytes - self._counted)
+                end = min(end, start + bounds.limits.head_bytes - self._counted)
             before = self._chunks
             if not self._feed(data, start, min(end, size)):
                 return
@@ -152,17 +133,17 @@ class HttpProtocol(HttpToolsProtocol):
             if self._in_body and self._chunks - before > CHUNKS_PER_TURN and not self.transport.is_closing():
                 self._rest = data[start:]
                 self.transport.pause_reading()
-                guests.turns.wait(self)
+                bounds.turns.wait(self)
                 break
-        if self._in_body and self.line is not guests.bodies:
-            guests.stand(self, guests.bodies)
+        if self._in_body and self.phase is not bounds.reading_body:
+            bounds.enter_phase(self, bounds.reading_body)
 
     def read_on(self) -> bool:
         """Read one more share of what has come (`Reading`)."""
         rest, self._rest = self._rest, None
         if self.transport.is_closing():
             return False
-        if rest and not self._deaf:
+        if rest and not self._discarding:
             self._read(rest)
         flow: FlowControl | None = self.flow
         waits: bytes | None = self._rest
@@ -181,18 +162,18 @@ class HttpProtocol(HttpToolsProtocol):
                 self._open_websocket(data[start + upgrade.args[0] :])
             else:
                 # To another protocol, such as h2c: ignored (RFC 9110 §7.8). The parser takes nothing behind it.
-                self._deaf = True
+                self._discarding = True
                 if self.cycle is not None:
                     self.cycle.keep_alive = False
             return False
         except httptools.HttpParserError:
-            stopped = self._too_much
+            stopped = self._exceeded
             if stopped is None:
                 self._end(NO_REQUEST)
             else:
                 self._refuse(stopped.reason, stopped.refusal)
             return False
-        limits = self.guests.limits
+        limits = self.bounds.limits
         if not self._in_body:
             if self._counted < limits.head_bytes:
                 return True
@@ -207,13 +188,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         # Uvicorn stops. A WebSocket that is decided about, or that passes through to another server, ends in time.
-        if self._early is None:
+        if self.early is None:
             super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.guests.step_out(self)
-        if self._deciding is not None:
-            self._deciding.cancel()
+        self.bounds.leave_phase(self)
+        if self.deciding is not None:
+            self.deciding.cancel()
         self._forget_requests()
         super().connection_lost(exc)
 
@@ -226,17 +207,17 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-        if len(self.url) > self.guests.limits.query_bytes:
+        if len(self.url) > self.bounds.limits.query_bytes:
             self._check_query()
 
     def _check_query(self) -> None:
-        if len(self.url.partition(b"?")[2]) > self.guests.limits.query_bytes:
+        if len(self.url.partition(b"?")[2]) > self.bounds.limits.query_bytes:
             self._stop("query", QUERY_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_body:  # a trailer: nothing here has a use for it, and behind a head's headers it would be one
             self._trailers += 1
-            if self._trailers > self.guests.limits.head_lines:
+            if self._trailers > self.bounds.limits.head_lines:
                 self._stop("chunks", HEAD_TOO_LARGE)
             return
         name = name.lower()
@@ -245,13 +226,13 @@ class HttpProtocol(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        guests = self.guests
-        if len(self.headers) > guests.limits.head_lines:
+        bounds = self.bounds
+        if len(self.headers) > bounds.limits.head_lines:
             self._stop("head_lines", HEAD_TOO_LARGE)
         cycle: RequestResponseCycle | None = self.cycle
-        if len(self.pipeline) >= guests.limits.pipelined and cycle is not None and not cycle.response_complete:
+        if len(self.pipeline) >= bounds.limits.pipelined and cycle is not None and not cycle.response_complete:
             self._stop("pipelined")
-        guests.step_out(self)
+        bounds.leave_phase(self)
         self._websocket = self.parser.should_upgrade() and self._should_upgrade()
         if not self._websocket:
             self._describe()
@@ -293,25 +274,25 @@ class HttpProtocol(HttpToolsProtocol):
         self._counted = 0
         if self._websocket:
             return
-        self.guests.step_out(self)
+        self.bounds.leave_phase(self)
         if self.cycle.response_complete:
             if not self.transport.is_closing():
-                self.guests.stand(self, self.guests.idle)
+                self.bounds.enter_phase(self, self.bounds.idle)
         else:
             super().on_message_complete()
 
-    def _stop(self, reason: str, refusal: Refusal | None = None) -> NoReturn:
-        self._too_much = _TooMuch(reason, refusal)
-        raise self._too_much
+    def _stop(self, reason: RefusalReason, refusal: Refusal | None = None) -> NoReturn:
+        self._exceeded = _BoundExceeded(reason, refusal)
+        raise self._exceeded
 
     # -- answers
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
-        # As uvicorn's, whose timer for each idle connection `Guests` takes the place of.
+        # As uvicorn's, whose timer for each idle connection `ConnectionBounds` takes the place of.
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._leave()
@@ -321,11 +302,11 @@ class HttpProtocol(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
         elif not self._in_body:
-            self.guests.stand(self, self.guests.heads if self._counted else self.guests.idle)
+            self.bounds.enter_phase(self, self.bounds.reading_head if self._counted else self.bounds.idle)
 
-    def _refuse(self, reason: str, refusal: Refusal | None) -> None:
+    def _refuse(self, reason: RefusalReason, refusal: Refusal | None) -> None:
         """End the connection for a bound, and count it."""
-        self.guests.refused(reason)
+        self.bounds.note_refusal(reason)
         self._end(refusal)
 
     def _end(self, refusal: Refusal | None) -> None:
@@ -353,7 +334,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _forget_requests(self) -> None:
         """Nobody's answer goes out any more: applications are told that the client is gone."""
-        self._deaf = True
+        self._discarding = True
         self._counted = 0
         cycle, self._answering = self._answering, None
         if cycle is not None and not cycle.response_complete:
@@ -362,36 +343,36 @@ class HttpProtocol(HttpToolsProtocol):
         self.pipeline.clear()
 
     def _leave(self) -> None:
-        self.guests.stand(self, self.guests.leaving)
+        self.bounds.enter_phase(self, self.bounds.closing)
 
-    # -- deadlines (`Guest`)
+    # -- deadlines (`BoundedConnection`)
 
     @property
     def body_received(self) -> int | None:
-        """See `Guest`."""
+        """See `BoundedConnection`."""
         flow: FlowControl | None = self.flow
         return None if flow is not None and flow.read_paused else self._counted
 
     @property
     def unsent(self) -> int:
-        """See `Guest`."""
+        """See `BoundedConnection`."""
         return self.transport.get_write_buffer_size()
 
     def abort(self) -> None:
-        """See `Guest`."""
+        """See `BoundedConnection`."""
         self.transport.abort()
 
     def head_overdue(self) -> None:
-        """See `Guest`."""
+        """See `BoundedConnection`."""
         # Who has sent nothing gets no answer: it has asked nothing.
         self._refuse("head_timeout", TOO_SLOW if self._counted else None)
 
     def body_overdue(self) -> None:
-        """See `Guest`."""
+        """See `BoundedConnection`."""
         self._refuse("body_timeout", TOO_SLOW)
 
     def idle_overdue(self) -> None:
-        """See `Guest`."""
+        """See `BoundedConnection`."""
         self.transport.close()
         self._leave()
 
@@ -415,59 +396,29 @@ class HttpProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.keep_alive = False  # a WebSocket cannot follow a request that is not answered: closed behind that
-            self._deaf = True
+            self._discarding = True
             return
         request = self._request()
         if self.upgrades is None:
             self.answer(NO_WEBSOCKETS)
-            return
-        if self.parser.get_http_version() != "1.1" or has_body(request):
+        elif self.parser.get_http_version() != "1.1" or has_body(request):
             self.answer(BAD_REQUEST)
-            return
-        verdict = self.upgrades.entrance.admit(request)
-        if verdict is None or isinstance(verdict, Refusal):
-            self._settle(request, rest, verdict)
-            return
-        self._early = rest
-        self._deciding = self.loop.create_task(self._decide(request, verdict))
-        self.tasks.add(self._deciding)
-        self._deciding.add_done_callback(self.tasks.discard)
-
-    async def _decide(self, request: Request, verdict: Verdict | Awaitable[Verdict]) -> None:
-        decided = await verdict if isinstance(verdict, Awaitable) else verdict
-        self._deciding = None
-        if self.transport.is_closing():
-            return
-        if decided is None or isinstance(decided, Refusal):
-            self.transport.resume_reading()
-            self._settle(request, self.take_early(), decided)
         else:
-            await decided.serve(self)
+            open_websocket(self, self.upgrades, request, rest)
 
     def take_early(self) -> bytes:
         """See `RawClient.take_early`."""
-        early, self._early = self._early or b"", b""
+        early, self.early = self.early or b"", b""
         return early
-
-    def _settle(self, request: Request, rest: bytes, verdict: Refusal | None) -> None:
-        assert self.upgrades is not None  # noqa: S101 asked for a verdict
-        if verdict is not None:
-            self.answer(verdict)
-            return
-        refusal = accept_websocket(self.upgrades.engine, request, self.transport, rest, self.connections)
-        if refusal is not None:
-            self.answer(refusal)
-            return
-        self.let_go()
 
     def answer(self, refusal: Refusal) -> None:
         """Refuse the WebSocket that was asked for; the connection is closed."""
-        self._early = b""
+        self.early = b""
         self.transport.write(refusal.encode())
         self.transport.close()
         self._leave()
 
-    def let_go(self) -> None:
+    def release_transport(self) -> None:
         """Another protocol has the transport from now on."""
         self.connections.discard(self)
         # It refers to this object, which would wait for the garbage collector.
@@ -488,51 +439,7 @@ class HttpProtocol(HttpToolsProtocol):
         )
 
 
-def accept_websocket(
-    engine: Engine, request: Request, transport: asyncio.Transport, rest: bytes, registry: Registry
-) -> Refusal | None:
-    """Open a WebSocket on a raw connection, or tell why not.
-
-    Args:
-        engine: What serves it.
-        request: Its handshake.
-        transport: The connection.
-        rest: What the client has sent behind the head.
-        registry: Where it is kept as long as it is open.
-    """
-    if not request.checked:
-        refusal = engine.check(request) or check_websocket(request)
-        if refusal is not None:
-            engine.tell_refused(request, refusal)
-            return refusal
-    found = engine.find(request)
-    if isinstance(found, Refusal):
-        return found
-    websocket = WebSocketTransport(engine, transport, registry)
-    registry.add(websocket)
-    transport.set_protocol(websocket)
-    websocket.begin(switching_protocols(request))
-    if found is None:
-        websocket.receiver = engine.open(request, websocket)
-    elif not engine.begin_upgrade(found, websocket):
-        websocket.close()  # a WebSocket carries that connection already: accepted and closed, as in Node
-    if rest:
-        websocket.data_received(rest)
-    return None
-
-
-def find_peer(transport: asyncio.Transport) -> str | None:
-    """The address at the other end of a connection; None for a connection that has none, such as a UNIX socket."""
-    peer = transport.get_extra_info("peername")
-    return peer[0] if isinstance(peer, tuple) else None
-
-
-def has_body(request: Request) -> bool:
-    """Whether a request announces a body, which a WebSocket's handshake has not."""
-    return request.header(b"transfer-encoding") is not None or request.header(b"content-length") not in (None, "0")
-
-
-def bind_protocol(upgrades: Upgrades | None, guests: Guests | None = None) -> type[asyncio.Protocol]:
+def bind_protocol(upgrades: Upgrades | None, bounds: ConnectionBounds | None = None) -> type[asyncio.Protocol]:
     """A protocol class for one listener, to be given to uvicorn as `http`."""
-    bound = type("BoundHttpProtocol", (HttpProtocol,), {"upgrades": upgrades, "guests": guests or Guests()})
+    bound = type("BoundHttpProtocol", (HttpProtocol,), {"upgrades": upgrades, "bounds": bounds or ConnectionBounds()})
     return cast(type[asyncio.Protocol], bound)

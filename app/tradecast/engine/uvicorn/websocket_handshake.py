@@ -1,0 +1,146 @@
+"""A WebSocket's handshake on a raw HTTP connection: decided about, then refused, served elsewhere, or the engine's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final, Protocol
+
+from tradecast.engine.http.asgi import Engine
+from tradecast.engine.http.handshake import (
+    Entrance,
+    RawClient,
+    Refusal,
+    Verdict,
+    check_websocket,
+    switching_protocols,
+)
+from tradecast.engine.http.request import Request
+from tradecast.engine.transports.websocket import Registry, WebSocketTransport
+
+# Bytes that a client may send behind its handshake before that is answered; beyond it the client is not read.
+EARLY_BYTES: Final = 65_536
+
+
+class Upgrades:
+    """Where a listener's WebSockets go.
+
+    Args:
+        engine: What serves them.
+        entrance: What decides about them before.
+    """
+
+    def __init__(self, engine: Engine, entrance: Entrance) -> None:
+        self.engine = engine
+        self.entrance = entrance
+
+
+class HandshakeConnection(RawClient, Protocol):
+    """The HTTP connection that a handshake came on.
+
+    Attributes:
+        loop: The event loop.
+        tasks: Keeps tasks, and the HTTP server waits for them when it stops.
+        connections: Where the HTTP server keeps the protocols of open connections.
+        early: While the handshake is decided about, what the client has sent behind it; else None.
+        deciding: Decides about the handshake, where that takes a while.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    tasks: set[asyncio.Task[Any]]
+    connections: set[Any]
+    early: bytes | None
+    deciding: asyncio.Task[None] | None
+
+    def release_transport(self) -> None:
+        """Another protocol has the transport from now on."""
+        ...
+
+
+def open_websocket(connection: HandshakeConnection, upgrades: Upgrades, request: Request, rest: bytes) -> None:
+    """Decide about a handshake, at once or in a task.
+
+    Args:
+        connection: What it came on.
+        upgrades: Where it goes.
+        request: The handshake.
+        rest: What the client has sent behind it.
+    """
+    verdict = upgrades.entrance.admit(request)
+    if verdict is None or isinstance(verdict, Refusal):
+        _settle(connection, upgrades, request, rest, verdict)
+        return
+    connection.early = rest
+    connection.deciding = connection.loop.create_task(_decide(connection, upgrades, request, verdict))
+    connection.tasks.add(connection.deciding)
+    connection.deciding.add_done_callback(connection.tasks.discard)
+
+
+async def _decide(
+    connection: HandshakeConnection, upgrades: Upgrades, request: Request, verdict: Verdict | Awaitable[Verdict]
+) -> None:
+    decided = await verdict if isinstance(verdict, Awaitable) else verdict
+    connection.deciding = None
+    if connection.transport.is_closing():
+        return
+    if decided is None or isinstance(decided, Refusal):
+        connection.transport.resume_reading()
+        _settle(connection, upgrades, request, connection.take_early(), decided)
+    else:
+        await decided.serve(connection)
+
+
+def _settle(
+    connection: HandshakeConnection, upgrades: Upgrades, request: Request, rest: bytes, verdict: Refusal | None
+) -> None:
+    refusal = verdict
+    if refusal is None:
+        refusal = accept_websocket(upgrades.engine, request, connection.transport, rest, connection.connections)
+    if refusal is None:
+        connection.release_transport()
+    else:
+        connection.answer(refusal)
+
+
+def accept_websocket(
+    engine: Engine, request: Request, transport: asyncio.Transport, rest: bytes, registry: Registry
+) -> Refusal | None:
+    """Open a WebSocket on a raw connection; the refusal, where it cannot be opened.
+
+    Args:
+        engine: What serves it.
+        request: Its handshake.
+        transport: The connection.
+        rest: What the client has sent behind the head.
+        registry: Where it is kept as long as it is open.
+    """
+    if not request.checked:
+        refusal = engine.check(request) or check_websocket(request)
+        if refusal is not None:
+            engine.tell_refused(request, refusal)
+            return refusal
+    found = engine.find(request)
+    if isinstance(found, Refusal):
+        return found
+    websocket = WebSocketTransport(engine, transport, registry)
+    registry.add(websocket)
+    transport.set_protocol(websocket)
+    websocket.begin(switching_protocols(request))
+    if found is None:
+        websocket.receiver = engine.open(request, websocket)
+    elif not engine.begin_upgrade(found, websocket):
+        websocket.close()  # a WebSocket carries that connection already: accepted and closed, as in Node
+    if rest:
+        websocket.data_received(rest)
+    return None
+
+
+def find_peer(transport: asyncio.Transport) -> str | None:
+    """The address at the other end of a connection; None for a connection that has none, such as a UNIX socket."""
+    peer = transport.get_extra_info("peername")
+    return peer[0] if isinstance(peer, tuple) else None
+
+
+def has_body(request: Request) -> bool:
+    """Whether a request announces a body, which a WebSocket's handshake has not."""
+    return request.header(b"transfer-encoding") is not None or request.header(b"content-length") not in (None, "0")
