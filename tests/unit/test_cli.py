@@ -1,4 +1,4 @@
-"""The command line: help, and what is said of arguments that make no sense."""
+"""The command line: help, and what is said of invalid arguments."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from tradecast import cli as module
-from tradecast.cli import cli
-from tradecast.events.emit_requests import PAYLOADS, parse_events
+from tradecast.cli import cli, startup
+from tradecast.cli.server_client import ServerClient
+from tradecast.events.publish import PAYLOADS, parse_events
 
 TOKEN = "planted-token"
 
@@ -19,7 +19,7 @@ TOKEN = "planted-token"
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process's logging belongs to pytest here, and its environment has no settings."""
-    monkeypatch.setattr(module, "configure_logging", lambda level, fmt: None)
+    monkeypatch.setattr(startup, "configure_logging", lambda level, fmt: None)
     for name in ("API_TOKEN", "TRADECAST_URL", "TRADECAST_ADMIN_URL"):
         monkeypatch.delenv(name, raising=False)
 
@@ -125,11 +125,11 @@ def test_token_is_needed(environ: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--url", "http://127.0.0.1:1"], "no answer from http://127.0.0.1:1"),
+        (["--url", "http://127.0.0.1:1"], "cannot reach the server, http://127.0.0.1:1: "),
         (["--url", "http://[nonsense"], "nonsense"),
         (["--url", "nonsense"], "nonsense"),
         (["--url", "http://127.0.0.1:99999999"], "99999999"),
-        (["--token", "line\nbreak"], "no answer"),
+        (["--token", "line\nbreak"], "cannot reach the server"),
     ],
 )
 def test_server_that_cannot_be_asked(arguments: list[str], problem: str) -> None:
@@ -143,11 +143,11 @@ def test_server_that_cannot_be_asked(arguments: list[str], problem: str) -> None
 def test_what_is_sent_follows_the_schema(event: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
 
-    async def request(http: Any, method: str, path: str, *, body: Any = None, params: Any = None) -> dict[str, Any]:
+    async def emit(server: ServerClient, body: dict[str, Any]) -> int:
         sent.append(body)
-        return {"accepted": 1}
+        return 1
 
-    monkeypatch.setattr(module, "_request", request)
+    monkeypatch.setattr(ServerClient, "emit", emit)
     options = {"watchlist:quote": ["--symbol", "AAPL"], "market:status": []}.get(event, ["--user", "u1"])
     result = run("emit", event, json.dumps({"n": 1}), *options, API_TOKEN=TOKEN)
     assert result.exit_code == 0, result.output
@@ -184,7 +184,7 @@ def test_nonsense_about_sessions(arguments: list[str], said: str) -> None:
 def test_server_of_the_sessions_is_away(arguments: list[str]) -> None:
     result = run("session", *arguments, "--admin-url", "http://127.0.0.1:1")
     assert result.exit_code == 1
-    assert "no answer from http://127.0.0.1:1" in result.output
+    assert "cannot reach the server's admin port, http://127.0.0.1:1: " in result.output
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""What a run of `tradecast load` is asked for, and whether that is sensible."""
+"""The options of one run of `tradecast load`, and whether they are valid."""
 
 from __future__ import annotations
 
 import ipaddress
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -26,7 +26,15 @@ DEFAULT_MIX: Mapping[EventKind, float] = MappingProxyType({"watchlist:quote": 8,
 
 
 class OptionsError(ValueError):
-    """Options that make no sense; a line for each."""
+    """Invalid options.
+
+    Attributes:
+        problems: The option and what is wrong with it, for each.
+    """
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("\n".join(f"{option}: {problem}" for option, problem in problems))
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +57,10 @@ class LoadOptions:
         mix: Weights of the kinds of event. A kind without weight is neither published nor subscribed to.
         settle: Longest wait for connections and subscriptions after the last client has started.
         drain: Longest wait for deliveries after the last event was published.
-        reconnect: Reconnect as stock clients do, with this back-off; None: a lost connection stays lost.
+        reconnect: Reconnect as standard Socket.IO clients do, with this back-off; None: a lost connection stays lost.
         allow_remote: Allow servers that are not on this machine.
         headers: Sent with each handshake and each post, as a proxy before the server would add them.
-        verify_tls: Check the server's certificate.
+        verify_tls: Verify the server's certificate.
     """
 
     url: str
@@ -82,24 +90,43 @@ class LoadOptions:
 
     def check(self) -> None:
         """Raise `OptionsError` with everything that is wrong."""
-        wrong: list[str] = []
+        wrong = [*self._find_wrong_urls(), *self._find_wrong_events(), *self._find_wrong_numbers()]
+        wrong.extend(
+            ("headers", f"{name!r} is not the name of a header, or its value has a line break")
+            for name, value in self.headers.items()
+            if not _HEADER_NAME.fullmatch(name) or not value.isprintable()
+        )
+        if wrong:
+            raise OptionsError(wrong)
+
+    def _find_wrong_urls(self) -> Iterator[tuple[str, str]]:
         try:
             socket_url(self.url, self.path)
         except ValueError as error:
-            wrong.append(f"url: {error}")
+            yield "url", str(error)
         if self.rate and self.redis is None and urlsplit(self.publish_url).scheme not in ("http", "https"):
-            wrong.append("emit_url: starts with http:// or https://")
+            yield ("url" if self.emit_url is None else "emit_url"), "must start with http:// or https://"
+        if self.allow_remote:
+            return
+        for name, url in (("url", self.url), ("emit_url", self.emit_url)):
+            if url is not None and not _is_loopback(url):
+                host = urlsplit(url).hostname or "no host"
+                yield name, f"{host} is not this machine; --allow-remote (allow_remote) allows others"
+
+    def _find_wrong_events(self) -> Iterator[tuple[str, str]]:
         if not self.credentials:
-            wrong.append("credentials: at least one session is needed")
+            yield "credentials", "at least one session is needed"
         if not self.symbols or len(self.symbols) > MAX_SYMBOLS:
-            wrong.append(f"symbols: 1 to {MAX_SYMBOLS}")
+            yield "symbols", f"must be from 1 to {MAX_SYMBOLS}"
         if self.symbols_per_client is not None and not 1 <= self.symbols_per_client <= len(self.symbols):
-            wrong.append("symbols_per_client: from 1 to the number of symbols")
+            yield "symbols_per_client", "must be from 1 to the number of symbols"
         if unknown := sorted(set(self.mix) - set(KINDS)):
-            wrong.append(f"mix: no event {', '.join(unknown)}; there are {', '.join(KINDS)}")
+            yield "mix", f"no event {', '.join(unknown)}; there are {', '.join(KINDS)}"
         weights = self.mix.values()
         if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not sum(weights):
-            wrong.append("mix: weights are 0 or more, and not all 0")
+            yield "mix", "weights must be 0 or more, and not all 0"
+
+    def _find_wrong_numbers(self) -> Iterator[tuple[str, str]]:
         for name, value, low, high in (
             ("clients", float(self.clients), 1.0, float(MAX_CLIENTS)),
             ("connect_rate", self.connect_rate, 0.1, MAX_CONNECT_RATE),
@@ -109,20 +136,7 @@ class LoadOptions:
             ("drain", self.drain, 0.0, MAX_DURATION),
         ):
             if not low <= value <= high:
-                wrong.append(f"{name}: from {low:g} to {high:g}")
-        if not self.allow_remote:
-            wrong.extend(
-                f"{name}: {urlsplit(url).hostname or 'no host'} is not this machine; allow_remote permits it"
-                for name, url in (("url", self.url), ("emit_url", self.publish_url))
-                if not _is_loopback(url)
-            )
-        wrong.extend(
-            f"headers: {name!r} is no name of a header, or its value has a line break"
-            for name, value in self.headers.items()
-            if not _HEADER_NAME.fullmatch(name) or not value.isprintable()
-        )
-        if wrong:
-            raise OptionsError("\n".join(wrong))
+                yield name, f"must be from {low:g} to {high:g}"
 
 
 def _is_loopback(url: str) -> bool:

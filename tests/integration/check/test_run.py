@@ -182,7 +182,7 @@ async def test_the_command_where_something_is_wrong(tmp_path: Path) -> None:
     assert f"error    REDIS_URL: Redis at {trouble.at} refuses the connection" in done.out
     with in_trouble("silent", tmp_path) as trouble:
         slow = await tradecast("check", **{**trouble.environ, "REDIS_TIMEOUT": "4"}, **ANY_PORT)
-    assert "looking at REDIS_URL …" in slow.err
+    assert "checking REDIS_URL …" in slow.err
     assert slow.code == 1
 
 

@@ -71,3 +71,9 @@ def test_all_that_is_wrong_is_told() -> None:
 
 def test_secrets_are_not_shown() -> None:
     assert "secret" not in repr(GOOD)
+
+
+def test_one_wrong_url_is_named_once() -> None:
+    with pytest.raises(OptionsError) as caught:
+        replace(GOOD, url="http://10.0.0.1").check()
+    assert [name for name, _ in caught.value.problems] == ["url"]
