@@ -11,7 +11,7 @@ import click
 from tradecast.cli.server_client import ServerClient
 from tradecast.cli.startup import configure_command, describe_cause, first_token, read_settings, run
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
-from tradecast.events.publish import PAYLOADS, InvalidEvents, parse_events
+from tradecast.events.emit_requests import PAYLOADS, InvalidEvents, parse_events
 from tradecast.events.symbols import Symbols
 from tradecast.packets import exact
 from tradecast.publishing.publisher import Publisher

@@ -10,7 +10,7 @@ import click
 from tradecast.bootstrap.ports import create_process
 from tradecast.cli.startup import configure_process, read_settings, run
 from tradecast.config.settings import Settings
-from tradecast.lifecycle.files import raise_limit
+from tradecast.lifecycle.open_files import raise_limit
 from tradecast.lifecycle.process import Process, tune_garbage_collection
 from tradecast.server import WebSocketServer
 
