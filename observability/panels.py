@@ -116,7 +116,7 @@ def graph(
     return panel
 
 
-def figure(
+def single_stat(
     title: str,
     description: str,
     unit: str,

@@ -14,12 +14,12 @@ from observability.panels import (
     Panel,
     Query,
     create_dashboard,
-    figure,
     graph,
     of,
     quantile,
     rate,
     share,
+    single_stat,
     total,
 )
 
@@ -51,20 +51,20 @@ def create() -> Dashboard:
 def service() -> list[Panel]:
     failed = share(total(rate("tradecast_events_failed_total")), total(rate("tradecast_events_received_total")))
     return [
-        figure("Connections", "Clients connected to all servers.", COUNT, total(of("tradecast_connections"))),
-        figure(
+        single_stat("Connections", "Clients connected to all servers.", COUNT, total(of("tradecast_connections"))),
+        single_stat(
             "Events from clients",
             "Events received from clients per second, including refused ones.",
             EVENTS,
             total(rate("tradecast_events_received_total")),
         ),
-        figure(
+        single_stat(
             "Deliveries",
             "Events delivered to clients per second, each counted once for each recipient.",
             EVENTS,
             total(rate("tradecast_event_deliveries_total")),
         ),
-        figure(
+        single_stat(
             "Response time, p99",
             "99 % of client events are answered within this time.",
             SECONDS,
@@ -72,7 +72,7 @@ def service() -> list[Panel]:
             warn=0.5,
             alarm=1,
         ),
-        figure(
+        single_stat(
             "Failed events",
             "Share of client events that failed because of a server error. Alerts at 1 % and 5 %.",
             SHARE,
@@ -80,20 +80,20 @@ def service() -> list[Panel]:
             warn=0.01,
             alarm=0.05,
         ),
-        figure(
+        single_stat(
             "Connects per second",
             "Connections accepted per second, including reconnections.",
             PER_SECOND,
             total(rate("tradecast_connects_total", 'result="accepted"')),
         ),
-        figure(
+        single_stat(
             "Draining servers",
             "Servers that are disconnecting their clients: in a rollout, after scaling down, or on request.",
             COUNT,
             total(of("tradecast_draining")),
             warn=1,
         ),
-        figure("Servers", "Servers that answer scrapes.", COUNT, f"count({of('tradecast_connections')})"),
+        single_stat("Servers", "Servers that answer scrapes.", COUNT, f"count({of('tradecast_connections')})"),
     ]
 
 
@@ -335,14 +335,14 @@ def forwarding() -> list[Panel]:
 
 
 def operator() -> list[Panel]:
-    def told(metric: str) -> str:
+    def fleet_metric(metric: str) -> str:
         return f"max by (fleet) (tradecast_operator_{metric}{{{OF_FLEETS}}})"
 
     def increase(metric: str, *by: str) -> str:
         rates = f"rate(tradecast_operator_{metric}{{{OF_FLEETS}}}[$__rate_interval])"
         return f"sum by ({', '.join(by)}) ({rates})"
 
-    since = f"time() - {told('last_round_timestamp_seconds')}"
+    since = f"time() - {fleet_metric('last_round_timestamp_seconds')}"
     return [
         graph(
             "Replicas by fleet",
@@ -358,22 +358,22 @@ def operator() -> list[Panel]:
             "Connections of all pods of each fleet, including draining ones. The autoscaler's metric is derived from "
             "it.",
             COUNT,
-            Query(told("connections"), "{{fleet}}"),
+            Query(fleet_metric("connections"), "{{fleet}}"),
         ),
         graph(
             "Imbalance and threshold",
             "Connections of the fullest ready pod as a multiple of the mean. Above the threshold, the operator moves "
             "some.",
             COUNT,
-            Query(told("spread_ratio"), "{{fleet}}"),
-            Query(told("spread_threshold_ratio"), "{{fleet}} threshold"),
+            Query(fleet_metric("spread_ratio"), "{{fleet}}"),
+            Query(fleet_metric("spread_threshold_ratio"), "{{fleet}} threshold"),
         ),
         graph(
             "Oldest drain",
             "Age of each fleet's oldest drain, and its time limit. Alerts when the limit is exceeded.",
             SECONDS,
-            Query(told("oldest_drain_seconds"), "{{fleet}}"),
-            Query(told("drain_limit_seconds"), "{{fleet}} limit"),
+            Query(fleet_metric("oldest_drain_seconds"), "{{fleet}}"),
+            Query(fleet_metric("drain_limit_seconds"), "{{fleet}} limit"),
         ),
         graph(
             "Conditions that are True",
@@ -384,7 +384,7 @@ def operator() -> list[Panel]:
                 f'max by (fleet, type) (tradecast_operator_condition{{{OF_FLEETS}, status="True"}})',
                 "{{fleet}} {{type}}",
             ),
-            Query(told("drains_overdue"), "{{fleet}} drains overdue"),
+            Query(fleet_metric("drains_overdue"), "{{fleet}} drains overdue"),
         ),
         graph(
             "Actions by reason",

@@ -13,13 +13,13 @@ from observability.panels import (
     Panel,
     Query,
     create_dashboard,
-    figure,
     graph,
     of,
     quantile,
     rate,
     servers_only,
     share,
+    single_stat,
     total,
 )
 
@@ -37,7 +37,7 @@ def create() -> Dashboard:
             ("Reachability", reachability()),
             ("Events between servers", pubsub()),
             ("Recovery: missed events", recovery()),
-            ("Adapter settings", figures()),
+            ("Adapter settings", adapter_settings()),
             ("Limits and sessions", limits_and_sessions()),
         ],
     )
@@ -45,21 +45,21 @@ def create() -> Dashboard:
 
 def now() -> list[Panel]:
     return [
-        figure(
+        single_stat(
             "Servers that reach Redis",
             "Servers whose last health check found Redis up.",
             COUNT,
             total(servers_only(of("tradecast_dependency_up", REDIS))),
             span=4,
         ),
-        figure(
+        single_stat(
             "Subscribed servers",
             "Servers that are subscribed to the other servers' events.",
             COUNT,
             total(of("tradecast_redis_subscribed")),
             span=4,
         ),
-        figure(
+        single_stat(
             "Servers counting limits in memory",
             "Servers that count rate limits in memory because Redis does not answer.",
             COUNT,
@@ -67,14 +67,14 @@ def now() -> list[Panel]:
             span=4,
             warn=1,
         ),
-        figure(
+        single_stat(
             "Publishes per second",
             "Events published to Redis per second.",
             EVENTS,
             total(rate("tradecast_redis_publishes_total")),
             span=4,
         ),
-        figure(
+        single_stat(
             "Failed publishes",
             "Share of those events that Redis did not accept. No client receives them; their emitters got an error.",
             SHARE,
@@ -86,7 +86,7 @@ def now() -> list[Panel]:
             warn=0.0001,
             alarm=0.01,
         ),
-        figure(
+        single_stat(
             "Slowest health check",
             "Latency of Redis at the last health check, on the slowest server.",
             SECONDS,
@@ -222,7 +222,7 @@ def recovery() -> list[Panel]:
     ]
 
 
-def figures() -> list[Panel]:
+def adapter_settings() -> list[Panel]:
     return [
         graph(
             "Settings in effect",

@@ -14,12 +14,12 @@ from observability.panels import (
     Panel,
     Query,
     create_dashboard,
-    figure,
     graph,
     of,
     quantile,
     rate,
     share,
+    single_stat,
     total,
 )
 
@@ -45,15 +45,15 @@ def create() -> Dashboard:
 def now() -> list[Panel]:
     memory = f"max({of('tradecast_memory_rss_bytes')} / {of('tradecast_memory_limit_bytes')})"
     return [
-        figure("Connections", "Connected clients.", COUNT, total(of("tradecast_connections"))),
-        figure("Users", "Distinct users connected.", COUNT, total(of("tradecast_users"))),
-        figure(
+        single_stat("Connections", "Connected clients.", COUNT, total(of("tradecast_connections"))),
+        single_stat("Users", "Distinct users connected.", COUNT, total(of("tradecast_users"))),
+        single_stat(
             "Events from clients",
             "Events received from clients per second, over the last minute.",
             EVENTS,
             total(of("tradecast_events_per_second")),
         ),
-        figure(
+        single_stat(
             "Failed events",
             "Share of the last minute's events that failed because of a server error.",
             SHARE,
@@ -61,7 +61,7 @@ def now() -> list[Panel]:
             warn=0.01,
             alarm=0.05,
         ),
-        figure(
+        single_stat(
             "CPU",
             "CPU used over the last minute as a share of the CPU available.",
             SHARE,
@@ -69,9 +69,9 @@ def now() -> list[Panel]:
             warn=0.7,
             alarm=0.9,
         ),
-        figure("Memory", "Resident memory as a share of the limit.", SHARE, memory, warn=0.8, alarm=0.9),
-        figure("Draining", "1 while the server is draining.", COUNT, f"max({of('tradecast_draining')})", warn=1),
-        figure("Uptime", "Time since the start.", SECONDS, f"max({of('tradecast_uptime_seconds')})"),
+        single_stat("Memory", "Resident memory as a share of the limit.", SHARE, memory, warn=0.8, alarm=0.9),
+        single_stat("Draining", "1 while the server is draining.", COUNT, f"max({of('tradecast_draining')})", warn=1),
+        single_stat("Uptime", "Time since the start.", SECONDS, f"max({of('tradecast_uptime_seconds')})"),
     ]
 
 

@@ -26,6 +26,25 @@ def test_links_resolve(document: Path) -> None:
     assert not missing
 
 
+def anchors(document: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = (
+        re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", line) for line in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_anchors_resolve(document: Path) -> None:
+    missing = []
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        page = document.parent / target if target else document
+        if "://" not in target and page.suffix == ".md" and anchor not in anchors(page):
+            missing.append(f"{target}#{anchor}")
+    assert not missing
+
+
 def test_adapter_settings_md_has_every_setting_that_can_change_with_its_bounds_and_default() -> None:
     rows = {}
     for line in (ROOT / "docs/adapter-settings.md").read_text().splitlines():

@@ -1,0 +1,89 @@
+"""The words of CONTRIBUTING.md: texts that people read do not use the phrases that the glossary replaces.
+
+Documents, the chart's texts and the dashboards are read whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PHRASES = (
+    r"stock (?:clients?|socket\.io)\b",
+    r"\bmakes? no sense\b",
+    r"\b(?:begin|begins|began|begun|beginning) anew\b",
+    r"\b(?:is|are|was|were|be|been) told\b",
+    r"\bgo(?:es)? on (?:with|where)\b",
+    r"\bputs? off\b",
+    r"\b(?:takes|taken) back\b",
+    r"\b(?:turned|sent|sends?(?: its| their| the| off)? clients) away\b",
+    r"\bin force\b",
+    r"\b(?:hears?|hear nobody)\b",
+    r"\bmade good\b",
+    r"\bhangs? up\b",
+    r"\bevened out\b",
+    r"\bdeaf\b",
+)
+WORDS = re.compile("|".join(PHRASES), re.IGNORECASE)
+FROZEN = (
+    # JSON keys, reasons and labels that programs read
+    "`hears`",
+    "`traffic.hears`",
+    '"hears":',
+)
+"""Phrases that may stay, each with the words around it."""
+
+PENDING = frozenset(f"docs/{name}.md" for name in ("architecture", "check", "operator", "runbook", "settings")) | {
+    "charts/tradecast/crds/socketfleets.yaml"
+}
+"""Texts that are being rewritten, or quote log messages that are."""
+
+
+def texts() -> Iterator[Path]:
+    """Every file that people read as a whole."""
+    yield ROOT / "README.md"
+    yield from sorted((ROOT / "docs").glob("*.md"))
+    chart = ROOT / "charts" / "tradecast"
+    yield from (
+        chart / "README.md",
+        chart / "values.yaml",
+        chart / "values-production.yaml",
+        chart / "files/alerts.yaml",
+    )
+    yield from sorted((chart / "templates").glob("**/*.*"))
+    yield from sorted((chart / "crds").glob("*.yaml"))
+    yield from sorted((chart / "files" / "dashboards").glob("*.json"))
+
+
+def private_words(text: str) -> list[str]:
+    """The phrases in a text that the glossary replaces."""
+    for frozen in FROZEN:
+        text = text.replace(frozen, "")
+    return [found[0] for found in WORDS.finditer(" ".join(text.split()))]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in texts() if str(path.relative_to(ROOT)) not in PENDING],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_texts_use_the_glossary(path: Path) -> None:
+    assert private_words(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Clients begin\n  anew.", ["begin anew"]),
+        ("The emitter is told; nothing makes sense", ["is told"]),
+        ('{"hears": true}', []),
+        ("a stock socket.io client", ["stock socket.io"]),
+        ("a stock of clients", []),
+    ],
+)
+def test_phrases_are_found_across_lines(text: str, found: list[str]) -> None:
+    assert private_words(text) == found
