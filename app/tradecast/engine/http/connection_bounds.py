@@ -159,7 +159,7 @@ class ConnectionBounds:
         self.closing: Phase = {}
         self.turns = Turns()
         self._evicts_silent = evicts_silent
-        self._observer: RefusalObserver = observer or UncountedRefusals()
+        self._observer: RefusalObserver = UncountedRefusals() if observer is None else observer
         self._clock = clock
         own = self.limits
         shortest = min(own.head_seconds, own.hurried_head_seconds, own.body_seconds, own.keep_alive, 5 * SWEEP_EVERY)
