@@ -274,7 +274,7 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def listening(self) -> None:
         """Tell that `public_app` is served: from now on, as soon as a Service's endpoints follow, clients come here."""
-        self.components.availability.listens()
+        self.components.readiness.start_listening()
 
     async def send_away(self) -> None:
         """Drain: readiness off, new clients refused, those who are here sent away at the rate that the settings say."""

@@ -14,7 +14,7 @@ from kit.waiting import eventually
 from tradecast.engine import EngineServer
 from tradecast.engine.http.request import Request
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
-from tradecast.lifecycle.process import Listener, Process
+from tradecast.lifecycle.process import Listener, Process, ProcessHooks
 
 pytestmark = pytest.mark.node
 
@@ -72,11 +72,8 @@ async def served() -> AsyncIterator[Served]:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await sio.handle_request(scope, receive, send)
 
-    async def nothing() -> None:
-        pass
-
     listener = Listener("public", app, "127.0.0.1", 0, upgrades=Upgrades(sio.eio, OpenDoor()))
-    process = Process([listener], before_stop=nothing, grace=1)
+    process = Process([listener], ProcessHooks(), grace=1)
     await process.start()
     served.url = f"http://127.0.0.1:{process.ports['public']}"
     yield served

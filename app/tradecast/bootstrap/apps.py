@@ -48,7 +48,7 @@ class Apps:
         """
         parts, foundation = self._components, self._components.foundation
         settings = foundation.settings
-        routes = health_routes(foundation.health, parts.availability.is_ready, parts.availability.is_superseded)
+        routes = health_routes(foundation.health, parts.readiness.is_ready, parts.readiness.is_superseded)
         if settings.metrics_public:
             routes.append(metrics_route(foundation.metrics))
         if settings.emit_public:
@@ -68,7 +68,7 @@ class Apps:
         tokens = settings.admin_token
         # Without the pod's uid nobody could sign for this server and no other.
         signed = SignedRequests(tokens, settings.pod_uid) if tokens and settings.pod_uid else None
-        ready, superseded = parts.availability.is_ready, parts.availability.is_superseded
+        ready, superseded = parts.readiness.is_ready, parts.readiness.is_superseded
         sessions = SessionAdmin(parts.sessions)
         return create_app(
             [

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
 
 import structlog
 from starlette.types import ASGIApp
 
-from tradecast.bootstrap.components import Availability, Components, Foundation
+from tradecast.bootstrap.components import Components, Foundation
 from tradecast.bootstrap.factories import (
     create_cluster,
     create_hub,
@@ -17,6 +16,7 @@ from tradecast.bootstrap.factories import (
     create_watched_broker,
 )
 from tradecast.bootstrap.relay import create_announcement, create_relay
+from tradecast.bootstrap.transports import ServerCapacity, ServerTransports
 from tradecast.cluster_rpc import Cluster
 from tradecast.cluster_rpc.heartbeats import Servers
 from tradecast.cluster_rpc.local_clients import Clients as LocalClients
@@ -30,14 +30,15 @@ from tradecast.events.subscriptions import Subscriptions
 from tradecast.gateway.clients import Clients
 from tradecast.gateway.middleware import ConnectionMiddleware
 from tradecast.gateway.refusals import Refusals
-from tradecast.gateway.server import SocketServer
 from tradecast.http.stats import Stats
 from tradecast.lifecycle.admission import Admission
 from tradecast.lifecycle.drain import Drain
-from tradecast.lifecycle.fleet_pacing import FleetPace
 from tradecast.lifecycle.handshake_gate import HandshakeGate
 from tradecast.lifecycle.paced_disconnect import PacedDisconnect
+from tradecast.lifecycle.pacing import FleetPace
+from tradecast.lifecycle.readiness import Readiness
 from tradecast.lifecycle.revision_registry import RevisionRegistry
+from tradecast.lifecycle.rollout import Rollout
 from tradecast.limits.limiter import RateLimiter
 from tradecast.limits.places import Places, Probed
 from tradecast.observability.throttled_log import ThrottledLog
@@ -170,21 +171,30 @@ async def build_components(foundation: Foundation) -> Components:
     )
     for route in handlers.routes():
         foundation.dispatcher.register_default(route)
-    availability = Availability(settings.drain_delay)
+    rollout = Rollout()
     gate = HandshakeGate(
         sockets,
-        lambda: socket_server.eio.count >= settings.max_connections and not socket_server.make_room(),
-        metrics.connections.refused,
-        Admission(settings.accept_rate, settings.accept_burst, settings.accept_wait),
-        is_superseded=availability.is_superseded,
-        check=socket_server.eio.check_handshake,
+        ServerCapacity(socket_server, settings.max_connections),
+        metrics.connections,
+        admission=Admission(settings.accept_rate, settings.accept_burst, settings.accept_wait),
+        rollout=rollout,
+        check=socket_server.eio,
         addresses=socket_server,
     )
-    drain = availability.drain = _create_drain(foundation, redis, socket_server, gate, relay)
+    transports = ServerTransports(socket_server.eio, relay)
+    pace = None if redis is None else FleetPace(redis)
+    drain = Drain(
+        PacedDisconnect(transports, metrics.lifecycle, pace=pace),
+        gate,
+        delay=settings.drain_delay,
+        rate=settings.drain_rate,
+        timeout=settings.drain_timeout,
+    )
+    readiness = Readiness(drain, rollout, settings.drain_delay)
     revisions: RevisionRegistry | None = None
     if redis is not None and settings.fleet_revision is not None:
-        name, revision = settings.pod_uid or secrets.token_hex(16), settings.fleet_revision
-        revisions = availability.revisions = RevisionRegistry(redis, name, revision, availability.state)
+        server_id = settings.pod_uid or secrets.token_hex(16)
+        revisions = RevisionRegistry(redis, server_id, settings.fleet_revision, readiness, rollout)
 
     def offered_transports() -> list[Transport]:
         polled = socket_server.eio.polling.is_offered()
@@ -201,7 +211,7 @@ async def build_components(foundation: Foundation) -> Components:
         cluster=cluster,
         relay=relay,
         drain=drain,
-        superseded=availability.is_superseded,
+        superseded=readiness.is_superseded,
         transports=offered_transports,
     )
     return Components(
@@ -224,7 +234,7 @@ async def build_components(foundation: Foundation) -> Components:
         gate,
         drain,
         revisions,
-        availability,
+        readiness,
         stats,
     )
 
@@ -257,41 +267,6 @@ def _create_limits(foundation: Foundation, limiter: RateLimiter, cluster: Cluste
         on_limited=metrics.events.rate_limited,
         connections_here=lambda user_id: len(registry.of_user(name_user(user_id))),
         free_place=places.free,
-    )
-
-
-def _create_drain(
-    foundation: Foundation,
-    redis: RedisClient | None,
-    socket_server: SocketServer,
-    gate: HandshakeGate,
-    relay: RelayService | None,
-) -> Drain:
-    settings, engine = foundation.settings, socket_server.eio
-
-    def close_door(closed: bool) -> None:
-        gate.draining = closed
-
-    def relays() -> Collection[str]:
-        return () if relay is None else relay.relays
-
-    def connections() -> Collection[str]:
-        # What passes through would end with this server too: all at once, if it were not sent away with the others.
-        passing = relays()
-        return {*engine.sockets, *passing} if passing else engine.sockets
-
-    def hang_up(connection: str) -> None:
-        if relay is None or not relay.close_relay(connection):
-            engine.hang_up(connection)
-
-    pace = None if redis is None else FleetPace(redis)
-    return Drain(
-        PacedDisconnect(connections, hang_up, foundation.metrics.lifecycle.sent_away, pace=pace),
-        remaining=lambda: len(engine.sockets) + len(relays()),
-        close_door=close_door,
-        delay=settings.drain_delay,
-        rate=settings.drain_rate,
-        timeout=settings.drain_timeout,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,7 +25,8 @@ from tradecast.gateway.server import SocketServer
 from tradecast.http.stats import Stats
 from tradecast.lifecycle.drain import Drain
 from tradecast.lifecycle.handshake_gate import HandshakeGate
-from tradecast.lifecycle.revision_registry import RevisionRegistry, State
+from tradecast.lifecycle.readiness import Readiness
+from tradecast.lifecycle.revision_registry import RevisionRegistry
 from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.health import Health
 from tradecast.observability.loop_lag import LoopLag
@@ -80,7 +80,7 @@ class Components:
     gate: HandshakeGate
     drain: Drain
     revisions: RevisionRegistry | None
-    availability: Availability
+    readiness: Readiness
     stats: Stats
     running: TaskSet = field(default_factory=TaskSet)
 
@@ -108,7 +108,7 @@ class Components:
 
     async def close(self) -> None:
         """Send clients away in a way that lets them come back elsewhere, and let go of everything."""
-        self.gate.draining = True
+        self.gate.stop_accepting()
         await self.drain.close()
         await self.socket_server.eio.close_all(self.foundation.settings.shutdown_timeout)
         await self.running.close()
@@ -125,38 +125,3 @@ class Components:
         await self.sessions.close()
         if self.redis is not None:
             await self.redis.aclose()
-
-
-class Availability:
-    """Whether this server takes clients, as probes, the gate and the other servers are told.
-
-    Args:
-        delay: Seconds that endpoints take to follow a pod.
-    """
-
-    def __init__(self, delay: float) -> None:
-        self._delay = delay
-        self._listening_since: float | None = None
-        self.drain: Drain | None = None
-        self.revisions: RevisionRegistry | None = None
-
-    def listens(self) -> None:
-        """The public port is served from now on."""
-        self._listening_since = time.monotonic()
-
-    def is_ready(self) -> bool:
-        """Whether readiness probes are to succeed."""
-        return self.drain is None or not self.drain.active
-
-    def is_superseded(self) -> bool:
-        """Whether new clients are to go to servers of a newer revision."""
-        return self.revisions is not None and self.revisions.superseded
-
-    def state(self) -> State:
-        """What the other servers are told."""
-        if not self.is_ready():
-            return "leaving"
-        since = self._listening_since
-        # Endpoints take as long to follow a pod that comes as one that goes.
-        reached = since is not None and time.monotonic() - since >= self._delay
-        return "ready" if reached else "starting"

@@ -63,7 +63,7 @@ def register_figures(components: Components) -> None:
     metrics.events.watch_subscriptions(components.manager)
     if components.broker is not None:
         metrics.delivery.watch_adapter(components.broker)
-    metrics.lifecycle.watch_lifecycle(components.drain, components.gate, components.availability)
+    metrics.lifecycle.watch_lifecycle(components.drain, components.gate, components.readiness)
     metrics.lifecycle.limit_drain(settings.drain_delay + settings.drain_timeout)
     if components.relay is not None:
         metrics.relay.watch_relays(components.relay)

@@ -15,7 +15,7 @@ from tradecast.events.emit_requests import PAYLOADS
 from tradecast.events.metrics import EventMetrics
 from tradecast.gateway.metrics import GatewayMetrics
 from tradecast.http.metrics import HttpMetrics
-from tradecast.lifecycle.handshake_gate import Closed
+from tradecast.lifecycle.handshake_gate import RefusalCode as GateCode
 from tradecast.lifecycle.metrics import LifecycleMetrics
 from tradecast.limits.metrics import LimitMetrics
 from tradecast.observability.metrics.dependencies import DependencyMetrics
@@ -28,7 +28,7 @@ from tradecast.sessions.errors import RefusalCode
 from tradecast.sessions.metrics import SessionMetrics
 
 # Why a client is not let in: its session, the gate before the handshake, or a server that cannot tell.
-REFUSALS: tuple[str, ...] = (*get_args(RefusalCode), *get_args(Closed), "STORE_UNAVAILABLE", "INTERNAL")
+REFUSALS: tuple[str, ...] = (*get_args(RefusalCode), *get_args(GateCode), "STORE_UNAVAILABLE", "INTERNAL")
 
 
 class ServerMetrics:

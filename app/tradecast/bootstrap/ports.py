@@ -12,8 +12,8 @@ from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.config.settings import Settings
 from tradecast.engine.http.connection_bounds import ConnectionBounds, HttpLimits
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
-from tradecast.lifecycle.open_files import Shares, read_limit
-from tradecast.lifecycle.process import Listener, Process
+from tradecast.lifecycle.open_files import Shares, read_file_limit
+from tradecast.lifecycle.process import Listener, Process, ProcessHooks
 from tradecast.polling_relay.owner.http_client import SERVER_KEEPS
 from tradecast.polling_relay.tls import InternalTls
 
@@ -46,7 +46,7 @@ def create_process(server: Served) -> Process:
     """An initialized server's ports: public, admin, and the internal one where it is needed."""
     settings, metrics = server.settings, server.metrics.http
     internal = server.internal_app()
-    limit = read_limit()
+    limit = read_file_limit()
     shares = Shares.of(limit, settings.most_tcp_connections, internal=internal is not None)
     needed = settings.max_tcp_connections or settings.max_connections
     if shares.clients < needed:
@@ -110,14 +110,20 @@ def create_process(server: Served) -> Process:
             )
         )
 
-    async def announce(ports: Mapping[str, int]) -> None:
-        if "internal" in ports:
-            await server.internal_listening(ports["internal"], tls=tls is not None)
+    return Process(listeners, _ServerHooks(server, has_tls=tls is not None), grace=settings.shutdown_timeout)
 
-    return Process(
-        listeners,
-        before_stop=server.send_away,
-        grace=settings.shutdown_timeout,
-        on_listening=server.listening,
-        on_bound=announce,
-    )
+
+class _ServerHooks(ProcessHooks):
+    def __init__(self, server: Served, *, has_tls: bool) -> None:
+        self._server = server
+        self._has_tls = has_tls
+
+    async def ports_bound(self, ports: Mapping[str, int]) -> None:
+        if "internal" in ports:
+            await self._server.internal_listening(ports["internal"], tls=self._has_tls)
+
+    def listening(self) -> None:
+        self._server.listening()
+
+    async def before_stop(self) -> None:
+        await self._server.send_away()

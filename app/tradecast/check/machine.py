@@ -11,8 +11,8 @@ from tradecast.causes import Code
 from tradecast.check.looks import Look
 from tradecast.check.redis import look_at_end
 from tradecast.config.settings import Settings
-from tradecast.lifecycle.open_files import Shares, raise_limit, read_limit
-from tradecast.lifecycle.ports import PortInUse, bind, find_reachable, join_address
+from tradecast.lifecycle.open_files import Shares, raise_file_limit, read_file_limit
+from tradecast.lifecycle.ports import PortInUse, bind_port, find_reachable, join_address
 from tradecast.polling_relay.tls import shake_hands
 
 PATIENCE: Final = 2.0
@@ -30,7 +30,7 @@ async def look_at_ports(settings: Settings) -> list[Look]:
     served = False
     for name, host, port, tls in wanted:
         try:
-            bound = bind(host, port, 1, name)
+            bound = bind_port(host, port, 1, name)
         except PortInUse as error:
             # the internal port answers nobody who does not sign
             served = (served and name == "INTERNAL_PORT") or await _is_tradecast(host, port, tls=tls)
@@ -48,8 +48,8 @@ async def look_at_ports(settings: Settings) -> list[Look]:
 
 def look_at_files(settings: Settings) -> list[Look]:
     """Whether as many files may be open as there may be connections, and whether certificates are good."""
-    raise_limit()
-    limit = read_limit()
+    raise_file_limit()
+    limit = read_file_limit()
     shares = Shares.of(limit, settings.most_tcp_connections, internal=settings.forwards)
     needed = settings.max_tcp_connections or settings.max_connections
     if shares.clients < needed:

@@ -10,7 +10,7 @@ import click
 from tradecast.bootstrap.ports import create_process
 from tradecast.cli.startup import configure_process, read_settings, run
 from tradecast.config.settings import Settings
-from tradecast.lifecycle.open_files import raise_limit
+from tradecast.lifecycle.open_files import raise_file_limit
 from tradecast.lifecycle.process import Process, tune_garbage_collection
 from tradecast.server import WebSocketServer
 
@@ -36,7 +36,7 @@ async def _serve(settings: Settings) -> None:
 @contextlib.asynccontextmanager
 async def initialized_server(settings: Settings) -> AsyncIterator[WebSocketServer]:
     """A server that is connected to what it needs, and has no ports yet."""
-    raise_limit()
+    raise_file_limit()
     server = WebSocketServer(settings)
     await server.initialize()
     try:

@@ -14,7 +14,7 @@ from tradecast.config.settings import Settings
 from tradecast.demo.feed import Feed
 from tradecast.demo.lead import RENEW_SECONDS, Lead, read_ticks
 from tradecast.http.app import create_app, health_routes, metrics_route
-from tradecast.lifecycle.process import Listener, Process
+from tradecast.lifecycle.process import Listener, Process, ProcessHooks
 from tradecast.observability.health import Health
 from tradecast.publishing.publisher import Publisher
 from tradecast.redis_client.client import RedisClient, check_redis
@@ -33,7 +33,7 @@ async def follow(feed: Feed, redis: RedisClient) -> None:
         await asyncio.sleep(RENEW_SECONDS)
 
 
-class FeedProcess:
+class FeedProcess(ProcessHooks):
     """A feed for a whole fleet. Of several, one publishes and the others wait to take its place.
 
     Args:
@@ -56,7 +56,7 @@ class FeedProcess:
         self._health.register("redis", self._ping, explainer.explain)
         routes = [*health_routes(self._health, private=True), metrics_route(self._metrics)]
         listener = Listener("admin", create_app(routes), settings.admin_host, settings.admin_port)
-        self._process = Process([listener], before_stop=self._stop, grace=settings.shutdown_timeout)
+        self._process = Process([listener], self, grace=settings.shutdown_timeout)
         self._feeding: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -79,7 +79,8 @@ class FeedProcess:
             health.cancel()
             await self._publisher.close()
 
-    async def _stop(self) -> None:
+    async def before_stop(self) -> None:
+        """End the feed, and let another one publish."""
         if self._feeding is not None:
             await _stop(self._feeding)
         with contextlib.suppress(*FAILURES):

@@ -1,4 +1,4 @@
-"""A server that empties itself: readiness off, new clients elsewhere, those who are here sent away at a steady pace."""
+"""Drains a server: it is not ready, new clients go elsewhere, and its own are disconnected at a steady pace."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -17,39 +17,48 @@ log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
 
 class DrainConflict(Exception):
-    """What was asked for cannot be done while something else is under way; the text says what."""
+    """The request is in conflict with what is under way; the text says with what."""
+
+
+class Gate(Protocol):
+    """Lets new clients in, or does not."""
+
+    def stop_accepting(self) -> None:
+        """Refuse new clients."""
+        ...
+
+    def resume_accepting(self) -> None:
+        """Let new clients in again."""
+        ...
 
 
 class Drain:
-    """The drain of one server, asked for on the admin port or begun by SIGTERM, and shedding, which is a part of it.
+    """Drains one server, at a request on the admin port or on SIGTERM; and sheds: disconnects some of its clients.
 
-    The order matters: first readiness goes off while clients are still let in, because the endpoints of a Service
-    follow only after a while; then the door is closed; then clients are sent away.
+    The order matters. First the server is not ready, and still accepts clients, because the endpoints of a Service
+    follow only after a while; then it stops accepting; then it disconnects its clients.
 
     Args:
-        departures: How clients are sent away.
-        remaining: How many are here.
-        close_door: Told whether new clients are to be refused.
-        delay: Seconds between readiness off and the closed door.
-        rate: Clients sent away per second, where a request does not say.
-        timeout: Seconds for sending them away; those who are left are then closed at once.
+        clients: Disconnects clients.
+        gate: Lets new clients in, or does not.
+        delay: Seconds from the beginning until it stops accepting.
+        rate: Clients disconnected per second, where a request has no rate.
+        timeout: Seconds for disconnecting them; the transports that are left are then closed at once.
         clock: Seconds that never go back.
     """
 
     def __init__(
         self,
-        departures: PacedDisconnect,
-        remaining: Callable[[], int],
-        close_door: Callable[[bool], None],
+        clients: PacedDisconnect,
+        gate: Gate,
         *,
         delay: float,
         rate: float,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._departures = departures
-        self._remaining = remaining
-        self._close_door = close_door
+        self._clients = clients
+        self._gate = gate
         self._delay = delay
         self._rate = rate
         self._timeout = timeout
@@ -62,7 +71,7 @@ class Drain:
 
     @property
     def active(self) -> bool:
-        """Whether this server is draining or drained: it is not ready for more clients."""
+        """Whether this server is draining or drained, and so not ready for more clients."""
         return self._started is not None
 
     @property
@@ -71,34 +80,34 @@ class Drain:
         return 0.0 if self._started is None else self._clock() - self._started
 
     def stats(self) -> dict[str, Any]:
-        """How it stands, for `/admin/stats`."""
+        """The state of the drain, for `/admin/stats`."""
         return {
             "active": self.active,
             "final": self._final,
             "seconds": round(self.seconds, 1),
-            "remaining": self._remaining() if self.active else 0,
+            "remaining": self._clients.remaining() if self.active else 0,
             "connectionsPerSecond": self._rate,
             "timeoutSeconds": self._timeout,
             "shedding": self._is_shedding(),
         }
 
     def start(self, rate: float | None = None, timeout: float | None = None) -> None:
-        """Begin to drain; one that has begun goes on as it is.
+        """Begin to drain; a drain that has begun continues unchanged.
 
         Args:
-            rate: Clients sent away per second; None: as the settings say.
-            timeout: Seconds for that, after which those who are left are closed at once; None: as the settings say.
+            rate: Clients disconnected per second; None: as in the settings.
+            timeout: Seconds for that, after which the rest is closed at once; None: as in the settings.
         """
         if self._started is not None:
             return
         self._started = self._clock()
         if self._shedding is not None:
             self._shedding.cancel()
-        log.info("draining", connections=self._remaining())
+        log.info("draining", connections=self._clients.remaining())
         self._draining = asyncio.create_task(self._run(rate or self._rate, timeout or self._timeout), name="drain")
 
     def cancel(self) -> bool:
-        """Take clients again; whether there was a drain to end.
+        """End the drain and accept clients again; whether there was a drain.
 
         Raises:
             DrainConflict: The server is shutting down.
@@ -110,31 +119,31 @@ class Drain:
         if self._draining is not None:
             self._draining.cancel()
         self._started = None
-        self._close_door(False)
-        log.info("drain cancelled", connections=self._remaining())
+        self._gate.resume_accepting()
+        log.info("drain cancelled", connections=self._clients.remaining())
         return True
 
     def shed(self, count: int, rate: float | None = None) -> int:
-        """Send `count` clients away while the server goes on; how many it will be.
+        """Disconnect `count` clients of a server that keeps accepting new ones; how many it will be.
 
         Args:
             count: How many; no more than are here.
             rate: As for `start`.
 
         Raises:
-            DrainConflict: It is draining, or shedding already.
+            DrainConflict: The server is draining, or shedding already.
         """
         if self.active:
             raise DrainConflict("The server is draining")
         if self._is_shedding():
             raise DrainConflict("The server is shedding already")
-        count = min(count, self._remaining())
+        count = min(count, self._clients.remaining())
         log.info("shedding", connections=count)
-        self._shedding = asyncio.create_task(self._departures.send_away("shed", rate or self._rate, count), name="shed")
+        self._shedding = asyncio.create_task(self._clients.disconnect("shed", rate or self._rate, count), name="shed")
         return count
 
     async def finish(self) -> None:
-        """Drain for good, and return when everybody has been sent away."""
+        """Drain for good, and return when all clients have been disconnected."""
         self._final = True
         self.start()
         self._hurry()
@@ -151,7 +160,7 @@ class Drain:
             return
         end, until = asyncio.get_running_loop().time() + self._timeout, self._limit.when()
         if not self._limit.expired() and (until is None or end < until):
-            with contextlib.suppress(RuntimeError):  # it is over
+            with contextlib.suppress(RuntimeError):  # it has ended
                 self._limit.reschedule(end)
 
     def _is_shedding(self) -> bool:
@@ -159,11 +168,11 @@ class Drain:
 
     async def _run(self, rate: float, timeout: float) -> None:  # noqa: ASYNC109 not of this call, but of what it does
         await asyncio.sleep(self._delay)
-        self._close_door(True)
+        self._gate.stop_accepting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout) as self._limit:
-                await self._departures.send_away("drain", rate)
+                await self._clients.disconnect("drain", rate)
                 log.info("drained", seconds=round(self.seconds, 1))
                 return
-        left = self._departures.send_all("timeout")
+        left = self._clients.disconnect_all("timeout")
         log.warning("drain took too long: closed the rest at once", connections=left, seconds=round(self.seconds, 1))

@@ -1,13 +1,13 @@
-"""The door before the Engine.IO handshake: who is told to come back later, in the way that clients do come back.
+"""Lets Engine.IO handshakes in, now or after a wait, or refuses them in the way that clients do come back.
 
-A 503 at the handshake makes a stock client try again by itself; CONNECT_ERROR would keep it away for good.
+A 503 at the handshake makes a standard Socket.IO client try again; CONNECT_ERROR would keep it away for good.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Literal, Protocol, get_args
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,8 +17,9 @@ from tradecast.engine.http.asgi import send_refusal
 from tradecast.engine.http.handshake import Refusal
 from tradecast.engine.http.request import Request
 from tradecast.lifecycle.admission import Admission
+from tradecast.lifecycle.rollout import Rollout
 
-Closed = Literal["SERVER_BUSY", "SERVER_DRAINING", "SERVER_SUPERSEDED", "ADDRESS_BUSY"]
+RefusalCode = Literal["SERVER_BUSY", "SERVER_DRAINING", "SERVER_SUPERSEDED", "ADDRESS_BUSY"]
 RETRY_AFTER_SECONDS = 2
 
 
@@ -26,7 +27,7 @@ class PerAddress(Protocol):
     """Bounds what one client address may open."""
 
     def find_network(self, request: Request) -> Network | None:
-        """Where a handshake comes from; None: it is not counted."""
+        """The network that a handshake comes from; None: it is not counted."""
         ...
 
     def has_room_for(self, network: Network) -> bool:
@@ -34,11 +35,35 @@ class PerAddress(Protocol):
         ...
 
     def hold(self, network: Network) -> None:
-        """A handshake from there waits for its turn."""
+        """A handshake from this network waits for its turn."""
         ...
 
     def release(self, network: Network) -> None:
-        """It waits no more."""
+        """The handshake waits no more."""
+        ...
+
+
+class Capacity(Protocol):
+    """Bounds the connections of this server."""
+
+    def is_full(self) -> bool:
+        """Whether the server can take no more; a connection that may go is closed first."""
+        ...
+
+
+class RefusalObserver(Protocol):
+    """Receives refusals."""
+
+    def refused(self, code: str) -> None:
+        """A handshake was refused."""
+        ...
+
+
+class HandshakeCheck(Protocol):
+    """Checks handshakes; the engine does."""
+
+    def check_handshake(self, request: Request) -> Refusal | None:
+        """Why a request is no handshake that could succeed."""
         ...
 
 
@@ -46,41 +71,50 @@ class HandshakeGate:
     """ASGI middleware for the Engine.IO path.
 
     Args:
-        app: What is behind the door.
-        is_full: Whether the server has all the connections it takes.
-        on_refused: Told the code of each refusal.
+        app: Gets the requests that are let in.
+        capacity: Bounds the connections of this server.
+        observer: Gets the code of each refusal.
         admission: How fast handshakes are let in; None: as they come.
-        is_superseded: Whether new clients should go to servers of a newer revision.
-        check: Why a request is no handshake that could succeed; those take nobody's place.
+        rollout: Whether new clients should go to servers of a newer revision; None: never.
+        check: Finds the requests that could not succeed, which need no slot of `admission`; None: all could.
         addresses: Bounds what one client address may open; None: nothing does.
 
     Attributes:
-        draining: Whether the door is closed for good.
-        held: Handshakes that wait for their turn.
+        accepting: Whether new clients are let in at all.
+        waiting: Handshakes that wait for their turn.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        is_full: Callable[[], bool],
-        on_refused: Callable[[Closed], None],
+        capacity: Capacity,
+        observer: RefusalObserver,
+        *,
         admission: Admission | None = None,
-        is_superseded: Callable[[], bool] = lambda: False,
-        check: Callable[[Request], Refusal | None] = lambda request: None,
+        rollout: Rollout | None = None,
+        check: HandshakeCheck | None = None,
         addresses: PerAddress | None = None,
     ) -> None:
         self._app = app
-        self._is_full = is_full
-        self._on_refused = on_refused
+        self._capacity = capacity
+        self._observer = observer
         self._admission = admission
-        self._is_superseded = is_superseded
+        self._rollout = rollout
         self._check = check
         self._addresses = addresses
-        self.draining = False
-        self.held = 0
+        self.accepting = True
+        self.waiting = 0
+
+    def stop_accepting(self) -> None:
+        """Refuse new clients, those that wait for their turn among them."""
+        self.accepting = False
+
+    def resume_accepting(self) -> None:
+        """Let new clients in again."""
+        self.accepting = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 503 if it is a handshake and the door is closed."""
+        """Pass the request on, or answer 503 if it is a handshake that is not let in."""
         websocket = scope["type"] == "websocket"
         refusal = self.admit(Request.of_scope(scope))
         if isinstance(refusal, Awaitable):
@@ -104,47 +138,49 @@ class HandshakeGate:
 
     def admit(self, request: Request) -> Refusal | Awaitable[Refusal | None] | None:
         """Let a handshake in (None), refuse it, or do either after a while. What is no handshake passes."""
-        if request.method != "GET" or "sid" in request.query or self._check(request) is not None:
-            return None  # the engine says what it thinks of it
+        if request.method != "GET" or "sid" in request.query:
+            return None
+        if self._check is not None and self._check.check_handshake(request) is not None:
+            return None  # the engine refuses it
         network = None if self._addresses is None else self._addresses.find_network(request)
-        code = self._closed(network)
+        code = self._find_refusal(network)
         if code is None and self._admission is not None:
             wait = self._admission.reserve(time.monotonic())
             if wait:
                 if network is not None and self._addresses is not None:
                     self._addresses.hold(network)
-                return self._hold(wait, network)
+                return self._wait(wait, network)
             code = "SERVER_BUSY" if wait is None else None
         return None if code is None else self._refuse(code)
 
-    async def _hold(self, wait: float, network: Network | None) -> Refusal | None:
-        self.held += 1
+    async def _wait(self, wait: float, network: Network | None) -> Refusal | None:
+        self.waiting += 1
         try:
             await asyncio.sleep(wait)
         except asyncio.CancelledError:
             if self._admission is not None:
-                self._admission.give_back()
+                self._admission.release()
             raise
         finally:
-            self.held -= 1
+            self.waiting -= 1
             if network is not None and self._addresses is not None:
                 self._addresses.release(network)
-        code = self._closed()  # perhaps it was closed in the meantime
+        code = self._find_refusal()  # the server may have stopped accepting meanwhile
         return None if code is None else self._refuse(code)
 
-    def _refuse(self, code: Closed) -> Refusal:
-        self._on_refused(code)
+    def _refuse(self, code: RefusalCode) -> Refusal:
+        self._observer.refused(code)
         return _REFUSALS[code]
 
-    def _closed(self, network: Network | None = None) -> Closed | None:
-        if self.draining:
+    def _find_refusal(self, network: Network | None = None) -> RefusalCode | None:
+        if not self.accepting:
             return "SERVER_DRAINING"
-        if self._is_superseded():
+        if self._rollout is not None and self._rollout.superseded:
             return "SERVER_SUPERSEDED"
         # Before the server's own room, which is made by closing somebody else's transport.
         if network is not None and self._addresses is not None and not self._addresses.has_room_for(network):
             return "ADDRESS_BUSY"
-        return "SERVER_BUSY" if self._is_full() else None
+        return "SERVER_BUSY" if self._capacity.is_full() else None
 
 
 async def _until_gone(receive: Receive, waiting: asyncio.Future[Refusal | None]) -> None:
@@ -153,9 +189,9 @@ async def _until_gone(receive: Receive, waiting: asyncio.Future[Refusal | None])
     waiting.cancel()
 
 
-_REFUSALS: dict[Closed, Refusal] = {
+_REFUSALS: dict[RefusalCode, Refusal] = {
     code: Refusal.of(
         503, {"code": code, "message": "Try again in a moment"}, (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)
     )
-    for code in get_args(Closed)
+    for code in get_args(RefusalCode)
 }

@@ -23,11 +23,11 @@ class WaitingHandshakes(Protocol):
     """A handshake gate as the metrics read it.
 
     Attributes:
-        held: Handshakes that wait for their turn.
+        waiting: Handshakes that wait for their turn.
     """
 
     @property
-    def held(self) -> int: ...
+    def waiting(self) -> int: ...
 
 
 class Supersession(Protocol):
@@ -61,13 +61,13 @@ class LifecycleMetrics:
         """Read the state of the drain, the handshake gate and the rollout each time that metrics are read."""
         self._drain_seconds.set_function(lambda: drain.seconds)
         self._draining.set_function(lambda: drain.seconds > 0)
-        self._held.set_function(lambda: gate.held)
+        self._held.set_function(lambda: gate.waiting)
         self._superseded.set_function(rollout.is_superseded)
 
     def limit_drain(self, seconds: float) -> None:
         """A drain takes so long at most, from its beginning to its end."""
         self._drain_limit.set(seconds)
 
-    def sent_away(self, reason: str) -> None:
+    def connection_closed(self, reason: str) -> None:
         """A client's transport was closed by a drain, by shedding, or because a drain took too long."""
         self._closed.count(reason)

@@ -1,4 +1,4 @@
-"""How many files the process may have open: each connection is one (RLIMIT_NOFILE)."""
+"""How many files this process may have open (RLIMIT_NOFILE): each connection is one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BACKLOG: Final = 2_048
 _ADMIN: Final = 128
 
 
-def raise_limit() -> None:
+def raise_file_limit() -> None:
     """Let this process open as many files as it is allowed to: what it starts with is often 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -22,7 +22,7 @@ def raise_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def read_limit() -> int | None:
+def read_file_limit() -> int | None:
     """Files that this process may have open; None: any number."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else soft
@@ -30,7 +30,7 @@ def read_limit() -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """What of the files is for what.
+    """How the open files are shared out.
 
     Attributes:
         clients: Connections of the public port.

@@ -1,4 +1,4 @@
-"""Clients that are sent away one by one, so that the servers they come back to are not stormed."""
+"""Disconnects clients one by one, so that the servers they come back to are not stormed."""
 
 from __future__ import annotations
 
@@ -6,48 +6,73 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Collection
-from typing import Literal
+from typing import Literal, Protocol
 
 from tradecast.lifecycle.pacing import LocalPace, Pace
 
 Reason = Literal["drain", "shed", "timeout"]
 
 
-class PacedDisconnect:
-    """Closes the transports of clients, paced. A stock client comes back by itself, to another server or to this one.
+class OpenTransports(Protocol):
+    """The transports of clients that end with this server."""
 
-    Never the namespace: a client that gets a Socket.IO DISCONNECT stays away for good.
+    def connections(self) -> Collection[str]:
+        """The engine ids of those that are open now."""
+        ...
+
+    def count(self) -> int:
+        """How many are open now."""
+        ...
+
+    def close_transport(self, connection: str) -> None:
+        """Close one; one that is gone is passed over."""
+        ...
+
+
+class CloseObserver(Protocol):
+    """Receives what is closed."""
+
+    def connection_closed(self, reason: Reason) -> None:
+        """A client's transport was closed."""
+        ...
+
+
+class PacedDisconnect:
+    """Closes the transports of clients, paced. A standard Socket.IO client reconnects, to another server or this one.
+
+    It never disconnects the namespace: a client that gets a Socket.IO DISCONNECT stays away for good.
 
     Args:
-        connections: The clients that are here now.
-        hang_up: Closes one's transport; one that is gone is passed over.
-        on_closed: Told the reason of each.
-        pace: When each may leave; None: a pace of this server's own.
+        transports: The transports of this server.
+        observer: Gets the reason of each that is closed.
+        pace: When each may be closed; None: a pace of this server's own.
         clock: Seconds that never go back.
         sleep: Waits so many seconds.
     """
 
     def __init__(
         self,
-        connections: Callable[[], Collection[str]],
-        hang_up: Callable[[str], None],
-        on_closed: Callable[[Reason], None],
+        transports: OpenTransports,
+        observer: CloseObserver,
         *,
         pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._connections = connections
-        self._hang_up = hang_up
-        self._on_closed = on_closed
+        self._transports = transports
+        self._observer = observer
         self._pace = pace or LocalPace(clock)
         self._clock = clock
         self._sleep = sleep
-        self._told: set[str] = set()  # those who have not read yet that they are to go are still here
+        self._closing: set[str] = set()  # a client that has not read yet that its transport closes is still there
 
-    async def send_away(self, reason: Reason, rate: float, count: int | None = None) -> None:
-        """Close `count` connections, or all that are here, at most `rate` of them per second, in random order."""
-        leaving = self._staying()
+    def remaining(self) -> int:
+        """How many transports are open."""
+        return self._transports.count()
+
+    async def disconnect(self, reason: Reason, rate: float, count: int | None = None) -> None:
+        """Close `count` transports, or all that are open, at most `rate` of them per second, in random order."""
+        leaving = self._open()
         random.shuffle(leaving)
         leaving = leaving[:count]
         while leaving:
@@ -58,21 +83,22 @@ class PacedDisconnect:
                     return
                 self._close(client, reason)
 
-    def send_all(self, reason: Reason) -> int:
-        """Close everybody at once; how many there were."""
-        leaving = self._staying()
+    def disconnect_all(self, reason: Reason) -> int:
+        """Close all transports at once; how many there were."""
+        leaving = self._open()
         for client in leaving:
             self._close(client, reason)
         return len(leaving)
 
-    def _staying(self) -> list[str]:
-        here = list(self._connections())
-        self._told.intersection_update(here)
-        return [client for client in here if client not in self._told]
+    def _open(self) -> list[str]:
+        """The transports that have not been closed."""
+        here = list(self._transports.connections())
+        self._closing.intersection_update(here)
+        return [client for client in here if client not in self._closing]
 
     def _next(self, leaving: list[str]) -> str | None:
-        """The next one that has not left by itself: nobody needs a slot for that."""
-        here = self._connections()
+        """The next one that is still there: who has left needs no slot."""
+        here = self._transports.connections()
         while leaving:
             client = leaving.pop()
             if client in here:
@@ -80,6 +106,6 @@ class PacedDisconnect:
         return None
 
     def _close(self, client: str, reason: Reason) -> None:
-        self._told.add(client)
-        self._hang_up(client)
-        self._on_closed(reason)
+        self._closing.add(client)
+        self._transports.close_transport(client)
+        self._observer.connection_closed(reason)

@@ -1,11 +1,21 @@
-"""When clients that are sent away may leave: a steady pace with a little disorder in it."""
+"""When clients are disconnected: a steady pace with some jitter, of one server or of all servers on the same Redis."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
 from typing import Protocol
+
+import structlog
+
+from tradecast.limits.redis_store import PREFIX
+from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.errors import FAILURES
+from tradecast.redis_client.place import explain_redis
+from tradecast.redis_client.script import OWN, Script
 
 BATCH_SECONDS = 0.25
 """Slots are taken for so long at a time (or one, where a slot lasts longer).
@@ -14,8 +24,35 @@ It is what one server may keep others waiting, and what a drain that is cancelle
 """
 
 
+# The row of slots that all servers on this Redis share. Where each kept its own, several that drain would add up.
+KEY = f"{PREFIX}lifecycle:closes"
+PATIENCE = 0.5
+LEAVE_ALONE = 5.0
+log = structlog.stdlib.get_logger("tradecast.lifecycle")
+
+# The generic cell rate algorithm over slots. KEYS: a hash of when the next slot is `free` and when that was written
+# (`at`), microseconds of Redis' clock. ARGV: how many slots, microseconds of each. The answer is the time until the
+# first of them. A clock that was set back (another Redis has taken over) would make every server wait: the row starts
+# over, as it does where it is far longer than any drain, or missing.
+_RESERVE = Script(
+    OWN
+    + """
+own(KEYS[1], 'hash')
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local state = redis.call('HMGET', KEYS[1], 'free', 'at')
+local free, at = tonumber(state[1] or 0) or 0, tonumber(state[2] or 0) or 0
+if not (free >= now and free <= now + 3600000000 + 1000 * ARGV[1] * ARGV[2] and at <= now) then free = now end
+local next = free + ARGV[1] * ARGV[2]
+redis.call('HSET', KEYS[1], 'free', string.format('%.0f', next), 'at', string.format('%.0f', now))
+redis.call('PEXPIRE', KEYS[1], math.ceil((next - now) / 1000) + 1000)
+return free - now
+"""
+)
+
+
 class Pace(Protocol):
-    """Hands out moments of departure."""
+    """Gives the moments at which clients are disconnected."""
 
     async def reserve(self, count: int, rate: float) -> list[float]:
         """Moments of the monotonic clock, rising: at least one, at most `count`.
@@ -24,17 +61,17 @@ class Pace(Protocol):
 
         Args:
             count: How many are wanted, at least 1.
-            rate: Departures per second.
+            rate: Disconnects per second.
         """
         ...
 
 
-def batch_size(count: int, rate: float) -> int:
+def compute_batch_size(count: int, rate: float) -> int:
     """How many of `count` slots are taken at a time."""
     return min(count, max(1, int(rate * BATCH_SECONDS)))
 
 
-def moments(first: float, count: int, rate: float, jitter: Callable[[], float] = random.random) -> list[float]:
+def schedule_moments(first: float, count: int, rate: float, jitter: Callable[[], float] = random.random) -> list[float]:
     """`count` moments from `first` on: one at a random place in each slot of 1/`rate` seconds.
 
     So never more than `rate` a second (and one) fall into any stretch of time, and clients of several servers do
@@ -44,7 +81,7 @@ def moments(first: float, count: int, rate: float, jitter: Callable[[], float] =
 
 
 class LocalPace:
-    """The pace of one server that asks nobody.
+    """The pace of one server by itself.
 
     Args:
         clock: Seconds that never go back.
@@ -60,8 +97,70 @@ class LocalPace:
 
     async def reserve(self, count: int, rate: float) -> list[float]:
         """As `Pace`."""
-        size = batch_size(count, rate)
+        size = compute_batch_size(count, rate)
         # Slots follow each other even where the last moment lay early in its slot; time that has passed is lost.
         first = max(self._free, self._clock())
         self._free = first + size / rate
-        return moments(first, size, rate, self._jitter)
+        return schedule_moments(first, size, rate, self._jitter)
+
+
+class FleetPace:
+    """Reserves slots in one row that all servers on this Redis and database share.
+
+    Each server reserves slots for a quarter of a second, and more when that has passed: then it stands behind the
+    others that wait, so all advance alike, with four requests a second to Redis however many drain. While Redis does
+    not answer, each server keeps its own pace.
+
+    Args:
+        redis: A client for requests; others may use it too.
+        patience: Seconds that Redis may take to answer.
+        leave_alone: Seconds for which Redis gets no request after it did not answer.
+        clock: Seconds that never go back.
+        jitter: Where in its slot a moment lies, from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        *,
+        patience: float = PATIENCE,
+        leave_alone: float = LEAVE_ALONE,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._redis = redis
+        self._patience = patience
+        self._leave_alone = leave_alone
+        self._clock = clock
+        self._jitter = jitter
+        self._local = LocalPace(clock, jitter)
+        self._try_again = -math.inf
+        self._away = False
+
+    async def reserve(self, count: int, rate: float) -> list[float]:
+        """As `Pace`; never raises because of Redis."""
+        if self._clock() >= self._try_again:
+            size = compute_batch_size(count, rate)
+            try:
+                async with asyncio.timeout(self._patience):
+                    wait = await _RESERVE.run(self._redis, [KEY], [size, max(1, round(1_000_000 / rate))])
+            except FAILURES as error:
+                self._lost(error)
+            else:
+                self._found()
+                # From the answer on, not from the request: at worst late by the way back, never early.
+                return schedule_moments(self._clock() + int(wait) / 1_000_000, size, rate, self._jitter)
+        return await self._local.reserve(count, rate)
+
+    def _lost(self, error: Exception) -> None:
+        self._try_again = self._clock() + self._leave_alone
+        if not self._away:
+            self._away = True
+            log.warning(
+                "this server keeps its own pace: Redis does not answer", **explain_redis(error, self._redis).fields()
+            )
+
+    def _found(self) -> None:
+        if self._away:
+            self._away = False
+            log.info("all servers keep one pace again")

@@ -1,4 +1,4 @@
-"""Takes ports: at one address, or at all of both families."""
+"""Binds ports: at one address, or at all addresses of both families."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRIES: Final = 20
 # What a machine says that has none of the family's addresses: its kernel knows no IPv6, or it is switched off.
 NO_SUCH_FAMILY: Final = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL)
 FAMILIES: Final[dict[int, str]] = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
-Place = tuple[socket.AddressFamily, tuple[object, ...]]
+Address = tuple[socket.AddressFamily, tuple[object, ...]]
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
 
@@ -27,7 +27,7 @@ class PortInUse(OSError):
     """A port cannot be listened on; the text says which and why."""
 
 
-def bind(host: str, port: int, backlog: int, name: str) -> list[socket.socket]:
+def bind_port(host: str, port: int, backlog: int, name: str) -> list[socket.socket]:
     """Sockets that listen on one port: at every address of a host, or of the machine (`EVERYWHERE`).
 
     A socket for each family, not one for both: so a client's IPv4 address is one, whatever the machine's
@@ -42,14 +42,14 @@ def bind(host: str, port: int, backlog: int, name: str) -> list[socket.socket]:
     Raises:
         PortInUse: The port is taken or not allowed, or the host is none of this machine's.
     """
-    places = _places(host, port, name)
+    addresses = _find_addresses(host, port, name)
     for last in itertools.repeat(False, TRIES - 1):
         with contextlib.suppress(_Collision):
-            return _bind_all(places, port, backlog, name, host, last=last)
-    return _bind_all(places, port, backlog, name, host, last=True)
+            return _bind_all(addresses, port, backlog, name, host, last=last)
+    return _bind_all(addresses, port, backlog, name, host, last=True)
 
 
-def families_of(sockets: Iterable[socket.socket]) -> str:
+def describe_families(sockets: Iterable[socket.socket]) -> str:
     """Which kinds of addresses sockets listen on."""
     return ", ".join(dict.fromkeys(FAMILIES[bound.family] for bound in sockets))
 
@@ -63,11 +63,13 @@ class _Collision(Exception):
     """The port that the system chose for one address is taken at another."""
 
 
-def _bind_all(places: list[Place], port: int, backlog: int, name: str, host: str, *, last: bool) -> list[socket.socket]:
+def _bind_all(
+    addresses: list[Address], port: int, backlog: int, name: str, host: str, *, last: bool
+) -> list[socket.socket]:
     found: list[socket.socket] = []
     missing: list[tuple[socket.AddressFamily, OSError]] = []
     try:
-        for family, address in places:
+        for family, address in addresses:
             chosen = found[0].getsockname()[1] if found else port
             try:
                 found.append(_listen(family, (address[0], chosen, *address[2:]), backlog))
@@ -104,7 +106,7 @@ def _listen(family: socket.AddressFamily, address: tuple[object, ...], backlog: 
     return bound
 
 
-def _places(host: str, port: int, name: str) -> list[Place]:
+def _find_addresses(host: str, port: int, name: str) -> list[Address]:
     """Where to listen, without doubles, IPv4 first."""
     if host == EVERYWHERE:
         return [(socket.AF_INET, ("0.0.0.0", port)), (socket.AF_INET6, ("::", port, 0, 0))]  # noqa: S104 asked for
@@ -112,8 +114,8 @@ def _places(host: str, port: int, name: str) -> list[Place]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):  # UnicodeError: the host is no name that could be looked up
         raise PortInUse(f"cannot listen on {join_address(host, port)} ({name} port): there is no such host") from None
-    places = dict.fromkeys((family, tuple(address)) for family, _, _, _, address in found if family in FAMILIES)
-    return sorted(places, key=lambda place: place[0] != socket.AF_INET)
+    addresses = dict.fromkeys((family, tuple(address)) for family, _, _, _, address in found if family in FAMILIES)
+    return sorted(addresses, key=lambda one: one[0] != socket.AF_INET)
 
 
 def join_address(host: str, port: int | str) -> str:

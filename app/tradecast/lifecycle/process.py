@@ -1,4 +1,4 @@
-"""One process that serves several ports until it is told to stop, and stops cleanly."""
+"""One process that serves several ports until it has to stop, and stops cleanly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 import signal
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,10 @@ from tradecast.config.settings import SettingsError
 from tradecast.engine.http.connection_bounds import ConnectionBounds
 from tradecast.engine.uvicorn.server import UvicornServer, create_config
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
-from tradecast.lifecycle.ports import PortInUse, bind, families_of
+from tradecast.lifecycle.ports import PortInUse, bind_port, describe_families
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
-# Objects made and not freed until the youngest generation is looked through, and how often the older ones are.
+# Objects made and not freed until the youngest generation is collected, and how often the older ones are.
 GARBAGE_THRESHOLDS = (20_000, 10, 50)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -57,31 +57,42 @@ class Listener:
     also_plain: bool = False
 
 
+class ProcessHooks:
+    """What happens as a process starts and stops; here nothing."""
+
+    async def ports_bound(self, ports: Mapping[str, int]) -> None:
+        """The ports are bound, and nothing is served yet.
+
+        Args:
+            ports: By the names of their listeners.
+        """
+
+    def listening(self) -> None:
+        """Everything is served from now on."""
+
+    async def before_stop(self) -> None:
+        """The process stops, and everything is still served: the place to disconnect clients."""
+
+
 class Process:
     """Serves listeners between `start` and `stop`.
 
     Args:
         listeners: What is served; the first is the public one.
-        before_stop: Awaited while everything is still served: the place to send clients away.
+        hooks: Called as it starts and stops.
         grace: Seconds given to requests that are under way when it stops.
-        on_listening: Called when everything is served.
-        on_bound: Awaited with the ports by name when they are taken, and before anything is served.
     """
 
     def __init__(
         self,
         listeners: Sequence[Listener],
+        hooks: ProcessHooks,
         *,
-        before_stop: Callable[[], Awaitable[None]],
         grace: float,
-        on_listening: Callable[[], None] = lambda: None,
-        on_bound: Callable[[Mapping[str, int]], Awaitable[None]] | None = None,
     ) -> None:
         self._listeners = listeners
-        self._before_stop = before_stop
+        self._hooks = hooks
         self._grace = grace
-        self._on_listening = on_listening
-        self._on_bound = on_bound
         self._servers: list[UvicornServer] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.ports: dict[str, int] = {}
@@ -96,21 +107,20 @@ class Process:
         servers = [_create_server(listener, self._grace) for listener in self._listeners]
         sockets: list[list[socket.socket]] = []
         try:
-            sockets.extend(_bind(one) for one in self._listeners)
+            sockets.extend(_bind_listener(one) for one in self._listeners)
         except PortInUse:
             for bound in itertools.chain(*sockets):
                 bound.close()
             raise
         for listener, found in zip(self._listeners, sockets, strict=True):
             self.ports[listener.name] = found[0].getsockname()[1]
-        if self._on_bound is not None:
-            await self._on_bound(self.ports)
+        await self._hooks.ports_bound(self.ports)
         for listener, server, found in zip(self._listeners, servers, sockets, strict=True):
             self._servers.append(server)
             self._tasks.append(asyncio.create_task(server.serve(sockets=found), name=f"serve {listener.name}"))
         await asyncio.gather(*(server.ready.wait() for server in self._servers))
-        self._on_listening()
-        families = {one.name: families_of(found) for one, found in zip(self._listeners, sockets, strict=True)}
+        self._hooks.listening()
+        families = {one.name: describe_families(found) for one, found in zip(self._listeners, sockets, strict=True)}
         log.info("listening", **{f"{name}_port": port for name, port in self.ports.items()}, families=families)
 
     def connections(self, port: str) -> set[Any]:
@@ -118,8 +128,8 @@ class Process:
         return next(server.bounds.connections for server in self._servers if server.name == port)
 
     async def stop(self) -> None:
-        """Send clients away, finish what is under way, close the ports."""
-        await self._before_stop()
+        """Disconnect clients, finish what is under way, close the ports."""
+        await self._hooks.before_stop()
         for server in self._servers:
             server.exit_soon()
         await asyncio.gather(*self._tasks)
@@ -144,7 +154,7 @@ class Process:
             stopping, forced = asyncio.ensure_future(self.stop()), asyncio.ensure_future(force.wait())
             await asyncio.wait([stopping, forced], return_when=asyncio.FIRST_COMPLETED)
             if not stopping.done():
-                log.warning("stopping at once: told a second time")
+                log.warning("stopping at once: a second signal has come")
                 stopping.cancel()
                 for task in self._tasks:
                     task.cancel()
@@ -160,9 +170,9 @@ class Process:
 
 
 def tune_garbage_collection() -> None:
-    """Look for cycles less often: connections make none, and each look goes through all of them.
+    """Collect garbage less often: connections make no cycles, and each collection goes through all of them.
 
-    With Python's own figures a tenth of the processor time of 5,000 connections went there. It holds for the whole
+    With Python's own thresholds a tenth of the processor time of 5,000 connections went there. It applies to the whole
     process, so `tradecast serve` does it, and a program that embeds the server may.
     """
     gc.collect()
@@ -170,13 +180,13 @@ def tune_garbage_collection() -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
-def _bind(listener: Listener) -> list[socket.socket]:
+def _bind_listener(listener: Listener) -> list[socket.socket]:
     try:
-        return bind(listener.host, listener.port, listener.backlog, listener.name)
+        return bind_port(listener.host, listener.port, listener.backlog, listener.name)
     except PortInUse:
         if not listener.moves or not listener.port:
             raise
-        found = bind(listener.host, 0, listener.backlog, listener.name)
+        found = bind_port(listener.host, 0, listener.backlog, listener.name)
         port = found[0].getsockname()[1]
         log.warning("a port is taken: another one is used", of=listener.name, taken=listener.port, port=port)
         return found

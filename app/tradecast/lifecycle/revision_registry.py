@@ -1,16 +1,15 @@
-"""What the servers of a fleet know of each other: each tells Redis of itself every second, and reads the others."""
+"""Which revision each server of a fleet has: each reports to Redis every second, and reads the others' reports."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import structlog
 
-from tradecast.lifecycle.rollout import Server, is_superseded
+from tradecast.lifecycle.rollout import Rollout, Server, is_superseded
 from tradecast.limits.redis_store import PREFIX
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES
@@ -27,11 +26,11 @@ log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
 # KEYS: a hash, server id -> "started seen state revision", times in microseconds of Redis' clock. ARGV: the server's
 # id, revision and state, when it started if it knows (else 0), lease and memory in microseconds. The answer: when it
-# started, then revision, start and state of each server that is alive and not leaving. A server that is silent for
-# longer than its lease is not alive, but its start is remembered for a while: a container that crashed comes back under
-# the same id. A Redis that lost everything learns the starts from the servers. What lies in the future was written by a
-# clock that has been set back, and counts no more than what is over.
-_TELL = Script(
+# started, then revision, start and state of each server that is alive and not leaving. A server that did not report
+# within its lease is not alive, but its start is remembered for a while: a container that crashed comes back under the
+# same id. A Redis that lost everything learns the starts from the servers. What lies in the future was written by a
+# clock that has been set back, and counts no more than what has expired.
+_EXCHANGE = Script(
     OWN
     + """
 own(KEYS[1], 'hash')
@@ -60,20 +59,28 @@ return answer
 )
 
 
+class StateSource(Protocol):
+    """Knows how this server is."""
+
+    def state(self) -> State:
+        """Whether clients can reach this server now."""
+        ...
+
+
 class RevisionRegistry:
-    """Finds out whether this server is superseded (`is_superseded`). While Redis does not answer, nobody is.
+    """Finds out whether this server is superseded (`is_superseded`). While Redis does not answer, no server is.
 
     Args:
         redis: A client for requests; others may use it too.
         server_id: Names this server for as long as its pod lives, container restarts included.
         revision: What was deployed.
-        state: How this server is now.
-        every: Seconds between looks, about.
-        lease: Seconds of silence after which a server is not alive.
+        source: Knows how this server is.
+        rollout: Gets the result.
+        every: Seconds between refreshes, about.
+        lease: Seconds without a report after which a server is not alive.
         patience: Seconds that Redis may take to answer.
 
     Attributes:
-        superseded: Whether new clients should go to newer servers.
         servers: How many are alive and not leaving, as far as is known; 0 while Redis does not answer.
     """
 
@@ -82,7 +89,8 @@ class RevisionRegistry:
         redis: RedisClient,
         server_id: str,
         revision: str,
-        state: Callable[[], State],
+        source: StateSource,
+        rollout: Rollout,
         *,
         every: float = EVERY,
         lease: float = LEASE,
@@ -91,25 +99,25 @@ class RevisionRegistry:
         self._redis = redis
         self._id = server_id
         self._revision = revision
-        self._state = state
+        self._source = source
+        self._rollout = rollout
         self._every = every
         self._lease = lease
         self._patience = patience
         self._started = "0"
         self._away = False
-        self.superseded = False
         self.servers = 0
 
     async def run(self) -> None:
-        """Tell and look until cancelled."""
+        """Refresh until cancelled."""
         while True:
             await self.refresh()
             await asyncio.sleep(self._every * random.uniform(0.8, 1.2))  # noqa: S311 no secret
 
     async def refresh(self) -> None:
-        """Tell and look once; never raises because of Redis."""
+        """Report this server and read the others once; never raises because of Redis."""
         try:
-            servers = await self._tell(self._state())
+            servers = await self._exchange(self._source.state())
         except FAILURES as error:
             self.servers = 0
             if not self._away:
@@ -126,24 +134,24 @@ class RevisionRegistry:
         self._decide(is_superseded(self._revision, servers))
 
     async def leave(self) -> None:
-        """Tell that this server takes no more clients; silently nothing where Redis does not answer."""
+        """Report that this server takes no more clients; nothing happens where Redis does not answer."""
         with contextlib.suppress(*FAILURES):
-            await self._tell("leaving")
+            await self._exchange("leaving")
 
-    async def _tell(self, state: State) -> list[Server]:
+    async def _exchange(self, state: State) -> list[Server]:
         times = (round(self._lease * 1_000_000), round(MEMORY * 1_000_000))
         arguments: list[Argument] = [self._id, self._revision, state, self._started, *times]
         async with asyncio.timeout(self._patience):
-            answer = await _TELL.run(self._redis, [KEY], arguments)
-        self._started, *told = map(_text, answer)
+            answer = await _EXCHANGE.run(self._redis, [KEY], arguments)
+        self._started, *reports = map(_text, answer)
         return [
             Server(revision, int(started), state == "ready")
-            for revision, started, state in zip(told[::3], told[1::3], told[2::3], strict=True)
+            for revision, started, state in zip(reports[::3], reports[1::3], reports[2::3], strict=True)
         ]
 
     def _decide(self, superseded: bool) -> None:
-        if superseded != self.superseded:
-            self.superseded = superseded
+        if superseded != self._rollout.superseded:
+            self._rollout.superseded = superseded
             log.info("superseded: new clients go to newer servers" if superseded else "not superseded any more")
 
 

@@ -1,4 +1,4 @@
-"""Which servers are superseded in a rollout: a decision over what all servers told, without Redis or a clock."""
+"""Which servers are superseded in a rollout: a decision over what all servers report, without Redis or a clock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 ENOUGH = 0.2
+
+
+@dataclass(slots=True)
+class Rollout:
+    """Where this server is in a rollout. `RevisionRegistry` keeps it; the handshake gate and probes read it.
+
+    Attributes:
+        superseded: Whether new clients should go to servers of a newer revision.
+    """
+
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

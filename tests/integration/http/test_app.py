@@ -795,4 +795,4 @@ async def test_connection_that_ends_makes_room(make_server: MakeServer, http: ht
 
 
 def _is_not_full(server: RunningServer) -> Callable[[], bool]:
-    return lambda: not server.app.components.gate._is_full()
+    return lambda: not server.app.components.gate._capacity.is_full()

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from kit.lifecycle import StateByHand
 from kit.servers.redis_cluster import RedisCluster
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle.fleet_pacing import FleetPace
+from tradecast.lifecycle.pacing import FleetPace
 from tradecast.lifecycle.revision_registry import RevisionRegistry
+from tradecast.lifecycle.rollout import Rollout
 from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis
@@ -25,10 +27,12 @@ async def redis(redis_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
 
 
 async def test_rollout_drain_and_a_cluster_that_was_away(redis: RedisClient, redis_cluster: RedisCluster) -> None:
-    old, new = RevisionRegistry(redis, "a", "1", lambda: "ready"), RevisionRegistry(redis, "b", "2", lambda: "ready")
+    of_old, of_new = Rollout(), Rollout()
+    old = RevisionRegistry(redis, "a", "1", StateByHand(), of_old)
+    new = RevisionRegistry(redis, "b", "2", StateByHand(), of_new)
     for fleet in (old, new, old):
         await fleet.refresh()
-    assert (old.superseded, new.superseded, old.servers) == (True, False, 2)
+    assert (of_old.superseded, of_new.superseded, old.servers) == (True, False, 2)
 
     pace = FleetPace(redis, patience=10, jitter=lambda: 0.0, leave_alone=0.0)
     other = FleetPace(redis, patience=10, jitter=lambda: 0.0, leave_alone=0.0)
@@ -40,7 +44,7 @@ async def test_rollout_drain_and_a_cluster_that_was_away(redis: RedisClient, red
     for node in redis_cluster.nodes:
         await redis_cluster.kill(node)
     await old.refresh()
-    assert (old.superseded, old.servers) == (False, 0)
+    assert (of_old.superseded, old.servers) == (False, 0)
     assert await pace.reserve(1, 100)
     for node in redis_cluster.nodes:
         node.start_now()
@@ -49,10 +53,10 @@ async def test_rollout_drain_and_a_cluster_that_was_away(redis: RedisClient, red
     async def told_again() -> bool:
         await new.refresh()
         await old.refresh()
-        return old.superseded and not new.superseded
+        return of_old.superseded and not of_new.superseded
 
     await eventually(told_again)
     await redis_cluster.move_slots(4)
     await old.refresh()
-    assert (old.superseded, old.servers) == (True, 2)
+    assert (of_old.superseded, old.servers) == (True, 2)
     assert await pace.reserve(1, 100)

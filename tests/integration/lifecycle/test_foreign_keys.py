@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from redis.asyncio import Redis
 
+from kit.lifecycle import StateByHand
 from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle import fleet_pacing, revision_registry
+from tradecast.lifecycle import pacing, revision_registry
+from tradecast.lifecycle.rollout import Rollout
 from tradecast.polling_relay import addresses
 from tradecast.redis_client.client import create_redis
 
@@ -39,7 +41,7 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
     ],
 )
 async def test_servers_of_a_fleet_find_each_other(redis: Redis, write: Write) -> None:
-    one, two = (revision_registry.RevisionRegistry(redis, name, "1", lambda: "ready") for name in "ab")
+    one, two = (revision_registry.RevisionRegistry(redis, name, "1", StateByHand(), Rollout()) for name in "ab")
     await write(redis, revision_registry.KEY)  # type: ignore[misc]  # an awaitable
     await one.refresh()
     await two.refresh()
@@ -57,8 +59,8 @@ async def test_servers_of_a_fleet_find_each_other(redis: Redis, write: Write) ->
     ],
 )
 async def test_drain_keeps_the_pace_of_all(redis: Redis, write: Write) -> None:
-    one, two = (fleet_pacing.FleetPace(redis, clock=lambda: 0.0, jitter=lambda: 0.0) for _ in range(2))
-    await write(redis, fleet_pacing.KEY)  # type: ignore[misc]  # an awaitable
+    one, two = (pacing.FleetPace(redis, clock=lambda: 0.0, jitter=lambda: 0.0) for _ in range(2))
+    await write(redis, pacing.KEY)  # type: ignore[misc]  # an awaitable
     first = await one.reserve(10, 100)
     second = await two.reserve(10, 100)
     assert 0 <= first[0] <= 0.001

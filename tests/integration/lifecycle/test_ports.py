@@ -14,7 +14,7 @@ import pytest
 from kit.servers.in_process import RunningServer
 from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle.ports import PortInUse, bind, families_of
+from tradecast.lifecycle.ports import PortInUse, bind_port, describe_families
 
 V4, V6 = "127.0.0.1", "::1"
 
@@ -33,7 +33,7 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 @contextlib.contextmanager
 def bound(host: str, port: int = 0) -> Iterator[list[socket.socket]]:
     """Sockets that are closed in the end."""
-    found = bind(host, port, 5, "public")
+    found = bind_port(host, port, 5, "public")
     try:
         yield found
     finally:
@@ -74,7 +74,7 @@ def test_everywhere_is_both_families_on_one_port() -> None:
     with bound("*") as found:
         ports = {one.getsockname()[1] for one in found}
         (port,) = ports
-        assert families_of(found) == "IPv4, IPv6"
+        assert describe_families(found) == "IPv4, IPv6"
         assert reaches(V4, port)
         assert reaches(V6, port)
         assert [one.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) for one in found[1:]] == [1]
@@ -112,7 +112,7 @@ def test_machine_of_one_family_serves_that(
 def test_machine_without_the_family_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     Without(monkeypatch, socket.AF_INET6, errno.EAFNOSUPPORT, late=False)
     with pytest.raises(PortInUse, match=r"cannot listen on \[?::1\]?:0 \(public port\): the family is not there"):
-        bind(V6, 0, 5, "public")
+        bind_port(V6, 0, 5, "public")
 
 
 @needs_ipv6
@@ -121,7 +121,7 @@ def test_port_that_is_taken_in_one_family_is_taken(taken: str, named: str) -> No
     with bound(taken) as (one,):
         port = one.getsockname()[1]
         with pytest.raises(PortInUse) as caught:
-            bind("*", port, 5, "admin")
+            bind_port("*", port, 5, "admin")
         assert str(caught.value) == f"cannot listen on {named}:{port} (admin port): Address already in use"
     with bound("*", port) as found:
         assert len(found) == 2
@@ -146,7 +146,7 @@ def test_a_free_port_is_free_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "x" * 300])
 def test_host_of_another_machine(host: str) -> None:
     with pytest.raises(PortInUse, match=r"cannot listen on .*:0 \(public port\): \w+"):
-        bind(host, 0, 5, "public")
+        bind_port(host, 0, 5, "public")
 
 
 @needs_ipv6

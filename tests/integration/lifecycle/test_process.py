@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from kit.network.tls import make_certificates
 from kit.waiting import eventually
 from tradecast.config.settings import SettingsError
 from tradecast.lifecycle.ports import PortInUse
-from tradecast.lifecycle.process import Listener, Process
+from tradecast.lifecycle.process import Listener, Process, ProcessHooks
 
 MakeProcess = Callable[..., Process]
 
@@ -42,16 +42,23 @@ def listener(name: str = "public", text: str = "", *, port: int = 0, host: str =
     return Listener(name, more.pop("app", None) or app(text), host, port, **more)
 
 
-async def nothing() -> None:
-    pass
+class Hooks(ProcessHooks):
+    """Calls a test's own function when a process stops, while everything is still served."""
+
+    def __init__(self, before_stop: Callable[[], Awaitable[None]]) -> None:
+        self._before_stop = before_stop
+
+    async def before_stop(self) -> None:
+        """As of `ProcessHooks`."""
+        await self._before_stop()
 
 
 @pytest.fixture
 async def make_process() -> AsyncIterator[MakeProcess]:
     made: list[Process] = []
 
-    def make(*listeners: Listener, before_stop: Any = nothing, grace: float = 5) -> Process:
-        process = Process(listeners, before_stop=before_stop, grace=grace)
+    def make(*listeners: Listener, hooks: ProcessHooks | None = None, grace: float = 5) -> Process:
+        process = Process(listeners, hooks or ProcessHooks(), grace=grace)
         made.append(process)
         return process
 
@@ -77,12 +84,13 @@ def free() -> int:
 async def test_ports_are_told_before_anything_is_served() -> None:
     told: list[Any] = []
 
-    async def on_bound(ports: Any) -> None:
-        told.append(dict(ports))
-        with pytest.raises(TimeoutError):  # taken, and not served
-            await asyncio.wait_for(get(ports["public"]), 0.2)
+    class Bound(ProcessHooks):
+        async def ports_bound(self, ports: Mapping[str, int]) -> None:
+            told.append(dict(ports))
+            with pytest.raises(TimeoutError):  # taken, and not served
+                await asyncio.wait_for(get(ports["public"]), 0.2)
 
-    process = Process([listener()], before_stop=nothing, grace=5, on_bound=on_bound)
+    process = Process([listener()], Bound(), grace=5)
     await process.start()
     assert told == [process.ports]
     assert await get(process.ports["public"]) == ""
@@ -158,7 +166,7 @@ async def test_clients_are_sent_away_while_everything_is_served(make_process: Ma
         if not told:  # the fixture stops it once more
             told.append(await get(process.ports["public"]))
 
-    process = make_process(listener(text="still here"), before_stop=before_stop)
+    process = make_process(listener(text="still here"), hooks=Hooks(before_stop))
     await process.start()
     await process.stop()
     assert told == ["still here"]
@@ -205,7 +213,7 @@ async def test_signal_stops(make_process: MakeProcess, number: signal.Signals) -
     async def before_stop() -> None:
         gone.set()
 
-    process = make_process(listener(), before_stop=before_stop)
+    process = make_process(listener(), hooks=Hooks(before_stop))
     await process.start()
     before = signal.getsignal(number)
     serving = asyncio.create_task(process.run_until_signal())
@@ -225,7 +233,7 @@ async def test_second_signal_waits_for_nobody(make_process: MakeProcess) -> None
         leaving.set()
         await asyncio.sleep(3600)
 
-    process = Process([listener(app=app("never", entered, asyncio.Event()))], before_stop=before_stop, grace=3600)
+    process = Process([listener(app=app("never", entered, asyncio.Event()))], Hooks(before_stop), grace=3600)
     await process.start()
     request = asyncio.create_task(get(process.ports["public"]))
     await entered.wait()
@@ -242,7 +250,7 @@ async def test_second_signal_waits_for_nobody(make_process: MakeProcess) -> None
 
 async def test_second_signal_while_a_request_is_waited_for(make_process: MakeProcess) -> None:
     entered = asyncio.Event()
-    process = Process([listener(app=app("never", entered, asyncio.Event()))], before_stop=nothing, grace=3600)
+    process = Process([listener(app=app("never", entered, asyncio.Event()))], ProcessHooks(), grace=3600)
     await process.start()
     request = asyncio.create_task(get(process.ports["public"]))
     await entered.wait()

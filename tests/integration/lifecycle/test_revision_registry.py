@@ -21,6 +21,7 @@ from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle.revision_registry import KEY, RevisionRegistry, State
+from tradecast.lifecycle.rollout import Rollout
 from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis
@@ -37,12 +38,16 @@ class Pod:
     """What one server tells, by hand."""
 
     def __init__(self, redis: RedisClient, name: str, revision: str, state: State = "ready", **options: Any) -> None:
-        self.state: State = state
-        self.registry = RevisionRegistry(redis, name, revision, lambda: self.state, **options)
+        self.now, self.rollout = state, Rollout()
+        self.registry = RevisionRegistry(redis, name, revision, self, self.rollout, **options)
+
+    def state(self) -> State:
+        """As of `StateSource`."""
+        return self.now
 
     async def look(self) -> bool:
         await self.registry.refresh()
-        return self.registry.superseded
+        return self.rollout.superseded
 
 
 async def test_rollout_and_a_drain_of_what_is_new(redis: RedisClient) -> None:
@@ -51,15 +56,15 @@ async def test_rollout_and_a_drain_of_what_is_new(redis: RedisClient) -> None:
     new = Pod(redis, "b", "2", "starting")
     assert not await new.look()
     assert not await old.look(), "nobody reaches it yet"
-    new.state = "ready"
+    new.now = "ready"
     assert not await new.look()
     assert await old.look()
     assert (old.registry.servers, new.registry.servers) == (2, 2)
-    new.state = "leaving"
+    new.now = "leaving"
     await new.look()
     assert not await old.look()
     assert old.registry.servers == 1
-    new.state = "ready"
+    new.now = "ready"
     await new.look()
     assert await old.look()
     await new.registry.leave()
@@ -169,7 +174,7 @@ async def test_new_server_counts_when_endpoints_have_followed(
     await eventually(lambda: fleet.servers == 2)
     await eventually(lambda: old.app.components.revisions is not None and old.app.components.revisions.servers == 2)
     assert superseded(old) == 0
-    new.app.components.availability._listening_since = time.monotonic() - 3_601
+    new.app.components.readiness._listening_since = time.monotonic() - 3_601
     await eventually(lambda: superseded(old) == 1)
     new.app.components.drain.start()
     await eventually(lambda: superseded(old) == 0)

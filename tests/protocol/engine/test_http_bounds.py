@@ -24,7 +24,7 @@ from kit.servers.in_process import MakeServer, RunningServer, settings_for_tests
 from kit.waiting import eventually
 from tradecast.engine.http.connection_bounds import ConnectionBounds, HttpLimits
 from tradecast.engine.turns import Reading, Turns
-from tradecast.lifecycle.process import Listener, Process
+from tradecast.lifecycle.process import Listener, Process, ProcessHooks
 
 HEAD, LINES, QUERY = 32_768, 256, 16_384
 QUICK = {"head_timeout": 0.5, "body_timeout": 0.5, "keep_alive": 0.5}
@@ -228,10 +228,7 @@ class Plain:
         self.reasons = RefusalList()
         self.bounds = ConnectionBounds(limits, observer=self.reasons, clock=clock)
         listener = Listener("public", tell_headers, "127.0.0.1", 0, bounds=self.bounds)
-        self.process = Process([listener], before_stop=self._nothing, grace=1)
-
-    async def _nothing(self) -> None:
-        pass
+        self.process = Process([listener], ProcessHooks(), grace=1)
 
     @property
     def url(self) -> str:

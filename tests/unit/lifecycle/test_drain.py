@@ -6,29 +6,29 @@ import asyncio
 
 import pytest
 
+from kit.lifecycle import ClientsByHand
 from kit.waiting import eventually
 from tradecast.lifecycle.drain import Drain, DrainConflict
 from tradecast.lifecycle.paced_disconnect import PacedDisconnect
 
 
-class House:
-    """Clients, a door, and what happened."""
+class House(ClientsByHand):
+    """Clients, a gate, and what happened."""
 
     def __init__(self, clients: int = 0, *, delay: float = 0, rate: float = 10_000, timeout: float = 60) -> None:
-        self.here = dict.fromkeys(range(clients))
+        super().__init__(clients)
         self.closed = False
         self.door = asyncio.Event()
-        self.reasons: list[str] = []
-        departures: PacedDisconnect = PacedDisconnect(
-            lambda: [str(client) for client in self.here], lambda name: self.here.pop(int(name)), self.reasons.append
-        )
-        self.drain = Drain(
-            departures, lambda: len(self.here), self._close_door, delay=delay, rate=rate, timeout=timeout
-        )
+        self.drain = Drain(PacedDisconnect(self, self), self, delay=delay, rate=rate, timeout=timeout)
 
-    def _close_door(self, closed: bool) -> None:
-        self.closed = closed
+    def stop_accepting(self) -> None:
+        """As of `Gate`."""
+        self.closed = True
         self.door.set()
+
+    def resume_accepting(self) -> None:
+        """As of `Gate`."""
+        self.closed = False
 
 
 async def test_empty_server_is_drained_at_once() -> None:

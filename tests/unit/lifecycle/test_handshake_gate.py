@@ -1,4 +1,4 @@
-"""The door before the Engine.IO handshake."""
+"""The gate before the Engine.IO handshake."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tradecast.engine.http.addresses import Network
 from tradecast.engine.http.request import Request
 from tradecast.lifecycle.admission import Admission
 from tradecast.lifecycle.handshake_gate import RETRY_AFTER_SECONDS, HandshakeGate
+from tradecast.lifecycle.rollout import Rollout
 from unit.engine.http.test_request import request
 
 
@@ -54,20 +55,30 @@ class Door:
     ) -> None:
         self.addresses = OneAddress(most_per_address)
         self.full = full
-        self.superseded = superseded
-        self.refused: list[str] = []
+        self.asked = 0
+        self.codes: list[str] = []
         self.passed = 0
         self.gone = asyncio.Event()
         self.gate = HandshakeGate(
             self._app,
-            lambda: self.full,
-            self.refused.append,
-            admission,
-            is_superseded=lambda: self.superseded,
-            check=EngineServer(cors_allowed_origins=["https://ours.example"]).check_handshake,
+            self,
+            self,
+            admission=admission,
+            rollout=Rollout(superseded),
+            check=EngineServer(cors_allowed_origins=["https://ours.example"]),
             addresses=self.addresses,
         )
-        self.gate.draining = draining
+        if draining:
+            self.gate.stop_accepting()
+
+    def is_full(self) -> bool:
+        """As of `Capacity`."""
+        self.asked += 1
+        return self.full
+
+    def refused(self, code: str) -> None:
+        """As of `RefusalObserver`."""
+        self.codes.append(code)
 
     async def knock(self, query: bytes = b"EIO=4&transport=polling", **scope: Any) -> list[dict[str, Any]]:
         """What a request is answered by the gate itself; nothing if it passed."""
@@ -108,7 +119,7 @@ async def test_open_door_lets_everybody_pass() -> None:
     assert await door.knock() == []
     assert await door.knock(type="websocket") == []
     assert door.passed == 2
-    assert door.refused == []
+    assert door.codes == []
 
 
 @pytest.mark.parametrize(
@@ -129,7 +140,7 @@ async def test_closed_door_says_when_to_come_back(closed: dict[str, Any], code: 
     assert set(body) == {"code", "message"}
     assert headers[b"retry-after"] == str(RETRY_AFTER_SECONDS).encode()
     assert headers[b"content-type"] == b"application/json"
-    assert door.refused == [code]
+    assert door.codes == [code]
     assert door.passed == 0
 
 
@@ -140,7 +151,7 @@ async def test_who_is_in_is_served(closed: dict[str, Any]) -> None:
     await door.knock(b"sid=abc&EIO=4&transport=websocket", type="websocket")
     await door.knock(b"EIO=4&transport=polling&sid=abc", method="POST")
     assert door.passed == 3
-    assert door.refused == []
+    assert door.codes == []
 
 
 @pytest.mark.parametrize("more", [b"", b"&sid=", b"&sid", b"&xsid=1", b"&x=sid=1", b"&\xff\xfe"])
@@ -170,7 +181,7 @@ async def test_what_cannot_become_a_connection_takes_nobodys_place(which: str) -
         assert await door.knock(**NO_HANDSHAKES[which]) == []
     assert await door.knock() == []
     assert answer(await door.knock())[1] == 503
-    assert (door.passed, door.refused) == (6, ["SERVER_BUSY"])
+    assert (door.passed, door.codes) == (6, ["SERVER_BUSY"])
 
 
 async def test_who_is_gone_while_it_waits_gives_its_place_back() -> None:
@@ -178,11 +189,11 @@ async def test_who_is_gone_while_it_waits_gives_its_place_back() -> None:
     door = Door(admission)
     assert await door.knock() == []
     waiting = [asyncio.create_task(door.knock()) for _ in range(2)]
-    await eventually(lambda: door.gate.held == 2)
+    await eventually(lambda: door.gate.waiting == 2)
     assert answer(await door.knock())[1] == 503
     door.gone.set()
     assert await asyncio.gather(*waiting) == [[], []]
-    assert (door.gate.held, door.passed) == (0, 1)
+    assert (door.gate.waiting, door.passed) == (0, 1)
     now = time.monotonic()
     assert [admission.reserve(now) is None for _ in range(3)] == [False, False, True]
 
@@ -193,10 +204,10 @@ async def test_who_is_cancelled_while_it_waits_gives_its_place_back() -> None:
     assert gate.admit(handshake()) is None
     waiting = asyncio.ensure_future(cast(Awaitable[Any], gate.admit(handshake())))
     await asyncio.sleep(0)
-    assert gate.held == 1
+    assert gate.waiting == 1
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    assert gate.held == 0
+    assert gate.waiting == 0
     assert admission.reserve(time.monotonic()) is not None
 
 
@@ -236,7 +247,7 @@ async def test_handshakes_of_an_address_that_wait_are_counted_until_they_wait_no
     kind, status, headers, body = answer(await door.knock())
     assert (kind, status, body["code"]) == ("http.response", 503, "ADDRESS_BUSY")
     assert headers[b"retry-after"] == b"%d" % RETRY_AFTER_SECONDS
-    assert door.refused == ["ADDRESS_BUSY"]
+    assert door.codes == ["ADDRESS_BUSY"]
     assert await asyncio.gather(*waiting) == [[], []]
     assert door.addresses.held == 0
     assert await door.knock() == []
@@ -253,18 +264,10 @@ async def test_who_goes_while_it_waits_is_counted_no_more() -> None:
 
 
 async def test_a_full_address_costs_nobody_elses_place() -> None:
-    asked = 0
-
-    def is_full() -> bool:
-        nonlocal asked
-        asked += 1
-        return False
-
-    addresses = OneAddress(1)
-    addresses.held = 1
-    gate = HandshakeGate(Door()._app, is_full, lambda code: None, addresses=addresses)
-    refusal = gate.admit(request(b"EIO=4&transport=polling"))
+    door = Door(most_per_address=1)
+    door.addresses.held = 1
+    refusal = door.gate.admit(request(b"EIO=4&transport=polling"))
     assert not isinstance(refusal, Awaitable)
     assert refusal is not None
     assert refusal.status == 503
-    assert asked == 0, "no room is made for who is not let in"
+    assert door.asked == 0, "no room is made for who is not let in"

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tradecast.lifecycle.pacing import BATCH_SECONDS, LocalPace, batch_size, moments
+from tradecast.lifecycle.pacing import BATCH_SECONDS, LocalPace, compute_batch_size, schedule_moments
 
 
 class Clock:
@@ -51,14 +51,14 @@ async def test_time_that_has_passed_is_not_made_up_for() -> None:
 
 
 def test_moments_are_jittered() -> None:
-    gaps = [later - sooner for sooner, later in itertools.pairwise(moments(0, 50, 10))]
+    gaps = [later - sooner for sooner, later in itertools.pairwise(schedule_moments(0, 50, 10))]
     assert len({round(gap, 6) for gap in gaps}) > 40
-    assert moments(7, 2, 10, lambda: 0.5) == pytest.approx([7.05, 7.15])
+    assert schedule_moments(7, 2, 10, lambda: 0.5) == pytest.approx([7.05, 7.15])
 
 
 @pytest.mark.parametrize(
     ("count", "rate", "size"), [(1_000, 100, 25), (3, 100, 3), (1_000, 10_000, 1_000), (50, 1, 1), (50, 0.01, 1)]
 )
 def test_batches_last_a_quarter_of_a_second(count: int, rate: float, size: int) -> None:
-    assert batch_size(count, rate) == size
+    assert compute_batch_size(count, rate) == size
     assert size == 1 or size / rate <= BATCH_SECONDS

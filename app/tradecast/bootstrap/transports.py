@@ -1,0 +1,57 @@
+"""The transports of a server, its own and those that pass through, for the drain and the handshake gate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tradecast.engine import EngineServer
+from tradecast.gateway.server import SocketServer
+from tradecast.polling_relay.relay_service import RelayService
+
+
+class ServerTransports:
+    """All transports that end with this server (`OpenTransports`).
+
+    Args:
+        engine: Has the server's own.
+        relay: Passes WebSockets through to other servers; None: there is none.
+    """
+
+    def __init__(self, engine: EngineServer, relay: RelayService | None) -> None:
+        self._engine = engine
+        self._relay = relay
+
+    def connections(self) -> Collection[str]:
+        """As of `OpenTransports`."""
+        # What passes through ends with this server too: all at once, if it were not disconnected with the others.
+        relays = self._relays()
+        return {*self._engine.sockets, *relays} if relays else self._engine.sockets
+
+    def count(self) -> int:
+        """As of `OpenTransports`."""
+        return len(self._engine.sockets) + len(self._relays())
+
+    def close_transport(self, connection: str) -> None:
+        """As of `OpenTransports`."""
+        if self._relay is None or not self._relay.close_relay(connection):
+            self._engine.hang_up(connection)
+
+    def _relays(self) -> Collection[str]:
+        return () if self._relay is None else self._relay.relays
+
+
+class ServerCapacity:
+    """Bounds the connections of a server (`Capacity`).
+
+    Args:
+        server: Has them.
+        most: How many there may be.
+    """
+
+    def __init__(self, server: SocketServer, most: int) -> None:
+        self._server = server
+        self._most = most
+
+    def is_full(self) -> bool:
+        """As of `Capacity`."""
+        return self._server.eio.count >= self._most and not self._server.make_room()
