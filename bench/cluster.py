@@ -39,7 +39,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from faults.balancer import balancing
+from kit.network.balancer import Balancer
 from kit.processes.parent import end_with_parent
 from kit.servers.process import environment
 from kit.servers.redis_server import RedisServer
@@ -365,7 +365,7 @@ async def kill(system: str, options: argparse.Namespace, progress: Progress, wha
     """One system's losses when a server is killed."""
     rooms = options.crowd * options.rooms_each
     events = round(options.kill_rate * (options.before + options.after))
-    async with staged(system) as stage, balancing() as balancer:
+    async with staged(system) as stage, Balancer() as balancer:
         progress.now(f"{what}: {options.crowd} stock clients join {rooms} rooms")
         servers: dict[str, Worker] = {}
         for number in range(SERVERS):
@@ -381,8 +381,8 @@ async def kill(system: str, options: argparse.Namespace, progress: Progress, wha
         )
         await asyncio.sleep(options.before)
         await servers["s0"].kill()
-        reconnected = sum(link.server == "s0" for link in balancer.links)
-        del balancer.servers["s0"]
+        dead = f"http://127.0.0.1:{balancer.servers.pop('s0')}"
+        reconnected = sum(link.server_url == dead for link in balancer.connections)
         published = await flowing
         progress.now(f"{what}: what is still to come")
         report = await settled(crowd)

@@ -18,11 +18,11 @@ import httpx
 from redis.exceptions import RedisError
 
 from faults.backing import Backing, WithCluster, WithSentinel, ids_in_streams
-from faults.balancer import Balancer
 from faults.crowd import Crowd
 from faults.fleet import Fleet, Server
 from faults.proof import IMPLIED, Interval
 from faults.publisher import NumberedPublisher
+from kit.network.balancer import Balancer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 
@@ -181,7 +181,7 @@ async def half_dead_clients(stage: Stage, draw: random.Random) -> str:
     for link in links:
         link.leave_half()
     await stage.back_again([link.client for link in links], before)
-    held = sum(link in stage.balancer.links for link in links)
+    held = sum(link in stage.balancer.connections for link in links)
     return f"{len(links)} clients; {held} were still held when they were back"
 
 

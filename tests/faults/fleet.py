@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from faults.balancer import Balancer
+from kit.network.balancer import Balancer
 from kit.processes.parent import end_with_parent
 from kit.servers.process import LOOPBACK, WAIT, environment
 

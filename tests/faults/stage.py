@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from faults.backing import Backing
-from faults.balancer import balancing
 from faults.crowd import ROOMS, gathered
 from faults.faults import FRESH_USER, Stage, draw_plan, inject
 from faults.fleet import API_TOKEN, running
 from faults.proof import Order, Verdict, problems, prove, table
 from faults.publisher import HttpOutlet, NumberedPublisher, Outlet, RedisOutlet
+from kit.network.balancer import Balancer
 from kit.waiting import eventually
 
 READY_WITHIN = 120.0
@@ -93,7 +93,7 @@ async def staged(
     if backing.url:
         variables["REDIS_URL"] = backing.url
     async with contextlib.AsyncExitStack() as stack:
-        balancer = await stack.enter_async_context(balancing())
+        balancer = await stack.enter_async_context(Balancer())
         fleet = await stack.enter_async_context(running(servers, balancer, folder, **variables))
         crowd = await stack.enter_async_context(gathered(balancer.url, folder / "clients.jsonl"))
         users = [f"u{number}" for number in range(max(1, clients * 3 // 4))]

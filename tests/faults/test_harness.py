@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from faults.backing import Backing, OneRedis
-from faults.balancer import Damage
 from faults.crowd import ROOMS, CrowdClient
 from faults.faults import Stage
 from faults.stage import judge, perform, staged
+from kit.network.balancer import Damage
 from kit.waiting import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.node, pytest.mark.timeout(300)]

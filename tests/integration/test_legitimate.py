@@ -23,7 +23,7 @@ from kit.clients.floods import errors_of, refused
 from kit.clients.node import StockClients
 from kit.clients.node_packages import NodeMissing
 from kit.clients.raw import WEBSOCKET, Polling, WebSocket, Wire
-from kit.network.slow_link import slow_link
+from kit.network.slow_link import SlowLink
 from kit.servers.process import ServeProcess, environment, serving
 from kit.servers.redis_server import free_port
 
@@ -62,7 +62,7 @@ async def gathered(crowd: Crowd, connects: int, within: float) -> Report:
 @pytest.mark.timeout(900)
 async def test_a_storm_of_standard_clients_on_a_slow_link(server: ServeProcess) -> None:
     within = 60 + STORM / 10
-    async with slow_link(server.url, delay=0.15, rate=500_000 + STORM * 500) as link:
+    async with SlowLink(server.url, delay=0.15, rate=500_000 + STORM * 500) as link:
         try:
             crowd = Crowd(link.url)
         except NodeMissing as missing:
@@ -71,7 +71,7 @@ async def test_a_storm_of_standard_clients_on_a_slow_link(server: ServeProcess) 
             everybody: list[dict[str, str]] = [{}] * STORM
             await asyncio.to_thread(crowd.add, everybody, 200, transports=DEFAULT_TRANSPORTS)
             await gathered(crowd, 1, within)
-            assert link.most >= STORM
+            assert link.peak >= STORM
             link.cut()
             report = await gathered(crowd, 2, within)
             assert report.final == 0

@@ -14,7 +14,7 @@ import pytest
 from integration.cli.commands import ADMIN, TOKEN, assert_clean, make_session
 from kit.clients.interface import Refused
 from kit.clients.node import StockClient, StockClients
-from kit.network.forwarder import forwarding
+from kit.network.forwarder import Forwarder
 from kit.servers.process import ServeProcess, serving, start, tradecast
 from kit.servers.redis_server import RedisServer
 from protocol.contract import FAST
@@ -104,7 +104,7 @@ async def test_signal_stops_it_cleanly(
 
 async def test_clients_find_the_server_that_takes_its_place(stock_clients: StockClients) -> None:
     """A server that has the same sessions would need a store; here the refusal proves the way back."""
-    async with forwarding() as service:
+    async with Forwarder() as service:
         async with serving(ADMIN_TOKEN=ADMIN) as first:
             service.urls = [first.url]
             client = await stock_clients.connect(service.url, await make_session(first), ["websocket"], **FAST)

@@ -16,8 +16,8 @@ import pytest
 
 from kit.clients.interface import Refused
 from kit.clients.node import StockClient, StockClients
-from kit.network.forwarder import forwarding
-from kit.network.scatter import scattering
+from kit.network.forwarder import Forwarder
+from kit.network.scatter import Scatter
 from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer, settings_for_tests
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
@@ -281,7 +281,7 @@ async def test_a_revoked_session_ends_and_limits_hold_in_both_modes(fleet: Fleet
 
 async def test_polling_needs_no_affinity_between_modes(fleet: Fleet) -> None:
     servers = [await fleet.server(mode, publish_both=1, transports=("polling",)) for mode in MODES]
-    async with scattering(*(server.url for server in servers)) as scatter:
+    async with Scatter(*(server.url for server in servers)) as scatter:
         clients = [
             await fleet.clients.connect(scatter.url, await servers[0].session("u1"), transports=["polling"])
             for _ in range(4)
@@ -395,7 +395,7 @@ async def test_a_client_that_is_moved_begins_anew(fleet: Fleet, to: Mode) -> Non
     (start,) = {*MODES} - {to}
     servers = {mode: await fleet.server(mode, publish_both=1) for mode in MODES}
     session = await servers[start].session("u1")
-    async with forwarding(servers[start].url) as service:
+    async with Forwarder(servers[start].url) as service:
         client = await fleet.clients.connect(service.url, session, transports=["websocket"])
         await servers[start].app.emit_notification("u1", {"n": 1})
         await client.wait_for("notification")
@@ -524,7 +524,7 @@ async def test_a_sharded_server_is_ready_only_with_both_redis(
 async def test_a_fleet_whose_only_redis_was_a_cluster_gets_one_beside_it(fleet: Fleet) -> None:
     cluster = {"redis_url": fleet.urls["redis_cluster_url"], "auth_required": False}
     before = await fleet.make(**cluster)
-    async with forwarding(before.url) as service:
+    async with Forwarder(before.url) as service:
         client = await fleet.clients.connect(service.url, transports=["websocket"])
         after = await fleet.server("sharded", auth_required=False)
         await broker_of(before).until_heard()

@@ -13,7 +13,7 @@ import pytest
 from kit.clients.node import StockClient, StockClients
 from kit.contracts.broker import event, listen, session
 from kit.delivery.redis_brokers import Brokers, Seen
-from kit.network.forwarder import forwarding
+from kit.network.forwarder import Forwarder
 from kit.programs import next_version
 from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer
 from kit.servers.process import ServeProcess, serving
@@ -101,7 +101,7 @@ async def test_servers_of_two_versions_are_one(
                 await publisher.emit_trade_executed("u1", trade)
         sent += count
 
-    async with publisher, forwarding(this_one.url) as forwarder:
+    async with publisher, Forwarder(this_one.url) as forwarder:
         staying = [
             await stock_clients.connect(url, auth, transports=["websocket"]) for url in (this_one.url, next_one.url)
         ]
@@ -114,7 +114,7 @@ async def test_servers_of_two_versions_are_one(
         await emit(EACH_STOP)
         for stop in (next_one.url, this_one.url, next_one.url, this_one.url):
             forwarder.urls = []
-            forwarder.close()
+            forwarder.cut()
             await moving.wait_disconnect()
             await emit(EACH_STOP)  # which it misses
             forwarder.urls = [stop]

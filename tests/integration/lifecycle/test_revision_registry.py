@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from kit.clients.node import StockClients
 from kit.clients.raw import WEBSOCKET, request, websocket_head
-from kit.network.forwarder import forwarding
+from kit.network.forwarder import Forwarder
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.process import ServeProcess, serving
 from kit.servers.redis_server import RedisServer
@@ -192,7 +192,7 @@ async def test_clients_find_the_new_server_and_the_old_one_when_that_dies(
         async with httpx.AsyncClient(base_url=server.admin_url) as http:
             return int((await http.get("/admin/stats")).json()["websocket"]["totalConnections"])
 
-    async with serving(**common, FLEET_REVISION="1") as old, forwarding(old.url) as service:
+    async with serving(**common, FLEET_REVISION="1") as old, Forwarder(old.url) as service:
 
         async def connect(count: int) -> list[Any]:
             opening = [

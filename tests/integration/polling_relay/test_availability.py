@@ -16,8 +16,8 @@ import pytest
 import uvicorn
 
 from kit.clients.node import StockClient, StockClients
-from kit.network.forwarder import forwarding
-from kit.network.scatter import scattering
+from kit.network.forwarder import Forwarder
+from kit.network.scatter import Scatter
 from kit.servers.fleet import BOTH, known_to, metric
 from kit.servers.in_process import API_TOKEN, MakeServer, settings_for_tests
 from kit.servers.process import serving, tradecast
@@ -66,7 +66,7 @@ def numbers(client: StockClient) -> list[int]:
 
 
 @node
-@pytest.mark.parametrize("balanced", [scattering, forwarding], ids=["by request", "by connection"])
+@pytest.mark.parametrize("balanced", [Scatter, Forwarder], ids=["by request", "by connection"])
 async def test_a_client_without_options_upgrades_and_loses_nothing_when_a_server_is_killed(
     redis_server: RedisServer, stock_clients: StockClients, http: httpx.AsyncClient, balanced: Any
 ) -> None:

@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from kit.clients.node import StockClients
 from kit.clients.python import PythonClients
-from kit.network.scatter import Scatter, scattering
+from kit.network.scatter import Scatter
 from kit.servers.fleet import BOTH, UNKNOWN_SESSION, Poller, forwarded, make_fleet, metric
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.process import serving
@@ -40,7 +40,7 @@ FAST: dict[str, Any] = {"reconnectionDelay": 30, "reconnectionDelayMax": 200}
 @contextlib.asynccontextmanager
 async def scattered(make_server: MakeServer, redis: RedisServer, count: int, **settings: Any) -> AsyncIterator[Any]:
     servers = await make_fleet(make_server, redis, count, **settings)
-    async with scattering(*(one.url for one in servers)) as scatter:
+    async with Scatter(*(one.url for one in servers)) as scatter:
         yield servers, scatter
 
 
@@ -218,14 +218,14 @@ async def test_an_owner_that_is_killed(
     redis_server: RedisServer, stock_clients: StockClients, transports: list[str]
 ) -> None:
     variables = {"REDIS_URL": redis_server.url, "TRANSPORTS": "polling,websocket", "AUTH_REQUIRED": "false"}
-    async with serving(**variables) as owner, serving(**variables) as other, scattering(owner.url) as scatter:
+    async with serving(**variables) as owner, serving(**variables) as other, Scatter(owner.url) as scatter:
         scatter.choose = lambda head: owner.url if b"sid=" not in head else other.url
         clients = [await stock_clients.open(scatter.url, transports=transports, **FAST) for _ in range(10)]
         for client in clients:
             await client.wait_connect()
             if len(transports) == 2:
                 await client.wait_upgrade()
-        scatter.choose = lambda head: None
+        scatter.choose = None
         scatter.urls = [other.url]
         owner.send(signal.SIGKILL)
         for client in clients:
@@ -244,11 +244,11 @@ async def test_an_owner_that_is_killed(
 @node
 async def test_an_edge_that_is_killed(redis_server: RedisServer, stock_clients: StockClients) -> None:
     variables = {"REDIS_URL": redis_server.url, "TRANSPORTS": "polling,websocket", "AUTH_REQUIRED": "false"}
-    async with serving(**variables) as owner, serving(**variables) as edge, scattering(owner.url) as scatter:
+    async with serving(**variables) as owner, serving(**variables) as edge, Scatter(owner.url) as scatter:
         scatter.choose = lambda head: owner.url if b"transport=polling" in head else edge.url
         client = await stock_clients.connect(scatter.url, transports=list(BOTH), **FAST)
         await client.wait_upgrade()
-        scatter.choose = lambda head: None
+        scatter.choose = None
         edge.send(signal.SIGKILL)
         await client.wait_disconnect()
         await client.wait_connect()
@@ -279,7 +279,7 @@ async def test_a_draining_owner_still_serves_what_is_passed_on_and_sends_its_cli
             await client.wait_connect()
         owner.app.components.drain.start()
         assert await asyncio.gather(*(client.call("echo", 1) for client in clients)) == [[1]] * 10
-        scatter.choose = lambda head: None
+        scatter.choose = None
         scatter.urls = [other.url]
         for client in clients:
             assert await client.wait_disconnect() in ("transport close", "transport error")
@@ -301,7 +301,7 @@ async def test_a_draining_edge_sends_away_what_passes_through_it_at_the_same_pac
         for client in clients:
             await client.wait_connect()
             await client.wait_upgrade()
-        scatter.choose = lambda head: None
+        scatter.choose = None
         scatter.urls = [owner.url]
         assert edge.app.get_stats()["drain"]["remaining"] == 0
         started = time.monotonic()

@@ -13,7 +13,7 @@ import pytest
 
 from kit.clients.node import StockClients
 from kit.clients.raw import Wire
-from kit.network.scatter import scattering
+from kit.network.scatter import Scatter
 from kit.network.tls import Authority
 from kit.servers.fleet import BOTH, FakeOwner, Poller, add_echo, forwarded, known_to, make_fleet, metric, redis_client
 from kit.servers.in_process import MakeServer, RunningServer
@@ -67,7 +67,7 @@ async def test_stock_clients_of_a_fleet_with_tls(
     transports: list[str],
 ) -> None:
     servers = await make_fleet(make_server, redis_server, 2, internal_require_tls=True, **files)
-    async with scattering(*(one.url for one in servers)) as scatter:
+    async with Scatter(*(one.url for one in servers)) as scatter:
         if "websocket" in transports:  # which come in at another server than all before
             scatter.choose = lambda head: servers[b"transport=websocket" in head].url
         session = await servers[0].session("u1")

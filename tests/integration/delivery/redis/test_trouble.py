@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from kit.contracts.broker import event, listen, numbers, session
 from kit.delivery.redis_brokers import Brokers, Seen
-from kit.network.redis_forwarder import RedisForwarder, redis_forwarding
+from kit.network.redis_forwarder import RedisForwarder
 from kit.servers.redis_server import RedisServer, started
 from kit.waiting import eventually
 from tradecast.delivery.envelope import COUNTED, LATEST
@@ -35,7 +35,7 @@ async def brokers(own_redis: RedisServer) -> AsyncIterator[Brokers]:
 
 @pytest.fixture
 async def forwarder(own_redis: RedisServer) -> AsyncIterator[RedisForwarder]:
-    async with redis_forwarding(own_redis) as made:
+    async with RedisForwarder(own_redis) as made:
         yield made
 
 
@@ -138,7 +138,7 @@ async def test_a_deaf_subscription_is_noticed_and_replaced(
     await there.publish(event(2, "x"))
     await eventually(lambda: heard.numbers == [1, 2])
     await here.until_heard()
-    assert deaf not in forwarder.passages
+    assert deaf not in forwarder.connections
     assert heard.broken_rooms == set()
 
 
@@ -670,7 +670,7 @@ async def test_an_event_that_two_masters_took_is_delivered_once(
 
     await eventually(has_it)
     await replica.ask("REPLICAOF", "NO", "ONE")
-    async with redis_forwarding(own_redis) as lossy:
+    async with RedisForwarder(own_redis) as lossy:
         writer = await brokers.add_writer(lossy.url)
         lossy.lose_answer_to = b"MARK"
         writing = asyncio.create_task(writer.publish(event(1, "x", name="MARK")))
