@@ -155,7 +155,8 @@ class Proxy(Generic[ConnectionT]):
         self.connections.append(connection)
         self.peak = max(self.peak, len(self.connections))
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            # that the proxy closes, too: a stream's task may not end as cancelled
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await self.read_head(connection)
                 if await self._connect(connection):
                     await self.pass_both_ways(connection)
