@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
-from tradecast.lifecycle.process import stop_accepting
+from tradecast.engine.uvicorn.server import stop_accepting
 
 CHUNK = 65_536
 CONNECT_WITHIN = 5.0
