@@ -260,7 +260,7 @@ class WebSocketServer(Emitters, ClusterApi):
 
     @property
     def _apps(self) -> Apps:
-        return Apps(self.components, self, self.get_stats)
+        return Apps(self.components, self, self)
 
     async def internal_listening(self, port: int, *, tls: bool = False) -> None:
         """Tell the other servers that `internal_app` is served; call it before `public_app` is.

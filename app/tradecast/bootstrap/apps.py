@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
@@ -12,16 +11,12 @@ from tradecast.bootstrap.components import Components
 from tradecast.engine.http.handshake import Entrance
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.events.emitters import Emitters
-from tradecast.http.app import (
-    PublicApp,
-    PublicEntrance,
-    admin_routes,
-    create_app,
-    drain_routes,
-    emit_routes,
-    health_routes,
-    metrics_route,
-)
+from tradecast.http.admin import StatsSource, admin_routes, drain_routes
+from tradecast.http.app import create_app
+from tradecast.http.emit import emit_routes
+from tradecast.http.health import health_routes
+from tradecast.http.metrics_page import metrics_route
+from tradecast.http.public import PublicApp, PublicEntrance
 from tradecast.http.signed_requests import SignedRequests
 from tradecast.sessions.admin import SessionAdmin
 
@@ -32,13 +27,13 @@ class Apps:
     Args:
         components: Of the server.
         emitter: Sends what `/api/emit` is given.
-        read_stats: What `/admin/stats` answers.
+        stats: What `/admin/stats` answers with.
     """
 
-    def __init__(self, components: Components, emitter: Emitters, read_stats: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, components: Components, emitter: Emitters, stats: StatsSource) -> None:
         self._components = components
         self._emitter = emitter
-        self._read_stats = read_stats
+        self._stats = stats
 
     def public(self, extra_routes: Sequence[BaseRoute]) -> ASGIApp:
         """The app of the public port.
@@ -48,7 +43,7 @@ class Apps:
         """
         parts, foundation = self._components, self._components.foundation
         settings = foundation.settings
-        routes = health_routes(foundation.health, parts.readiness.is_ready, parts.readiness.is_superseded)
+        routes = health_routes(foundation.health, parts.readiness)
         if settings.metrics_public:
             routes.append(metrics_route(foundation.metrics))
         if settings.emit_public:
@@ -68,14 +63,13 @@ class Apps:
         tokens = settings.admin_token
         # Without the pod's uid nobody could sign for this server and no other.
         signed = SignedRequests(tokens, settings.pod_uid) if tokens and settings.pod_uid else None
-        ready, superseded = parts.readiness.is_ready, parts.readiness.is_superseded
         sessions = SessionAdmin(parts.sessions)
         return create_app(
             [
-                *health_routes(foundation.health, ready, superseded, private=True),
+                *health_routes(foundation.health, parts.readiness, private=True),
                 metrics_route(foundation.metrics),
                 *emit_routes(self._emitter, settings.api_token, foundation.symbols),
-                *admin_routes(sessions, self._read_stats, tokens, settings.session_max_age, signed),
+                *admin_routes(sessions, self._stats, tokens, settings.session_max_age, signed),
                 *drain_routes(parts.drain, tokens, signed),
             ],
             foundation.lines,

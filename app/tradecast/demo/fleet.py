@@ -13,7 +13,9 @@ from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.config.settings import Settings
 from tradecast.demo.feed import Feed
 from tradecast.demo.lead import RENEW_SECONDS, Lead, read_ticks
-from tradecast.http.app import create_app, health_routes, metrics_route
+from tradecast.http.app import create_app
+from tradecast.http.health import health_routes
+from tradecast.http.metrics_page import metrics_route
 from tradecast.lifecycle.process import Listener, Process, ProcessHooks
 from tradecast.observability.health import Health
 from tradecast.publishing.publisher import Publisher

@@ -9,12 +9,13 @@ from typing import Literal, Protocol
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tradecast.engine.http.asgi import send_refusal
 from tradecast.engine.http.handshake import UNKNOWN_SESSION, Elsewhere, RawClient, Refusal
 from tradecast.engine.http.request import Request
 from tradecast.polling_relay.owner.polling import PollingRelay
 from tradecast.polling_relay.owner.routes import Owners
 from tradecast.polling_relay.owner.websockets import WebSocketRelays
-from tradecast.polling_relay.refusals import OWNER_FAILURES, RelayFailed, Result, refuse
+from tradecast.polling_relay.refusals import OWNER_FAILURES, RelayFailed, Result
 
 Carrier = Literal["polling", "websocket"]
 # Seconds between two log lines about owners that cannot be reached.
@@ -78,7 +79,8 @@ class Forwarder:
                 raise RelayFailed("invalid", 501, "NO_UPGRADE", "Stay with polling")
             result = await self._polling.forward(boot, request, receive, send)
         except RelayFailed as failed:
-            await refuse(scope, send, self._note_failure("websocket" if request.websocket else "polling", failed))
+            refusal = self._note_failure("websocket" if request.websocket else "polling", failed)
+            await send_refusal(send, refusal, websocket=request.websocket)
             return
         self._observer.forwarded("polling", result)
         if result == "unknown":

@@ -6,11 +6,12 @@ from typing import Literal, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tradecast.engine.http.asgi import send_refusal
 from tradecast.engine.http.handshake import Refusal
 from tradecast.engine.http.request import Request
 from tradecast.polling_relay.addresses import ServerAddresses
 from tradecast.polling_relay.owner.http_heads import REFUSED
-from tradecast.polling_relay.refusals import make_refusal, refuse
+from tradecast.polling_relay.refusals import make_refusal
 from tradecast.polling_relay.signatures import HEADER, signed_for
 
 Reason = Literal["signature", "boot", "request"]
@@ -51,7 +52,7 @@ class Inbox:
         if refusal is None:
             await self._app(scope, receive, send)
         else:
-            await refuse(scope, send, refusal)
+            await send_refusal(send, refusal, websocket=scope["type"] == "websocket")
 
     def admit(self, request: Request) -> Refusal | None:
         """Why a request is not taken; None if it is (`Entrance`)."""

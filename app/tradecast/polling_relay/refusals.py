@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from starlette.types import Scope, Send
-
-from tradecast.engine.http.asgi import send_refusal
 from tradecast.engine.http.handshake import Refusal
 from tradecast.engine.http.request import Header
 
@@ -72,8 +69,3 @@ def request_invalid(message: str, status: int = 400, code: str = "BAD_REQUEST") 
 def make_refusal(status: int, code: str, message: str, *headers: Header) -> Refusal:
     """An answer with a status, and with JSON that says why."""
     return Refusal.of(status, {"code": code, "message": message}, (b"cache-control", b"no-store"), *headers)
-
-
-async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
-    """Answer a request or a WebSocket's handshake over ASGI."""
-    await send_refusal(send, refusal, websocket=scope["type"] == "websocket")

@@ -1,0 +1,120 @@
+"""`/admin/…`: sessions, stats, drain and shed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from tradecast.http.auth import Guard
+from tradecast.http.bodies import read_fields, read_json
+from tradecast.http.responses import Handler, JsonResponse, Refused
+from tradecast.http.signed_requests import SignedRequests
+from tradecast.lifecycle.drain import Drain, DrainConflict
+from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, selection
+from tradecast.sessions.errors import StoreUnavailable
+
+# Largest values of drain and shed, in these units.
+MOST = {"rate": 100_000, "timeout": 86_400}
+UNITS = {"rate": "connections per second", "timeout": "seconds"}
+
+
+class StatsSource(Protocol):
+    """What `/admin/stats` answers with."""
+
+    def get_stats(self) -> dict[str, Any]: ...
+
+
+def show_errors(handler: Handler) -> Handler:
+    """The handler, whose errors are answered with a code and a sentence."""
+
+    async def showing(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except InvalidRequest as invalid:
+            raise Refused(422, "INVALID_REQUEST", str(invalid)) from None
+        except StoreUnavailable as away:
+            why = "The session store does not answer" if away.cause is None else away.cause.sentence
+            raise Refused(503, "UNAVAILABLE", why) from None
+        except DrainConflict as conflict:
+            raise Refused(409, "CONFLICT", str(conflict)) from None
+
+    return showing
+
+
+def admin_routes(
+    sessions: SessionAdmin,
+    stats: StatsSource,
+    tokens: Sequence[SecretStr],
+    longest_session: float,
+    signed: SignedRequests | None = None,
+) -> list[BaseRoute]:
+    """`/admin/…` for sessions and stats: behind a token, or open to this machine where none is set.
+
+    Args:
+        sessions: Creates, lists and revokes them.
+        stats: How the server runs.
+        tokens: ADMIN_TOKEN.
+        longest_session: Seconds that a new session may last.
+        signed: Opens stats as well, but not sessions.
+    """
+    for_operator, for_admin = Guard(tokens, signed), Guard(tokens)
+
+    async def get_stats(request: Request) -> Response:
+        return JsonResponse(stats.get_stats())
+
+    async def list_sessions(request: Request) -> Response:
+        listed = await sessions.list(request.query_params.get("userId"))
+        return JsonResponse({"sessions": [session.as_dict() for session in listed]})
+
+    async def create_session(request: Request) -> Response:
+        return JsonResponse(await sessions.create(NewSession.parse(await read_json(request), longest_session)), 201)
+
+    async def revoke_sessions(request: Request) -> Response:
+        return JsonResponse({"revoked": await sessions.revoke(**selection(await read_json(request)))})
+
+    return [
+        Route("/admin/stats", for_operator.protect(get_stats)),
+        Route("/admin/sessions", for_admin.protect(show_errors(list_sessions)), methods=["GET"]),
+        Route("/admin/sessions", for_admin.protect(show_errors(create_session)), methods=["POST"]),
+        Route("/admin/sessions/revoke", for_admin.protect(show_errors(revoke_sessions)), methods=["POST"]),
+    ]
+
+
+def drain_routes(drain: Drain, tokens: Sequence[SecretStr], signed: SignedRequests | None = None) -> list[BaseRoute]:
+    """`/admin/drain` and `/admin/shed`, guarded as `/admin/stats`."""
+    guard = Guard(tokens, signed)
+
+    async def start(request: Request) -> Response:
+        body = await read_fields(request, {"rate", "timeout"})
+        drain.start(_positive(body, "rate"), _positive(body, "timeout"))
+        return JsonResponse(drain.stats(), 202)
+
+    async def cancel(request: Request) -> Response:
+        return JsonResponse({"cancelled": drain.cancel()})
+
+    async def shed(request: Request) -> Response:
+        body = await read_fields(request, {"count", "rate"})
+        count = body.get("count")
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise InvalidRequest("count: must be a whole number of at least 1")
+        return JsonResponse({"shedding": drain.shed(count, _positive(body, "rate"))}, 202)
+
+    return [
+        Route("/admin/drain", guard.protect(show_errors(start)), methods=["POST"]),
+        Route("/admin/drain", guard.protect(show_errors(cancel)), methods=["DELETE"]),
+        Route("/admin/shed", guard.protect(show_errors(shed)), methods=["POST"]),
+    ]
+
+
+def _positive(body: Mapping[str, Any], name: str) -> float | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= MOST[name]:
+        raise InvalidRequest(f"{name}: must be a number of {UNITS[name]}, above 0 and at most {MOST[name]}")
+    return float(value)
