@@ -31,7 +31,7 @@ async def two_servers(make_server: MakeServer, cluster: RedisCluster, **settings
     for server in servers:
         broker = server.app._hub.broker
         assert isinstance(broker, RedisBroker)
-        await broker.until_heard()
+        await broker.wait_until_subscribed()
     return servers
 
 

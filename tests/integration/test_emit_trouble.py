@@ -170,7 +170,7 @@ async def test_a_server_that_stops_while_redis_hangs_says_503(make_server: MakeS
     assert (await emit(server.url)).status_code == 202
     await own_redis.pause(60)
     under_way = asyncio.create_task(emit(server.url))
-    await eventually(lambda: server.app._hub.broker.waiting)  # type: ignore[attr-defined]
+    await eventually(lambda: server.app._hub.broker.waiting)
     await server.stop_serving()
     assert_told(await under_way)
     own_redis.resume()

@@ -57,7 +57,7 @@ async def linked(*servers: RunningServer) -> None:
         broker = server.app.components.broker
         assert broker is not None
         async with asyncio.timeout(60):
-            await broker.until_heard()
+            await broker.wait_until_subscribed()
 
 
 async def stats(server: RunningServer) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from starlette.types import ASGIApp
 
 from tradecast.bootstrap.components import Components, Foundation
 from tradecast.bootstrap.factories import (
+    OtherRedisObserver,
     create_cluster,
     create_hub,
     create_runtime_config,
     create_socket_server,
-    create_watched_broker,
 )
 from tradecast.bootstrap.relay import create_announcement, create_relay
 from tradecast.bootstrap.transports import ServerCapacity, ServerTransports
@@ -24,7 +24,7 @@ from tradecast.config.settings import DAY, Settings, SettingsError, Transport
 from tradecast.connections.guards import AuthMiddleware, create_auth_middleware
 from tradecast.connections.rate_limits import create_rate_limit_middleware
 from tradecast.connections.session_sync import SessionSync
-from tradecast.delivery.redis.broker import RedisBroker
+from tradecast.delivery.create import create_broker
 from tradecast.events.handlers import Handlers
 from tradecast.events.subscriptions import Subscriptions
 from tradecast.gateway.clients import Clients
@@ -93,7 +93,7 @@ async def build_components(foundation: Foundation) -> Components:
         adapter_file = WatchedFile(settings.adapter_file, runtime_config)
         await adapter_file.report_first()
     manager = LocalManager()
-    broker = create_watched_broker(settings, metrics.delivery)
+    broker = create_broker(settings, metrics.delivery, OtherRedisObserver(metrics.delivery))
     servers = Servers(broker.server_id, settings.cluster_lease)
     sids = None if announcement is None else SignedSids(announcement.addresses)
     polling: PollingAvailability | None = None
@@ -134,7 +134,6 @@ async def build_components(foundation: Foundation) -> Components:
         manager,
         socket_server,
         metrics.delivery,
-        on_told=lambda data: cluster.on_control_message(data),
         may_recover=clients.may_recover,
         lines=lines,
     )
@@ -224,7 +223,7 @@ async def build_components(foundation: Foundation) -> Components:
         adapter_file,
         manager,
         socket_server,
-        broker if isinstance(broker, RedisBroker) else None,
+        broker,
         hub,
         cluster,
         clients,

@@ -14,8 +14,8 @@ from tradecast.cluster_rpc.operations import ServerEventHandler
 from tradecast.config.settings import Settings
 from tradecast.connections.registry import ConnectionRegistry
 from tradecast.connections.session_sync import SessionSync
+from tradecast.delivery.broker import Broker
 from tradecast.delivery.hub import Hub
-from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.events.dispatcher import Dispatcher
 from tradecast.events.handlers import Broadcaster
 from tradecast.events.symbols import Symbols
@@ -70,7 +70,7 @@ class Components:
     adapter_file: WatchedFile | None
     manager: LocalManager
     socket_server: SocketServer
-    broker: RedisBroker | None
+    broker: Broker
     hub: Hub
     cluster: Cluster
     clients: Clients
@@ -92,11 +92,10 @@ class Components:
             await self.revisions.refresh()
             self.running.spawn(self.revisions.run(), name="revisions")
         await self.hub.start()
-        if self.broker is not None:
-            # Listen to the other servers now, not at the first client; wait for it as long as for any answer of Redis.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(settings.redis_timeout):
-                    await self.broker.until_heard()
+        # Subscribe to the other servers now, not at the first client; wait as long as for any answer of Redis.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settings.redis_timeout):
+                await self.broker.wait_until_subscribed()
         if self.adapter_file is not None:
             self.running.spawn(self.adapter_file.run(), name="adapter file")
         await self.cluster.start()

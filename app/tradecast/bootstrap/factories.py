@@ -11,12 +11,10 @@ from tradecast.cluster_rpc.local_clients import Clients
 from tradecast.cluster_rpc.operations import ServerEventHandler
 from tradecast.config.settings import Settings
 from tradecast.delivery.broker import Broker
-from tradecast.delivery.create import create_broker, create_retention
+from tradecast.delivery.create import create_retention
 from tradecast.delivery.hub import Hub, MayRecover
-from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.metrics import DeliveryMetrics
-from tradecast.delivery.redis.broker import RedisBroker
-from tradecast.delivery.redis.partition import BrokerObserver
+from tradecast.delivery.redis.options import PublishResult
 from tradecast.engine.ids import SidMaker
 from tradecast.engine.server import PollingPolicy
 from tradecast.events.kinds import kind_of
@@ -33,11 +31,6 @@ from tradecast.runtime_config.overrides import extract_runtime_settings
 def create_runtime_config(settings: Settings, metrics: RuntimeConfigMetrics) -> RuntimeConfig:
     """The settings that may change at run time; those of the environment are in effect at first."""
     return RuntimeConfig(extract_runtime_settings(settings), metrics, has_other_mode=settings.other_mode is not None)
-
-
-def create_watched_broker(settings: Settings, metrics: DeliveryMetrics) -> MemoryBroker | RedisBroker:
-    """As `create_broker`."""
-    return create_broker(settings, _Watch(metrics), _OtherWatch(metrics))
 
 
 def create_socket_server(
@@ -70,7 +63,6 @@ def create_hub(
     sio: SocketServer,
     metrics: DeliveryMetrics,
     *,
-    on_told: Callable[[bytes], None],
     may_recover: MayRecover,
     lines: ThrottledLog,
 ) -> Hub:
@@ -89,7 +81,6 @@ def create_hub(
         on_emitted=metrics.event_emitted,
         on_recovery=metrics.recovery,
         on_gap=metrics.gap_lost,
-        on_told=on_told,
         may_recover=may_recover,
         lines=lines,
     )
@@ -120,23 +111,15 @@ def create_cluster(
     )
 
 
-class _Watch(BrokerObserver):
-    """The adapter's figures as metrics."""
+class OtherRedisObserver:
+    """`PublishObserver` of the Redis of the other mode."""
 
     def __init__(self, metrics: DeliveryMetrics) -> None:
-        self.subscribed = metrics.redis_subscribed  # type: ignore[method-assign]
-        self.published = metrics.redis_published  # type: ignore[method-assign]
-        self.message = metrics.redis_message  # type: ignore[method-assign]
-        self.lag = metrics.redis_lag  # type: ignore[method-assign]
-        self.repaired = metrics.gap_repaired  # type: ignore[method-assign]
-        self.skipped = metrics.message_skipped  # type: ignore[method-assign]
+        self._metrics = metrics
 
-
-class _OtherWatch(BrokerObserver):
-    """What becomes of events for the other mode."""
-
-    def __init__(self, metrics: DeliveryMetrics) -> None:
-        self.published = metrics.other_redis_published  # type: ignore[method-assign]
+    def redis_published(self, result: PublishResult, count: int) -> None:
+        """As `DeliveryMetrics.other_redis_published`."""
+        self._metrics.other_redis_published(result, count)
 
 
 def _options(settings: Settings) -> Options:

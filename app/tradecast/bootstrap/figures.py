@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from tradecast.bootstrap.components import Components
 from tradecast.causes import Code, Failed
 from tradecast.observability.health import DATABASE, OTHER_REDIS, REDIS
-from tradecast.redis_client.client import check_redis
+from tradecast.redis_client.errors import mark_place
 from tradecast.redis_client.eviction import EvictionWatch
 from tradecast.redis_client.peer import Explainer
-from tradecast.redis_client.place import naming, place_of
 
 
 def register_health(components: Components) -> None:
@@ -23,29 +20,28 @@ def register_health(components: Components) -> None:
     broker = components.broker
     if components.redis is not None:
         redis = components.redis
-        further = broker.redis if broker is not None and settings.adapter_url != "REDIS_URL" else None
+        further = broker.redis if settings.adapter_url != "REDIS_URL" else None
         eviction = EvictionWatch()
-        explainer = Explainer(place_of(redis))
+        explainer = Explainer(redis.place)
 
         async def ping_redis() -> None:
-            await check_redis(redis)
-            found = await eviction.look("REDIS_URL", redis)
+            await redis.check()
+            found = await eviction.check("REDIS_URL", redis)
             if further is not None:
-                with naming(further):
-                    await check_redis(further)
-                found = await eviction.look("REDIS_CLUSTER_URL", further)
-            if broker is not None:
-                broker.may_evict(found.may_evict)
+                with mark_place(further):
+                    await further.check()
+                found = await eviction.check("REDIS_CLUSTER_URL", further)
+            broker.set_eviction(found.may_evict)
             metrics.redis.redis_eviction(eviction.found.may_evict, eviction.found.evicted)
-            if broker is not None and not broker.is_subscribed:
-                with naming(broker.redis):
+            if not broker.is_subscribed:
+                with mark_place(broker.redis or redis):
                     raise Failed(Code.NOT_SUBSCRIBED) from broker.trouble
 
         health.register(REDIS, ping_redis, explainer.explain, mode=settings.mode)
-    if broker is not None and broker.other is not None:
+    if broker.other is not None:
         # before events go there, somebody wants to know whether they can
         other = broker.other.redis
-        health.register(OTHER_REDIS, partial(check_redis, other), Explainer(place_of(other)).explain)
+        health.register(OTHER_REDIS, other.check, Explainer(other.place).explain)
     if components.sessions.database is not None:
         database = components.sessions.database
         health.register(DATABASE, database.ping, Explainer(database.place).explain)
@@ -61,7 +57,7 @@ def register_figures(components: Components) -> None:
     metrics.connections.watch_connections(registry, components.socket_server)
     metrics.connections.limit_connections(settings.max_connections)
     metrics.events.watch_subscriptions(components.manager)
-    if components.broker is not None:
+    if not components.broker.is_local:
         metrics.delivery.watch_adapter(components.broker)
     metrics.lifecycle.watch_lifecycle(components.drain, components.gate, components.readiness)
     metrics.lifecycle.limit_drain(settings.drain_delay + settings.drain_timeout)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, NoScriptError
@@ -18,13 +17,12 @@ from tradecast.causes import Cause, Code
 from tradecast.check.looks import Look, State
 from tradecast.check.needs import OWN, SUBSCRIPTIONS, Need, find_lacking, list_needs, write_rule
 from tradecast.config.settings import Settings, UrlName
-from tradecast.delivery.redis.connections.endpoints import links_of
-from tradecast.redis_client.client import RedisClient, check_redis, create_redis, run_all
-from tradecast.redis_client.cluster import ClusterClient
+from tradecast.delivery.redis.connections.endpoints import list_endpoints
+from tradecast.redis_client.client import RedisClient, create_redis
 from tradecast.redis_client.errors import FAILURES
 from tradecast.redis_client.eviction import REMEDY, read_eviction
 from tradecast.redis_client.peer import Explainer
-from tradecast.redis_client.place import place_of
+from tradecast.redis_client.redis_py_internals import stream_writer
 from tradecast.sessions.stores.redis import GLOB
 
 # Seconds that one request may take here, whatever REDIS_TIMEOUT allows: somebody waits.
@@ -66,9 +64,9 @@ class _Looking:
     def __init__(self, settings: Settings, url: UrlName, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
-        self._cluster = isinstance(redis, ClusterClient)
-        self._explainer = Explainer(place_of(redis))
-        self._who = f"Redis at {place_of(redis).at}"
+        self._cluster = redis.is_cluster
+        self._explainer = Explainer(redis.place)
+        self._who = f"Redis at {redis.place.at}"
         self._url = url
         self._events = settings.mode != "single" and (settings.adapter_url == url or settings.other_mode is not None)
         self._sessions = url == "REDIS_URL" and settings.store_name == "redis"
@@ -76,7 +74,7 @@ class _Looking:
 
     async def all(self) -> list[Look]:
         try:
-            await check_redis(self._redis)
+            await self._redis.check()
         except FAILURES as error:
             cause = await self._explainer.explain(error)
             if cause.code != Code.NO_PERMISSION:
@@ -104,11 +102,7 @@ class _Looking:
     async def _ask_info(self) -> Mapping[str, Mapping[str, Any]] | None:
         """What each instance says of itself, by where it is; None: it does not."""
         try:
-            if isinstance(self._redis, ClusterClient):
-                await self._redis.initialize()
-                nodes = [node.name for node in self._redis.get_primaries()]
-                return dict(zip(nodes, await self._redis.ask_masters("INFO"), strict=False))
-            return {self._explainer.place.at: await self._redis.execute_command("INFO")}  # type: ignore[no-untyped-call]
+            return await self._redis.read_info()
         except NoPermissionError:
             self._say(
                 "warning",
@@ -171,7 +165,7 @@ class _Looking:
 
     @property
     def _prefix(self) -> str:
-        return links_of(self._redis)[0].prefix if self._events else ""
+        return list_endpoints(self._redis)[0].prefix if self._events else ""
 
     @property
     def _session_prefix(self) -> str | None:
@@ -188,7 +182,7 @@ class _Looking:
     async def _look_at_permissions(self) -> None:
         prefix, needs = self._prefix, self._needs()
         try:
-            answers = await run_all(self._redis, [(need.key, need.words) for need in needs])
+            answers = await self._redis.run_all([(need.key, need.words) for need in needs])
         except FAILURES as error:
             self._looks.append(Look.of(f"{self._url} permissions", await self._explainer.explain(error)))
             return
@@ -219,7 +213,7 @@ class _Looking:
         """The command and what Redis says, if it does not permit it."""
         name = SUBSCRIPTIONS["sharded" if self._cluster else "pubsub"][0]
         try:
-            connection = await links_of(self._redis)[0].connect()
+            connection = await list_endpoints(self._redis)[0].connector.connect()
         except Exception as error:  # redis-py's client of a cluster in trouble raises some that are no RedisError
             self._looks.append(Look.of(f"{self._url} subscription", await self._explainer.explain(error)))
             return None
@@ -237,7 +231,7 @@ class _Looking:
 
     async def _look_at_sessions(self) -> None:
         prefix = self._session_prefix
-        if prefix is None or isinstance(self._redis, ClusterClient):
+        if prefix is None or self._cluster:
             return
         cursor: Any = 0
         for _ in range(SCANS):
@@ -255,7 +249,7 @@ class _Looking:
                 return
 
     async def _look_at_clock(self) -> None:
-        if isinstance(self._redis, ClusterClient):
+        if self._cluster:
             return
         try:
             before = time.time()
@@ -269,15 +263,15 @@ class _Looking:
             self._say("warning", says, "Set both clocks by NTP: sessions end too early or too late", name="clock")
 
     async def _look_at_certificate(self) -> None:
-        if not self._explainer.place.tls or isinstance(self._redis, ClusterClient):
+        if not self._explainer.place.tls or self._cluster:
             return
         try:
-            connection: AbstractConnection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-            await connection.connect()  # type: ignore[no-untyped-call]
+            connection = await self._redis.open_connection("")
         except FAILURES:
             return
         try:
-            found = connection._writer.get_extra_info("ssl_object") if connection._writer is not None else None
+            writer = stream_writer(connection)
+            found = writer.get_extra_info("ssl_object") if writer is not None else None
             shown = found.getpeercert() if isinstance(found, ssl.SSLObject) else None
         finally:
             await connection.disconnect(nowait=True)

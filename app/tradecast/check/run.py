@@ -14,7 +14,6 @@ from tradecast.config.misspelt import find_misspelt
 from tradecast.config.settings import SETTINGS, Settings, UrlName
 from tradecast.lifecycle.ports import join_address
 from tradecast.redis_client.client import create_redis
-from tradecast.redis_client.place import place_of
 
 # Seconds that all looks at one thing may take, and after which it is shown that one is under way.
 DEADLINE: Final = 20.0
@@ -96,4 +95,4 @@ def describe_plan(settings: Settings) -> dict[str, str]:
 
 
 def _at(settings: Settings, url: UrlName) -> str:
-    return f"through Redis at {place_of(create_redis(settings, url)).at} ({url})"
+    return f"through Redis at {create_redis(settings, url).place.at} ({url})"

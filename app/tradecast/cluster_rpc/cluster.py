@@ -103,6 +103,7 @@ class Cluster:
         self._sending = TaskSet()
         self._started = False
         self._audible = asyncio.Event()
+        broker.add_control_listener(self)
 
     @property
     def servers(self) -> int:
@@ -139,7 +140,7 @@ class Cluster:
         await self._sending.close()
 
     def on_control_message(self, data: bytes) -> None:
-        """A server has told something; see `Broker.send_to_server`."""
+        """Handle a control message, as `ControlListener`."""
         if not self._started:
             return
         try:

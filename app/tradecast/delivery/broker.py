@@ -1,4 +1,4 @@
-"""What carries events and sessions between servers, as the hub above sees it. Implementations: memory, Redis."""
+"""The interface of what carries events and recovery states between servers. Implementations: memory, Redis."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Protocol
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.envelope import Envelope
 from tradecast.delivery.ids import Offset
+from tradecast.redis_client.client import RedisClient
 
 
 @dataclass(slots=True)
@@ -68,8 +69,8 @@ class Replay:
     broken: frozenset[str] = frozenset()
 
 
-class Listener(Protocol):
-    """What a broker calls on this server."""
+class DeliveryListener(Protocol):
+    """Receives what a broker has for this server's clients: the hub."""
 
     def deliver(self, envelope: Envelope) -> None:
         """Deliver an event to this server's clients. Ids rise within a partition."""
@@ -87,8 +88,58 @@ class Listener(Protocol):
         """Another server has claimed this recovery state: end the connection that has an earlier generation of it."""
         ...
 
+
+class NullDeliveryListener:
+    """`DeliveryListener` of a broker that is not started."""
+
+    def deliver(self, envelope: Envelope) -> None:
+        """Ignore it."""
+
+    def on_history_gap(self, rooms: Collection[str]) -> None:
+        """Ignore it."""
+
+    def on_epoch_change(self, partition: int, top: int) -> None:
+        """Ignore it."""
+
+    def on_session_claimed(self, pid: str, generation: int) -> None:
+        """Ignore it."""
+
+
+class ControlListener(Protocol):
+    """Receives control messages: cluster requests do."""
+
     def on_control_message(self, data: bytes) -> None:
         """A control message has come from a server, perhaps from this one: see `Broker.send_to_server`."""
+        ...
+
+
+class ControlListeners:
+    """The control listeners of a broker, as one."""
+
+    def __init__(self) -> None:
+        self._listeners: list[ControlListener] = []
+
+    def add(self, listener: ControlListener) -> None:
+        """Let this one receive control messages, too."""
+        self._listeners.append(listener)
+
+    def on_control_message(self, data: bytes) -> None:
+        """Pass a message on to every listener."""
+        for listener in self._listeners:
+            listener.on_control_message(data)
+
+
+class SecondWriter(Protocol):
+    """Publishes to the Redis of the other mode as well: `RedisWriter`."""
+
+    @property
+    def redis(self) -> RedisClient:
+        """Its client."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be published."""
         ...
 
 
@@ -136,8 +187,38 @@ class Broker(Protocol):
         """Seconds since the subscription to the control channel was lost; 0 while subscribed."""
         ...
 
-    def tune(self, tuning: RuntimeSettings) -> None:
-        """Apply other run-time parameters. No event is lost or repeated by it."""
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether events and control messages of other servers come here; True where there are none."""
+        ...
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why they do not; None: they do, or nobody knows."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be published."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Channels that are subscribed to."""
+        ...
+
+    @property
+    def redis(self) -> RedisClient | None:
+        """The client of the Redis that carries the events; None for memory."""
+        ...
+
+    @property
+    def other(self) -> SecondWriter | None:
+        """Publishes to the other mode's Redis as well; None without one."""
+        ...
+
+    def tune(self, settings: RuntimeSettings) -> None:
+        """Apply other run-time settings. No event is lost or repeated by it."""
         ...
 
     def partition_of(self, room: str) -> int: ...
@@ -146,7 +227,21 @@ class Broker(Protocol):
         """Translate an offset to the present epoch; None if it is of a history that is lost."""
         ...
 
-    async def start(self, listener: Listener) -> None: ...
+    def add_control_listener(self, listener: ControlListener) -> None:
+        """Let this one receive control messages, from now on."""
+        ...
+
+    async def start(self, listener: DeliveryListener) -> None:
+        """Start, and deliver events to this listener. Nothing is waited for."""
+        ...
+
+    async def wait_until_subscribed(self) -> None:
+        """Wait until events and control messages of other servers come here."""
+        ...
+
+    def set_eviction(self, may_evict: bool | None) -> None:
+        """Whether Redis evicts keys, as it says itself; None: that is not known."""
+        ...
 
     async def close(self) -> None: ...
 

@@ -6,17 +6,20 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tradecast.config.settings import Mode, Settings, UrlName
+from tradecast.delivery.broker import Broker
 from tradecast.delivery.memory import MemoryBroker
-from tradecast.delivery.redis.broker import RedisBroker, RedisWriter
-from tradecast.delivery.redis.partition import BrokerObserver, PartitionConfig
+from tradecast.delivery.redis.broker import RedisBroker
+from tradecast.delivery.redis.options import BrokerObserver, PartitionConfig, PublishObserver
+from tradecast.delivery.redis.writer import RedisWriter
 from tradecast.delivery.retention import Retention
 from tradecast.redis_client.client import RedisClient, create_redis
+from tradecast.runtime_config.overrides import extract_runtime_settings
 
 MAX_REFRESH = 30.0
 
 
 def create_retention(settings: Settings) -> Retention:
-    """How long things are kept, by RECOVERY_WINDOW, HISTORY_EVENTS and the heartbeat's figures."""
+    """How long things are kept, by RECOVERY_WINDOW, HISTORY_EVENTS and the heartbeat."""
     return Retention(
         window=settings.recovery_window,
         dead_after=settings.ping_interval + settings.ping_timeout,
@@ -25,33 +28,23 @@ def create_retention(settings: Settings) -> Retention:
     )
 
 
-def create_figures(settings: Settings) -> PartitionConfig:
-    """What the adapter runs with."""
-    return PartitionConfig(
-        timeout=settings.redis_timeout,
-        publish_timeout=settings.publish_timeout,
-        publish_buffer=settings.publish_buffer,
-        publish_batch=settings.publish_batch,
-        batch_window=settings.batch_window_ms / 1000,
-        linger=settings.channel_linger,
-        subscription_batch=settings.subscription_batch,
-    )
+def create_partition_config(settings: Settings) -> PartitionConfig:
+    """How partitions talk to Redis."""
+    return PartitionConfig(settings.redis_timeout, extract_runtime_settings(settings))
 
 
 def create_adapter_redis(settings: Settings, name: UrlName = "REDIS_URL") -> RedisClient:
-    """A client that tries once: what the adapter asks for, it repeats itself, in order."""
+    """Create a client that tries once: batch queues repeat what fails, in order."""
     return create_redis(settings, name, retry=Retry(NoBackoff(), 0))
 
 
-def create_broker(
-    settings: Settings, watch: BrokerObserver | None = None, other_watch: BrokerObserver | None = None
-) -> MemoryBroker | RedisBroker:
-    """Of the mode that the settings say: memory for `single`, else Redis.
+def create_broker(settings: Settings, observer: BrokerObserver, other_observer: PublishObserver) -> Broker:
+    """Create the broker of the mode that the settings say: memory for `single`, else Redis.
 
     Args:
         settings: All of them.
-        watch: What is told of the own Redis.
-        other_watch: What is told of events that go to the other mode's as well.
+        observer: Observes the Redis of this mode.
+        other_observer: Observes events that go to the other mode's as well.
     """
     retention, mode, other = create_retention(settings), settings.mode, settings.other_mode
     if mode == "single":
@@ -60,15 +53,15 @@ def create_broker(
     return RedisBroker(
         create_adapter_redis(settings, name),
         retention,
-        create_figures(settings),
-        watch,
-        other=None if other is None else create_writer(settings, other, other_watch),
-        # What servers tell each other goes through REDIS_URL in both modes, so that they do.
-        posts=None if name == "REDIS_URL" else create_adapter_redis(settings),
+        create_partition_config(settings),
+        observer,
+        other=None if other is None else create_writer(settings, other, other_observer),
+        # Control messages go through REDIS_URL in both modes, so that servers of both receive them.
+        control_redis=None if name == "REDIS_URL" else create_adapter_redis(settings),
     )
 
 
-def create_writer(settings: Settings, mode: Mode, watch: BrokerObserver | None = None) -> RedisWriter:
-    """For events of a mode, which is not `single`, without listening. Raises SettingsError without the URL."""
+def create_writer(settings: Settings, mode: Mode, observer: PublishObserver) -> RedisWriter:
+    """Create what publishes events of a mode, which is not `single`. Raises SettingsError without the URL."""
     redis = create_adapter_redis(settings, settings.url_of(mode))
-    return RedisWriter(redis, create_retention(settings), create_figures(settings), watch)
+    return RedisWriter(redis, create_retention(settings), create_partition_config(settings), observer)

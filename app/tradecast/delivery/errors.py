@@ -46,8 +46,8 @@ class HistoryLost(AdapterUnavailable):
     """What was published before cannot be read back: Redis has lost it."""
 
 
-class BegunAnew(ConnectionError):
-    """Nothing is wrong with the connection to Redis: we give it up, since what comes there is of no use any more."""
+class SubscriptionDropped(ConnectionError):
+    """This server drops its subscription: the connection works, but what it receives is of no use any more."""
 
 
 class NotSent(ConnectionError):

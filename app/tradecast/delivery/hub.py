@@ -111,7 +111,6 @@ class Hub:
         on_emitted: Told the event's name and the number of local recipients.
         on_recovery: Told the result of each try to recover.
         on_gap: Told how many clients have missed events for good.
-        on_told: Gets what servers tell each other.
         may_recover: Bounds the tries to recover.
         lines: Writes what clients can cause.
     """
@@ -132,7 +131,6 @@ class Hub:
         on_emitted: Emitted = lambda event, recipients: None,
         on_recovery: Callable[[Result], None] = lambda result: None,
         on_gap: Callable[[int], None] = lambda clients: None,
-        on_told: Callable[[bytes], None] = lambda data: None,
         may_recover: MayRecover = lambda user, pid, *, blind: True,
         lines: ThrottledLog | None = None,
     ) -> None:
@@ -149,7 +147,6 @@ class Hub:
         self._on_emitted = on_emitted
         self._on_recovery = on_recovery
         self._on_gap = on_gap
-        self._on_told = on_told
         self._may_recover = may_recover
         self._lines = lines or ThrottledLog()
         self._clients: dict[str, Client] = {}
@@ -314,9 +311,6 @@ class Hub:
         if sid is not None and client is not None and client.session.generation < generation:
             client.stored = False
             self._tasks.spawn(self._displace(sid, client))
-
-    def on_control_message(self, data: bytes) -> None:
-        self._on_told(data)
 
     # -- clients come
 

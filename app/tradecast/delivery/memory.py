@@ -1,4 +1,4 @@
-"""Events and sessions of a single server, in its memory: mode `single`."""
+"""Events and recovery states of a single server, in its memory: mode `single`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from dataclasses import dataclass, field, replace
 
 from tradecast.background.tasks import cancel_and_wait
 from tradecast.config.runtime_settings import RuntimeSettings
-from tradecast.delivery.broker import Listener, RecoveryState, Replay
+from tradecast.delivery.broker import (
+    ControlListener,
+    ControlListeners,
+    DeliveryListener,
+    NullDeliveryListener,
+    RecoveryState,
+    Replay,
+)
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope
 from tradecast.delivery.ids import Offset, now_id, seconds
 from tradecast.delivery.recovery import is_whole, merge
@@ -38,6 +45,10 @@ class MemoryBroker:
     partitions = 1
     unreachable_for = 0.0
     control_channel_down_for = 0.0
+    is_subscribed = True
+    waiting = 0
+    channels = 0
+    trouble = redis = other = None
 
     def __init__(self, retention: Retention) -> None:
         self.retention = retention
@@ -48,12 +59,13 @@ class MemoryBroker:
         self._forgotten = self.positions[0]
         self._rooms: dict[str, _History] = {}
         self._sessions: dict[str, tuple[RecoveryState, float]] = {}
-        self._listener: Listener
+        self._listener: DeliveryListener = NullDeliveryListener()
+        self._control_listeners = ControlListeners()
         self._cleaner: asyncio.Task[None] | None = None
 
-    def tune(self, tuning: RuntimeSettings) -> None:
+    def tune(self, settings: RuntimeSettings) -> None:
         # What there is too much of a room goes with its next event.
-        self.retention = replace(self.retention, events_per_room=tuning.history_events)
+        self.retention = replace(self.retention, events_per_room=settings.history_events)
 
     def partition_of(self, room: str) -> int:
         return 0
@@ -61,7 +73,10 @@ class MemoryBroker:
     def translate_offset(self, offset: Offset) -> Offset | None:
         return offset if offset.epoch == self.epoch else None
 
-    async def start(self, listener: Listener) -> None:
+    def add_control_listener(self, listener: ControlListener) -> None:
+        self._control_listeners.add(listener)
+
+    async def start(self, listener: DeliveryListener) -> None:
         self._listener = listener
         self._cleaner = asyncio.create_task(self._clean(), name="history")
 
@@ -83,6 +98,12 @@ class MemoryBroker:
                     history.trimmed = True
         self._listener.deliver(envelope)
         return envelope.id
+
+    async def wait_until_subscribed(self) -> None:
+        pass
+
+    def set_eviction(self, may_evict: bool | None) -> None:
+        pass
 
     def give_up(self) -> None:
         pass
@@ -118,7 +139,7 @@ class MemoryBroker:
             parts.append(after)
         return Replay(merge(parts), [self.positions[0]], frozenset(broken))
 
-    # -- sessions
+    # -- recovery states
 
     async def save(self, session: RecoveryState) -> bool:
         if not self._owns(session):
@@ -151,10 +172,10 @@ class MemoryBroker:
 
     async def send_to_server(self, server_id: str, data: bytes) -> None:
         if server_id == self.server_id:
-            self._listener.on_control_message(data)
+            self._control_listeners.on_control_message(data)
 
     async def send_to_all(self, data: bytes) -> None:
-        self._listener.on_control_message(data)
+        self._control_listeners.on_control_message(data)
 
     def _owns(self, session: RecoveryState) -> bool:
         saved, _ = self._sessions.get(session.pid, (None, 0.0))

@@ -9,10 +9,10 @@ from typing import Any, Literal, Protocol, get_args
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from tradecast.delivery.recovery import RESULTS
+from tradecast.delivery.redis.options import PublishResult
 from tradecast.observability.metrics.registry import LiveMetrics, MetricsRegistry, gauge_family
 from tradecast.observability.metrics.rolling import Rate, RecentLatencies
 
-PublishResult = Literal["ok", "failed", "uncertain"]
 PUBLISH_RESULTS: tuple[PublishResult, ...] = get_args(PublishResult)
 SkipReason = Literal["other version", "malformed message", "malformed entry", "malformed session", "error"]
 SKIP_REASONS: tuple[SkipReason, ...] = get_args(SkipReason)

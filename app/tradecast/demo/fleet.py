@@ -19,10 +19,9 @@ from tradecast.http.metrics_page import metrics_route
 from tradecast.lifecycle.process import Listener, Process, ProcessHooks
 from tradecast.observability.health import Health
 from tradecast.publishing.publisher import Publisher
-from tradecast.redis_client.client import RedisClient, check_redis
-from tradecast.redis_client.errors import FAILURES
+from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.errors import FAILURES, explain_redis
 from tradecast.redis_client.peer import Explainer
-from tradecast.redis_client.place import explain_redis, place_of
 
 log = structlog.stdlib.get_logger("tradecast.demo")
 
@@ -54,7 +53,7 @@ class FeedProcess(ProcessHooks):
         self._feed = Feed(self._publisher, settings)
         self._lead = Lead(self._publisher.redis)
         self._health = Health(observer=self._metrics.dependencies)
-        explainer = Explainer(place_of(self._publisher.redis))
+        explainer = Explainer(self._publisher.redis.place)
         self._health.register("redis", self._ping, explainer.explain)
         routes = [*health_routes(self._health, private=True), metrics_route(self._metrics)]
         listener = Listener("admin", create_app(routes), settings.admin_host, settings.admin_port)
@@ -89,7 +88,7 @@ class FeedProcess(ProcessHooks):
             await self._lead.let_go()
 
     async def _ping(self) -> None:
-        await check_redis(self._publisher.redis)
+        await self._publisher.redis.check()
 
     async def _lead_and_feed(self) -> None:
         while True:

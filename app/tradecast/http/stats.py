@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from tradecast.cluster_rpc import Cluster
 from tradecast.config.settings import Settings, Transport
 from tradecast.delivery.broker import Broker
-from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.lifecycle.drain import Drain
 from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.health import OTHER_REDIS, Health
@@ -81,7 +80,6 @@ class Stats:
         }
 
     def _adapter(self) -> dict[str, Any]:
-        broker = self.broker if isinstance(self.broker, RedisBroker) else None
         return {
             "mode": self.settings.mode,
             "modes": list(self.settings.modes),
@@ -89,15 +87,15 @@ class Stats:
             **self.runtime_config.stats(),
             "traffic": {
                 **self.traffic.adapter_traffic(),
-                "waiting": broker.waiting if broker is not None else 0,
-                "channels": broker.channels if broker is not None else 0,
-                "hears": broker.is_subscribed if broker is not None else None,
+                "waiting": self.broker.waiting,
+                "channels": self.broker.channels,
+                "hears": None if self.broker.is_local else self.broker.is_subscribed,
                 "awaySeconds": round(self.broker.unreachable_for, 3),
             },
         }
 
     def _other(self) -> dict[str, Any] | None:
-        other = self.broker.other if isinstance(self.broker, RedisBroker) else None
+        other = self.broker.other
         if other is None:
             return None
         return {

@@ -10,8 +10,7 @@ import structlog
 
 from tradecast.background.tasks import cancel_and_wait
 from tradecast.causes import SOME_REDIS, Place, explain
-from tradecast.redis_client.errors import FAILURES
-from tradecast.redis_client.foreign_keys import is_of_key
+from tradecast.redis_client.errors import FAILURES, is_key_error
 
 T = TypeVar("T")
 # Below the pool size of create_redis, which others share.
@@ -72,7 +71,7 @@ class Failover:
                     raise RedisAway
                 return await request()
         except FAILURES as error:
-            if is_of_key(error):
+            if is_key_error(error):
                 raise KeyUnusable from error
             # a request that was already under way when Redis came back says nothing about now
             if spell == self._spell:

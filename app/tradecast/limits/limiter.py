@@ -21,7 +21,6 @@ from tradecast.limits.redis_store import Limit, RedisQuotaStore, RedisRateStore
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES
-from tradecast.redis_client.place import place_of
 
 GLOBAL = "global"
 CLEANUP_EVERY = 60.0
@@ -106,9 +105,7 @@ class RateLimiter:
         self._on_fallback = on_fallback or (lambda away: None)
         self._on_foreign = on_foreign
         self._lines = lines or ThrottledLog()
-        self._failover = Failover(
-            self._return, self._change, PATIENCE, SOME_REDIS if redis is None else place_of(redis)
-        )
+        self._failover = Failover(self._return, self._change, PATIENCE, SOME_REDIS if redis is None else redis.place)
         if redis is not None:
             self._rates = RedisRateStore(redis, self._foreign)
             self._quotas = RedisQuotaStore(redis, lease, self._foreign)

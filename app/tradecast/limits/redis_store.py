@@ -12,8 +12,7 @@ from tradecast.limits.quota import LEASE, Kind, Lease
 from tradecast.limits.rates import Check, Refusal
 from tradecast.limits.windows import BUCKETS, bucket_width
 from tradecast.redis_client.client import RedisClient
-from tradecast.redis_client.cluster import MANY, ClusterClient
-from tradecast.redis_client.foreign_keys import is_of_key
+from tradecast.redis_client.errors import is_key_error
 from tradecast.redis_client.script import Argument, Call, Script, user_tag
 
 PREFIX = "tradecast:"
@@ -149,9 +148,7 @@ class RedisRateStore:
 
     async def users_everywhere(self, name: str) -> Sequence[str]:
         """Ids made of a name, such that each master of a cluster has the limits of one of them; one for one Redis."""
-        if not isinstance(self._redis, ClusterClient):
-            return [name]
-        return await self._redis.one_of_each((f"{name}{number}" for number in range(MANY)), user_tag)
+        return await self._redis.vary_name(name, user_tag)
 
 
 class RedisQuotaStore:
@@ -220,7 +217,7 @@ async def _run_cleared(
     try:
         return await run()
     except RedisError as error:
-        if not is_of_key(error):
+        if not is_key_error(error):
             raise
         on_foreign()
         if not await _remove(redis, keys):

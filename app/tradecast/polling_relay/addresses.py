@@ -22,8 +22,7 @@ from collections.abc import Callable
 import structlog
 
 from tradecast.redis_client.client import RedisClient
-from tradecast.redis_client.errors import FAILURES
-from tradecast.redis_client.place import explain_redis, first_address
+from tradecast.redis_client.errors import FAILURES, explain_redis
 from tradecast.redis_client.script import OWN, Argument, Script
 
 Address = tuple[str, int]
@@ -268,7 +267,7 @@ def _text(value: object) -> str:
 
 async def find_own_address(redis: RedisClient) -> str:
     """This machine's IP address on the way to Redis; loopback where there is none. Nothing is sent."""
-    host, port = first_address(redis)
+    host, port = redis.first_host
     if not host:
         return LOOPBACK  # a Unix socket
     try:

@@ -13,14 +13,14 @@ from tradecast.config.settings import Settings, SettingsError, load_settings
 from tradecast.delivery.create import create_writer
 from tradecast.delivery.envelope import VOLATILE, Envelope, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable
-from tradecast.delivery.redis.broker import publish_further
+from tradecast.delivery.redis.options import NullBrokerObserver
+from tradecast.delivery.redis.writer import publish_to_other_mode
 from tradecast.events.emitters import Emitters, Payload
 from tradecast.events.kinds import kind_of
 from tradecast.events.symbols import Symbols
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.rooms import Emitted, Room, Rooms, room_name, room_names
 from tradecast.redis_client.client import create_redis
-from tradecast.redis_client.place import place_of
 
 T = TypeVar("T")
 
@@ -69,10 +69,10 @@ class Publisher(Emitters):
         if both and settings.other_mode is None:
             raise SettingsError("REDIS_CLUSTER_URL: is needed to publish for both modes")
         self.redis = create_redis(settings)
-        self.place = place_of(create_redis(settings, settings.adapter_url))
-        self._writer = create_writer(settings, settings.mode)
+        self.place = create_redis(settings, settings.adapter_url).place
+        self._writer = create_writer(settings, settings.mode, NullBrokerObserver())
         other = settings.other_mode if both is not False else None
-        self._other = None if other is None else create_writer(settings, other)
+        self._other = None if other is None else create_writer(settings, other, NullBrokerObserver())
         self._guard: AsyncGenerator[None] | None = None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._closed = False
@@ -115,7 +115,7 @@ class Publisher(Emitters):
                 self._other.start()
         await self._writer.publish(envelope)
         if self._other is not None:
-            await publish_further(self._other, envelope)
+            await publish_to_other_mode(self._other, envelope)
         self._on_emitted(envelope.event, 0)
 
     async def close(self) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from pydantic import SecretStr
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import AbstractBackoff, NoBackoff
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from tradecast.config.settings import Settings, SettingsError, UrlName
-from tradecast.redis_client.cluster import ClusterClient, Command
+from tradecast.redis_client.cluster import ClusterClient
+from tradecast.redis_client.redis_py_internals import RequestRetry
+from tradecast.redis_client.single import SingleClient, create_single_client
 from tradecast.redis_client.urls import (
     PORT,
     SENTINEL_PORT,
@@ -37,9 +37,8 @@ RETRIES = 3
 POOL_SIZE = 50
 HEALTH_CHECK_INTERVAL = 30
 
-RedisClient = Redis | ClusterClient
+RedisClient = SingleClient | ClusterClient
 T = TypeVar("T")
-_retrying: ContextVar[bool] = ContextVar("tradecast_redis_retrying", default=False)
 
 
 class CappedLinearBackoff(AbstractBackoff):
@@ -60,37 +59,6 @@ class CappedLinearBackoff(AbstractBackoff):
 
     def __hash__(self) -> int:
         return hash((self._step, self._cap))
-
-
-class RequestRetry(Retry):
-    """Retries a request, and not once more inside for each connection that the request makes.
-
-    redis-py retries at both levels with the same policy (client.py `execute_command`, connection.py
-    `connect_check_health`), so 3 retries would be up to 15 connection attempts. A refused log-in is not repeated.
-    """
-
-    async def call_with_retry(
-        self,
-        do: Callable[[], Awaitable[T]],
-        fail: Callable[..., Any],
-        is_retryable: Callable[[Exception], bool] | None = None,
-        with_failure_count: bool = False,
-    ) -> T:
-        if _retrying.get():
-            once: Retry = Retry(NoBackoff(), 0, self._supported_errors)
-            return await once.call_with_retry(do, fail, is_retryable, with_failure_count)
-
-        async def attempt() -> T:
-            token = _retrying.set(True)
-            try:
-                return await do()
-            finally:
-                _retrying.reset(token)
-
-        def may_help(error: Exception) -> bool:
-            return not isinstance(error, AuthenticationError) and (is_retryable is None or is_retryable(error))
-
-        return await super().call_with_retry(attempt, fail, may_help, with_failure_count)
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
@@ -149,20 +117,7 @@ def create_redis(settings: Settings, name: UrlName = "REDIS_URL", **overrides: A
     if scheme == "rediss":
         options |= _tls_options(settings)
     options |= parse_redis_url(url, name)
-    return Redis.from_pool(BlockingConnectionPool(**(options | overrides)))
-
-
-async def check_redis(redis: RedisClient) -> None:
-    """Ask Redis, and of a cluster every part, whether it answers.
-
-    Raises:
-        PartsAway: Parts of a cluster do not; its `in_words` says how much.
-        redis.exceptions.RedisError: It does not.
-    """
-    if isinstance(redis, ClusterClient):
-        await redis.check()
-    else:
-        await redis.ping()
+    return create_single_client(BlockingConnectionPool(**(options | overrides)))
 
 
 async def check_database(redis: RedisClient, patience: float) -> None:
@@ -175,49 +130,19 @@ async def check_database(redis: RedisClient, patience: float) -> None:
     Raises:
         SettingsError: It has not, and never will without being restarted: no request would come through.
     """
-    database = None if isinstance(redis, ClusterClient) else redis.connection_pool.connection_kwargs.get("db")
-    if not database:
+    if not redis.database:
         return
     try:
         async with asyncio.timeout(patience):
-            await check_redis(redis)
+            await redis.check()
     except RedisError as error:  # over a Unix socket redis-py makes a ConnectionError of it
         if _DATABASE.search(str(error)):
-            raise SettingsError(f"REDIS_URL: Redis refuses database {database}: {error}") from None
+            raise SettingsError(f"REDIS_URL: Redis refuses database {redis.database}: {error}") from None
     except (OSError, TimeoutError):
         return
 
 
-async def run_all(redis: RedisClient, commands: Sequence[Command]) -> list[Any]:
-    """Run commands, pipelined; nothing holds them together.
-
-    Args:
-        redis: Where.
-        commands: Each as a key, whose slot its keys are in, and the command's words.
-
-    Returns:
-        Their answers in order, with errors of Redis (`ResponseError`) among them.
-
-    Raises:
-        redis.exceptions.RedisError: Redis, or a part of it, is not reachable; some of it may be done.
-    """
-    if isinstance(redis, ClusterClient):
-        return await redis.run_all(commands)
-    async with redis.pipeline(transaction=False) as pipeline:
-        for _, words in commands:
-            pipeline.execute_command(*words)
-        return await pipeline.execute(raise_on_error=False)
-
-
-def without_errors(answers: Sequence[Any]) -> Sequence[Any]:
-    """The answers of `run_all`; the first error among them is raised."""
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return answers
-
-
-def _sentinel_client(settings: Settings, url: str, options: dict[str, Any]) -> Redis:
+def _sentinel_client(settings: Settings, url: str, options: dict[str, Any]) -> SingleClient:
     hosts, service, from_url = parse_sentinel_url(url)
     options |= from_url
     to_sentinel: dict[str, Any] = {
@@ -238,7 +163,7 @@ def _sentinel_client(settings: Settings, url: str, options: dict[str, Any]) -> R
         options |= tls
         to_sentinel |= tls
     sentinel = Sentinel(hosts, sentinel_kwargs=to_sentinel)  # type: ignore[no-untyped-call]  # redis-py leaves it so
-    return Redis.from_pool(SentinelPool(service, sentinel, **options))  # type: ignore[no-untyped-call]  # as above
+    return create_single_client(SentinelPool(service, sentinel, **options))  # type: ignore[no-untyped-call]  # as above
 
 
 def _cluster_client(settings: Settings, url: str, name: UrlName, options: dict[str, Any]) -> ClusterClient:

@@ -1,44 +1,32 @@
-"""A client of a Redis Cluster that behaves in trouble as the one of a single Redis does."""
+"""The client of a Redis Cluster, which behaves in trouble as the one of a single Redis does."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from redis import exceptions
-from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
+from redis.asyncio.cluster import ClusterNode, PipelineCommand
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
-from redis.exceptions import AuthenticationError, RedisClusterException
 
 from tradecast.causes import REDIS, Place
 from tradecast.config.settings import UrlName
+from tradecast.redis_client.errors import is_key_error
+from tradecast.redis_client.redis_py_internals import LOST, TRUSTED_FOR, RoutedCluster
+from tradecast.redis_client.topology import Command, RedisTopology, raise_errors
 from tradecast.redis_client.urls import join_hosts
 
-REDIRECTIONS = 16
-TRY_AGAIN = 0.02
-
-T = TypeVar("T")
-Command = tuple[str, Sequence[Any]]
-LOST = (exceptions.ConnectionError, exceptions.TimeoutError)
-SENT_ON = (exceptions.AskError, exceptions.TryAgainError)  # and MovedError, which is an AskError
-CHUNK = 200
-FAILED_FOR = 5.0
-# Seconds for which what was found out of nodes and slots stands, whatever fails.
-BELIEVED = 0.2
 CHECK_KEY = "tradecast:check:{}"
 CHECK_PATIENCE = 0.9
-MANY = 100_000
-_inside: ContextVar[bool] = ContextVar("tradecast_cluster_request", default=False)
+MAX_NAMES = 100_000
 
 
 class PartsAway(exceptions.RedisError):
@@ -55,12 +43,8 @@ class PartsAway(exceptions.RedisError):
         super().__init__(in_words)
 
 
-class ClusterClient(RedisCluster):
-    """`redis.asyncio.cluster.RedisCluster` with our retries, pauses and bounds.
-
-    redis-py's own has none between tries, raises errors that are no `RedisError`, refuses requests beyond its
-    connections in place of letting them wait, and finds its way from the nodes that it found last, which may all have
-    gone by now. It is found anew from the configured ones, whose names may lead elsewhere, and then from those found.
+class ClusterClient(RoutedCluster, RedisTopology):  # type: ignore[misc]  # redis-py's own bases do not agree
+    """`RoutedCluster` with what it has in common with one Redis.
 
     Args:
         hosts: Nodes to ask for the others.
@@ -68,13 +52,14 @@ class ClusterClient(RedisCluster):
         max_connections: Requests at a time; others wait.
         timeout: Seconds that they wait.
         setting: Which setting names it.
-        options: Of redis-py's cluster client. One try takes at most `socket_timeout` and `socket_connect_timeout`
-            together, finding the nodes included.
+        options: Of redis-py's cluster client.
 
     Attributes:
         hosts: As given.
-        place: What is told of it when it does not work.
     """
+
+    is_cluster = True
+    database = 0
 
     def __init__(
         self,
@@ -86,16 +71,7 @@ class ClusterClient(RedisCluster):
         setting: UrlName = "REDIS_URL",
         **options: Any,
     ) -> None:
-        super().__init__(
-            startup_nodes=[ClusterNode(host, port) for host, port in hosts],
-            retry=Retry(NoBackoff(), 0),
-            # a request may use a connection of every node, and finding the nodes one more
-            max_connections=2 * max_connections,
-            # slots that nobody serves are no reason to refuse those that somebody does: Redis decides
-            require_full_coverage=False,
-            dynamic_startup_nodes=False,
-            **options,
-        )
+        super().__init__(hosts, retry=retry, max_connections=max_connections, timeout=timeout, **options)
         self.hosts = list(hosts)
         self.place = Place(
             REDIS,
@@ -106,221 +82,27 @@ class ClusterClient(RedisCluster):
             authenticated=bool(options.get("password")),
             kind="cluster",
         )
-        self._again = retry
-        self._places = asyncio.Semaphore(max_connections)
-        self._patience = timeout
-        self._try_time: float = options["socket_timeout"] + options["socket_connect_timeout"]
-        self._finding = asyncio.Lock()
-        self._configured = dict(self.nodes_manager.startup_nodes)
-        self._failed: dict[str, float] = {}
-        self._knows_commands = False
-        self._found_at = -math.inf
+        self._slots_lock = asyncio.Lock()
+        self._slots_read_at = -TRUSTED_FOR
 
-    async def initialize(
-        self, additional_startup_nodes_info: Any = None, last_failed_node_name: str | None = None
-    ) -> ClusterClient:
-        """Find the nodes, where that is to be done.
+    @property
+    def first_host(self) -> tuple[str | None, int]:
+        return self.hosts[0]
 
-        In place of redis-py's, which closes all connections, those in use included, when it cannot, and is told of
-        one failed node at most. It takes no arguments.
-
-        Raises:
-            redis.exceptions.ConnectionError: None of them answers, or it belongs to no cluster.
-        """
-        if self._initialize:
-            async with self._finding:
-                if self._initialize:
-                    await self._find()
-        return self
-
-    async def find_anew(self) -> None:
-        """Find out again who has which slots; raises as `initialize`."""
-        self._initialize = True
-        await self.initialize()
-
-    async def _find(self) -> None:
-        nodes = self.nodes_manager
-        known = {**self._configured, **nodes.nodes_cache}
-        now = time.monotonic()
-        if now - self._found_at < BELIEVED:  # each time, redis-py makes all connections anew
-            self._initialize = False
-            return
-        self._failed = {name: since for name, since in self._failed.items() if now - since < FAILED_FOR}
-        nodes.startup_nodes = {name: node for name, node in known.items() if name not in self._failed} or known
+    async def open_connection(self, key: str) -> AbstractConnection:
+        # Slots are read again when connections are wanted, which is when what was known of them was wrong.
+        async with self._slots_lock:
+            if time.monotonic() - self._slots_read_at >= TRUSTED_FOR:
+                await self.refresh_slots()
+                self._slots_read_at = time.monotonic()
         try:
-            await nodes.initialize()
-            if not self._knows_commands:
-                await self.commands_parser.initialize(nodes.default_node)
-                self._knows_commands = True
-        except IndexError as error:  # redis-py's own, of a node that serves no slot and knows nobody who does
-            self._failed.clear()
-            raise exceptions.ClusterDownError("nobody serves the slots") from error
-        except RedisClusterException as error:  # which is no RedisError
-            self._failed.clear()
-            if isinstance(error.__cause__, AuthenticationError):
-                raise error.__cause__ from None
-            raise exceptions.ConnectionError(str(error)) from error
-        except LOST:
-            await self._lost(nodes.default_node)
-            raise
-        self._initialize = False
-        self._found_at = time.monotonic()
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        self._initialize = True
-        self._found_at = -math.inf
-        nodes = {
-            id(node): node for known in (self._configured, self.nodes_manager.nodes_cache) for node in known.values()
-        }
-        await asyncio.gather(*(node.disconnect() for node in nodes.values()))
-
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """As RedisCluster's.
-
-        Raises:
-            redis.exceptions.RedisError: The cluster refused, or the node asked is not reachable.
-        """
-
-        async def attempt() -> Any:
-            await self.initialize()
-            return await super(ClusterClient, self).execute_command(*args, **options)
-
-        return await self._request(attempt)
-
-    async def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
-        # In place of redis-py's, which sends ASKING and the command over different connections: while a slot moves,
-        # another request then often takes the one that may ask.
-        node, asks = target_node, False
-        for turn in range(REDIRECTIONS):
-            try:
-                if asks:
-                    return await _ask(node, args, options)
-                return await node.execute_command(*args, **options)
-            except exceptions.MovedError as error:
-                self.nodes_manager.slots_cache.setdefault(error.slot_id, [])
-                await self.nodes_manager.move_slot(error)
-                node, asks = self.nodes_manager.get_node_from_slot(error.slot_id), False
-            except exceptions.AskError as error:
-                known = self.get_node(error.host, error.port)
-                if known is None:  # it has joined just now
-                    self._initialize = True
-                    await self.initialize()
-                    known = self.get_node(error.host, error.port)
-                node, asks = known or node, known is not None
-            except exceptions.TryAgainError:  # some of the keys are here and some there
-                await asyncio.sleep(TRY_AGAIN * turn)
-            except exceptions.MaxConnectionsError:
-                raise
-            except LOST:
-                await self._lost(node)
-                raise
-            except exceptions.ClusterDownError:
-                self._initialize = True
-                raise
-        raise exceptions.ClusterError("sent on too often")
-
-    async def _lost(self, node: ClusterNode) -> None:
-        """Its connections are done with, and who else there is is to be found out from another one."""
-        node.update_active_connections_for_reconnect()
-        await node.disconnect_free_connections()
-        self.nodes_manager.move_node_to_end_of_cached_nodes(node.name)
-        self._failed[node.name] = time.monotonic()
-        self._initialize = True
-
-    async def run_all(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands, pipelined by node; nothing holds them together.
-
-        Args:
-            commands: Each as a key, whose slot its keys are in, and the command's words.
-
-        Returns:
-            Their answers in order, with errors of Redis (`ResponseError`) among them.
-
-        Raises:
-            redis.exceptions.RedisError: A node is not reachable; what the others were asked for may be done.
-        """
-
-        async def attempt() -> list[Any]:
-            await self.initialize()
-            by_node: dict[ClusterNode, list[PipelineCommand]] = defaultdict(list)
-            waiting = [PipelineCommand(number, *words) for number, (_, words) in enumerate(commands)]
-            for one, (key, _) in zip(waiting, commands, strict=True):
-                by_node[self.nodes_manager.get_node_from_slot(self.keyslot(key))].append(one)
-            done = await asyncio.gather(*(self._pipe(*some) for some in by_node.items()), return_exceptions=True)
-            for error in done:
-                if error is not None:
-                    raise error
-            return [one.result for one in waiting]
-
-        return await self._request(attempt)
-
-    async def scan_masters(self, pattern: str, count: int) -> AsyncGenerator[tuple[list[bytes | str]], None]:
-        """The keys of all masters, some at a time; perhaps one more than once, and one that moves meanwhile never.
-
-        Raises:
-            redis.exceptions.RedisError: A master is not reachable.
-        """
-        await self._request(self.initialize)
-        for node in self.get_primaries():
-            cursor = 0
-            while True:
-                request = functools.partial(
-                    self._execute_command, node, "SCAN", cursor, "MATCH", pattern, "COUNT", count
-                )
-                cursor, keys = await self._request(request)
-                yield (keys,)
-                if cursor == 0:
-                    break
-
-    async def ask_masters(self, *words: str) -> list[Any]:
-        """Each master's answer to a command without keys.
-
-        Raises:
-            redis.exceptions.RedisError: A master refuses, or is not reachable.
-        """
-        await self._request(self.initialize)
-        requests = (functools.partial(self._execute_command, node, *words) for node in self.get_primaries())
-        return await asyncio.gather(*map(self._request, requests))
-
-    async def one_of_each(self, names: Iterable[str], key: Callable[[str], str]) -> list[str]:
-        """The first of the names whose keys the masters have, one name for each, or some if there are not enough names.
-
-        Raises:
-            redis.exceptions.RedisError: No node is reachable.
-        """
-        await self._request(self.initialize)
-        return list(self._one_of_each(names, key).values())
-
-    def _one_of_each(self, names: Iterable[str], key: Callable[[str], str]) -> dict[ClusterNode, str]:
-        slots = self.nodes_manager.slots_cache
-        masters = {nodes[0] for nodes in slots.values()}
-        found: dict[ClusterNode, str] = {}
-        for name in names:
-            nodes = slots.get(self.keyslot(key(name)))
-            if nodes:
-                found.setdefault(nodes[0], name)
-            if len(found) == len(masters):
-                break
-        return found
-
-    async def run_ids(self) -> Callable[[str], str]:
-        """For a key the `run_id` of the master that has it now; "" where that cannot be told.
-
-        Raises:
-            redis.exceptions.RedisError: A master is not reachable.
-        """
-        await self._request(self.initialize)
-        masters = {nodes[0] for nodes in self.nodes_manager.slots_cache.values()}
-        found: dict[str, str] = {}
-        for node in masters:
-            try:
-                told = await self._request(functools.partial(self._execute_command, node, "INFO", "server"))
-            except exceptions.ResponseError:  # without permission to ask
-                continue
-            found[node.name] = str(told.get("run_id", "")) if isinstance(told, dict) else ""
-        slots = {slot: found.get(nodes[0].name, "") for slot, nodes in self.nodes_manager.slots_cache.items()}
-        return lambda key: slots.get(self.keyslot(key), "")
+            node = self.find_node(key)
+        except (exceptions.SlotNotCoveredError, KeyError) as error:
+            raise exceptions.ConnectionError("no node of the cluster has the slot") from error
+        options = node.connection_kwargs | {"retry": Retry(NoBackoff(), 0)}
+        connection: AbstractConnection = node.connection_class(**options)
+        await connection.connect()  # type: ignore[no-untyped-call]
+        return connection
 
     async def check(self, patience: float = CHECK_PATIENCE) -> None:
         """Ask every master for a key, and say how many do not answer.
@@ -336,20 +118,20 @@ class ClusterClient(RedisCluster):
             async with asyncio.timeout(patience):
                 await self.initialize()
         except (*LOST, TimeoutError):
-            if not self.nodes_manager.slots_cache:
+            if not self.find_slots():
                 raise
             # ask those that were found last
-        slots = self.nodes_manager.slots_cache
-        served = Counter(nodes[0] for nodes in slots.values())
-        by_node = self._one_of_each((CHECK_KEY.format(number) for number in range(MANY)), str)
+        slots = self.find_slots()
+        served = Counter(slots.values())
+        by_node = self._choose_one_per_master((CHECK_KEY.format(number) for number in range(MAX_NAMES)), str)
         asked = [node for node in served if node in by_node]
 
         async def ask(node: ClusterNode) -> None:
             async with asyncio.timeout(patience):
                 try:
-                    await self._execute_command(node, "EXISTS", by_node[node])
+                    await self.run_on(node, "EXISTS", by_node[node])
                 except exceptions.ConnectionError:  # of a connection that it closed when it was started again, perhaps
-                    await self._execute_command(node, "EXISTS", by_node[node])
+                    await self.run_on(node, "EXISTS", by_node[node])
 
         answers = await asyncio.gather(*map(ask, asked), return_exceptions=True)
         failed = {node: error for node, error in zip(asked, answers, strict=True) if isinstance(error, Exception)}
@@ -358,14 +140,14 @@ class ClusterClient(RedisCluster):
         if not failed and not lacking:
             return
         for node in away:
-            await self._lost(node)
-        self._initialize = True
+            await self.give_up_on(node)
+        self.find_again()
         words = []
         if away:
             share = sum(served[node] for node in away)
             words.append(f"{len(away)} of {len(served)} masters away, {share} of {REDIS_CLUSTER_HASH_SLOTS} slots")
         if lacking:
-            words.append(f"nobody serves {lacking} of {REDIS_CLUSTER_HASH_SLOTS} slots")
+            words.append(f"no node serves {lacking} of {REDIS_CLUSTER_HASH_SLOTS} slots")
         if len(failed) > len(away):
             words.append(f"{len(failed) - len(away)} of {len(served)} masters refuse, as the cluster is incomplete")
         causes = [*away.values(), *failed.values()]
@@ -373,63 +155,80 @@ class ClusterClient(RedisCluster):
         place = self.place if first is None else replace(self.place, at=join_hosts([(first.host, int(first.port))]))
         raise PartsAway("; ".join(words), place) from (causes[0] if causes else None)
 
-    async def _pipe(self, node: ClusterNode, commands: list[PipelineCommand]) -> None:
-        for start in range(0, len(commands), CHUNK):
+    async def run_all(self, commands: Sequence[Command]) -> list[Any]:
+        async def attempt() -> list[Any]:
+            await self.initialize()
+            by_node: dict[ClusterNode, list[PipelineCommand]] = defaultdict(list)
+            waiting = [PipelineCommand(number, *words) for number, (_, words) in enumerate(commands)]
+            for one, (key, _) in zip(waiting, commands, strict=True):
+                by_node[self.find_node(key)].append(one)
+            done = await asyncio.gather(*(self.run_pipeline(*some) for some in by_node.items()), return_exceptions=True)
+            for error in done:
+                if error is not None:
+                    raise error
+            return [one.result for one in waiting]
+
+        return await self.request(attempt)
+
+    async def read_info(self) -> Mapping[str, Mapping[str, Any]]:
+        await self.request(self.initialize)
+        nodes = self.get_primaries()
+        requests = (functools.partial(self.run_on, node, "INFO") for node in nodes)
+        answers = await asyncio.gather(*map(self.request, requests))
+        return dict(zip((node.name for node in nodes), answers, strict=True))
+
+    async def read_run_ids(self) -> Callable[[str], str]:
+        await self.request(self.initialize)
+        found: dict[str, str] = {}
+        for node in set(self.find_slots().values()):
             try:
-                await node.execute_pipeline(commands[start : start + CHUNK])
-                for one in commands[start : start + CHUNK]:
-                    if isinstance(one.result, LOST):
-                        raise one.result
-            except exceptions.MaxConnectionsError:
-                raise
-            except LOST:
-                await self._lost(node)
-                raise
-        for one in commands:
-            if isinstance(one.result, SENT_ON):
-                one.result = await self._execute_command(node, *one.args)
+                info = await self.request(functools.partial(self.run_on, node, "INFO", "server"))
+            except exceptions.ResponseError:  # without permission to ask
+                continue
+            found[node.name] = str(info.get("run_id", "")) if isinstance(info, dict) else ""
+        slots = {slot: found.get(node.name, "") for slot, node in self.find_slots().items()}
+        return lambda key: slots.get(self.keyslot(key), "")
 
-    async def _request(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        if _inside.get():  # a command of a pipeline that was sent elsewhere
-            return await attempt()
+    async def scan_keys(self, pattern: str, count: int) -> AsyncGenerator[Sequence[bytes | str], None]:
+        await self.request(self.initialize)
+        for node in self.get_primaries():
+            cursor = 0
+            while True:
+                words = ("SCAN", cursor, "MATCH", pattern, "COUNT", count)
+                cursor, keys = await self.request(functools.partial(self.run_on, node, *words))
+                yield keys
+                if cursor == 0:
+                    break
 
-        async def bounded() -> T:
-            try:
-                async with asyncio.timeout(self._try_time):
-                    return await attempt()
-            except (RedisClusterException, KeyError) as error:
-                self._initialize = True
-                raise exceptions.ConnectionError("nobody serves the slot, or not alone") from error
-            except TimeoutError:
-                self._initialize = True
-                raise exceptions.TimeoutError("no answer in time") from None
+    async def read_many(self, keys: Sequence[str]) -> Sequence[Any]:
+        answers = await self.run_all([(key, ("GET", key)) for key in keys])
+        # As MGET does: what is no text is nothing, and the others are there.
+        return raise_errors([None if is_key_error(answer) else answer for answer in answers])
 
-        async def failed(error: Exception) -> None:
-            pass
+    async def read_with_ttl(self, keys: Sequence[str]) -> tuple[Sequence[Any], Sequence[int]]:
+        commands = [(key, (name, key)) for name in ("GET", "PTTL") for key in keys]
+        answers = await self.run_all(commands)
+        values = raise_errors([None if is_key_error(value) else value for value in answers[: len(keys)]])
+        return values, raise_errors(answers[len(keys) :])
 
-        async with self._place():
-            return await self._again.call_with_retry(bounded, failed)
+    async def find_existing(self, keys: Sequence[str]) -> Sequence[bool]:
+        return list(map(bool, raise_errors(await self.run_all([(key, ("EXISTS", key)) for key in keys]))))
 
-    @contextlib.asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._patience) if self._places.locked() else contextlib.nullcontext():
-                await self._places.acquire()
-        except TimeoutError:
-            raise exceptions.ConnectionError("No connection available.") from None
-        token = _inside.set(True)
-        try:
-            yield
-        finally:
-            _inside.reset(token)
-            self._places.release()
+    async def delete_all(self, keys: Sequence[str]) -> int:
+        return sum(raise_errors(await self.run_all([(key, ("DEL", key)) for key in keys])))
 
+    async def vary_name(self, name: str, key: Callable[[str], str]) -> list[str]:
+        await self.request(self.initialize)
+        return list(self._choose_one_per_master((f"{name}{number}" for number in range(MAX_NAMES)), key).values())
 
-async def _ask(node: ClusterNode, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Ask a node for a key of a slot that is on its way there."""
-    asking, command = PipelineCommand(0, "ASKING"), PipelineCommand(1, *args, **options)
-    await node.execute_pipeline([asking, command])
-    for answer in (asking.result, command.result):
-        if isinstance(answer, Exception):
-            raise answer
-    return command.result
+    def _choose_one_per_master(self, names: Iterable[str], key: Callable[[str], str]) -> dict[ClusterNode, str]:
+        slots = self.find_slots()
+        masters = set(slots.values())
+        found: dict[ClusterNode, str] = {}
+        for name in names:
+            node = slots.get(self.keyslot(key(name)))
+            if node is not None:
+                found.setdefault(node, name)
+            if len(found) == len(masters):
+                break
+        return found

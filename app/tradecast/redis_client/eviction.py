@@ -10,7 +10,6 @@ import structlog
 from redis.exceptions import ResponseError
 
 from tradecast.redis_client.client import RedisClient
-from tradecast.redis_client.cluster import ClusterClient
 
 NO_EVICTION: Final = "noeviction"
 REMEDY: Final = "set maxmemory-policy to noeviction"
@@ -42,9 +41,7 @@ async def find_eviction(redis: RedisClient) -> Eviction:
         redis.exceptions.RedisError: It does not answer.
     """
     try:
-        if isinstance(redis, ClusterClient):
-            return worst_of([read_eviction(about) for about in await redis.ask_masters("INFO")])
-        return read_eviction(await redis.execute_command("INFO"))  # type: ignore[no-untyped-call]
+        return find_worst([read_eviction(info) for info in (await redis.read_info()).values()])
     except ResponseError:  # no permission
         return Eviction()
 
@@ -57,7 +54,7 @@ def read_eviction(about: object) -> Eviction:
     return Eviction(policy if isinstance(policy, str) else "", evicted if isinstance(evicted, int) else 0)
 
 
-def worst_of(found: Sequence[Eviction]) -> Eviction:
+def find_worst(found: Sequence[Eviction]) -> Eviction:
     """Of several instances: one that evicts, else one of which nobody knows, else one that does not."""
     evicted = sum(one.evicted for one in found)
     rank: Any = {True: 0, None: 1, False: 2}
@@ -66,23 +63,23 @@ def worst_of(found: Sequence[Eviction]) -> Eviction:
 
 
 class EvictionWatch:
-    """Looks now and then, and tells when that has changed."""
+    """Asks each Redis whether it evicts keys, and logs when that changes."""
 
     def __init__(self) -> None:
         self._found: dict[str, Eviction] = {}
 
     @property
     def found(self) -> Eviction:
-        """The worst of all that was looked at last."""
-        return worst_of(list(self._found.values()))
+        """The worst of all, as they answered last."""
+        return find_worst(list(self._found.values()))
 
-    async def look(self, name: str, redis: RedisClient) -> Eviction:
-        """Look at one Redis, which is called `name` here. Raises as `find_eviction`."""
+    async def check(self, name: str, redis: RedisClient) -> Eviction:
+        """Ask one Redis, which is called `name` in logs. Raises as `find_eviction`."""
         before, found = self._found.get(name), await find_eviction(redis)
         self._found[name] = found
         if found.may_evict and (before is None or before.policy != found.policy):
             log.warning(
-                "Redis evicts keys when its memory is full: clients begin anew, and sessions end",
+                "Redis evicts keys when its memory is full: clients start new sessions, and log-ins end",
                 url=name,
                 policy=found.policy,
                 remedy=REMEDY,

@@ -8,14 +8,15 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from tradecast.redis_client.client import RedisClient, run_all, without_errors
-from tradecast.redis_client.foreign_keys import is_of_key
+from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.errors import is_key_error
+from tradecast.redis_client.topology import raise_errors
 
 Argument = str | int
 Call = tuple[Sequence[str], Sequence[Argument]]
 CHUNK = 200
-# For scripts whose one key all servers share: what lies there and is of another type stops them all, and is removed.
-# A call of `own(key, type)`.
+# For scripts whose one key all servers share: a value of another type under it would stop them all, and is deleted.
+# Lua: `own(key, type)`.
 OWN = """
 local function own(key, kind)
   local found = redis.call('TYPE', key).ok
@@ -58,7 +59,7 @@ class Script:
         """Run it for many keys, pipelined, some hundreds in a round trip.
 
         Returns:
-            The calls that failed because of what lies under their keys (`is_of_key`); all others are done.
+            The calls that failed because of what lies under their keys (`is_key_error`); all others are done.
 
         Raises:
             redis.exceptions.RedisError: Redis refused, or is not reachable; some of it may be done.
@@ -75,13 +76,13 @@ class Script:
         for name, text in (("EVALSHA", self.digest), ("EVAL", self.source)):
             commands = [(keys[0], (name, text, len(keys), *keys, *arguments)) for keys, arguments in calls]
             unknown: list[Call] = []
-            for call, answer in zip(calls, await run_all(redis, commands), strict=True):
+            for call, answer in zip(calls, await redis.run_all(commands), strict=True):
                 if isinstance(answer, NoScriptError):
                     unknown.append(call)
-                elif isinstance(answer, ResponseError) and is_of_key(answer):
+                elif isinstance(answer, ResponseError) and is_key_error(answer):
                     failed.append(call)
                 else:
-                    without_errors([answer])
+                    raise_errors([answer])
             if not unknown:
                 break
             calls = unknown

@@ -12,17 +12,15 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import orjson
 import structlog
 
-from tradecast.redis_client.client import RedisClient, run_all, without_errors
-from tradecast.redis_client.cluster import ClusterClient
-from tradecast.redis_client.errors import FAILURES
-from tradecast.redis_client.foreign_keys import is_of_key
-from tradecast.redis_client.place import explain_redis
+from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.errors import FAILURES, explain_redis
+from tradecast.redis_client.topology import raise_errors
 from tradecast.sessions.batch_loader import BatchLoader
 from tradecast.sessions.models import TIERS, Session, User
 
@@ -208,7 +206,7 @@ class LayeredCache(Generic[V]):
         names = list(keys)
         try:
             async with asyncio.timeout(REDIS_TIMEOUT):
-                values = await self._get_redis(names)
+                values = await self._redis.read_many(names)
         except FAILURES as error:
             self._on_trouble(error)
             return {}
@@ -217,14 +215,6 @@ class LayeredCache(Generic[V]):
             for name, value in zip(names, values, strict=True)
             if value is not None
         }
-
-    async def _get_redis(self, names: list[str]) -> Sequence[Any]:
-        if isinstance(self._redis, ClusterClient):  # each is in a slot of its own
-            answers = await self._redis.run_all([(name, ("GET", name)) for name in names])
-            # As MGET does: what is no text is nothing, and the others are there.
-            return without_errors([None if is_of_key(answer) else answer for answer in answers])
-        assert self._redis is not None  # noqa: S101 asked for before
-        return await self._redis.mget(names)
 
     async def _write_redis(self, writes: Collection[_Write]) -> Mapping[_Write, bool]:
         assert self._redis is not None  # noqa: S101 asked for before
@@ -235,7 +225,7 @@ class LayeredCache(Generic[V]):
         ]
         try:
             async with asyncio.timeout(REDIS_TIMEOUT):
-                without_errors(await run_all(self._redis, commands))
+                raise_errors(await self._redis.run_all(commands))
         except FAILURES as error:
             self._on_trouble(error)
             return {}

@@ -49,7 +49,7 @@ class Fleet:
         options = {"cluster_lease": 4, "rate_limit_global": 1_000_000, "max_connections_per_user": 100}
         server = await self.make(**self.urls, adapter_mode=mode, **{**options, **settings})
         broker = broker_of(server)
-        await broker.until_heard()
+        await broker.wait_until_subscribed()
         return server
 
     async def client(self, server: RunningServer, user: str = "u1", **options: Any) -> StockClient:
@@ -527,7 +527,7 @@ async def test_a_fleet_whose_only_redis_was_a_cluster_gets_one_beside_it(fleet: 
     async with Forwarder(before.url) as service:
         client = await fleet.clients.connect(service.url, transports=["websocket"])
         after = await fleet.server("sharded", auth_required=False)
-        await broker_of(before).until_heard()
+        await broker_of(before).wait_until_subscribed()
         await after.app.emit("count", 1, to="market:status")
         await before.app.emit("count", 2, to="market:status")
         await client.wait_for("count", lambda args: args[0] == 2)

@@ -75,7 +75,7 @@ async def fleet(request: pytest.FixtureRequest, make_server: MakeServer, stock_c
     servers = [await make_server(prepare, **options) for _ in range(count)]
     for server in servers:
         if isinstance(broker := server.app._hub.broker, RedisBroker):
-            await broker.until_heard()
+            await broker.wait_until_subscribed()
         await eventually(lambda app=server.app: app.cluster.servers == count)  # type: ignore[misc]
     return Fleet(servers, stock_clients)
 

@@ -29,7 +29,7 @@ async def two_servers(
     one = await make_server(redis_url=redis.url, **settings)
     other = await make_server(redis_url=redis.url, **settings)
     for server in (one, other):
-        await broker_of(server).until_heard()
+        await broker_of(server).wait_until_subscribed()
     return one, other
 
 
@@ -65,7 +65,7 @@ async def test_redis_away_is_told_to_the_caller_and_clients_stay(
         await one.app.emit_notification("u1", {"n": 1})
     await durable_redis.start()
     for server in (one, other):
-        await broker_of(server).until_heard()
+        await broker_of(server).wait_until_subscribed()
     await one.app.emit_notification("u1", {"n": 2})
     await client.wait_for("notification", lambda args: args[0]["notification"]["n"] == 2)
     assert client.events("disconnect") == []
@@ -77,7 +77,7 @@ async def test_another_database_of_the_same_redis_is_another_fleet(
     one = await make_server(redis_url=f"{redis_server.url.removesuffix('/0')}/0")
     other = await make_server(redis_url=f"{redis_server.url.removesuffix('/0')}/1")
     for server in (one, other):
-        await broker_of(server).until_heard()
+        await broker_of(server).wait_until_subscribed()
     client = await stock_clients.connect(other.url, await other.session("u1"), transports=["websocket"])
     await one.app.emit_notification("u1", {"from": "one"})
     await other.app.emit_notification("u1", {"from": "other"})
@@ -89,7 +89,7 @@ async def test_metrics_tell_of_the_subscription_and_of_what_redis_took(
     make_server: MakeServer, own_redis: RedisServer, stock_clients: StockClients
 ) -> None:
     server = await make_server(redis_url=own_redis.url, publish_timeout=3, redis_timeout=1)
-    await broker_of(server).until_heard()
+    await broker_of(server).wait_until_subscribed()
     assert figure(server, "redis_subscribed") == 1
     await stock_clients.connect(server.url, await server.session("u1"), transports=["websocket"])
     await server.app.emit_notification("u1", {"n": 1})
@@ -123,7 +123,7 @@ async def test_event_to_a_room_of_another_namespace_reaches_its_members_and_nobo
 
     servers = [await make_server(prepare, redis_url=redis_server.url, auth_required=False) for _ in range(2)]
     for server in servers:
-        await broker_of(server).until_heard()
+        await broker_of(server).wait_until_subscribed()
     here, there = servers
     async with await WebSocket.connect(there.url) as custom, await WebSocket.connect(there.url) as main:
         for client, namespace in ((custom, "/custom"), (main, "/")):

@@ -42,7 +42,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 async def this_one(make_server: MakeServer, redis_server: RedisServer) -> RunningServer:
     server = await make_server(redis_url=redis_server.url)
     assert isinstance(server.app._hub.broker, RedisBroker)
-    await server.app._hub.broker.until_heard()
+    await server.app._hub.broker.wait_until_subscribed()
     return server
 
 
@@ -50,7 +50,7 @@ async def this_one(make_server: MakeServer, redis_server: RedisServer) -> Runnin
 async def next_one(redis_server: RedisServer, http: httpx.AsyncClient) -> AsyncIterator[ServeProcess]:
     variables = {"REDIS_URL": redis_server.url, "API_TOKEN": API_TOKEN, "SHUTDOWN_TIMEOUT": "3"}
     async with serving(program=PROGRAM, **variables) as server:
-        await server.log("hears the other servers")
+        await server.log("subscribed to the other servers")
         yield server
 
 
@@ -145,8 +145,8 @@ async def test_what_comes_of_the_next_version_is_counted_or_ignored(redis_server
         (partition,), (elsewhere,) = broker._partitions, other._partitions
         claimed = session()
         await broker.save(claimed)
-        await elsewhere._tell(broker.server_id, "rebalance 7 of 9")
-        await elsewhere._tell(broker.server_id, f"claimed {claimed.pid} 5 because it came there")
+        await elsewhere.send_hint(broker.server_id, "rebalance 7 of 9")
+        await elsewhere.send_hint(broker.server_id, f"claimed {claimed.pid} 5 because it came there")
         await eventually(lambda: heard.claims == [(claimed.pid, 5)])
         assert seen.why_skipped == {}
         await redis_server.ask("PUBLISH", f"{partition.prefix}r:x", f"2{broker.epoch}.9.a.b.1 what is not known")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from redis.asyncio import Redis
 
 from kit.lifecycle import StateByHand
 from kit.servers.redis_server import RedisServer
@@ -14,9 +13,10 @@ from tradecast.lifecycle import pacing, revision_registry
 from tradecast.lifecycle.rollout import Rollout
 from tradecast.polling_relay import addresses
 from tradecast.redis_client.client import create_redis
+from tradecast.redis_client.single import SingleClient
 
 pytestmark = pytest.mark.redis
-Write = Callable[[Redis, str], object]
+Write = Callable[[SingleClient, str], object]
 TYPES: list[Write] = [
     lambda redis, key: redis.set(key, "text"),
     lambda redis, key: redis.lpush(key, "one"),
@@ -25,9 +25,9 @@ TYPES: list[Write] = [
 
 
 @pytest.fixture
-async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+async def redis(redis_server: RedisServer) -> AsyncIterator[SingleClient]:
     client = create_redis(load_settings({"REDIS_URL": redis_server.url}))
-    assert isinstance(client, Redis)
+    assert isinstance(client, SingleClient)
     yield client
     await client.aclose()
 
@@ -40,7 +40,7 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
         lambda redis, key: redis.hset(key, mapping={"x": "99999999999999999999 1 ready r", "y": "\xff"}),
     ],
 )
-async def test_servers_of_a_fleet_find_each_other(redis: Redis, write: Write) -> None:
+async def test_servers_of_a_fleet_find_each_other(redis: SingleClient, write: Write) -> None:
     one, two = (revision_registry.RevisionRegistry(redis, name, "1", StateByHand(), Rollout()) for name in "ab")
     await write(redis, revision_registry.KEY)  # type: ignore[misc]  # an awaitable
     await one.refresh()
@@ -58,7 +58,7 @@ async def test_servers_of_a_fleet_find_each_other(redis: Redis, write: Write) ->
         lambda redis, key: redis.hset(key, mapping={"free": "nan", "at": "-1"}),
     ],
 )
-async def test_drain_keeps_the_pace_of_all(redis: Redis, write: Write) -> None:
+async def test_drain_keeps_the_pace_of_all(redis: SingleClient, write: Write) -> None:
     one, two = (pacing.FleetPace(redis, clock=lambda: 0.0, jitter=lambda: 0.0) for _ in range(2))
     await write(redis, pacing.KEY)  # type: ignore[misc]  # an awaitable
     first = await one.reserve(10, 100)
@@ -72,7 +72,7 @@ async def test_drain_keeps_the_pace_of_all(redis: Redis, write: Write) -> None:
     [*TYPES, lambda redis, key: redis.hset(key, mapping={"a": "text", "b": "1 2", "c": "9 \xff 1"})],
 )
 @pytest.mark.parametrize("key", [addresses.OWNERS, addresses.KEY])
-async def test_servers_find_each_other_and_one_key(redis: Redis, write: Write, key: str) -> None:
+async def test_servers_find_each_other_and_one_key(redis: SingleClient, write: Write, key: str) -> None:
     one, two = (addresses.ServerAddresses(redis, name) for name in "ab")
     await write(redis, key)  # type: ignore[misc]  # an awaitable
     await one.announce(("127.0.0.1", 1))

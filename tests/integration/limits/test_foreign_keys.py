@@ -1,4 +1,4 @@
-"""Keys of limits that hold what is none of ours, in a real Redis: that is their user's alone."""
+"""Keys of limits that hold what is none of ours, in a real SingleClient: that is their user's alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 import structlog
-from redis.asyncio import Redis
 
 from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
@@ -15,6 +14,7 @@ from tradecast.limits.quota import Lease
 from tradecast.limits.redis_store import RedisQuotaStore
 from tradecast.redis_client.client import create_redis
 from tradecast.redis_client.script import user_tag
+from tradecast.redis_client.single import SingleClient
 
 pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("patient_limits")]
 ENVIRON = {
@@ -39,9 +39,9 @@ def told() -> Told:
 
 
 @pytest.fixture
-async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+async def redis(redis_server: RedisServer) -> AsyncIterator[SingleClient]:
     client = create_redis(load_settings({"REDIS_URL": redis_server.url}))
-    assert isinstance(client, Redis)
+    assert isinstance(client, SingleClient)
     yield client
     await client.aclose()
 
@@ -64,7 +64,7 @@ async def passed(limiters: Sequence[RateLimiter], user_id: str, tries: int = 12)
     return sum([bool(await limiters[n % 2].check_limit(user_id, "x")) for n in range(tries)])
 
 
-WRONG: list[Callable[[Redis, str], object]] = [
+WRONG: list[Callable[[SingleClient, str], object]] = [
     lambda redis, key: redis.set(key, "text"),
     lambda redis, key: redis.lpush(key, "one"),
     lambda redis, key: redis.sadd(key, "one"),
@@ -80,7 +80,10 @@ WRONG: list[Callable[[Redis, str], object]] = [
 
 @pytest.mark.parametrize("wrong", WRONG)
 async def test_wrong_rate_key_is_that_users_alone(
-    redis: Redis, limiters: tuple[RateLimiter, RateLimiter], told: Told, wrong: Callable[[Redis, str], object]
+    redis: SingleClient,
+    limiters: tuple[RateLimiter, RateLimiter],
+    told: Told,
+    wrong: Callable[[SingleClient, str], object],
 ) -> None:
     await wrong(redis, RATE)  # type: ignore[misc]  # an awaitable
     assert await passed(limiters, "broken") == 5, "over both servers, and neither more nor fewer"
@@ -90,7 +93,10 @@ async def test_wrong_rate_key_is_that_users_alone(
 
 @pytest.mark.parametrize("wrong", [WRONG[n] for n in (0, 1, 2, 3, 5)])
 async def test_wrong_quota_key_is_that_users_alone(
-    redis: Redis, limiters: tuple[RateLimiter, RateLimiter], told: Told, wrong: Callable[[Redis, str], object]
+    redis: SingleClient,
+    limiters: tuple[RateLimiter, RateLimiter],
+    told: Told,
+    wrong: Callable[[SingleClient, str], object],
 ) -> None:
     one, two = limiters
     await wrong(redis, QUOTA)  # type: ignore[misc]  # an awaitable
@@ -108,7 +114,7 @@ async def test_wrong_quota_key_is_that_users_alone(
 
 
 async def test_one_wrong_key_lets_no_other_lease_lapse(
-    redis: Redis, limiters: tuple[RateLimiter, RateLimiter], told: Told
+    redis: SingleClient, limiters: tuple[RateLimiter, RateLimiter], told: Told
 ) -> None:
     one, _ = limiters
     users = ["a", "broken", *(f"user {n}" for n in range(500))]
@@ -123,7 +129,7 @@ async def test_one_wrong_key_lets_no_other_lease_lapse(
 
 
 async def test_what_cannot_be_removed_leaves_the_others_in_redis(
-    redis_server: RedisServer, redis: Redis, told: Told
+    redis_server: RedisServer, redis: SingleClient, told: Told
 ) -> None:
     """An ACL that lets scripts write and nothing be removed: then that user is limited from memory."""
     await redis_server.ask("ACL", "SETUSER", "limited", "on", ">pw", "~*", "&*", "+@all", "-del")
@@ -172,7 +178,7 @@ async def test_what_is_wrong_with_redis_is_wrong_for_all(
         await redis_server.ask(*mended)
 
 
-async def test_it_is_told_seldom(redis: Redis, limiters: tuple[RateLimiter, RateLimiter], told: Told) -> None:
+async def test_it_is_told_seldom(redis: SingleClient, limiters: tuple[RateLimiter, RateLimiter], told: Told) -> None:
     with structlog.testing.capture_logs() as logs:
         for _ in range(100):
             await redis.set(RATE, "text")
@@ -182,7 +188,7 @@ async def test_it_is_told_seldom(redis: Redis, limiters: tuple[RateLimiter, Rate
     assert "broken" not in str(logs)
 
 
-async def test_store_alone_renews_the_others(redis: Redis) -> None:
+async def test_store_alone_renews_the_others(redis: SingleClient) -> None:
     store = RedisQuotaStore(redis)
     await redis.set(QUOTA, "text")
     await store.renew([Lease("subscriptions", user_id, "m") for user_id in ("a", "broken", "z")])

@@ -11,9 +11,8 @@ from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.observability.health import Health
-from tradecast.redis_client.client import RedisClient, check_redis, create_redis
+from tradecast.redis_client.client import RedisClient, create_redis
 from tradecast.redis_client.peer import Explainer
-from tradecast.redis_client.place import place_of
 
 pytestmark = pytest.mark.redis
 
@@ -57,7 +56,7 @@ async def test_wrong_password(own_redis: RedisServer, redis: RedisClient) -> Non
         await wrong.ping()
 
     health = Health()
-    health.register("redis", ping, Explainer(place_of(wrong)).explain)
+    health.register("redis", ping, Explainer(wrong.place).explain)
     assert (await health.check("redis"))[1]["cause"] == "password_wrong"
     await wrong.aclose()
 
@@ -71,7 +70,7 @@ async def clustered(redis_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
 
 async def test_the_parts_of_a_cluster(redis_cluster: RedisCluster, clustered: RedisClient) -> None:
     health = Health(keep=0)
-    health.register("redis", lambda: check_redis(clustered), Explainer(place_of(clustered)).explain, mode="sharded")
+    health.register("redis", clustered.check, Explainer(clustered.place).explain, mode="sharded")
 
     async def error() -> str:
         status, body = await health.check("redis")

@@ -152,13 +152,13 @@ def runs_with(server: RunningServer) -> dict[str, float]:
     assert isinstance(broker, RedisBroker)
     (found,) = {
         (
-            one.retention.events_per_room,
-            one._publishing._max_batch,
-            one._publishing._window * 1000,
-            one._publishing.capacity,
-            one._publishing.timeout,
-            one._subscription.linger,
-            one._subscription._batch,
+            one.writer.retention.events_per_room,
+            one.writer.queue._max_batch,
+            one.writer.queue._window * 1000,
+            one.writer.queue.capacity,
+            one.writer.queue.timeout,
+            one.subscription.linger,
+            one.subscription._batch,
             int(broker.publishes_both),
         )
         for one in broker._partitions
@@ -187,7 +187,7 @@ async def test_changes_under_events_lose_and_repeat_nothing(
     ]
     for server in servers:
         assert isinstance(server.app._hub.broker, RedisBroker)
-        await server.app._hub.broker.until_heard()
+        await server.app._hub.broker.wait_until_subscribed()
     session = await servers[0].session("u1")
     clients = [await stock_clients.connect(one.url, session, transports=["websocket"]) for one in servers]
     sent = 0

@@ -1,4 +1,4 @@
-"""The cache of sessions, in memory and in a real Redis, which may be gone or slow."""
+"""The cache of sessions, in memory and in a real SingleClient, which may be gone or slow."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
-from kit.servers.redis_server import RedisServer
+from kit.servers.redis_server import RedisServer, open_client
+from tradecast.redis_client.single import SingleClient
 from tradecast.sessions.cache import SessionCache, UserCache
 from tradecast.sessions.models import Session, User
 
@@ -39,12 +39,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def client(redis_server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_server.url) as client:
+async def client(redis_server: RedisServer) -> AsyncIterator[SingleClient]:
+    async with open_client(redis_server.url) as client:
         yield client
 
 
-def cache(clock: Clock, redis: Redis | None = None, ttl: float = 30, **more: Any) -> SessionCache:
+def cache(clock: Clock, redis: SingleClient | None = None, ttl: float = 30, **more: Any) -> SessionCache:
     return SessionCache(ttl=ttl, redis=redis, clock=clock, monotonic=clock, **more)
 
 
@@ -105,11 +105,11 @@ async def test_cleared_keeps_what_is_marked(clock: Clock) -> None:
     assert await own.get("b") is None
 
 
-# -- Redis
+# -- SingleClient
 
 
 @pytest.mark.redis
-async def test_other_servers_find_it_in_redis(clock: Clock, client: Redis) -> None:
+async def test_other_servers_find_it_in_redis(clock: Clock, client: SingleClient) -> None:
     sources: list[str] = []
     one, other = cache(clock, client), cache(clock, client, on_lookup=sources.append)
     await one.put("sid", session())
@@ -120,7 +120,7 @@ async def test_other_servers_find_it_in_redis(clock: Clock, client: Redis) -> No
 
 
 @pytest.mark.redis
-async def test_time_in_redis_counts(clock: Clock, client: Redis) -> None:
+async def test_time_in_redis_counts(clock: Clock, client: SingleClient) -> None:
     one, other = cache(clock, client), cache(clock, client)
     await one.put("sid", session())
     clock.now += 20
@@ -130,7 +130,7 @@ async def test_time_in_redis_counts(clock: Clock, client: Redis) -> None:
 
 
 @pytest.mark.redis
-async def test_no_secret_in_keys_and_no_id_in_values(clock: Clock, client: Redis) -> None:
+async def test_no_secret_in_keys_and_no_id_in_values(clock: Clock, client: SingleClient) -> None:
     await cache(clock, client).put("secret-session-id", session("secret-session-id"))
     (key,) = await client.keys("*")
     assert key == b"tradecast:session:1:" + hashlib.sha256(b"secret-session-id").hexdigest().encode()
@@ -139,7 +139,7 @@ async def test_no_secret_in_keys_and_no_id_in_values(clock: Clock, client: Redis
 
 
 @pytest.mark.redis
-async def test_tombstone_stops_a_late_value_on_another_server(clock: Clock, client: Redis) -> None:
+async def test_tombstone_stops_a_late_value_on_another_server(clock: Clock, client: SingleClient) -> None:
     one, other, third = (cache(clock, client) for _ in range(3))
     await one.put("sid", session())
     await one.forget(["sid"])
@@ -149,7 +149,7 @@ async def test_tombstone_stops_a_late_value_on_another_server(clock: Clock, clie
 
 
 @pytest.mark.redis
-async def test_tombstone_wins_over_a_value_that_is_being_read(clock: Clock, client: Redis) -> None:
+async def test_tombstone_wins_over_a_value_that_is_being_read(clock: Clock, client: SingleClient) -> None:
     one, other = cache(clock, client), cache(clock, client)
     await other.put("sid", session())
     reading = asyncio.create_task(one.get("sid"))
@@ -169,7 +169,7 @@ async def test_tombstone_wins_over_a_value_that_is_being_read(clock: Clock, clie
         '9999999999 ["u","n","e",true,"gold",1]',
     ],
 )
-async def test_what_is_not_understood_is_a_miss(clock: Clock, client: Redis, text: str) -> None:
+async def test_what_is_not_understood_is_a_miss(clock: Clock, client: SingleClient, text: str) -> None:
     own = cache(clock, client)
     await own.put("sid", session())
     (key,) = await client.keys("*")
@@ -179,7 +179,7 @@ async def test_what_is_not_understood_is_a_miss(clock: Clock, client: Redis, tex
 
 
 @pytest.mark.redis
-async def test_many_at_once_are_few_commands(clock: Clock, client: Redis) -> None:
+async def test_many_at_once_are_few_commands(clock: Clock, client: SingleClient) -> None:
     one, other = cache(clock, client), cache(clock, client)
     names = [f"s{n}" for n in range(400)]
     await asyncio.gather(*(one.put(name, session(name)) for name in names))
@@ -192,7 +192,7 @@ async def test_many_at_once_are_few_commands(clock: Clock, client: Redis) -> Non
 
 @pytest.mark.redis
 async def test_redis_that_is_gone_never_fails_a_look_up(own_redis: RedisServer) -> None:
-    async with Redis.from_url(own_redis.url) as client:
+    async with open_client(own_redis.url) as client:
         monotonic = Clock()
         own = SessionCache(ttl=30, redis=client, monotonic=monotonic)
         await own.put("a", session("a"))
@@ -213,7 +213,7 @@ async def test_redis_that_is_gone_never_fails_a_look_up(own_redis: RedisServer) 
 
 @pytest.mark.redis
 async def test_redis_that_does_not_answer_delays_once(own_redis: RedisServer) -> None:
-    async with Redis.from_url(own_redis.url) as client:
+    async with open_client(own_redis.url) as client:
         own = SessionCache(ttl=30, redis=client)
         await own.get("warm")
         await own_redis.pause(60)
@@ -230,7 +230,7 @@ async def test_redis_that_does_not_answer_delays_once(own_redis: RedisServer) ->
 
 
 @pytest.mark.redis
-async def test_users_are_cached_alike(clock: Clock, client: Redis) -> None:
+async def test_users_are_cached_alike(clock: Clock, client: SingleClient) -> None:
     one, other = (UserCache(ttl=30, redis=client, clock=clock, monotonic=clock) for _ in range(2))
     await one.put("u1", {"isAdmin": True})
     assert await other.get("u1") == {"isAdmin": True}

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
-from redis.asyncio import Redis
 
 from kit.servers.mongo_server import MongoDatabase, MongoServer
 from kit.servers.redis_cluster import RedisCluster
-from kit.servers.redis_server import RedisServer
+from kit.servers.redis_server import RedisServer, open_client
 from kit.waiting import eventually
 from tradecast.background.tasks import cancel_and_wait
 from tradecast.config.settings import load_settings
 from tradecast.redis_client.client import create_redis
+from tradecast.redis_client.single import SingleClient
 from tradecast.sessions.errors import AuthRefused, RefusalCode
 from tradecast.sessions.models import Session, User
 from tradecast.sessions.revocation import RevocationWatcher
@@ -127,7 +127,7 @@ async def mode(request: pytest.FixtureRequest) -> AsyncIterator[Mode]:
     elif request.param == "redis":
         server: RedisServer = request.getfixturevalue("redis_server")
         settings = load_settings({"REDIS_URL": server.url, "REDIS_TIMEOUT": "20"})
-        async with Redis.from_url(server.url) as client:
+        async with open_client(server.url) as client:
             yield Mode(
                 "polling",
                 create_sessions(settings, client),
@@ -304,7 +304,7 @@ async def test_redis_gone_ends_nobody_and_then_all_are_checked(own_redis: RedisS
     settings = load_settings({"REDIS_URL": own_redis.url, "REDIS_TIMEOUT": "10"})
     # as a server has it: a connection that was closed while nobody used it is made anew
     client = create_redis(settings)
-    assert isinstance(client, Redis)
+    assert isinstance(client, SingleClient)
     async with client, watching(create_sessions(settings, client)) as server:
         kept, _ = await server.sessions.create(ANN, 600)
         lost, _ = await server.sessions.create(ANN, 600)
@@ -361,7 +361,7 @@ async def test_part_of_a_cluster_gone_ends_nobody_and_moved_sessions_are_watched
 @pytest.mark.redis
 async def test_redis_that_hangs_ends_nobody(own_redis: RedisServer) -> None:
     settings = load_settings({"REDIS_URL": own_redis.url, "REDIS_TIMEOUT": "3"})
-    async with Redis.from_url(own_redis.url) as client, watching(create_sessions(settings, client)) as server:
+    async with open_client(own_redis.url) as client, watching(create_sessions(settings, client)) as server:
         kept, _ = await server.sessions.create(ANN, 600)
         gone, _ = await server.sessions.create(ANN, 600)
         server.active |= {kept, gone}

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
-from redis.asyncio import Redis
 
 from kit.servers.mongo_server import MongoDatabase, MongoServer
-from kit.servers.redis_server import RedisServer
+from kit.servers.redis_server import RedisServer, open_client
 from tradecast.config.settings import SettingsError, load_settings
+from tradecast.redis_client.single import SingleClient
 from tradecast.sessions.cache import SessionCache
 from tradecast.sessions.errors import AuthRefused, StoreUnavailable
 from tradecast.sessions.models import Session, User
@@ -227,8 +227,8 @@ async def test_listed_and_revoked(store: SlowStore) -> None:
 
 
 @pytest.fixture
-async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_server.url) as client:
+async def redis(redis_server: RedisServer) -> AsyncIterator[SingleClient]:
+    async with open_client(redis_server.url) as client:
         yield client
 
 
@@ -247,11 +247,11 @@ async def test_in_memory() -> None:
 
 
 @pytest.mark.redis
-async def test_in_redis(redis_server: RedisServer, redis: Redis) -> None:
+async def test_in_redis(redis_server: RedisServer, redis: SingleClient) -> None:
     await everything(create_sessions(load_settings({"REDIS_URL": redis_server.url, "REDIS_TIMEOUT": "20"}), redis))
 
 
-def in_mongo(mongo: MongoDatabase, redis: Redis | None = None, **environ: str) -> Sessions:
+def in_mongo(mongo: MongoDatabase, redis: SingleClient | None = None, **environ: str) -> Sessions:
     environ = {
         "MONGODB_URI": mongo.uri,
         "MONGODB_DATABASE": mongo.database,
@@ -263,13 +263,13 @@ def in_mongo(mongo: MongoDatabase, redis: Redis | None = None, **environ: str) -
 
 @pytest.mark.mongodb
 @pytest.mark.redis
-async def test_in_mongodb(mongo_server: MongoDatabase, redis: Redis) -> None:
+async def test_in_mongodb(mongo_server: MongoDatabase, redis: SingleClient) -> None:
     await everything(in_mongo(mongo_server, redis))
 
 
 @pytest.mark.mongodb
 @pytest.mark.redis
-async def test_reconnect_to_another_server_while_mongodb_is_gone(own_mongo: MongoServer, redis: Redis) -> None:
+async def test_reconnect_to_another_server_while_mongodb_is_gone(own_mongo: MongoServer, redis: SingleClient) -> None:
     one, other = (in_mongo(own_mongo.database(), redis, MONGODB_TIMEOUT="3") for _ in range(2))
     session_id, _ = await one.create(ANN, 600)
     await one.authenticate(session_id, "u1")

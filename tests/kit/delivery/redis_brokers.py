@@ -6,14 +6,16 @@ from collections import Counter
 from typing import Any, Self
 
 from kit.contracts.broker import RETENTION, Heard
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import load_settings
 from tradecast.delivery.create import create_adapter_redis
-from tradecast.delivery.redis.broker import RedisBroker, RedisWriter
-from tradecast.delivery.redis.partition import BrokerObserver, PartitionConfig
+from tradecast.delivery.redis.broker import RedisBroker
+from tradecast.delivery.redis.options import BrokerObserver, NullBrokerObserver, PartitionConfig, PublishObserver
+from tradecast.delivery.redis.writer import RedisWriter
 from tradecast.delivery.retention import Retention
 
 
-class Seen(BrokerObserver):
+class Seen:
     """Counts what a broker tells.
 
     Attributes:
@@ -35,22 +37,22 @@ class Seen(BrokerObserver):
     def room_messages(self) -> int:
         return self.messages - self.ticks
 
-    def subscribed(self, subscribed: bool) -> None:
+    def redis_subscribed(self, subscribed: bool) -> None:
         self.hears = subscribed
 
-    def published(self, result: str, count: int) -> None:
+    def redis_published(self, result: str, count: int) -> None:
         self.results[result] += count
 
-    def message(self) -> None:
+    def redis_message(self) -> None:
         self.messages += 1
 
-    def lag(self, seconds: float) -> None:
+    def redis_lag(self, seconds: float) -> None:
         self.ticks += 1
 
-    def repaired(self, events: int) -> None:
+    def gap_repaired(self, events: int) -> None:
         self.repairs.append(events)
 
-    def skipped(self, why: str) -> None:
+    def message_skipped(self, why: str) -> None:
         self.why_skipped[why] += 1
 
 
@@ -84,24 +86,27 @@ class Brokers:
         **figures: Any,
     ) -> tuple[RedisBroker, Heard]:
         """One more server; it hears the others already."""
-        options = {"timeout": self.timeout, "publish_timeout": 20, **figures}
-        broker = RedisBroker(self._client(url), retention, PartitionConfig(**options), watch)
+        broker = RedisBroker(self._client(url), retention, self._config(**figures), watch or NullBrokerObserver())
         listener = Heard()
+        broker.add_control_listener(listener)
         self._made.append(broker)
         await broker.start(listener)
         if heard:
-            await broker.until_heard()
+            await broker.wait_until_subscribed()
         return broker, listener
 
     async def add_writer(
-        self, url: str | None = None, watch: BrokerObserver | None = None, **figures: Any
+        self, url: str | None = None, watch: PublishObserver | None = None, **figures: Any
     ) -> RedisWriter:
         """One more process that only publishes."""
-        options = {"timeout": self.timeout, "publish_timeout": 20, **figures}
-        writer = RedisWriter(self._client(url), RETENTION, PartitionConfig(**options), watch)
+        writer = RedisWriter(self._client(url), RETENTION, self._config(**figures), watch or NullBrokerObserver())
         self._made.append(writer)
         writer.start()
         return writer
+
+    def _config(self, timeout: float | None = None, **figures: Any) -> PartitionConfig:
+        settings = RuntimeSettings(**{"publish_timeout": 20, **figures})
+        return PartitionConfig(self.timeout if timeout is None else timeout, settings)
 
     def _client(self, url: str | None) -> Any:
         settings = {"REDIS_URL": url or self.url, "REDIS_TIMEOUT": str(self.timeout)}

@@ -10,7 +10,14 @@ from copy import deepcopy
 from functools import partial
 
 from tradecast.config.runtime_settings import RuntimeSettings
-from tradecast.delivery.broker import Listener, RecoveryState, Replay
+from tradecast.delivery.broker import (
+    ControlListener,
+    ControlListeners,
+    DeliveryListener,
+    NullDeliveryListener,
+    RecoveryState,
+    Replay,
+)
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Envelope
 from tradecast.delivery.ids import Offset, now_id
 from tradecast.delivery.recovery import merge
@@ -75,6 +82,9 @@ class SharedBroker:
 
     unreachable_for = control_channel_down_for = 0.0
     is_local = False
+    is_subscribed = True
+    waiting = channels = 0
+    trouble = redis = other = None
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
@@ -86,10 +96,11 @@ class SharedBroker:
         self.heard: set[str] = set()
         self.sid_rooms: set[str] = set()
         self.coming: list[deque[Envelope]] = [deque() for _ in range(memory.partitions)]
-        self._listener: Listener
+        self._listener: DeliveryListener = NullDeliveryListener()
+        self._control = ControlListeners()
         memory.servers.append(self)
 
-    def tune(self, tuning: RuntimeSettings) -> None:
+    def tune(self, settings: RuntimeSettings) -> None:
         pass
 
     def partition_of(self, room: str) -> int:
@@ -98,12 +109,21 @@ class SharedBroker:
     def translate_offset(self, offset: Offset) -> Offset | None:
         return offset if offset.epoch == self.epoch else None
 
-    async def start(self, listener: Listener) -> None:
+    def add_control_listener(self, listener: ControlListener) -> None:
+        self._control.add(listener)
+
+    async def start(self, listener: DeliveryListener) -> None:
         self._listener = listener
 
     async def close(self) -> None:
         if self in self.memory.servers:
             self.memory.servers.remove(self)
+
+    async def wait_until_subscribed(self) -> None:
+        pass
+
+    def set_eviction(self, may_evict: bool | None) -> None:
+        pass
 
     def give_up(self) -> None:
         pass
@@ -215,11 +235,11 @@ class SharedBroker:
     async def send_to_server(self, server_id: str, data: bytes) -> None:
         for server in self.memory.servers:
             if server.server_id == server_id:
-                server._listener.on_control_message(data)
+                server._control.on_control_message(data)
 
     async def send_to_all(self, data: bytes) -> None:
         for server in list(self.memory.servers):
-            server._listener.on_control_message(data)
+            server._control.on_control_message(data)
 
     def _owns(self, session: RecoveryState) -> bool:
         if session.pid not in self.memory.sessions:

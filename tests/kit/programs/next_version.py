@@ -13,9 +13,10 @@ import orjson
 
 from tradecast.cli import main
 from tradecast.delivery.envelope import Envelope
-from tradecast.delivery.redis import partition as redis_partition
+from tradecast.delivery.redis import recovery_store
 from tradecast.delivery.redis.command_sets import PUBSUB
 from tradecast.delivery.redis.connections import endpoints as link
+from tradecast.delivery.redis.control_channel import ControlChannel
 from tradecast.delivery.redis.lua import PUBLISH, SESSION
 from tradecast.redis_client.script import Script
 
@@ -37,9 +38,9 @@ def say_more() -> None:
         kind, event, rare = line.split(b"\t")
         return b"%b\t%b\t%b\n%b" % (kind, event, orjson.dumps({**orjson.loads(rare or b"{}"), **MORE}), rest)
 
-    tell = redis_partition.RedisPartition._tell
+    tell = ControlChannel.send_hint
 
-    async def tell_more(self: redis_partition.RedisPartition, server_id: str, text: str) -> None:
+    async def tell_more(self: ControlChannel, server_id: str, text: str) -> None:
         await tell(self, server_id, "rebalance 7 of 9")
         await tell(self, server_id, f"{text} because it came here")
 
@@ -50,9 +51,9 @@ def say_more() -> None:
     sessions = changed(SESSION, keep, f"redis.call('HSET', KEYS[1], 'n', 'more', 'next', '2')\n{keep}")
     patches: list[tuple[Any, str, Any]] = [
         (Envelope, "encode", encode_more),
-        (redis_partition.RedisPartition, "_tell", tell_more),
+        (ControlChannel, "send_hint", tell_more),
         (link, "PUBSUB", replace(PUBSUB, publish=events)),
-        (redis_partition, "SESSION", sessions),
+        (recovery_store, "SESSION", sessions),
     ]
     for owner, name, value in patches:
         assert hasattr(owner, name)

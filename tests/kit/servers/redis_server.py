@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -29,6 +29,7 @@ from redis.retry import Retry
 
 from kit.processes.freezing import until_stopped
 from kit.processes.parent import end_with_parent
+from tradecast.redis_client.single import SingleClient
 
 HOW_TO_GET_REDIS = "redis-server is not installed: apt-get install redis-server"
 START_WITHIN = 30.0
@@ -305,3 +306,8 @@ def durable_redis() -> Iterator[RedisServer]:
     server = started(*DURABLE)
     yield server
     server.close()
+
+
+def open_client(url: str, **options: Any) -> SingleClient:
+    """A client as redis-py makes it, without retries of ours; to be closed."""
+    return cast(SingleClient, SingleClient.from_url(url, **options))

@@ -35,7 +35,7 @@ class Told(MemoryBroker):
         super().__init__(retention)
         self.down: Exception | None = None
         self.gates: dict[str, asyncio.Event] = {}
-        self.waiting: list[str] = []
+        self.gated: list[str] = []
         self.fresh = False
         self.away = 0.0
         self.written: list[tuple[str, str]] = []
@@ -51,9 +51,9 @@ class Told(MemoryBroker):
 
     async def _through(self, name: str) -> None:
         if name in self.gates:
-            self.waiting.append(name)
+            self.gated.append(name)
             await self.gates[name].wait()
-            self.waiting.remove(name)
+            self.gated.remove(name)
         if self.down is not None:
             raise self.down
 
@@ -267,7 +267,7 @@ async def test_positions(here: Desk, broker: Told) -> None:
     broker.gate("listening")
     await here.send("x", 1)
     joining = asyncio.create_task(here.hub.join(a.sid, "y"))
-    await eventually(lambda: broker.waiting)
+    await eventually(lambda: broker.gated)
     await here.send("x", 2)
     await here.send("x", 3)
     # 2 and 3 are held back: the position is before them
@@ -303,13 +303,13 @@ async def test_while_joining_the_other_rooms_are_held_back_and_the_order_stays(
     broker.fresh = fresh
     broker.gate("listening")
     joining = asyncio.create_task(here.hub.join(a.sid, "y"))
-    await eventually(lambda: broker.waiting)
+    await eventually(lambda: broker.gated)
     await here.send("x", 1)
     await here.send("y", 2)  # before the join: not for it
     await here.send("x", 3)
     broker.gate("save_join")
     broker.gates.pop("listening").set()
-    await eventually(lambda: broker.waiting == ["save_join"])
+    await eventually(lambda: broker.gated == ["save_join"])
     await here.send("y", 4)
     await here.send(["x", "y"], 5)
     assert a.got == []
@@ -324,7 +324,7 @@ async def test_who_joins_two_rooms_at_once_is_held_until_both_are_through(here: 
     a = await here.connect("x")
     broker.gate("listening")
     joining = [asyncio.create_task(here.hub.join(a.sid, room)) for room in "yz"]
-    await eventually(lambda: len(broker.waiting) == 2)
+    await eventually(lambda: len(broker.gated) == 2)
     await here.send("x", 1)
     broker.gate("listening").set()
     await asyncio.gather(*joining)
@@ -677,7 +677,7 @@ async def test_while_redis_is_away_it_is_put_off(here: Desk, broker: Told, reque
     broker.gate(request_)
     back = await here.arrive()
     entering = asyncio.create_task(here.enter(back, auth=a.auth, permitted=lambda room: room == "x"))
-    await eventually(lambda: broker.waiting)
+    await eventually(lambda: broker.gated)
     broker.down = AdapterUnavailable("away")
     broker.gates.pop(request_).set()
     with pytest.raises(TryAgain):
@@ -707,7 +707,7 @@ async def test_a_transport_that_ends_while_it_goes_on_leaves_nothing_behind(here
     broker.gate("read")
     back = await here.arrive()
     entering = asyncio.create_task(here.enter(back, auth=a.auth))
-    await eventually(lambda: broker.waiting)
+    await eventually(lambda: broker.gated)
     await here.lose(back)
     broker.gates.pop("read").set()
     with pytest.raises(TryAgain):
@@ -723,7 +723,7 @@ async def test_a_transport_that_ends_while_it_is_let_in_leaves_nothing_behind(he
     broker.gate("save")
     a = await here.arrive()
     entering = asyncio.create_task(here.enter(a, "x"))
-    await eventually(lambda: broker.waiting)
+    await eventually(lambda: broker.gated)
     await here.lose(a)
     broker.gate("save").set()
     await entering
@@ -803,7 +803,7 @@ async def test_a_join_under_way_at_the_end_is_none_and_can_be_made_again(here: D
     broker.down = None
     gate = broker.gate("listening")
     joining = asyncio.create_task(here.hub.join(a.sid, "y"))
-    await eventually(lambda: broker.waiting)
+    await eventually(lambda: broker.gated)
     await here.lose(a)
     assert set(kept_rooms(broker, a.pid)) == {"x", "y"}
     del broker.gates["listening"]
@@ -923,7 +923,7 @@ async def test_a_client_that_goes_for_good_while_all_are_kept_anew_is_not(here: 
     a, b = await here.connect("x"), await here.connect("x")
     broker.gate("save")
     here.hub.on_epoch_change(0, MAX_ID)
-    await eventually(lambda: broker.waiting)  # a is being kept
+    await eventually(lambda: broker.gated)  # a is being kept
     here.hub.forget(b.sid, final=True)
     broker.gates.pop("save").set()
     await here.settle()
@@ -972,7 +972,7 @@ async def test_an_offset_of_before_is_not_given_as_one_of_the_history_after(here
     top = broker.positions[0]
     broker.gate("listening")
     joining = asyncio.create_task(here.hub.join(a.sid, "y"))
-    await eventually(lambda: broker.waiting)
+    await eventually(lambda: broker.gated)
     await here.send("x", 2)
     broker.arm("after")
     here.hub.on_epoch_change(0, top)
@@ -1011,7 +1011,7 @@ async def test_a_switch_while_a_client_goes_on_puts_it_off(here: Desk, broker: T
     broker.gate(request_)
     back = await here.arrive()
     entering = asyncio.create_task(here.enter(back, auth=a.auth))
-    await eventually(lambda: broker.waiting)
+    await eventually(lambda: broker.gated)
     broker.arm("after")
     here.hub.on_epoch_change(0, broker.positions[0])
     broker.gates.pop(request_).set()
@@ -1131,7 +1131,7 @@ async def test_what_comes_for_it_while_it_recovers_comes_once_and_after_the_repl
     back = await here.arrive()
     broker.gate("read")
     entering = asyncio.create_task(here.enter(back, auth=a.auth))
-    await eventually(lambda: broker.waiting)
+    await eventually(lambda: broker.gated)
     await here.send(a.sid, 2)
     broker.gate("read").set()
     await entering

@@ -22,6 +22,7 @@ async def make_broker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeBrok
     async def make(retention: Retention = RETENTION) -> tuple[Broker, Heard]:
         if not made:
             made.append((MemoryBroker(retention), Heard()))
+            made[0][0].add_control_listener(made[0][1])
             await made[0][0].start(made[0][1])
         return made[0]
 

@@ -12,12 +12,12 @@ from kit.network.tls import make_certificates
 from tradecast.config.settings import SettingsError, load_settings
 from tradecast.redis_client.client import (
     CappedLinearBackoff,
-    RequestRetry,
     create_redis,
     parse_cluster_url,
     parse_sentinel_url,
 )
 from tradecast.redis_client.cluster import ClusterClient
+from tradecast.redis_client.redis_py_internals import RequestRetry
 
 
 def test_backoff_is_fifty_milliseconds_an_attempt_up_to_two_seconds() -> None:

@@ -12,11 +12,8 @@ from typing import Any, TypeVar
 import orjson
 from redis.exceptions import NoPermissionError, ResponseError
 
-from tradecast.redis_client.client import RedisClient, check_redis, run_all, without_errors
-from tradecast.redis_client.cluster import ClusterClient, Command
-from tradecast.redis_client.errors import FAILURES
-from tradecast.redis_client.foreign_keys import is_of_key
-from tradecast.redis_client.place import explain_redis
+from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.errors import FAILURES, explain_redis
 from tradecast.sessions.documents.document import decode_data
 from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.stores.base import Homes, SessionChange, SessionRecord
@@ -59,7 +56,7 @@ class RedisStore:
         if not ids:
             return {}
         names = list(dict.fromkeys(ids))
-        values, ttls = await self._answer(self._read(_keys(self._prefix, names)))
+        values, ttls = await self._answer(self._redis.read_with_ttl(_keys(self._prefix, names)))
         now = self._clock()
         return {
             name: SessionRecord(name, decode_data(value), now + ttl / 1000 if ttl >= 0 else None)
@@ -71,11 +68,7 @@ class RedisStore:
         names = list(dict.fromkeys(ids))
         if not names:
             return set()
-        keys = _keys(self._prefix, names)
-        if not isinstance(self._redis, ClusterClient) and await self._answer(self._redis.exists(*keys)) == len(keys):
-            return set(names)
-        # EXISTS with many keys gives their number only, and in a cluster each key is elsewhere.
-        there = await self._answer(_run(self._redis, [(key, ("EXISTS", key)) for key in keys]))
+        there = await self._answer(self._redis.find_existing(_keys(self._prefix, names)))
         return {name for name, exists in zip(names, there, strict=True) if exists}
 
     async def save(self, session_id: str, data: Mapping[str, Any], expires_at: float) -> None:
@@ -85,10 +78,7 @@ class RedisStore:
     async def delete(self, ids: Sequence[str]) -> int:
         if not ids:
             return 0
-        keys = _keys(self._prefix, ids)
-        if isinstance(self._redis, ClusterClient):
-            return sum(await self._answer(_run(self._redis, [(key, ("DEL", key)) for key in keys])))
-        return int(await self._answer(self._redis.delete(*keys)))
+        return await self._answer(self._redis.delete_all(_keys(self._prefix, ids)))
 
     def list(self) -> AsyncIterator[SessionRecord]:
         return self._scan()
@@ -101,20 +91,11 @@ class RedisStore:
         raise NotImplementedError("Redis has no stream of changes")
 
     async def homes(self) -> Homes | None:
-        if isinstance(self._redis, ClusterClient):
-            run_of = await self._answer(self._redis.run_ids())
-            return lambda session_id: run_of(self._prefix + session_id)
-        try:
-            told = await self._answer(self._redis.info("server"))
-            run = str(told.get("run_id", ""))
-        except StoreUnavailable as unavailable:
-            if not unavailable.refused:
-                raise
-            run = ""  # without permission to ask
-        return lambda session_id: run
+        run_of = await self._answer(self._redis.read_run_ids())
+        return lambda session_id: run_of(self._prefix + session_id)
 
     async def ping(self) -> None:
-        await self._answer(check_redis(self._redis))
+        await self._answer(self._redis.check())
 
     async def close(self) -> None:
         """Nothing: the client is the caller's."""
@@ -139,35 +120,9 @@ class RedisStore:
                     yield stored
 
     async def _keys_in_turn(self, pattern: str) -> AsyncIterator[Sequence[bytes | str]]:
-        if isinstance(self._redis, ClusterClient):
-            async with contextlib.aclosing(self._redis.scan_masters(pattern, CHUNK)) as scan:
-                while found := await self._answer(anext(scan, None)):
-                    yield found[0]
-            return
-        cursor = 0
-        while True:
-            cursor, keys = await self._answer(self._redis.scan(cursor, match=pattern, count=CHUNK))
-            yield keys
-            if cursor == 0:
-                return
-
-    async def _read(self, keys: Sequence[str]) -> tuple[Sequence[Any], Sequence[int]]:
-        """Values, and milliseconds that they have left."""
-        if isinstance(self._redis, ClusterClient):
-            commands = [(key, (name, key)) for name in ("GET", "PTTL") for key in keys]
-            answers = await self._redis.run_all(commands)
-            values = without_errors([None if is_of_key(value) else value for value in answers[: len(keys)]])
-            return values, without_errors(answers[len(keys) :])
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.mget(keys)
-        for key in keys:
-            pipeline.pttl(key)
-        values, *ttls = await pipeline.execute()
-        return values, ttls
-
-
-async def _run(redis: RedisClient, commands: Sequence[Command]) -> Sequence[int]:
-    return without_errors(await run_all(redis, commands))
+        async with contextlib.aclosing(self._redis.scan_keys(pattern, CHUNK)) as scan:
+            while (keys := await self._answer(anext(scan, None))) is not None:
+                yield keys
 
 
 def _is_refusal(error: BaseException) -> bool:

@@ -10,10 +10,9 @@ from typing import Any, Final
 
 import structlog
 
-from tradecast.redis_client.client import RedisClient, run_all, without_errors
-from tradecast.redis_client.errors import FAILURES
-from tradecast.redis_client.foreign_keys import is_of_key
-from tradecast.redis_client.place import explain_redis
+from tradecast.redis_client.client import RedisClient
+from tradecast.redis_client.errors import FAILURES, explain_redis, is_key_error
+from tradecast.redis_client.topology import raise_errors
 from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.mass_loss import LONGEST
 
@@ -93,8 +92,8 @@ class StoreWatch:
 
     async def _run(self, commands: Sequence[tuple[str, tuple[Any, ...]]]) -> Sequence[Any]:
         async def ask() -> Sequence[Any]:
-            answers = await run_all(self._redis, commands)
-            return without_errors([None if is_of_key(answer) else answer for answer in answers])
+            answers = await self._redis.run_all(commands)
+            return raise_errors([None if is_key_error(answer) else answer for answer in answers])
 
         try:
             async with asyncio.timeout(self._patience):

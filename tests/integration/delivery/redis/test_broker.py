@@ -78,7 +78,7 @@ async def test_a_message_comes_for_each_room_and_the_event_once(brokers: Brokers
 
 async def test_a_room_is_listened_to_a_while_longer_then_no_more(brokers: Brokers, redis_server: RedisServer) -> None:
     seen = Seen()
-    (here, heard), (there, _) = await brokers.add(watch=seen, linger=5), await brokers.add()
+    (here, heard), (there, _) = await brokers.add(watch=seen, channel_linger=5), await brokers.add()
     channel = here._partitions[0].prefix + "r:x"
     await listen(here, "x")
     here.unsubscribe("x")
@@ -100,7 +100,7 @@ async def test_a_room_is_listened_to_a_while_longer_then_no_more(brokers: Broker
 
 
 async def test_who_comes_back_while_it_lingers_finds_it_heard(brokers: Brokers, redis_server: RedisServer) -> None:
-    (here, heard), (there, _) = await brokers.add(linger=2), await brokers.add()
+    (here, heard), (there, _) = await brokers.add(channel_linger=2), await brokers.add()
     await listen(here, "x", "y")
     here.unsubscribe("x")
     here.unsubscribe("y")
@@ -119,15 +119,15 @@ async def test_who_comes_back_while_it_lingers_finds_it_heard(brokers: Brokers, 
 
 async def test_rooms_that_come_and_go_quickly_are_heard_when_it_is_said(brokers: Brokers) -> None:
     """Without a while to linger, listening and not listening cross on the way."""
-    (here, heard), (there, _) = await brokers.add(linger=0), await brokers.add()
+    (here, heard), (there, _) = await brokers.add(channel_linger=0), await brokers.add()
     for n in range(200):
         here.subscribe("x")
         if n % 3:
             await here.wait_subscribed(["x"])
             await there.publish(event(n, "x"))
-        here._partitions[0]._subscription.unsubscribe_idle()
+        here._partitions[0].subscription.unsubscribe_idle()
         here.unsubscribe("x")
-        here._partitions[0]._subscription.unsubscribe_idle()
+        here._partitions[0].subscription.unsubscribe_idle()
         if n % 5 == 0:
             await asyncio.sleep(0)
     here.subscribe("x")
@@ -228,7 +228,7 @@ async def test_what_is_not_ours_on_our_channels_hides_nothing(brokers: Brokers, 
     here, heard = await brokers.add(watch=seen)
     await listen(here, "x")
     channel = f"{here._partitions[0].prefix}r:x"
-    real = b'.%b.ab.1\nC\te\t\n2["e"' % here._partitions[0]._subscription.instance.encode()
+    real = b'.%b.ab.1\nC\te\t\n2["e"' % here._partitions[0].subscription.instance.encode()
     epoch = str(here.epoch).encode()
     for forged in (b"", b"\x00", b"9future", b"1%b.%d%b" % (epoch, 2**53 - 1, real), b"1%b.12" % epoch):
         await here.redis.publish(channel, forged)

@@ -16,13 +16,14 @@ from kit.servers.in_process import MakeServer
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
+from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import load_settings
 from tradecast.delivery.create import create_adapter_redis
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
 from tradecast.delivery.errors import AdapterUnavailable, HistoryLost
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.delivery.redis.lua import MAX_TRIMMED
-from tradecast.delivery.redis.partition import PartitionConfig
+from tradecast.delivery.redis.options import NullBrokerObserver, PartitionConfig
 from tradecast.redis_client.eviction import Eviction, EvictionWatch, find_eviction
 
 pytestmark = pytest.mark.redis
@@ -287,9 +288,9 @@ async def test_while_a_version_without_notes_is_there_nothing_proves_that_nothin
     start = await now(broker, "x")
     await tick_as_before(redis_server, PREFIX)
     assert (await broker.read(start)).broken == {"x"}
-    broker.may_evict(None)
+    broker.set_eviction(None)
     assert (await broker.read(start)).broken == {"x"}
-    broker.may_evict(False)  # as `INFO` says: then nothing is gone that nobody has removed
+    broker.set_eviction(False)  # as `INFO` says: then nothing is gone that nobody has removed
     assert (await broker.read(start)).broken == frozenset()
 
 
@@ -297,7 +298,7 @@ async def test_where_the_notes_are_gone_it_does_not_help_that_redis_evicts_nothi
     broker: RedisBroker, redis_server: RedisServer
 ) -> None:
     """It may have, until a moment ago."""
-    broker.may_evict(False)
+    broker.set_eviction(False)
     start = await now(broker, "x")
     await broker.publish(event(1, "x"))
     await redis_server.ask("DEL", NOTES, PREFIX + "h:x")
@@ -335,9 +336,9 @@ async def test_once_all_write_notes_they_are_believed(broker: RedisBroker, redis
 
 async def test_a_client_whose_missed_events_were_evicted_begins_anew(redis_server: RedisServer) -> None:
     redis = create_adapter_redis(load_settings({"REDIS_URL": redis_server.url}))
-    broker = RedisBroker(redis, RETENTION, PartitionConfig())
+    broker = RedisBroker(redis, RETENTION, PartitionConfig(2, RuntimeSettings()), NullBrokerObserver())
     async with desk(broker) as here:
-        await broker.until_heard()
+        await broker.wait_until_subscribed()
         a = await here.connect("x", "y")
         await here.send("x", 1)
         await eventually(lambda: a.got == [1])
@@ -414,7 +415,7 @@ async def test_a_change_is_told_once(own_redis: RedisServer) -> None:
         with structlog.testing.capture_logs() as logs:
             for policy in ("noeviction", "volatile-lru", "volatile-lru", "allkeys-lfu", "noeviction", "noeviction"):
                 await own_redis.ask("CONFIG", "SET", "maxmemory-policy", policy)
-                await watch.look("REDIS_URL", redis)
+                await watch.check("REDIS_URL", redis)
     finally:
         await redis.aclose()
     assert [(line["log_level"], line.get("policy")) for line in logs] == [
@@ -459,22 +460,23 @@ async def test_of_a_cluster_each_master_is_asked(redis_cluster: RedisCluster) ->
 
 
 async def test_what_was_published_between_two_losses_of_the_clock_is_a_gap(
-    brokers: Brokers, redis_server: RedisServer
+    brokers: Brokers, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The epoch in between is known to nobody any more, nor what was published in it."""
     here, heard = await brokers.add()
     other, _ = await brokers.add()
     await listen(here, "x")
     partition = here._partitions[0]
+    restored = partition.on_restored
     for _ in range(2):
         # Before this server has looked, the clock is gone again.
-        restored, gate = partition._subscription._on_restored, asyncio.Event()
+        gate = asyncio.Event()
 
-        async def later(restored=restored, gate=gate) -> None:  # type: ignore[no-untyped-def]
+        async def later(gate: asyncio.Event = gate) -> None:
             await gate.wait()
             await restored()
 
-        partition._subscription._on_restored = later
+        monkeypatch.setattr(partition, "on_restored", later)
         heard.broken_rooms.clear()
         await redis_server.ask("DEL", CLOCK)
         await other.publish(event(1, "x"))
@@ -484,7 +486,7 @@ async def test_what_was_published_between_two_losses_of_the_clock_is_a_gap(
         gate.set()
         await eventually(lambda: here.is_subscribed)
         assert heard.broken_rooms == {"x"}
-        partition._subscription._on_restored = restored
+        monkeypatch.undo()
 
 
 async def test_one_loss_of_the_clock_is_no_gap_for_who_is_connected(

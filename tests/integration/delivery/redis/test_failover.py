@@ -10,13 +10,19 @@ from redis.asyncio.connection import AbstractConnection, Connection
 
 from kit.servers.redis_server import RedisServer, started
 from kit.waiting import eventually
+from tradecast.config.runtime_settings import RuntimeSettings
+from tradecast.delivery.broker import ControlListeners
 from tradecast.delivery.envelope import Envelope, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable
-from tradecast.delivery.redis import partition as redis_partition
+from tradecast.delivery.redis import control_channel
 from tradecast.delivery.redis.command_sets import PUBSUB
 from tradecast.delivery.redis.connections.endpoints import PartitionEndpoint
 from tradecast.delivery.redis.connections.script_connection import ScriptConnection
-from tradecast.delivery.redis.partition import BrokerObserver, PartitionConfig, PartitionWriter, RedisPartition
+from tradecast.delivery.redis.connections.script_queue import FixedRequest
+from tradecast.delivery.redis.cursor import PartitionCursor
+from tradecast.delivery.redis.options import NullBrokerObserver, PartitionConfig
+from tradecast.delivery.redis.partition import RedisPartition
+from tradecast.delivery.redis.writer import PartitionWriter
 from tradecast.delivery.retention import Retention
 from tradecast.redis_client.script import Script
 
@@ -60,21 +66,31 @@ class Deliveries:
 
     def on_history_gap(self, rooms: Collection[str]) -> None: ...
     def on_epoch_change(self, partition: int, top: int) -> None: ...
-    def forgotten(self) -> None: ...
     def on_session_claimed(self, pid: str, generation: int) -> None: ...
-    def on_control_message(self, data: bytes) -> None: ...
+
+
+def create_partition(directory: Directory, timeout: float = 2) -> RedisPartition:
+    endpoint = PartitionEndpoint(directory, PREFIX, PUBSUB)
+    config = PartitionConfig(timeout, RuntimeSettings())
+    return RedisPartition(endpoint, RETENTION, config, NullBrokerObserver(), ControlListeners(), server_id="s1")
+
+
+def create_writer(directory: Directory, timeout: float = 2) -> PartitionWriter:
+    endpoint = PartitionEndpoint(directory, PREFIX, PUBSUB)
+    config = PartitionConfig(timeout, RuntimeSettings())
+    return PartitionWriter(endpoint, RETENTION, config, NullBrokerObserver(), PartitionCursor())
 
 
 async def test_a_master_without_replicas_is_left(own_redis: RedisServer, other_redis: RedisServer) -> None:
     directory = Directory(own_redis)
-    wire = ScriptConnection(directory.connect)
+    wire = ScriptConnection(directory)
     try:
-        assert await wire.run_all(lambda instance: [(WRITE, [1, "x"])]) == [1]
+        assert await wire.run_all([FixedRequest(WRITE, [1, "x"])]) == [1]
         await own_redis.ask("CONFIG", "SET", "min-replicas-to-write", "1")
         directory.server = other_redis
-        (refused,) = await wire.run_all(lambda instance: [(WRITE, [1, "x"])])
+        (refused,) = await wire.run_all([FixedRequest(WRITE, [1, "x"])])
         assert str(refused).startswith("NOREPLICAS")
-        assert await wire.run_all(lambda instance: [(WRITE, [1, "x"])]) == [1]
+        assert await wire.run_all([FixedRequest(WRITE, [1, "x"])]) == [1]
         assert await other_redis.ask("GET", "x") == "1"
     finally:
         await wire.close()
@@ -83,21 +99,13 @@ async def test_a_master_without_replicas_is_left(own_redis: RedisServer, other_r
 async def test_a_subscription_does_not_stay_with_a_master_that_is_in_charge_no_more(
     own_redis: RedisServer, other_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_partition, "DEAF_AFTER", 10**6)  # which finds it as well, later
+    monkeypatch.setattr(control_channel, "STALLED_AFTER", 10**6)  # which finds it as well, later
     directory = Directory(own_redis)
     deliveries = Deliveries()
-    partition = RedisPartition(
-        PartitionEndpoint(directory.connect, PREFIX, PUBSUB),
-        RETENTION,
-        PartitionConfig(),
-        BrokerObserver(),
-        server_id="s1",
-    )
-    writer = PartitionWriter(
-        PartitionEndpoint(directory.connect, PREFIX, PUBSUB), RETENTION, PartitionConfig(), BrokerObserver()
-    )
+    partition = create_partition(directory)
+    writer = create_writer(directory)
     try:
-        partition.begin(deliveries)
+        partition.deliver_to(deliveries)
         await partition.live.wait()
         partition.subscribe("room")
         await partition.wait_subscribed(["room"])
@@ -117,19 +125,11 @@ async def test_who_only_listens_leaves_a_master_without_replicas_too(
     own_redis: RedisServer, other_redis: RedisServer
 ) -> None:
     directory = Directory(own_redis)
-    partition = RedisPartition(
-        PartitionEndpoint(directory.connect, PREFIX, PUBSUB),
-        RETENTION,
-        PartitionConfig(),
-        BrokerObserver(),
-        server_id="s1",
-    )
-    writer = PartitionWriter(
-        PartitionEndpoint(directory.connect, PREFIX, PUBSUB), RETENTION, PartitionConfig(), BrokerObserver()
-    )
+    partition = create_partition(directory)
+    writer = create_writer(directory)
     deliveries = Deliveries()
     try:
-        partition.begin(deliveries)
+        partition.deliver_to(deliveries)
         await partition.live.wait()
         partition.subscribe("room")
         await partition.wait_subscribed(["room"])
@@ -147,14 +147,11 @@ async def test_an_event_that_another_redis_may_have_taken_before_is_marked(
     own_redis: RedisServer, other_redis: RedisServer
 ) -> None:
     first, then = Directory(own_redis), Directory(other_redis)
-    figures = PartitionConfig(timeout=0.5)
-    partition = RedisPartition(
-        PartitionEndpoint(then.connect, PREFIX, PUBSUB), RETENTION, figures, BrokerObserver(), server_id="s1"
-    )
-    writer = PartitionWriter(PartitionEndpoint(first.connect, PREFIX, PUBSUB), RETENTION, figures, BrokerObserver())
+    partition = create_partition(then, 0.5)
+    writer = create_writer(first, 0.5)
     deliveries = Deliveries()
     try:
-        partition.begin(deliveries)
+        partition.deliver_to(deliveries)
         await partition.live.wait()
         partition.subscribe("room")
         await partition.wait_subscribed(["room"])
@@ -192,13 +189,7 @@ async def test_what_was_missed_is_asked_for_until_redis_answers(
 ) -> None:
     directory = Directory(own_redis)
     deliveries = Deliveries()
-    partition = RedisPartition(
-        PartitionEndpoint(directory.connect, PREFIX, PUBSUB),
-        RETENTION,
-        PartitionConfig(),
-        BrokerObserver(),
-        server_id="s1",
-    )
+    partition = create_partition(directory)
     asked = partition.read_position
     calls = iter(range(100))
 
@@ -209,7 +200,7 @@ async def test_what_was_missed_is_asked_for_until_redis_answers(
 
     monkeypatch.setattr(partition, "read_position", read_position)
     try:
-        partition.begin(deliveries)
+        partition.deliver_to(deliveries)
         await asyncio.wait_for(partition.live.wait(), 30)
         assert next(calls) == 3
     finally:

@@ -58,7 +58,7 @@ class TestShardedBroker(BrokerContract):
 
     async def expired(self, broker: Broker, pid: str) -> bool:
         assert isinstance(broker, RedisBroker)
-        return not await broker.redis.exists(f"{broker._keeper(pid).prefix}s:{pid}")
+        return not await broker.redis.exists(f"{broker._of(pid).prefix}s:{pid}")
 
 
 def one_room_each(broker: Broker) -> list[str]:
@@ -128,11 +128,11 @@ async def test_epochs_are_told_apart_in_each_partition(brokers: Brokers) -> None
     here, _ = await brokers.add()
     offset = Offset(str(here.epoch), tuple(here.positions))
     lost = here._partitions[5]
-    known = str(lost.epoch)
+    known = str(lost.cursor.epoch)
     top = here.positions[5] - 3
-    lost.epoch, lost.lineage = ("a0" if known[:2] != "a0" else "b0") + "000000", {known: top}
+    lost.cursor.epoch, lost.cursor.lineage = ("a0" if known[:2] != "a0" else "b0") + "000000", {known: top}
     assert here.translate_offset(offset) == Offset(str(here.epoch), (*offset.ids[:5], top, *offset.ids[6:]))
-    lost.lineage = {}
+    lost.cursor.lineage = {}
     assert here.translate_offset(offset) is None
 
 
@@ -212,7 +212,7 @@ async def test_a_session_begun_while_a_node_was_away_has_the_rooms_joined_since(
     saved = session(pid, joins=dict(await here.read_positions(rooms[:1])))
     assert await here.save(saved)
     await redis_cluster.start(node)
-    await here.until_heard()
+    await here.wait_until_subscribed()
     saved.joins |= await here.read_positions(rooms[-1:])
     assert await here.save_join(saved, rooms[-1])
     claimed = await there.claim(saved.pid, saved.user)
@@ -253,7 +253,7 @@ async def test_what_waits_for_a_slot_that_moves_holds_up_nothing_else(
     await target.ask("CLUSTER", "SETSLOT", str(slot), "IMPORTING", source.node_id)
     await source.ask("CLUSTER", "SETSLOT", str(slot), "MIGRATING", target.node_id)
     waits = asyncio.create_task(here.claim(pids[1], "u1"))  # Redis would look for it at the other node
-    await eventually(lambda: len(here._partitions[0]._moving_asks))
+    await eventually(lambda: len(here._partitions[0].queue.moving_queue))
     for _ in range(3):
         assert list(await here.touch([known])) == [True]
         await here.send_to_all(b"{}")
@@ -308,7 +308,7 @@ async def test_a_node_that_is_gone_takes_its_partitions_only(own: Brokers, redis
         await here.publish(event("half", gone[-1], left[0]))
     await eventually(lambda: len(heard.envelopes) >= len(left))
     await redis_cluster.start(node)
-    await here.until_heard()
+    await here.wait_until_subscribed()
     for n, room in enumerate(gone):
         await here.publish(event(n, room))
     await eventually(lambda: _told(heard, gone))

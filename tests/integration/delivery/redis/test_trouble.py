@@ -42,7 +42,7 @@ async def forwarder(own_redis: RedisServer) -> AsyncIterator[RedisForwarder]:
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ticks come quickly."""
-    monkeypatch.setattr("tradecast.delivery.redis.partition.TICK_EVERY", 0.1)
+    monkeypatch.setattr("tradecast.delivery.redis.control_channel.TICK_EVERY", 0.1)
 
 
 async def not_heard(broker: RedisBroker) -> None:
@@ -75,7 +75,7 @@ async def test_what_was_missed_is_read_back_in_order(
     assert here.unreachable_for > 0
     assert seen.hears is False
     forwarder.target = own_redis
-    await here.until_heard()
+    await here.wait_until_subscribed()
     await there.publish(event(11, "y"))
     await eventually(lambda: 11 in heard.numbers)
     assert heard.numbers == [0, 1, 2, 4, 5, 6, 8, 9, "new", 11]
@@ -121,7 +121,7 @@ async def test_a_gap_that_is_larger_than_the_history_is_told(
     await asyncio.gather(*(there.publish(event(n, "x")) for n in range(1000)))
     await there.publish(event("y", "y"))
     forwarder.target = own_redis
-    await here.until_heard()
+    await here.wait_until_subscribed()
     assert heard.broken_rooms == {"x"}
     assert heard.numbers[-1] == "y"
 
@@ -137,7 +137,7 @@ async def test_a_deaf_subscription_is_noticed_and_replaced(
     deaf.frozen = True
     await there.publish(event(2, "x"))
     await eventually(lambda: heard.numbers == [1, 2])
-    await here.until_heard()
+    await here.wait_until_subscribed()
     assert deaf not in forwarder.connections
     assert heard.broken_rooms == set()
 
@@ -149,7 +149,7 @@ async def test_a_server_that_hears_something_is_not_taken_for_deaf(
     ticking: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tradecast.delivery.redis.partition.DEAF_AFTER", 20)  # 2 s: less than the pause below
+    monkeypatch.setattr("tradecast.delivery.redis.control_channel.STALLED_AFTER", 20)  # 2 s: less than the pause below
     here, _ = await brokers.add(forwarder.url)
     same = forwarder.subscription
     await own_redis.pause(3)  # nothing is heard, and nothing could be
@@ -170,7 +170,7 @@ async def test_a_room_under_which_something_else_lies_does_not_hinder_the_others
     await own_redis.ask("SET", PREFIX + "h:x", "something else")
     await own_redis.ask("SET", PREFIX + "l:y", "something else")
     forwarder.target = own_redis
-    await here.until_heard()
+    await here.wait_until_subscribed()
     assert heard.numbers == [1]
     assert heard.broken_rooms == {"x"}
 
@@ -242,7 +242,7 @@ async def test_emptied_while_it_runs(brokers: Brokers, own_redis: RedisServer, t
         await there.publish(event(n, "x"))
         await eventually(lambda n=n: heard.numbers == list(range(n + 1)))  # type: ignore[misc]  # the default binds it
         await eventually(lambda b=before: here.epoch == there.epoch and b[0] != here.epoch)  # type: ignore[misc]  # as above
-    await here.until_heard()
+    await here.wait_until_subscribed()
     assert len(heard.switches) == len(elsewhere.switches) == 3
     assert heard.broken_rooms == set()
 
@@ -258,7 +258,7 @@ async def test_ids_far_ahead_of_the_clock_hide_nothing_after_a_loss(
     await eventually(lambda: heard.numbers == [1])
     await own_redis.ask("FLUSHALL")
     await eventually(lambda: heard.switches)
-    await here.until_heard()
+    await here.wait_until_subscribed()
     last = await there.publish(event(2, "x"))
     assert last < now_id() + seconds(3600)
     await eventually(lambda: heard.numbers == [1, 2])
@@ -285,7 +285,7 @@ async def test_out_of_memory_publishing_waits_and_reading_goes_on(brokers: Broke
     await there.publish(event(0, "x"))
     await own_redis.ask("CONFIG", "SET", "maxmemory", "1")
     publishing = [asyncio.create_task(there.publish(event(n, "x"))) for n in range(1, 4)]
-    await eventually(lambda: there._partitions[0]._publishing.failing)
+    await eventually(lambda: there._partitions[0].writer.queue.failing)
     await asyncio.sleep(1.5)  # a tick has been refused as well
     assert numbers((await here.read(start)).envelopes) == [0]
     assert here.is_subscribed
@@ -372,7 +372,7 @@ async def test_a_shutdown_waits_for_no_redis_that_is_away(brokers: Brokers, own_
     here, _ = await brokers.add()
     await own_redis.stop()
     publishing = asyncio.create_task(here.publish(event(1, "x")))
-    await eventually(lambda: here._partitions[0]._publishing.failing)
+    await eventually(lambda: here._partitions[0].writer.queue.failing)
     began = time.monotonic()
     here.give_up()
     with pytest.raises(AdapterUnavailable):
@@ -392,7 +392,7 @@ async def test_a_server_that_starts_without_redis_hears_once_it_is_there(
     publishing = asyncio.create_task(here.publish(event(1, "x")))
     await own_redis.start()
     await publishing
-    await here.until_heard()
+    await here.wait_until_subscribed()
     await here.publish(event(2, "x"))
     await eventually(lambda: 2 in heard.numbers)
     assert heard.switches == []
@@ -436,7 +436,7 @@ async def test_messages_of_others_are_passed_over_and_counted(brokers: Brokers, 
     seen = Seen()
     (here, heard), (there, _) = await brokers.add(watch=seen), await brokers.add()
     await listen(here, "x")
-    epoch, instance = here.epoch, here._partitions[0]._subscription.instance
+    epoch, instance = here.epoch, here._partitions[0].subscription.instance
     head = f"1{epoch}.{now_id()}.{instance}.00ff.1\n"
     foreign = {
         PREFIX + "r:x": ["", "hello", "2" + head[1:] + "C\te\t\n2[1", head, head + "X\te\t\n2[1", '1{"method":"emit"}'],
@@ -455,11 +455,11 @@ async def test_messages_of_others_are_passed_over_and_counted(brokers: Brokers, 
 async def test_an_unbelievable_floor_is_passed_over(brokers: Brokers) -> None:
     (here, _), (there, _) = await brokers.add(), await brokers.add()
     partition = here._partitions[0]
-    partition._floor = now_id() + seconds(1800)  # clocks of Redis hosts may be apart
+    partition.cursor.floor = now_id() + seconds(1800)  # clocks of Redis hosts may be apart
     last = await here.publish(event(1, "x"))
     assert last > now_id() + seconds(1700)
     assert await there.publish(event(2, "x")) == last + 1
-    partition._floor = last + seconds(7200)
+    partition.cursor.floor = last + seconds(7200)
     assert await here.publish(event(3, "x")) == last + 2
 
 
@@ -538,7 +538,7 @@ async def test_a_clock_that_others_have_written_is_put_right(
     await own_redis.ask("EVAL", forget + write, 1, PREFIX + "clock", *words)
     assert await there.publish(event(2, "x")) > last
     await eventually(lambda: heard.numbers == [1, 2])
-    await here.until_heard()
+    await here.wait_until_subscribed()
     assert await there.publish(event(3, "x")) > last
     await eventually(lambda: heard.numbers == [1, 2, 3])
     await eventually(lambda: here.epoch == there.epoch)
@@ -591,7 +591,7 @@ async def test_after_a_failover_nothing_is_hidden_by_what_the_old_master_took_la
     assert new < lost
     forwarder.lead_to(replica)
     await eventually(lambda: heard.numbers[-1:] == ["new"])
-    await here.until_heard()
+    await here.wait_until_subscribed()
     assert here.epoch == other.epoch != before
     ((partition, top),) = heard.switches
     assert (partition, heard.broken_rooms) == (0, set())
@@ -651,9 +651,9 @@ async def test_a_master_that_becomes_a_replica_is_left(
         await other.publish(event(n, "x"))
         await asyncio.sleep(0.05)
     await eventually(lambda: 19 in heard.numbers)
-    await here.until_heard()
+    await here.wait_until_subscribed()
     assert heard.numbers == list(range(20))
-    assert here._partitions[0]._subscription.instance == other._partitions[0]._subscription.instance
+    assert here._partitions[0].subscription.instance == other._partitions[0].subscription.instance
     assert heard.broken_rooms == set()
 
 

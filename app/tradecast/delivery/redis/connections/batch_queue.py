@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import contextvars
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
 
 from redis import exceptions
 
@@ -18,29 +18,31 @@ from tradecast.observability.logger import get_logger
 from tradecast.redis_client.client import CAP, STEP
 
 Item = TypeVar("Item")
+Sent = TypeVar("Sent", contravariant=True)
+Received = TypeVar("Received", covariant=True)
 Result = TypeVar("Result")
-_WILL_PASS = (
+_TRANSIENT = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
     exceptions.ClusterDownError,
-    # A slot of Redis Cluster moves: it is asked for again where it is then.
+    # A slot of Redis Cluster moves: the request is repeated where the slot is then.
     exceptions.TryAgainError,
     exceptions.MovedError,
     exceptions.AskError,
     OSError,
 )
 # Replies that redis-py has no class for: a script that runs too long, a replica without its master, too few replicas.
-_WILL_PASS_CODES = ("BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
+_TRANSIENT_CODES = ("BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN")
 log = get_logger("tradecast.adapter")
 
 
-def will_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the same request may succeed later."""
-    if isinstance(error, _WILL_PASS):
+    if isinstance(error, _TRANSIENT):
         return True
-    return isinstance(error, exceptions.ResponseError) and str(error).startswith(_WILL_PASS_CODES)
+    return isinstance(error, exceptions.ResponseError) and str(error).startswith(_TRANSIENT_CODES)
 
 
 class _Entry(Generic[Item, Result]):
@@ -55,12 +57,28 @@ class _Entry(Generic[Item, Result]):
         self.uncertain = False
 
 
+class BatchSender(Protocol[Sent, Received]):
+    """Sends the batches of a queue."""
+
+    async def send_batch(self, batch: Sequence[Sent], number: int, /) -> Sequence[Received]:
+        """Send a batch; one result for each item.
+
+        Args:
+            batch: The items.
+            number: The batch's; it stays the same when the batch is repeated.
+
+        Raises:
+            RedisError, OSError: It was not carried out, or no answer came (`is_transient`).
+        """
+        ...
+
+
 class BatchQueue(Generic[Item, Result]):
     """One batch after the other, in order, each repeated min(attempt * 50 ms, 2 s) apart until it is through.
 
     Args:
-        send: Sends a batch; gets the batch's number, which stays the same when it is repeated.
-        what: Word for logs.
+        sender: Sends the batches.
+        what: What is sent: a word for logs.
         place: Where it sends, for logs.
         timeout: Seconds that one item may take, waiting included.
         patience: Seconds that one try may take.
@@ -73,7 +91,7 @@ class BatchQueue(Generic[Item, Result]):
 
     def __init__(
         self,
-        send: Callable[[Sequence[Item], int], Awaitable[Sequence[Result]]],
+        sender: BatchSender[Item, Result],
         *,
         what: str,
         place: Place = SOME_REDIS,
@@ -85,7 +103,7 @@ class BatchQueue(Generic[Item, Result]):
         capacity: int = 10_000,
         capacity_bytes: int = 64_000_000,
     ) -> None:
-        self._send = send
+        self._sender = sender
         self._what = what
         self._place = place
         self._trouble: Exception | None = None
@@ -111,41 +129,41 @@ class BatchQueue(Generic[Item, Result]):
         return len(self._waiting)
 
     def tune(self, *, timeout: float, max_batch: int, window: float, capacity: int) -> None:
-        """Go on with other figures. A batch under way and what waits already stay as they are."""
+        """Apply other settings. A batch under way and what waits already stay as they are."""
         self.timeout = timeout
         self._max_batch = max_batch
         self._window = window
         self.capacity = capacity
-        self._full.set()  # whoever waits for a batch to fill looks again
+        self._full.set()  # whoever waits for a batch to fill checks again
 
     def start(self) -> None:
         """Send what waits, and what comes. There is a task only while something is on its way."""
         self._started = True
-        self._go_on()
+        self._ensure_running()
 
-    def _go_on(self) -> None:
+    def _ensure_running(self) -> None:
         if self._started and not self._closed and self._waiting and (self._task is None or self._task.done()):
-            # In a context of its own: that of whoever comes first is nothing to those who come after.
+            # In a context of its own: the context of the first caller is not that of the next ones.
             self._task = asyncio.get_running_loop().create_task(
-                self._run(), name=f"lane {self._what}", context=contextvars.Context()
+                self._run(), name=f"batch queue {self._what}", context=contextvars.Context()
             )
 
     async def close(self) -> None:
-        """Stop; who still waits is told that it did not happen, or that it is not known."""
+        """Stop. Those who still wait get an error: it was not sent, or that is not known."""
         self._closed = self.failing = True
         self.give_up("closed")  # what is under way is no longer known once its task has ended
         await cancel_and_wait(self._task)
 
     def give_up(self, why: str) -> None:
-        """Tell everybody who waits that nothing came of it, if Redis does not take anything, now or later."""
+        """Fail everything that waits while Redis takes nothing, now or later."""
         self._gives_up = why
         if self.failing:
             for entry in self._waiting:
                 if not entry.done.done():
                     entry.done.set_exception(_failure(entry.uncertain, why, self._trouble))
 
-    async def do(self, item: Item, size: int = 0) -> Result:
-        """Have an item sent; its result.
+    async def run(self, item: Item, size: int = 0) -> Result:
+        """Send an item; its result.
 
         Raises:
             PublishUncertain: No answer came in time.
@@ -158,7 +176,7 @@ class BatchQueue(Generic[Item, Result]):
         entry: _Entry[Item, Result] = _Entry(item, size)
         self._waiting.append(entry)
         self._bytes += size
-        self._go_on()
+        self._ensure_running()
         if self._is_full():
             self._full.set()
         try:
@@ -176,7 +194,7 @@ class BatchQueue(Generic[Item, Result]):
                 return
             self._number += 1
             try:
-                await self._through(batch)
+                await self._send(batch)
             finally:
                 for entry in batch:
                     self._bytes -= entry.size
@@ -208,7 +226,7 @@ class BatchQueue(Generic[Item, Result]):
             batch.append(entry)
         return batch
 
-    async def _through(self, batch: Sequence[_Entry[Item, Result]]) -> None:
+    async def _send(self, batch: Sequence[_Entry[Item, Result]]) -> None:
         attempt = 0
         while live := [entry for entry in batch if not entry.done.done()]:
             before = [entry.uncertain for entry in live]
@@ -216,13 +234,13 @@ class BatchQueue(Generic[Item, Result]):
                 entry.uncertain = True
             try:
                 async with asyncio.timeout(self._patience):
-                    results = await self._send([entry.item for entry in live], self._number)
+                    results = await self._sender.send_batch([entry.item for entry in live], self._number)
             except (exceptions.RedisError, OSError) as error:
                 # An answer, or not even a connection: this time it was not carried out.
                 if isinstance(error, exceptions.ResponseError | NotSent):
                     for entry, uncertain in zip(live, before, strict=True):
                         entry.uncertain = uncertain
-                if not will_pass(error):
+                if not is_transient(error):
                     self._refuse(live, error)
                     return
                 attempt += 1
@@ -230,20 +248,20 @@ class BatchQueue(Generic[Item, Result]):
                 if not self.failing:
                     self.failing = True
                     log.warning(
-                        "Redis does not take it; repeating", what=self._what, **explain(error, self._place).fields()
+                        "Redis request failed, retrying", what=self._what, **explain(error, self._place).fields()
                     )
                 if self._gives_up:
                     self.give_up(self._gives_up)
                 await asyncio.sleep(min(attempt * STEP, CAP))
             except Exception as error:
                 self._refuse(live, error)
-                log.exception("not understood", what=self._what)
+                log.exception("reply of Redis not understood", what=self._what)
                 return
             else:
                 self._trouble = None
                 if self.failing:
                     self.failing = False
-                    log.info("Redis takes it again", what=self._what)
+                    log.info("Redis requests succeed again", what=self._what)
                 for entry, result in zip(live, results, strict=True):
                     if not entry.done.done():
                         entry.done.set_result(result)
@@ -251,7 +269,7 @@ class BatchQueue(Generic[Item, Result]):
 
     def _refuse(self, live: Sequence[_Entry[Item, Result]], error: BaseException) -> None:
         cause = explain(error, self._place)
-        log.error("Redis refuses it", what=self._what, error=type(error).__name__, **cause.fields())
+        log.error("Redis refused a request", what=self._what, error=type(error).__name__, **cause.fields())
         for entry in live:
             if not entry.done.done():
                 entry.done.set_exception(_failure(entry.uncertain, f"Redis refuses: {cause.without_address}", error))

@@ -10,17 +10,24 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import InvalidResponse, ResponseError
 
-from tradecast.delivery.redis.connections.script_connection import Connect, open_connection
+from tradecast.delivery.redis.connections.script_connection import Connector, open_connection
+from tradecast.redis_client.redis_py_internals import stream_writer
 
 # Replies that are handled in one turn of the loop; then others have theirs.
 REPLIES_PER_TURN: Final = 64
 _NOTHING: Final = object()
 
 
-async def open_pubsub_connection(connect: Connect) -> tuple[PubSubConnection, str]:
-    """As `open_connection`, to subscribe with."""
-    connection, instance = await open_connection(connect)
-    return PubSubConnection(connection), instance
+class PubSubConnector:
+    """Opens connections to subscribe with, as `SubscriptionConnector`."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+
+    async def open(self) -> tuple[PubSubConnection, str]:
+        """As `open_connection`."""
+        connection, instance = await open_connection(self._connector)
+        return PubSubConnection(connection), instance
 
 
 class PubSubConnection:
@@ -63,7 +70,7 @@ class PubSubConnection:
             ResponseError: Redis answered with an error.
             InvalidResponse: What came is not the protocol of Redis.
         """
-        writer = self._connection._writer
+        writer = stream_writer(self._connection)
         if writer is None:
             raise ConnectionError("connection closed")
         if await self._connection.can_read():

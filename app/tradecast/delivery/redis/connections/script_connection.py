@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ClusterDownError, MovedError, NoScriptError, ReadOnlyError, RedisError, ResponseError
@@ -13,18 +13,37 @@ from redis.exceptions import ClusterDownError, MovedError, NoScriptError, ReadOn
 from tradecast.delivery.errors import NotSent
 from tradecast.redis_client.script import Script
 
-Connect = Callable[[], Awaitable[AbstractConnection]]
 Argument = str | bytes | int
 RUN_ID = 8
 
 
-async def open_connection(connect: Connect) -> tuple[AbstractConnection, str]:
-    """A connection, and which instance of Redis it leads to: the beginning of its `run_id`, "" if it does not tell.
+class Connector(Protocol):
+    """Knows where a partition is."""
 
-    A subscription that stays with a master that has become a replica hears of events late or never, and nothing else
+    async def connect(self) -> AbstractConnection:
+        """Make an open connection to where the partition is now. Raises ConnectionError."""
+        ...
+
+
+class ScriptRequest(Protocol):
+    """A script to run, with arguments that may depend on the instance of Redis that runs it."""
+
+    def encode(self, instance: str) -> tuple[Script, Sequence[Argument]]:
+        """The script and what follows its digest: the number of keys, keys and arguments.
+
+        Args:
+            instance: The instance's name; "" if it is not known.
+        """
+        ...
+
+
+async def open_connection(connector: Connector) -> tuple[AbstractConnection, str]:
+    """A connection, and which instance of Redis it leads to: the beginning of its `run_id`, "" if that is not known.
+
+    A subscription that stays with a master that has become a replica receives events late or never, and nothing else
     shows that.
     """
-    connection = await connect()
+    connection = await connector.connect()
     try:
         await connection.send_command("INFO", "server", check_health=False)
         text = await connection.read_response()
@@ -42,7 +61,7 @@ async def open_connection(connect: Connect) -> tuple[AbstractConnection, str]:
     return connection, ""
 
 
-def _is_of_another(reply: object) -> bool:
+def _needs_another_instance(reply: object) -> bool:
     """Whether another instance may be in charge.
 
     A master that no replica follows any more does not know that yet, nor one that has lost the rest of its cluster.
@@ -56,20 +75,16 @@ class ScriptConnection:
     """Runs scripts on one connection, which is made when it is needed. One caller at a time: a `BatchQueue`.
 
     Attributes:
-        run: The instance at the other end; "" without a connection, or if it is not told.
+        instance: The instance at the other end; "" without a connection, or if it is not known.
     """
 
-    def __init__(self, connect: Connect) -> None:
-        self._connect = connect
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
         self._connection: AbstractConnection | None = None
-        self.run = ""
+        self.instance = ""
 
-    async def run_all(self, calls: Callable[[str], Sequence[tuple[Script, Sequence[Argument]]]]) -> list[Any]:
+    async def run_all(self, requests: Sequence[ScriptRequest]) -> list[Any]:
         """Run scripts in one round trip; replies or exceptions, one for each.
-
-        Args:
-            calls: Gets the instance's name; each call is a script and what follows its digest: the number of keys,
-                keys and arguments.
 
         Raises:
             NotSent: There is no connection.
@@ -78,14 +93,14 @@ class ScriptConnection:
         try:
             if self._connection is None:
                 try:
-                    self._connection, self.run = await open_connection(self._connect)
+                    self._connection, self.instance = await open_connection(self._connector)
                 except (
                     Exception
                 ) as error:  # redis-py's client of a cluster in trouble raises some that are no RedisError
                     raise NotSent(type(error).__name__) from error
-                # The lane bounds each try as a whole. redis-py would make a task and two timers for each request.
+                # The batch queue bounds each try. redis-py would make a task and two timers for each request.
                 self._connection.socket_timeout = None
-            made = calls(self.run)
+            made = [request.encode(self.instance) for request in requests]
             replies = await self._exchange([("EVALSHA", script.digest, *rest) for script, rest in made])
             missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
             if missing:
@@ -95,7 +110,7 @@ class ScriptConnection:
         except BaseException:  # a cancelled exchange as well: replies would be taken for those of the next
             await self.close()
             raise
-        if any(map(_is_of_another, replies)):
+        if any(map(_needs_another_instance, replies)):
             await self.close()  # the next one leads to who is in charge now
         return replies
 
@@ -114,7 +129,7 @@ class ScriptConnection:
         return replies
 
     async def close(self) -> None:
-        connection, self._connection, self.run = self._connection, None, ""
+        connection, self._connection, self.instance = self._connection, None, ""
         if connection is not None:
             with contextlib.suppress(RedisError, OSError):
                 await asyncio.shield(connection.disconnect(nowait=True))

@@ -1,16 +1,16 @@
-"""One connection that listens to channels of Redis, and says when it does."""
+"""Subscriptions to channels of Redis over one connection, which is replaced when it is lost."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple, Protocol
 
 from tradecast.background.tasks import TaskSet, cancel_and_wait
 from tradecast.causes import SOME_REDIS, Place, explain
-from tradecast.delivery.errors import BegunAnew
+from tradecast.delivery.errors import SubscriptionDropped
 from tradecast.observability.logger import get_logger
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.redis_client.client import CAP, STEP
@@ -52,53 +52,71 @@ class Connection(Protocol):
     async def close(self) -> None: ...
 
 
+class SubscriptionConnector(Protocol):
+    """Opens connections to subscribe with: `PubSubConnector`."""
+
+    async def open(self) -> tuple[Connection, str]:
+        """Open a connection; to which instance of Redis it leads, too. Raises ConnectionError."""
+        ...
+
+
+class SubscriptionListener(Protocol):
+    """Receives what a subscription receives."""
+
+    def on_message(self, channel: bytes, data: bytes) -> None:
+        """Handle a message. What it raises ends the connection."""
+        ...
+
+    def on_lost(self) -> None:
+        """The connection is lost, or the first one is about to be made."""
+        ...
+
+    async def on_restored(self) -> None:
+        """All wanted channels are confirmed. It runs in a task of its own, and is repeated where it fails."""
+        ...
+
+
 class Subscription:
-    """Channels that are wanted and those that are listened to, brought together by one writer.
+    """Brings the wanted channels and the subscribed ones together, by one task that writes.
 
     After a lost connection everything is subscribed to again, in batches, before `on_restored` is awaited; until that
-    returns, messages are kept back by whoever gets them (`on_message`), since the connection itself cannot tell what
-    was missed. `on_lost` comes first.
+    returns, the listener buffers messages, since the connection itself cannot tell what was missed. `on_lost` comes
+    first.
 
     Attributes:
-        instance: The instance of Redis that is listened to.
-        trouble: Why it does not stand; None: it does, or nothing was tried yet.
+        instance: The instance of Redis that is subscribed to.
+        trouble: Why the subscription is not active; None: it is, or nothing was tried yet.
 
     Args:
-        connect: Makes a connection that is open, and says to which instance of Redis it leads.
+        connector: Opens connections.
+        listener: Receives messages.
         commands: How to subscribe and to unsubscribe.
         place: Where that is, for logs.
-        always: Channels that are listened to from the beginning.
-        on_message: Gets channel and data of each message.
-        on_lost: Called when the connection is lost, and before the first try to connect.
-        on_restored: Called in a task of its own when all wanted channels are confirmed.
-        linger: Seconds that a channel is kept after nobody wants it any more.
+        always: Channels that are subscribed to from the beginning.
+        linger: Seconds that a channel is kept after it was unsubscribed from.
         batch: Channels in one request.
         patience: Seconds that Redis may take to confirm.
     """
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[tuple[Connection, str]]],
+        connector: SubscriptionConnector,
+        listener: SubscriptionListener,
         *,
         always: Collection[bytes],
-        on_message: Callable[[bytes, bytes], None],
-        on_lost: Callable[[], None],
-        on_restored: Callable[[], Awaitable[None]],
         linger: float,
         patience: float,
         batch: int = 500,
         commands: Commands = PUBSUB_COMMANDS,
         place: Place = SOME_REDIS,
     ) -> None:
-        self._connect = connect
+        self._connector = connector
+        self._listener = listener
         self._place = place
         self.trouble: Exception | None = None
         self._lines = ThrottledLog()
         self._subscribe, self._unsubscribe, self._subscribed, self._unsubscribed, self._message = commands
         self._always = frozenset(always)
-        self._on_message = on_message
-        self._on_lost = on_lost
-        self._on_restored = on_restored
         self.linger = linger
         self._patience = patience
         self._batch = batch
@@ -111,13 +129,13 @@ class Subscription:
         self._changed = asyncio.Event()
         self._connection: Connection | None = None
         self._tasks = TaskSet()
-        self._heard = False
-        self._dropped = False  # by this server itself, which has told why
+        self._has_received = False
+        self._dropped = False  # by this server itself, which has logged why
         self.connected = False
         self.instance = ""
 
     def tune(self, *, linger: float, batch: int) -> None:
-        """Go on with other figures; `linger` holds for channels that nobody wants already as well."""
+        """Apply other settings; `linger` applies to channels that are idle already as well."""
         self.linger = linger
         self._batch = batch
 
@@ -130,14 +148,14 @@ class Subscription:
         self._fail_waiters()
 
     def subscribe(self, channel: bytes) -> None:
-        """Listen to a channel from now on."""
+        """Subscribe to a channel."""
         self._unwanted_since.pop(channel, None)
         if channel not in self._wanted:
             self._wanted.add(channel)
             self._changed.set()
 
     def unsubscribe(self, channel: bytes) -> None:
-        """Stop listening to it after a while."""
+        """Unsubscribe from a channel, once `linger` has passed."""
         if channel in self._wanted and channel not in self._always:
             self._unwanted_since.setdefault(channel, time.monotonic())
 
@@ -175,7 +193,7 @@ class Subscription:
                         del self._waiters[channel]
 
     def unsubscribe_idle(self) -> None:
-        """Unsubscribe from what nobody has wanted for a while. To be called now and then."""
+        """Unsubscribe from channels that have been idle for `linger`. To be called now and then."""
         now = time.monotonic()
         over = [
             channel
@@ -189,7 +207,7 @@ class Subscription:
             self._changed.set()
 
     def __len__(self) -> int:
-        """How many channels are listened to."""
+        """How many channels are subscribed to."""
         return len(self._confirmed)
 
     def subscribed_below(self, prefix: bytes) -> list[bytes]:
@@ -208,22 +226,22 @@ class Subscription:
         attempt = 0
         while True:
             restoring: asyncio.Task[None] | None = None
-            self._heard = self._dropped = False
-            self._on_lost()
+            self._has_received = self._dropped = False
+            self._listener.on_lost()
             try:
                 async with asyncio.timeout(self._patience):
-                    connection, self.instance = await self._connect()
+                    connection, self.instance = await self._connector.open()
                 self._connection = connection
                 self.connected = True
                 self._changed.set()
                 restoring = asyncio.create_task(self._restore(), name="subscription restores")
                 await connection.read(self._take)
             except Exception as error:  # redis-py raises others as well of what another task has closed
-                if self._heard:
+                if self._has_received:
                     attempt = 0
                 self.trouble = error
                 if attempt == 0:
-                    self._tell(error)
+                    self._log_lost(error)
                 attempt += 1
             finally:
                 self.connected = False
@@ -237,10 +255,10 @@ class Subscription:
                     await connection_.close()
             await asyncio.sleep(min(attempt * STEP, CAP))
 
-    def _tell(self, error: Exception) -> None:
-        if isinstance(error, BegunAnew) or self._dropped:
-            why = str(error) if isinstance(error, BegunAnew) else "it was given up here"
-            log.warning("the subscription is made anew", why=why)
+    def _log_lost(self, error: Exception) -> None:
+        if isinstance(error, SubscriptionDropped) or self._dropped:
+            why = str(error) if isinstance(error, SubscriptionDropped) else "dropped by this server"
+            log.warning("subscribing again", why=why)
         else:
             log.error("subscription lost", error=type(error).__name__, **explain(error, self._place).fields())
 
@@ -250,11 +268,11 @@ class Subscription:
             try:
                 async with asyncio.timeout(max(self._patience, len(self._wanted) / 1_000)):
                     await self.wait_subscribed(list(self._wanted))
-                await self._on_restored()
+                await self._listener.on_restored()
                 self.trouble = None
             except TimeoutError as error:
                 self.trouble = error
-                log.error("subscription is not confirmed in time")
+                log.error("subscription not confirmed in time")
                 await self.drop()
                 return
             except Exception as error:
@@ -264,17 +282,17 @@ class Subscription:
                 self.trouble = error
                 cause = explain(error, self._place)
                 self._lines.write(
-                    log.warning, "what was missed cannot be read yet", error=type(error).__name__, **cause.fields()
+                    log.warning, "gap replay failed, retrying", error=type(error).__name__, **cause.fields()
                 )
                 await asyncio.sleep(min(attempt * STEP, CAP))
             else:
                 return
 
     def _take(self, reply: list[Any]) -> None:
-        self._heard = True
+        self._has_received = True
         kind = reply[0]
         if kind == self._message:
-            self._on_message(reply[1], reply[2])
+            self._listener.on_message(reply[1], reply[2])
         elif kind == self._subscribed:
             channel = reply[1]
             if channel in self._leaving:  # it was left after this was asked for
@@ -286,8 +304,8 @@ class Subscription:
         elif kind == self._unsubscribed:
             channel = reply[1]
             if channel not in self._leaving:
-                # Redis did this by itself: a slot has moved. Begin again where it is now.
-                raise BegunAnew("Redis has taken a channel away: its slot has moved")
+                # Redis did this on its own: a slot has moved. Subscribe again where it is now.
+                raise SubscriptionDropped("Redis has taken a channel away: its slot has moved")
             self._leaving[channel] -= 1
             if not self._leaving[channel]:
                 del self._leaving[channel]
@@ -309,7 +327,7 @@ class Subscription:
                     self._asked.update(part)
                     await connection.send(self._subscribe, part)
                 for start in range(0, len(less), batch):
-                    # Those that are wanted again meanwhile are subscribed to again in the next round.
+                    # Those that are subscribed to again meanwhile come in the next round.
                     part = less[start : start + batch]
                     self._check(connection)
                     self._confirmed.difference_update(part)
@@ -317,7 +335,7 @@ class Subscription:
                     await connection.send(self._unsubscribe, part)
                     self._asked.difference_update(part)
             except Exception:  # as above
-                await connection.close()  # the reader notices, and goes on with another one
+                await connection.close()  # the reader notices, and opens another one
                 continue
             if any(channel not in self._asked for channel in self._wanted):
                 self._changed.set()

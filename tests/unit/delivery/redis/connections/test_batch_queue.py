@@ -11,9 +11,9 @@ from redis import exceptions
 
 from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable, NotSent, PublishUncertain
-from tradecast.delivery.redis.connections.batch_queue import BatchQueue, will_pass
+from tradecast.delivery.redis.connections.batch_queue import BatchQueue, is_transient
 
-MakeLane = Callable[..., BatchQueue[str, str]]
+MakeQueue = Callable[..., BatchQueue[str, str]]
 
 
 class Sink:
@@ -26,7 +26,7 @@ class Sink:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def send(self, batch: Sequence[str], number: int) -> Sequence[str]:
+    async def send_batch(self, batch: Sequence[str], number: int) -> Sequence[str]:
         self.batches.append(list(batch))
         self.numbers.append(number)
         await self.gate.wait()
@@ -42,18 +42,18 @@ def sink() -> Sink:
 
 
 @pytest.fixture
-async def make(sink: Sink) -> AsyncIterator[MakeLane]:
-    lanes: list[BatchQueue[str, str]] = []
+async def make(sink: Sink) -> AsyncIterator[MakeQueue]:
+    queues: list[BatchQueue[str, str]] = []
 
     def make(**options: Any) -> BatchQueue[str, str]:
-        lane: BatchQueue[str, str] = BatchQueue(sink.send, what="test", **{"timeout": 30, "patience": 30, **options})
-        lane.start()
-        lanes.append(lane)
-        return lane
+        queue: BatchQueue[str, str] = BatchQueue(sink, what="test", **{"timeout": 30, "patience": 30, **options})
+        queue.start()
+        queues.append(queue)
+        return queue
 
     yield make
-    for lane in lanes:
-        await lane.close()
+    for queue in queues:
+        await queue.close()
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class Calls:
-    """Items handed to a lane, in order, each by a task of its own."""
+    """Items handed to a queue, in order, each by a task of its own."""
 
     def __init__(self) -> None:
         self.tasks: list[asyncio.Task[str]] = []
@@ -88,22 +88,22 @@ def calls() -> Calls:
     return Calls()
 
 
-async def test_each_gets_its_own_result(make: MakeLane, sink: Sink) -> None:
-    lane = make()
-    assert await asyncio.gather(*(lane.do(one) for one in "abc")) == ["A", "B", "C"]
-    assert await lane.do("d") == "D"
-    assert len(lane) == 0
+async def test_each_gets_its_own_result(make: MakeQueue, sink: Sink) -> None:
+    queue = make()
+    assert await asyncio.gather(*(queue.run(one) for one in "abc")) == ["A", "B", "C"]
+    assert await queue.run("d") == "D"
+    assert len(queue) == 0
 
 
 async def test_what_comes_while_a_batch_is_under_way_goes_with_the_next(
-    make: MakeLane, sink: Sink, calls: Calls
+    make: MakeQueue, sink: Sink, calls: Calls
 ) -> None:
-    lane = make()
+    queue = make()
     sink.gate.clear()
-    calls.start(lane.do("a"))
+    calls.start(queue.run("a"))
     await eventually(lambda: sink.batches)
-    calls.start(*(lane.do(one) for one in "bcd"))
-    await eventually(lambda: len(lane) == 4)
+    calls.start(*(queue.run(one) for one in "bcd"))
+    await eventually(lambda: len(queue) == 4)
     assert sink.batches == [["a"]]
     sink.gate.set()
     assert await calls.settle() == ["A", "B", "C", "D"]
@@ -111,13 +111,13 @@ async def test_what_comes_while_a_batch_is_under_way_goes_with_the_next(
     assert sink.numbers == [1, 2]
 
 
-async def test_batches_have_bounds_and_keep_the_order(make: MakeLane, sink: Sink, calls: Calls) -> None:
-    lane = make(max_batch=3, max_batch_bytes=100)
+async def test_batches_have_bounds_and_keep_the_order(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+    queue = make(max_batch=3, max_batch_bytes=100)
     sink.gate.clear()
-    calls.start(lane.do("a"))
+    calls.start(queue.run("a"))
     await eventually(lambda: sink.batches)
-    calls.start(*(lane.do(one, size) for one, size in zip("bcdefghi", [1, 1, 1, 1, 60, 60, 500, 1], strict=True)))
-    await eventually(lambda: len(lane) == 9)
+    calls.start(*(queue.run(one, size) for one, size in zip("bcdefghi", [1, 1, 1, 1, 60, 60, 500, 1], strict=True)))
+    await eventually(lambda: len(queue) == 9)
     sink.gate.set()
     await calls.settle()
     # three at most; a hundred bytes at most; a larger one alone
@@ -125,16 +125,16 @@ async def test_batches_have_bounds_and_keep_the_order(make: MakeLane, sink: Sink
 
 
 async def test_a_batch_is_repeated_with_growing_pauses_and_the_same_number(
-    make: MakeLane, sink: Sink, pauses: list[float]
+    make: MakeQueue, sink: Sink, pauses: list[float]
 ) -> None:
-    lane = make()
+    queue = make()
     sink.errors = [exceptions.ConnectionError("gone")] * 42
-    assert await lane.do("a") == "A"
+    assert await queue.run("a") == "A"
     assert sink.batches == [["a"]] * 43
     assert set(sink.numbers) == {1}
     assert pauses[:3] == pytest.approx([0.05, 0.1, 0.15])
     assert pauses[38:] == pytest.approx([1.95, 2, 2, 2])
-    assert await lane.do("b") == "B"
+    assert await queue.run("b") == "B"
     assert sink.numbers[-1] == 2
 
 
@@ -155,11 +155,11 @@ async def test_a_batch_is_repeated_with_growing_pauses_and_the_same_number(
         TimeoutError(),
     ],
 )
-async def test_what_passes_is_repeated(make: MakeLane, sink: Sink, pauses: list[float], error: BaseException) -> None:
-    assert will_pass(error)
-    lane = make()
+async def test_what_passes_is_repeated(make: MakeQueue, sink: Sink, pauses: list[float], error: BaseException) -> None:
+    assert is_transient(error)
+    queue = make()
     sink.errors = [error, error]
-    assert await lane.do("a") == "A"
+    assert await queue.run("a") == "A"
     assert len(pauses) == 2
 
 
@@ -172,16 +172,16 @@ async def test_what_passes_is_repeated(make: MakeLane, sink: Sink, pauses: list[
     ],
 )
 async def test_what_is_refused_is_told_at_once_and_the_next_batch_goes_on(
-    make: MakeLane, sink: Sink, calls: Calls, error: BaseException
+    make: MakeQueue, sink: Sink, calls: Calls, error: BaseException
 ) -> None:
-    assert not will_pass(error)
-    lane = make()
+    assert not is_transient(error)
+    queue = make()
     sink.gate.clear()
     sink.errors = [None, error]
-    calls.start(lane.do("a"))
+    calls.start(queue.run("a"))
     await eventually(lambda: sink.batches)
-    calls.start(lane.do("b"), lane.do("c"))
-    await eventually(lambda: len(lane) == 3)
+    calls.start(queue.run("b"), queue.run("c"))
+    await eventually(lambda: len(queue) == 3)
     sink.gate.set()
     a, b, c = await calls.settle()
     assert a == "A"
@@ -190,70 +190,70 @@ async def test_what_is_refused_is_told_at_once_and_the_next_batch_goes_on(
         assert isinstance(refused, AdapterUnavailable)
         assert not isinstance(refused, PublishUncertain)
     assert sink.batches == [["a"], ["b", "c"]]
-    assert await lane.do("d") == "D"
-    assert len(lane) == 0
+    assert await queue.run("d") == "D"
+    assert len(queue) == 0
 
 
-async def test_what_is_not_understood_is_uncertain_and_the_next_batch_goes_on(make: MakeLane, sink: Sink) -> None:
-    lane = make()
+async def test_what_is_not_understood_is_uncertain_and_the_next_batch_goes_on(make: MakeQueue, sink: Sink) -> None:
+    queue = make()
     sink.errors = [ZeroDivisionError()]
     with pytest.raises(PublishUncertain):
-        await lane.do("a")
-    assert await lane.do("b") == "B"
+        await queue.run("a")
+    assert await queue.run("b") == "B"
 
 
 async def test_after_a_lost_answer_a_refusal_says_nothing_of_the_first_try(
-    make: MakeLane, sink: Sink, pauses: list[float]
+    make: MakeQueue, sink: Sink, pauses: list[float]
 ) -> None:
-    lane = make()
+    queue = make()
     sink.errors = [exceptions.ConnectionError("the answer was lost"), exceptions.ResponseError("ERR no")]
     with pytest.raises(PublishUncertain):
-        await lane.do("a")
+        await queue.run("a")
 
 
-async def test_in_time_or_not_at_all(make: MakeLane, sink: Sink, calls: Calls) -> None:
-    lane = make(timeout=0.2)
+async def test_in_time_or_not_at_all(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+    queue = make(timeout=0.2)
     sink.gate.clear()
-    calls.start(lane.do("sent"))
+    calls.start(queue.run("sent"))
     await eventually(lambda: sink.batches)
-    calls.start(lane.do("waits"))
+    calls.start(queue.run("waits"))
     sent, waits = await calls.settle()
     assert isinstance(sent, PublishUncertain)  # it may have arrived
     assert isinstance(waits, AdapterUnavailable)
     assert not isinstance(waits, PublishUncertain)
     sink.gate.set()
-    assert await lane.do("later") == "LATER"
+    assert await queue.run("later") == "LATER"
     assert sink.batches == [["sent"], ["later"]]  # what was given up is not sent any more
-    assert len(lane) == 0
+    assert len(queue) == 0
 
 
-async def test_answers_that_say_no_leave_it_certain(make: MakeLane, sink: Sink) -> None:
-    lane = make(timeout=0.3)
+async def test_answers_that_say_no_leave_it_certain(make: MakeQueue, sink: Sink) -> None:
+    queue = make(timeout=0.3)
     sink.errors = [exceptions.OutOfMemoryError("OOM command not allowed")] * 1000
     with pytest.raises(AdapterUnavailable) as caught:
-        await lane.do("a")
+        await queue.run("a")
     assert not isinstance(caught.value, PublishUncertain)
     assert len(sink.batches) > 1
 
 
-async def test_one_try_has_its_own_limit(make: MakeLane, sink: Sink, calls: Calls) -> None:
-    lane = make(patience=0.1)
+async def test_one_try_has_its_own_limit(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+    queue = make(patience=0.1)
     sink.gate.clear()
-    calls.start(lane.do("a"))
+    calls.start(queue.run("a"))
     await eventually(lambda: len(sink.batches) > 1)
     sink.gate.set()
     assert await calls.settle() == ["A"]
 
 
 async def test_one_that_is_given_up_amid_a_batch_takes_nobody_elses_place(
-    make: MakeLane, sink: Sink, calls: Calls, pauses: list[float]
+    make: MakeQueue, sink: Sink, calls: Calls, pauses: list[float]
 ) -> None:
-    lane = make()
+    queue = make()
     sink.gate.clear()
-    calls.start(lane.do("0"))
+    calls.start(queue.run("0"))
     await eventually(lambda: sink.batches)
-    calls.start(*(lane.do(one) for one in "abcde"))
-    await eventually(lambda: len(lane) == 6)
+    calls.start(*(queue.run(one) for one in "abcde"))
+    await eventually(lambda: len(queue) == 6)
     calls.tasks[3].cancel()  # c, before it is sent
     await eventually(lambda: calls.tasks[3].done())
     sink.gate.set()
@@ -262,20 +262,20 @@ async def test_one_that_is_given_up_amid_a_batch_takes_nobody_elses_place(
     assert [one for one in results if not isinstance(one, BaseException)] == ["0", "A", "B", "D", "E"]
     assert isinstance(results[3], asyncio.CancelledError)
     assert sink.batches[1] == ["a", "b", "d", "e"]
-    assert len(lane) == 0
-    assert await lane.do("f") == "F"
+    assert len(queue) == 0
+    assert await queue.run("f") == "F"
 
 
 async def test_one_that_is_given_up_while_its_batch_is_repeated_is_left_out(
-    make: MakeLane, sink: Sink, calls: Calls
+    make: MakeQueue, sink: Sink, calls: Calls
 ) -> None:
-    lane = make()
+    queue = make()
     sink.gate.clear()
     sink.errors = [None, exceptions.ConnectionError("gone")]
-    calls.start(lane.do("0"))
+    calls.start(queue.run("0"))
     await eventually(lambda: sink.batches)
-    calls.start(*(lane.do(one) for one in "abc"))
-    await eventually(lambda: len(lane) == 4)
+    calls.start(*(queue.run(one) for one in "abc"))
+    await eventually(lambda: len(queue) == 4)
     sink.gate.set()
     await eventually(lambda: len(sink.batches) == 2)
     calls.tasks[2].cancel()  # b
@@ -285,37 +285,37 @@ async def test_one_that_is_given_up_while_its_batch_is_repeated_is_left_out(
     assert [one for one in results if not isinstance(one, BaseException)] == ["0", "A", "C"]
 
 
-async def test_a_batch_waits_to_fill_for_as_long_as_the_window_says(make: MakeLane, sink: Sink, calls: Calls) -> None:
-    lane = make(window=0.1, max_batch=3)
+async def test_a_batch_waits_to_fill_for_as_long_as_the_window_says(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+    queue = make(window=0.1, max_batch=3)
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    calls.start(lane.do("a"))
-    await eventually(lambda: len(lane) == 1)
-    calls.start(lane.do("b"))
+    calls.start(queue.run("a"))
+    await eventually(lambda: len(queue) == 1)
+    calls.start(queue.run("b"))
     assert await calls.settle() == ["A", "B"]
     assert sink.batches == [["a", "b"]]
     assert loop.time() - begun >= 0.1
 
 
-async def test_a_full_batch_does_not_wait(make: MakeLane, sink: Sink, calls: Calls) -> None:
-    lane = make(window=3600.0, max_batch=2, timeout=7200, max_batch_bytes=100)
-    calls.start(lane.do("a"))
-    await eventually(lambda: len(lane) == 1)
-    calls.start(lane.do("b"))
+async def test_a_full_batch_does_not_wait(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+    queue = make(window=3600.0, max_batch=2, timeout=7200, max_batch_bytes=100)
+    calls.start(queue.run("a"))
+    await eventually(lambda: len(queue) == 1)
+    calls.start(queue.run("b"))
     assert await calls.settle() == ["A", "B"]
-    assert await lane.do("large", 100) == "LARGE"
+    assert await queue.run("large", 100) == "LARGE"
     assert sink.batches == [["a", "b"], ["large"]]
 
 
 @pytest.mark.serial
 async def test_what_came_while_a_batch_was_under_way_has_waited_already(
-    make: MakeLane, sink: Sink, calls: Calls
+    make: MakeQueue, sink: Sink, calls: Calls
 ) -> None:
-    lane = make(window=0.2, max_batch=2)
+    queue = make(window=0.2, max_batch=2)
     sink.gate.clear()
-    calls.start(lane.do("a"), lane.do("b"))
+    calls.start(queue.run("a"), queue.run("b"))
     await eventually(lambda: sink.batches)
-    calls.start(lane.do("c"))
+    calls.start(queue.run("c"))
     await asyncio.sleep(0.25)  # longer than the window
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -325,91 +325,93 @@ async def test_what_came_while_a_batch_was_under_way_has_waited_already(
     await calls.settle()
 
 
-async def test_other_figures_hold_from_the_next_batch_on(make: MakeLane, sink: Sink, calls: Calls) -> None:
-    lane = make(max_batch=2)
+async def test_other_figures_hold_from_the_next_batch_on(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+    queue = make(max_batch=2)
     sink.gate.clear()
-    calls.start(*(lane.do(one) for one in "abcdefgh"))
+    calls.start(*(queue.run(one) for one in "abcdefgh"))
     await eventually(lambda: sink.batches)
-    lane.tune(timeout=30, max_batch=4, window=0, capacity=3)
+    queue.tune(timeout=30, max_batch=4, window=0, capacity=3)
     with pytest.raises(AdapterUnavailable):
-        await lane.do("too much")
+        await queue.run("too much")
     sink.gate.set()
     assert await calls.settle() == list("ABCDEFGH")
     assert sink.batches == [["a", "b"], ["c", "d", "e", "f"], ["g", "h"]]
     assert sink.numbers == [1, 2, 3]
     sink.gate.clear()
-    lane.tune(timeout=0.1, max_batch=4, window=0, capacity=3)
+    queue.tune(timeout=0.1, max_batch=4, window=0, capacity=3)
     with pytest.raises(PublishUncertain):
-        await lane.do("i")
+        await queue.run("i")
     sink.gate.set()
 
 
-async def test_a_window_that_is_taken_back_keeps_nobody_waiting(make: MakeLane, sink: Sink, calls: Calls) -> None:
-    lane = make(window=3600.0, timeout=7200)
-    calls.start(lane.do("a"))
-    await eventually(lambda: len(lane) == 1)
+async def test_a_window_that_is_taken_back_keeps_nobody_waiting(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+    queue = make(window=3600.0, timeout=7200)
+    calls.start(queue.run("a"))
+    await eventually(lambda: len(queue) == 1)
     await asyncio.sleep(0)
     assert sink.batches == []
-    lane.tune(timeout=7200, max_batch=64, window=0, capacity=10)
+    queue.tune(timeout=7200, max_batch=64, window=0, capacity=10)
     assert await calls.settle() == ["A"]
 
 
-async def test_too_many_are_refused_at_once(make: MakeLane, sink: Sink, calls: Calls) -> None:
-    lane = make(capacity=3)
+async def test_too_many_are_refused_at_once(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+    queue = make(capacity=3)
     sink.gate.clear()
-    calls.start(*(lane.do(one) for one in "abc"))
-    await eventually(lambda: len(lane) == 3)
+    calls.start(*(queue.run(one) for one in "abc"))
+    await eventually(lambda: len(queue) == 3)
     with pytest.raises(AdapterUnavailable) as caught:
-        await lane.do("d")
+        await queue.run("d")
     assert not isinstance(caught.value, PublishUncertain)
     sink.gate.set()
     assert await calls.settle() == ["A", "B", "C"]
-    assert await lane.do("d") == "D"
+    assert await queue.run("d") == "D"
 
 
-async def test_too_many_bytes_are_refused_and_come_free_again(make: MakeLane, sink: Sink, calls: Calls) -> None:
-    lane = make(capacity_bytes=100)
+async def test_too_many_bytes_are_refused_and_come_free_again(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+    queue = make(capacity_bytes=100)
     for _ in range(3):  # what is done, refused or given up does not count any more
         sink.gate.clear()
-        calls.start(lane.do("a", 60))
-        await eventually(lambda: len(lane) == 1)
+        calls.start(queue.run("a", 60))
+        await eventually(lambda: len(queue) == 1)
         with pytest.raises(AdapterUnavailable):
-            await lane.do("b", 41)
-        calls.start(lane.do("c", 40))
-        await eventually(lambda: len(lane) == 2)
+            await queue.run("b", 41)
+        calls.start(queue.run("c", 40))
+        await eventually(lambda: len(queue) == 2)
         calls.tasks[-1].cancel()
         sink.gate.set()
         await calls.settle()
         sink.errors = [exceptions.ResponseError("ERR no")]
         with pytest.raises(AdapterUnavailable):
-            await lane.do("d", 100)
-    assert await lane.do("e", 1000) == "E"  # alone, it may be of any size
+            await queue.run("d", 100)
+    assert await queue.run("e", 1000) == "E"  # alone, it may be of any size
 
 
-async def test_closing_tells_who_waits(make: MakeLane, sink: Sink, calls: Calls) -> None:
-    lane = make()
+async def test_closing_tells_who_waits(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+    queue = make()
     sink.gate.clear()
-    calls.start(lane.do("sent"))
+    calls.start(queue.run("sent"))
     await eventually(lambda: sink.batches)
-    calls.start(lane.do("waits"))
-    await eventually(lambda: len(lane) == 2)
+    calls.start(queue.run("waits"))
+    await eventually(lambda: len(queue) == 2)
     async with asyncio.timeout(10):  # and not when their time is over
-        await lane.close()
+        await queue.close()
         sent, waits = await calls.settle()
     assert isinstance(sent, PublishUncertain)
     assert isinstance(waits, AdapterUnavailable)
     assert not isinstance(waits, PublishUncertain)
     async with asyncio.timeout(10):
         with pytest.raises(AdapterUnavailable):
-            await lane.do("late")
+            await queue.run("late")
 
 
-async def test_giving_up_ends_the_waiting_as_soon_as_nothing_is_taken(make: MakeLane, sink: Sink, calls: Calls) -> None:
-    lane = make()
+async def test_giving_up_ends_the_waiting_as_soon_as_nothing_is_taken(
+    make: MakeQueue, sink: Sink, calls: Calls
+) -> None:
+    queue = make()
     sink.gate.clear()
-    calls.start(lane.do("a"))
+    calls.start(queue.run("a"))
     await eventually(lambda: sink.batches)
-    lane.give_up("shutting down")  # it goes well so far
+    queue.give_up("shutting down")  # it goes well so far
     await asyncio.sleep(0)
     assert not calls.tasks[0].done()
     sink.errors = [exceptions.ResponseError("NOREPLICAS")] * 1000
@@ -420,12 +422,13 @@ async def test_giving_up_ends_the_waiting_as_soon_as_nothing_is_taken(make: Make
 
 
 async def test_without_a_connection_it_is_certain_that_nothing_was_sent() -> None:
-    async def send(items: Sequence[int], number: int) -> Sequence[int]:
-        raise NotSent("ConnectionRefusedError")
+    class Unconnected:
+        async def send_batch(self, items: Sequence[int], number: int) -> Sequence[int]:
+            raise NotSent("ConnectionRefusedError")
 
-    lane: BatchQueue[int, int] = BatchQueue(send, what="test", timeout=0.2, patience=1)
-    lane.start()
+    queue: BatchQueue[int, int] = BatchQueue(Unconnected(), what="test", timeout=0.2, patience=1)
+    queue.start()
     with pytest.raises(AdapterUnavailable) as caught:
-        await lane.do(1)
+        await queue.run(1)
     assert not isinstance(caught.value, PublishUncertain)
-    await lane.close()
+    await queue.close()

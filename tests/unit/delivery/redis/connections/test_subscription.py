@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from kit.waiting import eventually
-from tradecast.delivery.errors import AdapterUnavailable, BegunAnew
+from tradecast.delivery.errors import AdapterUnavailable, SubscriptionDropped
 from tradecast.delivery.redis.connections.subscription import Subscription
 
 OWN = b"own"
@@ -65,18 +65,18 @@ class Bench:
     Attributes:
         events: What it told, in order.
         failing: What `on_restored` raises, one each time.
+        refusal: What `on_message` raises.
     """
 
     def __init__(self, **options: Any) -> None:
         self.lines: list[Line] = []
         self.events: list[Any] = []
         self.failing: list[Exception] = []
+        self.refusal: Exception | None = None
         self.subscription = Subscription(
-            self.connect,
+            self,
+            self,
             always=[OWN],
-            on_message=lambda channel, data: self.events.append((channel, data)),
-            on_lost=lambda: self.events.append("lost"),
-            on_restored=self.restored,
             **{"linger": 0.0, "patience": 30.0, **options},
         )
 
@@ -84,11 +84,19 @@ class Bench:
     def line(self) -> Line:
         return self.lines[-1]
 
-    async def connect(self) -> tuple[Any, str]:
+    async def open(self) -> tuple[Any, str]:
         self.lines.append(Line())
         return self.lines[-1], f"run{len(self.lines)}"
 
-    async def restored(self) -> None:
+    def on_message(self, channel: bytes, data: bytes) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.events.append((channel, data))
+
+    def on_lost(self) -> None:
+        self.events.append("lost")
+
+    async def on_restored(self) -> None:
         if self.failing:
             raise self.failing.pop(0)
         self.events.append("restored")
@@ -307,7 +315,9 @@ async def test_what_was_missed_is_read_until_that_succeeds(bench: Bench, error: 
     assert len(bench.lines) == 1
 
 
-async def test_what_is_read_for_a_connection_that_is_lost_does_not_count_for_the_next(bench: Bench) -> None:
+async def test_what_is_read_for_a_connection_that_is_lost_does_not_count_for_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gates = [asyncio.Event(), asyncio.Event()]
     waiting: list[asyncio.Event] = []
 
@@ -317,7 +327,7 @@ async def test_what_is_read_for_a_connection_that_is_lost_does_not_count_for_the
         await gate.wait()
         bench.events.append("restored")
 
-    bench.subscription._on_restored = restored
+    monkeypatch.setattr(bench, "on_restored", restored)
     bench.subscription.start()
     await bench.hear(OWN)
     await eventually(lambda: len(waiting) == 1)
@@ -365,11 +375,7 @@ async def test_whatever_redis_py_raises_of_a_connection_that_is_lost_is_a_loss(b
 
 async def test_a_message_that_ends_the_connection(bench: Bench) -> None:
     await bench.begin()
-
-    def refuse(channel: bytes, data: bytes) -> None:
-        raise ConnectionError("another Redis is in charge")
-
-    bench.subscription._on_message = refuse
+    bench.refusal = ConnectionError("another Redis is in charge")
     bench.line.replies.put_nowait([b"message", OWN, b"x"])
     await eventually(lambda: len(bench.lines) == 2)
 
@@ -381,7 +387,7 @@ def told(lines: list[Any]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (BegunAnew("another epoch has begun"), ("the subscription is made anew", "another epoch has begun")),
+        (SubscriptionDropped("another epoch has begun"), ("subscribing again", "another epoch has begun")),
         (ConnectionError("connection closed"), ("subscription lost", "closed")),
         (ConnectionResetError("Connection reset by peer"), ("subscription lost", "closed")),
         (OSError(errno.EHOSTUNREACH, "No route to host"), ("subscription lost", "unreachable")),
@@ -401,7 +407,7 @@ async def test_one_that_is_given_up_is_no_trouble_with_the_network(bench: Bench)
     with structlog.testing.capture_logs() as lines:
         await bench.subscription.drop()
         await eventually(lambda: len(bench.lines) == 2)
-    assert told(lines) == [("the subscription is made anew", "it was given up here")]
+    assert told(lines) == [("subscribing again", "dropped by this server")]
 
 
 async def test_many_channels_go_in_chunks(bench: Bench) -> None:

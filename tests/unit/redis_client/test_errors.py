@@ -5,7 +5,7 @@ from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tradecast.redis_client.foreign_keys import is_of_key
+from tradecast.redis_client.errors import is_key_error
 
 SEVEN = " script: 6e0, on @user_script:5."
 SIX = "ERR Error running script (call to f_6e0): @user_script:5: "
@@ -69,16 +69,16 @@ def parsed(said: str) -> object:
 
 @pytest.mark.parametrize("said", OF_KEY)
 def test_what_lies_under_one_key_is_of_that_key(said: str) -> None:
-    assert is_of_key(parsed(said))
+    assert is_key_error(parsed(said))
 
 
 @pytest.mark.parametrize("said", OF_SERVER)
 def test_what_is_wrong_with_redis_is_of_all_keys(said: str) -> None:
-    assert not is_of_key(parsed(said))
+    assert not is_key_error(parsed(said))
 
 
 @pytest.mark.parametrize(
     "error", [RedisConnectionError("WRONGTYPE"), RedisTimeoutError(), TimeoutError(), OSError(), b"WRONGTYPE", None]
 )
 def test_what_is_no_answer_is_of_no_key(error: object) -> None:
-    assert not is_of_key(error)
+    assert not is_key_error(error)

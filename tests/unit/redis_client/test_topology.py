@@ -7,7 +7,7 @@ import pytest
 from tradecast.causes import Code
 from tradecast.config.settings import load_settings
 from tradecast.redis_client.client import create_redis
-from tradecast.redis_client.place import explain_redis, naming, place_of
+from tradecast.redis_client.errors import explain_redis, mark_place
 
 PLANTED = "planted"
 
@@ -27,7 +27,7 @@ PLANTED = "planted"
 )
 async def test_places(url: str, at: str, kind: str, tls: bool) -> None:
     redis = create_redis(load_settings({"REDIS_URL": url}))
-    place = place_of(redis)
+    place = redis.place
     assert (place.at, place.kind, place.tls, place.setting) == (at, kind, tls, "REDIS_URL")
     assert place.authenticated == (PLANTED in url)
     assert PLANTED not in repr(place)
@@ -38,9 +38,9 @@ async def test_places(url: str, at: str, kind: str, tls: bool) -> None:
 async def test_the_second_redis_is_named_by_its_own_setting() -> None:
     settings = load_settings({"REDIS_URL": "redis://h", "REDIS_CLUSTER_URL": "redis+cluster://a:1"})
     first, second = create_redis(settings), create_redis(settings, "REDIS_CLUSTER_URL")
-    assert place_of(second).setting == "REDIS_CLUSTER_URL"
-    with pytest.raises(TimeoutError) as caught, naming(second):
+    assert second.place.setting == "REDIS_CLUSTER_URL"
+    with pytest.raises(TimeoutError) as caught, mark_place(second):
         raise TimeoutError
-    assert explain_redis(caught.value, first).place == place_of(second)
+    assert explain_redis(caught.value, first).place == second.place
     await first.aclose()
     await second.aclose()

@@ -1,0 +1,77 @@
+"""What a partition runs with, and who observes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from tradecast.config.runtime_settings import RuntimeSettings
+
+PublishResult = Literal["ok", "failed", "uncertain"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionConfig:
+    """How a partition talks to Redis.
+
+    Attributes:
+        timeout: Seconds that one request to Redis may take.
+        settings: Those that can change at run time, as they are at first.
+    """
+
+    timeout: float
+    settings: RuntimeSettings
+
+
+class PublishObserver(Protocol):
+    """Observes what becomes of published events; the metrics do."""
+
+    def redis_published(self, result: PublishResult, count: int) -> None:
+        """So many events were handed to Redis: `ok`, `failed`, or `uncertain` where no answer came."""
+        ...
+
+
+class BrokerObserver(PublishObserver, Protocol):
+    """Observes a broker over Redis; the metrics do."""
+
+    def redis_subscribed(self, subscribed: bool) -> None:
+        """The subscription to the other servers' events is active, or is lost."""
+        ...
+
+    def redis_message(self) -> None:
+        """A message came through the subscription."""
+        ...
+
+    def redis_lag(self, seconds: float) -> None:
+        """A message of this server took so long through Redis and back."""
+        ...
+
+    def gap_repaired(self, events: int) -> None:
+        """The subscription is active again, and this many events that it had missed were read back."""
+        ...
+
+    def message_skipped(self, why: str) -> None:
+        """A message or an entry was not understood."""
+        ...
+
+
+class NullBrokerObserver:
+    """`BrokerObserver` for a process that measures nothing: a publisher, or a control channel beside the events'."""
+
+    def redis_published(self, result: PublishResult, count: int) -> None:
+        """Ignore it."""
+
+    def redis_subscribed(self, subscribed: bool) -> None:
+        """Ignore it."""
+
+    def redis_message(self) -> None:
+        """Ignore it."""
+
+    def redis_lag(self, seconds: float) -> None:
+        """Ignore it."""
+
+    def gap_repaired(self, events: int) -> None:
+        """Ignore it."""
+
+    def message_skipped(self, why: str) -> None:
+        """Ignore it."""
