@@ -1,15 +1,15 @@
-"""The console script: says what is missing where the operator's extra is not installed."""
+"""The console script: names the missing package if the operator's extra is not installed."""
 
 from __future__ import annotations
 
 import sys
 
-# What the extra brings.
+# Packages of the extra.
 EXTRA = frozenset({"aiohttp", "kopf", "kr8s"})
 
 
 def main() -> None:
-    """Run the operator. Exits with 1 and a sentence where a package of its extra is missing."""
+    """Run the operator. Exits with status 1 and a message if a package of its extra is missing."""
     try:
         from tradecast_operator.main import main as run
     except ModuleNotFoundError as error:

@@ -19,48 +19,48 @@ from aiohttp import web
 
 from tradecast_operator.endpoint import create_app
 from tradecast_operator.kube.client import GROUP, PLURAL, VERSION, Kubernetes
-from tradecast_operator.reconcile.controller import Fleets
+from tradecast_operator.reconcile.controller import FleetController
 
 PORT: Final = 8080
 LIVENESS_PORT: Final = 8081
-# Seconds without a good round after which the operator is restarted. Tests set another time, and another port.
+# Seconds without a good round of any fleet after which the operator is restarted. Tests set another time and port.
 STALLED: Final = 300.0
 
 
-# What fails when the operator starts is tried again soon: kopf would wait for a minute.
+# Failures during the start are retried soon: kopf would wait for a minute.
 @kopf.on.startup(backoff=2)
 async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
-    # Who acts is settled by a Lease for each fleet.
+    # Which operator acts is settled by a Lease for each fleet.
     settings.peering.standalone = True
-    # No handler here needs them: nothing of ours keeps a SocketFleet or its namespace from going.
+    # No handler here needs these: no finalizer delays the deletion of a SocketFleet or of its namespace.
     settings.persistence.finalizer = "tradecast.dev/operator"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="tradecast.dev", v1=False)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix="tradecast.dev")
-    # A watch that the API server forgets is noticed by its end.
+    # A watch that the API server has forgotten ends after this time, and a new one begins.
     settings.watching.server_timeout = 300
     settings.watching.connect_timeout = 30
     settings.networking.request_timeout = 30
-    # kopf would list namespaces and CRDs first. It may not, and would try for a minute before it looks after a fleet.
+    # kopf would list namespaces and CRDs first, which it may not, and would retry for a minute before the first fleet.
     settings.scanning.disabled = True
-    # An API server that is away is asked every 5 s, for five minutes.
+    # An unreachable API server is asked every 5 s, for five minutes.
     settings.networking.error_backoffs = (1, 1, 2, 3, *[5] * 58)
     settings.posting.enabled = False
     for noisy in ("httpx", "kopf.objects"):  # each request, each event
         logging.getLogger(noisy).setLevel(logging.WARNING)
     strict = os.environ.get("STRICT", "").lower() == "true"
-    memo.fleets = Fleets(every=float(os.environ.get("ROUND_SECONDS", "5")), strict=strict)
-    await memo.fleets.start()
-    app = create_app(memo.fleets.connections, memo.fleets.metrics, memo.fleets.is_ready)
-    memo.runner = web.AppRunner(app, access_log=None)
+    every = float(os.environ.get("ROUND_SECONDS", "5"))
+    memo.controller = FleetController(Kubernetes(), every, strict=strict)
+    await memo.controller.start()
+    memo.runner = web.AppRunner(create_app(memo.controller), access_log=None)
     await memo.runner.setup()
     await listen(memo.runner, os.environ.get("HOST", ""), int(os.environ.get("PORT", str(PORT))))
 
 
 async def listen(runner: web.AppRunner, host: str, port: int) -> None:
-    """Serve at a host, or where it is empty at every address of the pod, IPv4's and IPv6's, as far as it has them.
+    """Listen on a host; if it is empty, on every IPv4 and IPv6 address that the pod has.
 
     Raises:
-        OSError: The port is taken, or there is no such address.
+        OSError: The port is in use, or there is no such address.
     """
     hosts = (host,) if host else ("0.0.0.0", "::")  # noqa: S104 a pod's own addresses
     failed = 0
@@ -74,7 +74,7 @@ async def listen(runner: web.AppRunner, host: str, port: int) -> None:
 
 
 def find_liveness() -> str:
-    """Where kopf answers the kubelet, which asks at the pod's own address: kopf listens on one family alone."""
+    """The URL at which kopf answers the kubelet: at the pod's own address, since kopf listens on one family only."""
     address = os.environ.get("POD_IP") or "0.0.0.0"  # noqa: S104 the pod's
     host = f"[{address}]" if ":" in address else address
     return f"http://{host}:{os.environ.get('LIVENESS_PORT', LIVENESS_PORT)}/healthz"
@@ -83,52 +83,56 @@ def find_liveness() -> str:
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
     await memo.runner.cleanup()
-    await memo.fleets.close()
+    await memo.controller.close()
 
 
 @kopf.on.event(GROUP, VERSION, PLURAL)
-async def saw(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
+async def handle_event(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     body: Any = event["object"]
     if event["type"] == "DELETED":
-        memo.fleets.lost(body["metadata"]["namespace"], body["metadata"]["name"])
+        memo.controller.remove(body["metadata"]["namespace"], body["metadata"]["name"])
     else:
-        memo.fleets.saw(body)
+        memo.controller.update(body)
 
 
 @kopf.on.probe(id="rounds")
-def tell_age(memo: kopf.Memo, **_: Any) -> float:
-    """Seconds since any fleet had its last good round; too many, nothing moves at all, and the probe fails."""
-    age = float(time.time() - memo.fleets.newest_round())
+def check_liveness(memo: kopf.Memo, **_: Any) -> float:
+    """Seconds since the last good round of any fleet; the probe fails if there are too many."""
+    age = float(time.time() - memo.controller.newest_round())
     if age > float(os.environ.get("STALLED_SECONDS", STALLED)):
         raise kopf.PermanentError(f"no good round for {age:.0f} s")
     return age
 
 
 async def apply_definition(text: str) -> None:
-    """Bring the CRD up to date: helm leaves it as it was first installed."""
+    """Bring the CRD up to date: helm installs it once and never changes it."""
     kubernetes = Kubernetes()
     await kubernetes.start()
     await kubernetes.apply_definition(yaml.safe_load(text))
 
 
 def main() -> None:
-    """Run until SIGTERM; or, with --apply-crd FILE, do that and end."""
-    parser = argparse.ArgumentParser(prog="tradecast-operator", description="Runs fleets of tradecast servers.")
-    parser.add_argument("--apply-crd", metavar="FILE", type=Path, help="make the CRD what the file says, and end")
+    """Run until SIGTERM; with --apply-crd FILE, apply the CRD and exit."""
+    parser = argparse.ArgumentParser(
+        prog="tradecast-operator", description="Kubernetes operator for fleets of tradecast servers."
+    )
+    parser.add_argument(
+        "--apply-crd", metavar="FILE", type=Path, help="apply the CustomResourceDefinition in FILE, and exit"
+    )
     arguments = parser.parse_args()
     if arguments.apply_crd:
         asyncio.run(apply_definition(arguments.apply_crd.read_text(encoding="utf-8")))
         return
     namespaces = [name for name in os.environ.get("WATCH_NAMESPACES", "").split(",") if name]
     kopf.configure(verbose=False, log_format=kopf.LogFormat.JSON)
-    # The operator's own lines in the same form. structlog's own would show variables beside a traceback, Secrets too.
+    # The operator's own log lines get kopf's format: structlog's tracebacks would show local variables, also Secrets.
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
     kopf.run(
-        # else kopf asks for the user's name, and a container's user has none
+        # else kopf asks for the name of the user, which a container's user does not have
         identity=cast(Any, socket.gethostname()),
         standalone=True,
         clusterwide=not namespaces,

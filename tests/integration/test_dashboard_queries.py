@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from kit.kubernetes.fake_api import Granted
 from kit.metrics.dashboards import PanelQuery, Variables, all_queries, still_without_data
 from kit.servers.process import start, tradecast
 from kit.servers.prometheus import Prometheus, ask
 from kit.servers.redis_server import RedisServer
 from tradecast_operator.endpoint import create_app
-from tradecast_operator.metrics import Metrics
+from tradecast_operator.metrics import FleetMetrics, Metrics
 
 pytestmark = pytest.mark.redis
 
@@ -89,12 +90,26 @@ async def load(server: Server) -> None:
     assert done.code in (0, 1), done.out + done.err
 
 
+class Readings:
+    """An operator without a number for the autoscaler."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+
+    def connections(self, namespace: str, name: str) -> int:
+        raise KeyError(namespace, name)
+
+    def is_ready(self) -> bool:
+        return True
+
+
 @contextlib.asynccontextmanager
 async def operator() -> AsyncIterator[str]:
     """The operator's port with the metrics of a fleet in `trading`, whose rounds go on; its address."""
-    metrics = Metrics()
-    fleet = ("trading", "web")
-    metrics.begin(*fleet, lambda: True)
+    readings = Readings()
+    metrics, fleet = readings.metrics, ("trading", "web")
+    web_fleet = FleetMetrics(metrics, *fleet, Granted())
+    web_fleet.begin()
 
     async def go_on() -> None:
         while True:
@@ -103,7 +118,7 @@ async def operator() -> AsyncIterator[str]:
             metrics.connections.labels(*fleet).set(60)
             metrics.spread.labels(*fleet).set(1.1)
             metrics.spread_threshold.labels(*fleet).set(1.25)
-            metrics.tell_conditions(*fleet, {"Available": "True", "RedisLimited": "False"})
+            web_fleet.report_conditions({"Available": "True", "RedisLimited": "False"})
             metrics.drain_seconds.labels(*fleet).set(5)
             metrics.drain_limit_seconds.labels(*fleet).set(600)
             metrics.drain_overdue.labels(*fleet).set(0)
@@ -113,10 +128,7 @@ async def operator() -> AsyncIterator[str]:
             metrics.actions.labels(*fleet, "Rebalancing").inc()
             await asyncio.sleep(0.5)
 
-    def connections(namespace: str, name: str) -> int:
-        raise KeyError(namespace, name)
-
-    runner = web.AppRunner(create_app(connections, metrics, lambda: True), access_log=None)
+    runner = web.AppRunner(create_app(readings), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from kit.kubernetes.fake_api import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
+from kit.kubernetes.fake_api import TOKEN, FakeKubernetes, Granted, SoleFleet, fleet_body, pod_body
 from kit.servers.in_process import MakeServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast_operator.kube.client import Object
+from tradecast_operator.kube.fleet_observer import AdminAccess
 from tradecast_operator.metrics import Metrics
-from tradecast_operator.reconcile.adapter import KEY
+from tradecast_operator.reconcile.config_map import KEY
 from tradecast_operator.reconcile.fleet import Fleet
 
 pytestmark = pytest.mark.redis
@@ -58,7 +60,10 @@ async def test_figures_are_taken_and_confirmed_and_those_that_are_refused_taken_
         return found
 
     async with httpx.AsyncClient(timeout=5) as http:
-        fleet = Fleet(asked(publish_batch=7, batch_window_ms=2.5), kubernetes, http, Metrics(), Granted())
+        access = AdminAccess(http, asyncio.Semaphore(50))
+        fleet = Fleet(
+            asked(publish_batch=7, batch_window_ms=2.5), kubernetes, access, Metrics(), Granted(), SoleFleet()
+        )
 
         async def round_says(reason: str) -> bool:
             await fleet.round()
@@ -74,7 +79,9 @@ async def test_figures_are_taken_and_confirmed_and_those_that_are_refused_taken_
         # As if the API server had let it pass.
         del kubernetes.config_maps["fleet-adapter"]
         path.unlink()
-        fleet = Fleet(asked(publish_timeout=1, batch_window_ms=1000), kubernetes, http, Metrics(), Granted())
+        fleet = Fleet(
+            asked(publish_timeout=1, batch_window_ms=1000), kubernetes, access, Metrics(), Granted(), SoleFleet()
+        )
         await eventually(lambda: round_says("TakenBack"))
         assert "batch_window_ms is not below publish_timeout" in tuned()["message"]
         assert kubernetes.config_maps["fleet-adapter"]["data"] == {KEY: "{}\n"}

@@ -14,11 +14,11 @@ from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, fleet_body, owned
 from kit.kubernetes.hostile_pods import HostilePods, answering, hostile_pods, told
 from kit.waiting import eventually
 from tradecast_operator.kube.client import Missing, Object, _path
-from tradecast_operator.main import tell_age
-from tradecast_operator.reconcile.controller import Fleets
+from tradecast_operator.main import check_liveness
+from tradecast_operator.reconcile.controller import FleetController
 
 LARGE = 2**63 - 1
-age_of: Any = tell_age  # without all that kopf passes
+age_of: Any = check_liveness  # without all that kopf passes
 UNAUTHORIZED = answering("", 'WWW-Authenticate: Bearer realm="tradecast"\r\n', "401 Unauthorized")
 
 
@@ -29,10 +29,11 @@ async def pods() -> AsyncIterator[HostilePods]:
 
 
 @contextlib.asynccontextmanager
-async def looked_after(kubernetes: FakeKubernetes, body: Object, *, strict: bool = False) -> AsyncIterator[Fleets]:
-    fleets = Fleets(every=0.02, strict=strict)
-    fleets._kubernetes = kubernetes
-    fleets.saw(body)
+async def looked_after(
+    kubernetes: FakeKubernetes, body: Object, *, strict: bool = False
+) -> AsyncIterator[FleetController]:
+    fleets = FleetController(kubernetes, every=0.02, strict=strict)
+    fleets.update(body)
     try:
         yield fleets
     finally:
@@ -50,7 +51,7 @@ def asked(pods: HostilePods, **changes: Any) -> Object:
     return body
 
 
-async def after_rounds(fleets: Fleets, count: int = 3) -> dict[str, float]:
+async def after_rounds(fleets: FleetController, count: int = 3) -> dict[str, float]:
     """How they went."""
 
     def results() -> dict[str, float]:
@@ -161,13 +162,13 @@ async def test_what_makes_no_sense_is_a_condition_of_that_fleet(pods: HostilePod
         status, reason, message = condition(kubernetes, "Degraded")
         assert (status, reason) == ("True", "SpecInvalid")
         assert len(message) < 300
-        assert next(iter(changes)).rpartition("__")[2] in message or "is no name" in message
+        assert next(iter(changes)).rpartition("__")[2] in message or "is not a valid name" in message
         assert condition(kubernetes, "Available")[:2] == ("Unknown", "SpecInvalid")
         assert not any(".." in path or "?" in path or "%" in path for path in kubernetes.asked_for)
         # Nothing that a restart could mend.
         fleets._fleets[NAMESPACE, "fleet"][0].last_round = 0
         await after_rounds(fleets, 6)
-        assert age_of(memo=kopf.Memo(fleets=fleets)) < 60
+        assert age_of(memo=kopf.Memo(controller=fleets)) < 60
 
 
 TOKENS: dict[str, str | bytes] = {
@@ -238,7 +239,7 @@ async def test_a_secret_that_is_not_named_any_more_is_not_sent_any_more(pods: Ho
         again = asked(pods)
         del again["spec"]["admin"]["tokenSecret"]
         again["metadata"]["generation"] = 2
-        fleets.saw(again)
+        fleets.update(again)
         await eventually(lambda: condition(kubernetes, "AdminTrusted")[:2] == ("Unknown", "NoToken"))
         pods.heads[address].clear()
         await eventually(lambda: len(pods.heads[address]) > 2)
@@ -362,10 +363,10 @@ async def test_one_without_a_spec_stops_none_of_its_namespace(pods: HostilePods,
         odd = asked(pods)
         odd["metadata"] |= {"name": "odd", "uid": "odd"}
         odd["spec"] = spec
-        fleets.saw(odd)
+        fleets.update(odd)
         read = fleets.metrics.registry.get_sample_value
         labels = {"namespace": NAMESPACE, "fleet": "odd", "result": "error"}
         await eventually(lambda: (read("tradecast_operator_rounds_total", labels) or 0) > 2)
         before = sum((await after_rounds(fleets)).values())
         assert (await after_rounds(fleets, int(before) + 3))["error"] == 0
-        fleets.lost(NAMESPACE, "odd")
+        fleets.remove(NAMESPACE, "odd")

@@ -18,11 +18,11 @@ from kit.kubernetes.hostile_pods import ANSWERS, HostilePods, answering, hostile
 from kit.waiting import eventually
 from tradecast_operator.clients import server_admin as servers_module
 from tradecast_operator.kube.client import Object
-from tradecast_operator.main import tell_age
+from tradecast_operator.main import check_liveness
 from tradecast_operator.planning.autoscaler_metric import Unknown
-from tradecast_operator.reconcile.controller import Fleets
+from tradecast_operator.reconcile.controller import FleetController
 
-age_of: Any = tell_age  # without all that kopf passes
+age_of: Any = check_liveness  # without all that kopf passes
 WELL = answering(told())
 # What a server may say and is not wrong: other fields, more digits.
 ODD = {
@@ -73,24 +73,23 @@ async def pods() -> AsyncIterator[HostilePods]:
 
 
 @contextlib.asynccontextmanager
-async def looked_after(kubernetes: FakeKubernetes, *bodies: Object) -> AsyncIterator[Fleets]:
-    fleets = Fleets(every=0.05)
-    fleets._kubernetes = kubernetes
+async def looked_after(kubernetes: FakeKubernetes, *bodies: Object) -> AsyncIterator[FleetController]:
+    fleets = FleetController(kubernetes, every=0.05)
     for body in bodies:
-        fleets.saw(body)
+        fleets.update(body)
     try:
         yield fleets
     finally:
         await fleets.close()
 
 
-def rounds(fleets: Fleets, name: str, *results: str, namespace: str = NAMESPACE) -> float:
+def rounds(fleets: FleetController, name: str, *results: str, namespace: str = NAMESPACE) -> float:
     labels = {"namespace": namespace, "fleet": name}
     read = fleets.metrics.registry.get_sample_value
     return sum(read("tradecast_operator_rounds_total", {**labels, "result": one}) or 0 for one in results)
 
 
-async def settles(fleets: Fleets, name: str, *results: str) -> None:
+async def settles(fleets: FleetController, name: str, *results: str) -> None:
     before = rounds(fleets, name, *results)
     await eventually(lambda: rounds(fleets, name, *results) > before + 2, 60)
 
@@ -157,7 +156,7 @@ async def test_pods_that_hang_keep_no_other_namespace_waiting(pods: HostilePods)
     async with looked_after(kubernetes, *tenants) as fleets:
         waiting = [pod["status"]["podIP"] for pod in many]
         await eventually(lambda: sum(bool(pods.heads[one]) for one in waiting) >= 100, 30)
-        fleets.saw(fleet_of("good", pods.port))
+        fleets.update(fleet_of("good", pods.port))
         began = time.monotonic()
         await eventually(lambda: rounds(fleets, "good", "ok") >= 3, 30)
         assert time.monotonic() - began < 4
@@ -176,7 +175,7 @@ async def test_a_fleet_whose_rounds_all_fail_does_not_have_the_operator_restarte
 
     kubernetes.deployment = fails  # type: ignore[method-assign]
     async with looked_after(kubernetes, fleet_of("bad", pods.port), fleet_of("good", pods.port)) as fleets:
-        memo = kopf.Memo(fleets=fleets)
+        memo = kopf.Memo(controller=fleets)
         fleets._fleets[NAMESPACE, "bad"][0].last_round = 0
         await settles(fleets, "good", "ok")
         await settles(fleets, "bad", "error")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
+from kit.kubernetes.fake_api import Granted
 from kit.servers.prometheus import find
-from tradecast_operator.metrics import REASONS, RESULTS, STATUSES, Course, Metrics
+from tradecast_operator.metrics import REASONS, RESULTS, STATUSES, FleetMetrics, Metrics, ReplicaCourse
 
 ROOT = Path(__file__).parents[2]
 CODE = ROOT / "operator" / "tradecast_operator"
@@ -21,8 +22,9 @@ CODE = ROOT / "operator" / "tradecast_operator"
 def metrics() -> Metrics:
     """Each metric has a series of the fleet trading/full, some of trading/other too."""
     made = Metrics()
-    made.begin("trading", "full", lambda: True)
-    made.begin("trading", "other", lambda: False)
+    full = FleetMetrics(made, "trading", "full", Granted())
+    full.begin()
+    FleetMetrics(made, "trading", "other", Granted(held=False)).begin()
     fleet = ("trading", "full")
     made.round_seconds.labels(*fleet).observe(0.1)
     made.replicas.labels(*fleet, "wanted").set(3)
@@ -30,7 +32,7 @@ def metrics() -> Metrics:
         gauge.labels(*fleet).set(1)
     for gauge in (made.drain_seconds, made.drain_limit_seconds, made.drain_overdue):
         gauge.labels(*fleet).set(1)
-    made.tell_conditions(*fleet, {"Available": "True"})
+    full.report_conditions({"Available": "True"})
     return made
 
 
@@ -108,10 +110,10 @@ def test_a_fleet_is_counted_from_the_beginning_and_forgotten_at_its_end(metrics:
     ],
 )
 def test_turns_are_counted_however_many_steps_they_have(seen: list[int], turns: int) -> None:
-    course = Course()
-    assert sum(course.turns(count) for count in seen) == turns
+    course = ReplicaCourse()
+    assert sum(course.count_reversals(count) for count in seen) == turns
 
 
 def test_what_others_write_back_between_two_rounds_is_a_turn() -> None:
-    course = Course()
-    assert [course.turns(3, 5) for _ in range(3)] == [0, 2, 2]
+    course = ReplicaCourse()
+    assert [course.count_reversals(3, 5) for _ in range(3)] == [0, 2, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,15 +10,16 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from kit.kubernetes.fake_api import TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
+from kit.kubernetes.fake_api import TOKEN, FakeKubernetes, Granted, SoleFleet, fleet_body, pod_body
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast_operator.kube.client import Object
+from tradecast_operator.kube.fleet_observer import AdminAccess
 from tradecast_operator.metrics import Metrics
-from tradecast_operator.reconcile.adapter import KEY
+from tradecast_operator.reconcile.config_map import KEY
 from tradecast_operator.reconcile.fleet import Fleet
 from tradecast_operator.tuning import mode_change
 
@@ -62,8 +64,8 @@ async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mode_change, "WATCHED", 0.2)
-    monkeypatch.setattr(mode_change, "HEARD", 0.0)
+    monkeypatch.setattr(mode_change, "WATCH_SECONDS", 0.2)
+    monkeypatch.setattr(mode_change, "CONFIG_MAP_DELAY", 0.0)
     path = tmp_path / "adapter.yaml"
     urls = {"redis_url": redis_server.url, "redis_cluster_url": redis_cluster.url}
     common = {"admin_token": TOKEN, "adapter_file": str(path), "publish_timeout": 0.5, **urls}
@@ -80,7 +82,8 @@ async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
         return [server.app.get_stats()["adapter"]["inForce"]["publish_both"] for server in servers]
 
     async with httpx.AsyncClient(timeout=5) as http:
-        fleet = Fleet(body, kubernetes, http, Metrics(), Granted())
+        access = AdminAccess(http, asyncio.Semaphore(50))
+        fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
 
         async def round_tells(reason: str) -> bool:
             await fleet.round()
@@ -103,7 +106,7 @@ async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
         for pod in new:
             pod["metadata"]["labels"]["pod-template-hash"] = "def"
         kubernetes.rolls([*old, *new], updated=2)
-        fleet = Fleet(body, kubernetes, http, Metrics(), Granted())
+        fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
         await fleet.round()
         assert kubernetes.statuses[-1]["mode"] == "pubsub/sharded"
         assert kubernetes.data[KEY] == "publish_both: 1\n"
@@ -142,23 +145,24 @@ async def test_servers_are_not_rolled_onto_a_cluster_that_takes_no_events(
     adapter = {"apply": "roll", "mode": "sharded", "dwellSeconds": 0}
     body = fleet_body(admin=admin, replicas=1, redisAdapter=adapter)
     async with httpx.AsyncClient(timeout=5) as http:
-        fleet = Fleet(body, kubernetes, http, Metrics(), Granted())
+        access = AdminAccess(http, asyncio.Semaphore(50))
+        fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
 
-        async def is_taken_back() -> bool:
+        async def is_rolled_back() -> bool:
             with contextlib.suppress(AdapterUnavailable):
                 await server.app.emit("quote", {"p": 1}, to="instrument:X")
             await fleet.round()
             return "AdapterTakenBack" in [event["reason"] for event in kubernetes.events]
 
-        await eventually(is_taken_back)
-    assert "the Redis of sharded has not taken" in kubernetes.events[-1]["message"]
+        await eventually(is_rolled_back)
+    assert "the Redis of sharded has not accepted" in kubernetes.events[-1]["message"]
     assert (kubernetes.mark, kubernetes.data) == ("", {KEY: "{}\n"})
 
 
 async def test_one_server_without_redis_is_rolled_before_there_are_more(
     make_server: MakeServer, redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mode_change, "HEARD", 0.0)
+    monkeypatch.setattr(mode_change, "CONFIG_MAP_DELAY", 0.0)
     path = tmp_path / "adapter.yaml"
     common = {"admin_token": TOKEN, "adapter_file": str(path), "redis_url": redis_server.url}
     first = await make_server(admin_host="127.0.0.35", pod_uid="uid-a", adapter_mode="single", **common)
@@ -169,7 +173,8 @@ async def test_one_server_without_redis_is_rolled_before_there_are_more(
     admin = {"port": port, "tokenSecret": {"name": "tokens"}}
     body = fleet_body(admin=admin, replicas=3, minReplicas=2, redisAdapter={"apply": "roll", "dwellSeconds": 0})
     async with httpx.AsyncClient(timeout=5) as http:
-        fleet = Fleet(body, kubernetes, http, Metrics(), Granted())
+        access = AdminAccess(http, asyncio.Semaphore(50))
+        fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
         await until_marked(fleet, kubernetes)
         assert (kubernetes.mark, kubernetes.data["mode"], kubernetes.replicas) == ("pubsub", "pubsub", 1)
         reasons = [event["reason"] for event in kubernetes.events]

@@ -11,7 +11,7 @@ from simulation.cluster import TICK, Cluster, Tally
 from simulation.curve import HOUR, TRADING_DAY, Curve
 from tradecast_operator.model.spec import Drain, Metric, Rebalance, Spec
 from tradecast_operator.planning import autoscaler_metric as metric
-from tradecast_operator.planning.plan import Memory, plan
+from tradecast_operator.planning.plan import PlannerState, plan
 
 SYNC = 15.0  # of the HPA, and of KEDA's readings
 SAMPLE = 60.0
@@ -86,10 +86,10 @@ def under_operator(scenario: Scenario, *, rebalance: bool = True) -> Day:
     cluster, curve, low, high = _begin(scenario)
     scaler = Autoscaler(scenario.per_replica, low, high, scenario.behavior)
     rules = Rebalance(enabled=rebalance, rate=scenario.shed, threshold=scenario.threshold)
-    memory, reading, replicas = Memory(), metric.Reading(), cluster.replicas
+    state, reading, replicas = PlannerState(), metric.Reading(), cluster.replicas
 
     def round_(now: float) -> None:
-        nonlocal memory, reading, replicas
+        nonlocal state, reading, replicas
         spec = Spec(
             "x",
             replicas=replicas,
@@ -102,8 +102,8 @@ def under_operator(scenario: Scenario, *, rebalance: bool = True) -> Day:
         )
         seen = cluster.observe()
         reading = metric.read(seen, reading, spec.metric)
-        decided = plan(seen, spec, memory)
-        memory = decided.memory
+        decided = plan(seen, spec, state)
+        state = decided.state
         if decided.actions:
             cluster.act(decided.actions, spec.drain.timeout)
         if now % SYNC == 0:

@@ -12,7 +12,7 @@ from simulation.curve import SHORT_DAY, TRADING_DAY, Curve
 from simulation.run import Day, Scenario, under_operator, under_plain_hpa
 from tradecast_operator.model.spec import Drain, Spec
 from tradecast_operator.planning import autoscaler_metric as metric
-from tradecast_operator.planning.plan import Memory, plan
+from tradecast_operator.planning.plan import PlannerState, plan
 
 # Nothing but the operator keeps this HPA from mistakes.
 HASTY = Behavior(down_pods=10, down_period=15, down_window=0)
@@ -95,13 +95,17 @@ def test_a_fleet_at_its_bounds_is_left_alone() -> None:
 def test_a_scale_down_does_not_cascade() -> None:
     """Four pods of 100 clients, 200 allowed: two go. Without the clients of those two, one would be enough."""
     cluster, scaler = Cluster(4, 400, per_replica=200, rate=1, session=1e9), Autoscaler(200, 1, 10, HASTY)
-    memory, reading, wanted = Memory(), metric.Reading(), Spec("x", replicas=4, min_replicas=1, drain=Drain(rate=1))
+    state, reading, wanted = (
+        PlannerState(),
+        metric.Reading(),
+        Spec("x", replicas=4, min_replicas=1, drain=Drain(rate=1)),
+    )
     for at in range(400):
         cluster.tick(400)
         seen = cluster.observe()
         reading = metric.read(seen, reading, wanted.metric)
-        decided = plan(seen, wanted, memory)
-        memory = decided.memory
+        decided = plan(seen, wanted, state)
+        state = decided.state
         cluster.act(decided.actions, wanted.drain.timeout)
         if at % 3 == 0:
             total = metric.connections(reading, cluster.now, wanted.metric)

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from kit.kubernetes.fake_api import Granted
 from kit.metrics.dashboards import FOLDER, PanelQuery, Variables, all_queries, load, panels
 from kit.metrics.metric_names import FOREIGN, OPERATOR, documented, names_in
 from observability import build
 from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.connections.registry import ConnectionRegistry
 from tradecast.packets.rooms import LocalManager
+from tradecast_operator.metrics import FleetMetrics
 from tradecast_operator.metrics import Metrics as OperatorMetrics
 
 ROOT = Path(__file__).parents[2]
@@ -165,8 +167,9 @@ def test_the_labels_that_are_asked_for_exist() -> None:
     labels = {"le", "pod", "namespace", "job", "horizontalpodautoscaler", "deployment", "dependency", "figure"}
     labels |= {"which", "cause"}
     operator = OperatorMetrics()
-    operator.begin("trading", "fleet", lambda: True)
-    operator.tell_conditions("trading", "fleet", {"Available": "True"})
+    fleet = FleetMetrics(operator, "trading", "fleet", Granted())
+    fleet.begin()
+    fleet.report_conditions({"Available": "True"})
     families = [*metrics.registry.collect(), *operator.registry.collect()]
     labels |= {label for family in families for sample in family.samples for label in sample.labels}
     for query in QUERIES:

@@ -1,4 +1,4 @@
-"""Asking Redis how it is: INFO, and nothing else."""
+"""Asking Redis for INFO, and for nothing else."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from redis.exceptions import RedisClusterException, RedisError
 from tradecast_operator.model.answers import number
 from tradecast_operator.tuning.redis_limits import RedisFacts
 
-# Seconds for a connection or an answer, and for all of it: a fleet's round waits for it.
+# Seconds for a connection or an answer, and for everything: a fleet's round waits for it.
 TIMEOUT: Final = 3.0
 LONGEST: Final = 5.0
-# Bytes that one connection may answer: INFO has some 10 kB, what a Cluster tells of itself some 200 kB.
+# Bytes that one connection may answer: INFO has some 10 kB, the description of a Redis Cluster some 200 kB.
 LARGEST: Final = 4 * 1024 * 1024
 MOST_PRIMARIES: Final = 1_000
-# More than Redis can say of anything.
+# An upper bound of every value.
 MOST: Final = 1e18
-# What a URL may say behind its question mark; the rest would be options of the client.
+# The query parameters of a URL that are used; others would be options of the client.
 OPTIONS: Final = ("db", "ssl_cert_reqs", "ssl_check_hostname")
 PLAIN: Final = ("redis", "rediss")
 SENTINEL_PORT: Final = 26_379
@@ -33,11 +33,11 @@ CLUSTER: Final = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 
 
 class RedisSilent(Exception):
-    """Redis did not answer, or refused; the text says how, and nothing of the URL."""
+    """Redis did not answer, or refused; the text says which, and contains nothing of the URL."""
 
 
 class BoundedParser(DefaultParser):  # type: ignore[valid-type,misc]
-    """Reads `LARGEST` bytes of a connection, and no more: what answers may be anything."""
+    """Reads at most `LARGEST` bytes of a connection: whatever answers is not trusted."""
 
     def on_connect(self, connection: Any) -> None:
         super().on_connect(connection)
@@ -79,7 +79,7 @@ BOUNDED: Final[Mapping[str, Any]] = {**TIMES, PARSER: BoundedParser}
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a URL does not say, as the servers' settings of the same names; empty: nothing.
+    """What a URL does not contain, as the servers' settings of the same names; empty: nothing.
 
     Attributes:
         ca: Certificates in PEM that sign those of Redis and of its Sentinels.
@@ -92,33 +92,36 @@ class Access:
     sentinel_password: str = ""
 
 
-async def ask_redis(url: str, access: Access = Access()) -> RedisFacts:
-    """What Redis says of itself.
+class RedisInfoClient:
+    """Asks a Redis for INFO, through the network."""
 
-    Args:
-        url: As the servers' REDIS_URL.
-        access: What it does not say.
+    async def read_facts(self, url: str, access: Access = Access()) -> RedisFacts:
+        """The values of INFO.
 
-    Raises:
-        RedisSilent: It says nothing.
-    """
-    try:
-        url = _plain(url)
-        scheme, _, rest = url.partition("://")
-        async with asyncio.timeout(LONGEST):
-            tls: dict[str, Any] = {"ssl_ca_data": access.ca} if access.ca and scheme.startswith("rediss") else {}
-            if scheme in CLUSTER:
-                return facts_of(await _ask_cluster(CLUSTER[scheme], rest, tls))
-            if scheme in SENTINEL:
-                return facts_of([await _ask_master(url, access, tls)])
-            async with Redis.from_url(url, **BOUNDED, **tls) as redis:
-                return facts_of([await redis.info()])
-    except Exception as error:  # whatever a stranger's URL and answer make of the client
-        raise RedisSilent(f"Redis does not answer INFO: {type(error).__name__}") from None
+        Args:
+            url: As the servers' REDIS_URL.
+            access: What the URL does not contain.
+
+        Raises:
+            RedisSilent: Redis does not answer, or refuses.
+        """
+        try:
+            url = _plain(url)
+            scheme, _, rest = url.partition("://")
+            async with asyncio.timeout(LONGEST):
+                tls: dict[str, Any] = {"ssl_ca_data": access.ca} if access.ca and scheme.startswith("rediss") else {}
+                if scheme in CLUSTER:
+                    return facts_of(await _ask_cluster(CLUSTER[scheme], rest, tls))
+                if scheme in SENTINEL:
+                    return facts_of([await _ask_master(url, access, tls)])
+                async with Redis.from_url(url, **BOUNDED, **tls) as redis:
+                    return facts_of([await redis.info()])
+        except Exception as error:  # whatever a foreign URL or answer causes in the client
+            raise RedisSilent(f"Redis does not answer INFO: {type(error).__name__}") from None
 
 
 def _plain(url: str) -> str:
-    """The URL without options of the client. Raises ValueError for one of another kind, as of a socket's file."""
+    """The URL without options of the client. Raises ValueError for other schemes, as that of a Unix socket."""
     if url.partition("://")[0] not in (*PLAIN, *SENTINEL, *CLUSTER):
         raise ValueError("no such scheme")
     head, _, query = url.partition("#")[0].partition("?")
@@ -127,7 +130,7 @@ def _plain(url: str) -> str:
 
 
 async def _ask_master(url: str, access: Access, tls: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The master that the Sentinels name, of `redis+sentinel://user:password@host:port,host:port/db/service`."""
+    """Ask the master that the Sentinels of `redis+sentinel://user:password@host:port,host:port/db/service` name."""
     parts = urlsplit(url)
     credentials, _, listed = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
@@ -137,7 +140,7 @@ async def _ask_master(url: str, access: Access, tls: Mapping[str, Any]) -> Mappi
     hosts = [_host(entry) for entry in listed.split(",")]
     theirs = {"username": access.sentinel_username or None, "password": access.sentinel_password or None}
     sentinel = Sentinel(hosts, sentinel_kwargs={**options, **theirs})  # type: ignore[no-untyped-call]
-    for one in sentinel.sentinels:  # which take it no other way
+    for one in sentinel.sentinels:  # which accept it no other way
         one.connection_pool.connection_kwargs[PARSER] = BoundedParser
     ours: dict[str, Any] = {
         PARSER: BoundedParser,
@@ -145,7 +148,7 @@ async def _ask_master(url: str, access: Access, tls: Mapping[str, Any]) -> Mappi
         "password": unquote(password) or None,
     }
     try:
-        # INFO is of all databases: which one the URL names is nothing to it.
+        # INFO is about all databases, whichever the URL names.
         async with sentinel.master_for(unquote(parts.path.rpartition("/")[2]), **options, **ours) as redis:
             answer: Mapping[str, Any] = await redis.info()
             return answer
@@ -155,13 +158,13 @@ async def _ask_master(url: str, access: Access, tls: Mapping[str, Any]) -> Mappi
 
 
 def _host(entry: str) -> tuple[str, int]:
-    """Host and port; an IPv6 address stands in brackets, and a colon in them is no port's."""
+    """Split host and port; an IPv6 address is in brackets, and its colons separate no port."""
     host, colon, port = ("", "", "") if entry.endswith("]") else entry.rpartition(":")
     return (host.strip("[]"), int(port)) if colon else (entry.strip("[]"), SENTINEL_PORT)
 
 
 async def _ask_cluster(scheme: str, rest: str, tls: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The primaries, found through the first node that answers."""
+    """Ask the primaries, found through the first node that answers."""
     user, at, nodes = rest.rpartition("@")
     *others, last = nodes.split(",")
     for node in others:
@@ -174,7 +177,7 @@ async def _ask_cluster(scheme: str, rest: str, tls: Mapping[str, Any]) -> Sequen
 
 async def _ask_primaries(url: str, tls: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     cluster = RedisCluster.from_url(url, **TIMES, **tls)
-    # Which takes it no other way: of the nodes that it begins with, and of those that it finds.
+    # The client accepts it no other way, for the nodes that it starts with and for those that it finds.
     begins = cluster.nodes_manager.startup_nodes.values()
     for options in (cluster.connection_kwargs, *(node.connection_kwargs for node in begins)):
         options[PARSER] = BoundedParser
@@ -185,14 +188,14 @@ async def _ask_primaries(url: str, tls: Mapping[str, Any]) -> Sequence[Mapping[s
         answers = await cluster.info(target_nodes=RedisCluster.PRIMARIES)
     finally:
         await cluster.aclose()
-    # By node; of one node alone its answer itself.
+    # Answers by node; for a single node, its answer itself.
     if "used_memory" in answers:
         return [answers]
     return [answers[name] for name in sorted(answers)]
 
 
 def facts_of(nodes: Sequence[Mapping[str, Any]]) -> RedisFacts:
-    """Of all nodes, in each respect the one that is worst off."""
+    """In each respect the values of the worst node."""
     fullest = max(nodes, key=lambda node: _share(_whole(node["used_memory"]), _whole(node["maxmemory"])))
     cpu = [
         number(node["used_cpu_user_main_thread"], 0, MOST) + number(node["used_cpu_sys_main_thread"], 0, MOST)

@@ -1,8 +1,7 @@
-"""What the operator asks of a server, at its admin port.
+"""The operator's requests to a server's admin port.
 
-A pod may be anybody's, or be taken for another one whose address it has by now. So nothing is sent by which its
-receiver could open anything else (see `signature`), the whole request has a deadline, the answer a size, and each of
-its values is looked at.
+A pod may be anybody's, or have got another pod's address. So nothing is sent that its receiver could use elsewhere (see
+`signature`), the whole request has a deadline, the answer has a maximum size, and each of its values is checked.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ from tradecast_operator.model.answers import fields, number, parse, truth, whole
 from tradecast_operator.model.observation import Stats
 from tradecast_operator.model.spec import HIGHEST_RATE, LONGEST_DRAIN
 
-# Seconds for all of a request, from the connection to the last byte of the answer.
+# Seconds for the whole request, from the connection to the last byte of the answer.
 LONGEST: Final = 5.0
-# Bytes of an answer; a server's figures are some 20 kB.
+# Bytes of an answer; a server's statistics take some 20 kB.
 LARGEST: Final = 512 * 1024
-# Requests at a time, of all fleets of a namespace together.
-AT_ONCE: Final = 50
-# More clients than a server can have: a number above it is not believed.
+# Concurrent requests of all fleets of a namespace.
+CONCURRENT_REQUESTS: Final = 50
+# More clients than a server can have: an answer with more is rejected.
 MOST_CONNECTIONS: Final = 1_000_000
-# Their own rate has no bound; above this none makes a difference.
+# The servers' rate has no upper bound; above this a higher one makes no difference.
 FASTEST: Final = 1e9
-# A 401 with a nonce, and one more where that was used up meanwhile.
+# The first answer is a 401 with a nonce, the second one may be, if the nonce was used up meanwhile.
 ATTEMPTS: Final = 3
 
 
 class ServerSilent(Exception):
-    """A server did not answer, or refused; the text says how."""
+    """A server did not answer, or refused; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +45,10 @@ class Target:
     """A pod that is asked.
 
     Attributes:
-        uid: The pod's; a signature holds for it alone.
+        uid: The pod's uid, for which a signature is valid.
         address: Its IP address.
-        revision: The uid of the ReplicaSet that owns it: its pods run one version.
-        signs: Whether its template says that its server takes signed requests.
+        revision: The uid of the ReplicaSet that owns it, whose pods run one version.
+        signs: Whether its template declares that the server accepts signed requests.
     """
 
     uid: str
@@ -59,29 +58,29 @@ class Target:
 
 
 @dataclass(slots=True)
-class Known:
+class KnownServers:
     """What is remembered of a fleet's servers from round to round.
 
     Attributes:
-        nonces: What each offered last, by the pod's uid.
-        signing: ReplicaSets of which a server has taken a signed request: none of them gets the token itself any more,
-            whatever it says.
+        nonces: The nonce that each offered last, by the pod's uid.
+        signing: ReplicaSets of which a server has accepted a signed request: their servers no longer get the token
+            itself, whatever they answer.
     """
 
     nonces: dict[str, str] = field(default_factory=dict)
     signing: set[str] = field(default_factory=set)
 
     def keep(self, uids: Collection[str], revisions: Collection[str]) -> None:
-        """Forget the pods and ReplicaSets that are not there any more."""
+        """Forget all other pods and ReplicaSets."""
         self.nonces = {uid: nonce for uid, nonce in self.nonces.items() if uid in uids}
         self.signing &= set(revisions)
 
 
 def make_client() -> httpx.AsyncClient:
-    """For requests to pods: no proxy is asked, no cookie is kept, no other address is gone to."""
+    """A client for requests to pods: it uses no proxy, keeps no cookies and follows no redirects."""
     return httpx.AsyncClient(
         timeout=LONGEST,
-        # Bounded by AT_ONCE: a limit for all fleets together would have one of them take all of it.
+        # Bounded by CONCURRENT_REQUESTS: one fleet could use up a limit that all share.
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
         trust_env=False,
         follow_redirects=False,
@@ -90,20 +89,20 @@ def make_client() -> httpx.AsyncClient:
     )
 
 
-class Servers:
+class ServerAdmin:
     """The admin ports of a fleet's servers.
 
     Attributes:
-        refused: Whether any of them did not take what shows who asks.
-        bearers: Uids of pods that were sent the token itself.
+        refused: Whether a server rejected the operator's credentials.
+        bearers: Uids of the pods that were sent the token itself.
 
     Args:
         client: Makes the requests.
         port: The admin port.
         token: The servers' ADMIN_TOKEN; it is not logged.
         known: What was remembered of them.
-        at_once: Bounds the requests at a time.
-        bearer: Whether servers of the version before, which take no signed requests, are sent the token.
+        limit: Bounds the concurrent requests.
+        bearer: Whether servers of the previous version, which accept no signed requests, are sent the token.
     """
 
     def __init__(
@@ -111,8 +110,8 @@ class Servers:
         client: httpx.AsyncClient,
         port: int,
         token: str,
-        known: Known | None = None,
-        at_once: asyncio.Semaphore | None = None,
+        known: KnownServers | None = None,
+        limit: asyncio.Semaphore | None = None,
         *,
         bearer: bool = False,
     ) -> None:
@@ -121,45 +120,48 @@ class Servers:
         self.bearers: set[str] = set()
         self._port = port
         self._token = token
-        self._known = known or Known()
-        self._at_once = at_once or asyncio.Semaphore(AT_ONCE)
+        self._known = known or KnownServers()
+        self._limit = limit or asyncio.Semaphore(CONCURRENT_REQUESTS)
         self._bearer = bearer
 
     async def stats(self, target: Target) -> Stats:
-        """What a server says of itself. Raises ServerSilent."""
+        """A server's statistics. Raises ServerSilent."""
         answer = await self._ask("GET", target, "/admin/stats")
         try:
             return read_stats(answer)
         except (KeyError, ValueError) as error:
-            raise ServerSilent(f"it tells no connections: {type(error).__name__}") from None
+            raise ServerSilent(f"its statistics are invalid: {type(error).__name__}") from None
 
     async def drain(self, target: Target, rate: float, within: float) -> None:
-        """Send all clients away, so many per second, for so many seconds; those left then are closed at once.
+        """Drain the server, which is idempotent. Raises ServerSilent.
 
-        Repeating it changes nothing. Raises ServerSilent.
+        Args:
+            target: The server.
+            rate: Clients disconnected per second.
+            within: Seconds after which the remaining clients are closed at once.
         """
         body = {"rate": min(rate, HIGHEST_RATE), "timeout": min(within, LONGEST_DRAIN)}
         await self._ask("POST", target, "/admin/drain", body)
 
     async def cancel_drain(self, target: Target) -> None:
-        """Take clients again. Raises ServerSilent."""
+        """Have the server accept clients again. Raises ServerSilent."""
         await self._ask("DELETE", target, "/admin/drain")
 
     async def shed(self, target: Target, count: int, rate: float) -> None:
-        """Send so many clients away, so many per second. Raises ServerSilent."""
+        """Have the server disconnect so many clients, so many per second. Raises ServerSilent."""
         await self._ask("POST", target, "/admin/shed", {"count": count, "rate": min(rate, HIGHEST_RATE)})
 
     async def _ask(self, method: str, target: Target, path: str, body: Any = None) -> Any:
         try:
-            async with self._at_once, asyncio.timeout(LONGEST):
+            async with self._limit, asyncio.timeout(LONGEST):
                 return await self._attempt(method, target, path, b"" if body is None else json.dumps(body).encode())
         except TimeoutError:
-            raise ServerSilent(f"it does not answer: not within {LONGEST:g} s") from None
+            raise ServerSilent(f"no answer within {LONGEST:g} s") from None
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, ValueError) as error:
-            raise ServerSilent(f"it does not answer: {type(error).__name__}") from None
+            raise ServerSilent(f"no answer: {type(error).__name__}") from None
 
     async def _attempt(self, method: str, target: Target, path: str, body: bytes) -> Any:
-        """Without anything that shows who asks, then with a signature, or with the token where that is allowed."""
+        """Send the request without credentials, then with a signature, or with the token where that is allowed."""
         nonce = self._known.nonces.pop(target.uid, None)
         authorization = self._signature(method, target, path, nonce, body)
         for _ in range(ATTEMPTS):
@@ -191,9 +193,9 @@ class Servers:
         return sign(self._token, method, path, target.uid, nonce, body)
 
     def _plain(self, target: Target, before: str | None) -> str | None:
-        """The token itself, for a server that nothing says to be of this version; None: not for this one.
+        """The token itself, for a server that is not known to be of this version; None: not for this server.
 
-        What the pod says alone does not count: whoever answers in its place could say that it is old.
+        The pod's own word does not count: whoever answers in its place could claim to be of the previous version.
         """
         new = target.signs or target.revision in self._known.signing
         if not self._token or not self._bearer or new or not target.revision or before is not None:
@@ -211,20 +213,20 @@ class Servers:
         url = f"http://{host}:{self._port}{path}"
         async with self._client.stream(method, url, content=body or None, headers=headers) as response:
             if response.headers.get("content-encoding", "identity") != "identity":
-                raise ValueError("packed")  # a small one may be large when it is unpacked
+                raise ValueError("compressed")  # a small body may be large when it is decompressed
             with contextlib.suppress(ValueError):
                 if int(response.headers.get("content-length", "0")) > LARGEST:
-                    raise ServerSilent(f"it answers more than {LARGEST} bytes")
+                    raise ServerSilent(f"its answer has more than {LARGEST} bytes")
             answer = bytearray()
             async for chunk in response.aiter_bytes():
                 answer += chunk
                 if len(answer) > LARGEST:
-                    raise ServerSilent(f"it answers more than {LARGEST} bytes")
+                    raise ServerSilent(f"its answer has more than {LARGEST} bytes")
             return response, bytes(answer)
 
 
 def read_stats(answer: Any) -> Stats:
-    """What `/admin/stats` says. Raises KeyError or ValueError."""
+    """Parse the answer of `/admin/stats`. Raises KeyError or ValueError."""
     said = fields(answer)
     drain, websocket = fields(said["drain"]), fields(said["websocket"])
     here = whole(websocket["totalConnections"], MOST_CONNECTIONS)
@@ -234,12 +236,12 @@ def read_stats(answer: Any) -> Stats:
         draining=truth(drain["active"]),
         shedding=truth(drain["shedding"]),
         adapter=None if adapter is None else fields(adapter),
-        # Servers of earlier versions do not tell them.
-        drain_rate=min(_told(drain, "connectionsPerSecond"), FASTEST),
-        drain_time=min(_told(drain, "timeoutSeconds"), LONGEST_DRAIN),
+        # Servers of earlier versions do not report these.
+        drain_rate=min(_read_optional(drain, "connectionsPerSecond"), FASTEST),
+        drain_time=min(_read_optional(drain, "timeoutSeconds"), LONGEST_DRAIN),
     )
 
 
-def _told(drain: dict[str, Any], name: str) -> float:
+def _read_optional(drain: dict[str, Any], name: str) -> float:
     value = drain.get(name)
     return 0.0 if value is None else float(number(value, 0, sys.float_info.max))

@@ -1,6 +1,6 @@
-"""Signing a request to a server's admin port, so that what is sent is worth nothing to anybody else. Pure.
+"""Signing requests to a server's admin port, so that what is sent is useless to anybody else. Pure.
 
-The servers' side is `tradecast.http.signed_requests`, which tells what for.
+The servers' side is `tradecast.http.signed_requests`, which explains the purpose.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def sign(token: str, method: str, path: str, pod_uid: str, nonce: str, body: byt
         token: The servers' ADMIN_TOKEN.
         method: As it is sent.
         path: As it is sent.
-        pod_uid: Of the pod that it is for, as Kubernetes tells it.
-        nonce: What the pod offered.
+        pod_uid: The uid of the pod that the request is for, as Kubernetes has it.
+        nonce: The nonce that the pod offered.
         body: As it is sent.
     """
     key = hmac.digest(token.encode(), _KEY_LABEL, "sha256")
@@ -36,12 +36,12 @@ def sign(token: str, method: str, path: str, pod_uid: str, nonce: str, body: byt
 
 
 def offered(www_authenticate: str) -> str | None:
-    """The nonce that a server offers with its 401; None: it takes no signed requests."""
+    """The nonce that a server offers with a 401; None: it accepts no signed requests."""
     found = _OFFERED.search(www_authenticate)
     return found[1] if found is not None else None
 
 
 def following(authentication_info: str) -> str | None:
-    """The nonce for the next request, which comes with an answer."""
+    """The nonce for the next request, which a server sends with its answer."""
     found = _NEXT.search(authentication_info)
     return found[1] if found is not None else None

@@ -1,4 +1,4 @@
-"""Carrying out what was decided: patches to Kubernetes, calls to servers."""
+"""Carrying out actions: patches to Kubernetes, requests to servers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import httpx
 import structlog
 
-from tradecast_operator.clients.server_admin import Servers, ServerSilent, Target
+from tradecast_operator.clients.server_admin import ServerAdmin, ServerSilent, Target
 from tradecast_operator.kube.client import Conflict, Kubernetes, Missing
 from tradecast_operator.kube.lease import NotHeld
 from tradecast_operator.kube.leaseholder import Leaseholder
@@ -18,10 +18,10 @@ log = structlog.stdlib.get_logger("tradecast.operator")
 
 
 class Interrupted(Exception):
-    """Kubernetes failed in the middle; the cause is how.
+    """Kubernetes failed after some of the actions; `__cause__` is the error.
 
     Args:
-        done: What had been done by then.
+        done: The actions that were carried out before.
     """
 
     def __init__(self, done: Sequence[Action]) -> None:
@@ -30,12 +30,12 @@ class Interrupted(Exception):
 
 
 class Actor:
-    """Acts on one fleet. Whatever cannot be done now is decided anew in the next round.
+    """Acts on one fleet. What cannot be done now is decided again in the next round.
 
     Args:
         kubernetes: The API.
-        lease: Without it nothing is begun.
-        servers: The fleet's admin ports.
+        lease: Without the Lease nothing is begun.
+        admin: The servers' admin ports.
         namespace: Where the fleet is.
         fleet: The SocketFleet's name.
         deployment: The Deployment's name.
@@ -45,7 +45,7 @@ class Actor:
         self,
         kubernetes: Kubernetes,
         lease: Leaseholder,
-        servers: Servers,
+        admin: ServerAdmin,
         *,
         namespace: str,
         fleet: str,
@@ -53,20 +53,20 @@ class Actor:
     ) -> None:
         self._lease = lease
         self._kubernetes = kubernetes
-        self._servers = servers
+        self._admin = admin
         self._namespace = namespace
         self._fleet = fleet
         self._deployment = deployment
 
     async def carry_out(self, actions: Sequence[Action], targets: Mapping[str, Target]) -> list[Action]:
-        """Do what can be done; what was.
+        """Carry out what can be done, and return what was.
 
         Args:
             actions: In their order.
-            targets: How pods are asked, by name.
+            targets: How pods' servers are asked, by the pod's name.
 
         Raises:
-            Interrupted: Kubernetes failed in the middle.
+            Interrupted: Kubernetes failed after some of the actions.
         """
         done: list[Action] = []
         for action in actions:
@@ -74,10 +74,11 @@ class Actor:
                 async with self._lease.acting():
                     await self._do(action, targets)
             except NotHeld:
-                log.warning("not done, another operator may act now", reason=action.reason)
+                log.warning("action not carried out: another operator may act now", reason=action.reason)
                 break
             except (Conflict, Missing, ServerSilent) as error:
-                log.warning("not done, decided anew", reason=action.reason, why=str(error) or type(error).__name__)
+                why = str(error) or type(error).__name__
+                log.warning("action failed, deciding again in the next round", reason=action.reason, why=why)
             except httpx.HTTPError as error:
                 raise Interrupted(done) from error
             else:
@@ -89,19 +90,19 @@ class Actor:
             case SetReplicas():
                 await self._kubernetes.set_replicas(self._namespace, self._deployment, action.version, action.replicas)
             case StartDrain():
-                # The mark first: an operator that starts in between finds it, and goes on.
+                # The mark first: an operator that starts in between finds it, and continues.
                 await self._mark(action.pod, action.uid, since=action.since)
-                await self._servers.drain(_target(targets, action.pod), action.rate, action.timeout)
+                await self._admin.drain(_target(targets, action.pod), action.rate, action.timeout)
             case CancelDrain():
-                await self._servers.cancel_drain(_target(targets, action.pod))
+                await self._admin.cancel_drain(_target(targets, action.pod))
                 await self._mark(action.pod, action.uid, since=None)
             case PutFirst():
                 annotations = {DELETION_COST: FIRST}
                 await self._kubernetes.mark_pod(self._namespace, action.pod, action.uid, annotations=annotations)
             case Shed():
-                await self._servers.shed(_target(targets, action.pod), action.count, action.rate)
+                await self._admin.shed(_target(targets, action.pod), action.count, action.rate)
             case _ if type(action) is Action:
-                return  # to be told only
+                return  # to be reported only
             case _:
                 raise TypeError(f"no such action: {type(action).__name__}")
 

@@ -1,4 +1,4 @@
-"""What the operator asks of the Kubernetes API, as plain objects. Everything else works without it."""
+"""The operator's requests to the Kubernetes API, with plain objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIELD_MANAGER: Final = "tradecast-operator"
 HELM: Final = "helm"
 LEASES: Final = "coordination.k8s.io/v1"
 Object = dict[str, Any]
-# A name is part of a URL: another form of it would be another object, in another namespace perhaps.
+# A name becomes part of a URL: a malformed one would address another object, perhaps in another namespace.
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 _MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -24,22 +24,22 @@ _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 
 
 class Conflict(Exception):
-    """It is not the object any more that was seen."""
+    """The object has changed since it was read."""
 
 
 class Missing(Exception):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class InvalidName(Exception):
-    """What a SocketFleet gives as a name can be nobody's; the text says of what."""
+    """No object can have the name that a SocketFleet gives; the text says which name."""
 
 
 class Kubernetes:
-    """A client for what the operator needs.
+    """A client with the operator's requests.
 
-    Each method raises `Missing` where the object is not there, `Conflict` where it has changed, `InvalidName` where
-    none can be, and `httpx.HTTPError` where the API server refuses or does not answer in time.
+    Each method raises `Missing` if the object does not exist, `Conflict` if it has changed, `InvalidName` if no object
+    can have the name, and `httpx.HTTPError` if the API server refuses or does not answer in time.
 
     Args:
         timeout: Seconds that a request may take.
@@ -57,12 +57,12 @@ class Kubernetes:
         return await self._get("apps/v1", namespace, _path("deployments", name))
 
     async def replica_sets(self, namespace: str, selector: str) -> Sequence[Object]:
-        """All ReplicaSets that a label selector selects, as they are now."""
+        """All ReplicaSets that a label selector matches, as they are now."""
         listed = await self._get("apps/v1", namespace, "replicasets", params={"labelSelector": selector})
         return list(listed["items"])
 
     async def pods(self, namespace: str, selector: str) -> Sequence[Object]:
-        """All pods that a label selector selects, as the API server's cache has them."""
+        """All pods that a label selector matches, as the API server's cache has them."""
         listed = await self._get("v1", namespace, "pods", params={"labelSelector": selector, "resourceVersion": "0"})
         return list(listed["items"])
 
@@ -73,18 +73,18 @@ class Kubernetes:
         return await self._get("v1", namespace, _path("configmaps", name))
 
     async def set_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
-        """Write a Deployment's replicas if it is still of this resource version."""
+        """Write a Deployment's replicas if it still has this resource version."""
         await self._patch("apps/v1", namespace, _path("deployments", name), _replicas(version, replicas))
 
     async def annotate_template(self, namespace: str, name: str, version: str, annotation: str, value: str) -> None:
-        """Annotate a Deployment's pod template, which rolls it, if it is still of this resource version.
+        """Annotate a Deployment's pod template, which rolls it, if it still has this resource version.
 
         Args:
             namespace: Where it is.
             name: Its name.
             version: Its resource version.
             annotation: The annotation's name.
-            value: What it is to be; empty: it is removed.
+            value: The annotation's value; empty: it is removed.
         """
         body = {
             "metadata": {"resourceVersion": version},
@@ -101,24 +101,24 @@ class Kubernetes:
         labels: Mapping[str, str | None] | None = None,
         annotations: Mapping[str, str | None] | None = None,
     ) -> None:
-        """Set labels and annotations of this very pod; None removes one."""
+        """Set labels and annotations of the pod with this uid; None removes one."""
         metadata: Object = {"uid": uid, "labels": dict(labels or {}), "annotations": dict(annotations or {})}
         await self._patch("v1", namespace, _path("pods", name), {"metadata": metadata})
 
     async def adopt_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
-        """Fill in a SocketFleet's replicas if it is still of this resource version."""
+        """Fill in a SocketFleet's replicas if it still has this resource version."""
         await self._patch(f"{GROUP}/{VERSION}", namespace, _path(PLURAL, name), _replicas(version, replicas))
 
     async def apply_definition(self, body: Object) -> None:
-        """Make the CustomResourceDefinition what `body` says.
+        """Apply the CustomResourceDefinition.
 
-        In helm's name, which installs it by server-side apply since version 4: what somebody else has applied it
-        refuses to install a second time.
+        As helm's field manager: since version 4 helm installs it by server-side apply, and refuses to install what
+        another manager has applied.
         """
         await self._apply("apiextensions.k8s.io/v1", None, "customresourcedefinitions", body, HELM)
 
     async def has_fleet(self, namespace: str, name: str, uid: str) -> bool:
-        """Whether there is this very SocketFleet."""
+        """Whether the SocketFleet with this uid exists."""
         try:
             found = await self._get(f"{GROUP}/{VERSION}", namespace, _path(PLURAL, name))
         except Missing:
@@ -130,19 +130,19 @@ class Kubernetes:
         await self._patch(f"{GROUP}/{VERSION}", namespace, f"{_path(PLURAL, name)}/status", {"status": status})
 
     async def apply_config_map(self, namespace: str, body: Object) -> None:
-        """Make a ConfigMap, or make it what `body` says; where that has a resource version, only if it is of this."""
+        """Apply a ConfigMap; if `body` has a resource version, only if the ConfigMap still has it."""
         await self._apply("v1", namespace, "configmaps", body, FIELD_MANAGER)
 
     async def lease(self, namespace: str, name: str) -> Object:
         return await self._get(LEASES, namespace, _path("leases", name))
 
     async def create_lease(self, namespace: str, body: Object) -> Object:
-        """Make a Lease; it, as it is then. `Conflict` where there is one."""
+        """Create a Lease and return it. Raises Conflict if there is one."""
         params = {"fieldManager": FIELD_MANAGER}
         return await self._call("POST", LEASES, namespace, "leases", params=params, json=body)
 
     async def set_lease(self, namespace: str, name: str, version: str, spec: Object) -> Object:
-        """Write a Lease if it is still of this resource version; it, as it is then."""
+        """Write a Lease if it still has this resource version, and return it."""
         body = {"metadata": {"resourceVersion": version}, "spec": spec}
         return await self._patch(LEASES, namespace, _path("leases", name), body)
 
@@ -186,12 +186,12 @@ class Kubernetes:
 
 
 def _path(plural: str, name: str) -> str:
-    """Where an object is, in its namespace. Raises InvalidName."""
+    """The path of an object in its namespace. Raises InvalidName."""
     if _NAME.fullmatch(name) is None:
-        raise InvalidName(f"{plural}: {name[:80]!r} is no name in Kubernetes")
+        raise InvalidName(f"{plural}: {name[:80]!r} is not a valid name in Kubernetes")
     return f"{plural}/{name}"
 
 
 def _replicas(version: str, replicas: int) -> Object:
-    """A patch that holds for this resource version only."""
+    """A patch that is valid for this resource version only."""
     return {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}

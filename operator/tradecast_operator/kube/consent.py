@@ -1,7 +1,7 @@
-"""What the operator takes from a Secret: only what the Secret itself says that it may, by a label. Pure.
+"""What the operator reads from a Secret: only fixed keys, and only if the Secret consents by a label. Pure.
 
-A SocketFleet names Secrets, and its author need not be one who may read them. So the Secret's own author consents, and
-the keys are fixed. This version takes from Secrets without the label as well, and warns; the next one does not.
+A SocketFleet names Secrets which its author may not be permitted to read. So the Secret's own author has to consent.
+This version reads Secrets without the label as well, and warns; the next one does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from tradecast_operator.kube.client import Object
 from tradecast_operator.model.spec import TOKEN_KEY
 
-# What a Secret is labelled with, to the value "true".
+# Labels by which a Secret consents, with the value "true".
 ADMIN_LABEL: Final = "tradecast.dev/admin-token"
 REDIS_LABEL: Final = "tradecast.dev/redis-url"
 LONGEST_TOKEN: Final = 4_096
@@ -24,11 +24,11 @@ LONGEST_CERTIFICATES: Final = 262_144
 
 
 class SecretRefused(Exception):
-    """Nothing is taken from this Secret.
+    """Nothing is read from this Secret.
 
     Args:
-        reason: In one word, for conditions.
-        message: With the remedy; nothing of what is in the Secret.
+        reason: The condition's reason.
+        message: With a remedy, and without the Secret's content.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -38,10 +38,10 @@ class SecretRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What opens the admin ports of a fleet.
+    """The token for the admin ports of a fleet.
 
     Attributes:
-        value: The first of the tokens that the servers take; empty: there is none.
+        value: The first of the tokens that the servers accept; empty: there is none.
         consented: Whether the Secret has the label.
     """
 
@@ -53,17 +53,18 @@ def read_token(secret: Object, name: str, key: str, *, strict: bool) -> Token:
     """The token in a Secret.
 
     Args:
-        secret: It.
+        secret: The Secret.
         name: Its name.
         key: The key that the SocketFleet names.
         strict: Whether a Secret without the label is refused.
 
     Raises:
-        SecretRefused: It is not to be had.
+        SecretRefused: The token cannot be read.
     """
     if key != TOKEN_KEY:
         raise SecretRefused(
-            "TokenKeyRefused", f"admin.tokenSecret.key is {TOKEN_KEY} or not there: another key of a Secret is not sent"
+            "TokenKeyRefused",
+            f"admin.tokenSecret.key must be {TOKEN_KEY}, or be omitted: no other key of a Secret is sent",
         )
     consented = consents(secret, name, ADMIN_LABEL, strict=strict)
     value = _first_word(value_of(secret, name, TOKEN_KEY, 4 * LONGEST_TOKEN))
@@ -72,23 +73,23 @@ def read_token(secret: Object, name: str, key: str, *, strict: bool) -> Token:
     if len(value) > LONGEST_TOKEN or not value.isprintable():
         raise SecretRefused(
             "SecretUnusable",
-            f"Secret {name}: {TOKEN_KEY} is longer than {LONGEST_TOKEN} characters, or has line breaks or others that "
-            "cannot be printed",
+            f"Secret {name}: {TOKEN_KEY} is longer than {LONGEST_TOKEN} characters, or has line breaks or other "
+            "unprintable characters",
         )
     return Token(value, consented)
 
 
 def consents(secret: Object, name: str, label: str, *, strict: bool) -> bool:
-    """Whether a Secret has the label. Raises SecretRefused where it has not, and must."""
+    """Whether a Secret has the label. Raises SecretRefused if it has not, and must."""
     labels: Mapping[str, Any] = secret.get("metadata", {}).get("labels") or {}
     consented = labels.get(label) == "true"
     if strict and not consented:
-        raise SecretRefused("SecretNotLabelled", f"Secret {name} lacks the label {label}=true, and is not read")
+        raise SecretRefused("SecretNotLabelled", f"Secret {name} lacks the label {label}=true, so it is not read")
     return consented
 
 
 def value_of(secret: Object, name: str, key: str, longest: int) -> str:
-    """The text under a key; empty where it is not there. Raises SecretRefused for what is no text, or too long."""
+    """The text under a key; empty: there is no such key. Raises SecretRefused if it is no text, or too long."""
     coded = (secret.get("data") or {}).get(key) or ""
     try:
         value = base64.b64decode(coded, validate=True)
@@ -96,9 +97,9 @@ def value_of(secret: Object, name: str, key: str, longest: int) -> str:
             raise SecretRefused("SecretUnusable", f"Secret {name}: {key} has more than {longest} bytes")
         return value.decode().strip()
     except (binascii.Error, UnicodeDecodeError, ValueError, TypeError):
-        raise SecretRefused("SecretUnusable", f"Secret {name}: {key} is no text in UTF-8") from None
+        raise SecretRefused("SecretUnusable", f"Secret {name}: {key} is not valid UTF-8") from None
 
 
 def _first_word(text: str) -> str:
-    """Of the tokens that servers take (`ADMIN_TOKEN`, several while one replaces another), the first."""
+    """The first of the tokens that servers accept: `ADMIN_TOKEN` has several while one replaces another."""
     return next((word.strip() for word in text.split(",") if word.strip()), "")

@@ -1,4 +1,4 @@
-"""Having the Lease of a fleet: asks for it, renews it, lets it go."""
+"""Holding the Lease of a fleet: acquires it, renews it, releases it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 import structlog
@@ -21,20 +21,27 @@ from tradecast_operator.kube.lease import RETRY, NotHeld, Record, Tenure, claim
 # Seconds that an attempt may take.
 ATTEMPT: Final = 5.0
 FORBIDDEN: Final = 403
-# Seconds until it is asked for again where it is not granted: with each refusal the client logs in anew.
+# Seconds until the next attempt after a refusal: with each refusal the client logs in again.
 FORBIDDEN_RETRY: Final = 60.0
 log = structlog.stdlib.get_logger("tradecast.operator")
 
 
+class LeaseListener(Protocol):
+    """Is notified when the Lease is acquired or lost."""
+
+    def lease_changed(self) -> None:
+        """`holds` has another value now."""
+
+
 class Leaseholder:
-    """One who wants a fleet's Lease, `<fleet>-operator` in its namespace.
+    """A candidate for a fleet's Lease, `<fleet>-operator` in its namespace.
 
     Attributes:
-        forbidden: Whether Kubernetes does not let this operator have it: the fleet is another one's.
+        forbidden: Whether Kubernetes does not let this operator have the Lease: the fleet is another operator's.
 
     Args:
         kubernetes: The API.
-        body: The SocketFleet; with it the Lease goes.
+        body: The SocketFleet, which owns the Lease.
         clock: Monotonic, in seconds.
     """
 
@@ -52,39 +59,37 @@ class Leaseholder:
             "uid": metadata["uid"],
         }
         self._clock = clock
-        # Not the host's name alone: a process that starts again must not take itself for the one before.
+        # Not the host's name alone: a restarted process must not take itself for the one before.
         self._tenure = Tenure(f"{socket.gethostname()}_{uuid.uuid4()}")
         self._terms = 0
 
-    async def run(self, changed: Callable[[], None]) -> None:
-        """Ask for it or renew it, for ever.
+    async def run(self, listener: LeaseListener) -> None:
+        """Acquire the Lease or renew it, for ever.
 
         Args:
-            changed: Called when it has been got or lost.
+            listener: Is notified of changes.
         """
-        held, told = False, ""
+        held, reported = False, ""
         while True:
             try:
                 await self.attempt()
             except (Conflict, Missing):
-                log.debug("the Lease has changed meanwhile", fleet=self._fleet, namespace=self._namespace)
+                log.debug("Lease changed meanwhile", fleet=self._fleet, namespace=self._namespace)
             except (httpx.HTTPError, TimeoutError, OSError) as error:
                 self._failed(error)
             except Exception:
-                # Who ended here would look on for ever, and be taken for one who waits.
-                log.exception("the Lease cannot be had now", fleet=self._fleet, namespace=self._namespace)
+                # A task that ended here would stand by for ever.
+                log.exception("Lease not acquired or renewed", fleet=self._fleet, namespace=self._namespace)
             if self.holds() != held:
                 held = not held
-                log.info(
-                    "has the Lease" if held else "has lost the Lease", fleet=self._fleet, namespace=self._namespace
-                )
-                changed()
+                log.info("Lease acquired" if held else "Lease lost", fleet=self._fleet, namespace=self._namespace)
+                listener.lease_changed()
             record = self._tenure.record
             holder = "" if held or record is None else record.holder
-            if holder and holder != told:
-                log.info("waits for the Lease", fleet=self._fleet, namespace=self._namespace, holder=holder)
-            told = holder
-            # Of several who wait, not all at the same moment.
+            if holder and holder != reported:
+                log.info("waiting for the Lease", fleet=self._fleet, namespace=self._namespace, holder=holder)
+            reported = holder
+            # Several candidates do not try at the same moment.
             pause = FORBIDDEN_RETRY if self.forbidden else RETRY
             await asyncio.sleep(pause * random.uniform(1, 1.2))  # noqa: S311 no secret
 
@@ -92,43 +97,43 @@ class Leaseholder:
         forbidden = isinstance(error, httpx.HTTPStatusError) and error.response.status_code == FORBIDDEN
         if forbidden and not self.forbidden:
             log.warning(
-                "Kubernetes does not let this operator have the Lease: it leaves the fleet alone",
+                "Lease forbidden by Kubernetes: this operator ignores the fleet",
                 lease=self._name,
                 fleet=self._fleet,
                 namespace=self._namespace,
             )
         elif not forbidden:
-            log.warning("the Lease cannot be had now", fleet=self._fleet, error=type(error).__name__)
+            log.warning("Lease not acquired or renewed", fleet=self._fleet, error=type(error).__name__)
         self.forbidden = forbidden
 
     async def attempt(self) -> None:
-        """Renew it, or take it if it is free.
+        """Renew the Lease, or acquire it if it is free.
 
         Raises:
-            Conflict: Somebody else has written it meanwhile.
+            Conflict: Somebody else has changed it meanwhile.
             Missing: Somebody has deleted it meanwhile.
-            TimeoutError: It took too long.
+            TimeoutError: The attempt took too long.
             httpx.HTTPError: Kubernetes refuses.
         """
         async with asyncio.timeout(ATTEMPT):
             if self._tenure.renewed is None:
-                await self._look()
+                await self._read()
             if not self._tenure.may_take(self._clock()):
                 return
             try:
                 await self._take()
             except (Conflict, Missing):
-                # Who has it now is seen at once: until then it would be acted on for up to the deadline.
-                await self._look()
+                # Read the present holder at once: else this operator would act for up to the deadline.
+                await self._read()
                 if self._tenure.record is None or self._tenure.record.holder == self._tenure.me:
                     await self._take()
 
-    async def _look(self) -> None:
+    async def _read(self) -> None:
         record: Record | None = None
         with contextlib.suppress(Missing):
             record = Record.of(await self._kubernetes.lease(self._namespace, self._name))
         self.forbidden = False
-        self._tenure = self._tenure.saw(record, self._clock())
+        self._tenure = self._tenure.observe(record, self._clock())
 
     async def _take(self) -> None:
         began = self._clock()
@@ -140,7 +145,7 @@ class Leaseholder:
         else:
             body = await self._kubernetes.set_lease(self._namespace, self._name, known.version, spec)
         self._terms += self._tenure.renewed is None
-        self._tenure = self._tenure.wrote(Record.of(body), began)
+        self._tenure = self._tenure.acquire(Record.of(body), began)
 
     def holds(self) -> bool:
         """Whether anything may be begun."""
@@ -148,15 +153,15 @@ class Leaseholder:
 
     @property
     def term(self) -> int | None:
-        """Which of the times that it has been got this is; None: nothing may be begun.
+        """The number of the present term, which begins when the Lease is acquired; None: nothing may be begun.
 
-        Within one term nobody else has acted.
+        Within one term nobody else acts.
         """
         return self._terms if self.holds() else None
 
     @contextlib.asynccontextmanager
     async def acting(self) -> AsyncIterator[None]:
-        """Do one thing to the fleet. Raises NotHeld: it may not be begun, or has not ended in time."""
+        """Act once on the fleet. Raises NotHeld: the action may not begin, or has not ended in time."""
         now = self._clock()
         if not self._tenure.holds(now):
             raise NotHeld
@@ -167,7 +172,7 @@ class Leaseholder:
             raise NotHeld from None
 
     async def release(self) -> None:
-        """Let it go, so that another one need not wait; one that cannot be let go is free after its time."""
+        """Release the Lease, so that another operator need not wait. If that fails, the Lease expires."""
         tenure, self._tenure = self._tenure, Tenure(self._tenure.me)
         if tenure.renewed is None or tenure.record is None:
             return
@@ -177,7 +182,7 @@ class Leaseholder:
             async with asyncio.timeout(ATTEMPT):
                 await self._kubernetes.set_lease(self._namespace, self._name, tenure.record.version, nobody)
         except (Conflict, Missing, httpx.HTTPError, TimeoutError, OSError) as error:
-            log.info("the Lease is left to end", fleet=self._fleet, error=type(error).__name__)
+            log.info("Lease not released, it will expire", fleet=self._fleet, error=type(error).__name__)
 
 
 def _calendar() -> str:

@@ -1,4 +1,4 @@
-"""Reading a fleet: its Deployment and pods from Kubernetes, connections from the servers."""
+"""From Kubernetes' objects and the servers' reports to an observation of a fleet."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tradecast_operator.clients.server_admin import Servers, ServerSilent, Target
+from tradecast_operator.clients.server_admin import ServerAdmin, ServerSilent, Target
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.owners import owner_of
 from tradecast_operator.model.observation import Observation, Pod, Stats
 
-# On pods that the operator drains: since when, in seconds since 1970, and for which SocketFleet.
+# Annotations of pods that the operator drains: since when, in seconds since 1970, and for which SocketFleet.
 DRAIN_SINCE: Final = "tradecast.dev/drain-since"
 DRAIN_FLEET: Final = "tradecast.dev/drain-fleet"
-# By which such pods are found again.
+# The label by which such pods are found.
 DRAINING: Final = "tradecast.dev/draining"
 # https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 FIRST: Final = "-2147483648"
 REVISION: Final = "pod-template-hash"
-# On the Deployment's pod template: another value rolls it, as `kubectl rollout restart` does with one of its own. It is
-# in no manifest, so that what applies manifests leaves it alone.
+# An annotation on the Deployment's pod template: another value rolls the Deployment, as `kubectl rollout restart` does.
+# It is in no manifest, so tools that apply manifests leave it alone.
 MODE_MARK: Final = "tradecast.dev/adapter-mode"
-# The servers' setting, and the key of the operator's ConfigMap that it comes from.
+# The servers' setting, and the key of the operator's ConfigMap that provides it.
 MODE_SETTING: Final = "ADAPTER_MODE"
 MODE_KEY: Final = "mode"
-# On the pod template of servers that take signed requests: to them the token itself is never sent.
+# An annotation on the pod template of servers that accept signed requests: they never get the token itself.
 ADMIN_MARK: Final = "tradecast.dev/admin-requests"
 SIGNED: Final = "signed"
 
 
-async def ask_servers(pods: Sequence[Object], servers: Servers) -> Mapping[str, Stats]:
-    """What each pod's server says, by uid; pods whose server does not answer are left out."""
+async def ask_servers(pods: Sequence[Object], admin: ServerAdmin) -> Mapping[str, Stats]:
+    """The servers' statistics, by the pod's uid; pods whose server does not answer are left out."""
     found: dict[str, Stats] = {}
 
     async def ask(pod: Object) -> None:
@@ -42,7 +42,7 @@ async def ask_servers(pods: Sequence[Object], servers: Servers) -> Mapping[str, 
         if not target.address or not has_started(pod):
             return
         try:
-            found[target.uid] = await servers.stats(target)
+            found[target.uid] = await admin.stats(target)
         except ServerSilent:
             return
 
@@ -51,7 +51,7 @@ async def ask_servers(pods: Sequence[Object], servers: Servers) -> Mapping[str, 
 
 
 def target_of(pod: Object) -> Target:
-    """How a pod's server is asked."""
+    """How to send requests to a pod's server."""
     metadata = pod["metadata"]
     return Target(
         uid=metadata["uid"],
@@ -62,9 +62,9 @@ def target_of(pod: Object) -> Target:
 
 
 def observe(deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stats], now: float) -> Observation:
-    """A fleet as it is seen now."""
+    """The fleet as it is now."""
     spec, status, metadata = deployment["spec"], deployment.get("status", {}), deployment["metadata"]
-    seen = [_pod(pod, stats.get(pod["metadata"]["uid"])) for pod in pods if not _is_over(pod)]
+    seen = [_pod(pod, stats.get(pod["metadata"]["uid"])) for pod in pods if not _has_ended(pod)]
     behind = status.get("observedGeneration", 0) < metadata.get("generation", 0)
     revisions = {pod.revision for pod in seen if not pod.terminating}
     template = spec.get("template") or {}
@@ -75,7 +75,7 @@ def observe(deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stat
         behind=behind,
         rolling=status.get("updatedReplicas", 0) < status.get("replicas", 0) or len(revisions) > 1,
         pods=seen,
-        # While it is behind, its conditions are about what was before.
+        # While the controller is behind, its conditions are about the previous spec.
         stuck=not behind
         and any(
             one.get("type") == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"
@@ -87,7 +87,7 @@ def observe(deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stat
 
 
 def _mode_from(template: Object) -> frozenset[str]:
-    """The ConfigMaps that containers take ADAPTER_MODE from; of several entries of one name the last holds."""
+    """The ConfigMaps that containers take ADAPTER_MODE from; of several entries of one name the last one counts."""
     found = []
     for container in template.get("spec", {}).get("containers") or []:
         entries = {one.get("name"): one for one in container.get("env") or []}
@@ -96,7 +96,7 @@ def _mode_from(template: Object) -> frozenset[str]:
 
 
 def has_started(pod: Object) -> bool:
-    """Whether a pod's server has run, so that it can have clients."""
+    """Whether a pod's server runs, so that it can have clients."""
     statuses = pod["status"].get("containerStatuses") or []
     return any("running" in (one.get("state") or {}) for one in statuses)
 
@@ -118,8 +118,8 @@ def _pod(pod: Object, stats: Stats | None) -> Pod:
     )
 
 
-def _is_over(pod: Object) -> bool:
-    """Whether nothing of it runs any more: evicted, or ended."""
+def _has_ended(pod: Object) -> bool:
+    """Whether none of its containers runs any more: it was evicted, or has ended."""
     return pod["status"].get("phase") in ("Succeeded", "Failed")
 
 
@@ -135,7 +135,7 @@ def _seconds(text: str) -> float:
 
 
 def _number(text: Any) -> float | None:
-    """What the operator wrote; None for what somebody else has made of it."""
+    """The number that the operator wrote; None if somebody else has changed it."""
     try:
         number = float(text)
     except (TypeError, ValueError):

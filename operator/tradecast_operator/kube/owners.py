@@ -1,7 +1,7 @@
-"""Which pods are the Deployment's: those that its ReplicaSets own, by uid. Pure.
+"""Which pods belong to a Deployment: those that its ReplicaSets own, by uid. Pure.
 
-Labels are anybody's who may make a pod; a selector may match pods of another Deployment. Those are not asked, not
-counted and not drained.
+Anybody who may create pods can set labels, and a selector may match pods of another Deployment. Such pods are not
+asked, not counted and not drained.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ APPS: Final = "apps/"
 
 
 def owner_of(body: Object, kind: str) -> str | None:
-    """The uid of the controller of this kind that owns something; None: no such one does."""
+    """The uid of the controller of this kind that owns an object; None: there is none."""
     references: Sequence[Any] = body["metadata"].get("ownerReferences") or ()
     for one in references:
         if one.get("controller") and one.get("kind") == kind and str(one.get("apiVersion")).startswith(APPS):
@@ -24,13 +24,13 @@ def owner_of(body: Object, kind: str) -> str | None:
 
 
 def replica_sets_of(deployment: Object, replica_sets: Sequence[Object]) -> frozenset[str]:
-    """The uids of those that are a Deployment's."""
+    """The uids of the ReplicaSets that a Deployment owns."""
     uid = deployment["metadata"].get("uid")
     return frozenset(str(one["metadata"]["uid"]) for one in replica_sets if uid and owner_of(one, "Deployment") == uid)
 
 
 def split(pods: Sequence[Object], replica_sets: Collection[str]) -> tuple[list[Object], list[Object]]:
-    """The pods that these ReplicaSets own, and the others."""
+    """Split pods into those that these ReplicaSets own, and the others."""
     ours: list[Object] = []
     others: list[Object] = []
     for pod in pods:

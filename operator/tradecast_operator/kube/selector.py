@@ -1,4 +1,4 @@
-"""A label selector as requests and scale subresources have it: one line of text."""
+"""Label selectors as text, as requests and scale subresources need them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def written(selector: Mapping[str, Any]) -> str:
-    """A `metav1.LabelSelector` as text.
+def format_selector(selector: Mapping[str, Any]) -> str:
+    """Format a `metav1.LabelSelector`.
 
     https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
 
     Raises:
-        ValueError: An operator that Kubernetes does not know.
+        ValueError: The selector has an unknown operator.
     """
     equal = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
     return ",".join([*equal, *(_expression(one) for one in selector.get("matchExpressions") or [])])
@@ -30,4 +30,4 @@ def _expression(said: Mapping[str, Any]) -> str:
         case "DoesNotExist":
             return f"!{key}"
         case other:
-            raise ValueError(f"no operator of a label selector: {other}")
+            raise ValueError(f"unknown operator of a label selector: {other}")

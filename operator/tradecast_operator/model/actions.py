@@ -1,4 +1,4 @@
-"""What can be done to a fleet. Each action says why: `reason` in one word for events, `message` with the figures."""
+"""What can be done to a fleet. Each action says why: `reason` is the event's reason, `message` has the values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """Something to do."""
+    """Something to do, or only to report."""
 
     reason: str
     message: str
@@ -16,7 +16,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetReplicas(Action):
-    """Write the Deployment's replicas, if it is still the version that was seen."""
+    """Write the Deployment's replicas, if it still has the version that was observed."""
 
     replicas: int
     version: str
@@ -24,12 +24,13 @@ class SetReplicas(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartDrain(Action):
-    """Mark a pod and have its server send its clients away; also where it is marked and its server does not know.
+    """Mark a pod and have its server drain; also if the pod is marked and its server has forgotten the drain.
 
     Attributes:
-        since: What the mark says, in seconds since 1970: of a drain that is begun again, when it was begun first, so
-            that a server that restarts time and again does not put off its time limit.
-        timeout: Seconds after which the server closes those at once who are left.
+        rate: Clients disconnected per second, by the whole fleet.
+        since: When the drain first began, in seconds since 1970, so that a server that keeps restarting does not defer
+            the time limit.
+        timeout: Seconds after which the server closes the remaining clients at once.
     """
 
     pod: str
@@ -41,7 +42,7 @@ class StartDrain(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelDrain(Action):
-    """Have a server take clients again, and remove the pod's marks."""
+    """Have a server accept clients again, and remove the pod's marks."""
 
     pod: str
     uid: str
@@ -49,7 +50,7 @@ class CancelDrain(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutFirst(Action):
-    """Give a pod the lowest deletion cost, so that it is the one to go."""
+    """Give a pod the lowest deletion cost, so that the ReplicaSet deletes it next."""
 
     pod: str
     uid: str
@@ -57,7 +58,12 @@ class PutFirst(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shed(Action):
-    """Have a server send some of its clients away while it goes on."""
+    """Have a server disconnect some of its clients, and stay in service.
+
+    Attributes:
+        count: So many clients.
+        rate: Clients disconnected per second, by the whole fleet.
+    """
 
     pod: str
     uid: str

@@ -1,4 +1,4 @@
-"""What a SocketFleet asks for its servers' adapter: `spec.redisAdapter`, as typed values."""
+"""`spec.redisAdapter` of a SocketFleet, as typed values."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from tradecast_operator.model.answers import name as read_name
 
 Mode = Literal["single", "pubsub", "sharded"]
 Apply = Literal["recommend", "figures", "roll"]
-Figures = Mapping[str, float]
-"""By the names that servers know them by (docs/adapter-settings.md)."""
+AdapterSettings = Mapping[str, float]
+"""Values by setting, under the names that servers use (docs/adapter-settings.md)."""
+# The setting by which servers publish every event for the servers of another mode as well.
+PUBLISH_BOTH: Final = "publish_both"
 
-# The lowest and highest that servers take, by figure; a test holds them to the servers' own.
+# The lowest and highest values that servers accept, by setting; a test compares them with the servers' own.
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
     {
         "history_events": (1, 1_000_000),
@@ -26,14 +28,14 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
         "publish_timeout": (0, 600),  # above 0
         "channel_linger": (0, 3_600),
         "subscription_batch": (1, 10_000),
-        "publish_both": (0, 1),
+        PUBLISH_BOTH: (0, 1),
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RedisSecret:
-    """Where the URL is by which the operator asks Redis."""
+    """The Secret with the URL by which the operator asks Redis for INFO."""
 
     name: str
     key: str = "REDIS_URL"
@@ -52,7 +54,7 @@ class RedisAdapter:
         confirm: Seconds within which every server must have a change in force.
         roll: Seconds within which the fleet must have been rolled onto another mode.
         recovery_window: The servers' RECOVERY_WINDOW in seconds: they do not tell it.
-        pinned: Figures that a person has fixed.
+        pinned: AdapterSettings that a person has fixed.
         redis_secret: None: Redis is not asked.
     """
 
@@ -63,7 +65,7 @@ class RedisAdapter:
     confirm: float = 180
     roll: float = 1800
     recovery_window: float = 120
-    pinned: Figures = field(default_factory=dict)
+    pinned: AdapterSettings = field(default_factory=dict)
     redis_secret: RedisSecret | None = None
 
     def config_map_of(self, fleet: str) -> str:
@@ -72,12 +74,12 @@ class RedisAdapter:
 
     @property
     def writes(self) -> bool:
-        """Whether anything is written for servers to take."""
+        """Whether the operator writes settings for the servers."""
         return self.apply != "recommend"
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> RedisAdapter:
-        """Of a resource's `spec.redisAdapter`; what is missing has its default. Raises ValueError."""
+        """Parse a resource's `spec.redisAdapter`; what is missing has its default. Raises ValueError."""
         seconds = {
             "dwellSeconds": "dwell",
             "confirmSeconds": "confirm",
@@ -100,12 +102,12 @@ def _seconds(value: Any) -> float:
     return number(value, 0, 86_400)
 
 
-def _pinned(value: Any) -> Figures:
+def _pinned(value: Any) -> AdapterSettings:
     pinned = {}
-    for name, figure in fields(value).items():
+    for name, given in fields(value).items():
         if name in BOUNDS:
             try:
-                pinned[name] = number(figure, *BOUNDS[name])
+                pinned[name] = number(given, *BOUNDS[name])
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
     return pinned

@@ -1,7 +1,7 @@
-"""Reading what somebody else wrote: each value is of the type and within the bounds expected, or an error. Pure.
+"""Reading untrusted values: each has the expected type and is within bounds, or is an error. Pure.
 
-A server, a Redis or a ConfigMap of a fleet may say anything. What passes here can be compared, added up, put into a
-status and told to an autoscaler without another look.
+A server, a Redis or a ConfigMap of a fleet may contain anything. What passes here can be compared, added, written into
+a status and reported to an autoscaler without another check.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def parse(text: bytes) -> Any:
-    """JSON in UTF-8. Raises ValueError for what is none, NaN and Infinity and what is nested too deeply among it."""
+    """Parse JSON in UTF-8. Raises ValueError, for NaN, Infinity and too deep nesting as well."""
     try:
         return json.loads(text.decode(), parse_constant=_refuse)
     except RecursionError:
@@ -56,7 +56,7 @@ def truth(value: Any) -> bool:
 
 
 def field(said: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
-    """What an object says under a name, as `read` reads it. Raises ValueError, with the name."""
+    """Read an object's field with `read`. Raises ValueError with the field's name."""
     try:
         return read(said.get(name))
     except ValueError as error:
@@ -64,14 +64,14 @@ def field(said: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any
 
 
 def name(value: Any) -> str:
-    """A text that may be a name in Kubernetes, as far as its length says. Raises ValueError."""
+    """A text that is short enough for a name in Kubernetes. Raises ValueError."""
     if not isinstance(value, str) or not 0 < len(value) <= 253:
         raise ValueError("no name")
     return value
 
 
 def text(value: Any, longest: int) -> str:
-    """A text of one line and so many characters at most, longer ones cut off. Raises ValueError."""
+    """A text in one line, cut off after so many characters. Raises ValueError."""
     if not isinstance(value, str):
         raise ValueError("no text")
     cut = value[:longest]

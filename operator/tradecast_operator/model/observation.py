@@ -1,4 +1,4 @@
-"""A fleet as it was seen at one moment."""
+"""A fleet as it was observed at one moment."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a server says of itself (`GET /admin/stats`).
+    """What a server reports (`GET /admin/stats`).
 
     Attributes:
-        connections: Clients that are connected.
-        draining: Whether it sends them away, or has done so.
-        shedding: Whether it sends some away.
-        adapter: Mode, figures in force, and rates, as it tells them.
-        drain_rate: Clients that it sends away per second when it ends, all servers together; 0: it does not tell.
-        drain_time: Seconds that it gives itself for that; 0: it does not tell.
+        connections: Connected clients.
+        draining: Whether the server drains, or has drained.
+        shedding: Whether it disconnects some clients and stays in service.
+        adapter: Mode, settings in effect, and rates, as it reports them.
+        drain_rate: Clients that all terminating servers together disconnect per second (DRAIN_RATE); 0: not reported.
+        drain_time: Seconds until it closes the remaining ones (DRAIN_TIMEOUT); 0: not reported.
     """
 
     connections: int
@@ -34,14 +34,14 @@ class Pod:
 
     Attributes:
         name: Its name.
-        uid: Its uid; a name can come again.
-        ready_since: Seconds since 1970 since which it has been ready; None if it is not.
+        uid: Its uid; names can be reused.
+        ready_since: Since when it has been ready, in seconds since 1970; None: it is not.
         started: Whether its server can have clients: its container has run.
-        terminating: Whether it has been deleted and is ending.
-        revision: Which pod template it is of.
-        goes_first: Whether it has been given the lowest deletion cost.
-        drain_since: Seconds since 1970 since which the operator has been draining it; None if it has not.
-        stats: What its server says; None if it does not answer.
+        terminating: Whether it has been deleted and is terminating.
+        revision: The hash of its pod template.
+        goes_first: Whether it has the lowest deletion cost.
+        drain_since: Since when the operator has drained it, in seconds since 1970; None: it does not.
+        stats: What its server reports; None: no answer.
     """
 
     name: str
@@ -56,12 +56,12 @@ class Pod:
 
     @property
     def ready(self) -> bool:
-        """Whether new clients come to it."""
+        """Whether new clients connect to it."""
         return self.ready_since is not None
 
     @property
     def connections(self) -> int | None:
-        """Its clients; None if that is not known."""
+        """Its clients; None: unknown."""
         if self.stats is not None:
             return self.stats.connections
         return None if self.started else 0
@@ -73,14 +73,14 @@ class Observation:
 
     Attributes:
         time: When, in seconds since 1970.
-        replicas: What the Deployment asks for.
-        version: The Deployment's resource version: what is decided holds for this one only.
-        rolling: Whether pods of an earlier template are there.
-        pods: All pods, those that end included.
-        behind: Whether the Deployment's controller has not taken up the present spec: a rollout may be about to begin.
-        stuck: Whether its rollout has not got on for the Deployment's `progressDeadlineSeconds`.
-        mode_mark: The adapter's mode that its pod template is annotated with; empty: it is not.
-        mode_from: Names of the ConfigMaps that its containers take their mode from.
+        replicas: The Deployment's replicas.
+        version: The Deployment's resource version: decisions are valid for this one only.
+        rolling: Whether there are pods of an earlier template.
+        pods: All pods, including terminating ones.
+        behind: Whether the Deployment's controller has not observed the present spec: a rollout may be about to begin.
+        stuck: Whether its rollout has not progressed for the Deployment's `progressDeadlineSeconds`.
+        mode_mark: The mode annotation of its pod template; empty: there is none.
+        mode_from: Names of the ConfigMaps from which its containers take their mode.
     """
 
     time: float
@@ -100,5 +100,5 @@ class Observation:
 
     @property
     def total(self) -> int:
-        """The connections that are known of, those of pods that drain or end included."""
+        """The known connections, including those of draining and terminating pods."""
         return sum(pod.connections or 0 for pod in self.pods)

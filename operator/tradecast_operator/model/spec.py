@@ -1,4 +1,4 @@
-"""What a SocketFleet asks for: the `spec` that the API server has checked and filled in, as typed values."""
+"""A SocketFleet's `spec`, validated and completed by the API server, as typed values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tradecast_operator.model.answers import field as read_field
 from tradecast_operator.model.answers import fields, name, number, truth, whole
 
 Fields = Mapping[str, Any]
-# The highest rate and the longest drain that servers take; above them is the same as at them.
+# The highest rate and the longest drain that servers accept; higher values are treated like these.
 HIGHEST_RATE: Final = 100_000
 LONGEST_DRAIN: Final = 86_400
-# Where a Secret has the servers' token.
+# The key of the servers' token in its Secret.
 TOKEN_KEY: Final = "ADMIN_TOKEN"  # noqa: S105 where it is, not what
-# No count or time of a SocketFleet is more than this.
+# The upper bound of all counts and times of a SocketFleet.
 HIGHEST: Final = 1_000_000_000
 
 
@@ -26,7 +26,7 @@ class Admin:
 
     Attributes:
         port: Their admin port.
-        secret: The name of the Secret with their ADMIN_TOKEN; empty: there is none.
+        secret: The name of the Secret with their ADMIN_TOKEN; empty: none.
         key: The key in it.
     """
 
@@ -37,11 +37,11 @@ class Admin:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """How pods are emptied before they go.
+    """How pods are emptied before their deletion.
 
     Attributes:
-        rate: Clients sent away per second, by all pods of the fleet together.
-        timeout: Seconds after which a pod goes though it is not empty.
+        rate: Clients disconnected per second, by all pods of the fleet together.
+        timeout: Seconds after which a pod is deleted although it is not empty.
     """
 
     rate: float = 100
@@ -50,18 +50,18 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Rebalance:
-    """When and how connections move from full pods to others.
+    """When and how connections move from overloaded pods to others.
 
     Attributes:
         enabled: Whether they do.
-        threshold: Of the fullest pod to the mean; above it, connections move.
-        min_pods: Ready pods below which nothing moves: with two, clients would only change places.
-        min_age: Seconds that the youngest ready pod must have been ready.
-        observations: So many in a row must say so.
-        quiet_change: Share by which the number of connections may have changed.
-        quiet_seconds: In so many seconds.
-        rate: Clients sent away per second, by all pods of the fleet together.
-        accept_rate: Clients per second that a pod can take.
+        threshold: Connections of the fullest pod relative to the mean, above which connections move.
+        min_pods: Ready pods below which nothing moves: of two, clients would only swap.
+        min_age: Seconds for which the youngest ready pod must have been ready.
+        observations: So many observations in a row must find the fleet uneven.
+        quiet_change: The share by which the number of connections may have changed,
+        quiet_seconds: within so many seconds.
+        rate: Clients disconnected per second, by all pods of the fleet together.
+        accept_rate: Clients per second that a pod can accept.
     """
 
     enabled: bool = True
@@ -80,8 +80,8 @@ class Metric:
     """What the autoscaler reads.
 
     Attributes:
-        hold: Seconds for which it does not fall below what it has been.
-        stale: Seconds after which an observation is too old to be told.
+        hold: Seconds for which the number does not fall.
+        stale: Seconds after which an observation is too old.
     """
 
     hold: float = 120
@@ -90,17 +90,17 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """All of it.
+    """The whole spec.
 
     Attributes:
         deployment: The name of the Deployment of the servers.
-        replicas: How many there should be; the autoscaler's or a person's.
-        min_replicas: But not fewer.
-        max_replicas: And not more.
-        connections_per_replica: What a pod is meant to hold.
+        replicas: The requested replicas, written by an autoscaler or a person.
+        min_replicas: The lower bound.
+        max_replicas: The upper bound.
+        connections_per_replica: The connections that a pod is meant to have.
         dry_run: Whether decisions are only reported.
-        most: Not more replicas than this for now; None: as many as are asked for.
-        most_why: Why.
+        most: The maximum for now; None: as many as are requested.
+        most_why: The reason for it.
     """
 
     deployment: str
@@ -124,24 +124,24 @@ class Spec:
 
     @property
     def wanted(self) -> int:
-        """The same, and not more than may be for now."""
+        """The same, and not more than the maximum for now."""
         return self.bounded if self.most is None else min(self.bounded, self.most)
 
     @classmethod
     def of(cls, spec: Fields) -> Spec:
-        """Of a resource's `spec`; what is missing has its default.
+        """Parse a resource's `spec`; what is missing has its default.
 
-        The CRD bounds most of it. Figures above what makes a difference are taken for the highest that does.
+        The CRD bounds most values. Values too high to make a difference are lowered to the highest that does.
 
         Raises:
-            ValueError: It is none, whatever has let it pass.
+            ValueError: The spec is invalid, although something has accepted it.
         """
         said = fields(spec)
         return cls(
             deployment=read_field(said, "deployment", name),
             **_given(
                 said,
-                _figure,
+                _count,
                 replicas="replicas",
                 min_replicas="minReplicas",
                 max_replicas="maxReplicas",
@@ -151,7 +151,7 @@ class Spec:
             admin=_admin(_part(said, "admin")),
             drain=_drain(_part(said, "drain")),
             rebalance=_rebalance(_part(said, "rebalance")),
-            metric=Metric(**_given(_part(said, "metric"), _figure, hold="holdSeconds", stale="staleSeconds")),
+            metric=Metric(**_given(_part(said, "metric"), _count, hold="holdSeconds", stale="staleSeconds")),
             redis_adapter=RedisAdapter.of(_part(said, "redisAdapter")),
         )
 
@@ -168,17 +168,17 @@ def _token_secret(value: Any) -> dict[str, str]:
 
 
 def _drain(spec: Fields) -> Drain:
-    given = _given(spec, _figure, rate="connectionsPerSecond", timeout="timeoutSeconds")
-    for figure, most in (("rate", HIGHEST_RATE), ("timeout", LONGEST_DRAIN)):
-        if figure in given:
-            given[figure] = min(given[figure], most)
+    given = _given(spec, _count, rate="connectionsPerSecond", timeout="timeoutSeconds")
+    for limited, most in (("rate", HIGHEST_RATE), ("timeout", LONGEST_DRAIN)):
+        if limited in given:
+            given[limited] = min(given[limited], most)
     return Drain(**given)
 
 
 def _rebalance(spec: Fields) -> Rebalance:
     given = _given(
         spec,
-        _figure,
+        _count,
         threshold="thresholdPercent",
         min_pods="minPods",
         min_age="minPodAgeSeconds",
@@ -202,7 +202,7 @@ def _part(spec: Fields, of: str) -> Fields:
     return part
 
 
-def _figure(value: Any) -> float:
+def _count(value: Any) -> float:
     """A number from 0 on. Raises ValueError."""
     return min(number(value, 0, float("inf")), HIGHEST)
 

@@ -1,4 +1,4 @@
-"""The number that the autoscaler reads: the connections of a whole fleet, which does not dip while clients move."""
+"""The number that the autoscaler reads: a fleet's connections, without dips while clients reconnect."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Reading:
     """What is known of a fleet's connections.
 
     Attributes:
-        time: When it was last seen whole, in seconds since 1970; 0 if never.
-        pods: Of each pod then, by uid.
-        totals: The fleet's connections then, and each higher number that it has had since a hold ago, with its time;
-            falling.
+        time: When the fleet was last observed completely, in seconds since 1970; 0: never.
+        pods: The connections of each pod then, by uid.
+        totals: The fleet's connections then, and each higher number within the hold time before, with its time, in
+            descending order.
     """
 
     time: float = 0.0
@@ -26,14 +26,14 @@ class Reading:
 
 
 class Unknown(Exception):
-    """There is no number that can be told; the text says why. An autoscaler must not take it for 0."""
+    """The number is unknown; the text says why. An autoscaler must not take it for 0."""
 
 
 def read(seen: Observation, before: Reading, rules: Metric) -> Reading:
-    """The reading after an observation; the one before where that is not whole.
+    """The reading after an observation; the previous one if the observation is incomplete.
 
-    A pod that is not in service and does not answer counts what it last held: never too few, and a server that
-    hangs at its start or on a dead node does not keep the autoscaler from a number.
+    A pod out of service that does not answer counts with its last connections: never too few, and a server that hangs
+    at its start or on a dead node does not deprive the autoscaler of a number.
     """
     pods = {}
     for pod in seen.pods:
@@ -47,25 +47,25 @@ def read(seen: Observation, before: Reading, rules: Metric) -> Reading:
 
 
 def connections(reading: Reading, now: float, rules: Metric) -> int:
-    """What to tell: the most that the fleet has held since a hold ago.
+    """The number to report: the most connections within the hold time.
 
-    Clients that a drain, a shed, a rollout or a crash has sent away are connected nowhere for some seconds, and
-    are back. Whatever the cause, a number that fell with them would take pods from under them.
+    Clients that a drain, a shed, a rollout or a crash has disconnected are back after some seconds. If the number fell
+    meanwhile, the autoscaler would remove the pods that they need.
 
     Raises:
-        Unknown: The fleet has not been seen whole for too long.
+        Unknown: The fleet has not been observed completely for too long.
     """
     if not reading.totals:
-        raise Unknown("The fleet has not been seen whole yet")
+        raise Unknown("The fleet has not been observed completely yet")
     if now - reading.time > rules.stale:
-        raise Unknown(f"The fleet was last seen whole {now - reading.time:.0f} s ago; {rules.stale:g} s are allowed")
+        raise Unknown(f"The last complete observation is {now - reading.time:.0f} s old; {rules.stale:g} s are allowed")
     held = [count for at, count in reading.totals if at > now - rules.hold]
     return max([reading.totals[-1][1], *held])
 
 
 def _last_held(pod: Pod, before: Reading) -> int | None:
-    """The clients of a pod that does not answer; None if it may have others by now."""
+    """The last known clients of a pod that does not answer; None: it may have others by now."""
     if pod.ready or not before.time:
-        # An operator that has just begun waits for every pod but those that are being deleted.
+        # A new operator waits for every pod except for those that are being deleted.
         return 0 if pod.terminating else None
     return before.pods.get(pod.uid, 0)

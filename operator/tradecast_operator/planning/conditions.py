@@ -24,135 +24,146 @@ class Condition:
     message: str
 
 
-def conditions(seen: Observation, spec: Spec, *, paused: bool, rolls: bool = False, owner: str = "") -> list[Condition]:
-    """How a fleet is, in words.
+def describe_fleet(
+    seen: Observation, spec: Spec, *, paused: bool, rolling_mode: bool = False, owner: str = ""
+) -> list[Condition]:
+    """The conditions of a fleet that was observed.
 
     Args:
         seen: The fleet.
         spec: What is asked for.
-        paused: Whether a person wants nothing done.
-        rolls: Whether it is being rolled from one mode of the adapter to another.
-        owner: The SocketFleet that has had its Deployment before; empty: this one has it.
+        paused: Whether a person has paused the fleet.
+        rolling_mode: Whether the fleet is rolled onto another mode of the adapter.
+        owner: The older SocketFleet of the same Deployment; empty: there is none.
     """
     ready = sum(pod.ready for pod in seen.pods)
     return [
         _available(ready, spec),
         _progressing(seen, spec, ready, paused=paused, owner=owner),
         _draining(seen, spec),
-        _degraded(seen, spec, rolls=rolls, owner=owner),
+        _degraded(seen, spec, rolling_mode=rolling_mode, owner=owner),
     ]
 
 
-def lost(why: str, reason: str = "NotSeen") -> list[Condition]:
-    """How a fleet is that cannot be seen, or of which nothing can be made."""
+def describe_failure(why: str, reason: str = "NotSeen") -> list[Condition]:
+    """The conditions of a fleet that cannot be observed, or whose spec is invalid."""
     return [
         Condition("Available", "Unknown", reason, why),
         Condition("Degraded", "True", reason, why),
     ]
 
 
-def trusted(problems: Sequence[tuple[str, str]], *, has_token: bool) -> Condition:
-    """Whether what opens the servers' admin ports goes to the right ones only, and in the right form.
+def describe_trust(problems: Sequence[tuple[str, str]], *, has_token: bool) -> Condition:
+    """Whether credentials for the servers' admin ports go to the right servers only, and signed.
 
     Args:
         problems: Reasons and messages, the worst first.
-        has_token: Whether there is anything to send.
+        has_token: Whether there are credentials.
     """
     if problems:
         return Condition("AdminTrusted", "False", problems[0][0], "; ".join(message for _, message in problems)[:2_000])
     if not has_token:
         return Condition("AdminTrusted", "Unknown", "NoToken", "admin.tokenSecret names no Secret")
-    return Condition("AdminTrusted", "True", "Signed", "requests to servers are signed, and hold for one pod each")
+    return Condition("AdminTrusted", "True", "Signed", "requests to servers are signed, each for one pod")
 
 
-def named(names: Sequence[str]) -> str:
-    """Some names, and how many more there are."""
+def list_names(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     first = ", ".join(sorted(names)[:5])
     return first if len(names) <= 5 else f"{first} and {len(names) - 5} more"
 
 
-def merged(before: Sequence[Mapping[str, Any]], now: Sequence[Condition], generation: int, time: float) -> list[Any]:
-    """Conditions as they are kept: each with the time since which its status has been what it is."""
+def merge_conditions(
+    before: Sequence[Mapping[str, Any]], now: Sequence[Condition], generation: int, time: float
+) -> list[Any]:
+    """Conditions as they are stored, each with the time since which it has had its status.
+
+    Args:
+        before: The stored conditions.
+        now: The new ones; others stay.
+        generation: Of the SocketFleet that they are about.
+        time: Now, in seconds since 1970.
+    """
     known = {one.get("type"): one for one in before}
-    told = []
+    merged = []
     for one in now:
         old = known.get(one.type, {})
         same = old.get("status") == one.status and old.get("lastTransitionTime")
-        told.append(
+        merged.append(
             {
                 "type": one.type,
                 "status": one.status,
                 "reason": one.reason,
                 "message": one.message,
                 "observedGeneration": generation,
-                "lastTransitionTime": old["lastTransitionTime"] if same else _written(time),
+                "lastTransitionTime": old["lastTransitionTime"] if same else _format_time(time),
             }
         )
     names = {one.type for one in now}
-    return [*told, *(dict(one) for one in before if one.get("type") not in names)]
+    return [*merged, *(dict(one) for one in before if one.get("type") not in names)]
 
 
-def rounded(count: int) -> int:
-    """To two digits, for what changes all the time and must not change the status each time."""
+def round_count(count: int) -> int:
+    """Round to two digits: a value that changes all the time must not change the status each time."""
     digits = len(str(count)) - 2
     return round(count, -digits) if digits > 0 else count
 
 
 def _available(ready: int, spec: Spec) -> Condition:
-    told = f"{ready} ready, at least {spec.min_replicas} wanted"
+    message = f"{ready} ready, at least {spec.min_replicas} wanted"
     if ready >= spec.min_replicas:
-        return Condition("Available", "True", "EnoughReady", told)
-    return Condition("Available", "False", "TooFewReady", told)
+        return Condition("Available", "True", "EnoughReady", message)
+    return Condition("Available", "False", "TooFewReady", message)
 
 
 def _progressing(seen: Observation, spec: Spec, ready: int, *, paused: bool, owner: str) -> Condition:
     if paused:
-        return Condition("Progressing", "False", "Paused", "the annotation tradecast.dev/paused says so")
+        return Condition("Progressing", "False", "Paused", "paused by the annotation tradecast.dev/paused")
     if owner:
         return Condition("Progressing", "False", "DeploymentShared", _shared(spec, owner))
-    told = f"{seen.replicas} replicas, {spec.wanted} wanted, {ready} ready"
+    message = f"{seen.replicas} replicas, {spec.wanted} wanted, {ready} ready"
     if seen.rolling:
-        return Condition("Progressing", "True", "RollingOut", f"{told}; pods of two templates are there")
+        return Condition("Progressing", "True", "RollingOut", f"{message}; there are pods of two templates")
     if seen.replicas < spec.wanted:
-        return Condition("Progressing", "True", "ScalingUp", told)
+        return Condition("Progressing", "True", "ScalingUp", message)
     if seen.replicas > spec.wanted:
-        return Condition("Progressing", "True", "ScalingDown", told)
+        return Condition("Progressing", "True", "ScalingDown", message)
     if ready < seen.replicas:
-        return Condition("Progressing", "True", "PodsStarting", told)
-    return Condition("Progressing", "False", "Stable", told)
+        return Condition("Progressing", "True", "PodsStarting", message)
+    return Condition("Progressing", "False", "Stable", message)
 
 
 def _draining(seen: Observation, spec: Spec) -> Condition:
     pods = [pod for pod in seen.pods if pod.drain_since is not None and not pod.terminating]
     if not pods:
-        return Condition("Draining", "False", "NoDrain", "no pod is drained")
+        return Condition("Draining", "False", "NoDrain", "no pod is draining")
     late = [pod.name for pod in pods if is_overdue(pod, seen, spec)]
-    names = named([pod.name for pod in pods])
+    names = list_names([pod.name for pod in pods])
     if late:
-        return Condition("Draining", "True", "Overdue", f"longer than {spec.drain.timeout:g} s: {named(late)}")
+        return Condition("Draining", "True", "Overdue", f"for longer than {spec.drain.timeout:g} s: {list_names(late)}")
     return Condition("Draining", "True", "Draining", f"{names}, at {spec.drain.rate:g} connections/s together")
 
 
 def _shared(spec: Spec, owner: str) -> str:
-    return f"SocketFleet {owner} has had Deployment {spec.deployment} before, and alone acts on it: remove one of them"
+    return f"the older SocketFleet {owner} alone acts on the same Deployment {spec.deployment}: delete one of them"
 
 
-def _degraded(seen: Observation, spec: Spec, *, rolls: bool, owner: str) -> Condition:
+def _degraded(seen: Observation, spec: Spec, *, rolling_mode: bool, owner: str) -> Condition:
     if owner:
         return Condition("Degraded", "True", "DeploymentShared", _shared(spec, owner))
-    # Those that begin or end are silent for a moment.
+    # Servers that start or terminate do not answer for a moment.
     silent = [pod.name for pod in seen.pods if pod.ready and pod.connections is None]
     if silent:
-        return Condition("Degraded", "True", "ServersSilent", f"no answer at the admin port: {named(silent)}")
+        return Condition("Degraded", "True", "ServersSilent", f"no answer at the admin port: {list_names(silent)}")
     if spec.most is not None:
-        told = f"{spec.bounded} are wanted, {spec.most} kept for now: {spec.most_why}"
-        # For as long as a rollout takes that is as it should be.
-        return Condition("Degraded", "False" if rolls else "True", "Held", told)
+        message = f"{spec.bounded} are wanted, {spec.most} are kept for now: {spec.most_why}"
+        # While the fleet is rolled that is normal.
+        return Condition("Degraded", "False" if rolling_mode else "True", "Held", message)
     if spec.wanted != spec.replicas:
-        told = f"{spec.replicas} are asked for, {spec.min_replicas} to {spec.max_replicas} allowed"
-        return Condition("Degraded", "False", "Bounded", told)
+        message = f"{spec.replicas} are requested, {spec.min_replicas} to {spec.max_replicas} are allowed"
+        return Condition("Degraded", "False", "Bounded", message)
     return Condition("Degraded", "False", "AsExpected", "every server answers")
 
 
-def _written(time: float) -> str:
+def _format_time(time: float) -> str:
     return datetime.datetime.fromtimestamp(time, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""From what was seen, what is asked for and what is remembered to what is to be done: pure, and all decisions."""
+"""From an observation to actions: the entry point of all decisions about replicas and connections. Pure."""
 
 from __future__ import annotations
 
@@ -8,51 +8,57 @@ from dataclasses import dataclass, field
 from tradecast_operator.model.actions import Action
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Spec
-from tradecast_operator.planning.rebalance import History, plan_rebalance
+from tradecast_operator.planning.rebalance import RebalanceHistory, plan_rebalance
 from tradecast_operator.planning.replicas import plan_replicas
-from tradecast_operator.planning.rollout import too_fast
+from tradecast_operator.planning.rollout import describe_too_fast_rollout
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What a fleet's next plan needs of the last one. A new operator begins without it.
+class PlannerState:
+    """What the next plan needs of the last one. It is not persisted: a new operator starts without it.
 
     Attributes:
-        history: For evening out.
-        warned: Whether it has been told that this rollout is too fast.
-        held: Whether it has been told that replicas are held.
+        history: For rebalancing.
+        warned: Whether it was reported that this rollout is too fast.
+        held: Whether it was reported that replicas are held.
     """
 
-    history: History = field(default_factory=History)
+    history: RebalanceHistory = field(default_factory=RebalanceHistory)
     warned: bool = False
     held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done, in this order, and what to remember."""
+    """Actions, in their order, and what to remember."""
 
     actions: Sequence[Action]
-    memory: Memory
+    state: PlannerState
 
 
-def plan(seen: Observation, spec: Spec, memory: Memory) -> Plan:
-    """Decide."""
+def plan(seen: Observation, spec: Spec, state: PlannerState) -> Plan:
+    """Decide what to do.
+
+    Args:
+        seen: The fleet.
+        spec: What is asked for.
+        state: What the last plan remembered.
+    """
     actions = plan_replicas(seen, spec)
-    moved, history = plan_rebalance(seen, spec, memory.history)
-    wrong = too_fast(seen)
-    warning = () if wrong is None or memory.warned else (_told(wrong),)
-    held = () if spec.most is None or memory.held else (_held(spec, spec.most),)
-    warned = seen.rolling and (memory.warned or wrong is not None)
+    moved, history = plan_rebalance(seen, spec, state.history)
+    wrong = describe_too_fast_rollout(seen)
+    warning = () if wrong is None or state.warned else (_warn_of_rollout(wrong),)
+    held = () if spec.most is None or state.held else (_warn_of_hold(spec, spec.most),)
+    warned = seen.rolling and (state.warned or wrong is not None)
     return Plan(
-        (*actions, *(() if actions else moved), *warning, *held), Memory(history, warned, spec.most is not None)
+        (*actions, *(() if actions else moved), *warning, *held), PlannerState(history, warned, spec.most is not None)
     )
 
 
-def _held(spec: Spec, most: int) -> Action:
-    message = f"{spec.bounded} replicas are wanted, and {most} kept for now: {spec.most_why}"
+def _warn_of_hold(spec: Spec, most: int) -> Action:
+    message = f"{spec.bounded} replicas are wanted, {most} are kept for now: {spec.most_why}"
     return Action(reason="ReplicasHeld", message=message, warning=True)
 
 
-def _told(wrong: str) -> Action:
+def _warn_of_rollout(wrong: str) -> Action:
     return Action(reason="RolloutTooFast", message=wrong, warning=True)

@@ -1,4 +1,4 @@
-"""Whether full pods send clients to others, and how many: pure decisions."""
+"""Whether overloaded pods shed clients to others, and how many: pure decisions."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tradecast_operator.model.actions import Action, Shed
 from tradecast_operator.model.observation import Observation, Pod
 from tradecast_operator.model.spec import Rebalance, Spec
 
-# Fewer connections than this above the mean are not worth anybody's reconnect.
+# Fewer connections than this above the mean are not worth a reconnect.
 SMALLEST_EXCESS = 5
-# How far down full pods go, from the threshold (1) to the mean (0): the last ones would cost as many reconnects again
-# and win little, and with none below the threshold the next few clients would make it uneven again.
+# How far overloaded pods go down, from the threshold (1) to the mean (0). All the way down would cost twice as many
+# reconnects and gain little; only to the threshold, the next few clients would make the fleet uneven again.
 DOWN_TO = 0.5
-# Seconds' worth of clients that are sent away before the fleet is looked at again: servers cannot be told to stop, so
-# whatever begins meanwhile (a rollout, a drain, a crowd), this is soon over.
+# Clients are shed for so many seconds before the fleet is observed again: shedding cannot be cancelled, so it must be
+# over soon, whatever begins meanwhile (a rollout, a drain, a crowd).
 PORTION = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """What is remembered from observation to observation; nothing of it must outlive the operator.
+class RebalanceHistory:
+    """What is remembered from observation to observation. It is not persisted.
 
     Attributes:
-        totals: The fleet's connections, each with its time, as far back as quiet is measured.
+        totals: The fleet's connections, each with its time, over the period in which they must be stable.
         uneven: How many observations in a row have found the fleet uneven.
     """
 
@@ -33,25 +33,25 @@ class History:
     uneven: int = 0
 
 
-def plan_rebalance(seen: Observation, spec: Spec, history: History) -> tuple[list[Action], History]:
-    """What evens the fleet out, and what to remember.
+def plan_rebalance(seen: Observation, spec: Spec, history: RebalanceHistory) -> tuple[list[Action], RebalanceHistory]:
+    """Plan what rebalances the fleet, and what to remember.
 
-    The fullest pods send away what they have above a level between mean and threshold, over 1 - 1/n: that share of
-    those that leave one of n pods come to another one. One pod after the other is told to, until a minute's worth of
-    clients is under way; what is uneven then is found so again. All together send no more per second than is allowed,
-    nor than the pods below the mean take: servers share one row of moments at which a client may leave, so each is
-    told the rate of all.
+    The fullest pods shed their excess above a level between mean and threshold, divided by 1 - 1/n, since that share of
+    the clients that leave one of n pods reconnects to another one. Pods are added until a minute's worth of clients is
+    moving; later observations find what is still uneven. All pods together shed no more per second than is allowed, and
+    no more than the pods below the mean accept: servers share one schedule of disconnects, so each gets the rate of the
+    fleet.
     """
     rules = spec.rebalance
     totals = _remember(history.totals, seen, rules)
     why_not = _obstacle(seen, spec, totals)
     pods = [pod for pod in seen.pods if pod.ready and not pod.terminating]
     if why_not or not _is_uneven(pods, rules):
-        return [], History(totals, 0)
+        return [], RebalanceHistory(totals, 0)
     uneven = history.uneven + 1
     if uneven < rules.observations:
-        return [], History(totals, uneven)
-    return _shed(pods, rules), History(totals, 0)
+        return [], RebalanceHistory(totals, uneven)
+    return _shed(pods, rules), RebalanceHistory(totals, 0)
 
 
 def _shed(pods: Sequence[Pod], rules: Rebalance) -> list[Action]:
@@ -69,7 +69,7 @@ def _shed(pods: Sequence[Pod], rules: Rebalance) -> list[Action]:
         left -= count
         message = (
             f"{pod.name} has {pod.connections} connections, {(pod.connections or 0) / mean:.2f} times the mean of "
-            f"{len(pods)} pods, {mean:.0f} ({rules.threshold:g} is allowed): it sends {count} away, at {rate:g}/s for "
+            f"{len(pods)} pods, {mean:.0f} ({rules.threshold:g} is allowed): it sheds {count}, at {rate:g}/s for "
             "the fleet"
         )
         actions.append(Shed(pod=pod.name, uid=pod.uid, count=count, rate=rate, reason="Rebalancing", message=message))
@@ -77,26 +77,26 @@ def _shed(pods: Sequence[Pod], rules: Rebalance) -> list[Action]:
 
 
 def _obstacle(seen: Observation, spec: Spec, totals: Sequence[tuple[float, int]]) -> str:
-    """Why nothing moves now; empty if nothing stands against it."""
+    """Why no clients are moved now; empty: they can be."""
     rules = spec.rebalance
     ready = [pod for pod in seen.pods if pod.ready and not pod.terminating]
     if not rules.enabled:
-        return "it is switched off"
+        return "rebalancing is disabled"
     if seen.rolling or seen.behind:
         return "a rollout is under way"
     if seen.replicas != spec.wanted or len(ready) != seen.replicas or len(seen.pods) != seen.replicas:
-        return "pods come or go"
+        return "pods start or terminate"
     if any(pod.drain_since is not None or (pod.stats is not None and pod.stats.draining) for pod in seen.pods):
         return "pods drain"
     if any(pod.stats is not None and pod.stats.shedding for pod in ready):
-        return "clients are on their way"
+        return "clients are moving already"
     if len(ready) < rules.min_pods:
         return f"{len(ready)} pods are too few"
     if not seen.complete:
         return "not every pod answers"
     if any(seen.time - (pod.ready_since or 0) < rules.min_age for pod in ready):
-        return "a pod is too young"
-    return "" if _is_quiet(totals, seen.time, rules) else "connections come or go"
+        return "a pod has become ready too recently"
+    return "" if _is_quiet(totals, seen.time, rules) else "the number of connections changes"
 
 
 def _is_uneven(pods: Sequence[Pod], rules: Rebalance) -> bool:
@@ -107,7 +107,7 @@ def _is_uneven(pods: Sequence[Pod], rules: Rebalance) -> bool:
 
 def _is_quiet(totals: Sequence[tuple[float, int]], now: float, rules: Rebalance) -> bool:
     if now - totals[0][0] < rules.quiet_seconds:
-        return False  # not watched for long enough
+        return False  # not observed for long enough
     counts = [count for _, count in totals]
     return max(counts) - min(counts) <= rules.quiet_change * max(counts)
 
@@ -117,7 +117,7 @@ def _mean(pods: Sequence[Pod]) -> float:
 
 
 def _remember(totals: Sequence[tuple[float, int]], seen: Observation, rules: Rebalance) -> Sequence[tuple[float, int]]:
-    """The totals of the time in which the fleet must have been quiet, and the one before."""
+    """The totals of the period in which connections must be stable, and the one before."""
     if not seen.complete:
         return totals or ((seen.time, seen.total),)
     kept = [*totals, (seen.time, seen.total)]

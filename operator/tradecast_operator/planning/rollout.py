@@ -1,4 +1,4 @@
-"""A rollout ends all servers of a generation at once: whether all clients can be sent away in the time given."""
+"""Whether a rollout, which ends all servers of a template at once, leaves time to disconnect all clients paced."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections import Counter
 from tradecast_operator.model.observation import Observation
 
 
-def too_fast(seen: Observation) -> str | None:
-    """What is wrong with the rollout that is under way, with the figures; None where all can be sent away in time."""
+def describe_too_fast_rollout(seen: Observation) -> str | None:
+    """Why the rollout that is under way is too fast; None: it is not."""
     if not seen.rolling:
         return None
     held: Counter[str] = Counter()
     for pod in seen.pods:
         held[pod.revision] += pod.connections or 0
-    # The new one is that with the fewest, until most have moved.
+    # The new template is the one with fewer clients, until most have moved.
     leaving = seen.total - (min(held.values()) if len(held) > 1 else 0)
-    return _too_many(seen, leaving, "the servers that end hold")
+    return _too_many(seen, leaving, "the terminating servers have")
 
 
-def would_be_too_fast(seen: Observation) -> str | None:
-    """The same of a rollout that has not begun."""
-    return _too_many(seen, seen.total, "the servers hold")
+def predict_too_fast_rollout(seen: Observation) -> str | None:
+    """Why a rollout that began now would be too fast; None: it would not."""
+    return _too_many(seen, seen.total, "the servers have")
 
 
 def _too_many(seen: Observation, leaving: int, who: str) -> str | None:
@@ -32,7 +32,7 @@ def _too_many(seen: Observation, leaving: int, who: str) -> str | None:
     if leaving <= rate * time:
         return None
     return (
-        f"{who} {leaving} clients, which takes {leaving / rate:.0f} s at {rate:g}/s, and give "
-        f"themselves {time:g} s: those who are left then are closed all at once. Raise the servers' DRAIN_TIMEOUT "
-        "(chart: drain.timeoutSeconds, which the grace period follows) or DRAIN_RATE (drain.connectionsPerSecond)"
+        f"{who} {leaving} clients; to disconnect them takes {leaving / rate:.0f} s at {rate:g}/s, but DRAIN_TIMEOUT is "
+        f"{time:g} s, after which the remaining clients are closed abruptly. Raise the servers' DRAIN_TIMEOUT (chart: "
+        "drain.timeoutSeconds, which sets the grace period too) or DRAIN_RATE (drain.connectionsPerSecond)"
     )

@@ -1,54 +1,41 @@
-"""The adapter of one fleet: reads, has it decided, writes, tells."""
+"""Tuning the adapter of one fleet: observes Redis, has a decision made, writes it, and returns what to report."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import httpx
 import structlog
 
-from tradecast_operator.clients.redis_info import Access, RedisSilent, ask_redis
-from tradecast_operator.kube.client import FIELD_MANAGER, Conflict, InvalidName, Kubernetes, Missing, Object
-from tradecast_operator.kube.consent import (
-    LONGEST_CERTIFICATES,
-    LONGEST_URL,
-    REDIS_LABEL,
-    SecretRefused,
-    consents,
-    value_of,
-)
+from tradecast_operator.clients.redis_info import RedisInfoClient
+from tradecast_operator.kube.client import Conflict, InvalidName, Kubernetes, Missing, Object
 from tradecast_operator.kube.leaseholder import Leaseholder
-from tradecast_operator.kube.observe import MODE_KEY, MODE_MARK
+from tradecast_operator.kube.observe import MODE_MARK
 from tradecast_operator.model.actions import Action
-from tradecast_operator.model.adapter_spec import RedisAdapter
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.conditions import Condition
-from tradecast_operator.planning.rollout import would_be_too_fast
-from tradecast_operator.tuning.confirmation import decide
-from tradecast_operator.tuning.mode_change import why_busy
-from tradecast_operator.tuning.redis_limits import RedisFacts, Watched, watch, what_to_do
-from tradecast_operator.tuning.rules import adapter_of
-from tradecast_operator.tuning.state import Look, Memory, State
+from tradecast_operator.planning.rollout import predict_too_fast_rollout
+from tradecast_operator.reconcile.config_map import AdapterConfigMap, ConfigMapStore
+from tradecast_operator.reconcile.redis_watcher import RedisInfo, RedisWatcher
+from tradecast_operator.tuning.mode_obstacles import find_rollout_obstacle
+from tradecast_operator.tuning.plan import plan_tuning
+from tradecast_operator.tuning.redis_limits import RedisWatch
+from tradecast_operator.tuning.server_adapter import read_adapter
+from tradecast_operator.tuning.snapshot import Decision, Snapshot, TuningState
 
-# On the ConfigMap: what is written down for a new operator.
-STATE: Final = "tradecast.dev/adapter-state"
-KEY: Final = "adapter.yaml"
-MANAGED_BY: Final = "app.kubernetes.io/managed-by"
-# Seconds between two questions to Redis.
-ASK_EVERY: Final = 15.0
-log = structlog.stdlib.get_logger("tradecast.operator")
+log: Final = structlog.stdlib.get_logger("tradecast.operator")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What became of a round.
+class RoundResult:
+    """The outcome of a round of tuning.
 
     Attributes:
-        actions: To be told as events.
+        actions: To be reported as events.
         conditions: AdapterTuned and RedisLimited.
         status: Parts of the status.
     """
@@ -58,19 +45,16 @@ class Told:
     status: Object
 
 
-class Tuner:
+class AdapterTuner:
     """Tunes the adapter of one fleet.
 
     Args:
         kubernetes: The API.
-        namespace: Where the fleet is.
-        fleet: Its name.
-        lease: Without it nothing is written.
-        ask: Asks Redis.
-        strict: Whether a Secret that does not consent is refused.
-
-    Attributes:
-        unlabelled: The Secret that was read though it does not consent; empty: there is none.
+        namespace: The fleet's namespace.
+        fleet: The fleet's name.
+        lease: Without the Lease nothing is written.
+        redis: Asks Redis; None: through the network.
+        strict: Whether a Secret without its label is refused.
     """
 
     def __init__(
@@ -79,202 +63,120 @@ class Tuner:
         namespace: str,
         fleet: str,
         lease: Leaseholder,
-        ask: Callable[[str, Access], Awaitable[RedisFacts]] = ask_redis,
+        redis: RedisInfo | None = None,
         *,
         strict: bool = False,
     ) -> None:
-        self.unlabelled = ""
-        self._strict = strict
         self._kubernetes = kubernetes
         self._namespace = namespace
         self._fleet = fleet
         self._lease = lease
-        self._ask = ask
-        self._memory = Memory()
-        self._redis = Watched()
-        self._asked = 0.0
-        self._silent = ""
-        self._silent_why = "Silent"
+        self._config_maps = ConfigMapStore(kubernetes, namespace, lease)
+        self._redis = RedisWatcher(kubernetes, namespace, redis or RedisInfoClient(), strict=strict)
+        self._state = TuningState()
 
-    async def round(self, seen: Observation, spec: Spec, *, act: bool) -> Told:
-        """Look, decide, write.
+    @property
+    def unlabelled(self) -> str:
+        """The Secret that was read although it lacks its label; empty: there is none."""
+        return self._redis.unlabelled
+
+    async def run_round(self, seen: Observation, spec: Spec, *, act: bool) -> RoundResult:
+        """Observe Redis, decide, write.
 
         Args:
             seen: The fleet.
             spec: What is asked for.
             act: Whether anything may be changed.
 
-        What Kubernetes refuses is told in the condition: replicas do not wait for figures.
+        Errors of Kubernetes are reported in the condition: scaling does not wait for the tuning.
 
         Raises:
             NotHeld: Another operator may write now.
         """
-        rules = spec.redis_adapter
-        await self._watch_redis(rules, seen.time)
-        limited = self._limited(rules)
+        await self._redis.observe(spec.redis_adapter, seen.time)
+        limited = self._redis.describe(spec.redis_adapter)
         try:
             return await self._tune(seen, spec, limited, act=act)
         except (httpx.HTTPError, Conflict, Missing, InvalidName) as error:
             refused = Condition("AdapterTuned", "Unknown", "KubernetesRefuses", f"ConfigMap: {type(error).__name__}")
-            return Told((), (refused, limited), {})
+            return RoundResult((), (refused, limited), {})
 
-    async def _tune(self, seen: Observation, spec: Spec, limited: Condition, *, act: bool) -> Told:
+    async def _tune(self, seen: Observation, spec: Spec, limited: Condition, *, act: bool) -> RoundResult:
         rules = spec.redis_adapter
         name = rules.config_map_of(self._fleet)
         apply = act and rules.writes
-        found = await self._config_map(name) if apply else None
-        state = _state(found)
-        if found is not None and not _is_ours(found):
-            message = (
-                f"ConfigMap {name} is not the operator's: remove it, or name another one in redisAdapter.configMap"
-            )
-            foreign = Condition("AdapterTuned", "False", "ConfigMapNotOurs", message)
-            return Told(
-                (), (foreign, limited), {"adapter": {"recommendedMode": self._memory.mode or "", "revision": ""}}
-            )
-        # What Redis said once says nothing of its memory now.
-        redis = replace(self._redis, facts=None) if self._silent else self._redis
-        look = _look(seen, spec, redis, name)
-        decision = decide(look, rules, state, self._memory, apply=apply)
-        told = list(decision.actions)
-        if decision.state is not None:
-            await self._write(name, decision.state, found)
-        elif found is not None and state is not None and not _says(found, state):
-            await self._write(name, state, found)
-            message = f"ConfigMap {name} was changed by somebody else, and has revision {state.revision} again"
-            told.append(Action(reason="AdapterRestored", message=message, warning=True))
+        found = await self._config_maps.read(name) if apply else AdapterConfigMap()
+        if found.is_foreign:
+            return self._refuse_foreign(name, limited)
+        snapshot = take_snapshot(seen, spec, self._redis.watch, name)
+        decision = plan_tuning(snapshot, rules, found.record, self._state, apply=apply)
+        actions = [*decision.actions, *await self._write(spec, seen, found, decision)]
+        # What is remembered holds only for what was written.
+        self._state = decision.state
+        interrupted = None if apply else await self._find_interrupted_change(snapshot, name)
+        conditions = (interrupted or decision.condition, limited)
+        return RoundResult(actions, conditions, {"adapter": dict(decision.status)})
+
+    async def _write(
+        self, spec: Spec, seen: Observation, found: AdapterConfigMap, decision: Decision
+    ) -> Sequence[Action]:
+        """Write what was decided, or restore what somebody else has changed; what to report besides."""
+        name = spec.redis_adapter.config_map_of(self._fleet)
+        if decision.record is not None:
+            await self._config_maps.write(name, decision.record, found)
+        elif found.record is not None and found.is_changed:
+            await self._config_maps.write(name, found.record, found)
+            message = f"somebody else has changed ConfigMap {name}: revision {found.record.revision} is restored"
+            return (Action(reason="AdapterRestored", message=message, warning=True),)
         elif decision.mark is not None:
-            await self._mark(spec.deployment, seen.version, decision.mark)
-        # What is remembered holds for what was written only.
-        self._memory = decision.memory
-        left = None if apply else await self._left(look, name)
-        return Told(told, (left or decision.condition, limited), {"adapter": dict(decision.status)})
+            await self._roll(spec.deployment, seen.version, decision.mark)
+        return ()
 
-    async def _left(self, look: Look, name: str) -> Condition | None:
-        """That a change of mode has been left half done, where nothing may be written; None: none is to be seen."""
-        if not look.mark and all(one.revision is None for one in look.servers):
-            return None  # nothing of the operator's is in force
-        found = None
-        with contextlib.suppress(httpx.HTTPError, InvalidName):  # who only recommends need not have the right
-            found = await self._config_map(name)
-        state = _state(found)
-        if found is None or not _is_ours(found) or state is None or state.change is None:
-            return None
-        message = f"{state.change.name} is left half done in step {state.change.step}: nothing may be written now"
-        return Condition("AdapterTuned", "False", "ModeChangeLeft", message)
-
-    async def _watch_redis(self, rules: RedisAdapter, now: float) -> None:
-        secret = rules.redis_secret
-        if secret is None:
-            self._redis, self._silent, self.unlabelled = Watched(), "", ""
-            return
-        if 0 <= now - self._asked < ASK_EVERY:
-            return
-        self._asked = now
-        self._silent_why = "Silent"
-        try:
-            found = await self._kubernetes.secret(self._namespace, secret.name)
-            consented = consents(found, secret.name, REDIS_LABEL, strict=self._strict)
-            self.unlabelled = "" if consented else secret.name
-            url, ca, user, password = (
-                value_of(found, secret.name, key, longest)
-                for key, longest in (
-                    (secret.key, LONGEST_URL),
-                    ("ca.crt", LONGEST_CERTIFICATES),
-                    ("REDIS_SENTINEL_USERNAME", LONGEST_URL),
-                    ("REDIS_SENTINEL_PASSWORD", LONGEST_URL),
-                )
-            )
-            if not url:
-                raise RedisSilent(f"Secret {secret.name} has no key {secret.key}")
-            self._redis, self._silent = watch(self._redis, await self._ask(url, Access(ca, user, password)), now), ""
-        except Missing:
-            self._silent = f"there is no Secret {secret.name}"
-        except SecretRefused as refused:
-            self._silent, self._silent_why = str(refused), refused.reason
-        except (RedisSilent, InvalidName) as error:
-            self._silent = str(error)
-        except httpx.HTTPError:
-            self._silent = f"Secret {secret.name} cannot be read"
-
-    def _limited(self, rules: RedisAdapter) -> Condition:
-        facts = self._redis.facts
-        if rules.redis_secret is None:
-            return Condition("RedisLimited", "Unknown", "NotAsked", "redisAdapter.redisSecret names no Secret")
-        if self._silent or facts is None:
-            return Condition(
-                "RedisLimited", "Unknown", self._silent_why, self._silent or "Redis has not been asked yet"
-            )
-        if self._redis.is_limit:
-            reason = "".join(self._redis.limits)
-            return Condition("RedisLimited", "True", reason, what_to_do(self._redis, facts))
-        return Condition("RedisLimited", "False", "Enough", "memory, evictions and its main thread are within limits")
-
-    async def _config_map(self, name: str) -> Object | None:
-        try:
-            return await self._kubernetes.config_map(self._namespace, name)
-        except Missing:
-            return None
-
-    async def _mark(self, deployment: str, version: str, mark: str) -> None:
-        """Have the Deployment rolled."""
+    async def _roll(self, deployment: str, version: str, mark: str) -> None:
+        """Annotate the Deployment's pod template, which rolls it."""
         try:
             async with self._lease.acting():
                 await self._kubernetes.annotate_template(self._namespace, deployment, version, MODE_MARK, mark)
-        except Conflict:  # its status is written all the time: the next round has seen it
-            log.info("the Deployment is not annotated: it has changed", fleet=self._fleet, namespace=self._namespace)
+        except Conflict:  # its status changes all the time: the next round has seen it
+            log.info("Deployment not annotated: it has changed meanwhile", fleet=self._fleet, namespace=self._namespace)
 
-    async def _write(self, name: str, state: State, found: Object | None) -> None:
-        """Write it over what was found, and over nothing else."""
-        # Without an owner: a SocketFleet that is deleted leaves its servers as they are, with their figures.
-        body: Object = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {
-                "name": name,
-                "namespace": self._namespace,
-                "labels": {MANAGED_BY: FIELD_MANAGER},
-                "annotations": {STATE: state.written()},
-                **({"resourceVersion": found["metadata"]["resourceVersion"]} if found is not None else {}),
-            },
-            "data": {KEY: state.content, **({MODE_KEY: state.mode} if state.mode else {})},
-        }
-        async with self._lease.acting():
-            await self._kubernetes.apply_config_map(self._namespace, body)
+    def _refuse_foreign(self, name: str, limited: Condition) -> RoundResult:
+        message = f"ConfigMap {name} is not the operator's: delete it, or name another one in redisAdapter.configMap"
+        foreign = Condition("AdapterTuned", "False", "ConfigMapNotOurs", message)
+        status = {"recommendedMode": self._state.recommended_mode or "", "revision": ""}
+        return RoundResult((), (foreign, limited), {"adapter": status})
 
-
-def _is_ours(found: Object) -> bool:
-    """Whether the operator has made it: a person's is not overwritten."""
-    return bool((found["metadata"].get("labels") or {}).get(MANAGED_BY) == FIELD_MANAGER)
+    async def _find_interrupted_change(self, snapshot: Snapshot, name: str) -> Condition | None:
+        """The condition where a change of mode is incomplete and nothing may be written; None: there is none."""
+        if not snapshot.template_mark and all(one.revision is None for one in snapshot.servers):
+            return None  # nothing of the operator's is in effect
+        found = AdapterConfigMap()
+        with contextlib.suppress(httpx.HTTPError, InvalidName):  # an operator that recommends need not have the right
+            found = await self._config_maps.read(name)
+        if found.body is None or found.is_foreign or found.record is None or found.record.change is None:
+            return None
+        change = found.record.change
+        message = f"{change.name} is incomplete in step {change.step}: nothing may be written now"
+        return Condition("AdapterTuned", "False", "ModeChangeLeft", message)
 
 
-def _state(found: Object | None) -> State | None:
-    annotations: Mapping[str, Any] = (found or {}).get("metadata", {}).get("annotations") or {}
-    return State.read(str(annotations.get(STATE, "")))
-
-
-def _says(found: Object, state: State) -> bool:
-    """Whether a ConfigMap says what is written down beside it."""
-    data = found.get("data") or {}
-    return data.get(KEY) == state.content and data.get(MODE_KEY, "") == state.mode
-
-
-def _look(seen: Observation, spec: Spec, redis: Watched, config_map: str) -> Look:
+def take_snapshot(seen: Observation, spec: Spec, redis: RedisWatch, config_map: str) -> Snapshot:
+    """The adapter of a fleet as it was observed."""
     ready = [pod for pod in seen.pods if pod.ready and not pod.terminating]
-    servers = {pod.name: adapter_of(pod) for pod in ready}
-    outside = {pod.name: adapter_of(pod) for pod in seen.pods if pod.started and (pod.terminating or not pod.ready)}
-    return Look(
+    servers = {pod.name: read_adapter(pod) for pod in ready}
+    outside = {pod.name: read_adapter(pod) for pod in seen.pods if pod.started and (pod.terminating or not pod.ready)}
+    return Snapshot(
         time=seen.time,
-        servers=[said for said in servers.values() if said is not None],
-        silent=[name for name, said in servers.items() if said is None],
-        changing=seen.rolling or seen.behind,
+        servers=[one for one in servers.values() if one is not None],
+        silent=[name for name, one in servers.items() if one is None],
+        rolling_out=seen.rolling or seen.behind,
         connections=seen.total,
         wanted=spec.bounded,
         redis=redis,
-        stuck=seen.stuck,
-        outside={name: None if said is None else said.mode for name, said in outside.items()},
-        busy=why_busy(seen, spec),
-        too_many=would_be_too_fast(seen) or "",
-        mark=seen.mode_mark,
-        takes_mode=config_map in seen.mode_from,
+        rollout_stalled=seen.stuck,
+        out_of_service={name: None if one is None else one.mode for name, one in outside.items()},
+        busy=find_rollout_obstacle(seen, spec),
+        rollout_too_fast=predict_too_fast_rollout(seen) or "",
+        template_mark=seen.mode_mark,
+        reads_mode=config_map in seen.mode_from,
     )

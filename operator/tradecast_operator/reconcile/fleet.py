@@ -1,500 +1,290 @@
-"""One SocketFleet under the operator's care: observe, plan, act, tell, round after round."""
+"""One SocketFleet: observe, plan, act, report, round after round."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
-import httpx
 import structlog
 
-from tradecast_operator.clients.server_admin import Known, Servers
 from tradecast_operator.kube.act import Actor, Interrupted
-from tradecast_operator.kube.client import GROUP, VERSION, Conflict, InvalidName, Kubernetes, Missing, Object
-from tradecast_operator.kube.consent import ADMIN_LABEL, REDIS_LABEL, SecretRefused, Token, read_token
+from tradecast_operator.kube.client import Conflict, InvalidName, Kubernetes, Missing, Object
+from tradecast_operator.kube.fleet_observer import AdminAccess, FleetObserver, ObservedFleet
 from tradecast_operator.kube.lease import NotHeld
 from tradecast_operator.kube.leaseholder import Leaseholder
-from tradecast_operator.kube.observe import ask_servers, observe, target_of
-from tradecast_operator.kube.owners import owner_of, replica_sets_of, split
-from tradecast_operator.kube.selector import written
-from tradecast_operator.metrics import Course, Metrics
-from tradecast_operator.model.actions import Action, CancelDrain, SetReplicas
+from tradecast_operator.metrics import FleetMetrics, Metrics
+from tradecast_operator.model.actions import Action, CancelDrain
 from tradecast_operator.model.observation import Observation
+from tradecast_operator.model.resource import FleetResource, SpecInvalid, is_paused, read_last_mode, read_spec
 from tradecast_operator.model.spec import Spec
-from tradecast_operator.planning import autoscaler_metric as metric
-from tradecast_operator.planning.conditions import Condition, conditions, lost, merged, named, rounded, trusted
-from tradecast_operator.planning.plan import Memory, plan
-from tradecast_operator.planning.replicas import is_overdue
-from tradecast_operator.reconcile.adapter import Tuner
-from tradecast_operator.tuning.mode_change import ROLLING
-from tradecast_operator.tuning.rules import mode_of
-from tradecast_operator.tuning.scale_hold import hold
+from tradecast_operator.planning import autoscaler_metric
+from tradecast_operator.planning.plan import PlannerState, plan
+from tradecast_operator.reconcile.adapter import AdapterTuner, RoundResult
+from tradecast_operator.reconcile.planned import PlannedRound
+from tradecast_operator.reconcile.reporter import FleetReporter
+from tradecast_operator.tuning.scale_hold import hold_replicas
 
-PAUSED: Final = "tradecast.dev/paused"
-# Seconds for which a token is used without a look whether it is another one by now.
-TOKEN_KEPT: Final = 60.0
-# The same thing is told again after so many seconds only.
-TOLD_AGAIN: Final = 300.0
-# Seconds after which a round is given up: what it would have done is decided anew.
+# Seconds after which a round is given up; the next one decides anew.
 LONGEST_ROUND: Final = 300.0
 log = structlog.stdlib.get_logger("tradecast.operator")
 
 
 class Gone(Exception):
-    """The SocketFleet has been deleted, and no watch has told."""
+    """The SocketFleet has been deleted, and no watch event has said so."""
 
 
-class Unfit(Exception):
-    """Nothing can be made of what the SocketFleet says: its author's to mend, and nobody else's trouble."""
+class FleetRegistry(Protocol):
+    """All fleets of this operator."""
+
+    def find_owner(self, namespace: str, name: str) -> str:
+        """The older SocketFleet of the same Deployment, which alone acts on it; empty: there is none."""
+
+    def remove(self, namespace: str, name: str) -> None:
+        """Stop reconciling a fleet, which has been deleted."""
 
 
 class Fleet:
     """A SocketFleet.
 
     Attributes:
-        body: The resource as it is now.
-        last_round: When its last good round ended, or one that found something missing, in seconds since 1970; or it
-            was seen first.
-        looked: Whether a round has ended, however.
+        resource: The SocketFleet as it is now.
+        last_round: When its last round ended that did not fail for a reason of the operator's own, in seconds since
+            1970; before there is one, when the fleet was first seen.
+        observed: Whether a round has ended, successfully or not.
 
     Args:
-        body: The resource.
+        body: The SocketFleet.
         kubernetes: The API.
-        client: Makes requests to the servers.
-        metrics: Are told what happens.
-        lease: Without it the fleet is looked at only.
-        owner: Tells the SocketFleet that has had its Deployment before: this one is looked at only, too. Empty: none.
-        on_gone: Called when the SocketFleet turns out to have been deleted.
-        at_once: Bounds the requests to servers at a time.
-        strict: Whether Secrets that do not consent, and servers that take no signed requests, are refused.
+        access: How the servers' admin ports are reached.
+        metrics: The operator's metrics.
+        lease: Without the Lease the fleet is only observed.
+        registry: All fleets of this operator.
     """
 
     def __init__(
         self,
         body: Object,
         kubernetes: Kubernetes,
-        client: httpx.AsyncClient,
+        access: AdminAccess,
         metrics: Metrics,
         lease: Leaseholder,
-        owner: Callable[[], str] = str,
-        on_gone: Callable[[], None] = lambda: None,
-        at_once: asyncio.Semaphore | None = None,
-        *,
-        strict: bool = False,
+        registry: FleetRegistry,
     ) -> None:
-        self._at_once = at_once
-        self._strict = strict
-        self.body = body
-        self.namespace: str = body["metadata"]["namespace"]
-        self.name: str = body["metadata"]["name"]
-        self._kubernetes = kubernetes
-        self._client = client
-        self._metrics = metrics
-        self._lease = lease
-        self._owner = owner
-        self._on_gone = on_gone
-        self._renewing: asyncio.Task[None] | None = None
-        self._forget()
-        self._reading = metric.Reading()
-        self._token = Token()
-        self._token_refused: SecretRefused | None = None
-        self._known_servers = Known()
-        self._replica_sets: frozenset[str] = frozenset()
-        self._replica_sets_of = ""
-        self._strangers: Sequence[str] = ()
-        self._token_read = -TOKEN_KEPT
-        self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
-        self._changed = asyncio.Event()
+        self.resource = FleetResource(body)
         self.last_round = time.time()
-        self.looked = False
+        self.observed = False
+        self.namespace, self.name = self.resource.namespace, self.resource.name
+        self._kubernetes = kubernetes
+        self._strict = access.strict
+        self._lease = lease
+        self._registry = registry
+        self._metrics = FleetMetrics(metrics, self.namespace, self.name, lease)
+        self._observer = FleetObserver(kubernetes, self.namespace, access)
+        self._reporter = FleetReporter(kubernetes, self.resource, lease, self._metrics)
+        self._reading = autoscaler_metric.Reading()
+        self._renewing: asyncio.Task[None] | None = None
+        self._wake_up = asyncio.Event()
+        self._forget_term()
 
-    def _forget(self) -> None:
-        """What was remembered of one's own doing is worth nothing after somebody else's."""
-        self._acted_in: int | None = None
-        self._memory = Memory()
-        self._has_told = False
-        self._course = Course()
-        self._tuner = Tuner(self._kubernetes, self.namespace, self.name, self._lease, strict=self._strict)
+    def _forget_term(self) -> None:
+        """Forget what this operator did: another one has acted since."""
+        self._term: int | None = None
+        self._planner_state = PlannerState()
+        self._tuner = AdapterTuner(self._kubernetes, self.namespace, self.name, self._lease, strict=self._strict)
+        self._metrics.forget_course()
+        self._reporter.reset()
 
-    @property
-    def deployment(self) -> str:
-        """The name of the Deployment that it is about, whatever else its spec says."""
-        spec = self.body.get("spec")
-        return str(spec.get("deployment", "")) if isinstance(spec, dict) else ""
+    def update(self, body: Object) -> None:
+        """Take a new body; the next round begins at once if it asks for something else."""
+        if self.resource.update(body):
+            self._observer.token.expire()  # it may name another Secret
+            self._wake_up.set()
 
-    @property
-    def age(self) -> tuple[str, str]:
-        """By which the older of two is told: since when, and its uid."""
-        metadata = self.body["metadata"]
-        return metadata.get("creationTimestamp", ""), metadata["uid"]
-
-    def changed(self, body: Object) -> None:
-        """The resource is another one now; the next round begins at once if what it asks for is."""
-        again = body["metadata"].get("generation") != self.body["metadata"].get("generation")
-        again |= _is_paused(body) != _is_paused(self.body)
-        self.body = body
-        if again:
-            self._token_read = -TOKEN_KEPT  # of another Secret, perhaps
-            self._changed.set()
+    def lease_changed(self) -> None:
+        """The Lease was acquired or lost: the next round begins at once."""
+        self._wake_up.set()
 
     async def run(self, every: float) -> None:
-        """Round after round, `every` seconds apart."""
-        self._metrics.begin(self.namespace, self.name, self._lease.holds)
+        """Run rounds, `every` seconds apart, until the SocketFleet is deleted."""
+        self._metrics.begin()
         name = f"lease {self.namespace}/{self.name}"
-        self._renewing = asyncio.create_task(self._lease.run(self._changed.set), name=name)
+        self._renewing = asyncio.create_task(self._lease.run(self), name=name)
         while True:
-            self._changed.clear()
-            began = time.monotonic()
-            result = "error"
+            self._wake_up.clear()
             try:
-                async with asyncio.timeout(LONGEST_ROUND):
-                    result = await self.round()
-            except asyncio.CancelledError:
-                raise
-            except NotHeld:
-                result = "waiting"
+                await self.run_round()
             except Gone:
                 log.warning("the SocketFleet is gone", fleet=self.name, namespace=self.namespace)
-                self._on_gone()
+                self._registry.remove(self.namespace, self.name)
                 return
-            except Missing as error:
-                # Somebody's mistake, which another operator would find as well: this one lives.
-                self.last_round = time.time()
-                await self._lose(f"there is no {error}")
-                self._acted_in = None  # perhaps it is the SocketFleet that is missing
-            except (Unfit, InvalidName) as error:
-                self.last_round = time.time()
-                await self._lose(str(error), "SpecInvalid")
-            except Exception as error:
-                log.exception("a round failed", fleet=self.name, namespace=self.namespace)
-                await self._lose(f"{type(error.__cause__ or error).__name__}, the operator's log tells more")
-            labels = (self.namespace, self.name)
-            self._metrics.rounds.labels(*labels, result).inc()
-            self._metrics.round_seconds.labels(*labels).observe(time.monotonic() - began)
-            if not self._lease.holds():
-                self._stand_by()
-            self.looked = True
-            if result != "error":
-                self.last_round = time.time()
-            if result not in ("error", "waiting"):
-                self._metrics.last_round.labels(*labels).set(self.last_round)
             try:
                 async with asyncio.timeout(every):
-                    await self._changed.wait()
+                    await self._wake_up.wait()
             except TimeoutError:
                 continue
 
+    async def run_round(self) -> str:
+        """Run one round, and report how it went: the result. Raises Gone."""
+        began = time.monotonic()
+        result = await self._try_round()
+        # One that somebody's mistake ended, which another operator would find as well, was no good round, but is no
+        # reason to restart this operator.
+        good_at = time.time() if result not in ("error", "waiting") else None
+        self._metrics.report_round(result, time.monotonic() - began, good_at)
+        if not self._lease.holds():
+            self._stand_by()
+        self.observed = True
+        if result != "error":
+            self.last_round = time.time()
+        return result
+
+    async def _try_round(self) -> str:
+        try:
+            async with asyncio.timeout(LONGEST_ROUND):
+                return await self.round()
+        except (asyncio.CancelledError, Gone):
+            raise
+        except NotHeld:
+            return "waiting"
+        except Missing as error:
+            self.last_round = time.time()
+            await self._reporter.report_failure(f"{error} does not exist")
+            self._term = None  # perhaps it is the SocketFleet that does not exist
+        except (SpecInvalid, InvalidName) as error:
+            self.last_round = time.time()
+            await self._reporter.report_failure(str(error), "SpecInvalid")
+        except Exception as error:
+            log.exception("round failed", fleet=self.name, namespace=self.namespace)
+            await self._reporter.report_failure(f"{type(error.__cause__ or error).__name__}: see the operator's log")
+        return "error"
+
     async def round(self) -> str:
-        """Observe, plan, act, tell; how it went.
+        """Observe, plan, act, report; the result.
 
         Raises:
             NotHeld: Another operator may act by now.
-            Gone: There is nothing to act for.
-            Unfit: The SocketFleet says what makes no sense.
+            Gone: The SocketFleet has been deleted.
+            SpecInvalid: Its spec is invalid.
         """
-        body = self.body
         if self._lease.forbidden:
             raise NotHeld
-        term = self._lease.term
-        spec = _spec_of(body)
-        deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
+        body, term = self.resource.body, self._lease.term
+        spec = read_spec(body)
+        deployment = await self._observer.read_deployment(spec)
         if "replicas" not in body["spec"]:
-            async with self._lease.acting():
-                await self._adopt(body, deployment, spec)
-            return "ok"  # and comes again, with them
-        selector = written(deployment["spec"]["selector"])
-        pods = await self._pods(deployment, selector)
-        servers = await self._servers(spec)
-        seen = observe(deployment, pods, await ask_servers(pods, servers), time.time())
-        if servers.refused:  # it is another one by now, perhaps
-            self._token_read = -TOKEN_KEPT
-        self._reading = metric.read(seen, self._reading, spec.metric)
+            await self._adopt_replicas(body, deployment, spec)
+            return "ok"  # a watch event brings the SocketFleet again, with replicas
+        fleet = await self._observe(deployment, spec)
+        await self._enter_term(term, body)
+        planned = self._plan(body, fleet.seen, spec)
+        done, tuned = await self._act(planned, fleet)
+        await self._report(planned, fleet, done, tuned)
+        return "paused" if planned.paused else "ok" if fleet.seen.complete else "incomplete"
+
+    async def _observe(self, deployment: Object, spec: Spec) -> ObservedFleet:
+        fleet = await self._observer.observe(deployment, spec)
+        self._reading = autoscaler_metric.read(fleet.seen, self._reading, spec.metric)
+        return fleet
+
+    def _plan(self, body: Object, seen: Observation, spec: Spec) -> PlannedRound:
+        owner = self._registry.find_owner(self.namespace, self.name)
+        config_map = spec.redis_adapter.config_map_of(self.name)
+        spec = hold_replicas(seen, spec, read_last_mode(body), config_map)
+        decided = plan(seen, spec, self._planner_state)
+        self._planner_state = decided.state
+        return PlannedRound(body, spec, decided.actions, paused=is_paused(body) or bool(owner), owner=owner)
+
+    async def _act(self, planned: PlannedRound, fleet: ObservedFleet) -> tuple[Sequence[Action], RoundResult]:
+        """Carry out what was planned, and tune the adapter; what was done."""
+        done = await self._carry_out(planned.actions, fleet, planned.spec) if planned.acts else ()
+        tuned = await self._tuner.run_round(fleet.seen, planned.spec, act=planned.acts)
+        return done if planned.paused else (*done, *tuned.actions), tuned
+
+    async def _report(
+        self, planned: PlannedRound, fleet: ObservedFleet, done: Sequence[Action], tuned: RoundResult
+    ) -> None:
+        problems = self._observer.find_trust_problems(fleet, planned.spec, self._tuner.unlabelled)
+        await self._reporter.report_round(planned, fleet, done, tuned, problems)
+
+    async def _adopt_replicas(self, body: Object, deployment: Object, spec: Spec) -> None:
+        """Begin with the Deployment's replicas: an autoscaler ignores a fleet without any."""
+        replicas = max(spec.min_replicas, min(spec.max_replicas, int(deployment["spec"].get("replicas", 1))))
+        version = body["metadata"]["resourceVersion"]
+        async with self._lease.acting():
+            try:
+                await self._kubernetes.adopt_replicas(self.namespace, self.name, version, replicas)
+            except Conflict:  # somebody else has written them, perhaps
+                log.info(
+                    "replicas not filled in: the SocketFleet has changed", fleet=self.name, namespace=self.namespace
+                )
+
+    async def _enter_term(self, term: int | None, body: Object) -> None:
+        """Make sure that nobody else has acted since the fleet was observed, in this term of the Lease.
+
+        Raises:
+            NotHeld: Another operator may have acted.
+            Gone: The SocketFleet has been deleted.
+        """
         if term is None or self._lease.term != term:
-            raise NotHeld  # another operator may have acted since the fleet was read
-        if term != self._acted_in:
-            # A deletion may have been missed, and its Lease been collected as garbage: that is a new term too.
+            raise NotHeld
+        if term != self._term:
+            # A new term may mean that the deletion was missed and the Lease was garbage-collected.
             if not await self._kubernetes.has_fleet(self.namespace, self.name, body["metadata"]["uid"]):
                 raise Gone
-            self._forget()
-        self._acted_in = term
-        owner = self._owner()
-        paused = _is_paused(body) or bool(owner)
-        spec = hold(seen, spec, _last_mode(body), spec.redis_adapter.config_map_of(self.name))
-        decided = plan(seen, spec, self._memory)
-        self._memory = decided.memory
-        done: Sequence[Action] = ()
-        if not paused and not spec.dry_run:
-            done = await self._carry_out(decided.actions, pods, servers, spec)
-        elif not paused:
-            await self._tell(decided.actions, prefix="dry run: ")
-        tuned = await self._tuner.round(seen, spec, act=not paused and not spec.dry_run)
-        done = done if paused else [*done, *tuned.actions]
-        await self._tell(done)
-        self._measure(seen, spec, done)
-        trust = await self._tell_trust(spec, servers, pods)
-        rolls = any(one.reason == ROLLING for one in tuned.conditions)
-        now = [*conditions(seen, spec, paused=_is_paused(body), rolls=rolls, owner=owner), trust, *tuned.conditions]
-        await self._write_status(body, seen, spec, selector, now, tuned.status)
-        return "paused" if paused else "ok" if seen.complete else "incomplete"
+            self._forget_term()
+        self._term = term
+
+    async def _carry_out(self, actions: Sequence[Action], fleet: ObservedFleet, spec: Spec) -> Sequence[Action]:
+        actor = Actor(
+            self._kubernetes,
+            self._lease,
+            fleet.admin,
+            namespace=self.namespace,
+            fleet=self.name,
+            deployment=spec.deployment,
+        )
+        try:
+            return await actor.carry_out(actions, fleet.targets)
+        except Interrupted as error:
+            await self._reporter.report_actions(error.done)
+            raise
+
+    def _stand_by(self) -> None:
+        """Another operator acts and reports: what this one has reported is no longer true."""
+        if self._term is not None or self._reporter.has_reported:
+            self._forget_term()
+            self._metrics.restart()
 
     async def release(self) -> None:
-        """Let servers that drain take clients again: nobody looks after them any more."""
+        """Cancel the drains: nobody controls them any more."""
         if not self._lease.holds():
             return
-        spec = _spec_of(self.body)
-        deployment = await self._kubernetes.deployment(self.namespace, spec.deployment)
-        pods = await self._pods(deployment, written(deployment["spec"]["selector"]))
-        seen = observe(deployment, pods, {}, time.time())
-        marked = [pod for pod in seen.pods if pod.drain_since is not None and not pod.terminating]
+        spec = read_spec(self.resource.body)
+        deployment = await self._observer.read_deployment(spec)
+        fleet = await self._observer.observe(deployment, spec, ask=False)
         why = "the SocketFleet is gone"
         cancel = [
-            CancelDrain(pod=pod.name, uid=pod.uid, reason="DrainCancelled", message=f"{pod.name} takes clients: {why}")
-            for pod in marked
+            CancelDrain(
+                pod=pod.name, uid=pod.uid, reason="DrainCancelled", message=f"{pod.name} accepts clients again: {why}"
+            )
+            for pod in fleet.seen.pods
+            if pod.drain_since is not None and not pod.terminating
         ]
-        await self._carry_out(cancel, pods, await self._servers(spec), spec)
+        await self._carry_out(cancel, fleet, spec)
 
     async def leave(self) -> None:
-        """Let another operator look after it at once; after all else."""
+        """Let another operator acquire the Lease at once. Nothing may follow."""
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
         await self._lease.release()
 
-    def _stand_by(self) -> None:
-        """Another operator acts, and tells what it does: what this one has told is true no longer."""
-        if self._acted_in is not None or self._has_told:
-            self._forget()
-            self._metrics.forget(self.namespace, self.name)
-            self._metrics.begin(self.namespace, self.name, self._lease.holds)
-
     def connections(self) -> int:
-        """What the autoscaler is told. Raises metric.Unknown."""
+        """The number for the autoscaler. Raises autoscaler_metric.Unknown."""
         try:
-            rules = _spec_of(self.body).metric
-        except Unfit as unfit:
-            raise metric.Unknown(str(unfit)) from None
-        return metric.connections(self._reading, time.time(), rules)
-
-    async def _pods(self, deployment: Object, selector: str) -> Sequence[Object]:
-        """The pods of the Deployment; others that its selector matches are left alone."""
-        pods = await self._kubernetes.pods(self.namespace, selector)
-        uid = str(deployment["metadata"].get("uid", ""))
-        if uid != self._replica_sets_of:
-            self._replica_sets, self._replica_sets_of = frozenset(), uid
-        ours, others = split(pods, self._replica_sets)
-        if any(owner_of(pod, "ReplicaSet") for pod in others):  # of one that is new
-            found = await self._kubernetes.replica_sets(self.namespace, selector)
-            self._replica_sets = replica_sets_of(deployment, found)
-            ours, others = split(pods, self._replica_sets)
-        self._strangers = [pod["metadata"]["name"] for pod in others]
-        self._known_servers.keep({pod["metadata"]["uid"] for pod in ours}, self._replica_sets)
-        return ours
-
-    async def _tell_trust(self, spec: Spec, servers: Servers, pods: Sequence[Object]) -> Condition:
-        """Who gets what opens the admin ports, as a condition; what the next version refuses is warned of."""
-        problems: list[tuple[str, str]] = []
-        if self._token_refused is not None:
-            problems.append((self._token_refused.reason, str(self._token_refused)))
-        lacking = [] if self._token.consented else [(spec.admin.secret, ADMIN_LABEL)]
-        lacking += [(self._tuner.unlabelled, REDIS_LABEL)] if self._tuner.unlabelled else []
-        problems += [
-            ("SecretNotLabelled", f"Secret {name} lacks the label {label}=true: the next version will not read it")
-            for name, label in lacking
-        ]
-        old = [pod["metadata"]["name"] for pod in pods if pod["metadata"]["uid"] in servers.bearers]
-        if old:
-            message = f"the ADMIN_TOKEN itself was sent to servers that take no signed requests: {named(old)}"
-            problems.append(("TokenSent", f"{message}; the next version will not"))
-        if self._strangers:
-            message = "the Deployment's selector matches pods that are not its own, which are left alone"
-            problems.append(("ForeignPods", f"{message}: {named(self._strangers)}"))
-        await self._tell([Action(reason=reason, message=message, warning=True) for reason, message in problems])
-        return trusted(problems, has_token=bool(spec.admin.secret))
-
-    async def _carry_out(
-        self, actions: Sequence[Action], pods: Sequence[Object], servers: Servers, spec: Spec
-    ) -> Sequence[Action]:
-        actor = Actor(
-            self._kubernetes,
-            self._lease,
-            servers,
-            namespace=self.namespace,
-            fleet=self.name,
-            deployment=spec.deployment,
-        )
-        targets = {pod["metadata"]["name"]: target_of(pod) for pod in pods}
-        try:
-            return await actor.carry_out(actions, targets)
-        except Interrupted as error:
-            await self._tell(error.done)
-            self._count(error.done)
-            raise
-
-    async def _adopt(self, body: Object, deployment: Object, spec: Spec) -> None:
-        """Begin with the replicas that there are: an autoscaler leaves alone what has none."""
-        replicas = max(spec.min_replicas, min(spec.max_replicas, int(deployment["spec"].get("replicas", 1))))
-        version = body["metadata"]["resourceVersion"]
-        try:
-            await self._kubernetes.adopt_replicas(self.namespace, self.name, version, replicas)
-        except Conflict:  # somebody else wrote them, perhaps
-            log.info("replicas are not filled in: the resource has changed", fleet=self.name, namespace=self.namespace)
-
-    async def _servers(self, spec: Spec) -> Servers:
-        admin = spec.admin
-        if not admin.secret:
-            self._token, self._token_refused = Token(), None
-        elif time.monotonic() - self._token_read > TOKEN_KEPT:
-            self._token, self._token_refused = Token(), None
-            found = await self._kubernetes.secret(self.namespace, admin.secret)
-            try:
-                self._token = read_token(found, admin.secret, admin.key, strict=self._strict)
-            except SecretRefused as refused:
-                self._token_refused = refused
-            self._token_read = time.monotonic()
-        token, known = self._token.value, self._known_servers
-        return Servers(self._client, admin.port, token, known, self._at_once, bearer=not self._strict)
-
-    def _measure(self, seen: Observation, spec: Spec, done: Sequence[Action]) -> None:
-        labels = (self.namespace, self.name)
-        ready = [pod for pod in seen.pods if pod.ready]
-        drained = [pod for pod in seen.pods if pod.drain_since is not None and not pod.terminating]
-        figures = {
-            "wanted": spec.wanted,
-            "asked": seen.replicas,
-            "ready": len(ready),
-            "draining": len(drained),
-        }
-        for which, count in figures.items():
-            self._metrics.replicas.labels(*labels, which).set(count)
-        self._metrics.connections.labels(*labels).set(seen.total)
-        mean = sum(pod.connections or 0 for pod in ready) / len(ready) if ready else 0
-        most = max((pod.connections or 0 for pod in ready), default=0)
-        self._metrics.spread.labels(*labels).set(most / mean if mean else 1)
-        self._metrics.spread_threshold.labels(*labels).set(spec.rebalance.threshold)
-        ages = [seen.time - (pod.drain_since or 0) for pod in drained]
-        self._metrics.drain_seconds.labels(*labels).set(max(ages, default=0))
-        self._metrics.drain_limit_seconds.labels(*labels).set(spec.drain.timeout)
-        self._metrics.drain_overdue.labels(*labels).set(sum(is_overdue(pod, seen, spec) for pod in drained))
-        self._count(done)
-        written = [action.replicas for action in done if isinstance(action, SetReplicas)]
-        self._metrics.reversals.labels(*labels).inc(self._course.turns(seen.replicas, *written))
-
-    def _count(self, done: Sequence[Action]) -> None:
-        for action in done:
-            self._metrics.actions.labels(self.namespace, self.name, action.reason).inc()
-
-    async def _write_status(
-        self,
-        body: Object,
-        seen: Observation,
-        spec: Spec,
-        selector: str,
-        now: Sequence[Condition],
-        adapter: Object,
-    ) -> None:
-        alive = [pod for pod in seen.pods if not pod.terminating]
-        status = {
-            "observedGeneration": body["metadata"]["generation"],
-            # An autoscaler that counts pods which are on their way out would take others away for them.
-            "replicas": min(seen.replicas, sum(pod.drain_since is None for pod in alive)),
-            "readyReplicas": sum(pod.ready for pod in alive),
-            "desiredReplicas": spec.wanted,
-            "selector": selector,
-            "connections": rounded(seen.total),
-            # While nobody answers it is what it was: what is decided by it must not forget it.
-            "mode": _mode(seen) or _last_mode(body),
-            **adapter,
-        }
-        await self._patch_status(body, status, now)
-
-    async def _lose(self, why: str, reason: str = "NotSeen") -> None:
-        if not self._lease.holds():
-            return
-        try:
-            await self._patch_status(self.body, {}, lost(why, reason))
-        except (NotHeld, Missing, httpx.HTTPError):
-            return
-        except Exception:
-            # Whoever ended here would be looked after no more, and nobody would be told.
-            log.exception("a condition could not be written", fleet=self.name, namespace=self.namespace)
-
-    async def _patch_status(self, body: Object, status: Object, now: Sequence[Condition]) -> None:
-        """Tell what was seen and done about the resource as it was then; by now it may be another one."""
-        before = self.body.get("status", {})
-        generation = body["metadata"]["generation"]
-        told = {**status, "conditions": merged(before.get("conditions", []), now, generation, time.time())}
-        if any(before.get(key) != value for key, value in told.items()):
-            async with self._lease.acting():
-                await self._kubernetes.set_status(self.namespace, self.name, told)
-            self.body = {**self.body, "status": {**before, **told}}
-        self._has_told = True
-        self._metrics.tell_conditions(
-            self.namespace, self.name, {one["type"]: one["status"] for one in told["conditions"]}
-        )
-
-    async def _tell(self, actions: Sequence[Action], prefix: str = "") -> None:
-        now = time.monotonic()
-        for action in actions:
-            key = (action.reason, prefix + action.message)
-            if now - self._told.get(key, -TOLD_AGAIN) < TOLD_AGAIN:
-                continue
-            self._told[key] = now
-            self._told.move_to_end(key)
-            while len(self._told) > 1_000:
-                self._told.popitem(last=False)
-            told = f"{prefix}{action.message}"
-            log.info(told, fleet=self.name, namespace=self.namespace, reason=action.reason)
-            try:
-                await self._kubernetes.create_event(self.namespace, self._event(action, prefix))
-            except (Missing, httpx.HTTPError) as error:
-                log.warning("an event could not be written", error=type(error).__name__)
-
-    def _event(self, action: Action, prefix: str) -> Object:
-        now = datetime.datetime.now(datetime.UTC)
-        written = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-        metadata = self.body["metadata"]
-        return {
-            "metadata": {"generateName": f"{self.name}.", "namespace": self.namespace},
-            "involvedObject": {
-                "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": "SocketFleet",
-                "namespace": self.namespace,
-                "name": self.name,
-                "uid": metadata["uid"],
-                "resourceVersion": metadata.get("resourceVersion", ""),
-            },
-            "type": "Warning" if action.warning else "Normal",
-            "reason": action.reason,
-            "message": (prefix + action.message)[:1024],
-            "source": {"component": "tradecast-operator"},
-            "firstTimestamp": written,
-            "lastTimestamp": written,
-            "count": 1,
-        }
-
-
-def _is_paused(body: Object) -> bool:
-    return str((body["metadata"].get("annotations") or {}).get(PAUSED)).lower() == "true"
-
-
-def _mode(seen: Observation) -> str:
-    """What the servers say their adapter is; several while one replaces the other."""
-    modes = (mode_of(pod.stats.adapter) for pod in seen.pods if pod.stats is not None)
-    return "/".join(sorted({mode for mode in modes if mode is not None}))
-
-
-def _last_mode(body: Object) -> str:
-    """What was told of it last; empty: nothing was."""
-    return str(body.get("status", {}).get("mode", ""))
-
-
-def _spec_of(body: Object) -> Spec:
-    """Raises Unfit."""
-    try:
-        return Spec.of(body["spec"])
-    except (KeyError, ValueError) as error:
-        raise Unfit(f"the SocketFleet's spec makes no sense: {error}") from None
+            rules = read_spec(self.resource.body).metric
+        except SpecInvalid as invalid:
+            raise autoscaler_metric.Unknown(str(invalid)) from None
+        return autoscaler_metric.connections(self._reading, time.time(), rules)

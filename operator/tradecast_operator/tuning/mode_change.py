@@ -1,8 +1,8 @@
-"""From one mode to another: the fleet is rolled, and no event is lost between servers of the two. Pure.
+"""From one mode to another: the fleet is rolled, and no event is lost between servers of the two modes. Pure.
 
-Between two modes that have a Redis each: every server publishes to both (`both`), the Deployment is rolled (`roll`),
-and every server publishes to one again (`off`). What does not succeed is rolled back (`back`). The step that is under
-way is written down with the figures before anything is done, so that another operator goes on with it.
+Between two modes that have a Redis each, every server first publishes to both (step `both`), then the Deployment is
+rolled (`roll`), then every server publishes to one Redis again (`off`). What fails is rolled back (`back`). Each step
+is persisted with the settings before anything is done, so that another operator can continue.
 """
 
 from __future__ import annotations
@@ -10,463 +10,384 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from tradecast_operator.model.actions import Action
-from tradecast_operator.model.adapter_spec import Figures, Mode, RedisAdapter
-from tradecast_operator.model.observation import Observation
-from tradecast_operator.model.spec import Spec
-from tradecast_operator.planning.conditions import Condition
-from tradecast_operator.tuning.rules import BOTH, recommended_mode
-from tradecast_operator.tuning.state import (
-    LOOKS,
-    REST,
-    Decision,
-    Look,
-    Memory,
-    ModeChange,
-    State,
-    of_figures,
-    status_of,
-)
+from tradecast_operator.model.adapter_spec import PUBLISH_BOTH, AdapterSettings, Mode
+from tradecast_operator.tuning.mode_obstacles import find_mode_obstacle
+from tradecast_operator.tuning.recommendation import recommend_for
+from tradecast_operator.tuning.record import ModeChangeRecord, TuningRecord, select_settings
+from tradecast_operator.tuning.round import ROLLBACK_PAUSE, TuningRound, name_servers
+from tradecast_operator.tuning.snapshot import OBSERVATIONS, Decision
 
-# Seconds for which every server publishes to both Redis before the fleet is rolled. Servers look every 15 s whether the
-# other Redis is there; the 60 s of other figures are for what shows under load only, and nothing depends on this one
-# until servers of the other mode are there.
-WATCHED: Final = 20.0
-# Seconds between writing the mode and rolling: nodes hear of a changed ConfigMap by a watch.
-HEARD: Final = 5.0
+# Seconds for which every server publishes to both Redis before the fleet is rolled. Servers check every 15 s whether
+# the other Redis answers. A change of other settings is watched for 60 s to find out what shows under load only;
+# nothing depends on this one until there are servers of the other mode.
+WATCH_SECONDS: Final = 20.0
+# Seconds between writing the mode and rolling: nodes receive a changed ConfigMap through a watch.
+CONFIG_MAP_DELAY: Final = 5.0
 # The condition's reason while a change is under way.
 ROLLING: Final = "ModeRolling"
 
 
-def recommended(look: Look, rules: RedisAdapter, before: Mode) -> tuple[Mode, str]:
-    """The mode that is right for what was seen, and why.
+class ModeChange(TuningRound):
+    """A change of the adapter's mode.
 
-    Args:
-        look: What was seen; there are servers.
-        rules: What is asked for.
-        before: What was recommended last.
+    Attributes:
+        obstacle: Why no change has begun though one is wanted; empty before `begin`, or if none is wanted.
     """
-    cluster = all("sharded" in one.modes for one in look.servers)
-    runs = look.servers[0].mode
-    return recommended_mode(rules, before, runs, look.connections, look.wanted, look.redis, cluster=cluster)
 
+    obstacle: str = ""
 
-def why_busy(seen: Observation, spec: Spec) -> str:
-    """Why this is no time to roll a fleet; empty: it is."""
-    alive = [pod for pod in seen.pods if not pod.terminating]
-    if seen.rolling or seen.behind:
-        return "a rollout is under way"
-    if seen.stuck:
-        return "the last rollout does not get on"
-    drained = [pod.name for pod in alive if pod.drain_since is not None or (pod.stats and pod.stats.draining)]
-    if drained:
-        return f"{drained[0]} is drained"
-    if seen.replicas != spec.wanted or len(alive) != seen.replicas:
-        return f"there are {len(alive)} pods, {seen.replicas} are asked for and {spec.wanted} wanted"
-    beginning = [pod.name for pod in seen.pods if pod.terminating or not pod.ready]
-    if beginning:
-        return f"{beginning[0]} is beginning or ending"
-    shedding = [pod.name for pod in alive if pod.stats and pod.stats.shedding]
-    if shedding:
-        return f"{shedding[0]} is sending clients to others"
-    return ""
+    # Before a change
 
+    def restore(self) -> Decision | None:
+        """Write the mode again if somebody has removed it from the ConfigMap; None: nobody has.
 
-def begin(
-    look: Look, rules: RedisAdapter, state: State | None, memory: Memory, told: list[Action]
-) -> tuple[Decision | None, str]:
-    """Begin a change of mode if one is wanted and possible; else why it is not, where one is wanted.
+        Every server has answered, and there are some; no change is on trial.
+        """
+        lost = self._find_lost_mode()
+        if lost is None:
+            return None
+        message = f"somebody has changed the ConfigMap: servers that start no longer got the mode {lost.mode}"
+        self._report(reason="AdapterRestored", message=message, warning=True)
+        return self._decide("False", "Waiting", message, record=lost)
 
-    Args:
-        look: What was seen; every server has answered, and there are some.
-        rules: What is asked for.
-        state: What is written down; nothing is being tried.
-        memory: What is remembered.
-        told: Gets what to tell.
-    """
-    now = state or State()
-    runs = look.servers[0].mode
-    to = _target(look, rules, memory)
-    if to is None:
-        return None, "Redis has not answered the operator yet, so that no mode is recommended (condition RedisLimited)"
-    if all(one.mode == to for one in look.servers):
-        return None, ""
-    hindered = _hindered(look, rules, now, memory, runs, to)
-    if hindered:
-        return None, hindered
-    why = recommended(look, rules, memory.mode or runs)[1]
-    with_both = "single" not in (runs, to)
-    change = ModeChange(
-        before=runs,
-        to=to,
-        step="both" if with_both else "roll",
-        since=look.time,
-        began=look.time,
-        mark_before=look.mark,
-        key_before=now.mode,
-    )
-    figures, base = _with_both(look, now)
-    begun = State(
-        figures=figures if with_both else now.figures,
-        before=now.figures,
-        changed=look.time,
-        base=base,
-        waiting=look.waiting,
-        away=look.away,
-        mode=now.mode,
-        change=change,
-    )
-    memory = memory.for_another_step()
-    if with_both:
-        first = f"first, events are published to both Redis (revision {begun.revision})"
-        told.append(Action(reason="AdapterModeRolling", message=f"{change.name}: {why}; {first}"))
-        return _under_way(begun, look, memory, told, first), ""
-    return _roll(look, begun, change, memory, told, "; ".join(filter(None, (why, look.too_many)))), ""
+    def begin(self) -> Decision | None:
+        """Begin a change if one is wanted and possible; None: `obstacle` is why not.
 
-
-def go_on(
-    look: Look, rules: RedisAdapter, state: State, change: ModeChange, memory: Memory, told: list[Action]
-) -> Decision:
-    """Go on with the change of mode that is under way.
-
-    Args:
-        look: What was seen; servers may be silent, or none there.
-        rules: What is asked for.
-        state: What is written down.
-        change: Of it.
-        memory: What is remembered.
-        told: Gets what to tell.
-    """
-    match change.step:
-        case "both":
-            return _both(look, rules, state, change, memory, told)
-        case "roll":
-            return _rolling(look, rules, state, change, memory, told)
-        case "back":
-            return _rolling_back(look, rules, state, change, memory, told)
-        case "off":
-            return _off(look, state, change, memory, told)
-
-
-def restore(look: Look, state: State | None, memory: Memory, told: list[Action]) -> Decision | None:
-    """Tell servers their mode again where somebody has removed the ConfigMap; None: nobody has.
-
-    Args:
-        look: What was seen; every server has answered, and there are some.
-        state: What is written down; nothing is being tried.
-        memory: What is remembered.
-        told: Gets what to tell.
-    """
-    lost = _lost(look, state or State())
-    if lost is None:
-        return None
-    message = f"mode {lost.mode} was not told to servers that start any more: somebody has changed the ConfigMap"
-    told.append(Action(reason="AdapterRestored", message=message, warning=True))
-    condition = Condition("AdapterTuned", "False", "Waiting", message)
-    return Decision(lost, told, condition, status_of(look, memory), memory)
-
-
-def _target(look: Look, rules: RedisAdapter, memory: Memory) -> Mode | None:
-    """The mode that the servers are to be in; None: it is not known yet."""
-    if rules.mode != "auto":
-        return rules.mode
-    if memory.mode in (None, "single") or look.servers[0].mode != "single":
-        return memory.mode
-    # Whichever Redis they have is better than none.
-    possible: list[Mode] = [memory.mode, "pubsub", "sharded"]
-    return next((mode for mode in possible if all(mode in one.modes for one in look.servers)), memory.mode)
-
-
-def _lost(look: Look, now: State) -> State | None:
-    """What to write where somebody has removed the ConfigMap; None: nobody has.
-
-    Servers that start would not be told their mode any more, and those of two modes, in the middle of a change, not to
-    publish to both Redis.
-    """
-    told = now.mode or look.mark.partition(".")[0]
-    modes = {one.mode for one in look.servers} | {mode for mode in look.outside.values() if mode is not None}
-    if told not in modes or not look.takes_mode or look.time < now.held_until:
-        return None
-    if len(modes) == 1:
-        return None if now.mode else replace(now, mode=told, changed=look.time)
-    if "single" in modes or any(one.other_up is None for one in look.servers):
-        return None
-    to: Mode = "sharded" if told == "sharded" else "pubsub"
-    change = ModeChange(
-        before="pubsub" if to == "sharded" else "sharded",
-        to=to,
-        step="roll",
-        since=look.time,
-        began=look.time,
-        mark=look.mark or to,
-        mark_before=look.mark,
-        key_before=to,
-    )
-    figures, base = _with_both(look, now)
-    return replace(now, figures=figures, before=now.figures, changed=look.time, base=base, mode=to, change=change)
-
-
-def _with_both(look: Look, now: State) -> tuple[Figures, Figures]:
-    """The figures by which events are published to both Redis, and what the settings say of them."""
-    figures = {**now.figures, BOTH: 1}
-    return figures, of_figures({**now.base, **look.servers[0].base}, figures)
-
-
-def _hindered(look: Look, rules: RedisAdapter, now: State, memory: Memory, runs: Mode, to: Mode) -> str:
-    """Why the fleet is not rolled now; empty: it can be."""
-    with_both = "single" not in (runs, to)
-    for one in look.servers:
-        if one.mode != runs:
-            return f"servers are in several modes: {look.servers[0].pod} in {runs}, {one.pod} in {one.mode}"
-        if not one.modes:
-            return f"{one.pod} does not tell which modes it can be in: it is of an earlier version"
-        if to not in one.modes:
-            return f"{one.pod} has no Redis for {to} (chart: redis.existingSecret, redis.clusterSecret)"
-    if to == "single" and rules.mode == "auto":
-        return "mode auto never rolls onto single: publishers outside would not be heard any more"
-    if to == "single" and look.wanted > 1:
-        return f"{look.wanted} servers are wanted, and in single they do not hear each other"
-    if not look.takes_mode:
-        return "the Deployment does not have ADAPTER_MODE from the operator's ConfigMap (chart: redisAdapter.apply)"
-    if look.busy:
-        return look.busy
-    # One in single takes none of its clients' events along anyway, and no server can help it before it is rolled.
-    if look.too_many and runs != "single":
-        return look.too_many
-    if with_both:
-        if rules.pinned.get(BOTH) == 0:
-            return f"{BOTH} is pinned to 0"
-        away = [one.pod for one in look.servers if one.other_up is not True]
-        if away:
-            return f"the Redis of {to} does not answer at {away[0]}"
-    others = [one.pod for one in look.servers if one.error or (now.changed and one.revision != now.revision)]
-    if others:
-        return f"revision {now.revision} is not in force at {others[0]}"
-    if runs == "single" and look.wanted > 1:
-        quiet_since = 0.0  # no servers are added meanwhile
-    else:
-        quiet_since = max(now.changed, memory.mode_since if rules.mode == "auto" else 0) + rules.dwell
-    rest = max(now.held_until, quiet_since) - look.time
-    return f"there is to be no change for {rest:.0f} s" if rest > 0 else ""
-
-
-def _both(
-    look: Look, rules: RedisAdapter, state: State, change: ModeChange, memory: Memory, told: list[Action]
-) -> Decision:
-    """Every server is to publish to both Redis."""
-    age = look.time - change.since
-    refused = look.refused(state)
-    others = [one.pod for one in look.servers if one.revision != state.revision or one.figures.get(BOTH) != 1]
-    missing = [*others, *look.silent]
-    down = [one.pod for one in look.servers if one.other_up is False]
-    both = {one.pod: one.other_failed for one in look.servers if one.pod not in missing}
-    # One that restarts counts anew.
-    failed = {pod: min(count, memory.failed.get(pod, count)) for pod, count in both.items()}
-    full = [f"{count - failed[pod]} events of {pod}" for pod, count in both.items() if count > failed[pod]]
-    trouble = look.trouble(state)
-    if down:
-        trouble = trouble or f"the Redis of {change.to} does not answer at {down[0]}"
-    elif full:
-        trouble = trouble or f"the Redis of {change.to} has not taken {full[0]} (full, or not allowed?)"
-    memory = replace(memory, troubled=memory.troubled + 1 if trouble else 0, failed=failed)
-    if rules.mode == change.before:
-        return _give_up(look, rules, state, change, memory, told, f"the SocketFleet asks for mode {rules.mode}")
-    if refused is not None:
-        return _give_up(look, rules, state, change, memory, told, f"{refused.pod} refuses it: {refused.error}")
-    if memory.troubled >= LOOKS:
-        return _give_up(look, rules, state, change, memory, told, trouble)
-    if missing or not look.servers:
-        where = ", ".join(missing[:5]) or "any server"
-        if age > rules.confirm:
-            why = f"after {age:.0f} s {BOTH} is not in force at {where}"
-            return _give_up(look, rules, state, change, memory, told, why)
-        waits = f"{BOTH} (revision {state.revision}) is not in force at {where}"
-        return _under_way(None, look, replace(memory, confirmed=None), told, f"{change.name}: {waits}")
-    since = memory.confirmed if memory.confirmed is not None else look.time
-    memory = replace(memory, confirmed=since)
-    # What a Redis does not take is told once its time is over.
-    watched = max(WATCHED, 2 * max(one.figures["publish_timeout"] for one in look.servers))
-    if look.time - since < watched or trouble:
-        waits = f"every server publishes to both Redis; that is watched for {watched:.0f} s"
-        return _under_way(None, look, memory, told, f"{change.name}: {waits}")
-    busy = look.busy or look.too_many
-    if busy:
-        if age > rules.roll:
-            why = f"after {age:.0f} s it is still no time to roll: {busy}"
-            return _give_up(look, rules, state, change, memory, told, why)
-        return _under_way(None, look, memory, told, f"{change.name}: waits, since {busy}")
-    why = f"all {len(look.servers)} servers publish to both Redis"
-    return _roll(look, state, change, memory, told, why)
-
-
-def _roll(look: Look, state: State, change: ModeChange, memory: Memory, told: list[Action], why: str) -> Decision:
-    """Servers that start are told the new mode from now on; the pod template follows when nodes have heard of it."""
-    rolled = replace(change, step="roll", since=look.time, mark=_other_mark(look.mark, change.to))
-    written = replace(state, mode=change.to, change=rolled)
-    memory = memory.for_another_step()
-    message = f"{change.name}: {why}; the Deployment of {len(look.servers)} servers is rolled"
-    told.append(Action(reason="AdapterModeRolling", message=message))
-    return _under_way(written, look, memory, told, message)
-
-
-def _rolling(
-    look: Look, rules: RedisAdapter, state: State, change: ModeChange, memory: Memory, told: list[Action]
-) -> Decision:
-    """Until every server is in the new mode."""
-    age = look.time - change.since
-    refused = look.refused(state)
-    left = _left(look, change.mark, change.to)
-    if not left and not (_unknown(look) and age <= rules.roll):
-        return _rolled(look, state, change, memory, told)
-    if rules.mode == change.before:
-        return _back(look, state, change, memory, told, f"the SocketFleet asks for mode {rules.mode}")
-    if refused is not None:
-        return _back(look, state, change, memory, told, f"{refused.pod} refuses the figures: {refused.error}")
-    if look.stuck and look.mark == change.mark:
-        why = f"after {age:.0f} s the rollout does not get on (ProgressDeadlineExceeded): {left}"
-        return _back(look, state, change, memory, told, why)
-    # Once all in service are in the new mode, going back would cost more than waiting for those that end.
-    arrived = bool(look.servers) and not look.silent and all(one.mode == change.to for one in look.servers)
-    if age > rules.roll and not arrived:
-        return _back(look, state, change, memory, told, f"after {age:.0f} s not every server is in {change.to}: {left}")
-    return _turn(look, state, change, change.to, memory, told)
-
-
-def _rolling_back(
-    look: Look, rules: RedisAdapter, state: State, change: ModeChange, memory: Memory, told: list[Action]
-) -> Decision:
-    """Until every server is in the earlier mode again, however long that takes: servers of two modes are there."""
-    waits = _unknown(look) and look.time - change.since <= rules.roll
-    if not _left(look, change.mark, change.before) and not waits:
-        return _taken_back(look, rules, state, change, change.why, memory, told)
-    return _turn(look, state, change, change.before, memory, told)
-
-
-def _off(look: Look, state: State, change: ModeChange, memory: Memory, told: list[Action]) -> Decision:
-    """Every server is to publish to one Redis again."""
-    strays = [one for one in look.servers if one.mode != change.to]
-    if strays:
-        rolled = replace(change, step="roll", since=look.time)
-        both = replace(state, figures={**state.before, BOTH: 1}, changed=look.time, change=rolled)
-        message = f"{change.name}: {strays[0].pod} is in {strays[0].mode}; events are published to both Redis again"
-        told.append(Action(reason="AdapterModeRolling", message=message, warning=True))
-        return _under_way(both, look, memory, told, message)
-    others = [one.pod for one in look.servers if one.revision != state.revision]
-    missing = [*others, *look.silent]
-    if missing or not look.servers:
-        where = ", ".join(missing[:5]) or "any server"
-        return _under_way(
-            None, look, memory, told, f"{change.name}: revision {state.revision} is not in force at {where}"
+        Every server has answered, and there are some; no change is on trial.
+        """
+        snapshot, record = self._snapshot, self._record
+        current, to = snapshot.servers[0].mode, self._choose_target()
+        if to is None:
+            self.obstacle = (
+                "the operator has no answer from Redis yet, so it recommends no mode (condition RedisLimited)"
+            )
+            return None
+        if all(one.mode == to for one in snapshot.servers):
+            return None
+        self.obstacle = find_mode_obstacle(snapshot, self._rules, record, self._state, current, to)
+        if self.obstacle:
+            return None
+        why = recommend_for(snapshot, self._rules, self._state.recommended_mode or current)[1]
+        with_both = "single" not in (current, to)
+        change = ModeChangeRecord(
+            before=current,
+            to=to,
+            step="both" if with_both else "roll",
+            since=snapshot.time,
+            began=snapshot.time,
+            mark_before=snapshot.template_mark,
+            key_before=record.mode,
         )
-    return _done(look, state, change, memory, told)
+        settings, defaults = self._with_both()
+        self._record = TuningRecord(
+            settings=settings if with_both else record.settings,
+            previous=record.settings,
+            changed_at=snapshot.time,
+            defaults=defaults,
+            queued=snapshot.queued,
+            isolated_seconds=snapshot.isolated_seconds,
+            mode=record.mode,
+            change=change,
+        )
+        if not with_both:
+            return self._start_roll(change, "; ".join(filter(None, (why, snapshot.rollout_too_fast))))
+        self._state = self._state.for_next_step()
+        first = f"first, servers publish events to both Redis (revision {self._record.revision})"
+        self._report(reason="AdapterModeRolling", message=f"{change.name}: {why}; {first}")
+        return self._continue(first, record=self._record)
+
+    def proceed(self, change: ModeChangeRecord) -> Decision:
+        """Continue the change that is under way. Servers may be silent, or none may be there."""
+        match change.step:
+            case "both":
+                return self._publish_to_both(change)
+            case "roll":
+                return self._roll(change)
+            case "back":
+                return self._roll_back(change)
+            case "off":
+                return self._publish_to_one(change)
+
+    def _choose_target(self) -> Mode | None:
+        """The mode that the servers should be in; None: unknown yet."""
+        if self._rules.mode != "auto":
+            return self._rules.mode
+        recommended, servers = self._state.recommended_mode, self._snapshot.servers
+        if recommended in (None, "single") or servers[0].mode != "single":
+            return recommended
+        # Any Redis that they have is better than none.
+        possible: list[Mode] = [recommended, "pubsub", "sharded"]
+        return next((mode for mode in possible if all(mode in one.modes for one in servers)), recommended)
+
+    def _find_lost_mode(self) -> TuningRecord | None:
+        """The record to write if somebody has removed the ConfigMap; None: nobody has.
+
+        Servers that start would no longer get their mode, and in the middle of a change servers of two modes would no
+        longer publish to both Redis.
+        """
+        snapshot, record = self._snapshot, self._record
+        written = record.mode or snapshot.template_mark.partition(".")[0]
+        modes = {one.mode for one in snapshot.servers}
+        modes |= {mode for mode in snapshot.out_of_service.values() if mode is not None}
+        if written not in modes or not snapshot.reads_mode or snapshot.time < record.no_change_before:
+            return None
+        if len(modes) == 1:
+            return None if record.mode else replace(record, mode=written, changed_at=snapshot.time)
+        if "single" in modes or any(one.other_redis_up is None for one in snapshot.servers):
+            return None
+        to: Mode = "sharded" if written == "sharded" else "pubsub"
+        change = ModeChangeRecord(
+            before="pubsub" if to == "sharded" else "sharded",
+            to=to,
+            step="roll",
+            since=snapshot.time,
+            began=snapshot.time,
+            mark=snapshot.template_mark or to,
+            mark_before=snapshot.template_mark,
+            key_before=to,
+        )
+        settings, defaults = self._with_both()
+        return replace(
+            record,
+            settings=settings,
+            previous=record.settings,
+            changed_at=snapshot.time,
+            defaults=defaults,
+            mode=to,
+            change=change,
+        )
+
+    def _with_both(self) -> tuple[AdapterSettings, AdapterSettings]:
+        """The settings by which servers publish to both Redis, and the defaults of these settings."""
+        settings = {**self._record.settings, PUBLISH_BOTH: 1}
+        return settings, select_settings({**self._record.defaults, **self._snapshot.servers[0].defaults}, settings)
+
+    # Step both
+
+    def _publish_to_both(self, change: ModeChangeRecord) -> Decision:
+        """Wait until every server publishes to both Redis, watch that, then roll."""
+        snapshot, rules, record = self._snapshot, self._rules, self._record
+        age = snapshot.time - change.since
+        missing = [
+            *(
+                one.pod
+                for one in snapshot.servers
+                if one.revision != record.revision or one.settings.get(PUBLISH_BOTH) != 1
+            ),
+            *snapshot.silent,
+        ]
+        refusal = snapshot.find_refusal(record)
+        trouble = self._find_trouble_with_both(change, missing)
+        if rules.mode == change.before:
+            return self._abandon(change, f"the SocketFleet asks for mode {rules.mode}")
+        if refusal is not None:
+            return self._abandon(change, f"{refusal.pod} refuses it: {refusal.error}")
+        if self._state.trouble_count >= OBSERVATIONS:
+            return self._abandon(change, trouble)
+        if missing or not snapshot.servers:
+            where = name_servers(missing)
+            if age > rules.confirm:
+                return self._abandon(change, f"after {age:.0f} s {PUBLISH_BOTH} is not in effect at {where}")
+            self._state = replace(self._state, confirmed_since=None)
+            return self._continue(
+                f"{change.name}: {PUBLISH_BOTH} (revision {record.revision}) is not in effect at {where}"
+            )
+        if self._state.confirmed_since is None:
+            self._state = replace(self._state, confirmed_since=snapshot.time)
+        # Events that a Redis does not accept are reported once their timeout has passed.
+        watched = max(WATCH_SECONDS, 2 * max(one.settings["publish_timeout"] for one in snapshot.servers))
+        if snapshot.time - (self._state.confirmed_since or 0) < watched or trouble:
+            return self._continue(
+                f"{change.name}: every server publishes to both Redis, which is watched for {watched:.0f} s"
+            )
+        busy = snapshot.busy or snapshot.rollout_too_fast
+        if busy and age > rules.roll:
+            return self._abandon(change, f"after {age:.0f} s the fleet still cannot be rolled: {busy}")
+        if busy:
+            return self._continue(f"{change.name}: the rollout waits: {busy}")
+        return self._start_roll(change, f"all {len(snapshot.servers)} servers publish to both Redis")
+
+    def _find_trouble_with_both(self, change: ModeChangeRecord, missing: list[str]) -> str:
+        """What is wrong since servers publish to both Redis, empty: nothing; counts how often in a row."""
+        snapshot = self._snapshot
+        counts = {one.pod: one.other_redis_failed for one in snapshot.servers if one.pod not in missing}
+        # A server that restarts counts from 0 again.
+        before = {pod: min(count, self._state.failed_before.get(pod, count)) for pod, count in counts.items()}
+        failed = [f"{count - before[pod]} events of {pod}" for pod, count in counts.items() if count > before[pod]]
+        down = [one.pod for one in snapshot.servers if one.other_redis_up is False]
+        trouble = snapshot.find_trouble(self._record)
+        if down:
+            trouble = trouble or f"the Redis of {change.to} does not answer at {down[0]}"
+        elif failed:
+            trouble = trouble or f"the Redis of {change.to} has not accepted {failed[0]} (full, or not permitted?)"
+        trouble_count = self._state.trouble_count + 1 if trouble else 0
+        self._state = replace(self._state, trouble_count=trouble_count, failed_before=before)
+        return trouble
+
+    def _abandon(self, change: ModeChangeRecord, why: str) -> Decision:
+        """Give the change up before anything is rolled: servers publish to one Redis, as before."""
+        message = f"{change.name} rolled back: {why}; no other change starts for {self._pause(change):.0f} s"
+        self._report(reason="AdapterTakenBack", message=message, warning=True)
+        return self._end_rolled_back(change, why)
+
+    # Step roll
+
+    def _start_roll(self, change: ModeChangeRecord, why: str) -> Decision:
+        """Give servers that start the new mode; the pod template follows when the nodes have the ConfigMap."""
+        snapshot = self._snapshot
+        rolled = replace(change, step="roll", since=snapshot.time, mark=_next_mark(snapshot.template_mark, change.to))
+        self._state = self._state.for_next_step()
+        message = f"{change.name}: {why}; the Deployment of {len(snapshot.servers)} servers is rolled"
+        self._report(reason="AdapterModeRolling", message=message)
+        return self._continue(message, record=replace(self._record, mode=change.to, change=rolled))
+
+    def _roll(self, change: ModeChangeRecord) -> Decision:
+        """Wait until every server is in the new mode."""
+        snapshot, rules = self._snapshot, self._rules
+        age = snapshot.time - change.since
+        refusal = snapshot.find_refusal(self._record)
+        remaining = self._find_remaining(change.mark, change.to)
+        if not remaining and not (self._find_unknown() and age <= rules.roll):
+            return self._end_roll(change)
+        if rules.mode == change.before:
+            return self._start_rollback(change, f"the SocketFleet asks for mode {rules.mode}")
+        if refusal is not None:
+            return self._start_rollback(change, f"{refusal.pod} refuses the settings: {refusal.error}")
+        if snapshot.rollout_stalled and snapshot.template_mark == change.mark:
+            why = f"after {age:.0f} s the rollout does not progress (ProgressDeadlineExceeded): {remaining}"
+            return self._start_rollback(change, why)
+        # Once all servers in service are in the new mode, a rollback would cost more than the wait for the old ones.
+        arrived = bool(snapshot.servers) and not snapshot.silent
+        arrived = arrived and all(one.mode == change.to for one in snapshot.servers)
+        if age > rules.roll and not arrived:
+            why = f"after {age:.0f} s not every server is in {change.to}: {remaining}"
+            return self._start_rollback(change, why)
+        return self._roll_pods(change, change.to)
+
+    def _end_roll(self, change: ModeChangeRecord) -> Decision:
+        """Every server is in the new mode."""
+        if "single" in (change.before, change.to):
+            return self._complete(change)
+        snapshot = self._snapshot
+        off = replace(change, step="off", since=snapshot.time)
+        record = replace(self._record, settings=self._record.previous, changed_at=snapshot.time, change=off)
+        where = f"all {len(snapshot.servers)} servers are in {change.to}"
+        message = f"{change.name}: {where}; they publish to its Redis only (revision {record.revision})"
+        self._report(reason="AdapterModeRolling", message=message)
+        return self._continue(message, record=record)
+
+    # Step back
+
+    def _start_rollback(self, change: ModeChangeRecord, why: str) -> Decision:
+        """Give servers that start the earlier mode again, and roll the Deployment back."""
+        back = replace(change, step="back", since=self._snapshot.time, mark=change.mark_before, why=why)
+        self._state = replace(self._state, wrong_mode_count=0)
+        message = f"{change.name} rolled back: {why}; the Deployment is rolled back"
+        self._report(reason="AdapterTakenBack", message=message, warning=True)
+        return self._continue(message, record=replace(self._record, mode=change.key_before, change=back))
+
+    def _roll_back(self, change: ModeChangeRecord) -> Decision:
+        """Wait until every server is in the earlier mode again, without a deadline: there are servers of two modes."""
+        waits = self._find_unknown() and self._snapshot.time - change.since <= self._rules.roll
+        if not self._find_remaining(change.mark, change.before) and not waits:
+            return self._end_rolled_back(change, change.why)
+        return self._roll_pods(change, change.before)
+
+    def _end_rolled_back(self, change: ModeChangeRecord, why: str) -> Decision:
+        record = self._record.rolled_back(self._snapshot.time, self._pause(change), why)
+        self._state = self._state.for_next_step()
+        return self._decide("False", "TakenBack", f"the last change was rolled back: {why}", record=record)
+
+    def _pause(self, change: ModeChangeRecord) -> float:
+        """Seconds until the next attempt; few for a change from single, since no servers are added meanwhile."""
+        return self._rules.dwell * (1 if change.before == "single" else ROLLBACK_PAUSE)
+
+    # Step off
+
+    def _publish_to_one(self, change: ModeChangeRecord) -> Decision:
+        """Wait until every server publishes to one Redis again."""
+        snapshot = self._snapshot
+        strays = [one for one in snapshot.servers if one.mode != change.to]
+        if strays:
+            rolled = replace(change, step="roll", since=snapshot.time)
+            settings = {**self._record.previous, PUBLISH_BOTH: 1}
+            record = replace(self._record, settings=settings, changed_at=snapshot.time, change=rolled)
+            stray = f"{strays[0].pod} is in {strays[0].mode}"
+            message = f"{change.name}: {stray}; servers publish to both Redis again"
+            self._report(reason="AdapterModeRolling", message=message, warning=True)
+            return self._continue(message, record=record)
+        missing = [*self._not_in_effect(), *snapshot.silent]
+        if missing or not snapshot.servers:
+            where = name_servers(missing)
+            return self._continue(f"{change.name}: revision {self._record.revision} is not in effect at {where}")
+        return self._complete(change)
+
+    def _complete(self, change: ModeChangeRecord) -> Decision:
+        snapshot, record = self._snapshot, self._record
+        took = snapshot.time - change.began
+        message = f"{change.name}: complete at all {len(snapshot.servers)} servers, after {took:.0f} s"
+        self._report(reason="AdapterModeRolled", message=message)
+        # The status still has the mode that was recommended before.
+        decision = self._decide(
+            "True",
+            "InForce",
+            message,
+            record=TuningRecord(
+                settings=record.settings,
+                changed_at=snapshot.time,
+                defaults=select_settings(record.defaults, record.settings),
+                mode=record.mode,
+            ),
+        )
+        return replace(decision, state=replace(self._state, recommended_mode=change.to))
+
+    # What all steps use
+
+    def _roll_pods(self, change: ModeChangeRecord, to: Mode) -> Decision:
+        """Roll the Deployment once the nodes have the ConfigMap; again if servers have started too early."""
+        snapshot = self._snapshot
+        remaining = self._find_remaining(change.mark, to) or f"{self._find_unknown()} does not answer"
+        message = f"{change.name}: {'rolling' if to == change.to else 'rolling back'}; {remaining}"
+        if snapshot.template_mark != change.mark:
+            mark = change.mark if snapshot.time - change.since >= CONFIG_MAP_DELAY else None
+            return self._continue(message, mark=mark)
+        wrong = [one for one in snapshot.servers if one.mode != to]
+        settled = wrong and not snapshot.rolling_out and snapshot.reads_mode
+        self._state = replace(self._state, wrong_mode_count=self._state.wrong_mode_count + 1 if settled else 0)
+        if self._state.wrong_mode_count < OBSERVATIONS:
+            return self._continue(message)
+        self._state = replace(self._state, wrong_mode_count=0)
+        again = replace(change, mark=_next_mark(snapshot.template_mark, to))
+        stray = f"{wrong[0].pod} is in {wrong[0].mode}"
+        message = f"{change.name}: the rollout is complete and {stray}: the Deployment is rolled again"
+        self._report(reason="AdapterModeRolling", message=message, warning=True)
+        return self._continue(message, record=replace(self._record, mode=to, change=again))
+
+    def _find_remaining(self, mark: str, to: Mode) -> str:
+        """What is missing until every server is in a mode; empty: at most servers out of service without an answer."""
+        snapshot = self._snapshot
+        others = [one.pod for one in snapshot.servers if one.mode != to]
+        ending = [name for name, mode in snapshot.out_of_service.items() if mode not in (None, to)]
+        if not snapshot.servers or others or snapshot.silent:
+            count = len(snapshot.servers) + len(snapshot.silent)
+            arrived = f"{len(snapshot.servers) - len(others)} of {count} servers in service are in {to}"
+            return f"{arrived}, not {name_servers([*others, *snapshot.silent])}" if count else arrived
+        if ending:
+            return f"{name_servers(ending)} are terminating in another mode"
+        return "the rollout is not complete" if snapshot.rolling_out or snapshot.template_mark != mark else ""
+
+    def _find_unknown(self) -> str:
+        """A server out of service that may have clients and does not answer; empty: none."""
+        return next((name for name, mode in self._snapshot.out_of_service.items() if mode is None), "")
+
+    def _continue(self, message: str, *, record: TuningRecord | None = None, mark: str | None = None) -> Decision:
+        """The change goes on in the next round."""
+        return self._decide("False", ROLLING, message, record=record, mark=mark)
 
 
-def _rolled(look: Look, state: State, change: ModeChange, memory: Memory, told: list[Action]) -> Decision:
-    """Every server is in the new mode."""
-    if "single" in (change.before, change.to):
-        return _done(look, state, change, memory, told)
-    off = replace(change, step="off", since=look.time)
-    written = replace(state, figures=state.before, changed=look.time, change=off)
-    where = f"all {len(look.servers)} servers are in {change.to}"
-    message = f"{change.name}: {where}; events go to its Redis only (revision {written.revision})"
-    told.append(Action(reason="AdapterModeRolling", message=message))
-    return _under_way(written, look, memory, told, message)
-
-
-def _done(look: Look, state: State, change: ModeChange, memory: Memory, told: list[Action]) -> Decision:
-    message = f"{change.name}: all {len(look.servers)} servers, after {look.time - change.began:.0f} s"
-    told.append(Action(reason="AdapterModeRolled", message=message))
-    good = State(
-        figures=state.figures,
-        changed=look.time,
-        base=of_figures(state.base, state.figures),
-        mode=state.mode,
-    )
-    condition = Condition("AdapterTuned", "True", "InForce", message)
-    return Decision(good, told, condition, status_of(look, memory), replace(memory, mode=change.to))
-
-
-def _back(look: Look, state: State, change: ModeChange, memory: Memory, told: list[Action], why: str) -> Decision:
-    """Servers that start are told the earlier mode again, and the Deployment is rolled back."""
-    back = replace(change, step="back", since=look.time, mark=change.mark_before, why=why)
-    written = replace(state, mode=change.key_before, change=back)
-    message = f"{change.name} taken back: {why}; the Deployment is rolled back"
-    told.append(Action(reason="AdapterTakenBack", message=message, warning=True))
-    return _under_way(written, look, replace(memory, wrong=0), told, message)
-
-
-def _give_up(
-    look: Look,
-    rules: RedisAdapter,
-    state: State,
-    change: ModeChange,
-    memory: Memory,
-    told: list[Action],
-    why: str,
-) -> Decision:
-    """Before anything is rolled: events go to one Redis, as before."""
-    message = f"{change.name} taken back: {why}; no other change for {_rest(rules, change):.0f} s"
-    told.append(Action(reason="AdapterTakenBack", message=message, warning=True))
-    return _taken_back(look, rules, state, change, why, memory, told)
-
-
-def _rest(rules: RedisAdapter, change: ModeChange) -> float:
-    """Seconds until the next attempt. From single it is not put off for long: no servers are added meanwhile."""
-    return rules.dwell * (1 if change.before == "single" else REST)
-
-
-def _taken_back(
-    look: Look, rules: RedisAdapter, state: State, change: ModeChange, why: str, memory: Memory, told: list[Action]
-) -> Decision:
-    before = state.taken_back(look.time, _rest(rules, change), why)
-    condition = Condition("AdapterTuned", "False", "TakenBack", f"the last change was taken back: {why}")
-    memory = memory.for_another_step()
-    return Decision(before, told, condition, status_of(look, memory), memory)
-
-
-def _turn(look: Look, state: State, change: ModeChange, to: Mode, memory: Memory, told: list[Action]) -> Decision:
-    """Have the Deployment rolled, once nodes have heard of the mode; once more if servers have started too early."""
-    left = _left(look, change.mark, to) or f"{_unknown(look)} does not answer"
-    message = f"{change.name}: {'rolled' if to == change.to else 'rolled back'}; {left}"
-    if look.mark != change.mark:
-        mark = change.mark if look.time - change.since >= HEARD else None
-        return replace(_under_way(None, look, memory, told, message), mark=mark)
-    wrong = [one for one in look.servers if one.mode != to]
-    memory = replace(memory, wrong=memory.wrong + 1 if wrong and not look.changing and look.takes_mode else 0)
-    if memory.wrong < LOOKS:
-        return _under_way(None, look, memory, told, message)
-    again = replace(state, mode=to, change=replace(change, mark=_other_mark(look.mark, to)))
-    message = f"{change.name}: the rollout is over and {wrong[0].pod} is in {wrong[0].mode}: it is rolled again"
-    told.append(Action(reason="AdapterModeRolling", message=message, warning=True))
-    return _under_way(again, look, replace(memory, wrong=0), told, message)
-
-
-def _left(look: Look, mark: str, to: Mode) -> str:
-    """What is missing until every server is in a mode; empty: nothing but those out of service that do not answer."""
-    others = [one.pod for one in look.servers if one.mode != to]
-    ending = [name for name, mode in look.outside.items() if mode not in (None, to)]
-    if not look.servers or others or look.silent:
-        count = len(look.servers) + len(look.silent)
-        there = f"{len(look.servers) - len(others)} of {count} servers in service are in {to}"
-        return f"{there}, not {', '.join([*others, *look.silent][:5])}" if count else there
-    if ending:
-        return f"{', '.join(ending[:5])} are ending in another mode"
-    return "the rollout is not over" if look.changing or look.mark != mark else ""
-
-
-def _unknown(look: Look) -> str:
-    """One that is out of service, may have clients, and does not answer; empty: none."""
-    return next((name for name, mode in look.outside.items() if mode is None), "")
-
-
-def _other_mark(now: str, mode: Mode) -> str:
-    """An annotation for a mode that is not the one that is there: the same would roll nothing."""
-    name, _, turn = now.partition(".")
+def _next_mark(current: str, mode: Mode) -> str:
+    """An annotation for a mode that differs from the current one: the same value would roll nothing."""
+    name, _, count = current.partition(".")
     if name != mode:
         return mode
-    return f"{mode}.{int(turn) + 1 if turn.isdecimal() else 2}"
-
-
-def _under_way(state: State | None, look: Look, memory: Memory, told: list[Action], message: str) -> Decision:
-    condition = Condition("AdapterTuned", "False", ROLLING, message)
-    return Decision(state, told, condition, status_of(look, memory), memory)
+    return f"{mode}.{int(count) + 1 if count.isdecimal() else 2}"

@@ -1,31 +1,31 @@
-"""What Redis says of itself, and whether it is what limits the fleet: pure."""
+"""What Redis reports, and whether Redis limits the fleet. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Shares of its memory above which Redis is short of it, and below which it is not any more.
+# Shares of its memory from which Redis is short of memory, and below which it no longer is.
 MEMORY_FULL, MEMORY_FREE = 0.85, 0.75
-# Shares of its one thread above which Redis is busy, and below which it is not any more.
+# Shares of its main thread's time from which Redis is busy, and below which it no longer is.
 BUSY, IDLE = 0.8, 0.65
-# Seconds for which an eviction is told.
-EVICTIONS_TOLD = 600.0
-# Seconds at least over which the thread's share is measured.
+# Seconds for which an eviction is reported.
+EVICTIONS_REPORTED = 600.0
+# The minimum seconds over which the thread's share is measured.
 MEASURED_OVER = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class RedisFacts:
-    """What INFO tells; of a cluster, of the node that is worst off in each respect.
+    """Values of Redis' INFO; of a Redis Cluster, in each respect those of the worst node.
 
     Attributes:
         used_memory: Bytes.
-        max_memory: Bytes that it may use; 0: it has no limit.
-        evicted_keys: Keys that it has thrown away for want of memory, since its start; of all nodes.
-        ops_per_second: Commands that it carries out.
+        max_memory: Bytes that it may use; 0: no limit.
+        evicted_keys: Keys evicted for want of memory since its start, of all nodes.
+        ops_per_second: Commands that it executes.
         clients: Connections to it.
-        cpu_seconds: That its main thread has used, since its start; None: it does not tell. One figure for each node.
+        cpu_seconds: CPU time of its main thread since its start, one value per node; None: not reported.
         cluster: Whether it is a Redis Cluster.
     """
 
@@ -39,21 +39,21 @@ class RedisFacts:
 
     @property
     def memory(self) -> float | None:
-        """The share of its memory that is used; None without a limit."""
+        """The used share of its memory; None without a limit."""
         return self.used_memory / self.max_memory if self.max_memory > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """What is remembered of Redis from look to look; a new operator begins without it.
+class RedisWatch:
+    """What is remembered of Redis from one observation to the next; a new operator starts without it.
 
     Attributes:
-        facts: Of the last look.
-        measured_from: What its main threads had used then, by node, and
-        time: when that was, in seconds since 1970.
-        busy: The share of a second that its busiest main thread works; None: not known yet.
-        evicted: When keys were last seen to be thrown away.
-        limits: In which respects Redis was at its limit at the last look.
+        facts: Of the last observation.
+        measured_from: CPU seconds of its main threads when the measuring began, by node.
+        time: When that was, in seconds since 1970.
+        busy: The share of its time that the busiest main thread works; None: unknown yet.
+        evicted: When an eviction was last observed, in seconds since 1970.
+        limits: In which respects Redis was at its limit at the last observation.
     """
 
     facts: RedisFacts | None = None
@@ -65,7 +65,7 @@ class Watched:
 
     @property
     def memory(self) -> float | None:
-        """The share of its memory that is used; None: not known, or without a limit."""
+        """The used share of its memory; None: unknown, or without a limit."""
         return None if self.facts is None else self.facts.memory
 
     @property
@@ -73,8 +73,8 @@ class Watched:
         return bool(self.limits)
 
 
-def watch(before: Watched, facts: RedisFacts | None, now: float) -> Watched:
-    """What is known of Redis after this look; without facts, what was."""
+def observe_redis(before: RedisWatch, facts: RedisFacts | None, now: float) -> RedisWatch:
+    """What is known of Redis after this observation; without facts, nothing changes."""
     if facts is None:
         return before
     old, busy, evicted = before.facts, before.busy, before.evicted
@@ -84,7 +84,7 @@ def watch(before: Watched, facts: RedisFacts | None, now: float) -> Watched:
     if old is None or now - since >= MEASURED_OVER:
         busy = _share(measured_from, facts.cpu_seconds, now - since)
         measured_from, since = facts.cpu_seconds, now
-    return Watched(facts, measured_from, since, busy, evicted, _limits(before.limits, facts, busy, evicted, now))
+    return RedisWatch(facts, measured_from, since, busy, evicted, _limits(before.limits, facts, busy, evicted, now))
 
 
 def _share(old: tuple[float, ...] | None, new: tuple[float, ...] | None, seconds: float) -> float | None:
@@ -99,26 +99,26 @@ def _limits(
     found = []
     if facts.memory is not None and facts.memory >= (MEMORY_FREE if "Memory" in before else MEMORY_FULL):
         found.append("Memory")
-    if evicted is not None and now - evicted < EVICTIONS_TOLD:
+    if evicted is not None and now - evicted < EVICTIONS_REPORTED:
         found.append("Evictions")
     if busy is not None and busy >= (IDLE if "Busy" in before else BUSY):
         found.append("Busy")
     return tuple(found)
 
 
-def what_to_do(watched: Watched, facts: RedisFacts) -> str:
-    """Each limit with its figures and the way out."""
+def advise(watch: RedisWatch, facts: RedisFacts) -> str:
+    """Each limit with its values and a remedy."""
     ways = {
-        "Memory": f"{_percent(facts.memory)} of its memory is used: raise maxmemory, lower history_events, or move to "
-        "a Redis Cluster",
-        "Evictions": "it has thrown keys away, so clients that come back begin anew: set maxmemory-policy noeviction, "
-        "and raise maxmemory",
-        "Busy": f"its one thread works {_percent(watched.busy)} of the time: give it a faster CPU, give others a Redis "
-        "of their own, or move to a Redis Cluster",
+        "Memory": f"{_percent(facts.memory)} of its memory is in use: raise maxmemory, lower history_events, or "
+        "move to a Redis Cluster",
+        "Evictions": "it has evicted keys, so clients that reconnect start new sessions: set maxmemory-policy "
+        "noeviction, and raise maxmemory",
+        "Busy": f"its main thread is busy {_percent(watch.busy)} of the time: give it a faster CPU, give other users a "
+        "Redis of their own, or move to a Redis Cluster",
     }
-    return "; ".join(ways[limit] for limit in watched.limits)
+    return "; ".join(ways[limit] for limit in watch.limits)
 
 
 def _percent(share: float | None) -> str:
-    """In steps of five: a condition does not change with every look."""
+    """Round to steps of five, so that a condition does not change with every observation."""
     return "?" if share is None else f"{round(share * 20) * 5} %"

@@ -1,4 +1,4 @@
-"""How many servers there may be as long as they do not hear each other: a pure decision."""
+"""How many servers there may be while they do not receive each other's events: a pure decision."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from dataclasses import replace
 from tradecast_operator.model.adapter_spec import RedisAdapter
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Spec
-from tradecast_operator.tuning.rules import Adapter, adapter_of
+from tradecast_operator.tuning.server_adapter import ServerAdapter, read_adapter
 
 HELD = (
-    "servers are in mode single and do not hear each other: more are made when they have been rolled onto another "
-    "(the condition AdapterTuned tells what that waits for)"
+    "servers are in mode single and do not receive each other's events: servers are added once the fleet is rolled "
+    "onto another mode (the condition AdapterTuned says what the rollout waits for)"
 )
 
 
-def hold(seen: Observation, spec: Spec, last: str, config_map: str) -> Spec:
-    """The spec, with no more replicas than there are while the fleet is about to be rolled from mode single.
+def hold_replicas(seen: Observation, spec: Spec, last_mode: str, config_map: str) -> Spec:
+    """Limit a spec to the present replicas while the fleet is about to be rolled from mode single.
 
     Args:
         seen: The fleet.
         spec: What is asked for.
-        last: The modes that its servers were last seen in, with a stroke between them.
-        config_map: The name of the ConfigMap that the operator tells servers their mode by.
+        last_mode: The modes in which its servers were last seen, separated by slashes.
+        config_map: The name of the ConfigMap that gives servers their mode.
     """
     rules = spec.redis_adapter
     if rules.apply != "roll" or rules.mode == "single":
         return spec
-    servers = [one for one in (adapter_of(pod) for pod in seen.pods if not pod.terminating) if one is not None]
+    servers = [one for one in (read_adapter(pod) for pod in seen.pods if not pod.terminating) if one is not None]
     modes: set[str] = {one.mode for one in servers}
-    modes = modes or set(last.split("/"))
-    # Where they can be rolled onto nothing it is as without an operator that rolls: it would be held for ever.
-    can_roll = config_map in seen.mode_from and all(_can_be_joined(one, rules) for one in servers)
+    modes = modes or set(last_mode.split("/"))
+    # Where no rollout is possible nothing is held, or it would be for ever.
+    can_roll = config_map in seen.mode_from and all(_has_redis(one, rules) for one in servers)
     most = max(1, seen.replicas)
     if "single" not in modes or not can_roll or spec.bounded <= most:
         return spec
     return replace(spec, most=most, most_why=HELD)
 
 
-def _can_be_joined(server: Adapter, rules: RedisAdapter) -> bool:
-    """Whether a server has what it takes to be in the mode that it is to be in."""
+def _has_redis(server: ServerAdapter, rules: RedisAdapter) -> bool:
+    """Whether a server has a Redis for the wanted mode."""
     return bool(set(server.modes) & ({"pubsub", "sharded"} if rules.mode == "auto" else {rules.mode}))

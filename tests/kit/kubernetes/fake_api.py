@@ -70,6 +70,16 @@ class Granted(Leaseholder):
         pass
 
 
+class SoleFleet:
+    """A registry without any other fleet."""
+
+    def find_owner(self, namespace: str, name: str) -> str:
+        return ""
+
+    def remove(self, namespace: str, name: str) -> None:
+        pass
+
+
 class FakeKubernetes(Kubernetes):
     """What the operator may ask for, and what it has done.
 

@@ -17,7 +17,7 @@ from kit.network.tls import make_certificates
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_sentinel import SERVICE, SentinelServer
 from kit.servers.redis_server import RedisServer
-from tradecast_operator.clients.redis_info import LARGEST, Access, RedisSilent, ask_redis, facts_of
+from tradecast_operator.clients.redis_info import LARGEST, Access, RedisInfoClient, RedisSilent, facts_of
 
 ALLOWED = ("+info", "+cluster|slots", "+command")
 pytestmark = pytest.mark.redis
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.redis
 async def test_a_redis_tells_its_facts(redis_server: RedisServer) -> None:
     with Redis.from_url(redis_server.url) as admin:
         admin.config_set("maxmemory", "100mb")
-        facts = await ask_redis(redis_server.url)
+        facts = await RedisInfoClient().read_facts(redis_server.url)
         admin.config_set("maxmemory", 0)
     assert facts.max_memory == 100 * 1024 * 1024
     assert 0 < (facts.memory or 0) < 1
@@ -41,9 +41,9 @@ async def test_a_user_that_may_only_ask_for_info_is_enough(redis_server: RedisSe
         admin.execute_command("ACL", "SETUSER", "operator", "reset", "on", ">secret", "-@all", "+info")
         try:
             host = redis_server.url.removeprefix("redis://")
-            assert (await ask_redis(f"redis://operator:secret@{host}")).used_memory > 0
+            assert (await RedisInfoClient().read_facts(f"redis://operator:secret@{host}")).used_memory > 0
             with pytest.raises(RedisSilent) as refused:
-                await ask_redis(f"redis://operator:wrong@{host}")
+                await RedisInfoClient().read_facts(f"redis://operator:wrong@{host}")
             assert "wrong" not in str(refused.value)
         finally:
             admin.execute_command("ACL", "DELUSER", "operator")
@@ -55,7 +55,7 @@ async def test_every_primary_of_a_cluster_is_asked_though_the_first_that_is_name
     for node in redis_cluster.nodes:
         with Redis(port=node.port) as admin:
             admin.execute_command("ACL", "SETUSER", "operator", "reset", "on", ">secret", "-@all", *ALLOWED)
-    facts = await ask_redis(redis_cluster.url.replace("://", "://operator:secret@127.0.0.1:1,"))
+    facts = await RedisInfoClient().read_facts(redis_cluster.url.replace("://", "://operator:secret@127.0.0.1:1,"))
     assert facts.cluster
     assert facts.cpu_seconds is not None
     assert len(facts.cpu_seconds) == 3
@@ -70,10 +70,10 @@ async def test_the_master_that_sentinels_name_is_asked(redis_server: RedisServer
         # The first that is named is away.
         url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/0/{SERVICE}"
         access = Access(sentinel_username="watcher", sentinel_password="spw")
-        assert (await ask_redis(url, access)).used_memory > 0
+        assert (await RedisInfoClient().read_facts(url, access)).used_memory > 0
         for wrong, which in ((Access(), url), (access, url.replace(SERVICE, "other"))):
             with pytest.raises(RedisSilent):
-                await ask_redis(which, wrong)
+                await RedisInfoClient().read_facts(which, wrong)
     finally:
         sentinel.close()
 
@@ -87,9 +87,9 @@ async def test_a_private_authority(tmp_path: Path) -> None:
         tls=True,
     )
     async with server:
-        assert (await ask_redis(server.url, Access(ca=authority))).used_memory > 0
+        assert (await RedisInfoClient().read_facts(server.url, Access(ca=authority))).used_memory > 0
         with pytest.raises(RedisSilent):
-            await ask_redis(server.url)
+            await RedisInfoClient().read_facts(server.url)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ async def test_a_private_authority(tmp_path: Path) -> None:
 )
 async def test_no_answer_is_said_to_be_none(url: str) -> None:
     with pytest.raises(RedisSilent):
-        await ask_redis(url)
+        await RedisInfoClient().read_facts(url)
 
 
 def node(**figures: Any) -> dict[str, Any]:
@@ -196,7 +196,7 @@ async def test_what_answers_as_it_likes_is_silent(how: str) -> None:
         tracemalloc.start()
         try:
             with pytest.raises(RedisSilent):
-                await ask_redis(f"redis://127.0.0.1:{port}?protocol=2")
+                await RedisInfoClient().read_facts(f"redis://127.0.0.1:{port}?protocol=2")
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -207,7 +207,9 @@ async def test_options_of_the_client_are_not_taken_from_the_url(redis_server: Re
     began = time.monotonic()
     async with answering([b" "] * 1_000, pause=0.5) as port:
         with pytest.raises(RedisSilent):
-            await ask_redis(f"redis://127.0.0.1:{port}?socket_timeout=9999&socket_connect_timeout=9999")
+            await RedisInfoClient().read_facts(
+                f"redis://127.0.0.1:{port}?socket_timeout=9999&socket_connect_timeout=9999"
+            )
     assert time.monotonic() - began < 15
     url = f"{redis_server.url}?credential_provider=x&nonsense=1&socket_read_size=99999999&ssl_cert_reqs=none"
-    assert (await ask_redis(url.replace("&ssl_cert_reqs=none", ""))).used_memory > 0
+    assert (await RedisInfoClient().read_facts(url.replace("&ssl_cert_reqs=none", ""))).used_memory > 0

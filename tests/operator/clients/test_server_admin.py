@@ -13,7 +13,7 @@ import pytest
 from kit.clients.python import PythonClients
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import free_port
-from tradecast_operator.clients.server_admin import Known, Servers, ServerSilent, Target, make_client
+from tradecast_operator.clients.server_admin import KnownServers, ServerAdmin, ServerSilent, Target, make_client
 
 TOKEN = "operators-token"
 POD = Target("uid-a", "127.0.0.1", revision="replica-set-uid")
@@ -57,11 +57,11 @@ def at(
     server: RunningServer,
     client: httpx.AsyncClient,
     token: str = TOKEN,
-    known: Known | None = None,
+    known: KnownServers | None = None,
     *,
     bearer: bool = False,
-) -> Servers:
-    return Servers(client, urlsplit(server.admin_url).port or 0, token, known, bearer=bearer)
+) -> ServerAdmin:
+    return ServerAdmin(client, urlsplit(server.admin_url).port or 0, token, known, bearer=bearer)
 
 
 async def test_a_server_tells_its_connections_and_its_drain(
@@ -103,7 +103,7 @@ async def test_a_figure_above_what_servers_take_is_sent_as_the_highest(
 async def test_a_server_that_has_begun_anew_is_asked_for_another_nonce(
     make_server: MakeServer, client: httpx.AsyncClient, wire: Wire
 ) -> None:
-    known = Known({"uid-a": "12.0123456789abcdef.0123456789abcdef0123456789abcdef"}, set())
+    known = KnownServers({"uid-a": "12.0123456789abcdef.0123456789abcdef0123456789abcdef"}, set())
     server = await make_server(admin_token=TOKEN, pod_uid="uid-a")
     await at(server, client, known=known).stats(POD)
     assert wire.statuses == [401, 200]
@@ -133,7 +133,7 @@ async def test_a_server_of_the_version_before_gets_the_token_while_that_is_allow
 async def test_who_only_says_that_it_is_old_does_not_get_the_token(
     make_server: MakeServer, client: httpx.AsyncClient, wire: Wire, pod: Target
 ) -> None:
-    servers = at(await make_server(admin_token=TOKEN), client, known=Known({}, {"signing"}), bearer=True)
+    servers = at(await make_server(admin_token=TOKEN), client, known=KnownServers({}, {"signing"}), bearer=True)
     with pytest.raises(ServerSilent):
         await servers.stats(pod)
     assert wire.sent == [""]
@@ -142,7 +142,7 @@ async def test_who_only_says_that_it_is_old_does_not_get_the_token(
 async def test_after_a_signed_request_no_pod_of_that_replicaset_gets_the_token(
     make_server: MakeServer, client: httpx.AsyncClient, wire: Wire
 ) -> None:
-    known = Known()
+    known = KnownServers()
     await at(await make_server(admin_token=TOKEN, pod_uid="uid-a"), client, known=known, bearer=True).stats(POD)
     old = at(await make_server(admin_token=TOKEN), client, known=known, bearer=True)
     with pytest.raises(ServerSilent):
@@ -176,27 +176,27 @@ async def test_who_does_not_know_the_token_is_refused(
 
 
 async def test_a_server_that_is_not_there_says_nothing(client: httpx.AsyncClient) -> None:
-    with pytest.raises(ServerSilent, match="it does not answer: ConnectError"):
-        await Servers(client, free_port(), TOKEN).stats(POD)
+    with pytest.raises(ServerSilent, match="no answer: ConnectError"):
+        await ServerAdmin(client, free_port(), TOKEN).stats(POD)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1/x", "::1%25lo", "a b", "127.0.0.1@example.invalid", "\n", "x" * 300])
 async def test_an_address_that_is_none(client: httpx.AsyncClient, address: str) -> None:
     with pytest.raises(ServerSilent):
-        await Servers(client, free_port(), TOKEN).stats(replace(POD, address=address))
+        await ServerAdmin(client, free_port(), TOKEN).stats(replace(POD, address=address))
 
 
 async def test_an_answer_that_is_none_of_ours(server: RunningServer, client: httpx.AsyncClient) -> None:
     """The public port, say."""
-    servers = Servers(client, urlsplit(server.url).port or 0, TOKEN)
+    servers = ServerAdmin(client, urlsplit(server.url).port or 0, TOKEN)
     with pytest.raises(ServerSilent, match="it answers 404"):
         await servers.stats(POD)
 
 
 async def test_no_more_are_asked_at_a_time_than_the_namespace_may(client: httpx.AsyncClient) -> None:
-    at_once = asyncio.Semaphore(1)
-    servers = Servers(client, free_port(), TOKEN, at_once=at_once)
-    async with at_once:
+    limit = asyncio.Semaphore(1)
+    servers = ServerAdmin(client, free_port(), TOKEN, limit=limit)
+    async with limit:
         asked = asyncio.create_task(servers.stats(POD))
         done, _ = await asyncio.wait([asked], timeout=0.2)
         assert not done

@@ -63,5 +63,5 @@ def test_a_secret_without_the_key(data: Any) -> None:
 
 @pytest.mark.parametrize("coded", ["/w==", "//79", "%%%", "abc", 7, ["x"]])
 def test_what_is_no_text(coded: Any) -> None:
-    with pytest.raises(SecretRefused, match="no text in UTF-8"):
+    with pytest.raises(SecretRefused, match="not valid UTF-8"):
         value_of({"data": {"k": coded}}, "s", "k", 100)

@@ -15,31 +15,31 @@ MINE = replace(FREE, holder="me")
 
 def test_what_is_nobodys_can_be_taken() -> None:
     assert Tenure("me").may_take(0)
-    assert Tenure("me").saw(FREE, 5).may_take(5)
+    assert Tenure("me").observe(FREE, 5).may_take(5)
 
 
 def test_what_is_somebodys_can_be_taken_when_it_has_not_changed_for_its_time() -> None:
-    tenure = Tenure("me").saw(OTHERS, 100).saw(OTHERS, 110)
+    tenure = Tenure("me").observe(OTHERS, 100).observe(OTHERS, 110)
     assert not tenure.may_take(100 + DURATION - 0.1)
     assert tenure.may_take(100 + DURATION)
-    renewed = tenure.saw(replace(OTHERS, version="2"), 114)
+    renewed = tenure.observe(replace(OTHERS, version="2"), 114)
     assert not renewed.may_take(114 + DURATION - 0.1)
 
 
 def test_the_holders_clock_counts_for_nothing() -> None:
     long_ago = replace(OTHERS, renewed="1999-01-01T00:00:00.000000Z")
-    assert not Tenure("me").saw(long_ago, 100).may_take(101)
+    assert not Tenure("me").observe(long_ago, 100).may_take(101)
 
 
 @pytest.mark.parametrize(("seconds", "taken"), [(60, DURATION), (1, 1), (None, 1)])
 def test_a_lease_holds_as_long_as_it_says_but_not_shorter_than_ours(seconds: int | None, taken: float) -> None:
     spec = {"holderIdentity": "other", "leaseDurationSeconds": seconds}
     record = Record.of({"metadata": {"resourceVersion": "1"}, "spec": spec})
-    assert not Tenure("me").saw(record, 0).may_take(taken)
+    assert not Tenure("me").observe(record, 0).may_take(taken)
 
 
 def test_it_is_acted_on_until_the_deadline() -> None:
-    tenure = Tenure("me").wrote(MINE, 100)
+    tenure = Tenure("me").acquire(MINE, 100)
     assert tenure.holds(100)
     assert tenure.holds(100 + DEADLINE - 0.1)
     assert not tenure.holds(100 + DEADLINE)
@@ -49,23 +49,23 @@ def test_it_is_acted_on_until_the_deadline() -> None:
 
 def test_what_others_may_take_is_not_acted_on() -> None:
     """Whenever the other one saw the last renewal, which was after it began."""
-    mine, other = Tenure("me").wrote(MINE, 100), Tenure("other").saw(MINE, 100)
+    mine, other = Tenure("me").acquire(MINE, 100), Tenure("other").observe(MINE, 100)
     for now in range(100, 130):
         assert not (mine.left(now) > 0 and other.may_take(now))
 
 
 def test_to_see_it_is_not_to_have_it() -> None:
-    assert not Tenure("me").saw(MINE, 100).holds(100)
-    tenure = Tenure("me").wrote(MINE, 100)
-    assert tenure.saw(MINE, 105).holds(109)
-    assert not tenure.saw(MINE, 109).holds(110), "what was read was taken for a renewal"
+    assert not Tenure("me").observe(MINE, 100).holds(100)
+    tenure = Tenure("me").acquire(MINE, 100)
+    assert tenure.observe(MINE, 105).holds(109)
+    assert not tenure.observe(MINE, 109).holds(110), "what was read was taken for a renewal"
 
 
 @pytest.mark.parametrize("record", [OTHERS, FREE, None])
 def test_it_is_lost_at_once_when_it_is_seen_to_be_anothers(record: Record | None) -> None:
-    tenure = Tenure("me").wrote(MINE, 100).saw(record, 101)
+    tenure = Tenure("me").acquire(MINE, 100).observe(record, 101)
     assert not tenure.holds(101)
-    assert not tenure.saw(MINE, 102).holds(102)
+    assert not tenure.observe(MINE, 102).holds(102)
 
 
 def test_what_is_written() -> None:
@@ -77,9 +77,9 @@ def test_what_is_written() -> None:
         "renewTime": "now",
         "leaseTransitions": 0,
     }
-    taken = claim(Tenure("me").saw(OTHERS, 0), "now")
+    taken = claim(Tenure("me").observe(OTHERS, 0), "now")
     assert (taken["acquireTime"], taken["leaseTransitions"]) == ("now", 4)
-    renewed = claim(Tenure("me").wrote(MINE, 0), "now")
+    renewed = claim(Tenure("me").acquire(MINE, 0), "now")
     assert (renewed["acquireTime"], renewed["renewTime"], renewed["leaseTransitions"]) == ("then", "now", 3)
 
 

@@ -18,6 +18,16 @@ from tradecast_operator.kube.leaseholder import FORBIDDEN_RETRY, Leaseholder
 NAME = "fleet-operator"
 
 
+class Listener:
+    """Notes that it was notified."""
+
+    def __init__(self) -> None:
+        self.notified = asyncio.Event()
+
+    def lease_changed(self) -> None:
+        self.notified.set()
+
+
 class Shared:
     """Two operators, one Kubernetes, one clock."""
 
@@ -205,7 +215,7 @@ async def test_one_that_kubernetes_does_not_grant_is_another_operators_and_not_a
 
     kubernetes.lease = refuse  # type: ignore[method-assign]
     holder = Leaseholder(kubernetes, fleet_body())
-    task = asyncio.create_task(holder.run(lambda: None))
+    task = asyncio.create_task(holder.run(Listener()))
     try:
         await eventually(lambda: asked > 1)
         assert holder.forbidden
@@ -231,11 +241,11 @@ async def test_it_goes_on_after_any_error(error: Exception, monkeypatch: pytest.
         return await read(namespace, name)
 
     kubernetes.lease = fail_first  # type: ignore[method-assign]
-    holder, got = Leaseholder(kubernetes, fleet_body()), asyncio.Event()
-    task = asyncio.create_task(holder.run(got.set))
+    holder, listener = Leaseholder(kubernetes, fleet_body()), Listener()
+    task = asyncio.create_task(holder.run(listener))
     try:
         async with asyncio.timeout(10):
-            await got.wait()
+            await listener.notified.wait()
         assert holder.holds()
     finally:
         task.cancel()

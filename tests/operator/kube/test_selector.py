@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tradecast_operator.kube.selector import written
+from tradecast_operator.kube.selector import format_selector
 
 
 def test_labels_and_expressions_are_joined() -> None:
@@ -17,16 +17,16 @@ def test_labels_and_expressions_are_joined() -> None:
             {"key": "old", "operator": "DoesNotExist"},
         ],
     }
-    assert written(selector) == "app=a,tier=b,zone in (x,y),stage notin (test),owner,!old"
+    assert format_selector(selector) == "app=a,tier=b,zone in (x,y),stage notin (test),owner,!old"
 
 
 @pytest.mark.parametrize(
     "selector", [{"matchLabels": {"app": "a"}}, {"matchLabels": {"app": "a"}, "matchExpressions": None}]
 )
 def test_labels_alone_are_enough(selector: dict[str, object]) -> None:
-    assert written(selector) == "app=a"
+    assert format_selector(selector) == "app=a"
 
 
 def test_what_kubernetes_does_not_know_is_refused() -> None:
     with pytest.raises(ValueError, match="Near"):
-        written({"matchExpressions": [{"key": "a", "operator": "Near"}]})
+        format_selector({"matchExpressions": [{"key": "a", "operator": "Near"}]})

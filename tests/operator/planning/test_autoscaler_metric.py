@@ -58,9 +58,9 @@ def test_it_follows_a_fleet_that_empties_a_hold_later() -> None:
 
 
 def test_nothing_is_told_before_the_fleet_was_seen_whole() -> None:
-    with pytest.raises(Unknown, match="not been seen whole yet"):
+    with pytest.raises(Unknown, match="not been observed completely yet"):
         told(Reading(), 0)
-    with pytest.raises(Unknown, match="not been seen whole yet"):
+    with pytest.raises(Unknown, match="not been observed completely yet"):
         told(after((0, seen([*FLEET, pod("e", None)]))), 0)
     with pytest.raises(Unknown):
         told(after((0, seen([*FLEET, pod("e", None, ready_since=None)]))), 0)
@@ -69,7 +69,7 @@ def test_nothing_is_told_before_the_fleet_was_seen_whole() -> None:
 def test_what_is_partial_never_lowers_it_and_becomes_stale() -> None:
     partial = after((0, seen(FLEET)), *((at, seen([silent(FLEET[0]), *FLEET[1:]])) for at in range(5, 40, 5)))
     assert told(partial, 30) == 599
-    with pytest.raises(Unknown, match="last seen whole 31 s ago; 30 s are allowed"):
+    with pytest.raises(Unknown, match="last complete observation is 31 s old; 30 s are allowed"):
         told(partial, 31)
     assert told(read(seen(FLEET, time=NOW + 40), partial, RULES), 40) == 599
 

@@ -7,14 +7,22 @@ import pytest
 from kit.kubernetes.socket_fleets import NOW, drained, pending, pod, seen, spec
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Spec
-from tradecast_operator.planning.conditions import Condition, conditions, lost, merged, named, rounded, trusted
+from tradecast_operator.planning.conditions import (
+    Condition,
+    describe_failure,
+    describe_fleet,
+    describe_trust,
+    list_names,
+    merge_conditions,
+    round_count,
+)
 
 TWO = [pod("a", 300), pod("b", 100)]
 
 
 def told(fleet: Observation, wanted: Spec, *, paused: bool = False) -> dict[str, str]:
     """Each condition's status and reason."""
-    return {one.type: f"{one.status} {one.reason}" for one in conditions(fleet, wanted, paused=paused)}
+    return {one.type: f"{one.status} {one.reason}" for one in describe_fleet(fleet, wanted, paused=paused)}
 
 
 @pytest.mark.parametrize(
@@ -48,45 +56,48 @@ def test_a_paused_fleet_says_so() -> None:
 
 
 def test_a_fleet_that_cannot_be_seen() -> None:
-    assert [(one.type, one.status) for one in lost("no such Deployment")] == [
+    assert [(one.type, one.status) for one in describe_failure("no such Deployment")] == [
         ("Available", "Unknown"),
         ("Degraded", "True"),
     ]
 
 
 def test_a_fleet_that_says_what_makes_no_sense() -> None:
-    assert {one.reason for one in lost("replicas: no number", "SpecInvalid")} == {"SpecInvalid"}
+    assert {one.reason for one in describe_failure("replicas: no number", "SpecInvalid")} == {"SpecInvalid"}
 
 
 def test_who_gets_what_opens_the_admin_ports() -> None:
-    assert (trusted([], has_token=True).status, trusted([], has_token=True).reason) == ("True", "Signed")
-    assert (trusted([], has_token=False).status, trusted([], has_token=False).reason) == ("Unknown", "NoToken")
-    found = trusted([("TokenSent", "to a"), ("ForeignPods", "b " * 5_000)], has_token=True)
+    assert (describe_trust([], has_token=True).status, describe_trust([], has_token=True).reason) == ("True", "Signed")
+    assert (describe_trust([], has_token=False).status, describe_trust([], has_token=False).reason) == (
+        "Unknown",
+        "NoToken",
+    )
+    found = describe_trust([("TokenSent", "to a"), ("ForeignPods", "b " * 5_000)], has_token=True)
     assert (found.status, found.reason, found.message[:10]) == ("False", "TokenSent", "to a; b b ")
     assert len(found.message) <= 2_000
 
 
 def test_of_many_names_some_are_told() -> None:
-    assert named(["b", "a"]) == "a, b"
-    assert named([str(number) for number in range(9)]) == "0, 1, 2, 3, 4 and 4 more"
+    assert list_names(["b", "a"]) == "a, b"
+    assert list_names([str(number) for number in range(9)]) == "0, 1, 2, 3, 4 and 4 more"
 
 
 def test_a_condition_keeps_the_time_since_which_it_has_its_status() -> None:
-    first = merged([], [Condition("Available", "True", "EnoughReady", "2 ready")], 1, 0)
+    first = merge_conditions([], [Condition("Available", "True", "EnoughReady", "2 ready")], 1, 0)
     assert first[0]["lastTransitionTime"] == "1970-01-01T00:00:00Z"
-    again = merged(first, [Condition("Available", "True", "EnoughReady", "3 ready")], 2, 60)
+    again = merge_conditions(first, [Condition("Available", "True", "EnoughReady", "3 ready")], 2, 60)
     assert again[0]["lastTransitionTime"] == "1970-01-01T00:00:00Z"
     assert (again[0]["message"], again[0]["observedGeneration"]) == ("3 ready", 2)
-    other = merged(again, [Condition("Available", "False", "TooFewReady", "0 ready")], 2, 60)
+    other = merge_conditions(again, [Condition("Available", "False", "TooFewReady", "0 ready")], 2, 60)
     assert other[0]["lastTransitionTime"] == "1970-01-01T00:01:00Z"
 
 
 def test_conditions_that_nobody_told_anew_stay() -> None:
-    first = merged([], [Condition("A", "True", "X", ""), Condition("B", "True", "X", "")], 1, 0)
-    later = merged(first, [Condition("B", "False", "X", "")], 1, 60)
+    first = merge_conditions([], [Condition("A", "True", "X", ""), Condition("B", "True", "X", "")], 1, 0)
+    later = merge_conditions(first, [Condition("B", "False", "X", "")], 1, 60)
     assert {one["type"]: one["status"] for one in later} == {"A": "True", "B": "False"}
 
 
 @pytest.mark.parametrize(("count", "told"), [(0, 0), (7, 7), (99, 99), (101, 100), (1234, 1200), (98_765, 99_000)])
 def test_numbers_are_rounded_to_two_digits(count: int, told: int) -> None:
-    assert rounded(count) == told
+    assert round_count(count) == told

@@ -14,8 +14,8 @@ from tradecast_operator.model.actions import Action, CancelDrain, PutFirst, SetR
 from tradecast_operator.model.observation import Observation, Pod
 from tradecast_operator.model.spec import Drain, Metric, Rebalance, Spec
 from tradecast_operator.planning import autoscaler_metric as metric
-from tradecast_operator.planning.plan import Memory, plan
-from tradecast_operator.planning.rebalance import History
+from tradecast_operator.planning.plan import PlannerState, plan
+from tradecast_operator.planning.rebalance import RebalanceHistory
 from tradecast_operator.planning.replicas import is_overdue
 
 SEEDS = range(300)
@@ -74,7 +74,7 @@ def deleted(fleet: Observation, count: int) -> list[Pod]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_bounds(seed: int) -> None:
     fleet, wanted = any_fleet(random.Random(seed))
-    writes = [action for action in plan(fleet, wanted, Memory()).actions if isinstance(action, SetReplicas)]
+    writes = [action for action in plan(fleet, wanted, PlannerState()).actions if isinstance(action, SetReplicas)]
     assert len(writes) <= 1
     for write in writes:
         assert write.replicas != fleet.replicas
@@ -89,7 +89,7 @@ def test_bounds(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_never_drains_more_than_have_to_go_and_only_the_least_loaded(seed: int) -> None:
     fleet, wanted = any_fleet(random.Random(seed))
-    actions = plan(fleet, wanted, Memory()).actions
+    actions = plan(fleet, wanted, PlannerState()).actions
     alive = [one for one in fleet.pods if not one.terminating]
     marks = kept_marks(fleet, actions)
     begun = {action.uid for action in actions if isinstance(action, StartDrain)}
@@ -111,7 +111,7 @@ def test_never_drains_more_than_have_to_go_and_only_the_least_loaded(seed: int) 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_the_replica_set_takes_is_empty_or_overdue(seed: int) -> None:
     fleet, wanted = any_fleet(random.Random(seed))
-    for action in plan(fleet, wanted, Memory()).actions:
+    for action in plan(fleet, wanted, PlannerState()).actions:
         if isinstance(action, SetReplicas) and action.replicas < fleet.replicas:
             # Those above what was asked for went by an earlier decision, or somebody else's.
             for one in deleted(fleet, action.replicas)[max(0, len(deleted(fleet, fleet.replicas))) :]:
@@ -121,7 +121,7 @@ def test_what_the_replica_set_takes_is_empty_or_overdue(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_told_twice_and_nothing_is_both_begun_and_ended(seed: int) -> None:
     fleet, wanted = any_fleet(random.Random(seed))
-    actions = plan(fleet, wanted, Memory()).actions
+    actions = plan(fleet, wanted, PlannerState()).actions
     named = [action.uid for action in actions if isinstance(action, StartDrain | PutFirst | CancelDrain | Shed)]
     assert len(named) == len(set(named))
     assert all(action.message and action.reason.isalpha() for action in actions)
@@ -129,10 +129,12 @@ def test_nothing_is_told_twice_and_nothing_is_both_begun_and_ended(seed: int) ->
     assert not terminating.intersection(named)
 
 
-def life(draw: random.Random, cluster: Cluster, wanted: Spec, memory: Memory) -> tuple[Memory, Sequence[Action]]:
-    decided = plan(cluster.observe(), wanted, memory)
+def life(
+    draw: random.Random, cluster: Cluster, wanted: Spec, state: PlannerState
+) -> tuple[PlannerState, Sequence[Action]]:
+    decided = plan(cluster.observe(), wanted, state)
     cluster.act(decided.actions, wanted.drain.timeout)
-    return decided.memory, decided.actions
+    return decided.state, decided.actions
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -141,7 +143,7 @@ def test_a_fleet_to_which_anything_happens_converges_and_stays(seed: int) -> Non
     people = draw.randint(0, 18_000)
     cluster = Cluster(draw.randint(1, 20), people, per_replica=2000, session=3600, seed=seed)
     wanted = spec(8, min_replicas=2, max_replicas=25, drain=Drain(rate=500))
-    memory = Memory()
+    state = PlannerState()
     for _ in range(400):
         match draw.randrange(60):
             case 0:
@@ -153,7 +155,7 @@ def test_a_fleet_to_which_anything_happens_converges_and_stays(seed: int) -> Non
             case 3:
                 cluster.set_replicas(draw.randint(2, 25))  # by hand
             case 4:
-                memory = Memory()  # the operator has started anew
+                state = PlannerState()  # the operator has started anew
             case 5 if cluster.servers:
                 draw.choice(cluster.servers).fails_until = cluster.now + draw.choice([10, 60])
             case 6 if cluster.servers:
@@ -163,28 +165,28 @@ def test_a_fleet_to_which_anything_happens_converges_and_stays(seed: int) -> Non
             case 7:
                 wanted = replace(wanted, drain=Drain(rate=draw.choice([20, 500]), timeout=draw.choice([30, 600])))
         cluster.tick(people)
-        memory, _ = life(draw, cluster, wanted, memory)
+        state, _ = life(draw, cluster, wanted, state)
     wanted = replace(wanted, replicas=draw.randint(2, 25), drain=Drain(rate=500, timeout=600))
     for _ in range(600):
         cluster.tick(people)
-        memory, _ = life(draw, cluster, wanted, memory)
+        state, _ = life(draw, cluster, wanted, state)
     assert cluster.replicas == wanted.wanted == len(cluster.servers)
     assert all(server.ready_since is not None and server.mark is None for server in cluster.servers)
     assert abs(cluster.connected - people) <= people * 0.02 + 30
     writes = cluster.tally.writes
     for _ in range(100):  # and nothing is done any more but evening out
         cluster.tick(people)
-        memory, actions = life(draw, cluster, wanted, memory)
+        state, actions = life(draw, cluster, wanted, state)
         assert all(isinstance(action, Shed) for action in actions)
     assert cluster.tally.writes == writes
 
 
 def test_a_full_pod_is_never_taken_in_the_place_of_an_empty_one() -> None:
     cluster = Cluster(6, 12_000, per_replica=2000)
-    wanted, memory = spec(3, drain=Drain(rate=500)), Memory()
+    wanted, state = spec(3, drain=Drain(rate=500)), PlannerState()
     for _ in range(200):
         cluster.tick(12_000)
-        memory, _ = life(random.Random(1), cluster, wanted, memory)
+        state, _ = life(random.Random(1), cluster, wanted, state)
     assert len(cluster.servers) == 3
     assert not cluster.tally.cut
 
@@ -192,10 +194,10 @@ def test_a_full_pod_is_never_taken_in_the_place_of_an_empty_one() -> None:
 def test_a_great_step_down_by_hand_keeps_to_the_rate_and_cuts_nobody_off() -> None:
     people = 160_000  # half of them in 800 s, and a drain may take 600
     cluster = Cluster(40, people, per_replica=5000, session=1e9)
-    wanted, memory, away, steps = spec(20), Memory(), 0, 0
+    wanted, state, away, steps = spec(20), PlannerState(), 0, 0
     while len(cluster.servers) > 20:
         cluster.tick(people)
-        memory, _ = life(random.Random(1), cluster, wanted, memory)
+        state, _ = life(random.Random(1), cluster, wanted, state)
         before, away = away, cluster.tally.forced["drain"]
         assert away - before <= wanted.drain.rate * 5 + 20
         steps += 1
@@ -205,14 +207,14 @@ def test_a_great_step_down_by_hand_keeps_to_the_rate_and_cuts_nobody_off() -> No
 
 def test_pods_that_never_become_ready_go_first_and_cost_nobody_a_reconnect() -> None:
     cluster = Cluster(4, 8000, per_replica=2000)
-    wanted, memory = spec(6), Memory()
+    wanted, state = spec(6), PlannerState()
     for at in range(100):
         if at == 2:
             for server in cluster.servers:
                 if server.ready_since is None:
                     server.ready_at = float("inf")
         cluster.tick(8000)
-        memory, _ = life(random.Random(1), cluster, replace(wanted, replicas=6 if at < 50 else 4), memory)
+        state, _ = life(random.Random(1), cluster, replace(wanted, replicas=6 if at < 50 else 4), state)
     assert len(cluster.servers) == 4
     assert not cluster.tally.forced
 
@@ -222,7 +224,7 @@ def test_the_number_for_the_autoscaler_never_dips_while_clients_move(seed: int) 
     draw = random.Random(seed)
     people = 20_000
     cluster = Cluster(10, people, per_replica=2000, session=1e9, seed=seed)
-    wanted, memory, reading, rules = spec(10, drain=Drain(rate=500)), Memory(), metric.Reading(), Metric(hold=120)
+    wanted, state, reading, rules = spec(10, drain=Drain(rate=500)), PlannerState(), metric.Reading(), Metric(hold=120)
     for at in range(300):
         if at in (10, 60, 130, 200):
             wanted = replace(wanted, replicas=draw.randint(5, 14))
@@ -231,7 +233,7 @@ def test_the_number_for_the_autoscaler_never_dips_while_clients_move(seed: int) 
         if at == 270:
             cluster.kill(max(cluster.servers, key=lambda server: server.clients))
         cluster.tick(people)
-        memory, _ = life(draw, cluster, wanted, memory)
+        state, _ = life(draw, cluster, wanted, state)
         reading = metric.read(cluster.observe(), reading, rules)
         # Rebalancing goes on for longer than the hold: those who are on their way at one moment are missing.
         assert metric.connections(reading, cluster.now, rules) >= people - wanted.rebalance.rate * 10
@@ -239,11 +241,11 @@ def test_the_number_for_the_autoscaler_never_dips_while_clients_move(seed: int) 
 
 def test_an_operator_that_begins_in_the_middle_goes_on() -> None:
     fleet = seen([pod("a", 300), pod("b", 200), drained("c", 90)])
-    assert plan(fleet, spec(2), Memory()).actions == ()
+    assert plan(fleet, spec(2), PlannerState()).actions == ()
 
 
 def test_rebalancing_waits_while_replicas_change() -> None:
-    quiet = Memory(History([(NOW - 3600, 5000), (NOW - 5, 5000)], 50))
+    quiet = PlannerState(RebalanceHistory([(NOW - 3600, 5000), (NOW - 5, 5000)], 50))
     pods = [pod("a", 3000), pod("b", 1000), pod("c", 1000), pod("d", 0)]
     assert [type(action) for action in plan(seen(pods), spec(4), quiet).actions] == [Shed]
     assert [type(action) for action in plan(seen(pods), spec(3), quiet).actions] == [StartDrain]
@@ -251,7 +253,7 @@ def test_rebalancing_waits_while_replicas_change() -> None:
 
 
 def test_clients_do_not_move_in_a_round_in_which_pods_do() -> None:
-    quiet = Memory(History([(NOW - 3600, 5000), (NOW - 5, 5000)], 50))
+    quiet = PlannerState(RebalanceHistory([(NOW - 3600, 5000), (NOW - 5, 5000)], 50))
     pods = [pod("a", 3000), pod("b", 1000), pod("c", 1000, goes_first=True), pod("d", 0)]
     assert [type(action) for action in plan(seen(pods), spec(4), quiet).actions] == [CancelDrain]
 
@@ -259,8 +261,8 @@ def test_clients_do_not_move_in_a_round_in_which_pods_do() -> None:
 def test_noise_does_not_move_anything() -> None:
     draw = random.Random(3)
     cluster = Cluster(20, 100_000, per_replica=5000, session=1800, seed=3)
-    memory, wanted = Memory(), replace(spec(20), rebalance=Rebalance(min_age=0))
+    state, wanted = PlannerState(), replace(spec(20), rebalance=Rebalance(min_age=0))
     for _ in range(2000):
         cluster.tick(100_000 + draw.randint(-3000, 3000))
-        memory, actions = life(draw, cluster, wanted, memory)
+        state, actions = life(draw, cluster, wanted, state)
         assert not actions

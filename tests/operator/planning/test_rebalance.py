@@ -12,14 +12,14 @@ from kit.kubernetes.socket_fleets import NOW, drained, pod, seen, spec
 from tradecast_operator.model.actions import Shed
 from tradecast_operator.model.observation import Observation, Pod
 from tradecast_operator.model.spec import Rebalance, Spec
-from tradecast_operator.planning.rebalance import SMALLEST_EXCESS, History, plan_rebalance
+from tradecast_operator.planning.rebalance import SMALLEST_EXCESS, RebalanceHistory, plan_rebalance
 
 UNEVEN = [pod("a", 3000), pod("b", 1000), pod("c", 1000), pod("d", 1000)]
 
 
 def sheds(pods: Sequence[Pod], wanted: Spec | None = None, **fields: object) -> list[Shed]:
     """What is shed first when a fleet stays so, five seconds from round to round."""
-    history = History()
+    history = RebalanceHistory()
     for at in range(30):
         fleet = replace(seen(pods, **fields), time=NOW + 5 * at)
         actions, history = plan_rebalance(fleet, wanted or spec(len(pods)), history)
@@ -38,7 +38,7 @@ def test_the_fullest_pods_shed_their_excess_until_halfway_to_the_mean() -> None:
     assert (shed.pod, shed.count) == ("a", 1750)
     assert shed.message == (
         "a has 3000 connections, 2.00 times the mean of 4 pods, 1500 (1.25 is allowed): "
-        "it sends 1750 away, at 50/s for the fleet"
+        "it sheds 1750, at 50/s for the fleet"
     )
 
 
@@ -85,7 +85,7 @@ def test_nothing_moves(rule: str, pods: list[Pod], wanted: Spec, fields: dict[st
 
 def first_shed(fleet: Sequence[Pod], wanted: Spec, totals: Sequence[int]) -> int | None:
     """In which round something is shed: the fleet has those in all, the first pod what the others have not."""
-    history = History()
+    history = RebalanceHistory()
     for at, total in enumerate(totals):
         pods = [replace(fleet[0], stats=replace(fleet[0].stats, connections=total - 3000)), *fleet[1:]]  # type: ignore[type-var]
         actions, history = plan_rebalance(seen(pods, time=NOW + 5 * at), wanted, history)
@@ -110,7 +110,7 @@ def test_quiet_is_less_than_five_per_cent_in_a_minute() -> None:
 
 
 def test_the_row_begins_anew_when_one_says_otherwise() -> None:
-    history, wanted = History(), rules(quiet_seconds=5, observations=3)
+    history, wanted = RebalanceHistory(), rules(quiet_seconds=5, observations=3)
     even = [pod(name, 1500) for name in "abcd"]
     when = []
     for at, pods in enumerate([UNEVEN, UNEVEN, UNEVEN, even, UNEVEN, UNEVEN, UNEVEN]):
@@ -120,7 +120,7 @@ def test_the_row_begins_anew_when_one_says_otherwise() -> None:
 
 
 def test_it_waits_for_the_youngest_pod() -> None:
-    history, when = History(), []
+    history, when = RebalanceHistory(), []
     young = [*UNEVEN[:3], pod("d", 1000, ready_since=NOW)]
     for at in range(100):
         actions, history = plan_rebalance(
@@ -146,7 +146,7 @@ def test_no_more_than_a_minutes_worth_is_sent_away_before_the_fleet_is_looked_at
 
 
 def test_an_answer_that_is_missing_keeps_it_from_being_quiet() -> None:
-    history = History()
+    history = RebalanceHistory()
     partial = [*UNEVEN[:3], pod("d", None)]
     for at in range(40):
         fleet: Observation = seen(partial if at % 2 else UNEVEN, time=NOW + 5 * at)
@@ -159,7 +159,7 @@ def test_random_fleets_converge_below_the_threshold_and_stay(seed: int) -> None:
     draw = random.Random(seed)
     counts = [draw.choice([0, draw.randrange(20_000), draw.randrange(200)]) for _ in range(draw.randint(3, 60))]
     total = sum(counts)
-    history, moved, last = History(), 0, 0
+    history, moved, last = RebalanceHistory(), 0, 0
     wanted = replace(spec(len(counts)), rebalance=Rebalance(rate=draw.choice([50, 500, 5000])))
     for at in range(3000):
         pods = [pod(f"{name:02}", count) for name, count in enumerate(counts)]

@@ -39,13 +39,13 @@ def short(action: Action) -> str:
         ("up at once, in a rollout too", seen(THREE, rolling=True), spec(7), ["=7"]),
         ("not above max", seen(THREE), spec(7, max_replicas=5), ["=5"]),
         ("not below min", seen(THREE), spec(1, min_replicas=2), ["drain b"]),
-        ("the least loaded is drained", seen(THREE), spec(2), ["drain b"]),
+        ("the least loaded drains", seen(THREE), spec(2), ["drain b"]),
         ("no more than have to go", seen(THREE), spec(1), ["drain b", "drain c"]),
         ("no drain is begun in a rollout", seen(THREE, rolling=True), spec(2), []),
         ("no drain is begun while one may begin", seen(THREE, behind=True), spec(2), []),
-        ("an empty one in service is drained first", seen([*THREE, pod("d", 0)]), spec(3), ["drain d"]),
+        ("an empty one in service drains first", seen([*THREE, pod("d", 0)]), spec(3), ["drain d"]),
         (
-            "a pod that is drained keeps its place",
+            "a draining pod keeps its place",
             seen([pod("a", 300), drained("b", 150), pod("c", 100)]),
             spec(2),
             [],
@@ -250,11 +250,11 @@ def test_an_overdue_drain_is_a_warning_with_its_figures() -> None:
 def test_messages_tell_the_figures() -> None:
     (drain,) = plan_replicas(seen(THREE), spec(1, min_replicas=2))
     assert drain.message == (
-        "b with 100 of 600 connections is drained, at 100/s for the fleet: "
-        "1 are asked for, and minReplicas is 2, and there are 3"
+        "draining b with 100 of 600 connections, at 100/s for the fleet: "
+        "1 are requested, and minReplicas is 2, there are 3"
     )
     (up,) = plan_replicas(seen(THREE), spec(9, max_replicas=5))
-    assert up.message == "3 → 5 replicas: 9 are asked for, and maxReplicas is 5"
+    assert up.message == "3 → 5 replicas: 9 are requested, and maxReplicas is 5"
 
 
 def test_the_order_in_which_pods_are_listed_does_not_matter() -> None:

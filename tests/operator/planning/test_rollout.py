@@ -8,8 +8,8 @@ import pytest
 
 from kit.kubernetes.socket_fleets import pod, seen, spec
 from tradecast_operator.model.observation import Observation, Pod, Stats
-from tradecast_operator.planning.plan import Memory, plan
-from tradecast_operator.planning.rollout import too_fast
+from tradecast_operator.planning.plan import PlannerState, plan
+from tradecast_operator.planning.rollout import describe_too_fast_rollout
 
 
 def server(name: str, clients: int, revision: str = "old", rate: float = 100, time: float = 60) -> Pod:
@@ -35,19 +35,19 @@ def rollout(*pods: Pod) -> Observation:
     ],
 )
 def test_when_it_is_told(fleet: Observation, told: bool) -> None:
-    assert (too_fast(fleet) is not None) == told
+    assert (describe_too_fast_rollout(fleet) is not None) == told
 
 
 def test_the_figures_are_told() -> None:
-    text = too_fast(rollout(server("a", 12_000))) or ""
-    assert "12000 clients, which takes 120 s at 100/s, and give themselves 60 s" in text
+    text = describe_too_fast_rollout(rollout(server("a", 12_000))) or ""
+    assert "12000 clients; to disconnect them takes 120 s at 100/s, but DRAIN_TIMEOUT is 60 s" in text
 
 
 def test_it_is_told_once_in_each_rollout() -> None:
     full, even = rollout(server("a", 9000), server("b", 0, "new")), seen([server("b", 9000, "new")])
-    memory, told = Memory(), []
+    state, told = PlannerState(), []
     for fleet in (full, full, even, full, full):
-        decided = plan(fleet, spec(len(fleet.pods)), memory)
-        memory = decided.memory
+        decided = plan(fleet, spec(len(fleet.pods)), state)
+        state = decided.state
         told.append([action.reason for action in decided.actions])
     assert told == [["RolloutTooFast"], [], [], ["RolloutTooFast"], []]

@@ -23,9 +23,10 @@ from tradecast_operator.model.adapter_spec import RedisAdapter, RedisSecret
 from tradecast_operator.model.observation import Observation, Stats
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.conditions import Condition
-from tradecast_operator.reconcile.adapter import KEY, STATE, Told, Tuner
+from tradecast_operator.reconcile.adapter import AdapterTuner, RoundResult
+from tradecast_operator.reconcile.config_map import KEY, STATE
+from tradecast_operator.tuning.record import compute_revision
 from tradecast_operator.tuning.redis_limits import RedisFacts
-from tradecast_operator.tuning.state import revision_of
 
 FIGURES = extract_runtime_settings(Settings(redis_url="redis://x")).model_dump()
 URL = "redis://operator:secret@redis"
@@ -59,7 +60,7 @@ class Redis:
         self.urls: list[str] = []
         self.access = Access()
 
-    async def ask(self, url: str, access: Access) -> RedisFacts:
+    async def read_facts(self, url: str, access: Access) -> RedisFacts:
         self.urls.append(url)
         self.access = access
         if self.facts is None:
@@ -82,17 +83,17 @@ def rolled(
     return replace(before, pods=pods, mode_from=frozenset({"fleet-adapter"}), **fields)
 
 
-def of(told: Told, kind: str) -> Condition:
+def of(told: RoundResult, kind: str) -> Condition:
     return next(condition for condition in told.conditions if condition.type == kind)
 
 
-def tuner(kubernetes: FakeKubernetes, redis: Redis | None = None) -> Tuner:
-    return Tuner(kubernetes, NAMESPACE, "fleet", Granted(), (redis or Redis()).ask)
+def tuner(kubernetes: FakeKubernetes, redis: Redis | None = None) -> AdapterTuner:
+    return AdapterTuner(kubernetes, NAMESPACE, "fleet", Granted(), redis or Redis())
 
 
 async def test_a_change_is_written_with_its_state_and_taken_up_by_another_operator() -> None:
     kubernetes = FakeKubernetes()
-    told = await tuner(kubernetes).round(fleet(), asked(), act=True)
+    told = await tuner(kubernetes).run_round(fleet(), asked(), act=True)
     written = kubernetes.config_maps["fleet-adapter"]
     assert written["data"] == {KEY: "publish_batch: 7\n"}
     assert [action.reason for action in told.actions] == ["AdapterTuned"]
@@ -101,25 +102,27 @@ async def test_a_change_is_written_with_its_state_and_taken_up_by_another_operat
     other = tuner(kubernetes)
     now = NOW + 100
     force = {"publish_batch": 7.0}
-    assert of(await other.round(fleet(now, force, revision), asked(), act=True), "AdapterTuned").reason == "Watching"
-    told = await other.round(fleet(now + 61, force, revision), asked(), act=True)
-    assert of(told, "AdapterTuned") == Condition("AdapterTuned", "True", "InForce", f"revision {revision} is in force")
+    assert (
+        of(await other.run_round(fleet(now, force, revision), asked(), act=True), "AdapterTuned").reason == "Watching"
+    )
+    told = await other.run_round(fleet(now + 61, force, revision), asked(), act=True)
+    assert of(told, "AdapterTuned") == Condition("AdapterTuned", "True", "InForce", f"revision {revision} is in effect")
     assert told.status == {"adapter": {"recommendedMode": "pubsub", "revision": revision}}
 
 
 async def test_nothing_is_written_where_that_is_not_wanted() -> None:
     kubernetes = FakeKubernetes()
-    told = await tuner(kubernetes).round(fleet(), asked(), act=False)
+    told = await tuner(kubernetes).run_round(fleet(), asked(), act=False)
     assert kubernetes.config_maps == {}
     assert [action.reason for action in told.actions] == ["AdapterRecommended"]
-    await tuner(kubernetes).round(fleet(), asked(apply="recommend"), act=True)
+    await tuner(kubernetes).run_round(fleet(), asked(apply="recommend"), act=True)
     assert kubernetes.config_maps == {}
 
 
 async def test_what_another_operator_has_written_since_it_was_read_is_not_overwritten() -> None:
     kubernetes = FakeKubernetes()
     mine = tuner(kubernetes)
-    await mine.round(fleet(), asked(), act=True)
+    await mine.run_round(fleet(), asked(), act=True)
     (name,) = kubernetes.config_maps
     read = kubernetes.config_map
 
@@ -130,7 +133,7 @@ async def test_what_another_operator_has_written_since_it_was_read_is_not_overwr
 
     kubernetes.config_map = meanwhile  # type: ignore[method-assign]
     kubernetes.config_maps[name]["data"][KEY] = "somebody's"
-    told = await mine.round(fleet(), asked(), act=True)
+    told = await mine.run_round(fleet(), asked(), act=True)
     assert kubernetes.config_maps[name]["data"][KEY] == "publish_batch: 9\n"
     assert of(told, "AdapterTuned").reason == "KubernetesRefuses"
 
@@ -139,7 +142,7 @@ async def test_a_persons_config_map_is_not_overwritten() -> None:
     kubernetes = FakeKubernetes()
     mine: Object = {"metadata": {"name": "mine"}, "data": {KEY: "publish_batch: 9\n"}}
     kubernetes.config_maps["mine"] = mine
-    told = await tuner(kubernetes).round(fleet(), asked(config_map="mine"), act=True)
+    told = await tuner(kubernetes).run_round(fleet(), asked(config_map="mine"), act=True)
     assert kubernetes.config_maps["mine"] == mine
     assert of(told, "AdapterTuned").reason == "ConfigMapNotOurs"
 
@@ -147,18 +150,18 @@ async def test_a_persons_config_map_is_not_overwritten() -> None:
 async def test_what_somebody_has_changed_in_the_operators_own_is_put_back() -> None:
     kubernetes = FakeKubernetes()
     one = tuner(kubernetes)
-    await one.round(fleet(), asked(), act=True)
+    await one.run_round(fleet(), asked(), act=True)
     kubernetes.config_maps["fleet-adapter"]["data"][KEY] = "publish_batch: 9\n"
-    told = await one.round(fleet(NOW + 5), asked(), act=True)
+    told = await one.run_round(fleet(NOW + 5), asked(), act=True)
     assert kubernetes.config_maps["fleet-adapter"]["data"] == {KEY: "publish_batch: 7\n"}
     assert [action.reason for action in told.actions] == ["AdapterRestored"]
 
 
 async def test_a_state_that_somebody_has_spoilt_is_written_anew() -> None:
     kubernetes = FakeKubernetes()
-    await tuner(kubernetes).round(fleet(), asked(), act=True)
+    await tuner(kubernetes).run_round(fleet(), asked(), act=True)
     kubernetes.config_maps["fleet-adapter"]["metadata"]["annotations"][STATE] = "?"
-    told = await tuner(kubernetes).round(fleet(NOW + 5), asked(), act=True)
+    told = await tuner(kubernetes).run_round(fleet(NOW + 5), asked(), act=True)
     assert [action.reason for action in told.actions] == ["AdapterTuned"]
     assert kubernetes.config_maps["fleet-adapter"]["metadata"]["annotations"][STATE] != "?"
 
@@ -172,34 +175,34 @@ async def test_what_kubernetes_refuses_is_tried_again() -> None:
 
     kubernetes.apply_config_map = refuse  # type: ignore[method-assign]
     one = tuner(kubernetes)
-    told = await one.round(fleet(), asked(), act=True)
+    told = await one.run_round(fleet(), asked(), act=True)
     assert (of(told, "AdapterTuned").status, told.actions) == ("Unknown", ())
     kubernetes.apply_config_map = apply  # type: ignore[method-assign]
-    told = await one.round(fleet(NOW + 5), asked(), act=True)
+    told = await one.run_round(fleet(NOW + 5), asked(), act=True)
     assert [action.reason for action in told.actions] == ["AdapterTuned"]
 
 
 async def test_redis_is_asked_where_a_secret_says_how_and_not_in_every_round() -> None:
     kubernetes, redis = FakeKubernetes(), Redis()
     one = tuner(kubernetes, redis)
-    told = await one.round(fleet(), asked(), act=True)
+    told = await one.run_round(fleet(), asked(), act=True)
     assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("Unknown", "NotAsked")
     assert redis.urls == []
     with_secret = asked(redis_secret=RedisSecret("redis"))
-    told = await one.round(fleet(), with_secret, act=True)
+    told = await one.run_round(fleet(), with_secret, act=True)
     assert "no key REDIS_URL" in of(told, "RedisLimited").message
     kubernetes.secrets["redis"] = {"REDIS_URL": URL, "ca.crt": "PEM", "REDIS_SENTINEL_PASSWORD": "spw"}
     for now in (NOW + 15, NOW + 20, NOW + 25):
-        told = await one.round(fleet(now), with_secret, act=True)
+        told = await one.run_round(fleet(now), with_secret, act=True)
         assert of(told, "RedisLimited").status == "False"
     assert redis.urls == [URL]
     assert redis.access == Access(ca="PEM", sentinel_password="spw")
     redis.facts = RedisFacts(used_memory=95, max_memory=100)
-    told = await one.round(fleet(NOW + 30), with_secret, act=True)
+    told = await one.run_round(fleet(NOW + 30), with_secret, act=True)
     assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("True", "Memory")
     assert "95 % of its memory" in of(told, "RedisLimited").message
     redis.facts = None
-    told = await one.round(fleet(NOW + 45), with_secret, act=True)
+    told = await one.run_round(fleet(NOW + 45), with_secret, act=True)
     assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("Unknown", "Silent")
 
 
@@ -214,13 +217,13 @@ async def test_several_limits_make_one_reason_that_kubernetes_allows() -> None:
     }
     reasons = []
     for now, redis.facts in looks.items():
-        limited = of(await one.round(fleet(now), with_secret, act=True), "RedisLimited")
+        limited = of(await one.run_round(fleet(now), with_secret, act=True), "RedisLimited")
         # Of `metav1.Condition`.
         assert re.fullmatch(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", limited.reason)
         reasons.append((limited.status, limited.reason))
     assert reasons == [("False", "Enough"), ("True", "MemoryEvictions"), ("True", "MemoryEvictionsBusy")]
     assert "95 % of its memory" in limited.message
-    assert "thrown keys away" in limited.message
+    assert "evicted keys" in limited.message
     assert "90 % of the time" in limited.message
 
 
@@ -230,17 +233,17 @@ async def test_the_history_waits_while_redis_is_silent() -> None:
     redis.facts = RedisFacts(used_memory=95, max_memory=100)
     rules = asked(redis_secret=RedisSecret("redis"), pinned={}, apply="recommend", dwell=0)
     one = tuner(kubernetes, redis)
-    assert "history_events 1000 → 640" in (await one.round(fleet(), rules, act=True)).actions[0].message
-    assert (await one.round(fleet(NOW + 15), rules, act=True)).actions, "still full"
+    assert "history_events 1000 → 640" in (await one.run_round(fleet(), rules, act=True)).actions[0].message
+    assert (await one.run_round(fleet(NOW + 15), rules, act=True)).actions, "still full"
     redis.facts = None
-    assert not (await one.round(fleet(NOW + 30), rules, act=True)).actions
+    assert not (await one.run_round(fleet(NOW + 30), rules, act=True)).actions
 
 
 @pytest.mark.parametrize("secret", [None, RedisSecret("redis")])
 async def test_the_url_is_told_nobody(secret: RedisSecret | None) -> None:
     kubernetes, redis = FakeKubernetes(), Redis()
     kubernetes.secrets["redis"] = {"REDIS_URL": URL}
-    told = await tuner(kubernetes, redis).round(fleet(), asked(redis_secret=secret), act=True)
+    told = await tuner(kubernetes, redis).run_round(fleet(), asked(redis_secret=secret), act=True)
     assert "secret@" not in repr((told, kubernetes.config_maps))
 
 
@@ -250,27 +253,27 @@ ROLL: Mapping[str, Any] = {"apply": "roll", "mode": "sharded", "pinned": {}}
 async def test_a_mode_is_written_where_servers_take_it_and_the_pod_template_follows() -> None:
     kubernetes = FakeKubernetes()
     one = tuner(kubernetes)
-    told = await one.round(rolled(NOW), asked(**ROLL), act=True)
+    told = await one.run_round(rolled(NOW), asked(**ROLL), act=True)
     written = kubernetes.config_maps["fleet-adapter"]
     assert written["data"] == {KEY: "publish_both: 1\n"}
     assert of(told, "AdapterTuned").reason == "ModeRolling"
-    revision = revision_of("publish_both: 1\n")
+    revision = compute_revision("publish_both: 1\n")
     for after in (10, 35):
-        await one.round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
+        await one.run_round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
     written = kubernetes.config_maps["fleet-adapter"]
     assert written["data"] == {KEY: "publish_both: 1\n", "mode": "sharded"}
     assert "template" not in kubernetes.deployments["servers"]["spec"]
     # Another operator, in the middle of it; the first time the Deployment has changed meanwhile.
     other = tuner(kubernetes)
-    await other.round(rolled(NOW + 40, both=1, revision=revision, version="6"), asked(**ROLL), act=True)
+    await other.run_round(rolled(NOW + 40, both=1, revision=revision, version="6"), asked(**ROLL), act=True)
     assert "template" not in kubernetes.deployments["servers"]["spec"]
-    await other.round(rolled(NOW + 45, both=1, revision=revision), asked(**ROLL), act=True)
+    await other.run_round(rolled(NOW + 45, both=1, revision=revision), asked(**ROLL), act=True)
     annotations = kubernetes.deployments["servers"]["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {MODE_MARK: "sharded"}
     new: dict[str, Any] = {"mode": "sharded", "mode_mark": "sharded"}
-    await other.round(rolled(NOW + 200, both=1, revision=revision, **new), asked(**ROLL), act=True)
+    await other.run_round(rolled(NOW + 200, both=1, revision=revision, **new), asked(**ROLL), act=True)
     assert kubernetes.config_maps["fleet-adapter"]["data"] == {KEY: "{}\n", "mode": "sharded"}
-    told = await other.round(rolled(NOW + 260, revision=revision_of("{}\n"), **new), asked(**ROLL), act=True)
+    told = await other.run_round(rolled(NOW + 260, revision=compute_revision("{}\n"), **new), asked(**ROLL), act=True)
     assert [action.reason for action in told.actions] == ["AdapterModeRolled"]
     assert of(told, "AdapterTuned").status == "True"
 
@@ -278,7 +281,7 @@ async def test_a_mode_is_written_where_servers_take_it_and_the_pod_template_foll
 @pytest.mark.parametrize(("act", "apply"), [(False, "roll"), (True, "recommend")])
 async def test_no_mode_is_written_where_that_is_not_wanted(act: bool, apply: str) -> None:
     kubernetes = FakeKubernetes()
-    told = await tuner(kubernetes).round(rolled(NOW), asked(**{**ROLL, "apply": apply}), act=act)
+    told = await tuner(kubernetes).run_round(rolled(NOW), asked(**{**ROLL, "apply": apply}), act=act)
     assert kubernetes.config_maps == {}
     assert of(told, "AdapterTuned").reason == "ModeDiffers"
 
@@ -286,14 +289,14 @@ async def test_no_mode_is_written_where_that_is_not_wanted(act: bool, apply: str
 async def test_a_change_that_is_paused_stays_where_it_is_and_goes_on_later() -> None:
     kubernetes = FakeKubernetes()
     one = tuner(kubernetes)
-    await one.round(rolled(NOW), asked(**ROLL), act=True)
+    await one.run_round(rolled(NOW), asked(**ROLL), act=True)
     before = copy.deepcopy(kubernetes.config_maps)
-    revision = revision_of("publish_both: 1\n")
+    revision = compute_revision("publish_both: 1\n")
     for after in (10, 300):
-        await one.round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=False)
+        await one.run_round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=False)
     assert kubernetes.config_maps == before
     for after in (305, 330):
-        await one.round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
+        await one.run_round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
     assert kubernetes.config_maps["fleet-adapter"]["data"]["mode"] == "sharded"
 
 
@@ -302,37 +305,37 @@ async def test_a_change_that_is_paused_stays_where_it_is_and_goes_on_later() -> 
 async def test_a_change_that_is_left_half_done_is_told(act: bool, apply: str, where: str) -> None:
     kubernetes = FakeKubernetes()
     mine = tuner(kubernetes)
-    await mine.round(rolled(NOW), asked(**ROLL), act=True)
-    revision = revision_of("publish_both: 1\n")
+    await mine.run_round(rolled(NOW), asked(**ROLL), act=True)
+    revision = compute_revision("publish_both: 1\n")
     mark = {"mode_mark": "sharded"} if where == "rolled" else {}
     now = rolled(NOW + 9, both=1, revision=revision if where == "both" else None, **mark)
-    told = of(await mine.round(now, asked(**{**ROLL, "apply": apply}), act=act), "AdapterTuned")
+    told = of(await mine.run_round(now, asked(**{**ROLL, "apply": apply}), act=act), "AdapterTuned")
     assert (told.reason, told.status) == ("ModeChangeLeft", "False")
-    assert told.message.startswith("mode pubsub → sharded is left half done in step both")
+    assert told.message.startswith("mode pubsub → sharded is incomplete in step both")
 
     async def refuse(namespace: str, name: str) -> Object:
         raise httpx.HTTPError("403")
 
     kubernetes.config_map = refuse  # type: ignore[method-assign]
-    told = of(await mine.round(now, asked(**{**ROLL, "apply": apply}), act=act), "AdapterTuned")
+    told = of(await mine.run_round(now, asked(**{**ROLL, "apply": apply}), act=act), "AdapterTuned")
     assert told.reason not in ("ModeChangeLeft", "KubernetesRefuses")
 
 
 async def test_a_mode_that_somebody_has_changed_is_put_back() -> None:
     kubernetes = FakeKubernetes()
     one = tuner(kubernetes)
-    revision = revision_of("publish_both: 1\n")
+    revision = compute_revision("publish_both: 1\n")
     for after in (0, 10, 35):
-        await one.round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
+        await one.run_round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
     kubernetes.config_maps["fleet-adapter"]["data"]["mode"] = "pubsub"
-    told = await one.round(rolled(NOW + 45, both=1, revision=revision), asked(**ROLL), act=True)
+    told = await one.run_round(rolled(NOW + 45, both=1, revision=revision), asked(**ROLL), act=True)
     assert kubernetes.config_maps["fleet-adapter"]["data"]["mode"] == "sharded"
     assert "AdapterRestored" in [action.reason for action in told.actions]
 
 
 async def test_a_fleet_is_not_rolled_where_its_servers_would_not_take_the_mode() -> None:
     kubernetes = FakeKubernetes()
-    told = await tuner(kubernetes).round(
+    told = await tuner(kubernetes).run_round(
         replace(rolled(NOW), mode_from=frozenset({"another"})), asked(**ROLL), act=True
     )
     assert "ADAPTER_MODE from the operator's ConfigMap" in of(told, "AdapterTuned").message
@@ -342,11 +345,11 @@ async def test_a_fleet_is_not_rolled_where_its_servers_would_not_take_the_mode()
 async def test_the_lease_is_needed_for_rolling() -> None:
     kubernetes = FakeKubernetes()
     lease = Granted()
-    one = Tuner(kubernetes, NAMESPACE, "fleet", lease, Redis().ask)
-    revision = revision_of("publish_both: 1\n")
+    one = AdapterTuner(kubernetes, NAMESPACE, "fleet", lease, Redis())
+    revision = compute_revision("publish_both: 1\n")
     for after in (0, 10, 35):
-        await one.round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
+        await one.run_round(rolled(NOW + after, both=1, revision=revision), asked(**ROLL), act=True)
     lease.grant(held=False)
     with pytest.raises(NotHeld):
-        await one.round(rolled(NOW + 45, both=1, revision=revision), asked(**ROLL), act=True)
+        await one.run_round(rolled(NOW + 45, both=1, revision=revision), asked(**ROLL), act=True)
     assert "template" not in kubernetes.deployments["servers"]["spec"]

@@ -11,8 +11,8 @@ from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, fleet_body, pod_b
 from kit.waiting import eventually
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.observe import DRAIN_SINCE
-from tradecast_operator.reconcile.controller import Fleets
-from tradecast_operator.reconcile.fleet import PAUSED
+from tradecast_operator.model.resource import PAUSED
+from tradecast_operator.reconcile.controller import FleetController
 
 
 async def test_nothing_is_told_of_a_fleet_that_goes_in_the_middle_of_a_round() -> None:
@@ -26,16 +26,15 @@ async def test_nothing_is_told_of_a_fleet_that_goes_in_the_middle_of_a_round() -
         return await read(namespace, name)
 
     kubernetes.deployment = late  # type: ignore[method-assign]
-    fleets = Fleets(every=60)
-    fleets._kubernetes = kubernetes
+    fleets = FleetController(kubernetes, every=60)
     body = fleet_body()
-    fleets.saw(body)
+    fleets.update(body)
     try:
         async with asyncio.timeout(10):
             await asked_for.wait()
             assert any(family.samples for family in fleets.metrics.registry.collect())
             answered.set()
-            fleets.lost(body["metadata"]["namespace"], body["metadata"]["name"])
+            fleets.remove(body["metadata"]["namespace"], body["metadata"]["name"])
             while fleets._releasing:
                 await asyncio.gather(*fleets._releasing)
     finally:
@@ -45,11 +44,10 @@ async def test_nothing_is_told_of_a_fleet_that_goes_in_the_middle_of_a_round() -
 
 async def test_what_an_operator_leaves_another_one_has_at_once() -> None:
     kubernetes = FakeKubernetes([pod_body("a")], replicas=2)
-    both = [Fleets(every=0.01), Fleets(every=0.01)]
+    both = [FleetController(kubernetes, every=0.01), FleetController(kubernetes, every=0.01)]
     try:
         for fleets in both:
-            fleets._kubernetes = kubernetes
-            fleets.saw(fleet_body())
+            fleets.update(fleet_body())
             await eventually(fleets.is_ready)
             await eventually(lambda: active(both[0]))
         assert not active(both[1])
@@ -63,24 +61,23 @@ async def test_what_an_operator_leaves_another_one_has_at_once() -> None:
 
 async def test_of_two_that_name_one_deployment_the_older_has_it() -> None:
     kubernetes = FakeKubernetes([pod_body("a")], replicas=2)
-    fleets = Fleets(every=0.01)
-    fleets._kubernetes = kubernetes
+    fleets = FleetController(kubernetes, every=0.01)
     older, younger = made("older", "2026-01-01T10:00:00Z", 3), made("younger", "2026-01-01T10:00:01Z", 5)
     try:
-        fleets.saw(younger)
+        fleets.update(younger)
         await eventually(lambda: kubernetes.replicas == 5)
-        fleets.saw(older)
+        fleets.update(older)
         await eventually(lambda: kubernetes.replicas == 3)
         await eventually(lambda: degraded(kubernetes) == "DeploymentShared")
         told = next(one for one in last(kubernetes)["conditions"] if one["type"] == "Degraded")
-        assert told["message"].startswith("SocketFleet older has had Deployment servers before")
+        assert told["message"].startswith("the older SocketFleet older alone acts on the same Deployment servers")
         elsewhere = made("elsewhere", "2025-01-01T10:00:00Z", 9)
         elsewhere["metadata"]["namespace"] = "another"
-        fleets.saw(elsewhere)
+        fleets.update(elsewhere)
         await eventually(fleets.is_ready)
-        assert fleets._owner("another", "elsewhere") == fleets._owner(NAMESPACE, "older") == ""
-        fleets.lost("another", "elsewhere")
-        fleets.lost(NAMESPACE, "older")
+        assert fleets.find_owner("another", "elsewhere") == fleets.find_owner(NAMESPACE, "older") == ""
+        fleets.remove("another", "elsewhere")
+        fleets.remove(NAMESPACE, "older")
         await eventually(lambda: kubernetes.replicas == 5)
     finally:
         await fleets.close()
@@ -90,13 +87,13 @@ async def test_the_younger_one_of_a_deployment_that_goes_cancels_no_drain_of_the
     kubernetes, fleets = with_a_drain()
     for body in (made("older", "2026-01-01T10:00:00Z", 1), made("younger", "2026-01-01T10:00:01Z", 1)):
         body["metadata"]["annotations"] = {PAUSED: "true"}
-        fleets.saw(body)
+        fleets.update(body)
     try:
         await eventually(lambda: len(kubernetes.statuses) >= 2)
-        fleets.lost(NAMESPACE, "younger")
+        fleets.remove(NAMESPACE, "younger")
         await asyncio.gather(*fleets._releasing)
         assert kubernetes.pod("a")["metadata"]["annotations"] == {DRAIN_SINCE: "1"}
-        fleets.lost(NAMESPACE, "older")
+        fleets.remove(NAMESPACE, "older")
         await asyncio.gather(*fleets._releasing)
         assert kubernetes.pod("a")["metadata"]["annotations"] == {}
     finally:
@@ -108,7 +105,7 @@ async def test_one_that_cannot_be_released_does_not_keep_another_of_its_name_wai
     kubernetes, fleets = with_a_drain()
     body = fleet_body()
     body["metadata"]["annotations"] = {PAUSED: "true"}
-    fleets.saw(body)
+    fleets.update(body)
     mark = kubernetes.mark_pod
 
     async def fail(*_: object, **__: object) -> None:
@@ -117,7 +114,7 @@ async def test_one_that_cannot_be_released_does_not_keep_another_of_its_name_wai
     try:
         await eventually(lambda: kubernetes.statuses)
         kubernetes.mark_pod = fail  # type: ignore[method-assign]
-        fleets.saw({**body, "metadata": {**body["metadata"], "uid": "another"}})
+        fleets.update({**body, "metadata": {**body["metadata"], "uid": "another"}})
         await asyncio.gather(*fleets._releasing, return_exceptions=True)
         kubernetes.mark_pod = mark  # type: ignore[method-assign]
         await eventually(lambda: active(fleets))
@@ -127,9 +124,8 @@ async def test_one_that_cannot_be_released_does_not_keep_another_of_its_name_wai
 
 async def test_one_whose_deletion_no_watch_has_told_is_left_alone_by_and_by() -> None:
     kubernetes = FakeKubernetes([pod_body("a"), pod_body("b")], replicas=2)
-    fleets = Fleets(every=0.01)
-    fleets._kubernetes = kubernetes
-    fleets.saw(fleet_body(replicas=3))
+    fleets = FleetController(kubernetes, every=0.01)
+    fleets.update(fleet_body(replicas=3))
     try:
         await eventually(lambda: kubernetes.replicas == 3)
         kubernetes.gone = True
@@ -144,15 +140,13 @@ async def test_one_whose_deletion_no_watch_has_told_is_left_alone_by_and_by() ->
         await fleets.close()
 
 
-def with_a_drain() -> tuple[FakeKubernetes, Fleets]:
+def with_a_drain() -> tuple[FakeKubernetes, FleetController]:
     """Two servers, of which the first is being drained; they do as they are told."""
     drained = pod_body("a", "127.0.0.99")
     drained["metadata"]["annotations"][DRAIN_SINCE] = "1"
     kubernetes = FakeKubernetes([drained, pod_body("b")], replicas=2)
-    fleets = Fleets(every=60)
-    fleets._kubernetes = kubernetes
-    fleets._client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
-    return kubernetes, fleets
+    obedient = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
+    return kubernetes, FleetController(kubernetes, every=60, client=obedient)
 
 
 def made(name: str, when: str, replicas: int) -> Object:
@@ -170,6 +164,6 @@ def degraded(kubernetes: FakeKubernetes) -> str:
     return str(next(one["reason"] for one in last(kubernetes)["conditions"] if one["type"] == "Degraded"))
 
 
-def active(fleets: Fleets) -> bool:
+def active(fleets: FleetController) -> bool:
     labels = {"namespace": NAMESPACE, "fleet": "fleet"}
     return bool(fleets.metrics.registry.get_sample_value("tradecast_operator_active", labels))

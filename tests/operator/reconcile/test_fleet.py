@@ -11,16 +11,18 @@ import httpx
 import pytest
 
 from kit.clients.python import PythonClients
-from kit.kubernetes.fake_api import NAMESPACE, TOKEN, FakeKubernetes, Granted, fleet_body, pod_body
+from kit.kubernetes.fake_api import NAMESPACE, TOKEN, FakeKubernetes, Granted, SoleFleet, fleet_body, pod_body
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.waiting import eventually
 from tradecast_operator.kube.act import Interrupted
 from tradecast_operator.kube.client import Missing, Object
+from tradecast_operator.kube.fleet_observer import AdminAccess
 from tradecast_operator.kube.lease import NotHeld
 from tradecast_operator.kube.observe import DELETION_COST, DRAIN_SINCE, DRAINING, FIRST
 from tradecast_operator.metrics import STATUSES, Metrics
+from tradecast_operator.model.resource import PAUSED
 from tradecast_operator.planning.autoscaler_metric import Unknown
-from tradecast_operator.reconcile.fleet import PAUSED, Fleet
+from tradecast_operator.reconcile.fleet import Fleet
 
 
 class World:
@@ -30,10 +32,10 @@ class World:
         self.servers = servers
         self.metrics = Metrics()
         self.lease = Granted()
-        self._client = client
+        self._access = AdminAccess(client, asyncio.Semaphore(50))
 
     def fleet(self, kubernetes: FakeKubernetes, body: Object) -> Fleet:
-        return Fleet(body, kubernetes, self._client, self.metrics, self.lease)
+        return Fleet(body, kubernetes, self._access, self.metrics, self.lease, SoleFleet())
 
     def told(self, metric: str, **labels: str) -> float | None:
         labels |= {"namespace": NAMESPACE, "fleet": "fleet"}
@@ -124,7 +126,7 @@ async def test_what_was_seen_is_told_of_the_resource_as_it_was(world: World) -> 
 
     async def meanwhile(namespace: str, name: str) -> Object:
         newer = {**body["metadata"], "generation": 2, "resourceVersion": "2"}
-        fleet.changed({**body, "metadata": newer, "spec": {**body["spec"], "replicas": 2}})
+        fleet.update({**body, "metadata": newer, "spec": {**body["spec"], "replicas": 2}})
         return await read(namespace, name)
 
     async def adopt(namespace: str, name: str, version: str, replicas: int) -> None:
@@ -185,7 +187,7 @@ async def test_a_new_need_cancels_the_drain(world: World) -> None:
     await fleet.round()
     again = asked(world, replicas=3)
     again["metadata"]["generation"] = 2
-    fleet.changed(again)
+    fleet.update(again)
     await fleet.round()
     assert kubernetes.replicas == 3
     assert not world.servers[1].app.get_stats()["drain"]["active"]
@@ -297,7 +299,7 @@ async def test_what_it_tells_of_a_fleet(world: World) -> None:
     kubernetes.deployments.clear()
     with pytest.raises(Missing):
         await fleet.round()
-    await fleet._lose("there is no Deployment")
+    await fleet.run_round()
     assert (
         world.told("condition", type="Available", status="True"),
         world.told("condition", type="Available", status="Unknown"),
@@ -436,4 +438,4 @@ async def test_a_deployment_that_is_missing_is_told_and_no_reason_to_start_again
         await asyncio.gather(running, return_exceptions=True)
     assert fleet.last_round > 0
     assert conditions(kubernetes)["Available"][0] == "Unknown"
-    assert any("there is no" in one["message"] for one in kubernetes.statuses[-1]["conditions"])
+    assert any("does not exist" in one["message"] for one in kubernetes.statuses[-1]["conditions"])

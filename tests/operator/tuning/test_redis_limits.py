@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tradecast_operator.tuning.redis_limits import RedisFacts, Watched, watch, what_to_do
+from tradecast_operator.tuning.redis_limits import RedisFacts, RedisWatch, advise, observe_redis
 
 MB = 1_000_000
 
 
-def after(*looks: RedisFacts | None, every: float = 30) -> Watched:
-    watched = Watched()
+def after(*looks: RedisFacts | None, every: float = 30) -> RedisWatch:
+    watched = RedisWatch()
     for place, facts in enumerate(looks):
-        watched = watch(watched, facts, 1000 + place * every)
+        watched = observe_redis(watched, facts, 1000 + place * every)
     return watched
 
 
@@ -48,7 +48,7 @@ def test_a_thread_that_works_all_the_time_is_a_limit() -> None:
     watched = after(*looks)
     assert watched.busy == pytest.approx(0.9)
     assert watched.limits == ("Busy",)
-    assert "90 % of the time" in what_to_do(watched, looks[-1])
+    assert "90 % of the time" in advise(watched, looks[-1])
     assert not after(*[RedisFacts(cpu_seconds=(used,)) for used in (10.0, 20.0)]).is_limit
 
 

@@ -1,33 +1,33 @@
-"""The adapter's mode and figures: each rule, and what holds for all of them."""
+"""The adapter's mode and settings: each rule, and what holds for all of them."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from kit.kubernetes.socket_fleets import pod
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import Settings
 from tradecast.runtime_config.overrides import extract_runtime_settings
 from tradecast_operator.model.adapter_spec import BOUNDS, Mode, RedisAdapter
-from tradecast_operator.model.observation import Stats
-from tradecast_operator.tuning.redis_limits import RedisFacts, Watched
-from tradecast_operator.tuning.rules import WORTH, Adapter, adapter_of, recommended_mode, recovery_needs, tuned
+from tradecast_operator.tuning.redis_limits import RedisFacts, RedisWatch
+from tradecast_operator.tuning.rules import WORTH, estimate_recovery_history, propose_changes, recommend_mode
+from tradecast_operator.tuning.server_adapter import ServerAdapter
 
 DEFAULTS: dict[str, float] = extract_runtime_settings(Settings(redis_url="redis://x")).model_dump()
 RULES = RedisAdapter()
 
 
-def server(published: float = 0, channels: int = 0, **figures: float) -> Adapter:
-    return Adapter("a", "pubsub", {**DEFAULTS, **figures}, base=DEFAULTS, published=published, channels=channels)
+def server(published: float = 0, channels: int = 0, **settings: float) -> ServerAdapter:
+    return ServerAdapter(
+        "a", "pubsub", {**DEFAULTS, **settings}, defaults=DEFAULTS, publish_rate=published, channels=channels
+    )
 
 
-def asked(*servers: Adapter, memory: float | None = None, rules: RedisAdapter = RULES) -> dict[str, float]:
-    changes = tuned(servers[0].figures, servers[0].base, servers, memory, rules)
-    return {change.figure: change.after for change in changes}
+def asked(*servers: ServerAdapter, memory: float | None = None, rules: RedisAdapter = RULES) -> dict[str, float]:
+    changes = propose_changes(servers[0].settings, servers[0].defaults, servers, memory, rules)
+    return {change.setting: change.after for change in changes}
 
 
 def test_a_quiet_fleet_keeps_the_settings() -> None:
@@ -50,7 +50,7 @@ def test_a_quiet_fleet_keeps_the_settings() -> None:
         ([server(10, 10**6)], {"subscription_batch": 5_000}),
     ],
 )
-def test_figures_follow_rates(servers: list[Adapter], expected: dict[str, float]) -> None:
+def test_settings_follow_rates(servers: list[ServerAdapter], expected: dict[str, float]) -> None:
     assert asked(*servers) == expected
 
 
@@ -81,7 +81,7 @@ def test_the_history_follows_memory(memory: float | None, now: int, after: int) 
 
 def test_the_history_does_not_fall_below_what_recovery_needs() -> None:
     servers = [server(100, 200), server(140, 400)]
-    assert recovery_needs(servers, 120) == 720  # 240 events/s, 400 rooms, 120 s, ten times
+    assert estimate_recovery_history(servers, 120) == 720  # 240 events/s, 400 rooms, 120 s, ten times
     assert asked(*servers, memory=0.95)["history_events"] == 720
     busier = [server(1_000, 200)]
     assert "history_events" not in asked(*busier, memory=0.95)
@@ -106,46 +106,46 @@ def test_what_is_not_pinned_any_more_is_as_the_settings_say() -> None:
     }
 
 
-def fleet(draw: random.Random) -> list[Adapter]:
-    figures = {name: draw.choice([DEFAULTS[name], draw.randint(1, int(high))]) for name, (_, high) in BOUNDS.items()}
-    figures["batch_window_ms"] = min(figures["batch_window_ms"], figures["publish_timeout"] * 500)
+def fleet(draw: random.Random) -> list[ServerAdapter]:
+    settings = {name: draw.choice([DEFAULTS[name], draw.randint(1, int(high))]) for name, (_, high) in BOUNDS.items()}
+    settings["batch_window_ms"] = min(settings["batch_window_ms"], settings["publish_timeout"] * 500)
     return [
-        server(draw.choice([0, 10 ** draw.uniform(0, 6)]), int(10 ** draw.uniform(0, 6)), **figures)
+        server(draw.choice([0, 10 ** draw.uniform(0, 6)]), int(10 ** draw.uniform(0, 6)), **settings)
         for _ in range(draw.choice([1, 2, 10, 300]))
     ]
 
 
-def settled(servers: list[Adapter], memory: float | None, rules: RedisAdapter) -> list[Adapter]:
+def settled(servers: list[ServerAdapter], memory: float | None, rules: RedisAdapter) -> list[ServerAdapter]:
     """The same with what is asked for in force."""
     changes = asked(*servers, memory=memory, rules=rules)
-    return [replace(one, figures={**one.figures, **changes}) for one in servers]
+    return [replace(one, settings={**one.settings, **changes}) for one in servers]
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_servers_take_whatever_is_asked_for_and_pinned_figures_are_kept(seed: int) -> None:
+def test_servers_take_whatever_is_asked_for_and_pinned_settings_are_kept(seed: int) -> None:
     draw = random.Random(seed)
     pinned: dict[str, float] = {"publish_batch": draw.randint(1, 1_000), "history_events": draw.randint(1, 10**6)}
     rules = RedisAdapter(pinned=pinned if draw.random() < 0.5 else {})
     servers = fleet(draw)
     for _ in range(3):
         servers = settled(servers, draw.choice([None, draw.random()]), rules)
-        RuntimeSettings.model_validate(servers[0].figures)
-        assert servers[0].figures.items() >= rules.pinned.items()
+        RuntimeSettings.model_validate(servers[0].settings)
+        assert servers[0].settings.items() >= rules.pinned.items()
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_noise_does_not_move_a_figure_to_and_fro(seed: int) -> None:
+def test_noise_does_not_move_a_setting_to_and_fro(seed: int) -> None:
     draw = random.Random(seed)
     first = fleet(draw)
-    first = [replace(one, figures=DEFAULTS) for one in first]
+    first = [replace(one, settings=DEFAULTS) for one in first]
     # Redis' memory is the history's for the greater part; where it settles, noise leaves it between the thresholds.
     memory = draw.choice([None, draw.uniform(0.5, 0.67)])
 
-    def noisy() -> list[Adapter]:
+    def noisy() -> list[ServerAdapter]:
         return [
             replace(
                 one,
-                published=before.published * draw.uniform(0.9, 1.1),
+                publish_rate=before.publish_rate * draw.uniform(0.9, 1.1),
                 channels=round(before.channels * draw.uniform(0.9, 1.1)),
             )
             for one, before in zip(servers, first, strict=True)
@@ -156,29 +156,29 @@ def test_noise_does_not_move_a_figure_to_and_fro(seed: int) -> None:
         servers = settled(noisy(), memory, RULES)
     moves = dict.fromkeys(BOUNDS, 0)
     for _ in range(30):
-        before, servers = servers[0].figures, settled(noisy(), memory and memory * draw.uniform(0.9, 1.1), RULES)
-        for name, value in servers[0].figures.items():
+        before, servers = servers[0].settings, settled(noisy(), memory and memory * draw.uniform(0.9, 1.1), RULES)
+        for name, value in servers[0].settings.items():
             moves[name] += value != before[name]
     # What was just below the factor may be above it at last; it does not come back.
     assert max(moves.values()) <= 1
     assert WORTH > 1.1 / 0.9
 
 
-REDIS = Watched(facts=RedisFacts())
-CLUSTER = Watched(facts=RedisFacts(cluster=True))
-LIMITED = Watched(facts=RedisFacts(), limits=("Busy",))
+REDIS = RedisWatch(facts=RedisFacts())
+CLUSTER = RedisWatch(facts=RedisFacts(cluster=True))
+LIMITED = RedisWatch(facts=RedisFacts(), limits=("Busy",))
 
 
 @pytest.mark.parametrize(
-    ("before", "runs", "connections", "servers", "redis", "mode"),
+    ("previous", "current", "connections", "servers", "redis", "mode"),
     [
-        ("single", "single", 999, 1, Watched(), "single"),
-        ("single", "single", 1_000, 1, Watched(), "pubsub"),
-        ("pubsub", "single", 900, 1, Watched(), "pubsub"),
-        ("pubsub", "pubsub", 799, 1, Watched(), "single"),
-        ("single", "single", 10, 2, Watched(), "pubsub"),
+        ("single", "single", 999, 1, RedisWatch(), "single"),
+        ("single", "single", 1_000, 1, RedisWatch(), "pubsub"),
+        ("pubsub", "single", 900, 1, RedisWatch(), "pubsub"),
+        ("pubsub", "pubsub", 799, 1, RedisWatch(), "single"),
+        ("single", "single", 10, 2, RedisWatch(), "pubsub"),
         ("pubsub", "pubsub", 9_999, 2, CLUSTER, "pubsub"),
-        ("pubsub", "pubsub", 10_000, 2, Watched(), "pubsub"),
+        ("pubsub", "pubsub", 10_000, 2, RedisWatch(), "pubsub"),
         ("pubsub", "pubsub", 10_000, 2, REDIS, "pubsub"),
         ("pubsub", "pubsub", 10_000, 2, CLUSTER, "sharded"),
         ("pubsub", "pubsub", 10_000, 2, LIMITED, "sharded"),
@@ -189,71 +189,19 @@ LIMITED = Watched(facts=RedisFacts(), limits=("Busy",))
     ],
 )
 def test_the_mode_follows_connections_servers_and_what_redis_is(
-    before: Mode, runs: Mode, connections: int, servers: int, redis: Watched, mode: Mode
+    previous: Mode, current: Mode, connections: int, servers: int, redis: RedisWatch, mode: Mode
 ) -> None:
-    assert recommended_mode(RULES, before, runs, connections, servers, redis)[0] == mode
+    assert recommend_mode(RULES, previous, current, connections, servers, redis)[0] == mode
 
 
 def test_a_mode_that_is_asked_for_is_the_right_one() -> None:
-    assert recommended_mode(RedisAdapter(mode="single"), "pubsub", "pubsub", 10**6, 9, CLUSTER)[0] == "single"
+    assert recommend_mode(RedisAdapter(mode="single"), "pubsub", "pubsub", 10**6, 9, CLUSTER)[0] == "single"
 
 
 def test_a_cluster_that_all_servers_have_is_there() -> None:
     def mode(connections: int, *, cluster: bool) -> Mode:
-        return recommended_mode(RULES, "pubsub", "pubsub", connections, 9, Watched(), cluster=cluster)[0]
+        return recommend_mode(RULES, "pubsub", "pubsub", connections, 9, RedisWatch(), cluster=cluster)[0]
 
     assert (mode(10_000, cluster=True), mode(10_000, cluster=False), mode(9_999, cluster=True)) == (
         "sharded", "pubsub", "pubsub",
     )  # fmt: skip
-
-
-def said(**changes: Any) -> dict[str, Any]:
-    return {
-        "mode": "pubsub",
-        "inForce": DEFAULTS,
-        "source": {name: "file" if name == "publish_batch" else "settings" for name in DEFAULTS},
-        "revision": "abc",
-        "seen": "abc",
-        "error": None,
-        "traffic": {"publishedPerSecond": 1.5, "waiting": 2, "channels": 3, "awaySeconds": 0.0},
-        **changes,
-    }
-
-
-def told(adapter: Any) -> Adapter | None:
-    return adapter_of(pod("a", stats=Stats(1, adapter=adapter)))
-
-
-def test_what_a_server_says_is_understood() -> None:
-    found = told(said())
-    assert found is not None
-    assert (found.mode, found.published, found.waiting, found.channels, found.error) == ("pubsub", 1.5, 2, 3, "")
-    assert found.figures == DEFAULTS
-    assert found.base.keys() == DEFAULTS.keys() - {"publish_batch"}
-
-
-def test_a_server_tells_which_modes_it_can_be_in_and_whether_the_other_redis_is_there() -> None:
-    other = {"mode": "sharded", "up": True, "waiting": 0, "published": {"ok": 9, "failed": 2, "uncertain": 1}}
-    found = told(said(modes=["single", "pubsub", "sharded"], other=other))
-    assert found is not None
-    assert (found.modes, found.other_up, found.other_failed) == (("single", "pubsub", "sharded"), True, 3)
-    for without in (None, {"mode": "sharded", "up": None}):
-        found = told(said(other=without))
-        assert found is not None
-        assert found.other_up is None
-
-
-def test_a_server_of_an_earlier_version_publishes_to_one_and_does_not_tell_its_modes() -> None:
-    older = {name: value for name, value in DEFAULTS.items() if name != "publish_both"}
-    found = told(said(inForce=older, source=dict.fromkeys(older, "settings")))
-    assert found is not None
-    assert (found.figures["publish_both"], found.base["publish_both"], found.modes) == (0, 0, ())
-
-
-@pytest.mark.parametrize(
-    "adapter",
-    [None, {}, "?", {"mode": "pubsub"}, said(mode="other"), said(traffic={}), said(inForce={}), said(source=None),
-     said(inForce={**DEFAULTS, "publish_batch": float("nan")})],
-)  # fmt: skip
-def test_what_is_not_understood_is_as_if_it_said_nothing(adapter: Any) -> None:
-    assert told(adapter) is None

@@ -14,9 +14,9 @@ from tradecast_operator.model.actions import SetReplicas
 from tradecast_operator.model.adapter_spec import RedisAdapter
 from tradecast_operator.model.observation import Observation, Pod, Stats
 from tradecast_operator.model.spec import Spec
-from tradecast_operator.planning.conditions import conditions
-from tradecast_operator.planning.plan import Memory, plan
-from tradecast_operator.tuning.scale_hold import hold
+from tradecast_operator.planning.conditions import describe_fleet
+from tradecast_operator.planning.plan import PlannerState, plan
+from tradecast_operator.tuning.scale_hold import hold_replicas
 
 FIGURES = extract_runtime_settings(Settings(redis_url="redis://x")).model_dump()
 
@@ -40,11 +40,11 @@ def fleet_of(*pods: Pod, taken_from: str = "fleet-adapter", **fields: Any) -> Ob
 
 
 def held_at(fleet: Observation, asked_for: Spec, last: str = "single") -> Spec:
-    return hold(fleet, asked_for, last, "fleet-adapter")
+    return hold_replicas(fleet, asked_for, last, "fleet-adapter")
 
 
-def degraded(fleet: Observation, held: Spec, *, rolls: bool = False) -> tuple[str, str]:
-    now = conditions(fleet, held, paused=False, rolls=rolls)
+def degraded(fleet: Observation, held: Spec, *, rolling_mode: bool = False) -> tuple[str, str]:
+    now = describe_fleet(fleet, held, paused=False, rolling_mode=rolling_mode)
     return next((one.status, one.reason) for one in now if one.type == "Degraded")
 
 
@@ -57,19 +57,19 @@ def test_one_in_single_stays_one_until_it_is_rolled() -> None:
     fleet = fleet_of(server("a"))
     held = held_at(fleet, asked(3))
     assert (held.wanted, held.bounded) == (1, 3)
-    decided = plan(fleet, held, Memory())
+    decided = plan(fleet, held, PlannerState())
     (told,) = decided.actions
-    assert plan(fleet, held, decided.memory).actions == (), "it is told again and again"
+    assert plan(fleet, held, decided.state).actions == (), "it is told again and again"
     assert told.reason == "ReplicasHeld"
-    assert told.message.startswith("3 replicas are wanted, and 1 kept for now: servers are in mode single")
+    assert told.message.startswith("3 replicas are wanted, 1 are kept for now: servers are in mode single")
     assert degraded(fleet, held) == ("True", "Held")
-    assert degraded(fleet, held, rolls=True) == ("False", "Held"), "for as long as a rollout takes it has to be so"
+    assert degraded(fleet, held, rolling_mode=True) == ("False", "Held"), "normal while the fleet is rolled"
 
 
 def test_once_it_is_rolled_they_are_made() -> None:
     fleet = fleet_of(server("a", "pubsub"))
     held = held_at(fleet, asked(3))
-    (up,) = plan(fleet, held, Memory()).actions
+    (up,) = plan(fleet, held, PlannerState()).actions
     assert isinstance(up, SetReplicas)
     assert up.replicas == 3
 

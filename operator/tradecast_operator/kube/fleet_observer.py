@@ -1,0 +1,154 @@
+"""Observing one fleet: its Deployment and pods from Kubernetes, what its servers report, and whom to trust."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from tradecast_operator.clients.server_admin import KnownServers, ServerAdmin, Target
+from tradecast_operator.kube.admin_token import AdminToken
+from tradecast_operator.kube.client import Kubernetes, Object
+from tradecast_operator.kube.consent import ADMIN_LABEL, REDIS_LABEL
+from tradecast_operator.kube.observe import ask_servers, observe, target_of
+from tradecast_operator.kube.owners import owner_of, replica_sets_of, split
+from tradecast_operator.kube.selector import format_selector
+from tradecast_operator.model.observation import Observation
+from tradecast_operator.model.spec import Spec
+from tradecast_operator.planning.conditions import list_names
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAccess:
+    """How admin ports are reached.
+
+    Attributes:
+        client: Makes the requests.
+        limit: Bounds the concurrent requests.
+        strict: Whether Secrets without their label, and servers that accept no signed requests, are refused.
+    """
+
+    client: httpx.AsyncClient
+    limit: asyncio.Semaphore
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedFleet:
+    """A fleet at one moment, and what is needed to act on it.
+
+    Attributes:
+        seen: What decisions are made by.
+        pods: The Deployment's pods.
+        strangers: Names of other pods that its selector matches.
+        selector: That selector.
+        admin: The servers' admin ports.
+    """
+
+    seen: Observation
+    pods: Sequence[Object]
+    strangers: Sequence[str]
+    selector: str
+    admin: ServerAdmin
+
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """How each pod's server is asked, by the pod's name."""
+        return {pod["metadata"]["name"]: target_of(pod) for pod in self.pods}
+
+
+class FleetObserver:
+    """Observes one fleet.
+
+    Args:
+        kubernetes: The API.
+        namespace: The fleet's namespace.
+        access: How admin ports are reached.
+    """
+
+    def __init__(self, kubernetes: Kubernetes, namespace: str, access: AdminAccess) -> None:
+        self.token = AdminToken(kubernetes, namespace, strict=access.strict)
+        self._kubernetes = kubernetes
+        self._namespace = namespace
+        self._access = access
+        self._known = KnownServers()
+        self._replica_sets: frozenset[str] = frozenset()
+        self._replica_sets_of = ""
+
+    async def read_deployment(self, spec: Spec) -> Object:
+        """The Deployment. Raises Missing, InvalidName or httpx.HTTPError."""
+        return await self._kubernetes.deployment(self._namespace, spec.deployment)
+
+    async def observe(self, deployment: Object, spec: Spec, *, ask: bool = True) -> ObservedFleet:
+        """Observe the fleet.
+
+        Args:
+            deployment: Its Deployment.
+            spec: What is asked for.
+            ask: Whether its servers are asked, too.
+
+        Raises:
+            Missing: A Secret or ReplicaSet is missing.
+            InvalidName: Nothing can have the name of the Secret.
+            httpx.HTTPError: Kubernetes refuses, or does not answer in time.
+        """
+        selector = format_selector(deployment["spec"]["selector"])
+        pods, strangers = await self._list_pods(deployment, selector)
+        admin = ServerAdmin(
+            self._access.client,
+            spec.admin.port,
+            await self.token.read(spec.admin),
+            self._known,
+            self._access.limit,
+            bearer=not self._access.strict,
+        )
+        reports = await ask_servers(pods, admin) if ask else {}
+        if admin.refused:  # the Secret may have another token by now
+            self.token.expire()
+        seen = observe(deployment, pods, reports, time.time())
+        return ObservedFleet(seen, pods, strangers, selector, admin)
+
+    async def _list_pods(self, deployment: Object, selector: str) -> tuple[Sequence[Object], Sequence[str]]:
+        """The Deployment's pods, and the names of others that its selector matches."""
+        pods = await self._kubernetes.pods(self._namespace, selector)
+        uid = str(deployment["metadata"].get("uid", ""))
+        if uid != self._replica_sets_of:
+            self._replica_sets, self._replica_sets_of = frozenset(), uid
+        ours, others = split(pods, self._replica_sets)
+        if any(owner_of(pod, "ReplicaSet") for pod in others):  # perhaps of a new ReplicaSet
+            found = await self._kubernetes.replica_sets(self._namespace, selector)
+            self._replica_sets = replica_sets_of(deployment, found)
+            ours, others = split(pods, self._replica_sets)
+        self._known.keep({pod["metadata"]["uid"] for pod in ours}, self._replica_sets)
+        return ours, [pod["metadata"]["name"] for pod in others]
+
+    def find_trust_problems(
+        self, fleet: ObservedFleet, spec: Spec, unlabelled_redis_secret: str
+    ) -> Sequence[tuple[str, str]]:
+        """What speaks against the trust in Secrets, pods and servers: reasons and messages, the worst first.
+
+        Args:
+            fleet: The fleet.
+            spec: What is asked for.
+            unlabelled_redis_secret: The Secret with the Redis URL, if it lacks its label; else empty.
+        """
+        problems: list[tuple[str, str]] = []
+        if self.token.refusal is not None:
+            problems.append((self.token.refusal.reason, str(self.token.refusal)))
+        unlabelled = [] if self.token.current.consented else [(spec.admin.secret, ADMIN_LABEL)]
+        unlabelled += [(unlabelled_redis_secret, REDIS_LABEL)] if unlabelled_redis_secret else []
+        problems += [
+            ("SecretNotLabelled", f"Secret {name} lacks the label {label}=true: the next version will not read it")
+            for name, label in unlabelled
+        ]
+        bearers = [pod["metadata"]["name"] for pod in fleet.pods if pod["metadata"]["uid"] in fleet.admin.bearers]
+        if bearers:
+            message = "the ADMIN_TOKEN itself was sent to servers that accept no signed requests"
+            problems.append(("TokenSent", f"{message}: {list_names(bearers)}; the next version will not send it"))
+        if fleet.strangers:
+            message = "the Deployment's selector matches pods that do not belong to it; they are ignored"
+            problems.append(("ForeignPods", f"{message}: {list_names(fleet.strangers)}"))
+        return problems

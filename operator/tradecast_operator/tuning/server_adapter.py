@@ -1,0 +1,113 @@
+"""What a server reports of its adapter in `GET /admin/stats`, read and checked. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, get_args
+
+from tradecast_operator.model.adapter_spec import BOUNDS, PUBLISH_BOTH, AdapterSettings, Mode
+from tradecast_operator.model.answers import fields, number, text, truth, whole
+from tradecast_operator.model.observation import Pod
+
+# Upper bounds of a server's values, of the characters of a revision and of an error.
+MOST: Final = 1_000_000_000
+LONGEST_REVISION: Final = 100
+LONGEST_ERROR: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAdapter:
+    """A server's adapter.
+
+    Attributes:
+        pod: The pod's name.
+        mode: The mode that the server is in.
+        settings: The settings in effect.
+        defaults: Those of them that come from the server's environment.
+        revision: Of the ConfigMap's content that is in effect; None: of none.
+        seen_revision: Of the content that the server read last.
+        error: Why the server refused that content; empty: it did not.
+        publish_rate: Events per second that Redis accepted from the server.
+        queued: Events that are queued for Redis.
+        channels: Rooms that the server is subscribed to.
+        isolated_seconds: Seconds for which the server has not received other servers' events.
+        modes: The modes that its Redis URLs allow; empty: the server does not report them.
+        other_redis_up: Whether the Redis of the mode that it is not in answers; None: there is none, or it has not been
+            asked yet.
+        other_redis_failed: Events that this Redis did not accept, or perhaps not, since the server started.
+    """
+
+    pod: str
+    mode: Mode
+    settings: AdapterSettings
+    defaults: AdapterSettings = field(default_factory=dict)
+    revision: str | None = None
+    seen_revision: str | None = None
+    error: str = ""
+    publish_rate: float = 0
+    queued: int = 0
+    channels: int = 0
+    isolated_seconds: float = 0
+    modes: tuple[str, ...] = ()
+    other_redis_up: bool | None = None
+    other_redis_failed: int = 0
+
+
+def read_adapter(pod: Pod) -> ServerAdapter | None:
+    """What a pod's server reports; None if it reports nothing, or nothing that this version understands."""
+    said = pod.stats.adapter if pod.stats is not None else None
+    try:
+        return _parse(pod.name, said)
+    except (KeyError, ValueError):
+        return None
+
+
+def read_mode(said: Any) -> Mode | None:
+    """The mode that a server reports of its adapter; None: it reports none."""
+    mode = said.get("mode") if isinstance(said, dict) else None
+    return next((known for known in get_args(Mode) if known == mode), None)
+
+
+def _parse(pod: str, said: Any) -> ServerAdapter | None:
+    if said is None:
+        return None
+    said, traffic = fields(said), fields(said["traffic"])
+    # Servers of earlier versions do not know this setting.
+    source = {PUBLISH_BOTH: "settings", **fields(said["source"])}
+    in_effect = {PUBLISH_BOTH: 0, **fields(said["inForce"])}
+    mode = read_mode(said)
+    if mode is None:
+        raise ValueError("no such mode")
+    settings = {name: _number(in_effect[name], *BOUNDS[name]) for name in BOUNDS}
+    other = None if said.get("other") is None else fields(said["other"])
+    published = fields((other or {}).get("published") or {})
+    return ServerAdapter(
+        pod=pod,
+        mode=mode,
+        settings=settings,
+        defaults={name: value for name, value in settings.items() if source[name] == "settings"},
+        revision=None if said["revision"] is None else text(said["revision"], LONGEST_REVISION),
+        seen_revision=None if said["seen"] is None else text(said["seen"], LONGEST_REVISION),
+        error=text(said["error"] or "", LONGEST_ERROR),
+        publish_rate=_number(traffic["publishedPerSecond"], 0, MOST),
+        queued=whole(traffic["waiting"], MOST),
+        channels=whole(traffic["channels"], MOST),
+        isolated_seconds=_number(traffic["awaySeconds"], 0, MOST),
+        modes=tuple(known for known in get_args(Mode) if known in _list(said.get("modes"))),
+        other_redis_up=None if other is None or other["up"] is None else truth(other["up"]),
+        other_redis_failed=sum(whole(published.get(how, 0), MOST) for how in ("failed", "uncertain")),
+    )
+
+
+def _list(value: Any) -> Sequence[Any]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ValueError("no list")
+    return value
+
+
+def _number(value: Any, low: float, high: float) -> float:
+    found = number(value, low, high)
+    return int(found) if float(found).is_integer() else found
