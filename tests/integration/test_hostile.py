@@ -368,12 +368,22 @@ class FullLimiter(RateLimiter):
         return not self.full
 
 
+class Here:
+    """A user's connections to this server."""
+
+    def __init__(self, connections: list[Connection]) -> None:
+        self.connections = connections
+
+    def of_user(self, user_id: str) -> list[Connection]:
+        return self.connections
+
+
 async def test_connections_counted_elsewhere_put_a_user_off_and_own_ones_refuse(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = 0
+    here: list[Connection] = []
     limiter = FullLimiter(server.app.settings, None)
-    middleware = create_rate_limit_middleware(limiter, connections_here=lambda user_id: here)
+    middleware = create_rate_limit_middleware(limiter, connections=Here(here))
     connection = Connection("sid", "id", None, claims=None, connected_at=0)  # type: ignore[arg-type]  # not used
     connection.attach(Session("s", User("u1"), 0))
     with pytest.raises(TryAgain):
@@ -388,7 +398,7 @@ async def test_connections_counted_elsewhere_put_a_user_off_and_own_ones_refuse(
     with pytest.raises(AuthRefused):
         await middleware(connection)
     monkeypatch.undo()
-    here = server.app.settings.max_connections_per_user
+    here += [connection] * server.app.settings.max_connections_per_user
     with pytest.raises(AuthRefused):
         await middleware(connection)
 

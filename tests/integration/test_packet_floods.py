@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from tradecast.gateway.allowances import BURST
 
 from kit.clients.raw import TEXT, Polling, WebSocket, client_frame
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
+from tradecast.gateway.allowances import BURST
 
 pytestmark = [pytest.mark.redis, pytest.mark.serial]
 

@@ -39,8 +39,8 @@ from tradecast.lifecycle.pacing import FleetPace
 from tradecast.lifecycle.readiness import Readiness
 from tradecast.lifecycle.revision_registry import RevisionRegistry
 from tradecast.lifecycle.rollout import Rollout
+from tradecast.limits.connection_slots import ConnectionSlots
 from tradecast.limits.limiter import RateLimiter
-from tradecast.limits.places import Places, Probed
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
 from tradecast.polling_relay.announcement import RelayAnnouncement
@@ -84,9 +84,7 @@ async def build_components(foundation: Foundation) -> Components:
     if own is not None:
         own.bind(sessions)
     _warn_of_sessions(settings)
-    limiter = RateLimiter(
-        settings, redis, on_fallback=metrics.limits.limiter_fallback, on_foreign=metrics.limits.foreign_key, lines=lines
-    )
+    limiter = RateLimiter(settings, redis, observer=metrics.limits, lines=lines)
     runtime_config = create_runtime_config(settings, metrics.runtime_config)
     adapter_file: WatchedFile | None = None
     if settings.adapter_file is not None:
@@ -257,16 +255,8 @@ async def _connect(foundation: Foundation) -> tuple[RedisClient | None, RelayAnn
 def _create_limits(foundation: Foundation, limiter: RateLimiter, cluster: Cluster) -> ConnectionMiddleware:
     settings, metrics, registry = foundation.settings, foundation.metrics, foundation.registry
 
-    async def probe(user_id: str, patience: float) -> list[Probed]:
-        return [Probed(*found) for found in await cluster.probe_user(user_id, patience)]
-
-    places = Places(probe, cluster.replace, settings.max_connections_per_user, metrics.limits.probed)
-    return create_rate_limit_middleware(
-        limiter,
-        on_limited=metrics.events.rate_limited,
-        connections_here=lambda user_id: len(registry.of_user(name_user(user_id))),
-        free_place=places.free,
-    )
+    slots = ConnectionSlots(cluster, settings.max_connections_per_user, metrics.limits)
+    return create_rate_limit_middleware(limiter, observer=metrics.events, connections=registry, slots=slots)
 
 
 def _warn_of_sessions(settings: Settings) -> None:

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import structlog
 
-from tradecast.limits.redis_store import PREFIX
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES, explain_redis
+from tradecast.redis_client.keys import PREFIX
 from tradecast.redis_client.script import OWN, Script
 
 BATCH_SECONDS = 0.25

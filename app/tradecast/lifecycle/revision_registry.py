@@ -10,9 +10,9 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from tradecast.lifecycle.rollout import Rollout, Server, is_superseded
-from tradecast.limits.redis_store import PREFIX
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES, explain_redis
+from tradecast.redis_client.keys import PREFIX
 from tradecast.redis_client.script import OWN, Argument, Script
 
 State = Literal["starting", "ready", "leaving"]

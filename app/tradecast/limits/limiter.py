@@ -5,67 +5,107 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
 
 import structlog
 
 from tradecast.background.tasks import TaskSet
 from tradecast.causes import SOME_REDIS, explain
 from tradecast.config.settings import Settings
+from tradecast.limits.event_limits import GLOBAL, EventLimits
+from tradecast.limits.exhausted import ExhaustedLimits
 from tradecast.limits.failover import Failover, RedisAway
-from tradecast.limits.known import KnownLimits
-from tradecast.limits.memory import MemoryQuotaStore, MemoryRateStore
+from tradecast.limits.memory import MemoryRateStore
 from tradecast.limits.quota import LEASE, RENEW_EVERY, Kind, Lease
+from tradecast.limits.quota_ledger import QuotaLedger
 from tradecast.limits.rates import ALLOWED, Check, LimitResult
-from tradecast.limits.redis_store import Limit, RedisQuotaStore, RedisRateStore
+from tradecast.limits.redis_store import RedisQuotaStore, RedisRateStore
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES
 
-GLOBAL = "global"
 CLEANUP_EVERY = 60.0
 PATIENCE = 0.25
 PROBE_PATIENCE = 2.0
 _BATCH = 2_000
-MISSED_RELEASES = 100_000
-# Before Redis is asked again; under a storm of connects each round finds some more.
+# Before Redis is used again; under a storm of connects each round finds some more leases.
 MOST_ROUNDS = 20
 _QUIET = 10.0
-# Recoveries of a user in a minute: of each of his connections this many, and of all together 60 at least. A client that
-# loses its connection all the time comes back every five seconds.
+# Recoveries of a user in a minute: 6 for each of the user's connections, and 60 at least. A client that keeps losing
+# its connection reconnects every five seconds.
 RECOVERIES = 60
 RECOVERIES_EACH = 6
 MINUTE_MS = 60_000
-# Of one connection without an offset. Its client has got no event yet, or does not want to say: each is a replay of all
-# that is kept since it joined its rooms.
+# Of one connection without an offset. Its client has received no event yet, or does not send one: each recovery replays
+# all that is kept since it joined its rooms.
 _BLIND: Sequence[Check] = (("blind recoveries", 5),)
-_TOPICS = ("portfolio", "trades", "watchlist")
 # Never a real user's: a digest stands for those.
 _PROBE = "\0probe"
 log = structlog.stdlib.get_logger("tradecast.limits")
 
 
+class LimitObserver(Protocol):
+    """Receives what becomes of the limits."""
+
+    def limiter_fallback(self, fallen_back: bool) -> None:
+        """Memory took over from Redis, or Redis is back."""
+        ...
+
+    def foreign_key(self, of: str) -> None:
+        """Foreign data was found under keys of a user's `rates` or `quotas`."""
+        ...
+
+
+class Unobserved(LimitObserver):
+    """Ignores everything: for programs without metrics."""
+
+    def limiter_fallback(self, fallen_back: bool) -> None:
+        """Nothing."""
+
+    def foreign_key(self, of: str) -> None:
+        """Nothing."""
+
+
+class ForeignKeyLog:
+    """Counts and logs foreign data under keys of users' limits.
+
+    Args:
+        observer: Counts.
+        lines: Writes the log lines.
+    """
+
+    def __init__(self, observer: LimitObserver, lines: ThrottledLog) -> None:
+        self._observer = observer
+        self._lines = lines
+
+    def foreign_key(self, of: str) -> None:
+        """Foreign data was found and is removed."""
+        self._observer.foreign_key(of)
+        sentence = "foreign data under the key of a user's limits: it is removed, and the limits start anew"
+        self._lines.write(log.warning, sentence, kind=of, limits=of)
+
+
 class RateLimiter:
     """Limits events per minute, subscriptions and connections per user.
 
-    While Redis is away (no connection, no answer within a quarter of a second), the request that met it is answered
-    from memory, and so are all others until a probe in the background finds Redis back; then everything that this
-    server's clients hold is registered there again. If limiting itself fails, the event passes. What lies under the
-    keys of a user's limits and is none of ours is that user's alone: it is removed, and where it comes again that user
-    is limited from memory.
+    While Redis is away (no connection, or no answer within a quarter of a second), the request that met this is
+    answered from memory, and so are all others until a probe in the background reaches Redis again. Then everything
+    that this server's clients hold is registered there again. If limiting itself fails, the event passes. Foreign data
+    under the keys of a user's limits concerns that user alone: it is removed, and if it returns, this user is limited
+    from memory.
 
-    A user whom Redis has told to be over a limit is refused from memory until the window has moved: a flood of events
-    is none of requests.
+    A user who has exhausted a limit by Redis' counts is refused from memory until the window has moved: a flood of
+    events does not become a flood of requests.
 
     Args:
         settings: The limits.
         redis: None for single-server mode: memory only. It stays the caller's to close.
-        on_fallback: Told True when memory takes over from Redis, and False when Redis is back.
-        on_foreign: Told of each request under whose keys something lay that is none of ours.
-        lines: Writes the log lines of those.
-        lease: Seconds for which Redis counts what a server that died held.
+        observer: Receives changes between Redis and memory, and foreign data.
+        lines: Writes the log lines about foreign data.
+        lease: Seconds for which Redis counts what a dead server held.
         renew_every: Seconds between renewals of the leases.
-        clock: Seconds that never go back, for what is counted of lost connections.
+        clock: Monotonic, in seconds; for what is counted of lost connections.
     """
 
     def __init__(
@@ -73,8 +113,7 @@ class RateLimiter:
         settings: Settings,
         redis: RedisClient | None,
         *,
-        on_fallback: Callable[[bool], None] | None = None,
-        on_foreign: Callable[[Limit], None] = lambda limit: None,
+        observer: LimitObserver | None = None,
         lines: ThrottledLog | None = None,
         lease: float = LEASE,
         renew_every: float = RENEW_EVERY,
@@ -83,32 +122,25 @@ class RateLimiter:
         self._window_ms = settings.rate_limit_window_ms
         self._max_subscriptions = settings.max_subscriptions_per_user
         self._max_connections = settings.max_connections_per_user
-        self._checks = event_checks(settings)
-        self._default_checks: Sequence[Check] = ((GLOBAL, settings.rate_limit_global),)
-        self._any_subscribe = (*self._default_checks, ("subscribe:*", settings.rate_limit_subscribe))
-        self._any_unsubscribe = (*self._default_checks, ("unsubscribe:*", settings.rate_limit_unsubscribe))
+        self._limits = EventLimits(settings)
         self._renew_every = renew_every
         self._memory_rates = MemoryRateStore()
-        self._held = MemoryQuotaStore()  # all that this server's clients hold, whether Redis is there or not
-        self._clock = clock
-        self._lost = MemoryQuotaStore(clock=clock)  # and what is kept for those that may come back
         self._window = settings.recovery_window
-        self._known = KnownLimits()
+        self._ledger = QuotaLedger(self._window, clock)
+        self._exhausted = ExhaustedLimits()
         self._recoveries: Sequence[Check] = (
             ("recoveries", max(RECOVERIES, RECOVERIES_EACH * settings.max_connections_per_user)),
         )
-        self._missed_releases: set[Lease] = set()
         self._complained_at = float("-inf")
         self._tasks = TaskSet()
         self._rates: RedisRateStore | None = None
         self._quotas: RedisQuotaStore | None = None
-        self._on_fallback = on_fallback or (lambda away: None)
-        self._on_foreign = on_foreign
-        self._lines = lines or ThrottledLog()
-        self._failover = Failover(self._return, self._change, PATIENCE, SOME_REDIS if redis is None else redis.place)
+        self._observer = observer or Unobserved()
+        self._failover = Failover(self, PATIENCE, SOME_REDIS if redis is None else redis.place)
         if redis is not None:
-            self._rates = RedisRateStore(redis, self._foreign)
-            self._quotas = RedisQuotaStore(redis, lease, self._foreign)
+            foreign_keys = ForeignKeyLog(self._observer, lines or ThrottledLog())
+            self._rates = RedisRateStore(redis, foreign_keys)
+            self._quotas = RedisQuotaStore(redis, lease, foreign_keys)
 
     @property
     def max_connections(self) -> int:
@@ -129,23 +161,23 @@ class RateLimiter:
             self._tasks.spawn(self._every(self._renew_every, self.renew_all), name="limits-renew")
 
     async def close(self) -> None:
-        """Stop, and give back what this server's clients still hold."""
+        """Stop, and release what this server's clients still hold."""
         await self._tasks.close()
         await self._failover.close()
         if self._quotas is not None and not self._failover.away:
             with contextlib.suppress(*FAILURES):
                 async with asyncio.timeout(2):
-                    await self._quotas.release([*self._held, *self._missed_releases])
+                    await self._quotas.release([*self._ledger, *self._ledger.missed_releases])
 
     # -- rate limits
 
     async def check_limit(self, user_id: str, event: str) -> LimitResult:
-        """Count one event of a user. The result is true if it may pass, and else names the limit that is used up."""
+        """Count one event of a user. The result is true if it may pass; otherwise it names the exhausted limit."""
         known = self.known_limit(user_id, event)
         if known is not None:
             return known
         try:
-            checks = self._checks_of(event)
+            checks = self._limits.of(event)
             if self._rates is not None and not self._failover.away:
                 rates = self._rates
                 try:
@@ -155,7 +187,7 @@ class RateLimiter:
                 else:
                     if refusal is None:
                         return ALLOWED
-                    self._known.remember(user_id, refusal.limit, refusal.seconds)
+                    self._exhausted.remember(user_id, refusal.limit, refusal.seconds)
                     return LimitResult(refusal.limit)
         except Exception as error:
             self._complain("limiting failed: the event passes", error)
@@ -163,31 +195,31 @@ class RateLimiter:
         return self.check_limit_here(user_id, event)
 
     def known_limit(self, user_id: str, event: str) -> LimitResult | None:
-        """The refusal by a limit that Redis has told lately to be used up, so that it need not be asked; None: ask."""
-        name = self._known.find(user_id, self._checks_of(event)) if self._known else None
+        """The refusal by a limit that the user has exhausted by Redis' last answer; None: Redis has to be asked."""
+        name = self._exhausted.find(user_id, self._limits.of(event)) if self._exhausted else None
         return None if name is None else LimitResult(name)
 
     @property
     def is_local(self) -> bool:
-        """Whether limits are counted in memory now, so that `check_limit_here` is all there is to do."""
+        """Whether limits are counted in memory now, so that `check_limit_here` decides."""
         return self._rates is None or self._failover.away
 
     def check_limit_here(self, user_id: str, event: str) -> LimitResult:
         """As `check_limit`, of this server alone."""
         try:
-            exceeded = self._memory_rates.count(user_id, self._checks_of(event), self._window_ms)
+            exceeded = self._memory_rates.count(user_id, self._limits.of(event), self._window_ms)
         except Exception as error:
             self._complain("limiting failed: the event passes", error)
             return ALLOWED
         return ALLOWED if exceeded is None else LimitResult(exceeded)
 
     def may_recover(self, user_id: str | None, pid: str, *, blind: bool) -> bool:
-        """Count a client's try to go on where its connection was lost, on this server; False if that is too many.
+        """Count a client's attempt to recover its lost connection on this server; False if there are too many.
 
         Args:
-            user_id: Whose connection; None: nobody's, who is known by his private id only.
+            user_id: Whose connection; None for an anonymous client, which only its private id identifies.
             pid: The private id.
-            blind: Whether the client does not say what it has seen.
+            blind: Whether the client sends no offset.
         """
         of_pid = f"recoveries of {pid}"
         count = self._memory_rates.count
@@ -196,19 +228,8 @@ class RateLimiter:
         return not blind or count(of_pid, _BLIND, MINUTE_MS) is None
 
     def cleanup_in_memory(self) -> int:
-        """Forget users whose windows are empty; how many. Runs once a minute by itself."""
+        """Forget users whose windows are empty; how many. Runs automatically once a minute."""
         return self._memory_rates.cleanup()
-
-    def _checks_of(self, event: str) -> Sequence[Check]:
-        checks = self._checks.get(event)
-        if checks is not None:
-            return checks
-        # Names come from clients: all that are not the contract's share one limit, or memory would grow with them.
-        if event.startswith("subscribe:"):
-            return self._any_subscribe
-        if event.startswith("unsubscribe:"):
-            return self._any_unsubscribe
-        return self._default_checks
 
     # -- quotas
 
@@ -217,29 +238,28 @@ class RateLimiter:
         return await self._acquire("subscriptions", user_id, (member,), self._max_subscriptions)
 
     async def take_up_subscriptions(self, user_id: str, members: Sequence[str]) -> bool:
-        """Count those of a connection that goes on: all of them, or none if they would be more than are allowed.
+        """Count those of a connection that resumes: all of them, or none if they would be more than are allowed.
 
-        What has been counted since it was lost (`lose_subscriptions`) always may.
+        Those that have stayed counted since it was lost (`lose_subscriptions`) are always granted.
         """
         return not members or await self._acquire("subscriptions", user_id, members, self._max_subscriptions)
 
     async def lose_subscriptions(self, user_id: str, members: Iterable[str]) -> None:
         """A connection is lost: count its subscriptions for as long as it can be recovered, and no longer."""
         leases = [Lease("subscriptions", user_id, member) for member in members]
-        for lease in leases:
-            self._lose(lease)
+        self._ledger.lose(leases)
         if self._quotas is None or not leases:
             return
         quotas = self._quotas
         try:
             await self._failover.ask(lambda: quotas.lose(leases, self._window))
         except RedisAway:
-            pass  # there they end with their lease
+            pass  # in Redis they end with their lease
         except Exception as error:
             self._complain("a quota could not be changed", error)
 
     async def decrement_subscription(self, user_id: str, member: str) -> None:
-        """Count it no longer; nothing happens if it was not counted."""
+        """Count it no longer. A member that is not counted is no error."""
         await self._release("subscriptions", user_id, member)
 
     async def get_subscription_count(self, user_id: str) -> int:
@@ -251,33 +271,32 @@ class RateLimiter:
         return await self._acquire("connections", user_id, (member,), self._max_connections)
 
     async def release_connection(self, user_id: str, member: str) -> None:
-        """Count it no longer; nothing happens if it was not counted."""
+        """Count it no longer. A member that is not counted is no error."""
         await self._release("connections", user_id, member)
 
     def hand_over(self, user_id: str, connection: str, subscriptions: Iterable[str]) -> None:
-        """Count these no longer here, and leave them counted: the connection goes on, on another server or this one."""
-        self._held.drop(Lease("connections", user_id, connection))
-        for member in subscriptions:
-            self._lose(Lease("subscriptions", user_id, member))
+        """Count these no longer here but leave them counted in Redis: the connection resumes, here or elsewhere."""
+        self._ledger.drop_held(Lease("connections", user_id, connection))
+        self._ledger.lose(Lease("subscriptions", user_id, member) for member in subscriptions)
 
     async def get_connection_count(self, user_id: str) -> int:
         """How many connections the user has: over all servers, or on this one while Redis is away."""
         return await self._count("connections", user_id)
 
     async def renew_all(self) -> None:
-        """Renew in Redis what this server's clients hold. Runs every 30 s by itself."""
+        """Renew in Redis what this server's clients hold. Runs automatically every 30 s."""
         if self._quotas is None or self._failover.away:
             return
         # A deadline of its own: with many users it is more than one round trip. What is not renewed now is in 30 s.
         try:
             async with asyncio.timeout(self._renew_every):
-                await self._renew(self._quotas, list(self._held))
+                await self._renew(self._quotas, list(self._ledger))
         except FAILURES as error:
             log.warning("leases were not renewed", **explain(error, self._failover.place).fields())
 
     async def _acquire(self, kind: Kind, user_id: str, members: Sequence[str], limit: int) -> bool:
         leases = [Lease(kind, user_id, member) for member in members]
-        self._missed_releases.difference_update(leases)
+        self._ledger.forget_missed(leases)
         try:
             if self._quotas is not None and not self._failover.away:
                 quotas = self._quotas
@@ -287,42 +306,21 @@ class RateLimiter:
                     pass
                 else:
                     if granted:
-                        self._hold(leases)
+                        self._ledger.hold(leases)
                     return granted
-            granted = await self._acquire_here(kind, user_id, members, limit)
+            granted = await self._ledger.acquire(kind, user_id, members, limit)
             if not granted:
                 for lease in leases:
-                    self._miss_release(lease)  # it may have come to count in Redis, whose answer was lost
+                    self._miss_release(lease)  # Redis may have counted it, and its answer was lost
             return granted
         except Exception as error:
             self._complain("a quota could not be checked: it is granted", error)
-            self._hold(leases)
+            self._ledger.hold(leases)
             return True
-
-    async def _acquire_here(self, kind: Kind, user_id: str, members: Sequence[str], limit: int) -> bool:
-        leases = [Lease(kind, user_id, member) for member in members]
-        kept = [lease for lease in leases if lease in self._lost]
-        lost = await self._lost.count(kind, user_id) - len(kept)
-        fresh = [lease.member for lease in leases if lease not in kept]
-        if fresh and not await self._held.acquire_all(kind, user_id, fresh, limit - lost - len(kept)):
-            return False
-        self._hold(leases)
-        return True
-
-    def _hold(self, leases: Iterable[Lease]) -> None:
-        for lease in leases:
-            self._held.hold(lease)
-            self._lost.drop(lease)
-
-    def _lose(self, lease: Lease) -> None:
-        if lease in self._held:
-            self._held.drop(lease)
-            self._lost.hold(lease, self._clock() + self._window)
 
     async def _release(self, kind: Kind, user_id: str, member: str) -> None:
         lease = Lease(kind, user_id, member)
-        self._held.drop(lease)
-        self._lost.drop(lease)
+        self._ledger.release(lease)
         if self._quotas is None:
             return
         quotas = self._quotas
@@ -339,79 +337,63 @@ class RateLimiter:
             quotas = self._quotas
             with contextlib.suppress(RedisAway):
                 return await self._failover.ask(lambda: quotas.count(kind, user_id))
-        return await self._held.count(kind, user_id) + await self._lost.count(kind, user_id)
+        return await self._ledger.count(kind, user_id)
 
     def _miss_release(self, lease: Lease) -> None:
-        # the bound is for a long absence with many clients; what is beyond it ends with its lease
-        if self._quotas is not None and len(self._missed_releases) < MISSED_RELEASES:
-            self._missed_releases.add(lease)
+        if self._quotas is not None:
+            self._ledger.miss_release(lease)
 
-    async def _return(self) -> None:
-        """What must work before Redis is asked again: a count of the probe's own, and everything held on record."""
+    # -- `RedisDependent`
+
+    async def restore_redis(self) -> None:
+        """Check that Redis counts, and register there everything that this server's clients hold."""
         if self._rates is None or self._quotas is None:
             return
         async with asyncio.timeout(PROBE_PATIENCE):
             for user_id in await self._rates.users_everywhere(_PROBE):
                 await self._rates.hit(user_id, ((GLOBAL, 2**31),), self._window_ms)
-        # What comes and goes while this is on its way is told as well, or Redis would not know of it until the next
-        # renewal. After the last round nothing is awaited before Redis is asked again.
-        told: set[Lease] = set()
+        # What comes and goes meanwhile is sent as well, or Redis would not know of it until the next renewal. After the
+        # last round nothing is awaited before Redis is used again.
+        sent: set[Lease] = set()
         async with asyncio.timeout(self._renew_every):
             for done in range(MOST_ROUNDS):
-                held = [lease for lease in self._held if lease not in told]
-                missed = self._missed_releases
-                if done and not held and not any(one not in self._held and one not in self._lost for one in missed):
+                unsent = [lease for lease in self._ledger if lease not in sent]
+                if done and not unsent and not self._ledger.has_missed():
                     break
-                await self._renew(self._quotas, held)
-                told.update(held)
+                await self._renew(self._quotas, unsent)
+                sent.update(unsent)
 
-    async def _renew(self, quotas: RedisQuotaStore, held: Sequence[Lease]) -> None:
-        for start in range(0, len(held), _BATCH):  # clients are served between two batches
-            await quotas.renew(held[start : start + _BATCH])
-        # what was given back meanwhile, or while Redis was away, has to go there as well
-        over = {lease for lease in held if lease not in self._held} | self._missed_releases
-        over = {lease for lease in over if lease not in self._held and lease not in self._lost}
-        await quotas.release(over)
-        self._missed_releases -= over
+    def redis_away(self, away: bool) -> None:
+        """Redis is given up, or used again."""
+        # Exhausted limits are those of Redis' counts: memory has counts of its own, and a Redis that is back may have
+        # lost those that it had.
+        self._exhausted.forget_all()
+        self._observer.limiter_fallback(away)
+
+    async def _renew(self, quotas: RedisQuotaStore, leases: Sequence[Lease]) -> None:
+        for start in range(0, len(leases), _BATCH):  # clients are served between two batches
+            await quotas.renew(leases[start : start + _BATCH])
+        released = self._ledger.find_released(leases)
+        await quotas.release(released)
+        self._ledger.forget_missed(released)
 
     # -- in the background
 
     async def _cleanup(self) -> None:
-        self._known.cleanup()
-        self._lost.cleanup()
+        self._exhausted.cleanup()
+        self._ledger.cleanup()
         self.cleanup_in_memory()
 
-    def _change(self, away: bool) -> None:
-        # What Redis has told counts as long as it is asked: memory has counts of its own, and a Redis that is back may
-        # have lost those that it had.
-        self._known.forget_all()
-        self._on_fallback(away)
-
-    def _foreign(self, limit: Limit) -> None:
-        self._on_foreign(limit)
-        sentence = "something else lay under a key of a user's limits: it is removed, and they begin anew"
-        self._lines.write(log.warning, sentence, kind=limit, limits=limit)
-
-    async def _every(self, seconds: float, work: Callable[[], object]) -> None:
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(seconds)
             try:
-                result = work()
-                if asyncio.iscoroutine(result):
-                    await result
+                await work()
             except Exception as error:
-                self._complain("the upkeep of limits failed", error)
+                self._complain("maintenance of limits failed", error)
 
     def _complain(self, sentence: str, error: Exception) -> None:
         now = time.monotonic()
         if now - self._complained_at >= _QUIET:  # a flood of events would be a flood of these lines
             self._complained_at = now
             log.error(sentence, error=type(error).__name__, exc_info=error)
-
-
-def event_checks(settings: Settings) -> dict[str, Sequence[Check]]:
-    """The limits of each event of the contract (DESIGN §3): the global one and the event's own."""
-    own = {f"subscribe:{topic}": settings.rate_limit_subscribe for topic in _TOPICS}
-    own |= {f"unsubscribe:{topic}": settings.rate_limit_unsubscribe for topic in _TOPICS}
-    own |= {"admin:broadcast": settings.rate_limit_broadcast, "session:refresh": settings.rate_limit_refresh}
-    return {event: ((GLOBAL, settings.rate_limit_global), (event, limit)) for event, limit in own.items()}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, Protocol
 
 from redis.exceptions import NoPermissionError, RedisError
 
@@ -13,12 +13,26 @@ from tradecast.limits.rates import Check, Refusal
 from tradecast.limits.windows import BUCKETS, bucket_width
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import is_key_error
+from tradecast.redis_client.keys import PREFIX
 from tradecast.redis_client.script import Argument, Call, Script, user_tag
 
-PREFIX = "tradecast:"
-T = TypeVar("T")
 Limit = Literal["rates", "quotas"]
-OnForeign = Callable[[Limit], None]
+
+
+class ForeignKeyObserver(Protocol):
+    """Receives requests that met data that is none of ours."""
+
+    def foreign_key(self, of: str) -> None:
+        """Foreign data was found under keys of a user's `rates` or `quotas`."""
+        ...
+
+
+class Unobserved(ForeignKeyObserver):
+    """Ignores everything."""
+
+    def foreign_key(self, of: str) -> None:
+        """Nothing."""
+
 
 # KEYS: a hash per limit. ARGV: bucket width in ms, number of buckets, then each key's limit. The answer is 0, or which
 # limit is used up; and in how many ms the oldest bucket of that one is over, so that one more may pass. A hash holds a
@@ -117,33 +131,31 @@ _MEMBERS = 500
 class RedisRateStore:
     """`RateStore` in Redis: a hash per user and limit, gone a window after the last event.
 
-    What lies under a user's keys and is none of ours is removed.
+    Foreign data under a user's keys is removed.
 
     Args:
         redis: A client.
-        on_foreign: Told of each request for which that was so.
+        observer: Receives each request that met foreign data.
 
     Raises:
         redis.exceptions.RedisError: From every method, when Redis refuses or is not reachable.
     """
 
-    def __init__(self, redis: RedisClient, on_foreign: OnForeign = lambda limit: None) -> None:
+    def __init__(self, redis: RedisClient, observer: ForeignKeyObserver | None = None) -> None:
         self._redis = redis
-        self._on_foreign = on_foreign
+        self._observer = observer or Unobserved()
 
     async def hit(self, user_id: str, checks: Sequence[Check], window_ms: int) -> str | None:
         refusal = await self.try_hit(user_id, checks, window_ms)
         return None if refusal is None else refusal.limit
 
     async def try_hit(self, user_id: str, checks: Sequence[Check], window_ms: int) -> Refusal | None:
-        """As `hit`, and for how long the limit is used up."""
+        """As `hit`, and for how long the limit is exhausted."""
         tag = user_tag(user_id)
         width = bucket_width(window_ms)
         keys = [f"{PREFIX}rate:{tag}:{name}:{width}" for name, _ in checks]
         arguments = [width, BUCKETS, *(limit for _, limit in checks)]
-        number, wait_ms = await _run_cleared(
-            self._redis, keys, lambda: _HIT.run(self._redis, keys, arguments), lambda: self._on_foreign("rates")
-        )
+        number, wait_ms = await _run_cleared(self._redis, _HIT, keys, arguments, self._observer, "rates")
         return Refusal(checks[int(number) - 1][0], int(wait_ms) / 1000) if int(number) else None
 
     async def users_everywhere(self, name: str) -> Sequence[str]:
@@ -154,21 +166,20 @@ class RedisRateStore:
 class RedisQuotaStore:
     """`QuotaStore` in Redis: a sorted set per user and kind.
 
-    What lies under such a key and is none of ours is removed. One that cannot be used in spite of that is no reason to
-    leave the others alone.
+    Foreign data under such a key is removed. A key that stays unusable does not stop the others.
 
     Args:
         redis: A client.
         lease: Seconds that a member counts without being renewed.
-        on_foreign: Told of each request for which that was so.
+        observer: Receives each request that met foreign data.
 
     Raises:
         redis.exceptions.RedisError: From every method, when Redis refuses or is not reachable.
     """
 
-    def __init__(self, redis: RedisClient, lease: float = LEASE, on_foreign: OnForeign = lambda limit: None) -> None:
+    def __init__(self, redis: RedisClient, lease: float = LEASE, observer: ForeignKeyObserver | None = None) -> None:
         self._redis = redis
-        self._on_foreign = on_foreign
+        self._observer = observer or Unobserved()
         self._lease_ms = max(1, round(lease * 1000))
 
     async def acquire(self, kind: Kind, user_id: str, member: str, limit: int) -> bool:
@@ -190,17 +201,12 @@ class RedisQuotaStore:
         await self._run_many(_RENEW, _calls(leases, self._lease_ms))
 
     async def _run(self, script: Script, key: str, arguments: Sequence[Argument]) -> Any:
-        return await _run_cleared(
-            self._redis,
-            [key],
-            lambda: script.run(self._redis, [key], arguments),
-            lambda: self._on_foreign("quotas"),
-        )
+        return await _run_cleared(self._redis, script, [key], arguments, self._observer, "quotas")
 
     async def _run_many(self, script: Script, calls: Sequence[Call]) -> None:
         failed = await script.run_many(self._redis, calls)
         for keys, _ in failed:
-            self._on_foreign("quotas")
+            self._observer.foreign_key("quotas")
             await _remove(self._redis, keys)
         if failed:
             await script.run_many(self._redis, failed)
@@ -211,18 +217,23 @@ def _quota_key(kind: Kind, user_id: str) -> str:
 
 
 async def _run_cleared(
-    redis: RedisClient, keys: Sequence[str], run: Callable[[], Awaitable[T]], on_foreign: Callable[[], None]
-) -> T:
-    """Run what needs these keys, and once more without them where something else lies there."""
+    redis: RedisClient,
+    script: Script,
+    keys: Sequence[str],
+    arguments: Sequence[Argument],
+    observer: ForeignKeyObserver,
+    of: Limit,
+) -> Any:
+    """Run a script; where foreign data lies under its keys, remove the keys and run it once more."""
     try:
-        return await run()
+        return await script.run(redis, keys, arguments)
     except RedisError as error:
         if not is_key_error(error):
             raise
-        on_foreign()
+        observer.foreign_key(of)
         if not await _remove(redis, keys):
             raise
-    return await run()
+    return await script.run(redis, keys, arguments)
 
 
 async def _remove(redis: RedisClient, keys: Sequence[str]) -> bool:

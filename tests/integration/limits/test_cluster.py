@@ -79,11 +79,24 @@ async def test_a_users_keys_are_in_one_slot(redis: RedisClient, empty_cluster: R
     assert {key_slot(key.encode()) for key in keys} == {key_slot(user_tag("ann").encode())}
 
 
+class Transitions:
+    """Notes changes between Redis and memory."""
+
+    def __init__(self, told: list[bool]) -> None:
+        self.told = told
+
+    def limiter_fallback(self, fallen_back: bool) -> None:
+        self.told.append(fallen_back)
+
+    def foreign_key(self, of: str) -> None:
+        raise AssertionError(of)
+
+
 @asynccontextmanager
 async def limiter(cluster: RedisCluster, told: list[bool], **options: Any) -> AsyncIterator[RateLimiter]:
     settings = load_settings({"REDIS_URL": cluster.url, "MAX_CONNECTIONS_PER_USER": "2"})
     redis = create_redis(settings)
-    made = RateLimiter(settings, redis, on_fallback=told.append, **options)
+    made = RateLimiter(settings, redis, observer=Transitions(told), **options)
     await made.start()
     try:
         yield made

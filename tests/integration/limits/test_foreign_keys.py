@@ -32,6 +32,12 @@ class Told:
         self.away: list[bool] = []
         self.foreign: list[str] = []
 
+    def limiter_fallback(self, fallen_back: bool) -> None:
+        self.away.append(fallen_back)
+
+    def foreign_key(self, of: str) -> None:
+        self.foreign.append(of)
+
 
 @pytest.fixture
 def told() -> Told:
@@ -50,10 +56,7 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[SingleClient]:
 async def limiters(redis_server: RedisServer, told: Told) -> AsyncIterator[tuple[RateLimiter, RateLimiter]]:
     settings = load_settings({"REDIS_URL": redis_server.url, **ENVIRON})
     clients = [create_redis(settings) for _ in range(2)]
-    one, two = (
-        RateLimiter(settings, client, on_fallback=told.away.append, on_foreign=told.foreign.append)
-        for client in clients
-    )
+    one, two = (RateLimiter(settings, client, observer=told) for client in clients)
     yield one, two
     for limiter, client in zip((one, two), clients, strict=True):
         await limiter.close()
@@ -137,7 +140,7 @@ async def test_what_cannot_be_removed_leaves_the_others_in_redis(
         {"REDIS_URL": redis_server.url, "REDIS_USERNAME": "limited", "REDIS_PASSWORD": "pw", **ENVIRON}
     )
     client = create_redis(settings)
-    limiter = RateLimiter(settings, client, on_fallback=told.away.append, on_foreign=told.foreign.append)
+    limiter = RateLimiter(settings, client, observer=told)
     try:
         await redis.set(RATE, "text")
         assert await passed([limiter, limiter], "broken") == 5

@@ -21,7 +21,7 @@ from kit.waiting import eventually
 from tradecast.engine.connection import Connection
 from tradecast.engine.message import Message
 from tradecast.events.subscriptions import is_subscription
-from tradecast.limits.memory import MemoryQuotaStore
+from tradecast.limits.quota_ledger import QuotaLedger
 from tradecast.redis_client.script import user_tag
 from tradecast.server import WebSocketServer
 from tradecast.sessions.models import Session, Tier, User
@@ -222,7 +222,7 @@ class World:
         for app in self.apps:
             assert await app.limiter.get_subscription_count("u") == 0
             assert await app.limiter.get_connection_count("u") == 0
-            assert list(app.limiter._held) == []
+            assert list(app.limiter._ledger) == []
 
 
 @contextlib.asynccontextmanager
@@ -234,8 +234,7 @@ async def world(servers: int, most: int, redis: RedisServer | None = None) -> As
     ]
     for app in made:
         await app.initialize()
-        app.limiter._clock = clock
-        app.limiter._lost = MemoryQuotaStore(clock=clock)
+        app.limiter._ledger = QuotaLedger(app.settings.recovery_window, clock)
     try:
         session_id, _ = await made[0].sessions.create(User("u", tier="premium"), 3600)
         yield World(made, most, {"sessionID": session_id, "userId": "u"}, clock, redis)

@@ -26,8 +26,11 @@ class Transitions:
     def __init__(self) -> None:
         self.told: list[bool] = []
 
-    def __call__(self, away: bool) -> None:
-        self.told.append(away)
+    def limiter_fallback(self, fallen_back: bool) -> None:
+        self.told.append(fallen_back)
+
+    def foreign_key(self, of: str) -> None:
+        raise AssertionError(of)
 
     async def reach(self, expected: Sequence[bool]) -> None:
         async def reached() -> bool:
@@ -42,7 +45,7 @@ async def limiter(
 ) -> AsyncIterator[RateLimiter]:
     settings = load_settings({"REDIS_URL": server.url, **(environ or {})})
     redis = create_redis(settings)
-    made = RateLimiter(settings, redis, on_fallback=told, **options)
+    made = RateLimiter(settings, redis, observer=told, **options)
     await made.start()
     try:
         yield made

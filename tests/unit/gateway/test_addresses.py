@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tradecast.gateway.addresses import Addresses
-
 from tradecast.engine.http.addresses import Network
+from tradecast.gateway.addresses import Addresses
 
 HERE, THERE = Network(4, 1), Network(4, 2)
 

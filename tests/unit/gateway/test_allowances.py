@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from tradecast.gateway.allowances import BURST, PER_SECOND, Allowances
 
 from kit.clock import HandClock
+from tradecast.gateway.allowances import BURST, PER_SECOND, Allowances
 
 
 def spent(allowances: Allowances, tries: int, eio_sid: str = "a") -> int:

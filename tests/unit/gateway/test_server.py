@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import structlog
-from tradecast.gateway.allowances import BURST, Allowances
 
 from kit.waiting import eventually
 from tradecast.delivery.envelope import VOLATILE
@@ -22,6 +21,7 @@ from tradecast.engine.http.addresses import Network
 from tradecast.engine.http.request import Request
 from tradecast.gateway import server as module
 from tradecast.gateway import strangers
+from tradecast.gateway.allowances import BURST, Allowances
 from tradecast.gateway.application import Accepted, Options, Resume
 from tradecast.gateway.server import SocketServer
 from tradecast.packets.rooms import LocalManager

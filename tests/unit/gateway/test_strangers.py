@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tradecast.gateway.strangers import GRACE, LAST_WORDS, Strangers
 
+from tradecast.gateway.strangers import GRACE, LAST_WORDS, Strangers
 from unit.engine.clock import Clock
 
 

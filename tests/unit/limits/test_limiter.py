@@ -7,7 +7,8 @@ import pytest
 import structlog
 
 from tradecast.config.settings import load_settings
-from tradecast.limits.limiter import RateLimiter, event_checks
+from tradecast.limits.event_limits import event_checks
+from tradecast.limits.limiter import RateLimiter
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ async def test_quotas_without_redis(limiter: RateLimiter) -> None:
     await limiter.decrement_subscription("u", "never")
     assert await limiter.get_subscription_count("u") == 49
     assert await limiter.get_connection_count("u") == 0
-    assert not limiter._missed_releases
+    assert not limiter._ledger.missed_releases
 
 
 async def test_if_limiting_fails_the_event_passes_and_one_line_tells(

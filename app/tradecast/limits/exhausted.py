@@ -1,4 +1,4 @@
-"""Who is known to be over a limit, so that Redis is not asked for each event of a flood."""
+"""Limits that users have exhausted, remembered so that Redis is not asked about each event of a flood."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tradecast.limits.rates import Check
 
 # Users and limits remembered at a time, some 200 bytes each. Of those beyond it Redis is asked again.
 MOST: Final = 10_000
-# Seconds after which Redis is asked whatever it has said, should its memory have been lost or emptied.
+# Seconds after which Redis is asked again in any case: it may have lost its data.
 LONGEST: Final = 10.0
 
 
-class KnownLimits:
-    """Limits that users have used up, each until the window has moved far enough to let one more event through.
+class ExhaustedLimits:
+    """Limits that users have exhausted, each until the window has moved far enough to let one more event pass.
 
     Args:
-        clock: Seconds that never go back.
+        clock: Monotonic, in seconds.
         most: How many are remembered.
     """
 
@@ -35,7 +35,7 @@ class KnownLimits:
         return len(self._until)
 
     def remember(self, user_id: str, limit: str, seconds: float) -> None:
-        """A user has used up the limit of this name for so long."""
+        """A user has exhausted the limit of this name for this long."""
         key = (user_id, limit)
         self._until.pop(key, None)
         if len(self._until) >= self._most:
@@ -43,7 +43,7 @@ class KnownLimits:
         self._until[key] = self._clock() + min(seconds, LONGEST)
 
     def find(self, user_id: str, checks: Sequence[Check]) -> str | None:
-        """The first of these limits that a user is known to have used up; None if none is."""
+        """The first of these limits that a user is known to have exhausted; None if there is none."""
         if not self._until:
             return None
         for name, _ in checks:
@@ -55,11 +55,11 @@ class KnownLimits:
         return None
 
     def forget_all(self) -> None:
-        """Redis is away, or is back with another memory perhaps."""
+        """Forget all: Redis is away, or is back and may have lost its counts."""
         self._until.clear()
 
     def cleanup(self) -> None:
-        """Forget what is over."""
+        """Forget limits that are no longer exhausted."""
         now = self._clock()
         for key in [key for key, until in self._until.items() if until <= now]:
             del self._until[key]

@@ -14,7 +14,7 @@ from kit.clients.raw import Closed, WebSocket
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
-from tradecast.limits import places
+from tradecast.limits import connection_slots
 
 Open = Callable[..., Awaitable[str]]
 MOST = 10
@@ -23,7 +23,7 @@ PUT_OFF = "put off"
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "PATIENCE", 2.0)
+    monkeypatch.setattr(connection_slots, "PATIENCE", 2.0)
 
 
 @pytest.fixture

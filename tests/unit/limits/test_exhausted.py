@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kit.clock import HandClock
-from tradecast.limits.known import LONGEST, KnownLimits
+from tradecast.limits.exhausted import LONGEST, ExhaustedLimits
 
 CHECKS = (("global", 10), ("own", 2))
 
@@ -16,7 +16,7 @@ def clock() -> HandClock:
 
 
 def test_it_is_known_until_the_window_has_moved(clock: HandClock) -> None:
-    known = KnownLimits(clock)
+    known = ExhaustedLimits(clock)
     assert known.find("u", CHECKS) is None
     known.remember("u", "own", 2)
     assert known.find("u", CHECKS) == "own"
@@ -28,7 +28,7 @@ def test_it_is_known_until_the_window_has_moved(clock: HandClock) -> None:
 
 
 def test_it_is_known_of_this_user_and_this_limit_only(clock: HandClock) -> None:
-    known = KnownLimits(clock)
+    known = ExhaustedLimits(clock)
     known.remember("u", "own", 2)
     assert known.find("other", CHECKS) is None
     assert known.find("u", (("global", 10), ("another", 2))) is None
@@ -40,14 +40,14 @@ def test_it_is_known_of_this_user_and_this_limit_only(clock: HandClock) -> None:
 
 def test_nothing_is_known_for_long(clock: HandClock) -> None:
     """Else a Redis that was emptied would not be noticed for a window."""
-    known = KnownLimits(clock)
+    known = ExhaustedLimits(clock)
     known.remember("u", "own", 3600)
     clock.now += LONGEST
     assert known.find("u", CHECKS) is None
 
 
 def test_the_oldest_goes_first_when_there_are_too_many(clock: HandClock) -> None:
-    known = KnownLimits(clock, most=3)
+    known = ExhaustedLimits(clock, most=3)
     for user in ("a", "b", "c", "a", "d"):
         known.remember(user, "own", 2)
     assert len(known) == 3
@@ -55,7 +55,7 @@ def test_the_oldest_goes_first_when_there_are_too_many(clock: HandClock) -> None
 
 
 def test_what_is_over_is_cleaned_up_and_all_of_it_can_be_forgotten(clock: HandClock) -> None:
-    known = KnownLimits(clock)
+    known = ExhaustedLimits(clock)
     known.remember("a", "own", 1)
     known.remember("b", "own", 5)
     clock.now += 2
