@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from tradecast.config.groups.base import Group
+from tradecast.config.groups.delivery import DeliverySettings
+from tradecast.config.groups.demo import DemoSettings
+from tradecast.config.groups.engine import EngineSettings
+from tradecast.config.groups.http import HttpSettings
+from tradecast.config.groups.lifecycle import AcceptSettings, RolloutSettings
+from tradecast.config.groups.limits import LimitSettings
+from tradecast.config.groups.listen import ListenSettings
+from tradecast.config.groups.mongodb import MongodbSettings
+from tradecast.config.groups.observability import ObservabilitySettings
+from tradecast.config.groups.redis import RedisSettings
+from tradecast.config.groups.sessions import SessionSettings
 from tradecast.config.settings import Settings
 
 HEAD = """\
-<!-- Written by `make docs` from app/tradecast/settings.py: change it there. -->
+<!-- Written by `make docs` from app/tradecast/config/groups: change it there. -->
 
 # Settings
 
@@ -22,17 +32,17 @@ HEAD = """\
 value does not count. A list is separated by commas. A value that makes no sense stops the start, with exit code 2 and
 the variable's name. Times are in seconds unless the variable's name says otherwise.
 """
-TITLES = {
-    "listening": "Listening",
-    "draining and accepting": "Draining and accepting",
-    "rollouts": "Rollouts",
-    "Engine.IO": "Engine.IO",
-    "dependencies": "Redis and MongoDB",
-    "sessions": "Sessions",
-    "limits": "Limits",
-    "HTTP": "HTTP",
-    "observability": "Logs and errors",
-    "demo": "Demo",
+SECTIONS: Mapping[str, Sequence[type[Group]]] = {
+    "Listening": [ListenSettings],
+    "Draining and accepting": [AcceptSettings],
+    "Rollouts": [RolloutSettings],
+    "Engine.IO": [EngineSettings],
+    "Redis and MongoDB": [RedisSettings, DeliverySettings, MongodbSettings],
+    "Sessions": [SessionSettings],
+    "Limits": [LimitSettings],
+    "HTTP": [HttpSettings],
+    "Logs and errors": [ObservabilitySettings],
+    "Demo": [DemoSettings],
 }
 WORDS = {str: "text", int: "integer", float: "number", bool: "`true` or `false`", SecretStr: "text, secret"}
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
@@ -42,7 +52,7 @@ def page() -> str:
     """The page as it should be."""
     parts = [HEAD]
     for title, names in sections():
-        parts.append(f"\n## {TITLES[title]}\n\n| variable | type | default | meaning |\n| --- | --- | --- | --- |\n")
+        parts.append(f"\n## {title}\n\n| variable | type | default | meaning |\n| --- | --- | --- | --- |\n")
         for name in names:
             field = Settings.model_fields[name]
             cells = (f"`{name.upper()}`", kind(field), default(field), field.description or "")
@@ -51,17 +61,9 @@ def page() -> str:
 
 
 def sections() -> Iterator[tuple[str, list[str]]]:
-    """The headings in the source of `Settings`, each with the settings below it."""
-    title = ""
-    names: list[str] = []
-    for line in inspect.getsource(Settings).splitlines():
-        if heading := re.fullmatch(r"    # -- (.+)", line):
-            if title:
-                yield title, names
-            title, names = heading[1], []
-        elif (field := re.match(r"    (\w+):", line)) and field[1] in Settings.model_fields:
-            names.append(field[1])
-    yield title, names
+    """The headings, each with the settings below it."""
+    for title, groups in SECTIONS.items():
+        yield title, [name for group in groups for name in group.model_fields]
 
 
 def kind(field: FieldInfo) -> str:

@@ -256,7 +256,8 @@ def test_every_setting_can_be_set_or_is_refused_with_a_sentence() -> None:
 
 def test_pods_listen_on_both_families() -> None:
     """What an IPv4 address would do on a cluster of IPv6 alone: fail every probe."""
-    from tradecast.config.settings import EVERYWHERE, load_settings
+    from tradecast.config.addresses import EVERYWHERE
+    from tradecast.config.settings import load_settings
 
     for values in VALUES:
         for one in objects(rendered("helm", values)):

@@ -20,7 +20,8 @@ from tradecast.bootstrap.transports import ServerCapacity, ServerTransports
 from tradecast.cluster_rpc import Cluster
 from tradecast.cluster_rpc.heartbeats import Servers
 from tradecast.cluster_rpc.local_clients import Clients as LocalClients
-from tradecast.config.settings import DAY, Settings, SettingsError, Transport
+from tradecast.config.settings import Settings, SettingsError, Transport
+from tradecast.config.types import DAY
 from tradecast.connections.guards import AuthMiddleware, create_auth_middleware
 from tradecast.connections.rate_limits import create_rate_limit_middleware
 from tradecast.connections.session_sync import SessionSync

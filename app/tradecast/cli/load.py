@@ -14,7 +14,8 @@ import click
 
 from tradecast.cli.sessions import Sessions, admin_url_option, run_with_sessions
 from tradecast.cli.startup import first_token, read_settings
-from tradecast.config.settings import Settings, normalize_socket_path
+from tradecast.config.settings import Settings
+from tradecast.config.socket_path import normalize_socket_path
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.options import LoadOptions, OptionsError

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from tradecast.config.settings import EVERYWHERE, WILDCARDS
+from tradecast.config.addresses import EVERYWHERE, WILDCARDS
 
 LOOPBACK: Final = "127.0.0.1"
 # With port 0 the system chooses one that is free at the first address, and perhaps not at the second.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 
 from tradecast.background.tasks import cancel_and_wait
-from tradecast.config.settings import WILDCARDS
+from tradecast.config.addresses import WILDCARDS
 from tradecast.polling_relay.addresses import ServerAddresses, find_own_address
 from tradecast.polling_relay.availability import STARTING
 from tradecast.polling_relay.tls import InternalTls

@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 
 import structlog
 
+from tradecast.config.model import NO_OTHER
 from tradecast.config.runtime_settings import RuntimeSettings
-from tradecast.config.settings import NO_OTHER
 from tradecast.runtime_config.file_watcher import Content, Unreadable
 from tradecast.runtime_config.overrides import OverridesError, parse_overrides
 

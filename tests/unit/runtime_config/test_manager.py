@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from tradecast.config.model import NO_OTHER
 from tradecast.config.runtime_settings import RuntimeSettings
-from tradecast.config.settings import NO_OTHER, load_settings
+from tradecast.config.settings import load_settings
 from tradecast.runtime_config.file_watcher import Content, Unreadable
 from tradecast.runtime_config.manager import Outcome, RuntimeConfig, compute_revision
 from tradecast.runtime_config.overrides import extract_runtime_settings
