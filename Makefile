@@ -74,14 +74,14 @@ bench-record: $(VENV)/.dev ## Write down the ratios that bench-short compares wi
 	PYTHONPATH=bench:tests $(BIN)/python -m single.short --record
 
 bench-cluster: $(VENV)/.dev ## A fleet against Node's Socket.IO with two adapters (needs Linux, Node.js, redis-server)
-	$(BIN)/python bench/cluster.py $(BENCH)
+	PYTHONPATH=bench:tests $(BIN)/python -m fleet $(BENCH)
 
 lock: ## Write constraints.txt anew from pyproject.toml
 	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/pip install -q '.[dev,bench]'
 	build/lock/bin/pip freeze --exclude tradecast > $(CONSTRAINTS)
 
 clean: ## Remove what was built
-	rm -rf $(VENV) build dist node_modules tests/protocol/stock/node_modules tests/integration/sessions/express/node_modules bench/node/node_modules bench/single/peers/*/node_modules
+	rm -rf $(VENV) build dist node_modules tests/protocol/stock/node_modules tests/integration/sessions/express/node_modules bench/fleet/node/node_modules bench/single/peers/*/node_modules
 
 # A stamp is newer than its virtual environment's inputs when nothing has to be installed.
 $(VENV)/.python:

@@ -13,10 +13,7 @@ import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from e2e.conftest import MANIFESTS
 from e2e.kube import CHART, RESTRICTED_CONTAINER, RESTRICTED_POD, Namespace
@@ -112,10 +109,10 @@ def is_going(namespace: Namespace) -> bool:
     phase = namespace.one("pod", CROWD)["status"]["phase"]
     if phase == "Failed":
         raise SystemExit(f"the clients failed: {namespace.kubectl('logs', CROWD)[-2000:]}")
-    return phase != "Succeeded"
+    return bool(phase != "Succeeded")
 
 
-def measure(namespace: Namespace, clients: int) -> tuple[Readings, dict[str, float]]:
+def measure(namespace: Namespace, clients: int) -> tuple[Readings, dict[str, Any]]:
     """Let so many clients connect; what the server needed, and the clients' report."""
     print(f"{clients:,} clients …", file=sys.stderr, flush=True)
     restart(namespace)

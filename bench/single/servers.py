@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from single.machine import SERVER_CORE
+from single.packages import install
 from single.worker import Worker
 
 HERE = Path(__file__).parent
@@ -108,7 +108,7 @@ def build(names: Sequence[str]) -> None:
     for name in names:
         peer = SERVERS[name]
         if peer.npm is not None:
-            _install(peer.npm)
+            install(peer.npm)
         if peer.cargo is not None:
             crates.append(peer.cargo)
     for crate in crates:
@@ -125,18 +125,6 @@ def started(name: str, count: int) -> Iterator[tuple[Worker, int, Path]]:
     command = [*peer.command, str(sessions), str(count)]
     with Worker(name, command, core=SERVER_CORE, log=BUILD / f"{name}.log", variables=peer.variables) as worker:
         yield worker, worker.answer()["port"], sessions
-
-
-def _install(folder: Path) -> None:
-    if (npm := shutil.which("npm")) is None or shutil.which("node") is None:
-        raise SystemExit("Node.js is not installed: install Node.js 18 or later with npm (apt-get install nodejs npm)")
-    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
-    stamp = folder / "node_modules" / ".stamp"
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    print(f"Installing what {folder.name} needs (once) …", flush=True)
-    subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True)  # noqa: S603
-    stamp.write_text(wanted)
 
 
 def _compile(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from lines import obey
+from fleet.lines import obey
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.publishing.publisher import Publisher
 

@@ -1,4 +1,4 @@
-"""The clients of bench/cluster.py: plain WebSockets that hold rooms and read, the same for every system measured."""
+"""The clients of bench/fleet: plain WebSockets that hold rooms and read, the same for every system measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
-from lines import obey
+from fleet.lines import obey
 from tradecast.load.wire import PONG, encode_connect, encode_event, socket_url
 
 AT_ONCE = 20

@@ -1,4 +1,4 @@
-"""A server of ours for bench/cluster.py: `tradecast serve` for clients without sessions that join rooms by name.
+"""A server of ours for bench/fleet: `tradecast serve` for clients without sessions that join rooms by name.
 
 Settings come from the environment. It says its port on standard output.
 """
