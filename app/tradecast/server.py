@@ -25,9 +25,8 @@ from tradecast.delivery.hub import NAMESPACE, Hub
 from tradecast.deprecated import keep_old_names
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.events import rooms
-from tradecast.events.dispatcher import Dispatcher
+from tradecast.events.dispatcher import Dispatcher, Handler, Route
 from tradecast.events.emitters import Emitters
-from tradecast.events.handlers import Handler, Route
 from tradecast.events.symbols import Symbols
 from tradecast.gateway.middleware import ConnectHandler, ConnectionMiddleware, Middleware
 from tradecast.limits.limiter import RateLimiter
@@ -61,7 +60,7 @@ class WebSocketServer(Emitters, ClusterApi):
         self._from_environment = settings is None
         self.settings = settings or load_settings()
         self.symbols = Symbols(self.settings.symbol_pattern)
-        Emitters.__init__(self, self.emit_to_room, self.symbols)
+        Emitters.__init__(self, self.symbols)
         ClusterApi.__init__(self)
         self.metrics = ServerMetrics(importlib.metadata.version("tradecast"))
         self.health = Health(observer=self.metrics.dependencies)

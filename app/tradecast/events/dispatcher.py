@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import Awaitable, Coroutine, Iterator
-from inspect import iscoroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from inspect import Parameter, iscoroutine, iscoroutinefunction, signature
 from itertools import chain
 from typing import Any, Final, Protocol
 
@@ -15,30 +16,81 @@ import structlog
 from tradecast.background.stepping import Done, step
 from tradecast.connections.connection import Connection, EventGuard
 from tradecast.delivery.errors import EventRefused
-from tradecast.events.handlers import Route
 
 MAIN: Final = "/"
+Handler = Callable[..., Any]
+"""Called with a connection and an event's arguments. A coroutine function, or a plain one that does not block."""
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
-class EventMetrics(Protocol):
-    """What is measured of events."""
+class EventObserver(Protocol):
+    """Receives what becomes of events; the metrics do."""
 
-    def know_event(self, event: str) -> None: ...
-    def event_received(self, event: str) -> None: ...
-    def event_refused(self, event: str, reason: str) -> None: ...
-    def event_handled(self, event: str, seconds: float, failed: bool) -> None: ...
+    def know_event(self, event: str) -> None:
+        """There is a handler for this event."""
+        ...
+
+    def event_received(self, event: str) -> None:
+        """A client has sent an event; `other` if it has no handler."""
+        ...
+
+    def event_refused(self, event: str, reason: str) -> None:
+        """An event was answered with an error."""
+        ...
+
+    def event_handled(self, event: str, seconds: float, failed: bool) -> None:
+        """An event is done, or refused; `failed`: through no fault of the client's."""
+        ...
 
 
-class Waits(Protocol):
-    """Knows whether anything has to be waited for.
+class Locality(Protocol):
+    """Knows where limits, rooms and history are.
 
     Attributes:
-        is_local: Whether limits, rooms and history are in this process's memory now.
+        is_local: Whether all of them are in this process's memory now, so that nothing has to be awaited.
     """
 
     @property
     def is_local(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An event with its handler and the checks that stand before it.
+
+    Attributes:
+        steps: Whether the handler's coroutine may be stepped (`stepping`) while nothing has to be waited for.
+        is_async: Whether the handler is a coroutine function.
+    """
+
+    event: str
+    handler: Handler
+    guards: tuple[EventGuard, ...] = ()
+    steps: bool = False
+    is_async: bool = field(init=False)
+    _takes: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_async", iscoroutinefunction(self.handler))
+        object.__setattr__(self, "_takes", _count_arguments(self.handler))
+
+    def call(self, connection: Connection, arguments: list[Any]) -> Any:
+        """Call the handler with as many arguments as it takes: as in JavaScript, what is missing is None."""
+        if self._takes is None:
+            return self.handler(connection, *arguments)
+        if self._takes == 1:
+            return self.handler(connection, arguments[0] if arguments else None)
+        missing = [None] * (self._takes - len(arguments))
+        return self.handler(connection, *arguments[: self._takes], *missing)
+
+
+def _count_arguments(handler: Handler) -> int | None:
+    """How many arguments of an event a handler takes; None: all that there are."""
+    parameters = signature(handler).parameters.values()
+    if any(one.kind is Parameter.VAR_POSITIONAL for one in parameters):
+        return None
+    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return max(sum(one.kind in positional for one in parameters) - 1, 0)
 
 
 class Dispatcher:
@@ -48,13 +100,13 @@ class Dispatcher:
     with all that comes behind it, and in that task's context.
 
     Args:
-        metrics: Told of each event.
-        waits: Says when the contract's own handlers may be stepped.
+        observer: Gets what becomes of each event.
+        locality: Knows when the contract's own handlers may be stepped.
     """
 
-    def __init__(self, metrics: EventMetrics, waits: Waits) -> None:
-        self._metrics = metrics
-        self._waits = waits
+    def __init__(self, observer: EventObserver, locality: Locality) -> None:
+        self._observer = observer
+        self._locality = locality
         self._routes: dict[str, dict[str, Route]] = {MAIN: {}}
 
     def has_namespace(self, namespace: str) -> bool:
@@ -68,7 +120,7 @@ class Dispatcher:
     def register(self, route: Route, namespace: str = MAIN) -> None:
         """Handle an event; in the place of a handler that it had before."""
         self._routes.setdefault(namespace, {})[route.event] = route
-        self._metrics.know_event(route.event)
+        self._observer.know_event(route.event)
 
     def register_default(self, route: Route) -> None:
         """Handle an event of the main namespace that has no handler yet."""
@@ -77,7 +129,7 @@ class Dispatcher:
     def dispatch(self, connection: Connection, name: str, arguments: list[Any]) -> Coroutine[Any, Any, Any] | Any:
         """Carry out an event: the answer to its acknowledgement, or a coroutine that returns it. Never raises."""
         route = self._routes[connection.namespace].get(name)
-        run = _Run(self._metrics, connection, route, name if route is not None else "other")
+        run = _Run(self._observer, connection, route, name if route is not None else "other")
         try:
             # uvloop runs all connections of a listener in one context: what is set there, others would see.
             context = contextvars.copy_context()
@@ -91,7 +143,7 @@ class Dispatcher:
             run.end(failed=False)
             return answer
         rest = run.finish_call(answer)
-        if route is None or not route.steps or not self._waits.is_local:
+        if route is None or not route.steps or not self._locality.is_local:
             return rest
         stepped = step(rest)
         return stepped.value if isinstance(stepped, Done) else stepped
@@ -109,15 +161,15 @@ _NO_ROUTE: Final[tuple[EventGuard, ...]] = (_refuse_unknown,)
 class _Run:
     """One event under way."""
 
-    __slots__ = ("_connection", "_guards", "_label", "_metrics", "_name", "_route", "_started")
+    __slots__ = ("_connection", "_guards", "_label", "_name", "_observer", "_route", "_started")
 
-    def __init__(self, metrics: EventMetrics, connection: Connection, route: Route | None, label: str) -> None:
-        self._metrics = metrics
+    def __init__(self, observer: EventObserver, connection: Connection, route: Route | None, label: str) -> None:
+        self._observer = observer
         self._connection = connection
         self._route = route
         self._label = label
         self._started = time.perf_counter()
-        metrics.event_received(label)
+        observer.event_received(label)
 
     def check(self, name: str, data: Any) -> Coroutine[Any, Any, None] | None:
         """Run the checks that stand before the handler; a coroutine if one of them has to wait."""
@@ -176,7 +228,7 @@ class _Run:
         """Answer an event that was refused, or failed."""
         if isinstance(error, EventRefused):
             failed = error.reason == "UNAVAILABLE"
-            self._metrics.event_refused(self._label, error.reason)
+            self._observer.event_refused(self._label, error.reason)
             log.debug("event refused", connection_id=self._connection.id, event_name=self._label, reason=error.reason)
             answer = error_answer(error.reason, error.message, error.extra)
         else:
@@ -188,8 +240,8 @@ class _Run:
         return answer
 
     def end(self, *, failed: bool) -> None:
-        """It is over."""
-        self._metrics.event_handled(self._label, time.perf_counter() - self._started, failed)
+        """The event is done."""
+        self._observer.event_handled(self._label, time.perf_counter() - self._started, failed)
 
 
 def error_answer(reason: str, message: str, extra: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""`POST /api/emit`: the emitters for other programs, one event or a list of them.
+"""The body of `POST /api/emit`: one event or a list of them, checked, and emitted by `Emitters`.
 
-The models are the schema: `publish_schema()` gives it as JSON Schema, and the route serves it.
+The models are the schema: `create_emit_schema()` gives it as JSON Schema, and the route serves it.
 """
 
 from __future__ import annotations
@@ -283,6 +283,6 @@ def _placed(problem: Problem, place: str) -> Problem:
     return {**problem, "at": where or "body"}
 
 
-def publish_schema() -> dict[str, Any]:
+def create_emit_schema() -> dict[str, Any]:
     """JSON Schema of the body."""
     return TypeAdapter(Event | Batch).json_schema()

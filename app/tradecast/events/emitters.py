@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
-
-from pydantic import BaseModel
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tradecast.events import rooms
 from tradecast.events.symbols import Symbols
@@ -13,14 +12,16 @@ from tradecast.iso_time import format_now
 from tradecast.observability.logger import get_logger
 from tradecast.user_id import name_user
 
+if TYPE_CHECKING:  # a program that only publishes need not have pydantic
+    from pydantic import BaseModel
+
 log = get_logger("tradecast.events")
-EmitToRoom = Callable[[str, str, Any], Awaitable[None]]
-Payload = Mapping[str, Any] | BaseModel
+EventPayload: TypeAlias = "Mapping[str, Any] | BaseModel"
 """A dict, or one of `payloads`."""
 
 
-class Emitters:
-    """The requirements' emitters, over anything that can emit to a room.
+class Emitters(ABC):
+    """One method per event that the server sends, each by `emit_to_room`.
 
     Each raises `AdapterUnavailable` when Redis did not take the event in time: then nobody has it, unless it is a
     `PublishUncertain`. `NotExact`, which is a TypeError and a ValueError, when clients would not read a payload as it
@@ -28,48 +29,50 @@ class Emitters:
     text, or a whole number, which clients get as a text.
 
     Args:
-        emit_to_room: Sends an event to a room.
         symbols: Which symbols there are.
     """
 
-    def __init__(self, emit_to_room: EmitToRoom, symbols: Symbols | None = None) -> None:
-        self._emit = emit_to_room
+    def __init__(self, symbols: Symbols | None = None) -> None:
         self._symbols = symbols or Symbols()
 
-    async def emit_portfolio_update(self, user_id: str | int, portfolio: Payload) -> None:
-        """`portfolio:update` to those who watch this user's portfolio."""
+    @abstractmethod
+    async def emit_to_room(self, room: str, event: str, data: Any, /) -> None:
+        """Send an event to a room, on every server."""
+
+    async def emit_portfolio_update(self, user_id: str | int, portfolio: EventPayload) -> None:
+        """`portfolio:update` to those who are subscribed to this user's portfolio."""
         await self._to_user(rooms.portfolio(user_id), "portfolio:update", user_id, portfolio=portfolio)
 
-    async def emit_trade_executed(self, user_id: str | int, trade: Payload) -> None:
-        """`trade:executed` to those who watch this user's trades."""
+    async def emit_trade_executed(self, user_id: str | int, trade: EventPayload) -> None:
+        """`trade:executed` to those who are subscribed to this user's trades."""
         await self._to_user(rooms.trades(user_id), "trade:executed", user_id, trade=trade)
 
-    async def emit_trade_failed(self, user_id: str | int, failure: Payload) -> None:
-        """`trade:failed` to those who watch this user's trades."""
+    async def emit_trade_failed(self, user_id: str | int, failure: EventPayload) -> None:
+        """`trade:failed` to those who are subscribed to this user's trades."""
         await self._to_user(rooms.trades(user_id), "trade:failed", user_id, failure=failure)
 
-    async def emit_position_closed(self, user_id: str | int, position: Payload) -> None:
-        """`position:closed` to those who watch this user's trades."""
+    async def emit_position_closed(self, user_id: str | int, position: EventPayload) -> None:
+        """`position:closed` to those who are subscribed to this user's trades."""
         await self._to_user(rooms.trades(user_id), "position:closed", user_id, position=position)
 
-    async def emit_notification(self, user_id: str | int, notification: Payload) -> None:
+    async def emit_notification(self, user_id: str | int, notification: EventPayload) -> None:
         """`notification` to all of this user's connections."""
         await self._to_user(rooms.user(user_id), "notification", user_id, notification=notification)
 
-    async def emit_watchlist_quote(self, symbol: str, quote: Payload) -> None:
-        """`watchlist:quote` to those who watch this symbol. Raises ValueError if it is none that can be watched."""
+    async def emit_watchlist_quote(self, symbol: str, quote: EventPayload) -> None:
+        """`watchlist:quote` to those who are subscribed to this symbol. Raises ValueError if it is no symbol."""
         if not self._symbols.has(symbol):
             raise ValueError(f"a symbol is {self._symbols.rule}")
         payload = {"symbol": symbol, "quote": quote, "timestamp": format_now()}
         log.debug("emitted", event_name="watchlist:quote", symbol=symbol)
-        await self._emit(rooms.watchlist(symbol), "watchlist:quote", payload)
+        await self.emit_to_room(rooms.watchlist(symbol), "watchlist:quote", payload)
 
-    async def emit_market_status(self, status: Payload | str) -> None:
+    async def emit_market_status(self, status: EventPayload | str) -> None:
         """`market:status` to everybody, anonymous clients too."""
         log.debug("emitted", event_name="market:status")
-        await self._emit(rooms.MARKET_STATUS, "market:status", {"status": status, "timestamp": format_now()})
+        await self.emit_to_room(rooms.MARKET_STATUS, "market:status", {"status": status, "timestamp": format_now()})
 
-    async def _to_user(self, room: str, event: str, user_id: str | int, **payload: Payload) -> None:
+    async def _to_user(self, room: str, event: str, user_id: str | int, **payload: EventPayload) -> None:
         who = name_user(user_id)
         log.debug("emitted", event_name=event, user_id=who)
-        await self._emit(room, event, {"userId": who, **payload, "timestamp": format_now()})
+        await self.emit_to_room(room, event, {"userId": who, **payload, "timestamp": format_now()})

@@ -7,18 +7,17 @@ the same confirmation for the acknowledgement. What it refuses it raises as `Eve
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from inspect import Parameter, iscoroutinefunction, signature
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
 
-from tradecast.connections.connection import Connection, EventGuard
+from tradecast.connections.connection import Connection
 from tradecast.connections.guards import require_admin, require_subscription_tier, require_user
 from tradecast.delivery.errors import AdapterUnavailable, EventRefused, PublishUncertain
 from tradecast.events import rooms
 from tradecast.events.contract import CONTRACT_EVENTS
+from tradecast.events.dispatcher import Route
 from tradecast.events.subscriptions import WATCHLIST_TIERS, Subscriptions
 from tradecast.events.symbols import Symbols, requested_symbols, shown
 from tradecast.iso_time import format_now
@@ -27,8 +26,6 @@ from tradecast.sessions.errors import AuthRefused, StoreUnavailable
 from tradecast.sessions.models import Session, User
 from tradecast.user_id import read_user_id
 
-Handler = Callable[..., Any]
-"""Called with a connection and an event's arguments. A coroutine function, or a plain one that does not block."""
 Answer = dict[str, Any]
 
 EVENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9:._-]{0,63}", re.ASCII)
@@ -49,45 +46,6 @@ class SessionRefresher(Protocol):
     """Puts a live connection on another session of the same user."""
 
     async def refresh(self, connection: Connection, raw_session_id: object) -> Session: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """An event with its handler and the checks that stand before it.
-
-    Attributes:
-        steps: Whether the handler's coroutine may be stepped (`stepping`) while nothing has to be waited for.
-        is_async: Whether the handler is a coroutine function.
-    """
-
-    event: str
-    handler: Handler
-    guards: tuple[EventGuard, ...] = ()
-    steps: bool = False
-    is_async: bool = field(init=False)
-    _takes: int | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "is_async", iscoroutinefunction(self.handler))
-        object.__setattr__(self, "_takes", _count_arguments(self.handler))
-
-    def call(self, connection: Connection, arguments: list[Any]) -> Any:
-        """Call the handler with as many arguments as it takes: as in JavaScript, what is missing is None."""
-        if self._takes is None:
-            return self.handler(connection, *arguments)
-        if self._takes == 1:
-            return self.handler(connection, arguments[0] if arguments else None)
-        missing = [None] * (self._takes - len(arguments))
-        return self.handler(connection, *arguments[: self._takes], *missing)
-
-
-def _count_arguments(handler: Handler) -> int | None:
-    """How many arguments of an event a handler takes; None: all that there are."""
-    parameters = signature(handler).parameters.values()
-    if any(one.kind is Parameter.VAR_POSITIONAL for one in parameters):
-        return None
-    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    return max(sum(one.kind in positional for one in parameters) - 1, 0)
 
 
 class Handlers:
@@ -120,45 +78,56 @@ class Handlers:
         self._broadcast_any = broadcast_any
 
     def routes(self) -> Sequence[Route]:
-        """All of them, as the server registers them."""
+        """All of them, with the checks that stand before them."""
         user = (require_user(),)
         premium = (*user, require_subscription_tier(WATCHLIST_TIERS))
         return (
-            Route("subscribe:portfolio", self._own_room("portfolio", rooms.portfolio, join=True), user, steps=True),
-            Route("unsubscribe:portfolio", self._own_room("portfolio", rooms.portfolio, join=False), user, steps=True),
-            Route("subscribe:trades", self._own_room("trades", rooms.trades, join=True), user, steps=True),
-            Route("unsubscribe:trades", self._own_room("trades", rooms.trades, join=False), user, steps=True),
+            Route("subscribe:portfolio", self.subscribe_portfolio, user, steps=True),
+            Route("unsubscribe:portfolio", self.unsubscribe_portfolio, user, steps=True),
+            Route("subscribe:trades", self.subscribe_trades, user, steps=True),
+            Route("unsubscribe:trades", self.unsubscribe_trades, user, steps=True),
             Route("subscribe:watchlist", self.subscribe_watchlist, premium, steps=True),
-            # Who has lost the tier may still leave.
+            # A user who has lost the tier may still leave.
             Route("unsubscribe:watchlist", self.unsubscribe_watchlist, user, steps=True),
             Route("admin:broadcast", self.admin_broadcast, (*user, require_admin())),
             Route("session:refresh", self.session_refresh, user),
         )
 
-    def _own_room(self, name: str, room_of: Callable[[str], str], *, join: bool) -> Handler:
-        async def handler(connection: Connection, data: Any) -> Answer:
-            user = _user(connection)
-            _check_own(user, data)
-            room = room_of(user.id)
-            if join:
-                await self._subscriptions.join(connection, user, room)
-            else:
-                await self._subscriptions.leave(connection, user, room)
-            return _confirm(connection, f"{'' if join else 'un'}subscribed:{name}", user)
+    async def subscribe_portfolio(self, connection: Connection, data: Any) -> Answer:
+        """Join the room of one's own portfolio."""
+        user = _require_own(connection, data)
+        await self._subscriptions.join(connection, user, rooms.portfolio(user.id))
+        return _confirm(connection, "subscribed:portfolio", user)
 
-        return handler
+    async def unsubscribe_portfolio(self, connection: Connection, data: Any) -> Answer:
+        """Leave the room of one's own portfolio."""
+        user = _require_own(connection, data)
+        await self._subscriptions.leave(connection, user, rooms.portfolio(user.id))
+        return _confirm(connection, "unsubscribed:portfolio", user)
+
+    async def subscribe_trades(self, connection: Connection, data: Any) -> Answer:
+        """Join the room of one's own trades."""
+        user = _require_own(connection, data)
+        await self._subscriptions.join(connection, user, rooms.trades(user.id))
+        return _confirm(connection, "subscribed:trades", user)
+
+    async def unsubscribe_trades(self, connection: Connection, data: Any) -> Answer:
+        """Leave the room of one's own trades."""
+        user = _require_own(connection, data)
+        await self._subscriptions.leave(connection, user, rooms.trades(user.id))
+        return _confirm(connection, "unsubscribed:trades", user)
 
     async def subscribe_watchlist(self, connection: Connection, data: Any) -> Answer:
         """Join the rooms of one symbol or several; several get one answer with what failed."""
-        return await self._each_symbol(connection, data, "subscribed:watchlist", self._subscriptions.join)
+        return await self._change_watchlist(connection, data, "subscribed:watchlist", joins=True)
 
     async def unsubscribe_watchlist(self, connection: Connection, data: Any) -> Answer:
         """Leave the rooms of one symbol or several."""
-        return await self._each_symbol(connection, data, "unsubscribed:watchlist", self._subscriptions.leave)
+        return await self._change_watchlist(connection, data, "unsubscribed:watchlist", joins=False)
 
     async def admin_broadcast(self, connection: Connection, data: Any) -> Answer:
         """Send an event to every authenticated client."""
-        user = _user(connection)
+        user = _require_user(connection)
         if not isinstance(data, dict):
             raise EventRefused("INVALID_PAYLOAD", "The payload is an object with event and data")
         event = data.get("event")
@@ -185,7 +154,7 @@ class Handlers:
 
     async def session_refresh(self, connection: Connection, data: Any) -> Answer:
         """Put the connection on another session of the same user."""
-        user = _user(connection)
+        user = _require_user(connection)
         if not isinstance(data, dict) or not isinstance(data.get("sessionID"), str):
             raise EventRefused("INVALID_PAYLOAD", "The payload is an object with sessionID")
         try:
@@ -196,47 +165,48 @@ class Handlers:
             raise EventRefused("UNAVAILABLE", "Sessions cannot be checked now; try again") from None
         return _confirm(connection, "session:refreshed", user, expiresAt=round(session.expires_at * 1000))
 
-    async def _each_symbol(
-        self,
-        connection: Connection,
-        data: Any,
-        confirmation: str,
-        act: Callable[[Connection, User, str], Awaitable[None]],
-    ) -> Answer:
-        user = _user(connection)
+    async def _change_watchlist(self, connection: Connection, data: Any, confirmation: str, *, joins: bool) -> Answer:
+        user = _require_user(connection)
         requested, several = requested_symbols(data, self._max_symbols)
-        if not several:
-            symbol = self._symbols.check(requested[0])
-            await act(connection, user, rooms.watchlist(symbol))
-            return _confirm(connection, confirmation, user, symbol=symbol)
         done: list[str] = []
         failed: list[Mapping[str, str]] = []
         for value in requested:
             try:
                 symbol = self._symbols.check(value)
-                await act(connection, user, rooms.watchlist(symbol))
-                done.append(symbol)
+                # Written out: a call in between would cost each subscription a coroutine more.
+                if joins:
+                    await self._subscriptions.join(connection, user, rooms.watchlist(symbol))
+                else:
+                    await self._subscriptions.leave(connection, user, rooms.watchlist(symbol))
             except EventRefused as refused:
+                if not several:
+                    raise
                 failed.append({"symbol": shown(value), "reason": refused.reason, "message": refused.message})
+            else:
+                done.append(symbol)
+        if not several:
+            return _confirm(connection, confirmation, user, symbol=done[0])
         if not done:
             raise EventRefused(failed[0]["reason"], failed[0]["message"], symbols=[], failed=failed)
         return _confirm(connection, confirmation, user, symbols=done, failed=failed)
 
 
-def _user(connection: Connection) -> User:
+def _require_user(connection: Connection) -> User:
     if connection.user is None:  # the guard stands before; this is for handlers registered without it
         raise EventRefused("AUTH_REQUIRED", "Log in to use this event")
     return connection.user
 
 
-def _check_own(user: User, data: Any) -> None:
-    """A payload is not needed here; one that names somebody else is an error, not a way in."""
+def _require_own(connection: Connection, data: Any) -> User:
+    """The user. A payload is not needed here; one that names somebody else is an error, not a way in."""
+    user = _require_user(connection)
     if data is None:
-        return
+        return user
     if not isinstance(data, dict):
         raise EventRefused("INVALID_PAYLOAD", "The payload is an object or absent")
     if "userId" in data and read_user_id(data["userId"]) != user.id:
         raise EventRefused("USER_MISMATCH", "You can subscribe to your own data only")
+    return user
 
 
 def _confirm(connection: Connection, confirmation: str, user: User, **more: Any) -> Answer:

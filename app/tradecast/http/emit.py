@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from tradecast.background.tasks import cancel_and_wait
 from tradecast.causes import SOME_REDIS, Cause, explain
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
-from tradecast.events.emit_requests import InvalidEvents, parse_batch, publish_schema
+from tradecast.events.emit_requests import InvalidEvents, create_emit_schema, parse_batch
 from tradecast.events.emitters import Emitters
 from tradecast.events.symbols import Symbols
 from tradecast.http.auth import require_token
@@ -53,7 +53,7 @@ def emit_routes(emitters: Emitters, tokens: Sequence[SecretStr], symbols: Symbol
         return JsonResponse({"accepted": outcome.accepted, **more}, 202)
 
     async def schema(request: Request) -> Response:
-        return JsonResponse(publish_schema())
+        return JsonResponse(create_emit_schema())
 
     return [Route("/api/emit", emit, methods=["POST"]), Route(SCHEMA_PATH, schema)]
 

@@ -69,7 +69,7 @@ class Health:
     ) -> None:
         self._timeout = timeout
         self._keep = keep
-        self._observer = observer or Unobserved()
+        self._observer = observer if observer is not None else Unobserved()
         self._lines = ThrottledLog()
         self._pings: dict[str, Ping] = {}
         self._explain: dict[str, Explain] = {}

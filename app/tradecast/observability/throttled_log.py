@@ -43,7 +43,7 @@ class ThrottledLog:
         clock: Callable[[], float] = time.monotonic,
         burst: int = BURST,
     ) -> None:
-        self._observer = observer or Unobserved()
+        self._observer = observer if observer is not None else Unobserved()
         self._clock = clock
         self._burst = burst
         self._kinds: dict[tuple[str, str], _Kind] = {}

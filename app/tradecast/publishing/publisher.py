@@ -15,7 +15,7 @@ from tradecast.delivery.envelope import VOLATILE, Envelope, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.delivery.redis.options import NullBrokerObserver
 from tradecast.delivery.redis.writer import publish_to_other_mode
-from tradecast.events.emitters import Emitters, Payload
+from tradecast.events.emitters import Emitters, EventPayload
 from tradecast.events.kinds import kind_of
 from tradecast.events.symbols import Symbols
 from tradecast.packets.codec import arguments_of
@@ -77,7 +77,7 @@ class Publisher(Emitters):
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._closed = False
         self._on_emitted = on_emitted
-        super().__init__(self.emit_to_room, Symbols(settings.symbol_pattern))
+        super().__init__(Symbols(settings.symbol_pattern))
 
     async def emit_to_room(self, room: Room, event: str, data: Any) -> None:
         """Send any event to a room on every server; raises as all emitters do."""
@@ -171,31 +171,31 @@ class SyncPublisher:
         self._thread: _PublisherThread | None = self._begin()
         _every.add(self)
 
-    def emit_portfolio_update(self, user_id: str | int, portfolio: Payload) -> None:
+    def emit_portfolio_update(self, user_id: str | int, portfolio: EventPayload) -> None:
         """`portfolio:update` to those who watch this user's portfolio."""
         self._wait(self._publisher.emit_portfolio_update(user_id, portfolio))
 
-    def emit_trade_executed(self, user_id: str | int, trade: Payload) -> None:
+    def emit_trade_executed(self, user_id: str | int, trade: EventPayload) -> None:
         """`trade:executed` to those who watch this user's trades."""
         self._wait(self._publisher.emit_trade_executed(user_id, trade))
 
-    def emit_trade_failed(self, user_id: str | int, failure: Payload) -> None:
+    def emit_trade_failed(self, user_id: str | int, failure: EventPayload) -> None:
         """`trade:failed` to those who watch this user's trades."""
         self._wait(self._publisher.emit_trade_failed(user_id, failure))
 
-    def emit_position_closed(self, user_id: str | int, position: Payload) -> None:
+    def emit_position_closed(self, user_id: str | int, position: EventPayload) -> None:
         """`position:closed` to those who watch this user's trades."""
         self._wait(self._publisher.emit_position_closed(user_id, position))
 
-    def emit_notification(self, user_id: str | int, notification: Payload) -> None:
+    def emit_notification(self, user_id: str | int, notification: EventPayload) -> None:
         """`notification` to all of this user's connections."""
         self._wait(self._publisher.emit_notification(user_id, notification))
 
-    def emit_watchlist_quote(self, symbol: str, quote: Payload) -> None:
+    def emit_watchlist_quote(self, symbol: str, quote: EventPayload) -> None:
         """`watchlist:quote` to those who watch this symbol."""
         self._wait(self._publisher.emit_watchlist_quote(symbol, quote))
 
-    def emit_market_status(self, status: Payload | str) -> None:
+    def emit_market_status(self, status: EventPayload | str) -> None:
         """`market:status` to everybody, anonymous clients too."""
         self._wait(self._publisher.emit_market_status(status))
 

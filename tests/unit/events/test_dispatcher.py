@@ -15,8 +15,7 @@ import structlog.testing
 from tradecast.connections.connection import Connection
 from tradecast.delivery.errors import EventRefused
 from tradecast.events import dispatcher
-from tradecast.events.dispatcher import Dispatcher
-from tradecast.events.handlers import Handler, Route
+from tradecast.events.dispatcher import Dispatcher, Handler, Route
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from kit.emitters import EmittedList
 from tradecast.events.emit_requests import (
     MAX_DEPTH,
     MAX_EVENTS,
@@ -14,10 +15,9 @@ from tradecast.events.emit_requests import (
     PAYLOADS,
     Event,
     InvalidEvents,
+    create_emit_schema,
     parse_events,
-    publish_schema,
 )
-from tradecast.events.emitters import Emitters
 from tradecast.packets.codec import encode_event
 
 PLANTED = "planted-value"
@@ -59,14 +59,10 @@ def problems(body: Any) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("body", GOOD)
 async def test_each_event_is_emitted(body: dict[str, Any]) -> None:
-    sent: list[tuple[str, str, Any]] = []
-
-    async def emit_to_room(room: str, event: str, data: Any) -> None:
-        sent.append((room, event, data))
-
+    emitters = EmittedList()
     (event,) = parse_events(body)
-    await event.emit(Emitters(emit_to_room))
-    ((room, name, data),) = sent
+    await event.emit(emitters)
+    ((room, name, data),) = emitters.sent
     assert (room, name) == (ROOMS[body["event"]], body["event"])
     del data["timestamp"]
     assert data == {key: value for key, value in body.items() if key != "event"}
@@ -162,6 +158,6 @@ def test_what_passes_can_be_encoded(level: Any) -> None:
 
 
 def test_schema_is_json_schema_of_all_events() -> None:
-    schema = json.dumps(publish_schema())
+    schema = json.dumps(create_emit_schema())
     assert all(f'"{name}"' in schema for name in PAYLOADS)
     assert f'"maxItems": {MAX_EVENTS}' in schema

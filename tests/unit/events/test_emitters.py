@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tradecast.events.emitters import Emitters
+from kit.emitters import EmittedList
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -44,12 +44,8 @@ ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 async def test_each_emitter_has_its_room_event_and_payload(
     emitter: str, arguments: tuple[Any, ...], room: str, event: str, payload: dict[str, Any]
 ) -> None:
-    sent: list[tuple[str, str, Any]] = []
-
-    async def emit(room: str, event: str, data: Any) -> None:
-        sent.append((room, event, data))
-
-    await getattr(Emitters(emit), emitter)(*arguments)
-    ((to, name, data),) = sent
+    emitters = EmittedList()
+    await getattr(emitters, emitter)(*arguments)
+    ((to, name, data),) = emitters.sent
     assert ISO.fullmatch(data.pop("timestamp"))
     assert (to, name, data) == (room, event, payload)
