@@ -14,7 +14,8 @@ from tradecast.connections.connection import Connection
 from tradecast.engine.connection import TRANSPORT_CLOSE
 from tradecast.engine.http.request import Request
 from tradecast.engine.message import Message
-from tradecast.gateway.server import MAX_LEAVINGS, REFUSAL
+from tradecast.engine.transports.base import TransportName
+from tradecast.gateway.transport_table import MAX_DEPARTURES, REFUSAL
 
 Auth = dict[str, Any]
 HANDSHAKE = Request(
@@ -25,7 +26,7 @@ HANDSHAKE = Request(
 class Client:
     """A client whose transport keeps what it is sent, and that answers heartbeats."""
 
-    name = "websocket"
+    name: TransportName = "websocket"
 
     def __init__(self, server: RunningServer) -> None:
         self.sent: list[str] = []
@@ -39,7 +40,7 @@ class Client:
     def take_unsent(self) -> list[Message]:
         return []
 
-    def close(self, code: int = 0) -> None: ...
+    def close(self, code: int | None) -> None: ...
     def abort(self) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
@@ -129,10 +130,10 @@ async def test_a_transport_may_not_try_for_ever(make_server: MakeServer) -> None
     client = Client(server)
     client.connect(auth)
     await client.connected()
-    for number in range(10 * MAX_LEAVINGS):
+    for number in range(10 * MAX_DEPARTURES):
         client.connect({"sessionID": f"guess{number}", "userId": "u1"}, "/chat,")
     await eventually(lambda: client.connection.closed)
-    assert sum(packet.startswith("44/chat") for packet in client.sent) == MAX_LEAVINGS // REFUSAL + 1
+    assert sum(packet.startswith("44/chat") for packet in client.sent) == MAX_DEPARTURES // REFUSAL + 1
 
 
 async def test_leaving_one_namespace_keeps_an_event_of_another_whose_attachments_are_to_come(

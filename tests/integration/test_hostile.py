@@ -230,7 +230,7 @@ async def test_attachments_have_bounds(server: RunningServer) -> None:
     ):
         client = await join(server)
         await until_closed(client, *packets)
-        await eventually(lambda: not server.app.components.socket_server._incomplete)
+        await eventually(lambda: not server.app.components.socket_server.transport_table.incomplete)
 
 
 async def test_a_binary_event_nested_too_deeply_is_answered(server: RunningServer) -> None:

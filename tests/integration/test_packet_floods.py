@@ -11,7 +11,7 @@ import pytest
 from kit.clients.raw import TEXT, Polling, WebSocket, client_frame
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
-from tradecast.gateway.allowances import BURST
+from tradecast.gateway.bounds.packet_allowances import BURST
 
 pytestmark = [pytest.mark.redis, pytest.mark.serial]
 

@@ -509,13 +509,13 @@ async def test_refused_client_does_not_stay_for_ever(make_server: MakeServer) ->
 
 async def test_strangers_leave_their_places_to_others(make_server: MakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those who open a connection and say nothing kept everybody out for 45 s."""
-    monkeypatch.setattr("tradecast.gateway.strangers.GRACE", 60.0)
+    monkeypatch.setattr("tradecast.gateway.bounds.unconnected.GRACE", 60.0)
     server = await make_server(max_connections=10, accept_rate=1e6)
     async with httpx.AsyncClient(base_url=server.url) as http:
         for _ in range(10):
             assert (await http.get("/socket.io/?EIO=4&transport=polling")).status_code == 200
         assert (await http.get("/socket.io/?EIO=4&transport=polling")).status_code == 503
-        monkeypatch.setattr("tradecast.gateway.strangers.GRACE", 0.0)
+        monkeypatch.setattr("tradecast.gateway.bounds.unconnected.GRACE", 0.0)
         session = await server.session("u1")
 
         async def joins() -> bool:

@@ -9,28 +9,18 @@ from starlette.types import ASGIApp
 
 from tradecast.bootstrap.components import Components, Foundation
 from tradecast.bootstrap.factories import (
-    OtherRedisObserver,
-    create_cluster,
-    create_hub,
     create_runtime_config,
-    create_socket_server,
 )
+from tradecast.bootstrap.gateway import Below, build_gateway
 from tradecast.bootstrap.relay import create_announcement, create_relay
 from tradecast.bootstrap.transports import ServerCapacity, ServerTransports
-from tradecast.cluster_rpc import Cluster
 from tradecast.cluster_rpc.heartbeats import Servers
-from tradecast.cluster_rpc.local_clients import Clients as LocalClients
 from tradecast.config.settings import Settings, SettingsError, Transport
 from tradecast.config.types import DAY
 from tradecast.connections.guards import AuthMiddleware, create_auth_middleware
-from tradecast.connections.rate_limits import create_rate_limit_middleware
-from tradecast.connections.session_sync import SessionSync
 from tradecast.delivery.create import create_broker
 from tradecast.events.handlers import Handlers
 from tradecast.events.subscriptions import Subscriptions
-from tradecast.gateway.clients import Clients
-from tradecast.gateway.middleware import ConnectionMiddleware
-from tradecast.gateway.refusals import Refusals
 from tradecast.http.stats import Stats
 from tradecast.lifecycle.admission import Admission
 from tradecast.lifecycle.drain import Drain
@@ -40,7 +30,6 @@ from tradecast.lifecycle.pacing import FleetPace
 from tradecast.lifecycle.readiness import Readiness
 from tradecast.lifecycle.revision_registry import RevisionRegistry
 from tradecast.lifecycle.rollout import Rollout
-from tradecast.limits.connection_slots import ConnectionSlots
 from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
@@ -51,9 +40,7 @@ from tradecast.polling_relay.sids import SignedSids
 from tradecast.redis_client.client import RedisClient, check_database, create_redis
 from tradecast.runtime_config.file_watcher import WatchedFile
 from tradecast.sessions.metrics import SessionMetrics
-from tradecast.sessions.revocation import RevocationWatcher
 from tradecast.sessions.service import create_sessions
-from tradecast.user_id import name_user
 
 # Seconds that a session lasts at most, as the requirements have it.
 LONG_SESSION = 30 * DAY
@@ -66,13 +53,10 @@ async def build_components(foundation: Foundation) -> Components:
     Raises:
         SettingsError: A URL means nothing, or names a database that Redis does not have.
     """
-    settings, metrics, lines, registry = foundation.settings, foundation.metrics, foundation.lines, foundation.registry
-    middleware = foundation.middleware
+    settings, metrics, lines = foundation.settings, foundation.metrics, foundation.lines
     redis, announcement = await _connect(foundation)
-    if middleware.authenticate is None:
-        middleware.authenticate = create_auth_middleware(required=settings.auth_required)
-    own = middleware.authenticate if isinstance(middleware.authenticate, AuthMiddleware) else None
-    middleware.is_own = type(own) is AuthMiddleware and middleware.limit is None
+    authenticate = foundation.middleware.authenticate or create_auth_middleware(required=settings.auth_required)
+    own = authenticate if isinstance(authenticate, AuthMiddleware) else None
     sessions = create_sessions(
         settings,
         redis,
@@ -98,61 +82,20 @@ async def build_components(foundation: Foundation) -> Components:
     polling: PollingAvailability | None = None
     if announcement is not None and settings.waits_for_others:
         polling = PollingAvailability(announcement, servers)
-    refusals = Refusals(metrics.gateway, lines, ThrottledLog(metrics.process, burst=1))
-    socket_server = create_socket_server(settings, refusals, manager, lines, sids, polling)
     subscriptions = Subscriptions(limiter, settings.max_subscriptions_per_user)
-    sync = SessionSync(sessions, registry, socket_server, subscriptions, metrics.connections)
-    watcher = RevocationWatcher(
-        sessions,
-        active=registry.session_ids,
-        on_ended=sync.end_connections,
-        on_changed=sync.apply_change,
-        holds=sync.is_applied,
-        poll_interval=settings.revocation_poll_interval,
-        on_store=metrics.sessions.store_available,
-        on_loss=metrics.sessions.sessions_lost,
-    )
-    clients = Clients(
-        middleware,
-        sessions,
-        limiter,
-        foundation.dispatcher,
-        registry,
-        manager,
-        socket_server,
-        sync,
-        watcher,
-        metrics.connections,
-        lines,
-        cookie=settings.session_cookie_name,
+    below = Below(
+        foundation=foundation,
+        authenticate=authenticate,
+        sessions=sessions,
+        limiter=limiter,
+        subscriptions=subscriptions,
+        broker=broker,
+        servers=servers,
+        announcement=announcement,
         is_local=redis is None,
     )
-    hub = create_hub(
-        settings,
-        broker,
-        manager,
-        socket_server,
-        metrics.delivery,
-        may_recover=clients.may_recover,
-        lines=lines,
-    )
-    socket_server.attach(clients, hub)
-    local_clients = LocalClients(
-        hub,
-        manager,
-        socket_server,
-        describe=clients.describe,
-        of_user=lambda user_id: len(registry.of_user(name_user(user_id))),
-        total=registry.__len__,
-        probe=clients.probe,
-        replace=clients.replace,
-    )
-    boot = (lambda: "") if announcement is None else (lambda: announcement.boot)
-    cluster = create_cluster(
-        settings, broker, local_clients, servers, metrics, handlers=foundation.server_events, boot=boot
-    )
-    if middleware.limit is None:
-        middleware.limit = _create_limits(foundation, limiter, cluster)
+    gateway = build_gateway(below, manager, sids, polling)
+    socket_server, applied = gateway.server, gateway.applied
     runtime_config.add_target(broker)
     sockets: ASGIApp = socket_server.handle_request
     relay: RelayService | None = None
@@ -162,7 +105,7 @@ async def build_components(foundation: Foundation) -> Components:
     handlers = Handlers(
         subscriptions,
         foundation.broadcaster,
-        sync,
+        applied.sync,
         max_symbols=settings.max_symbols_per_request,
         symbols=foundation.symbols,
         broadcast_any=settings.admin_broadcast_any,
@@ -177,7 +120,7 @@ async def build_components(foundation: Foundation) -> Components:
         admission=Admission(settings.accept_rate, settings.accept_burst, settings.accept_wait),
         rollout=rollout,
         check=socket_server.eio,
-        addresses=socket_server,
+        addresses=socket_server.transport_table,
     )
     transports = ServerTransports(socket_server.eio, relay)
     pace = None if redis is None else FleetPace(redis)
@@ -206,7 +149,7 @@ async def build_components(foundation: Foundation) -> Components:
         limiter=limiter,
         broker=broker,
         runtime_config=runtime_config,
-        cluster=cluster,
+        cluster=applied.cluster,
         relay=relay,
         drain=drain,
         superseded=readiness.is_superseded,
@@ -223,11 +166,11 @@ async def build_components(foundation: Foundation) -> Components:
         manager,
         socket_server,
         broker,
-        hub,
-        cluster,
-        clients,
-        sync,
-        watcher,
+        socket_server.hub,
+        applied.cluster,
+        socket_server.application,
+        applied.sync,
+        applied.watcher,
         polling,
         gate,
         drain,
@@ -251,13 +194,6 @@ async def _connect(foundation: Foundation) -> tuple[RedisClient | None, RelayAnn
     except SettingsError:
         await redis.aclose()
         raise
-
-
-def _create_limits(foundation: Foundation, limiter: RateLimiter, cluster: Cluster) -> ConnectionMiddleware:
-    settings, metrics, registry = foundation.settings, foundation.metrics, foundation.registry
-
-    slots = ConnectionSlots(cluster, settings.max_connections_per_user, metrics.limits)
-    return create_rate_limit_middleware(limiter, observer=metrics.events, connections=registry, slots=slots)
 
 
 def _warn_of_sessions(settings: Settings) -> None:

@@ -69,7 +69,7 @@ class Components:
     runtime_config: RuntimeConfig
     adapter_file: WatchedFile | None
     manager: LocalManager
-    socket_server: SocketServer
+    socket_server: SocketServer[Clients]
     broker: Broker
     hub: Hub
     cluster: Cluster

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.cluster_rpc import Cluster
 from tradecast.cluster_rpc.heartbeats import Servers
-from tradecast.cluster_rpc.local_clients import Clients
+from tradecast.cluster_rpc.local_clients import Clients as LocalClients
 from tradecast.cluster_rpc.operations import ServerEventHandler
 from tradecast.config.settings import Settings
 from tradecast.delivery.broker import Broker
@@ -15,11 +15,10 @@ from tradecast.delivery.create import create_retention
 from tradecast.delivery.hub import Hub, MayRecover
 from tradecast.delivery.metrics import DeliveryMetrics
 from tradecast.delivery.redis.options import PublishResult
-from tradecast.engine.ids import SidMaker
-from tradecast.engine.server import PollingPolicy
 from tradecast.events.kinds import kind_of
-from tradecast.gateway.allowances import BURST, PER_SECOND
-from tradecast.gateway.application import Options, SocketObserver
+from tradecast.gateway.application import Options
+from tradecast.gateway.bounds.packet_allowances import BURST, PER_SECOND
+from tradecast.gateway.clients import Clients
 from tradecast.gateway.server import SocketServer
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
@@ -33,34 +32,11 @@ def create_runtime_config(settings: Settings, metrics: RuntimeConfigMetrics) -> 
     return RuntimeConfig(extract_runtime_settings(settings), metrics, has_other_mode=settings.other_mode is not None)
 
 
-def create_socket_server(
-    settings: Settings,
-    watcher: SocketObserver,
-    manager: LocalManager,
-    lines: ThrottledLog,
-    sids: SidMaker | None,
-    polling: PollingPolicy | None,
-) -> SocketServer:
-    """The Socket.IO server with its engine; it has neither hub nor application yet (`SocketServer.attach`).
-
-    Args:
-        settings: All of them.
-        watcher: Is told whom it refuses.
-        manager: Rooms on this server.
-        lines: Writes what clients can cause.
-        sids: Makes the sids of connections; None: the engine does.
-        polling: Whether clients may begin with polling; None: always.
-    """
-    sio = SocketServer(watcher, manager, _options(settings), sids, polling, lines)
-    sio.manager_initialized = True  # there is nothing to initialize
-    return sio
-
-
 def create_hub(
     settings: Settings,
     broker: Broker,
     manager: LocalManager,
-    sio: SocketServer,
+    server: SocketServer[Clients],
     metrics: DeliveryMetrics,
     *,
     may_recover: MayRecover,
@@ -70,14 +46,14 @@ def create_hub(
     return Hub(
         broker,
         manager,
-        sio.eio.deliver,
+        server.eio.deliver,
         recovery=settings.recovery,
         window=settings.recovery_window,
         refresh=create_retention(settings).refresh,
         held_limit=settings.send_queue_limit,
         kind_of=kind_of,
-        hang_up=sio.eio.hang_up,
-        on_displaced=sio.displace,
+        hang_up=server.eio.close_transport,
+        on_displaced=server.displace,
         on_emitted=metrics.event_emitted,
         on_recovery=metrics.recovery,
         on_gap=metrics.gap_lost,
@@ -89,7 +65,7 @@ def create_hub(
 def create_cluster(
     settings: Settings,
     broker: Broker,
-    clients: Clients,
+    clients: LocalClients,
     servers: Servers,
     metrics: ServerMetrics,
     *,
@@ -122,7 +98,8 @@ class OtherRedisObserver:
         self._metrics.other_redis_published(result, count)
 
 
-def _options(settings: Settings) -> Options:
+def create_options(settings: Settings) -> Options:
+    """Engine.IO's and Socket.IO's settings."""
     origins = list(settings.cors_origin)
     return Options(
         transports=list(settings.offered_transports),

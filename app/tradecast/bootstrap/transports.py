@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from tradecast.engine import EngineServer
 from tradecast.gateway.server import SocketServer
@@ -34,7 +35,7 @@ class ServerTransports:
     def close_transport(self, connection: str) -> None:
         """As of `OpenTransports`."""
         if self._relay is None or not self._relay.close_relay(connection):
-            self._engine.hang_up(connection)
+            self._engine.close_transport(connection)
 
     def _relays(self) -> Collection[str]:
         return () if self._relay is None else self._relay.relays
@@ -48,10 +49,10 @@ class ServerCapacity:
         most: How many there may be.
     """
 
-    def __init__(self, server: SocketServer, most: int) -> None:
+    def __init__(self, server: SocketServer[Any], most: int) -> None:
         self._server = server
         self._most = most
 
     def is_full(self) -> bool:
         """As of `Capacity`."""
-        return self._server.eio.count >= self._most and not self._server.make_room()
+        return self._server.eio.count >= self._most and not self._server.transport_table.make_room()

@@ -25,7 +25,7 @@ class ClientTransport(Protocol):
         """End a client for good: a standard client does not come back by itself."""
         ...
 
-    def hang_up(self, sid: str, namespace: str) -> None:
+    def close_transport(self, sid: str, namespace: str) -> None:
         """Close a client's transport: a standard client comes back by itself."""
         ...
 
@@ -104,7 +104,7 @@ class SessionSync:
             # Perhaps extended, perhaps not: these clients come back by themselves, and are looked up again then.
             for session_id in session_ids:
                 for connection in self._registry.of_session(session_id):
-                    self._clients.hang_up(connection.sid, connection.namespace)
+                    self._clients.close_transport(connection.sid, connection.namespace)
             return
         over: dict[RefusalCode, list[str]] = {}
         for session_id, outcome in outcomes.items():

@@ -45,7 +45,7 @@ log = structlog.stdlib.get_logger("tradecast.adapter")
 class Deliver(Protocol):
     """The engine's call that takes encoded bytes and their recipients."""
 
-    def __call__(self, eio_sids: Iterable[str], message: Message) -> int: ...
+    def __call__(self, eio_sids: Iterable[str], message: Message, /) -> int: ...
 
 
 class MayRecover(Protocol):

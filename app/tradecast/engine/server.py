@@ -13,7 +13,6 @@ from typing import Any, Literal, Protocol
 
 from tradecast.background.tasks import TaskSet
 from tradecast.engine.connection import SERVER_DISCONNECT, Connection, complete
-from tradecast.engine.frames import NORMAL
 from tradecast.engine.http.asgi import serve_polling, serve_websocket
 from tradecast.engine.http.handshake import (
     FORBIDDEN,
@@ -159,7 +158,7 @@ class EngineServer:
     async def disconnect(self, sid: str | None = None) -> None:
         """Close the transport of one client, or of all. They come back by themselves."""
         if sid is not None:
-            self.hang_up(sid)
+            self.close_transport(sid)
         else:
             await self.close_all(0)
 
@@ -229,35 +228,29 @@ class EngineServer:
         if connection is not None:
             connection.message_limit = self.max_http_buffer_size
 
-    def hang_up(self, sid: str) -> None:
-        """Close a client's transport behind what waits for it. The client comes back by itself, and at once.
+    def close_transport(self, sid: str, code: int | None = None) -> None:
+        """Close a client's transport behind what waits for it; nothing happens if it is gone.
 
-        A WebSocket ends without a close frame, as when its network fails: the C++ client takes code 1000 for a wanted
-        end and stays away, and Java's, with OkHttp, takes no notice of a close frame until its ping time-out.
-        """
-        connection = self.sockets.get(sid)
-        if connection is not None:
-            connection.end(SERVER_DISCONNECT, None)
-
-    def refuse(self, sid: str, code: int = NORMAL) -> None:
-        """Close a client's transport behind what waits for it, because of what the client did.
+        A WebSocket that ends without a close frame, as when its network fails, is one whose client reconnects at once:
+        the C++ client takes code 1000 for an intended end and stays away, and Java's, with OkHttp, does not react to a
+        close frame until its ping time-out.
 
         Args:
-            sid: The client; nothing happens if it is gone.
-            code: For a WebSocket's close frame.
+            sid: The client.
+            code: For a WebSocket's close frame, where the client is to blame; None: there is none.
         """
         connection = self.sockets.get(sid)
         if connection is not None:
             connection.end(SERVER_DISCONNECT, code)
 
-    def drop(self, sid: str) -> None:
+    def abort_transport(self, sid: str) -> None:
         """Close a client's transport at once; what waits for it is lost."""
         connection = self.sockets.get(sid)
         if connection is not None:
             connection.abort(SERVER_DISCONNECT)
 
     async def close_all(self, grace: float) -> None:
-        """Hang up on everybody, and wait up to `grace` seconds until their transports are closed."""
+        """Close all transports, and wait up to `grace` seconds until they are closed."""
         for connection in list(self.sockets.values()):
             connection.end(SERVER_DISCONNECT, None)
         # A turn of the loop, so that those who go on polling get their answers and handlers hear of the end.

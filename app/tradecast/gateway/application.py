@@ -9,27 +9,28 @@ from typing import Any, Protocol
 from tradecast.delivery.hub import Resumed, TakeUp
 from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.engine.http.request import Request
-from tradecast.gateway.allowances import BURST, PER_SECOND
+from tradecast.engine.transports.base import TransportName
+from tradecast.gateway.bounds.packet_allowances import BURST, PER_SECOND
 
 
 class Resume(Protocol):
-    """Lets a client go on where its connection was lost; called once the application knows who it is."""
+    """Resumes a client's lost connection; called once the application knows who it is."""
 
     async def __call__(self, user: str, permitted: Callable[[str], bool], take_up: TakeUp) -> Resumed | None:
-        """What goes on, or None: the client begins anew. See `Hub.resume`."""
+        """What was resumed, or None: the client starts a new session. See `Hub.resume`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A client that the application lets in.
+    """A client that the application accepts.
 
     Attributes:
-        user: Who it is; only the same user can recover the connection.
+        user: Whose it is; only the same user can recover the connection.
         connection_id: Its id in logs and quotas.
-        rooms: Its rooms from the beginning.
+        rooms: The rooms that it is in at first.
         authenticated: Whether it is known who it is.
-        note: The application's own.
+        note: The application's own; the gateway hands it back.
     """
 
     user: str
@@ -52,34 +53,34 @@ class Application(Protocol):
         ...
 
     def read_handshake(self, request: Request) -> str | None:
-        """What is to be kept of a handshake until its client is in; None for nothing. A secret."""
+        """What is to be kept of a handshake until its client is connected; None for nothing. A secret."""
         ...
 
     async def connecting(
         self, sid: str, auth: Any, kept: str | None, transport: str, resume: Resume, namespace: str
     ) -> Accepted:
-        """Let a client in, or raise `ConnectRefused` or `TryAgain`.
+        """Accept a client, or raise `ConnectRefused` or `TryAgain`.
 
         Args:
             sid: The client.
-            auth: What it said of itself in CONNECT.
+            auth: What it sent with CONNECT.
             kept: What `read_handshake` kept of its transport's.
             transport: What carries it.
-            resume: Lets it go on where its connection was lost.
-            namespace: Where it wants to be.
+            resume: Resumes its lost connection.
+            namespace: The namespace that it connects to.
         """
         ...
 
     def connected(self, sid: str, accepted: Accepted, *, recovered: bool) -> Awaitable[None] | None:
-        """The client has been told that it is in; from here events reach it."""
+        """The client is connected, and knows it; from here on events reach it."""
         ...
 
     def abandoned(self, accepted: Accepted, *, displaced: bool) -> None:
-        """A client that was accepted is not let in after all.
+        """A client that was accepted is not connected after all.
 
         Args:
-            accepted: What was said of it.
-            displaced: It goes on with another connection, and its quotas with it; else its transport is gone.
+            accepted: What `connecting` returned.
+            displaced: It continues with another connection, to which its quotas pass; else its transport is gone.
         """
         ...
 
@@ -95,8 +96,8 @@ class Application(Protocol):
         ...
 
 
-class SocketObserver(Protocol):
-    """Is told what clients are refused or cut off for."""
+class GatewayObserver(Protocol):
+    """Counts and logs clients that are refused or cut off."""
 
     def origin_refused(self, reason: str, origin: str) -> None:
         """A page may not connect: one of `REASONS`, and its origin (scheme, host, port) or nothing."""
@@ -121,9 +122,9 @@ class SocketObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Engine.IO's and Socket.IO's figures; times in seconds."""
+    """Engine.IO's and Socket.IO's settings; times in seconds."""
 
-    transports: list[str]
+    transports: Collection[TransportName]
     cors_origins: list[str] | str | None = None
     ping_interval: float = 25
     ping_timeout: float = 60

@@ -11,29 +11,29 @@ from tradecast.packets.rooms import qualify
 class NamespaceChannel:
     """Sends to the clients of one namespace, and puts them into its rooms."""
 
-    __slots__ = ("_namespace", "_prefix", "_sio")
+    __slots__ = ("_namespace", "_prefix", "_server")
 
-    def __init__(self, sio: SocketServer, namespace: str) -> None:
-        self._sio = sio
+    def __init__(self, server: SocketServer[Any], namespace: str) -> None:
+        self._server = server
         self._namespace = namespace
         self._prefix = qualify(namespace, "")
 
     def send(self, sid: str, event: str, data: Any) -> None:
         """Send an event to a client."""
-        self._sio.send(sid, event, data, self._namespace)
+        self._server.send(sid, event, data, self._namespace)
 
     async def join(self, sid: str, room: str) -> None:
         """Put a client into a room of the namespace."""
-        await self._sio.hub.join(sid, self._prefix + room)
+        await self._server.hub.join(sid, self._prefix + room)
 
     async def leave(self, sid: str, room: str) -> None:
         """Take a client out of a room of the namespace."""
-        await self._sio.hub.leave(sid, self._prefix + room)
+        await self._server.hub.leave(sid, self._prefix + room)
 
     def is_in(self, sid: str, room: str) -> bool:
         """Whether a client is in a room of the namespace."""
-        return self._sio.hub.is_in(sid, self._prefix + room)
+        return self._server.hub.is_in(sid, self._prefix + room)
 
     def rooms(self, sid: str) -> set[str]:
         """The rooms of the namespace that a client is in."""
-        return {room.removeprefix(self._prefix) for room in self._sio.hub.rooms_of(sid)}
+        return {room.removeprefix(self._prefix) for room in self._server.hub.rooms_of(sid)}

@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Protocol
 
 from tradecast.connections.connection import Connection
-
-ConnectionMiddleware = Callable[[Connection], Awaitable[None]]
-ConnectHandler = Callable[[Connection], Awaitable[None]]
+from tradecast.connections.guards import AuthMiddleware
 
 
-@dataclass(slots=True)
-class Middleware:
-    """Awaited for each new client, in this order. None: the product's own, where the server is put together.
+class ConnectionMiddleware(Protocol):
+    """Is awaited for each new client before it is connected."""
+
+    def __call__(self, connection: Connection, /) -> Awaitable[None]: ...
+
+
+class ConnectHandler(Protocol):
+    """Is awaited for each client that has just been connected."""
+
+    def __call__(self, connection: Connection, /) -> Awaitable[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultMiddleware:
+    """The product's own steps, awaited in this order.
 
     Attributes:
         authenticate: Attaches a session to a connection, or raises `AuthRefused`.
         limit: Counts a connection, and puts guards before its events.
-        welcome: Is awaited for each client that has been let in; None: nothing is done.
-        is_own: Whether all are the product's, which wait for nothing that is in this process's memory.
+    """
+
+    authenticate: ConnectionMiddleware
+    limit: ConnectionMiddleware
+
+
+@dataclass(slots=True)
+class Middleware:
+    """What is set in place of the product's own steps; None: nothing is.
+
+    Attributes:
+        authenticate: As of `DefaultMiddleware`.
+        limit: As of `DefaultMiddleware`.
+        welcome: Is awaited for each client that has been connected; None: nothing is done.
     """
 
     authenticate: ConnectionMiddleware | None = None
     limit: ConnectionMiddleware | None = None
     welcome: ConnectHandler | None = None
-    is_own: bool = False
+
+    @property
+    def is_default(self) -> bool:
+        """Whether all steps are the product's, which wait for nothing that is in this process's memory."""
+        own = self.authenticate is None or type(self.authenticate) is AuthMiddleware
+        return own and self.limit is None and self.welcome is None

@@ -20,7 +20,7 @@ log = structlog.stdlib.get_logger("tradecast.server")
 
 
 class Refusals:
-    """What the Socket.IO server tells of strangers (`SocketObserver`), as metrics and log lines.
+    """What the Socket.IO server tells of strangers (`GatewayObserver`), as metrics and log lines.
 
     Args:
         metrics: Counts.

@@ -165,7 +165,7 @@ class World:
                 tab.connection.receive("41")
             elif what in ("lose", "leave the page"):
                 if what == "leave the page":
-                    tab.app.components.socket_server.page_left(tab.connection.sid)
+                    tab.app.components.socket_server.transport_table.page_left(tab.connection.sid)
                 tab.connection.lost("transport close")
         await self.check()
 

@@ -196,7 +196,7 @@ async def test_full_server_is_told(make_server: MakeServer) -> None:
 async def test_clients_come_back_when_the_server_hangs_up(server: RunningServer, kind: EventKind) -> None:
     async def hang_up() -> None:
         for connection in list(server.app.registry.of_user("u1")):
-            server.app.components.socket_server.hang_up(connection.sid)
+            server.app.components.socket_server.close_transport(connection.sid)
 
     done = False
 

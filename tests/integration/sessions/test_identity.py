@@ -130,7 +130,7 @@ async def test_the_browsers_cookie(make_server: MakeServer, stock_clients: Stock
         client = await stock_clients.connect(server.url, auth, **options)
         answer = (await client.call("subscribe:portfolio"))[0]
         assert answer["userId"] == "5"
-    assert server.app.components.socket_server._kept == {}
+    assert server.app.components.socket_server.transport_table.notes == {}
     assert await refusal(stock_clients, server, {"userId": 6}, **options) == "USER_MISMATCH"
     # What the client says itself goes before.
     assert await refusal(stock_clients, server, {"sessionID": "x", "userId": 5}, **options) == "SESSION_NOT_FOUND"

@@ -13,6 +13,7 @@ from kit.waiting import eventually
 from protocol.engine.conftest import PATIENT, add_handlers
 from tradecast.engine import Message
 from tradecast.engine.connection import INBOX
+from tradecast.engine.transports.polling import PollingTransport
 
 
 @pytest.fixture
@@ -25,6 +26,13 @@ async def client(open_server: RunningServer) -> Polling:
 def count(server: RunningServer) -> int:
     """How many sessions the server has."""
     return len(server.app.components.socket_server.eio.sockets)
+
+
+def transport_of(server: RunningServer, client: Polling) -> PollingTransport:
+    """What carries a client that polls."""
+    transport = server.app.components.socket_server.eio.sockets[client.sid].transport
+    assert isinstance(transport, PollingTransport)
+    return transport
 
 
 # -- packets
@@ -41,7 +49,7 @@ async def test_several_packets_of_one_post_are_handled_in_order(client: Polling)
 
 async def test_poll_waits_until_there_is_something(open_server: RunningServer, client: Polling) -> None:
     polling = asyncio.create_task(client.packets())
-    await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.polled)
+    await eventually(lambda: transport_of(open_server, client).polled)
     assert not polling.done()
     await client.post('421["echo","x"]')
     assert await polling == ['431["x"]']
@@ -135,7 +143,7 @@ async def test_body_that_is_too_large_is_refused(make_server: MakeServer) -> Non
 
 async def test_second_poll_at_the_same_time_ends_the_session(open_server: RunningServer, client: Polling) -> None:
     first = asyncio.create_task(client.poll())
-    await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.polled)
+    await eventually(lambda: transport_of(open_server, client).polled)
     assert (await client.poll()).status == 400
     answer = await first
     assert (answer.status, answer.text) == (200, "1")
@@ -146,7 +154,7 @@ async def test_second_poll_at_the_same_time_ends_the_session(open_server: Runnin
 async def test_second_post_at_the_same_time_ends_the_session(open_server: RunningServer, client: Polling) -> None:
     async with await Wire.open(open_server.url) as wire:
         await wire.write(head_of("POST", client.target, "Content-Length: 10") + "42[")
-        await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.posting)
+        await eventually(lambda: transport_of(open_server, client).posting)
         assert (await client.post("3")).status == 400
         await eventually(lambda: count(open_server) == 0)
         await wire.write('"echo"]')
@@ -173,7 +181,7 @@ async def test_session_of_a_websocket_is_not_polled(open_server: RunningServer, 
 
 async def test_close_packet_ends_the_session_and_lets_the_poll_go(open_server: RunningServer, client: Polling) -> None:
     polling = asyncio.create_task(client.poll())
-    await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.polled)
+    await eventually(lambda: transport_of(open_server, client).polled)
     assert (await client.post("1")).body == b"ok"
     answer = await polling
     assert (answer.status, answer.text) == (200, "6")
@@ -183,8 +191,8 @@ async def test_close_packet_ends_the_session_and_lets_the_poll_go(open_server: R
 
 async def test_disconnect_of_the_server_lets_the_poll_go(open_server: RunningServer, client: Polling) -> None:
     polling = asyncio.create_task(client.packets())
-    await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.polled)
-    open_server.app.components.socket_server.eio.hang_up(client.sid)
+    await eventually(lambda: transport_of(open_server, client).polled)
+    open_server.app.components.socket_server.eio.close_transport(client.sid)
     assert await polling == ["6"]
     assert (await client.poll()).status == 400
 
@@ -195,7 +203,7 @@ async def test_what_waits_between_two_polls_is_not_lost_when_the_server_hangs_up
     """A server that drains hangs up on everybody, whether they poll just now or not."""
     engine = open_server.app.components.socket_server.eio
     engine.deliver((client.sid,), Message(["2last"]))
-    engine.hang_up(client.sid)
+    engine.close_transport(client.sid)
     answer = await client.poll()
     assert (answer.status, answer.text) == (200, "42last")
     assert (await client.poll()).status == 400
@@ -205,7 +213,7 @@ async def test_abandoned_poll_ends_the_session(open_server: RunningServer, clien
     """What is taken for it would be lost, and nobody would know."""
     async with await Wire.open(open_server.url) as wire:
         await wire.write(head_of("GET", client.target))
-        await eventually(lambda: open_server.app.components.socket_server.eio.sockets[client.sid].transport.polled)
+        await eventually(lambda: transport_of(open_server, client).polled)
     await eventually(lambda: count(open_server) == 0)
 
 

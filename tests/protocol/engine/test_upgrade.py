@@ -12,6 +12,7 @@ from kit.servers.in_process import MakeServer, RunningServer
 from kit.waiting import eventually
 from protocol.engine.conftest import add_handlers
 from tradecast.background.tasks import cancel_and_wait
+from tradecast.engine.transports.polling import PollingTransport
 
 
 @pytest.fixture
@@ -82,6 +83,7 @@ async def test_websocket_that_breaks_off_leaves_the_client_polling(open_server: 
     assert got == ["431[]"]
     polling = asyncio.create_task(client.packets())
     transport = open_server.app.components.socket_server.eio.sockets[client.sid].transport
+    assert isinstance(transport, PollingTransport)
     await eventually(lambda: transport.polled)
     await client.post('422["echo"]')
     assert await polling == ["432[]"], "polls wait again"
@@ -124,7 +126,7 @@ async def test_unknown_session_is_refused(open_server: RunningServer) -> None:
 
 async def test_session_that_ends_meanwhile_is_not_switched(open_server: RunningServer, client: Polling) -> None:
     async with await probe(client) as socket:
-        open_server.app.components.socket_server.eio.hang_up(client.sid)
+        open_server.app.components.socket_server.eio.close_transport(client.sid)
         await socket.send("5")
         assert await socket.until_closed() == ([], 1000)
 

@@ -232,7 +232,7 @@ async def test_who_is_hung_up_on_gets_what_waits_and_no_close_frame(
 ) -> None:
     (sid,) = open_server.app.components.socket_server.eio.sockets
     await open_server.app.emit_to_room("market:status", "e", {"last": "words"})
-    open_server.app.components.socket_server.eio.hang_up(sid)
+    open_server.app.components.socket_server.eio.close_transport(sid)
     assert (await client.text()).startswith('42["e",{"last":"words"}')
     with pytest.raises(Closed) as closed:
         await client.frame()
@@ -245,7 +245,7 @@ async def test_who_is_hung_up_on_gets_what_waits_and_no_close_frame(
 
 async def test_close_of_the_server_waits_for_the_clients_end(open_server: RunningServer, client: WebSocket) -> None:
     (sid,) = open_server.app.components.socket_server.eio.sockets
-    open_server.app.components.socket_server.eio.refuse(sid, 1008)
+    open_server.app.components.socket_server.eio.close_transport(sid, 1008)
     assert await client.frame() == (CLOSE, b"\x03\xf0")
     assert await client.read_to_end() == b"", "the server is the first to close"
     assert len(open_server.app.components.socket_server.eio.leaving) == 1
@@ -258,7 +258,7 @@ async def test_client_that_does_not_answer_the_close_is_dropped(
 ) -> None:
     monkeypatch.setattr("tradecast.engine.transports.websocket.LINGER", 0.2)
     (sid,) = open_server.app.components.socket_server.eio.sockets
-    open_server.app.components.socket_server.eio.refuse(sid)
+    open_server.app.components.socket_server.eio.close_transport(sid, 1000)
     assert await client.frame() == (CLOSE, b"\x03\xe8")
     assert await client.read_to_end() == b""
     await eventually(lambda: open_server.app.components.socket_server.eio.count == 0)
@@ -354,7 +354,7 @@ async def test_over_tls(make_server: MakeServer, tmp_path: Path) -> None:
         await client.send(*(f"42{n}{ECHO}" for n in range(200)))
         assert [await client.text() for _ in range(200)] == [f'43{n}["x"]' for n in range(200)]
         (sid,) = server.app.components.socket_server.eio.sockets
-        server.app.components.socket_server.eio.hang_up(sid)
+        server.app.components.socket_server.eio.close_transport(sid)
         assert await client.until_closed() == ([], None)
     async with await Wire.open(url, trusted) as wire:
         await wire.write(head_of("GET", POLLING))

@@ -31,7 +31,7 @@ async def test_each_has_its_own_sid_and_both_are_served(namespaces: RunningServe
 async def test_namespace_alone_without_the_main_one(make_server: MakeServer, make_client: MakeClient) -> None:
     server = await make_server(add_handlers, auth_required=False, connect_timeout=3)
     client = await make_client(server, CUSTOM)
-    await eventually(lambda: len(server.app.components.socket_server._strangers) == 0)
+    await eventually(lambda: len(server.app.components.socket_server.transport_table.unconnected) == 0)
     assert await client.ask("echo", 1, namespace=CUSTOM) == [1]
 
 
@@ -243,7 +243,7 @@ async def test_transport_that_ends_ends_all_and_leaves_nothing(
     for namespace in ("/", CUSTOM):
         await client.ask("join", "room", namespace=namespace)
     (eio_sid,) = namespaces.app.components.socket_server.eio.sockets
-    namespaces.app.components.socket_server.eio.hang_up(eio_sid)
+    namespaces.app.components.socket_server.eio.close_transport(eio_sid)
     await client.until_closed()
     await eventually(lambda: namespaces.app.get_total_connection_count() == 0)
     assert list(namespaces.app.components.manager.get_namespaces()) == []

@@ -176,7 +176,7 @@ async def test_end_of_either_side(app: WebSocketServer, url: str) -> None:
     async with await WebSocket.connect(url) as socket_:
         sid = (await socket_.opened())["sid"]
         await socket_.join()
-        app.components.socket_server.eio.hang_up(sid)
+        app.components.socket_server.eio.close_transport(sid)
         assert await socket_.until_closed() == ([], 1012)
     await eventually(lambda: app.components.socket_server.eio.sockets == {})
 

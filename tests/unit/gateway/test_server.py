@@ -16,13 +16,13 @@ from tradecast.delivery.errors import ConnectRefused, TryAgain
 from tradecast.delivery.hub import Hub
 from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.retention import Retention
-from tradecast.engine.connection import Connection
+from tradecast.engine.connection import CLIENT_DISCONNECT, Connection
 from tradecast.engine.http.addresses import Network
 from tradecast.engine.http.request import Request
 from tradecast.gateway import server as module
-from tradecast.gateway import strangers
-from tradecast.gateway.allowances import BURST, Allowances
 from tradecast.gateway.application import Accepted, Options, Resume
+from tradecast.gateway.bounds import unconnected
+from tradecast.gateway.bounds.packet_allowances import BURST, PacketAllowances
 from tradecast.gateway.server import SocketServer
 from tradecast.packets.rooms import LocalManager
 from unit.engine.hosts import FakeTransport
@@ -106,7 +106,7 @@ class App:
 class Client:
     """A client on a transport of the test's own."""
 
-    def __init__(self, server: SocketServer, peer: str | None = None, cookie: str | None = None) -> None:
+    def __init__(self, server: SocketServer[Any], peer: str | None = None, cookie: str | None = None) -> None:
         self.transport = FakeTransport()
         asking = request(headers=[] if cookie is None else [(b"cookie", cookie.encode())])
         asking.peer = peer
@@ -152,24 +152,38 @@ class Case:
             max_http_buffer_size=1000,
             most_per_address=most_per_address,
         )
-        self.server = SocketServer(self.app, self.manager, options)
-        self.hub = Hub(
+        self.server = SocketServer(self.app, self.manager, options, Parts(self.app, self.manager))
+        self.hub = self.server.hub
+        self.transports = self.server.transport_table
+
+    def client(self, peer: str | None = None, cookie: str | None = None) -> Client:
+        """A client that comes from this address, with this cookie."""
+        return Client(self.server, peer, cookie)
+
+
+class Parts:
+    """Builds what a server serves (`Builder`)."""
+
+    def __init__(self, app: App, manager: LocalManager) -> None:
+        self._app = app
+        self._manager = manager
+
+    def build_application(self, server: SocketServer[App], hub: Hub) -> App:
+        return self._app
+
+    def build_hub(self, server: SocketServer[App]) -> Hub:
+        return Hub(
             MemoryBroker(Retention(60, 60, 60, 100)),
-            self.manager,
-            self.server.eio.deliver,
+            self._manager,
+            server.eio.deliver,
             recovery=False,
             window=60,
             refresh=3600,
             held_limit=100,
             kind_of=lambda event: VOLATILE,
-            hang_up=self.server.eio.hang_up,
-            on_displaced=self.server.displace,
+            hang_up=server.eio.close_transport,
+            on_displaced=server.displace,
         )
-        self.server.attach(self.app, self.hub)
-
-    def client(self, peer: str | None = None, cookie: str | None = None) -> Client:
-        """A client that comes from this address, with this cookie."""
-        return Client(self.server, peer, cookie)
 
 
 @pytest.fixture
@@ -240,7 +254,7 @@ async def test_refusal_is_told_and_leaves_the_transport_open(case: Case, at_once
     case.app.refusal = None
     await client.join()
     assert len(case.app.of("connecting")) == 2, "it is looked at anew"
-    assert len(case.server._strangers) == 0
+    assert len(case.transports.unconnected) == 0
 
 
 async def test_client_that_is_refused_again_and_again_is_closed(case: Case) -> None:
@@ -258,8 +272,7 @@ async def test_client_that_is_refused_again_and_again_is_closed(case: Case) -> N
 async def test_refused_client_is_closed_with_the_time_of_all_who_do_not_connect() -> None:
     app, manager = App(), LocalManager()
     app.refusal = ConnectRefused("AUTH_REQUIRED", "Log in")
-    server = SocketServer(app, manager, Options(["websocket"], connect_timeout=0.2))
-    server.attach(app, None)  # type: ignore[arg-type]  # nobody gets as far as to need one
+    server = SocketServer(app, manager, Options(["websocket"], connect_timeout=0.2), Parts(app, manager))
     client = Client(server)
     client.send("0")
     await client.next()
@@ -268,12 +281,12 @@ async def test_refused_client_is_closed_with_the_time_of_all_who_do_not_connect(
 
 
 async def test_room_is_made_of_those_who_belong_to_nobody(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strangers, "GRACE", 0.0)
+    monkeypatch.setattr(unconnected, "GRACE", 0.0)
     member, silent = case.client(), case.client()
     await member.join()
-    assert case.server.make_room()
+    assert case.transports.make_room()
     assert silent.transport.closed == 0
-    assert not case.server.make_room()
+    assert not case.transports.make_room()
     assert member.transport.closed is None
     assert case.app.of("limit") == [("without_connect",)]
 
@@ -320,13 +333,13 @@ async def test_transport_that_ends_while_it_is_decided_about_leaves_nothing(case
     await eventually(lambda: not case.server.eio._working)
     assert case.app.of("connected") == []
     assert list(case.manager.get_namespaces()) == []
-    assert len(case.server._strangers) == 0
+    assert len(case.transports.unconnected) == 0
     assert dict(case.manager.room_sizes()) == {}
 
 
 async def test_transport_without_a_namespace_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     app, manager = App(), LocalManager()
-    server = SocketServer(app, manager, Options(["websocket"], connect_timeout=0.05))
+    server = SocketServer(app, manager, Options(["websocket"], connect_timeout=0.05), Parts(app, manager))
     client = Client(server)
     await eventually(lambda: client.transport.gone)
     await server.shutdown()
@@ -407,7 +420,7 @@ async def test_malformed_packet_is_answered_and_closes_the_transport(case: Case,
     assert case.app.of("malformed") == [()]
     assert case.app.of("event") == []
     await eventually(lambda: case.app.of("disconnected"))
-    assert case.server._incomplete == {}
+    assert case.transports.incomplete == {}
 
 
 async def test_what_is_nested_too_deeply_is_answered_and_closes_nothing(case: Case) -> None:
@@ -461,7 +474,7 @@ async def test_transport_that_sends_far_too_many_packets_is_closed(case: Case, p
     other.send('21["e"]')
     assert other.got == ["31[]"]
     await eventually(lambda: len(case.app.of("disconnected")) == 1)
-    assert len(case.server._allowances) == 1
+    assert len(case.transports.allowances) == 1
 
 
 async def test_attachments_are_no_packets_of_their_own(case: Case) -> None:
@@ -473,7 +486,7 @@ async def test_attachments_are_no_packets_of_their_own(case: Case) -> None:
 
 
 async def test_answers_that_the_server_asks_for_are_not_counted(case: Case) -> None:
-    case.server._allowances = Allowances(3, 0)
+    case.transports.allowances = PacketAllowances(3, 0)
     client = case.client()
     sid = await client.join()
     client.send('2["e"]')
@@ -489,11 +502,11 @@ async def test_client_that_sends_nothing_costs_nothing(case: Case) -> None:
     client = case.client()
     await client.join()
     client.connection.receive("3")
-    assert len(case.server._allowances) == 0
+    assert len(case.transports.allowances) == 0
     client.send('2["e"]')
-    assert len(case.server._allowances) == 1
+    assert len(case.transports.allowances) == 1
     client.connection.lost("transport close")
-    await eventually(lambda: len(case.server._allowances) == 0)
+    await eventually(lambda: len(case.transports.allowances) == 0)
 
 
 async def test_malformed_packets_write_a_few_lines(case: Case) -> None:
@@ -511,10 +524,10 @@ async def test_client_that_says_goodbye_may_come_again_on_the_same_transport(cas
     client = case.client()
     sid = await client.join()
     client.send("1", "1")
-    assert case.app.of("disconnected") == [(sid, case.server.reason.CLIENT_DISCONNECT)]
-    assert len(case.server._strangers) == 1
+    assert case.app.of("disconnected") == [(sid, CLIENT_DISCONNECT)]
+    assert len(case.transports.unconnected) == 1
     assert await client.join() != sid
-    assert len(case.server._strangers) == 0
+    assert len(case.transports.unconnected) == 0
 
 
 async def test_client_that_is_ended_is_told_and_hung_up_a_moment_later(
@@ -561,7 +574,7 @@ async def test_hang_up_closes_the_transport_of_all_namespaces(case: Case) -> Non
     client = case.client()
     await client.join()
     custom = await client.join("/custom")
-    case.server.hang_up(custom, "/custom")
+    case.server.close_transport(custom, "/custom")
     assert (client.got, client.transport.gone) == ([], True), "no DISCONNECT, which is final"
 
 
@@ -631,18 +644,18 @@ async def test_an_address_has_so_many_clients_that_are_not_authenticated() -> No
     first, _, third = (case.client("8.8.8.8") for _ in range(3))
     case.client("9.9.9.9")
     case.client("10.0.0.1")
-    assert not case.server.has_room_for(here)
-    assert case.server.has_room_for(there)
+    assert not case.transports.has_room_for(here)
+    assert case.transports.has_room_for(there)
     await first.join()
-    assert case.server.has_room_for(here), "who is authenticated is not counted"
+    assert case.transports.has_room_for(here), "who is authenticated is not counted"
     case.client("8.8.8.8")
-    assert not case.server.has_room_for(here)
+    assert not case.transports.has_room_for(here)
     third.connection.abort("transport close")
-    await eventually(lambda: case.server.has_room_for(here))
+    await eventually(lambda: case.transports.has_room_for(here))
     case.app.authenticated = False
     anonymous = case.client("8.8.8.8")
     await anonymous.join()
-    assert not case.server.has_room_for(here), "who is anonymous is counted"
+    assert not case.transports.has_room_for(here), "who is anonymous is counted"
     await case.hub.close()
     await case.server.shutdown()
 
@@ -654,17 +667,17 @@ async def test_a_full_address_makes_room_of_its_own(monkeypatch: pytest.MonkeyPa
     case.app.authenticated = False
     await case.hub.start()
     await joined.join()
-    assert not case.server.has_room_for(here)
+    assert not case.transports.has_room_for(here)
     loop = asyncio.get_running_loop()
     now = loop.time()
     monkeypatch.setattr(loop, "time", lambda: now + 6)
-    assert case.server.has_room_for(here)
+    assert case.transports.has_room_for(here)
     assert oldest.connection.closed
     assert case.app.of("limit") == [("address",)]
     assert not joined.connection.closed
     assert not there.connection.closed
     case.client("8.8.8.8")
-    assert not case.server.has_room_for(here), "nobody of that address can be spared"
+    assert not case.transports.has_room_for(here), "nobody of that address can be spared"
     await case.hub.close()
     await case.server.shutdown()
 
@@ -681,14 +694,14 @@ async def test_what_is_kept_of_a_handshake_is_let_go_when_its_client_is_in(case:
     await client.join()
     await client.join("/custom")
     assert case.app.kept == ["sid=secret", "sid=secret", None]
-    assert not case.server._kept
+    assert not case.transports.notes
 
 
 async def test_it_is_let_go_with_its_transport(case: Case) -> None:
     client = case.client(cookie="sid=secret")
-    assert list(case.server._kept.values()) == ["sid=secret"]
+    assert list(case.transports.notes.values()) == ["sid=secret"]
     client.connection.abort("transport close")
-    await eventually(lambda: not case.server._kept)
+    await eventually(lambda: not case.transports.notes)
 
 
 # -- trust

@@ -10,7 +10,7 @@ from tradecast.engine.http.addresses import Network
 _NOBODY: Final[dict[str, None]] = {}
 
 
-class Addresses:
+class ClientAddresses:
     """Counts transports per client address until their clients are authenticated, or gone.
 
     Handshakes that wait for their turn are counted too: else one address could have all the turns there are.
@@ -29,7 +29,7 @@ class Addresses:
         self._held: dict[Network, int] = {}
 
     def is_full(self, network: Network) -> bool:
-        """Whether an address has as many as it may."""
+        """Whether an address has as many as it may have."""
         return 0 < self._most <= len(self._of.get(network, _NOBODY)) + self._held.get(network, 0)
 
     def transports_of(self, network: Network) -> Collection[str]:

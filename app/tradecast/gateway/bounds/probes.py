@@ -1,4 +1,4 @@
-"""Finds out which transports still have a client at their other end."""
+"""Finds out which transports still have a client at the other end."""
 
 from __future__ import annotations
 

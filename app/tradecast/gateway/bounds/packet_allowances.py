@@ -9,14 +9,14 @@ from typing import Final
 from tradecast.engine.budget import TokenBucket
 
 # At once. A client sends what it had buffered while it was away in one go: 1,000 events, and as many acknowledgements,
-# have to pass, even if most of them are then told RATE_LIMITED.
+# have to pass, even if most of them are then answered RATE_LIMITED.
 BURST: Final = 2_000
 # In the long run: six times what RATE_LIMIT_GLOBAL lets through by default, so that nobody is cut off who is merely
 # over a limit. Each packet beyond the limits costs some 20 µs to refuse: 100 a second are 0.2 % of a core.
 PER_SECOND: Final = 100.0
 
 
-class Allowances:
+class PacketAllowances:
     """Counts the packets of all transports. One that sends nothing but CONNECT costs nothing.
 
     Args:

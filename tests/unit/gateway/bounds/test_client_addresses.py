@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tradecast.engine.http.addresses import Network
-from tradecast.gateway.addresses import Addresses
+from tradecast.gateway.bounds.client_addresses import ClientAddresses
 
 HERE, THERE = Network(4, 1), Network(4, 2)
 
 
 def test_each_address_has_its_own_number() -> None:
-    addresses = Addresses(2)
+    addresses = ClientAddresses(2)
     addresses.add("a", HERE)
     assert not addresses.is_full(HERE)
     addresses.add("b", HERE)
@@ -19,7 +19,7 @@ def test_each_address_has_its_own_number() -> None:
 
 
 def test_who_is_gone_makes_room_and_leaves_nothing() -> None:
-    addresses = Addresses(1)
+    addresses = ClientAddresses(1)
     addresses.add("a", HERE)
     addresses.remove("a")
     addresses.remove("a")
@@ -31,7 +31,7 @@ def test_who_is_gone_makes_room_and_leaves_nothing() -> None:
 
 
 def test_handshakes_that_wait_are_counted() -> None:
-    addresses = Addresses(2)
+    addresses = ClientAddresses(2)
     addresses.hold(HERE)
     addresses.add("a", HERE)
     assert addresses.is_full(HERE)
@@ -44,7 +44,7 @@ def test_handshakes_that_wait_are_counted() -> None:
 
 
 def test_they_are_told_oldest_first() -> None:
-    addresses = Addresses(9)
+    addresses = ClientAddresses(9)
     for eio_sid in "cab":
         addresses.add(eio_sid, HERE)
     addresses.remove("a")
@@ -53,7 +53,7 @@ def test_they_are_told_oldest_first() -> None:
 
 
 def test_without_a_bound_nothing_is_kept() -> None:
-    addresses = Addresses(0)
+    addresses = ClientAddresses(0)
     for number in range(100):
         addresses.add(f"{number}", HERE)
     assert not addresses.is_full(HERE)

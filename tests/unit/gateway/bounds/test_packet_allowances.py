@@ -7,17 +7,17 @@ import random
 import pytest
 
 from kit.clock import HandClock
-from tradecast.gateway.allowances import BURST, PER_SECOND, Allowances
+from tradecast.gateway.bounds.packet_allowances import BURST, PER_SECOND, PacketAllowances
 
 
-def spent(allowances: Allowances, tries: int, eio_sid: str = "a") -> int:
+def spent(allowances: PacketAllowances, tries: int, eio_sid: str = "a") -> int:
     """How many of so many packets pass."""
     return sum(allowances.spend(eio_sid) for _ in range(tries))
 
 
 def test_a_burst_passes_and_then_so_many_a_second() -> None:
     clock = HandClock()
-    allowances = Allowances(20, 8, clock)
+    allowances = PacketAllowances(20, 8, clock)
     assert spent(allowances, 100) == 20
     clock.now += 1
     assert spent(allowances, 100) == 8
@@ -31,12 +31,12 @@ def test_a_burst_passes_and_then_so_many_a_second() -> None:
 
 def test_what_a_client_buffered_while_it_was_away_passes() -> None:
     clock = HandClock()
-    assert spent(Allowances(clock=clock), 1_000 + 1_000) == 2_000, "1,000 events, and as many acknowledgements"
+    assert spent(PacketAllowances(clock=clock), 1_000 + 1_000) == 2_000, "1,000 events, and as many acknowledgements"
     assert (BURST, PER_SECOND) == (2_000, 100)
 
 
 def test_transports_are_apart_and_one_that_is_gone_is_forgotten() -> None:
-    allowances = Allowances(5, 1, HandClock())
+    allowances = PacketAllowances(5, 1, HandClock())
     assert len(allowances) == 0
     assert (spent(allowances, 9, "a"), spent(allowances, 9, "b")) == (5, 5)
     allowances.forget("a")
@@ -46,7 +46,7 @@ def test_transports_are_apart_and_one_that_is_gone_is_forgotten() -> None:
 
 
 def test_what_was_asked_for_is_given_back() -> None:
-    allowances = Allowances(1, 0, HandClock())
+    allowances = PacketAllowances(1, 0, HandClock())
     for _ in range(10):
         assert allowances.spend("a")
         allowances.give_back("a")
@@ -81,10 +81,10 @@ def test_no_span_has_more_than_two_bursts_and_the_rate(seed: int) -> None:
             assert last - first + 1 <= 2 * burst + rate * (passed[last] - passed[first]) + 1
 
 
-def case(seed: int) -> tuple[random.Random, HandClock, int, float, Allowances]:
+def case(seed: int) -> tuple[random.Random, HandClock, int, float, PacketAllowances]:
     chance, clock = random.Random(seed), HandClock()
     burst, rate = chance.randint(1, 30), chance.choice([0.5, 1, 8, 32])
-    return chance, clock, burst, rate, Allowances(burst, rate, clock)
+    return chance, clock, burst, rate, PacketAllowances(burst, rate, clock)
 
 
 def pause(chance: random.Random, rate: float) -> float:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tradecast.gateway.strangers import GRACE, LAST_WORDS, Strangers
+from tradecast.gateway.bounds.unconnected import GRACE, REFUSAL_TIME, UnconnectedTransports
 from unit.engine.clock import Clock
 
 
@@ -22,25 +22,28 @@ class Case:
 
     def __init__(self) -> None:
         self.late: list[str] = []
-        self.strangers = Strangers(10, self.late.append)
+        self.unconnected = UnconnectedTransports(10, self)
+
+    def close_transport(self, eio_sid: str) -> None:
+        self.late.append(eio_sid)
 
 
 def test_who_is_late_is_told_once(clock: Clock) -> None:
     case = Case()
-    case.strangers.add("a")
+    case.unconnected.add("a")
     clock.advance(9.9)
     assert case.late == []
     clock.advance(0.2)
     assert case.late == ["a"]
     clock.advance(100)
     assert case.late == ["a"]
-    assert (len(case.strangers), clock.waiting) == (0, 0)
+    assert (len(case.unconnected), clock.waiting) == (0, 0)
 
 
 def test_each_has_its_own_time_and_there_is_one_timer(clock: Clock) -> None:
     case = Case()
     for name in "abc":
-        case.strangers.add(name)
+        case.unconnected.add(name)
         clock.advance(3)
     assert clock.waiting == 1
     clock.advance(1.1)
@@ -55,39 +58,39 @@ def test_each_has_its_own_time_and_there_is_one_timer(clock: Clock) -> None:
 def test_the_oldest_of_some_is_taken(clock: Clock) -> None:
     case = Case()
     for name in "abcd":
-        case.strangers.add(name)
+        case.unconnected.add(name)
         clock.advance(1)
-    case.strangers.ask("b")
-    case.strangers.ask("c")
-    assert case.strangers.take_oldest_of("bd") is None, "none has had its time"
+    case.unconnected.connect_received("b")
+    case.unconnected.connect_received("c")
+    assert case.unconnected.take_oldest_of("bd") is None, "none has had its time"
     clock.advance(4)
-    case.strangers.refuse("c")
-    assert case.strangers.take_oldest_of("bcd") == "d"
+    case.unconnected.refuse("c")
+    assert case.unconnected.take_oldest_of("bcd") == "d"
     clock.advance(1)
-    assert case.strangers.take_oldest_of("bcd") == "c", "refused ones first"
-    assert case.strangers.take_oldest_of("bcd") is None, "b is decided about"
-    assert case.strangers.take_oldest_of("") is None
-    assert case.strangers.take_oldest() == "a"
+    assert case.unconnected.take_oldest_of("bcd") == "c", "refused ones first"
+    assert case.unconnected.take_oldest_of("bcd") is None, "b is decided about"
+    assert case.unconnected.take_oldest_of("") is None
+    assert case.unconnected.take_oldest() == "a"
 
 
 def test_who_was_removed_is_not_late(clock: Clock) -> None:
     case = Case()
-    case.strangers.add("a")
-    case.strangers.add("b")
-    case.strangers.remove("a")
-    case.strangers.remove("nobody")
-    assert len(case.strangers) == 1
+    case.unconnected.add("a")
+    case.unconnected.add("b")
+    case.unconnected.remove("a")
+    case.unconnected.remove("nobody")
+    assert len(case.unconnected) == 1
     clock.advance(11)
     assert case.late == ["b"]
 
 
 def test_adding_again_begins_anew(clock: Clock) -> None:
     case = Case()
-    case.strangers.add("a")
+    case.unconnected.add("a")
     clock.advance(5)
-    case.strangers.add("b")
+    case.unconnected.add("b")
     clock.advance(3)
-    case.strangers.add("a")
+    case.unconnected.add("a")
     clock.advance(7.1)
     assert case.late == ["b"]
     clock.advance(3)
@@ -96,10 +99,10 @@ def test_adding_again_begins_anew(clock: Clock) -> None:
 
 def test_added_after_all_were_removed_is_late_in_its_own_time(clock: Clock) -> None:
     case = Case()
-    case.strangers.add("a")
+    case.unconnected.add("a")
     clock.advance(5)
-    case.strangers.remove("a")
-    case.strangers.add("b")
+    case.unconnected.remove("a")
+    case.unconnected.add("b")
     clock.advance(9)
     assert case.late == []
     clock.advance(1.1)
@@ -109,13 +112,14 @@ def test_added_after_all_were_removed_is_late_in_its_own_time(clock: Clock) -> N
 def test_who_is_told_may_add_and_remove(clock: Clock) -> None:
     late: list[str] = []
 
-    def on_late(name: str) -> None:
-        late.append(name)
-        if name == "a":
-            deadlines.remove("a")
-            deadlines.add("again")
+    class Closer:
+        def close_transport(self, eio_sid: str) -> None:
+            late.append(eio_sid)
+            if eio_sid == "a":
+                deadlines.remove("a")
+                deadlines.add("again")
 
-    deadlines = Strangers(10, on_late)
+    deadlines = UnconnectedTransports(10, Closer())
     deadlines.add("a")
     deadlines.add("b")
     clock.advance(10.1)
@@ -126,72 +130,72 @@ def test_who_is_told_may_add_and_remove(clock: Clock) -> None:
 
 def test_closed_tells_nobody(clock: Clock) -> None:
     case = Case()
-    case.strangers.add("a")
-    case.strangers.close()
-    case.strangers.close()
+    case.unconnected.add("a")
+    case.unconnected.close()
+    case.unconnected.close()
     clock.advance(100)
     assert case.late == []
 
 
 def test_who_came_first_goes_first_and_not_before_it_had_its_time(clock: Clock) -> None:
     case = Case()
-    case.strangers.add("a")
+    case.unconnected.add("a")
     clock.advance(1)
-    case.strangers.add("b")
+    case.unconnected.add("b")
     clock.advance(GRACE - 1.1)
-    assert case.strangers.take_oldest() is None
+    assert case.unconnected.take_oldest() is None
     clock.advance(0.2)
-    assert [case.strangers.take_oldest(), case.strangers.take_oldest()] == ["a", None]
+    assert [case.unconnected.take_oldest(), case.unconnected.take_oldest()] == ["a", None]
     clock.advance(1)
-    assert [case.strangers.take_oldest(), case.strangers.take_oldest()] == ["b", None]
-    assert len(case.strangers) == 0
+    assert [case.unconnected.take_oldest(), case.unconnected.take_oldest()] == ["b", None]
+    assert len(case.unconnected) == 0
     clock.advance(100)
     assert case.late == []
 
 
 def test_who_is_refused_goes_before_all_others(clock: Clock) -> None:
     case = Case()
-    case.strangers.add("silent")
-    case.strangers.add("refused")
-    case.strangers.ask("refused")
+    case.unconnected.add("silent")
+    case.unconnected.add("refused")
+    case.unconnected.connect_received("refused")
     clock.advance(GRACE + 1)
-    case.strangers.refuse("refused")
-    assert case.strangers.take_oldest() == "silent", "the refusal is still on its way"
-    clock.advance(LAST_WORDS + 0.1)
-    assert [case.strangers.take_oldest(), case.strangers.take_oldest()] == ["refused", None]
+    case.unconnected.refuse("refused")
+    assert case.unconnected.take_oldest() == "silent", "the refusal is still on its way"
+    clock.advance(REFUSAL_TIME + 0.1)
+    assert [case.unconnected.take_oldest(), case.unconnected.take_oldest()] == ["refused", None]
 
 
 def test_who_is_decided_about_stays_and_is_late_all_the_same(clock: Clock) -> None:
     case = Case()
-    case.strangers.add("a")
-    case.strangers.ask("a")
+    case.unconnected.add("a")
+    case.unconnected.connect_received("a")
     clock.advance(GRACE + 1)
-    assert case.strangers.take_oldest() is None
+    assert case.unconnected.take_oldest() is None
     clock.advance(10)
     assert case.late == ["a"]
 
 
 def test_who_asks_again_after_a_refusal_keeps_its_time(clock: Clock) -> None:
     case = Case()
-    case.strangers.add("a")
-    case.strangers.ask("a")
-    case.strangers.refuse("a")
+    case.unconnected.add("a")
+    case.unconnected.connect_received("a")
+    case.unconnected.refuse("a")
     clock.advance(6)
-    case.strangers.ask("a")
-    assert case.strangers.take_oldest() is None
-    case.strangers.refuse("a")
+    case.unconnected.connect_received("a")
+    assert case.unconnected.take_oldest() is None
+    case.unconnected.refuse("a")
     clock.advance(4.1)
     assert case.late == ["a"]
-    assert case.strangers.take_oldest() is None
+    assert case.unconnected.take_oldest() is None
 
 
 def test_who_is_gone_or_has_joined_is_nobodys_place(clock: Clock) -> None:
     case = Case()
     for name in "abc":
-        case.strangers.add(name)
-    case.strangers.refuse("c")
+        case.unconnected.add(name)
+    case.unconnected.refuse("c")
     for name in "abc":
-        case.strangers.remove(name)
-    case.strangers.refuse("a")
+        case.unconnected.remove(name)
+    case.unconnected.refuse("a")
     clock.advance(GRACE + 1)
-    assert case.strangers.take_oldest() is None
+    assert case.unconnected.take_oldest() is None

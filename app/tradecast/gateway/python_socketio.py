@@ -1,0 +1,65 @@
+"""All that this project overrides of python-socketio's server; docs/upstream.md lists it name by name.
+
+python-socketio's server makes its engine, and calls three private methods of its own for what the engine reports. Here
+the engine is made before, and these methods are the seam to the server above (`gateway.server`).
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Awaitable
+from typing import Any
+
+import socketio
+
+from tradecast.engine import EngineServer
+from tradecast.engine.http.request import Request
+from tradecast.packets.codec import Packet
+from tradecast.packets.rooms import LocalManager
+
+
+class PythonSocketIoServer(socketio.AsyncServer):
+    """python-socketio's server over an engine of ours, without its handlers, its packets and its tasks.
+
+    Args:
+        engine: What it serves.
+        manager: The rooms.
+
+    Attributes:
+        eio: The engine.
+        manager: As above.
+    """
+
+    eio: EngineServer
+    manager: LocalManager
+
+    def __init__(self, engine: EngineServer, manager: LocalManager) -> None:
+        self._engine = engine
+        super().__init__(
+            client_manager=manager,
+            logger=logging.getLogger("socketio"),  # theirs by name: what they log is scrubbed more thoroughly
+            serializer=Packet,
+            async_handlers=False,
+        )
+        self.manager_initialized = True  # there is nothing to initialize
+
+    def _engineio_server_class(self) -> Any:
+        def take_engine(**options: Any) -> EngineServer:
+            return self._engine
+
+        return take_engine
+
+    # -- from the engine: plain functions, which it calls where a packet was read
+
+    @abstractmethod
+    def _handle_eio_connect(self, eio_sid: str, request: Request) -> None:
+        """A transport is open."""
+
+    @abstractmethod
+    def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> Awaitable[None] | None:
+        """A packet of Socket.IO, or an attachment."""
+
+    @abstractmethod
+    def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        """A transport is gone."""
