@@ -8,9 +8,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from tradecast.bootstrap.components import Components, Foundation
-from tradecast.bootstrap.factories import (
-    create_runtime_config,
-)
+from tradecast.bootstrap.factories import OtherRedisObserver, create_runtime_config
 from tradecast.bootstrap.gateway import Below, build_gateway
 from tradecast.bootstrap.relay import create_announcement, create_relay
 from tradecast.bootstrap.transports import ServerCapacity, ServerTransports
