@@ -1,7 +1,9 @@
 """What the documents name exists: the files they link to, and the chart's values."""
 
+import ast
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +82,23 @@ def test_values_named_in_kubernetes_md_exist() -> None:
             assert isinstance(node, dict), key
             assert part in node, key
             node = node[part]
+
+
+@cache
+def all_strings() -> frozenset[str]:
+    """Every string of servers and operator, which their log messages are among."""
+    found: set[str] = set()
+    for folder in ("app", "operator"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.add(node.value)
+    return frozenset(found)
+
+
+def test_log_lines_that_documents_quote_are_written() -> None:
+    for document in DOCUMENTS:
+        text = " ".join(document.read_text(encoding="utf-8").split())
+        for quoted in re.findall(r"\blog lines? `([^`]+)`", text):
+            assert any(quoted in string for string in all_strings()), f"{document.name}: {quoted}"
+    assert "log line `" in (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
