@@ -16,7 +16,7 @@ PHRASES = (
     r"stock (?:clients?|socket\.io)\b",
     r"\bmakes? no sense\b",
     r"\b(?:begin|begins|began|begun|beginning) anew\b",
-    r"\b(?:is|are|was|were|be|been) told\b",
+    r"\b(?:is|are|was|were|be|been) told\b(?! apart)",
     r"\bgo(?:es)? on (?:with|where)\b",
     r"\bputs? off\b",
     r"\b(?:takes|taken) back\b",
