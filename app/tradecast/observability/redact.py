@@ -13,7 +13,7 @@ from typing import Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tradecast.causes import Told
+from tradecast.causes import OwnText
 
 HIDDEN = "[redacted]"
 LONGEST_TEXT = 1_000
@@ -179,7 +179,7 @@ def redact(value: Any, *, foreign: bool = False, depth: int = 0) -> Any:
         return value
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**63 else HIDDEN
-    if isinstance(value, Told) and not foreign:  # the addresses in it are not clients', and no driver wrote it
+    if isinstance(value, OwnText) and not foreign:  # the addresses in it are not clients', and no driver wrote it
         return _cut(one_line(value))
     if isinstance(value, str):
         return scrub_text(value, foreign=foreign)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final, Literal
 
-from tradecast.causes import Told
+from tradecast.causes import OwnText
 from tradecast.config.origins import Origin, parse_allowed, parse_origin
 from tradecast.engine.http.request import Header, Request
 
@@ -88,7 +88,7 @@ class OriginPolicy:
         known = shown.host in _LOCAL or (shown.host in hosts and not self._own)
         return (
             "other_scheme_or_port" if origin.host in hosts else "other_host",
-            Told(shown) if known else str(shown),
+            OwnText(shown) if known else str(shown),
         )
 
     def headers(self, request: Request) -> list[Header]:

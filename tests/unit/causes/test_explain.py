@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 from dataclasses import replace
-from pathlib import Path
-from string import Formatter
 
 import pymongo.errors
 import pytest
@@ -15,26 +12,23 @@ import redis.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tradecast
 from tradecast.causes import (
-    _WORDS,
     MONGODB,
     REDIS,
-    SERVER,
     Cause,
     Code,
     Failed,
-    Peer,
     Place,
     explain,
-    is_ambiguous,
-    refine,
 )
 from tradecast.sessions.errors import StoreUnavailable
 
-DOCS = Path(tradecast.__file__).parents[2] / "docs" / "check.md"
 HERE = Place(REDIS, "10.0.0.1:6379")
+
+
 THERE = Place(MONGODB, "10.0.0.1:27017", "MONGODB_URI")
+
+
 SELECTION = "{} (configured timeouts: connectTimeoutMS: 2000.0ms), Timeout: 2.0s, Topology Description: <…>"
 
 
@@ -183,55 +177,6 @@ def test_whoever_knows_more_is_believed() -> None:
     away = TimeoutError()
     away.__dict__["in_words"] = "1 of 3 masters away"
     assert explain(away, HERE).sentence == "1 of 3 masters away: Redis at 10.0.0.1:6379 does not answer in time"
-
-
-@pytest.mark.parametrize(
-    ("code", "place", "peer", "refined"),
-    [
-        (Code.CLOSED, HERE, "tls", Code.TLS_EXPECTED),
-        (Code.TIMED_OUT, THERE, "tls", Code.TLS_EXPECTED),
-        (Code.CLOSED, replace(HERE, tls=True), "tls", Code.TLS_CLIENT_CERTIFICATE),
-        (Code.CLOSED, replace(HERE, tls=True, certified=True), "tls", Code.CLOSED),
-        (Code.TIMED_OUT, replace(HERE, tls=True), "redis", Code.TLS_UNEXPECTED),
-        (Code.TIMED_OUT, replace(THERE, tls=True), "mongodb", Code.TLS_UNEXPECTED),
-        (Code.TIMED_OUT, HERE, "redis", Code.TIMED_OUT),
-        (Code.TIMED_OUT, HERE, "mongodb", Code.OTHER_SERVICE),
-        (Code.TIMED_OUT, THERE, "redis", Code.OTHER_SERVICE),
-        (Code.CLOSED, HERE, "full redis", Code.TOO_MANY_CLIENTS),
-        (Code.UNREACHABLE, HERE, "redis", Code.CLOSED),
-        (Code.UNREACHABLE, THERE, "full redis", Code.OTHER_SERVICE),
-        (Code.CLOSED, HERE, "http", Code.SPEAKS_HTTP),
-        (Code.TIMED_OUT, HERE, "silent", Code.TIMED_OUT),
-        (Code.TIMED_OUT, Place(SERVER, "h:1"), "http", Code.TIMED_OUT),
-        (Code.TLS_UNEXPECTED, Place(SERVER, "h:1", tls=True), "http", Code.TLS_UNEXPECTED),
-    ],
-)
-def test_what_answers_there_tells_more(code: Code, place: Place, peer: Peer, refined: Code) -> None:
-    cause = Cause(code, place)
-    assert is_ambiguous(cause)
-    assert refine(cause, peer).code == refined
-
-
-def test_every_cause_has_words_and_a_remedy_for_every_place() -> None:
-    assert set(_WORDS) == set(Code)
-    for code in Code:
-        for service in (REDIS, MONGODB, SERVER):
-            for kind in ("single", "cluster", "sentinel"):
-                cause = Cause(code, Place(service, "h:1", kind=kind), "the command GET")
-                assert "h:1" in cause.sentence
-                assert "h:1" not in cause.without_address
-                assert cause.remedy
-                assert "{" not in cause.sentence + cause.remedy
-    fields = {field for words in _WORDS.values() for text in words for _, field, _, _ in Formatter().parse(text)}
-    assert "at" in fields
-
-
-def test_check_md_has_every_cause_in_the_same_words() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", DOCS.read_text(), re.MULTILINE))
-    assert list(rows) == list(Code)
-    for code in Code:
-        words = _WORDS[code][0].partition("{who}")[2].partition("{")[0].strip(" :")
-        assert words in rows[code]
 
 
 KINDS: list[type[Exception]] = [
