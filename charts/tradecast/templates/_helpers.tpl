@@ -35,7 +35,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
-{{/* Of pods: without the chart's version, which would restart them, and lose what the bundled Redis holds, with each upgrade. */}}
+{{/* Labels of pods: without the chart's version, which would restart the pods, and erase the bundled Redis, with each upgrade. */}}
 {{- define "tradecast.podLabels" -}}
 {{ include "tradecast.selectorLabels" . }}
 app.kubernetes.io/part-of: tradecast
@@ -52,7 +52,7 @@ app.kubernetes.io/part-of: tradecast
 {{- end -}}
 {{- end -}}
 
-{{/* Takes an image's values and the tag to use where none is set. */}}
+{{/* Takes an image's values, and the tag to use if none is set. */}}
 {{- define "tradecast.imageReference" -}}
 {{- $name := .image.repository -}}
 {{- if .image.registry -}}{{- $name = printf "%s/%s" .image.registry .image.repository -}}{{- end -}}
@@ -67,7 +67,7 @@ app.kubernetes.io/part-of: tradecast
 {{- include "tradecast.imageReference" (dict "image" .Values.image "tag" .Chart.AppVersion) -}}
 {{- end -}}
 
-{{/* What must pass before the kubelet may kill a pod that drains: DRAIN_DELAY, DRAIN_TIMEOUT, SHUTDOWN_TIMEOUT and a margin. */}}
+{{/* The time before the kubelet may kill a draining pod: DRAIN_DELAY, DRAIN_TIMEOUT, SHUTDOWN_TIMEOUT and a margin. */}}
 {{- define "tradecast.gracePeriod" -}}
 {{- with .Values.drain -}}
 {{- add (ceil (addf .delaySeconds .timeoutSeconds .shutdownSeconds)) 5 -}}
@@ -88,7 +88,7 @@ client that is sent to another server, so that all have as many, would come back
 {{- if contains "polling" .Values.server.transports -}}true{{- end -}}
 {{- end -}}
 
-{{/* Whether servers pass requests on to each other: the settings' rule (Settings.forwards). */}}
+{{/* Whether servers forward requests to each other: the settings' rule (Settings.forwards). */}}
 {{- define "tradecast.forwards" -}}
 {{- if and (include "tradecast.usesRedis" .) (include "tradecast.offersPolling" .) -}}true{{- end -}}
 {{- end -}}

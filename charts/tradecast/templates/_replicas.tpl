@@ -12,7 +12,7 @@ Two annotations on the Deployment remember who scaled last; a changed replicaCou
 {{- $replicas := $count -}}
 {{- $scaled := "none" -}}
 {{- if .Values.operator.enabled -}}
-{{/* The operator's. Where helm has never written the field it can stay out; else it has to be written, as it is. */}}
+{{/* The operator owns the field. If helm has never written it, it is omitted; otherwise helm must write its current value. */}}
 {{- $scaled = ternary "operator" "operator-live" (or (not $live) (eq $before "operator")) -}}
 {{- $replicas = ternary "" (dig "spec" "replicas" 1 $live | int) (eq $scaled "operator") -}}
 {{- else -}}

@@ -3,7 +3,7 @@
 /{{ trimAll "/" .Values.server.socketPath }}/
 {{- end -}}
 
-{{/* The server's settings that are no secrets: docs/settings.md. */}}
+{{/* The server's settings that are not secret: docs/settings.md. */}}
 {{- define "tradecast.config.settings" -}}
 {{- $v := .Values -}}
 {{- $settings := dict
@@ -25,7 +25,7 @@
   "SESSION_KEY_PREFIX" $v.sessions.keyPrefix
 -}}
 {{- if or $v.server.transports (hasKey ($v.server.settings | default dict) "TRANSPORTS") -}}{{- $_ := set $settings "TRANSPORTS" $v.server.transports -}}{{- end -}}
-{{- /* The port that the NetworkPolicy knows: where it is taken, another one would be of no use. */ -}}
+{{- /* The port that the NetworkPolicy allows: if it is taken, another port would not help. */ -}}
 {{- if include "tradecast.forwards" . -}}{{- $_ := set $settings "INTERNAL_PORT" 9200 -}}{{- end -}}
 {{- if $v.server.corsOrigin -}}{{- $_ := set $settings "CORS_ORIGIN" $v.server.corsOrigin -}}{{- end -}}
 {{- if $v.server.requireTls -}}{{- $_ := set $settings "REQUIRE_TLS" true -}}{{- end -}}

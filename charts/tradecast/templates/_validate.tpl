@@ -1,4 +1,4 @@
-{{/* Values that contradict each other, each with a sentence that says what to do. Called by the server's Deployment. */}}
+{{/* Contradictory values, each with a message that says what to do. Included by the server's Deployment. */}}
 {{- define "tradecast.validate" -}}
 {{- $wrong := list -}}
 {{- $v := .Values -}}

@@ -2,7 +2,7 @@
 {{ include "tradecast.fullname" . }}-operator
 {{- end -}}
 
-{{/* The Secret that holds ADMIN_TOKEN: the operator's way into the servers' admin port. */}}
+{{/* The Secret with ADMIN_TOKEN, by which the operator accesses the servers' admin port. */}}
 {{- define "tradecast.adminSecret" -}}
 {{- if .Values.tokens.existingSecret -}}
 {{- .Values.tokens.existingSecret -}}
@@ -11,7 +11,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Everything that the operator does in Kubernetes. kopf watches SocketFleets; the rest is asked for by name. */}}
+{{/* All rights of the operator. kopf watches SocketFleets; other objects are read by name. */}}
 {{- define "tradecast.operatorRules" -}}
 - apiGroups: [tradecast.dev]
   resources: [socketfleets]
@@ -25,7 +25,7 @@
   {{- if eq .Values.operator.scope "namespace" }}
   resourceNames: [{{ include "tradecast.fullname" . }}]
   {{- end }}
-# Whose a pod is: its ReplicaSet's, and that the Deployment's.
+# The owners of a pod: its ReplicaSet, and the ReplicaSet's Deployment.
 - apiGroups: [apps]
   resources: [replicasets]
   verbs: [list]
@@ -41,7 +41,7 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [create]
-# Who acts on a fleet.
+# The Lease determines who acts on a fleet.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [get, patch]
@@ -75,7 +75,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What the operator calls its own. */}}
+{{/* The operator's own objects. */}}
 {{- define "tradecast.tunedConfigMap" -}}
 {{- dig "redisAdapter" "configMap" "" .Values.operator.fleet | default (printf "%s-adapter" (include "tradecast.fullname" .)) -}}
 {{- end -}}
