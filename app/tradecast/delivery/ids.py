@@ -26,11 +26,6 @@ def now_id() -> int:
     return int(time.time() * 1000 - START_MS) * PER_MS
 
 
-def time_of(event_id: int) -> float:
-    """When an event was published, in seconds since 1970."""
-    return (event_id // PER_MS + START_MS) / 1000
-
-
 def seconds(span: float) -> int:
     """How far apart ids are that were given `span` seconds apart."""
     return int(span * 1000) * PER_MS

@@ -130,11 +130,6 @@ class Connection:
         return self.reason is not None
 
     @property
-    def upgraded(self) -> bool:
-        """Whether a WebSocket carries it."""
-        return self.transport.name == "websocket"
-
-    @property
     def transport_name(self) -> TransportName:
         """What carries it now."""
         return self.transport.name

@@ -1,4 +1,4 @@
-"""Rooms on this server: who is in which, and emitting to them without a task per recipient."""
+"""Rooms on this server: who is in which."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 
 import socketio
-
-from tradecast.packets.codec import arguments_of, encode_event
 
 Emitted = Callable[[str, int], None]
 Room = str | int
@@ -21,19 +19,14 @@ _SID_ROOM = re.compile(r"(?:/[^,]*,)?[A-Za-z0-9_-]{20}", re.ASCII)
 
 
 class LocalManager(socketio.AsyncManager):
-    """python-socketio's manager with its storage and its local emit replaced.
+    """python-socketio's manager with its storage replaced. Events go out by the hub (`delivery.hub`).
 
-    An event is encoded once and handed to the engine with the list of recipients; python-socketio makes an asyncio
-    task for each. And each client knows its rooms: python-socketio scans every room of the server when one client
-    leaves (base_manager.py:138).
-
-    Args:
-        on_emitted: Told the event's name and the number of local recipients of each emit.
+    Each client knows its rooms: python-socketio scans every room of the server when one client leaves
+    (base_manager.py:138).
     """
 
-    def __init__(self, on_emitted: Emitted = lambda event, recipients: None, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._on_emitted = on_emitted
         # By namespace: sid to the engine's id, and back.
         self._clients: dict[str, dict[str, str]] = {}
         self._sids: dict[str, dict[str, str]] = {}
@@ -44,34 +37,6 @@ class LocalManager(socketio.AsyncManager):
         self._members: dict[str, dict[str, str] | tuple[str, str]] = {}
         # Tuples, which take a quarter of a set's memory: a client is in few rooms.
         self._rooms_of: dict[str, tuple[str, ...]] = {}
-
-    async def emit(
-        self,
-        event: str,
-        data: Any,
-        namespace: str | None = None,
-        room: Rooms | None = None,
-        skip_sid: str | list[str] | None = None,
-        callback: Any = None,
-        to: Rooms | None = None,
-        **options: Any,
-    ) -> None:
-        """Send an event to a room, several, one client, or all (None). A recipient in several rooms gets it once."""
-        namespace = namespace or "/"
-        target = None if (given := room if to is None else to) is None else room_names(given)
-        if callback:
-            await super().emit(
-                event, data, namespace=namespace, room=target, skip_sid=skip_sid, callback=callback, **options
-            )
-            return
-        message = encode_event(event, arguments_of(data), namespace=namespace)
-        skip = set([skip_sid] if isinstance(skip_sid, str) else skip_sid or ())
-        recipients: Iterable[str]
-        if skip:
-            recipients = [eio for sid, eio in self.get_participants(namespace, target) if sid not in skip]
-        else:
-            recipients = [eio for _, eio in self.get_participants(namespace, target)]
-        self._on_emitted(event, self.server.eio.deliver(recipients, message))
 
     # -- clients come and go
 
@@ -230,10 +195,6 @@ class LocalManager(socketio.AsyncManager):
                 del self._members[room]
         elif members is not None and members[0] == sid:
             del self._members[room]
-
-    def rooms_of(self, sid: str) -> frozenset[str]:
-        """The rooms a client is in, its own left out."""
-        return frozenset(self._rooms_of.get(sid, ()))
 
     def members(self, rooms: Collection[str]) -> Mapping[str, str]:
         """Who is in any of these rooms here: sid to the engine's id. Not to be changed, and not to be kept."""

@@ -157,11 +157,6 @@ class Sessions:
 
     # -- for live connections
 
-    async def reload(self, session_id: str) -> Session | None:
-        """The session as the store has it now, past all caches; None if it is gone, over or unusable."""
-        outcome = (await self.check([session_id]))[session_id]
-        return outcome if isinstance(outcome, Session) else None
-
     async def check(self, ids: Collection[str]) -> dict[str, Session | RefusalCode]:
         """What the store has now for each of `ids`, past all caches: the session, or why it cannot be used."""
         outcomes: dict[str, Session | RefusalCode] = {}

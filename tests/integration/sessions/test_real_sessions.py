@@ -28,6 +28,7 @@ from kit.servers.mongo_server import MongoDatabase
 from kit.servers.redis_server import RedisServer
 from protocol.contract import FAST
 from tradecast.sessions.errors import AuthRefused
+from tradecast.sessions.models import Session
 
 SECRET = "keyboard cat"
 ORIGIN = "https://app.example"
@@ -215,8 +216,8 @@ COOKIES: dict[str, dict[str, Any]] = {
 async def check_end(world: World, server: RunningServer, session_id: str, label: object, prefix: str = "sess:") -> None:
     """The server's end is the store's, or that of SESSION_MAX_AGE where the store's is later."""
     stored = world.stored_end(session_id, prefix)
-    session = await server.app.sessions.reload(session_id)
-    assert session is not None, label
+    session = (await server.app.sessions.check([session_id]))[session_id]
+    assert isinstance(session, Session), label
     assert session.expires_at == pytest.approx(min(stored, time.time() + DAYS_30), abs=NEAR), label
 
 
@@ -258,8 +259,8 @@ async def test_a_touch_moves_the_end_and_not_the_cookies(world: World) -> None:
     visitor = await world.visit(cookie={"maxAge": 3_600_000})
     session_id = await visitor.log_in("number")
     await visitor.post("/touch", seconds="7200")
-    session = await server.app.sessions.reload(session_id)
-    assert session is not None
+    session = (await server.app.sessions.check([session_id]))[session_id]
+    assert isinstance(session, Session)
     assert session.expires_at == pytest.approx(time.time() + 7_200, abs=NEAR)
 
 

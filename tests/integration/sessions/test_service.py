@@ -190,12 +190,11 @@ async def test_reload_and_check_pass_the_cache(store: SlowStore) -> None:
     await sessions.authenticate(session_id, "u1")
     await store.save(session_id, {"passport": {"user": {"id": "u1"}}}, time.time() + 60)
     await store.save("old", {"passport": {"user": {"id": "u1"}}}, time.time() - 60)
-    reloaded = await sessions.reload(session_id)
-    assert reloaded is not None
-    assert reloaded.user == User("u1")
-    assert await sessions.reload("old") is None
     outcomes = await sessions.check([session_id, "old", "nobody"])
     assert outcomes == {session_id: outcomes[session_id], "old": "SESSION_EXPIRED", "nobody": "SESSION_NOT_FOUND"}
+    session = outcomes[session_id]
+    assert isinstance(session, Session)
+    assert session.user == User("u1")
 
 
 # -- for administrators
@@ -294,9 +293,9 @@ async def test_users_collection(mongo_server: MongoDatabase) -> None:
         assert [session.user async for session in sessions.sessions()] == [merged]
         users.update_one({"_id": "u1"}, {"$set": {"isAdmin": True, "name": "Anna"}})
         assert (await sessions.authenticate(session_id, "u1")).user.is_admin
-        reloaded = await sessions.reload(session_id)
-        assert reloaded is not None
-        assert reloaded.user == User("u1", "Anna", "ann@example.org", True, "enterprise")
+        session = (await sessions.check([session_id]))[session_id]
+        assert isinstance(session, Session)
+        assert session.user == User("u1", "Anna", "ann@example.org", True, "enterprise")
         users.delete_one({"_id": "u1"})
         assert await refusal(sessions, session_id, "u1") == "SESSION_NOT_FOUND"
         assert await sessions.check([session_id]) == {session_id: "SESSION_NOT_FOUND"}

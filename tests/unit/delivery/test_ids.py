@@ -7,7 +7,12 @@ import time
 
 import pytest
 
-from tradecast.delivery.ids import MAX_ID, PER_MS, Offset, now_id, parse_offset, seconds, time_of, write_offset
+from tradecast.delivery.ids import MAX_ID, PER_MS, START_MS, Offset, now_id, parse_offset, seconds, write_offset
+
+
+def time_of(event_id: int) -> float:
+    """When an event was published, in seconds since 1970."""
+    return (event_id // PER_MS + START_MS) / 1000
 
 
 def test_an_id_tells_its_time() -> None:

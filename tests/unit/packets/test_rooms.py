@@ -1,14 +1,11 @@
-"""Rooms and the local broadcast, over an engine that only notes what it is handed."""
+"""Rooms: who is in which."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from tradecast.engine import Message
 from tradecast.engine.ids import make_id
 from tradecast.packets.codec import Packet
 from tradecast.packets.rooms import LocalManager, is_sid_room, qualify, room_name, room_names, sid_of
@@ -16,16 +13,11 @@ from tradecast.packets.rooms import LocalManager, is_sid_room, qualify, room_nam
 
 class Engine:
     def __init__(self) -> None:
-        self.delivered: list[tuple[list[str], Message]] = []
         self._next = 0
 
     def generate_id(self) -> str:
         self._next += 1
         return f"sid{self._next}"
-
-    def deliver(self, eio_sids: Iterable[str], message: Message) -> int:
-        self.delivered.append((list(eio_sids), message))
-        return len(self.delivered[-1][0])
 
 
 class Server:
@@ -38,10 +30,8 @@ class Crowd:
     """A manager with clients a, b, c, … whose engine ids are eio-a, eio-b and so on."""
 
     def __init__(self) -> None:
-        self.emitted: list[tuple[str, int]] = []
-        self.server = Server()
-        self.manager = LocalManager(lambda event, recipients: self.emitted.append((event, recipients)))
-        self.manager.set_server(self.server)
+        self.manager = LocalManager()
+        self.manager.set_server(Server())
         self.sids: dict[str, str] = {}
 
     async def add(self, *names: str) -> None:
@@ -51,10 +41,9 @@ class Crowd:
     async def join(self, name: str, room: str) -> None:
         await self.manager.enter_room(self.sids[name], "/", room)
 
-    async def emit(self, **options: Any) -> list[str]:
-        before = len(self.server.eio.delivered)
-        await self.manager.emit("e", {"n": 1}, "/", **options)
-        return sorted(sid for sids, _ in self.server.eio.delivered[before:] for sid in sids)
+    def find(self, *rooms: str, namespace: str = "/") -> list[str]:
+        """The engine ids of those who are in any of the rooms; without one: of all."""
+        return sorted(eio_sid for _, eio_sid in self.manager.get_participants(namespace, rooms or None))
 
 
 @pytest.fixture
@@ -67,48 +56,31 @@ async def crowd() -> Crowd:
     return crowd
 
 
-async def test_a_room_gets_it(crowd: Crowd) -> None:
-    assert await crowd.emit(room="x") == ["eio-a", "eio-b"]
-    assert crowd.emitted == [("e", 2)]
+async def test_members_of_a_room(crowd: Crowd) -> None:
+    assert crowd.find("x") == ["eio-a", "eio-b"]
 
 
 async def test_no_room_is_everybody(crowd: Crowd) -> None:
-    assert await crowd.emit() == ["eio-a", "eio-b", "eio-c"]
+    assert crowd.find() == ["eio-a", "eio-b", "eio-c"]
 
 
 async def test_a_sid_is_a_room_of_one(crowd: Crowd) -> None:
-    assert await crowd.emit(room=crowd.sids["c"]) == ["eio-c"]
+    assert crowd.find(crowd.sids["c"]) == ["eio-c"]
 
 
-async def test_member_of_two_rooms_gets_it_once(crowd: Crowd) -> None:
-    assert await crowd.emit(room=["x", "y"]) == ["eio-a", "eio-b"]
+async def test_a_member_of_two_rooms_is_found_once(crowd: Crowd) -> None:
+    assert crowd.find("x", "y") == ["eio-a", "eio-b"]
 
 
-async def test_skipped_clients_do_not_get_it(crowd: Crowd) -> None:
-    assert await crowd.emit(room="x", skip_sid=crowd.sids["a"]) == ["eio-b"]
-    assert await crowd.emit(skip_sid=[crowd.sids["a"], crowd.sids["b"]]) == ["eio-c"]
-
-
-async def test_empty_room_and_unknown_namespace_reach_nobody(crowd: Crowd) -> None:
-    assert await crowd.emit(room="nobody") == []
-    await crowd.manager.emit("e", 1, "/other", room="x")
-    assert crowd.emitted[-1] == ("e", 0)
-
-
-async def test_one_encoding_and_no_task_for_all_recipients(crowd: Crowd) -> None:
-    tasks = len(asyncio.all_tasks())
-    await crowd.add(*(f"m{i}" for i in range(500)))
-    await crowd.emit()
-    assert len(asyncio.all_tasks()) == tasks
-    ((sids, message),) = crowd.server.eio.delivered
-    assert len(sids) == 503
-    assert message.parts == ['2["e",{"n":1}]']
+async def test_an_empty_room_and_an_unknown_namespace_have_nobody(crowd: Crowd) -> None:
+    assert crowd.find("nobody") == []
+    assert crowd.find("x", namespace="/other") == []
 
 
 async def test_leaving_ends_it(crowd: Crowd) -> None:
     await crowd.manager.leave_room(crowd.sids["a"], "/", "x")
-    assert await crowd.emit(room="x") == ["eio-b"]
-    assert crowd.manager.rooms_of(crowd.sids["a"]) == frozenset()
+    assert crowd.find("x") == ["eio-b"]
+    assert crowd.manager.get_rooms(crowd.sids["a"], "/") == [crowd.sids["a"]]
 
 
 async def test_disconnect_leaves_every_room_and_nothing_behind(crowd: Crowd) -> None:
@@ -124,12 +96,11 @@ async def test_disconnect_leaves_every_room_and_nothing_behind(crowd: Crowd) -> 
 async def test_the_others_stay_when_one_disconnects(crowd: Crowd) -> None:
     await crowd.manager.disconnect(crowd.sids["b"], "/")
     assert dict(crowd.manager.room_sizes()) == {"x": 1}
-    assert await crowd.emit() == ["eio-a", "eio-c"]
+    assert crowd.find() == ["eio-a", "eio-c"]
 
 
 async def test_rooms_of_a_client(crowd: Crowd) -> None:
     sid = crowd.sids["b"]
-    assert crowd.manager.rooms_of(sid) == {"x", "y"}
     assert sorted(crowd.manager.get_rooms(sid, "/")) == sorted([sid, "x", "y"])
 
 

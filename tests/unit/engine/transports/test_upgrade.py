@@ -53,7 +53,7 @@ async def test_probe_answer_switch(case: Case) -> None:
     assert case.carrier() is case.polling
     case.websocket.take("5")
     assert case.carrier() is case.websocket
-    assert case.connection.upgraded
+    assert case.connection.transport_name == "websocket"
     case.websocket.take("4hello")
     assert case.host.handled == ["hello"]
     case.connection.deliver(Message(["x"]))
