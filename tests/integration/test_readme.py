@@ -38,11 +38,12 @@ def save(page: str, folder: Path, number: int = 0) -> str:
 
 def test_every_program_is_run_below() -> None:
     found = {str(page.relative_to(README.parent)): len(examples(page)) for page in PAGES if examples(page)}
-    assert found == {"README.md": 1, "docs/client.md": 2, "docs/cluster.md": 1}
+    assert found == {"README.md": 1, "docs/client.md": 2, "docs/cluster.md": 1, "docs/python.md": 1}
 
 
-async def test_the_embedding_example_runs(tmp_path: Path) -> None:
-    async with start(program=(save("README.md", tmp_path),)) as running:
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+async def test_the_embedding_example_runs(page: str, tmp_path: Path) -> None:
+    async with start(program=(save(page, tmp_path),)) as running:
         port = (await running.log("listening"))["public_port"]
         async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
             assert (await http.get(f"http://127.0.0.1:{port}/health")).status_code == 200

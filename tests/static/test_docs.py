@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+import tradecast
 from scripts import settings_page
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import Settings, load_settings
@@ -69,6 +70,15 @@ def test_adapter_settings_md_has_what_stats_tell_of_the_adapter() -> None:
     assert set(shown["traffic"]) == traffic
     for key in (*told - {"traffic"}, *(f"traffic.{one}" for one in traffic)):
         assert re.search(rf"^\|.*`{re.escape(key)}`.*\|", text, re.MULTILINE), key
+
+
+def test_python_md_has_every_public_name_and_method() -> None:
+    text = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    assert set(tradecast.__all__) <= set(re.findall(r"`(\w+)`", text))
+    rows = re.findall(r"^\| ([^|]+) \|", text.split("| method of `WebSocketServer` |")[1], re.MULTILINE)
+    methods = re.findall(r"`([a-z_]+)[(`]", " ".join(rows))
+    assert len(methods) > 20
+    assert [name for name in methods if not hasattr(WebSocketServer, name)] == []
 
 
 def test_values_named_in_kubernetes_md_exist() -> None:
