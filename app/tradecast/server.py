@@ -21,7 +21,7 @@ from tradecast.cluster_rpc import Cluster, ClusterApi
 from tradecast.config.settings import Mode, Settings, load_settings
 from tradecast.connections.connection import EventGuard
 from tradecast.connections.registry import ConnectionRegistry
-from tradecast.delivery.hub import NAMESPACE, Hub
+from tradecast.delivery.hub import Hub
 from tradecast.deprecated import keep_old_names
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.events import rooms
@@ -34,7 +34,7 @@ from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.codec import arguments_of
-from tradecast.packets.rooms import Room, qualify, room_name
+from tradecast.packets.rooms import NAMESPACE, Room, qualify, room_name
 from tradecast.polling_relay.tls import InternalTls
 from tradecast.redis_client.client import RedisClient
 from tradecast.sessions.service import Sessions

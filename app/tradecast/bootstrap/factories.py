@@ -11,11 +11,12 @@ from tradecast.cluster_rpc.local_clients import Clients as LocalClients
 from tradecast.cluster_rpc.operations import ServerEventHandler
 from tradecast.config.settings import Settings
 from tradecast.delivery.broker import Broker
+from tradecast.delivery.clients.resumption import RecoveryLimiter
 from tradecast.delivery.create import create_retention
-from tradecast.delivery.hub import Hub, MayRecover
+from tradecast.delivery.hub import Hub, HubOptions
 from tradecast.delivery.metrics import DeliveryMetrics
 from tradecast.delivery.redis.options import PublishResult
-from tradecast.events.kinds import kind_of
+from tradecast.events import kinds
 from tradecast.gateway.application import Options
 from tradecast.gateway.bounds.packet_allowances import BURST, PER_SECOND
 from tradecast.gateway.clients import Clients
@@ -39,27 +40,17 @@ def create_hub(
     server: SocketServer[Clients],
     metrics: DeliveryMetrics,
     *,
-    may_recover: MayRecover,
+    limiter: RecoveryLimiter,
     lines: ThrottledLog,
 ) -> Hub:
     """The clients of a Socket.IO server between its engine and the broker. Arguments as of `Hub`."""
-    return Hub(
-        broker,
-        manager,
-        server.eio.deliver,
+    options = HubOptions(
         recovery=settings.recovery,
         window=settings.recovery_window,
         refresh=create_retention(settings).refresh,
-        held_limit=settings.send_queue_limit,
-        kind_of=kind_of,
-        hang_up=server.eio.close_transport,
-        on_displaced=server.displace,
-        on_emitted=metrics.event_emitted,
-        on_recovery=metrics.recovery,
-        on_gap=metrics.gap_lost,
-        may_recover=may_recover,
-        lines=lines,
+        buffer_limit=settings.send_queue_limit,
     )
+    return Hub(broker, manager, server.eio, server, metrics, options, kinds=kinds, limiter=limiter, lines=lines)
 
 
 def create_cluster(

@@ -110,7 +110,7 @@ class _Builder:
             self._manager,
             server,
             foundation.metrics.delivery,
-            may_recover=RecoveryQuota(below.limiter),
+            limiter=RecoveryQuota(below.limiter),
             lines=foundation.lines,
         )
 

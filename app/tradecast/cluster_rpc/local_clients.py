@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tradecast.cluster_rpc.selection import Selection
-from tradecast.delivery.hub import NAMESPACE, Hub
+from tradecast.delivery.hub import Hub
 from tradecast.packets.acks import Asked
-from tradecast.packets.rooms import LocalManager
+from tradecast.packets.rooms import NAMESPACE, LocalManager
 
 
 @dataclass(frozen=True, slots=True)

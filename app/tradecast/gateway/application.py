@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tradecast.delivery.hub import Resumed, TakeUp
+from tradecast.delivery.clients.resumption import Resumed, TakeUp
 from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.engine.http.request import Request
 from tradecast.engine.transports.base import TransportName

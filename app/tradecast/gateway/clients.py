@@ -17,7 +17,6 @@ from tradecast.connections.metrics import ConnectionMetrics
 from tradecast.connections.registry import ConnectionRegistry
 from tradecast.connections.session_sync import SessionSync
 from tradecast.delivery.errors import ConnectRefused, TryAgain
-from tradecast.delivery.hub import NAMESPACE
 from tradecast.engine.http.request import Request
 from tradecast.engine.ids import IdMaker
 from tradecast.events import rooms
@@ -29,7 +28,7 @@ from tradecast.gateway.middleware import ConnectHandler, DefaultMiddleware, Midd
 from tradecast.gateway.quotas import ConnectionQuotas, identify
 from tradecast.gateway.server import DISPLACED, SocketServer
 from tradecast.observability.throttled_log import ThrottledLog
-from tradecast.packets.rooms import LocalManager, qualify
+from tradecast.packets.rooms import NAMESPACE, LocalManager, qualify
 from tradecast.sessions.documents.cookies import read_session_cookie
 from tradecast.sessions.errors import MESSAGES, AuthRefused, Reason, StoreUnavailable
 from tradecast.sessions.revocation import RevocationWatcher

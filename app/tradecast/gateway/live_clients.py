@@ -6,10 +6,9 @@ import structlog
 
 from tradecast.cluster_rpc.local_clients import Described
 from tradecast.connections.registry import ConnectionRegistry
-from tradecast.delivery.hub import NAMESPACE
 from tradecast.engine import EngineServer
 from tradecast.gateway.transport_table import TransportTable
-from tradecast.packets.rooms import LocalManager
+from tradecast.packets.rooms import NAMESPACE, LocalManager
 
 log = structlog.stdlib.get_logger("tradecast.server")
 

@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from tradecast.background.stepping import Done, step
+from tradecast.delivery.clients.resumption import Resumed, TakeUp
 from tradecast.delivery.errors import ConnectRefused, TryAgain
-from tradecast.delivery.hub import NAMESPACE, Hub, Resumed, TakeUp
+from tradecast.delivery.hub import Hub
 from tradecast.delivery.recovery import Request
 from tradecast.engine import EngineServer
 from tradecast.gateway.application import Accepted, Application
 from tradecast.gateway.transport_table import TransportTable
 from tradecast.packets.codec import CONNECT, CONNECT_ERROR, BadPacket, Incoming, encode
-from tradecast.packets.rooms import LocalManager
+from tradecast.packets.rooms import NAMESPACE, LocalManager
 
 # Characters of a namespace that is named in an answer.
 MAX_ECHO: Final = 64
@@ -111,7 +112,7 @@ class NamespaceConnect:
         self._transports.connected(eio_sid, authenticated=accepted.authenticated)
         self._send(eio_sid, CONNECT, {"sid": sid} if pid is None else {"sid": sid, "pid": pid}, namespace)
         self._manager.finish_connect(sid, namespace)
-        self._hub.go(sid)
+        self._hub.start_delivery(sid)
         welcome = self._application.connected(sid, accepted, recovered=resumed is not None)
         if welcome is not None:
             await welcome

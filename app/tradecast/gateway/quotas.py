@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tradecast.connections.connection import Connection
-from tradecast.delivery.hub import Resumed
+from tradecast.delivery.clients.resumption import Resumed
 from tradecast.events.subscriptions import is_subscription, may_be_in, subscription_member
 from tradecast.gateway.application import Resume
 from tradecast.limits.limiter import RateLimiter
@@ -20,7 +20,7 @@ def identify(connection: Connection) -> str:
 
 
 class RecoveryQuota:
-    """Bounds how often clients try to recover (`MayRecover`).
+    """Bounds how often clients try to recover (`RecoveryLimiter`).
 
     Args:
         limiter: Counts.
@@ -29,8 +29,8 @@ class RecoveryQuota:
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
 
-    def __call__(self, user: str, pid: str, *, blind: bool) -> bool:
-        """See `MayRecover`."""
+    def may_recover(self, user: str, pid: str, *, blind: bool) -> bool:
+        """See `RecoveryLimiter`."""
         return self._limiter.may_recover(None if user == ANONYMOUS else user, pid, blind=blind)
 
 

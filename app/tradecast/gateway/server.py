@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
 
-from tradecast.delivery.hub import NAMESPACE, Hub
+from tradecast.delivery.hub import Hub
 from tradecast.engine import EngineServer
 from tradecast.engine.connection import CLIENT_DISCONNECT, SERVER_DISCONNECT
 from tradecast.engine.frames import NORMAL
@@ -40,7 +40,7 @@ from tradecast.packets.codec import (
     encode,
     encode_event,
 )
-from tradecast.packets.rooms import LocalManager
+from tradecast.packets.rooms import NAMESPACE, LocalManager
 
 # A client that was ended keeps its transport for so many seconds, so that the last packets reach it.
 LINGER: Final = 1.0
@@ -213,7 +213,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         It may not where either side has ended it for good. Nor is it likely where its page was left, as a browser's
         close frame says: what the page knew of the connection is gone with it.
         """
-        if sid in self._ended or not self.hub.keeps(sid):
+        if sid in self._ended or not self.hub.can_recover(sid):
             return False
         return not self.transport_table.is_page_left(self.manager.eio_sid_from_sid(sid, namespace))
 
@@ -396,8 +396,8 @@ class _EngineObserver(Observer):
         self._observer.transport_refused(reason)
 
     def heartbeat_sent(self, sid: str) -> None:
-        self._server.hub.pinged(sid)
+        self._server.hub.on_ping(sid)
 
     def heartbeat_answered(self, sid: str) -> None:
         self._server.transport_table.probes.answered(sid)
-        self._server.hub.ponged(sid)
+        self._server.hub.on_pong(sid)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import socketio
 
+NAMESPACE: Final = "/"
+"""The main namespace; its rooms go by their own names."""
 Emitted = Callable[[str, int], None]
 Room = str | int
 """A room: a text, or a whole number, which is the same as its text."""

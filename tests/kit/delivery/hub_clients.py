@@ -11,12 +11,14 @@ from typing import Any
 import orjson
 
 from tradecast.delivery.broker import Broker
+from tradecast.delivery.clients.resumption import RecoveryLimiter, Resumed
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
-from tradecast.delivery.hub import NAMESPACE, Hub, MayRecover, Resumed
+from tradecast.delivery.hub import Hub, HubOptions
 from tradecast.delivery.recovery import Request, Result
 from tradecast.engine import Message
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.codec import Packet
-from tradecast.packets.rooms import LocalManager
+from tradecast.packets.rooms import NAMESPACE, LocalManager
 
 _OFFSET = re.compile(r"[0-9a-z]+(\.[0-9a-f]+)+", re.ASCII)
 
@@ -77,6 +79,28 @@ class Member:
         return {"pid": self.pid, "offset": self.offset}
 
 
+class NoLimit:
+    """`RecoveryLimiter` that allows everything."""
+
+    def may_recover(self, user: str, pid: str, *, blind: bool) -> bool:
+        return True
+
+
+NO_LIMIT = NoLimit()
+
+
+class NullObserver:
+    """`DeliveryObserver` that forgets everything."""
+
+    def event_emitted(self, event: str, recipients: int) -> None: ...
+    def recovery(self, result: Result) -> None: ...
+    def gap_lost(self, clients: int) -> None: ...
+
+
+async def take_up_anything(connection_id: str, rooms: Collection[str]) -> bool:
+    return True
+
+
 class Desk:
     """A hub between a broker and clients that are lists.
 
@@ -97,7 +121,7 @@ class Desk:
         recovery: bool = True,
         window: float = 60,
         held_limit: int = 1000,
-        may_recover: MayRecover = lambda user, pid, *, blind: True,
+        limiter: RecoveryLimiter = NO_LIMIT,
     ) -> None:
         self.members: dict[str, Member] = {}
         self.displaced: list[str] = []
@@ -107,22 +131,21 @@ class Desk:
         self.emitted: list[tuple[str, int]] = []
         self.manager = LocalManager()
         self.manager.set_server(_Server())
+        options = HubOptions(recovery=recovery, window=window, refresh=3600, buffer_limit=held_limit)
         self.hub = Hub(
-            broker,
-            self.manager,
-            self.deliver,
-            recovery=recovery,
-            window=window,
-            refresh=3600,
-            held_limit=held_limit,
-            kind_of=kind_of,
-            hang_up=self.hang_up,
-            on_displaced=self.displace,
-            on_emitted=lambda event, recipients: self.emitted.append((event, recipients)),
-            on_recovery=self.results.append,
-            on_gap=self.gaps.append,
-            may_recover=may_recover,
+            broker, self.manager, self, self, self, options, kinds=Kinds(), limiter=limiter, lines=ThrottledLog()
         )
+
+    # -- the observer
+
+    def event_emitted(self, event: str, recipients: int) -> None:
+        self.emitted.append((event, recipients))
+
+    def recovery(self, result: Result) -> None:
+        self.results.append(result)
+
+    def gap_lost(self, clients: int) -> None:
+        self.gaps.append(clients)
 
     # -- the engine's side
 
@@ -136,7 +159,7 @@ class Desk:
                 member.wire.append(received)
         return count
 
-    def hang_up(self, eio_sid: str) -> None:
+    def close_transport(self, eio_sid: str) -> None:
         self.hung_up.append(eio_sid)
         self.members[eio_sid].open = False
 
@@ -168,7 +191,7 @@ class Desk:
     ) -> Member:
         """Let it go on where it was, or in as a new client; events are held back until `go`."""
         request = Request.of(auth)
-        member.resumed = await self.hub.resume(member.sid, member.eio_sid, request, user, permitted)
+        member.resumed = await self.hub.resume(member.sid, member.eio_sid, request, user, permitted, take_up_anything)
         if member.resumed is not None:
             member.sid = member.resumed.sid
             member.pid = request.valid_pid()
@@ -179,7 +202,7 @@ class Desk:
 
     async def go(self, member: Member) -> Member:
         await self.manager.connect(member.sid, NAMESPACE)
-        self.hub.go(member.sid)
+        self.hub.start_delivery(member.sid)
         return member
 
     async def connect(self, *rooms: str, user: str = "u1", auth: Any = None) -> Member:
@@ -196,16 +219,19 @@ class Desk:
 
     async def settle(self) -> None:
         """Until the hub has done what it does in the background."""
-        while self.hub._tasks:
-            await self.hub._tasks.wait()
+        while self.hub.states.tasks:
+            await self.hub.states.tasks.wait()
 
     async def send(self, rooms: str | Collection[str], *arguments: Any, event: str = "event", **options: Any) -> None:
         await self.hub.emit(event, arguments, [rooms] if isinstance(rooms, str) else list(rooms), **options)
 
 
-def kind_of(event: str) -> Kind:
-    kinds: dict[str, Kind] = {"latest": LATEST, "volatile": VOLATILE}
-    return kinds.get(event, COUNTED)
+class Kinds:
+    """`EventKinds` by the event's name."""
+
+    def kind_of(self, event: str) -> Kind:
+        kinds: dict[str, Kind] = {"latest": LATEST, "volatile": VOLATILE}
+        return kinds.get(event, COUNTED)
 
 
 @asynccontextmanager

@@ -200,10 +200,10 @@ async def test_a_room_is_wanted_as_long_as_there_is_a_member(here: Desk, broker:
 async def test_strangers_are_passed_over(here: Desk) -> None:
     await here.hub.join("nobody", "x")
     await here.hub.leave("nobody", "x")
-    here.hub.go("nobody")
+    here.hub.start_delivery("nobody")
     here.hub.forget("nobody", final=True)
-    here.hub.pinged("nobody")
-    here.hub.ponged("nobody")
+    here.hub.on_ping("nobody")
+    here.hub.on_pong("nobody")
     assert here.hub.position("nobody") is None
     assert here.hub.rooms_of("nobody") == frozenset()
 
@@ -258,7 +258,7 @@ async def test_after_all_plain_clients_have_left_the_others_get_offsets(here: De
     await here.lose(plain)
     await here.send("x", 1)
     assert a.offset is not None
-    assert here.hub._plain == 0
+    assert here.hub.clients.without_recovery == 0
 
 
 async def test_positions(here: Desk, broker: Told) -> None:
@@ -329,7 +329,7 @@ async def test_who_joins_two_rooms_at_once_is_held_until_both_are_through(here: 
     broker.gate("listening").set()
     await asyncio.gather(*joining)
     assert a.got == [1]
-    assert here.hub._special == {}
+    assert here.hub.clients.special == {}
 
 
 async def test_one_that_holds_back_too_much_is_cut_off(broker: Told) -> None:
@@ -341,10 +341,10 @@ async def test_one_that_holds_back_too_much_is_cut_off(broker: Told) -> None:
         assert len(other.got) == 11
 
 
-async def test_one_that_is_cut_off_gets_nothing_more(broker: Told) -> None:
+async def test_one_that_is_cut_off_gets_nothing_more(broker: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event after those that were not sent would have an offset that hides them."""
     async with desk(broker, held_limit=10) as here:
-        here.hub._hang_up = here.hung_up.append  # the transport takes its time
+        monkeypatch.setattr(here, "close_transport", here.hung_up.append)  # the transport takes its time
         a = await here.enter(await here.arrive(), "x")
         for n in range(11):
             await here.send("x", n)
@@ -401,7 +401,7 @@ async def test_a_leave_that_cannot_be_kept_is_kept_later(here: Desk, broker: Tol
     await here.send("y", 1)
     assert a.got == []
     assert set(kept_rooms(broker, a.pid)) == {"x", "y"}
-    await here.hub._save_anew()
+    await here.hub.states.save_dirty()
     assert set(kept_rooms(broker, a.pid)) == {"x"}
 
 
@@ -419,9 +419,9 @@ async def test_a_client_that_comes_while_redis_is_away_is_served_but_cannot_reco
 async def test_whatever_happened_plain_clients_are_counted_right(here: Desk, broker: Told, auth: object) -> None:
     broker.down = AdapterUnavailable("away")
     a = await here.connect("x", auth=auth)
-    assert here.hub._plain == 1
+    assert here.hub.clients.without_recovery == 1
     await here.lose(a)
-    assert here.hub._plain == 0
+    assert here.hub.clients.without_recovery == 0
 
 
 # -- going on
@@ -478,11 +478,12 @@ async def test_a_client_that_has_seen_nothing_goes_on_from_the_beginning(here: D
 async def test_who_asks_too_often_begins_anew_without_a_look_at_the_history(broker: Told) -> None:
     asked: list[tuple[str, str, bool]] = []
 
-    def may_recover(user: str, pid: str, *, blind: bool) -> bool:
-        asked.append((user, pid, blind))
-        return len(asked) <= 2
+    class Limiter:
+        def may_recover(self, user: str, pid: str, *, blind: bool) -> bool:
+            asked.append((user, pid, blind))
+            return len(asked) <= 2
 
-    async with desk(broker, may_recover=may_recover) as here:
+    async with desk(broker, limiter=Limiter()) as here:
         a = await here.connect("x")
         await here.send("x", 1)
         auths = [{"pid": a.pid}, a.auth, a.auth]
@@ -501,10 +502,11 @@ async def test_who_asks_too_often_begins_anew_without_a_look_at_the_history(brok
 
 
 async def test_tries_while_redis_is_away_are_not_counted(broker: Told) -> None:
-    def never(user: str, pid: str, *, blind: bool) -> bool:
-        raise AssertionError("not while there is nothing to read")
+    class Never:
+        def may_recover(self, user: str, pid: str, *, blind: bool) -> bool:
+            raise AssertionError("not while there is nothing to read")
 
-    async with desk(broker, may_recover=never) as here:
+    async with desk(broker, limiter=Never()) as here:
         a = await here.connect("x")
         await here.lose(a)
         broker.down, broker.away = AdapterUnavailable("away"), 1.0
@@ -552,14 +554,16 @@ async def test_its_old_connection_here_is_ended_first(here: Desk) -> None:
 async def test_the_end_of_the_old_connection_does_not_touch_the_new_one(here: Desk) -> None:
     a = await here.connect("x")
     again = await here.connect(auth=a.auth)
-    here.hub.pinged(a.eio_sid)
-    here.hub.ponged(a.eio_sid)
+    here.hub.on_ping(a.eio_sid)
+    here.hub.on_pong(a.eio_sid)
     await here.send("x", 1)
     assert again.got == [1]
     assert here.hub.rooms_of(again.sid) == {"x"}
 
 
-async def test_a_slow_end_of_the_old_connection_does_not_touch_the_new_one(here: Desk, broker: Told) -> None:
+async def test_a_slow_end_of_the_old_connection_does_not_touch_the_new_one(
+    here: Desk, broker: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate = asyncio.Event()
     displace = here.displace
 
@@ -567,11 +571,11 @@ async def test_a_slow_end_of_the_old_connection_does_not_touch_the_new_one(here:
         await displace(sid)
         await gate.wait()
 
-    here.hub._on_displaced = slow
+    monkeypatch.setattr(here, "displace", slow)
     a = await here.connect("x")
     here.hub.on_session_claimed(a.pid or "", 1)  # another server has claimed it …
     await eventually(lambda: here.displaced)
-    here.hub._on_displaced = displace
+    monkeypatch.setattr(here, "displace", displace)
     again = await here.connect(auth=a.auth)  # … and here it is again
     gate.set()
     await here.settle()
@@ -713,8 +717,8 @@ async def test_a_transport_that_ends_while_it_goes_on_leaves_nothing_behind(here
     with pytest.raises(TryAgain):
         await entering
     assert here.results == ["unavailable"]
-    assert here.hub._clients == here.hub._special == {}
-    assert here.hub._by_pid == {}
+    assert here.hub.clients.by_sid == here.hub.clients.special == {}
+    assert here.hub.clients.by_pid == {}
     assert broker.wanted == set()
     assert (await here.connect(auth=a.auth)).got == [1]
 
@@ -728,8 +732,8 @@ async def test_a_transport_that_ends_while_it_is_let_in_leaves_nothing_behind(he
     broker.gate("save").set()
     await entering
     await here.settle()
-    assert here.hub._by_pid == {}
-    assert here.hub._clients == {}
+    assert here.hub.clients.by_pid == {}
+    assert here.hub.clients.by_sid == {}
     assert broker._sessions == {}
     assert broker.wanted == set()
 
@@ -748,10 +752,10 @@ async def test_gone_for_good_is_forgotten(here: Desk, broker: Told) -> None:
 async def test_gone_for_now_is_kept_with_what_is_known_by_then(here: Desk, broker: Told) -> None:
     a = await here.connect("x")
     await here.send("x", 1)
-    here.hub.pinged(a.eio_sid)
+    here.hub.on_ping(a.eio_sid)
     at = broker.positions[0]
     await here.send("x", 2)
-    here.hub.ponged(a.eio_sid)
+    here.hub.on_pong(a.eio_sid)
     await here.lose(a)
     kept = broker.kept(a.pid)
     assert kept is not None
@@ -764,8 +768,8 @@ async def test_gone_for_now_is_kept_with_what_is_known_by_then(here: Desk, broke
 async def test_a_heartbeat_says_nothing_of_what_is_held_back(here: Desk, broker: Told) -> None:
     a = await here.enter(await here.arrive(), "x")
     await here.send("x", 1)
-    here.hub.pinged(a.eio_sid)
-    here.hub.ponged(a.eio_sid)
+    here.hub.on_ping(a.eio_sid)
+    here.hub.on_pong(a.eio_sid)
     await here.lose(a)
     assert (await here.connect(auth={"pid": a.pid})).got == [1]
 
@@ -791,7 +795,7 @@ async def test_a_join_whose_answer_was_lost_is_not_kept_in_the_end(here: Desk, b
     with pytest.raises(AdapterUnavailable):
         await here.hub.join(a.sid, "y")
     assert set(kept_rooms(broker, a.pid)) == {"x", "y"}
-    await here.hub._save_anew()
+    await here.hub.states.save_dirty()
     assert set(kept_rooms(broker, a.pid)) == {"x"}
 
 
@@ -827,8 +831,8 @@ async def test_sessions_are_refreshed_and_lost_ones_are_ended(here: Desk, broker
     a, b = await here.connect("x"), await here.connect("x")
     assert a.pid is not None
     broker.written.clear()
-    here.hub._refresh = 0.01
-    refreshing = asyncio.create_task(here.hub._touch_all())
+    here.hub.states._refresh = 0.01
+    refreshing = asyncio.create_task(here.hub.states.run())
     await eventually(lambda: {("touch", a.pid), ("touch", b.pid)} <= set(broker.written))
     saved, deadline = broker._sessions[a.pid]
     saved.generation = 5
@@ -873,15 +877,15 @@ async def test_displaced_by_a_later_generation_only(here: Desk, broker: Told) ->
     assert broker.written == []  # what is kept is another's
 
 
-async def test_an_end_that_fails_is_an_end(here: Desk) -> None:
+async def test_an_end_that_fails_is_an_end(here: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(sid: str) -> None:
         raise ZeroDivisionError
 
-    here.hub._on_displaced = fail
+    monkeypatch.setattr(here, "displace", fail)
     a = await here.connect("x")
     here.hub.on_session_claimed(a.pid or "", 1)
     await here.settle()
-    assert here.hub._clients == {}
+    assert here.hub.clients.by_sid == {}
 
 
 async def test_clients_of_broken_rooms_are_sent_to_begin_anew(here: Desk, broker: Told) -> None:
@@ -915,7 +919,7 @@ async def test_what_could_not_be_kept_anew_is_tried_again(here: Desk, broker: To
     here.hub.on_epoch_change(0, MAX_ID)
     await here.settle()
     broker.down = None
-    await here.hub._save_anew()
+    await here.hub.states.save_dirty()
     assert broker.kept(a.pid) is not None
 
 
@@ -937,11 +941,11 @@ async def test_after_a_switch_nothing_is_counted_on_that_is_gone(here: Desk, bro
     top = broker.positions[0]
     await here.send("x", 2)
     await here.hub.join(a.sid, "y")
-    here.hub.pinged(a.eio_sid)
-    here.hub.ponged(a.eio_sid)
-    here.hub.pinged(a.eio_sid)
+    here.hub.on_ping(a.eio_sid)
+    here.hub.on_pong(a.eio_sid)
+    here.hub.on_ping(a.eio_sid)
     here.hub.on_epoch_change(0, top)
-    here.hub.ponged(a.eio_sid)  # answers what was sent before
+    here.hub.on_pong(a.eio_sid)  # answers what was sent before
     await here.settle()
     kept = broker.kept(a.pid)
     assert kept is not None
@@ -985,14 +989,16 @@ async def test_an_offset_of_before_is_not_given_as_one_of_the_history_after(here
     assert last.epoch != "after" or last.ids[0] <= top
 
 
-async def test_a_replay_of_before_a_switch_is_not_sent_after_it(here: Desk, broker: Told) -> None:
+async def test_a_replay_of_before_a_switch_is_not_sent_after_it(
+    here: Desk, broker: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a = await here.connect("x")
     await here.send("x", 1)
     top = broker.positions[0]
     await here.lose(a)
     await here.send("x", 2)
     back = await here.enter(await here.arrive(), auth=a.auth)
-    here.hub._hang_up = here.hung_up.append  # the transport takes its time
+    monkeypatch.setattr(here, "close_transport", here.hung_up.append)  # the transport takes its time
     broker.arm("after")
     here.hub.on_epoch_change(0, top)
     await here.go(back)
@@ -1045,7 +1051,7 @@ async def test_a_replay_that_is_ahead_of_this_server_is_not_followed_by_its_repe
         here.hub.deliver(envelope)
     await here.send("x", 3)
     assert back.got == [0, 1, 2, 3]
-    await eventually(lambda: here.hub._special == {})
+    await eventually(lambda: here.hub.clients.special == {})
 
 
 async def test_what_it_got_elsewhere_does_not_come_again_through_a_room_that_it_joins_here(
@@ -1183,7 +1189,7 @@ async def test_who_is_gone_is_no_room_any_more(here: Desk, broker: Told) -> None
     assert broker.sid_rooms == set()
     await here.connect(auth=b.auth)
     assert broker.sid_rooms == {b.sid}
-    assert here.hub._by_own == {}
+    assert here.hub.clients.by_own_room == {}
 
 
 async def test_one_that_cannot_recover_is_no_room_under_its_former_sid(here: Desk, broker: Told) -> None:
@@ -1193,7 +1199,7 @@ async def test_one_that_cannot_recover_is_no_room_under_its_former_sid(here: Des
     assert back.resumed is None
     assert back.sid != a.sid
     assert broker.sid_rooms == {back.sid}
-    assert here.hub._by_own == {}
+    assert here.hub.clients.by_own_room == {}
     await here.send(a.sid, 1)
     await here.send(back.sid, 2)
     assert back.got == [2]

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from kit.delivery.hub_clients import NO_LIMIT, Kinds, NullObserver, take_up_anything
+from tradecast.delivery.clients.resumption import Resumed
 from tradecast.delivery.envelope import encode_envelope
-from tradecast.delivery.hub import Hub, Resumed
+from tradecast.delivery.hub import Hub, HubOptions
 from tradecast.delivery.ids import Offset, write_offset
 from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.recovery import Request
 from tradecast.delivery.retention import Retention
 from tradecast.engine import Message
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.codec import Packet
 from tradecast.packets.rooms import LocalManager
 
@@ -26,6 +29,8 @@ class Engine:
     def generate_id(self) -> str:
         self.made += 1
         return f"sid{self.made}"
+
+    def close_transport(self, eio_sid: str) -> None: ...
 
     def deliver(self, eio_sids: Iterable[str], message: Message) -> int:
         recipients = list(eio_sids)
@@ -40,10 +45,6 @@ class Server:
         self.eio = Engine()
 
 
-async def nobody(sid: str) -> None:
-    pass
-
-
 class Stage:
     """A hub over memory, in which a client comes back."""
 
@@ -52,34 +53,32 @@ class Stage:
         self.server = Server()
         self.manager = LocalManager()
         self.manager.set_server(self.server)
-        options: dict[str, Any] = {
-            "hang_up": lambda eio_sid: None,
-            "on_displaced": nobody,
-            "kind_of": lambda event: "C",
-        }
+        options = HubOptions(recovery=True, window=60, refresh=15, buffer_limit=100)
         self.hub = Hub(
-            *(self.broker, self.manager, self.server.eio.deliver),
-            recovery=True,
-            window=60,
-            refresh=15,
-            held_limit=100,
-            **options,
+            *(self.broker, self.manager, self.server.eio, self, NullObserver(), options),
+            kinds=Kinds(),
+            limiter=NO_LIMIT,
+            lines=ThrottledLog(),
         )
+
+    async def displace(self, sid: str) -> None: ...
 
     async def new(self) -> str:
         """A client that is in a room, and goes; its pid."""
         sid = await self.manager.pre_connect("eio1", "/") or ""
         pid = await self.hub.admit(sid, "eio1", "u", "c", ["room"], Request(wanted=True))
         assert pid is not None
-        self.hub.go(sid)
+        self.hub.start_delivery(sid)
         self.hub.forget(sid, final=False)
         return pid
 
     async def back(self, pid: str, offset: str) -> Resumed | None:
         sid = await self.manager.pre_connect("eio2", "/") or ""
-        resumed = await self.hub.resume(sid, "eio2", Request(True, pid, offset), "u", lambda room: True)
+        resumed = await self.hub.resume(
+            sid, "eio2", Request(True, pid, offset), "u", lambda room: True, take_up_anything
+        )
         if resumed is not None:
-            self.hub.go(resumed.sid)
+            self.hub.start_delivery(resumed.sid)
         return resumed
 
     @property
@@ -118,11 +117,11 @@ async def test_offsets_of_events_that_were_held_back_do_not_go_beyond_what_is_le
     begin = stage.broker.positions[0]
     sid = await stage.manager.pre_connect("eio2", "/") or ""
     offset = write_offset(stage.broker.epoch or "", [begin])
-    resumed = await stage.hub.resume(sid, "eio2", Request(True, pid, offset), "u", lambda room: True)
+    resumed = await stage.hub.resume(sid, "eio2", Request(True, pid, offset), "u", lambda room: True, take_up_anything)
     assert resumed is not None
     await stage.hub.emit("held", [1], ["room"])
     stage.hub.on_epoch_change(0, begin)
-    stage.hub.go(resumed.sid)
+    stage.hub.start_delivery(resumed.sid)
     assert stage.got == ["held"]
     assert stage.server.eio.delivered[0].endswith(f'"{offset}"]')
 

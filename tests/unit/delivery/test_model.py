@@ -315,7 +315,7 @@ class World:
         hub = server.desk.hub
         await cancel_and_wait(*(client.busy for client in here))
         await hub._loops.close()
-        await hub._tasks.close()
+        await hub.states.tasks.close()
         await server.broker.close()
         for client in here:
             client.lost()
@@ -326,7 +326,7 @@ class World:
     async def ping(self) -> None:
         client = self.chance.choice(self.clients)
         if client.member is not None and client.at is not None and client.pinged is None:
-            client.at.desk.hub.pinged(client.member.eio_sid)
+            client.at.desk.hub.on_ping(client.member.eio_sid)
             client.pinged = len(client.member.wire)
 
     async def pong(self) -> None:
@@ -334,12 +334,12 @@ class World:
         if client.member is not None and client.at is not None and client.pinged is not None:
             client.arrive(max(0, client.pinged - client.read))
             client.pinged = None
-            client.at.desk.hub.ponged(client.member.eio_sid)
+            client.at.desk.hub.on_pong(client.member.eio_sid)
 
     async def refresh(self) -> None:
         hub = self.chance.choice(self.servers).desk.hub
-        await hub._touch([pair for pair in hub._clients.items() if pair[1].stored and not pair[1].dirty])
-        await hub._save_anew()
+        await hub.states.touch([pair for pair in hub.clients.by_sid.items() if pair[1].stored and not pair[1].dirty])
+        await hub.states.save_dirty()
 
     async def tidy(self) -> None:
         self.chance.choice(self.servers).broker.unsubscribe_idle()

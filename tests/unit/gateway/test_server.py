@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import structlog
 
+from kit.delivery.hub_clients import NO_LIMIT, Kinds, NullObserver
 from kit.waiting import eventually
-from tradecast.delivery.envelope import VOLATILE
 from tradecast.delivery.errors import ConnectRefused, TryAgain
-from tradecast.delivery.hub import Hub
+from tradecast.delivery.hub import Hub, HubOptions
 from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.retention import Retention
 from tradecast.engine.connection import CLIENT_DISCONNECT, Connection
@@ -24,6 +24,7 @@ from tradecast.gateway.application import Accepted, Options, Resume
 from tradecast.gateway.bounds import unconnected
 from tradecast.gateway.bounds.packet_allowances import BURST, PacketAllowances
 from tradecast.gateway.server import SocketServer
+from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
 from unit.engine.hosts import FakeTransport
 from unit.engine.http.test_request import request
@@ -175,14 +176,13 @@ class Parts:
         return Hub(
             MemoryBroker(Retention(60, 60, 60, 100)),
             self._manager,
-            server.eio.deliver,
-            recovery=False,
-            window=60,
-            refresh=3600,
-            held_limit=100,
-            kind_of=lambda event: VOLATILE,
-            hang_up=server.eio.close_transport,
-            on_displaced=server.displace,
+            server.eio,
+            server,
+            NullObserver(),
+            HubOptions(recovery=False, window=60, refresh=3600, buffer_limit=100),
+            kinds=Kinds(),
+            limiter=NO_LIMIT,
+            lines=ThrottledLog(),
         )
 
 

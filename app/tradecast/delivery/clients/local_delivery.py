@@ -1,0 +1,212 @@
+"""Delivers events to the clients of this server, each once and in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import structlog
+
+from tradecast.delivery.broker import Broker
+from tradecast.delivery.clients.client import Client, Vector
+from tradecast.delivery.clients.table import ClientTable
+from tradecast.delivery.envelope import COUNTED, Envelope
+from tradecast.delivery.ids import write_offset
+from tradecast.delivery.recovery import Result, concerns, is_elsewhere
+from tradecast.engine import Message
+from tradecast.observability.throttled_log import ThrottledLog
+from tradecast.packets.rooms import LocalManager
+
+log = structlog.stdlib.get_logger("tradecast.adapter")
+
+
+class ClientTransport(Protocol):
+    """The connections of clients: the engine."""
+
+    def deliver(self, eio_sids: Iterable[str], message: Message, /) -> int:
+        """Send encoded bytes to transports; how many there were."""
+        ...
+
+    def close_transport(self, eio_sid: str, /) -> None:
+        """Close a transport, so that its client comes back."""
+        ...
+
+
+class DeliveryObserver(Protocol):
+    """Observes deliveries and recoveries; the metrics do."""
+
+    def event_emitted(self, event: str, recipients: int) -> None:
+        """An event was delivered to so many clients of this server."""
+        ...
+
+    def recovery(self, result: Result) -> None:
+        """A client that came back was recovered, or starts a new session for this reason."""
+        ...
+
+    def gap_lost(self, clients: int) -> None:
+        """So many clients have missed events for good."""
+        ...
+
+
+class LocalDelivery:
+    """Delivers the broker's events. A client's events are buffered while it comes or joins a room.
+
+    Args:
+        broker: Where events come from; it knows positions and epoch.
+        manager: Rooms on this server.
+        transport: The connections of clients.
+        observer: Observes deliveries.
+        buffer_limit: Events that may be buffered for one client; a client with more is cut off.
+        lines: Writes what clients can cause.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        manager: LocalManager,
+        transport: ClientTransport,
+        observer: DeliveryObserver,
+        *,
+        buffer_limit: int,
+        lines: ThrottledLog,
+    ) -> None:
+        self.broker = broker
+        self.clients = ClientTable(manager)
+        self._manager = manager
+        self._transport = transport
+        self._observer = observer
+        self._buffer_limit = buffer_limit
+        self._lines = lines
+
+    def deliver(self, envelope: Envelope) -> None:
+        """Deliver an event to the members of its rooms here."""
+        clients = self.clients
+        members = clients.find_members(envelope.rooms)
+        if not members:
+            return
+        if envelope.skip or envelope.except_rooms:
+            excluded = {*envelope.skip, *self._manager.members(envelope.except_rooms)}
+            members = {sid: eio_sid for sid, eio_sid in members.items() if sid not in excluded}
+        if envelope.elsewhere:
+            members = {sid: eio_sid for sid, eio_sid in members.items() if not self._is_elsewhere(sid, envelope)}
+        wants_offset = envelope.kind == COUNTED or envelope.ends_in_text
+        without_offset: list[str] = []
+        ahead: list[Client] = []
+        if not clients.special and not (wants_offset and clients.without_recovery):
+            recipients: Iterable[str] = members.values()
+        else:
+            marked: list[str] = []
+            for sid, eio_sid in members.items():
+                client = clients.by_sid.get(sid)
+                if client is None:
+                    continue
+                if sid in clients.special and self._withholds(client, envelope):
+                    continue
+                if wants_offset and client.replayed_until and not client.no_recovery:
+                    ahead.append(client)
+                else:
+                    (without_offset if client.no_recovery else marked).append(eio_sid)
+            recipients = marked
+        deliver = self._transport.deliver
+        count = 0
+        if without_offset:
+            count += deliver(without_offset, envelope.message(None))
+        for client in ahead:
+            own = write_offset(self.broker.epoch or "0", client.with_replay(tuple(self.broker.positions)))
+            count += deliver((client.eio_sid,), envelope.message(own))
+        offset = write_offset(self.broker.epoch or "0", self.broker.positions) if wants_offset else None
+        count += deliver(recipients, envelope.message(offset))
+        self._observer.event_emitted(envelope.event, count)
+
+    def position(self, sid: str) -> str | None:
+        """The offset of what a client has got so far; None for one that wants none."""
+        client = self.clients.by_sid.get(sid)
+        if client is None or client.no_recovery:
+            return None
+        vector = tuple(self.broker.positions)
+        if client.buffered:  # not beyond what is buffered
+            first, vector = client.buffered[0]
+            partition = self.broker.partition_of(first.rooms[0])
+            vector = (*vector[:partition], first.id - 1, *vector[partition + 1 :])
+        vector = client.replay_begin if client.replay else client.with_replay(vector)
+        return write_offset(self.broker.epoch or "0", vector)
+
+    def hold(self, sid: str, client: Client) -> None:
+        """Buffer a client's events until `release`."""
+        client.hold_count += 1
+        self.clients.special[sid] = client
+
+    def release(self, sid: str, client: Client) -> None:
+        """Send what was buffered, once there is no other reason to hold it."""
+        client.hold_count -= 1
+        if client.hold_count or self.clients.by_sid.get(sid) is not client:
+            return
+        buffered, client.buffered = client.buffered or (), None
+        for envelope, vector in buffered:
+            partition = self.broker.partition_of(envelope.rooms[0])
+            if client.replayed_until and envelope.id <= client.replayed_until[partition]:
+                continue
+            if concerns(envelope, sid, client.session.joins, client.session.joins):
+                self._send(client, envelope, client.with_replay(vector))
+        if not client.replayed_until and not client.awaiting_position:
+            self.clients.special.pop(sid, None)
+
+    def start_delivery(self, sid: str) -> None:
+        """Send what a client missed, then what was buffered. It has got its CONNECT packet."""
+        client = self.clients.by_sid.get(sid)
+        if client is None:
+            return
+        replay, client.replay = client.replay or (), None
+        vector = list(client.replay_begin or (0,) * self.broker.partitions)
+        for envelope in replay:
+            partition = self.broker.partition_of(envelope.rooms[0])
+            vector[partition] = max(vector[partition], envelope.id)
+            self._send(client, envelope, tuple(vector))
+        self.release(sid, client)
+
+    def cut_off(self, client: Client) -> None:
+        """Close its transport, so that it comes back. Nothing more is sent: its offset would hide what was not sent."""
+        client.hold_count += 1
+        client.buffered = None
+        client.replay = None
+        self._transport.close_transport(client.eio_sid)
+
+    def sweep(self) -> None:
+        """Treat clients like all others again whose replay or newest room is behind this server's position."""
+        positions = self.broker.positions
+        for sid, client in list(self.clients.special.items()):
+            if client.hold_count:
+                continue
+            if all(here >= there for here, there in zip(positions, client.replayed_until, strict=False)):
+                client.replayed_until = ()
+            joins = client.session.joins
+            client.awaiting_position &= any(positions[self.broker.partition_of(room)] < joins[room] for room in joins)
+            if not client.replayed_until and not client.awaiting_position:
+                del self.clients.special[sid]
+
+    def _is_elsewhere(self, sid: str, envelope: Envelope) -> bool:
+        client = self.clients.by_sid.get(sid)
+        return client is not None and is_elsewhere(envelope, client.session.joins)
+
+    def _withholds(self, client: Client, envelope: Envelope) -> bool:
+        """Whether a client does not get an event now: it is buffered, or the client has it or joined later."""
+        if client.hold_count:
+            if client.buffered is None:
+                client.buffered = []
+            client.buffered.append((envelope, tuple(self.broker.positions)))
+            if len(client.buffered) > self._buffer_limit:
+                self._lines.write(log.warning, "buffer of a client is full: its transport is closed")
+                self.cut_off(client)
+            return True
+        joins = client.session.joins
+        if client.awaiting_position and not concerns(envelope, client.session.sid, joins, joins):
+            return True
+        partition = self.broker.partition_of(envelope.rooms[0])
+        return bool(client.replayed_until) and envelope.id <= client.replayed_until[partition]
+
+    def _send(self, client: Client, envelope: Envelope, vector: Vector) -> None:
+        offset = None
+        if not client.no_recovery and (envelope.kind == COUNTED or envelope.ends_in_text):
+            offset = write_offset(self.broker.epoch or "0", vector)
+        count = self._transport.deliver((client.eio_sid,), envelope.message(offset))
+        self._observer.event_emitted(envelope.event, count)

@@ -1,0 +1,212 @@
+"""Resumes a client where its connection was lost: its rooms, and what it missed in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from tradecast.delivery.broker import RecoveryState
+from tradecast.delivery.clients.client import Client
+from tradecast.delivery.clients.local_delivery import LocalDelivery
+from tradecast.delivery.errors import AdapterUnavailable
+from tradecast.delivery.ids import MAX_ID, Offset, parse_offset, seconds
+from tradecast.delivery.recovery import Request, Result, concerns, first_vector, is_ahead, is_future, starts
+from tradecast.packets.rooms import LocalManager
+
+# How many seconds a client's offset may be ahead of this server where nothing says whether it is true.
+MAX_AHEAD = 60.0
+
+
+class RecoveryLimiter(Protocol):
+    """Bounds the tries to recover."""
+
+    def may_recover(self, user: str, pid: str, *, blind: bool) -> bool:
+        """Count one try; False: there were too many.
+
+        Args:
+            user: Who it is.
+            pid: Its private id.
+            blind: Whether it does not say what it has seen, so that all is replayed since it joined its rooms.
+        """
+        ...
+
+
+class TakeUp(Protocol):
+    """Counts what a client takes up again, before it does."""
+
+    async def __call__(self, connection_id: str, rooms: Collection[str], /) -> bool:
+        """Whether it may: False if the user has too much already.
+
+        Args:
+            connection_id: The connection's id, as before.
+            rooms: All rooms it was in, those included that its user may not be in any more.
+        """
+        ...
+
+
+class Displacer(Protocol):
+    """Ends the connection of a client that has come back on another one: the hub."""
+
+    async def displace(self, sid: str, client: Client) -> None:
+        """End it."""
+        ...
+
+    def forget(self, sid: str, *, final: bool) -> None:
+        """A client is not here any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A client that was resumed.
+
+    Attributes:
+        sid: Its Socket.IO id, as before.
+        connection_id: Its id in logs and quotas, as before.
+        rooms: The rooms it is in.
+    """
+
+    sid: str
+    connection_id: str
+    rooms: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a client asks for.
+
+    Attributes:
+        sid: The id that it has been given for now.
+        eio_sid: Its engine's id.
+        request: What it asks for.
+        user: Who it is.
+        permitted: Whether that user may be in a room, now.
+        take_up: Counts what it takes up again.
+    """
+
+    sid: str
+    eio_sid: str
+    request: Request
+    user: str
+    permitted: Callable[[str], bool]
+    take_up: TakeUp
+
+
+class Resumption:
+    """Carries attempts out.
+
+    Args:
+        delivery: Buffers the client's events meanwhile.
+        manager: Rooms on this server.
+        displacer: Ends the connection that the client had before.
+        limiter: Bounds the tries.
+    """
+
+    def __init__(
+        self, delivery: LocalDelivery, manager: LocalManager, displacer: Displacer, limiter: RecoveryLimiter
+    ) -> None:
+        self._broker = delivery.broker
+        self._delivery = delivery
+        self._clients = delivery.clients
+        self._manager = manager
+        self._displacer = displacer
+        self._limiter = limiter
+
+    async def run(self, attempt: Attempt) -> Resumed | Result:
+        """Resume a client; or the reason why it has to start a new session.
+
+        Raises:
+            AdapterUnavailable: Redis did not answer in time, or the history has changed meanwhile.
+        """
+        broker, request = self._broker, attempt.request
+        pid = request.valid_pid()
+        if pid is None:
+            return "malformed"
+        # While Redis is away nothing is read, and clients have to come again and again until it is back.
+        is_away = bool(broker.unreachable_for)
+        if not is_away and not self._limiter.may_recover(attempt.user, pid, blind=request.offset is None):
+            return "limited"
+        if broker.epoch is None:
+            raise AdapterUnavailable("Redis has not answered yet")
+        await self._end_own_connection(pid)
+        session = await broker.claim(pid, attempt.user)
+        if session is None:
+            return "unknown"
+        epoch = broker.epoch
+        # A join that was under way when the connection was lost: nobody knows of it, and it has no position yet.
+        for room in [room for room, position in session.joins.items() if position == MAX_ID]:
+            del session.joins[room]
+        joined = [room for room in session.joins if room != session.sid]
+        rooms = [room for room in joined if attempt.permitted(room)]
+        if not await attempt.take_up(session.connection_id, joined):
+            return "quota"
+        said = offset = None
+        if request.offset is not None:
+            said = parse_offset(request.offset, broker.partitions)
+            if said is None:
+                return "malformed"
+            offset = await self._translate(said, rooms)
+            if offset is None:
+                return "foreign_epoch"
+        client = await self._enter_rooms(attempt, session, rooms)
+        own_room = client.own_room
+        is_new_room = own_room not in session.joins
+        if is_new_room:  # a server of a version without rooms of clients has stored it
+            session.joins |= await broker.read_positions([own_room])
+        of = {room: broker.partition_of(room) for room in (*rooms, own_room)}
+        begin = starts(session, offset, of, of)
+        replay = await broker.read(begin)
+        if broker.epoch != epoch or self._clients.by_sid.get(attempt.sid) is not client:
+            raise AdapterUnavailable("the history has changed, or the client is gone")
+        future = is_future(offset, replay.positions)
+        # Of what it saw and Redis lost, the ids are gone: what was published again then it may have.
+        doubtful = is_ahead(said, offset) and any(one.again for one in replay.envelopes)
+        if future or doubtful or replay.broken:
+            self._displacer.forget(attempt.sid, final=False)
+            return "future" if future else "gap"
+        for room in [room for room in session.joins if room not in of]:
+            del session.joins[room]
+            await broker.save_leave(session, room)
+        if is_new_room:
+            await broker.save_join(session, own_room)
+        client.replay = [one for one in replay.envelopes if concerns(one, session.sid, begin, session.joins)]
+        seen = offset.ids if offset is not None else (0,) * broker.partitions
+        client.replayed_until = tuple(
+            position if position is not None else min(has, here + seconds(MAX_AHEAD))
+            for position, has, here in zip(replay.positions, seen, broker.positions, strict=True)
+        )
+        client.replay_begin = first_vector(begin, offset, replay.positions, of)
+        client.stored = True
+        before = self._clients.by_sid.get(session.sid)
+        if before is not None and session.sid != attempt.sid:  # its old connection is here, and was not yet ended
+            await self._displacer.displace(session.sid, before)
+        self._clients.rename(attempt.sid, session.sid)
+        self._clients.by_pid[pid] = session.sid
+        return Resumed(session.sid, session.connection_id, frozenset(rooms))
+
+    async def _end_own_connection(self, pid: str) -> None:
+        """End this server's own dead connection of a client first, before the client is resumed."""
+        sid = self._clients.by_pid.get(pid)
+        if sid is not None:
+            client = self._clients.by_sid[sid]
+            client.stored = False
+            await self._displacer.displace(sid, client)
+
+    async def _translate(self, offset: Offset, rooms: Collection[str]) -> Offset | None:
+        found = self._broker.translate_offset(offset)
+        if found is None:  # perhaps of an epoch that another server has seen first
+            await self._broker.read_positions(rooms)
+            found = self._broker.translate_offset(offset)
+        return found
+
+    async def _enter_rooms(self, attempt: Attempt, session: RecoveryState, rooms: Collection[str]) -> Client:
+        client = Client(attempt.eio_sid, session, session.sid, no_recovery=False)
+        self._clients.add(attempt.sid, client)
+        self._delivery.hold(attempt.sid, client)
+        self._broker.subscribe_sid(client.own_room)
+        for room in rooms:
+            self._manager.enter(room, attempt.sid, attempt.eio_sid)
+            self._broker.subscribe(room)
+        await self._broker.wait_subscribed(rooms, [client.own_room])
+        return client
