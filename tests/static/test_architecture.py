@@ -38,6 +38,17 @@ def test_each_answer_is_in_its_module(question: str, path: str, name: str) -> No
     assert re.search(rf"^(?:class |(?:async )?def )?{name}\b", module.read_text(encoding="utf-8"), re.MULTILINE)
 
 
+@pytest.mark.parametrize(("path", "cls", "method"), re.findall(r"`([\w/]+\.py)`\s+`(\w+)\.(\w+)`", PAGE))
+def test_each_method_of_the_walks_is_in_its_class(path: str, cls: str, method: str) -> None:
+    module = find(path)
+    assert module is not None
+    text = module.read_text(encoding="utf-8")
+    body = re.split(rf"^class {cls}\b", text, flags=re.MULTILINE)[1]
+    assert re.search(
+        rf"^    (?:async )?def {method}\b", re.split(r"^class ", body, flags=re.MULTILINE)[0], re.MULTILINE
+    )
+
+
 def test_a_stranger_finds_what_matters() -> None:
     asked = " ".join(question for question, _, _ in ROWS)
     for what in ("frame parsed", "room's members", "written to Redis", "gap repaired", "session looked up"):
