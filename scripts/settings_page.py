@@ -28,9 +28,9 @@ HEAD = """\
 
 # Settings
 
-`tradecast serve` reads its settings from the environment. An empty variable is one that is not set, and space around a
-value does not count. A list is separated by commas. A value that makes no sense stops the start, with exit code 2 and
-the variable's name. Times are in seconds unless the variable's name says otherwise.
+`tradecast serve` reads its settings from the environment. An empty variable counts as not set, and spaces around a value
+are ignored. Lists are separated by commas. An invalid value aborts startup with exit code 2 and an error that names the
+variable. Times are in seconds unless the variable's name says otherwise.
 """
 SECTIONS: Mapping[str, Sequence[type[Group]]] = {
     "Listening": [ListenSettings],

@@ -21,7 +21,7 @@ def check_host(host: str) -> str:
         return EVERYWHERE
     if ":" not in host:
         if not re.fullmatch(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?", host):
-            raise ValueError("is an address or a name, without a port, or `*` for every address")
+            raise ValueError("must be an address or a name, without a port, or `*` for every address")
         return host
     address = _ipv6(host)
     return EVERYWHERE if int(address) == 0 else _in_one_form(address)
@@ -35,12 +35,12 @@ def check_advertised(host: str | None) -> str | None:
     if ":" in host:
         address = _ipv6(host)
         if address.scope_id is not None:
-            raise ValueError("an address with a zone (`%eth0`) means nothing on another machine")
+            raise ValueError("an address with a zone (`%eth0`) is of no use to another machine")
         host = _in_one_form(address)
     elif not re.fullmatch(r"[0-9A-Za-z._-]{1,253}", host):
-        raise ValueError("is an address or a name, without a scheme and a port")
+        raise ValueError("must be an address or a name, without scheme and port")
     if host in ("::", "0.0.0.0"):  # noqa: S104 refused
-        raise ValueError("is any address, which others cannot connect to")
+        raise ValueError("is a wildcard address, to which others cannot connect")
     return host
 
 
@@ -53,7 +53,7 @@ def _ipv6(host: str) -> IPv6Address:
     try:
         return IPv6Address(host)
     except ValueError:
-        raise ValueError("is no IPv6 address (and has no port)") from None
+        raise ValueError("is not an IPv6 address (and must not have a port)") from None
 
 
 def _in_one_form(address: IPv6Address) -> str:

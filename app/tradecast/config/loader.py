@@ -24,7 +24,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
         overrides: Settings by their Python name; they win over the environment.
 
     Raises:
-        SettingsError: A value makes no sense; every wrong one is named.
+        SettingsError: A value is invalid; all invalid ones are named.
     """
     source = os.environ if environ is None else environ
     values: dict[str, Any] = {}
@@ -44,7 +44,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
 
 def _name_suspect(suspect: Suspect) -> str:
     question = f" Is it {suspect.meant}?" if suspect.meant else ""
-    return f"{suspect.name}: there is no such setting.{question} (Without STRICT_SETTINGS it would be ignored)"
+    return f"{suspect.name}: there is no such setting.{question} (Without STRICT_SETTINGS it would be ignored.)"
 
 
 def _readable(error: ValidationError) -> str:

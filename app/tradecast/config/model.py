@@ -21,7 +21,7 @@ from tradecast.config.types import StoreName
 from tradecast.config.urls import is_cluster
 
 # Why a server cannot publish for both modes.
-NO_OTHER = "needs another Redis: REDIS_CLUSTER_URL beside REDIS_URL, and mode pubsub or sharded"
+NO_OTHER = "needs another Redis: REDIS_CLUSTER_URL in addition to REDIS_URL, and mode pubsub or sharded"
 
 
 class Settings(
@@ -56,12 +56,12 @@ class Settings(
         if self.session_cookie_name is not None and "*" in self.cors_origin:
             wrong.append("SESSION_COOKIE_NAME: any page could use its visitors' cookies while CORS_ORIGIN is `*`")
         if any(not value for value, _ in self.session_tiers):
-            wrong.append("SESSION_TIERS: is a list like gold=premium,2=enterprise")
+            wrong.append("SESSION_TIERS: must be a list such as gold=premium,2=enterprise")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             wrong.append("SSL_CERTFILE, SSL_KEYFILE: set both or neither")
         internal = self.internal_files
         if None in internal and any(internal):
-            wrong.append("INTERNAL_CERT_FILE, INTERNAL_KEY_FILE, INTERNAL_CA_FILE: set all of them or none")
+            wrong.append("INTERNAL_CERT_FILE, INTERNAL_KEY_FILE, INTERNAL_CA_FILE: set all or none of them")
         if self.internal_require_tls and None in internal:
             wrong.append("INTERNAL_REQUIRE_TLS: needs INTERNAL_CERT_FILE, INTERNAL_KEY_FILE and INTERNAL_CA_FILE")
         if self.port == self.admin_port != 0 and overlap(self.host, self.admin_host):
@@ -71,9 +71,9 @@ class Settings(
                 if port == self.internal_port and overlap(host, self.internal_host):
                     wrong.append(f"INTERNAL_PORT: must differ from {name}")
         if self.batch_window_ms / 1000 >= self.publish_timeout:
-            wrong.append("BATCH_WINDOW_MS: is not below PUBLISH_TIMEOUT")
+            wrong.append("BATCH_WINDOW_MS: must be less than PUBLISH_TIMEOUT")
         if self.rate_limit_global < max(self.rate_limit_subscribe, self.rate_limit_unsubscribe):
-            wrong.append("RATE_LIMIT_GLOBAL: is below a single event's limit")
+            wrong.append("RATE_LIMIT_GLOBAL: must not be less than the limit of a single event")
         if wrong:
             raise SettingsError("\n".join(wrong))
         return self
@@ -82,13 +82,13 @@ class Settings(
         wrong: list[str] = []
         if self.redis_cluster_url is not None:
             if self.redis_url is None:
-                wrong.append("REDIS_CLUSTER_URL: stands beside a REDIS_URL, for all that is not events")
+                wrong.append("REDIS_CLUSTER_URL: needs REDIS_URL as well, for everything but events")
             elif is_cluster(self.redis_url):
-                wrong.append("REDIS_CLUSTER_URL: REDIS_URL is a Cluster's already, and there is no use for two")
+                wrong.append("REDIS_CLUSTER_URL: must not be set if REDIS_URL is already a Redis Cluster's")
         if self.adapter_mode == "pubsub" and "pubsub" not in self.modes:
-            wrong.append("ADAPTER_MODE: pubsub needs a REDIS_URL that is no Cluster's")
+            wrong.append("ADAPTER_MODE: pubsub needs a REDIS_URL that is not a Redis Cluster's")
         if self.adapter_mode == "sharded" and "sharded" not in self.modes:
-            wrong.append("ADAPTER_MODE: sharded needs REDIS_CLUSTER_URL, or a REDIS_URL that is a Cluster's")
+            wrong.append("ADAPTER_MODE: sharded needs REDIS_CLUSTER_URL, or a REDIS_URL that is a Redis Cluster's")
         if self.publish_both and self.other_mode is None:
             wrong.append(f"PUBLISH_BOTH: {NO_OTHER}")
         return wrong

@@ -72,21 +72,21 @@ def parse_allowed(text: str) -> Origin:
     """
     found = _parse(text)
     if found.scheme in _WITHOUT:
-        raise ValueError(f"pages of {found.scheme}: have the origin `null`, or that of another page")
+        raise ValueError(f"pages with the scheme {found.scheme} have the origin `null`, or that of another page")
     if found.scheme == "file":
         if found.host:
             raise ValueError("files have the origin `file://` or `null`, without a host")
         return found
     rest = found.host.removeprefix("*.")
     if "*" in rest:
-        raise ValueError("`*` stands for one label at the beginning of the host: https://*.example.com")
+        raise ValueError("`*` stands for one label at the start of the host: https://*.example.com")
     if found.scheme not in _PORTS:
         return found
     if rest.startswith("["):
         if rest != found.host:
-            raise ValueError("`*` stands for a label, and an address has none")
+            raise ValueError("`*` stands for a label, and an IP address has none")
     elif not _HOST.fullmatch(rest):
-        raise ValueError("there is no host" if not rest else "a host has letters, digits, `-` and dots")
+        raise ValueError("the host is missing" if not rest else "a host consists of letters, digits, `-` and dots")
     elif re.fullmatch(r"[0-9]+|0x[0-9a-f]*", rest.rpartition(".")[2]):
         _check_address(rest, wild=rest != found.host)
     return found
@@ -102,7 +102,7 @@ def _parse(text: str) -> Origin:
     scheme = _SCHEMES.get(scheme, scheme)
     port = int(match[3]) if match[3] else None
     if port is not None and not 0 < port < 65_536:
-        raise ValueError("a port is a number from 1 to 65535")
+        raise ValueError("the port must be from 1 to 65535")
     if host.startswith("["):
         host = f"[{ipaddress.IPv6Address(host[1:-1]).compressed}]"
     elif scheme in _PORTS:
@@ -110,7 +110,7 @@ def _parse(text: str) -> Origin:
         if not host.isascii():
             host = _to_ascii(host)
     elif not host.isascii():
-        raise ValueError("a host of this scheme is written in ASCII, as browsers send it")
+        raise ValueError("with this scheme the host must be in ASCII, as browsers send it")
     return Origin(scheme, host, None if port == _PORTS.get(scheme) else port)
 
 
@@ -126,24 +126,24 @@ def _to_ascii(host: str) -> str:
 
 def _check_address(host: str, *, wild: bool) -> None:
     if wild:
-        raise ValueError("`*` stands for a label, and an address has none")
+        raise ValueError("`*` stands for a label, and an IP address has none")
     try:
         ipaddress.IPv4Address(host)
     except ValueError:
-        raise ValueError("an IPv4 address has four numbers, as browsers write it: 127.0.0.1") from None
+        raise ValueError("an IPv4 address must have four numbers, as browsers write it: 127.0.0.1") from None
 
 
 def _explain(text: str) -> str:
     """Why a text has not the form of an origin."""
     scheme, separator, rest = text.partition("://")
     if not separator:
-        return "an origin has a scheme: https://example.com"
+        return "an origin needs a scheme: https://example.com"
     if "*" in scheme:
-        return "`*` stands for one label at the beginning of the host, not for a scheme"
+        return "`*` stands for one label at the start of the host, not for a scheme"
     if "@" in rest:
-        return "an origin has no user"
+        return "an origin does not contain a user"
     if re.search(r"[/?#\\]", rest):
-        return "nothing stands behind host and port, no `/` either: a browser does not send it"
+        return "nothing may follow host and port, not even `/`: browsers do not send it"
     if rest.endswith(":*"):
-        return "`*` stands for one label at the beginning of the host, not for a port"
-    return "an origin is scheme://host:port, as https://example.com"
+        return "`*` stands for one label at the start of the host, not for a port"
+    return "an origin has the form scheme://host:port, such as https://example.com"

@@ -29,30 +29,31 @@ class RuntimeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     history_events: HistoryEvents = Field(
-        1_000, description="Events that are kept of each room, for clients that come back within RECOVERY_WINDOW"
+        1_000, description="Events kept per room, for clients that reconnect within RECOVERY_WINDOW"
     )
-    publish_batch: PublishBatch = Field(64, description="Events that go to Redis in one request at most")
+    publish_batch: PublishBatch = Field(64, description="Largest number of events sent to Redis in one request")
     batch_window_ms: BatchWindow = Field(
         0,
-        description="Milliseconds that an event may wait for others to go in the same request; 0: those go together "
-        "that come while a request is under way",
+        description="Milliseconds that an event may wait for others to share its request; 0: only events that "
+        "arrive while a request is in flight are batched",
     )
     publish_buffer: PublishBuffer = Field(
-        10_000, description="Events that may wait for Redis; beyond, emitters get an error at once"
+        10_000, description="Events that may be queued for Redis; beyond, publishing fails at once"
     )
     publish_timeout: PublishTimeout = Field(
-        10, description="Seconds that an event waits for Redis to take it; then its emitter gets an error"
+        10, description="Seconds that an event waits for Redis to accept it; then publishing fails"
     )
     channel_linger: ChannelLinger = Field(
-        15, description="Seconds that a server goes on listening to a room that its last client has left"
+        15, description="Seconds for which a server stays subscribed to a room that its last client has left"
     )
     subscription_batch: SubscriptionBatch = Field(
-        500, description="Channels that are subscribed to, or unsubscribed from, in one request at most"
+        500, description="Largest number of channels subscribed to, or unsubscribed from, in one request"
     )
     publish_both: PublishBoth = Field(
         0,
-        description="1: publish every event to the Redis of the other mode as well, for servers that are in that one; "
-        "emitters wait for both, PUBLISH_TIMEOUT each; needs REDIS_CLUSTER_URL, and mode pubsub or sharded",
+        description="1: also publish every event to the Redis of the other mode, for servers that run in it; "
+        "publishing waits for both, PUBLISH_TIMEOUT each; needs REDIS_CLUSTER_URL, and mode pubsub or "
+        "sharded",
     )
 
     @model_validator(mode="after")

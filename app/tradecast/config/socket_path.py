@@ -19,13 +19,13 @@ def normalize_socket_path(path: str) -> str:
         ValueError: It is no path, or one that the server needs for something else.
     """
     if "://" in path:
-        raise ValueError("is a path, as /push/socket.io/, and no URL")
+        raise ValueError("must be a path such as /push/socket.io/, not a URL")
     words = [word for word in path.split("/") if word]
     if not all(SEGMENT.fullmatch(word) and word.strip(".") for word in words):
-        raise ValueError("is a path of letters, digits and `-._~`, as /push/socket.io/")
+        raise ValueError("must be a path of letters, digits and `-._~`, such as /push/socket.io/")
     found = f"/{'/'.join(words)}/"
     if not words or any(f"{taken}/".startswith(found) or found.startswith(f"{taken}/") for taken in TAKEN_PATHS):
-        raise ValueError("is needed for something else")
+        raise ValueError("is used for something else")
     return found
 
 

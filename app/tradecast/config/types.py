@@ -19,14 +19,14 @@ Tier = Literal["free", "premium", "enterprise"]
 def check_seconds(seconds: float) -> float:
     """Seconds that cannot be meant as milliseconds."""
     if seconds > MOST_SECONDS:  # Node's options are milliseconds: its PING_INTERVAL=25000 would be seven hours here
-        raise ValueError(f"is in seconds, not in milliseconds, and at most {MOST_SECONDS}")
+        raise ValueError(f"must be in seconds, not in milliseconds, and at most {MOST_SECONDS}")
     return seconds
 
 
 def check_file(path: str | None) -> str | None:
     """The path of a file that can be read."""
     if path is not None and not os.access(path, os.R_OK):
-        raise ValueError("the file is not there, or cannot be read")
+        raise ValueError("the file does not exist or cannot be read")
     return path
 
 
@@ -40,7 +40,7 @@ def split_list(value: Any) -> Any:
         except ValueError:
             words = None
         if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
-            raise ValueError("what begins with [ is a JSON list of texts")
+            raise ValueError("a value that begins with [ must be a JSON list of strings")
         return tuple(words)
     return tuple(word.strip() for word in value.split(",") if word.strip())
 
@@ -53,7 +53,7 @@ def lower_text(value: Any) -> Any:
 def check_distinct(transports: Sequence[Transport]) -> Sequence[Transport]:
     """Transports, none of which is named twice."""
     if len(set(transports)) != len(transports):
-        raise ValueError("a transport is named twice")
+        raise ValueError("names a transport twice")
     return transports
 
 

@@ -18,7 +18,7 @@ def check_scheme(url: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr |
     """A URL with one of the schemes."""
     # Several hosts (Sentinel, replica sets) are nothing that urlsplit could look into; the drivers check the rest.
     if url is not None and not url.get_secret_value().lower().startswith(tuple(f"{scheme}://" for scheme in schemes)):
-        raise ValueError(f"starts with {' or '.join(scheme + '://' for scheme in schemes)}")
+        raise ValueError(f"must start with {' or '.join(scheme + '://' for scheme in schemes)}")
     return url
 
 
@@ -28,7 +28,7 @@ def check_cluster_url(url: SecretStr | None) -> SecretStr | None:
         option = re.search(r"\?([A-Za-z_]{1,40})=", url.get_secret_value().rpartition("@")[2])
         which = f" (option `{option[1]}`)" if option else ""
         raise ValueError(
-            f"redis+cluster:// is followed by nodes alone, host:port,host:port: no database, no options{which}"
+            f"redis+cluster:// must be followed by nodes only, host:port,host:port: no database, no options{which}"
         )
     return url
 

@@ -15,7 +15,7 @@ from unit.cli.running import run
         (["--clients", "0"], "--clients: must be from 1 to 20000"),
         (["--header", "X Y: 1"], "--header: 'X Y' is not the name of a header"),
         (["--header", "secret"], "--header is written as 'Name: value'"),
-        (["--path", "http://x"], "--path is a path"),
+        (["--path", "http://x"], "--path must be a path"),
     ],
 )
 def test_invalid_options(arguments: list[str], message: str) -> None:

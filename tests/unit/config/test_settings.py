@@ -370,7 +370,7 @@ def test_origins_of_any_scheme() -> None:
 
 def test_origin_that_can_never_match_is_named() -> None:
     (line,) = complaints(CORS_ORIGIN="https://a.example,https://b.example/")
-    assert line.startswith("CORS_ORIGIN: entry 2 can never match: nothing stands behind host and port")
+    assert line.startswith("CORS_ORIGIN: entry 2 can never match: nothing may follow host and port")
 
 
 def test_everything_that_is_wrong_is_named_at_once() -> None:

@@ -26,11 +26,9 @@ from tradecast.config.types import (
 class DeliverySettings(Group):
     """Recovery, history, publishing, and requests to all servers."""
 
-    recovery: bool = Field(
-        True, description="Let clients go on where their connection was lost (connection state recovery)"
-    )
+    recovery: bool = Field(True, description="Let clients resume after a lost connection (connection state recovery)")
     recovery_window: Annotated[float, Field(ge=1, le=3600)] = Field(
-        120, description="Seconds after a lost connection within which a client can go on with nothing missed"
+        120, description="Seconds after a lost connection within which a client can resume without missing events"
     )
     history_events: HistoryEvents = runtime_field("history_events")
     publish_timeout: PublishTimeout = runtime_field("publish_timeout")
@@ -42,15 +40,17 @@ class DeliverySettings(Group):
     publish_both: PublishBoth = runtime_field("publish_both")
     adapter_file: str | None = Field(
         None,
-        description="YAML or JSON file with figures that win over those of the settings, and are taken as soon as the "
-        "file changes (docs/adapter-settings.md names them); it may be missing",
+        description="YAML or JSON file with values that override those of the settings and take effect as soon as "
+        "the file changes (docs/adapter-settings.md lists them); it may be missing",
     )
     cluster_lease: Annotated[float, Field(ge=0.5, le=60)] = Field(
         4,
-        description="Seconds of silence after which a server counts as gone: requests to all servers do not wait for "
-        "it any more, and its connections do not count ([cluster.md](cluster.md)). Four times within it, each tells "
-        "the others of itself",
+        description="Seconds of silence after which a server counts as gone: requests to all servers no longer "
+        "wait for it, and its connections do not count ([cluster.md](cluster.md)). Each server sends "
+        "four heartbeats in that time",
     )
     cluster_timeout: Seconds = Field(
-        5, description="Seconds that servers, or clients with their acknowledgements, may take to answer such a request"
+        5,
+        description="Seconds that servers, or clients with their acknowledgements, may take to answer a request to "
+        "all servers",
     )

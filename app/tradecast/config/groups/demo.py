@@ -28,5 +28,5 @@ class DemoSettings(Group):
         try:
             date.fromisoformat(text)
         except ValueError:
-            raise ValueError("there is no such day") from None
+            raise ValueError("is not a date") from None
         return text

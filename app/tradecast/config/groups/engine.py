@@ -20,32 +20,36 @@ class EngineSettings(Group):
 
     transports: Transports = Field(
         (),
-        description="Transports offered; empty for `websocket,polling`, with REDIS_URL as soon as all servers there "
-        "serve the internal port, which polling on several servers needs; until then, and embedded under ASGI without "
-        "that port, `websocket` alone ([client.md](client.md#transports))",
+        description="Transports offered; empty for `websocket,polling`: with REDIS_URL as soon as all servers "
+        "there serve the internal port, which polling on several servers needs; until then, and "
+        "embedded under ASGI without that port, `websocket` only ([client.md](client.md#transports))",
     )
     ping_interval: Seconds = Field(25, description="Seconds between heartbeats")
     ping_timeout: Seconds = Field(60, description="Seconds a client may take to answer a heartbeat")
     upgrade_timeout: Seconds = Field(10, description="Seconds an upgrade from polling to WebSocket may take")
-    connect_timeout: Seconds = Field(45, description="Seconds a client may stay without joining the namespace")
-    max_http_buffer_size: Count = Field(1_000_000, description="Largest message a client may send, bytes")
+    connect_timeout: Seconds = Field(
+        45, description="Seconds a client may stay connected without joining the namespace"
+    )
+    max_http_buffer_size: Count = Field(1_000_000, description="Largest message that a client may send, in bytes")
     send_queue_limit: Count = Field(
-        10_000, description="Messages that may wait for a client that does not read, before it is cut off"
+        10_000, description="Messages that may be queued for a client that does not read, before it is disconnected"
     )
     send_buffer_limit: Count = Field(
-        4_000_000, description="Bytes that may wait for such a client; a single message may be larger"
+        4_000_000, description="Bytes that may be queued for such a client; a single message may be larger"
     )
-    max_connections: Count = Field(10_000, description="Connections this server takes; the surplus is told 503")
+    max_connections: Count = Field(
+        10_000, description="Connections that this server accepts; further ones are refused with 503"
+    )
     max_unauthenticated_per_address: Annotated[int, Field(ge=0)] = Field(
         1_000,
         description="Connections of this server that one client address (of IPv6: one /64 network) may have while "
-        "their clients are not authenticated; the surplus is told 503. 0: any number. Not counted where "
-        "TRUSTED_PROXIES is 0 and the address is a private one, which is a load balancer's",
+        "their clients are not authenticated; further ones are refused with 503. 0: any number. "
+        "Private addresses, which are a load balancer's, are not counted where TRUSTED_PROXIES is 0",
     )
     trusted_proxies: Annotated[int, Field(ge=0, le=20)] = Field(
         0,
-        description="Proxies and load balancers in front, each of which adds the address that it was asked from to "
-        "the end of X-Forwarded-For: tells the client's own entry from what the client wrote",
+        description="Proxies and load balancers in front, each of which appends the address of its peer to "
+        "X-Forwarded-For: this distinguishes their entries from what the client wrote",
     )
 
     @property

@@ -15,5 +15,7 @@ class HttpSettings(Group):
 
     metrics_public: bool = Field(True, description="Serve /metrics on the public port too")
     emit_public: bool = Field(True, description="Serve /api/emit on the public port too")
-    api_token: SecretTexts = Field((), description="Bearer tokens for /api/emit, comma-separated; none: emit is closed")
+    api_token: SecretTexts = Field(
+        (), description="Bearer tokens for /api/emit, comma-separated; none: the route is closed"
+    )
     admin_token: SecretTexts = Field((), description="Bearer tokens for /admin, comma-separated; none: loopback only")

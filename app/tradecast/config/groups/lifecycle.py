@@ -19,20 +19,23 @@ class AcceptSettings(Group):
 
     drain_delay: Annotated[float, Field(ge=0, le=3600)] = Field(
         0,
-        description="Seconds between readiness off and the first client sent away: until a Service's endpoints follow",
+        description="Seconds between readiness off and the first disconnected client: until a Service's endpoints "
+        "follow",
     )
     drain_rate: Positive = Field(
         100,
-        description="Clients sent away per second by drains and shedding, of all servers together where they have a "
-        "Redis in common",
+        description="Clients disconnected per second by drains and shedding, by all servers together if they share "
+        "a Redis",
     )
     drain_timeout: Positive = Field(
-        60, le=DAY, description="Seconds for sending clients away; those who are left are then closed at once"
+        60, le=DAY, description="Seconds for disconnecting clients; those that are left are then closed at once"
     )
-    accept_rate: Positive = Field(500, description="New connections let in per second, in the long run")
-    accept_burst: Count = Field(1000, description="New connections let in at once after a quiet time")
+    accept_rate: Positive = Field(500, description="New connections accepted per second, in the long run")
+    accept_burst: Count = Field(1000, description="New connections accepted at once after a quiet time")
     accept_wait: Annotated[float, Field(ge=0, le=15)] = Field(
-        5, description="Seconds a new connection beyond that is held before it is told 503 (clients give up after 20)"
+        5,
+        description="Seconds for which a new connection beyond that is held before it is refused with 503 (clients "
+        "give up after 20)",
     )
 
 
@@ -42,13 +45,14 @@ class RolloutSettings(Group):
     fleet_revision: str | None = Field(
         None,
         max_length=200,
-        description="What is deployed, another word for each rollout (Kubernetes: the label pod-template-hash). With "
+        description="What is deployed, different for each rollout (Kubernetes: the label pod-template-hash). With "
         "it and REDIS_URL, servers leave new clients to those of a newer revision; absent: they do not",
     )
     pod_name: str | None = Field(None, max_length=300, description="This server's name, for `/admin/stats`")
     pod_uid: str | None = Field(
         None,
         max_length=200,
-        description="What tells this server from all others and outlives restarts of its container (Kubernetes: the "
-        "pod's uid); absent: made up at each start, and an operator cannot sign its requests to it",
+        description="Identifies this server among all others, also across restarts of its container (Kubernetes: "
+        "the pod's uid); absent: generated at each start, and an operator cannot sign requests to the "
+        "server",
     )

@@ -24,11 +24,11 @@ class LimitSettings(Group):
     symbol_pattern: str | None = Field(
         None,
         max_length=1_000,
-        description="Regular expression that the whole of a symbol has to match, such as `[A-Z.]{1,10}`; absent: a "
-        "symbol is 1 to 64 printable ASCII characters, in the case in which it is sent",
+        description="Regular expression that the whole symbol must match, such as `[A-Z.]{1,10}`; absent: a symbol "
+        "is 1 to 64 printable ASCII characters, in the case in which it is sent",
     )
     admin_broadcast_any: bool = Field(
-        False, description="Let admin:broadcast send the contract's own events, such as trade:executed, too"
+        False, description="Let admin:broadcast also send the contract's own events, such as trade:executed"
     )
     rate_limit_window_ms: Annotated[int, Field(ge=1_000)] = Field(
         60_000, description="Window of the rate limits, milliseconds"
@@ -45,5 +45,5 @@ class LimitSettings(Group):
         try:
             re.compile(pattern or "")
         except re.error as error:
-            raise ValueError(f"is no regular expression ({error.msg})") from None
+            raise ValueError(f"is not a regular expression ({error.msg})") from None
         return pattern

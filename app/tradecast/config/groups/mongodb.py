@@ -17,5 +17,9 @@ class MongodbSettings(Group):
 
     mongodb_uri: MongodbUri = Field(None, description="mongodb:// or mongodb+srv://; absent: no database")
     mongodb_database: str | None = Field(None, description="Database; absent: the one in MONGODB_URI, else `test`")
-    mongodb_ca_file: ReadableFile = Field(None, description="PEM bundle that signs MongoDB's certificate")
-    mongodb_timeout: Seconds = Field(2, description="Seconds one MongoDB request may take, finding a server included")
+    mongodb_ca_file: ReadableFile = Field(
+        None, description="PEM bundle of the authority that signs MongoDB's certificate"
+    )
+    mongodb_timeout: Seconds = Field(
+        2, description="Seconds that one MongoDB request may take, server selection included"
+    )

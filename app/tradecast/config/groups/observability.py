@@ -25,6 +25,6 @@ class ObservabilitySettings(Group):
     """Logs and errors."""
 
     log_level: LogLevel = Field("info", description="debug, info, warning or error")
-    log_format: LogFormat = Field("json", description="json, or console for people")
-    sentry_dsn: SecretStr | None = Field(None, description="Send errors to Sentry (needs the extra `sentry`)")
-    sentry_environment: str = Field("production", description="Environment that Sentry shows")
+    log_format: LogFormat = Field("json", description="json, or console for reading in a terminal")
+    sentry_dsn: SecretStr | None = Field(None, description="Report errors to Sentry (needs the extra `sentry`)")
+    sentry_environment: str = Field("production", description="Environment that is shown in Sentry")

@@ -24,29 +24,32 @@ class RedisSettings(Group):
     redis_url: RedisUrl = Field(
         None,
         description="redis://, rediss://, redis+sentinel://host:port,host:port/db/service, "
-        "redis+cluster://host:port,host:port or unix://; absent: single-server mode. Of redis-py's options those that "
-        "make sense work (`?ssl_cert_reqs=none`), any other stops the start",
+        "redis+cluster://host:port,host:port or unix://; absent: single-server mode. Options of "
+        "redis-py that are useful here are supported (`?ssl_cert_reqs=none`), any other aborts startup",
     )
     redis_cluster_url: RedisClusterUrl = Field(
         None,
-        description="redis+cluster://host:port,host:port or rediss+cluster://: a Redis Cluster beside REDIS_URL's one "
-        "Redis, for mode `sharded`; everything but events, their history and recovery stays at REDIS_URL. User, "
-        "password and files of the REDIS_ settings hold for both "
+        description="redis+cluster://host:port,host:port or rediss+cluster://: a Redis Cluster in addition to the "
+        "single Redis of REDIS_URL, for mode `sharded`; everything but events, their history and "
+        "recovery stays at REDIS_URL. User, password and files of the REDIS_ settings apply to both "
         "([redis.md](redis.md#from-one-mode-to-another))",
     )
     adapter_mode: Annotated[Literal["auto", "single", "pubsub", "sharded"], BeforeValidator(lower_text)] = Field(
         "auto",
-        description="How events pass between servers: not at all (single), through one Redis (pubsub), or through a "
-        "Redis Cluster (sharded); auto: single without REDIS_URL, sharded where that is a Cluster's, else pubsub",
+        description="How events reach other servers: not at all (single), through one Redis (pubsub), or through a "
+        "Redis Cluster (sharded); auto: single without REDIS_URL, sharded if that is a Cluster's, else "
+        "pubsub",
     )
-    redis_username: str | None = Field(None, description="ACL user, where not in the URL")
-    redis_password: SecretStr | None = Field(None, description="Password, where not in the URL")
+    redis_username: str | None = Field(None, description="ACL user, if not in the URL")
+    redis_password: SecretStr | None = Field(None, description="Password, if not in the URL")
     redis_sentinel_username: str | None = Field(None, description="ACL user of the Sentinels")
     redis_sentinel_password: SecretStr | None = Field(None, description="Password of the Sentinels")
-    redis_ca_file: ReadableFile = Field(None, description="PEM bundle that signs Redis' certificate")
+    redis_ca_file: ReadableFile = Field(None, description="PEM bundle of the authority that signs Redis' certificate")
     redis_cert_file: ReadableFile = Field(None, description="PEM client certificate for Redis")
     redis_key_file: ReadableFile = Field(None, description="PEM key of the client certificate for Redis")
-    redis_timeout: Seconds = Field(2, description="Seconds each try of a Redis request may take (at most 3 retries)")
+    redis_timeout: Seconds = Field(
+        2, description="Seconds that each attempt of a Redis request may take (at most 3 retries)"
+    )
 
     @property
     def modes(self) -> tuple[Mode, ...]:
