@@ -28,7 +28,7 @@ HEAD = """\
 
 # Settings
 
-`tradecast serve` reads its settings from the environment. An empty variable counts as not set, and spaces around a value
+`tradecast serve` reads its settings from the environment. An empty variable counts as unset, and spaces around a value
 are ignored. Lists are separated by commas. An invalid value aborts startup with exit code 2 and an error that names the
 variable. Times are in seconds unless the variable's name says otherwise.
 """
