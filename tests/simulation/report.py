@@ -26,7 +26,7 @@ FEWEST = replace(CHART, name="40 pods, behind an ingress that picks the pod with
 HEAD = (
     "",
     "moved by rebalancing",
-    "sent away by scale-down",
+    "disconnected by scale-down",
     "of these at once",
     "by the rollout",
     "longest away (s)",
