@@ -1203,3 +1203,13 @@ async def test_one_that_cannot_recover_is_no_room_under_its_former_sid(here: Des
     await here.send(a.sid, 1)
     await here.send(back.sid, 2)
     assert back.got == [2]
+
+
+async def test_one_message_and_no_task_for_all_recipients(here: Desk) -> None:
+    members = [await here.connect("crowded") for _ in range(50)]
+    await here.settle()
+    tasks = asyncio.all_tasks()
+    await here.send("crowded", 1)
+    assert asyncio.all_tasks() == tasks
+    assert here.emitted == [("event", 50)]
+    assert len({id(member.wire[-1]) for member in members}) == 1
