@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ import httpx
 from e2e.gate import Gate, gate
 from e2e.kube import CHART, Namespace, api_proxy, run
 from e2e.pretended import TOKEN, Server, Servers, deployment, pretended
+from kit.network.ports import free_ports
 from kit.waiting import eventually
 
 ROUND = 0.3
@@ -91,14 +91,6 @@ class Operator:
 
     def written(self) -> str:
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 class Operated:

@@ -158,7 +158,7 @@ async def test_every_panel_has_data_and_every_alert_is_evaluated(
         # The fleets that it tells of are in another namespace than it is: theirs must win.
         targets[operator_address] = {"namespace": "operators", "job": "operator", "pod": OPERATOR_POD}
         prometheus = make_prometheus(targets, interval=1, rules=[RULES], honor_labels=True)
-        await asyncio.to_thread(prometheus.start)
+        await asyncio.to_thread(prometheus.start_now)
         look = partial(still_without_data, prometheus.url, variables=VARIABLES, since=began, step=1)
         await asyncio.gather(load(one), load(other))
         while asked_in_vain := await look(asked, within=WITHIN / ROUNDS):

@@ -212,7 +212,7 @@ async def test_mongodb_hangs(make_server: MakeServer, own_mongo: MongoServer, st
     session = await server.session("u1")
     inside = await connect(stock_clients, server, session)
     late = await server.session("u2")
-    own_mongo.pause()
+    own_mongo.freeze()
     waiting = await put_off(stock_clients, server, late)
     await assert_alive(inside)
     own_mongo.resume()

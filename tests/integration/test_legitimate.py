@@ -23,9 +23,9 @@ from kit.clients.floods import errors_of, refused
 from kit.clients.node import StockClients
 from kit.clients.node_packages import NodeMissing
 from kit.clients.raw import WEBSOCKET, Polling, WebSocket, Wire
+from kit.network.ports import free_port
 from kit.network.slow_link import SlowLink
 from kit.servers.process import ServeProcess, environment, serving
-from kit.servers.redis_server import free_port
 
 DEFAULT_TRANSPORTS = ["polling", "websocket"]
 STORM = int(os.environ.get("STORM", "400"))

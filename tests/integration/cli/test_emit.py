@@ -9,9 +9,10 @@ import pytest
 
 from integration.cli.commands import TOKEN, make_session
 from kit.clients.node import StockClients
+from kit.network.ports import free_port
 from kit.servers.in_process import MakeServer
 from kit.servers.process import Done, ServeProcess, tradecast
-from kit.servers.redis_server import RedisServer, free_port
+from kit.servers.redis_server import RedisServer
 from protocol.contract import FAST
 
 

@@ -12,10 +12,11 @@ import httpx
 import pytest
 from aiohttp import web
 
+from kit.network.ports import free_port
 from kit.network.tls import make_certificates
 from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer
 from kit.servers.redis_cluster import RedisCluster
-from kit.servers.redis_server import RedisServer, free_port
+from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential

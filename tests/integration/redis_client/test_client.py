@@ -12,9 +12,10 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
+from kit.network.ports import free_port
 from kit.network.tls import Certificates, make_certificates
 from kit.servers.redis_sentinel import SERVICE, SentinelServer
-from kit.servers.redis_server import RedisServer, free_port, started
+from kit.servers.redis_server import RedisServer, started
 from kit.waiting import eventually
 from tradecast.config.settings import SettingsError, load_settings
 from tradecast.redis_client.client import check_database, create_redis

@@ -15,9 +15,10 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError
 
+from kit.network.ports import free_port
 from kit.network.tls import make_certificates
 from kit.servers.redis_cluster import ClusterNode, RedisCluster
-from kit.servers.redis_server import RedisServer, free_port
+from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.redis_client.client import create_redis

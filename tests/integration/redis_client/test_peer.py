@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from kit.network.ports import free_port
 from kit.network.tls import make_certificates
 from kit.servers.mongo_server import MongoDatabase
-from kit.servers.redis_server import RedisServer, free_port
+from kit.servers.redis_server import RedisServer
 from kit.servers.troubles import only_client, running
 from tradecast.causes import REDIS, Code, Place
 from tradecast.redis_client.peer import Explainer, probe_peer

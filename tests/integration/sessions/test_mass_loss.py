@@ -84,7 +84,7 @@ def here(server: RunningServer) -> int:
 
 
 async def restart_empty(redis: RedisServer) -> None:
-    redis.stop_now(kill=True)
+    redis.kill_now()
     redis.start_now()
 
 

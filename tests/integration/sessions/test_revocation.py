@@ -386,7 +386,7 @@ async def test_mongodb_that_hangs_ends_nobody_and_then_all_are_checked(own_mongo
             kept, gone = [(await mode.sessions.create(ANN, 600))[0] for _ in range(2)]
             server.active |= {kept, gone}
             await eventually(lambda: len(server.changed) == 2)
-            own_mongo.pause()
+            own_mongo.freeze()
             await eventually(lambda: server.watcher.mode == "down")
             assert server.ended == {}
             own_mongo.resume()

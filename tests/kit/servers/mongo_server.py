@@ -7,34 +7,25 @@ both are SecantusDB always.
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import contextlib
 import os
 import secrets
-import signal
 import socket
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from kit.processes.freezing import until_stopped
-from kit.processes.parent import end_with_parent
+from kit.processes.service import ServiceProcess
 
 HOW_TO_GET_MONGODB = (
     "no MongoDB-compatible server: pip install SecantusDB (it is in the extra `dev`), or set MONGODB_URI to a real one"
 )
-START_WITHIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,136 +36,44 @@ class MongoDatabase:
     database: str
 
 
-class MongoServer:
-    """One SecantusDB on a free loopback port; what it stores survives `kill` and `start`, and is gone with `close`.
+class MongoServer(ServiceProcess):
+    """One SecantusDB; what it stores survives `kill` and `start`.
 
     Args:
         extra_args: Further arguments, such as `--auth` or `--tls-cert-file`; they may be changed between starts.
         standalone: Be no replica set: change streams are refused, as by a standalone mongod.
     """
 
+    start_within = 60.0
+    stop_within = 20.0
+    poll_every = 0.02
+
     def __init__(self, *extra_args: str, standalone: bool = False) -> None:
         if find_spec("secantus") is None:
             pytest.skip(HOW_TO_GET_MONGODB)
-        self.port = free_port()
+        super().__init__("SecantusDB")
         self.standalone = standalone
         self.extra_args = extra_args
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started_once = False
-        self._folder = tempfile.TemporaryDirectory(prefix="mongo-", ignore_cleanup_errors=True)
 
     @property
     def uri(self) -> str:
         return f"mongodb://127.0.0.1:{self.port}/"
 
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
     def database(self) -> MongoDatabase:
         """A database of a new name."""
         return MongoDatabase(self.uri, f"test_{secrets.token_hex(6)}")
-
-    # -- from tests
-
-    async def start(self) -> None:
-        """Start, on the same port and with the same data as before, and wait until it answers."""
-        await asyncio.to_thread(self.start_now)
-
-    async def stop(self) -> None:
-        """End it in an orderly way."""
-        await asyncio.to_thread(self.stop_now)
-
-    async def kill(self) -> None:
-        """End it by SIGKILL."""
-        await asyncio.to_thread(self.kill_now)
-
-    def pause(self) -> None:
-        """Freeze it (SIGSTOP): connections stay open, and nothing answers."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        until_stopped(self._process.pid)
-
-    def resume(self) -> None:
-        """Let a paused server go on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    # -- the same without an event loop
 
     def command(self) -> list[str]:
         """What is started."""
         return [
             *(sys.executable, "-m", "secantus", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--storage-path", str(Path(self._folder.name, "data")), "--cache-size", "64M", "--log-level", "ERROR"),
+            *("--storage-path", str(self.folder / "data"), "--cache-size", "64M", "--log-level", "ERROR"),
             *(["--standalone"] if self.standalone else []),
             *self.extra_args,
         ]
 
-    def start_now(self) -> None:
-        """As `start`, blocking.
-
-        Raises:
-            RuntimeError: It ended instead, or did not answer in time; with the end of its log.
-        """
-        if self.running:
-            return
-        atexit.register(self.kill_now)
-        log = Path(self._folder.name, "log")
-        for attempt in range(5):
-            if attempt and not self._started_once:
-                self.port = free_port()  # somebody took it between the look and the start
-            with log.open("wb") as output:
-                self._process = subprocess.Popen(
-                    self.command(), stdout=output, stderr=output, cwd=self._folder.name, preexec_fn=end_with_parent
-                )
-            if self._answers_in_time():
-                self._started_once = True
-                return
-            self.kill_now()
-            text = log.read_text(errors="replace")
-            if "in use" not in text:
-                break
-            time.sleep(0.2)
-        raise RuntimeError(f"SecantusDB did not start:\n{text[-2000:]}")
-
-    def stop_now(self) -> None:
-        """As `stop`, blocking."""
-        if self._process is None:
-            return
-        self.resume()
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(20)
-        self.kill_now()
-
-    def kill_now(self) -> None:
-        """As `kill`, blocking."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def close(self) -> None:
-        """End it, whatever state it is in, and remove its files."""
-        self.kill_now()
-        atexit.unregister(self.kill_now)
-        self._folder.cleanup()
-
-    def _answers_in_time(self) -> bool:
-        deadline = time.monotonic() + START_WITHIN
-        while time.monotonic() < deadline and self.running:
-            if _answers(self.port, tls="--tls-cert-file" in self.extra_args):
-                return self.running  # else somebody else listens on that port
-            time.sleep(0.02)
-        return False
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    def answers(self) -> bool:
+        return _answers(self.port, tls="--tls-cert-file" in self.extra_args)
 
 
 def _answers(port: int, *, tls: bool = False) -> bool:

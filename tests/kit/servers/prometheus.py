@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -16,14 +14,12 @@ from typing import Any
 
 import pytest
 
-from kit.processes.parent import end_with_parent
-from kit.servers.redis_server import free_port
+from kit.processes.service import ServiceProcess
 
 HOW_TO_GET_PROMETHEUS = (
     "prometheus and promtool are not installed: apt-get install --no-install-recommends prometheus "
     "(scripts/install-test-tools does it without starting a service)"
 )
-START_WITHIN = 60.0
 
 
 def find(program: str) -> str:
@@ -34,8 +30,8 @@ def find(program: str) -> str:
     return found
 
 
-class Prometheus:
-    """One Prometheus without a past. It belongs to no event loop.
+class Prometheus(ServiceProcess):
+    """One Prometheus without a past.
 
     Args:
         targets: Addresses (`127.0.0.1:9100`) and the labels that a PodMonitor would give them.
@@ -44,6 +40,9 @@ class Prometheus:
         honor_labels: Whether labels that a target's own series have win over the target's.
         rules: Files of rules, evaluated as often.
     """
+
+    start_within = 60.0
+    poll_every = 0.05
 
     def __init__(
         self,
@@ -54,10 +53,7 @@ class Prometheus:
         honor_labels: bool = False,
         rules: Sequence[Path] = (),
     ) -> None:
-        self.program = find("prometheus")
-        self.port = free_port()
-        self._folder = tempfile.TemporaryDirectory(prefix="prometheus-")
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(find("prometheus"))
         config = {
             "global": {
                 "scrape_interval": f"{interval}s",
@@ -75,60 +71,21 @@ class Prometheus:
                 }
             ],
         }
-        Path(self._folder.name, "config.yml").write_text(json.dumps(config))  # JSON is YAML
+        (self.folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start, and wait until it is ready.
-
-        Raises:
-            RuntimeError: It ended instead, or was not ready in time; with the end of its log.
-        """
-        text = ""
-        for _ in range(5):
-            found = self._start()
-            if found is None:
-                return
-            text = found
-            if "in use" not in text:
-                break
-            self.port = free_port()  # somebody took it between the look and the start
-        self.close()
-        raise RuntimeError(f"prometheus did not start:\n{text[-2000:]}")
-
-    def _start(self) -> str | None:
-        """Start it once; its log if that did not work."""
-        folder = self._folder.name
-        command = [
-            *(self.program, f"--config.file={folder}/config.yml", f"--storage.tsdb.path={folder}/data"),
+    def command(self) -> list[str]:
+        return [
+            *(self.program, f"--config.file={self.folder}/config.yml", f"--storage.tsdb.path={self.folder}/data"),
             *(f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"),
         ]
-        log = Path(folder, "log")
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                command, stdout=output, stderr=output, cwd=folder, preexec_fn=end_with_parent
-            )
-        deadline = time.monotonic() + START_WITHIN
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):  # noqa: S310 our own loopback address
-                    return None
-            except OSError:
-                time.sleep(0.05)
-        self._process.kill()
-        self._process.wait()
-        return log.read_text(errors="replace")
 
-    def close(self) -> None:
-        """End it and remove its data."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-        self._folder.cleanup()
+    def answers(self) -> bool:
+        with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):  # noqa: S310 our own loopback address
+            return True
 
 
 def ask(base_url: str, path: str, **parameters: Any) -> Any:

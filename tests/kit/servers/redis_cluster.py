@@ -15,7 +15,8 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from kit.servers.redis_server import DURABLE, START_WITHIN, RedisMissing, RedisServer, free_port
+from kit.network.ports import free_port
+from kit.servers.redis_server import DURABLE, RedisMissing, RedisServer
 from kit.waiting import wait_until
 
 SLOTS = 16_384
@@ -175,7 +176,7 @@ class RedisCluster:
 
     def _wait_until_in_order(self) -> None:
         try:
-            wait_until(self._is_in_order, START_WITHIN, what="a cluster", every=0.05)
+            wait_until(self._is_in_order, RedisServer.start_within, what="a cluster", every=0.05)
         except AssertionError as late:
             raise RuntimeError(f"{late}:\n{self.nodes[0]._nodes_text()}") from None
 

@@ -7,18 +7,12 @@ one test's alone, to be stopped, killed or paused at will.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import shutil
-import signal
 import socket
 import ssl
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
@@ -27,12 +21,10 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from kit.processes.freezing import until_stopped
-from kit.processes.parent import end_with_parent
+from kit.processes.service import ServiceProcess
 from tradecast.redis_client.single import SingleClient
 
 HOW_TO_GET_REDIS = "redis-server is not installed: apt-get install redis-server"
-START_WITHIN = 30.0
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 """Arguments of a redis-server that answers for what it took: all of it is there again after `kill` and `start`."""
 
@@ -41,8 +33,8 @@ class RedisMissing(Exception):
     """There is no redis-server on this machine; the text tells how to get it."""
 
 
-class RedisServer:
-    """One redis-server, by default without persistence. It belongs to no event loop: any fixture may hold it.
+class RedisServer(ServiceProcess):
+    """One redis-server, by default without persistence.
 
     Args:
         extra_args: Further arguments of redis-server, such as `--requirepass`, `x`, or `DURABLE`.
@@ -53,20 +45,11 @@ class RedisServer:
         found = shutil.which("redis-server")
         if found is None:
             raise RedisMissing(HOW_TO_GET_REDIS)
-        self.program = found
+        super().__init__(found)
         self.extra_args = extra_args
         self.tls = tls
-        self.port = free_port()
-        self._started_once = False
-        self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
         self._timer: threading.Timer | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="redis-")
-
-    @property
-    def folder(self) -> Path:
-        """The server's working directory, gone when the server is closed."""
-        return Path(self._folder.name)
 
     @property
     def url(self) -> str:
@@ -77,35 +60,13 @@ class RedisServer:
         """The same server over its Unix socket."""
         return f"unix://{self.folder / 'redis.sock'}?db=0"
 
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
     # -- from tests
-
-    async def start(self) -> None:
-        """Start, on the same port as before, and wait until it answers. Nothing happens if it runs."""
-        await asyncio.to_thread(self.start_now)
-
-    async def stop(self) -> None:
-        """End it in an orderly way (as SHUTDOWN NOSAVE): clients are told at once."""
-        await asyncio.to_thread(self.stop_now)
-
-    async def kill(self) -> None:
-        """End it by SIGKILL."""
-        await asyncio.to_thread(self.stop_now, kill=True)
 
     async def pause(self, seconds: float) -> None:
         """Freeze it (SIGSTOP) and return at once; it goes on after `seconds`, or earlier by `resume`."""
         assert self.running
         self._cancel_timer()
-        self._process_signal(signal.SIGSTOP)
-        until_stopped(self.pid)
+        self.freeze()
         self._paused = True
         self._timer = threading.Timer(seconds, self.resume)
         self._timer.daemon = True
@@ -114,7 +75,7 @@ class RedisServer:
     def resume(self) -> None:
         """Let a paused server go on."""
         if self._paused and self.running:
-            self._process_signal(signal.SIGCONT)
+            super().resume()
         self._paused = False
 
     async def ask(self, *words: str | int) -> Any:
@@ -148,47 +109,14 @@ class RedisServer:
             *("--daemonize", "no", *self.extra_args),
         ]
 
-    def start_now(self) -> None:
-        """As `start`, blocking.
-
-        Raises:
-            RuntimeError: It ended instead, or did not answer in time; with the end of its log.
-        """
-        if self.running:
-            return
-        atexit.register(self._kill_process)
-        for attempt in range(5):
-            if attempt and not self._started_once:
-                self.port = free_port()  # somebody took it between the look and the start
-            log = self.folder / "log"
-            with log.open("wb") as output:
-                self._process = subprocess.Popen(
-                    self.command(), stdout=output, stderr=output, cwd=self.folder, preexec_fn=end_with_parent
-                )
-            if self._answers():
-                self._started_once = True
-                return
-            self._kill_process()
-            text = log.read_text(errors="replace")
-            if "in use" not in text:
-                raise RuntimeError(f"redis-server did not start:\n{text[-2000:]}")
-            time.sleep(0.2)
-        raise RuntimeError(f"redis-server found no free port; the last tried was {self.port}")
-
-    def stop_now(self, *, kill: bool = False) -> None:
-        """As `stop` and `kill`, blocking."""
+    def stop_now(self) -> None:
         self._cancel_timer()
-        if self._process is None:
-            return
-        if kill:
-            self._kill_process()
-            return
-        self.resume()
-        self._process.terminate()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._kill_process()
+        super().stop_now()
+
+    def kill_now(self) -> None:
+        self._cancel_timer()
+        super().kill_now()
+        self._paused = False
 
     def ask_now(self, *words: str | int) -> Any:
         """As `ask`, blocking."""
@@ -196,37 +124,25 @@ class RedisServer:
         with Redis("127.0.0.1", self.port, socket_timeout=10, retry=Retry(NoBackoff(), 0), **options) as redis:
             return redis.execute_command(*words)
 
-    def close(self) -> None:
-        """End it, whatever state it is in, and remove its files."""
-        self.stop_now(kill=True)
-        atexit.unregister(self._kill_process)
-        self._folder.cleanup()
-
     def repair(self) -> None:
         """Running, not paused, and empty again."""
         self._cancel_timer()
         self.resume()
         self.start_now()
-        with socket.create_connection(("127.0.0.1", self.port), timeout=START_WITHIN) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=self.start_within) as connection:
             connection.sendall(b"SCRIPT FLUSH\r\nFLUSHALL\r\nCONFIG RESETSTAT\r\nQUIT\r\n")
             answer = b""
             while part := connection.recv(4096):
                 answer += part
         assert answer.count(b"+OK") == 4, answer
 
-    def _answers(self) -> bool:
-        deadline = time.monotonic() + START_WITHIN
-        while time.monotonic() < deadline and self.running:
-            try:
-                if self._ping():
-                    # Redis takes its port before its own socket: what answered is not somebody else's
-                    with socket.socket(socket.AF_UNIX) as own:
-                        own.connect(str(self.folder / "redis.sock"))
-                    return self.running
-            except OSError:
-                pass
-            time.sleep(0.01)
-        return False
+    def answers(self) -> bool:
+        if not self._ping():
+            return False
+        # Redis takes its port before its own socket: what answered is not somebody else's
+        with socket.socket(socket.AF_UNIX) as own:
+            own.connect(str(self.folder / "redis.sock"))
+        return True
 
     def _ping(self) -> bool:
         with contextlib.ExitStack() as stack:
@@ -243,28 +159,10 @@ class RedisServer:
             # a server that demands a password lives as well
             return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
 
-    def _kill_process(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-        self._paused = False
-
-    def _process_signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def started(*extra_args: str) -> RedisServer:

@@ -14,11 +14,12 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from kit.network.ports import free_port
 from kit.network.tls import make_certificates, sign_certificate
 from kit.servers.mongo_server import MongoServer
 from kit.servers.redis_cluster import ClusterNode, RedisCluster
 from kit.servers.redis_sentinel import SERVICE, SentinelServer
-from kit.servers.redis_server import RedisServer, free_port
+from kit.servers.redis_server import RedisServer
 from tradecast.causes import Code
 
 PLANTED = "planted-pa55word"

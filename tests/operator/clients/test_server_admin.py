@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from kit.clients.python import PythonClients
+from kit.network.ports import free_port
 from kit.servers.in_process import MakeServer, RunningServer
-from kit.servers.redis_server import free_port
 from tradecast_operator.clients.server_admin import KnownServers, ServerAdmin, ServerSilent, Target, make_client
 
 TOKEN = "operators-token"

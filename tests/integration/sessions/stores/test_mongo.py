@@ -287,7 +287,7 @@ async def test_server_that_does_not_answer(own_mongo: MongoServer) -> None:
     await eventually_answers(store)
     async with asyncio.timeout(60), contextlib.aclosing(store.changes()) as changes:
         await anext(changes)
-        own_mongo.pause()
+        own_mongo.freeze()
         for request in (store.load(["a"]), store.supports_changes(), anext(changes)):
             started = time.monotonic()
             with pytest.raises(StoreUnavailable):
