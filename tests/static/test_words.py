@@ -37,7 +37,7 @@ FROZEN = (
 )
 """Phrases that may stay, each with the words around it."""
 
-PENDING = frozenset(f"docs/{name}.md" for name in ("check", "runbook", "settings"))
+PENDING = frozenset(f"docs/{name}.md" for name in ("check", "runbook"))
 """Texts that are being rewritten, or quote log messages that are."""
 
 

@@ -54,15 +54,21 @@ class ConnectionMetrics(LiveMetrics):
     def __init__(self, registry: MetricsRegistry, refusals: Sequence[str] = ()) -> None:
         self._live: LiveConnections | None = None
         self._transports: LiveTransports | None = None
-        self._connects = registry.tally("connects", "Connections asked for", "result", ("accepted", "refused"))
+        self._connects = registry.tally("connects", "Connection attempts", "result", ("accepted", "refused"))
         self._opened = registry.tally("connections_opened", "Connections accepted", "transport", TRANSPORTS)
-        self._disconnects = registry.tally("disconnects", "Connections ended", "reason", DISCONNECTS, MOST_CODES)
+        self._disconnects = registry.tally("disconnects", "Connections closed", "reason", DISCONNECTS, MOST_CODES)
         self._refusals = registry.tally("refusals", "Connections refused", "code", refusals, MOST_CODES)
-        self._auth_refusals = registry.tally("auth_refusals", "Sessions that were not accepted", "reason", REASONS)
-        self._sessions_ended = registry.tally(
-            "sessions_ended", "Connections ended because of their session", "code", SESSION_CODES, MOST_CODES
+        self._auth_refusals = registry.tally(
+            "auth_refusals", "Clients rejected because of their session", "reason", REASONS
         )
-        self._limit = registry.gauge("connections_limit", "Connections that the server takes")
+        self._sessions_ended = registry.tally(
+            "sessions_ended",
+            "Connections closed because their session was deleted or has expired",
+            "code",
+            SESSION_CODES,
+            MOST_CODES,
+        )
+        self._limit = registry.gauge("connections_limit", "Maximum connections of this server")
         registry.register(self)
 
     def watch_connections(self, connections: LiveConnections, transports: LiveTransports) -> None:
@@ -108,7 +114,7 @@ class ConnectionMetrics(LiveMetrics):
         """The connections now. A process without clients, a feed, has none, and is not counted among the servers."""
         if self._live is None or self._transports is None:
             return
-        yield gauge_family("connections", "Connections now", len(self._live))
-        yield gauge_family("users", "Users connected now", self._live.users)
+        yield gauge_family("connections", "Current connections", len(self._live))
+        yield gauge_family("users", "Distinct users connected", self._live.users)
         transports = self._transports.transports()
-        yield labelled_family("transport_connections", "Connections now", "transport", transports, TRANSPORTS)
+        yield labelled_family("transport_connections", "Current connections", "transport", transports, TRANSPORTS)

@@ -60,26 +60,24 @@ class DeliveryMetrics(LiveMetrics):
         self._deliveries = registry.tally(
             "event_deliveries", "Recipients of emitted events on this server", "event", events
         )
-        self._publishes = registry.tally(
-            "redis_publishes", "Events handed to Redis for all servers", "result", PUBLISH_RESULTS
-        )
+        self._publishes = registry.tally("redis_publishes", "Events published to Redis", "result", PUBLISH_RESULTS)
         self._other_publishes = registry.tally(
-            "other_redis_publishes", "Events handed to the other mode's Redis as well", "result", PUBLISH_RESULTS
+            "other_redis_publishes", "Events also published to the Redis of the other mode", "result", PUBLISH_RESULTS
         )
         self._recoveries = registry.tally(
-            "recoveries", "Tries of clients to go on where their connection was lost", "result", RESULTS
+            "recoveries", "Reconnecting clients, by outcome of their recovery", "result", RESULTS
         )
-        self._gaps = registry.counter("gaps_repaired", "Times that events missed by the subscription were read back")
-        self._gap_events = registry.counter("gap_events", "Events that were read back")
+        self._gaps = registry.counter("gaps_repaired", "Lost subscriptions that were repaired")
+        self._gap_events = registry.counter("gap_events", "Events replayed by repairs")
         self._gap_clients = registry.counter(
-            "gap_clients_lost", "Clients begun anew since events could not be read back"
+            "gap_clients_lost", "Clients that had to start a new session because events could not be replayed"
         )
         self._skipped = registry.tally(
-            "messages_skipped", "Messages and entries in Redis that were not understood", "why", SKIP_REASONS
+            "messages_skipped", "Messages and entries in Redis that were skipped", "why", SKIP_REASONS
         )
-        self._lag = registry.histogram("redis_lag_seconds", "Time of a message through Redis and back", LAG_SECONDS)
-        self._waiting = registry.gauge("publishes_waiting", "Events that wait for Redis to take them")
-        self._channels = registry.gauge("redis_channels", "Channels of Redis that the server listens to")
+        self._lag = registry.histogram("redis_lag_seconds", "Round trip of a message through Redis", LAG_SECONDS)
+        self._waiting = registry.gauge("publishes_waiting", "Events waiting for Redis")
+        self._channels = registry.gauge("redis_channels", "Redis channels that the server is subscribed to")
         registry.register(self)
 
     def watch_adapter(self, broker: BrokerQueues) -> None:
@@ -167,7 +165,7 @@ class DeliveryMetrics(LiveMetrics):
         """What is read of the subscription now."""
         yield CounterMetricFamily(
             "tradecast_redis_messages_received",
-            "Messages heard through Redis, own ones included",
+            "Messages received through Redis, own ones included",
             value=self._messages_total,
         )
         if self._subscribed is not None:  # a server without Redis is not one that lost its subscription

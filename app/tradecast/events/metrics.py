@@ -36,11 +36,11 @@ class EventMetrics(LiveMetrics):
         self._minute_received, self._minute_failed = LastMinute(clock), LastMinute(clock)
         events = tuple(CLIENT_EVENTS)
         self._received = registry.tally("events_received", "Events from clients", "event", events)
-        self._failed = registry.tally("events_failed", "Events that failed on the server", "event", events)
+        self._failed = registry.tally("events_failed", "Events that failed because of a server error", "event", events)
         self._refused = registry.tally(
             "events_refused", "Events answered with an error", "reason", REFUSAL_REASONS, MOST_CODES
         )
-        self._rate_limited = registry.tally("rate_limited", "Events over a rate limit", "event", events)
+        self._rate_limited = registry.tally("rate_limited", "Events that exceeded a rate limit", "event", events)
         self._seconds = registry.durations("event_duration_seconds", "Time to handle an event", EVENT_SECONDS)
         registry.register(self)
 
@@ -92,7 +92,7 @@ class EventMetrics(LiveMetrics):
     def collect(self) -> Iterator[Metric]:
         """Subscriptions now, and the events of the last minutes."""
         if self._rooms is not None:
-            yield labelled_family("subscriptions", "Subscriptions now", "kind", self.subscriptions(), TOPICS)
+            yield labelled_family("subscriptions", "Current subscriptions", "kind", self.subscriptions(), TOPICS)
         latencies = self._latencies.percentiles(*PERCENTILES)
         quantiles = {f"{percent / 100:g}": value for percent, value in zip(PERCENTILES, latencies, strict=True)}
         yield labelled_family("event_latency_seconds", "Recent event handling", "quantile", quantiles)

@@ -23,17 +23,17 @@ class GatewayMetrics:
     """
 
     def __init__(self, registry: MetricsRegistry) -> None:
-        self._malformed = registry.counter("malformed_packets", "Packets that were no Socket.IO packets")
+        self._malformed = registry.counter("malformed_packets", "Packets that could not be parsed as Socket.IO")
         self._limits_exceeded = registry.tally(
-            "limits_exceeded", "Transports closed because a client went beyond a limit", "limit", LIMITS
+            "limits_exceeded", "Transports closed because a client exceeded a limit", "limit", LIMITS
         )
         self._transports_refused = registry.tally(
             "transports_refused", "Requests for a transport that is not offered", "reason", TRANSPORT_REASONS
         )
         self._origins_refused = registry.tally(
-            "origins_refused", "Requests of pages that may not connect", "reason", REASONS
+            "origins_refused", "Requests from pages that are not allowed to connect", "reason", REASONS
         )
-        self._slow_clients = registry.counter("slow_clients", "Clients cut off because they did not read")
+        self._slow_clients = registry.counter("slow_clients", "Clients disconnected because they did not read")
 
     def malformed_packet(self) -> None:
         """A client sent what is no Socket.IO packet."""

@@ -31,10 +31,10 @@ class HttpMetrics:
 
     def __init__(self, registry: MetricsRegistry) -> None:
         self._refused = registry.tally(
-            "http_refused", "Requests and connections refused or ended below the application", "reason", HTTP_REASONS
+            "http_refused", "Requests and connections refused before the application", "reason", HTTP_REASONS
         )
-        self._connections = registry.gauge("tcp_connections", "TCP connections now, WebSockets among them", "port")
-        self._limit = registry.gauge("tcp_connections_limit", "TCP connections that a port takes", "port")
+        self._connections = registry.gauge("tcp_connections", "Current TCP connections, including WebSockets", "port")
+        self._limit = registry.gauge("tcp_connections_limit", "Maximum TCP connections of a port", "port")
 
     def watch_port(self, port: str, bounds: PortConnections, most: int) -> None:
         """Count the TCP connections of a port each time that metrics are read; there may be `most` of them."""

@@ -47,15 +47,13 @@ class LifecycleMetrics:
 
     def __init__(self, registry: MetricsRegistry) -> None:
         self._closed = registry.tally(
-            "connections_closed", "Connections closed by a drain or by shedding", "reason", get_args(Reason)
+            "connections_closed", "Connections closed by a drain or shed", "reason", get_args(Reason)
         )
-        self._drain_limit = registry.gauge("drain_limit_seconds", "Longest time that a drain is meant to take")
-        self._drain_seconds = registry.gauge(
-            "drain_seconds", "Time since this server began to drain; 0 when it does not"
-        )
+        self._drain_limit = registry.gauge("drain_limit_seconds", "Maximum duration of a drain")
+        self._drain_seconds = registry.gauge("drain_seconds", "Time since the drain began; 0 if not draining")
         self._draining = registry.gauge("draining", "1 while this server drains or is drained")
         self._superseded = registry.gauge("superseded", "1 while new clients are left to servers of a newer revision")
-        self._held = registry.gauge("handshakes_held", "Handshakes that wait because too many came at once")
+        self._held = registry.gauge("handshakes_held", "Handshakes that wait because too many arrived at once")
 
     def watch_lifecycle(self, drain: DrainTime, gate: WaitingHandshakes, rollout: Supersession) -> None:
         """Read the state of the drain, the handshake gate and the rollout each time that metrics are read."""

@@ -20,13 +20,13 @@ class LimitMetrics:
     def __init__(self, registry: MetricsRegistry) -> None:
         self._fallback = registry.gauge("limiter_fallback", "1 while limits are kept in memory because Redis is away")
         self._fallbacks = registry.tally(
-            "limiter_fallback_transitions", "Changes between Redis and memory", "to", ("memory", "redis")
+            "limiter_fallback_transitions", "Switches between Redis and memory", "to", ("memory", "redis")
         )
         self._probes = registry.tally(
-            "probes", "Tries to find a place for a user with too many connections", "result", get_args(ProbeResult)
+            "probes", "Probes of the connections of users with too many", "result", get_args(ProbeResult)
         )
         self._foreign_keys = registry.tally(
-            "foreign_keys", "Requests under whose keys in Redis something else lay", "of", get_args(Limit)
+            "foreign_keys", "Requests that found foreign data under a user's keys", "of", get_args(Limit)
         )
 
     def limiter_fallback(self, fallen_back: bool) -> None:

@@ -32,16 +32,16 @@ class RelayMetrics:
 
     def __init__(self, registry: MetricsRegistry) -> None:
         forwards = registry.counter(
-            "forwarded_requests", "Requests for connections of other servers, passed on or not", "transport", "result"
+            "forwarded_requests", "Requests for connections of other servers, by outcome", "transport", "result"
         )
         self._forwards = {
             (transport, result): forwards.labels(transport, result)
             for transport, result in product(get_args(Transport), get_args(Result))
         }
         self._refusals = registry.tally(
-            "internal_refusals", "Requests that the internal port did not take", "reason", get_args(Reason)
+            "internal_refusals", "Requests that the internal port rejected", "reason", get_args(Reason)
         )
-        self._relays = registry.gauge("relayed_websockets", "WebSockets that pass through to other servers now")
+        self._relays = registry.gauge("relayed_websockets", "WebSockets being relayed to other servers")
 
     def watch_relays(self, forwarding: RelayedWebSockets) -> None:
         """Count the WebSockets that pass through each time that metrics are read."""

@@ -15,10 +15,8 @@ class RedisMetrics:
     """
 
     def __init__(self, registry: MetricsRegistry) -> None:
-        self._may_evict = registry.gauge(
-            "redis_may_evict", "1 if a Redis may evict keys by its policy; NaN if it does not tell"
-        )
-        self._evicted = registry.gauge("redis_evicted_keys", "Keys that Redis has evicted since it was started")
+        self._may_evict = registry.gauge("redis_may_evict", "1 if a Redis may evict keys; NaN if its policy is unknown")
+        self._evicted = registry.gauge("redis_evicted_keys", "Keys that Redis has evicted since it started")
 
     def redis_eviction(self, may_evict: bool | None, keys: int) -> None:
         """Whether Redis may evict keys (None: it does not say), and how many it has evicted."""

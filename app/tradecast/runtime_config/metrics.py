@@ -17,12 +17,12 @@ class RuntimeConfigMetrics:
     """
 
     def __init__(self, registry: MetricsRegistry) -> None:
-        self._settings = registry.gauge("adapter_settings", "Figures that the adapter runs with", "figure")
+        self._settings = registry.gauge("adapter_settings", "Adapter settings in effect", "figure")
         self._file_error = registry.gauge(
-            "adapter_settings_error", "1 while ADAPTER_FILE makes no sense, and earlier figures are in force"
+            "adapter_settings_error", "1 while ADAPTER_FILE is invalid, and the previous settings are in effect"
         )
         self._file_results = registry.tally(
-            "adapter_settings_changes", "Contents of ADAPTER_FILE that were found", "result", get_args(Outcome)
+            "adapter_settings_changes", "Contents of ADAPTER_FILE that were read", "result", get_args(Outcome)
         )
 
     def adapter_figures(self, figures: Mapping[str, float]) -> None:

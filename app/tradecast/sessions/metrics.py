@@ -18,22 +18,16 @@ class SessionMetrics:
     """
 
     def __init__(self, registry: MetricsRegistry) -> None:
-        self._unsigned_ids = registry.counter(
-            "unsigned_session_ids", "Session ids that were accepted without a signature"
-        )
-        self._lookups = registry.tally(
-            "session_lookups", "Sessions looked up, by where they were found", "source", get_args(Source)
-        )
-        self._batches = registry.histogram("session_batch_size", "Sessions asked for in one query", BATCH_SIZES)
+        self._unsigned_ids = registry.counter("unsigned_session_ids", "Session ids accepted without a signature")
+        self._lookups = registry.tally("session_lookups", "Sessions looked up, by source", "source", get_args(Source))
+        self._batches = registry.histogram("session_batch_size", "Sessions requested in one query", BATCH_SIZES)
         self._store_up = registry.gauge("session_store_up", "1 while the session store answers")
         self._store_up.set(1)
         self._store_outages = registry.counter(
             "session_store_outages", "Times that the session store stopped answering"
         )
         self._store_errors = registry.counter("session_store_errors", "Requests that the session store did not answer")
-        self._lost = registry.gauge(
-            "sessions_lost", "Connected sessions that the session store has lost, and whose connections go on"
-        )
+        self._lost = registry.gauge("sessions_lost", "Sessions of connected clients that the session store has lost")
 
     def unsigned_session_id(self) -> None:
         """A session id was accepted though nobody has signed it, and there are secrets to sign with."""
