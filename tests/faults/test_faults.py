@@ -53,7 +53,7 @@ MODES = {
     "single": Mode(Backing, 1, (*CLIENTS, *FIGURES)),
     "evicting": Mode(WithMongo, 2, (*CLIENTS, *EVICTIONS, "redis_restart_empty")),
     # The sessions are in the Redis that loses everything: the store is away, and nobody is logged out,
-    # where each server has more than 20 (`tradecast.sessions.mass_loss`)
+    # where each server has more than 20 (`tradecast.sessions.loss.mass_loss`)
     "emptied": Mode(OneRedis, 2, (*CLIENTS, "redis_restart_empty"), clients=56),
     "pubsub": Mode(OneRedis, 3, (*CLIENTS, *SERVERS, *FIGURES, *ONE_REDIS)),
     # whatever ends or holds up the master for long is a failover here

@@ -29,7 +29,6 @@ from tradecast.lifecycle.readiness import Readiness
 from tradecast.lifecycle.revision_registry import RevisionRegistry
 from tradecast.lifecycle.rollout import Rollout
 from tradecast.limits.limiter import RateLimiter
-from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
 from tradecast.polling_relay.announcement import RelayAnnouncement
 from tradecast.polling_relay.availability import PollingAvailability
@@ -37,8 +36,7 @@ from tradecast.polling_relay.relay_service import RelayService
 from tradecast.polling_relay.sids import SignedSids
 from tradecast.redis_client.client import RedisClient, check_database, create_redis
 from tradecast.runtime_config.file_watcher import WatchedFile
-from tradecast.sessions.metrics import SessionMetrics
-from tradecast.sessions.service import create_sessions
+from tradecast.sessions.create import create_sessions
 
 # Seconds that a session lasts at most, as the requirements have it.
 LONG_SESSION = 30 * DAY
@@ -58,10 +56,8 @@ async def build_components(foundation: Foundation) -> Components:
     sessions = create_sessions(
         settings,
         redis,
-        on_lookup=metrics.sessions.session_lookup,
-        on_batch=metrics.sessions.session_batch,
-        on_store_error=metrics.sessions.session_store_error,
-        on_unsigned=_UnsignedIds(metrics.sessions, lines).accepted,
+        observer=metrics.sessions,
+        lines=lines,
         session_collection=own.session_collection if own else None,
     )
     if own is not None:
@@ -202,13 +198,3 @@ def _warn_of_sessions(settings: Settings) -> None:
             "session ids without a signature are accepted: set SESSION_REQUIRE_SIGNED, "
             "which the next version takes for true where there are SESSION_SECRETS"
         )
-
-
-class _UnsignedIds:
-    def __init__(self, metrics: SessionMetrics, lines: ThrottledLog) -> None:
-        self._metrics = metrics
-        self._lines = lines
-
-    def accepted(self) -> None:
-        self._metrics.unsigned_session_id()
-        self._lines.write(log.warning, "a session id without a signature was accepted: the next version refuses it")

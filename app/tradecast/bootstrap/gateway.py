@@ -118,16 +118,7 @@ class _Builder:
         below, foundation = self._below, self._below.foundation
         settings, metrics = foundation.settings, foundation.metrics
         sync = SessionSync(below.sessions, foundation.registry, server, below.subscriptions, metrics.connections)
-        watcher = RevocationWatcher(
-            below.sessions,
-            active=foundation.registry.session_ids,
-            on_ended=sync.end_connections,
-            on_changed=sync.apply_change,
-            holds=sync.is_applied,
-            poll_interval=settings.revocation_poll_interval,
-            on_store=metrics.sessions.store_available,
-            on_loss=metrics.sessions.sessions_lost,
-        )
+        watcher = RevocationWatcher(below.sessions, sync, metrics.sessions, settings.revocation_poll_interval)
         cluster = self._build_cluster(server, hub)
         self.applied.append(Applied(cluster, sync, watcher))
         return Clients(

@@ -14,7 +14,8 @@ from tradecast.check.looks import Look
 from tradecast.config.settings import Settings
 from tradecast.redis_client.peer import Explainer
 from tradecast.sessions.errors import StoreUnavailable
-from tradecast.sessions.stores.mongo import MongoDatabase, MongoStore
+from tradecast.sessions.stores.mongo import MongoStore
+from tradecast.sessions.stores.mongo_database import MongoDatabase
 
 PATIENCE: Final = 5.0
 SKEW: Final = 2.0

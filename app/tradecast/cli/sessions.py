@@ -94,7 +94,7 @@ async def _open_sessions(settings: Settings, admin_url: str) -> AsyncIterator[Se
             yield server
         return
     from tradecast.redis_client.client import create_redis
-    from tradecast.sessions.service import create_sessions
+    from tradecast.sessions.create import create_sessions
 
     redis = create_redis(settings) if settings.redis_url else None
     book = create_sessions(settings, redis)

@@ -69,7 +69,7 @@ class SessionSync:
         self._clients = clients
         self._permissions = permissions
         self._observer = observer
-        self.expiry = SessionExpiry(self.check_expired)
+        self.expiry = SessionExpiry(self)
 
     async def refresh(self, connection: Connection, raw_session_id: object) -> Session:
         """Put a live connection on another session of the same user.
@@ -85,6 +85,10 @@ class SessionSync:
             raise AuthRefused("SESSION_NOT_FOUND", "revoked")
         await self.rebind(connection, session)
         return session
+
+    def session_ids(self) -> list[str]:
+        """The sessions that have a connection here."""
+        return self._registry.session_ids()
 
     async def end_connections(self, session_ids: Collection[str], code: RefusalCode) -> None:
         """End all connections of sessions that are over; each client is told why."""

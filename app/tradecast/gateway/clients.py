@@ -97,7 +97,7 @@ class Clients:
     def connects_at_once(self) -> bool:
         """Whether `connecting` waits for nothing now."""
         # Only with our own middleware and no connect handler: what others wrote is awaited in a task.
-        return self._is_local and self._middleware.is_default and self._sessions.at_hand
+        return self._is_local and self._middleware.is_default and self._sessions.is_local
 
     def has_namespace(self, namespace: str) -> bool:
         """Whether there is such a namespace."""
@@ -165,7 +165,7 @@ class Clients:
         user = connection.user
         if connection.session is not None and user is not None:
             self._sync.expiry.watch(connection.session.id, connection.session.expires_at)
-            self._watcher.look_again(connection.session, connection.changes)
+            self._watcher.recheck(connection.session, connection.changes)
         self._metrics.connected(connection.transport)
         fields = {"user_id": user.id if user else None, "transport": connection.transport, "recovered": recovered}
         self._log(connection, "connected", **fields)

@@ -1,19 +1,28 @@
-"""Many look-ups of single keys made into few of many."""
+"""Look-ups of single keys, collected into batches."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from tradecast.background.tasks import TaskSet
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
 
 MAX_BATCH = 500
 MAX_IN_FLIGHT = 4
+
+
+class BatchSource(Protocol[K, V_co]):
+    """Loads many values at once."""
+
+    async def load(self, keys: Collection[K], /) -> Mapping[K, V_co]:
+        """The values of these keys; a key that is left out has none."""
+        ...
 
 
 class BatchLoader(Generic[K, V]):
@@ -23,19 +32,19 @@ class BatchLoader(Generic[K, V]):
     that started before it was made: that answer may be older than what made the caller ask.
 
     Args:
-        load: Loads a batch; a key that it leaves out has no value. What it raises is raised for every key of the batch.
+        source: Loads a batch. What it raises is raised for every key of the batch.
         max_batch: Most keys in a batch.
         max_in_flight: Most batches under way at a time.
     """
 
     def __init__(
         self,
-        load: Callable[[Collection[K]], Awaitable[Mapping[K, V]]],
+        source: BatchSource[K, V],
         *,
         max_batch: int = MAX_BATCH,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
-        self._load = load
+        self._source = source
         self._max_batch = max_batch
         self._max_in_flight = max_in_flight
         self._waiting: dict[K, asyncio.Future[V | None]] = {}
@@ -80,7 +89,7 @@ class BatchLoader(Generic[K, V]):
 
     async def _run(self, batch: dict[K, asyncio.Future[V | None]]) -> None:
         try:
-            found = await self._load(batch.keys())
+            found = await self._source.load(batch.keys())
         except Exception as error:
             for future in batch.values():
                 future.set_exception(error)

@@ -1,4 +1,4 @@
-"""What was read from a store, remembered for a short time: in memory, and in Redis for the other servers.
+"""What was read from a store, kept for a short time: in memory, and in Redis for the other servers.
 
 A reconnect, to whichever server, then costs no query. What is known to have changed is marked by a **tombstone**,
 which stands where the value would be: a value that was read before the change, and arrives after it, finds the place
@@ -13,7 +13,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import orjson
 import structlog
@@ -41,19 +41,138 @@ class _Write(NamedTuple):
     milliseconds: int
 
 
-class LayeredCache(Generic[V]):
-    """Values by key, first in memory (least recently used go first), then in Redis.
+class ValueCodec(Protocol[V]):
+    """Values as bytes, and back."""
 
-    Redis only ever helps: what goes wrong there counts as a miss, takes at most 0.25 s, and is not asked again for 1 s.
+    def encode(self, value: V) -> bytes:
+        """A value as bytes."""
+        ...
+
+    def decode(self, key: str, text: bytes) -> V:
+        """The value again, from its key and bytes. Raises ValueError or TypeError for what it does not know."""
+        ...
+
+
+class LookupObserver(Protocol):
+    """Receives where look-ups end."""
+
+    def session_lookup(self, source: Source) -> None:
+        """A value was found in memory or in Redis, or has to be fetched (`miss`)."""
+        ...
+
+
+class Unobserved(LookupObserver):
+    """Ignores everything."""
+
+    def session_lookup(self, source: Source) -> None:
+        """Nothing."""
+
+
+class RedisTier:
+    """Texts by key in Redis, read and written in batches.
+
+    It only ever helps: what goes wrong counts as a miss, takes at most 0.25 s, and Redis is not used again for 1 s.
+
+    Args:
+        redis: Stays the caller's.
+        monotonic: Seconds on a clock that is never set.
+    """
+
+    def __init__(self, redis: RedisClient, monotonic: Callable[[], float]) -> None:
+        self._redis = redis
+        self._monotonic = monotonic
+        self._available_from = 0.0
+        self._is_up = True
+        self._reads: BatchLoader[str, bytes] = BatchLoader(_Reader(self))
+        self._writes: BatchLoader[_Write, bool] = BatchLoader(_Writer(self))
+
+    @property
+    def is_available(self) -> bool:
+        """Whether Redis is used now."""
+        return self._monotonic() >= self._available_from
+
+    async def get(self, key: str) -> bytes | None:
+        """The text of a key; None if there is none, or Redis does not answer."""
+        return await self._reads.load(key)
+
+    async def put(self, write: _Write) -> None:
+        """Write a text, unless its place is taken; a tombstone takes any place. Returns when that is done or failed."""
+        await self._writes.load(write)
+
+    async def close(self) -> None:
+        """Drop what is under way."""
+        await self._reads.close()
+        await self._writes.close()
+
+    async def read_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """The texts of these keys."""
+        names = list(keys)
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT):
+                values = await self._redis.read_many(names)
+        except FAILURES as error:
+            self._on_failure(error)
+            return {}
+        return {
+            name: value.encode() if isinstance(value, str) else value
+            for name, value in zip(names, values, strict=True)
+            if value is not None
+        }
+
+    async def write_batch(self, writes: Collection[_Write]) -> None:
+        """Write these."""
+        # A tombstone takes the place of any value; a value takes no place that is taken.
+        commands = [
+            (one.key, ("SET", one.key, one.value, "PX", one.milliseconds, *(() if one.value == TOMBSTONE else ("NX",))))
+            for one in writes
+        ]
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT):
+                raise_errors(await self._redis.run_all(commands))
+        except FAILURES as error:
+            self._on_failure(error)
+        else:
+            self._on_answer()
+
+    def _on_failure(self, error: Exception) -> None:
+        self._available_from = self._monotonic() + REDIS_PAUSE
+        if self._is_up:
+            self._is_up = False
+            log.warning("session cache without Redis", **explain_redis(error, self._redis).fields())
+
+    def _on_answer(self) -> None:
+        if not self._is_up:
+            self._is_up = True
+            log.info("session cache has Redis again")
+
+
+class _Reader:
+    def __init__(self, tier: RedisTier) -> None:
+        self._tier = tier
+
+    async def load(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        return await self._tier.read_batch(keys)
+
+
+class _Writer:
+    def __init__(self, tier: RedisTier) -> None:
+        self._tier = tier
+
+    async def load(self, writes: Collection[_Write]) -> Mapping[_Write, bool]:
+        await self._tier.write_batch(writes)
+        return {}
+
+
+class LayeredCache(Generic[V]):
+    """Values by key, first in memory (the least recently used are dropped first), then in Redis.
 
     Args:
         prefix: Of the keys in Redis; what follows is a hash, since a key may be a secret.
-        encode: A value as bytes.
-        decode: The value again, from its key and bytes; raises ValueError or TypeError for what it does not know.
+        codec: Values as bytes.
         ttl: Seconds a value is good for, counted from when it was read from the store; 0 remembers nothing (changes are
             marked all the same).
         redis: None for memory alone. Stays the caller's.
-        on_lookup: Told where each look-up ended.
+        observer: Receives where each look-up ended.
         max_entries: Most values in memory.
         clock: Unix time in seconds, which other servers share.
         monotonic: Seconds on a clock that is never set.
@@ -62,31 +181,25 @@ class LayeredCache(Generic[V]):
     def __init__(
         self,
         prefix: str,
-        encode: Callable[[V], bytes],
-        decode: Callable[[str, bytes], V],
+        codec: ValueCodec[V],
         *,
         ttl: float,
         redis: RedisClient | None = None,
-        on_lookup: Callable[[Source], None] = lambda source: None,
+        observer: LookupObserver | None = None,
         max_entries: int = MAX_ENTRIES,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._prefix = prefix
-        self._encode = encode
-        self._decode = decode
+        self._codec = codec
         self._ttl = ttl
-        self._redis = redis
-        self._on_lookup = on_lookup
+        self._tier = None if redis is None else RedisTier(redis, monotonic)
+        self._observer = observer or Unobserved()
         self._max_entries = max_entries
         self._clock = clock
         self._monotonic = monotonic
         self._values: OrderedDict[str, tuple[V, float]] = OrderedDict()  # with their end, monotonic
         self._tombstones: OrderedDict[str, float] = OrderedDict()
-        self._redis_from = 0.0
-        self._redis_up = True
-        self._reads: BatchLoader[str, bytes] = BatchLoader(self._read_redis)
-        self._writes: BatchLoader[_Write, bool] = BatchLoader(self._write_redis)
 
     @property
     def tombstone_ttl(self) -> float:
@@ -99,11 +212,11 @@ class LayeredCache(Generic[V]):
         value = self._get_memory(key)
         if value is not None:
             source = "memory"
-        elif self._ttl > 0 and self._redis_may_answer() and not self._is_marked(key):
-            text = await self._reads.load(self._redis_key(key))
+        elif self._ttl > 0 and (tier := self._available_tier()) is not None and not self._is_marked(key):
+            text = await tier.get(self._redis_key(key))
             value = self._keep(key, text) if text is not None and text != TOMBSTONE else None
             source = "miss" if value is None else "redis"
-        self._on_lookup(source)
+        self._observer.session_lookup(source)
         return value
 
     async def put(self, key: str, value: V, ttl: float | None = None) -> None:
@@ -118,12 +231,12 @@ class LayeredCache(Generic[V]):
         if seconds <= 0 or self._is_marked(key):
             return
         self._put_memory(key, value, seconds)
-        if self._redis_may_answer():
-            text = orjson.dumps(self._clock() + seconds) + b" " + self._encode(value)
-            await self._writes.load(_Write(self._redis_key(key), text, math.ceil(seconds * 1000)))
+        if (tier := self._available_tier()) is not None:
+            text = orjson.dumps(self._clock() + seconds) + b" " + self._codec.encode(value)
+            await tier.put(_Write(self._redis_key(key), text, math.ceil(seconds * 1000)))
 
     def mark(self, keys: Collection[str]) -> None:
-        """Drop values and mark them as changed, in this process. `publish_marks` tells the other servers."""
+        """Drop values and mark them as changed, in this process. `publish_marks` informs the other servers."""
         now = self._monotonic()
         for key in keys:
             self._values.pop(key, None)
@@ -134,11 +247,12 @@ class LayeredCache(Generic[V]):
 
     async def publish_marks(self, keys: Collection[str]) -> None:
         """Mark values as changed in Redis. Returns when that is done or has failed."""
-        if self._redis is None or not keys:
+        tier = self._tier
+        if tier is None or not keys:
             return
         lives = math.ceil(self.tombstone_ttl * 1000)
         writes = [_Write(self._redis_key(key), TOMBSTONE, lives) for key in keys]
-        await asyncio.gather(*(self._writes.load(write) for write in writes))
+        await asyncio.gather(*(tier.put(write) for write in writes))
 
     async def forget(self, keys: Collection[str]) -> None:
         """Drop values and mark them as changed, here at once and then in Redis."""
@@ -155,8 +269,8 @@ class LayeredCache(Generic[V]):
 
     async def close(self) -> None:
         """Drop what is under way."""
-        await self._reads.close()
-        await self._writes.close()
+        if self._tier is not None:
+            await self._tier.close()
 
     # -- memory
 
@@ -185,15 +299,15 @@ class LayeredCache(Generic[V]):
     def _redis_key(self, key: str) -> str:
         return self._prefix + hashlib.sha256(key.encode()).hexdigest()
 
-    def _redis_may_answer(self) -> bool:
-        return self._redis is not None and self._monotonic() >= self._redis_from
+    def _available_tier(self) -> RedisTier | None:
+        return self._tier if self._tier is not None and self._tier.is_available else None
 
     def _keep(self, key: str, text: bytes) -> V | None:
         """Take over what another server (or this one, earlier) read from the store, for the time it has left."""
         until, _, encoded = text.partition(b" ")
         try:
             left = min(float(until) - self._clock(), self._ttl)
-            value = self._decode(key, encoded)
+            value = self._codec.decode(key, encoded)
         except (ValueError, TypeError):
             return None
         if not left > 0 or self._is_marked(key):
@@ -201,69 +315,26 @@ class LayeredCache(Generic[V]):
         self._put_memory(key, value, left)
         return value
 
-    async def _read_redis(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        assert self._redis is not None  # noqa: S101 asked for before
-        names = list(keys)
-        try:
-            async with asyncio.timeout(REDIS_TIMEOUT):
-                values = await self._redis.read_many(names)
-        except FAILURES as error:
-            self._on_trouble(error)
-            return {}
-        return {
-            name: value.encode() if isinstance(value, str) else value
-            for name, value in zip(names, values, strict=True)
-            if value is not None
-        }
-
-    async def _write_redis(self, writes: Collection[_Write]) -> Mapping[_Write, bool]:
-        assert self._redis is not None  # noqa: S101 asked for before
-        # A tombstone takes the place of any value; a value takes no place that is taken.
-        commands = [
-            (one.key, ("SET", one.key, one.value, "PX", one.milliseconds, *(() if one.value == TOMBSTONE else ("NX",))))
-            for one in writes
-        ]
-        try:
-            async with asyncio.timeout(REDIS_TIMEOUT):
-                raise_errors(await self._redis.run_all(commands))
-        except FAILURES as error:
-            self._on_trouble(error)
-            return {}
-        self._on_answer()
-        return {}
-
-    def _on_trouble(self, error: Exception) -> None:
-        self._redis_from = self._monotonic() + REDIS_PAUSE
-        if self._redis_up and self._redis is not None:
-            self._redis_up = False
-            log.warning("session cache without Redis", **explain_redis(error, self._redis).fields())
-
-    def _on_answer(self) -> None:
-        if not self._redis_up:
-            self._redis_up = True
-            log.info("session cache has Redis again")
-
 
 class SessionCache(LayeredCache[Session]):
-    """Sessions by their bare id, as the session itself tells them. Keyword arguments are `LayeredCache`'s."""
+    """Sessions by their bare id, without what a users collection adds. Keyword arguments are `LayeredCache`'s."""
 
     def __init__(
         self,
         *,
         ttl: float,
         redis: RedisClient | None = None,
-        on_lookup: Callable[[Source], None] = lambda source: None,
+        observer: LookupObserver | None = None,
         max_entries: int = MAX_ENTRIES,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(
             "tradecast:session:1:",
-            _encode_session,
-            _decode_session,
+            _SessionCodec(),
             ttl=ttl,
             redis=redis,
-            on_lookup=on_lookup,
+            observer=observer,
             max_entries=max_entries,
             clock=clock,
             monotonic=monotonic,
@@ -283,8 +354,7 @@ class UserCache(LayeredCache[dict[str, object]]):
     ) -> None:
         super().__init__(
             "tradecast:user:1:",
-            orjson.dumps,
-            _decode_document,
+            _DocumentCodec(),
             ttl=ttl,
             redis=redis,
             clock=clock,
@@ -292,21 +362,25 @@ class UserCache(LayeredCache[dict[str, object]]):
         )
 
 
-def _encode_session(session: Session) -> bytes:
-    user = session.user
-    return orjson.dumps([user.id, user.name, user.email, user.is_admin, user.tier, session.expires_at])
+class _SessionCodec:
+    def encode(self, value: Session) -> bytes:
+        user = value.user
+        return orjson.dumps([user.id, user.name, user.email, user.is_admin, user.tier, value.expires_at])
+
+    def decode(self, key: str, text: bytes) -> Session:
+        user_id, name, email, is_admin, tier, expires_at = orjson.loads(text)
+        texts = all(isinstance(value, str) for value in (user_id, name, email))
+        if not texts or not isinstance(is_admin, bool) or tier not in TIERS or not isinstance(expires_at, int | float):
+            raise ValueError("not a session")
+        return Session(key, User(user_id, name, email, is_admin, tier), float(expires_at))
 
 
-def _decode_session(session_id: str, text: bytes) -> Session:
-    user_id, name, email, is_admin, tier, expires_at = orjson.loads(text)
-    texts = all(isinstance(value, str) for value in (user_id, name, email))
-    if not texts or not isinstance(is_admin, bool) or tier not in TIERS or not isinstance(expires_at, int | float):
-        raise ValueError("not a session")
-    return Session(session_id, User(user_id, name, email, is_admin, tier), float(expires_at))
+class _DocumentCodec:
+    def encode(self, value: dict[str, object]) -> bytes:
+        return orjson.dumps(value)
 
-
-def _decode_document(user_id: str, text: bytes) -> dict[str, object]:
-    document = orjson.loads(text)
-    if not isinstance(document, dict):
-        raise ValueError("not a document")
-    return document
+    def decode(self, key: str, text: bytes) -> dict[str, object]:
+        document = orjson.loads(text)
+        if not isinstance(document, dict):
+            raise ValueError("not a document")
+        return document

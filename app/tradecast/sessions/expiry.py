@@ -1,4 +1,4 @@
-"""Tells when live sessions end, with one timer for all of them."""
+"""The ends of live sessions, with one timer for all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import heapq
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
+from typing import Protocol
 
 import structlog
 
@@ -18,22 +19,30 @@ SPARE_SLOTS = 64
 log = structlog.stdlib.get_logger("tradecast.auth.expiry")
 
 
-class SessionExpiry:
-    """Calls back when watched sessions end: not before, and at most 0.25 s and the loop's own delay after.
+class ExpiryListener(Protocol):
+    """Receives sessions that have reached their end."""
 
-    Deadlines are rounded up to slots of 0.25 s, and all sessions of a slot are told at once. The timer looks at the
+    async def check_expired(self, session_ids: Collection[str]) -> None:
+        """These have reached their end and are no longer watched.
+
+        A store may have extended them without notice: look them up, and watch those again.
+        """
+        ...
+
+
+class SessionExpiry:
+    """Reports watched sessions when they end: not before, and at most 0.25 s and the loop's own delay after.
+
+    Deadlines are rounded up to slots of 0.25 s, and all sessions of a slot are reported at once. The timer reads the
     clock at least every 30 s, so that a clock that was set, or a machine that slept, does not matter for longer.
 
     Args:
-        on_expired: Awaited with the ids of sessions that are over; they are not watched any more. Whoever can be
-            extended without notice may be looked up again there, and watched again.
+        listener: Receives the ids of expired sessions.
         clock: Unix time in seconds.
     """
 
-    def __init__(
-        self, on_expired: Callable[[Collection[str]], Awaitable[None]], clock: Callable[[], float] = time.time
-    ) -> None:
-        self._on_expired = on_expired
+    def __init__(self, listener: ExpiryListener, clock: Callable[[], float] = time.time) -> None:
+        self._listener = listener
         self._clock = clock
         self._slot_of: dict[str, int] = {}
         self._due_of: dict[str, int] = {}  # of those whose end was moved back, behind their slot
@@ -48,7 +57,7 @@ class SessionExpiry:
         return len(self._slot_of)
 
     def watch(self, session_id: str, expires_at: float) -> None:
-        """Tell when a session ends, at Unix time `expires_at` in seconds; replaces what was said of it before."""
+        """Report a session when it ends, at Unix time `expires_at` in seconds; replaces the end given before."""
         slot = math.ceil(expires_at * SLOTS_PER_SECOND)
         filed = self._slot_of.get(session_id)
         if filed is not None and filed <= slot:
@@ -69,7 +78,7 @@ class SessionExpiry:
         ids.add(session_id)
 
     def unwatch(self, session_id: str) -> None:
-        """Do not tell when a session ends."""
+        """Do not report a session any more."""
         slot = self._slot_of.pop(session_id, None)
         if slot is None:
             return
@@ -81,7 +90,7 @@ class SessionExpiry:
                 self._order = sorted(self._slots)  # sorted is a heap
 
     async def close(self) -> None:
-        """Tell nothing any more."""
+        """Report nothing any more."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -119,6 +128,6 @@ class SessionExpiry:
 
     async def _call(self, expired: Collection[str]) -> None:
         try:
-            await self._on_expired(expired)
+            await self._listener.check_expired(expired)
         except Exception:
             log.exception("ending expired sessions failed")

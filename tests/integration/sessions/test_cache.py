@@ -44,6 +44,16 @@ async def client(redis_server: RedisServer) -> AsyncIterator[SingleClient]:
         yield client
 
 
+class Lookups:
+    """Notes where look-ups end."""
+
+    def __init__(self, sources: list[str]) -> None:
+        self.sources = sources
+
+    def session_lookup(self, source: str) -> None:
+        self.sources.append(source)
+
+
 def cache(clock: Clock, redis: SingleClient | None = None, ttl: float = 30, **more: Any) -> SessionCache:
     return SessionCache(ttl=ttl, redis=redis, clock=clock, monotonic=clock, **more)
 
@@ -111,7 +121,7 @@ async def test_cleared_keeps_what_is_marked(clock: Clock) -> None:
 @pytest.mark.redis
 async def test_other_servers_find_it_in_redis(clock: Clock, client: SingleClient) -> None:
     sources: list[str] = []
-    one, other = cache(clock, client), cache(clock, client, on_lookup=sources.append)
+    one, other = cache(clock, client), cache(clock, client, observer=Lookups(sources))
     await one.put("sid", session())
     assert await other.get("sid") == session()
     assert await other.get("sid") == session()

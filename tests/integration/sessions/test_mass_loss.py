@@ -16,8 +16,9 @@ from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
 from tradecast.sessions.admin import SessionAdmin, handle_of
-from tradecast.sessions.service import Sessions, create_sessions
-from tradecast.sessions.stores.watch import StoreWatch
+from tradecast.sessions.create import create_sessions
+from tradecast.sessions.loss.marks import StoreMarks
+from tradecast.sessions.service import Sessions
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(180)]
 Join = Callable[[RunningServer, dict[str, str]], Awaitable[WebSocket]]
@@ -60,9 +61,10 @@ async def answer(server: RunningServer, auth: dict[str, str]) -> str:
 def give_clock(server: RunningServer, clock: Clock) -> None:
     sessions = server.app.sessions
     sessions._clock = clock
-    sessions.loss._clock = clock
-    assert isinstance(sessions._marks, StoreWatch)
-    sessions._marks._clock = clock
+    sessions._reader._clock = clock
+    sessions.loss._clock = sessions.loss.state._clock = clock
+    assert isinstance(sessions.loss._marks, StoreMarks)
+    sessions.loss._marks._clock = clock
 
 
 async def crowd(server: RunningServer, join: Join, count: int) -> list[dict[str, str]]:
@@ -70,7 +72,7 @@ async def crowd(server: RunningServer, join: Join, count: int) -> list[dict[str,
     for auth in auths:
         await join(server, auth)
     watched(server)
-    await eventually(lambda: server.app.sessions.homes is not None)
+    await eventually(lambda: server.app.sessions.loss.instances is not None)
     await eventually(lambda: len(server.app.components.watcher._known) == count)
     return auths
 
@@ -89,22 +91,22 @@ async def restart_empty(redis: RedisServer) -> None:
 
 
 async def lost(server: RunningServer, count: int) -> None:
-    await eventually(lambda: len(server.app.sessions.loss.lost) == count, 60)
+    await eventually(lambda: len(server.app.sessions.loss.state.lost) == count, 60)
 
 
 async def looked(server: RunningServer, times: int = 3) -> None:
     """So many looks at the store are done."""
     watcher, seen = server.app.components.watcher, 0
-    original = watcher._note_up
+    original = watcher._mark_up
 
     def count(mode: Any) -> None:
         nonlocal seen
         seen += 1
         original(mode)
 
-    watcher._note_up = count  # type: ignore[method-assign]
+    watcher._mark_up = count  # type: ignore[method-assign]
     await eventually(lambda: seen >= times, 60)
-    watcher._note_up = original  # type: ignore[method-assign]
+    watcher._mark_up = original  # type: ignore[method-assign]
 
 
 @contextlib.asynccontextmanager
@@ -203,7 +205,7 @@ async def test_restarted_with_what_it_had(make_server: MakeServer, durable_redis
     durable_redis.start_now()
     await looked(server, 4)
     assert here(server) == 21
-    assert not server.app.sessions.loss.active
+    assert not server.app.sessions.loss.state.active
     await durable_redis.ask("DEL", f"sess:{auths[0]['sessionID']}")
     await eventually(lambda: here(server) == 20, 60)
 

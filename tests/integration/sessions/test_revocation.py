@@ -21,10 +21,11 @@ from tradecast.background.tasks import cancel_and_wait
 from tradecast.config.settings import load_settings
 from tradecast.redis_client.client import create_redis
 from tradecast.redis_client.single import SingleClient
+from tradecast.sessions.create import create_sessions
 from tradecast.sessions.errors import AuthRefused, RefusalCode
 from tradecast.sessions.models import Session, User
 from tradecast.sessions.revocation import RevocationWatcher
-from tradecast.sessions.service import Sessions, create_sessions
+from tradecast.sessions.service import Sessions
 
 ANN = User("u1", "Ann", tier="premium")
 # The contract is 1 s from deletion to callback. This machine may be busy with other tests.
@@ -41,22 +42,32 @@ class Server:
         self.ended: dict[str, tuple[RefusalCode, float]] = {}
         self.changed: list[Session] = []
         self.answers: list[bool] = []
-        self.watcher = RevocationWatcher(
-            sessions,
-            active=lambda: set(self.active),
-            on_ended=self._end,
-            on_changed=self._change,
-            poll_interval=0.25,
-            on_store=self.answers.append,
-        )
+        self.fails_to_change = self.fails_to_end = False
+        self.watcher = RevocationWatcher(sessions, self, self, poll_interval=0.25)
 
-    async def _end(self, ids: Collection[str], code: RefusalCode) -> None:
-        for session_id in ids:
+    def session_ids(self) -> Collection[str]:
+        return set(self.active)
+
+    async def end_connections(self, session_ids: Collection[str], code: RefusalCode) -> None:
+        if self.fails_to_end:
+            raise ValueError("theirs")
+        for session_id in session_ids:
             self.active.discard(session_id)
             self.ended[session_id] = (code, time.monotonic())
 
-    async def _change(self, session: Session) -> None:
+    async def apply_change(self, session: Session) -> None:
+        if self.fails_to_change:
+            raise ValueError("theirs")
         self.changed.append(session)
+
+    def is_applied(self, session: Session) -> bool:
+        return True
+
+    def store_available(self, available: bool) -> None:
+        self.answers.append(available)
+
+    def sessions_lost(self, count: int) -> None:
+        raise AssertionError(count)
 
     async def connect(self, session_id: str) -> Session:
         session = await self.sessions.authenticate(session_id, "u1")
@@ -282,19 +293,14 @@ async def test_callbacks_that_fail_do_not_stop_it(mode: Mode) -> None:
     async with watching(mode.sessions) as server:
         await server.noticing()
 
-        async def fail(*args: Any) -> None:
-            raise ValueError("theirs")
-
-        watcher: Any = server.watcher
-        watcher._on_changed = fail
-        end, watcher._on_ended = watcher._on_ended, fail
+        server.fails_to_change = server.fails_to_end = True
         first, _ = await mode.sessions.create(ANN, 600)
         server.active.add(first)
         await mode.delete(first)
         second, _ = await mode.sessions.create(ANN, 600)
         server.active.add(second)
         await asyncio.sleep(0)
-        watcher._on_ended = end
+        server.fails_to_end = False
         await mode.delete(second)
         await eventually(lambda: second in server.ended)
 

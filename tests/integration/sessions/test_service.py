@@ -15,9 +15,10 @@ from kit.servers.redis_server import RedisServer, open_client
 from tradecast.config.settings import SettingsError, load_settings
 from tradecast.redis_client.single import SingleClient
 from tradecast.sessions.cache import SessionCache
+from tradecast.sessions.create import create_sessions
 from tradecast.sessions.errors import AuthRefused, StoreUnavailable
 from tradecast.sessions.models import Session, User
-from tradecast.sessions.service import Sessions, create_sessions
+from tradecast.sessions.service import Sessions
 from tradecast.sessions.signing import sign
 from tradecast.sessions.stores.base import SessionRecord
 from tradecast.sessions.stores.memory import MemoryStore
@@ -28,6 +29,8 @@ BO = User("u2", "Bo", "bo@example.org")
 
 class SlowStore(MemoryStore):
     """A store that counts, and can be held between reading and answering."""
+
+    is_local = False  # it has to be waited for
 
     def __init__(self) -> None:
         super().__init__()

@@ -45,7 +45,7 @@ def source() -> Source:
 
 @pytest.fixture
 async def loader(source: Source) -> AsyncIterator[BatchLoader[int, str]]:
-    loader = BatchLoader(source.load, max_batch=500, max_in_flight=4)
+    loader = BatchLoader(source, max_batch=500, max_in_flight=4)
     yield loader
     await loader.close()
 

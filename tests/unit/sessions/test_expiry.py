@@ -20,7 +20,7 @@ class Ended:
         self.error: Exception | None = None
         self.happened = asyncio.Condition()
 
-    async def __call__(self, ids: Collection[str]) -> None:
+    async def check_expired(self, ids: Collection[str]) -> None:
         async with self.happened:
             self.calls.append(set(ids))
             self.at |= dict.fromkeys(ids, time.time())
@@ -87,14 +87,15 @@ async def test_watched_again_from_the_callback() -> None:
     told: list[float] = []
     done = asyncio.Event()
 
-    async def on_expired(ids: Collection[str]) -> None:
-        told.append(time.time())
-        if len(told) == 1:
-            own.watch("s", time.time() + 0.3)
-        else:
-            done.set()
+    class Extends:
+        async def check_expired(self, session_ids: Collection[str]) -> None:
+            told.append(time.time())
+            if len(told) == 1:
+                own.watch("s", time.time() + 0.3)
+            else:
+                done.set()
 
-    own = SessionExpiry(on_expired)
+    own = SessionExpiry(Extends())
     own.watch("s", time.time() + 0.1)
     async with asyncio.timeout(30):
         await done.wait()

@@ -9,12 +9,12 @@ from typing import Any, Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """A session as it lies in the store, not yet looked into.
+    """What a store holds of a session, not yet parsed.
 
     Attributes:
         id: The bare session id.
         data: The session's JSON, decoded if it is an object; the raw text where it is not JSON.
-        expires_at: Unix time in seconds; None where the store knows of no end.
+        expires_at: Unix time in seconds; None where the store has no end.
     """
 
     id: str
@@ -24,20 +24,26 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True)
 class SessionChange:
-    """Something happened to a session in the store, whoever did it. `id` None: anything may have (look again)."""
+    """A session was changed in the store, by whomever. `id` None: any session may have changed; read all again."""
 
     id: str | None
     kind: Literal["deleted", "updated"]
 
 
-Homes = Callable[[str], str]
-"""Which instance of the store keeps a session, or would; "" where that is not known."""
+Instances = Callable[[str], str]
+"""The instance of the store that keeps a session, or would keep it; "" where that is not known."""
 
 
 class SessionStore(Protocol):
-    """A place where sessions live. Every method raises `StoreUnavailable` when the place does not answer."""
+    """Where sessions are kept. Every method raises `StoreUnavailable` when the store does not answer.
+
+    Attributes:
+        name: As in settings and logs.
+        is_local: Whether it is this process's memory, so that no request waits for anything.
+    """
 
     name: str
+    is_local: bool
 
     async def load(self, ids: Collection[str]) -> dict[str, SessionRecord]:
         """The sessions among `ids` that exist, expired ones included if they are still there. One round trip."""
@@ -72,8 +78,8 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def homes(self) -> Homes | None:
-        """Which instances keep what now; None for a store whose instances all have the same, whichever answers."""
+    async def instances(self) -> Instances | None:
+        """Which instances keep which session now; None for a store whose instances all have the same sessions."""
         ...
 
     async def ping(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from tradecast.sessions.documents.document import decode_data
-from tradecast.sessions.stores.base import Homes, SessionChange, SessionRecord
+from tradecast.sessions.stores.base import Instances, SessionChange, SessionRecord
 
 SWEEP_EVERY = 60.0
 
@@ -23,6 +23,7 @@ class MemoryStore:
     """
 
     name = "memory"
+    is_local = True
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -65,7 +66,7 @@ class MemoryStore:
         finally:
             self._watchers.discard(queue)
 
-    async def homes(self) -> Homes | None:
+    async def instances(self) -> Instances | None:
         return None
 
     async def ping(self) -> None:

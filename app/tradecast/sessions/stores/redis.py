@@ -16,7 +16,7 @@ from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES, explain_redis
 from tradecast.sessions.documents.document import decode_data
 from tradecast.sessions.errors import StoreUnavailable
-from tradecast.sessions.stores.base import Homes, SessionChange, SessionRecord
+from tradecast.sessions.stores.base import Instances, SessionChange, SessionRecord
 
 T = TypeVar("T")
 CHUNK = 500
@@ -38,6 +38,7 @@ class RedisStore:
     """
 
     name = "redis"
+    is_local = False
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class RedisStore:
         """Not here: see `supports_changes`."""
         raise NotImplementedError("Redis has no stream of changes")
 
-    async def homes(self) -> Homes | None:
+    async def instances(self) -> Instances | None:
         run_of = await self._answer(self._redis.read_run_ids())
         return lambda session_id: run_of(self._prefix + session_id)
 

@@ -31,7 +31,9 @@ from tradecast.sessions.documents.document import SessionFields, read_session
 from tradecast.sessions.documents.instants import read_instant
 from tradecast.sessions.errors import AuthRefused, StoreUnavailable
 from tradecast.sessions.stores.base import SessionChange
-from tradecast.sessions.stores.mongo import MongoDatabase, MongoStore, MongoUsers, _stored
+from tradecast.sessions.stores.mongo import MongoStore, read_document
+from tradecast.sessions.stores.mongo_database import MongoDatabase
+from tradecast.sessions.stores.mongo_users import MongoUsers
 from tradecast.user_id import read_user_id
 
 pytestmark = pytest.mark.mongodb
@@ -165,7 +167,7 @@ def test_times_that_python_has_no_date_for(years: int) -> None:
     session = {"cookie": {"expires": DatetimeMS(at), "originalMaxAge": 5.0}}
     sent = BSON.encode({"_id": "s", "expires": DatetimeMS(at), "session": session})
     codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
-    found = _stored(sent.decode(codec))
+    found = read_document(sent.decode(codec))
     assert found.expires_at == at / 1000
     assert isinstance(found.data, dict)
     assert read_instant(found.data["cookie"]["expires"]) == at / 1000
@@ -177,14 +179,14 @@ def test_a_session_beyond_the_year_9999_lasts() -> None:
     end = DatetimeMS(round((now + age) * 1000))
     session = {"cookie": {"expires": end, "originalMaxAge": age * 1000}, "passport": {"user": 5}}
     codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
-    stored = _stored(BSON.encode({"_id": "s", "expires": end, "session": session}).decode(codec))
+    stored = read_document(BSON.encode({"_id": "s", "expires": end, "session": session}).decode(codec))
     fields = SessionFields()
     assert read_session(stored, fields, now).expires_at == pytest.approx(now + fields.max_age, abs=1)
 
 
 def test_the_latest_time_of_all_is_an_end() -> None:
     codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
-    found = _stored(BSON.encode({"_id": "s", "expires": DatetimeMS(2**63 - 1)}).decode(codec))
+    found = read_document(BSON.encode({"_id": "s", "expires": DatetimeMS(2**63 - 1)}).decode(codec))
     assert found.expires_at is not None
     assert found.expires_at > 2**40
 
@@ -194,7 +196,7 @@ def test_a_decimal_that_is_no_id_is_told_to_be_one_that_is_none(written: str) ->
     codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
     sent = BSON.encode({"_id": "s", "session": {"passport": {"user": Decimal128(written)}}})
     with pytest.raises(AuthRefused) as refused:
-        read_session(_stored(sent.decode(codec)), SessionFields(), time.time())
+        read_session(read_document(sent.decode(codec)), SessionFields(), time.time())
     assert refused.value.reason == "bad_user_id"  # and not `no_user`, as if nobody had logged in
 
 
@@ -202,7 +204,7 @@ def test_a_time_is_no_user() -> None:
     codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
     for at in (0, 2**50):
         sent = BSON.encode({"_id": "s", "session": {"passport": {"user": {"id": DatetimeMS(at)}}}})
-        data = _stored(sent.decode(codec)).data
+        data = read_document(sent.decode(codec)).data
         assert isinstance(data, dict)
         assert read_user_id(data["passport"]["user"]["id"]) is None
 
@@ -357,13 +359,13 @@ async def test_users_by_another_field(mongo_server: Database, written: Collectio
 @pytest.mark.parametrize(
     ("query", "named"),
     [
-        *((f"{option}=1", f"option `{option}` is not known") for option in ("retryWrite", "poolSize", "family")),
-        *((f"w=majority&tls={value}", "option `tls` has a value") for value in ("maybe", "", "1")),
-        ("readPreference=bogus", "option `readPreference` has a value"),
-        ("connectTimeoutMS=abc", "option `connectTimeoutMS` has a value"),
+        *((f"{option}=1", f"option `{option}` is unknown") for option in ("retryWrite", "poolSize", "family")),
+        *((f"w=majority&tls={value}", "option `tls` has an invalid value") for value in ("maybe", "", "1")),
+        ("readPreference=bogus", "option `readPreference` has an invalid value"),
+        ("connectTimeoutMS=abc", "option `connectTimeoutMS` has an invalid value"),
         ("tlsCAFile=/nonexistent.pem", "option `tlsCAFile`: the file"),
         ("ssl=true&tls=false", "MONGODB_URI"),
-        ("journal", "option `journal` has a value"),
+        ("journal", "option `journal` has an invalid value"),
     ],
 )
 def test_options_that_the_driver_would_pass_over(query: str, named: str) -> None:

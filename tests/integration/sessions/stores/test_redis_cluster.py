@@ -110,6 +110,16 @@ async def test_moved_slots_lose_nothing(redis_cluster: RedisCluster) -> None:
 # -- the cache
 
 
+class Lookups:
+    """Notes where look-ups end."""
+
+    def __init__(self, sources: list[str]) -> None:
+        self.sources = sources
+
+    def session_lookup(self, source: str) -> None:
+        self.sources.append(source)
+
+
 def cache(client: RedisClient) -> SessionCache:
     return SessionCache(ttl=30, redis=client)
 
@@ -137,7 +147,7 @@ async def test_a_part_that_is_away_never_fails_a_look_up(redis_cluster: RedisClu
     assert time.monotonic() - started < 20
     await redis_cluster.start(redis_cluster.nodes[0])
     heard: list[str] = []
-    other = SessionCache(ttl=30, redis=client, on_lookup=heard.append)
+    other = SessionCache(ttl=30, redis=client, observer=Lookups(heard))
 
     async def found() -> bool:
         await one.put("new", Session("new", ANN, time.time() + 600))

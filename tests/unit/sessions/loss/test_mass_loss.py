@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kit.clock import HandClock
-from tradecast.sessions.mass_loss import LONGEST, MassLoss, find_lost
+from tradecast.sessions.loss.mass_loss import LONGEST, MassLoss, find_lost
 
 
 def ids(count: int, start: int = 0) -> list[str]:

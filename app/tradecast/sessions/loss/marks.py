@@ -1,4 +1,4 @@
-"""What servers on one Redis tell each other of its sessions: that it has lost them, and which were revoked since."""
+"""What servers on one Redis write for each other: that it has lost its sessions, and which were revoked since."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES, explain_redis, is_key_error
 from tradecast.redis_client.topology import raise_errors
 from tradecast.sessions.errors import StoreUnavailable
-from tradecast.sessions.mass_loss import LONGEST
+from tradecast.sessions.loss.mass_loss import LONGEST
 
 PREFIX: Final = "tradecast:sessions:1:"
 LOST: Final = PREFIX + "lost"
@@ -39,7 +39,7 @@ def name_handle(handle: str) -> str:
     return f"handle {handle}"
 
 
-class StoreWatch:
+class StoreMarks:
     """Marks in Redis, each for as long as a loss may last. The keys are digests: what they name is a secret.
 
     Raises:
@@ -56,31 +56,31 @@ class StoreWatch:
         self._patience = patience
         self._clock = clock
 
-    async def tell_lost(self, until: float) -> float:
-        """The sessions are lost, and count as away until then; the time that the first server has told."""
+    async def mark_lost(self, until: float) -> float:
+        """Mark the sessions as lost until then; the time that the first server has written."""
         left = max(1, round((until - self._clock()) * 1000))
         await self._run([(LOST, ("SET", LOST, f"{until:.3f}", "PX", left, "NX"))])
         return await self.lost_until() or until
 
     async def lost_until(self) -> float | None:
-        """Until when sessions that are not there are perhaps lost; None: they are not."""
+        """Until when a missing session may be a lost one; None: no loss is known."""
         (value,) = await self._run([(LOST, ("GET", LOST))])
         until = _time(value)
         return until if self._clock() < until <= self._clock() + 2 * LONGEST else None
 
     async def revoke(self, names: Iterable[str]) -> None:
-        """Whoever is named is to end, though the store has lost it perhaps."""
+        """Mark sessions as revoked, by their names; the store may have lost them."""
         lives = round(LONGEST * 1000)
         keys = [_key(name) for name in names]
         await self._run([(key, ("SET", key, f"{self._clock():.3f}", "PX", lives)) for key in keys])
 
     async def revoke_all(self) -> None:
-        """All sessions are to end; no loss is known of any more."""
+        """Mark all sessions as revoked; no loss is known any more."""
         await self.revoke([EVERYTHING])
         await self._run([(LOST, ("DEL", LOST))])
 
     async def revoked(self, names: Collection[str], since: float) -> set[str]:
-        """Which of these were named by `revoke` at or after `since` (Unix seconds)."""
+        """Which of these names were marked as revoked at or after `since` (Unix seconds)."""
         listed = list(names)
         found: set[str] = set()
         for start in range(0, len(listed), CHUNK):
