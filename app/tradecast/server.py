@@ -20,6 +20,7 @@ from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.cluster_rpc import Cluster, ClusterApi
 from tradecast.config.settings import Mode, Settings, load_settings
 from tradecast.connections.connection import EventGuard
+from tradecast.connections.guards import AuthMiddlewareFactory
 from tradecast.connections.registry import ConnectionRegistry
 from tradecast.delivery.hub import Hub
 from tradecast.deprecated import keep_old_names
@@ -106,12 +107,23 @@ class WebSocketServer(Emitters, ClusterApi):
         await self.components.close()
         log.info("shut down")
 
-    def set_auth_middleware(self, middleware: ConnectionMiddleware) -> None:
+    def set_auth_middleware(self, middleware: ConnectionMiddleware | AuthMiddlewareFactory) -> None:
         """Run `middleware(connection)` on each new connection, before it is let in.
 
         It attaches a session, or raises `AuthRefused` (final) or `StoreUnavailable` (the client comes back by itself).
+
+        Args:
+            middleware: A coroutine function, or what `create_auth_middleware` returns.
+
+        Raises:
+            RuntimeError: `create_auth_middleware` is set after `initialize`.
         """
-        self._middleware.authenticate = middleware
+        if not isinstance(middleware, AuthMiddlewareFactory):
+            self._middleware.authenticate = middleware
+        elif self._components is not None:
+            raise RuntimeError("create_auth_middleware() has to be set before initialize()")
+        else:
+            self._middleware.sessions, self._middleware.authenticate = middleware, None
 
     def set_rate_limit_middleware(self, middleware: ConnectionMiddleware) -> None:
         """Run `middleware(connection)` after authentication; it may add a guard with `connection.use`."""

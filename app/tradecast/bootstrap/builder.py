@@ -15,7 +15,7 @@ from tradecast.bootstrap.transports import ServerCapacity, ServerTransports
 from tradecast.cluster_rpc.heartbeats import Servers
 from tradecast.config.settings import Settings, SettingsError, Transport
 from tradecast.config.types import DAY
-from tradecast.connections.guards import AuthMiddleware, create_auth_middleware
+from tradecast.connections.guards import create_auth_middleware
 from tradecast.delivery.create import create_broker
 from tradecast.events.handlers import Handlers
 from tradecast.events.subscriptions import Subscriptions
@@ -51,17 +51,14 @@ async def build_components(foundation: Foundation) -> Components:
     """
     settings, metrics, lines = foundation.settings, foundation.metrics, foundation.lines
     redis, announcement = await _connect(foundation)
-    authenticate = foundation.middleware.authenticate or create_auth_middleware(required=settings.auth_required)
-    own = authenticate if isinstance(authenticate, AuthMiddleware) else None
+    authentication = foundation.middleware.sessions or create_auth_middleware(required=settings.auth_required)
     sessions = create_sessions(
         settings,
         redis,
         observer=metrics.sessions,
         lines=lines,
-        session_collection=own.session_collection if own else None,
+        session_collection=authentication.session_collection,
     )
-    if own is not None:
-        own.bind(sessions)
     _warn_of_sessions(settings)
     limiter = RateLimiter(settings, redis, observer=metrics.limits, lines=lines)
     runtime_config = create_runtime_config(settings, metrics.runtime_config)
@@ -79,7 +76,7 @@ async def build_components(foundation: Foundation) -> Components:
     subscriptions = Subscriptions(limiter, settings.max_subscriptions_per_user)
     below = Below(
         foundation=foundation,
-        authenticate=authenticate,
+        authenticate=authentication.create(sessions),
         sessions=sessions,
         limiter=limiter,
         subscriptions=subscriptions,

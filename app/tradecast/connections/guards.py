@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tradecast.connections.connection import Connection, EventGuard
@@ -12,7 +13,7 @@ from tradecast.sessions.models import Session, Tier
 
 
 class Authenticator(Protocol):
-    """What the middleware needs of the sessions."""
+    """Looks up the session of a connecting client."""
 
     async def authenticate(self, raw_id: object, claimed_user_id: object, *, by_cookie: bool = False) -> Session:
         """The session that a client says it has. See `Sessions.authenticate`."""
@@ -22,19 +23,14 @@ class Authenticator(Protocol):
 class AuthMiddleware:
     """Finds the session that a client claims in its handshake, and attaches its user to the connection.
 
-    Attributes:
+    Args:
+        sessions: Where sessions are looked up.
         required: Whether a client without a session is refused; if not, it stays anonymous.
-        session_collection: The MongoDB collection of the sessions; None leaves it to the settings.
     """
 
-    def __init__(self, *, required: bool = True, session_collection: str | None = None) -> None:
-        self.required = required
-        self.session_collection = session_collection
-        self._sessions: Authenticator | None = None
-
-    def bind(self, sessions: Authenticator) -> None:
-        """Say where sessions are looked up; the server does it when it is initialized."""
+    def __init__(self, sessions: Authenticator, *, required: bool = True) -> None:
         self._sessions = sessions
+        self._required = required
 
     async def __call__(self, connection: Connection) -> None:
         """Authenticate one connection.
@@ -43,26 +39,46 @@ class AuthMiddleware:
             AuthRefused: The client is not let in, for good.
             StoreUnavailable: Nothing is known; the client should try again.
         """
-        if self._sessions is None:
-            raise RuntimeError("the middleware is not bound to sessions")
         claims = connection.claims if isinstance(connection.claims, dict) else {}
         raw_id, user_id = claims.get("sessionID"), claims.get("userId")
-        # A page that cannot read the cookie has an empty text perhaps, where it would put the id.
+        # A page that cannot read the cookie may send an empty text in place of the id.
         if (raw_id is None or raw_id == "") and connection.cookie is not None:
             user_id = None if user_id == "" else user_id
             connection.attach(await self._sessions.authenticate(connection.cookie, user_id, by_cookie=True))
             connection.by_cookie = True
             return
         if raw_id is None and user_id is None:
-            if self.required:
+            if self._required:
                 raise AuthRefused("AUTH_REQUIRED", "no_claim")
             return
         connection.attach(await self._sessions.authenticate(raw_id, user_id))
 
 
-def create_auth_middleware(*, required: bool = True, session_collection: str | None = None) -> AuthMiddleware:
-    """The requirements' factory: `required` refuses clients without a session."""
-    return AuthMiddleware(required=required, session_collection=session_collection)
+@dataclass(frozen=True, slots=True)
+class AuthMiddlewareFactory:
+    """Makes the middleware once the server has its sessions, when it is initialized.
+
+    Attributes:
+        required: Whether a client without a session is refused; if not, it stays anonymous.
+        session_collection: The MongoDB collection of the sessions; None: as the settings say.
+    """
+
+    required: bool = True
+    session_collection: str | None = None
+
+    def create(self, sessions: Authenticator) -> AuthMiddleware:
+        """The middleware over these sessions."""
+        return AuthMiddleware(sessions, required=self.required)
+
+
+def create_auth_middleware(*, required: bool = True, session_collection: str | None = None) -> AuthMiddlewareFactory:
+    """Authentication by sessions, for `WebSocketServer.set_auth_middleware`.
+
+    Args:
+        required: Whether a client without a session is refused; if not, it stays anonymous.
+        session_collection: The MongoDB collection of the sessions; None: as the settings say.
+    """
+    return AuthMiddlewareFactory(required, session_collection)
 
 
 def require_user() -> EventGuard:

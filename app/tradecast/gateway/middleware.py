@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tradecast.connections.connection import Connection
-from tradecast.connections.guards import AuthMiddleware
+from tradecast.connections.guards import AuthMiddlewareFactory
 
 
 class ConnectionMiddleware(Protocol):
@@ -41,16 +41,17 @@ class Middleware:
 
     Attributes:
         authenticate: As of `DefaultMiddleware`.
+        sessions: Makes the product's own authentication; None: as the settings say.
         limit: As of `DefaultMiddleware`.
         welcome: Is awaited for each client that has been connected; None: nothing is done.
     """
 
     authenticate: ConnectionMiddleware | None = None
+    sessions: AuthMiddlewareFactory | None = None
     limit: ConnectionMiddleware | None = None
     welcome: ConnectHandler | None = None
 
     @property
     def is_default(self) -> bool:
         """Whether all steps are the product's, which wait for nothing that is in this process's memory."""
-        own = self.authenticate is None or type(self.authenticate) is AuthMiddleware
-        return own and self.limit is None and self.welcome is None
+        return self.authenticate is None and self.limit is None and self.welcome is None
