@@ -227,10 +227,10 @@ class ServerAdmin:
 
 def read_stats(answer: Any) -> Stats:
     """Parse the answer of `/admin/stats`. Raises KeyError or ValueError."""
-    said = fields(answer)
-    drain, websocket = fields(said["drain"]), fields(said["websocket"])
+    data = fields(answer)
+    drain, websocket = fields(data["drain"]), fields(data["websocket"])
     here = whole(websocket["totalConnections"], MOST_CONNECTIONS)
-    adapter = said.get("adapter")
+    adapter = data.get("adapter")
     return Stats(
         connections=max(here, whole(drain["remaining"], MOST_CONNECTIONS)),
         draining=truth(drain["active"]),

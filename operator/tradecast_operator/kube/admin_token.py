@@ -18,7 +18,7 @@ class AdminToken:
 
     Attributes:
         current: The token; empty: there is none.
-        refusal: Why nothing was taken from the Secret; None: something was.
+        refusal: Why no token was read from the Secret; None: one was.
 
     Args:
         kubernetes: The API.

@@ -12,12 +12,13 @@ import httpx
 from tradecast_operator.clients.server_admin import KnownServers, ServerAdmin, Target
 from tradecast_operator.kube.admin_token import AdminToken
 from tradecast_operator.kube.client import Kubernetes, Object
-from tradecast_operator.kube.consent import ADMIN_LABEL, REDIS_LABEL
+from tradecast_operator.kube.consent import ADMIN_LABEL, REDIS_LABEL, SecretRefused
 from tradecast_operator.kube.observe import ask_servers, observe, target_of
 from tradecast_operator.kube.owners import owner_of, replica_sets_of, split
 from tradecast_operator.kube.selector import format_selector
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Spec
+from tradecast_operator.planning import autoscaler_metric
 from tradecast_operator.planning.conditions import list_names
 
 
@@ -46,6 +47,8 @@ class ObservedFleet:
         strangers: Names of other pods that its selector matches.
         selector: That selector.
         admin: The servers' admin ports.
+        refusal: Why no token was read from its Secret; None: one was, or there is no Secret.
+        unlabelled: Whether that Secret was read although it lacks its label.
     """
 
     seen: Observation
@@ -53,6 +56,8 @@ class ObservedFleet:
     strangers: Sequence[str]
     selector: str
     admin: ServerAdmin
+    refusal: SecretRefused | None
+    unlabelled: bool
 
     @property
     def targets(self) -> Mapping[str, Target]:
@@ -70,13 +75,22 @@ class FleetObserver:
     """
 
     def __init__(self, kubernetes: Kubernetes, namespace: str, access: AdminAccess) -> None:
-        self.token = AdminToken(kubernetes, namespace, strict=access.strict)
+        self._token = AdminToken(kubernetes, namespace, strict=access.strict)
         self._kubernetes = kubernetes
         self._namespace = namespace
         self._access = access
         self._known = KnownServers()
         self._replica_sets: frozenset[str] = frozenset()
         self._replica_sets_of = ""
+        self._reading = autoscaler_metric.Reading()
+
+    def expire_token(self) -> None:
+        """Have the token read again: the spec may name another Secret."""
+        self._token.expire()
+
+    def count_connections(self, spec: Spec) -> int:
+        """The number for the autoscaler. Raises autoscaler_metric.Unknown."""
+        return autoscaler_metric.connections(self._reading, time.time(), spec.metric)
 
     async def read_deployment(self, spec: Spec) -> Object:
         """The Deployment. Raises Missing, InvalidName or httpx.HTTPError."""
@@ -100,16 +114,19 @@ class FleetObserver:
         admin = ServerAdmin(
             self._access.client,
             spec.admin.port,
-            await self.token.read(spec.admin),
+            await self._token.read(spec.admin),
             self._known,
             self._access.limit,
             bearer=not self._access.strict,
         )
         reports = await ask_servers(pods, admin) if ask else {}
         if admin.refused:  # the Secret may have another token by now
-            self.token.expire()
+            self._token.expire()
         seen = observe(deployment, pods, reports, time.time())
-        return ObservedFleet(seen, pods, strangers, selector, admin)
+        if ask:
+            self._reading = autoscaler_metric.read(seen, self._reading, spec.metric)
+        unlabelled = not self._token.current.consented
+        return ObservedFleet(seen, pods, strangers, selector, admin, refusal=self._token.refusal, unlabelled=unlabelled)
 
     async def _list_pods(self, deployment: Object, selector: str) -> tuple[Sequence[Object], Sequence[str]]:
         """The Deployment's pods, and the names of others that its selector matches."""
@@ -125,30 +142,29 @@ class FleetObserver:
         self._known.keep({pod["metadata"]["uid"] for pod in ours}, self._replica_sets)
         return ours, [pod["metadata"]["name"] for pod in others]
 
-    def find_trust_problems(
-        self, fleet: ObservedFleet, spec: Spec, unlabelled_redis_secret: str
-    ) -> Sequence[tuple[str, str]]:
-        """What speaks against the trust in Secrets, pods and servers: reasons and messages, the worst first.
 
-        Args:
-            fleet: The fleet.
-            spec: What is asked for.
-            unlabelled_redis_secret: The Secret with the Redis URL, if it lacks its label; else empty.
-        """
-        problems: list[tuple[str, str]] = []
-        if self.token.refusal is not None:
-            problems.append((self.token.refusal.reason, str(self.token.refusal)))
-        unlabelled = [] if self.token.current.consented else [(spec.admin.secret, ADMIN_LABEL)]
-        unlabelled += [(unlabelled_redis_secret, REDIS_LABEL)] if unlabelled_redis_secret else []
-        problems += [
-            ("SecretNotLabelled", f"Secret {name} lacks the label {label}=true: the next version will not read it")
-            for name, label in unlabelled
-        ]
-        bearers = [pod["metadata"]["name"] for pod in fleet.pods if pod["metadata"]["uid"] in fleet.admin.bearers]
-        if bearers:
-            message = "the ADMIN_TOKEN itself was sent to servers that accept no signed requests"
-            problems.append(("TokenSent", f"{message}: {list_names(bearers)}; the next version will not send it"))
-        if fleet.strangers:
-            message = "the Deployment's selector matches pods that do not belong to it; they are ignored"
-            problems.append(("ForeignPods", f"{message}: {list_names(fleet.strangers)}"))
-        return problems
+def find_trust_problems(fleet: ObservedFleet, spec: Spec, unlabelled_redis_secret: str) -> Sequence[tuple[str, str]]:
+    """What speaks against the trust in Secrets, pods and servers: reasons and messages, the worst first.
+
+    Args:
+        fleet: The fleet, after everything was sent to its servers.
+        spec: What is asked for.
+        unlabelled_redis_secret: The Secret with the Redis URL, if it lacks its label; else empty.
+    """
+    problems: list[tuple[str, str]] = []
+    if fleet.refusal is not None:
+        problems.append((fleet.refusal.reason, str(fleet.refusal)))
+    unlabelled = [(spec.admin.secret, ADMIN_LABEL)] if fleet.unlabelled else []
+    unlabelled += [(unlabelled_redis_secret, REDIS_LABEL)] if unlabelled_redis_secret else []
+    problems += [
+        ("SecretNotLabelled", f"Secret {name} lacks the label {label}=true: the next version will not read it")
+        for name, label in unlabelled
+    ]
+    bearers = [pod["metadata"]["name"] for pod in fleet.pods if pod["metadata"]["uid"] in fleet.admin.bearers]
+    if bearers:
+        message = "the ADMIN_TOKEN itself was sent to servers that accept no signed requests"
+        problems.append(("TokenSent", f"{message}: {list_names(bearers)}; the next version will not send it"))
+    if fleet.strangers:
+        message = "the Deployment's selector matches pods that do not belong to it; they are ignored"
+        problems.append(("ForeignPods", f"{message}: {list_names(fleet.strangers)}"))
+    return problems

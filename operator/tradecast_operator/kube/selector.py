@@ -18,9 +18,9 @@ def format_selector(selector: Mapping[str, Any]) -> str:
     return ",".join([*equal, *(_expression(one) for one in selector.get("matchExpressions") or [])])
 
 
-def _expression(said: Mapping[str, Any]) -> str:
-    key, values = said["key"], ",".join(said.get("values") or [])
-    match said["operator"]:
+def _expression(data: Mapping[str, Any]) -> str:
+    key, values = data["key"], ",".join(data.get("values") or [])
+    match data["operator"]:
         case "In":
             return f"{key} in ({values})"
         case "NotIn":

@@ -46,16 +46,16 @@ class RedisAdapter:
     """How the adapter is tuned.
 
     Attributes:
-        mode: The mode to recommend; auto: by the rules.
-        apply: Whether figures are only recommended, or written for servers to take; roll: they are rolled onto the
-            mode as well.
+        mode: The mode to recommend; auto: the rules choose one.
+        apply: recommend: only report better settings; figures: write them to the ConfigMap, where servers read them;
+            roll: also roll the fleet onto the recommended mode.
         config_map: The operator's own ConfigMap; empty: named after the fleet.
-        dwell: Seconds between two changes at least.
-        confirm: Seconds within which every server must have a change in force.
-        roll: Seconds within which the fleet must have been rolled onto another mode.
-        recovery_window: The servers' RECOVERY_WINDOW in seconds: they do not tell it.
-        pinned: AdapterSettings that a person has fixed.
-        redis_secret: None: Redis is not asked.
+        dwell: Minimum seconds between two changes.
+        confirm: Seconds within which a change must be in effect at every server.
+        roll: Seconds within which a rollout onto another mode must be complete.
+        recovery_window: The servers' RECOVERY_WINDOW in seconds, which they do not report.
+        pinned: Settings with a fixed value.
+        redis_secret: None: the operator does not ask Redis.
     """
 
     mode: Literal["auto", "single", "pubsub", "sharded"] = "auto"
@@ -113,8 +113,8 @@ def _pinned(value: Any) -> AdapterSettings:
     return pinned
 
 
-def _secret(said: Mapping[str, Any]) -> RedisSecret:
-    return RedisSecret(**{name: read_field({"key": "REDIS_URL", **said}, name, read_name) for name in ("name", "key")})
+def _secret(data: Mapping[str, Any]) -> RedisSecret:
+    return RedisSecret(**{name: read_field({"key": "REDIS_URL", **data}, name, read_name) for name in ("name", "key")})
 
 
 def _one_of(value: Any, known: tuple[str, ...]) -> Any:

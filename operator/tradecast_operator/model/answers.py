@@ -55,10 +55,10 @@ def truth(value: Any) -> bool:
     return value
 
 
-def field(said: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
+def field(data: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
     """Read an object's field with `read`. Raises ValueError with the field's name."""
     try:
-        return read(said.get(name))
+        return read(data.get(name))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

@@ -136,23 +136,23 @@ class Spec:
         Raises:
             ValueError: The spec is invalid, although something has accepted it.
         """
-        said = fields(spec)
+        data = fields(spec)
         return cls(
-            deployment=read_field(said, "deployment", name),
+            deployment=read_field(data, "deployment", name),
             **_given(
-                said,
+                data,
                 _count,
                 replicas="replicas",
                 min_replicas="minReplicas",
                 max_replicas="maxReplicas",
                 connections_per_replica="connectionsPerReplica",
             ),
-            **_given(said, truth, dry_run="dryRun"),
-            admin=_admin(_part(said, "admin")),
-            drain=_drain(_part(said, "drain")),
-            rebalance=_rebalance(_part(said, "rebalance")),
-            metric=Metric(**_given(_part(said, "metric"), _count, hold="holdSeconds", stale="staleSeconds")),
-            redis_adapter=RedisAdapter.of(_part(said, "redisAdapter")),
+            **_given(data, truth, dry_run="dryRun"),
+            admin=_admin(_part(data, "admin")),
+            drain=_drain(_part(data, "drain")),
+            rebalance=_rebalance(_part(data, "rebalance")),
+            metric=Metric(**_given(_part(data, "metric"), _count, hold="holdSeconds", stale="staleSeconds")),
+            redis_adapter=RedisAdapter.of(_part(data, "redisAdapter")),
         )
 
 
@@ -163,8 +163,8 @@ def _admin(spec: Fields) -> Admin:
 
 
 def _token_secret(value: Any) -> dict[str, str]:
-    said = fields(value)
-    return {"secret": read_field(said, "name", name), **_given(said, name, key="key")}
+    data = fields(value)
+    return {"secret": read_field(data, "name", name), **_given(data, name, key="key")}
 
 
 def _drain(spec: Fields) -> Drain:

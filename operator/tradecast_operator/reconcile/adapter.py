@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import httpx
@@ -38,11 +38,13 @@ class RoundResult:
         actions: To be reported as events.
         conditions: AdapterTuned and RedisLimited.
         status: Parts of the status.
+        unlabelled_secret: The Secret that was read although it lacks its label; empty: there is none.
     """
 
     actions: Sequence[Action]
     conditions: Sequence[Condition]
     status: Object
+    unlabelled_secret: str = ""
 
 
 class AdapterTuner:
@@ -75,11 +77,6 @@ class AdapterTuner:
         self._redis = RedisWatcher(kubernetes, namespace, redis or RedisInfoClient(), strict=strict)
         self._state = TuningState()
 
-    @property
-    def unlabelled(self) -> str:
-        """The Secret that was read although it lacks its label; empty: there is none."""
-        return self._redis.unlabelled
-
     async def run_round(self, seen: Observation, spec: Spec, *, act: bool) -> RoundResult:
         """Observe Redis, decide, write.
 
@@ -96,10 +93,11 @@ class AdapterTuner:
         await self._redis.observe(spec.redis_adapter, seen.time)
         limited = self._redis.describe(spec.redis_adapter)
         try:
-            return await self._tune(seen, spec, limited, act=act)
+            result = await self._tune(seen, spec, limited, act=act)
         except (httpx.HTTPError, Conflict, Missing, InvalidName) as error:
             refused = Condition("AdapterTuned", "Unknown", "KubernetesRefuses", f"ConfigMap: {type(error).__name__}")
-            return RoundResult((), (refused, limited), {})
+            result = RoundResult((), (refused, limited), {})
+        return replace(result, unlabelled_secret=self._redis.unlabelled)
 
     async def _tune(self, seen: Observation, spec: Spec, limited: Condition, *, act: bool) -> RoundResult:
         rules = spec.redis_adapter

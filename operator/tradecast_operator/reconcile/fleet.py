@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 import structlog
 
-from tradecast_operator.kube.act import Actor, Interrupted
+from tradecast_operator.kube.act import Interrupted
 from tradecast_operator.kube.client import Conflict, InvalidName, Kubernetes, Missing, Object
-from tradecast_operator.kube.fleet_observer import AdminAccess, FleetObserver, ObservedFleet
+from tradecast_operator.kube.fleet_observer import AdminAccess, FleetObserver
 from tradecast_operator.kube.lease import NotHeld
 from tradecast_operator.kube.leaseholder import Leaseholder
 from tradecast_operator.metrics import FleetMetrics, Metrics
-from tradecast_operator.model.actions import Action, CancelDrain
-from tradecast_operator.model.observation import Observation
-from tradecast_operator.model.resource import FleetResource, SpecInvalid, is_paused, read_last_mode, read_spec
+from tradecast_operator.model.actions import CancelDrain
+from tradecast_operator.model.resource import FleetResource, SpecInvalid, read_spec
 from tradecast_operator.model.spec import Spec
-from tradecast_operator.planning import autoscaler_metric
-from tradecast_operator.planning.plan import PlannerState, plan
-from tradecast_operator.reconcile.adapter import AdapterTuner, RoundResult
-from tradecast_operator.reconcile.planned import PlannedRound
+from tradecast_operator.planning.autoscaler_metric import Unknown
+from tradecast_operator.reconcile.executor import RoundExecutor
+from tradecast_operator.reconcile.planner import RoundPlanner
 from tradecast_operator.reconcile.reporter import FleetReporter
-from tradecast_operator.tuning.scale_hold import hold_replicas
 
-# Seconds after which a round is given up; the next one decides anew.
+# Seconds after which a round is given up; the next one decides again.
 LONGEST_ROUND: Final = 300.0
 log = structlog.stdlib.get_logger("tradecast.operator")
 
@@ -83,7 +79,6 @@ class Fleet:
         self._metrics = FleetMetrics(metrics, self.namespace, self.name, lease)
         self._observer = FleetObserver(kubernetes, self.namespace, access)
         self._reporter = FleetReporter(kubernetes, self.resource, lease, self._metrics)
-        self._reading = autoscaler_metric.Reading()
         self._renewing: asyncio.Task[None] | None = None
         self._wake_up = asyncio.Event()
         self._forget_term()
@@ -91,15 +86,15 @@ class Fleet:
     def _forget_term(self) -> None:
         """Forget what this operator did: another one has acted since."""
         self._term: int | None = None
-        self._planner_state = PlannerState()
-        self._tuner = AdapterTuner(self._kubernetes, self.namespace, self.name, self._lease, strict=self._strict)
+        self._planner = RoundPlanner(self.name)
+        self._executor = RoundExecutor(self._kubernetes, self.namespace, self.name, self._lease, strict=self._strict)
         self._metrics.forget_course()
         self._reporter.reset()
 
     def update(self, body: Object) -> None:
         """Take a new body; the next round begins at once if it asks for something else."""
         if self.resource.update(body):
-            self._observer.token.expire()  # it may name another Secret
+            self._observer.expire_token()
             self._wake_up.set()
 
     def lease_changed(self) -> None:
@@ -129,8 +124,6 @@ class Fleet:
         """Run one round, and report how it went: the result. Raises Gone."""
         began = time.monotonic()
         result = await self._try_round()
-        # One that somebody's mistake ended, which another operator would find as well, was no good round, but is no
-        # reason to restart this operator.
         good_at = time.time() if result not in ("error", "waiting") else None
         self._metrics.report_round(result, time.monotonic() - began, good_at)
         if not self._lease.holds():
@@ -149,6 +142,7 @@ class Fleet:
         except NotHeld:
             return "waiting"
         except Missing as error:
+            # Somebody's mistake, which another operator would find as well: no reason to restart this one.
             self.last_round = time.time()
             await self._reporter.report_failure(f"{error} does not exist")
             self._term = None  # perhaps it is the SocketFleet that does not exist
@@ -176,37 +170,16 @@ class Fleet:
         if "replicas" not in body["spec"]:
             await self._adopt_replicas(body, deployment, spec)
             return "ok"  # a watch event brings the SocketFleet again, with replicas
-        fleet = await self._observe(deployment, spec)
-        await self._enter_term(term, body)
-        planned = self._plan(body, fleet.seen, spec)
-        done, tuned = await self._act(planned, fleet)
-        await self._report(planned, fleet, done, tuned)
-        return "paused" if planned.paused else "ok" if fleet.seen.complete else "incomplete"
-
-    async def _observe(self, deployment: Object, spec: Spec) -> ObservedFleet:
         fleet = await self._observer.observe(deployment, spec)
-        self._reading = autoscaler_metric.read(fleet.seen, self._reading, spec.metric)
-        return fleet
-
-    def _plan(self, body: Object, seen: Observation, spec: Spec) -> PlannedRound:
-        owner = self._registry.find_owner(self.namespace, self.name)
-        config_map = spec.redis_adapter.config_map_of(self.name)
-        spec = hold_replicas(seen, spec, read_last_mode(body), config_map)
-        decided = plan(seen, spec, self._planner_state)
-        self._planner_state = decided.state
-        return PlannedRound(body, spec, decided.actions, paused=is_paused(body) or bool(owner), owner=owner)
-
-    async def _act(self, planned: PlannedRound, fleet: ObservedFleet) -> tuple[Sequence[Action], RoundResult]:
-        """Carry out what was planned, and tune the adapter; what was done."""
-        done = await self._carry_out(planned.actions, fleet, planned.spec) if planned.acts else ()
-        tuned = await self._tuner.run_round(fleet.seen, planned.spec, act=planned.acts)
-        return done if planned.paused else (*done, *tuned.actions), tuned
-
-    async def _report(
-        self, planned: PlannedRound, fleet: ObservedFleet, done: Sequence[Action], tuned: RoundResult
-    ) -> None:
-        problems = self._observer.find_trust_problems(fleet, planned.spec, self._tuner.unlabelled)
-        await self._reporter.report_round(planned, fleet, done, tuned, problems)
+        await self._enter_term(term, body)
+        planned = self._planner.plan(body, fleet.seen, spec, self._registry.find_owner(self.namespace, self.name))
+        try:
+            outcome = await self._executor.execute(planned, fleet)
+        except Interrupted as error:
+            await self._reporter.report_actions(error.done)
+            raise
+        await self._reporter.report_round(planned, fleet, outcome)
+        return "paused" if planned.paused else "ok" if fleet.seen.complete else "incomplete"
 
     async def _adopt_replicas(self, body: Object, deployment: Object, spec: Spec) -> None:
         """Begin with the Deployment's replicas: an autoscaler ignores a fleet without any."""
@@ -236,21 +209,6 @@ class Fleet:
             self._forget_term()
         self._term = term
 
-    async def _carry_out(self, actions: Sequence[Action], fleet: ObservedFleet, spec: Spec) -> Sequence[Action]:
-        actor = Actor(
-            self._kubernetes,
-            self._lease,
-            fleet.admin,
-            namespace=self.namespace,
-            fleet=self.name,
-            deployment=spec.deployment,
-        )
-        try:
-            return await actor.carry_out(actions, fleet.targets)
-        except Interrupted as error:
-            await self._reporter.report_actions(error.done)
-            raise
-
     def _stand_by(self) -> None:
         """Another operator acts and reports: what this one has reported is no longer true."""
         if self._term is not None or self._reporter.has_reported:
@@ -272,7 +230,11 @@ class Fleet:
             for pod in fleet.seen.pods
             if pod.drain_since is not None and not pod.terminating
         ]
-        await self._carry_out(cancel, fleet, spec)
+        try:
+            await self._executor.carry_out(cancel, fleet, spec)
+        except Interrupted as error:
+            await self._reporter.report_actions(error.done)
+            raise
 
     async def leave(self) -> None:
         """Let another operator acquire the Lease at once. Nothing may follow."""
@@ -282,9 +244,9 @@ class Fleet:
         await self._lease.release()
 
     def connections(self) -> int:
-        """The number for the autoscaler. Raises autoscaler_metric.Unknown."""
+        """The number for the autoscaler. Raises Unknown."""
         try:
-            rules = read_spec(self.resource.body).metric
+            spec = read_spec(self.resource.body)
         except SpecInvalid as invalid:
-            raise autoscaler_metric.Unknown(str(invalid)) from None
-        return autoscaler_metric.connections(self._reading, time.time(), rules)
+            raise Unknown(str(invalid)) from None
+        return self._observer.count_connections(spec)

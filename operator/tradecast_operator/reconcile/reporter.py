@@ -9,7 +9,7 @@ import structlog
 
 from tradecast_operator.kube.client import Kubernetes, Missing, Object
 from tradecast_operator.kube.events import EventRecorder
-from tradecast_operator.kube.fleet_observer import ObservedFleet
+from tradecast_operator.kube.fleet_observer import ObservedFleet, find_trust_problems
 from tradecast_operator.kube.lease import NotHeld
 from tradecast_operator.kube.leaseholder import Leaseholder
 from tradecast_operator.kube.status import StatusWriter
@@ -23,8 +23,8 @@ from tradecast_operator.planning.conditions import (
     describe_trust,
     round_count,
 )
-from tradecast_operator.reconcile.adapter import RoundResult
-from tradecast_operator.reconcile.planned import PlannedRound
+from tradecast_operator.reconcile.executor import Outcome
+from tradecast_operator.reconcile.planner import PlannedRound
 from tradecast_operator.tuning.mode_change import ROLLING
 from tradecast_operator.tuning.server_adapter import read_mode
 
@@ -63,31 +63,23 @@ class FleetReporter:
         await self._events.record(done)
         self._metrics.report_actions(done)
 
-    async def report_round(
-        self,
-        planned: PlannedRound,
-        fleet: ObservedFleet,
-        done: Sequence[Action],
-        tuned: RoundResult,
-        problems: Sequence[tuple[str, str]],
-    ) -> None:
+    async def report_round(self, planned: PlannedRound, fleet: ObservedFleet, outcome: Outcome) -> None:
         """Report a round.
 
         Args:
             planned: What was to be done.
             fleet: What was observed.
-            done: What was done.
-            tuned: The outcome of the tuning.
-            problems: What speaks against the trust in Secrets, pods and servers: reasons and messages.
+            outcome: What was done.
 
         Raises:
             NotHeld: Another operator may write now.
         """
-        spec, seen = planned.spec, fleet.seen
-        if planned.dry_run:
+        spec, seen, tuned = planned.spec, fleet.seen, outcome.tuned
+        if planned.is_dry_run:
             await self._events.record(planned.actions, prefix="dry run: ")
-        await self._events.record(done)
-        self._metrics.report_fleet(seen, spec, done)
+        await self._events.record(outcome.done)
+        self._metrics.report_fleet(seen, spec, outcome.done)
+        problems = find_trust_problems(fleet, spec, tuned.unlabelled_secret)
         await self._events.record([Action(reason=why, message=message, warning=True) for why, message in problems])
         conditions = [
             *describe_fleet(

@@ -33,7 +33,7 @@ def recommend_for(snapshot: Snapshot, rules: RedisAdapter, previous: Mode) -> tu
 def update_recommendation(
     snapshot: Snapshot, rules: RedisAdapter, state: TuningState
 ) -> tuple[TuningState, Sequence[Action]]:
-    """Recommend a mode anew where that is possible, and report it. A recommendation holds for the dwell at least."""
+    """Recommend a mode if possible, and report a new one. A recommendation holds for the dwell at least."""
     redis_is_unknown = rules.redis_secret is not None and snapshot.redis.facts is None
     if not snapshot.servers or snapshot.silent or redis_is_unknown:
         return state, ()

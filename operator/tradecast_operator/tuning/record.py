@@ -56,18 +56,18 @@ class ModeChangeRecord:
         return f"mode {self.before} → {self.to}"
 
     @classmethod
-    def parse(cls, said: Mapping[str, Any]) -> ModeChangeRecord:
+    def parse(cls, data: Mapping[str, Any]) -> ModeChangeRecord:
         """Parse what was written. Raises KeyError, TypeError or ValueError if somebody else has changed it."""
         modes, steps = get_args(Mode), get_args(Step)
-        if said["before"] not in modes or said["to"] not in modes or said["step"] not in steps:
-            raise ValueError(said)
-        texts = {name: str(said[name]) for name in ("mark", "mark_before", "key_before", "why")}
+        if data["before"] not in modes or data["to"] not in modes or data["step"] not in steps:
+            raise ValueError(data)
+        texts = {name: str(data[name]) for name in ("mark", "mark_before", "key_before", "why")}
         return cls(
-            before=said["before"],
-            to=said["to"],
-            step=said["step"],
-            since=_seconds(said["since"]),
-            began=_seconds(said["began"]),
+            before=data["before"],
+            to=data["to"],
+            step=data["step"],
+            since=_seconds(data["since"]),
+            began=_seconds(data["began"]),
             **texts,
         )
 
@@ -151,20 +151,20 @@ class TuningRecord:
     def parse(cls, text: str) -> TuningRecord | None:
         """Parse the annotation's text; None if it is missing, or somebody else has changed it."""
         try:
-            said = parse(text.encode())
+            data = parse(text.encode())
             return cls(
-                settings=_read_settings(said["figures"]),
-                previous=_read_settings(said["before"]),
-                changed_at=_seconds(said["changed"]),
-                on_trial=bool(said["trying"]),
-                no_change_before=_seconds(said["held_until"]),
-                rollback_reason=str(said["why"]),
-                defaults=_read_settings(said["base"]),
-                queued=whole(said["waiting"], MOST_QUEUED),
-                isolated_seconds=_seconds(said["away"]),
+                settings=_read_settings(data["figures"]),
+                previous=_read_settings(data["before"]),
+                changed_at=_seconds(data["changed"]),
+                on_trial=bool(data["trying"]),
+                no_change_before=_seconds(data["held_until"]),
+                rollback_reason=str(data["why"]),
+                defaults=_read_settings(data["base"]),
+                queued=whole(data["waiting"], MOST_QUEUED),
+                isolated_seconds=_seconds(data["away"]),
                 # Earlier versions write neither.
-                mode=_read_mode(said.get("mode", "")),
-                change=ModeChangeRecord.parse(said["change"]) if said.get("change") else None,
+                mode=_read_mode(data.get("mode", "")),
+                change=ModeChangeRecord.parse(data["change"]) if data.get("change") else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
@@ -200,12 +200,12 @@ def _read_settings(pairs: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def _read_mode(said: Any) -> str:
-    return said if isinstance(said, str) and said in get_args(Mode) else ""
+def _read_mode(data: Any) -> str:
+    return data if isinstance(data, str) and data in get_args(Mode) else ""
 
 
-def _seconds(said: Any) -> float:
-    return float(number(said, 0, LATEST))
+def _seconds(data: Any) -> float:
+    return float(number(data, 0, LATEST))
 
 
 def _plain(value: Any) -> Any:

@@ -56,45 +56,45 @@ class ServerAdapter:
 
 def read_adapter(pod: Pod) -> ServerAdapter | None:
     """What a pod's server reports; None if it reports nothing, or nothing that this version understands."""
-    said = pod.stats.adapter if pod.stats is not None else None
+    data = pod.stats.adapter if pod.stats is not None else None
     try:
-        return _parse(pod.name, said)
+        return _parse(pod.name, data)
     except (KeyError, ValueError):
         return None
 
 
-def read_mode(said: Any) -> Mode | None:
+def read_mode(data: Any) -> Mode | None:
     """The mode that a server reports of its adapter; None: it reports none."""
-    mode = said.get("mode") if isinstance(said, dict) else None
+    mode = data.get("mode") if isinstance(data, dict) else None
     return next((known for known in get_args(Mode) if known == mode), None)
 
 
-def _parse(pod: str, said: Any) -> ServerAdapter | None:
-    if said is None:
+def _parse(pod: str, data: Any) -> ServerAdapter | None:
+    if data is None:
         return None
-    said, traffic = fields(said), fields(said["traffic"])
+    data, traffic = fields(data), fields(data["traffic"])
     # Servers of earlier versions do not know this setting.
-    source = {PUBLISH_BOTH: "settings", **fields(said["source"])}
-    in_effect = {PUBLISH_BOTH: 0, **fields(said["inForce"])}
-    mode = read_mode(said)
+    source = {PUBLISH_BOTH: "settings", **fields(data["source"])}
+    in_effect = {PUBLISH_BOTH: 0, **fields(data["inForce"])}
+    mode = read_mode(data)
     if mode is None:
         raise ValueError("no such mode")
     settings = {name: _number(in_effect[name], *BOUNDS[name]) for name in BOUNDS}
-    other = None if said.get("other") is None else fields(said["other"])
+    other = None if data.get("other") is None else fields(data["other"])
     published = fields((other or {}).get("published") or {})
     return ServerAdapter(
         pod=pod,
         mode=mode,
         settings=settings,
         defaults={name: value for name, value in settings.items() if source[name] == "settings"},
-        revision=None if said["revision"] is None else text(said["revision"], LONGEST_REVISION),
-        seen_revision=None if said["seen"] is None else text(said["seen"], LONGEST_REVISION),
-        error=text(said["error"] or "", LONGEST_ERROR),
+        revision=None if data["revision"] is None else text(data["revision"], LONGEST_REVISION),
+        seen_revision=None if data["seen"] is None else text(data["seen"], LONGEST_REVISION),
+        error=text(data["error"] or "", LONGEST_ERROR),
         publish_rate=_number(traffic["publishedPerSecond"], 0, MOST),
         queued=whole(traffic["waiting"], MOST),
         channels=whole(traffic["channels"], MOST),
         isolated_seconds=_number(traffic["awaySeconds"], 0, MOST),
-        modes=tuple(known for known in get_args(Mode) if known in _list(said.get("modes"))),
+        modes=tuple(known for known in get_args(Mode) if known in _list(data.get("modes"))),
         other_redis_up=None if other is None or other["up"] is None else truth(other["up"]),
         other_redis_failed=sum(whole(published.get(how, 0), MOST) for how in ("failed", "uncertain")),
     )

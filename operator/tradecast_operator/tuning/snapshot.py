@@ -90,8 +90,8 @@ class TuningState:
         trouble_count: How many observations in a row have found trouble.
         confirmed_since: Since when every server has the change that is on trial in effect; None: not yet.
         wrong_mode_count: How many observations in a row have found servers in the wrong mode after the rollout.
-        failed_before: Events that each server's other Redis had not taken when the server was first seen to publish to
-            both.
+        failed_before: Events that each server's other Redis had failed to accept when the server was first seen to
+            publish to both.
     """
 
     recommended_mode: Mode | None = None
