@@ -12,7 +12,7 @@ from tradecast.bootstrap.factories import OtherRedisObserver, create_runtime_con
 from tradecast.bootstrap.gateway import Below, build_gateway
 from tradecast.bootstrap.relay import create_announcement, create_relay
 from tradecast.bootstrap.transports import ServerCapacity, ServerTransports
-from tradecast.cluster_rpc.heartbeats import Servers
+from tradecast.cluster_rpc.reachable_servers import ReachableServers
 from tradecast.config.settings import Settings, SettingsError, Transport
 from tradecast.config.types import DAY
 from tradecast.connections.guards import create_auth_middleware
@@ -68,7 +68,7 @@ async def build_components(foundation: Foundation) -> Components:
         await adapter_file.report_first()
     manager = LocalManager()
     broker = create_broker(settings, metrics.delivery, OtherRedisObserver(metrics.delivery))
-    servers = Servers(broker.server_id, settings.cluster_lease)
+    servers = ReachableServers(broker.server_id, settings.cluster_lease)
     sids = None if announcement is None else SignedSids(announcement.addresses)
     polling: PollingAvailability | None = None
     if announcement is not None and settings.waits_for_others:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.cluster_rpc import Cluster
-from tradecast.cluster_rpc.heartbeats import Servers
-from tradecast.cluster_rpc.local_clients import Clients as LocalClients
+from tradecast.cluster_rpc.cluster import ClusterOptions, RelayIdentity
+from tradecast.cluster_rpc.local_clients import LocalClients
 from tradecast.cluster_rpc.operations import ServerEventHandler
+from tradecast.cluster_rpc.reachable_servers import ReachableServers
 from tradecast.config.settings import Settings
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.clients.resumption import RecoveryLimiter
@@ -57,24 +58,22 @@ def create_cluster(
     settings: Settings,
     broker: Broker,
     clients: LocalClients,
-    servers: Servers,
+    servers: ReachableServers,
     metrics: ServerMetrics,
     *,
     handlers: Mapping[str, ServerEventHandler],
-    boot: Callable[[], str],
+    relay: RelayIdentity,
 ) -> Cluster:
     """Requests to all servers, and theirs to this one. Arguments as of `Cluster`."""
     return Cluster(
         broker,
         clients,
         servers,
+        ClusterOptions(settings.cluster_lease, settings.cluster_timeout),
         handlers=handlers,
-        lease=settings.cluster_lease,
-        timeout=settings.cluster_timeout,
-        on_request=metrics.cluster.cluster_request,
-        on_skipped=metrics.delivery.message_skipped,
-        on_emitted=metrics.delivery.event_emitted,
-        boot=boot,
+        requests=metrics.cluster,
+        messages=metrics.delivery,
+        relay=relay,
     )
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from tradecast.bootstrap.components import Foundation
 from tradecast.bootstrap.factories import create_cluster, create_hub, create_options
 from tradecast.cluster_rpc import Cluster
-from tradecast.cluster_rpc.heartbeats import Servers
-from tradecast.cluster_rpc.local_clients import Clients as LocalClients
+from tradecast.cluster_rpc.cluster import NoRelay
+from tradecast.cluster_rpc.local_clients import LocalClients
+from tradecast.cluster_rpc.reachable_servers import ReachableServers
 from tradecast.connections.rate_limits import create_rate_limit_middleware
 from tradecast.connections.session_sync import SessionSync
 from tradecast.delivery.broker import Broker
@@ -29,7 +30,6 @@ from tradecast.packets.rooms import LocalManager
 from tradecast.polling_relay.announcement import RelayAnnouncement
 from tradecast.sessions.revocation import RevocationWatcher
 from tradecast.sessions.service import Sessions
-from tradecast.user_id import name_user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Below:
     limiter: RateLimiter
     subscriptions: Subscriptions
     broker: Broker
-    servers: Servers
+    servers: ReachableServers
     announcement: RelayAnnouncement | None
     is_local: bool
 
@@ -140,19 +140,8 @@ class _Builder:
 
     def _build_cluster(self, server: SocketServer[Clients], hub: Hub) -> Cluster:
         below, foundation = self._below, self._below.foundation
-        registry, announcement = foundation.registry, below.announcement
-        live = LiveClients(registry, self._manager, server.eio, server.transport_table)
-        clients = LocalClients(
-            hub,
-            self._manager,
-            server,
-            describe=live.describe,
-            of_user=lambda user_id: len(registry.of_user(name_user(user_id))),
-            total=registry.__len__,
-            probe=live.probe,
-            replace=live.replace,
-        )
-        boot = (lambda: "") if announcement is None else (lambda: announcement.boot)
+        live = LiveClients(foundation.registry, self._manager, server.eio, server.transport_table)
+        clients = LocalClients(hub, self._manager, server, live)
         return create_cluster(
             foundation.settings,
             below.broker,
@@ -160,7 +149,7 @@ class _Builder:
             below.servers,
             foundation.metrics,
             handlers=foundation.server_events,
-            boot=boot,
+            relay=below.announcement or NoRelay(),
         )
 
     def _build_limits(self, cluster: Cluster) -> ConnectionMiddleware:

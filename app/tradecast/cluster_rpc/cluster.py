@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
 
 import orjson
 import structlog
 
 from tradecast.background.tasks import TaskSet
 from tradecast.cluster_rpc.errors import Incomplete, TooLarge
-from tradecast.cluster_rpc.heartbeats import Servers
-from tradecast.cluster_rpc.local_clients import Clients
+from tradecast.cluster_rpc.local_clients import LocalClients
 from tradecast.cluster_rpc.operations import (
     ACKNOWLEDGE,
     COUNT,
@@ -26,13 +26,13 @@ from tradecast.cluster_rpc.operations import (
     PROBE,
     REPLACE,
     SERVER_EVENT,
-    OnEmitted,
     Operations,
     ServerEventHandler,
 )
 from tradecast.cluster_rpc.protocol import Beat, Request, decode, encode
-from tradecast.cluster_rpc.requester import Answers, Requests
-from tradecast.cluster_rpc.responder import Serving
+from tradecast.cluster_rpc.reachable_servers import ReachableServers
+from tradecast.cluster_rpc.requester import Answers, Requester
+from tradecast.cluster_rpc.responder import Responder
 from tradecast.cluster_rpc.results import SOCKET_FIELDS, Acknowledged, ClientAnswer, RemoteSocket, read_socket
 from tradecast.cluster_rpc.selection import Selection
 from tradecast.delivery.broker import Broker
@@ -45,64 +45,107 @@ T = TypeVar("T")
 Result = Literal["ok", "incomplete", "failed"]
 # Beats within a lease: two may be lost.
 BEATS = 4
-LOOKS = 8
+LEASE_CHECKS = 8
 # Seconds that the others may take beyond what clients may.
 GRACE = 1.0
-# That a server waits for its own first word, and for its last to be taken.
+# That a server waits for its own first heartbeat, and for its last to be sent.
 HELLO = GOODBYE = 1.0
 log = structlog.stdlib.get_logger("tradecast.adapter")
+
+
+class RequestObserver(Protocol):
+    """Observes the requests of this server; the metrics do."""
+
+    def cluster_request(self, kind: str, result: Result, /) -> None:
+        """All servers got a request: `ok`, `incomplete` (not all answered), or `failed` (it could not be sent)."""
+        ...
+
+
+class MessageObserver(Protocol):
+    """Observes messages of other servers, and what is sent for them; the metrics do."""
+
+    def message_skipped(self, why: str, /) -> None:
+        """A message was not understood."""
+        ...
+
+    def event_emitted(self, event: str, recipients: int, /) -> None:
+        """An event that asks for acknowledgements was sent to so many clients of this server."""
+        ...
+
+
+class RelayIdentity(Protocol):
+    """Knows by which boot id this server relays requests: `RelayAnnouncement`."""
+
+    @property
+    def boot(self) -> str:
+        """The boot id; "" while it relays none."""
+        ...
+
+
+class NoRelay:
+    """`RelayIdentity` of a server that relays no requests."""
+
+    boot = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """How long servers wait for each other.
+
+    Attributes:
+        lease: Seconds after which a silent server is gone.
+        timeout: Seconds that servers may take to answer, where the caller says nothing.
+    """
+
+    lease: float
+    timeout: float
 
 
 class Cluster:
     """Requests to all servers that share a broker. In single-server mode there is only this one.
 
-    Every request raises `AdapterUnavailable` if the others could not be told: then nothing was done, here neither
-    (after a `PublishUncertain` perhaps it was, there). It raises `Incomplete` if not all have answered.
+    It is the broker's `ControlListener`. Every request raises `AdapterUnavailable` if it could not be sent to the
+    others: then nothing was done, here neither (after a `PublishUncertain` perhaps it was, there). It raises
+    `Incomplete` if not all have answered.
 
     Args:
-        broker: Carries what servers tell each other; it is started and closed by its hub.
+        broker: Carries the messages; it is started and closed by its hub.
         clients: This server's own.
-        servers: The other servers, as far as their heartbeats say; this one's name is the broker's.
+        servers: The others; this one's name is the broker's.
+        options: How long servers wait for each other.
         handlers: Of events for servers (`server_side_emit`).
-        lease: Seconds after which a silent server is gone.
-        timeout: Seconds that servers may take to answer, where the caller says nothing.
-        on_request: Told the kind of each request from here, and its result.
-        on_skipped: Told why a message is not understood.
-        on_emitted: As of `Operations`.
-        boot: This server's boot id if it passes requests on now (`Beat`).
+        requests: Observes the requests of this server.
+        messages: Observes messages of the others.
+        relay: By which boot id this server relays requests (`Beat`).
     """
 
     def __init__(
         self,
         broker: Broker,
-        clients: Clients,
-        servers: Servers,
+        clients: LocalClients,
+        servers: ReachableServers,
+        options: ClusterOptions,
         *,
         handlers: Mapping[str, ServerEventHandler],
-        lease: float,
-        timeout: float,
-        on_request: Callable[[str, Result], None] = lambda kind, result: None,
-        on_skipped: Callable[[str], None] = lambda why: None,
-        on_emitted: OnEmitted = lambda event, recipients: None,
-        boot: Callable[[], str] = lambda: "",
+        requests: RequestObserver,
+        messages: MessageObserver,
+        relay: RelayIdentity,
     ) -> None:
         self.server_id = broker.server_id
         self._broker = broker
         self._clients = clients
-        self._lease = lease
-        self._timeout = timeout
-        self._on_request = on_request
-        self._on_skipped = on_skipped
-        self._boot = boot
+        self._lease = options.lease
+        self._timeout = options.timeout
+        self._observer = requests
+        self._messages = messages
+        self._relay = relay
         self._servers = servers
-        self._requests = Requests(self.server_id, lambda: self._servers.others, broker.send_to_all)
-        self._serving = Serving(
-            self.server_id, Operations(clients, handlers, on_emitted).by_kind(), broker.send_to_server
-        )
+        self._requester = Requester(self.server_id, servers, broker)
+        self._responder = Responder(self.server_id, Operations(clients, handlers, messages), broker)
         self._loops = TaskSet()
         self._sending = TaskSet()
         self._started = False
-        self._audible = asyncio.Event()
+        self._has_own_heartbeat = asyncio.Event()
         broker.add_control_listener(self)
 
     @property
@@ -112,19 +155,19 @@ class Cluster:
 
     @property
     def connections(self) -> int:
-        """How many clients they have together; of the others, as they told last: a quarter of a lease ago, or less."""
-        return self._clients.total() + self._servers.connections
+        """How many clients they have together; of the others by their last heartbeats."""
+        return self._clients.directory.count() + self._servers.connections
 
     async def start(self) -> None:
-        """Be one of them, from now on, or once the broker can be reached. It is started."""
+        """Be one of them, from now on, or once the broker can be reached. The broker has been started."""
         self._started = True
         if not self._broker.control_channel_down_for:
             with contextlib.suppress(AdapterUnavailable, TimeoutError):
                 async with asyncio.timeout(HELLO):
-                    await self._broker.send_to_all(encode(self._own_beat(hello=True)))
-                    await self._audible.wait()
-        self._loops.spawn(self._beat(), name="cluster beat")
-        self._loops.spawn(self._look(), name="cluster look")
+                    await self._broker.send_to_all(encode(self._own_heartbeat(hello=True)))
+                    await self._has_own_heartbeat.wait()
+        self._loops.spawn(self._send_heartbeats(), name="cluster heartbeats")
+        self._loops.spawn(self._watch_leases(), name="cluster leases")
 
     async def close(self) -> None:
         """Leave; the broker is still there. This server has no clients any more."""
@@ -135,8 +178,8 @@ class Cluster:
         with contextlib.suppress(AdapterUnavailable, TimeoutError):
             async with asyncio.timeout(GOODBYE):
                 await self._broker.send_to_all(encode(Beat(self.server_id, 0, self._lease, leaving=True)))
-        await self._serving.close()
-        await self._requests.close()
+        await self._responder.close()
+        await self._requester.close()
         await self._sending.close()
 
     def on_control_message(self, data: bytes) -> None:
@@ -146,19 +189,19 @@ class Cluster:
         try:
             message = decode(data)
         except UnknownVersion:
-            self._on_skipped("other version")
+            self._messages.message_skipped("other version")
             return
         except Malformed:
-            self._on_skipped("malformed message")
+            self._messages.message_skipped("malformed message")
             return
         if isinstance(message, Beat):
-            self._heard(message)
+            self._on_heartbeat(message)
         elif message.server == self.server_id:
             pass
         elif isinstance(message, Request):
-            self._serving.take(message)
+            self._responder.on_request(message)
         else:
-            self._requests.answered(message)
+            self._requester.on_response(message)
 
     # -- requests
 
@@ -193,9 +236,9 @@ class Cluster:
         try:
             answers = await self._ask(PROBE, body, patience + GRACE)
         except AdapterUnavailable:
-            answers = Answers({self.server_id: list((await self._serving.here(PROBE, body)).items)})
+            answers = Answers({self.server_id: list((await self._responder.answer_own(PROBE, body)).items)})
         else:
-            self._on_request(PROBE, "ok" if answers.complete else "incomplete")
+            self._observer.cluster_request(PROBE, "ok" if answers.complete else "incomplete")
         return [
             (name, float(seconds), bool(alive))
             for _, (name, seconds, alive) in self._items(answers, 3)
@@ -208,20 +251,20 @@ class Cluster:
         try:
             answers = await self._ask(REPLACE, body, None)
         except AdapterUnavailable:
-            answers = Answers({self.server_id: list((await self._serving.here(REPLACE, body)).items)})
+            answers = Answers({self.server_id: list((await self._responder.answer_own(REPLACE, body)).items)})
         else:
-            self._on_request(REPLACE, "ok" if answers.complete else "incomplete")
+            self._observer.cluster_request(REPLACE, "ok" if answers.complete else "incomplete")
         return any(item == 1 for _, item in self._items(answers))
 
     async def server_side_emit(self, event: str, *arguments: Any) -> None:
         """An event for the other servers' handlers; nobody answers. Raises AdapterUnavailable, TypeError, TooLarge."""
         body = {"e": event, "a": orjson.Fragment(pack(list(arguments)))}
         try:
-            await self._requests.tell(SERVER_EVENT, body)
+            await self._requester.send(SERVER_EVENT, body)
         except (AdapterUnavailable, TooLarge):
-            self._on_request(SERVER_EVENT, "failed")
+            self._observer.cluster_request(SERVER_EVENT, "failed")
             raise
-        self._on_request(SERVER_EVENT, "ok")
+        self._observer.cluster_request(SERVER_EVENT, "ok")
 
     async def server_side_emit_with_ack(
         self, event: str, *arguments: Any, timeout: float | None = None
@@ -258,22 +301,19 @@ class Cluster:
                     told.refused.append(sid)
                 case [str(sid), None, refused]:
                     (told.refused if refused else told.silent).append(sid)
-        self._on_request(ACKNOWLEDGE, "ok" if answers.complete else "incomplete")
+        self._observer.cluster_request(ACKNOWLEDGE, "ok" if answers.complete else "incomplete")
         return told
 
     # -- details
 
     async def _ask(self, kind: str, body: Any, timeout: float | None, *, here: bool = True) -> Answers:
-        def own() -> Coroutine[Any, Any, Any]:
-            return self._serving.here(kind, body)
-
         try:
             if self._servers.is_isolated or self._broker.control_channel_down_for:
-                raise AdapterUnavailable("the other servers cannot be heard: Redis is away")
+                raise AdapterUnavailable("the other servers cannot be reached: Redis is away")
             within = self._timeout if timeout is None else timeout
-            return await self._requests.ask(kind, body, within, own if here else None)
+            return await self._requester.ask(kind, body, within, self._responder if here else None)
         except (AdapterUnavailable, TooLarge):
-            self._on_request(kind, "failed")
+            self._observer.cluster_request(kind, "failed")
             raise
 
     async def _sum(self, kind: str, body: Any, timeout: float | None) -> int:
@@ -283,9 +323,9 @@ class Cluster:
 
     def _complete(self, kind: str, answers: Answers, result: T) -> T:
         if not answers.complete:
-            self._on_request(kind, "incomplete")
+            self._observer.cluster_request(kind, "incomplete")
             raise Incomplete(result, missing=answers.missing, gone=answers.gone, failed=answers.failed)
-        self._on_request(kind, "ok")
+        self._observer.cluster_request(kind, "ok")
         return result
 
     @staticmethod
@@ -300,32 +340,32 @@ class Cluster:
                     answers.failed[server] = "its answer is not understood"
         return found
 
-    def _heard(self, beat: Beat) -> None:
-        self._servers.heard(beat)
+    def _on_heartbeat(self, beat: Beat) -> None:
+        self._servers.on_heartbeat(beat)
         if beat.server == self.server_id:
-            self._audible.set()
+            self._has_own_heartbeat.set()
             return
         if beat.leaving:
-            self._requests.gone([beat.server], orderly=True)
+            self._requester.on_servers_gone([beat.server], orderly=True)
         elif beat.hello:
-            self._spawn(self._broker.send_to_server(beat.server, encode(self._own_beat())))
+            self._spawn(self._broker.send_to_server(beat.server, encode(self._own_heartbeat())))
 
-    def _own_beat(self, *, hello: bool = False) -> Beat:
-        return Beat(self.server_id, self._clients.total(), self._lease, hello=hello, boot=self._boot())
+    def _own_heartbeat(self, *, hello: bool = False) -> Beat:
+        return Beat(self.server_id, self._clients.directory.count(), self._lease, hello=hello, boot=self._relay.boot)
 
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         while True:
             with contextlib.suppress(AdapterUnavailable):
-                await self._broker.send_to_all(encode(self._own_beat(hello=self._servers.is_isolated)))
+                await self._broker.send_to_all(encode(self._own_heartbeat(hello=self._servers.is_isolated)))
             await asyncio.sleep(self._lease / BEATS)
 
-    async def _look(self) -> None:
+    async def _watch_leases(self) -> None:
         while True:
-            gone = self._servers.gone()
+            gone = self._servers.remove_expired()
             if gone:
-                log.warning("servers are not heard of any more", servers=len(gone))
-                self._requests.gone(gone)
-            await asyncio.sleep(self._lease / LOOKS)
+                log.warning("servers are gone: their leases have expired", servers=len(gone))
+                self._requester.on_servers_gone(gone)
+            await asyncio.sleep(self._lease / LEASE_CHECKS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         async def quietly() -> None:

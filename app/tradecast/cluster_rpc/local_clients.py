@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tradecast.cluster_rpc.selection import Selection
-from tradecast.delivery.hub import Hub
 from tradecast.packets.acks import Asked
 from tradecast.packets.rooms import NAMESPACE, LocalManager
 
@@ -24,55 +23,77 @@ class Described:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def _probe_nobody(user_id: str, patience: float) -> Sequence[tuple[str, float, bool]]:
-    return ()
+class RoomMembers(Protocol):
+    """Puts clients into rooms, so that they are still there after a recovery: the hub."""
+
+    async def join(self, sid: str, room: str) -> None:
+        """Put a client into a room. Raises AdapterUnavailable."""
+        ...
+
+    async def leave(self, sid: str, room: str) -> None:
+        """Take a client out of a room."""
+        ...
+
+    def rooms_of(self, sid: str) -> frozenset[str]:
+        """The rooms a client is in, its own left out."""
+        ...
 
 
 class Sockets(Protocol):
-    """What is needed of the Socket.IO server."""
+    """Reaches clients: the Socket.IO server."""
 
-    async def end(self, sid: str) -> None: ...
+    async def end(self, sid: str) -> None:
+        """End a client's connection for good."""
+        ...
 
-    async def ask(self, sids: Collection[str], event: str, arguments: list[Any], timeout: float) -> Asked: ...  # noqa: ASYNC109
+    async def ask(self, sids: Collection[str], event: str, arguments: list[Any], timeout: float) -> Asked:  # noqa: ASYNC109
+        """Send an event, and wait for acknowledgements."""
+        ...
 
 
-class Clients:
-    """Those who are connected here.
+class ClientDirectory(Protocol):
+    """Knows the clients here: the application."""
+
+    def describe(self, sid: str) -> Described | None:
+        """What the application knows of a client; None if it knows none of this sid."""
+        ...
+
+    def count(self) -> int:
+        """How many clients are connected here."""
+        ...
+
+    def count_user(self, user_id: str) -> int:
+        """How many connections a user has here."""
+        ...
+
+    async def probe(self, user_id: str, patience: float) -> Sequence[tuple[str, float, bool]]:
+        """Ask a user's clients here for a sign of life: connection id, seconds of silence, whether it answers."""
+        ...
+
+    def replace(self, user_id: str, connection_id: str) -> bool:
+        """End a user's connection whose client does not answer; whether it was here."""
+        ...
+
+
+class LocalClients:
+    """The clients that are connected here.
+
+    Attributes:
+        hub: As given.
+        sockets: As given.
+        directory: As given.
 
     Args:
-        hub: Their rooms, kept for recovery.
+        hub: Their rooms, stored for recovery.
         manager: Their rooms, as they are.
         sockets: Their connections.
-        describe: What the application knows of one; None if it knows none of this sid.
-        of_user: How many a user has here.
-        total: How many there are.
-        probe: Asks a user's connections here whether they are alive: connection id, seconds since each was heard of,
-            whether it answers.
-        replace: Ends one of them, by its connection id, that does not; whether it was there.
+        directory: What the application knows of them.
     """
 
-    def __init__(
-        self,
-        hub: Hub,
-        manager: LocalManager,
-        sockets: Sockets,
-        *,
-        describe: Callable[[str], Described | None],
-        of_user: Callable[[str], int],
-        total: Callable[[], int],
-        probe: Callable[[str, float], Awaitable[Sequence[tuple[str, float, bool]]]] = _probe_nobody,
-        replace: Callable[[str, str], bool] = lambda user_id, connection_id: False,
-    ) -> None:
-        self.join = hub.join
-        self.leave = hub.leave
-        self.rooms_of = hub.rooms_of
-        self.end = sockets.end
-        self.ask = sockets.ask
-        self.describe = describe
-        self.of_user = of_user
-        self.total = total
-        self.probe = probe
-        self.replace = replace
+    def __init__(self, hub: RoomMembers, manager: LocalManager, sockets: Sockets, directory: ClientDirectory) -> None:
+        self.hub = hub
+        self.sockets = sockets
+        self.directory = directory
         self._manager = manager
 
     def select(self, selection: Selection) -> list[str]:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from tradecast.background.tasks import TaskSet
 from tradecast.cluster_rpc.errors import TooLarge
@@ -24,7 +24,7 @@ TOO_MANY = "the answer is too large"
 
 @dataclass(slots=True)
 class Answers:
-    """What came of a request.
+    """The answers to a request.
 
     Attributes:
         items: The answer of each server that answered.
@@ -50,9 +50,9 @@ class _Pending:
         self.answers = Answers()
         self.gone: set[str] = set()
         self.done = asyncio.Event()
-        self.look()
+        self.check_done()
 
-    def look(self) -> None:
+    def check_done(self) -> None:
         if not self.expected:
             self.done.set()
 
@@ -74,29 +74,48 @@ class _Pending:
         del self.parts[server]
         self.gone.discard(server)
         self.expected.discard(server)
-        self.look()
+        self.check_done()
 
 
-class Requests:
-    """Asks all other servers, and gathers what they answer.
+class Peers(Protocol):
+    """Knows which other servers can be asked: `ReachableServers`."""
+
+    @property
+    def others(self) -> Collection[str]:
+        """Their names."""
+        ...
+
+
+class Broadcast(Protocol):
+    """Sends to all servers: the broker."""
+
+    async def send_to_all(self, data: bytes) -> None:
+        """Send a control message to all servers, this one included. Raises AdapterUnavailable."""
+        ...
+
+
+class OwnPart(Protocol):
+    """Carries out this server's part of its own requests: the `Responder`."""
+
+    async def answer_own(self, kind: str, body: Any) -> Response:
+        """The answer as the others would get it; never raises."""
+        ...
+
+
+class Requester:
+    """Asks all other servers, and gathers their answers.
 
     Args:
         own: This server's name.
-        others: Those who are there.
-        tell_all: Sends a message to all; raises AdapterUnavailable.
+        peers: The others.
+        broadcast: Sends the requests.
         max_pending: Requests that may wait for answers.
     """
 
-    def __init__(
-        self,
-        own: str,
-        others: Callable[[], Collection[str]],
-        tell_all: Callable[[bytes], Awaitable[None]],
-        max_pending: int = MAX_PENDING,
-    ) -> None:
+    def __init__(self, own: str, peers: Peers, broadcast: Broadcast, max_pending: int = MAX_PENDING) -> None:
         self._own = own
-        self._others = others
-        self._tell_all = tell_all
+        self._peers = peers
+        self._broadcast = broadcast
         self._max_pending = max_pending
         self._numbers = itertools.count(1)
         self._pending: dict[int, _Pending] = {}
@@ -106,48 +125,49 @@ class Requests:
         """How many wait for answers."""
         return len(self._pending)
 
-    async def tell(self, kind: str, body: Any) -> None:
+    async def send(self, kind: str, body: Any) -> None:
         """Have all others do something, and wait for no answer.
 
         Raises:
-            TooLarge: It is more than servers tell each other at once.
+            TooLarge: It is more than servers send each other at once.
             TypeError: It cannot be said in JSON.
-            AdapterUnavailable: They were not told.
+            AdapterUnavailable: It was not sent.
         """
-        await self._tell_all(self._encoded(Request(self._own, next(self._numbers), kind, body, answer=False)))
+        await self._broadcast.send_to_all(
+            self._encode(Request(self._own, next(self._numbers), kind, body, answer=False))
+        )
 
-    async def ask(
-        self, kind: str, body: Any, timeout: float, here: Callable[[], Coroutine[Any, Any, Response]] | None = None
-    ) -> Answers:
+    async def ask(self, kind: str, body: Any, timeout: float, own_part: OwnPart | None = None) -> Answers:
         """Have all others do something, and wait until all have answered that are there, or `timeout` seconds.
 
         Args:
             kind: What.
             body: What more the kind needs.
             timeout: Seconds.
-            here: This server's own part, begun once the others have been told; it never raises.
+            own_part: Carries out this server's own part, once the request was sent; None: it has none.
 
         Raises:
-            As `tell`; then this server has not done its part either.
+            As `send`; then this server has not done its part either.
         """
         if len(self._pending) >= self._max_pending:
             raise AdapterUnavailable("too many requests wait for other servers already")
         number = next(self._numbers)
-        data = self._encoded(Request(self._own, number, kind, body))
-        pending = self._pending[number] = _Pending(self._others())
-        told = False
+        data = self._encode(Request(self._own, number, kind, body))
+        pending = self._pending[number] = _Pending(self._peers.others)
+        sent = False
         try:
             async with asyncio.timeout(timeout):
-                await self._tell_all(data)
-                told = True
-                if here is not None:
+                await self._broadcast.send_to_all(data)
+                sent = True
+                if own_part is not None:
                     pending.expected.add(self._own)
                     pending.done.clear()
-                    self._begin(pending, here())
+                    # To its end even if nobody waits for it any more: as the others do.
+                    self._own_parts.spawn(self._take_own(pending, own_part, kind, body), name="own part of a request")
                 await pending.done.wait()
         except TimeoutError:
-            if not told:
-                raise PublishUncertain("Redis did not say in time whether the other servers were told") from None
+            if not sent:
+                raise PublishUncertain("Redis did not say in time whether the request was sent") from None
         finally:
             del self._pending[number]
         answers = pending.answers
@@ -155,33 +175,29 @@ class Requests:
         answers.gone = frozenset(pending.gone)
         return answers
 
-    def _begin(self, pending: _Pending, here: Coroutine[Any, Any, Response]) -> None:
-        """Do this server's own part, to its end even if nobody waits for it any more: as the others do."""
-
-        async def do() -> None:
-            pending.take(await here)
-
-        self._own_parts.spawn(do(), name="own part of a request")
+    @staticmethod
+    async def _take_own(pending: _Pending, own_part: OwnPart, kind: str, body: Any) -> None:
+        pending.take(await own_part.answer_own(kind, body))
 
     async def close(self) -> None:
         await self._own_parts.close()
 
-    def answered(self, response: Response) -> None:
-        """A part of an answer has come. One that nobody waits for any more is passed over."""
+    def on_response(self, response: Response) -> None:
+        """A part of an answer has come. One that nobody waits for any more is ignored."""
         pending = self._pending.get(response.number)
         if pending is not None:
             pending.take(response)
 
-    def gone(self, servers: Collection[str], *, orderly: bool = False) -> None:
+    def on_servers_gone(self, servers: Collection[str], *, orderly: bool = False) -> None:
         """These servers will not answer any more; `orderly`: they have no clients any more either."""
         for pending in self._pending.values():
-            over = pending.expected.intersection(servers)
-            pending.expected -= over
+            gone = pending.expected.intersection(servers)
+            pending.expected -= gone
             if not orderly:
-                pending.gone |= over
-            pending.look()
+                pending.gone |= gone
+            pending.check_done()
 
-    def _encoded(self, request: Request) -> bytes:
+    def _encode(self, request: Request) -> bytes:
         data = encode(request)
         if len(data) > MAX_REQUEST:
             raise TooLarge(f"a request to all servers has at most {MAX_REQUEST} bytes")

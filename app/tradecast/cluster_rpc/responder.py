@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import structlog
@@ -26,7 +26,7 @@ log = structlog.stdlib.get_logger("tradecast.adapter")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What this server has to say to a request.
+    """The answer of this server to a request.
 
     Attributes:
         items: The answer.
@@ -37,34 +37,52 @@ class Outcome:
     error: str = ""
 
 
-Operation = Callable[[Any], Awaitable[Outcome]]
+class UnknownKind(Exception):
+    """A kind of request that this version does not know."""
 
 
-class Serving:
+class OperationSet(Protocol):
+    """Carries requests out: `Operations`."""
+
+    async def run(self, kind: str, body: Any) -> Outcome:
+        """Carry out one request.
+
+        Raises:
+            UnknownKind: There is no such kind.
+            Malformed: The body is none of this kind's.
+        """
+        ...
+
+
+class ServerChannel(Protocol):
+    """Sends to one server: the broker."""
+
+    async def send_to_server(self, server_id: str, data: bytes) -> None:
+        """Send a control message to a server. Raises AdapterUnavailable."""
+        ...
+
+
+class Responder:
     """Carries out each request once, and sends the answer in parts that do not hold up others.
 
     Args:
         own: This server's name.
-        operations: By kind. Each raises Malformed for a body that is none of its own.
-        tell: Sends a message to a server; raises AdapterUnavailable.
+        operations: Carries requests out.
+        channel: Sends the answers.
         max_running: Requests at a time; one that is more is answered with an error.
     """
 
     def __init__(
-        self,
-        own: str,
-        operations: Mapping[str, Operation],
-        tell: Callable[[str, bytes], Awaitable[None]],
-        max_running: int = MAX_RUNNING,
+        self, own: str, operations: OperationSet, channel: ServerChannel, max_running: int = MAX_RUNNING
     ) -> None:
         self._own = own
         self._operations = operations
-        self._tell = tell
+        self._channel = channel
         self._max_running = max_running
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._tasks = TaskSet()
 
-    def take(self, request: Request) -> None:
+    def on_request(self, request: Request) -> None:
         """Another server asks for something."""
         key = (request.server, request.number)
         if key in self._seen:
@@ -74,18 +92,17 @@ class Serving:
             self._seen.popitem(last=False)
         busy = len(self._tasks) >= self._max_running
         if busy and (not request.answer or len(self._tasks) >= 2 * self._max_running):
-            log.error("too many requests of other servers at once: one is not carried out", kind=request.kind[:64])
+            log.error("too many concurrent requests of other servers: one is not carried out", kind=request.kind[:64])
             return
         work = self._refuse(request) if busy else self._serve(request)
         self._tasks.spawn(work, name="request of a server")
 
-    async def do(self, kind: str, body: Any) -> Outcome:
+    async def run(self, kind: str, body: Any) -> Outcome:
         """Carry out one request; never raises."""
-        operation = self._operations.get(kind)
-        if operation is None:
-            return Outcome(error="it does not know this kind of request")
         try:
-            return await operation(body)
+            return await self._operations.run(kind, body)
+        except UnknownKind:
+            return Outcome(error="it does not know this kind of request")
         except Malformed:
             return Outcome(error="it does not understand the request")
         except AdapterUnavailable:
@@ -94,9 +111,9 @@ class Serving:
             log.exception("a request of a server failed", kind=kind)
             return Outcome(error="it failed")
 
-    async def here(self, kind: str, body: Any) -> Response:
+    async def answer_own(self, kind: str, body: Any) -> Response:
         """This server's part of its own request, as the others would get it; never raises."""
-        outcome = await self.do(kind, orjson.loads(orjson.dumps(body)))
+        outcome = await self.run(kind, orjson.loads(orjson.dumps(body)))
         parts, error = _parts(outcome)
         items = [item for part in parts for item in orjson.loads(orjson.dumps(list(part)))]
         return Response(self._own, 0, items, error=error)
@@ -105,7 +122,7 @@ class Serving:
         await self._tasks.close()
 
     async def _serve(self, request: Request) -> None:
-        outcome = await self.do(request.kind, request.body)
+        outcome = await self.run(request.kind, request.body)
         if request.answer:
             await self._answer(request, outcome)
 
@@ -117,9 +134,9 @@ class Serving:
         for number, part in enumerate(parts):
             response = Response(self._own, request.number, part, number, len(parts), error)
             try:
-                await self._tell(request.server, encode(response))
+                await self._channel.send_to_server(request.server, encode(response))
             except AdapterUnavailable:
-                log.warning("an answer to another server is lost: Redis did not take it", kind=request.kind[:64])
+                log.warning("answer to another server is lost: Redis did not accept it", kind=request.kind[:64])
                 return
 
 

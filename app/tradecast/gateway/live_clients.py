@@ -9,6 +9,7 @@ from tradecast.connections.registry import ConnectionRegistry
 from tradecast.engine import EngineServer
 from tradecast.gateway.transport_table import TransportTable
 from tradecast.packets.rooms import NAMESPACE, LocalManager
+from tradecast.user_id import name_user
 
 log = structlog.stdlib.get_logger("tradecast.server")
 
@@ -47,6 +48,14 @@ class LiveClients:
             connection.public_handshake,
             connection.data if connection.has_data else {},
         )
+
+    def count(self) -> int:
+        """How many clients are connected here."""
+        return len(self._registry)
+
+    def count_user(self, user_id: str) -> int:
+        """How many connections a user has here."""
+        return len(self._registry.of_user(name_user(user_id)))
 
     async def probe(self, user_id: str, patience: float) -> list[tuple[str, float, bool]]:
         """Send a heartbeat to all of a user's clients here: id, seconds of silence before it, whether it answers."""

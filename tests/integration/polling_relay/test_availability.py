@@ -23,6 +23,7 @@ from kit.servers.in_process import API_TOKEN, MakeServer, settings_for_tests
 from kit.servers.process import serving, tradecast
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
+from tradecast.cluster_rpc.cluster import NoRelay
 from tradecast.polling_relay import announcement as announcement_module
 from tradecast.polling_relay import availability as module
 from tradecast.server import WebSocketServer
@@ -199,7 +200,7 @@ async def test_one_of_an_older_version_that_has_the_port_is_not_waited_for(
     make_server: MakeServer, redis_server: RedisServer, http: httpx.AsyncClient
 ) -> None:
     old = await make_server(redis_url=redis_server.url, transports=BOTH)
-    old.app.cluster._boot = lambda: ""  # it did not tell
+    old.app.cluster._relay = NoRelay()  # it did not tell
     new = await make_server(redis_url=redis_server.url)
     await eventually(lambda: known_to(new) == 1)
     for _ in range(20):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
 import pytest
 
-from tradecast.cluster_rpc.local_clients import Clients, Described
+from tradecast.cluster_rpc.local_clients import Described, LocalClients
 from tradecast.cluster_rpc.operations import KINDS, MAX_DATA, Operations
-from tradecast.cluster_rpc.responder import Outcome
+from tradecast.cluster_rpc.responder import Outcome, UnknownKind
 from tradecast.cluster_rpc.selection import Selection
 from tradecast.delivery.envelope import Malformed
 from tradecast.delivery.errors import AdapterUnavailable
@@ -44,17 +44,28 @@ class Here:
         self.asked: list[tuple[Any, ...]] = []
         self.unkept: set[str] = set()
         self.data: dict[str, Any] = {}
-        self.clients = Clients(
-            self,  # type: ignore[arg-type]
-            self.manager,
-            self,
-            describe=lambda sid: self.described(sid) if sid != "sid2" else None,
-            of_user=lambda user: {"u1": 2}.get(user, 0),
-            total=lambda: 2,
-        )
+        self.clients = LocalClients(self, self.manager, self, self)
         self.events: list[tuple[str, int]] = []
         handlers = {"plain": lambda *args: [*args, b"\x00"], "object": lambda: object()}
-        self.operations = Operations(self.clients, handlers, lambda event, count: self.events.append((event, count)))
+        self.operations = Operations(self.clients, handlers, self)
+
+    def event_emitted(self, event: str, recipients: int) -> None:
+        self.events.append((event, recipients))
+
+    def describe(self, sid: str) -> Described | None:
+        return self.described(sid) if sid != "sid2" else None
+
+    def count(self) -> int:
+        return 2
+
+    def count_user(self, user_id: str) -> int:
+        return {"u1": 2}.get(user_id, 0)
+
+    async def probe(self, user_id: str, patience: float) -> Sequence[tuple[str, float, bool]]:
+        return ()
+
+    def replace(self, user_id: str, connection_id: str) -> bool:
+        return False
 
     def described(self, sid: str) -> Described:
         return Described(f"c-{sid}", "u1", "websocket", 5.0, {"issued": 5}, self.data)
@@ -92,7 +103,7 @@ class Here:
         return asked
 
     async def do(self, kind: str, body: Any) -> Outcome:
-        return await self.operations.by_kind()[kind](orjson.loads(orjson.dumps(body)))
+        return await self.operations.run(kind, orjson.loads(orjson.dumps(body)))
 
 
 @pytest.fixture
@@ -214,3 +225,8 @@ async def test_bodies_that_lack_something(here: Here, kind: str, more: dict[str,
     with pytest.raises(Malformed):
         await here.do(kind, {"r": None, **more})
     assert here.asked == []
+
+
+async def test_a_kind_that_is_not_known(here: Here) -> None:
+    with pytest.raises(UnknownKind):
+        await here.do("next_versions", {})

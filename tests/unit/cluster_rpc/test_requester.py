@@ -12,7 +12,7 @@ from kit.waiting import eventually
 from tradecast.cluster_rpc import requester as module
 from tradecast.cluster_rpc.errors import TooLarge
 from tradecast.cluster_rpc.protocol import Request, Response, decode
-from tradecast.cluster_rpc.requester import Answers, Requests
+from tradecast.cluster_rpc.requester import Answers, Requester
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 
 LONG = 30.0
@@ -26,9 +26,9 @@ class Fleet:
         self.told: list[Request] = []
         self.away: Exception | None = None
         self.hangs = False
-        self.requests = Requests("me", lambda: self.others, self.tell_all, max_pending)
+        self.requests = Requester("me", self, self, max_pending)
 
-    async def tell_all(self, data: bytes) -> None:
+    async def send_to_all(self, data: bytes) -> None:
         if self.away is not None:
             raise self.away
         if self.hangs:
@@ -45,16 +45,25 @@ class Fleet:
         return task
 
     def answer(self, server: str, *items: Any, **more: Any) -> None:
-        self.requests.answered(Response(server, self.told[-1].number, list(items), **more))
+        self.requests.on_response(Response(server, self.told[-1].number, list(items), **more))
 
 
-def own(*items: Any, error: str = "", after: Callable[[], Awaitable[object]] | None = None) -> Any:
-    async def here() -> Response:
-        if after is not None:
-            await after()
-        return Response("me", 0, list(items), error=error)
+class Own:
+    """This server's own part."""
 
-    return here
+    def __init__(self, items: list[Any], error: str, after: Callable[[], Awaitable[object]] | None) -> None:
+        self._items = items
+        self._error = error
+        self._after = after
+
+    async def answer_own(self, kind: str, body: Any) -> Response:
+        if self._after is not None:
+            await self._after()
+        return Response("me", 0, self._items, error=self._error)
+
+
+def own(*items: Any, error: str = "", after: Callable[[], Awaitable[object]] | None = None) -> Own:
+    return Own(list(items), error, after)
 
 
 async def test_all_have_answered() -> None:
@@ -122,7 +131,7 @@ async def test_a_server_that_dies_is_not_waited_for() -> None:
     fleet = Fleet("a", "b")
     asked = await fleet.asked()
     fleet.answer("a", 1)
-    fleet.requests.gone(["b", "unknown"])
+    fleet.requests.on_servers_gone(["b", "unknown"])
     answers = await asked
     assert (answers.items, answers.missing, answers.gone) == ({"a": [1]}, frozenset(), frozenset("b"))
     assert not answers.complete
@@ -132,14 +141,14 @@ async def test_a_server_that_leaves_in_order_is_no_loss() -> None:
     fleet = Fleet("a", "b")
     asked = await fleet.asked()
     fleet.answer("a", 1)
-    fleet.requests.gone(["b"], orderly=True)
+    fleet.requests.on_servers_gone(["b"], orderly=True)
     assert (await asked).complete
 
 
 async def test_one_that_was_only_slow_is_not_gone() -> None:
     fleet = Fleet("a", "b")
     asked = await fleet.asked()
-    fleet.requests.gone(["b"])
+    fleet.requests.on_servers_gone(["b"])
     fleet.answer("b", 2)
     fleet.answer("a", 1)
     answers = await asked
@@ -160,10 +169,10 @@ async def test_what_failed_and_why() -> None:
 async def test_redis_is_away_and_nothing_is_done_here() -> None:
     fleet, done = Fleet("a"), []
 
-    async def here() -> Response:
+    async def note() -> None:
         done.append(1)
-        return Response("me", 0)
 
+    here = own(after=note)
     fleet.away = AdapterUnavailable("away")
     with pytest.raises(AdapterUnavailable):
         await fleet.requests.ask("kind", None, LONG, here)
@@ -179,7 +188,7 @@ async def test_there_are_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TooLarge):
         await fleet.requests.ask("kind", "x" * module.MAX_REQUEST, LONG)
     with pytest.raises(TooLarge):
-        await fleet.requests.tell("kind", "x" * module.MAX_REQUEST)
+        await fleet.requests.send("kind", "x" * module.MAX_REQUEST)
     assert fleet.told == []
     waiting = [await fleet.asked() for _ in range(2)]
     with pytest.raises(AdapterUnavailable, match="too many"):
@@ -189,13 +198,13 @@ async def test_there_are_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     fleet.answer("a", 3, 4, part=1, parts=3)
     answers = await waiting[1]
     assert (answers.items, answers.failed) == ({}, {"a": module.TOO_MANY})
-    fleet.requests.gone(["a"])
+    fleet.requests.on_servers_gone(["a"])
     await waiting[0]
 
 
 async def test_what_is_only_told_waits_for_nobody() -> None:
     fleet = Fleet("a")
-    await fleet.requests.tell("kind", 1)
+    await fleet.requests.send("kind", 1)
     assert (fleet.told[0].body, fleet.told[0].answer) == (1, False)
     assert len(fleet.requests) == 0
 

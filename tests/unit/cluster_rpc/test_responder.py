@@ -10,7 +10,7 @@ import pytest
 from kit.waiting import eventually
 from tradecast.cluster_rpc import responder as module
 from tradecast.cluster_rpc.protocol import Request, Response, decode
-from tradecast.cluster_rpc.responder import Outcome, Serving
+from tradecast.cluster_rpc.responder import Outcome, Responder, UnknownKind
 from tradecast.delivery.envelope import Malformed
 from tradecast.delivery.errors import AdapterUnavailable
 
@@ -22,12 +22,13 @@ class Desk:
         self.answers: list[tuple[str, Response]] = []
         self.done: list[Any] = []
         self.go = asyncio.Event()
-        self.serving = Serving(
-            "me",
-            {"note": self.note, "wait": self.wait, "raise": self.fail, "big": self.big},
-            self.send_to_server,
-            max_running,
-        )
+        self.serving = Responder("me", self, self, max_running)
+
+    async def run(self, kind: str, body: Any) -> Outcome:
+        known = {"note": self.note, "wait": self.wait, "raise": self.fail, "big": self.big}
+        if kind not in known:
+            raise UnknownKind(kind)
+        return await known[kind](body)
 
     async def send_to_server(self, server: str, data: bytes) -> None:
         message = decode(data)
@@ -50,15 +51,15 @@ class Desk:
 
     async def ask(self, kind: str, body: Any = None, number: int = 1, **more: Any) -> None:
         before = len(self.answers)
-        self.serving.take(Request("asker", number, kind, body, **more))
+        self.serving.on_request(Request("asker", number, kind, body, **more))
         await eventually(lambda: len(self.answers) > before)
 
 
 async def test_it_is_done_once_and_answered() -> None:
     desk = Desk()
     await desk.ask("note", {"x": 1})
-    desk.serving.take(Request("asker", 1, "note", {"x": 1}))  # Redis repeated it
-    desk.serving.take(Request("another", 1, "note", 2))
+    desk.serving.on_request(Request("asker", 1, "note", {"x": 1}))  # Redis repeated it
+    desk.serving.on_request(Request("another", 1, "note", 2))
     await eventually(lambda: len(desk.answers) == 2)
     assert desk.done == [{"x": 1}, 2]
     assert desk.answers == [("asker", Response("me", 1, [{"x": 1}])), ("another", Response("me", 1, [2]))]
@@ -66,7 +67,7 @@ async def test_it_is_done_once_and_answered() -> None:
 
 async def test_who_waits_for_no_answer_gets_none() -> None:
     desk = Desk()
-    desk.serving.take(Request("asker", 1, "note", 1, answer=False))
+    desk.serving.on_request(Request("asker", 1, "note", 1, answer=False))
     await desk.ask("note", 2, 2)
     assert [response.number for _, response in desk.answers] == [2]
     assert desk.done == [1, 2]
@@ -88,7 +89,7 @@ async def test_what_cannot_be_done_is_told(kind: str, body: Any, error: str) -> 
     (_, response) = desk.answers[0]
     assert error in response.error
     assert "secret" not in response.error
-    assert error in (await desk.serving.here(kind, body)).error
+    assert error in (await desk.serving.answer_own(kind, body)).error
 
 
 async def test_a_large_answer_comes_in_parts() -> None:
@@ -98,7 +99,7 @@ async def test_a_large_answer_comes_in_parts() -> None:
     parts = [response for _, response in desk.answers]
     assert [part.part for part in parts] == list(range(4))
     assert sum(len(part.items) for part in parts) == 7
-    here = await desk.serving.here("big", {"size": 100_000, "count": 7})
+    here = await desk.serving.answer_own("big", {"size": 100_000, "count": 7})
     assert (len(here.items), here.parts) == (7, 1)
 
 
@@ -112,9 +113,9 @@ async def test_one_that_is_too_large_is_refused(size: int, count: int) -> None:
 async def test_too_much_at_once_is_refused() -> None:
     desk = Desk(max_running=2)
     for number in range(2):
-        desk.serving.take(Request("asker", number, "wait", None))
+        desk.serving.on_request(Request("asker", number, "wait", None))
     await desk.ask("note", 1, 2)
-    desk.serving.take(Request("asker", 3, "note", 1, answer=False))
+    desk.serving.on_request(Request("asker", 3, "note", 1, answer=False))
     assert "too much" in desk.answers[0][1].error
     assert desk.done == []
     desk.go.set()
@@ -133,7 +134,7 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_closing_ends_what_is_under_way() -> None:
     desk = Desk()
-    desk.serving.take(Request("asker", 1, "wait", None))
+    desk.serving.on_request(Request("asker", 1, "wait", None))
     await asyncio.sleep(0)
     await desk.serving.close()
     assert desk.answers == []
