@@ -437,6 +437,6 @@ export interface ClientToServerEvents {
   "unsubscribe:watchlist": (payload: WatchlistRequest, answer?: (answer: WatchlistDone | Failure) => void) => void;
   /** Send an event to everybody (admins). */
   "admin:broadcast": (payload: Broadcast, answer?: (answer: Broadcasted | Failure) => void) => void;
-  /** Go on with another session of the same user. */
+  /** Move the connection to another session of the same user. */
   "session:refresh": (payload: SessionRefresh, answer?: (answer: SessionRefreshed | Failure) => void) => void;
 }

@@ -272,7 +272,7 @@ async def run(stock_clients: StockClients, redis_server: RedisServer) -> None:
         "listening",
         "connected",
         "connection refused",
-        "connection put off: the session store does not answer",
+        "connection deferred: the session store does not answer",
         "event refused",
         "malformed packet",
         "session over",

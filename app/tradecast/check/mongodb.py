@@ -79,8 +79,8 @@ async def _look_at_collection(database: MongoDatabase, explainer: Explainer, set
     except StoreUnavailable as error:
         return Look.of(setting, await explainer.explain(error))
     if any("expireAfterSeconds" in about for about in indexes.values()):
-        return Look(setting, "ok", f"{where} can be read, and has the index that removes what is over")
-    says = f"{where} can be read, and has no index yet that removes what is over: a server makes one"
+        return Look(setting, "ok", f"{where} can be read, and has the index that removes expired sessions")
+    says = f"{where} can be read, and has no index yet that removes expired sessions: a server creates it"
     return Look(setting, "ok", says)
 
 
@@ -88,7 +88,7 @@ async def _look_at_changes(database: MongoDatabase, explainer: Explainer, name: 
     store = MongoStore(database, name)
     try:
         if await store.supports_changes():
-            return Look(f"{NAME} changes", "ok", "sessions that end are told by a change stream")
+            return Look(f"{NAME} changes", "ok", "a change stream reports ended sessions")
     except StoreUnavailable as error:
         return Look.of(f"{NAME} changes", await explainer.explain(error), "warning")
     except (PyMongoError, BSONError) as error:

@@ -153,7 +153,7 @@ class _Looking:
         eviction = read_eviction(about)
         if eviction.may_evict:
             says = f"{self._who} evicts keys when its memory is full (maxmemory_policy is {eviction.policy}): "
-            says += "clients begin anew then, and sessions end"
+            says += "then clients start new sessions, and log-ins end"
             self._say("warning", says, f"{REMEDY[0].upper()}{REMEDY[1:]}", name="policy")
         elif eviction.may_evict is False:
             self._say("ok", f"maxmemory_policy is {eviction.policy}: no keys are evicted", name="policy")

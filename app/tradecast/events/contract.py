@@ -209,7 +209,11 @@ CLIENT_EVENTS: dict[str, Request] = {
         Broadcast, True, Broadcasted, "admin:broadcasted", "Send an event to everybody (admins)"
     ),
     "session:refresh": Request(
-        SessionRefresh, True, SessionRefreshed, "session:refreshed", "Go on with another session of the same user"
+        SessionRefresh,
+        True,
+        SessionRefreshed,
+        "session:refreshed",
+        "Move the connection to another session of the same user",
     ),
 }
 REFUSAL_REASONS = (

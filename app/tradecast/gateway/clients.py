@@ -243,12 +243,12 @@ class Clients:
             raise error
         if isinstance(error, StoreUnavailable):
             self._metrics.refused("STORE_UNAVAILABLE")
-            sentence = "connection put off: the session store does not answer"
+            sentence = "connection deferred: the session store does not answer"
             kind = "" if error.cause is None else str(error.cause.code)
             self._lines.write(log.warning, sentence, kind=kind, connection_id=connection.id, **error.fields())
         else:
             self._metrics.refused("INTERNAL")
-            log.error("connection put off", connection_id=connection.id, exc_info=error)
+            log.error("connection deferred", connection_id=connection.id, exc_info=error)
         # Stock clients come back about a second after a close; waiting here spreads them.
         await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311 no secret
         raise TryAgain from None
