@@ -1,9 +1,8 @@
-"""The tuner of a fleet: Kubernetes in memory, real servers and a real Redis in test_fleet.py's neighbourhood."""
+"""Tuning the adapter of a fleet, with Kubernetes in memory."""
 
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -157,7 +156,7 @@ async def test_what_somebody_has_changed_in_the_operators_own_is_put_back() -> N
     assert [action.reason for action in told.actions] == ["AdapterRestored"]
 
 
-async def test_a_state_that_somebody_has_spoilt_is_written_anew() -> None:
+async def test_a_record_that_somebody_has_damaged_is_written_again() -> None:
     kubernetes = FakeKubernetes()
     await tuner(kubernetes).run_round(fleet(), asked(), act=True)
     kubernetes.config_maps["fleet-adapter"]["metadata"]["annotations"][STATE] = "?"
@@ -182,51 +181,6 @@ async def test_what_kubernetes_refuses_is_tried_again() -> None:
     assert [action.reason for action in told.actions] == ["AdapterTuned"]
 
 
-async def test_redis_is_asked_where_a_secret_says_how_and_not_in_every_round() -> None:
-    kubernetes, redis = FakeKubernetes(), Redis()
-    one = tuner(kubernetes, redis)
-    told = await one.run_round(fleet(), asked(), act=True)
-    assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("Unknown", "NotAsked")
-    assert redis.urls == []
-    with_secret = asked(redis_secret=RedisSecret("redis"))
-    told = await one.run_round(fleet(), with_secret, act=True)
-    assert "no key REDIS_URL" in of(told, "RedisLimited").message
-    kubernetes.secrets["redis"] = {"REDIS_URL": URL, "ca.crt": "PEM", "REDIS_SENTINEL_PASSWORD": "spw"}
-    for now in (NOW + 15, NOW + 20, NOW + 25):
-        told = await one.run_round(fleet(now), with_secret, act=True)
-        assert of(told, "RedisLimited").status == "False"
-    assert redis.urls == [URL]
-    assert redis.access == Access(ca="PEM", sentinel_password="spw")
-    redis.facts = RedisFacts(used_memory=95, max_memory=100)
-    told = await one.run_round(fleet(NOW + 30), with_secret, act=True)
-    assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("True", "Memory")
-    assert "95 % of its memory" in of(told, "RedisLimited").message
-    redis.facts = None
-    told = await one.run_round(fleet(NOW + 45), with_secret, act=True)
-    assert (of(told, "RedisLimited").status, of(told, "RedisLimited").reason) == ("Unknown", "Silent")
-
-
-async def test_several_limits_make_one_reason_that_kubernetes_allows() -> None:
-    kubernetes, redis = FakeKubernetes(), Redis()
-    kubernetes.secrets["redis"] = {"REDIS_URL": URL}
-    one, with_secret = tuner(kubernetes, redis), asked(redis_secret=RedisSecret("redis"))
-    looks = {
-        NOW: RedisFacts(evicted_keys=5, cpu_seconds=(0,)),
-        NOW + 20: RedisFacts(used_memory=95, max_memory=100, evicted_keys=6, cpu_seconds=(2,)),
-        NOW + 40: RedisFacts(used_memory=95, max_memory=100, evicted_keys=6, cpu_seconds=(20,)),
-    }
-    reasons = []
-    for now, redis.facts in looks.items():
-        limited = of(await one.run_round(fleet(now), with_secret, act=True), "RedisLimited")
-        # Of `metav1.Condition`.
-        assert re.fullmatch(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", limited.reason)
-        reasons.append((limited.status, limited.reason))
-    assert reasons == [("False", "Enough"), ("True", "MemoryEvictions"), ("True", "MemoryEvictionsBusy")]
-    assert "95 % of its memory" in limited.message
-    assert "evicted keys" in limited.message
-    assert "90 % of the time" in limited.message
-
-
 async def test_the_history_waits_while_redis_is_silent() -> None:
     kubernetes, redis = FakeKubernetes(), Redis()
     kubernetes.secrets["redis"] = {"REDIS_URL": URL}
@@ -240,7 +194,7 @@ async def test_the_history_waits_while_redis_is_silent() -> None:
 
 
 @pytest.mark.parametrize("secret", [None, RedisSecret("redis")])
-async def test_the_url_is_told_nobody(secret: RedisSecret | None) -> None:
+async def test_the_url_is_reported_nowhere(secret: RedisSecret | None) -> None:
     kubernetes, redis = FakeKubernetes(), Redis()
     kubernetes.secrets["redis"] = {"REDIS_URL": URL}
     told = await tuner(kubernetes, redis).run_round(fleet(), asked(redis_secret=secret), act=True)
@@ -302,7 +256,7 @@ async def test_a_change_that_is_paused_stays_where_it_is_and_goes_on_later() -> 
 
 @pytest.mark.parametrize(("act", "apply"), [(False, "roll"), (True, "recommend")])
 @pytest.mark.parametrize("where", ["rolled", "both"])
-async def test_a_change_that_is_left_half_done_is_told(act: bool, apply: str, where: str) -> None:
+async def test_an_incomplete_change_is_reported(act: bool, apply: str, where: str) -> None:
     kubernetes = FakeKubernetes()
     mine = tuner(kubernetes)
     await mine.run_round(rolled(NOW), asked(**ROLL), act=True)
