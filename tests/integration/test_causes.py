@@ -104,7 +104,7 @@ async def test_a_redis_that_answers_and_takes_nothing_is_told_of_by_what_it_does
                     f"{server.admin_url}/api/emit", json=body, headers={"authorization": "Bearer t"}
                 )
             assert (answer.status_code, answer.json()["cause"]) == (503, "out_of_memory")
-            assert answer.json()["reason"] == "Redis takes no writes: its memory is full"
+            assert answer.json()["reason"] == "Redis accepts no writes: its memory is full"
             line = await server.log("Redis request failed, retrying")
             assert (line["cause"], trouble.at in line["why"]) == ("out_of_memory", True)
 

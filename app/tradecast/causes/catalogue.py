@@ -9,183 +9,183 @@ from tradecast.causes.codes import Code
 WORDS: Final[dict[Code, tuple[str, str]]] = {
     Code.REFUSED: (
         "{who} refuses the connection: nothing listens there",
-        "Start {service}, or put host and port in {setting} right",
+        "Start {service}, or correct host and port in {setting}",
     ),
     Code.UNRESOLVABLE: (
-        "{who} cannot be looked up: no DNS server knows an address for that name",
-        "Put the host name in {setting} right, or look at DNS (in Kubernetes: the Service's name and namespace)",
+        "{who} cannot be resolved: DNS has no address for that name",
+        "Correct the host name in {setting}, or check DNS (in Kubernetes: the Service's name and namespace)",
     ),
     Code.TIMED_OUT: (
         "{who} does not answer in time",
-        "See whether {service} is overloaded or hangs, and whether a firewall or NetworkPolicy drops the connection; "
+        "Check whether {service} is overloaded or hangs, and whether a firewall or NetworkPolicy drops the connection; "
         "if it is only slow, raise {timeout}",
     ),
     Code.UNREACHABLE: (
         "{who} cannot be reached over the network",
-        "Look at routes, firewalls and NetworkPolicies between this machine and {service}",
+        "Check routes, firewalls and NetworkPolicies between this machine and {service}",
     ),
     Code.CLOSED: (
         "{who} closes the connection",
-        "Look at the log of {service}, and at proxies in between; see whether it wants TLS ({tls_scheme})",
+        "Check the log of {service}, and proxies in between; check whether it requires TLS ({tls_scheme})",
     ),
     Code.NO_SOCKET: (
         "{who}: there is no such socket",
-        "Start {service}, or put the path in {setting} right",
+        "Start {service}, or correct the path in {setting}",
     ),
     Code.SOCKET_FORBIDDEN: (
         "{who}: this user may not open the socket",
-        "Let this user read and write the socket (`unixsocketperm` of Redis)",
+        "Allow this user to read and write the socket (`unixsocketperm` of Redis)",
     ),
     Code.NOT_SUBSCRIBED: (
-        "{who} answers, but the subscription does not stand: events of other servers are missed",
-        "Wait a moment; if it lasts, look at the log line `subscription lost`",
+        "{who} answers, but this server is not subscribed: it does not receive the events of other servers",
+        "Wait a moment; if it lasts, check the log line `subscription lost`",
     ),
     Code.NO_CONNECTION_FREE: (
         "{who}: all connections of this server to it are in use",
-        "See whether {service} is slow; spread the clients over more servers",
+        "Check whether {service} is slow; spread the clients over more servers",
     ),
     Code.TLS_CERTIFICATE_EXPIRED: (
-        "{who} shows a TLS certificate that has expired",
-        "Renew the certificate of {service}, and see whether this machine's clock is right",
+        "{who} presents a TLS certificate that has expired",
+        "Renew the certificate of {service}, and check this machine's clock",
     ),
     Code.TLS_CERTIFICATE_NOT_YET_VALID: (
-        "{who} shows a TLS certificate that is not valid yet",
-        "See whether this machine's clock is right; else replace the certificate of {service}",
+        "{who} presents a TLS certificate that is not valid yet",
+        "Check this machine's clock; if it is right, replace the certificate of {service}",
     ),
     Code.TLS_UNKNOWN_CA: (
-        "{who} shows a TLS certificate of an authority that is not known here (or one that it signed itself)",
-        "Name the file with the authority's certificate in {ca_setting}",
+        "{who} presents a TLS certificate of an unknown authority (or a self-signed one)",
+        "Set {ca_setting} to the file with the authority's certificate",
     ),
     Code.TLS_WRONG_NAME: (
-        "{who} shows a TLS certificate for another name than the one in {setting}",
-        "Use a host name that the certificate has, or make one that has this name",
+        "{who} presents a TLS certificate for another name than the one in {setting}",
+        "Use a host name that is in the certificate, or issue one for this name",
     ),
     Code.TLS_CERTIFICATE_REFUSED: (
-        "{who} shows a TLS certificate that cannot be accepted",
-        "Look at the certificate: `openssl s_client -connect {at}`",
+        "{who} presents a TLS certificate that cannot be accepted",
+        "Inspect the certificate: `openssl s_client -connect {at}`",
     ),
     Code.TLS_CLIENT_CERTIFICATE: (
-        "{who} wants a client certificate, or another one than it is shown",
+        "{who} requires a client certificate, or another one than this client's",
         "{client_certificate}",
     ),
     Code.TLS_EXPECTED: (
-        "{who} speaks TLS, and is asked without",
+        "{who} speaks TLS, but the connection is made without it",
         "Use {tls_scheme}",
     ),
     Code.TLS_UNEXPECTED: (
-        "{who} does not speak TLS, and is asked over TLS",
-        "Use {plain_scheme}, or switch TLS on in {service}",
+        "{who} does not speak TLS, but the connection is made over TLS",
+        "Use {plain_scheme}, or enable TLS in {service}",
     ),
     Code.TLS_FAILED: (
         "{who}: the TLS handshake fails",
-        "Look at the log of {service}, and at `openssl s_client -connect {at}`",
+        "Check the log of {service}, and the output of `openssl s_client -connect {at}`",
     ),
     Code.PASSWORD_WANTED: (
-        "{who} wants a password, and none is given",
-        "Give user and password in {setting}{password_setting}",
+        "{who} requires a password, but none is set",
+        "Set user and password in {setting}{password_setting}",
     ),
     Code.PASSWORD_WRONG: (
-        "{who} does not accept the user or the password",
-        "Put user and password in {setting}{password_setting} right; see whether that user is switched on",
+        "{who} rejects the user or the password",
+        "Correct user and password in {setting}{password_setting}; check that the user is enabled",
     ),
     Code.PASSWORD_UNEXPECTED: (
-        "{who} has no password, and is given one",
-        "Take the password out of {setting}{password_setting}, or set one in {service}",
+        "{who} has no password, but one is set here",
+        "Remove the password from {setting}{password_setting}, or set one in {service}",
     ),
     Code.NO_PERMISSION: (
         "{who} does not permit this user {detail}",
         "{grant}",
     ),
     Code.IS_CLUSTER: (
-        "{who} is a node of a Redis Cluster, and is asked as a single Redis",
+        "{who} is a node of a Redis Cluster, but the URL is that of a single Redis",
         "Use redis+cluster:// in {setting} (rediss+cluster:// with TLS)",
     ),
     Code.IS_NO_CLUSTER: (
-        "{who} is no Redis Cluster, and is asked as one",
-        "Use redis:// in {setting} (rediss:// with TLS), or switch `cluster-enabled` on",
+        "{who} is not a Redis Cluster, but the URL is that of one",
+        "Use redis:// in {setting} (rediss:// with TLS), or set `cluster-enabled yes`",
     ),
     Code.CLUSTER_DOWN: (
         "{who}: the Redis Cluster does not serve all of its slots",
-        "Look at `redis-cli CLUSTER INFO` and `CLUSTER NODES`: bring the missing masters back, or assign their slots",
+        "Check `redis-cli CLUSTER INFO` and `CLUSTER NODES`: bring the missing masters back, or assign their slots",
     ),
     Code.IS_SENTINEL: (
-        "{who} is a Sentinel, and is asked as a Redis",
+        "{who} is a Sentinel, but the URL is that of a Redis",
         "Use redis+sentinel://host:port/0/SERVICE in {setting}",
     ),
     Code.IS_NO_SENTINEL: (
-        "{who} is no Sentinel, and is asked as one",
-        "Use redis:// in {setting}, or name the Sentinels' hosts and port (26379)",
+        "{who} is not a Sentinel, but the URL is that of one",
+        "Use redis:// in {setting}, or the Sentinels' hosts and port (26379)",
     ),
     Code.NO_MASTER: (
-        "{who}: no Sentinel knows a master of that name that answers",
-        "Put the service's name at the end of {setting} right; look at `redis-cli -p 26379 SENTINEL masters`",
+        "{who}: no Sentinel knows a master of that name that is up",
+        "Correct the service's name at the end of {setting}; check `redis-cli -p 26379 SENTINEL masters`",
     ),
     Code.LOADING: (
         "{who} is loading its data and does not answer yet",
-        "Wait; `redis-cli INFO persistence` says how far it is",
+        "Wait; `redis-cli INFO persistence` shows the progress",
     ),
     Code.READ_ONLY: (
-        "{who} is a replica and takes no writes",
-        "Name the master in {setting}, or let Sentinels find it (redis+sentinel://)",
+        "{who} is a replica and accepts no writes",
+        "Use the master in {setting}, or let Sentinels find it (redis+sentinel://)",
     ),
     Code.MASTER_AWAY: (
         "{who} is a replica that has lost its master",
         "Bring the master back, or promote the replica (`REPLICAOF NO ONE`)",
     ),
     Code.TOO_FEW_REPLICAS: (
-        "{who} takes no writes: it has fewer replicas than it should",
+        "{who} accepts no writes: it has too few replicas",
         "Bring the replicas back, or lower `min-replicas-to-write`",
     ),
     Code.DISK_TROUBLE: (
-        "{who} takes no writes: it cannot save its data to disk",
-        "Free the disk of {service}; its log says more",
+        "{who} accepts no writes: it cannot save its data to disk",
+        "Free disk space for {service}; its log has the details",
     ),
     Code.BUSY: (
         "{who} is busy with a script or a function",
-        "Wait, or end it: `redis-cli SCRIPT KILL`",
+        "Wait, or kill it: `redis-cli SCRIPT KILL`",
     ),
     Code.TOO_MANY_CLIENTS: (
-        "{who} has as many clients as it takes",
-        "Raise `maxclients` of {service} (and its limit of open files), or close what is connected: `CLIENT LIST`",
+        "{who} has reached its maximum number of clients",
+        "Raise `maxclients` of {service} (and its limit on open files), or disconnect clients: `CLIENT LIST`",
     ),
     Code.OUT_OF_MEMORY: (
-        "{who} takes no writes: its memory is full",
+        "{who} accepts no writes: its memory is full",
         "Give {service} more memory (`maxmemory`), or free some",
     ),
     Code.NO_DATABASE: (
         "{who} does not have the database that {setting} names",
-        "Put the number at the end of {setting} right (0 is always there), or raise `databases` of Redis",
+        "Correct the number at the end of {setting} (0 always exists), or raise `databases` of Redis",
     ),
     Code.PROTECTED: (
-        "{who} is in protected mode and talks to its own machine only",
-        "Set a password in Redis, or `bind` and `protected-mode no` in a network that is closed",
+        "{who} is in protected mode and accepts connections from its own machine only",
+        "Set a password in Redis, or `bind` and `protected-mode no` in a closed network",
     ),
     Code.UNKNOWN_COMMAND: (
-        "{who} does not know a command that is needed{detail}",
+        "{who} does not know a required command{detail}",
         "Use Redis 6.2 or newer (7.0 for a Redis Cluster), without renamed commands",
     ),
     Code.SPEAKS_HTTP: (
-        "{who} is no {service}: it answers in HTTP",
-        "Put host and port in {setting} right",
+        "{who} is not {service}: it answers in HTTP",
+        "Correct host and port in {setting}",
     ),
     Code.OTHER_SERVICE: (
-        "{who} is no {service}: {detail} answers there",
-        "Put host and port in {setting} right",
+        "{who} is not {service}: {detail} answers there",
+        "Correct host and port in {setting}",
     ),
     Code.NO_PRIMARY: (
-        "{who}: the replica set has no primary now",
-        "Look at `rs.status()`: bring a majority of the members back, or wait for the election",
+        "{who}: the replica set has no primary at the moment",
+        "Check `rs.status()`: bring a majority of the members back, or wait for the election",
     ),
     Code.OTHER_REPLICA_SET: (
         "{who} belongs to another replica set than the one in {setting}, or to none",
-        "Put `replicaSet` in {setting} right, or leave it out",
+        "Correct `replicaSet` in {setting}, or remove it",
     ),
     Code.UNSUPPORTED_VERSION: (
-        "{who} is of a version that the driver does not speak with",
+        "{who} has a version that the driver does not support",
         "Use MongoDB 4.2 or newer",
     ),
     Code.ERROR: (
         "{who} answers with an error{detail}",
-        "Look at the log of {service}",
+        "Check the log of {service}",
     ),
 }

@@ -79,7 +79,7 @@ def _fill_in(template: str, cause: Cause, who: str) -> str:
         at=place.at or "HOST:PORT",
         setting=place.setting,
         detail=cause.detail,
-        timeout={REDIS: "REDIS_TIMEOUT", MONGODB: "MONGODB_TIMEOUT", SERVER: "the time it has"}[place.service],
+        timeout={REDIS: "REDIS_TIMEOUT", MONGODB: "MONGODB_TIMEOUT", SERVER: "the timeout"}[place.service],
         ca_setting={REDIS: "REDIS_CA_FILE", MONGODB: "MONGODB_CA_FILE", SERVER: "SSL_CERT_FILE"}[place.service],
         tls_scheme=f"{schemes[0]} in {place.setting}",
         plain_scheme=f"{schemes[1]} in {place.setting}",
@@ -87,11 +87,11 @@ def _fill_in(template: str, cause: Cause, who: str) -> str:
         + (" (for the Sentinels: REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD)" if sentinel else "")
         if redis
         else "",
-        client_certificate="Name certificate and key in REDIS_CERT_FILE and REDIS_KEY_FILE, signed by an authority "
-        "that Redis knows (or set `tls-auth-clients no`)"
+        client_certificate="Set REDIS_CERT_FILE and REDIS_KEY_FILE to a certificate and key, signed by an authority "
+        "that Redis knows (or set `tls-auth-clients no` in Redis)"
         if redis
-        else "Name the certificate and key in MONGODB_URI (`tlsCertificateKeyFile`)",
-        grant="Grant it to the user: `ACL SETUSER`, docs/check.md has the whole list"
+        else "Set the certificate and key in MONGODB_URI (`tlsCertificateKeyFile`)",
+        grant="Grant it to the user: `ACL SETUSER`, docs/check.md has the complete list"
         if redis
         else "Give the user the role readWrite on the database (`db.grantRolesToUser`)",
     )

@@ -19,7 +19,7 @@ def test_a_line_each_and_the_remedy_below() -> None:
     assert lines[:3] == [
         "ok       PORT: port 1 is free",
         "error    REDIS_URL: Redis at h:1 refuses the connection: nothing listens there",
-        "         -> Start Redis, or put host and port in REDIS_URL right",
+        "         -> Start Redis, or correct host and port in REDIS_URL",
     ]
     assert "  mode:            pubsub" in lines
     assert lines[-1] == "1 error, 1 warning"
@@ -35,7 +35,7 @@ def test_as_json() -> None:
                 "state": "error",
                 "says": "Redis at h:1 refuses the connection: nothing listens there",
                 "cause": "refused",
-                "remedy": "Start Redis, or put host and port in REDIS_URL right",
+                "remedy": "Start Redis, or correct host and port in REDIS_URL",
             }
         ],
         "plan": {"mode": "pubsub"},
