@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tradecast.delivery.errors import PublishUncertain as PublishUncertain
     from tradecast.delivery.errors import TryAgain as TryAgain
     from tradecast.publishing.publisher import Publisher as Publisher
-    from tradecast.publishing.publisher import SyncPublisher as SyncPublisher
+    from tradecast.publishing.sync_publisher import SyncPublisher as SyncPublisher
     from tradecast.server import NotInitialized as NotInitialized
     from tradecast.server import WebSocketServer as WebSocketServer
 
@@ -50,7 +50,7 @@ _MODULES: Final = {
     "Publisher": "tradecast.publishing.publisher",
     "Settings": "tradecast.config.settings",
     "SettingsError": "tradecast.config.settings",
-    "SyncPublisher": "tradecast.publishing.publisher",
+    "SyncPublisher": "tradecast.publishing.sync_publisher",
     "TryAgain": "tradecast.delivery.errors",
     "WebSocketServer": "tradecast.server",
     "create_auth_middleware": "tradecast.connections.guards",

@@ -35,7 +35,7 @@ from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.codec import arguments_of
-from tradecast.packets.rooms import NAMESPACE, Room, qualify, room_name
+from tradecast.packets.room_names import NAMESPACE, Room, qualify, room_name
 from tradecast.polling_relay.tls import InternalTls
 from tradecast.redis_client.client import RedisClient
 from tradecast.sessions.service import Sessions

@@ -11,8 +11,8 @@ import socketio
 
 from kit.clients.node import StockClients
 from kit.waiting import eventually
-from tradecast.engine import EngineServer
 from tradecast.engine.http.request import Request
+from tradecast.engine.server import EngineServer
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.lifecycle.process import Listener, Process, ProcessHooks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from tradecast.engine import EngineServer
+from tradecast.engine.server import EngineServer
 from tradecast.gateway.server import SocketServer
 from tradecast.polling_relay.relay_service import RelayService
 

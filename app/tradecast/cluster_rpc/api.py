@@ -16,7 +16,7 @@ from tradecast.cluster_rpc.selection import Selection
 from tradecast.delivery.envelope import VOLATILE
 from tradecast.delivery.hub import Hub
 from tradecast.packets.codec import arguments_of
-from tradecast.packets.rooms import Rooms, room_names
+from tradecast.packets.room_names import Rooms, room_names
 from tradecast.user_id import name_user
 
 

@@ -39,7 +39,7 @@ from tradecast.delivery.broker import Broker
 from tradecast.delivery.envelope import Malformed, UnknownVersion
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.packets.json_values import pack, unpack
-from tradecast.packets.rooms import Rooms, room_names
+from tradecast.packets.room_names import Rooms, room_names
 
 T = TypeVar("T")
 Result = Literal["ok", "incomplete", "failed"]

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from tradecast.cluster_rpc.selection import Selection
 from tradecast.packets.acks import Asked
-from tradecast.packets.rooms import NAMESPACE, LocalManager
+from tradecast.packets.room_names import NAMESPACE
+from tradecast.packets.rooms import LocalManager
 
 
 @dataclass(frozen=True, slots=True)

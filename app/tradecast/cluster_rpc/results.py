@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from tradecast.iso_time import format_time
 from tradecast.packets.json_values import unpack
-from tradecast.packets.rooms import Rooms
+from tradecast.packets.room_names import Rooms
 
 # Fields of a client in an answer that every version has; later ones have more behind them.
 SOCKET_FIELDS: Final = 6

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradecast.delivery.envelope import Malformed
-from tradecast.packets.rooms import Rooms, room_names
+from tradecast.packets.room_names import Rooms, room_names
 
 
 @dataclass(frozen=True, slots=True)

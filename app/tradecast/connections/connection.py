@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from tradecast.cluster_rpc.results import handshake_of
-from tradecast.packets.rooms import Room, room_name
+from tradecast.packets.room_names import Room, room_name
 from tradecast.sessions.models import Session, User
 
 HANDSHAKE_TOLD: tuple[str, ...] = ("userId", "isAdmin", "authenticated")

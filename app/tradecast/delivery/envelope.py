@@ -24,9 +24,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
-from tradecast.engine import Message
+from tradecast.engine.message import Message
 from tradecast.packets.codec import EVENT, encode_text
-from tradecast.packets.rooms import is_sid_room, sid_of
+from tradecast.packets.room_names import is_sid_room, sid_of
 
 VERSION: Final = b"1"
 Kind = Literal["C", "L", "V"]

@@ -21,7 +21,8 @@ from tradecast.delivery.errors import AdapterUnavailable, TryAgain
 from tradecast.delivery.ids import MAX_ID
 from tradecast.delivery.recovery import Request, Result, new_pid
 from tradecast.observability.throttled_log import ThrottledLog
-from tradecast.packets.rooms import NAMESPACE, LocalManager, qualify
+from tradecast.packets.room_names import NAMESPACE, qualify
+from tradecast.packets.rooms import LocalManager
 
 SWEEP_EVERY = 1.0
 log = structlog.stdlib.get_logger("tradecast.adapter")

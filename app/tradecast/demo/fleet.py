@@ -49,7 +49,7 @@ class FeedProcess(ProcessHooks):
 
     def __init__(self, settings: Settings, version: str = "") -> None:
         self._metrics = ServerMetrics(version)
-        self._publisher = Publisher(settings, self._metrics.delivery.event_emitted)
+        self._publisher = Publisher(settings, self._metrics.delivery)
         self._feed = Feed(self._publisher, settings)
         self._lead = Lead(self._publisher.redis)
         self._health = Health(observer=self._metrics.dependencies)

@@ -1,6 +1,6 @@
 """Engine.IO v4 and WebSocket: frames, transports, heartbeats. Knows nothing of Socket.IO, trading, Redis or users.
 
-`EngineServer` takes the place of python-engineio's server under python-socketio's `AsyncServer`:
+`server.EngineServer` takes the place of python-engineio's server under python-socketio's `AsyncServer`:
 
     class SocketServer(socketio.AsyncServer):
         def _engineio_server_class(self):
@@ -8,8 +8,3 @@
 
 It serves any ASGI server by `handle_request`. Under uvicorn, `bind_protocol` gives it WebSockets' raw connections.
 """
-
-from tradecast.engine.message import Message
-from tradecast.engine.server import EngineServer
-
-__all__ = ["EngineServer", "Message"]

@@ -9,5 +9,5 @@ from tradecast.deprecated import keep_old_names
 if not TYPE_CHECKING:  # a type checker would take any name for one of this module
     __getattr__ = keep_old_names(
         __name__,
-        {"Publisher": "tradecast.publishing.publisher", "SyncPublisher": "tradecast.publishing.publisher"},
+        {"Publisher": "tradecast.publishing.publisher", "SyncPublisher": "tradecast.publishing.sync_publisher"},
     )

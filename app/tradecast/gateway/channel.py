@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tradecast.gateway.server import SocketServer
-from tradecast.packets.rooms import qualify
+from tradecast.packets.room_names import qualify
 
 
 class NamespaceChannel:

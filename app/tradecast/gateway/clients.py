@@ -28,7 +28,8 @@ from tradecast.gateway.middleware import ConnectHandler, DefaultMiddleware, Midd
 from tradecast.gateway.quotas import ConnectionQuotas, identify
 from tradecast.gateway.server import DISPLACED, SocketServer
 from tradecast.observability.throttled_log import ThrottledLog
-from tradecast.packets.rooms import NAMESPACE, LocalManager, qualify
+from tradecast.packets.room_names import NAMESPACE, qualify
+from tradecast.packets.rooms import LocalManager
 from tradecast.sessions.documents.cookies import read_session_cookie
 from tradecast.sessions.errors import MESSAGES, AuthRefused, Reason, StoreUnavailable
 from tradecast.sessions.revocation import RevocationWatcher

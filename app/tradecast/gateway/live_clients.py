@@ -6,9 +6,10 @@ import structlog
 
 from tradecast.cluster_rpc.local_clients import Described
 from tradecast.connections.registry import ConnectionRegistry
-from tradecast.engine import EngineServer
+from tradecast.engine.server import EngineServer
 from tradecast.gateway.transport_table import TransportTable
-from tradecast.packets.rooms import NAMESPACE, LocalManager
+from tradecast.packets.room_names import NAMESPACE
+from tradecast.packets.rooms import LocalManager
 from tradecast.user_id import name_user
 
 log = structlog.stdlib.get_logger("tradecast.server")

@@ -10,11 +10,12 @@ from tradecast.delivery.clients.resumption import Resumed, TakeUp
 from tradecast.delivery.errors import ConnectRefused, TryAgain
 from tradecast.delivery.hub import Hub
 from tradecast.delivery.recovery import Request
-from tradecast.engine import EngineServer
+from tradecast.engine.server import EngineServer
 from tradecast.gateway.application import Accepted, Application
 from tradecast.gateway.transport_table import TransportTable
 from tradecast.packets.codec import CONNECT, CONNECT_ERROR, BadPacket, Incoming, encode
-from tradecast.packets.rooms import NAMESPACE, LocalManager
+from tradecast.packets.room_names import NAMESPACE
+from tradecast.packets.rooms import LocalManager
 
 # Characters of a namespace that is named in an answer.
 MAX_ECHO: Final = 64

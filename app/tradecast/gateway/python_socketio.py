@@ -13,10 +13,10 @@ from typing import Any
 
 import socketio
 
-from tradecast.engine import EngineServer
 from tradecast.engine.http.request import Request
-from tradecast.packets.codec import Packet
+from tradecast.engine.server import EngineServer
 from tradecast.packets.rooms import LocalManager
+from tradecast.packets.socketio_packet import Packet
 
 
 class PythonSocketIoServer(socketio.AsyncServer):

@@ -12,14 +12,13 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import structlog
 
 from tradecast.delivery.hub import Hub
-from tradecast.engine import EngineServer
 from tradecast.engine.connection import CLIENT_DISCONNECT, SERVER_DISCONNECT
 from tradecast.engine.frames import NORMAL
 from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.engine.http.request import Request
 from tradecast.engine.ids import SidMaker
 from tradecast.engine.observer import Observer
-from tradecast.engine.server import PollingPolicy
+from tradecast.engine.server import EngineServer, PollingPolicy
 from tradecast.events.dispatcher import error_answer
 from tradecast.gateway.application import Application, GatewayObserver, Options
 from tradecast.gateway.namespace_connect import NamespaceConnect
@@ -40,7 +39,8 @@ from tradecast.packets.codec import (
     encode,
     encode_event,
 )
-from tradecast.packets.rooms import NAMESPACE, LocalManager
+from tradecast.packets.room_names import NAMESPACE
+from tradecast.packets.rooms import LocalManager
 
 # A client that was ended keeps its transport for so many seconds, so that the last packets reach it.
 LINGER: Final = 1.0

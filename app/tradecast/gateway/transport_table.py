@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from tradecast.engine import EngineServer
 from tradecast.engine.connection import PING_TIMEOUT
 from tradecast.engine.frames import POLICY_VIOLATION
 from tradecast.engine.http.addresses import Network, find_network
 from tradecast.engine.http.request import Request
+from tradecast.engine.server import EngineServer
 from tradecast.gateway.application import GatewayObserver, Options
 from tradecast.gateway.bounds.client_addresses import ClientAddresses
 from tradecast.gateway.bounds.packet_allowances import PacketAllowances

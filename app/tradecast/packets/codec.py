@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
-from socketio import packet
 
-from tradecast.engine import Message
+from tradecast.engine.message import Message
 from tradecast.packets.exact import OPTIONS, may_have_lost, to_plain
 
 CONNECT: Final = 0
@@ -96,9 +95,9 @@ def decode(text: str) -> Incoming:
         start = text.find("[")
         number = text[1:start]
         if start == 1:
-            return Incoming(EVENT, "/", None, _loads(text[1:]))
+            return Incoming(EVENT, "/", None, read_json(text[1:]))
         if start > 1 and len(number) <= 100 and number.isascii() and number.isdigit():
-            return Incoming(EVENT, "/", int(number), _loads(text[start:]))
+            return Incoming(EVENT, "/", int(number), read_json(text[start:]))
     head = _HEAD.match(text)
     if head is None:
         raise BadPacket("no packet")
@@ -114,7 +113,7 @@ def decode(text: str) -> Incoming:
         kind = _PLAIN[kind]
     elif count is not None:
         raise BadPacket("attachments in a packet that has none")
-    data = _loads(rest) if rest else None
+    data = read_json(rest) if rest else None
     return Incoming(kind, (namespace or "/").partition("?")[0], int(number) if number else None, data, due)
 
 
@@ -178,7 +177,13 @@ def arguments_of(data: Any) -> list[Any]:
     return list(data) if isinstance(data, tuple) else [] if data is None else [data]
 
 
-def _loads(text: str) -> Any:
+def read_json(text: str) -> Any:
+    """Read JSON as clients write it.
+
+    Raises:
+        BadPacket: It is no JSON.
+        TooDeep: It is nested deeper than orjson reads.
+    """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -187,7 +192,7 @@ def _loads(text: str) -> Any:
         mended = _mend(text)
         if mended == text:
             raise BadPacket("not JSON") from None
-    return _loads(mended)
+    return read_json(mended)
 
 
 def _mend(text: str) -> str:
@@ -224,24 +229,3 @@ def _take_out(value: Any, attachments: list[bytes]) -> Any:
     if isinstance(value, dict):
         return {key: _take_out(one, attachments) for key, one in value.items()}
     return value
-
-
-class _Json:
-    """orjson with the functions that python-socketio calls."""
-
-    @staticmethod
-    def dumps(value: Any, **_: Any) -> str:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
-
-    @staticmethod
-    def loads(text: str | bytes, **_: Any) -> Any:
-        return _loads(text if isinstance(text, str) else text.decode())
-
-
-class Packet(packet.Packet):
-    """A packet as python-socketio's own code makes it, for what is left to that.
-
-    A subclass of our own, because python-socketio's `json=` changes the class for the whole process.
-    """
-
-    json = _Json

@@ -11,6 +11,7 @@ import json
 import math
 import operator
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal, DecimalException
@@ -19,7 +20,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel
 
 # Of whole numbers beyond it, clients read several as the same one.
 LARGEST: Final = 2**53
@@ -196,7 +196,8 @@ class _Reader:
             return self._decimal(value, path)
         if isinstance(value, datetime | date | time | UUID):
             return _time_or_id(value, path)
-        if isinstance(value, BaseModel):
+        pydantic = sys.modules.get("pydantic")  # where it is not imported, no value is a model
+        if pydantic is not None and isinstance(value, pydantic.BaseModel):
             return self.read(value.model_dump(by_alias=True, warnings=False), path)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             names = [one.name for one in dataclasses.fields(value) if not one.name.startswith("_")]

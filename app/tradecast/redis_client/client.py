@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
-from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
@@ -15,7 +14,7 @@ from redis.backoff import AbstractBackoff, NoBackoff
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from tradecast.config.settings import Settings, SettingsError, UrlName
+from tradecast.config.errors import SettingsError
 from tradecast.redis_client.cluster import ClusterClient
 from tradecast.redis_client.redis_py_internals import RequestRetry
 from tradecast.redis_client.single import SingleClient, create_single_client
@@ -28,6 +27,11 @@ from tradecast.redis_client.urls import (
     parse_redis_url,
     split,
 )
+
+if TYPE_CHECKING:  # pydantic is only needed where settings are read
+    from pydantic import SecretStr
+
+    from tradecast.config.settings import Settings, UrlName
 
 # What Redis, and those that speak its language, say of a database that they do not have.
 _DATABASE = re.compile(r"\bDB index\b|\bSELECT\b")

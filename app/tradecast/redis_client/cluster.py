@@ -8,7 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis import exceptions
 from redis.asyncio.cluster import ClusterNode, PipelineCommand
@@ -18,11 +18,13 @@ from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 
 from tradecast.causes import REDIS, Place
-from tradecast.config.settings import UrlName
 from tradecast.redis_client.errors import is_key_error
 from tradecast.redis_client.redis_py_internals import LOST, TRUSTED_FOR, RoutedCluster
 from tradecast.redis_client.topology import Command, RedisTopology, raise_errors
 from tradecast.redis_client.urls import join_hosts
+
+if TYPE_CHECKING:  # pydantic is only needed where settings are read
+    from tradecast.config.settings import UrlName
 
 CHECK_KEY = "tradecast:check:{}"
 CHECK_PATIENCE = 0.9

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 
-from tradecast.config.settings import SettingsError, UrlName
+from tradecast.config.errors import SettingsError
+
+if TYPE_CHECKING:  # pydantic is only needed where settings are read
+    from tradecast.config.settings import UrlName
 
 PORT: Final = 6_379
 SENTINEL_PORT: Final = 26_379

@@ -17,7 +17,8 @@ from tradecast.config.settings import load_settings
 from tradecast.connections.connection import Connection
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.engine.ids import make_id
-from tradecast.publishing.publisher import Publisher, SyncPublisher
+from tradecast.publishing.publisher import Publisher
+from tradecast.publishing.sync_publisher import SyncPublisher
 from tradecast.server import WebSocketServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.node]

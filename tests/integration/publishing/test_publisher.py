@@ -22,9 +22,21 @@ from tradecast.config.settings import SettingsError
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.events.payloads import Trade
 from tradecast.packets.exact import NotExact
-from tradecast.publishing.publisher import Publisher, SyncPublisher
+from tradecast.publishing.publisher import Publisher
+from tradecast.publishing.sync_publisher import SyncPublisher
 
 pytestmark = pytest.mark.redis
+
+
+class Seen:
+    """Keeps the names of the events that Redis has taken (`EmitObserver`)."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def event_emitted(self, event: str, recipients: int) -> None:
+        """As of `EmitObserver`."""
+        self.events.append(event)
 
 
 @pytest.mark.parametrize("database", [0, 3])
@@ -33,10 +45,10 @@ async def test_published_events_reach_clients(
 ) -> None:
     settings = {"redis_url": f"redis://127.0.0.1:{redis_server.port}/{database}"}
     server = await make_server(**settings)
-    seen: list[str] = []
+    seen = Seen()
     async with (
         PythonClients() as clients,
-        Publisher(settings_for_tests(**settings), lambda e, _: seen.append(e)) as out,
+        Publisher(settings_for_tests(**settings), seen) as out,
     ):
         session = await server.session("u1")
         client = await clients.connect(server.url, {**session, "recovery": False}, ["websocket"])
@@ -49,7 +61,7 @@ async def test_published_events_reach_clients(
         assert status["status"] == "open"
         with pytest.raises(TypeError):
             await out.emit_notification("u1", {"title": object()})
-    assert seen == ["notification", "market:status"]
+    assert seen.events == ["notification", "market:status"]
 
 
 async def test_a_program_without_an_event_loop_publishes(redis_server: RedisServer, make_server: MakeServer) -> None:
@@ -157,7 +169,8 @@ def test_without_redis_there_is_nothing_to_publish_to() -> None:
 QUIET = """
 import asyncio, sys
 from tradecast.events.payloads import Trade
-from tradecast.publishing.publisher import Publisher, SyncPublisher
+from tradecast.publishing.publisher import Publisher
+from tradecast.publishing.sync_publisher import SyncPublisher
 from tradecast.config.settings import load_settings
 
 settings = load_settings({{"REDIS_URL": "{url}", "PUBLISH_TIMEOUT": "0.5", "REDIS_TIMEOUT": "0.2"}})
@@ -234,19 +247,20 @@ async def test_what_waits_for_nothing_has_no_task(redis_server: RedisServer) -> 
 
 
 async def test_it_takes_the_payload_models_and_refuses_what_is_not_exact(redis_server: RedisServer) -> None:
-    seen: list[str] = []
-    async with Publisher(settings_for_tests(redis_url=redis_server.url), lambda event, _: seen.append(event)) as out:
+    seen = Seen()
+    async with Publisher(settings_for_tests(redis_url=redis_server.url), seen) as out:
         await out.emit_trade_executed("u1", Trade(symbol="AAPL", price=Decimal("512.40")))
         with pytest.raises(NotExact, match=r"quote\.price"):
             await out.emit_watchlist_quote("AAPL", {"price": float("nan")})
         with pytest.raises(ValueError, match="a symbol is"):
             await out.emit_watchlist_quote("AAPL\n", {"price": 1})
-    assert seen == ["trade:executed"]
+    assert seen.events == ["trade:executed"]
 
 
 FORKED = """
 import asyncio, os, signal, sys
-from tradecast.publishing.publisher import Publisher, SyncPublisher
+from tradecast.publishing.publisher import Publisher
+from tradecast.publishing.sync_publisher import SyncPublisher
 from tradecast.config.settings import load_settings
 
 settings = load_settings({{"REDIS_URL": "{url}"}})

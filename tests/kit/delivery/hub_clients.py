@@ -15,10 +15,11 @@ from tradecast.delivery.clients.resumption import RecoveryLimiter, Resumed
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
 from tradecast.delivery.hub import Hub, HubOptions
 from tradecast.delivery.recovery import Request, Result
-from tradecast.engine import Message
+from tradecast.engine.message import Message
 from tradecast.observability.throttled_log import ThrottledLog
-from tradecast.packets.codec import Packet
-from tradecast.packets.rooms import NAMESPACE, LocalManager
+from tradecast.packets.room_names import NAMESPACE
+from tradecast.packets.rooms import LocalManager
+from tradecast.packets.socketio_packet import Packet
 
 _OFFSET = re.compile(r"[0-9a-z]+(\.[0-9a-f]+)+", re.ASCII)
 

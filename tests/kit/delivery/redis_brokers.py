@@ -8,11 +8,11 @@ from typing import Any, Self
 from kit.contracts.broker import RETENTION, Heard
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import load_settings
-from tradecast.delivery.create import create_adapter_redis
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.delivery.redis.options import BrokerObserver, NullBrokerObserver, PartitionConfig, PublishObserver
 from tradecast.delivery.redis.writer import RedisWriter
 from tradecast.delivery.retention import Retention
+from tradecast.delivery.writer_factory import create_adapter_redis
 
 
 class Seen:

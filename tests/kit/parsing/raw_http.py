@@ -11,10 +11,10 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from kit.network.noted_transport import NotedTransport
-from tradecast.engine import EngineServer
 from tradecast.engine.http.connection_bounds import ConnectionBounds, HttpLimits
 from tradecast.engine.http.handshake import Verdict
 from tradecast.engine.http.request import Request
+from tradecast.engine.server import EngineServer
 from tradecast.engine.transports.websocket import WebSocketTransport
 from tradecast.engine.uvicorn.protocol import bind_protocol
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades

@@ -11,8 +11,8 @@ from kit.clients.raw import Polling, Wire, head_of, request
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.waiting import eventually
 from protocol.engine.conftest import PATIENT, add_handlers
-from tradecast.engine import Message
 from tradecast.engine.connection import INBOX
+from tradecast.engine.message import Message
 from tradecast.engine.transports.polling import PollingTransport
 
 

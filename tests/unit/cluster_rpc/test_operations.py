@@ -15,8 +15,8 @@ from tradecast.cluster_rpc.selection import Selection
 from tradecast.delivery.envelope import Malformed
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.packets.acks import Asked
-from tradecast.packets.codec import Packet
 from tradecast.packets.rooms import LocalManager
+from tradecast.packets.socketio_packet import Packet
 
 
 class Engine:

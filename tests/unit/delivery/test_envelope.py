@@ -26,7 +26,8 @@ from tradecast.delivery.envelope import (
     read_origin,
 )
 from tradecast.engine.ids import make_id
-from tradecast.packets.codec import Packet, encode_event
+from tradecast.packets.codec import encode_event
+from tradecast.packets.socketio_packet import Packet
 
 ORIGIN = Origin("0a1b2c3d", b"00ff00ff00ff00ff", 7)
 

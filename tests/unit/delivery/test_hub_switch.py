@@ -15,10 +15,10 @@ from tradecast.delivery.ids import Offset, write_offset
 from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.recovery import Request
 from tradecast.delivery.retention import Retention
-from tradecast.engine import Message
+from tradecast.engine.message import Message
 from tradecast.observability.throttled_log import ThrottledLog
-from tradecast.packets.codec import Packet
 from tradecast.packets.rooms import LocalManager
+from tradecast.packets.socketio_packet import Packet
 
 
 class Engine:

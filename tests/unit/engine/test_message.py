@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from tradecast.engine import Message
 from tradecast.engine.frames import BINARY, TEXT, frame
+from tradecast.engine.message import Message
 
 
 def test_text_is_a_message_packet_in_one_frame() -> None:

@@ -12,9 +12,9 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from kit.waiting import eventually
-from tradecast.engine import EngineServer
 from tradecast.engine.http.addresses import Network
 from tradecast.engine.http.request import Request
+from tradecast.engine.server import EngineServer
 from tradecast.lifecycle.admission import Admission
 from tradecast.lifecycle.handshake_gate import RETRY_AFTER_SECONDS, HandshakeGate
 from tradecast.lifecycle.rollout import Rollout

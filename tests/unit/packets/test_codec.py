@@ -20,13 +20,13 @@ from tradecast.packets.codec import (
     EVENT,
     MAX_ATTACHMENTS,
     BadPacket,
-    Packet,
     TooDeep,
     arguments_of,
     decode,
     encode,
     encode_event,
 )
+from tradecast.packets.socketio_packet import Packet
 
 PLACEHOLDER = '{"_placeholder":true,"num":%d}'
 

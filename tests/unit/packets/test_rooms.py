@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tradecast.engine.ids import make_id
-from tradecast.packets.codec import Packet
-from tradecast.packets.rooms import LocalManager, is_sid_room, qualify, room_name, room_names, sid_of
+from tradecast.packets.room_names import is_sid_room, qualify, room_name, room_names, sid_of
+from tradecast.packets.rooms import LocalManager
+from tradecast.packets.socketio_packet import Packet
 
 
 class Engine:

@@ -13,7 +13,7 @@ from tradecast.delivery.clients.table import ClientTable
 from tradecast.delivery.envelope import COUNTED, Envelope
 from tradecast.delivery.ids import write_offset
 from tradecast.delivery.recovery import Result, concerns, is_elsewhere
-from tradecast.engine import Message
+from tradecast.engine.message import Message
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
 

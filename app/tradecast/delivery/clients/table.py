@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from tradecast.delivery.clients.client import Client
-from tradecast.packets.rooms import NAMESPACE, LocalManager
+from tradecast.packets.room_names import NAMESPACE
+from tradecast.packets.rooms import LocalManager
 
 
 class ClientTable:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from tradecast.config.runtime_settings import RuntimeSettings
+if TYPE_CHECKING:  # pydantic is only needed where settings are read
+    from tradecast.config.runtime_settings import RuntimeSettings
+
 
 PublishResult = Literal["ok", "failed", "uncertain"]
 

@@ -6,9 +6,8 @@ import itertools
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope, Origin
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.delivery.redis.connections.batch_queue import BatchQueue
@@ -17,9 +16,12 @@ from tradecast.delivery.redis.connections.script_connection import Argument, Scr
 from tradecast.delivery.redis.cursor import PartitionCursor
 from tradecast.delivery.redis.options import PartitionConfig, PublishObserver
 from tradecast.delivery.retention import Retention
-from tradecast.packets.rooms import is_sid_room
+from tradecast.packets.room_names import is_sid_room
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.script import Script
+
+if TYPE_CHECKING:  # pydantic is only needed where settings are read
+    from tradecast.config.runtime_settings import RuntimeSettings
 
 # Behind the kind of an event of which one of the rooms may be a client.
 DIRECT = "D"

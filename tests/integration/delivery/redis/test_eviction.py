@@ -18,12 +18,12 @@ from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import load_settings
-from tradecast.delivery.create import create_adapter_redis
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
 from tradecast.delivery.errors import AdapterUnavailable, HistoryLost
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.delivery.redis.lua import MAX_TRIMMED
 from tradecast.delivery.redis.options import NullBrokerObserver, PartitionConfig
+from tradecast.delivery.writer_factory import create_adapter_redis
 from tradecast.redis_client.eviction import Eviction, EvictionWatch, find_eviction
 
 pytestmark = pytest.mark.redis

@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any
 
-from tradecast.engine import EngineServer
+from tradecast.engine.server import EngineServer
 
 
 async def ask(engine: EngineServer, method: str, query: str, body: bytes = b"") -> tuple[int, bytes]:

@@ -10,9 +10,9 @@ import uvicorn
 from kit.clients.raw import WebSocket
 from kit.parsing.raw_http import Answer, Talk
 from kit.waiting import eventually
-from tradecast.engine import EngineServer
 from tradecast.engine.http.handshake import Verdict
 from tradecast.engine.http.request import Request
+from tradecast.engine.server import EngineServer
 from tradecast.engine.uvicorn.protocol import bind_protocol
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 
