@@ -13,10 +13,10 @@ from tradecast.cluster_rpc.reachable_servers import ReachableServers
 from tradecast.config.settings import Settings
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.clients.resumption import RecoveryLimiter
-from tradecast.delivery.create import create_retention
 from tradecast.delivery.hub import Hub, HubOptions
 from tradecast.delivery.metrics import DeliveryMetrics
 from tradecast.delivery.redis.options import PublishResult
+from tradecast.delivery.writer_factory import create_retention
 from tradecast.events import kinds
 from tradecast.gateway.application import Options
 from tradecast.gateway.bounds.packet_allowances import BURST, PER_SECOND

@@ -30,9 +30,7 @@ def create_retention(settings: Settings) -> Retention:
 
 def create_partition_config(settings: Settings) -> PartitionConfig:
     """How partitions talk to Redis."""
-    from tradecast.runtime_config.overrides import extract_runtime_settings
-
-    return PartitionConfig(settings.redis_timeout, extract_runtime_settings(settings))
+    return PartitionConfig(settings.redis_timeout, settings)
 
 
 def create_adapter_redis(settings: Settings, name: UrlName = "REDIS_URL") -> RedisClient:

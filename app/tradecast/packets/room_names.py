@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeGuard
 
 NAMESPACE: Final = "/"
 """The main namespace; its rooms go by their own names."""
-Emitted = Callable[[str, int], None]
 Room = str | int
 """A room: a text, or a whole number, which is the same as its text."""
 Rooms = Room | Iterable[Room]

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
-
-if TYPE_CHECKING:  # pydantic is only needed where settings are read
-    from tradecast.config.runtime_settings import RuntimeSettings
-
+from typing import Literal, Protocol
 
 PublishResult = Literal["ok", "failed", "uncertain"]
+
+
+class RuntimeValues(Protocol):
+    """The settings of a partition that can change at run time: `RuntimeSettings`, or all of `Settings`."""
+
+    @property
+    def history_events(self) -> int: ...
+    @property
+    def publish_batch(self) -> int: ...
+    @property
+    def batch_window_ms(self) -> float: ...
+    @property
+    def publish_buffer(self) -> int: ...
+    @property
+    def publish_timeout(self) -> float: ...
+    @property
+    def channel_linger(self) -> float: ...
+    @property
+    def subscription_batch(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +37,7 @@ class PartitionConfig:
     """
 
     timeout: float
-    settings: RuntimeSettings
+    settings: RuntimeValues
 
 
 class PublishObserver(Protocol):
