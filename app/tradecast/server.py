@@ -39,7 +39,7 @@ from tradecast.packets.room_names import NAMESPACE, Room, qualify, room_name
 from tradecast.polling_relay.tls import InternalTls
 from tradecast.redis_client.client import RedisClient
 from tradecast.sessions.service import Sessions
-from tradecast.user_id import name_user
+from tradecast.user_id import format_user_id
 
 log = structlog.stdlib.get_logger("tradecast.server")
 if not TYPE_CHECKING:  # a type checker would take any name for one of this module
@@ -188,7 +188,7 @@ class WebSocketServer(Emitters, ClusterApi):
 
     def get_user_connection_count(self, user_id: str | int) -> int:
         """A user's connections to this server."""
-        return len(self.registry.of_user(name_user(user_id)))
+        return len(self.registry.of_user(format_user_id(user_id)))
 
     def get_stats(self) -> dict[str, Any]:
         """The figures of `/metrics` as JSON, and how this server runs."""

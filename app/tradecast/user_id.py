@@ -24,7 +24,7 @@ RULE: Final = f"a user id is a text of 1 to {LONGEST} characters without control
 
 
 def read_user_id(value: object) -> str | None:
-    """A user's id as text; None for what cannot be one.
+    """Read a user's id as text; None for what cannot be one.
 
     Args:
         value: A text, or a whole number: 5, and 5.0, which is how BSON and some JSON libraries give a whole number;
@@ -46,7 +46,7 @@ def read_user_id(value: object) -> str | None:
 
 
 def require_user_id(value: object) -> str:
-    """A user's id as text, where a program gives it.
+    """Read a user's id that a program passes.
 
     Raises:
         ValueError: It cannot be one.
@@ -57,8 +57,8 @@ def require_user_id(value: object) -> str:
     return user_id
 
 
-def name_user(value: str | int | float) -> str:
-    """A user's id as text, for what is sent to the user. A text that cannot be an id stays as it is: it is nobody's.
+def format_user_id(value: str | int | float) -> str:
+    """A user's id as text, for what is sent to the user. A text that cannot be an id is returned as it is.
 
     Raises:
         ValueError: It is neither a text nor a whole number.

@@ -275,7 +275,7 @@ async def run(stock_clients: StockClients, redis_server: RedisServer) -> None:
         "connection deferred: the session store does not answer",
         "event refused",
         "malformed packet",
-        "session over",
+        "session ended",
         "disconnected",
         "request",
         "admin broadcast",

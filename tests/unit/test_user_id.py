@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tradecast.user_id import LONGEST, is_plain, name_user, read_user_id, require_user_id
+from tradecast.user_id import LONGEST, format_user_id, is_plain, read_user_id, require_user_id
 
 
 class Code(enum.IntEnum):
@@ -70,7 +70,7 @@ def test_length_of_a_plain_text() -> None:
 
 
 def test_a_text_names_whomever_it_names() -> None:
-    assert [name_user(value) for value in ("u1", "", "a\nb", 5, 5.0)] == ["u1", "", "a\nb", "5", "5"]
+    assert [format_user_id(value) for value in ("u1", "", "a\nb", 5, 5.0)] == ["u1", "", "a\nb", "5", "5"]
     for value in (True, 1.5, None, ["u1"]):
         with pytest.raises(ValueError, match="a user id"):
-            name_user(value)  # type: ignore[arg-type]  # what a program may give
+            format_user_id(value)  # type: ignore[arg-type]  # what a program may give

@@ -13,7 +13,7 @@ from tradecast.cli.server_client import ServerClient
 from tradecast.cli.startup import configure_command, describe_cause, read_settings, run
 from tradecast.config.settings import Settings
 from tradecast.redis_client.peer import explain_here
-from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, selection
+from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, read_selection
 from tradecast.sessions.errors import StoreUnavailable
 
 admin_url_option = click.option(
@@ -63,7 +63,7 @@ class StoreSessions:
 
     async def revoke_sessions(self, which: dict[str, Any]) -> int:
         """See `Sessions`."""
-        return await self._admin.revoke(**selection(which))
+        return await self._admin.revoke(**read_selection(which))
 
 
 def run_with_sessions(work: SessionWork, admin_url: str) -> None:

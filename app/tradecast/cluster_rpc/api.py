@@ -17,7 +17,7 @@ from tradecast.delivery.envelope import VOLATILE
 from tradecast.delivery.hub import Hub
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.room_names import Rooms, room_names
-from tradecast.user_id import name_user
+from tradecast.user_id import format_user_id
 
 
 class ClusterApi:
@@ -178,4 +178,4 @@ class ClusterApi:
 
     async def get_fleet_user_connection_count(self, user_id: str | int, *, timeout: float | None = None) -> int:
         """A user's connections to all servers, as they are."""
-        return await self.cluster.count_user(name_user(user_id), timeout)
+        return await self.cluster.count_user(format_user_id(user_id), timeout)

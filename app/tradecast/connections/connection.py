@@ -9,8 +9,8 @@ from tradecast.cluster_rpc.results import handshake_of
 from tradecast.packets.room_names import Room, room_name
 from tradecast.sessions.models import Session, User
 
-HANDSHAKE_TOLD: tuple[str, ...] = ("userId", "isAdmin", "authenticated")
-"""Of `Connection.handshake_auth`, what other servers are told: no name and no address of anybody."""
+PUBLIC_HANDSHAKE: tuple[str, ...] = ("userId", "isAdmin", "authenticated")
+"""The fields of `Connection.handshake_auth` that other servers receive: no names and no addresses."""
 EventGuard = Callable[["Connection", str, Any], Awaitable[None] | None]
 
 
@@ -127,10 +127,10 @@ class Connection:
 
     @property
     def public_handshake(self) -> dict[str, Any]:
-        """Of the handshake, what other servers are told: see `RemoteSocket.handshake`."""
+        """What other servers receive of the handshake: see `RemoteSocket.handshake`."""
         auth = self.handshake_auth
-        told = {name: auth[name] for name in HANDSHAKE_TOLD if name in auth}
-        return handshake_of(self.connected_at, told)
+        public = {name: auth[name] for name in PUBLIC_HANDSHAKE if name in auth}
+        return handshake_of(self.connected_at, public)
 
     def use(self, guard: EventGuard) -> None:
         """Run `guard(connection, event, data)` before each of this connection's events."""

@@ -22,11 +22,11 @@ class ClientTransport(Protocol):
     """Ends clients' connections."""
 
     async def end(self, sid: str, namespace: str) -> None:
-        """End a client for good: a standard client does not come back by itself."""
+        """End a client for good: a standard client does not reconnect automatically."""
         ...
 
     def close_transport(self, sid: str, namespace: str) -> None:
-        """Close a client's transport: a standard client comes back by itself."""
+        """Close a client's transport: a standard client reconnects automatically."""
         ...
 
 
@@ -50,7 +50,7 @@ class SessionSync:
         registry: The live connections.
         clients: Ends them.
         permissions: What a changed tier permits.
-        observer: Is told of each connection that ends with its session.
+        observer: Counts connections that end with their session.
 
     Attributes:
         expiry: The timer of the sessions' ends.
@@ -91,21 +91,21 @@ class SessionSync:
         return self._registry.session_ids()
 
     async def end_connections(self, session_ids: Collection[str], code: RefusalCode) -> None:
-        """End all connections of sessions that are over; each client is told why."""
+        """End all connections of sessions that have ended; each client receives the reason."""
         for session_id in session_ids:
             self.expiry.unwatch(session_id)
             for connection in self._registry.of_session(session_id):
-                log.info("session over", connection_id=connection.id, code=code)
+                log.info("session ended", connection_id=connection.id, code=code)
                 self._observer.session_ended(code)
                 connection.send("error", {"code": code, "message": MESSAGES[code]})
                 await self._clients.end(connection.sid, connection.namespace)
 
     async def check_expired(self, session_ids: Collection[str]) -> None:
-        """Look sessions up again whose time is over: they may have been extended in the store."""
+        """Look up sessions again that have reached their end: the store may have extended them."""
         try:
             outcomes = await self._sessions.check(session_ids)
         except StoreUnavailable:
-            # Perhaps extended, perhaps not: these clients come back by themselves, and are looked up again then.
+            # They may have been extended: their clients reconnect automatically, and are looked up again then.
             for session_id in session_ids:
                 for connection in self._registry.of_session(session_id):
                     self._clients.close_transport(connection.sid, connection.namespace)
@@ -115,7 +115,7 @@ class SessionSync:
             if isinstance(outcome, Session):
                 await self.apply_change(outcome)
             else:
-                # A store that deletes what is over (TTL) may have been quicker.
+                # A store that deletes expired sessions (TTL) may have been quicker.
                 code: RefusalCode = "SESSION_EXPIRED" if outcome == "SESSION_NOT_FOUND" else outcome
                 over.setdefault(code, []).append(session_id)
         for code, ids in over.items():
@@ -123,8 +123,8 @@ class SessionSync:
 
     def is_applied(self, session: Session) -> bool:
         """Whether all connections of a session have its user as it is now."""
-        held = (connection.session for connection in self._registry.of_session(session.id))
-        return all(one is not None and one.user == session.user for one in held)
+        sessions = (connection.session for connection in self._registry.of_session(session.id))
+        return all(one is not None and one.user == session.user for one in sessions)
 
     async def apply_change(self, session: Session) -> None:
         """Give a changed session to its connections; those of another user end."""

@@ -10,7 +10,7 @@ from tradecast.events import rooms
 from tradecast.events.symbols import Symbols
 from tradecast.iso_time import format_now
 from tradecast.observability.logger import get_logger
-from tradecast.user_id import name_user
+from tradecast.user_id import format_user_id
 
 if TYPE_CHECKING:  # a program that only publishes need not have pydantic
     from pydantic import BaseModel
@@ -73,6 +73,6 @@ class Emitters(ABC):
         await self.emit_to_room(rooms.MARKET_STATUS, "market:status", {"status": status, "timestamp": format_now()})
 
     async def _to_user(self, room: str, event: str, user_id: str | int, **payload: EventPayload) -> None:
-        who = name_user(user_id)
+        who = format_user_id(user_id)
         log.debug("emitted", event_name=event, user_id=who)
         await self.emit_to_room(room, event, {"userId": who, **payload, "timestamp": format_now()})

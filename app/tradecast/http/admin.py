@@ -15,7 +15,7 @@ from tradecast.http.bodies import read_fields, read_json
 from tradecast.http.responses import Handler, JsonResponse, Refused
 from tradecast.http.signed_requests import SignedRequests
 from tradecast.lifecycle.drain import Drain, DrainConflict
-from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, selection
+from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, read_selection
 from tradecast.sessions.errors import StoreUnavailable
 
 # Largest values of drain and shed, in these units.
@@ -75,7 +75,7 @@ def admin_routes(
         return JsonResponse(await sessions.create(NewSession.parse(await read_json(request), longest_session)), 201)
 
     async def revoke_sessions(request: Request) -> Response:
-        return JsonResponse({"revoked": await sessions.revoke(**selection(await read_json(request)))})
+        return JsonResponse({"revoked": await sessions.revoke(**read_selection(await read_json(request)))})
 
     return [
         Route("/admin/stats", for_operator.protect(get_stats)),

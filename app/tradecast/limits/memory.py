@@ -15,10 +15,10 @@ Clock = Callable[[], float]
 
 
 class MemoryRateStore:
-    """`RateStore` in a dict. `cleanup` is to be called now and then.
+    """`RateStore` in a dict. Call `cleanup` from time to time.
 
     Args:
-        clock: Seconds that never go back.
+        clock: Monotonic, in seconds.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -27,7 +27,7 @@ class MemoryRateStore:
         self._users: dict[str, dict[str, SlidingWindow]] = {}
 
     def __len__(self) -> int:
-        """Users about whom something is remembered."""
+        """How many users have windows."""
         return len(self._users)
 
     async def hit(self, user_id: str, checks: Sequence[Check], window_ms: int) -> str | None:
@@ -51,7 +51,7 @@ class MemoryRateStore:
         return None
 
     def cleanup(self) -> int:
-        """Forget windows without events; how many users were forgotten wholly."""
+        """Forget windows without events; how many users have none left."""
         now = int(self._clock() * 1000)
         gone = []
         for user_id, windows in self._users.items():
@@ -74,7 +74,7 @@ class MemoryQuotaStore:
 
     Args:
         lease: Seconds; endless by default, since what is in memory dies with its server.
-        clock: Seconds that never go back.
+        clock: Monotonic, in seconds.
     """
 
     def __init__(self, lease: float = math.inf, clock: Clock = time.monotonic) -> None:
@@ -156,7 +156,7 @@ class MemoryQuotaStore:
         return members
 
     def cleanup(self) -> None:
-        """Forget what is over."""
+        """Forget members whose lease has expired."""
         for kind, users in self._held.items():
             for user_id in list(users):
                 self._live(kind, user_id)

@@ -1,4 +1,4 @@
-"""What every store of quotas can do: counts of what a user holds, over all servers, as leases."""
+"""The interface of quota stores: what each user holds, over all servers, as leases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 
 Kind = Literal["subscriptions", "connections"]
 LEASE = 90.0
-"""Seconds after which what is not renewed no longer counts: its server is dead."""
+"""Seconds after which a lease that is not renewed no longer counts: its server is dead."""
 RENEW_EVERY = 30.0
 
 

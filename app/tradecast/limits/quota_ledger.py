@@ -99,5 +99,5 @@ class QuotaLedger:
         return any(not self.is_counted(lease) for lease in self._missed_releases)
 
     def cleanup(self) -> None:
-        """Forget what lost connections had whose time is over."""
+        """Forget leases of lost connections that can no longer be recovered."""
         self._lost.cleanup()

@@ -1,4 +1,4 @@
-"""What every store of rate limits can do."""
+"""The interface of stores of rate limits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Refusal(NamedTuple):
     """Why an event may not pass.
 
     Attributes:
-        limit: The name of the limit that is used up.
-        seconds: How long it is, at least.
+        limit: The name of the exhausted limit.
+        seconds: How long it stays exhausted, at least.
     """
 
     limit: str
@@ -26,10 +26,10 @@ class RateStore(Protocol):
     """Counts events per user and limit in a sliding window."""
 
     async def hit(self, user_id: str, checks: Sequence[Check], window_ms: int) -> str | None:
-        """Count one event against all of `checks`, or against none if one of them is used up.
+        """Count one event against all of `checks`, or against none if one of them is exhausted.
 
         Returns:
-            None if the event is counted; else the name of the first limit that is used up.
+            None if the event is counted; else the name of the first exhausted limit.
         """
         ...
 
@@ -39,7 +39,7 @@ class LimitResult:
     """Whether an event may pass: true if it may.
 
     Attributes:
-        exceeded: The limit that is used up, `global` or the event's; None if it may pass.
+        exceeded: The exhausted limit, `global` or the event's; None if it may pass.
     """
 
     exceeded: str | None = None

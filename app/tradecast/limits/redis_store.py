@@ -35,8 +35,8 @@ class Unobserved(ForeignKeyObserver):
 
 
 # KEYS: a hash per limit. ARGV: bucket width in ms, number of buckets, then each key's limit. The answer is 0, or which
-# limit is used up; and in how many ms the oldest bucket of that one is over, so that one more may pass. A hash holds a
-# count per bucket, their sum `n` and the newest bucket `b`: what is over is taken away once per bucket, so that most
+# limit is exhausted, and in how many ms its oldest bucket leaves the window, so that one more may pass. A hash holds a
+# count per bucket, their sum `n` and the newest bucket `b`: expired ones are subtracted once per bucket, so that most
 # calls read two fields. As in windows.py, a clock that steps back stands still; but not for longer than the window, or
 # a bucket that no clock has written would be the newest for ever. Nor does a sum count that no bucket has a part in.
 _HIT = Script("""

@@ -28,7 +28,7 @@ class SlidingWindow:
         self.total = 0
 
     def advance(self, now_ms: int) -> int:
-        """Forget what is over; how many events are left in the window. A clock that steps back stands still."""
+        """Forget expired buckets; how many events are left in the window. A clock that steps back stands still."""
         newest = now_ms // self._width
         if newest > self._newest:
             if self._count:

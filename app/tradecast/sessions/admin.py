@@ -1,4 +1,4 @@
-"""What an administrator does with sessions: make, list, end. An id is shown once, when made; then a handle names it."""
+"""What administrators do with sessions: create, list, revoke. An id is shown once; from then on a handle names it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ HANDLE_LENGTH = 12
 DEFAULT_MAX_AGE = 86_400.0
 
 
-class SessionBook(Protocol):
-    """What is needed of the sessions."""
+class ManagedSessions(Protocol):
+    """Creates, lists and revokes sessions (`Sessions`)."""
 
     async def create(self, user: User, max_age: float) -> tuple[str, float]: ...
     async def revoke(self, ids: Sequence[str]) -> int: ...
@@ -25,12 +25,12 @@ class SessionBook(Protocol):
 
 
 class InvalidRequest(ValueError):
-    """The request makes no sense; the text says why and may be shown."""
+    """The request is invalid; the text says why and may be shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A session that is to be made."""
+    """A session to create."""
 
     user: User
     max_age: float
@@ -40,13 +40,13 @@ class NewSession:
         """Read `{userId, name?, email?, tier?, isAdmin?, maxAge?}` (maxAge in seconds).
 
         Raises:
-            InvalidRequest: Something is missing or of the wrong kind.
+            InvalidRequest: A field is missing or invalid.
         """
         if not isinstance(body, dict):
-            raise InvalidRequest("the body is an object")
+            raise InvalidRequest("the body must be an object")
         unknown = set(body) - {"userId", "name", "email", "tier", "isAdmin", "maxAge"}
         if unknown:
-            raise InvalidRequest(f"unknown: {', '.join(sorted(map(str, unknown)))[:100]}")
+            raise InvalidRequest(f"unknown fields: {', '.join(sorted(map(str, unknown)))[:100]}")
         user_id, name, email = body.get("userId"), body.get("name", ""), body.get("email", "")
         tier, is_admin, max_age = (
             body.get("tier", "free"),
@@ -57,18 +57,18 @@ class NewSession:
         if user_id is None:
             raise InvalidRequest(f"userId: {RULE}")
         if not isinstance(name, str) or not isinstance(email, str):
-            raise InvalidRequest("name and email are texts")
+            raise InvalidRequest("name and email must be texts")
         if tier not in TIERS:
-            raise InvalidRequest(f"tier is one of {', '.join(TIERS)}")
+            raise InvalidRequest(f"tier must be one of {', '.join(TIERS)}")
         if not isinstance(is_admin, bool):
-            raise InvalidRequest("isAdmin is true or false")
+            raise InvalidRequest("isAdmin must be true or false")
         if isinstance(max_age, bool) or not isinstance(max_age, int | float) or not 0 < max_age <= longest:
-            raise InvalidRequest(f"maxAge is seconds, above 0 and at most {longest:.0f}")
+            raise InvalidRequest(f"maxAge must be a number of seconds, above 0 and at most {longest:.0f}")
         return cls(User(user_id, name, email, is_admin, tier), float(max_age))
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class SessionSummary:
     """A session as it is shown: without its id, name and e-mail."""
 
     handle: str
@@ -87,7 +87,7 @@ class Listed:
         }
 
 
-def selection(which: Any) -> dict[str, Any]:
+def read_selection(which: Any) -> dict[str, Any]:
     """The arguments of `SessionAdmin.revoke` for `{sessionID}`, `{handle}`, `{userId}` or `{all: true}` from outside.
 
     Raises:
@@ -102,34 +102,34 @@ def selection(which: Any) -> dict[str, Any]:
     for key, value in which.items():
         text = read_user_id(value) if key == "userId" else value
         if not isinstance(text, str):
-            raise InvalidRequest(f"userId: {RULE}" if key == "userId" else f"{key}: is a text")
+            raise InvalidRequest(f"userId: {RULE}" if key == "userId" else f"{key} must be a text")
         chosen[names[key]] = text
     return chosen
 
 
-def handle_of(session_id: str) -> str:
+def make_handle(session_id: str) -> str:
     """A name for a session that is no secret."""
     return hashlib.sha256(session_id.encode()).hexdigest()[:HANDLE_LENGTH]
 
 
 class SessionAdmin:
-    """Makes, lists and ends sessions in whatever store there is. Raises `StoreUnavailable` when it does not answer."""
+    """Creates, lists and revokes sessions, in any store. Raises `StoreUnavailable` when it does not answer."""
 
-    def __init__(self, book: SessionBook) -> None:
-        self._book = book
+    def __init__(self, sessions: ManagedSessions) -> None:
+        self._sessions = sessions
 
     async def create(self, new: NewSession) -> dict[str, Any]:
-        """Make a session; the only time that its id is shown."""
-        session_id, expires_at = await self._book.create(new.user, new.max_age)
+        """Create a session; the only time that its id is shown."""
+        session_id, expires_at = await self._sessions.create(new.user, new.max_age)
         return {"sessionID": session_id, "userId": new.user.id, "expiresAt": round(expires_at * 1000)}
 
-    async def list(self, user_id: str | None = None, limit: int = 1_000) -> list[Listed]:
-        """The sessions that are not over, of one user or of all."""
-        found: list[Listed] = []
-        async for session in self._book.sessions():
+    async def list(self, user_id: str | None = None, limit: int = 1_000) -> list[SessionSummary]:
+        """The sessions that have not expired, of one user or of all."""
+        found: list[SessionSummary] = []
+        async for session in self._sessions.sessions():
             user = session.user
             if user_id is None or user.id == user_id:
-                listed = Listed(handle_of(session.id), user.id, user.tier, user.is_admin, session.expires_at)
+                listed = SessionSummary(make_handle(session.id), user.id, user.tier, user.is_admin, session.expires_at)
                 found.append(listed)
                 if len(found) >= limit:
                     break
@@ -143,17 +143,17 @@ class SessionAdmin:
         user_id: str | None = None,
         everything: bool = False,
     ) -> int:
-        """End sessions by id, by handle, all of a user, or all that there are; how many there were."""
+        """Revoke sessions by id, by handle, all of a user, or all; how many there were."""
         if sum(value is not None for value in (session_id, handle, user_id)) + everything != 1:
             raise InvalidRequest("give one of sessionID, handle, userId, all")
         if everything:
-            return await self._book.revoke_all()
+            return await self._sessions.revoke_all()
         if session_id is not None:
-            return await self._book.revoke([session_id])
+            return await self._sessions.revoke([session_id])
         ids = [
             session.id
-            async for session in self._book.sessions()
-            if session.user.id == user_id or handle_of(session.id) == handle
+            async for session in self._sessions.sessions()
+            if session.user.id == user_id or make_handle(session.id) == handle
         ]
-        await self._book.note_revoked(user_id=user_id, handle=handle)
-        return await self._book.revoke(ids) if ids else 0
+        await self._sessions.note_revoked(user_id=user_id, handle=handle)
+        return await self._sessions.revoke(ids) if ids else 0

@@ -43,11 +43,11 @@ MESSAGES: dict[RefusalCode, str] = {
 
 
 class AuthRefused(Exception):
-    """A final refusal: trying again as one is cannot help.
+    """A final refusal: the same request would be refused again.
 
     Attributes:
-        code: What the client is told.
-        reason: What the log is told; None where there is no more to say.
+        code: What the client receives.
+        reason: For the log; None where the code says all.
     """
 
     def __init__(self, code: RefusalCode, reason: Reason | None = None) -> None:
@@ -60,8 +60,8 @@ class StoreUnavailable(Exception):
     """The store did not answer in time; nothing is known about the session, and trying again may help.
 
     Attributes:
-        refused: It did answer: that it does not do what it was asked for.
-        cause: What is wrong with it, where that is known.
+        refused: It did answer, and refused the request.
+        cause: Why, where that is known.
     """
 
     def __init__(self, why: str = "", *, refused: bool = False, cause: Cause | None = None) -> None:

@@ -11,7 +11,7 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user as the session (or the users collection) tells it. Name and e-mail never go to a log."""
+    """One user, as the session or the users collection describes it. Name and e-mail never go to a log."""
 
     id: str
     name: str = ""
@@ -22,7 +22,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session that was found, parsed and is not over.
+    """A log-in: a session that was found and parsed, and has not expired.
 
     Attributes:
         id: The bare session id (a secret: never logged, never sent).

@@ -1,4 +1,4 @@
-"""Notices that sessions of live connections were deleted or changed in the store, whoever did it."""
+"""Notices deletions and changes of live connections' sessions in the store, whoever made them."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class RevocationWatcher:
                     await self._poll(TRY_STREAM_EVERY)
             except StoreUnavailable as unavailable:
                 self._mark_down(unavailable.fields())
-            except Exception as error:  # whatever it is, sessions must go on being watched
+            except Exception as error:  # sessions must stay watched in any case
                 log.exception("watching sessions failed")
                 self._mark_down({"error": type(error).__name__})
             else:
@@ -133,7 +133,7 @@ class RevocationWatcher:
             self._backoff = min(self._backoff * 2, MAX_BACKOFF)
 
     def recheck(self, session: Session, changes: int) -> None:
-        """A connection was let in on this copy of a session: read it again, unless it is surely the newest.
+        """A connection was accepted on this copy of a session: read it again, unless it is certainly the newest.
 
         Args:
             session: The copy.
@@ -142,7 +142,7 @@ class RevocationWatcher:
         known = self._known.get(session.id)
         if known is None:
             # Straight from this process's memory, and no change has been noticed since: one that is still on its way
-            # here finds the session active, and is looked at then.
+            # here finds the session active, and is read then.
             if self._sessions.is_local and changes == self.changes and self.noticing.is_set():
                 self._known[session.id] = session
         elif not _same(known, session):
@@ -156,7 +156,7 @@ class RevocationWatcher:
         reader.add_done_callback(lambda task: self._happened.set())
         try:
             while not reader.done():
-                # Woken by a change, or to look at sessions that have become active.
+                # Woken by a change, or to read sessions that have become active.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._interval):
                         await self._happened.wait()
@@ -286,7 +286,7 @@ class RevocationWatcher:
         if not ids:
             return
         expired = set()
-        if code == "SESSION_NOT_FOUND":  # a store deletes what is over by itself
+        if code == "SESSION_NOT_FOUND":  # a store deletes expired sessions automatically
             soon = self._clock() + SAME_END
             expired = {session_id for session_id in ids if session_id in self._known and self._ends(session_id) <= soon}
         for session_id in ids:
@@ -327,5 +327,5 @@ class RevocationWatcher:
 
 
 def _same(one: Session, other: Session) -> bool:
-    # Redis tells the time left, not the end.
+    # Redis has the time left, not the end.
     return one.user == other.user and abs(one.expires_at - other.expires_at) < SAME_END

@@ -198,7 +198,7 @@ class Sessions:
         return self._users is not None
 
     async def forget_users(self, user_ids: Collection[str]) -> None:
-        """Users have changed: the next look-up asks the users collection."""
+        """Users have changed: the next look-up reads the users collection."""
         await self._user_cache.forget(user_ids)
 
     def mark_revoked(self, ids: Collection[str]) -> None:
@@ -217,7 +217,7 @@ class Sessions:
         await self._cache.publish_marks(ids)
 
     async def refresh(self, ids: Collection[str]) -> None:
-        """Sessions have changed: the next look-up asks the store, on this and on the other servers."""
+        """Sessions have changed: the next look-up reads the store, on this and on the other servers."""
         await self._cache.forget(ids)
 
     def is_cached(self, session_id: str) -> bool:

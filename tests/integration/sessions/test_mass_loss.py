@@ -15,7 +15,7 @@ from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
-from tradecast.sessions.admin import SessionAdmin, handle_of
+from tradecast.sessions.admin import SessionAdmin, make_handle
 from tradecast.sessions.create import create_sessions
 from tradecast.sessions.loss.marks import StoreMarks
 from tradecast.sessions.service import Sessions
@@ -189,7 +189,7 @@ async def test_log_outs_count_meanwhile(make_server: MakeServer, own_redis: Redi
     async with command_line(own_redis) as admin:
         await admin.revoke(user_id="u1")
         await eventually(lambda: here(server) == 22, 60)
-        await admin.revoke(handle=handle_of(auths[2]["sessionID"]))
+        await admin.revoke(handle=make_handle(auths[2]["sessionID"]))
         await eventually(lambda: here(server) == 21, 60)
         late = await make_server(redis_url=own_redis.url)
         assert await answer(late, auths[9]) == "put off", "a server that starts afterwards has heard of it"

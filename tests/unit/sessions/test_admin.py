@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from tradecast.sessions.admin import DEFAULT_MAX_AGE, InvalidRequest, NewSession, SessionAdmin, handle_of, selection
+from tradecast.sessions.admin import (
+    DEFAULT_MAX_AGE,
+    InvalidRequest,
+    NewSession,
+    SessionAdmin,
+    make_handle,
+    read_selection,
+)
 from tradecast.sessions.models import Session, User
 
 LONGEST = 1_000_000.0
@@ -62,7 +69,7 @@ def test_defaults() -> None:
 @pytest.mark.parametrize("user_id", [5, 5.0, "5"])
 def test_an_id_is_text_or_a_whole_number(user_id: object) -> None:
     assert NewSession.parse({"userId": user_id}, LONGEST).user.id == "5"
-    assert selection({"userId": user_id}) == {"user_id": "5"}
+    assert read_selection({"userId": user_id}) == {"user_id": "5"}
 
 
 def test_everything_given() -> None:
@@ -129,7 +136,7 @@ async def test_id_is_shown_when_it_is_made(book: Book) -> None:
 async def test_list_shows_no_secret(book: Book) -> None:
     listed = [session.as_dict() for session in await SessionAdmin(book).list()]
     assert listed[0] == {
-        "handle": handle_of("a1"),
+        "handle": make_handle("a1"),
         "userId": "a",
         "tier": "premium",
         "isAdmin": False,
@@ -149,10 +156,10 @@ async def test_list_of_one_user(book: Book) -> None:
 
 
 async def test_handles_differ_and_do_not_tell_the_id() -> None:
-    handles = {handle_of(f"session-{n}") for n in range(1000)}
+    handles = {make_handle(f"session-{n}") for n in range(1000)}
     assert len(handles) == 1000
     assert all(len(handle) == 12 for handle in handles)
-    assert "a1" not in handle_of("a1") or handle_of("a1") != "a1"
+    assert "a1" not in make_handle("a1") or make_handle("a1") != "a1"
 
 
 async def test_revoke_by_id(book: Book) -> None:
@@ -163,7 +170,7 @@ async def test_revoke_by_id(book: Book) -> None:
 
 
 async def test_revoke_by_handle(book: Book) -> None:
-    assert await SessionAdmin(book).revoke(handle=handle_of("a2")) == 1
+    assert await SessionAdmin(book).revoke(handle=make_handle("a2")) == 1
     assert [session.id for session in book.found] == ["a1", "b1"]
     assert await SessionAdmin(book).revoke(handle="no such") == 0
 
@@ -176,7 +183,7 @@ async def test_revoke_of_a_user(book: Book) -> None:
 
 @pytest.mark.parametrize("which", [{"all": True}, {"handle": "x"}, {"userId": "u"}, {"sessionID": "s"}])
 def test_selections(which: dict[str, Any]) -> None:
-    assert len(selection(which)) == 1
+    assert len(read_selection(which)) == 1
 
 
 @pytest.mark.parametrize(
@@ -184,11 +191,11 @@ def test_selections(which: dict[str, Any]) -> None:
 )
 def test_nothing_else_selects_all(which: Any) -> None:
     with pytest.raises(InvalidRequest):
-        selection(which)
+        read_selection(which)
 
 
 async def test_revoke_of_all(book: Book) -> None:
-    assert await SessionAdmin(book).revoke(**selection({"all": True})) == 3
+    assert await SessionAdmin(book).revoke(**read_selection({"all": True})) == 3
     assert book.found == []
 
 

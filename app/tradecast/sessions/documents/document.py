@@ -1,7 +1,7 @@
 """What a stored session means: whose it is and when it ends. Pure: no store, no clock.
 
 The session is express-session's JSON, as connect-mongo and connect-redis keep it. It was written by another
-application. What is needed decides: an id, and an end. What is not needed and cannot be read is passed over.
+application. What is needed decides: an id, and an end. What is not needed and cannot be read is ignored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tradecast.user_id import read_user_id
 
 MAX_TEXT: Final = 256 * 1024
 MAX_NAME: Final = 256
-# Characters of a value that tells a tier or an admin, and how many roles a user may have.
+# Characters of a value that means a tier or an admin, and how many roles a user may have.
 MAX_VALUE: Final = 64
 MAX_ROLES: Final = 50
 # What encrypts a session writes no JSON but the base64 or the hex digits of random bytes: connect-mongo's `crypto` and
@@ -104,11 +104,11 @@ def read_session(stored: SessionRecord, fields: SessionFields, now: float) -> Se
     none; where neither has one, it is refused. It is never later than its start plus `fields.max_age`. The start is the
     session's `createdAt` where it can be read (`read_instant`); else the cookie's `expires` less its
     `originalMaxAge`, which is when the session was last saved; else `now`, which bounds how long one look-up is good
-    for and no more. A `createdAt` that cannot be read, with nothing else that tells a start, must not begin anew at
+    for and no more. A `createdAt` that cannot be read, with nothing else that gives a start, must not count from
     each look-up: such a session is refused while its end is more than `fields.max_age` away.
 
     The user is an object, or only its id (passport serialises as the application likes): then it has no name and the
-    tier `free`, unless the users collection tells more.
+    tier `free`, unless the users collection adds more.
 
     Args:
         stored: As it came from the store.
@@ -116,7 +116,7 @@ def read_session(stored: SessionRecord, fields: SessionFields, now: float) -> Se
         now: Unix time in seconds.
 
     Raises:
-        AuthRefused: SESSION_NOT_FOUND if it cannot be used, SESSION_EXPIRED if it is over; with the reason.
+        AuthRefused: SESSION_NOT_FOUND if it cannot be used, SESSION_EXPIRED if it has expired; with the reason.
     """
     data = stored.data
     if not isinstance(data, Mapping):

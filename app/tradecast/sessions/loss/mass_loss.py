@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-# Of so many connected sessions so many hundredths, gone at one look. Fewer are people who have logged out.
+# At least this many connected sessions, of which this percentage is gone at one poll. Fewer are people who log out.
 LEAST: Final = 20
 PERCENT: Final = 90
 # Seconds for which the store counts as away, from the first loss on.
@@ -15,35 +15,35 @@ LONGEST: Final = 900.0
 
 
 def find_lost(
-    homes: Mapping[str, str], now: Callable[[str], str], gone: Collection[str], active: Collection[str]
+    instances: Mapping[str, str], now: Callable[[str], str], gone: Collection[str], active: Collection[str]
 ) -> set[str]:
     """Which sessions the store has lost, of those that are gone.
 
     Args:
-        homes: For each connected session the instance that had it at the last look, "" if that is not known.
-        now: The instance that a session would be kept in now, "" if that is not known.
-        gone: Connected sessions that are not there at this look.
+        instances: For each connected session the instance that had it at the last poll, "" if that is not known.
+        now: The instance that would keep a session now, "" if that is not known.
+        gone: Connected sessions that are not there at this poll.
         active: All connected sessions.
     """
     by_instance: dict[str, set[str]] = defaultdict(set)
     for session_id in active:
-        before, after = homes.get(session_id, ""), now(session_id)
+        before, after = instances.get(session_id, ""), now(session_id)
         if before and after and before != after:
             by_instance[before].add(session_id)
     lost: set[str] = set()
-    # Of a cluster each instance by itself, and all together that are not there any more.
-    for held in (*by_instance.values(), set().union(*by_instance.values())):
-        missing = held.intersection(gone)
-        if len(held) >= LEAST and 100 * len(missing) >= PERCENT * len(held):
+    # In a cluster each instance alone, and all replaced instances together.
+    for sessions in (*by_instance.values(), set().union(*by_instance.values())):
+        missing = sessions.intersection(gone)
+        if len(sessions) >= LEAST and 100 * len(missing) >= PERCENT * len(sessions):
             lost |= missing
     return lost
 
 
 class MassLoss:
-    """How long a store counts as away that has lost nearly all sessions, and which connections go on meanwhile.
+    """How long a store that has lost nearly all sessions counts as away, and which connections continue meanwhile.
 
     Args:
-        longest: Seconds from the first loss on. A further one does not make it longer.
+        longest: Seconds from the first loss on. A further loss does not extend it.
         clock: Unix time in seconds, which other servers share.
     """
 
@@ -60,7 +60,7 @@ class MassLoss:
 
     @property
     def lost(self) -> frozenset[str]:
-        """The sessions whose connections go on though the store has lost them."""
+        """The sessions whose connections continue though the store has lost them."""
         return frozenset(self._lost)
 
     def begin(self, lost: Collection[str], until: float | None = None) -> None:
@@ -70,13 +70,13 @@ class MassLoss:
         self._lost.update(lost)
 
     def keep(self, gone: Collection[str]) -> set[str]:
-        """Which of those that are gone go on. One that has been seen again is like any other from then on."""
+        """The missing sessions that continue. One that is in the store again is no longer a lost one."""
         if not self.active:
             self._lost.clear()
         self._lost.intersection_update(gone)
         return set(self._lost)
 
     def end(self) -> None:
-        """It is over: somebody has said that all sessions are to end."""
+        """End the loss: all sessions were revoked."""
         self.until = 0.0
         self._lost.clear()

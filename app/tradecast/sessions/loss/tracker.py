@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from tradecast.sessions.admin import handle_of
+from tradecast.sessions.admin import make_handle
 from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.loss.marks import EVERYTHING, StoreMarks, name_handle, name_session, name_user
 from tradecast.sessions.loss.mass_loss import LONGEST, MassLoss
@@ -61,7 +61,7 @@ class LossTracker:
             return set()
         by_name: dict[str, set[str]] = {}
         for session_id in ids:
-            names = [name_session(session_id), name_handle(handle_of(session_id))]
+            names = [name_session(session_id), name_handle(make_handle(session_id))]
             if session_id in known:
                 names.append(name_user(known[session_id].user.id))
             for name in names:

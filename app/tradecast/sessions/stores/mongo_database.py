@@ -51,7 +51,7 @@ def check_options(uri: str) -> str:
         if not option or name.lower() in OF_OTHER_DRIVERS:
             continue
         kept.append(option)
-        # What is no plain word is perhaps a piece of a password.
+        # What is no plain word may be a part of a password.
         which = f"option `{name}`" if re.fullmatch(r"[A-Za-z]{1,60}", name) else "an option"
         try:
             split_options(option, validate=True, warn=False, normalize=True)

@@ -27,8 +27,8 @@ GLOB = str.maketrans({char: f"\\{char}" for char in "*?[]\\^-"})
 class RedisStore:
     """The session store of a server with Redis.
 
-    Redis tells nobody reliably that a key is gone (keyspace notifications are off by default and may be lost), so there
-    is no stream of changes here: deletions are noticed by polling.
+    Redis does not report reliably that a key is gone (keyspace notifications are off by default and may be lost), so
+    there is no stream of changes here: deletions are noticed by polling.
 
     Args:
         client: Stays the caller's, who closes it.
