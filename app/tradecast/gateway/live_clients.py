@@ -10,7 +10,7 @@ from tradecast.engine.server import EngineServer
 from tradecast.gateway.transport_table import TransportTable
 from tradecast.packets.room_names import NAMESPACE
 from tradecast.packets.rooms import LocalManager
-from tradecast.user_id import name_user
+from tradecast.user_id import format_user_id
 
 log = structlog.stdlib.get_logger("tradecast.server")
 
@@ -56,7 +56,7 @@ class LiveClients:
 
     def count_user(self, user_id: str) -> int:
         """How many connections a user has here."""
-        return len(self._registry.of_user(name_user(user_id)))
+        return len(self._registry.of_user(format_user_id(user_id)))
 
     async def probe(self, user_id: str, patience: float) -> list[tuple[str, float, bool]]:
         """Send a heartbeat to all of a user's clients here: id, seconds of silence before it, whether it answers."""
