@@ -1,10 +1,12 @@
 """The words of CONTRIBUTING.md: texts that people read do not use the phrases that the glossary replaces.
 
-Documents, the chart's texts and the dashboards are read whole.
+Documents, the chart's texts and the dashboards are read whole; of Python sources the strings that are no docstrings, so
+log messages, errors and help texts.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +39,7 @@ FROZEN = (
 )
 """Phrases that may stay, each with the words around it."""
 
-PENDING = frozenset(f"docs/{name}.md" for name in ("check", "runbook"))
+PENDING = frozenset(f"docs/{name}.md" for name in ("check",))
 """Texts that are being rewritten, or quote log messages that are."""
 
 
@@ -57,6 +59,26 @@ def texts() -> Iterator[Path]:
     yield from sorted((chart / "files" / "dashboards").glob("*.json"))
 
 
+def sources() -> Iterator[Path]:
+    """Every module whose strings people may meet."""
+    for folder in ("app", "operator", "observability"):
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def strings(path: Path) -> Iterator[tuple[int, str]]:
+    """The sentences of a module that are no docstrings, with their lines."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and " " in node.value
+            and id(node) not in docstrings
+        ):
+            yield node.lineno, node.value
+
+
 def private_words(text: str) -> list[str]:
     """The phrases in a text that the glossary replaces."""
     for frozen in FROZEN:
@@ -71,6 +93,16 @@ def private_words(text: str) -> list[str]:
 )
 def test_texts_use_the_glossary(path: Path) -> None:
     assert private_words(path.read_text(encoding="utf-8")) == []
+
+
+def test_messages_use_the_glossary() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{line}": words
+        for path in sources()
+        for line, text in strings(path)
+        if (words := private_words(text))
+    }
+    assert found == {}
 
 
 @pytest.mark.parametrize(
