@@ -1,1 +1,1 @@
-"""`tradecast check`: what would run with these settings, and what is wrong. No server is started."""
+"""`tradecast check`: reports what would run with these settings, and what is wrong. No server is started."""

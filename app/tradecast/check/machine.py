@@ -1,4 +1,4 @@
-"""Looks at this machine: ports, limits and files. Nothing is served."""
+"""Checks this machine: ports, limits and files. Nothing is served."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 import httpx
 
 from tradecast.causes import Code
-from tradecast.check.looks import Look
-from tradecast.check.redis import look_at_end
+from tradecast.check.redis import check_expiry
+from tradecast.check.report import Finding
 from tradecast.config.settings import Settings
 from tradecast.lifecycle.open_files import Shares, raise_file_limit, read_file_limit
 from tradecast.lifecycle.ports import PortInUse, bind_port, find_reachable, join_address
@@ -18,15 +18,15 @@ from tradecast.polling_relay.tls import shake_hands
 PATIENCE: Final = 2.0
 
 
-async def look_at_ports(settings: Settings) -> list[Look]:
-    """Whether the ports can be listened on. One that a tradecast server has already is no error: it is that one's."""
+async def check_ports(settings: Settings) -> list[Finding]:
+    """Whether the ports are free. A port on which a tradecast server listens already is no error."""
     wanted = [
         ("PORT", settings.host, settings.port, settings.ssl_certfile is not None),
         ("ADMIN_PORT", settings.admin_host, settings.admin_port, False),
     ]
     if settings.forwards:
         wanted.append(("INTERNAL_PORT", settings.internal_host, settings.internal_port, False))
-    looks: list[Look] = []
+    findings: list[Finding] = []
     served = False
     for name, host, port, tls in wanted:
         try:
@@ -35,71 +35,71 @@ async def look_at_ports(settings: Settings) -> list[Look]:
             # the internal port answers nobody who does not sign
             served = (served and name == "INTERNAL_PORT") or await _is_tradecast(host, port, tls=tls)
             if served:
-                looks.append(Look(name, "ok", f"a tradecast server listens on port {port} already"))
+                findings.append(Finding(name, "ok", f"a tradecast server already listens on port {port}"))
                 continue
-            remedy = f"End what listens there, or choose another {name}; ports below 1024 take a privilege"
-            looks.append(Look(name, "error", f"{str(error)[0].upper()}{str(error)[1:]}", remedy))
+            remedy = f"Stop what listens there, or choose another {name}; ports below 1024 need a privilege"
+            findings.append(Finding(name, "error", f"{str(error)[0].upper()}{str(error)[1:]}", remedy))
             continue
         for one in bound:
             one.close()
-        looks.append(Look(name, "ok", f"port {port} is free" if port else "any free port"))
-    return looks
+        findings.append(Finding(name, "ok", f"port {port} is free" if port else "any free port"))
+    return findings
 
 
-def look_at_files(settings: Settings) -> list[Look]:
-    """Whether as many files may be open as there may be connections, and whether certificates are good."""
+def check_files(settings: Settings) -> list[Finding]:
+    """Whether the limit on open files allows MAX_CONNECTIONS, and whether certificates are valid."""
     raise_file_limit()
     limit = read_file_limit()
     shares = Shares.of(limit, settings.most_tcp_connections, internal=settings.forwards)
     needed = settings.max_tcp_connections or settings.max_connections
     if shares.clients < needed:
-        says = f"this process may open {limit} files: room for {shares.clients} connections of {needed}"
+        message = f"this process may open {limit} files: room for {shares.clients} connections of {needed}"
         remedy = "Raise the limit (`ulimit -n`, LimitNOFILE of systemd), or lower MAX_CONNECTIONS"
-        looks = [Look("open files", "warning", says, remedy)]
+        findings = [Finding("open files", "warning", message, remedy)]
     else:
-        looks = [Look("open files", "ok", f"enough for MAX_CONNECTIONS={settings.max_connections}")]
+        findings = [Finding("open files", "ok", f"enough for MAX_CONNECTIONS={settings.max_connections}")]
     if settings.ssl_certfile is not None and settings.ssl_keyfile is not None:
-        looks.append(_look_at_pair("SSL_CERTFILE", settings.ssl_certfile, settings.ssl_keyfile))
+        findings.append(_check_pair("SSL_CERTFILE", settings.ssl_certfile, settings.ssl_keyfile))
     if settings.redis_cert_file is not None:
-        looks.append(_look_at_pair("REDIS_CERT_FILE", settings.redis_cert_file, settings.redis_key_file))
+        findings.append(_check_pair("REDIS_CERT_FILE", settings.redis_cert_file, settings.redis_key_file))
     for name, file in (("REDIS_CA_FILE", settings.redis_ca_file), ("MONGODB_CA_FILE", settings.mongodb_ca_file)):
         if file is not None:
-            looks.append(_look_at_authorities(name, file))
-    return looks
+            findings.append(_check_authorities(name, file))
+    return findings
 
 
-def _look_at_pair(name: str, certificate: str, key: str | None) -> Look:
+def _check_pair(name: str, certificate: str, key: str | None) -> Finding:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ValueError):  # an SSLError is one, and its text helps nobody
         key_name = name.replace("CERTFILE", "KEYFILE").replace("CERT_FILE", "KEY_FILE")
-        says = f"{name} and {key_name} are no PEM certificate and its key"
-        return Look(name, "error", says, "Name the files that belong together")
+        message = f"{name} and {key_name} are not a PEM certificate and its key"
+        return Finding(name, "error", message, "Set both to files that belong together")
     try:
-        ends = read_end(context, certificate)
+        ends = read_expiry(context, certificate)
     except ssl.SSLCertVerificationError as error:
         if "expired" in error.verify_message:
             code = str(Code.TLS_CERTIFICATE_EXPIRED)
-            return Look(name, "error", f"The certificate {certificate} has expired", "Renew it", code)
+            return Finding(name, "error", f"The certificate {certificate} has expired", "Renew it", code)
         if "not yet valid" in error.verify_message:
-            remedy = "See whether this machine's clock is right"
-            return Look(name, "error", f"The certificate {certificate} is not valid yet", remedy)
-        return Look(name, "ok", "certificate and key belong together")
+            remedy = "Check this machine's clock"
+            return Finding(name, "error", f"The certificate {certificate} is not valid yet", remedy)
+        return Finding(name, "ok", "certificate and key belong together")
     except (OSError, ValueError):
-        return Look(name, "ok", "certificate and key belong together")
-    return look_at_end(name, f"The certificate {certificate}", ends)
+        return Finding(name, "ok", "certificate and key belong together")
+    return check_expiry(name, f"The certificate {certificate}", ends)
 
 
-def read_end(server: ssl.SSLContext, certificate: str) -> str:
-    """When a certificate ends, in OpenSSL's words: shown to ourselves, since Python has no other public way to it.
+def read_expiry(server: ssl.SSLContext, certificate: str) -> str:
+    """When a certificate expires, in OpenSSL's format: by a handshake in memory, as Python has no other public way.
 
     Args:
         server: Has certificate and key.
         certificate: Its file.
 
     Raises:
-        ssl.SSLCertVerificationError: It is not valid now.
+        ssl.SSLCertVerificationError: It is not valid at present.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
@@ -110,18 +110,18 @@ def read_end(server: ssl.SSLContext, certificate: str) -> str:
     return str(shown["notAfter"])
 
 
-def _look_at_authorities(name: str, file: str) -> Look:
+def _check_authorities(name: str, file: str) -> Finding:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(file)
     except (OSError, ValueError):
-        remedy = "Name the file with the authority's certificate"
-        return Look(name, "error", f"{file} holds no PEM certificates", remedy)
+        remedy = "Set it to the file with the authority's certificate"
+        return Finding(name, "error", f"{file} contains no PEM certificates", remedy)
     ends = [str(one["notAfter"]) for one in context.get_ca_certs() if "notAfter" in one]
     if not ends:
-        return Look(name, "ok", "can be read")
+        return Finding(name, "ok", "can be read")
     last = max(ends, key=ssl.cert_time_to_seconds)
-    return look_at_end(name, f"The authority's certificate in {file}", last)
+    return check_expiry(name, f"The authority's certificate in {file}", last)
 
 
 async def _is_tradecast(host: str, port: int, *, tls: bool) -> bool:

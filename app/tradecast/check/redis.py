@@ -1,4 +1,4 @@
-"""Looks at a Redis: whether it answers, what it is, whether its memory may lose keys, and what the user may do."""
+"""Checks a Redis: whether it answers, what it is, whether it may evict keys, and what the user may do."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, NoScriptError
 
 from tradecast.causes import Cause, Code
-from tradecast.check.looks import Look, State
 from tradecast.check.needs import OWN, SUBSCRIPTIONS, Need, find_lacking, list_needs, write_rule
+from tradecast.check.report import Finding, State
 from tradecast.config.settings import Settings, UrlName
 from tradecast.delivery.redis.connections.endpoints import list_endpoints
 from tradecast.redis_client.client import RedisClient, create_redis
@@ -32,17 +32,17 @@ SOON: Final = 14 * 86_400
 # Of `maxclients`; beyond, a server that is started finds no connection perhaps.
 MANY_CLIENTS: Final = 0.9
 OLDEST: Final = (6, 2)
-# How many keys are looked at for a session, and in how many steps.
+# How many keys one step scans for a session, and how many steps there are.
 SCANNED: Final = 1_000
 SCANS: Final = 20
 OLDEST_CLUSTER: Final = (7, 0)
 
 
-async def look_at_redis(settings: Settings, url: UrlName) -> list[Look]:
-    """Look at the Redis that a setting names. Whatever is wrong is a look.
+async def check_redis_server(settings: Settings, url: UrlName) -> list[Finding]:
+    """Check the Redis that a setting names. Whatever is wrong is a finding.
 
     Raises:
-        SettingsError: The URL makes no sense.
+        SettingsError: The URL is invalid.
     """
     patience = min(settings.redis_timeout, PATIENCE)
     redis = create_redis(
@@ -54,13 +54,13 @@ async def look_at_redis(settings: Settings, url: UrlName) -> list[Look]:
         timeout=patience,
     )
     try:
-        return await _Looking(settings, url, redis).all()
+        return await _RedisCheck(settings, url, redis).all()
     finally:
         with contextlib.suppress(*FAILURES):
             await redis.aclose()
 
 
-class _Looking:
+class _RedisCheck:
     def __init__(self, settings: Settings, url: UrlName, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
@@ -70,48 +70,48 @@ class _Looking:
         self._url = url
         self._events = settings.mode != "single" and (settings.adapter_url == url or settings.other_mode is not None)
         self._sessions = url == "REDIS_URL" and settings.store_name == "redis"
-        self._looks: list[Look] = []
+        self._findings: list[Finding] = []
 
-    async def all(self) -> list[Look]:
+    async def all(self) -> list[Finding]:
         try:
             await self._redis.check()
         except FAILURES as error:
             cause = await self._explainer.explain(error)
             if cause.code != Code.NO_PERMISSION:
-                return [Look.of(self._url, cause)]
+                return [Finding.of(self._url, cause)]
             if self._cluster:  # without its nodes nothing else can be asked
                 return [self._without_permission(str(cause.detail))]
             # without PING all the rest may be permitted or not: that is looked at
         else:
-            self._say("ok", f"{self._who} answers")
+            self._add("ok", f"{self._who} answers")
         told = await self._ask_info()
         if told is not None and not self._is_of_kind(told):
-            return self._looks
+            return self._findings
         for about in (told or {}).values():
-            self._look_at_state(about)
-            self._look_at_memory(about)
-        await self._look_at_permissions()
-        await self._look_at_sessions()
-        await self._look_at_clock()
-        await self._look_at_certificate()
-        return self._looks
+            self._check_state(about)
+            self._check_memory(about)
+        await self._check_permissions()
+        await self._check_sessions()
+        await self._check_clock()
+        await self._check_certificate()
+        return self._findings
 
-    def _say(self, state: State, says: str, remedy: str = "", cause: Code | None = None, name: str = "") -> None:
-        self._looks.append(Look(f"{self._url} {name}".strip(), state, says, remedy, str(cause or "")))
+    def _add(self, state: State, message: str, remedy: str = "", cause: Code | None = None, name: str = "") -> None:
+        self._findings.append(Finding(f"{self._url} {name}".strip(), state, message, remedy, str(cause or "")))
 
     async def _ask_info(self) -> Mapping[str, Mapping[str, Any]] | None:
-        """What each instance says of itself, by where it is; None: it does not."""
+        """INFO of each instance, by its address; None: it is not available."""
         try:
             return await self._redis.read_info()
         except NoPermissionError:
-            self._say(
+            self._add(
                 "warning",
                 f"{self._who} does not permit this user INFO: version, memory policy and role are not known",
                 "Grant the command: `ACL SETUSER NAME +info`",
                 Code.NO_PERMISSION,
             )
         except FAILURES as error:
-            self._looks.append(Look.of(self._url, await self._explainer.explain(error), "warning"))
+            self._findings.append(Finding.of(self._url, await self._explainer.explain(error), "warning"))
         return None
 
     def _is_of_kind(self, told: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -124,44 +124,46 @@ class _Looking:
         elif not self._cluster and about.get("cluster_enabled") == 1:
             code = Code.IS_CLUSTER
         if code is not None:
-            self._looks[:] = [Look.of(self._url, Cause(code, place))]
+            self._findings[:] = [Finding.of(self._url, Cause(code, place))]
         return code is None
 
-    def _look_at_state(self, about: Mapping[str, Any]) -> None:
+    def _check_state(self, about: Mapping[str, Any]) -> None:
         place = self._explainer.place
         version = str(about.get("redis_version", ""))
         oldest = OLDEST_CLUSTER if self._cluster else OLDEST
         if version and _version(version) < oldest:
             wanted = ".".join(map(str, oldest))
-            self._say("error", f"{self._who} is version {version}", f"Use Redis {wanted} or newer", name="version")
+            self._add("error", f"{self._who} is version {version}", f"Use Redis {wanted} or newer", name="version")
         elif version:
-            self._say("ok", f"Redis {version}{', a Redis Cluster' if self._cluster else ''}", name="version")
+            self._add("ok", f"Redis {version}{', a Redis Cluster' if self._cluster else ''}", name="version")
         if about.get("role") == "slave":
             away = about.get("master_link_status") != "up"
-            self._looks.append(Look.of(f"{self._url} role", Cause(Code.MASTER_AWAY if away else Code.READ_ONLY, place)))
+            self._findings.append(
+                Finding.of(f"{self._url} role", Cause(Code.MASTER_AWAY if away else Code.READ_ONLY, place))
+            )
         if about.get("loading") == 1:
-            self._looks.append(Look.of(f"{self._url} state", Cause(Code.LOADING, place)))
+            self._findings.append(Finding.of(f"{self._url} state", Cause(Code.LOADING, place)))
         clients, most = about.get("connected_clients"), about.get("maxclients")
         if isinstance(clients, int) and isinstance(most, int) and clients > MANY_CLIENTS * most:
-            says = f"{self._who} has {clients} clients of the {most} that it takes"
-            remedy = "Raise `maxclients`, or close what is connected: `CLIENT LIST`"
-            self._say("warning", says, remedy, Code.TOO_MANY_CLIENTS, "clients")
+            message = f"{self._who} has {clients} of at most {most} clients"
+            remedy = "Raise `maxclients`, or disconnect clients: `CLIENT LIST`"
+            self._add("warning", message, remedy, Code.TOO_MANY_CLIENTS, "clients")
         if about.get("rdb_last_bgsave_status", "ok") != "ok" or about.get("aof_last_write_status", "ok") != "ok":
-            self._looks.append(Look.of(f"{self._url} disk", Cause(Code.DISK_TROUBLE, place), "warning"))
+            self._findings.append(Finding.of(f"{self._url} disk", Cause(Code.DISK_TROUBLE, place), "warning"))
 
-    def _look_at_memory(self, about: Mapping[str, Any]) -> None:
+    def _check_memory(self, about: Mapping[str, Any]) -> None:
         eviction = read_eviction(about)
         if eviction.may_evict:
-            says = f"{self._who} evicts keys when its memory is full (maxmemory_policy is {eviction.policy}): "
-            says += "then clients start new sessions, and log-ins end"
-            self._say("warning", says, f"{REMEDY[0].upper()}{REMEDY[1:]}", name="policy")
+            message = f"{self._who} evicts keys when its memory is full (maxmemory_policy is {eviction.policy}): "
+            message += "then clients start new sessions, and log-ins end"
+            self._add("warning", message, f"{REMEDY[0].upper()}{REMEDY[1:]}", name="policy")
         elif eviction.may_evict is False:
-            self._say("ok", f"maxmemory_policy is {eviction.policy}: no keys are evicted", name="policy")
+            self._add("ok", f"maxmemory_policy is {eviction.policy}: no keys are evicted", name="policy")
         used, most = about.get("used_memory"), about.get("maxmemory")
         if isinstance(used, int) and isinstance(most, int) and 0 < most <= used:
             state: State = "error" if eviction.may_evict is False else "warning"
             cause = Cause(Code.OUT_OF_MEMORY, self._explainer.place)
-            self._looks.append(Look.of(f"{self._url} memory", cause, state))
+            self._findings.append(Finding.of(f"{self._url} memory", cause, state))
 
     @property
     def _prefix(self) -> str:
@@ -174,20 +176,20 @@ class _Looking:
     def _needs(self) -> list[Need]:
         return list_needs(prefix=self._prefix, sessions=self._session_prefix, sharded=self._cluster)
 
-    def _without_permission(self, what: str) -> Look:
+    def _without_permission(self, what: str) -> Finding:
         cause = Cause(Code.NO_PERMISSION, self._explainer.place, what)
         rule = write_rule(self._session_prefix, cluster=self._cluster, needs=self._needs())
-        return Look(f"{self._url} permissions", "error", cause.sentence, f"Grant it: {rule}", str(cause.code))
+        return Finding(f"{self._url} permissions", "error", cause.sentence, f"Grant it: {rule}", str(cause.code))
 
-    async def _look_at_permissions(self) -> None:
+    async def _check_permissions(self) -> None:
         prefix, needs = self._prefix, self._needs()
         try:
             answers = await self._redis.run_all([(need.key, need.words) for need in needs])
         except FAILURES as error:
-            self._looks.append(Look.of(f"{self._url} permissions", await self._explainer.explain(error)))
+            self._findings.append(Finding.of(f"{self._url} permissions", await self._explainer.explain(error)))
             return
         refused: list[tuple[Need, str]] = []
-        others: dict[Code, Look] = {}
+        others: dict[Code, Finding] = {}
         for need, answer in zip(needs, answers, strict=True):
             if not isinstance(answer, Exception) or isinstance(answer, NoScriptError):
                 continue
@@ -195,27 +197,27 @@ class _Looking:
             if cause.code == Code.NO_PERMISSION:
                 refused.append((need, str(answer)))
             else:
-                others.setdefault(cause.code, Look.of(f"{self._url} commands", cause))
+                others.setdefault(cause.code, Finding.of(f"{self._url} commands", cause))
         if self._events and (answer := await self._try_subscribing(prefix)) is not None:
             name, text = answer
             refused.append((Need(prefix, (name,), f"{OWN}*"), text))
         if refused or len(others) > 1:
             others.pop(Code.ERROR, None)  # what a command could not make, others do not find
-        told = {look.cause for look in self._looks}
-        self._looks += [look for look in others.values() if look.cause not in told]
+        known = {finding.cause for finding in self._findings}
+        self._findings += [finding for finding in others.values() if finding.cause not in known]
         lacking = find_lacking(refused)
         if lacking:
-            self._looks.append(self._without_permission(str(lacking)))
+            self._findings.append(self._without_permission(str(lacking)))
         elif not others:
-            self._say("ok", "this user may do all that is needed", name="permissions")
+            self._add("ok", "this user has all permissions that are needed", name="permissions")
 
     async def _try_subscribing(self, prefix: str) -> tuple[str, str] | None:
-        """The command and what Redis says, if it does not permit it."""
+        """The command and the answer of Redis, if it does not permit it."""
         name = SUBSCRIPTIONS["sharded" if self._cluster else "pubsub"][0]
         try:
             connection = await list_endpoints(self._redis)[0].connector.connect()
         except Exception as error:  # redis-py's client of a cluster in trouble raises some that are no RedisError
-            self._looks.append(Look.of(f"{self._url} subscription", await self._explainer.explain(error)))
+            self._findings.append(Finding.of(f"{self._url} subscription", await self._explainer.explain(error)))
             return None
         try:
             async with asyncio.timeout(PATIENCE):
@@ -224,12 +226,12 @@ class _Looking:
         except NoPermissionError as error:
             return name, str(error)
         except FAILURES as error:
-            self._looks.append(Look.of(f"{self._url} subscription", await self._explainer.explain(error)))
+            self._findings.append(Finding.of(f"{self._url} subscription", await self._explainer.explain(error)))
         finally:
             await connection.disconnect(nowait=True)
         return None
 
-    async def _look_at_sessions(self) -> None:
+    async def _check_sessions(self) -> None:
         prefix = self._session_prefix
         if prefix is None or self._cluster:
             return
@@ -240,15 +242,17 @@ class _Looking:
             except FAILURES:  # told of among the permissions
                 return
             if keys:
-                self._say("ok", f"there are keys that begin with {prefix}", name="sessions")
+                self._add("ok", f"there are keys that begin with {prefix}", name="sessions")
                 return
             if cursor == 0:
-                says = f"no key in {self._who} begins with {prefix}: nobody has logged in yet, or they are elsewhere"
-                remedy = "See whether SESSION_KEY_PREFIX and the database in REDIS_URL are the application's"
-                self._say("warning", says, remedy, name="sessions")
+                message = (
+                    f"no key in {self._who} begins with {prefix}: nobody has logged in yet, or sessions are elsewhere"
+                )
+                remedy = "Check that SESSION_KEY_PREFIX and the database in REDIS_URL are the application's"
+                self._add("warning", message, remedy, name="sessions")
                 return
 
-    async def _look_at_clock(self) -> None:
+    async def _check_clock(self) -> None:
         if self._cluster:
             return
         try:
@@ -259,10 +263,12 @@ class _Looking:
             return
         skew = int(seconds) + int(microseconds) / 1e6 - middle
         if abs(skew) > SKEW:
-            says = f"The clock of {self._who} is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} this one's"
-            self._say("warning", says, "Set both clocks by NTP: sessions end too early or too late", name="clock")
+            message = (
+                f"The clock of {self._who} is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} this machine's"
+            )
+            self._add("warning", message, "Set both clocks by NTP: sessions end too early or too late", name="clock")
 
-    async def _look_at_certificate(self) -> None:
+    async def _check_certificate(self) -> None:
         if not self._explainer.place.tls or self._cluster:
             return
         try:
@@ -277,17 +283,17 @@ class _Looking:
             await connection.disconnect(nowait=True)
         ends = (shown or {}).get("notAfter")
         if isinstance(ends, str):
-            self._looks.append(look_at_end(f"{self._url} certificate", f"The certificate of {self._who}", ends))
+            self._findings.append(check_expiry(f"{self._url} certificate", f"The certificate of {self._who}", ends))
 
 
-def look_at_end(name: str, what: str, ends: str) -> Look:
-    """A look at when a certificate ends: OpenSSL's words for a time."""
+def check_expiry(name: str, what: str, ends: str) -> Finding:
+    """Whether a certificate expires soon; `ends` is in OpenSSL's format."""
     left = ssl.cert_time_to_seconds(ends) - time.time()
     if left < 0:
-        return Look(name, "error", f"{what} has expired: {ends}", "Renew it", str(Code.TLS_CERTIFICATE_EXPIRED))
+        return Finding(name, "error", f"{what} has expired: {ends}", "Renew it", str(Code.TLS_CERTIFICATE_EXPIRED))
     if left < SOON:
-        return Look(name, "warning", f"{what} ends in {left / 86_400:.0f} days: {ends}", "Renew it")
-    return Look(name, "ok", f"{what} is good until {ends}")
+        return Finding(name, "warning", f"{what} expires in {left / 86_400:.0f} days: {ends}", "Renew it")
+    return Finding(name, "ok", f"{what} is valid until {ends}")
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -1,78 +1,90 @@
-"""All looks of `tradecast check`, side by side, each within a time."""
+"""All checks of `tradecast check`, side by side, each with a deadline."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Mapping
+from typing import Final, Protocol
 
-from tradecast.check.looks import Look, Report
-from tradecast.check.machine import look_at_files, look_at_ports
-from tradecast.check.mongodb import look_at_mongodb
-from tradecast.check.redis import look_at_redis
+from tradecast.check.machine import check_files, check_ports
+from tradecast.check.mongodb import check_mongodb
+from tradecast.check.redis import check_redis_server
+from tradecast.check.report import Finding, Report
 from tradecast.config.misspelt import find_misspelt
 from tradecast.config.settings import SETTINGS, Settings, UrlName
 from tradecast.lifecycle.ports import join_address
 from tradecast.redis_client.client import create_redis
 
-# Seconds that all looks at one thing may take, and after which it is shown that one is under way.
+# Seconds that all checks of one thing may take, and after which a slow one is reported.
 DEADLINE: Final = 20.0
 SHOWN_AFTER: Final = 2.0
 
 
-async def run_check(
-    settings: Settings, environ: Mapping[str, str], on_slow: Callable[[str], None] = lambda what: None
-) -> Report:
-    """Look at everything that a server with these settings would need.
+class CheckObserver(Protocol):
+    """Whoever waits for the checks."""
+
+    def check_is_slow(self, what: str) -> None:
+        """A check takes more than `SHOWN_AFTER` seconds."""
+        ...
+
+
+async def run_check(settings: Settings, environ: Mapping[str, str], observer: CheckObserver) -> Report:
+    """Check everything that a server with these settings would need.
 
     Args:
         settings: Those of the server.
         environ: Where they come from.
-        on_slow: Told what is being looked at when that takes more than two seconds.
+        observer: Is told of checks that take more than two seconds.
 
     Raises:
-        SettingsError: A URL makes no sense, which only the drivers can tell.
+        SettingsError: A URL is invalid, which only the drivers can tell.
     """
-    work: list[tuple[str, Awaitable[list[Look]]]] = []
+    work: list[tuple[str, Awaitable[list[Finding]]]] = []
     if settings.redis_url is not None:
-        work.append(("REDIS_URL", look_at_redis(settings, "REDIS_URL")))
+        work.append(("REDIS_URL", check_redis_server(settings, "REDIS_URL")))
     if settings.redis_cluster_url is not None:
-        work.append(("REDIS_CLUSTER_URL", look_at_redis(settings, "REDIS_CLUSTER_URL")))
+        work.append(("REDIS_CLUSTER_URL", check_redis_server(settings, "REDIS_CLUSTER_URL")))
     if settings.mongodb_uri is not None:
-        work.append(("MONGODB_URI", look_at_mongodb(settings)))
-    work.append(("the ports", look_at_ports(settings)))
-    found = await asyncio.gather(*(_bound(what, looking, on_slow) for what, looking in work))
-    looks = [*_look_at_settings(settings, environ), *(one for some in found for one in some), *look_at_files(settings)]
-    return Report(looks, describe_plan(settings))
+        work.append(("MONGODB_URI", check_mongodb(settings)))
+    work.append(("the ports", check_ports(settings)))
+    found = await asyncio.gather(*(_bound(what, checking, observer) for what, checking in work))
+    findings = [*_check_settings(settings, environ), *(one for some in found for one in some), *check_files(settings)]
+    return Report(findings, describe_plan(settings))
 
 
-async def _bound(what: str, looking: Awaitable[list[Look]], on_slow: Callable[[str], None]) -> list[Look]:
-    task = asyncio.ensure_future(looking)
+async def _bound(what: str, checking: Awaitable[list[Finding]], observer: CheckObserver) -> list[Finding]:
+    task = asyncio.ensure_future(checking)
     try:
         done, _ = await asyncio.wait([task], timeout=SHOWN_AFTER)
         if not done:
-            on_slow(what)
+            observer.check_is_slow(what)
         async with asyncio.timeout(DEADLINE - SHOWN_AFTER):
             return await task
     except TimeoutError:
-        says = f"the looks at it were not done within {DEADLINE:.0f} s"
-        return [Look(what, "error", says, "See whether it is overloaded, and run the check again", "timed_out")]
+        message = f"the checks were not done within {DEADLINE:.0f} s"
+        return [
+            Finding(
+                what, "error", message, "Check whether it is overloaded, and run `tradecast check` again", "timed_out"
+            )
+        ]
     finally:
         task.cancel()
 
 
-def _look_at_settings(settings: Settings, environ: Mapping[str, str]) -> list[Look]:
-    looks = [Look("settings", "ok", "they make sense")]
+def _check_settings(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
+    findings = [Finding("settings", "ok", "valid")]
     for suspect in find_misspelt(environ, SETTINGS):
-        meant = f"Is it {suspect.meant}?" if suspect.meant else "docs/settings.md lists all that there are"
-        looks.append(Look(suspect.name, "warning", "there is no such setting: it is ignored", meant))
+        meant = f"Is it {suspect.meant}?" if suspect.meant else "docs/settings.md lists all of them"
+        findings.append(Finding(suspect.name, "warning", "there is no such setting: it is ignored", meant))
     if settings.redis_url is None:
-        says = "there is no REDIS_URL: this server is alone, and reaches its own clients only"
-        looks.append(Look("mode", "warning", says, "Set REDIS_URL for more than one server"))
+        message = "there is no REDIS_URL: this server reaches its own clients only"
+        findings.append(Finding("mode", "warning", message, "Set REDIS_URL for more than one server"))
     if settings.store_name == "memory":
-        says = "there is neither MONGODB_URI nor REDIS_URL: sessions are in memory, and end with the server"
-        looks.append(Look("sessions", "warning", says, "Name the store that the application logs its users in to"))
-    return looks
+        message = "there is neither MONGODB_URI nor REDIS_URL: sessions are in memory, and end with the server"
+        findings.append(
+            Finding("sessions", "warning", message, "Set the one in which the application keeps its sessions")
+        )
+    return findings
 
 
 def describe_plan(settings: Settings) -> dict[str, str]:

@@ -24,7 +24,7 @@ def check(as_json: bool) -> None:
     configure_command()
     try:
         settings = load_settings(os.environ)
-        report = run_unguarded(run_check(settings, os.environ, _show_slow))
+        report = run_unguarded(run_check(settings, os.environ, _SlowChecks()))
     except SettingsError as error:
         if not as_json:
             exit_invalid(error)
@@ -35,5 +35,8 @@ def check(as_json: bool) -> None:
         sys.exit(1)
 
 
-def _show_slow(what: str) -> None:
-    click.echo(f"checking {what} …", err=True)
+class _SlowChecks:
+    """Shows checks that take long on standard error."""
+
+    def check_is_slow(self, what: str) -> None:
+        click.echo(f"checking {what} …", err=True)

@@ -16,27 +16,33 @@ from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
 from kit.servers.troubles import MONGODB_TROUBLES, PLANTED, REDIS_TROUBLES, in_trouble, running
 from tradecast.causes import Code
-from tradecast.check.looks import Look, Report
+from tradecast.check.report import Finding, Report
 from tradecast.check.run import run_check
 from tradecast.config.settings import load_settings
 from tradecast.publishing.publisher import Publisher
 
-# As docs/check.md says it.
+# As docs/check.md message it.
 IN_SHORT = "~tradecast:* ~sess:* &tradecast:* +@all -@admin -@dangerous +info".split()  # noqa: SIM905 as it is typed
 ANY_PORT = {"PORT": "0", "ADMIN_PORT": "0", "INTERNAL_PORT": "0"}
 
 
+class SlowChecks:
+    """Nobody waits."""
+
+    def check_is_slow(self, what: str) -> None: ...
+
+
 async def check(**environ: str) -> Report:
     async with asyncio.timeout(60):
-        return await run_check(load_settings({**ANY_PORT, **environ}), environ)
+        return await run_check(load_settings({**ANY_PORT, **environ}), environ, SlowChecks())
 
 
-def errors(report: Report) -> list[Look]:
-    return [look for look in report.looks if look.state == "error"]
+def errors(report: Report) -> list[Finding]:
+    return [finding for finding in report.findings if finding.state == "error"]
 
 
-def named(report: Report, name: str) -> Look:
-    (found,) = [look for look in report.looks if look.name == name]
+def named(report: Report, name: str) -> Finding:
+    (found,) = [finding for finding in report.findings if finding.name == name]
     return found
 
 
@@ -46,9 +52,9 @@ async def test_what_is_wrong_with_redis_is_said_with_address_and_remedy(name: st
     with in_trouble(name, tmp_path) as trouble:
         report = await check(**trouble.environ)
     assert not report.ok
-    found = next(look for look in errors(report) if look.cause == trouble.code)
-    assert trouble.at in found.says
-    assert trouble.about.lower() in f"{found.says} {found.remedy}".lower()
+    found = next(finding for finding in errors(report) if finding.cause == trouble.code)
+    assert trouble.at in found.message
+    assert trouble.about.lower() in f"{found.message} {found.remedy}".lower()
     assert found.remedy
     assert PLANTED not in report.text() + json.dumps(report.as_dict())
 
@@ -59,8 +65,8 @@ async def test_what_is_wrong_with_mongodb_is_said_with_address_and_remedy(name: 
     with in_trouble(name, tmp_path) as trouble:
         report = await check(**trouble.environ)
     (found,) = errors(report)
-    assert (found.cause, trouble.at in found.says) == (trouble.code, True), found
-    assert trouble.about in f"{found.says} {found.remedy}"
+    assert (found.cause, trouble.at in found.message) == (trouble.code, True), found
+    assert trouble.about in f"{found.message} {found.remedy}"
     assert PLANTED not in report.text() + json.dumps(report.as_dict())
 
 
@@ -85,7 +91,7 @@ async def test_a_cluster_that_works(redis_cluster: RedisCluster) -> None:
 async def test_mongodb_that_works_and_has_no_sessions_yet(mongo_server: MongoDatabase) -> None:
     report = await check(MONGODB_URI=mongo_server.uri, MONGODB_DATABASE=mongo_server.database)
     assert errors(report) == []
-    assert "nothing in `sessions`" in named(report, "SESSION_COLLECTION").says
+    assert "nothing in `sessions`" in named(report, "SESSION_COLLECTION").message
 
 
 @pytest.mark.redis
@@ -94,9 +100,9 @@ async def test_a_user_with_the_rule_that_is_given_can_do_all(own_redis: RedisSer
     url = own_redis.url.replace("://", "://caster:right@")
     report = await check(REDIS_URL=url)
     lacking = named(report, "REDIS_URL permissions")
-    assert "the commands SET, " in lacking.says
-    assert "the keys tradecast:*, sess:*" in lacking.says
-    assert "the channel tradecast:*" in lacking.says
+    assert "the commands SET, " in lacking.message
+    assert "the keys tradecast:*, sess:*" in lacking.message
+    assert "the channel tradecast:*" in lacking.message
     own_redis.ask_now("ACL", "SETUSER", "caster", "reset", "on", ">right", *IN_SHORT)
     assert errors(await check(REDIS_URL=url)) == []
     rule = lacking.remedy.partition("ACL SETUSER NAME ")[2].replace("'>PASSWORD'", ">right").split()
@@ -116,15 +122,15 @@ async def test_a_user_with_the_rule_that_is_given_can_do_all(own_redis: RedisSer
 async def test_what_follows_from_a_refused_command_is_not_told(own_redis: RedisServer) -> None:
     own_redis.ask_now("ACL", "SETUSER", "caster", "on", ">right", *IN_SHORT, "-xadd")
     report = await check(REDIS_URL=own_redis.url.replace("://", "://caster:right@"))
-    (look,) = errors(report)  # and not that there is no stream, which nobody could make
-    assert "the command XADD" in look.says
+    (finding,) = errors(report)  # and not that there is no stream, which nobody could make
+    assert "the command XADD" in finding.message
 
 
 @pytest.mark.redis
 @pytest.mark.parametrize("name", ["replica", "memory_full"])
 async def test_each_cause_is_told_once_and_not_what_follows_from_it(name: str, tmp_path: Path) -> None:
     with in_trouble(name, tmp_path) as trouble:
-        causes = [look.cause for look in errors(await check(**trouble.environ))]
+        causes = [finding.cause for finding in errors(await check(**trouble.environ))]
     assert len(causes) == len(set(causes))
     assert Code.ERROR not in causes
 
@@ -133,8 +139,8 @@ async def test_each_cause_is_told_once_and_not_what_follows_from_it(name: str, t
 async def test_a_policy_that_evicts_is_a_warning() -> None:
     with running("--maxmemory-policy", "volatile-lru") as server:
         report = await check(REDIS_URL=server.url)
-    look = named(report, "REDIS_URL policy")
-    assert (look.state, "volatile-lru" in look.says, "noeviction" in look.remedy) == ("warning", True, True)
+    finding = named(report, "REDIS_URL policy")
+    assert (finding.state, "volatile-lru" in finding.message, "noeviction" in finding.remedy) == ("warning", True, True)
     assert report.ok
 
 
@@ -142,23 +148,23 @@ async def test_a_port_that_is_taken_and_one_that_a_server_of_ours_has() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         report = await check(HOST="127.0.0.1", PORT=port)
-        assert [look.name for look in errors(report)] == ["PORT"]
-        assert f"127.0.0.1:{port}" in errors(report)[0].says
+        assert [finding.name for finding in errors(report)] == ["PORT"]
+        assert f"127.0.0.1:{port}" in errors(report)[0].message
     async with serving() as server:
         port = server.url.rpartition(":")[2]
         report = await check(HOST="127.0.0.1", PORT=port)
-        assert named(report, "PORT").says == f"a tradecast server listens on port {port} already"
+        assert named(report, "PORT").message == f"a tradecast server already listens on port {port}"
 
 
 async def test_certificates_of_our_own(tmp_path: Path) -> None:
     made = make_certificates(tmp_path)
     good = await check(SSL_CERTFILE=made.server_cert, SSL_KEYFILE=made.server_key)
-    assert (named(good, "SSL_CERTFILE").state, "days" in named(good, "SSL_CERTFILE").says) == ("warning", True)
+    assert (named(good, "SSL_CERTFILE").state, "days" in named(good, "SSL_CERTFILE").message) == ("warning", True)
     old = sign_certificate(tmp_path, "old", "subjectAltName=IP:127.0.0.1", -1)
     expired = await check(SSL_CERTFILE=old[0], SSL_KEYFILE=old[1])
     assert errors(expired)[0].cause == "tls_certificate_expired"
     other = await check(SSL_CERTFILE=made.server_cert, SSL_KEYFILE=made.client_key)
-    assert "SSL_CERTFILE and SSL_KEYFILE" in errors(other)[0].says
+    assert "SSL_CERTFILE and SSL_KEYFILE" in errors(other)[0].message
     long = sign_certificate(tmp_path, "long", "subjectAltName=IP:127.0.0.1", 60)
     assert named(await check(SSL_CERTFILE=long[0], SSL_KEYFILE=long[1]), "SSL_CERTFILE").state == "ok"
 

@@ -1,20 +1,22 @@
-"""What `tradecast check` says of what it found."""
+"""What `tradecast check` shows of what it found."""
 
 from __future__ import annotations
 
 from tradecast.causes import REDIS, Cause, Code, Place
-from tradecast.check.looks import Look, Report
+from tradecast.check.report import Finding, Report
 
-REFUSED = Look.of("REDIS_URL", Cause(Code.REFUSED, Place(REDIS, "h:1")))
+REFUSED = Finding.of("REDIS_URL", Cause(Code.REFUSED, Place(REDIS, "h:1")))
 
 
 def test_a_warning_is_no_error() -> None:
-    assert Report([Look("a", "ok", "fine"), Look("b", "warning", "hm", "do it")], {}).ok
+    assert Report([Finding("a", "ok", "fine"), Finding("b", "warning", "hm", "do it")], {}).ok
     assert not Report([REFUSED], {}).ok
 
 
 def test_a_line_each_and_the_remedy_below() -> None:
-    report = Report([Look("PORT", "ok", "port 1 is free"), REFUSED, Look("x", "warning", "hm")], {"mode": "pubsub"})
+    report = Report(
+        [Finding("PORT", "ok", "port 1 is free"), REFUSED, Finding("x", "warning", "hm")], {"mode": "pubsub"}
+    )
     lines = report.text().splitlines()
     assert lines[:3] == [
         "ok       PORT: port 1 is free",

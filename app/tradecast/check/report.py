@@ -1,4 +1,4 @@
-"""What `tradecast check` found, for people and as JSON. Pure."""
+"""What `tradecast check` found, as text and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ _WIDTH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One thing that was looked at.
+class Finding:
+    """One thing that was checked.
 
     Attributes:
         name: What, in a word or two.
         state: `error`: something that the settings ask for would not work.
-        says: What was found, in a sentence.
+        message: What was found, in a sentence.
         remedy: What to do; "": nothing.
         cause: Why in a word, where it has one.
     """
 
     name: str
     state: State
-    says: str
+    message: str
     remedy: str = ""
     cause: str = ""
 
     @classmethod
-    def of(cls, name: str, cause: Cause, state: State = "error") -> Look:
+    def of(cls, name: str, cause: Cause, state: State = "error") -> Finding:
         """One that failed."""
         return cls(name, state, cause.sentence, cause.remedy, str(cause.code))
 
     def as_dict(self) -> dict[str, str]:
-        found = {"name": self.name, "state": self.state, "says": str(self.says)}
+        found = {"name": self.name, "state": self.state, "says": str(self.message)}
         return found | {key: str(value) for key, value in (("cause", self.cause), ("remedy", self.remedy)) if value}
 
 
@@ -45,31 +45,31 @@ class Report:
     """All of it.
 
     Attributes:
-        looks: In order.
+        findings: In order.
         plan: What would run, by what it is.
     """
 
-    looks: Sequence[Look]
+    findings: Sequence[Finding]
     plan: Mapping[str, str]
 
     @property
     def ok(self) -> bool:
         """Whether all that the settings ask for would work."""
-        return all(look.state != "error" for look in self.looks)
+        return all(finding.state != "error" for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"ok": self.ok, "looks": [look.as_dict() for look in self.looks], "plan": dict(self.plan)}
+        return {"ok": self.ok, "looks": [finding.as_dict() for finding in self.findings], "plan": dict(self.plan)}
 
     def text(self) -> str:
-        """A line for each look, the remedy below it, and then what would run."""
+        """A line for each finding, the remedy below it, and then what would run."""
         lines = []
-        for look in self.looks:
-            lines.append(f"{look.state:{_WIDTH}} {look.name}: {look.says}")
-            if look.remedy:
-                lines.append(f"{'':{_WIDTH}} -> {look.remedy}")
+        for finding in self.findings:
+            lines.append(f"{finding.state:{_WIDTH}} {finding.name}: {finding.message}")
+            if finding.remedy:
+                lines.append(f"{'':{_WIDTH}} -> {finding.remedy}")
         lines += ["", "What would run:", *(f"  {what + ':':17}{said}" for what, said in self.plan.items()), ""]
-        errors = sum(look.state == "error" for look in self.looks)
-        warnings = sum(look.state == "warning" for look in self.looks)
+        errors = sum(finding.state == "error" for finding in self.findings)
+        warnings = sum(finding.state == "warning" for finding in self.findings)
         lines.append(f"{_count(errors, 'error')}, {_count(warnings, 'warning')}")
         return "\n".join(lines)
 
