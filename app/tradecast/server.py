@@ -15,8 +15,8 @@ from tradecast.bootstrap.apps import Apps
 from tradecast.bootstrap.builder import build_components
 from tradecast.bootstrap.components import Components, Foundation
 from tradecast.bootstrap.environment import warn_of_misspelt
-from tradecast.bootstrap.figures import register_figures, register_health
 from tradecast.bootstrap.metrics import ServerMetrics
+from tradecast.bootstrap.monitoring import register_health, watch_components
 from tradecast.cluster_rpc import Cluster, ClusterApi
 from tradecast.config.settings import Mode, Settings, load_settings
 from tradecast.connections.connection import EventGuard
@@ -98,7 +98,7 @@ class WebSocketServer(Emitters, ClusterApi):
         )
         components = self._components = await build_components(foundation)
         register_health(components)
-        register_figures(components)
+        watch_components(components)
         await components.start()
         log.info("initialized", mode=self.mode, session_store=self.settings.store_name)
 

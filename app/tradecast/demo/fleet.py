@@ -17,7 +17,7 @@ from tradecast.http.app import create_app
 from tradecast.http.health import health_routes
 from tradecast.http.metrics_page import metrics_route
 from tradecast.lifecycle.process import Listener, Process, ProcessHooks
-from tradecast.observability.health import Health
+from tradecast.observability.health import REDIS, Health
 from tradecast.publishing.publisher import Publisher
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES, explain_redis
@@ -53,8 +53,8 @@ class FeedProcess(ProcessHooks):
         self._feed = Feed(self._publisher, settings)
         self._lead = Lead(self._publisher.redis)
         self._health = Health(observer=self._metrics.dependencies)
-        explainer = Explainer(self._publisher.redis.place)
-        self._health.register("redis", self._ping, explainer.explain)
+        redis = self._publisher.redis
+        self._health.register(REDIS, redis, Explainer(redis.place))
         routes = [*health_routes(self._health, private=True), metrics_route(self._metrics)]
         listener = Listener("admin", create_app(routes), settings.admin_host, settings.admin_port)
         self._process = Process([listener], self, grace=settings.shutdown_timeout)
@@ -86,9 +86,6 @@ class FeedProcess(ProcessHooks):
             await _stop(self._feeding)
         with contextlib.suppress(*FAILURES):
             await self._lead.let_go()
-
-    async def _ping(self) -> None:
-        await self._publisher.redis.check()
 
     async def _lead_and_feed(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import structlog
@@ -17,8 +17,6 @@ from tradecast.observability.throttled_log import ThrottledLog
 TIMEOUT = 2.0
 KEEP = 1.0
 EVERY = 15.0
-Ping = Callable[[], Awaitable[None]]
-Explain = Callable[[BaseException], Awaitable[Cause]]
 Answer = tuple[int, dict[str, Any]]
 NOT_CONFIGURED: Answer = (200, {"status": "not configured"})
 # The dependencies of a server, by the names of their checks; `OTHER_REDIS` is the other mode's.
@@ -27,6 +25,22 @@ OTHER_REDIS: Final = "other_redis"
 DATABASE: Final = "database"
 DEPENDENCIES: Final = (REDIS, OTHER_REDIS, DATABASE)
 log = structlog.stdlib.get_logger("tradecast.health")
+
+
+class Dependency(Protocol):
+    """Something that the server depends on."""
+
+    async def check(self) -> None:
+        """Return if it answers. What is raised otherwise may be a `Failed`, and must name no address."""
+        ...
+
+
+class ErrorExplainer(Protocol):
+    """Finds the causes of a dependency's errors."""
+
+    async def explain(self, error: BaseException) -> Cause:
+        """The cause of an error; it may take a moment to find it."""
+        ...
 
 
 class HealthObserver(Protocol):
@@ -71,30 +85,32 @@ class Health:
         self._keep = keep
         self._observer = observer if observer is not None else Unobserved()
         self._lines = ThrottledLog()
-        self._pings: dict[str, Ping] = {}
-        self._explain: dict[str, Explain] = {}
+        self._dependencies: dict[str, Dependency] = {}
+        self._explainers: dict[str, ErrorExplainer] = {}
         self._about: dict[str, dict[str, str]] = {}
         self._running: dict[str, asyncio.Task[Answer]] = {}
         self._results: dict[str, tuple[float, Answer]] = {}
         self._down: dict[str, Cause] = {}
         self._started = time.monotonic()
 
-    def register(self, name: str, ping: Ping, explain: Explain | None = None, **about: str) -> None:
-        """Check `name` by awaiting `ping`, which raises when the dependency does not answer.
+    def register(
+        self, name: str, dependency: Dependency, explainer: ErrorExplainer | None = None, **about: str
+    ) -> None:
+        """Check a dependency.
 
         Args:
             name: Of the check.
-            ping: An error of it may have `in_words`, which is told, and must name no address.
-            explain: Says what an error means; it may take a moment. None: by the error alone.
-            about: Told in every answer.
+            dependency: What is checked.
+            explainer: Finds the causes of its errors; None: they are found by the errors alone.
+            about: Added to every answer.
         """
-        self._pings[name] = ping
-        if explain is not None:
-            self._explain[name] = explain
+        self._dependencies[name] = dependency
+        if explainer is not None:
+            self._explainers[name] = explainer
         self._about[name] = about
 
     def alive(self) -> dict[str, Any]:
-        """The payload of `/health`: this process answers. No dependency is asked."""
+        """The payload of `/health`: this process answers. No dependency is checked."""
         return {"status": "up", "uptime": round(time.monotonic() - self._started, 3), "timestamp": format_now()}
 
     async def check(self, name: str, *, addresses: bool = False) -> Answer:
@@ -118,15 +134,15 @@ class Health:
         return {name: str(cause.code) for name, cause in self._down.items()}
 
     async def _shared(self, name: str) -> Answer:
-        ping = self._pings.get(name)
-        if ping is None:
+        dependency = self._dependencies.get(name)
+        if dependency is None:
             return NOT_CONFIGURED
         done = self._results.get(name)
         if done is not None and time.monotonic() - done[0] < self._keep:
             return done[1]
         task = self._running.get(name)
         if task is None:
-            task = self._running[name] = asyncio.create_task(self._check(name, ping), name=f"health-{name}")
+            task = self._running[name] = asyncio.create_task(self._check(name, dependency), name=f"health-{name}")
             task.add_done_callback(lambda _: self._running.pop(name, None))
         # one request that goes away must not end the check of the others
         return await asyncio.shield(task)
@@ -139,42 +155,42 @@ class Health:
     async def run(self, every: float = EVERY) -> None:
         """Check everything now and then, for the metrics, until cancelled."""
         while True:
-            await asyncio.gather(*(self.check(name) for name in self._pings))
+            await asyncio.gather(*(self.check(name) for name in self._dependencies))
             await asyncio.sleep(every)
 
-    async def _check(self, name: str, ping: Ping) -> Answer:
+    async def _check(self, name: str, dependency: Dependency) -> Answer:
         started = time.monotonic()
         trouble: Exception | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                await ping()
+                await dependency.check()
         except Exception as error:
             trouble = error
         seconds = time.monotonic() - started
-        cause = None if trouble is None else await self._explained(name, trouble)
+        cause = None if trouble is None else await self._find_cause(name, trouble)
         latency = round(seconds * 1000, 1)
         about = self._about[name]
         answer: Answer
         if cause is None:
             answer = (200, {"status": "up", **about, "latencyMs": latency})
         else:
-            told = {"cause": str(cause.code), "error": cause.without_address, "remedy": cause.remedy}
-            answer = (503, {"status": "down", **about, "latencyMs": latency, **told})
-        self._tell(name, cause)
+            about_cause = {"cause": str(cause.code), "error": cause.without_address, "remedy": cause.remedy}
+            answer = (503, {"status": "down", **about, "latencyMs": latency, **about_cause})
+        self._log_change(name, cause)
         self._results[name] = (time.monotonic(), answer)
         self._observer.dependency(name, cause is None, seconds)
         return answer
 
-    async def _explained(self, name: str, error: Exception) -> Cause:
-        if name not in self._explain:
+    async def _find_cause(self, name: str, error: Exception) -> Cause:
+        if name not in self._explainers:
             return explain(error, Place(REDIS_SERVICE))
         try:
-            return await self._explain[name](error)
+            return await self._explainers[name].explain(error)
         except Exception:
             log.exception("an error could not be explained", dependency=name)
             return explain(error, Place(REDIS_SERVICE))
 
-    def _tell(self, name: str, cause: Cause | None) -> None:
+    def _log_change(self, name: str, cause: Cause | None) -> None:
         before = self._down.get(name)
         if cause is not None:
             self._down[name] = cause

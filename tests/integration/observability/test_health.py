@@ -25,11 +25,8 @@ async def redis(own_redis: RedisServer) -> AsyncIterator[RedisClient]:
 
 
 async def test_redis_up_refusing_frozen_and_back(own_redis: RedisServer, redis: RedisClient) -> None:
-    async def ping() -> None:
-        await redis.ping()
-
     health = Health(timeout=0.5, keep=0)
-    health.register("redis", ping)
+    health.register("redis", redis)
 
     async def up() -> bool:  # half a second may be too short for a Redis that is only busy
         return (await health.check("redis"))[0] == 200
@@ -52,11 +49,8 @@ async def test_wrong_password(own_redis: RedisServer, redis: RedisClient) -> Non
     await redis.config_set("requirepass", "right")
     wrong = create_redis(load_settings({"REDIS_URL": own_redis.url, "REDIS_PASSWORD": "wrong"}))
 
-    async def ping() -> None:
-        await wrong.ping()
-
     health = Health()
-    health.register("redis", ping, Explainer(wrong.place).explain)
+    health.register("redis", wrong, Explainer(wrong.place))
     assert (await health.check("redis"))[1]["cause"] == "password_wrong"
     await wrong.aclose()
 
@@ -70,7 +64,7 @@ async def clustered(redis_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
 
 async def test_the_parts_of_a_cluster(redis_cluster: RedisCluster, clustered: RedisClient) -> None:
     health = Health(keep=0)
-    health.register("redis", clustered.check, Explainer(clustered.place).explain, mode="sharded")
+    health.register("redis", clustered, Explainer(clustered.place), mode="sharded")
 
     async def error() -> str:
         status, body = await health.check("redis")

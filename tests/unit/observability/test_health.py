@@ -8,8 +8,9 @@ import redis.exceptions
 import structlog
 
 from kit.waiting import eventually
-from tradecast.causes import MONGODB, Cause, Place, explain
+from tradecast.causes import MONGODB, Cause, Place
 from tradecast.observability.health import Health
+from tradecast.redis_client.peer import Explainer
 
 
 class Results:
@@ -42,11 +43,20 @@ class Dependency:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def __call__(self) -> None:
+    async def check(self) -> None:
+        """As of `health.Dependency`."""
         self.calls += 1
         await self.gate.wait()
         if self.error is not None:
             raise self.error
+
+
+class FailingExplainer:
+    """As of `ErrorExplainer`."""
+
+    async def explain(self, error: BaseException) -> Cause:
+        """Fail, as a bug would."""
+        raise KeyError
 
 
 async def test_up_down_and_not_configured() -> None:
@@ -140,11 +150,8 @@ async def test_checks_run_by_themselves() -> None:
 
 async def test_what_is_down_is_told_in_words_with_the_address_for_those_who_may_know() -> None:
     health = Health()
-
-    async def explained(error: BaseException) -> Cause:
-        return explain(error, Place(MONGODB, "10.0.0.1:27017", "MONGODB_URI"))
-
-    health.register("database", Dependency(pymongo.errors.OperationFailure("failed for ann", 18)), explained)
+    dependency = Dependency(pymongo.errors.OperationFailure("failed for ann", 18))
+    health.register("database", dependency, Explainer(Place(MONGODB, "10.0.0.1:27017", "MONGODB_URI")))
     status, body = await health.check("database")
     assert (status, body["status"], body["cause"]) == (503, "down", "password_wrong")
     assert body["error"] == "MongoDB does not accept the user or the password"
@@ -172,9 +179,5 @@ async def test_another_cause_is_logged_and_each_is_counted() -> None:
 
 async def test_an_explanation_that_fails_hides_nothing() -> None:
     health = Health()
-
-    async def fail(error: BaseException) -> Cause:
-        raise KeyError
-
-    health.register("redis", Dependency(TimeoutError()), fail)
+    health.register("redis", Dependency(TimeoutError()), FailingExplainer())
     assert (await health.check("redis"))[1]["cause"] == "timed_out"

@@ -136,7 +136,7 @@ class MongoStore:
         return None
 
     async def ping(self) -> None:
-        await self._database.ping()
+        await self._database.check()
 
     async def close(self) -> None:
         if self._index_task is not None:

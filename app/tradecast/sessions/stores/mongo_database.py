@@ -163,7 +163,7 @@ class MongoDatabase:
         except (PyMongoError, BSONError, OSError, TimeoutError) as error:
             raise self.unavailable(error) from None
 
-    async def ping(self) -> None:
+    async def check(self) -> None:
         """Return if the server answers."""
         await self.answer(self._client.admin.command("ping"))
 
