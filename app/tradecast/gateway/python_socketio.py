@@ -1,19 +1,16 @@
 """All that this project overrides of python-socketio's server; docs/upstream.md lists it name by name.
 
-python-socketio's server makes its engine, and calls three private methods of its own for what the engine reports. Here
-the engine is made before, and these methods are the seam to the server above (`gateway.server`).
+python-socketio's server makes its engine, and has private methods of its own called for what the engine reports. Here
+the engine is made before, and the server above (`gateway.server`) registers at it in place of them.
 """
 
 from __future__ import annotations
 
 import logging
-from abc import abstractmethod
-from collections.abc import Awaitable
 from typing import Any
 
 import socketio
 
-from tradecast.engine.http.request import Request
 from tradecast.engine.server import EngineServer
 from tradecast.packets.rooms import LocalManager
 from tradecast.packets.socketio_packet import Packet
@@ -49,17 +46,3 @@ class PythonSocketIoServer(socketio.AsyncServer):
             return self._engine
 
         return take_engine
-
-    # -- from the engine: plain functions, which it calls where a packet was read
-
-    @abstractmethod
-    def _handle_eio_connect(self, eio_sid: str, request: Request) -> None:
-        """A transport is open."""
-
-    @abstractmethod
-    def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> Awaitable[None] | None:
-        """A packet of Socket.IO, or an attachment."""
-
-    @abstractmethod
-    def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
-        """A transport is gone."""

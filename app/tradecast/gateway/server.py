@@ -132,6 +132,9 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         self.hub = builder.build_hub(self)
         self.application: A = builder.build_application(self, self.hub)
         self._connect = NamespaceConnect(self.application, self.hub, engine, manager, self.transport_table)
+        engine.on("connect", self.handle_open)
+        engine.on("message", self.handle_message)
+        engine.on("disconnect", self.handle_close)
 
     # -- to clients
 
@@ -182,7 +185,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
             self.eio.close_transport(eio_sid)  # its CONNECT is being decided about; it sends another one
             return
         self._ended.add(sid)
-        self._send_packet(eio_sid, DISCONNECT, None, namespace=namespace)
+        self._reply(eio_sid, DISCONNECT, None, namespace=namespace)
         self._leave(eio_sid, namespace, SERVER_DISCONNECT)
         if not self.manager.namespaces_of(eio_sid):
             asyncio.get_running_loop().call_later(LINGER, self.eio.close_transport, eio_sid, NORMAL)
@@ -229,13 +232,15 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
 
     # -- from the engine: plain functions, which it calls where a packet was read
 
-    def _handle_eio_connect(self, eio_sid: str, request: Request) -> None:
+    def handle_open(self, eio_sid: str, request: Request) -> None:
+        """A transport is open."""
         self.transport_table.add(eio_sid, request)
         note = self.application.read_handshake(request)
         if note is not None:
             self.transport_table.notes[eio_sid] = note
 
-    def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> Awaitable[None] | None:
+    def handle_message(self, eio_sid: str, data: str | bytes) -> Awaitable[None] | None:
+        """Handle a packet of Socket.IO, or an attachment; what is still to be awaited of it."""
         # Attachments belong to packets, and CONNECT has bounds of its own.
         if type(data) is str and data[:1] != "0" and not self.transport_table.spend_packet(eio_sid):
             return None
@@ -246,7 +251,8 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
             self._refuse_packet(eio_sid, error)
             return None
 
-    def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+    def handle_close(self, eio_sid: str, reason: str) -> None:
+        """A transport is gone."""
         self.transport_table.remove(eio_sid)
         for namespace in self.manager.namespaces_of(eio_sid):
             self._leave(eio_sid, namespace, reason)
@@ -348,11 +354,11 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
     def _answer(self, eio_sid: str, packet: Incoming, answer: Any) -> None:
         """Acknowledge an event: nothing for None, several arguments for a tuple."""
         try:
-            self._send_packet(eio_sid, ACK, arguments_of(answer), namespace=packet.namespace, ack_id=packet.ack_id)
+            self._reply(eio_sid, ACK, arguments_of(answer), namespace=packet.namespace, ack_id=packet.ack_id)
         except TypeError as error:
             log.error("an acknowledgement cannot be written as JSON", exc_info=error)
             failure = error_answer("INTERNAL", "Something went wrong on the server; try again", {})
-            self._send_packet(eio_sid, ACK, [failure], namespace=packet.namespace, ack_id=packet.ack_id)
+            self._reply(eio_sid, ACK, [failure], namespace=packet.namespace, ack_id=packet.ack_id)
 
     def _handle_ack_packet(self, eio_sid: str, packet: Incoming) -> None:
         sid = self.manager.sid_from_eio_sid(eio_sid, packet.namespace)
@@ -364,7 +370,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
             except ValueError as error:
                 raise BadPacket(str(error)) from None
 
-    def _send_packet(
+    def _reply(
         self, eio_sid: str, kind: int, data: Any, *, namespace: str = NAMESPACE, ack_id: int | None = None
     ) -> None:
         self.eio.deliver((eio_sid,), encode(kind, data, namespace=namespace, ack_id=ack_id))
