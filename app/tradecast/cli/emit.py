@@ -15,7 +15,7 @@ from tradecast.events.emit_requests import PAYLOADS, InvalidEvents, parse_events
 from tradecast.events.symbols import Symbols
 from tradecast.packets import exact
 from tradecast.publishing.publisher import Publisher
-from tradecast.redis_client.peer import explain_here
+from tradecast.redis_client.peer import explain_once
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 # Behind \b, with which click leaves the lines as they are.
@@ -100,7 +100,7 @@ async def _publish(body: dict[str, Any]) -> None:
             for event in events:
                 await event.emit(publisher)
     except AdapterUnavailable as error:
-        cause = await explain_here(error, publisher.place)
+        cause = await explain_once(error, publisher.place)
         outcome = "the event may or may not have been sent" if isinstance(error, PublishUncertain) else "not sent"
         silence = "Redis did not answer in time: " if cause.is_silence else ""
         raise click.ClickException(f"{outcome}: {silence}{describe_cause(cause)}") from None

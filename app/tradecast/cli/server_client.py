@@ -12,7 +12,7 @@ import httpx
 
 from tradecast.causes import SERVER, Place, Setting
 from tradecast.cli.startup import describe_cause
-from tradecast.redis_client.peer import explain_here
+from tradecast.redis_client.peer import explain_once
 from tradecast.sessions.admin import NewSession
 
 TIMEOUT = 10
@@ -94,6 +94,6 @@ class ServerClient:
         address = base.netloc.decode().rpartition("@")[2]
         tls = base.scheme == "https"
         place = Place(SERVER, address if base.port else f"{address}:{443 if tls else 80}", self._option)
-        cause = await explain_here(error, dataclasses.replace(place, tls=tls))
+        cause = await explain_once(error, dataclasses.replace(place, tls=tls))
         where = "the server's admin port" if self._option == "--admin-url" else "the server"
         return f"cannot reach {where}, {base}: {describe_cause(cause)}"

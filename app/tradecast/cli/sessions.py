@@ -12,7 +12,7 @@ from tradecast.causes import MONGODB, Place
 from tradecast.cli.server_client import ServerClient
 from tradecast.cli.startup import configure_command, describe_cause, read_settings, run
 from tradecast.config.settings import Settings
-from tradecast.redis_client.peer import explain_here
+from tradecast.redis_client.peer import explain_once
 from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, read_selection
 from tradecast.sessions.errors import StoreUnavailable
 
@@ -80,7 +80,7 @@ async def _work_with_sessions(work: SessionWork, settings: Settings, admin_url: 
         except InvalidRequest as error:
             raise click.UsageError(str(error)) from None
         except StoreUnavailable as error:
-            cause = await explain_here(error, error.cause.place if error.cause is not None else Place(MONGODB))
+            cause = await explain_once(error, error.cause.place if error.cause is not None else Place(MONGODB))
             how = "does not answer" if cause.is_silence else "cannot be used"
             store = f"the session store ({settings.store_name}) {how}"
             raise click.ClickException(f"{store}: {describe_cause(cause)}") from None

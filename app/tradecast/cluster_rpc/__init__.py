@@ -1,4 +1,4 @@
-"""What a server asks of all servers: who their clients are, that they join, leave and go, and answers of theirs."""
+"""Requests to all servers: fetch their clients, let these join, leave or disconnect, and get their acknowledgements."""
 
 from tradecast.cluster_rpc.api import ClusterApi
 from tradecast.cluster_rpc.cluster import Cluster

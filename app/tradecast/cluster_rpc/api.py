@@ -139,8 +139,8 @@ class ClusterApi:
     ) -> int:
         """End the connections of the clients in rooms for good; how many there were.
 
-        Stock clients do not come back by themselves, and who connects again begins anew. Who is just between two
-        connections is not reached: to shut somebody out, revoke the session.
+        Standard Socket.IO clients do not reconnect automatically, and a client that connects again starts a new
+        session. Clients that are just between two connections are not reached: to shut a user out, revoke the session.
         """
         return await self.cluster.disconnect_sockets(Selection.of(rooms, except_rooms), timeout)
 
@@ -155,7 +155,7 @@ class ClusterApi:
         """Send an event to the other servers themselves. Who is not there, or cut off just now, misses it.
 
         Raises:
-            AdapterUnavailable: They were not told.
+            AdapterUnavailable: It was not sent.
             TypeError: The arguments cannot be said in JSON.
             TooLarge: They are too large.
         """
@@ -172,7 +172,7 @@ class ClusterApi:
         """Connections to all servers.
 
         Those of others are known to within a quarter of CLUSTER_LEASE; those of a server that was killed count until
-        its lease is over.
+        its lease has expired.
         """
         return self.cluster.connections
 

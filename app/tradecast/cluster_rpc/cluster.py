@@ -29,7 +29,7 @@ from tradecast.cluster_rpc.operations import (
     Operations,
     ServerEventHandler,
 )
-from tradecast.cluster_rpc.protocol import Beat, Request, decode, encode
+from tradecast.cluster_rpc.protocol import Beat, Request, decode_message, encode_message
 from tradecast.cluster_rpc.reachable_servers import ReachableServers
 from tradecast.cluster_rpc.requester import Answers, Requester
 from tradecast.cluster_rpc.responder import Responder
@@ -164,7 +164,7 @@ class Cluster:
         if not self._broker.control_channel_down_for:
             with contextlib.suppress(AdapterUnavailable, TimeoutError):
                 async with asyncio.timeout(HELLO):
-                    await self._broker.send_to_all(encode(self._own_heartbeat(hello=True)))
+                    await self._broker.send_to_all(encode_message(self._own_heartbeat(hello=True)))
                     await self._has_own_heartbeat.wait()
         self._loops.spawn(self._send_heartbeats(), name="cluster heartbeats")
         self._loops.spawn(self._watch_leases(), name="cluster leases")
@@ -177,7 +177,7 @@ class Cluster:
         await self._loops.close()
         with contextlib.suppress(AdapterUnavailable, TimeoutError):
             async with asyncio.timeout(GOODBYE):
-                await self._broker.send_to_all(encode(Beat(self.server_id, 0, self._lease, leaving=True)))
+                await self._broker.send_to_all(encode_message(Beat(self.server_id, 0, self._lease, leaving=True)))
         await self._responder.close()
         await self._requester.close()
         await self._sending.close()
@@ -187,7 +187,7 @@ class Cluster:
         if not self._started:
             return
         try:
-            message = decode(data)
+            message = decode_message(data)
         except UnknownVersion:
             self._messages.message_skipped("other version")
             return
@@ -228,9 +228,9 @@ class Cluster:
         return await self._sum(COUNT, {"u": user_id}, timeout)
 
     async def probe_user(self, user_id: str, patience: float) -> list[tuple[str, float, bool]]:
-        """A user's connections: connection id, seconds since it was heard of, whether it answers within `patience`.
+        """A user's connections: connection id, seconds of silence, whether it answers within `patience`.
 
-        Of servers that do not answer nothing is told; where the others cannot be asked, of this one alone.
+        Servers that do not answer are left out; where the others cannot be asked, this one answers alone.
         """
         body = {"u": user_id, "w": patience}
         try:
@@ -289,20 +289,20 @@ class Cluster:
         wait = self._timeout if timeout is None else timeout
         body = {**selection.body(), "e": event, "a": orjson.Fragment(pack(list(arguments))), "w": wait}
         answers = await self._ask(ACKNOWLEDGE, body, wait + GRACE)
-        told = Acknowledged(missing=answers.missing, gone=answers.gone, failed=answers.failed)
+        result = Acknowledged(missing=answers.missing, gone=answers.gone, failed=answers.failed)
         for server, item in self._items(answers):
             match item:
-                case [str(sid), list(said)]:
+                case [str(sid), list(packed)]:
                     with contextlib.suppress(ValueError):
-                        values = unpack(said)
+                        values = unpack(packed)
                         data = None if not values else values[0] if len(values) == 1 else tuple(values)
-                        told.answers.append(ClientAnswer(sid, server, data))
+                        result.answers.append(ClientAnswer(sid, server, data))
                         continue
-                    told.refused.append(sid)
+                    result.refused.append(sid)
                 case [str(sid), None, refused]:
-                    (told.refused if refused else told.silent).append(sid)
+                    (result.refused if refused else result.silent).append(sid)
         self._observer.cluster_request(ACKNOWLEDGE, "ok" if answers.complete else "incomplete")
-        return told
+        return result
 
     # -- details
 
@@ -348,7 +348,7 @@ class Cluster:
         if beat.leaving:
             self._requester.on_servers_gone([beat.server], orderly=True)
         elif beat.hello:
-            self._spawn(self._broker.send_to_server(beat.server, encode(self._own_heartbeat())))
+            self._spawn(self._broker.send_to_server(beat.server, encode_message(self._own_heartbeat())))
 
     def _own_heartbeat(self, *, hello: bool = False) -> Beat:
         return Beat(self.server_id, self._clients.directory.count(), self._lease, hello=hello, boot=self._relay.boot)
@@ -356,7 +356,7 @@ class Cluster:
     async def _send_heartbeats(self) -> None:
         while True:
             with contextlib.suppress(AdapterUnavailable):
-                await self._broker.send_to_all(encode(self._own_heartbeat(hello=self._servers.is_isolated)))
+                await self._broker.send_to_all(encode_message(self._own_heartbeat(hello=self._servers.is_isolated)))
             await asyncio.sleep(self._lease / BEATS)
 
     async def _watch_leases(self) -> None:

@@ -16,7 +16,7 @@ class Incomplete(Exception):
     Attributes:
         result: What the call would have returned, of the servers that answered.
         missing: Servers that did not answer in time.
-        gone: Servers that were there and have not been heard of since. Killed, or cut off: then their clients may
+        gone: Servers whose lease expired meanwhile. Killed, or isolated: then their clients may
             still be connected.
         failed: Servers that could not do it (or only a part of it), and why.
     """
@@ -33,8 +33,8 @@ class Incomplete(Exception):
         self.missing = missing
         self.gone = gone
         self.failed = dict(failed or {})
-        told = [f"{len(missing)} servers did not answer in time"] if missing else []
-        told += [f"{len(gone)} servers are gone"] if gone else []
+        parts = [f"{len(missing)} servers did not answer in time"] if missing else []
+        parts += [f"{len(gone)} servers are gone"] if gone else []
         if self.failed:
-            told.append(f"{len(self.failed)} servers could not do it: {min(self.failed.values())}")
-        super().__init__("; ".join(told))  # without the result: it may hold sids, and this may be logged
+            parts.append(f"{len(self.failed)} servers could not do it: {min(self.failed.values())}")
+        super().__init__("; ".join(parts))  # without the result: it may hold sids, and this may be logged

@@ -1,4 +1,4 @@
-"""What this server does with its own clients when a server asks all to: the kinds of requests, and their bodies."""
+"""Carries out on this server's own clients what a server asks of all: the kinds of requests, and their bodies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 
 from tradecast.cluster_rpc.local_clients import LocalClients
 from tradecast.cluster_rpc.responder import Outcome, UnknownKind
-from tradecast.cluster_rpc.selection import Selection, listed
+from tradecast.cluster_rpc.selection import Selection, parse_texts
 from tradecast.delivery.envelope import Malformed
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.packets.json_values import pack, unpack
@@ -140,7 +140,7 @@ class Operations:
         return Outcome([self._clients.directory.count_user(body["u"])])
 
     async def probe(self, body: Any) -> Outcome:
-        """Which of a user's connections answer: [connection id, seconds since it was heard of, whether it answers]."""
+        """Which of a user's connections answer: [connection id, seconds of silence, whether it answers]."""
         if not isinstance(body, dict) or not isinstance(body.get("u"), str):
             raise Malformed("no user")
         wait = body.get("w")
@@ -157,7 +157,7 @@ class Operations:
 
     async def _change(self, body: Any, *, joins: bool) -> Outcome:
         selection = Selection.parse(body)
-        rooms = listed(body.get("to"))
+        rooms = parse_texts(body.get("to"))
         sids = self._clients.select(selection)
         done = failed = 0
         hub = self._clients.hub

@@ -1,8 +1,8 @@
-"""What servers tell each other: that they are there, requests, and answers. Pure encoding and decoding.
+"""Messages between servers: heartbeats, requests, and answers. Pure encoding and decoding.
 
-A version, then a JSON object: `t` is the type, `s` the server that tells it.
+A version, then a JSON object: `t` is the type, `s` the server that sends it.
 
-    1{"t":"beat","s":…,"c":<connections>,"l":<lease in seconds>,"h":<1: tell me of yourself>,"b":<1: I leave>,
+    1{"t":"beat","s":…,"c":<connections>,"l":<lease in seconds>,"h":<1: send me a heartbeat>,"b":<1: I leave>,
       "f":<boot id: I pass requests on to others, and take theirs>}
     1{"t":"ask","s":…,"n":<number>,"k":<kind>,"b":<what the kind needs>,"a":<1: an answer is expected>}
     1{"t":"answer","s":…,"n":<number>,"p":<part>,"of":<parts>,"i":[<items>],"e":<why it was not, or not wholly, done>}
@@ -38,10 +38,10 @@ class Beat:
         server: Its name.
         connections: How many clients it has.
         lease: For how many seconds that holds, unless it says so again.
-        hello: Whether it asks the others to tell it of themselves.
+        hello: Whether it asks the others for a heartbeat.
         leaving: Whether it goes, and has no clients any more.
-        boot: Its boot id in the directory of `adapter.forwarding`, if it passes requests on; "" if it does not, or is
-            of a version that does not tell.
+        boot: Its boot id among `polling_relay.addresses`, if it relays requests; "" if it does not, or is
+            of a version that does not send it.
     """
 
     server: str
@@ -95,7 +95,7 @@ class Response:
 Message = Beat | Request | Response
 
 
-def encode(message: Message) -> bytes:
+def encode_message(message: Message) -> bytes:
     """A message as the others get it. Items and bodies may hold `orjson.Fragment`s.
 
     Raises:
@@ -117,8 +117,8 @@ def encode(message: Message) -> bytes:
     return VERSION + orjson.dumps(said)
 
 
-def decode(data: bytes) -> Message:
-    """What another server has told.
+def decode_message(data: bytes) -> Message:
+    """A message of another server.
 
     Raises:
         UnknownVersion: It is of another version, or of a type that is not known.

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from tradecast.background.tasks import TaskSet
 from tradecast.cluster_rpc.errors import TooLarge
-from tradecast.cluster_rpc.protocol import Request, Response, encode
+from tradecast.cluster_rpc.protocol import Request, Response, encode_message
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 
 MAX_REQUEST = 1_000_000
@@ -198,7 +198,7 @@ class Requester:
             pending.check_done()
 
     def _encode(self, request: Request) -> bytes:
-        data = encode(request)
+        data = encode_message(request)
         if len(data) > MAX_REQUEST:
             raise TooLarge(f"a request to all servers has at most {MAX_REQUEST} bytes")
         return data

@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from tradecast.background.tasks import TaskSet
-from tradecast.cluster_rpc.protocol import MAX_PARTS, Request, Response, encode
+from tradecast.cluster_rpc.protocol import MAX_PARTS, Request, Response, encode_message
 from tradecast.cluster_rpc.requester import MAX_ITEMS, TOO_MANY
 from tradecast.delivery.envelope import Malformed
 from tradecast.delivery.errors import AdapterUnavailable
@@ -134,7 +134,7 @@ class Responder:
         for number, part in enumerate(parts):
             response = Response(self._own, request.number, part, number, len(parts), error)
             try:
-                await self._channel.send_to_server(request.server, encode(response))
+                await self._channel.send_to_server(request.server, encode_message(response))
             except AdapterUnavailable:
                 log.warning("answer to another server is lost: Redis did not accept it", kind=request.kind[:64])
                 return
@@ -142,14 +142,14 @@ class Responder:
 
 def _parts(outcome: Outcome) -> tuple[list[Sequence[orjson.Fragment]], str]:
     try:
-        return list(split(outcome.items)), outcome.error
+        return list(split_items(outcome.items)), outcome.error
     except TypeError:
         return [()], "its answer cannot be said in JSON"
     except ValueError:
         return [()], TOO_MANY
 
 
-def split(items: Sequence[Any]) -> Iterator[Sequence[orjson.Fragment]]:
+def split_items(items: Sequence[Any]) -> Iterator[Sequence[orjson.Fragment]]:
     """An answer in parts of about `PART_BYTES`, at least one.
 
     Raises:

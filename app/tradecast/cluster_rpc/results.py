@@ -37,7 +37,7 @@ class RemoteSocket:
         connected_at: Since when, in seconds since 1970, by that server's clock.
         handshake: `issued` (the same in milliseconds), `time` (the same as ISO 8601 in UTC) and `auth` with `userId`,
             `isAdmin` and `authenticated`. What clients and proxies send themselves (headers, address, query, `auth`) is
-            not passed on: credentials are in it. Servers of a version before tell no `isAdmin`.
+            not passed on: credentials are in it. Servers of earlier versions send no `isAdmin`.
         data: What the application has noted in `connection.data`. None if that is more than 16 KB of JSON, cannot be
             said in JSON, or that server is of a version before. Bytes may be in it; tuples come as lists.
         remote: The server here; None if it was made by hand.
@@ -77,8 +77,8 @@ class RemoteSocket:
         return self.remote
 
 
-def handshake_of(connected_at: float, auth: Mapping[str, Any]) -> dict[str, Any]:
-    """A client's handshake as other servers are told it."""
+def describe_handshake(connected_at: float, auth: Mapping[str, Any]) -> dict[str, Any]:
+    """A client's handshake as other servers get it."""
     return {"issued": round(connected_at * 1000), "time": format_time(connected_at), "auth": dict(auth)}
 
 
@@ -88,7 +88,7 @@ def read_socket(server: str, item: Sequence[Any]) -> RemoteSocket:
     handshake, data, *_ = (*item[SOCKET_FIELDS:], None, None)
     if not isinstance(handshake, dict):
         known = {"authenticated": False} if user is None else {"userId": user, "authenticated": True}
-        handshake = handshake_of(at, known)
+        handshake = describe_handshake(at, known)
     try:
         noted = unpack(data)
     except ValueError:

@@ -35,11 +35,11 @@ class Selection:
         return cls(None if rooms is None else room_names(rooms), room_names(except_rooms), room_names(skip))
 
     def body(self) -> dict[str, Any]:
-        """As servers tell it each other."""
-        said: dict[str, Any] = {"r": self.rooms}
-        said |= {"x": self.except_rooms} if self.except_rooms else {}
-        said |= {"s": self.skip} if self.skip else {}
-        return said
+        """As servers send it to each other."""
+        body: dict[str, Any] = {"r": self.rooms}
+        body |= {"x": self.except_rooms} if self.except_rooms else {}
+        body |= {"s": self.skip} if self.skip else {}
+        return body
 
     @classmethod
     def parse(cls, body: Any) -> Selection:
@@ -47,10 +47,14 @@ class Selection:
         if not isinstance(body, dict) or "r" not in body:
             raise Malformed("no selection")
         rooms = body["r"]
-        return cls(None if rooms is None else listed(rooms), listed(body.get("x", [])), listed(body.get("s", [])))
+        return cls(
+            None if rooms is None else parse_texts(rooms),
+            parse_texts(body.get("x", [])),
+            parse_texts(body.get("s", [])),
+        )
 
 
-def listed(value: Any) -> tuple[str, ...]:
+def parse_texts(value: Any) -> tuple[str, ...]:
     """A list of texts in a body. Raises Malformed."""
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise Malformed("no list of texts")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from tradecast.cluster_rpc.results import handshake_of
+from tradecast.cluster_rpc.results import describe_handshake
 from tradecast.packets.room_names import Room, room_name
 from tradecast.sessions.models import Session, User
 
@@ -130,7 +130,7 @@ class Connection:
         """What other servers receive of the handshake: see `RemoteSocket.handshake`."""
         auth = self.handshake_auth
         public = {name: auth[name] for name in PUBLIC_HANDSHAKE if name in auth}
-        return handshake_of(self.connected_at, public)
+        return describe_handshake(self.connected_at, public)
 
     def use(self, guard: EventGuard) -> None:
         """Run `guard(connection, event, data)` before each of this connection's events."""

@@ -14,7 +14,7 @@ from tradecast.redis_client.client import RedisClient
 
 @dataclass(slots=True)
 class RecoveryState:
-    """What is kept of a client so that it can go on elsewhere. It outlives the server that holds the connection.
+    """What is stored of a client so that it can recover elsewhere. It outlives the server that holds the connection.
 
     Attributes:
         pid: The private id by which the client claims it; a secret.
@@ -46,7 +46,7 @@ class RecoveryState:
         )
 
     def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:
-        """Count on nothing in a partition beyond this id: the history goes on from there."""
+        """Count on nothing in a partition beyond this id: the history continues from there."""
         for room, position in self.joins.items():
             if position > top and partition_of(room) == partition:
                 self.joins[room] = top

@@ -64,7 +64,7 @@ class Envelope:
         packet: The encoded packet without its last bracket.
         attachments: Those of a binary event.
         origin: Where it came from; None if it was not read from Redis.
-        ends_in_text: Whether a stock client would take the last argument for an offset.
+        ends_in_text: Whether a standard Socket.IO client would take the last argument for an offset.
         bare: Whether there are no arguments: then a null stands before an offset, which is no handler's first argument.
         again: Whether another instance of Redis was given it before, and did not answer.
         elsewhere: Its rooms in partitions where it was published before, and its id there.
@@ -217,7 +217,7 @@ class Head(NamedTuple):
     origin: Origin
 
 
-def decode(body: bytes, room: str | None, event_id: int, origin: Origin | None = None) -> Envelope:
+def decode_envelope(body: bytes, room: str | None, event_id: int, origin: Origin | None = None) -> Envelope:
     """An envelope that came through a room's channel or stream; through one of many rooms (None), it says which.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How the application above refuses a connection or an event."""
+"""How a connection or an event is refused, and how Redis fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ConnectRefused(Exception):
-    """A final refusal: the client gets CONNECT_ERROR with this message and data, and a stock client stays away."""
+    """A final refusal: the client gets CONNECT_ERROR with this message and data, and does not try again."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -15,11 +15,11 @@ class ConnectRefused(Exception):
 
 
 class TryAgain(Exception):
-    """A refusal that will pass: the transport is closed, and a stock client comes back by itself."""
+    """A refusal that will pass: the transport is closed, and a standard Socket.IO client reconnects."""
 
 
 class EventRefused(Exception):
-    """An event that is not carried out; the sender is told `reason` and `message`.
+    """An event that is not carried out; the sender gets `reason` and `message`.
 
     Args:
         reason: One of the contract's reasons (docs/client.md).

@@ -26,7 +26,7 @@ def now_id() -> int:
     return int(time.time() * 1000 - START_MS) * PER_MS
 
 
-def seconds(span: float) -> int:
+def id_span(span: float) -> int:
     """How far apart ids are that were given `span` seconds apart."""
     return int(span * 1000) * PER_MS
 
@@ -44,7 +44,7 @@ class Offset(NamedTuple):
 
 
 def write_offset(epoch: str, ids: Sequence[int]) -> str:
-    """An offset as clients get it. All but the first id are told by their distance to it, which keeps it short."""
+    """An offset as clients get it. All but the first id are written as their distance to it, which keeps it short."""
     if len(ids) == 1:
         return f"{epoch}.{ids[0]:x}"
     top = max(ids)

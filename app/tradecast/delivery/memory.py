@@ -19,8 +19,8 @@ from tradecast.delivery.broker import (
     Replay,
 )
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope
-from tradecast.delivery.ids import Offset, now_id, seconds
-from tradecast.delivery.recovery import is_whole, merge
+from tradecast.delivery.ids import Offset, id_span, now_id
+from tradecast.delivery.recovery import is_whole, merge_histories
 from tradecast.delivery.retention import Retention
 
 CLEAN_EVERY = 10.0
@@ -137,7 +137,7 @@ class MemoryBroker:
             after = [one for one in history.events if one.id > start]
             after.extend(one for one in history.latest.values() if one.id > start)
             parts.append(after)
-        return Replay(merge(parts), [self.positions[0]], frozenset(broken))
+        return Replay(merge_histories(parts), [self.positions[0]], frozenset(broken))
 
     # -- recovery states
 
@@ -188,7 +188,7 @@ class MemoryBroker:
     async def _clean(self) -> None:
         while True:
             await asyncio.sleep(CLEAN_EVERY)
-            oldest = now_id() - seconds(self.retention.seconds)
+            oldest = now_id() - id_span(self.retention.seconds)
             for room in [room for room, history in self._rooms.items() if history.touched < oldest]:
                 self._forgotten = max(self._forgotten, self._rooms.pop(room).touched)
             now = asyncio.get_running_loop().time()

@@ -65,7 +65,7 @@ def is_ahead(said: Offset | None, valid: Offset | None) -> bool:
     return said is not None and valid is not None and any(map(operator.lt, valid.ids, said.ids))
 
 
-def starts(
+def find_starts(
     session: RecoveryState, offset: Offset | None, partition_of: Mapping[str, int], rooms: Iterable[str]
 ) -> dict[str, int]:
     """After which id each room is read: what the client has seen of it, or when it joined, whichever is later."""
@@ -78,7 +78,7 @@ def starts(
     return found
 
 
-def first_vector(
+def find_first_vector(
     begin: Mapping[str, int], offset: Offset | None, latest: Sequence[int | None], partition_of: Mapping[str, int]
 ) -> tuple[int, ...]:
     """Per partition, up to where a client surely has everything before its replay begins."""
@@ -90,7 +90,7 @@ def first_vector(
     return tuple(found)
 
 
-def concerns(envelope: Envelope, sid: str, begin: Mapping[str, int], joins: Mapping[str, int]) -> bool:
+def is_for_client(envelope: Envelope, sid: str, begin: Mapping[str, int], joins: Mapping[str, int]) -> bool:
     """Whether an event is for a client that has everything of its rooms up to `begin`, and joined them at `joins`."""
     if is_elsewhere(envelope, joins):
         return False
@@ -108,7 +108,7 @@ def is_elsewhere(envelope: Envelope, joins: Mapping[str, int]) -> bool:
 def is_whole(start: int, first: int | None, *, trimmed: bool, oldest_certain: int) -> bool:
     """Whether a room's history holds everything after `start`.
 
-    Redis does not tell what it has trimmed, and a history that nobody writes to expires. So it is whole if it goes
+    Redis does not say what it has trimmed, and a history that nobody writes to expires. So it is whole if it goes
     back to `start`, or if nothing was ever taken from it and its forerunner, if there was one, expired before `start`.
 
     Args:
@@ -123,7 +123,7 @@ def is_whole(start: int, first: int | None, *, trimmed: bool, oldest_certain: in
 
 
 def is_as_noted(start: int, found: Sequence[Collection[int]], noted: Sequence[int], *, sure: bool) -> bool:
-    """Whether what Redis noted of a room is there: keys that were evicted or deleted tell nothing themselves.
+    """Whether what Redis noted of a room is there: keys that were evicted or deleted say nothing themselves.
 
     Args:
         start: The position to read on from.
@@ -137,7 +137,7 @@ def is_as_noted(start: int, found: Sequence[Collection[int]], noted: Sequence[in
     return all(there <= start or max(ids, default=0) >= there for ids, there in zip(found, last, strict=True))
 
 
-def merge(parts: Iterable[Collection[Envelope]]) -> list[Envelope]:
+def merge_histories(parts: Iterable[Collection[Envelope]]) -> list[Envelope]:
     """Events of several rooms of a partition in one order. One that went to several of them is there once.
 
     Of events where the latest wins, one per room and event is left.

@@ -26,7 +26,7 @@ LARGEST: Final = 2**53
 # orjson writes at most 254 levels, and what is around a value takes some.
 MAX_DEPTH: Final = 240
 MAX_KEY, MAX_PATH = 64, 256
-# For what `to_plain` has not looked at: orjson refuses whole numbers from 2^53 on, and keys that are no texts, which
+# For what `to_plain` has not checked: orjson refuses whole numbers from 2^53 on, and keys that are no texts, which
 # may become what another key is: it would write both, and clients read one.
 OPTIONS: Final = orjson.OPT_STRICT_INTEGER
 # A number that perhaps does not survive being read as a double: it has more than 15 digits, or an exponent. Digits in

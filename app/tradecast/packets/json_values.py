@@ -1,6 +1,6 @@
 """Values that servers pass on as JSON, bytes included.
 
-Bytes become `{"$bytes": "<base64>"}`. An object that looks like that by itself (a client may have made it) is wrapped
+Bytes become `{"$bytes": "<base64>"}`. An object that already has this form (a client may have made it) is wrapped
 once more, so that it comes out as it was.
 """
 

@@ -25,7 +25,7 @@ from tradecast.redis_client.urls import (
     parse_hosts,
     parse_options,
     parse_redis_url,
-    split,
+    split_url,
 )
 
 if TYPE_CHECKING:  # pydantic is only needed where settings are read
@@ -187,7 +187,7 @@ def parse_cluster_url(url: str, name: UrlName = "REDIS_URL") -> tuple[list[tuple
     Raises:
         SettingsError: It has another form; a cluster knows no databases.
     """
-    parts = split(url, name)
+    parts = split_url(url, name)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise SettingsError(f"{name}: a Cluster URL ends after its nodes; a cluster has no databases")
     credentials, _, listed = parts.netloc.rpartition("@")
@@ -203,7 +203,7 @@ def parse_sentinel_url(url: str) -> tuple[list[tuple[str, int]], str, dict[str, 
     Raises:
         SettingsError: It has another form.
     """
-    parts = split(url)
+    parts = split_url(url)
     credentials, _, listed = parts.netloc.rpartition("@")
     hosts = parse_hosts(listed, SENTINEL_PORT, "Sentinels")
     path = parts.path.strip("/").split("/")

@@ -21,7 +21,7 @@ class Eviction:
     """What an instance of Redis says of eviction, or of several the worst.
 
     Attributes:
-        policy: Its `maxmemory_policy`; "" if it does not tell (no permission for INFO, or another product).
+        policy: Its `maxmemory_policy`; "" if that is not known (no permission for INFO, or another product).
         evicted: Keys that were evicted since it was started.
     """
 

@@ -1,4 +1,4 @@
-"""Finds out what answers at an address, when a driver could not tell: TLS or not, Redis, MongoDB, HTTP, or nothing."""
+"""Finds out what answers at an address, when a driver cannot say: TLS or not, Redis, MongoDB, HTTP, or nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 from tradecast.causes import Cause, Peer, Place, explain, is_ambiguous, refine
 
 PATIENCE: Final = 0.8
-# Seconds for which what was found is believed: a place that is away is not asked three times as often for it.
+# Seconds for which a result is trusted: a place that is away is not asked three times as often for it.
 BELIEVED: Final = 60.0
 _PING: Final = b"PING\r\n"
 _OP_MSG: Final = 2013
@@ -23,7 +23,7 @@ _HELLO: Final = struct.pack("<iiiii", 20 + len(_SECTION), 1, 0, _OP_MSG, 0) + _S
 
 
 async def probe_peer(at: str, patience: float = PATIENCE) -> Peer:
-    """What answers at an address, asked on four connections at a time; `silent` where nothing tells.
+    """What answers at an address, asked on four connections at a time; `silent` where nothing shows it.
 
     Args:
         at: `host:port`, or the path of a Unix socket.
@@ -50,7 +50,7 @@ async def probe_peer(at: str, patience: float = PATIENCE) -> Peer:
 
 
 class Explainer:
-    """Says what an error of one place means, and looks at what answers there where the error alone does not tell."""
+    """Explains errors of one place, and probes what answers there where the error alone does not say."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -74,7 +74,7 @@ class Explainer:
         return refine(cause, peer)
 
 
-async def explain_here(error: BaseException, place: Place) -> Cause:
+async def explain_once(error: BaseException, place: Place) -> Cause:
     """As `Explainer.explain`, once."""
     return await Explainer(place).explain(error)
 
@@ -88,7 +88,7 @@ async def _open(at: str, tls: ssl.SSLContext | None = None) -> tuple[asyncio.Str
 
 async def _shake_hands(at: str) -> Peer | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # what it shows is not looked at, nor is anything sent
+    context.check_hostname = False  # the certificate is not checked, nor is anything sent
     context.verify_mode = ssl.CERT_NONE
     try:
         _, writer = await _open(at, context)

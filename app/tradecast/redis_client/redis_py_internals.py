@@ -134,7 +134,7 @@ class RoutedCluster(RedisCluster):
         nodes = self.nodes_manager
         known = {**self._configured, **nodes.nodes_cache}
         now = time.monotonic()
-        if now - self._found_at < TRUSTED_FOR:  # each time, redis-py makes all connections anew
+        if now - self._found_at < TRUSTED_FOR:  # each time, redis-py makes all connections again
             self._initialize = False
             return
         self._failed = {name: since for name, since in self._failed.items() if now - since < FAILED_FOR}

@@ -1,4 +1,4 @@
-"""What a URL of Redis says, checked: a part that is passed over in silence would keep everybody out."""
+"""Parses URLs of Redis strictly: a part that was ignored silently would keep everybody out."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _resp2(text: str) -> int:
     return 2
 
 
-# Those of redis-py that make sense here.
+# Those of redis-py that apply here.
 OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
     "db": _whole(0),
     "username": _text,
@@ -120,7 +120,7 @@ def parse_redis_url(url: str, name: UrlName = "REDIS_URL") -> dict[str, Any]:
     Raises:
         SettingsError: A part of it means nothing; an option is named.
     """
-    parts = split(url, name)
+    parts = split_url(url, name)
     scheme = parts.scheme.lower()
     options = parse_options(parts, name, tls=scheme == "rediss")
     credentials, _, place = parts.netloc.rpartition("@")
@@ -154,7 +154,7 @@ def parse_options(parts: SplitResult, name: UrlName, *, tls: bool) -> dict[str, 
         tls: Whether the scheme is one with TLS.
 
     Raises:
-        SettingsError: One is not known, or its value makes no sense.
+        SettingsError: One is not known, or its value is invalid.
     """
     found: dict[str, Any] = {}
     for option, value in parse_qsl(parts.query, keep_blank_values=True):
@@ -171,7 +171,7 @@ def parse_options(parts: SplitResult, name: UrlName, *, tls: bool) -> dict[str, 
         except ValueError as error:
             raise SettingsError(f"{name}: option `{option}` {error}") from None
     if found.get("ssl_cert_reqs") == "none":
-        found["ssl_check_hostname"] = False  # of a certificate that nobody looks at
+        found["ssl_check_hostname"] = False  # of a certificate that is not checked
     return found
 
 
@@ -190,7 +190,7 @@ def _explain(option: str) -> str:
     return f"{which} is not known; known are {', '.join(OPTIONS)}"
 
 
-def split(url: str, name: UrlName = "REDIS_URL") -> SplitResult:
+def split_url(url: str, name: UrlName = "REDIS_URL") -> SplitResult:
     """A URL in its parts.
 
     Raises:

@@ -20,7 +20,7 @@ from tradecast.delivery.broker import (
 )
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Envelope
 from tradecast.delivery.ids import Offset, now_id
-from tradecast.delivery.recovery import merge
+from tradecast.delivery.recovery import merge_histories
 
 
 class Memory:
@@ -191,7 +191,7 @@ class SharedBroker:
             part = [one for one in (*self.memory.events.get(room, ()), *newest) if one.id > start]
             parts.setdefault(self.partition_of(room), []).append(part)
         # Ids of different partitions may be the same.
-        replay = sorted((one for some in parts.values() for one in merge(some)), key=lambda one: one.id)
+        replay = sorted((one for some in parts.values() for one in merge_histories(some)), key=lambda one: one.id)
         assert all(one.kind != VOLATILE for one in replay)
         await self._on_the_way()
         return Replay(replay, asked)

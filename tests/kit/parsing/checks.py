@@ -14,9 +14,8 @@ from typing import Any
 import orjson
 
 from tradecast.cluster_rpc import protocol as messages
-from tradecast.delivery.envelope import Envelope, read_head
+from tradecast.delivery.envelope import Envelope, decode_envelope, read_head
 from tradecast.delivery.envelope import Malformed as BadEnvelope
-from tradecast.delivery.envelope import decode as decode_envelope
 from tradecast.delivery.ids import MAX_ID, parse_offset, write_offset
 from tradecast.engine.frames import MAX_EMPTY_FRAGMENTS, MAX_FRAGMENTS, Frame, FrameReader, ProtocolError
 from tradecast.engine.packets import MAX_CONTROL, MAX_PACKETS, Malformed, check_packet, split_payload
@@ -145,7 +144,7 @@ def check_envelope(data: bytes) -> None:
 def check_cluster_message(data: bytes) -> None:
     """What servers tell each other is a message or malformed; a message can be told again."""
     try:
-        message = messages.decode(data)
+        message = messages.decode_message(data)
     except BadEnvelope:
         return
     match message:
@@ -160,10 +159,10 @@ def check_cluster_message(data: bytes) -> None:
             assert isinstance(message.items, list)
             assert isinstance(message.error, str)
     try:
-        said = messages.encode(message)
+        said = messages.encode_message(message)
     except TypeError:  # nested as deep as can be read: no deeper
         return
-    assert messages.decode(said) == message
+    assert messages.decode_message(said) == message
     if isinstance(message, messages.Request):
         with contextlib.suppress(ValueError):
             values.unpack(message.body)

@@ -8,7 +8,7 @@ import random
 import orjson
 import pytest
 
-from tradecast.cluster_rpc.protocol import Beat, Message, Request, Response, decode, encode
+from tradecast.cluster_rpc.protocol import Beat, Message, Request, Response, decode_message, encode_message
 from tradecast.delivery.envelope import Malformed, UnknownVersion
 
 
@@ -27,24 +27,24 @@ from tradecast.delivery.envelope import Malformed, UnknownVersion
     ],
 )
 def test_comes_out_as_it_was(message: Message) -> None:
-    assert decode(encode(message)) == message
+    assert decode_message(encode_message(message)) == message
 
 
 def test_what_a_newer_server_adds_is_ignored() -> None:
     said = {"t": "beat", "s": "a1", "c": 1, "l": 4, "new": {"x": [1]}}
-    assert decode(b"1" + orjson.dumps(said)) == Beat("a1", 1, 4.0)
+    assert decode_message(b"1" + orjson.dumps(said)) == Beat("a1", 1, 4.0)
 
 
 @pytest.mark.parametrize("boot", ["", None, 7, "x" * 65, "a b", ["a"]])
 def test_a_boot_id_that_is_none_is_as_good_as_untold(boot: object) -> None:
     said = {"t": "beat", "s": "a1", "c": 1, "l": 4, "f": boot}
-    assert decode(b"1" + orjson.dumps(said)) == Beat("a1", 1, 4.0)
+    assert decode_message(b"1" + orjson.dumps(said)) == Beat("a1", 1, 4.0)
 
 
 @pytest.mark.parametrize("data", [b"", b"2{}", b"{}", b"\xff", b'1{"t":"new","s":"a1"}'])
 def test_another_version_or_type(data: bytes) -> None:
     with pytest.raises(UnknownVersion):
-        decode(data)
+        decode_message(data)
 
 
 BAD = [
@@ -78,15 +78,18 @@ BAD = [
 @pytest.mark.parametrize("data", BAD)
 def test_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):
-        decode(data)
+        decode_message(data)
 
 
 def test_what_is_broken_on_the_way_is_never_another_error() -> None:
     chance = random.Random(5)
-    good = [encode(Response("b2", 3, [["sid", {"a": 1}]], 1, 3)), encode(Beat("a1", 12, 4.0, hello=True))]
+    good = [
+        encode_message(Response("b2", 3, [["sid", {"a": 1}]], 1, 3)),
+        encode_message(Beat("a1", 12, 4.0, hello=True)),
+    ]
     for _ in range(3_000):
         data = bytearray(chance.choice(good))
         for _ in range(chance.randint(1, 4)):
             data[chance.randrange(len(data))] = chance.randrange(256)
         with contextlib.suppress(Malformed):
-            decode(bytes(data))
+            decode_message(bytes(data))

@@ -21,8 +21,8 @@ from tradecast.cluster_rpc.protocol import (
     Message,
     Request,
     Response,
-    decode,
-    encode,
+    decode_message,
+    encode_message,
 )
 
 NAMES = st.from_regex(r"[0-9A-Za-z_-]{1,64}", fullmatch=True)
@@ -49,12 +49,12 @@ ANY: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
 
 @given(MESSAGES)
 def test_what_is_told_comes_out(message: Message) -> None:
-    assert decode(encode(message)) == message
+    assert decode_message(encode_message(message)) == message
 
 
 @given(
     st.binary(max_size=60)
-    | damaged(MESSAGES.map(encode), [b'"', b"null", b"-", b"1e9", b"true"])
+    | damaged(MESSAGES.map(encode_message), [b'"', b"null", b"-", b"1e9", b"true"])
     | st.one_of(ANY, JSON).map(lambda said: b"1" + orjson.dumps(said))
 )
 def test_anything_else_is_malformed_and_nothing_worse(data: bytes) -> None:

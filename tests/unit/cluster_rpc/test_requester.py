@@ -11,7 +11,7 @@ import pytest
 from kit.waiting import eventually
 from tradecast.cluster_rpc import requester as module
 from tradecast.cluster_rpc.errors import TooLarge
-from tradecast.cluster_rpc.protocol import Request, Response, decode
+from tradecast.cluster_rpc.protocol import Request, Response, decode_message
 from tradecast.cluster_rpc.requester import Answers, Requester
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 
@@ -33,7 +33,7 @@ class Fleet:
             raise self.away
         if self.hangs:
             await asyncio.Event().wait()
-        message = decode(data)
+        message = decode_message(data)
         assert isinstance(message, Request)
         self.told.append(message)
 

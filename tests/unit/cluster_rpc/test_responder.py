@@ -9,7 +9,7 @@ import pytest
 
 from kit.waiting import eventually
 from tradecast.cluster_rpc import responder as module
-from tradecast.cluster_rpc.protocol import Request, Response, decode
+from tradecast.cluster_rpc.protocol import Request, Response, decode_message
 from tradecast.cluster_rpc.responder import Outcome, Responder, UnknownKind
 from tradecast.delivery.envelope import Malformed
 from tradecast.delivery.errors import AdapterUnavailable
@@ -31,7 +31,7 @@ class Desk:
         return await known[kind](body)
 
     async def send_to_server(self, server: str, data: bytes) -> None:
-        message = decode(data)
+        message = decode_message(data)
         assert isinstance(message, Response)
         self.answers.append((server, message))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tradecast.cluster_rpc import RemoteSocket
-from tradecast.cluster_rpc.results import handshake_of, read_socket
+from tradecast.cluster_rpc.results import describe_handshake, read_socket
 
 AT = 1_700_000_000.25
 BASE: list[Any] = ["sid", "c1", "u1", ["x", "y"], "websocket", AT]
@@ -28,7 +28,7 @@ def test_what_the_next_version_says_more_is_ignored() -> None:
 )
 def test_the_version_before_says_less(user: str | None, auth: dict[str, Any]) -> None:
     found = read_socket("s1", ["sid", "c1", user, [], "polling", AT])
-    assert found.handshake == handshake_of(AT, auth) == {**HANDSHAKE, "auth": auth}
+    assert found.handshake == describe_handshake(AT, auth) == {**HANDSHAKE, "auth": auth}
     assert found.data is None
 
 

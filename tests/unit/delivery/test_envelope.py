@@ -20,7 +20,7 @@ from tradecast.delivery.envelope import (
     Malformed,
     Origin,
     UnknownVersion,
-    decode,
+    decode_envelope,
     encode_envelope,
     read_head,
     read_origin,
@@ -66,7 +66,7 @@ def test_round_trip(kind: Kind, arguments: list[Any], options: dict[str, Any]) -
     data = on_the_wire(sent)
     head, start = read_head(data)
     assert head == Head("abcd", 123, ORIGIN)
-    got = decode(data[start:], "room", head.id, head.origin)
+    got = decode_envelope(data[start:], "room", head.id, head.origin)
     assert same(got, sent)
     assert (got.id, got.origin) == (123, ORIGIN)
 
@@ -76,7 +76,7 @@ def test_the_history_has_it_without_version_epoch_and_id() -> None:
     entry = ORIGIN.encode() + sent.encode()
     origin, start = read_origin(entry)
     assert origin == ORIGIN
-    assert same(decode(entry[start:], "room", 5), sent)
+    assert same(decode_envelope(entry[start:], "room", 5), sent)
 
 
 @pytest.mark.parametrize("instance", ["", "0a1b2c3d"])
@@ -87,13 +87,13 @@ def test_an_origin_may_not_know_its_instance(instance: str) -> None:
 @pytest.mark.parametrize("event", ["a\tb\nc", "\x00\x1f", "ünï ☃ \U0001f600", "\x7f\x85\u2028", "", " ", '"\\'])
 def test_the_name_in_front_never_breaks_the_line_and_clients_get_the_true_one(event: str) -> None:
     sent = encode_envelope(event, [1], ["room"], COUNTED)
-    got = decode(sent.encode(), "room", 1)
+    got = decode_envelope(sent.encode(), "room", 1)
     assert got.event == "".join("?" if letter < " " else letter for letter in event)
     assert orjson.loads(str(got.message(None).parts[0])[1:]) == [event, 1]
 
 
 def test_names_that_utf8_cannot_say_are_replaced_in_front() -> None:
-    assert decode(Envelope(COUNTED, "a\ud800", ["room"], b"2[1").encode(), "room", 1).event == "a?"
+    assert decode_envelope(Envelope(COUNTED, "a\ud800", ["room"], b"2[1").encode(), "room", 1).event == "a?"
 
 
 def test_the_message_is_what_python_socketio_would_send_with_one_more_argument() -> None:
@@ -108,7 +108,7 @@ def test_the_message_is_what_python_socketio_would_send_with_one_more_argument()
 
 def test_the_offset_of_a_binary_event_stands_before_its_attachments() -> None:
     envelope = encode_envelope("file", [{"content": b"\x01\x02"}], ["room"], COUNTED)
-    text, attachment = decode(envelope.encode(), "room", 1).message("abcd.1f").parts
+    text, attachment = decode_envelope(envelope.encode(), "room", 1).message("abcd.1f").parts
     assert attachment == b"\x01\x02"
     read = socketio.packet.Packet(encoded_packet=text)
     assert read.add_attachment(attachment)
@@ -124,14 +124,14 @@ def test_what_a_stock_client_takes_for_an_offset_is_known(arguments: list[Any], 
 
 def test_a_single_room_is_told_by_the_channel() -> None:
     assert b"room" not in encode_envelope("e", [1], ["room"], COUNTED).encode()
-    assert decode(encode_envelope("e", [1], ["room"], COUNTED).encode(), "room", 1).rooms == ("room",)
+    assert decode_envelope(encode_envelope("e", [1], ["room"], COUNTED).encode(), "room", 1).rooms == ("room",)
 
 
 def test_the_next_version_beside_this_one_may_add_keys() -> None:
     head, _, packet = encode_envelope("e", [1], ["a", "b"], COUNTED, skip=["s"]).encode().partition(b"\n")
     kind, event, rare = head.split(b"\t")
     more = orjson.dumps({**orjson.loads(rare), "z": {"new": [1]}, "rr": 5})
-    got = decode(b"\t".join((kind, event, more)) + b"\n" + packet, "a", 1)
+    got = decode_envelope(b"\t".join((kind, event, more)) + b"\n" + packet, "a", 1)
     assert (got.rooms, got.skip, got.packet) == (("a", "b"), ("s",), b'2["e",1')
 
 
@@ -210,14 +210,14 @@ def test_damaged_heads(data: bytes) -> None:
 )
 def test_damaged_envelopes(body: bytes) -> None:
     with pytest.raises(Malformed):
-        decode(body, "room", 1)
+        decode_envelope(body, "room", 1)
 
 
 def read_all(data: bytes) -> bool:
     """Whether it is a message; anything but `Malformed` goes on up."""
     try:
         head, start = read_head(data)
-        envelope = decode(data[start:], "room", head.id, head.origin)
+        envelope = decode_envelope(data[start:], "room", head.id, head.origin)
     except Malformed:
         return False
     # what came through can be asked everything that a server asks
@@ -271,12 +271,12 @@ def test_mutations_are_read_or_malformed_and_nothing_else() -> None:
 def test_through_a_channel_of_many_rooms_it_says_which() -> None:
     sid = make_id()
     body = encode_envelope("event", [1], [sid], COUNTED).encode()
-    assert decode(body, None, 5).rooms == (sid,)
-    assert decode(body, sid, 5).rooms == (sid,)  # as the version before reads it from the room's history
+    assert decode_envelope(body, None, 5).rooms == (sid,)
+    assert decode_envelope(body, sid, 5).rooms == (sid,)  # as the version before reads it from the room's history
     with pytest.raises(Malformed):
-        decode(encode_envelope("event", [1], ["x"], COUNTED).encode(), None, 5)
+        decode_envelope(encode_envelope("event", [1], ["x"], COUNTED).encode(), None, 5)
     with pytest.raises(Malformed):
-        decode(encode_envelope("event", [1], ["x"], COUNTED, skip=["s"]).encode(), None, 5)
+        decode_envelope(encode_envelope("event", [1], ["x"], COUNTED, skip=["s"]).encode(), None, 5)
 
 
 def test_a_sid_that_is_left_out_as_a_room_is_left_out_as_a_client() -> None:

@@ -19,7 +19,7 @@ from tradecast.delivery.envelope import (
     Head,
     Kind,
     Origin,
-    decode,
+    decode_envelope,
     encode_envelope,
     read_head,
     read_origin,
@@ -86,7 +86,7 @@ def test_what_is_sent_comes_out(sent: Envelope, epoch: str, event_id: int, origi
     data = VERSION + f"{epoch}.{event_id}".encode() + origin.encode() + sent.encode()
     head, start = read_head(data)
     assert head == Head(epoch, event_id, origin)
-    got = decode(data[start:], sent.rooms[0], head.id, head.origin)
+    got = decode_envelope(data[start:], sent.rooms[0], head.id, head.origin)
     assert fields_of(got) == fields_of(sent)
     assert got.message("a.1").frames == sent.message("a.1").frames
     assert read_origin(origin.encode()) == (origin, len(origin.encode()))

@@ -9,7 +9,7 @@ import pytest
 from kit.delivery.hub_clients import desk
 from kit.delivery.shared_broker import Memory, SharedBroker
 from tradecast.delivery.envelope import COUNTED, encode_envelope
-from tradecast.delivery.ids import MAX_ID, seconds, write_offset
+from tradecast.delivery.ids import MAX_ID, id_span, write_offset
 
 
 def two_rooms(memory: Memory) -> tuple[str, str]:
@@ -43,7 +43,7 @@ async def test_an_offset_of_which_nothing_is_known_is_believed_up_to_a_point() -
         ids = [at if partition == own else MAX_ID for partition, at in enumerate(memory.last)]
         back = await here.connect(auth={"pid": a.pid, "offset": write_offset(memory.epoch, ids)})
         assert back.resumed is not None
-        assert max(here.hub.clients.by_sid[back.sid].replayed_until) < max(memory.last) + seconds(3600)
+        assert max(here.hub.clients.by_sid[back.sid].replayed_until) < max(memory.last) + id_span(3600)
 
 
 @pytest.mark.parametrize("how", ["admitted", "joining"])

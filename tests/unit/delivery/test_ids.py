@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tradecast.delivery.ids import MAX_ID, PER_MS, START_MS, Offset, now_id, parse_offset, seconds, write_offset
+from tradecast.delivery.ids import MAX_ID, PER_MS, START_MS, Offset, id_span, now_id, parse_offset, write_offset
 
 
 def time_of(event_id: int) -> float:
@@ -19,14 +19,14 @@ def test_an_id_tells_its_time() -> None:
     before = time.time()
     event_id = now_id()
     assert before - 0.002 <= time_of(event_id) <= time.time()
-    assert time_of(event_id + seconds(90)) == pytest.approx(time_of(event_id) + 90, abs=0.001)
+    assert time_of(event_id + id_span(90)) == pytest.approx(time_of(event_id) + 90, abs=0.001)
 
 
 def test_ids_stay_below_what_lua_counts_exactly_until_2089() -> None:
     assert MAX_ID == 2**53 - 1
     assert now_id() < MAX_ID
     year_2089 = 3_755_289_600
-    at = now_id() + seconds(year_2089 - time.time())
+    at = now_id() + id_span(year_2089 - time.time())
     assert at < MAX_ID
     assert float(at) == at
     assert at % PER_MS == 0

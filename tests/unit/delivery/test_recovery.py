@@ -12,14 +12,14 @@ from tradecast.delivery.envelope import COUNTED, LATEST, Envelope, Kind
 from tradecast.delivery.ids import Offset
 from tradecast.delivery.recovery import (
     Request,
-    concerns,
-    first_vector,
+    find_first_vector,
+    find_starts,
     is_as_noted,
+    is_for_client,
     is_future,
     is_whole,
-    merge,
+    merge_histories,
     new_pid,
-    starts,
 )
 
 
@@ -93,25 +93,25 @@ def test_what_is_no_pid(pid: object) -> None:
 def test_each_room_is_read_from_the_latest_of_join_heartbeat_and_offset() -> None:
     of = {"a": 0, "b": 0, "c": 0}
     saved = session({"a": 10, "b": 20, "c": 30})
-    assert starts(saved, None, of, of) == {"a": 10, "b": 20, "c": 30}
-    assert starts(saved, Offset("e", (15,)), of, of) == {"a": 15, "b": 20, "c": 30}
+    assert find_starts(saved, None, of, of) == {"a": 10, "b": 20, "c": 30}
+    assert find_starts(saved, Offset("e", (15,)), of, of) == {"a": 15, "b": 20, "c": 30}
     saved.confirmed = (25,)
-    assert starts(saved, None, of, of) == {"a": 25, "b": 25, "c": 30}
-    assert starts(saved, Offset("e", (15,)), of, of) == {"a": 25, "b": 25, "c": 30}
-    assert starts(saved, Offset("e", (40,)), of, ["a", "c"]) == {"a": 40, "c": 40}
+    assert find_starts(saved, None, of, of) == {"a": 25, "b": 25, "c": 30}
+    assert find_starts(saved, Offset("e", (15,)), of, of) == {"a": 25, "b": 25, "c": 30}
+    assert find_starts(saved, Offset("e", (40,)), of, ["a", "c"]) == {"a": 40, "c": 40}
 
 
 def test_partitions_have_their_own_positions() -> None:
     saved = session({"a": 10, "b": 20}, confirmed=(11, 5))
     of = {"a": 0, "b": 1}
-    assert starts(saved, Offset("e", (3, 50)), of, of) == {"a": 11, "b": 50}
+    assert find_starts(saved, Offset("e", (3, 50)), of, of) == {"a": 11, "b": 50}
 
 
 def test_the_first_offset_of_a_replay_is_what_the_client_has_of_every_room() -> None:
     of = {"a": 0, "b": 0, "c": 1}
-    assert first_vector({"a": 30, "b": 20, "c": 7}, None, [100, 100, 100], of) == (20, 7, 100)
-    assert first_vector({"a": 30, "b": 20, "c": 7}, Offset("e", (25, 1, 2)), [100, 100, None], of) == (25, 7, 2)
-    assert first_vector({}, None, [None], {}) == (0,)
+    assert find_first_vector({"a": 30, "b": 20, "c": 7}, None, [100, 100, 100], of) == (20, 7, 100)
+    assert find_first_vector({"a": 30, "b": 20, "c": 7}, Offset("e", (25, 1, 2)), [100, 100, None], of) == (25, 7, 2)
+    assert find_first_vector({}, None, [None], {}) == (0,)
 
 
 def test_an_offset_beyond_the_last_id_is_nobodys() -> None:
@@ -143,7 +143,7 @@ def test_an_offset_beyond_the_last_id_is_nobodys() -> None:
     ],
 )
 def test_whom_an_event_concerns(envelope: Envelope, does: bool) -> None:
-    assert concerns(envelope, "sid", {"a": 10, "b": 20}, {"a": 10, "b": 20}) is does
+    assert is_for_client(envelope, "sid", {"a": 10, "b": 20}, {"a": 10, "b": 20}) is does
 
 
 # -- whether anything is missing
@@ -179,7 +179,7 @@ def test_whether_a_history_is_whole(
 def test_rooms_are_merged_by_id_and_an_event_of_several_rooms_is_there_once() -> None:
     both, a, b = event(2, "a", "b"), event(1, "a"), event(3, "b")
     for parts in itertools.permutations([[a, both], [both, b], []]):
-        assert [one.id for one in merge(parts)] == [1, 2, 3]
+        assert [one.id for one in merge_histories(parts)] == [1, 2, 3]
 
 
 def test_events_that_count_are_all_kept_and_of_the_latest_the_newest() -> None:
@@ -187,11 +187,11 @@ def test_events_that_count_are_all_kept_and_of_the_latest_the_newest() -> None:
         [event(1, "a"), event(2, "a"), event(3, "a", kind=LATEST, name="q"), event(5, "a", kind=LATEST, name="q")],
         [event(4, "b", kind=LATEST, name="q"), event(6, "a", kind=LATEST, name="other")],
     ]
-    assert [one.id for one in merge(parts)] == [1, 2, 4, 5, 6]
+    assert [one.id for one in merge_histories(parts)] == [1, 2, 4, 5, 6]
 
 
 def test_nothing_is_merged_to_nothing() -> None:
-    assert merge([]) == merge([[], []]) == []
+    assert merge_histories([]) == merge_histories([[], []]) == []
 
 
 # -- another history

@@ -12,7 +12,7 @@ from tradecast.delivery.clients.client import Client, Vector
 from tradecast.delivery.clients.table import ClientTable
 from tradecast.delivery.envelope import COUNTED, Envelope
 from tradecast.delivery.ids import write_offset
-from tradecast.delivery.recovery import Result, concerns, is_elsewhere
+from tradecast.delivery.recovery import Result, is_elsewhere, is_for_client
 from tradecast.engine.message import Message
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
@@ -146,7 +146,7 @@ class LocalDelivery:
             partition = self.broker.partition_of(envelope.rooms[0])
             if client.replayed_until and envelope.id <= client.replayed_until[partition]:
                 continue
-            if concerns(envelope, sid, client.session.joins, client.session.joins):
+            if is_for_client(envelope, sid, client.session.joins, client.session.joins):
                 self._send(client, envelope, client.with_replay(vector))
         if not client.replayed_until and not client.awaiting_position:
             self.clients.special.pop(sid, None)
@@ -199,7 +199,7 @@ class LocalDelivery:
                 self.cut_off(client)
             return True
         joins = client.session.joins
-        if client.awaiting_position and not concerns(envelope, client.session.sid, joins, joins):
+        if client.awaiting_position and not is_for_client(envelope, client.session.sid, joins, joins):
             return True
         partition = self.broker.partition_of(envelope.rooms[0])
         return bool(client.replayed_until) and envelope.id <= client.replayed_until[partition]

@@ -10,8 +10,16 @@ from tradecast.delivery.broker import RecoveryState
 from tradecast.delivery.clients.client import Client
 from tradecast.delivery.clients.local_delivery import LocalDelivery
 from tradecast.delivery.errors import AdapterUnavailable
-from tradecast.delivery.ids import MAX_ID, Offset, parse_offset, seconds
-from tradecast.delivery.recovery import Request, Result, concerns, first_vector, is_ahead, is_future, starts
+from tradecast.delivery.ids import MAX_ID, Offset, id_span, parse_offset
+from tradecast.delivery.recovery import (
+    Request,
+    Result,
+    find_first_vector,
+    find_starts,
+    is_ahead,
+    is_for_client,
+    is_future,
+)
 from tradecast.packets.rooms import LocalManager
 
 # How many seconds a client's offset may be ahead of this server where nothing says whether it is true.
@@ -155,7 +163,7 @@ class Resumption:
         if is_new_room:  # a server of a version without rooms of clients has stored it
             session.joins |= await broker.read_positions([own_room])
         of = {room: broker.partition_of(room) for room in (*rooms, own_room)}
-        begin = starts(session, offset, of, of)
+        begin = find_starts(session, offset, of, of)
         replay = await broker.read(begin)
         if broker.epoch != epoch or self._clients.by_sid.get(attempt.sid) is not client:
             raise AdapterUnavailable("the history has changed, or the client is gone")
@@ -170,13 +178,13 @@ class Resumption:
             await broker.save_leave(session, room)
         if is_new_room:
             await broker.save_join(session, own_room)
-        client.replay = [one for one in replay.envelopes if concerns(one, session.sid, begin, session.joins)]
+        client.replay = [one for one in replay.envelopes if is_for_client(one, session.sid, begin, session.joins)]
         seen = offset.ids if offset is not None else (0,) * broker.partitions
         client.replayed_until = tuple(
-            position if position is not None else min(has, here + seconds(MAX_AHEAD))
+            position if position is not None else min(has, here + id_span(MAX_AHEAD))
             for position, has, here in zip(replay.positions, seen, broker.positions, strict=True)
         )
-        client.replay_begin = first_vector(begin, offset, replay.positions, of)
+        client.replay_begin = find_first_vector(begin, offset, replay.positions, of)
         client.stored = True
         before = self._clients.by_sid.get(session.sid)
         if before is not None and session.sid != attempt.sid:  # its old connection is here, and was not yet ended

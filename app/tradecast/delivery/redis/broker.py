@@ -14,7 +14,7 @@ from tradecast.delivery.ids import Offset
 from tradecast.delivery.redis.connections.endpoints import find_partition, list_endpoints
 from tradecast.delivery.redis.control_channel import ALL, ControlChannel
 from tradecast.delivery.redis.cursor import PartitionCursor
-from tradecast.delivery.redis.epochs import join_epochs, split_epochs, translate, write_epochs
+from tradecast.delivery.redis.epochs import join_epochs, split_epochs, translate_offset, write_epochs
 from tradecast.delivery.redis.options import BrokerObserver, NullBrokerObserver, PartitionConfig
 from tradecast.delivery.redis.partition import RedisPartition
 from tradecast.delivery.redis.writer import RedisWriter, publish_in_partitions, publish_to_other_mode
@@ -143,7 +143,7 @@ class RedisBroker:
     def translate_offset(self, offset: Offset) -> Offset | None:
         if offset.epoch == self.epoch:
             return offset
-        return translate(offset, self._epochs, [partition.cursor.lineage for partition in self._partitions])
+        return translate_offset(offset, self._epochs, [partition.cursor.lineage for partition in self._partitions])
 
     async def start(self, listener: DeliveryListener) -> None:
         for partition in self._partitions:

@@ -1,4 +1,4 @@
-"""What differs between one Redis and Redis Cluster in what a partition says to it."""
+"""The scripts and commands that differ between one Redis and Redis Cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tradecast.delivery.redis.connections.subscription import PUBSUB_COMMANDS, Commands
-from tradecast.delivery.redis.lua import PUBLISH, TELL, TICK
+from tradecast.delivery.redis.lua import PUBLISH, SEND, TICK
 from tradecast.redis_client.script import Script
 
 
@@ -17,15 +17,15 @@ class CommandSet:
     Attributes:
         publish: `PUBLISH` in this mode.
         tick: `TICK` in this mode.
-        tell: `TELL` in this mode.
-        subscription: How channels are listened to.
+        send: `SEND` in this mode.
+        subscription: How channels are subscribed to.
         names_all_keys: Whether scripts get every key that they touch. While a slot moves from node to node, a part of
             its keys is here and a part is there: Redis refuses a script before it begins only if it knows them all.
     """
 
     publish: Script
     tick: Script
-    tell: Script
+    send: Script
     subscription: Commands
     names_all_keys: bool
 
@@ -34,13 +34,13 @@ def _sharded(script: Script) -> Script:
     return Script(script.source.replace("'PUBLISH'", "'SPUBLISH'"))
 
 
-PUBSUB: Final = CommandSet(PUBLISH, TICK, TELL, PUBSUB_COMMANDS, names_all_keys=False)
+PUBSUB: Final = CommandSet(PUBLISH, TICK, SEND, PUBSUB_COMMANDS, names_all_keys=False)
 # https://redis.io/docs/latest/develop/interact/pubsub/#sharded-pubsub: a channel is where its slot is, and is not
 # passed on to all nodes.
 SHARDED: Final = CommandSet(
     _sharded(PUBLISH),
     _sharded(TICK),
-    _sharded(TELL),
+    _sharded(SEND),
     Commands("SSUBSCRIBE", "SUNSUBSCRIBE", b"ssubscribe", b"sunsubscribe", b"smessage"),
     names_all_keys=True,
 )

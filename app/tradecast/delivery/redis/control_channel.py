@@ -14,14 +14,14 @@ from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.broker import ControlListener
 from tradecast.delivery.envelope import Head, Malformed, Origin, UnknownVersion, read_head
 from tradecast.delivery.errors import AdapterUnavailable, SubscriptionDropped
-from tradecast.delivery.ids import now_id, seconds
+from tradecast.delivery.ids import id_span, now_id
 from tradecast.delivery.redis.connections.endpoints import PartitionEndpoint
 from tradecast.delivery.redis.connections.pubsub_connection import PubSubConnector
 from tradecast.delivery.redis.connections.script_connection import Argument
 from tradecast.delivery.redis.connections.script_queue import ScriptQueue
 from tradecast.delivery.redis.connections.subscription import Subscription
 from tradecast.delivery.redis.cursor import PartitionCursor
-from tradecast.delivery.redis.lua import LOOK, MAX_SKEW_MS
+from tradecast.delivery.redis.lua import MAX_SKEW_MS, READ_POSITION
 from tradecast.delivery.redis.options import BrokerObserver, PartitionConfig
 from tradecast.observability.logger import get_logger
 from tradecast.redis_client.script import Script
@@ -30,7 +30,7 @@ TICK_EVERY = 1.0
 # A subscription that receives none of so many ticks, while Redis takes them, is stalled.
 STALLED_AFTER = 5
 # Clocks of hosts are not further apart than the scripts believe.
-MAX_LEAP = seconds(MAX_SKEW_MS / 1000)
+MAX_LEAP = id_span(MAX_SKEW_MS / 1000)
 # In the place of a server's name in a channel: every server subscribes to it.
 ALL = "all"
 log = get_logger("tradecast.adapter")
@@ -136,7 +136,7 @@ class ControlChannel:
     def encode_message(self, server_id: str, text: bytes, instance: str) -> tuple[Script, Sequence[Argument]]:
         """The script and its arguments that send a text to a server, or to `ALL`."""
         message = f"1{self.cursor.epoch or 0}.0".encode() + self._origin(instance) + text
-        return self._commands.tell, [1, f"{self.prefix}clock", f"{self.prefix}c:{server_id}", message]
+        return self._commands.send, [1, f"{self.prefix}clock", f"{self.prefix}c:{server_id}", message]
 
     def encode_tick(self, instance: str) -> tuple[Script, Sequence[Argument]]:
         """The script and its arguments that send this server a tick."""
@@ -146,7 +146,7 @@ class ControlChannel:
 
     def encode_look(self, instance: str) -> tuple[Script, Sequence[Argument]]:
         """The script and its arguments that read the position and the epoch."""
-        return LOOK, [len(self._common_keys), *self._common_keys, *self.cursor.script_arguments(instance)]
+        return READ_POSITION, [len(self._common_keys), *self._common_keys, *self.cursor.script_arguments(instance)]
 
     def _origin(self, instance: str) -> bytes:
         return Origin(instance, self._producer, 0).encode()

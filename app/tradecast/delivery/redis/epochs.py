@@ -1,4 +1,4 @@
-"""The epochs of all partitions in one: as offsets name them, and as sessions keep them."""
+"""The epochs of all partitions in one: as offsets name them, and as recovery states have them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 
 from tradecast.delivery.ids import MAX_ID, Offset
 
-# Digits of an epoch that tell it from others of its lineage (`redis_scripts`).
+# Digits of an epoch that tell it from others of its lineage (`lua`).
 DIGITS: Final = 2
-# Instead of these, for a partition that has not been heard of.
-_UNHEARD_DIGITS: Final = "zz"
-_UNHEARD: Final = "-"
+# Instead of these, for a partition whose epoch is not known.
+_UNKNOWN_DIGITS: Final = "zz"
+_UNKNOWN: Final = "-"
 
 
 def join_epochs(epochs: Sequence[str | None]) -> str | None:
@@ -20,10 +20,12 @@ def join_epochs(epochs: Sequence[str | None]) -> str | None:
         return epochs[0]
     if not any(epochs):
         return None
-    return "".join([epoch[:DIGITS] if epoch else _UNHEARD_DIGITS for epoch in epochs])
+    return "".join([epoch[:DIGITS] if epoch else _UNKNOWN_DIGITS for epoch in epochs])
 
 
-def translate(offset: Offset, epochs: Sequence[str | None], lineages: Sequence[Mapping[str, int]]) -> Offset | None:
+def translate_offset(
+    offset: Offset, epochs: Sequence[str | None], lineages: Sequence[Mapping[str, int]]
+) -> Offset | None:
     """An offset of earlier epochs in the present ones; None if it says nothing about those.
 
     Args:
@@ -50,7 +52,7 @@ def translate(offset: Offset, epochs: Sequence[str | None], lineages: Sequence[M
 
 
 def _top(name: str, epoch: str | None, lineage: Mapping[str, int], short: bool) -> int | None:
-    if short and (name == _UNHEARD_DIGITS or epoch is None):
+    if short and (name == _UNKNOWN_DIGITS or epoch is None):
         return 0
     if epoch is None:
         return None
@@ -61,13 +63,13 @@ def _top(name: str, epoch: str | None, lineage: Mapping[str, int], short: bool) 
 
 
 def write_epochs(epochs: Sequence[str | None]) -> str:
-    """As a session keeps them."""
-    return " ".join(epoch or _UNHEARD for epoch in epochs)
+    """As a recovery state has them."""
+    return " ".join(epoch or _UNKNOWN for epoch in epochs)
 
 
 def split_epochs(text: str, partitions: int) -> Sequence[str | None] | None:
-    """What a session has kept: None for partitions not heard of; None for all if there are others by now."""
+    """What a recovery state has: None for partitions without a known epoch; None for all if there are others now."""
     epochs = text.split()
     if len(epochs) != partitions:
         return None
-    return [None if epoch == _UNHEARD else epoch for epoch in epochs]
+    return [None if epoch == _UNKNOWN else epoch for epoch in epochs]

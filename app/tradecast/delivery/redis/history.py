@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tradecast.delivery.envelope import Envelope, Malformed, decode, read_origin
+from tradecast.delivery.envelope import Envelope, Malformed, decode_envelope, read_origin
 from tradecast.delivery.errors import HistoryLost
-from tradecast.delivery.ids import seconds
-from tradecast.delivery.recovery import is_as_noted, is_whole, merge
+from tradecast.delivery.ids import id_span
+from tradecast.delivery.recovery import is_as_noted, is_whole, merge_histories
 from tradecast.delivery.redis.connections.endpoints import PartitionEndpoint
 from tradecast.delivery.redis.connections.script_queue import FixedRequest, ScriptQueue
 from tradecast.delivery.redis.cursor import PartitionCursor
@@ -85,7 +85,7 @@ class HistoryReader:
                 raise HistoryLost("it is another history by now")
             # Complete up to the first call: what came after that may be in the later calls' rooms only.
             position = int(last) if position is None else position
-            oldest = max(int(since or 0), int(now) - seconds(self._kept_seconds))
+            oldest = max(int(since or 0), int(now) - id_span(self._kept_seconds))
             for number, room in enumerate(some):
                 first, trimmed, entries, latest, *noted = answers[7 * number : 7 * number + 7]
                 start, ids = starts[room], ([int(one) for one in entries[::2]], _latest_ids(latest))
@@ -96,7 +96,7 @@ class HistoryReader:
                 ):
                     broken.add(room)
                 parts.append(self._decode(room, start, entries, latest))
-        merged = [envelope for envelope in merge(parts) if envelope.id <= (position or 0)]
+        merged = [envelope for envelope in merge_histories(parts) if envelope.id <= (position or 0)]
         return Found(merged, position or 0, broken)
 
     def _decode(self, room: str, start: int, entries: Sequence[bytes], latest: Sequence[bytes]) -> list[Envelope]:
@@ -111,7 +111,7 @@ class HistoryReader:
                 continue
             try:
                 origin, begin = read_origin(body)
-                found.append(decode(body[begin:], room, event_id, origin))
+                found.append(decode_envelope(body[begin:], room, event_id, origin))
             except Malformed:
                 self._observer.message_skipped("malformed entry")
         return found

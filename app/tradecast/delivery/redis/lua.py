@@ -1,4 +1,4 @@
-"""What the adapter does in Redis in one step. All keys of a partition have one hash tag, so they are in one slot.
+"""The Lua scripts: what is done in Redis in one step. All keys of a partition have one hash tag, so one slot.
 
 Keys below a partition's prefix: `clock` (a hash: epoch, last id, noted, instance, lineage, and since: the first id of
 all), `h:<room>` (stream: what counts), `l:<room>` (hash by event: the newest of what is latest-wins), `n` (sorted set:
@@ -10,8 +10,8 @@ A room that nobody writes to has neither stream nor hash, and neither has one wh
 set `n` tells these apart. It has no TTL, so that policies for keys with one do not touch it. Its members, with ids as
 scores: `h<room>` and `l<room>`, the last one that was kept there; `x<room>`, up to which something of the room is lost;
 `b`: since when the set is there; and `s`: all that was kept after this id is noted here. Where the set itself is gone,
-both begin anew. A server or a publisher of a version that writes no notes moves `last` in the clock and not `noted`: by
-that it is found out, and `s` alone begins anew.
+both start again. A server or a publisher of a version that writes no notes moves `last` in the clock and not `noted`:
+that shows it, and `s` alone starts again.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ local function first() return string.match(redis.call('HGET', KEYS[1], 'since') 
 
 # What every script that can write begins with. ARGV: an epoch, in case a new one begins; the floor: the last id that
 # the caller knows of, as the clock of another master may be behind; the instance of Redis ('' if it is not known).
-# When another instance is in charge (a replica became the master) or the same one began anew, what the one before took
-# last may be lost. So a new epoch begins, and the lineage says up to which id it has the one before: `epoch:id`, the
+# When another instance is in charge (a replica became the master) or the same one was restarted, what was taken last
+# before may be lost. So a new epoch begins, and the lineage says up to which id it has the one before: `epoch:id`, the
 # newest first. Epochs of one lineage differ in their first two digits: of many partitions, offsets name only these.
 _BEGIN = f"""
 local instance = ARGV[3]
@@ -98,10 +98,10 @@ if type(answer) == 'table' and answer.err then return answer end
 """
 
 # KEYS: clock, notes. ARGV: see above. The answer: epoch, last id, lineage, the first id of all.
-LOOK = Script(_CLOCK + _BEGIN + _NOTES + _KEEP + "return {epoch, text, lineage, first() or text}")
+READ_POSITION = Script(_CLOCK + _BEGIN + _NOTES + _KEEP + "return {epoch, text, lineage, first() or text}")
 
-# KEYS: clock, notes. ARGV: as above, a channel, and the end of the message for it. As LOOK, and publishes the id,
-# which goes on with the time: where nothing was published for long, positions would be older than what is kept. Where
+# KEYS: clock, notes. ARGV: as above, a channel, and the end of the message for it. As READ_POSITION, and publishes the
+# id, which rises with the time: where nothing was published for long, positions would be older than what is kept. Where
 # that cannot be written (out of memory) it stays as it is. PERSIST changes nothing, but is a write: a master that must
 # not write, since its replicas have left it, says so.
 TICK = Script(
@@ -345,4 +345,4 @@ return fields
 """)
 
 # KEYS: clock, by which Redis Cluster knows where. ARGV: a channel, a message.
-TELL = Script("return redis.call('PUBLISH', ARGV[1], ARGV[2])")
+SEND = Script("return redis.call('PUBLISH', ARGV[1], ARGV[2])")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.broker import ControlListener, DeliveryListener, NullDeliveryListener
-from tradecast.delivery.envelope import Envelope, Origin, decode
+from tradecast.delivery.envelope import Envelope, Origin, decode_envelope
 from tradecast.delivery.errors import AdapterUnavailable, HistoryLost
 from tradecast.delivery.redis.connections.endpoints import PartitionEndpoint
 from tradecast.delivery.redis.control_channel import ControlChannel
@@ -140,10 +140,10 @@ class RedisPartition(ControlChannel):
         if channel.startswith(self._room_channels):
             head, start = self.read_head(data)
             room = channel[len(self._room_channels) :].decode()
-            envelope = decode(data[start:], room, head.id, head.origin)
+            envelope = decode_envelope(data[start:], room, head.id, head.origin)
         elif channel == self._direct_channel:
             head, start = self.read_head(data)
-            envelope = decode(data[start:], None, head.id, head.origin)
+            envelope = decode_envelope(data[start:], None, head.id, head.origin)
         else:
             super().handle(channel, data)
             return
@@ -199,7 +199,7 @@ class RedisPartition(ControlChannel):
         self._listener.on_session_claimed(pid, generation)
 
     async def claim(self, pid: str, user: str) -> Claimed | None:
-        """Claim a recovery state, and tell the server that had it. Raises AdapterUnavailable."""
+        """Claim a recovery state, and notify the server that had it. Raises AdapterUnavailable."""
         claimed = await self.store.claim(pid, user)
         if claimed is None:
             return None

@@ -17,7 +17,7 @@ from kit.servers.redis_server import RedisServer, started
 from kit.waiting import eventually
 from tradecast.delivery.envelope import COUNTED, LATEST
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
-from tradecast.delivery.ids import Offset, now_id, seconds
+from tradecast.delivery.ids import Offset, id_span, now_id
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.delivery.retention import Retention
 
@@ -253,14 +253,14 @@ async def test_ids_far_ahead_of_the_clock_hide_nothing_after_a_loss(
     """The clock of the Redis that is gone was two hours ahead."""
     (here, heard), (there, _) = await brokers.add(), await brokers.add()
     await listen(here, "x")
-    await own_redis.ask("HSET", PREFIX + "clock", "last", now_id() + seconds(7200))
+    await own_redis.ask("HSET", PREFIX + "clock", "last", now_id() + id_span(7200))
     await there.publish(event(1, "x"))
     await eventually(lambda: heard.numbers == [1])
     await own_redis.ask("FLUSHALL")
     await eventually(lambda: heard.switches)
     await here.wait_until_subscribed()
     last = await there.publish(event(2, "x"))
-    assert last < now_id() + seconds(3600)
+    assert last < now_id() + id_span(3600)
     await eventually(lambda: heard.numbers == [1, 2])
 
 
@@ -455,11 +455,11 @@ async def test_messages_of_others_are_passed_over_and_counted(brokers: Brokers, 
 async def test_an_unbelievable_floor_is_passed_over(brokers: Brokers) -> None:
     (here, _), (there, _) = await brokers.add(), await brokers.add()
     partition = here._partitions[0]
-    partition.cursor.floor = now_id() + seconds(1800)  # clocks of Redis hosts may be apart
+    partition.cursor.floor = now_id() + id_span(1800)  # clocks of Redis hosts may be apart
     last = await here.publish(event(1, "x"))
-    assert last > now_id() + seconds(1700)
+    assert last > now_id() + id_span(1700)
     assert await there.publish(event(2, "x")) == last + 1
-    partition.cursor.floor = last + seconds(7200)
+    partition.cursor.floor = last + id_span(7200)
     assert await here.publish(event(3, "x")) == last + 2
 
 
@@ -489,7 +489,7 @@ async def test_a_stream_that_others_have_written_ahead_loses_nothing_in_silence(
     await listen(here, "x")
     start = dict(await here.read_positions(["x"]))
     await here.publish(event(0, "x"))
-    await own_redis.ask("XADD", PREFIX + "h:x", f"{now_id() + seconds(3600)}-0", "m", "not ours")
+    await own_redis.ask("XADD", PREFIX + "h:x", f"{now_id() + id_span(3600)}-0", "m", "not ours")
     last = await here.publish(event(1, "x"))
     await here.publish(event(2, "x"))
     await eventually(lambda: heard.numbers == [0, 1, 2])
@@ -580,7 +580,7 @@ async def test_after_a_failover_nothing_is_hidden_by_what_the_old_master_took_la
     await eventually(has_all)
     await replica.ask("REPLICAOF", "NO", "ONE")
     # The old master does not know that it is none any more; and its clock is ahead.
-    await own_redis.ask("HSET", PREFIX + "clock", "last", now_id() + seconds(1800))
+    await own_redis.ask("HSET", PREFIX + "clock", "last", now_id() + id_span(1800))
     lost = await there.publish(event("lost", "x"))
     await eventually(lambda: heard.numbers[-1:] == ["lost"])
     saved = session(joins={"x": lost})

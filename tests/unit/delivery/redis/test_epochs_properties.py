@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradecast.delivery.ids import MAX_EPOCH, MAX_ID, Offset, parse_offset, write_offset
-from tradecast.delivery.redis.epochs import DIGITS, join_epochs, split_epochs, translate, write_epochs
+from tradecast.delivery.redis.epochs import DIGITS, join_epochs, split_epochs, translate_offset, write_epochs
 
 EPOCHS = st.text("abz", min_size=DIGITS, max_size=5)
 KNOWN = st.none() | EPOCHS
@@ -31,11 +31,11 @@ def test_an_offset_of_any_epoch_is_translated_or_not(
 ) -> None:
     offset, epochs, lineages = place
     assert parse_offset(write_offset(*offset), len(epochs)) == offset
-    found = translate(offset, epochs, lineages)
+    found = translate_offset(offset, epochs, lineages)
     if found is not None:
         assert found.epoch == join_epochs(epochs)
         assert all(now <= before for now, before in zip(found.ids, offset.ids, strict=True))
-        assert translate(found, epochs, lineages) is not None
+        assert translate_offset(found, epochs, lineages) is not None
 
 
 @given(st.lists(KNOWN, min_size=1, max_size=16))

@@ -89,7 +89,7 @@ class PubSubConnection:
 
 
 class _ReplyReader(asyncio.Protocol):
-    """Takes the place of a stream's protocol, which goes on to hear of everything but data.
+    """Takes the place of a stream's protocol, and passes on to it everything but data.
 
     Attributes:
         ended: Has the exception with which reading ended.
@@ -97,7 +97,7 @@ class _ReplyReader(asyncio.Protocol):
 
     def __init__(self, transport: asyncio.Transport, take: Callable[[list[Any]], None]) -> None:
         self._transport = transport
-        # Writing goes on through the stream's writer, which waits for this one.
+        # Writing still goes through the stream's writer, which waits for this protocol.
         stream = transport.get_protocol()
         if not isinstance(stream, asyncio.Protocol):
             raise TypeError("not the protocol of a stream")
@@ -109,7 +109,7 @@ class _ReplyReader(asyncio.Protocol):
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     def stop(self) -> None:
-        """Nobody wants replies any more."""
+        """End the reading."""
         self.ended.cancel()
 
     def data_received(self, data: bytes) -> None:

@@ -19,7 +19,7 @@ log = get_logger("tradecast.adapter")
 
 
 class Commands(NamedTuple):
-    """How channels are listened to.
+    """How channels are subscribed to.
 
     Attributes:
         subscribe: The command.
@@ -80,7 +80,7 @@ class Subscription:
     """Brings the wanted channels and the subscribed ones together, by one task that writes.
 
     After a lost connection everything is subscribed to again, in batches, before `on_restored` is awaited; until that
-    returns, the listener buffers messages, since the connection itself cannot tell what was missed. `on_lost` comes
+    returns, the listener buffers messages, since the connection itself cannot say what was missed. `on_lost` comes
     first.
 
     Attributes:
@@ -341,7 +341,7 @@ class Subscription:
                 self._changed.set()
 
     def _check(self, connection: Connection) -> None:
-        """Raise unless it is the present connection and open: redis-py would open it anew, and nobody would read it."""
+        """Raise unless it is the present connection and open: redis-py would open it again, and nobody read it."""
         if connection is not self._connection or not connection.is_open:
             raise ConnectionError("lost meanwhile")
 
