@@ -78,7 +78,7 @@ class Worker:
         await self._process.wait()
 
 
-class Stage:
+class MeasuredSystem:
     """One system's processes, and its Redis. All are ended with it."""
 
     def __init__(self, system: str, stack: contextlib.AsyncExitStack, redis: RedisServer) -> None:
@@ -140,7 +140,7 @@ def _python(role: str) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def staged(system: str) -> AsyncIterator[Stage]:
+async def staged(system: str) -> AsyncIterator[MeasuredSystem]:
     """A Redis of one's own, and nothing else yet."""
     async with RedisServer() as redis, contextlib.AsyncExitStack() as stack:
-        yield Stage(system, stack, redis)
+        yield MeasuredSystem(system, stack, redis)

@@ -19,7 +19,7 @@ import httpx
 
 from e2e.gate import Gate, gate
 from e2e.kube import CHART, Namespace, api_proxy, run
-from e2e.pretended import TOKEN, Server, Servers, deployment, pretended
+from e2e.pretended import TOKEN, SimulatedServer, SimulatedServers, deployment, pretended
 from kit.network.ports import free_ports
 from kit.waiting import eventually
 
@@ -105,7 +105,9 @@ class Operated:
         too_low: What it was told that was lower than the connections.
     """
 
-    def __init__(self, namespace: Namespace, servers: Servers, way: Gate, api: httpx.AsyncClient, folder: Path) -> None:
+    def __init__(
+        self, namespace: Namespace, servers: SimulatedServers, way: Gate, api: httpx.AsyncClient, folder: Path
+    ) -> None:
         self.namespace = namespace
         self.servers = servers
         self.gate = way
@@ -122,7 +124,7 @@ class Operated:
         self._operators.append(made)
         return made
 
-    async def bind(self, server: Server) -> None:
+    async def bind(self, server: SimulatedServer) -> None:
         """Give its pod a node, which is not there."""
         binding = {
             "apiVersion": "v1",
@@ -248,7 +250,7 @@ class Operated:
             }
         )
 
-    async def load(self, *clients: int) -> Sequence[Server]:
+    async def load(self, *clients: int) -> Sequence[SimulatedServer]:
         """Wait for as many servers, and put so many clients on each; the servers in that order."""
         await eventually(lambda: len(self.servers.running) == len(clients), what=f"{len(clients)} servers")
         self.servers.load(*clients)

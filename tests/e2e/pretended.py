@@ -56,7 +56,7 @@ def deployment(replicas: int) -> dict[str, Any]:
 
 
 @dataclass
-class Server:
+class SimulatedServer:
     """One server, and the pod that it would run in.
 
     Attributes:
@@ -101,7 +101,7 @@ class Server:
         return not self.draining and not self.hanging
 
 
-class Servers:
+class SimulatedServers:
     """All servers of a namespace's Deployment.
 
     Attributes:
@@ -115,18 +115,18 @@ class Servers:
     def __init__(self, namespace: str, api: httpx.AsyncClient) -> None:
         self.port = 0
         self.token = TOKEN
-        self.gone: list[Server] = []
+        self.gone: list[SimulatedServer] = []
         self.starting = True
-        self.told: Callable[[Server], Awaitable[None]] | None = None
+        self.told: Callable[[SimulatedServer], Awaitable[None]] | None = None
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
         self._api = api
         self._addresses = itertools.count(1)
-        self._servers: dict[str, Server] = {}
-        self._pending: dict[str, Server] = {}
+        self._servers: dict[str, SimulatedServer] = {}
+        self._pending: dict[str, SimulatedServer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def running(self) -> Sequence[Server]:
+    def running(self) -> Sequence[SimulatedServer]:
         """Those that are there, the emptiest first."""
         return sorted(self._servers.values(), key=lambda one: (one.clients, one.name))
 
@@ -139,7 +139,7 @@ class Servers:
     def total(self) -> int:
         return sum(one.clients for one in self._servers.values())
 
-    def named(self, name: str) -> Server:
+    def named(self, name: str) -> SimulatedServer:
         return next(one for one in (*self._servers.values(), *self.gone) if one.name == name)
 
     def load(self, *clients: int) -> None:
@@ -147,7 +147,7 @@ class Servers:
         for server, count in zip(sorted(self._servers.values(), key=lambda one: one.name), clients, strict=True):
             server.clients = count
 
-    async def report(self, server: Server) -> None:
+    async def report(self, server: SimulatedServer) -> None:
         """Tell the API server how a pod is, as its kubelet would; a pod that is gone is left."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         ready = {"type": "Ready", "status": str(server.ready), "lastTransitionTime": now}
@@ -194,7 +194,7 @@ class Servers:
                 self._move(server)
         elif event["type"] == "ADDED" and uid not in self._servers:
             number = next(self._addresses)
-            server = Server(metadata["name"], uid, f"127.0.{1 + number // 250}.{1 + number % 250}")
+            server = SimulatedServer(metadata["name"], uid, f"127.0.{1 + number // 250}.{1 + number % 250}")
             self._pending[uid] = server
             if self.starting:
                 self.start()
@@ -204,17 +204,17 @@ class Servers:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _heed(self, server: Server) -> None:
+    async def _heed(self, server: SimulatedServer) -> None:
         """Readiness goes first, as in the server; then its clients."""
         await self.report(server)
         if server.draining and not server.stuck and server.uid in self._servers:
             self._move(server)
 
-    def leave(self, server: Server) -> None:
+    def leave(self, server: SimulatedServer) -> None:
         """A server that was stuck sends its clients away after all."""
         self._move(server)
 
-    def _move(self, server: Server) -> None:
+    def _move(self, server: SimulatedServer) -> None:
         """Its clients come back to the others at once."""
         others = [one for one in self._servers.values() if one.ready and one is not server]
         if others:
@@ -253,9 +253,9 @@ class Servers:
 
 
 @contextlib.asynccontextmanager
-async def pretended(namespace: str, api: httpx.AsyncClient) -> AsyncIterator[Servers]:
+async def pretended(namespace: str, api: httpx.AsyncClient) -> AsyncIterator[SimulatedServers]:
     """Servers for every pod of a namespace, at addresses of their own in 127.0.0.0/8."""
-    servers = Servers(namespace, api)
+    servers = SimulatedServers(namespace, api)
     app = web.Application()
     app.router.add_route("*", "/admin/{what}", servers.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

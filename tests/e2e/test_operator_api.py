@@ -20,17 +20,17 @@ import pytest
 from e2e.gate import Request
 from e2e.kube import CommandFailed
 from e2e.operated import FLEET, SECRET, Operated, operated
-from e2e.pretended import TOKEN, Server, deployment
+from e2e.pretended import TOKEN, SimulatedServer, deployment
 from kit.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
 
-def names(*servers: Server) -> set[str]:
+def names(*servers: SimulatedServer) -> set[str]:
     return {server.name for server in servers}
 
 
-def drains(server: Server) -> list[Any]:
+def drains(server: SimulatedServer) -> list[Any]:
     """What a server was told when it was told to drain."""
     return [body for method, path, body in server.told if (method, path) == ("POST", "/admin/drain")]
 
@@ -55,7 +55,7 @@ async def test_replicas_are_adopted_and_go_where_they_are_asked_to() -> None:
         fifty, _, forty, _, _ = sorted(bench.servers.running, key=lambda one: one.name)
         order: list[int] = []
 
-        async def told_to(server: Server) -> None:
+        async def told_to(server: SimulatedServer) -> None:
             order.append(server.clients)
 
         bench.servers.told = told_to
@@ -146,7 +146,7 @@ async def test_a_server_that_has_forgotten_its_drain_is_told_again() -> None:
         assert bench.servers.gone == [emptiest]
 
 
-async def _drain_since(bench: Operated, server: Server) -> str:
+async def _drain_since(bench: Operated, server: SimulatedServer) -> str:
     (pod,) = [pod for pod in await bench.pods() if pod["metadata"]["name"] == server.name]
     return str(pod["metadata"]["annotations"]["tradecast.dev/drain-since"])
 
@@ -213,7 +213,7 @@ async def killed_after(bench: Operated, step: str, replicas: int, then: int | No
         if request.step == step:
             kill()
 
-    async def told(server: Server) -> None:
+    async def told(server: SimulatedServer) -> None:
         if step == ("drained" if server.draining else "cancelled"):
             kill()
 

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from faults.backing import Backing, WithCluster, WithSentinel, ids_in_streams
 from faults.crowd import Crowd
-from faults.fleet import Fleet, Server
+from faults.fleet import Fleet, FleetServer
 from faults.proof import IMPLIED, Interval
 from faults.publisher import NumberedPublisher
 from kit.network.balancer import Balancer
@@ -27,7 +27,7 @@ from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 
 Group = Literal["clients", "servers", "redis", "figures"]
-Inject = Callable[["Stage", random.Random], Awaitable[str]]
+Inject = Callable[["FaultRun", random.Random], Awaitable[str]]
 
 BACK_WITHIN = 60.0
 BEFORE_FAILOVER = 2.0
@@ -56,7 +56,7 @@ TOO_LARGE = 40_000
 
 
 @dataclass(slots=True)
-class Stage:
+class FaultRun:
     """All that can break, and what is noted of it.
 
     Attributes:
@@ -136,7 +136,7 @@ def fault(group: Group) -> Callable[[Inject], Inject]:
 
 
 @fault("clients")
-async def cut_clients(stage: Stage, draw: random.Random) -> str:
+async def cut_clients(stage: FaultRun, draw: random.Random) -> str:
     """A third of the clients lose their connections, which both sides learn; some twice in a row."""
     names = stage.some_clients(draw, 1 / 3)
     before = [_cut(stage, name) for name in names]
@@ -147,7 +147,7 @@ async def cut_clients(stage: Stage, draw: random.Random) -> str:
     return f"{len(names)} clients, {len(again)} of them twice in a row"
 
 
-def _cut(stage: Stage, name: str) -> int:
+def _cut(stage: FaultRun, name: str) -> int:
     count = stage.crowd.clients[name].connections
     link = stage.balancer.of(name)
     if link is None:  # it has just lost it otherwise
@@ -157,7 +157,7 @@ def _cut(stage: Stage, name: str) -> int:
 
 
 @fault("clients")
-async def freeze_clients(stage: Stage, draw: random.Random) -> str:
+async def freeze_clients(stage: FaultRun, draw: random.Random) -> str:
     """Packets of a third of the clients get lost, so that both sides have only the heartbeat to go by."""
     names = stage.some_clients(draw, 1 / 3)
     links = [link for name in names if (link := stage.balancer.of(name)) is not None]
@@ -173,7 +173,7 @@ async def freeze_clients(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("clients")
-async def half_dead_clients(stage: Stage, draw: random.Random) -> str:
+async def half_dead_clients(stage: FaultRun, draw: random.Random) -> str:
     """A third of the clients lose their connections and are back at once, while the old servers still hold them."""
     names = stage.some_clients(draw, 1 / 3)
     links = [link for name in names if (link := stage.balancer.of(name)) is not None]
@@ -186,7 +186,7 @@ async def half_dead_clients(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("clients")
-async def cut_fresh_client(stage: Stage, draw: random.Random) -> str:
+async def cut_fresh_client(stage: FaultRun, draw: random.Random) -> str:
     """A client that has received nothing yet loses its connection, and an event is published while it is away."""
     stage.fresh += 1
     name = f"fresh{stage.fresh}"
@@ -207,7 +207,7 @@ async def cut_fresh_client(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("servers")
-async def kill_server(stage: Stage, draw: random.Random) -> str:
+async def kill_server(stage: FaultRun, draw: random.Random) -> str:
     """SIGKILL; another one takes its place a little later."""
     server = draw.choice(stage.fleet.servers)
     await stage.fleet.kill(server)
@@ -217,7 +217,7 @@ async def kill_server(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("servers")
-async def restart_server(stage: Stage, draw: random.Random) -> str:
+async def restart_server(stage: FaultRun, draw: random.Random) -> str:
     """A rolling restart: one after the other is drained and started again; of some only, where time is short."""
     count = len(stage.fleet.servers) if stage.seconds >= 60 else 1
     servers = draw.sample(stage.fleet.servers, count)
@@ -229,7 +229,7 @@ async def restart_server(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("servers")
-async def stop_server(stage: Stage, draw: random.Random) -> str:
+async def stop_server(stage: FaultRun, draw: random.Random) -> str:
     """SIGSTOP for some seconds: it holds its connections, and wakes up with clients that are elsewhere by then."""
     server = draw.choice(stage.fleet.servers)
     seconds = draw.uniform(2, 8)
@@ -245,7 +245,7 @@ async def stop_server(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("figures")
-async def other_figures(stage: Stage, draw: random.Random) -> str:
+async def other_figures(stage: FaultRun, draw: random.Random) -> str:
     """Each server's file gets figures of its own, or goes; one's makes no sense for a while."""
     wrong = draw.choice(stage.fleet.servers)
     garbage = draw.choice(GARBAGE)
@@ -303,7 +303,7 @@ def write_figures(path: Path, content: bytes | None, draw: random.Random) -> Non
     new.rename(path)
 
 
-async def _until_seen(http: httpx.AsyncClient, server: Server, content: bytes | None) -> dict[str, Any]:
+async def _until_seen(http: httpx.AsyncClient, server: FleetServer, content: bytes | None) -> dict[str, Any]:
     """What a server tells of its adapter when it has found this content; it may be away or frozen meanwhile."""
     wanted = None if content is None else hashlib.sha256(content).hexdigest()[:16]
     about: dict[str, Any] = {}
@@ -327,7 +327,7 @@ async def _until_seen(http: httpx.AsyncClient, server: Server, content: bytes | 
 
 
 @fault("redis")
-async def redis_restart(stage: Stage, draw: random.Random) -> str:
+async def redis_restart(stage: FaultRun, draw: random.Random) -> str:
     """An orderly restart."""
     server = draw.choice(stage.backing.masters())
     await server.stop()
@@ -336,7 +336,7 @@ async def redis_restart(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("redis")
-async def redis_kill(stage: Stage, draw: random.Random) -> str:
+async def redis_kill(stage: FaultRun, draw: random.Random) -> str:
     """SIGKILL, and away for a while."""
     server = draw.choice(stage.backing.masters())
     await server.kill()
@@ -346,7 +346,7 @@ async def redis_kill(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("redis")
-async def client_kill(stage: Stage, draw: random.Random) -> str:
+async def client_kill(stage: FaultRun, draw: random.Random) -> str:
     """Redis closes connections: the subscribers', and all others, in random order."""
     told = []
     for kind in draw.sample(("pubsub", "normal"), 2):
@@ -368,7 +368,7 @@ async def _connections(server: RedisServer, kind: str) -> int:
 
 
 @fault("redis")
-async def slow_redis(stage: Stage, draw: random.Random) -> str:
+async def slow_redis(stage: FaultRun, draw: random.Random) -> str:
     """Redis takes connections, and answers nothing for some seconds."""
     server = draw.choice(stage.backing.masters())
     seconds = draw.uniform(2, LONGEST)
@@ -384,7 +384,7 @@ async def slow_redis(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("redis")
-async def oom(stage: Stage, draw: random.Random) -> str:
+async def oom(stage: FaultRun, draw: random.Random) -> str:
     """Memory is full: Redis refuses every command that may need some."""
     server = draw.choice(stage.backing.masters())
     seconds = draw.uniform(2, LONGEST)
@@ -402,7 +402,7 @@ async def _errors(server: RedisServer, kind: str) -> int:
     return int(counts.get(f"errorstat_{kind}", {"count": 0})["count"])
 
 
-async def _evict(stage: Stage, draw: random.Random, policy: str) -> str:
+async def _evict(stage: FaultRun, draw: random.Random, policy: str) -> str:
     server = draw.choice(stage.backing.masters())
     begun = time.time()
     before = await _evicted(server)
@@ -427,7 +427,7 @@ async def _evicted(server: RedisServer) -> int:
 
 
 def _evicts_by(policy: str) -> None:
-    async def inject(stage: Stage, draw: random.Random) -> str:
+    async def inject(stage: FaultRun, draw: random.Random) -> str:
         return await _evict(stage, draw, policy)
 
     inject.__doc__ = f"Memory is full, and Redis evicts some keys by the policy {policy}."
@@ -440,7 +440,7 @@ for _policy in POLICIES:
 
 
 @fault("redis")
-async def redis_restart_empty(stage: Stage, draw: random.Random) -> str:
+async def redis_restart_empty(stage: FaultRun, draw: random.Random) -> str:
     """An orderly restart that loses everything. Sessions that were in there are back a little later."""
     server = draw.choice(stage.backing.masters())
     begun = time.time()
@@ -459,7 +459,7 @@ async def redis_restart_empty(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("redis")
-async def script_flush(stage: Stage, draw: random.Random) -> str:
+async def script_flush(stage: FaultRun, draw: random.Random) -> str:
     """Redis forgets every script."""
     servers = stage.backing.masters()
     before = [await _errors(server, "NOSCRIPT") for server in servers]
@@ -472,7 +472,7 @@ async def script_flush(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("redis")
-async def output_buffer(stage: Stage, draw: random.Random) -> str:
+async def output_buffer(stage: FaultRun, draw: random.Random) -> str:
     """Events are so large that Redis cuts off those who subscribe, by their output-buffer limit."""
     servers = stage.backing.masters()
     before = [_cut_by_limit(server) for server in servers]
@@ -496,7 +496,7 @@ def _cut_by_limit(server: RedisServer) -> int:
 
 
 @fault("redis")
-async def sentinel_failover(stage: Stage, draw: random.Random) -> str:
+async def sentinel_failover(stage: FaultRun, draw: random.Random) -> str:
     """The replica becomes the master: on command, or because the master is killed or hangs."""
     backing = stage.backing
     assert isinstance(backing, WithSentinel)
@@ -531,7 +531,7 @@ async def sentinel_failover(stage: Stage, draw: random.Random) -> str:
 
 
 @fault("redis")
-async def move_slots(stage: Stage, draw: random.Random) -> str:
+async def move_slots(stage: FaultRun, draw: random.Random) -> str:
     """Slots of Redis Cluster move to another node, while they are used."""
     backing = stage.backing
     assert isinstance(backing, WithCluster)
@@ -594,7 +594,7 @@ def draw_plan(seed: int, names: Sequence[str], seconds: float) -> dict[Group, li
     return plan
 
 
-async def inject(stage: Stage, plan: dict[Group, list[Step]]) -> None:
+async def inject(stage: FaultRun, plan: dict[Group, list[Step]]) -> None:
     """Carry out a plan for as long as the stage says; returns when all that was begun is over."""
     begun = time.monotonic()
 

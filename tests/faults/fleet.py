@@ -46,7 +46,7 @@ SETTINGS = {
 }
 
 
-class Server:
+class FleetServer:
     """One server process; each start is on new ports.
 
     Args:
@@ -172,7 +172,7 @@ class Fleet:
         self._variables = {**SETTINGS, **variables, **extra}
         self._balancer = balancer
         self.servers = [
-            Server(f"s{number}", folder / f"s{number}.log", folder / f"s{number}.adapter.yaml", self._variables)
+            FleetServer(f"s{number}", folder / f"s{number}.log", folder / f"s{number}.adapter.yaml", self._variables)
             for number in range(1, count + 1)
         ]
 
@@ -182,21 +182,21 @@ class Fleet:
         return float(self._variables["RECOVERY_WINDOW"])
 
     @property
-    def live(self) -> list[Server]:
+    def live(self) -> list[FleetServer]:
         """Those that take new clients, as far as the balancer knows."""
         return [server for server in self.servers if server.name in self._balancer.servers]
 
-    async def start(self, server: Server) -> None:
+    async def start(self, server: FleetServer) -> None:
         """Start one, and let clients come."""
         await server.start()
         self._balancer.servers[server.name] = server.port
 
-    async def terminate(self, server: Server) -> float:
+    async def terminate(self, server: FleetServer) -> float:
         """Send no more clients and drain it; how many seconds it took."""
         self._balancer.servers.pop(server.name, None)
         return await server.terminate()
 
-    async def kill(self, server: Server) -> None:
+    async def kill(self, server: FleetServer) -> None:
         """SIGKILL; the balancer finds out by itself."""
         await server.kill()
         self._balancer.servers.pop(server.name, None)

@@ -14,7 +14,7 @@ from typing import Any
 
 from faults.backing import Backing
 from faults.crowd import ROOMS, gathered
-from faults.faults import FRESH_USER, Stage, draw_plan, inject
+from faults.faults import FRESH_USER, FaultRun, draw_plan, inject
 from faults.fleet import API_TOKEN, running
 from faults.proof import Order, Verdict, problems, prove, table
 from faults.publisher import HttpOutlet, NumberedPublisher, Outlet, RedisOutlet
@@ -71,7 +71,7 @@ async def staged(
     seed: int = 1,
     auth: Mapping[str, Any] | None = None,
     **variables: str,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[FaultRun]:
     """Everything, started; every client is in its rooms, and nothing is published yet.
 
     Two of three users have one client, the third has two; the events of the last one are rare. Every fourth user's
@@ -116,10 +116,10 @@ async def staged(
             user = users[number] if number < len(users) else users[(number - len(users)) * 3 % len(users)]
             crowd.add(f"c{number}", sessions[user])
         await eventually(lambda: all(client.ready for client in crowd.clients.values()), READY_WITHIN)
-        yield Stage(fleet, balancer, crowd, publisher, backing, sessions, seconds, redis_away)
+        yield FaultRun(fleet, balancer, crowd, publisher, backing, sessions, seconds, redis_away)
 
 
-async def perform(stage: Stage, faults: Sequence[str], seed: int, order: Order = "all rooms") -> Result:
+async def perform(stage: FaultRun, faults: Sequence[str], seed: int, order: Order = "all rooms") -> Result:
     """Publish, let things go wrong, wait until all is calm, and judge."""
     plan = draw_plan(seed, faults, stage.seconds)
     for group, steps in plan.items():
@@ -132,7 +132,7 @@ async def perform(stage: Stage, faults: Sequence[str], seed: int, order: Order =
     return await judge(stage, order)
 
 
-async def judge(stage: Stage, order: Order = "all rooms") -> Result:
+async def judge(stage: FaultRun, order: Order = "all rooms") -> Result:
     """Stop publishing, wait until every client has the last events, and say what each went through."""
     await stage.publisher.stop()
     troubles = list(stage.troubles)
@@ -170,7 +170,7 @@ async def judge(stage: Stage, order: Order = "all rooms") -> Result:
     return Result(verdicts, troubles + wrong, shown)
 
 
-def _notes(stage: Stage) -> str:
+def _notes(stage: FaultRun) -> str:
     counts: dict[str, int] = {}
     for diary in stage.crowd.diaries:
         for entry in diary.entries:
@@ -179,5 +179,5 @@ def _notes(stage: Stage) -> str:
     return "; ".join(f"{kind}: {count}" for kind, count in sorted(counts.items()))
 
 
-def _tail(stage: Stage, name: str) -> str:
+def _tail(stage: FaultRun, name: str) -> str:
     return next(server.tail() for server in stage.fleet.servers if server.name == name)

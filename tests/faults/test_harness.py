@@ -10,7 +10,7 @@ import pytest
 
 from faults.backing import Backing, OneRedis
 from faults.crowd import ROOMS, CrowdClient
-from faults.faults import Stage
+from faults.faults import FaultRun
 from faults.stage import judge, perform, staged
 from kit.network.balancer import Damage
 from kit.waiting import eventually
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.node, pytest.mark.timeout(300)]
 SECONDS = 5.0
 
 
-async def publish_some(stage: Stage, count: int = 5) -> None:
+async def publish_some(stage: FaultRun, count: int = 5) -> None:
     """Events to the first client, each delivered (or damaged on the way) before the next is published."""
     client = stage.crowd.clients["c0"]
     for number in range(count):
@@ -29,7 +29,7 @@ async def publish_some(stage: Stage, count: int = 5) -> None:
         await eventually(partial(_through, stage, client, event.id, damaged))
 
 
-def _through(stage: Stage, client: CrowdClient, event: str, damaged: int) -> bool:
+def _through(stage: FaultRun, client: CrowdClient, event: str, damaged: int) -> bool:
     return event in client.got or len(stage.balancer.damaged) > damaged
 
 

@@ -60,7 +60,7 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class DemoServer:
     """A demo server in a process of its own."""
 
     url: str
@@ -72,15 +72,15 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def demo(redis: RedisServer, *arguments: str) -> AsyncIterator[Server]:
+async def demo(redis: RedisServer, *arguments: str) -> AsyncIterator[DemoServer]:
     variables = {"REDIS_URL": redis.url, "LOG_LEVEL": "info", "LOG_FORMAT": "json"}
     variables |= {"API_TOKEN": TOKEN, "DEMO_TICK_SECONDS": "0.1"}
     async with start("demo", *arguments, **variables) as running:
         listening = await running.log("listening")
-        yield Server(f"http://127.0.0.1:{listening['public_port']}", listening["admin_port"])
+        yield DemoServer(f"http://127.0.0.1:{listening['public_port']}", listening["admin_port"])
 
 
-async def load(server: Server) -> None:
+async def load(server: DemoServer) -> None:
     """Clients that come a few at a time, so that there are connects and subscriptions over several scrapes."""
     done = await tradecast(
         *("load", "--clients", "30", "--connect-rate", "6", "--duration", "5", "--rate", "20", "--json"),

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.node]
 LEASE = 4.0
 
 
-class Fleet:
+class ThreeServers:
     """One server in the test's process, from where is asked, and two others.
 
     Attributes:
@@ -64,7 +64,7 @@ class Fleet:
 @pytest.fixture
 async def fleet(
     make_server: MakeServer, durable_redis: RedisServer, stock_clients: StockClients
-) -> AsyncIterator[Fleet]:
+) -> AsyncIterator[ThreeServers]:
     settings = {"REDIS_URL": durable_redis.url, "CLUSTER_LEASE": str(LEASE), "PING_INTERVAL": "5"}
     noted: list[Any] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -77,19 +77,19 @@ async def fleet(
             cluster_lease=LEASE,
             redis_timeout=1,
         )
-        made = Fleet(here, others, stock_clients)
+        made = ThreeServers(here, others, stock_clients)
         made.noted = noted
         await eventually(lambda: made.app.cluster.servers == 3)
         yield made
 
 
-def requests(fleet: Fleet, kind: str, result: str) -> float | None:
+def requests(fleet: ThreeServers, kind: str, result: str) -> float | None:
     return fleet.app.metrics.registry.get_sample_value(
         "tradecast_cluster_requests_total", {"kind": kind, "result": result}
     )
 
 
-async def test_everybody_is_found_wherever_he_is(fleet: Fleet) -> None:
+async def test_everybody_is_found_wherever_he_is(fleet: ThreeServers) -> None:
     clients = await fleet.clients()
     stranger = await fleet.client(1, "u2")
     await clients[1].call("subscribe:portfolio", {"userId": "u1"})
@@ -109,7 +109,7 @@ async def test_everybody_is_found_wherever_he_is(fleet: Fleet) -> None:
     assert requests(fleet, "fetch_sockets", "ok") == 5
 
 
-async def test_events_to_several_rooms_with_exceptions(fleet: Fleet) -> None:
+async def test_events_to_several_rooms_with_exceptions(fleet: ThreeServers) -> None:
     clients = await fleet.clients()
     stranger = await fleet.client(2, "u2")
     everybody = [*clients, stranger]
@@ -126,7 +126,7 @@ async def test_events_to_several_rooms_with_exceptions(fleet: Fleet) -> None:
     assert [len(client.events("third")) for client in everybody] == [1, 1, 1, 0]
 
 
-async def test_others_put_clients_into_rooms_and_out_of_them_and_it_is_kept(fleet: Fleet) -> None:
+async def test_others_put_clients_into_rooms_and_out_of_them_and_it_is_kept(fleet: ThreeServers) -> None:
     clients = await fleet.clients()
     assert await fleet.app.sockets_join(rooms.user("u1"), ["desk", "floor"]) == 3
     assert await fleet.app.sockets_join(str(clients[1].sid), "single") == 1
@@ -157,7 +157,7 @@ async def test_others_put_clients_into_rooms_and_out_of_them_and_it_is_kept(flee
     ]
 
 
-async def test_whom_a_server_ends_is_gone_on_all(fleet: Fleet) -> None:
+async def test_whom_a_server_ends_is_gone_on_all(fleet: ThreeServers) -> None:
     clients = await fleet.clients()
     stranger = await fleet.client(1, "u2")
     assert await fleet.app.disconnect_sockets(rooms.user("u1")) == 3
@@ -174,7 +174,7 @@ async def test_whom_a_server_ends_is_gone_on_all(fleet: Fleet) -> None:
     await eventually(lambda: stranger.final)
 
 
-async def test_all_are_asked_and_one_does_not_answer(fleet: Fleet) -> None:
+async def test_all_are_asked_and_one_does_not_answer(fleet: ThreeServers) -> None:
     clients = await fleet.clients()
     await clients[0].answer_with("yes", {"file": b"\x00\xff"})
     await clients[1].answer_with()
@@ -207,7 +207,7 @@ async def test_all_are_asked_and_one_does_not_answer(fleet: Fleet) -> None:
     assert nobody.answers == []
 
 
-async def test_servers_send_each_other_events(fleet: Fleet) -> None:
+async def test_servers_send_each_other_events(fleet: ThreeServers) -> None:
     answers = await fleet.app.server_side_emit_with_ack("add", 2, 3)
     assert fleet.app.cluster.server_id not in answers
     assert {answer["pid"] for answer in answers.values()} == {other.process.pid for other in fleet.others}
@@ -230,12 +230,12 @@ async def test_servers_send_each_other_events(fleet: Fleet) -> None:
         await fleet.app.server_side_emit("note", object())
 
 
-async def everybody_noted(fleet: Fleet) -> bool:
+async def everybody_noted(fleet: ThreeServers) -> bool:
     noted = await fleet.app.server_side_emit_with_ack("noted")
     return [*noted.values()] == [[7], [7]]
 
 
-async def test_connections_are_counted_over_all(fleet: Fleet) -> None:
+async def test_connections_are_counted_over_all(fleet: ThreeServers) -> None:
     clients = await fleet.clients()
     await fleet.client(1, "u2")
     await eventually(lambda: fleet.app.get_fleet_connection_count() == 4)
@@ -254,11 +254,11 @@ async def test_connections_are_counted_over_all(fleet: Fleet) -> None:
     await eventually(lambda: fleet.app.get_fleet_connection_count() == 3)
 
 
-async def has_connections(fleet: Fleet, user: str, count: int) -> bool:
+async def has_connections(fleet: ThreeServers, user: str, count: int) -> bool:
     return await fleet.app.get_fleet_user_connection_count(user) == count
 
 
-async def test_a_killed_server_ends_requests_and_its_connections_do_not_count(fleet: Fleet) -> None:
+async def test_a_killed_server_ends_requests_and_its_connections_do_not_count(fleet: ThreeServers) -> None:
     clients = await fleet.clients()
     for client in clients:
         await client.answer_with(mute=True)
@@ -294,7 +294,7 @@ async def test_a_killed_server_ends_requests_and_its_connections_do_not_count(fl
 
 
 @pytest.mark.serial
-async def test_a_server_that_stops_in_order_is_no_loss(fleet: Fleet) -> None:
+async def test_a_server_that_stops_in_order_is_no_loss(fleet: ThreeServers) -> None:
     await fleet.client(0)
     asked = asyncio.create_task(fleet.app.server_side_emit_with_ack("never", timeout=60))
     for leaving in fleet.others:
@@ -306,7 +306,7 @@ async def test_a_server_that_stops_in_order_is_no_loss(fleet: Fleet) -> None:
     assert len(await fleet.app.fetch_sockets()) == 1
 
 
-async def test_a_frozen_server_is_gone_and_comes_back(fleet: Fleet) -> None:
+async def test_a_frozen_server_is_gone_and_comes_back(fleet: ThreeServers) -> None:
     await fleet.client(1)
     await eventually(lambda: fleet.app.get_fleet_connection_count() == 1)
     frozen = fleet.others[0].process.pid
@@ -321,7 +321,7 @@ async def test_a_frozen_server_is_gone_and_comes_back(fleet: Fleet) -> None:
     assert len(await fleet.app.fetch_sockets()) == 1
 
 
-async def test_redis_away_is_told_and_nothing_is_done(fleet: Fleet, durable_redis: RedisServer) -> None:
+async def test_redis_away_is_told_and_nothing_is_done(fleet: ThreeServers, durable_redis: RedisServer) -> None:
     client = await fleet.client(0)
     await durable_redis.pause(60)
     try:
@@ -353,14 +353,14 @@ async def test_redis_away_is_told_and_nothing_is_done(fleet: Fleet, durable_redi
     assert client.events("disconnect") == []
 
 
-async def all_are_found(fleet: Fleet, count: int) -> bool:
+async def all_are_found(fleet: ThreeServers, count: int) -> bool:
     with contextlib.suppress(AdapterUnavailable, Incomplete):
         return len(await fleet.app.fetch_sockets()) == count
     return False
 
 
 @pytest.mark.serial
-async def test_a_revoked_user_is_gone_from_all_servers_within_a_second(fleet: Fleet) -> None:
+async def test_a_revoked_user_is_gone_from_all_servers_within_a_second(fleet: ThreeServers) -> None:
     clients = await fleet.clients()
     stays = await fleet.client(1, "u2")
     session = await fleet.here.session("u3")
@@ -376,7 +376,7 @@ async def test_a_revoked_user_is_gone_from_all_servers_within_a_second(fleet: Fl
     assert stays.connected
 
 
-async def test_what_is_no_message_of_ours_is_skipped(fleet: Fleet) -> None:
+async def test_what_is_no_message_of_ours_is_skipped(fleet: ThreeServers) -> None:
     broker = fleet.app.cluster._broker
     skipped = fleet.app.metrics.registry.get_sample_value
     for data in (b"2{}", b"\xff", b"1[]", b'1{"t":"ask","s":"x"}', b'1{"t":"answer","s":"x","n":1,"i":[]}', b""):

@@ -33,7 +33,7 @@ AT_ONCE = 3
 MODES: tuple[Mode, ...] = ("pubsub", "sharded")
 
 
-class Fleet:
+class ServersOfBothModes:
     """Makes servers of either mode that know both Redis, and what belongs to them."""
 
     def __init__(
@@ -88,8 +88,8 @@ async def fleet(
     make_server: MakeServer,
     stock_clients: StockClients,
     tmp_path: Path,
-) -> AsyncIterator[Fleet]:
-    made = Fleet(make_server, redis_server, empty_cluster, stock_clients, tmp_path)
+) -> AsyncIterator[ServersOfBothModes]:
+    made = ServersOfBothModes(make_server, redis_server, empty_cluster, stock_clients, tmp_path)
     yield made
     await made.http.aclose()
 
@@ -101,14 +101,14 @@ async def frail(
     make_server: MakeServer,
     stock_clients: StockClients,
     tmp_path: Path,
-) -> AsyncIterator[Fleet]:
+) -> AsyncIterator[ServersOfBothModes]:
     """One whose Redis may be killed."""
-    made = Fleet(make_server, own_redis, redis_cluster, stock_clients, tmp_path)
+    made = ServersOfBothModes(make_server, own_redis, redis_cluster, stock_clients, tmp_path)
     yield made
     await made.http.aclose()
 
 
-async def four(fleet: Fleet, **settings: Any) -> list[RunningServer]:
+async def four(fleet: ServersOfBothModes, **settings: Any) -> list[RunningServer]:
     return [await fleet.server(mode, publish_both=1, **settings) for mode in MODES for _ in range(2)]
 
 
@@ -182,7 +182,7 @@ async def got_all(client: StockClient, begun: dict[str, int], sent: dict[str, in
         assert numbers[-1] >= sent[by] - 1, by
 
 
-async def test_everything_reaches_all_once_and_in_order(fleet: Fleet) -> None:
+async def test_everything_reaches_all_once_and_in_order(fleet: ServersOfBothModes) -> None:
     servers = await four(fleet)
     for server, mode in zip(servers, ("pubsub", "pubsub", "sharded", "sharded"), strict=True):
         stats = await fleet.stats(server)
@@ -213,7 +213,7 @@ async def test_everything_reaches_all_once_and_in_order(fleet: Fleet) -> None:
             await got_all(client, {}, stream.sent)
 
 
-async def test_what_an_event_says_is_carried_over_as_it_is(fleet: Fleet) -> None:
+async def test_what_an_event_says_is_carried_over_as_it_is(fleet: ServersOfBothModes) -> None:
     servers = await four(fleet)
     clients = [await fleet.client(server, f"u{number}") for number, server in enumerate(servers)]
     rooms = [f"user:u{number}" for number in range(4)]
@@ -242,7 +242,7 @@ def knows_all(app: WebSocketServer, number: int) -> bool:
     return app.cluster.servers == app.get_fleet_connection_count() == number
 
 
-async def test_requests_to_all_servers_reach_those_of_both_modes(fleet: Fleet) -> None:
+async def test_requests_to_all_servers_reach_those_of_both_modes(fleet: ServersOfBothModes) -> None:
     servers = await four(fleet)
     clients = [await fleet.client(server) for server in servers]
     noted: list[str] = []
@@ -267,7 +267,7 @@ async def test_requests_to_all_servers_reach_those_of_both_modes(fleet: Fleet) -
 
 
 @pytest.mark.usefixtures("patient_limits")
-async def test_a_revoked_session_ends_and_limits_hold_in_both_modes(fleet: Fleet) -> None:
+async def test_a_revoked_session_ends_and_limits_hold_in_both_modes(fleet: ServersOfBothModes) -> None:
     servers = await four(fleet, max_connections_per_user=4)
     session = await servers[0].session("u1")
     clients = [await fleet.clients.connect(server.url, session, transports=["websocket"]) for server in servers]
@@ -279,7 +279,7 @@ async def test_a_revoked_session_ends_and_limits_hold_in_both_modes(fleet: Fleet
         assert await client.wait_disconnect() == "io server disconnect"
 
 
-async def test_polling_needs_no_affinity_between_modes(fleet: Fleet) -> None:
+async def test_polling_needs_no_affinity_between_modes(fleet: ServersOfBothModes) -> None:
     servers = [await fleet.server(mode, publish_both=1, transports=("polling",)) for mode in MODES]
     async with Scatter(*(server.url for server in servers)) as scatter:
         clients = [
@@ -294,7 +294,7 @@ async def test_polling_needs_no_affinity_between_modes(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("to", MODES)
-async def test_a_fleet_changes_its_mode_while_events_flow(fleet: Fleet, to: Mode) -> None:
+async def test_a_fleet_changes_its_mode_while_events_flow(fleet: ServersOfBothModes, to: Mode) -> None:
     (start,) = {*MODES} - {to}
     fleet.say(start, publish_both=0)
     fleet.say(to, publish_both=1)
@@ -344,7 +344,7 @@ async def test_a_fleet_changes_its_mode_while_events_flow(fleet: Fleet, to: Mode
             assert other["published"]["ok"] > 0
 
 
-async def test_the_figure_goes_to_and_fro_under_events(fleet: Fleet) -> None:
+async def test_the_figure_goes_to_and_fro_under_events(fleet: ServersOfBothModes) -> None:
     """Of servers with it on nobody misses anything; of one that switches, its own mode gets everything."""
     fleet.say("pubsub", publish_both=0)
     switching = await fleet.server("pubsub", adapter_file=str(fleet.file("pubsub")))
@@ -373,7 +373,9 @@ async def test_the_figure_goes_to_and_fro_under_events(fleet: Fleet) -> None:
     assert sum(after - before > 1 for before, after in itertools.pairwise(some)) == 2
 
 
-async def test_what_waits_while_the_figure_changes_goes_by_the_new_one(frail: Fleet, own_redis: RedisServer) -> None:
+async def test_what_waits_while_the_figure_changes_goes_by_the_new_one(
+    frail: ServersOfBothModes, own_redis: RedisServer
+) -> None:
     """Else an event could be on its way still when the first server of the other mode is there, and be missed by it."""
     frail.say("pubsub", publish_both=0)
     options = {"session_store": "memory", "publish_timeout": 60}
@@ -391,7 +393,7 @@ async def test_what_waits_while_the_figure_changes_goes_by_the_new_one(frail: Fl
 
 
 @pytest.mark.parametrize("to", MODES)
-async def test_a_client_that_is_moved_begins_anew(fleet: Fleet, to: Mode) -> None:
+async def test_a_client_that_is_moved_begins_anew(fleet: ServersOfBothModes, to: Mode) -> None:
     (start,) = {*MODES} - {to}
     servers = {mode: await fleet.server(mode, publish_both=1) for mode in MODES}
     session = await servers[start].session("u1")
@@ -414,7 +416,7 @@ async def test_a_client_that_is_moved_begins_anew(fleet: Fleet, to: Mode) -> Non
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_while_the_other_redis_is_away_emitters_are_told_and_the_own_mode_has_it(
-    frail: Fleet, own_redis: RedisServer, redis_cluster: RedisCluster, mode: Mode
+    frail: ServersOfBothModes, own_redis: RedisServer, redis_cluster: RedisCluster, mode: Mode
 ) -> None:
     (other,) = {*MODES} - {mode}
     # sessions are in memory: they would be away with REDIS_URL
@@ -448,7 +450,7 @@ async def test_while_the_other_redis_is_away_emitters_are_told_and_the_own_mode_
 
 
 async def test_emitters_wait_for_another_redis_that_hangs_though_nobody_listens_to_it(
-    frail: Fleet, redis_cluster: RedisCluster
+    frail: ServersOfBothModes, redis_cluster: RedisCluster
 ) -> None:
     """From `publish_both` on for servers; for programs from REDIS_CLUSTER_URL on."""
     options = {"publish_timeout": 10, "redis_timeout": 1, "session_store": "memory"}
@@ -472,7 +474,7 @@ async def test_emitters_wait_for_another_redis_that_hangs_though_nobody_listens_
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_what_the_own_redis_does_not_take_goes_to_neither(
-    frail: Fleet, own_redis: RedisServer, redis_cluster: RedisCluster, mode: Mode
+    frail: ServersOfBothModes, own_redis: RedisServer, redis_cluster: RedisCluster, mode: Mode
 ) -> None:
     (other,) = {*MODES} - {mode}
     options = {"publish_both": 1, "publish_timeout": 5, "redis_timeout": 1, "session_store": "memory"}
@@ -492,7 +494,7 @@ async def test_what_the_own_redis_does_not_take_goes_to_neither(
 
 
 async def test_a_sharded_server_is_ready_only_with_both_redis(
-    frail: Fleet, own_redis: RedisServer, redis_cluster: RedisCluster
+    frail: ServersOfBothModes, own_redis: RedisServer, redis_cluster: RedisCluster
 ) -> None:
     server, second = [await frail.server("sharded", redis_timeout=1, session_store="memory") for _ in range(2)]
     client = await frail.client(second)
@@ -521,7 +523,7 @@ async def test_a_sharded_server_is_ready_only_with_both_redis(
     await eventually(is_up)
 
 
-async def test_a_fleet_whose_only_redis_was_a_cluster_gets_one_beside_it(fleet: Fleet) -> None:
+async def test_a_fleet_whose_only_redis_was_a_cluster_gets_one_beside_it(fleet: ServersOfBothModes) -> None:
     cluster = {"redis_url": fleet.urls["redis_cluster_url"], "auth_required": False}
     before = await fleet.make(**cluster)
     async with Forwarder(before.url) as service:
@@ -557,7 +559,9 @@ async def test_a_server_without_another_redis_refuses_the_figure(
         assert stats["revision"] is None
 
 
-async def test_mode_single_beside_a_redis(fleet: Fleet, redis_server: RedisServer, make_server: MakeServer) -> None:
+async def test_mode_single_beside_a_redis(
+    fleet: ServersOfBothModes, redis_server: RedisServer, make_server: MakeServer
+) -> None:
     """Events stay here; sessions and limits are where REDIS_URL says."""
     alone = await make_server(redis_url=redis_server.url, adapter_mode="single")
     beside = await make_server(redis_url=redis_server.url)

@@ -27,7 +27,7 @@ NOT_ROOMS = [None, 1.5, True, b"room", ["x"], {"x": 1}, object(), "\ud83d"]
 
 
 @dataclass
-class Fleet:
+class ServersWithClients:
     """Servers, and clients of them."""
 
     servers: list[RunningServer]
@@ -65,7 +65,9 @@ def prepare(app: WebSocketServer) -> None:
 
 
 @pytest.fixture(params=["single", "pubsub", "sharded"])
-async def fleet(request: pytest.FixtureRequest, make_server: MakeServer, stock_clients: StockClients) -> Fleet:
+async def fleet(
+    request: pytest.FixtureRequest, make_server: MakeServer, stock_clients: StockClients
+) -> ServersWithClients:
     options: dict[str, Any] = {}
     count = 1
     if request.param != "single":
@@ -78,7 +80,7 @@ async def fleet(request: pytest.FixtureRequest, make_server: MakeServer, stock_c
         if isinstance(broker := server.app._hub.broker, RedisBroker):
             await broker.wait_until_subscribed()
         await eventually(lambda app=server.app: app.cluster.servers == count)  # type: ignore[misc]
-    return Fleet(servers, stock_clients)
+    return ServersWithClients(servers, stock_clients)
 
 
 def sid_of(client: StockClient) -> str:
@@ -90,13 +92,13 @@ def got(client: StockClient, event: str = "n") -> list[Any]:
     return [args[0] if args else None for args in client.events(event)]
 
 
-async def last(client: StockClient, fleet: Fleet, value: Any = "last") -> list[Any]:
+async def last(client: StockClient, fleet: ServersWithClients, value: Any = "last") -> list[Any]:
     """What a client has got when it has what is sent to everybody at last."""
     await client.wait_for("n", lambda args: bool(args) and args[0] == value)
     return [one for one in got(client) if one != value]
 
 
-async def test_one_connection_of_any_server_gets_it(fleet: Fleet) -> None:
+async def test_one_connection_of_any_server_gets_it(fleet: ServersWithClients) -> None:
     clients = [await fleet.client(n, user) for n, user in enumerate(("u1", "u1", "u1", "u2"))]
     for n, client in enumerate(clients):
         await fleet.here.emit("n", n, to=sid_of(client))
@@ -110,7 +112,7 @@ async def test_one_connection_of_any_server_gets_it(fleet: Fleet) -> None:
     assert got(clients[0]).count("last") == 1
 
 
-async def test_with_rooms_and_without_oneself(fleet: Fleet) -> None:
+async def test_with_rooms_and_without_oneself(fleet: ServersWithClients) -> None:
     a, b, c = [await fleet.client(n) for n in range(3)]
     await a.call("join", "desk")
     await fleet.here.emit("n", 1, to=["desk", sid_of(a), sid_of(b)])  # a is in two of them
@@ -121,7 +123,7 @@ async def test_with_rooms_and_without_oneself(fleet: Fleet) -> None:
     assert [await last(one, fleet) for one in (a, b, c)] == [[1, 2], [1, 3], [2, 4]]
 
 
-async def test_what_one_connection_missed_it_gets_later(fleet: Fleet) -> None:
+async def test_what_one_connection_missed_it_gets_later(fleet: ServersWithClients) -> None:
     away, other = await fleet.client(1, reconnectionDelay=100), await fleet.client(0)
     sid = sid_of(away)
     await fleet.here.emit("n", 1, to=sid)
@@ -145,7 +147,7 @@ async def test_what_one_connection_missed_it_gets_later(fleet: Fleet) -> None:
     assert await last(other, fleet) == [11, 12, 21, 22]
 
 
-async def test_of_a_client_that_is_gone_for_good_nobody_gets_anything(fleet: Fleet) -> None:
+async def test_of_a_client_that_is_gone_for_good_nobody_gets_anything(fleet: ServersWithClients) -> None:
     gone, other = await fleet.client(1), await fleet.client(1)
     sid = sid_of(gone)
     await gone.disconnect()
@@ -155,7 +157,7 @@ async def test_of_a_client_that_is_gone_for_good_nobody_gets_anything(fleet: Fle
     assert await last(other, fleet) == []
 
 
-async def test_its_own_room_cannot_be_left_and_is_not_among_its_rooms(fleet: Fleet) -> None:
+async def test_its_own_room_cannot_be_left_and_is_not_among_its_rooms(fleet: ServersWithClients) -> None:
     client = await fleet.client(1)
     (still,) = await client.call("leave", sid_of(client))
     assert still
@@ -168,7 +170,7 @@ async def test_its_own_room_cannot_be_left_and_is_not_among_its_rooms(fleet: Fle
     assert await last(client, fleet) == []
 
 
-async def test_who_joins_a_room_of_another_ones_sid_gets_its_events(fleet: Fleet) -> None:
+async def test_who_joins_a_room_of_another_ones_sid_gets_its_events(fleet: ServersWithClients) -> None:
     """As in Node. No client can do that by itself: rooms are made by the server."""
     a, b, c = [await fleet.client(n) for n in range(3)]
     await fleet.here.sockets_join(sid_of(b), into=sid_of(a))
@@ -178,7 +180,7 @@ async def test_who_joins_a_room_of_another_ones_sid_gets_its_events(fleet: Fleet
     assert {one.sid for one in await fleet.here.fetch_sockets(sid_of(a))} == {sid_of(a), sid_of(b)}
 
 
-async def test_in_another_namespace(fleet: Fleet) -> None:
+async def test_in_another_namespace(fleet: ServersWithClients) -> None:
     server = fleet.servers[-1]
     session = await server.session("u1")
     client = await fleet.clients.connect(server.url + "/desk", session, **WEBSOCKET)
@@ -191,7 +193,7 @@ async def test_in_another_namespace(fleet: Fleet) -> None:
     assert await last(client, fleet) == [1]
 
 
-async def test_what_can_be_done_with_a_remote_socket(fleet: Fleet) -> None:
+async def test_what_can_be_done_with_a_remote_socket(fleet: ServersWithClients) -> None:
     client, other = await fleet.client(1), await fleet.client(0)
     (socket,) = await fleet.here.fetch_sockets(sid_of(client))
     await socket.emit("n", 1)
@@ -210,7 +212,7 @@ async def test_what_can_be_done_with_a_remote_socket(fleet: Fleet) -> None:
 # -- numbers
 
 
-async def test_a_number_is_its_text_wherever_rooms_are_taken(fleet: Fleet) -> None:
+async def test_a_number_is_its_text_wherever_rooms_are_taken(fleet: ServersWithClients) -> None:
     a, b = await fleet.client(0), await fleet.client(1)
     for room in (5, -1, 2**70):
         assert await a.call("join", str(room)) == [True]
@@ -253,7 +255,7 @@ async def test_what_is_no_room_is_a_clear_error_and_does_nothing(server: Running
             await call()
 
 
-async def test_a_handler_that_joins_what_is_no_room(fleet: Fleet) -> None:
+async def test_a_handler_that_joins_what_is_no_room(fleet: ServersWithClients) -> None:
     client = await fleet.client(1)
     for room in (1.5, None, True, ["x"], {"x": 1}):
         await client.call("join", room)
@@ -268,7 +270,7 @@ async def test_publishers_send_to_sids_and_numbers(
     redis_server: RedisServer, make_server: MakeServer, stock_clients: StockClients
 ) -> None:
     server = await make_server(prepare, redis_url=redis_server.url)
-    fleet = Fleet([server], stock_clients)
+    fleet = ServersWithClients([server], stock_clients)
     a, b = await fleet.client(0), await fleet.client(0)
     settings = load_settings({"REDIS_URL": redis_server.url})
     async with Publisher(settings) as publisher:
@@ -285,7 +287,7 @@ async def test_publishers_send_to_sids_and_numbers(
 # -- what is known of a connection elsewhere
 
 
-async def test_data_and_handshake_of_a_connection_elsewhere(fleet: Fleet) -> None:
+async def test_data_and_handshake_of_a_connection_elsewhere(fleet: ServersWithClients) -> None:
     plain, noted = await fleet.client(1), await fleet.client(1)
     await noted.call("note", {"desk": "fx", "levels": [1, 2.5], "b": b"\x00"})
     (one,) = await fleet.here.fetch_sockets(sid_of(noted))
@@ -301,7 +303,7 @@ async def test_data_and_handshake_of_a_connection_elsewhere(fleet: Fleet) -> Non
 
 
 @pytest.mark.parametrize("value", ["x" * 20_000, [[[[]]]] * 10_000], ids=["text", "lists"])
-async def test_data_that_is_too_large_is_not_passed_on(fleet: Fleet, value: Any) -> None:
+async def test_data_that_is_too_large_is_not_passed_on(fleet: ServersWithClients, value: Any) -> None:
     client = await fleet.client(1)
     await client.call("note", {"much": value})
     (found,) = await fleet.here.fetch_sockets(sid_of(client))

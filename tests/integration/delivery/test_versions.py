@@ -12,7 +12,7 @@ import pytest
 
 from kit.clients.node import StockClient, StockClients
 from kit.contracts.broker import event, listen, session
-from kit.delivery.redis_brokers import Brokers, Seen
+from kit.delivery.redis_brokers import Brokers, RecordingObserver
 from kit.network.forwarder import Forwarder
 from kit.programs import next_version
 from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer
@@ -138,7 +138,7 @@ async def test_servers_of_two_versions_are_one(
 
 async def test_what_comes_of_the_next_version_is_counted_or_ignored(redis_server: RedisServer) -> None:
     async with Brokers(redis_server.url) as brokers:
-        seen = Seen()
+        seen = RecordingObserver()
         broker, heard = await brokers.add(watch=seen)
         other, _ = await brokers.add()
         await listen(broker, "x")

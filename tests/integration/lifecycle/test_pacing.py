@@ -106,7 +106,7 @@ async def test_drain_ends_in_time_where_redis_hangs(redis: RedisClient, redis_se
 # -- real servers
 
 
-class Fleet:
+class DrainingServers:
     """Servers with stock clients, and when each client was closed.
 
     Attributes:
@@ -147,7 +147,9 @@ class Fleet:
 
 
 @contextlib.asynccontextmanager
-async def fleet(redis: RedisServer, clients: StockClients, each: int, **variables: str) -> AsyncIterator[Fleet]:
+async def fleet(
+    redis: RedisServer, clients: StockClients, each: int, **variables: str
+) -> AsyncIterator[DrainingServers]:
     """Three servers with `each` stock clients, anonymous ones."""
     async with contextlib.AsyncExitStack() as stack:
         common = {"REDIS_URL": redis.url, "AUTH_REQUIRED": "false", **variables}
@@ -158,7 +160,7 @@ async def fleet(redis: RedisServer, clients: StockClients, each: int, **variable
             )
             for server in servers
         ]
-        made = Fleet(list(servers), [list(group) for group in groups])
+        made = DrainingServers(list(servers), [list(group) for group in groups])
         stack.callback(made.close)
         yield made
 

@@ -27,7 +27,7 @@ QUOTA = f"tradecast:quota:{user_tag('broken')}:subscriptions"
 CONNECTIONS = f"tradecast:quota:{user_tag('broken')}:connections"
 
 
-class Told:
+class RecordingObserver:
     def __init__(self) -> None:
         self.away: list[bool] = []
         self.foreign: list[str] = []
@@ -40,8 +40,8 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def told() -> RecordingObserver:
+    return RecordingObserver()
 
 
 @pytest.fixture
@@ -53,7 +53,9 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[SingleClient]:
 
 
 @pytest.fixture
-async def limiters(redis_server: RedisServer, told: Told) -> AsyncIterator[tuple[RateLimiter, RateLimiter]]:
+async def limiters(
+    redis_server: RedisServer, told: RecordingObserver
+) -> AsyncIterator[tuple[RateLimiter, RateLimiter]]:
     settings = load_settings({"REDIS_URL": redis_server.url, **ENVIRON})
     clients = [create_redis(settings) for _ in range(2)]
     one, two = (RateLimiter(settings, client, observer=told) for client in clients)
@@ -85,7 +87,7 @@ WRONG: list[Callable[[SingleClient, str], object]] = [
 async def test_wrong_rate_key_is_that_users_alone(
     redis: SingleClient,
     limiters: tuple[RateLimiter, RateLimiter],
-    told: Told,
+    told: RecordingObserver,
     wrong: Callable[[SingleClient, str], object],
 ) -> None:
     await wrong(redis, RATE)  # type: ignore[misc]  # an awaitable
@@ -98,7 +100,7 @@ async def test_wrong_rate_key_is_that_users_alone(
 async def test_wrong_quota_key_is_that_users_alone(
     redis: SingleClient,
     limiters: tuple[RateLimiter, RateLimiter],
-    told: Told,
+    told: RecordingObserver,
     wrong: Callable[[SingleClient, str], object],
 ) -> None:
     one, two = limiters
@@ -117,7 +119,7 @@ async def test_wrong_quota_key_is_that_users_alone(
 
 
 async def test_one_wrong_key_lets_no_other_lease_lapse(
-    redis: SingleClient, limiters: tuple[RateLimiter, RateLimiter], told: Told
+    redis: SingleClient, limiters: tuple[RateLimiter, RateLimiter], told: RecordingObserver
 ) -> None:
     one, _ = limiters
     users = ["a", "broken", *(f"user {n}" for n in range(500))]
@@ -132,7 +134,7 @@ async def test_one_wrong_key_lets_no_other_lease_lapse(
 
 
 async def test_what_cannot_be_removed_leaves_the_others_in_redis(
-    redis_server: RedisServer, redis: SingleClient, told: Told
+    redis_server: RedisServer, redis: SingleClient, told: RecordingObserver
 ) -> None:
     """An ACL that lets scripts write and nothing be removed: then that user is limited from memory."""
     await redis_server.ask("ACL", "SETUSER", "limited", "on", ">pw", "~*", "&*", "+@all", "-del")
@@ -165,7 +167,7 @@ async def test_what_cannot_be_removed_leaves_the_others_in_redis(
 async def test_what_is_wrong_with_redis_is_wrong_for_all(
     redis_server: RedisServer,
     limiters: tuple[RateLimiter, RateLimiter],
-    told: Told,
+    told: RecordingObserver,
     trouble: tuple[str, ...],
     mended: tuple[str, ...],
 ) -> None:
@@ -181,7 +183,9 @@ async def test_what_is_wrong_with_redis_is_wrong_for_all(
         await redis_server.ask(*mended)
 
 
-async def test_it_is_told_seldom(redis: SingleClient, limiters: tuple[RateLimiter, RateLimiter], told: Told) -> None:
+async def test_it_is_told_seldom(
+    redis: SingleClient, limiters: tuple[RateLimiter, RateLimiter], told: RecordingObserver
+) -> None:
     with structlog.testing.capture_logs() as logs:
         for _ in range(100):
             await redis.set(RATE, "text")

@@ -94,7 +94,7 @@ class Tab:
         )
 
 
-class World:
+class QuotaModel:
     """Servers, one user, and what the user does.
 
     Attributes:
@@ -226,7 +226,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(servers: int, most: int, redis: RedisServer | None = None) -> AsyncIterator[World]:
+async def world(servers: int, most: int, redis: RedisServer | None = None) -> AsyncIterator[QuotaModel]:
     clock = HandClock()
     where = {} if redis is None else {"redis_url": redis.url}
     made = [
@@ -237,7 +237,7 @@ async def world(servers: int, most: int, redis: RedisServer | None = None) -> As
         app.limiter._ledger = QuotaLedger(app.settings.recovery_window, clock)
     try:
         session_id, _ = await made[0].sessions.create(User("u", tier="premium"), 3600)
-        yield World(made, most, {"sessionID": session_id, "userId": "u"}, clock, redis)
+        yield QuotaModel(made, most, {"sessionID": session_id, "userId": "u"}, clock, redis)
     finally:
         for app in made:
             await app.shutdown()

@@ -40,7 +40,7 @@ MANY_BYTES = 60_000_000
 Send = Callable[[Polling], Awaitable[Answer]]
 
 
-class Fleet:
+class OwnerAndRelay:
     """A server that owns connections, one that passes their requests on, and a bystander at each."""
 
     def __init__(self, owner: ServeProcess, relay: ServeProcess, *bystanders: Bystander) -> None:
@@ -54,7 +54,7 @@ class Fleet:
 
 
 @pytest.fixture
-async def fleet(redis_server: RedisServer) -> AsyncIterator[Fleet]:
+async def fleet(redis_server: RedisServer) -> AsyncIterator[OwnerAndRelay]:
     settings = {"REDIS_URL": redis_server.url, "TRANSPORTS": "polling,websocket", "AUTH_REQUIRED": "false"}
     async with (
         serving(**settings) as owner,
@@ -62,7 +62,7 @@ async def fleet(redis_server: RedisServer) -> AsyncIterator[Fleet]:
         bystander(owner) as one,
         bystander(relay) as other,
     ):
-        fleet = Fleet(owner, relay, one, other)
+        fleet = OwnerAndRelay(owner, relay, one, other)
         await fleet.client()
         yield fleet
         assert errors_of(owner) == []
@@ -75,7 +75,7 @@ OVER_WEBSOCKETS = {
 }
 
 
-async def test_floods_over_relayed_websockets(fleet: Fleet) -> None:
+async def test_floods_over_relayed_websockets(fleet: OwnerAndRelay) -> None:
     for name, flood in OVER_WEBSOCKETS.items():
 
         async def flood_one(count: int, flood: Flood = flood) -> None:
@@ -97,7 +97,7 @@ REQUESTS: Mapping[str, tuple[str, Sequence[str], str, str]] = {
 """Method, headers, and what follows them once and again and again."""
 
 
-async def test_floods_of_requests_that_are_to_be_passed_on(fleet: Fleet) -> None:
+async def test_floods_of_requests_that_are_to_be_passed_on(fleet: OwnerAndRelay) -> None:
     for name, (method, lines, begin, piece) in REQUESTS.items():
 
         async def flood_one(
@@ -110,7 +110,7 @@ async def test_floods_of_requests_that_are_to_be_passed_on(fleet: Fleet) -> None
         await endure(name, bursts(flood_one), *fleet.bystanders, longest_wait=LONG_WAIT)
 
 
-async def test_full_posts_one_after_the_other(fleet: Fleet) -> None:
+async def test_full_posts_one_after_the_other(fleet: OwnerAndRelay) -> None:
     """As many packets as a POST may have, and far more, until the session is ended for it, or has to wait."""
 
     async def flood_one(body: bytes) -> None:
@@ -128,7 +128,7 @@ async def test_full_posts_one_after_the_other(fleet: Fleet) -> None:
         await endure(f"{count} {packet}", asyncio.gather(*floods), *fleet.bystanders)
 
 
-async def test_many_requests_of_one_session_at_once(fleet: Fleet) -> None:
+async def test_many_requests_of_one_session_at_once(fleet: OwnerAndRelay) -> None:
     async def post(client: Polling) -> Answer:
         return await client.post("6")
 
@@ -145,7 +145,7 @@ async def test_many_requests_of_one_session_at_once(fleet: Fleet) -> None:
         assert (await client.poll()).status == 400, "two at once end a session"
 
 
-async def test_unfinished_posts_of_one_session_are_not_kept(fleet: Fleet) -> None:
+async def test_unfinished_posts_of_one_session_are_not_kept(fleet: OwnerAndRelay) -> None:
     """One session has one POST at a time: the server that passes them on keeps no others."""
     client = await fleet.client()
     begun = head_of("POST", client.target, "Content-Length: 1000000").encode() + b"6" * 900_000

@@ -45,7 +45,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs" / "sessions.md"
 
 
 @dataclass
-class World:
+class ExpressStore:
     """One package for the store, its database, a server of ours that reads it, and clients.
 
     Attributes:
@@ -118,16 +118,16 @@ async def world(
     express_process: ExpressProcess,
     make_server: MakeServer,
     stock_clients: StockClients,
-) -> AsyncIterator[World]:
+) -> AsyncIterator[ExpressStore]:
     if request.param in REDIS:
         redis: RedisServer = request.getfixturevalue("redis_server")
         settings: dict[str, Any] = {"session_store": "redis", "redis_url": redis.url, "redis_timeout": 20}
-        world = World(request.param, settings, express_process, make_server, stock_clients, redis=redis)
+        world = ExpressStore(request.param, settings, express_process, make_server, stock_clients, redis=redis)
     else:
         mongo: MongoDatabase = request.getfixturevalue("mongo_server")
         settings = {"session_store": "mongodb", "mongodb_uri": mongo.uri, "mongodb_database": mongo.database}
         settings |= {"mongodb_timeout": 20}
-        world = World(request.param, settings, express_process, make_server, stock_clients, mongo=mongo)
+        world = ExpressStore(request.param, settings, express_process, make_server, stock_clients, mongo=mongo)
         codec: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
         client: MongoClient[dict[str, Any]] = MongoClient(mongo.uri, socketTimeoutMS=20_000)
         world.stack.enter_context(client)
@@ -165,7 +165,9 @@ USERS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-async def check_users(world: World, options: dict[str, Any], users: dict[str, tuple[Any, dict[str, Any]]]) -> None:
+async def check_users(
+    world: ExpressStore, options: dict[str, Any], users: dict[str, tuple[Any, dict[str, Any]]]
+) -> None:
     server = await world.serve()
     visitor = await world.visit(options)
     for user, (user_id, known) in users.items():
@@ -180,16 +182,16 @@ async def check_users(world: World, options: dict[str, Any], users: dict[str, tu
         await client.close()
 
 
-async def test_users_as_passport_writes_them(world: World) -> None:
+async def test_users_as_passport_writes_them(world: ExpressStore) -> None:
     await check_users(world, {}, USERS)
 
 
 @only(*MONGO)
-async def test_users_in_documents_that_are_no_text(world: World) -> None:
+async def test_users_in_documents_that_are_no_text(world: ExpressStore) -> None:
     await check_users(world, {"stringify": False}, {**USERS, "long": (str(2**53 + 1), {})})
 
 
-async def test_what_is_no_user_is_refused(world: World) -> None:
+async def test_what_is_no_user_is_refused(world: ExpressStore) -> None:
     server = await world.serve()
     visitor = await world.visit()
     for user, reason in (("fraction", "bad_user_id"), ("list", "bad_user_id"), ("other", "no_user")):
@@ -213,7 +215,9 @@ COOKIES: dict[str, dict[str, Any]] = {
 }
 
 
-async def check_end(world: World, server: RunningServer, session_id: str, label: object, prefix: str = "sess:") -> None:
+async def check_end(
+    world: ExpressStore, server: RunningServer, session_id: str, label: object, prefix: str = "sess:"
+) -> None:
     """The server's end is the store's, or that of SESSION_MAX_AGE where the store's is later."""
     stored = world.stored_end(session_id, prefix)
     session = (await server.app.sessions.check([session_id]))[session_id]
@@ -221,16 +225,16 @@ async def check_end(world: World, server: RunningServer, session_id: str, label:
     assert session.expires_at == pytest.approx(min(stored, time.time() + DAYS_30), abs=NEAR), label
 
 
-async def test_its_end_is_the_stores(world: World) -> None:
+async def test_its_end_is_the_stores(world: ExpressStore) -> None:
     await check_ends(world, {})
 
 
 @only(*MONGO)
-async def test_its_end_is_the_stores_in_documents_that_are_no_text(world: World) -> None:
+async def test_its_end_is_the_stores_in_documents_that_are_no_text(world: ExpressStore) -> None:
     await check_ends(world, {"stringify": False})
 
 
-async def check_ends(world: World, forms: dict[str, Any]) -> None:
+async def check_ends(world: ExpressStore, forms: dict[str, Any]) -> None:
     server = await world.serve()
     options: list[dict[str, Any]] = [{}, {"ttl": 1_234}]
     if world.mongo is not None:
@@ -254,7 +258,7 @@ async def check_ends(world: World, forms: dict[str, Any]) -> None:
 
 
 @only(*REDIS)
-async def test_a_touch_moves_the_end_and_not_the_cookies(world: World) -> None:
+async def test_a_touch_moves_the_end_and_not_the_cookies(world: ExpressStore) -> None:
     server = await world.serve()
     visitor = await world.visit(cookie={"maxAge": 3_600_000})
     session_id = await visitor.log_in("number")
@@ -265,7 +269,7 @@ async def test_a_touch_moves_the_end_and_not_the_cookies(world: World) -> None:
 
 
 @only(*REDIS)
-async def test_a_store_without_ends_leaves_the_cookies(world: World) -> None:
+async def test_a_store_without_ends_leaves_the_cookies(world: ExpressStore) -> None:
     server = await world.serve()
     visitor = await world.visit({"disableTTL": True}, cookie={"maxAge": 3_600_000})
     session_id = await visitor.log_in("number")
@@ -276,7 +280,7 @@ async def test_a_store_without_ends_leaves_the_cookies(world: World) -> None:
     assert await world.refused(server, {"sessionID": endless, "userId": 5}, "no_end") == "SESSION_NOT_FOUND"
 
 
-async def test_a_client_leaves_at_an_end_that_moved(world: World) -> None:
+async def test_a_client_leaves_at_an_end_that_moved(world: ExpressStore) -> None:
     server = await world.serve()
     visitor = await world.visit(cookie={"maxAge": 3_600_000})
     session_id = await visitor.log_in("number")
@@ -292,7 +296,7 @@ async def test_a_client_leaves_at_an_end_that_moved(world: World) -> None:
 
 @only(*REDIS)
 @pytest.mark.parametrize("prefix", ["myapp:sess:", "", "{a}*[x]?\\é:"])
-async def test_prefixes(world: World, prefix: str) -> None:
+async def test_prefixes(world: ExpressStore, prefix: str) -> None:
     server = await world.serve(session_key_prefix=prefix)
     session_id = await (await world.visit({"prefix": prefix})).log_in("number")
     await world.connect(server, {"sessionID": session_id, "userId": 5})
@@ -304,7 +308,7 @@ async def test_prefixes(world: World, prefix: str) -> None:
 
 
 @only(*MONGO)
-async def test_collections(world: World) -> None:
+async def test_collections(world: ExpressStore) -> None:
     server = await world.serve(session_collection="logins")
     session_id = await (await world.visit({"collectionName": "logins"})).log_in("number")
     await world.connect(server, {"sessionID": session_id, "userId": 5})
@@ -325,7 +329,7 @@ ENCRYPTED: list[dict[str, Any]] = [
 
 
 @only(*MONGO)
-async def test_encrypted_sessions_are_refused_as_such(world: World) -> None:
+async def test_encrypted_sessions_are_refused_as_such(world: ExpressStore) -> None:
     server = await world.serve()
     for options in ENCRYPTED:
         if "webCrypto" in options and world.package == "connect-mongo-5":
@@ -348,7 +352,7 @@ SECRETS: list[tuple[list[str], str]] = [
 
 @pytest.mark.parametrize(("secrets", "setting"), SECRETS, ids=["one", "two", "comma", "spaces"])
 @only(REDIS[-1], MONGO[-1])
-async def test_the_signed_id_of_the_cookie(world: World, secrets: list[str], setting: str) -> None:
+async def test_the_signed_id_of_the_cookie(world: ExpressStore, secrets: list[str], setting: str) -> None:
     server = await world.serve(
         session_secrets=setting, session_require_signed=True, session_cookie_name=COOKIE, cors_origin=ORIGIN
     )
@@ -378,7 +382,7 @@ LEAVE: dict[str, str] = {"logout": "/logout", "destroy": "/destroy", "regenerate
 
 
 @pytest.mark.parametrize("path", LEAVE.values(), ids=LEAVE)
-async def test_logging_out_ends_the_connection(world: World, path: str) -> None:
+async def test_logging_out_ends_the_connection(world: ExpressStore, path: str) -> None:
     server = await world.serve()
     visitor, other = await world.visit(), await world.visit()
     session_id, other_id = await visitor.log_in("number"), await other.log_in("text")
@@ -397,7 +401,7 @@ async def test_logging_out_ends_the_connection(world: World, path: str) -> None:
             await server.app.sessions.authenticate(new_id, 5)
 
 
-async def test_logging_out_without_a_new_session(world: World) -> None:
+async def test_logging_out_without_a_new_session(world: ExpressStore) -> None:
     """Some applications only take the user out: the session stays in the store, with nobody in it."""
     server = await world.serve()
     visitor = await world.visit()

@@ -33,7 +33,7 @@ WITHIN = 1.0
 SLACK = 14.0
 
 
-class Server:
+class WatchedSessions:
     """What a server does with a watcher: keeps connections, ends them, takes over changes."""
 
     def __init__(self, sessions: Sessions) -> None:
@@ -83,8 +83,8 @@ class Server:
 
 
 @asynccontextmanager
-async def watching(sessions: Sessions) -> AsyncIterator[Server]:
-    server = Server(sessions)
+async def watching(sessions: Sessions) -> AsyncIterator[WatchedSessions]:
+    server = WatchedSessions(sessions)
     task = asyncio.create_task(server.watcher.run())
     try:
         yield server

@@ -37,7 +37,7 @@ def figures(**changed: float) -> RuntimeSettings:
     return FIGURES.model_copy(update=changed)
 
 
-class Heard:
+class RecordingListener:
     """A listener that only listens."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Heard:
 
 
 # A broker that has been started and hears what is published, and its listener.
-MakeBroker = Callable[..., Awaitable[tuple[Broker, Heard]]]
+MakeBroker = Callable[..., Awaitable[tuple[Broker, RecordingListener]]]
 
 
 def numbers(envelopes: Sequence[Envelope]) -> list[Any]:

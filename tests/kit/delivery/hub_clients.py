@@ -48,7 +48,7 @@ class Received:
 
 
 @dataclass
-class Member:
+class HubClient:
     """A client's connection to a hub.
 
     Attributes:
@@ -102,7 +102,7 @@ async def take_up_anything(connection_id: str, rooms: Collection[str]) -> bool:
     return True
 
 
-class Desk:
+class HubHarness:
     """A hub between a broker and clients that are lists.
 
     Attributes:
@@ -124,7 +124,7 @@ class Desk:
         held_limit: int = 1000,
         limiter: RecoveryLimiter = NO_LIMIT,
     ) -> None:
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, HubClient] = {}
         self.displaced: list[str] = []
         self.hung_up: list[str] = []
         self.results: list[Result] = []
@@ -174,22 +174,22 @@ class Desk:
 
     # -- the server's side
 
-    async def arrive(self) -> Member:
+    async def arrive(self) -> HubClient:
         """A transport, with a sid for now."""
         eio_sid = f"eio{next(self.names)}"
         sid = await self.manager.pre_connect(eio_sid, NAMESPACE)
         assert sid is not None
-        self.members[eio_sid] = Member(eio_sid, sid)
+        self.members[eio_sid] = HubClient(eio_sid, sid)
         return self.members[eio_sid]
 
     async def enter(
         self,
-        member: Member,
+        member: HubClient,
         *rooms: str,
         user: str = "u1",
         auth: Any = None,
         permitted: Callable[[str], bool] = lambda room: True,
-    ) -> Member:
+    ) -> HubClient:
         """Let it go on where it was, or in as a new client; events are held back until `go`."""
         request = Request.of(auth)
         member.resumed = await self.hub.resume(member.sid, member.eio_sid, request, user, permitted, take_up_anything)
@@ -201,15 +201,15 @@ class Desk:
             member.pid = await self.hub.admit(member.sid, member.eio_sid, user, connection_id, rooms, request)
         return member
 
-    async def go(self, member: Member) -> Member:
+    async def go(self, member: HubClient) -> HubClient:
         await self.manager.connect(member.sid, NAMESPACE)
         self.hub.start_delivery(member.sid)
         return member
 
-    async def connect(self, *rooms: str, user: str = "u1", auth: Any = None) -> Member:
+    async def connect(self, *rooms: str, user: str = "u1", auth: Any = None) -> HubClient:
         return await self.go(await self.enter(await self.arrive(), *rooms, user=user, auth=auth))
 
-    async def lose(self, member: Member, *, final: bool = False) -> None:
+    async def lose(self, member: HubClient, *, final: bool = False) -> None:
         """The transport ends, and the server notices."""
         member.open = False
         sid = self.manager.sid_from_eio_sid(member.eio_sid, NAMESPACE)
@@ -236,8 +236,8 @@ class Kinds:
 
 
 @asynccontextmanager
-async def desk(broker: Broker, **options: Any) -> AsyncIterator[Desk]:
-    made = Desk(broker, **options)
+async def running_hub(broker: Broker, **options: Any) -> AsyncIterator[HubHarness]:
+    made = HubHarness(broker, **options)
     await made.hub.start()
     try:
         yield made
@@ -253,4 +253,4 @@ class _Server:
 
     @staticmethod
     def generate_id() -> str:
-        return f"sid{next(Desk.names)}"
+        return f"sid{next(HubHarness.names)}"

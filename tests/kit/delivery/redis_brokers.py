@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Self
 
-from kit.contracts.broker import RETENTION, Heard
+from kit.contracts.broker import RETENTION, RecordingListener
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import load_settings
 from tradecast.delivery.redis.broker import RedisBroker
@@ -15,7 +15,7 @@ from tradecast.delivery.retention import Retention
 from tradecast.delivery.writer_factory import create_adapter_redis
 
 
-class Seen:
+class RecordingObserver:
     """Counts what a broker tells.
 
     Attributes:
@@ -84,10 +84,10 @@ class Brokers:
         watch: BrokerObserver | None = None,
         heard: bool = True,
         **figures: Any,
-    ) -> tuple[RedisBroker, Heard]:
+    ) -> tuple[RedisBroker, RecordingListener]:
         """One more server; it hears the others already."""
         broker = RedisBroker(self._client(url), retention, self._config(**figures), watch or NullBrokerObserver())
-        listener = Heard()
+        listener = RecordingListener()
         broker.add_control_listener(listener)
         self._made.append(broker)
         await broker.start(listener)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class NotedTransport:
+class RecordingTransport:
     """The part of an `asyncio.Transport` that is the same whatever a test writes to it.
 
     Attributes:

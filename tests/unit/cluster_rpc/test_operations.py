@@ -28,18 +28,18 @@ class Engine:
         return f"sid{self.made}"
 
 
-class Server:
+class FakeSocketServer:
     def __init__(self) -> None:
         self.eio = Engine()
         self.packet_class = Packet
 
 
-class Here:
+class LocalServer:
     """A server's parts, as far as they are needed: sid1 and sid2 are connected, sid3 comes, sid4 has gone."""
 
     def __init__(self) -> None:
         self.manager = LocalManager()
-        self.manager.set_server(Server())
+        self.manager.set_server(FakeSocketServer())
         self.ended: list[str] = []
         self.asked: list[tuple[Any, ...]] = []
         self.unkept: set[str] = set()
@@ -107,8 +107,8 @@ class Here:
 
 
 @pytest.fixture
-async def here() -> Here:
-    made = Here()
+async def here() -> LocalServer:
+    made = LocalServer()
     await made.begin()
     return made
 
@@ -128,12 +128,12 @@ async def here() -> Here:
         (Selection.of(None, skip="sid2"), ["sid1"]),
     ],
 )
-async def test_who_is_wholly_connected_is_selected(here: Here, selection: Selection, sids: list[str]) -> None:
+async def test_who_is_wholly_connected_is_selected(here: LocalServer, selection: Selection, sids: list[str]) -> None:
     assert sorted(here.clients.select(selection)) == sids
     assert sorted(here.clients.select(Selection.parse(orjson.loads(orjson.dumps(selection.body()))))) == sids
 
 
-async def test_fetch_tells_what_is_known(here: Here) -> None:
+async def test_fetch_tells_what_is_known(here: LocalServer) -> None:
     ((*about, data),) = (await here.do("fetch_sockets", {"r": None})).items
     assert about == ["sid1", "c-sid1", "u1", ["all"], "websocket", 5.0, {"issued": 5}]
     assert orjson.loads(orjson.dumps(data)) == {}
@@ -153,13 +153,15 @@ async def test_fetch_tells_what_is_known(here: Here) -> None:
     ],
     ids=["values", "bytes", "numbers", "just enough", "too large", "objects", "huge numbers", "half a character"],
 )
-async def test_what_the_application_noted_is_told_if_it_can_be(here: Here, noted: dict[str, Any], told: Any) -> None:
+async def test_what_the_application_noted_is_told_if_it_can_be(
+    here: LocalServer, noted: dict[str, Any], told: Any
+) -> None:
     here.data = noted
     ((*_, data),) = (await here.do("fetch_sockets", {"r": None})).items
     assert orjson.loads(orjson.dumps(data)) == told
 
 
-async def test_join_and_leave_count_those_for_whom_it_is_kept(here: Here) -> None:
+async def test_join_and_leave_count_those_for_whom_it_is_kept(here: LocalServer) -> None:
     assert await here.do("sockets_join", {"r": ["all"], "to": ["x", "y"]}) == Outcome([2])
     assert here.rooms_of("sid1") >= {"x", "y"}
     here.unkept.add("sid1")
@@ -170,12 +172,12 @@ async def test_join_and_leave_count_those_for_whom_it_is_kept(here: Here) -> Non
     assert not here.manager.members(["x"])
 
 
-async def test_disconnect_ends_them(here: Here) -> None:
+async def test_disconnect_ends_them(here: LocalServer) -> None:
     assert await here.do("disconnect_sockets", {"r": None, "s": ["sid2"]}) == Outcome([1])
     assert here.ended == ["sid1"]
 
 
-async def test_acknowledgements(here: Here) -> None:
+async def test_acknowledgements(here: LocalServer) -> None:
     body = {"r": None, "e": "confirm", "a": [{"$bytes": "AA=="}], "w": 3}
     items = (await here.do("emit_with_ack", body)).items
     assert orjson.loads(orjson.dumps(items)) == [["sid1", ["yes"]], ["sid2", None, 0], ["large", None, 1]]
@@ -183,7 +185,7 @@ async def test_acknowledgements(here: Here) -> None:
     assert here.events == [("confirm", 2)]
 
 
-async def test_events_of_servers(here: Here) -> None:
+async def test_events_of_servers(here: LocalServer) -> None:
     outcome = await here.do("server_side_emit", {"e": "plain", "a": [1]})
     assert orjson.dumps(list(outcome.items)) == b'[[1,{"$bytes":"AA=="}]]'
     assert "no handler" in (await here.do("server_side_emit", {"e": "unheard of", "a": []})).error
@@ -191,7 +193,7 @@ async def test_events_of_servers(here: Here) -> None:
         await here.do("server_side_emit", {"e": "object", "a": []})
 
 
-async def test_connections_of_a_user(here: Here) -> None:
+async def test_connections_of_a_user(here: LocalServer) -> None:
     assert [(await here.do("count", {"u": user})).items for user in ("u1", "u2")] == [[2], [0]]
 
 
@@ -203,7 +205,7 @@ BODIES: list[Any] = [
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("body", BODIES, ids=repr)
-async def test_bodies_that_are_none(here: Here, kind: str, body: Any) -> None:
+async def test_bodies_that_are_none(here: LocalServer, kind: str, body: Any) -> None:
     with pytest.raises(Malformed):
         await here.do(kind, body)
     assert not here.ended
@@ -221,7 +223,7 @@ async def test_bodies_that_are_none(here: Here, kind: str, body: Any) -> None:
         ("emit_with_ack", {"e": "x", "a": [], "w": 1e9}),
     ],
 )
-async def test_bodies_that_lack_something(here: Here, kind: str, more: dict[str, Any]) -> None:
+async def test_bodies_that_lack_something(here: LocalServer, kind: str, more: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
         await here.do(kind, {"r": None, **more})
     assert here.asked == []

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from kit.delivery.hub_clients import Desk, Received, desk
+from kit.delivery.hub_clients import HubHarness, Received, running_hub
 from kit.waiting import eventually
 from tradecast.delivery.broker import RecoveryState, Replay
 from tradecast.delivery.envelope import COUNTED, VOLATILE
@@ -21,7 +21,7 @@ from tradecast.delivery.retention import Retention
 RETENTION = Retention(window=60, dead_after=10, refresh=5, events_per_room=1000)
 
 
-class Told(MemoryBroker):
+class RecordingBroker(MemoryBroker):
     """The broker in memory, with a way to be slow, away, or behind.
 
     Attributes:
@@ -130,20 +130,20 @@ class Told(MemoryBroker):
 
 
 @pytest.fixture
-def broker() -> Told:
-    return Told()
+def broker() -> RecordingBroker:
+    return RecordingBroker()
 
 
 @pytest.fixture
-async def here(broker: Told) -> AsyncIterator[Desk]:
-    async with desk(broker) as made:
+async def here(broker: RecordingBroker) -> AsyncIterator[HubHarness]:
+    async with running_hub(broker) as made:
         yield made
 
 
 # -- who gets what
 
 
-async def test_members_of_a_room_get_its_events_with_an_offset(here: Desk, broker: Told) -> None:
+async def test_members_of_a_room_get_its_events_with_an_offset(here: HubHarness, broker: RecordingBroker) -> None:
     a, b, other = await here.connect("x"), await here.connect("x"), await here.connect("y")
     await here.send("x", {"n": 1})
     assert a.wire == b.wire
@@ -154,18 +154,18 @@ async def test_members_of_a_room_get_its_events_with_an_offset(here: Desk, broke
     assert here.emitted == [("event", 2)]
 
 
-async def test_nobody_there_is_nothing_to_do(here: Desk) -> None:
+async def test_nobody_there_is_nothing_to_do(here: HubHarness) -> None:
     await here.send("nobody", 1)
     assert here.emitted == []
 
 
-async def test_several_rooms_reach_a_member_of_all_once(here: Desk) -> None:
+async def test_several_rooms_reach_a_member_of_all_once(here: HubHarness) -> None:
     a, b = await here.connect("x", "y", "z"), await here.connect("y")
     await here.send(["x", "y", "z"], 1)
     assert (a.got, b.got) == ([1], [1])
 
 
-async def test_skipped_clients_and_members_of_excepted_rooms_do_not_get_it(here: Desk) -> None:
+async def test_skipped_clients_and_members_of_excepted_rooms_do_not_get_it(here: HubHarness) -> None:
     a, b, c = await here.connect("x"), await here.connect("x", "quiet"), await here.connect("x")
     await here.send("x", 1, skip=[a.sid])
     await here.send("x", 2, except_rooms=["quiet"])
@@ -173,7 +173,7 @@ async def test_skipped_clients_and_members_of_excepted_rooms_do_not_get_it(here:
     assert (a.got, b.got, c.got) == ([2, 3], [1], [1, 2])
 
 
-async def test_joining_and_leaving(here: Desk, broker: Told) -> None:
+async def test_joining_and_leaving(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     await here.send("y", 1)
     await here.hub.join(a.sid, "y")
@@ -189,7 +189,7 @@ async def test_joining_and_leaving(here: Desk, broker: Told) -> None:
     assert broker.wanted == {"x"}
 
 
-async def test_a_room_is_wanted_as_long_as_there_is_a_member(here: Desk, broker: Told) -> None:
+async def test_a_room_is_wanted_as_long_as_there_is_a_member(here: HubHarness, broker: RecordingBroker) -> None:
     a, b = await here.connect("x"), await here.connect("x")
     await here.hub.leave(a.sid, "x")
     assert broker.wanted == {"x"}
@@ -197,7 +197,7 @@ async def test_a_room_is_wanted_as_long_as_there_is_a_member(here: Desk, broker:
     assert broker.wanted == set()
 
 
-async def test_strangers_are_passed_over(here: Desk) -> None:
+async def test_strangers_are_passed_over(here: HubHarness) -> None:
     await here.hub.join("nobody", "x")
     await here.hub.leave("nobody", "x")
     here.hub.start_delivery("nobody")
@@ -208,7 +208,7 @@ async def test_strangers_are_passed_over(here: Desk) -> None:
     assert here.hub.rooms_of("nobody") == frozenset()
 
 
-async def test_what_json_cannot_say_is_told_to_the_emitter(here: Desk) -> None:
+async def test_what_json_cannot_say_is_told_to_the_emitter(here: HubHarness) -> None:
     with pytest.raises(TypeError):
         await here.send("x", object())
 
@@ -217,7 +217,7 @@ async def test_what_json_cannot_say_is_told_to_the_emitter(here: Desk) -> None:
 
 
 @pytest.mark.parametrize("auth", [{"recovery": False}, {"recovery": False, "pid": "a" * 24}])
-async def test_plain_clients_get_no_offset_and_no_pid(here: Desk, broker: Told, auth: object) -> None:
+async def test_plain_clients_get_no_offset_and_no_pid(here: HubHarness, broker: RecordingBroker, auth: object) -> None:
     plain, other = await here.connect("x", auth=auth), await here.connect("x")
     await here.send("x", {"n": 1})
     await here.send("x", "text")
@@ -231,8 +231,8 @@ async def test_plain_clients_get_no_offset_and_no_pid(here: Desk, broker: Told, 
     assert broker.written == [("save", other.pid)]
 
 
-async def test_without_recovery_nobody_gets_offsets(broker: Told) -> None:
-    async with desk(broker, recovery=False) as here:
+async def test_without_recovery_nobody_gets_offsets(broker: RecordingBroker) -> None:
+    async with running_hub(broker, recovery=False) as here:
         a = await here.connect("x")
         await here.send("x", 1)
         assert (a.pid, a.wire[0].offset) == (None, None)
@@ -243,7 +243,7 @@ async def test_without_recovery_nobody_gets_offsets(broker: Told) -> None:
 
 
 @pytest.mark.parametrize("event", ["latest", "volatile"])
-async def test_what_does_not_count_has_an_offset_only_behind_a_text(here: Desk, event: str) -> None:
+async def test_what_does_not_count_has_an_offset_only_behind_a_text(here: HubHarness, event: str) -> None:
     a = await here.connect("x")
     await here.send("x", {"n": 1}, event=event)
     await here.send("x", "text", event=event)
@@ -253,7 +253,7 @@ async def test_what_does_not_count_has_an_offset_only_behind_a_text(here: Desk, 
     assert all(one.offset for one in a.wire[1:])
 
 
-async def test_after_all_plain_clients_have_left_the_others_get_offsets(here: Desk) -> None:
+async def test_after_all_plain_clients_have_left_the_others_get_offsets(here: HubHarness) -> None:
     plain, a = await here.connect("x", auth={"recovery": False}), await here.connect("x")
     await here.lose(plain)
     await here.send("x", 1)
@@ -261,7 +261,7 @@ async def test_after_all_plain_clients_have_left_the_others_get_offsets(here: De
     assert here.hub.clients.without_recovery == 0
 
 
-async def test_positions(here: Desk, broker: Told) -> None:
+async def test_positions(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     assert parse_offset(here.hub.position(a.sid), 1) == Offset(broker.epoch or "", (broker.positions[0],))
     broker.gate("listening")
@@ -283,7 +283,7 @@ async def test_positions(here: Desk, broker: Told) -> None:
 # -- held back and let go
 
 
-async def test_events_are_held_back_until_the_client_has_been_told(here: Desk) -> None:
+async def test_events_are_held_back_until_the_client_has_been_told(here: HubHarness) -> None:
     a = await here.enter(await here.arrive(), "x")
     other = await here.connect("x")
     for n in range(3):
@@ -297,7 +297,7 @@ async def test_events_are_held_back_until_the_client_has_been_told(here: Desk) -
 
 @pytest.mark.parametrize("fresh", [True, False])
 async def test_while_joining_the_other_rooms_are_held_back_and_the_order_stays(
-    here: Desk, broker: Told, fresh: bool
+    here: HubHarness, broker: RecordingBroker, fresh: bool
 ) -> None:
     a = await here.connect("x")
     broker.fresh = fresh
@@ -320,7 +320,9 @@ async def test_while_joining_the_other_rooms_are_held_back_and_the_order_stays(
     assert set(kept_rooms(broker, a.pid)) == {"x", "y"}
 
 
-async def test_who_joins_two_rooms_at_once_is_held_until_both_are_through(here: Desk, broker: Told) -> None:
+async def test_who_joins_two_rooms_at_once_is_held_until_both_are_through(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a = await here.connect("x")
     broker.gate("listening")
     joining = [asyncio.create_task(here.hub.join(a.sid, room)) for room in "yz"]
@@ -332,8 +334,8 @@ async def test_who_joins_two_rooms_at_once_is_held_until_both_are_through(here: 
     assert here.hub.clients.special == {}
 
 
-async def test_one_that_holds_back_too_much_is_cut_off(broker: Told) -> None:
-    async with desk(broker, held_limit=10) as here:
+async def test_one_that_holds_back_too_much_is_cut_off(broker: RecordingBroker) -> None:
+    async with running_hub(broker, held_limit=10) as here:
         a, other = await here.enter(await here.arrive(), "x"), await here.connect("x")
         for n in range(11):
             await here.send("x", n)
@@ -341,9 +343,9 @@ async def test_one_that_holds_back_too_much_is_cut_off(broker: Told) -> None:
         assert len(other.got) == 11
 
 
-async def test_one_that_is_cut_off_gets_nothing_more(broker: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_is_cut_off_gets_nothing_more(broker: RecordingBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event after those that were not sent would have an offset that hides them."""
-    async with desk(broker, held_limit=10) as here:
+    async with running_hub(broker, held_limit=10) as here:
         monkeypatch.setattr(here, "close_transport", here.hung_up.append)  # the transport takes its time
         a = await here.enter(await here.arrive(), "x")
         for n in range(11):
@@ -355,7 +357,7 @@ async def test_one_that_is_cut_off_gets_nothing_more(broker: Told, monkeypatch: 
         assert (await here.connect(auth=a.auth)).got == list(range(12))
 
 
-async def test_an_excepted_client_does_not_get_it_after_the_hold_either(here: Desk) -> None:
+async def test_an_excepted_client_does_not_get_it_after_the_hold_either(here: HubHarness) -> None:
     a = await here.enter(await here.arrive(), "x", "quiet")
     b = await here.enter(await here.arrive(), "x")
     await here.send("x", 1, except_rooms=["quiet"], skip=[b.sid])
@@ -368,7 +370,7 @@ async def test_an_excepted_client_does_not_get_it_after_the_hold_either(here: De
 # -- joining and leaving while Redis is away
 
 
-async def test_a_join_that_cannot_be_kept_is_none(here: Desk, broker: Told) -> None:
+async def test_a_join_that_cannot_be_kept_is_none(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     broker.down = AdapterUnavailable("away")
     with pytest.raises(AdapterUnavailable):
@@ -384,7 +386,7 @@ async def test_a_join_that_cannot_be_kept_is_none(here: Desk, broker: Told) -> N
     assert a.got == [2, 3]
 
 
-async def test_who_cannot_recover_anyway_joins_all_the_same(here: Desk, broker: Told) -> None:
+async def test_who_cannot_recover_anyway_joins_all_the_same(here: HubHarness, broker: RecordingBroker) -> None:
     plain = await here.connect("x", auth={"recovery": False})
     broker.down = AdapterUnavailable("away")
     await here.hub.join(plain.sid, "y")
@@ -393,7 +395,7 @@ async def test_who_cannot_recover_anyway_joins_all_the_same(here: Desk, broker: 
     assert plain.got == [1]
 
 
-async def test_a_leave_that_cannot_be_kept_is_kept_later(here: Desk, broker: Told) -> None:
+async def test_a_leave_that_cannot_be_kept_is_kept_later(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x", "y")
     broker.down = AdapterUnavailable("away")
     await here.hub.leave(a.sid, "y")
@@ -405,7 +407,9 @@ async def test_a_leave_that_cannot_be_kept_is_kept_later(here: Desk, broker: Tol
     assert set(kept_rooms(broker, a.pid)) == {"x"}
 
 
-async def test_a_client_that_comes_while_redis_is_away_is_served_but_cannot_recover(here: Desk, broker: Told) -> None:
+async def test_a_client_that_comes_while_redis_is_away_is_served_but_cannot_recover(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     broker.down = AdapterUnavailable("away")
     a = await here.connect("x")
     broker.down = None
@@ -416,7 +420,9 @@ async def test_a_client_that_comes_while_redis_is_away_is_served_but_cannot_reco
 
 
 @pytest.mark.parametrize("auth", [None, {"recovery": False}])
-async def test_whatever_happened_plain_clients_are_counted_right(here: Desk, broker: Told, auth: object) -> None:
+async def test_whatever_happened_plain_clients_are_counted_right(
+    here: HubHarness, broker: RecordingBroker, auth: object
+) -> None:
     broker.down = AdapterUnavailable("away")
     a = await here.connect("x", auth=auth)
     assert here.hub.clients.without_recovery == 1
@@ -427,7 +433,7 @@ async def test_whatever_happened_plain_clients_are_counted_right(here: Desk, bro
 # -- going on
 
 
-async def test_a_client_gets_what_it_missed_then_what_is_new(here: Desk, broker: Told) -> None:
+async def test_a_client_gets_what_it_missed_then_what_is_new(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x", "y")
     await here.send("x", 1)
     await here.lose(a)
@@ -450,7 +456,7 @@ async def test_a_client_gets_what_it_missed_then_what_is_new(here: Desk, broker:
     assert here.hub.rooms_of(a.sid) == {"x", "y"}
 
 
-async def test_each_replayed_event_has_the_offset_at_which_it_can_go_on(here: Desk) -> None:
+async def test_each_replayed_event_has_the_offset_at_which_it_can_go_on(here: HubHarness) -> None:
     a = await here.connect("x")
     await here.lose(a)
     for n in range(5):
@@ -465,7 +471,7 @@ async def test_each_replayed_event_has_the_offset_at_which_it_can_go_on(here: De
 
 
 @pytest.mark.parametrize("offset", [None, ""])
-async def test_a_client_that_has_seen_nothing_goes_on_from_the_beginning(here: Desk, offset: str | None) -> None:
+async def test_a_client_that_has_seen_nothing_goes_on_from_the_beginning(here: HubHarness, offset: str | None) -> None:
     """Go's client says "" for that."""
     a = await here.connect("x")
     await here.lose(a)
@@ -475,7 +481,7 @@ async def test_a_client_that_has_seen_nothing_goes_on_from_the_beginning(here: D
     assert here.results == ["recovered"]
 
 
-async def test_who_asks_too_often_begins_anew_without_a_look_at_the_history(broker: Told) -> None:
+async def test_who_asks_too_often_begins_anew_without_a_look_at_the_history(broker: RecordingBroker) -> None:
     asked: list[tuple[str, str, bool]] = []
 
     class Limiter:
@@ -483,7 +489,7 @@ async def test_who_asks_too_often_begins_anew_without_a_look_at_the_history(brok
             asked.append((user, pid, blind))
             return len(asked) <= 2
 
-    async with desk(broker, limiter=Limiter()) as here:
+    async with running_hub(broker, limiter=Limiter()) as here:
         a = await here.connect("x")
         await here.send("x", 1)
         auths = [{"pid": a.pid}, a.auth, a.auth]
@@ -501,12 +507,12 @@ async def test_who_asks_too_often_begins_anew_without_a_look_at_the_history(brok
         assert back.got == [2]
 
 
-async def test_tries_while_redis_is_away_are_not_counted(broker: Told) -> None:
+async def test_tries_while_redis_is_away_are_not_counted(broker: RecordingBroker) -> None:
     class Never:
         def may_recover(self, user: str, pid: str, *, blind: bool) -> bool:
             raise AssertionError("not while there is nothing to read")
 
-    async with desk(broker, limiter=Never()) as here:
+    async with running_hub(broker, limiter=Never()) as here:
         a = await here.connect("x")
         await here.lose(a)
         broker.down, broker.away = AdapterUnavailable("away"), 1.0
@@ -516,7 +522,7 @@ async def test_tries_while_redis_is_away_are_not_counted(broker: Told) -> None:
         assert here.results == ["unavailable"] * 3
 
 
-async def test_recoveries_that_fail_write_a_few_lines_of_each_kind(here: Desk) -> None:
+async def test_recoveries_that_fail_write_a_few_lines_of_each_kind(here: HubHarness) -> None:
     with structlog.testing.capture_logs() as lines:
         for _ in range(50):
             await here.connect("x", auth={"pid": "a" * 24})
@@ -526,7 +532,7 @@ async def test_recoveries_that_fail_write_a_few_lines_of_each_kind(here: Desk) -
     assert len(here.results) == 100
 
 
-async def test_it_can_go_on_again_and_again(here: Desk) -> None:
+async def test_it_can_go_on_again_and_again(here: HubHarness) -> None:
     a = await here.connect("x")
     got: list[object] = []
     for n in range(5):
@@ -540,7 +546,7 @@ async def test_it_can_go_on_again_and_again(here: Desk) -> None:
     assert got == [f"{at}{n}" for n in range(5) for at in ("on", "off")]
 
 
-async def test_its_old_connection_here_is_ended_first(here: Desk) -> None:
+async def test_its_old_connection_here_is_ended_first(here: HubHarness) -> None:
     a = await here.connect("x")
     await here.send("x", 1)
     again = await here.connect(auth=a.auth)
@@ -551,7 +557,7 @@ async def test_its_old_connection_here_is_ended_first(here: Desk) -> None:
     assert (a.got, again.got) == ([1], [2])
 
 
-async def test_the_end_of_the_old_connection_does_not_touch_the_new_one(here: Desk) -> None:
+async def test_the_end_of_the_old_connection_does_not_touch_the_new_one(here: HubHarness) -> None:
     a = await here.connect("x")
     again = await here.connect(auth=a.auth)
     here.hub.on_ping(a.eio_sid)
@@ -562,7 +568,7 @@ async def test_the_end_of_the_old_connection_does_not_touch_the_new_one(here: De
 
 
 async def test_a_slow_end_of_the_old_connection_does_not_touch_the_new_one(
-    here: Desk, broker: Told, monkeypatch: pytest.MonkeyPatch
+    here: HubHarness, broker: RecordingBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = asyncio.Event()
     displace = here.displace
@@ -583,7 +589,7 @@ async def test_a_slow_end_of_the_old_connection_does_not_touch_the_new_one(
     assert again.got == [1]
 
 
-async def test_rooms_that_are_not_permitted_any_more_are_left(here: Desk, broker: Told) -> None:
+async def test_rooms_that_are_not_permitted_any_more_are_left(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x", "y")
     await here.lose(a)
     await here.send("y", 1)
@@ -597,7 +603,7 @@ async def test_rooms_that_are_not_permitted_any_more_are_left(here: Desk, broker
     assert set(kept_rooms(broker, a.pid)) == {"x"}
 
 
-async def test_the_newest_of_what_is_latest_wins(here: Desk) -> None:
+async def test_the_newest_of_what_is_latest_wins(here: HubHarness) -> None:
     a = await here.connect("x", "y")
     await here.lose(a)
     for n in range(3):
@@ -619,7 +625,7 @@ async def test_the_newest_of_what_is_latest_wins(here: Desk) -> None:
         ({"offset": "abcd.1"}, "foreign_epoch"),
     ],
 )
-async def test_why_a_client_begins_anew(here: Desk, auth: dict[str, object], result: str) -> None:
+async def test_why_a_client_begins_anew(here: HubHarness, auth: dict[str, object], result: str) -> None:
     a = await here.connect("x")
     await here.lose(a)
     back = await here.connect("z", auth={"pid": a.pid, **auth})
@@ -633,7 +639,7 @@ async def test_why_a_client_begins_anew(here: Desk, auth: dict[str, object], res
     assert here.hub.rooms_of(back.sid) == {"z"}
 
 
-async def test_somebody_elses_session_cannot_be_taken(here: Desk, broker: Told) -> None:
+async def test_somebody_elses_session_cannot_be_taken(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x", user="u1")
     await here.lose(a)
     thief = await here.connect(user="u2", auth=a.auth)
@@ -642,7 +648,7 @@ async def test_somebody_elses_session_cannot_be_taken(here: Desk, broker: Told) 
     assert (await here.connect(user="u1", auth=a.auth)).resumed is not None
 
 
-async def test_an_offset_that_was_never_given_is_refused(here: Desk, broker: Told) -> None:
+async def test_an_offset_that_was_never_given_is_refused(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     await here.send("x", 1)
     await here.lose(a)
@@ -653,8 +659,8 @@ async def test_an_offset_that_was_never_given_is_refused(here: Desk, broker: Tol
 
 
 async def test_a_history_with_holes_is_no_recovery() -> None:
-    broker = Told(Retention(window=60, dead_after=10, refresh=5, events_per_room=3))
-    async with desk(broker) as here:
+    broker = RecordingBroker(Retention(window=60, dead_after=10, refresh=5, events_per_room=3))
+    async with running_hub(broker) as here:
         a = await here.connect("x", "y")
         await here.send("x", 0)
         await here.lose(a)
@@ -673,7 +679,7 @@ async def test_a_history_with_holes_is_no_recovery() -> None:
 
 
 @pytest.mark.parametrize("request_", ["claim", "listening", "read", "save_leave"])
-async def test_while_redis_is_away_it_is_put_off(here: Desk, broker: Told, request_: str) -> None:
+async def test_while_redis_is_away_it_is_put_off(here: HubHarness, broker: RecordingBroker, request_: str) -> None:
     a = await here.connect("x", "y")
     await here.send("x", 1)
     await here.lose(a)
@@ -695,7 +701,9 @@ async def test_while_redis_is_away_it_is_put_off(here: Desk, broker: Told, reque
     assert here.results == ["unavailable", "recovered"]
 
 
-async def test_once_redis_was_away_for_as_long_as_the_window_it_begins_anew(here: Desk, broker: Told) -> None:
+async def test_once_redis_was_away_for_as_long_as_the_window_it_begins_anew(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a = await here.connect("x")
     await here.lose(a)
     broker.down = AdapterUnavailable("away")
@@ -704,7 +712,9 @@ async def test_once_redis_was_away_for_as_long_as_the_window_it_begins_anew(here
     assert (back.resumed, back.pid, here.results) == (None, None, ["unavailable"])
 
 
-async def test_a_transport_that_ends_while_it_goes_on_leaves_nothing_behind(here: Desk, broker: Told) -> None:
+async def test_a_transport_that_ends_while_it_goes_on_leaves_nothing_behind(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a = await here.connect("x")
     await here.lose(a)
     await here.send("x", 1)
@@ -723,7 +733,9 @@ async def test_a_transport_that_ends_while_it_goes_on_leaves_nothing_behind(here
     assert (await here.connect(auth=a.auth)).got == [1]
 
 
-async def test_a_transport_that_ends_while_it_is_let_in_leaves_nothing_behind(here: Desk, broker: Told) -> None:
+async def test_a_transport_that_ends_while_it_is_let_in_leaves_nothing_behind(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     broker.gate("save")
     a = await here.arrive()
     entering = asyncio.create_task(here.enter(a, "x"))
@@ -741,7 +753,7 @@ async def test_a_transport_that_ends_while_it_is_let_in_leaves_nothing_behind(he
 # -- what is kept
 
 
-async def test_gone_for_good_is_forgotten(here: Desk, broker: Told) -> None:
+async def test_gone_for_good_is_forgotten(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     await here.lose(a, final=True)
     assert broker.kept(a.pid) is None
@@ -749,7 +761,7 @@ async def test_gone_for_good_is_forgotten(here: Desk, broker: Told) -> None:
     assert here.results == ["unknown"]
 
 
-async def test_gone_for_now_is_kept_with_what_is_known_by_then(here: Desk, broker: Told) -> None:
+async def test_gone_for_now_is_kept_with_what_is_known_by_then(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     await here.send("x", 1)
     here.hub.on_ping(a.eio_sid)
@@ -765,7 +777,7 @@ async def test_gone_for_now_is_kept_with_what_is_known_by_then(here: Desk, broke
     assert back.got == [2]
 
 
-async def test_a_heartbeat_says_nothing_of_what_is_held_back(here: Desk, broker: Told) -> None:
+async def test_a_heartbeat_says_nothing_of_what_is_held_back(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.enter(await here.arrive(), "x")
     await here.send("x", 1)
     here.hub.on_ping(a.eio_sid)
@@ -774,7 +786,9 @@ async def test_a_heartbeat_says_nothing_of_what_is_held_back(here: Desk, broker:
     assert (await here.connect(auth={"pid": a.pid})).got == [1]
 
 
-async def test_a_leave_that_could_not_be_kept_is_kept_when_the_client_goes(here: Desk, broker: Told) -> None:
+async def test_a_leave_that_could_not_be_kept_is_kept_when_the_client_goes(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a = await here.connect("x", "y")
     broker.down = AdapterUnavailable("away")
     await here.hub.leave(a.sid, "y")
@@ -783,7 +797,7 @@ async def test_a_leave_that_could_not_be_kept_is_kept_when_the_client_goes(here:
     assert set(kept_rooms(broker, a.pid)) == {"x"}
 
 
-async def test_a_join_whose_answer_was_lost_is_not_kept_in_the_end(here: Desk, broker: Told) -> None:
+async def test_a_join_whose_answer_was_lost_is_not_kept_in_the_end(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     save_join = broker.save_join
 
@@ -799,7 +813,9 @@ async def test_a_join_whose_answer_was_lost_is_not_kept_in_the_end(here: Desk, b
     assert set(kept_rooms(broker, a.pid)) == {"x"}
 
 
-async def test_a_join_under_way_at_the_end_is_none_and_can_be_made_again(here: Desk, broker: Told) -> None:
+async def test_a_join_under_way_at_the_end_is_none_and_can_be_made_again(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     """Else the client would be in the room as long as it is here, and miss what comes when it is away."""
     a = await here.connect("x", "z")
     broker.down = AdapterUnavailable("away")
@@ -827,7 +843,7 @@ async def test_a_join_under_way_at_the_end_is_none_and_can_be_made_again(here: D
     assert (b.got, c.got) == ([1], [2])
 
 
-async def test_sessions_are_refreshed_and_lost_ones_are_ended(here: Desk, broker: Told) -> None:
+async def test_sessions_are_refreshed_and_lost_ones_are_ended(here: HubHarness, broker: RecordingBroker) -> None:
     a, b = await here.connect("x"), await here.connect("x")
     assert a.pid is not None
     broker.written.clear()
@@ -848,7 +864,9 @@ async def test_sessions_are_refreshed_and_lost_ones_are_ended(here: Desk, broker
 
 
 @pytest.mark.parametrize("change", ["join", "leave"])
-async def test_a_session_that_is_anothers_by_now_ends_here(here: Desk, broker: Told, change: str) -> None:
+async def test_a_session_that_is_anothers_by_now_ends_here(
+    here: HubHarness, broker: RecordingBroker, change: str
+) -> None:
     a = await here.connect("x")
     assert a.pid is not None
     broker._sessions[a.pid][0].generation = 5
@@ -862,7 +880,7 @@ async def test_a_session_that_is_anothers_by_now_ends_here(here: Desk, broker: T
 # -- told by the broker
 
 
-async def test_displaced_by_a_later_generation_only(here: Desk, broker: Told) -> None:
+async def test_displaced_by_a_later_generation_only(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     assert a.pid is not None
     here.hub.on_session_claimed(a.pid, 0)
@@ -877,7 +895,7 @@ async def test_displaced_by_a_later_generation_only(here: Desk, broker: Told) ->
     assert broker.written == []  # what is kept is another's
 
 
-async def test_an_end_that_fails_is_an_end(here: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_end_that_fails_is_an_end(here: HubHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(sid: str) -> None:
         raise ZeroDivisionError
 
@@ -888,7 +906,7 @@ async def test_an_end_that_fails_is_an_end(here: Desk, monkeypatch: pytest.Monke
     assert here.hub.clients.by_sid == {}
 
 
-async def test_clients_of_broken_rooms_are_sent_to_begin_anew(here: Desk, broker: Told) -> None:
+async def test_clients_of_broken_rooms_are_sent_to_begin_anew(here: HubHarness, broker: RecordingBroker) -> None:
     a, plain = await here.connect("x", "y"), await here.connect("y", auth={"recovery": False})
     other = await here.connect("z")
     here.hub.on_history_gap(["x", "y", "nobody"])
@@ -901,7 +919,9 @@ async def test_clients_of_broken_rooms_are_sent_to_begin_anew(here: Desk, broker
     assert broker.kept(other.pid) is not None
 
 
-async def test_when_the_broker_forgot_everything_sessions_are_kept_anew(here: Desk, broker: Told) -> None:
+async def test_when_the_broker_forgot_everything_sessions_are_kept_anew(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a, plain = await here.connect("x"), await here.connect("x", auth={"recovery": False})
     broker._sessions.clear()
     here.hub.on_epoch_change(0, MAX_ID)
@@ -912,7 +932,7 @@ async def test_when_the_broker_forgot_everything_sessions_are_kept_anew(here: De
     assert here.hung_up == []
 
 
-async def test_what_could_not_be_kept_anew_is_tried_again(here: Desk, broker: Told) -> None:
+async def test_what_could_not_be_kept_anew_is_tried_again(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     broker._sessions.clear()
     broker.down = AdapterUnavailable("away")
@@ -923,7 +943,9 @@ async def test_what_could_not_be_kept_anew_is_tried_again(here: Desk, broker: To
     assert broker.kept(a.pid) is not None
 
 
-async def test_a_client_that_goes_for_good_while_all_are_kept_anew_is_not(here: Desk, broker: Told) -> None:
+async def test_a_client_that_goes_for_good_while_all_are_kept_anew_is_not(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a, b = await here.connect("x"), await here.connect("x")
     broker.gate("save")
     here.hub.on_epoch_change(0, MAX_ID)
@@ -935,7 +957,7 @@ async def test_a_client_that_goes_for_good_while_all_are_kept_anew_is_not(here: 
     assert broker.kept(b.pid) is None
 
 
-async def test_after_a_switch_nothing_is_counted_on_that_is_gone(here: Desk, broker: Told) -> None:
+async def test_after_a_switch_nothing_is_counted_on_that_is_gone(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     await here.send("x", 1)
     top = broker.positions[0]
@@ -954,7 +976,9 @@ async def test_after_a_switch_nothing_is_counted_on_that_is_gone(here: Desk, bro
     assert kept.joins["x"] < top
 
 
-async def test_what_was_replayed_does_not_hide_what_comes_after_a_switch(here: Desk, broker: Told) -> None:
+async def test_what_was_replayed_does_not_hide_what_comes_after_a_switch(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a = await here.connect("x")
     await here.lose(a)
     await here.send("x", 1)
@@ -969,7 +993,9 @@ async def test_what_was_replayed_does_not_hide_what_comes_after_a_switch(here: D
     assert back.got[-1] == "new"
 
 
-async def test_an_offset_of_before_is_not_given_as_one_of_the_history_after(here: Desk, broker: Told) -> None:
+async def test_an_offset_of_before_is_not_given_as_one_of_the_history_after(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     """What is held back was published before the switch: with the new epoch its id would hide other events."""
     a = await here.connect("x")
     await here.send("x", 1)
@@ -990,7 +1016,7 @@ async def test_an_offset_of_before_is_not_given_as_one_of_the_history_after(here
 
 
 async def test_a_replay_of_before_a_switch_is_not_sent_after_it(
-    here: Desk, broker: Told, monkeypatch: pytest.MonkeyPatch
+    here: HubHarness, broker: RecordingBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a = await here.connect("x")
     await here.send("x", 1)
@@ -1008,7 +1034,9 @@ async def test_a_replay_of_before_a_switch_is_not_sent_after_it(
 
 
 @pytest.mark.parametrize("request_", ["listening", "read"])
-async def test_a_switch_while_a_client_goes_on_puts_it_off(here: Desk, broker: Told, request_: str) -> None:
+async def test_a_switch_while_a_client_goes_on_puts_it_off(
+    here: HubHarness, broker: RecordingBroker, request_: str
+) -> None:
     """Its offset was looked at by the history before: read in the one after, it would hide other events."""
     a = await here.connect("x")
     await here.send("x", 1)
@@ -1030,7 +1058,7 @@ async def test_a_switch_while_a_client_goes_on_puts_it_off(here: Desk, broker: T
 
 
 async def test_a_replay_that_is_ahead_of_this_server_is_not_followed_by_its_repetition(
-    here: Desk, broker: Told
+    here: HubHarness, broker: RecordingBroker
 ) -> None:
     a = await here.connect("x")
     await here.lose(a)
@@ -1055,7 +1083,7 @@ async def test_a_replay_that_is_ahead_of_this_server_is_not_followed_by_its_repe
 
 
 async def test_what_it_got_elsewhere_does_not_come_again_through_a_room_that_it_joins_here(
-    here: Desk, broker: Told
+    here: HubHarness, broker: RecordingBroker
 ) -> None:
     a = await here.connect("x")
     behind = broker.positions[0]
@@ -1078,7 +1106,7 @@ async def test_what_it_got_elsewhere_does_not_come_again_through_a_room_that_it_
     assert (a.got, back.got) == ([1], [2])
 
 
-async def test_emitting_tells_what_became_of_it(here: Desk, broker: Told) -> None:
+async def test_emitting_tells_what_became_of_it(here: HubHarness, broker: RecordingBroker) -> None:
     async def publish(envelope: object) -> int:
         raise PublishUncertain("no answer")
 
@@ -1088,13 +1116,13 @@ async def test_emitting_tells_what_became_of_it(here: Desk, broker: Told) -> Non
 
 
 @pytest.mark.parametrize("kind", [COUNTED, VOLATILE])
-async def test_the_emitter_may_say_of_which_kind_it_is(here: Desk, kind: str) -> None:
+async def test_the_emitter_may_say_of_which_kind_it_is(here: HubHarness, kind: str) -> None:
     a = await here.connect("x")
     await here.send("x", {"n": 1}, event="latest", kind=kind)
     assert (a.wire[0].offset is not None) is (kind == COUNTED)
 
 
-def kept_rooms(broker: Told, pid: str | None) -> Mapping[str, int]:
+def kept_rooms(broker: RecordingBroker, pid: str | None) -> Mapping[str, int]:
     """The rooms that are kept of a client, its own left out."""
     kept = broker.kept(pid)
     assert kept is not None
@@ -1104,7 +1132,7 @@ def kept_rooms(broker: Told, pid: str | None) -> Mapping[str, int]:
 # -- a client as a room
 
 
-async def test_a_sid_is_a_room(here: Desk) -> None:
+async def test_a_sid_is_a_room(here: HubHarness) -> None:
     a, b = await here.connect("x"), await here.connect("x")
     await here.send(a.sid, 1)
     await here.send([a.sid, "x"], 2)
@@ -1115,7 +1143,7 @@ async def test_a_sid_is_a_room(here: Desk) -> None:
     assert here.emitted[0] == ("event", 1)
 
 
-async def test_what_a_client_missed_as_a_room_is_replayed_in_order(here: Desk) -> None:
+async def test_what_a_client_missed_as_a_room_is_replayed_in_order(here: HubHarness) -> None:
     a = await here.connect("x")
     await here.send(a.sid, 1)
     await here.lose(a)
@@ -1130,7 +1158,9 @@ async def test_what_a_client_missed_as_a_room_is_replayed_in_order(here: Desk) -
     assert back.resumed.rooms == {"x"}
 
 
-async def test_what_comes_for_it_while_it_recovers_comes_once_and_after_the_replay(here: Desk, broker: Told) -> None:
+async def test_what_comes_for_it_while_it_recovers_comes_once_and_after_the_replay(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a = await here.connect("x")
     await here.lose(a)
     await here.send(a.sid, 1)
@@ -1148,7 +1178,7 @@ async def test_what_comes_for_it_while_it_recovers_comes_once_and_after_the_repl
     assert back.got == [1, 2, 3, 4]
 
 
-async def test_before_it_is_let_in_nothing_reaches_it(here: Desk) -> None:
+async def test_before_it_is_let_in_nothing_reaches_it(here: HubHarness) -> None:
     back = await here.arrive()
     await here.send(back.sid, 1)
     await here.enter(back, "x")
@@ -1158,7 +1188,9 @@ async def test_before_it_is_let_in_nothing_reaches_it(here: Desk) -> None:
     assert back.got == [2]
 
 
-async def test_a_client_that_the_version_before_has_kept_becomes_a_room(here: Desk, broker: Told) -> None:
+async def test_a_client_that_the_version_before_has_kept_becomes_a_room(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a = await here.connect("x")
     await here.lose(a)
     kept = broker.kept(a.pid)
@@ -1174,14 +1206,14 @@ async def test_a_client_that_the_version_before_has_kept_becomes_a_room(here: De
     assert again.got == [3]
 
 
-async def test_a_client_whose_own_history_is_gone_begins_anew(here: Desk, broker: Told) -> None:
+async def test_a_client_whose_own_history_is_gone_begins_anew(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     here.hub.on_history_gap([a.sid])
     assert here.hung_up == [a.eio_sid]
     assert here.gaps == [1]
 
 
-async def test_who_is_gone_is_no_room_any_more(here: Desk, broker: Told) -> None:
+async def test_who_is_gone_is_no_room_any_more(here: HubHarness, broker: RecordingBroker) -> None:
     a, b = await here.connect("x"), await here.connect("x")
     assert broker.sid_rooms == {a.sid, b.sid}
     await here.lose(a, final=True)
@@ -1192,7 +1224,9 @@ async def test_who_is_gone_is_no_room_any_more(here: Desk, broker: Told) -> None
     assert here.hub.clients.by_own_room == {}
 
 
-async def test_one_that_cannot_recover_is_no_room_under_its_former_sid(here: Desk, broker: Told) -> None:
+async def test_one_that_cannot_recover_is_no_room_under_its_former_sid(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a = await here.connect("x")
     await here.lose(a)
     back = await here.connect("x", auth={"pid": a.pid, "offset": f"{broker.epoch}.{MAX_ID:x}"})
@@ -1205,7 +1239,7 @@ async def test_one_that_cannot_recover_is_no_room_under_its_former_sid(here: Des
     assert back.got == [2]
 
 
-async def test_one_message_and_no_task_for_all_recipients(here: Desk) -> None:
+async def test_one_message_and_no_task_for_all_recipients(here: HubHarness) -> None:
     members = [await here.connect("crowded") for _ in range(50)]
     await here.settle()
     tasks = asyncio.all_tasks()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from kit.delivery.hub_clients import desk
+from kit.delivery.hub_clients import running_hub
 from kit.delivery.shared_broker import Memory, SharedBroker
 from tradecast.delivery.envelope import COUNTED, encode_envelope
 from tradecast.delivery.ids import MAX_ID, id_span, write_offset
@@ -22,7 +22,7 @@ def two_rooms(memory: Memory) -> tuple[str, str]:
 async def test_an_event_to_both_comes_once() -> None:
     memory = Memory(3)
     broker = SharedBroker(memory)
-    async with desk(broker) as here:
+    async with running_hub(broker) as here:
         a, b = two_rooms(memory)
         member = await here.connect(a, b)
         only_b = await here.connect(b)
@@ -36,7 +36,7 @@ async def test_an_event_to_both_comes_once() -> None:
 async def test_an_offset_of_which_nothing_is_known_is_believed_up_to_a_point() -> None:
     memory = Memory(3)
     broker = SharedBroker(memory)
-    async with desk(broker) as here:
+    async with running_hub(broker) as here:
         a = await here.connect()
         await here.lose(a)
         own = memory.partition_of(a.sid)  # nothing else is read
@@ -52,7 +52,7 @@ async def test_who_comes_while_it_is_on_its_way_gets_it_once_at_most(how: str) -
     broker = SharedBroker(memory)
     a, b = two_rooms(memory)
     whole = encode_envelope("event", [1], [a, b], COUNTED)
-    async with desk(broker) as here:
+    async with running_hub(broker) as here:
         member = await here.connect(b) if how == "joining" else None
         broker.heard.add(a)
         ids: list[int] = []

@@ -38,19 +38,19 @@ class Engine:
         return len(recipients)
 
 
-class Server:
+class FakeSocketServer:
     packet_class = Packet
 
     def __init__(self) -> None:
         self.eio = Engine()
 
 
-class Stage:
+class SwitchHarness:
     """A hub over memory, in which a client comes back."""
 
     def __init__(self) -> None:
         self.broker = MemoryBroker(Retention(window=60, dead_after=5, refresh=15, events_per_room=100))
-        self.server = Server()
+        self.server = FakeSocketServer()
         self.manager = LocalManager()
         self.manager.set_server(self.server)
         options = HubOptions(recovery=True, window=60, refresh=15, buffer_limit=100)
@@ -88,13 +88,13 @@ class Stage:
 
 @pytest.fixture
 async def stage() -> Any:
-    made = Stage()
+    made = SwitchHarness()
     await made.hub.start()
     yield made
     await made.hub.close()
 
 
-async def test_what_came_by_replay_does_not_come_again_when_the_server_goes_back(stage: Stage) -> None:
+async def test_what_came_by_replay_does_not_come_again_when_the_server_goes_back(stage: SwitchHarness) -> None:
     pid = await stage.new()
     begin = stage.broker.positions[0]
     await stage.hub.emit("missed", [1], ["room"])
@@ -112,7 +112,7 @@ async def test_what_came_by_replay_does_not_come_again_when_the_server_goes_back
     assert stage.got == ["missed", "next"]
 
 
-async def test_offsets_of_events_that_were_held_back_do_not_go_beyond_what_is_left(stage: Stage) -> None:
+async def test_offsets_of_events_that_were_held_back_do_not_go_beyond_what_is_left(stage: SwitchHarness) -> None:
     pid = await stage.new()
     begin = stage.broker.positions[0]
     sid = await stage.manager.pre_connect("eio2", "/") or ""
@@ -128,7 +128,7 @@ async def test_offsets_of_events_that_were_held_back_do_not_go_beyond_what_is_le
 
 @pytest.mark.parametrize(("seen", "again", "recovered"), [(2, True, False), (2, False, True), (1, True, True)])
 async def test_what_was_published_again_is_not_replayed_to_who_may_have_it(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, seen: int, again: bool, recovered: bool
+    stage: SwitchHarness, monkeypatch: pytest.MonkeyPatch, seen: int, again: bool, recovered: bool
 ) -> None:
     pid = await stage.new()
     await stage.hub.emit("kept", [1], ["room"])

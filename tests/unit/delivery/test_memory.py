@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kit.contracts.broker import RETENTION, SHORT, BrokerContract, Heard, MakeBroker, event, session
+from kit.contracts.broker import RETENTION, SHORT, BrokerContract, MakeBroker, RecordingListener, event, session
 from kit.waiting import eventually
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.memory import MemoryBroker
@@ -17,11 +17,11 @@ from tradecast.delivery.retention import Retention
 @pytest.fixture
 async def make_broker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeBroker]:
     monkeypatch.setattr("tradecast.delivery.memory.CLEAN_EVERY", 0.02)
-    made: list[tuple[Broker, Heard]] = []
+    made: list[tuple[Broker, RecordingListener]] = []
 
-    async def make(retention: Retention = RETENTION) -> tuple[Broker, Heard]:
+    async def make(retention: Retention = RETENTION) -> tuple[Broker, RecordingListener]:
         if not made:
-            made.append((MemoryBroker(retention), Heard()))
+            made.append((MemoryBroker(retention), RecordingListener()))
             made[0][0].add_control_listener(made[0][1])
             await made[0][0].start(made[0][1])
         return made[0]

@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from kit.delivery.hub_clients import Desk, Member
+from kit.delivery.hub_clients import HubClient, HubHarness
 from kit.delivery.shared_broker import Memory, SharedBroker
 from tradecast.background.tasks import cancel_and_wait
 from tradecast.delivery.envelope import COUNTED
@@ -25,9 +25,9 @@ USER = "u1"
 
 
 @dataclass
-class Server:
+class ModelServer:
     broker: SharedBroker
-    desk: Desk
+    desk: HubHarness
     alive: bool = True
 
 
@@ -53,8 +53,8 @@ class Client:
 
     pid: str | None = None
     offset: str | None = None
-    member: Member | None = None
-    at: Server | None = None
+    member: HubClient | None = None
+    at: ModelServer | None = None
     busy: asyncio.Task[None] | None = None
     rooms: set[str] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
@@ -96,18 +96,18 @@ class Client:
                 self.may.add(number)
 
 
-class World:
+class DeliveryModel:
     """Servers, clients, and what happens to them."""
 
     def __init__(self, number: int, partitions: int) -> None:
         self.chance = random.Random(number)
         self.memory = Memory(partitions, self.tells, self.turns)
-        self.servers: list[Server] = []
+        self.servers: list[ModelServer] = []
         self.clients: list[Client] = []
         self.published: list[tuple[int, dict[str, int]]] = []
         self.numbers = iter(range(1, 1_000_000))
         # Connections that are lost, and their servers do not know yet.
-        self.ghosts: list[tuple[Server, Member]] = []
+        self.ghosts: list[tuple[ModelServer, HubClient]] = []
         self.recoveries = 0
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -131,7 +131,7 @@ class World:
 
     async def add_server(self) -> None:
         broker = SharedBroker(self.memory)
-        server = Server(broker, Desk(broker))
+        server = ModelServer(broker, HubHarness(broker))
         await server.desk.hub.start()
         self.servers.append(server)
 
@@ -298,7 +298,7 @@ class World:
             client.at = self.chance.choice(self.servers)
             self.let(client, partial(self.goes_on, client, client.at))
 
-    async def goes_on(self, client: Client, server: Server) -> None:
+    async def goes_on(self, client: Client, server: ModelServer) -> None:
         desk = server.desk
         member = await desk.enter(await desk.arrive(), user=USER, auth={"pid": client.pid, "offset": client.offset})
         assert member.resumed is not None, desk.results
@@ -350,7 +350,7 @@ async def test_everybody_gets_what_counts_once_and_in_order(partitions: int, mon
     monkeypatch.setattr("tradecast.delivery.hub.SWEEP_EVERY", 0)
     events = recoveries = 0
     for number in range(RUNS):
-        world = World(number, partitions)
+        world = DeliveryModel(number, partitions)
         await world.begin()
         await world.run(STEPS)
         await world.finish()

@@ -20,7 +20,7 @@ OTHER = b"publish_batch: 9\nchannel_linger: 1\nnext_versions: 1\n"
 BAD = b"publish_batch: planted\n"
 
 
-class Bench:
+class ConfigHarness:
     """A runtime configuration, what it applied, and what it reported."""
 
     def __init__(self, *, has_other_mode: bool = True) -> None:
@@ -49,13 +49,13 @@ def with_figures(**figures: float) -> RuntimeSettings:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> ConfigHarness:
+    bench = ConfigHarness()
     bench.config.add_target(bench)
     return bench
 
 
-def test_at_first_the_settings_hold(bench: Bench) -> None:
+def test_at_first_the_settings_hold(bench: ConfigHarness) -> None:
     assert bench.applied == [BASE]
     stats = bench.config.stats()
     assert stats["inForce"] == BASE.model_dump()
@@ -63,7 +63,7 @@ def test_at_first_the_settings_hold(bench: Bench) -> None:
     assert (stats["revision"], stats["seen"], stats["error"], stats["unknown"]) == (None, None, None, [])
 
 
-def test_what_the_file_has_wins_and_its_revision_is_told(bench: Bench) -> None:
+def test_what_the_file_has_wins_and_its_revision_is_told(bench: ConfigHarness) -> None:
     bench.config.on_file_content(GOOD)
     assert bench.applied[1:] == [with_figures(publish_batch=3)]
     stats = bench.config.stats()
@@ -77,7 +77,7 @@ def test_what_the_file_has_wins_and_its_revision_is_told(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}"])
-def test_without_a_figure_the_settings_hold_again(bench: Bench, content: Content) -> None:
+def test_without_a_figure_the_settings_hold_again(bench: ConfigHarness, content: Content) -> None:
     bench.config.on_file_content(OTHER)
     bench.config.on_file_content(content)
     assert bench.applied[-1] == bench.config.settings == BASE
@@ -87,7 +87,7 @@ def test_without_a_figure_the_settings_hold_again(bench: Bench, content: Content
 
 
 @pytest.mark.parametrize("content", [BAD, Unreadable("is no file")])
-def test_what_makes_no_sense_changes_nothing_and_is_told(bench: Bench, content: Content) -> None:
+def test_what_makes_no_sense_changes_nothing_and_is_told(bench: ConfigHarness, content: Content) -> None:
     bench.config.on_file_content(OTHER)
     before = bench.config.stats()
     bench.config.on_file_content(content)
@@ -105,7 +105,7 @@ def test_what_makes_no_sense_changes_nothing_and_is_told(bench: Bench, content: 
 
 
 def test_what_this_server_cannot_do_is_refused_whole() -> None:
-    bench = Bench(has_other_mode=False)
+    bench = ConfigHarness(has_other_mode=False)
     bench.config.on_file_content(b"publish_both: 1\npublish_batch: 3\n")
     assert bench.config.stats()["error"] == f"publish_both: {NO_OTHER}"
     assert bench.config.settings == BASE
@@ -115,11 +115,11 @@ def test_what_this_server_cannot_do_is_refused_whole() -> None:
 
 
 def test_who_comes_later_gets_what_is_in_effect() -> None:
-    bench = Bench()
+    bench = ConfigHarness()
     bench.config.on_file_content(GOOD)
     bench.config.add_target(bench)
     assert bench.applied == [with_figures(publish_batch=3)]
 
 
 def test_what_is_in_effect_at_first_is_reported() -> None:
-    assert Bench().reported == [BASE.model_dump()]
+    assert ConfigHarness().reported == [BASE.model_dump()]

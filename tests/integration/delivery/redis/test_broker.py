@@ -10,14 +10,14 @@ import pytest
 from kit.contracts.broker import (
     RETENTION,
     BrokerContract,
-    Heard,
     MakeBroker,
+    RecordingListener,
     event,
     listen,
     numbers,
     session,
 )
-from kit.delivery.redis_brokers import Brokers, Seen
+from kit.delivery.redis_brokers import Brokers, RecordingObserver
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.delivery.broker import Broker
@@ -36,7 +36,7 @@ async def brokers(redis_server: RedisServer) -> AsyncIterator[Brokers]:
 
 @pytest.fixture
 def make_broker(brokers: Brokers) -> MakeBroker:
-    async def make(retention: Retention = RETENTION) -> tuple[Broker, Heard]:
+    async def make(retention: Retention = RETENTION) -> tuple[Broker, RecordingListener]:
         return await brokers.add(retention=retention)
 
     return make
@@ -54,7 +54,7 @@ class TestRedisBroker(BrokerContract):
 
 
 async def test_a_server_without_members_gets_no_message(brokers: Brokers) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     (here, heard), (there, elsewhere) = await brokers.add(watch=seen), await brokers.add()
     await listen(there, "x")
     for n in range(20):
@@ -66,7 +66,7 @@ async def test_a_server_without_members_gets_no_message(brokers: Brokers) -> Non
 
 
 async def test_a_message_comes_for_each_room_and_the_event_once(brokers: Brokers) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     here, heard = await brokers.add(watch=seen)
     await listen(here, "x", "y")
     await here.publish(event(1, "x", "y", "z"))
@@ -77,7 +77,7 @@ async def test_a_message_comes_for_each_room_and_the_event_once(brokers: Brokers
 
 
 async def test_a_room_is_listened_to_a_while_longer_then_no_more(brokers: Brokers, redis_server: RedisServer) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     (here, heard), (there, _) = await brokers.add(watch=seen, channel_linger=5), await brokers.add()
     channel = here._partitions[0].prefix + "r:x"
     await listen(here, "x")
@@ -224,7 +224,7 @@ async def test_in_redis_each_room_has_its_last_events(brokers: Brokers, redis_se
 
 async def test_what_is_not_ours_on_our_channels_hides_nothing(brokers: Brokers, redis_server: RedisServer) -> None:
     """Junk, another version, and an id of the future, after which all that follows would look old."""
-    seen = Seen()
+    seen = RecordingObserver()
     here, heard = await brokers.add(watch=seen)
     await listen(here, "x")
     channel = f"{here._partitions[0].prefix}r:x"

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from kit.contracts.broker import MIDDLE, RETENTION, event, figures, listen, numbers, positions, together
-from kit.delivery.hub_clients import desk
+from kit.delivery.hub_clients import running_hub
 from kit.delivery.redis_brokers import Brokers
 from kit.delivery.version_before import publish_as_before, tick_as_before
 from kit.servers.in_process import MakeServer
@@ -337,7 +337,7 @@ async def test_once_all_write_notes_they_are_believed(broker: RedisBroker, redis
 async def test_a_client_whose_missed_events_were_evicted_begins_anew(redis_server: RedisServer) -> None:
     redis = create_adapter_redis(load_settings({"REDIS_URL": redis_server.url}))
     broker = RedisBroker(redis, RETENTION, PartitionConfig(2, RuntimeSettings()), NullBrokerObserver())
-    async with desk(broker) as here:
+    async with running_hub(broker) as here:
         await broker.wait_until_subscribed()
         a = await here.connect("x", "y")
         await here.send("x", 1)

@@ -13,8 +13,17 @@ import pytest
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
-from kit.contracts.broker import RETENTION, BrokerContract, Heard, MakeBroker, event, listen, numbers, session
-from kit.delivery.redis_brokers import Brokers, Seen
+from kit.contracts.broker import (
+    RETENTION,
+    BrokerContract,
+    MakeBroker,
+    RecordingListener,
+    event,
+    listen,
+    numbers,
+    session,
+)
+from kit.delivery.redis_brokers import Brokers, RecordingObserver
 from kit.servers.redis_cluster import RedisCluster, started_cluster
 from kit.waiting import eventually
 from tradecast.delivery.broker import Broker
@@ -47,7 +56,7 @@ async def brokers(cluster: RedisCluster) -> AsyncIterator[Brokers]:
 
 @pytest.fixture
 def make_broker(brokers: Brokers) -> MakeBroker:
-    async def make(retention: Retention = RETENTION) -> tuple[Broker, Heard]:
+    async def make(retention: Retention = RETENTION) -> tuple[Broker, RecordingListener]:
         return await brokers.add(retention=retention)
 
     return make
@@ -99,7 +108,7 @@ async def test_channels_and_keys_lie_where_their_partition_does(brokers: Brokers
 
 
 async def test_a_node_passes_nothing_on_to_the_others(brokers: Brokers) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     (here, _), (there, elsewhere) = await brokers.add(watch=seen), await brokers.add()
     rooms = one_room_each(here)
     await listen(there, *rooms)
@@ -146,7 +155,7 @@ async def own(redis_cluster: RedisCluster) -> AsyncIterator[Brokers]:
 
 
 async def test_slots_that_move_lose_and_repeat_nothing(own: Brokers, redis_cluster: RedisCluster) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     # the more, the longer the slots take to move
     (here, heard), (there, _) = await own.add(watch=seen, retention=MANY), await own.add(retention=MANY)
     rooms = one_room_each(here)
@@ -319,13 +328,13 @@ def _slot(prefix: str) -> int:
     return key_slot(prefix.encode())
 
 
-def _of(heard: Heard, room: str) -> list[int]:
+def _of(heard: RecordingListener, room: str) -> list[int]:
     return numbers([one for one in heard.envelopes if room in one.rooms])
 
 
-async def _has(heard: Heard, room: str, count: int) -> bool:
+async def _has(heard: RecordingListener, room: str, count: int) -> bool:
     return len(_of(heard, room)) >= count
 
 
-async def _told(heard: Heard, rooms: list[str]) -> bool:
+async def _told(heard: RecordingListener, rooms: list[str]) -> bool:
     return all(_of(heard, room) for room in rooms)

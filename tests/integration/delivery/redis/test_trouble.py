@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from kit.contracts.broker import event, listen, numbers, session
-from kit.delivery.redis_brokers import Brokers, Seen
+from kit.delivery.redis_brokers import Brokers, RecordingObserver
 from kit.network.redis_forwarder import RedisForwarder
 from kit.servers.redis_server import RedisServer, started
 from kit.waiting import eventually
@@ -60,7 +60,7 @@ async def test_the_prefix_is_what_these_tests_take_it_for(brokers: Brokers) -> N
 async def test_what_was_missed_is_read_back_in_order(
     brokers: Brokers, forwarder: RedisForwarder, own_redis: RedisServer
 ) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     (here, heard), (there, _) = await brokers.add(forwarder.url, watch=seen), await brokers.add()
     await listen(here, "x", "y")
     await there.publish(event(0, "x"))
@@ -278,7 +278,7 @@ async def test_scripts_that_are_flushed_are_sent_again(brokers: Brokers, own_red
 
 
 async def test_out_of_memory_publishing_waits_and_reading_goes_on(brokers: Brokers, own_redis: RedisServer) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     (here, heard), (there, _) = await brokers.add(), await brokers.add(watch=seen)
     await listen(here, "x")
     start = dict(await here.read_positions(["x"]))
@@ -299,7 +299,7 @@ async def test_out_of_memory_publishing_waits_and_reading_goes_on(brokers: Broke
 
 
 async def test_out_of_memory_for_too_long_is_told_for_certain(brokers: Brokers, own_redis: RedisServer) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     (here, heard), (there, _) = await brokers.add(), await brokers.add(watch=seen, publish_timeout=3)
     await listen(here, "x")
     await own_redis.ask("CONFIG", "SET", "maxmemory", "1")
@@ -329,7 +329,7 @@ async def test_paused_for_a_while_everything_comes_once(brokers: Brokers, own_re
 
 
 async def test_paused_for_too_long_it_is_not_known(brokers: Brokers, own_redis: RedisServer) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     (here, heard), (there, _) = await brokers.add(), await brokers.add(watch=seen, publish_timeout=3)
     await listen(here, "x")
     await there.publish(event(0, "x"))
@@ -433,7 +433,7 @@ async def test_a_claim_whose_answer_was_lost_is_repeated(brokers: Brokers, forwa
 
 
 async def test_messages_of_others_are_passed_over_and_counted(brokers: Brokers, own_redis: RedisServer) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     (here, heard), (there, _) = await brokers.add(watch=seen), await brokers.add()
     await listen(here, "x")
     epoch, instance = here.epoch, here._partitions[0].subscription.instance
@@ -464,7 +464,7 @@ async def test_an_unbelievable_floor_is_passed_over(brokers: Brokers) -> None:
 
 
 async def test_what_lies_under_our_keys_is_put_right(brokers: Brokers, own_redis: RedisServer) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     here, heard = await brokers.add(watch=seen)
     await listen(here, "x")
     start = dict(await here.read_positions(["x"]))
@@ -498,7 +498,7 @@ async def test_a_stream_that_others_have_written_ahead_loses_nothing_in_silence(
 
 
 async def test_entries_of_others_are_passed_over_and_counted(brokers: Brokers, own_redis: RedisServer) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     here, _ = await brokers.add(watch=seen)
     start = dict(await here.read_positions(["x"]))
     for n, value in enumerate(["", "hello", ".0a.0b.1\nX\te\t\n2[", "\n\n"]):
@@ -512,7 +512,7 @@ async def test_entries_of_others_are_passed_over_and_counted(brokers: Brokers, o
 
 
 async def test_what_lies_under_a_sessions_key_is_no_session(brokers: Brokers, own_redis: RedisServer) -> None:
-    seen = Seen()
+    seen = RecordingObserver()
     here, _ = await brokers.add(watch=seen)
     odd = [["SET", "text"], ["SADD", "text"], ["HSET", "u", "u1"], ["HSET", "u", "u1", "g", "x"]]
     nearly = ["HSET", "u", "u1", "i", "sid", "c", "id", "g", "1"]

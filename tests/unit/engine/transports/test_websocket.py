@@ -9,7 +9,7 @@ import pytest
 from websockets.frames import Opcode
 
 from kit.clients.raw import client_frame
-from kit.network.noted_transport import NotedTransport
+from kit.network.noted_transport import RecordingTransport
 from kit.waiting import eventually
 from tradecast.engine import budget, turns
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
@@ -20,7 +20,7 @@ from tradecast.engine.transports.websocket import WebSocketTransport
 from unit.engine.hosts import FakeHost
 
 
-class Wire(NotedTransport):
+class Wire(RecordingTransport):
     """The connection. `full` says whether it takes more."""
 
     def __init__(self) -> None:

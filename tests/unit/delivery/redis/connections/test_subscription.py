@@ -59,7 +59,7 @@ class Line:
         del self.said[:count]
 
 
-class Bench:
+class SubscriptionHarness:
     """A subscription and its lines.
 
     Attributes:
@@ -124,17 +124,17 @@ class Bench:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    made = Bench()
+async def bench() -> AsyncIterator[SubscriptionHarness]:
+    made = SubscriptionHarness()
     yield made
     await made.subscription.close()
 
 
-async def said(bench: Bench, *commands: str) -> None:
+async def said(bench: SubscriptionHarness, *commands: str) -> None:
     await eventually(lambda: [command for command, _ in bench.line.said] == list(commands))
 
 
-async def test_it_is_restored_when_all_is_confirmed(bench: Bench) -> None:
+async def test_it_is_restored_when_all_is_confirmed(bench: SubscriptionHarness) -> None:
     bench.subscription.subscribe(b"x")
     bench.subscription.start()
     await eventually(lambda: bench.lines and bench.asked() == {OWN, b"x"})
@@ -147,7 +147,7 @@ async def test_it_is_restored_when_all_is_confirmed(bench: Bench) -> None:
     await eventually(lambda: bench.events[2:] == [(b"x", b"data")])
 
 
-async def test_after_a_loss_everything_is_asked_for_again(bench: Bench) -> None:
+async def test_after_a_loss_everything_is_asked_for_again(bench: SubscriptionHarness) -> None:
     await bench.begin(b"x", b"y")
     bench.line.replies.put_nowait(ConnectionError("lost"))
     await eventually(lambda: len(bench.lines) == 2)
@@ -157,7 +157,7 @@ async def test_after_a_loss_everything_is_asked_for_again(bench: Bench) -> None:
     await eventually(lambda: bench.events == ["lost", "restored", "lost", "restored"])
 
 
-async def test_waiting_for_a_channel_ends_with_its_confirmation_or_the_connection(bench: Bench) -> None:
+async def test_waiting_for_a_channel_ends_with_its_confirmation_or_the_connection(bench: SubscriptionHarness) -> None:
     bench.subscription.subscribe(b"x")
     with pytest.raises(ConnectionError):
         await bench.subscription.wait_subscribed([b"x"])
@@ -176,7 +176,7 @@ async def test_waiting_for_a_channel_ends_with_its_confirmation_or_the_connectio
         await waiting
 
 
-async def test_one_that_gives_up_waiting_leaves_the_others_waiting(bench: Bench) -> None:
+async def test_one_that_gives_up_waiting_leaves_the_others_waiting(bench: SubscriptionHarness) -> None:
     await bench.begin()
     bench.subscription.subscribe(b"x")
     waiting = [asyncio.create_task(bench.subscription.wait_subscribed([b"x"])) for _ in range(2)]
@@ -188,7 +188,7 @@ async def test_one_that_gives_up_waiting_leaves_the_others_waiting(bench: Bench)
 
 
 async def test_what_nobody_wants_is_left_after_a_while() -> None:
-    bench = Bench(linger=3600.0)
+    bench = SubscriptionHarness(linger=3600.0)
     await bench.begin(b"x", b"y")
     bench.drop_now(b"x")
     bench.subscription.linger = 0
@@ -209,7 +209,7 @@ async def test_what_nobody_wants_is_left_after_a_while() -> None:
     await bench.subscription.close()
 
 
-async def test_channels_are_asked_for_in_batches_of_a_size_that_can_change(bench: Bench) -> None:
+async def test_channels_are_asked_for_in_batches_of_a_size_that_can_change(bench: SubscriptionHarness) -> None:
     bench.subscription.tune(linger=0, batch=4)
     channels = [b"x%d" % n for n in range(9)]
     for channel in channels:
@@ -228,7 +228,7 @@ async def test_channels_are_asked_for_in_batches_of_a_size_that_can_change(bench
 
 
 async def test_what_lingers_goes_as_the_new_figure_says() -> None:
-    bench = Bench(linger=3600.0)
+    bench = SubscriptionHarness(linger=3600.0)
     await bench.begin(b"x")
     bench.drop_now(b"x")
     await asyncio.sleep(0)
@@ -239,7 +239,9 @@ async def test_what_lingers_goes_as_the_new_figure_says() -> None:
     await bench.subscription.close()
 
 
-async def test_a_channel_that_is_being_left_is_not_heard_when_an_older_confirmation_comes(bench: Bench) -> None:
+async def test_a_channel_that_is_being_left_is_not_heard_when_an_older_confirmation_comes(
+    bench: SubscriptionHarness,
+) -> None:
     await bench.begin()
     bench.subscription.subscribe(b"x")
     await said(bench, "SUBSCRIBE")
@@ -258,7 +260,7 @@ async def test_a_channel_that_is_being_left_is_not_heard_when_an_older_confirmat
     assert bench.subscription.is_subscribed(b"x")
 
 
-async def test_a_channel_that_was_left_twice_is_not_heard(bench: Bench) -> None:
+async def test_a_channel_that_was_left_twice_is_not_heard(bench: SubscriptionHarness) -> None:
     await bench.begin(b"x")
     bench.drop_now(b"x")
     await said(bench, "UNSUBSCRIBE")
@@ -272,7 +274,7 @@ async def test_a_channel_that_was_left_twice_is_not_heard(bench: Bench) -> None:
     assert len(bench.lines) == 1
 
 
-async def test_nothing_is_kept_of_channels_that_were_left(bench: Bench) -> None:
+async def test_nothing_is_kept_of_channels_that_were_left(bench: SubscriptionHarness) -> None:
     await bench.begin()
     for n in range(50):
         channel = b"x%d" % n
@@ -286,14 +288,14 @@ async def test_nothing_is_kept_of_channels_that_were_left(bench: Bench) -> None:
     assert len(bench.subscription._wanted) == len(bench.subscription._asked) == 1
 
 
-async def test_unsubscribed_without_having_asked_is_a_loss(bench: Bench) -> None:
+async def test_unsubscribed_without_having_asked_is_a_loss(bench: SubscriptionHarness) -> None:
     await bench.begin(b"x")
     bench.line.replies.put_nowait([b"unsubscribe", b"x", 1])
     await eventually(lambda: len(bench.lines) == 2)
     await eventually(lambda: bench.asked() == {OWN, b"x"})
 
 
-async def test_a_channel_that_somebody_waits_for_is_not_left(bench: Bench) -> None:
+async def test_a_channel_that_somebody_waits_for_is_not_left(bench: SubscriptionHarness) -> None:
     """Else nobody would ever confirm it: after a loss, a restoring waits for what lingers as well."""
     bench.subscription.subscribe(b"x")
     bench.subscription.unsubscribe(b"x")
@@ -307,7 +309,7 @@ async def test_a_channel_that_somebody_waits_for_is_not_left(bench: Bench) -> No
 
 
 @pytest.mark.parametrize("error", [ConnectionError("lost"), AdapterUnavailable("no answer in time"), KeyError()])
-async def test_what_was_missed_is_read_until_that_succeeds(bench: Bench, error: Exception) -> None:
+async def test_what_was_missed_is_read_until_that_succeeds(bench: SubscriptionHarness, error: Exception) -> None:
     bench.failing = [error, error]
     await bench.begin()
     assert bench.events == ["lost", "restored"]
@@ -316,7 +318,7 @@ async def test_what_was_missed_is_read_until_that_succeeds(bench: Bench, error: 
 
 
 async def test_what_is_read_for_a_connection_that_is_lost_does_not_count_for_the_next(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: SubscriptionHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gates = [asyncio.Event(), asyncio.Event()]
     waiting: list[asyncio.Event] = []
@@ -343,14 +345,14 @@ async def test_what_is_read_for_a_connection_that_is_lost_does_not_count_for_the
 
 
 async def test_what_is_not_confirmed_in_time_is_tried_on_another_connection() -> None:
-    bench = Bench(patience=0.2)
+    bench = SubscriptionHarness(patience=0.2)
     bench.subscription.start()
     await eventually(lambda: len(bench.lines) == 3)
     assert not bench.lines[0].is_open
     await bench.subscription.close()
 
 
-async def test_a_dropped_connection_is_not_opened_again_behind_the_readers_back(bench: Bench) -> None:
+async def test_a_dropped_connection_is_not_opened_again_behind_the_readers_back(bench: SubscriptionHarness) -> None:
     await bench.begin()
     first = bench.line
     first.is_open = False  # dropped, and the reader does not know yet
@@ -360,7 +362,7 @@ async def test_a_dropped_connection_is_not_opened_again_behind_the_readers_back(
     await bench.hear(OWN, b"x")
 
 
-async def test_whatever_redis_py_raises_of_a_connection_that_is_lost_is_a_loss(bench: Bench) -> None:
+async def test_whatever_redis_py_raises_of_a_connection_that_is_lost_is_a_loss(bench: SubscriptionHarness) -> None:
     """Closed by one task, it is None to the other: AttributeError."""
     await bench.begin()
     first = bench.line
@@ -373,7 +375,7 @@ async def test_whatever_redis_py_raises_of_a_connection_that_is_lost_is_a_loss(b
     await bench.hear(OWN, b"x")
 
 
-async def test_a_message_that_ends_the_connection(bench: Bench) -> None:
+async def test_a_message_that_ends_the_connection(bench: SubscriptionHarness) -> None:
     await bench.begin()
     bench.refusal = ConnectionError("another Redis is in charge")
     bench.line.replies.put_nowait([b"message", OWN, b"x"])
@@ -393,7 +395,7 @@ def told(lines: list[Any]) -> list[tuple[str, str]]:
         (OSError(errno.EHOSTUNREACH, "No route to host"), ("subscription lost", "unreachable")),
     ],
 )
-async def test_it_says_why_it_was_lost(bench: Bench, error: Exception, line: tuple[str, str]) -> None:
+async def test_it_says_why_it_was_lost(bench: SubscriptionHarness, error: Exception, line: tuple[str, str]) -> None:
     """Nobody looks at routes and firewalls where this server itself wants another one."""
     await bench.begin()
     with structlog.testing.capture_logs() as lines:
@@ -402,7 +404,7 @@ async def test_it_says_why_it_was_lost(bench: Bench, error: Exception, line: tup
     assert told(lines) == [line]
 
 
-async def test_one_that_is_given_up_is_no_trouble_with_the_network(bench: Bench) -> None:
+async def test_one_that_is_given_up_is_no_trouble_with_the_network(bench: SubscriptionHarness) -> None:
     await bench.begin()
     with structlog.testing.capture_logs() as lines:
         await bench.subscription.drop()
@@ -410,7 +412,7 @@ async def test_one_that_is_given_up_is_no_trouble_with_the_network(bench: Bench)
     assert told(lines) == [("subscribing again", "dropped by this server")]
 
 
-async def test_many_channels_go_in_chunks(bench: Bench) -> None:
+async def test_many_channels_go_in_chunks(bench: SubscriptionHarness) -> None:
     channels: Collection[bytes] = {b"x%d" % n for n in range(1200)}
     for channel in channels:
         bench.subscription.subscribe(channel)
