@@ -229,6 +229,6 @@ async def test_bodies_that_lack_something(here: LocalServer, kind: str, more: di
     assert here.asked == []
 
 
-async def test_a_kind_that_is_not_known(here: Here) -> None:
+async def test_a_kind_that_is_not_known(here: LocalServer) -> None:
     with pytest.raises(UnknownKind):
         await here.do("next_versions", {})

@@ -18,7 +18,7 @@ from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 LONG = 30.0
 
 
-class Fleet:
+class FakePeers:
     """Others who answer when the test says so."""
 
     def __init__(self, *others: str, max_pending: int = 10) -> None:
@@ -67,7 +67,7 @@ def own(*items: Any, error: str = "", after: Callable[[], Awaitable[object]] | N
 
 
 async def test_all_have_answered() -> None:
-    fleet = Fleet("a", "b")
+    fleet = FakePeers("a", "b")
     asked = await fleet.asked(here=own("mine"))
     assert (fleet.told[0].kind, fleet.told[0].body, fleet.told[0].answer) == ("kind", {"b": 1}, True)
     fleet.answer("a", 1, 2)
@@ -81,12 +81,12 @@ async def test_all_have_answered() -> None:
 
 
 async def test_a_server_alone_answers_itself() -> None:
-    assert (await Fleet().requests.ask("kind", None, LONG, own(1))).items == {"me": [1]}
-    assert (await Fleet().requests.ask("kind", None, LONG)).items == {}
+    assert (await FakePeers().requests.ask("kind", None, LONG, own(1))).items == {"me": [1]}
+    assert (await FakePeers().requests.ask("kind", None, LONG)).items == {}
 
 
 async def test_a_server_that_nobody_knew_yet_counts() -> None:
-    fleet = Fleet("a")
+    fleet = FakePeers("a")
     asked = await fleet.asked()
     fleet.answer("new", 5)
     fleet.answer("a", 1)
@@ -94,7 +94,7 @@ async def test_a_server_that_nobody_knew_yet_counts() -> None:
 
 
 async def test_parts_come_in_any_order_and_twice() -> None:
-    fleet = Fleet("a")
+    fleet = FakePeers("a")
     asked = await fleet.asked()
     for part in (2, 0, 0, 2, 1, 1):
         fleet.answer("a", f"part {part}", part=part, parts=3)
@@ -103,7 +103,7 @@ async def test_parts_come_in_any_order_and_twice() -> None:
 
 
 async def test_what_is_missing_when_time_is_over() -> None:
-    fleet = Fleet("a", "b", "c")
+    fleet = FakePeers("a", "b", "c")
     asked = await fleet.asked(0.1)
     fleet.answer("a", 1)
     fleet.answer("b", 1, part=0, parts=2)
@@ -114,7 +114,7 @@ async def test_what_is_missing_when_time_is_over() -> None:
 
 
 async def test_own_part_that_takes_too_long_goes_on() -> None:
-    fleet, done, go = Fleet(), asyncio.Event(), asyncio.Event()
+    fleet, done, go = FakePeers(), asyncio.Event(), asyncio.Event()
 
     async def slowly() -> None:
         await go.wait()
@@ -128,7 +128,7 @@ async def test_own_part_that_takes_too_long_goes_on() -> None:
 
 
 async def test_a_server_that_dies_is_not_waited_for() -> None:
-    fleet = Fleet("a", "b")
+    fleet = FakePeers("a", "b")
     asked = await fleet.asked()
     fleet.answer("a", 1)
     fleet.requests.on_servers_gone(["b", "unknown"])
@@ -138,7 +138,7 @@ async def test_a_server_that_dies_is_not_waited_for() -> None:
 
 
 async def test_a_server_that_leaves_in_order_is_no_loss() -> None:
-    fleet = Fleet("a", "b")
+    fleet = FakePeers("a", "b")
     asked = await fleet.asked()
     fleet.answer("a", 1)
     fleet.requests.on_servers_gone(["b"], orderly=True)
@@ -146,7 +146,7 @@ async def test_a_server_that_leaves_in_order_is_no_loss() -> None:
 
 
 async def test_one_that_was_only_slow_is_not_gone() -> None:
-    fleet = Fleet("a", "b")
+    fleet = FakePeers("a", "b")
     asked = await fleet.asked()
     fleet.requests.on_servers_gone(["b"])
     fleet.answer("b", 2)
@@ -156,7 +156,7 @@ async def test_one_that_was_only_slow_is_not_gone() -> None:
 
 
 async def test_what_failed_and_why() -> None:
-    fleet = Fleet("a", "b")
+    fleet = FakePeers("a", "b")
     asked = await fleet.asked(here=own(error="no"))
     fleet.answer("a", error="it failed")
     fleet.answer("b", 3, error="not wholly")
@@ -167,7 +167,7 @@ async def test_what_failed_and_why() -> None:
 
 
 async def test_redis_is_away_and_nothing_is_done_here() -> None:
-    fleet, done = Fleet("a"), []
+    fleet, done = FakePeers("a"), []
 
     async def note() -> None:
         done.append(1)
@@ -184,7 +184,7 @@ async def test_redis_is_away_and_nothing_is_done_here() -> None:
 
 
 async def test_there_are_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    fleet = Fleet("a", max_pending=2)
+    fleet = FakePeers("a", max_pending=2)
     with pytest.raises(TooLarge):
         await fleet.requests.ask("kind", "x" * module.MAX_REQUEST, LONG)
     with pytest.raises(TooLarge):
@@ -203,14 +203,14 @@ async def test_there_are_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_is_only_told_waits_for_nobody() -> None:
-    fleet = Fleet("a")
+    fleet = FakePeers("a")
     await fleet.requests.send("kind", 1)
     assert (fleet.told[0].body, fleet.told[0].answer) == (1, False)
     assert len(fleet.requests) == 0
 
 
 async def test_a_caller_that_gives_up_leaves_nothing_behind() -> None:
-    fleet = Fleet("a")
+    fleet = FakePeers("a")
     asked = await fleet.asked()
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):

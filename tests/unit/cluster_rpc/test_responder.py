@@ -15,7 +15,7 @@ from tradecast.delivery.envelope import Malformed
 from tradecast.delivery.errors import AdapterUnavailable
 
 
-class Desk:
+class RespondingServer:
     """A server with a few operations, and what it answers."""
 
     def __init__(self, max_running: int = 10) -> None:
@@ -56,7 +56,7 @@ class Desk:
 
 
 async def test_it_is_done_once_and_answered() -> None:
-    desk = Desk()
+    desk = RespondingServer()
     await desk.ask("note", {"x": 1})
     desk.serving.on_request(Request("asker", 1, "note", {"x": 1}))  # Redis repeated it
     desk.serving.on_request(Request("another", 1, "note", 2))
@@ -66,7 +66,7 @@ async def test_it_is_done_once_and_answered() -> None:
 
 
 async def test_who_waits_for_no_answer_gets_none() -> None:
-    desk = Desk()
+    desk = RespondingServer()
     desk.serving.on_request(Request("asker", 1, "note", 1, answer=False))
     await desk.ask("note", 2, 2)
     assert [response.number for _, response in desk.answers] == [2]
@@ -84,7 +84,7 @@ async def test_who_waits_for_no_answer_gets_none() -> None:
     ],
 )
 async def test_what_cannot_be_done_is_told(kind: str, body: Any, error: str) -> None:
-    desk = Desk()
+    desk = RespondingServer()
     await desk.ask(kind, body)
     (_, response) = desk.answers[0]
     assert error in response.error
@@ -93,7 +93,7 @@ async def test_what_cannot_be_done_is_told(kind: str, body: Any, error: str) -> 
 
 
 async def test_a_large_answer_comes_in_parts() -> None:
-    desk = Desk()
+    desk = RespondingServer()
     await desk.ask("big", {"size": 100_000, "count": 7})
     await eventually(lambda: len(desk.answers) == desk.answers[0][1].parts)
     parts = [response for _, response in desk.answers]
@@ -105,13 +105,13 @@ async def test_a_large_answer_comes_in_parts() -> None:
 
 @pytest.mark.parametrize(("size", "count"), [(1_000_000, 65), (1, 200_001)])
 async def test_one_that_is_too_large_is_refused(size: int, count: int) -> None:
-    desk = Desk()
+    desk = RespondingServer()
     await desk.ask("big", {"size": size, "count": count})
     assert [(response.items, response.error) for _, response in desk.answers] == [([], "the answer is too large")]
 
 
 async def test_too_much_at_once_is_refused() -> None:
-    desk = Desk(max_running=2)
+    desk = RespondingServer(max_running=2)
     for number in range(2):
         desk.serving.on_request(Request("asker", number, "wait", None))
     await desk.ask("note", 1, 2)
@@ -126,14 +126,14 @@ async def test_too_much_at_once_is_refused() -> None:
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SEEN", 3)
-    desk = Desk()
+    desk = RespondingServer()
     for number in range(10):
         await desk.ask("note", number, number)
     assert len(desk.serving._seen) == 3
 
 
 async def test_closing_ends_what_is_under_way() -> None:
-    desk = Desk()
+    desk = RespondingServer()
     desk.serving.on_request(Request("asker", 1, "wait", None))
     await asyncio.sleep(0)
     await desk.serving.close()
