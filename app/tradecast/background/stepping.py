@@ -1,8 +1,8 @@
-"""Coroutines that are run at once as far as they go, without a task: what Python 3.12's eager tasks do.
+"""Runs coroutines at once up to their first wait, without a task: what Python 3.12's eager tasks do.
 
-Only for coroutines that are declared safe for it. Outside a task `asyncio.timeout` and `TaskGroup` fail, and a context
+Only for coroutines that are safe for it. Outside a task `asyncio.timeout` and `TaskGroup` fail, and a context
 variable that is set stays set for others. So this is for our own coroutines that wait for nothing when all they need
-is in this process's memory; a handler of somebody else's never runs this way.
+is in this process's memory; handlers of other programs never run this way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Done(NamedTuple, Generic[T]):
-    """What a coroutine returned that did not wait for anything."""
+    """The result of a coroutine that did not wait for anything."""
 
     value: T
 
@@ -24,7 +24,7 @@ def step(work: Coroutine[Any, Any, T]) -> Done[T] | Coroutine[Any, Any, T]:
     """Run a coroutine until it waits for the first time.
 
     Returns:
-        What it returned, if it did not wait; else the rest of it, to be awaited in a task.
+        Its result, if it did not wait; otherwise the rest of it, to be awaited in a task.
 
     Raises:
         Exception: What it raised before it waited.
@@ -37,12 +37,12 @@ def step(work: Coroutine[Any, Any, T]) -> Done[T] | Coroutine[Any, Any, T]:
 
 
 async def _rest(work: Coroutine[Any, Any, T], waiting: Any) -> T:
-    return await _go_on(work, waiting)
+    return await _resume(work, waiting)
 
 
 @types.coroutine
-def _go_on(work: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, Any, T]:
-    """Pass on what the coroutine waits for, beginning with what it waits for now."""
+def _resume(work: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, Any, T]:
+    """Yield what the coroutine waits for, from its current wait on."""
     try:
         while True:
             try:

@@ -28,7 +28,7 @@ class Connection:
     """A connected client: who it is, which rooms it is in, and how to answer it.
 
     Attributes:
-        again: Whether another client has left its transport before.
+        reuses_transport: Whether another client has left its transport before.
         sid: The Socket.IO id. Never logged: over polling, its sibling is a credential.
         id: A short id made for logs.
         namespace: Where it is; `/` is the main one.
@@ -37,16 +37,15 @@ class Connection:
         closed: Whether it has ended. A handler that has waited for something finds out here.
         guards: Checks run before each of this connection's events, in order.
         by_cookie: Whether its session was found by its handshake's cookie.
-        changes: How many changes of sessions had been noticed before its session was looked up.
+        changes_seen: The watcher's count of session changes before its session was looked up.
         transport_sid: The Engine.IO id of its transport. Never logged: a credential over polling.
     """
 
     __slots__ = (
         "_channel",
         "_data",
-        "again",
         "by_cookie",
-        "changes",
+        "changes_seen",
         "claims",
         "closed",
         "connected_at",
@@ -54,6 +53,7 @@ class Connection:
         "guards",
         "id",
         "namespace",
+        "reuses_transport",
         "session",
         "sid",
         "transport",
@@ -78,7 +78,7 @@ class Connection:
         self.claims = claims
         self.cookie = cookie
         self.closed = False
-        self.again = False
+        self.reuses_transport = False
         self.by_cookie = False
         self.connected_at = connected_at
         self.transport = transport
@@ -86,7 +86,7 @@ class Connection:
         self.transport_sid = transport_sid
         self.session: Session | None = None
         self.guards: tuple[EventGuard, ...] = ()
-        self.changes = -1
+        self.changes_seen = -1
         self._channel = channel
         self._data: dict[str, Any] | None = None
 

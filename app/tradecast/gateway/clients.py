@@ -124,10 +124,10 @@ class Clients:
             transport_sid=eio_sid,
             cookie=kept or self._find_cookie(eio_sid),
         )
-        connection.again = self._server.transport_table.has_left(connection.transport_sid)
+        connection.reuses_transport = self._server.transport_table.has_left(connection.transport_sid)
         started = time.time()
         counted: list[str] = []  # subscriptions of before, for which it holds quotas already
-        connection.changes = self._watcher.changes
+        connection.changes_seen = self._watcher.changes
         try:
             await (self._middleware.authenticate or self._defaults.authenticate)(connection)
             resumed = await self._quotas.resume(connection, resume, counted)
@@ -166,7 +166,7 @@ class Clients:
         user = connection.user
         if connection.session is not None and user is not None:
             self._sync.expiry.watch(connection.session.id, connection.session.expires_at)
-            self._watcher.recheck(connection.session, connection.changes)
+            self._watcher.recheck(connection.session, connection.changes_seen)
         self._metrics.connected(connection.transport)
         fields = {"user_id": user.id if user else None, "transport": connection.transport, "recovered": recovered}
         self._log(connection, "connected", **fields)
@@ -271,7 +271,7 @@ class Clients:
 
     def _log(self, connection: Connection, sentence: str, **fields: Any) -> None:
         """Tell what becomes of a client: of each transport's first one always, seldom of those that come after it."""
-        if connection.again:
+        if connection.reuses_transport:
             self._lines.write(log.info, sentence, kind="again", connection_id=connection.id, **fields)
         else:
             log.info(sentence, connection_id=connection.id, **fields)

@@ -131,7 +131,7 @@ class RateLimiter:
         self._recoveries: Sequence[Check] = (
             ("recoveries", max(RECOVERIES, RECOVERIES_EACH * settings.max_connections_per_user)),
         )
-        self._complained_at = float("-inf")
+        self._failure_logged_at = float("-inf")
         self._tasks = TaskSet()
         self._rates: RedisRateStore | None = None
         self._quotas: RedisQuotaStore | None = None
@@ -190,7 +190,7 @@ class RateLimiter:
                     self._exhausted.remember(user_id, refusal.limit, refusal.seconds)
                     return LimitResult(refusal.limit)
         except Exception as error:
-            self._complain("limiting failed: the event passes", error)
+            self._log_failure("limiting failed: the event passes", error)
             return ALLOWED
         return self.check_limit_here(user_id, event)
 
@@ -209,7 +209,7 @@ class RateLimiter:
         try:
             exceeded = self._memory_rates.count(user_id, self._limits.of(event), self._window_ms)
         except Exception as error:
-            self._complain("limiting failed: the event passes", error)
+            self._log_failure("limiting failed: the event passes", error)
             return ALLOWED
         return ALLOWED if exceeded is None else LimitResult(exceeded)
 
@@ -256,7 +256,7 @@ class RateLimiter:
         except RedisAway:
             pass  # in Redis they end with their lease
         except Exception as error:
-            self._complain("a quota could not be changed", error)
+            self._log_failure("a quota could not be changed", error)
 
     async def decrement_subscription(self, user_id: str, member: str) -> None:
         """Count it no longer. A member that is not counted is no error."""
@@ -314,7 +314,7 @@ class RateLimiter:
                     self._miss_release(lease)  # Redis may have counted it, and its answer was lost
             return granted
         except Exception as error:
-            self._complain("a quota could not be checked: it is granted", error)
+            self._log_failure("a quota could not be checked: it is granted", error)
             self._ledger.hold(leases)
             return True
 
@@ -329,7 +329,7 @@ class RateLimiter:
         except RedisAway:
             self._miss_release(lease)
         except Exception as error:
-            self._complain("a quota could not be released", error)
+            self._log_failure("a quota could not be released", error)
             self._miss_release(lease)
 
     async def _count(self, kind: Kind, user_id: str) -> int:
@@ -390,10 +390,10 @@ class RateLimiter:
             try:
                 await work()
             except Exception as error:
-                self._complain("maintenance of limits failed", error)
+                self._log_failure("maintenance of limits failed", error)
 
-    def _complain(self, sentence: str, error: Exception) -> None:
+    def _log_failure(self, sentence: str, error: Exception) -> None:
         now = time.monotonic()
-        if now - self._complained_at >= _QUIET:  # a flood of events would be a flood of these lines
-            self._complained_at = now
+        if now - self._failure_logged_at >= _QUIET:  # a flood of events would be a flood of these lines
+            self._failure_logged_at = now
             log.error(sentence, error=type(error).__name__, exc_info=error)

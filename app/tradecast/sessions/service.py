@@ -177,11 +177,11 @@ class Sessions:
         """What the store has now for each of `ids`, past all caches: the session, or why it cannot be used."""
         outcomes: dict[str, Session | RefusalCode] = {}
         for chunk in _chunks(dict.fromkeys(ids)):
-            stored = await self.store.load(chunk)
+            records = await self.store.load(chunk)
             found: list[Session] = []
             for session_id in chunk:
                 try:
-                    found.append(self._reader.read(stored.get(session_id)))
+                    found.append(self._reader.read(records.get(session_id)))
                 except AuthRefused as refused:
                     outcomes[session_id] = refused.code
             documents = await self._users.load({session.user.id for session in found}) if self._users else None
@@ -268,8 +268,8 @@ class Sessions:
         await self.loss.mark_all_revoked()
         count = 0
         chunk: list[str] = []
-        async for stored in self.store.list():
-            chunk.append(stored.id)
+        async for record in self.store.list():
+            chunk.append(record.id)
             if len(chunk) == CHUNK:
                 count += await self.store.delete(chunk)
                 await self.forget(chunk)

@@ -1,4 +1,4 @@
-"""What a stored session means: whose it is and when it ends. Pure: no store, no clock.
+"""What a session record means: whose it is and when it ends. Pure: no store, no clock.
 
 The session is express-session's JSON, as connect-mongo and connect-redis keep it. It was written by another
 application. What is needed decides: an id, and an end. What is not needed and cannot be read is ignored.
@@ -97,8 +97,8 @@ def _decode_leniently(text: str | bytes) -> object:
         return None
 
 
-def read_session(stored: SessionRecord, fields: SessionFields, now: float) -> Session:
-    """Read a stored session.
+def read_session(record: SessionRecord, fields: SessionFields, now: float) -> Session:
+    """Read a session record.
 
     Its end is the store's (the document's `expires`, the key's TTL), or the cookie's `expires` where the store has
     none; where neither has one, it is refused. It is never later than its start plus `fields.max_age`. The start is the
@@ -111,23 +111,23 @@ def read_session(stored: SessionRecord, fields: SessionFields, now: float) -> Se
     tier `free`, unless the users collection adds more.
 
     Args:
-        stored: As it came from the store.
+        record: As it came from the store.
         fields: Where things are.
         now: Unix time in seconds.
 
     Raises:
         AuthRefused: SESSION_NOT_FOUND if it cannot be used, SESSION_EXPIRED if it has expired; with the reason.
     """
-    data = stored.data
+    data = record.data
     if not isinstance(data, Mapping):
         _refuse(_explain_text(data))
     if "ct" in data and "iv" in data and "cookie" not in data:  # the same before it wrote ASN.1
         _refuse("encrypted")
     user = _read_user(_walk(data, fields.user_path), fields)
-    expires_at = _read_end(data, stored.expires_at, fields.max_age, now)
+    expires_at = _read_end(data, record.expires_at, fields.max_age, now)
     if expires_at <= now:
         raise AuthRefused("SESSION_EXPIRED", "expired")
-    return Session(stored.id, user, expires_at)
+    return Session(record.id, user, expires_at)
 
 
 def merge_user(user: User, document: Mapping[str, Any], fields: SessionFields) -> User:
@@ -144,9 +144,9 @@ def find_unknown_tier(source: Mapping[str, Any], fields: SessionFields) -> str |
     return None if text in fields.tiers else text or type(value).__name__
 
 
-def find_user(stored: SessionRecord, fields: SessionFields) -> Mapping[str, Any]:
-    """The user's object in a stored session; nothing where there is none."""
-    user = _walk(stored.data, fields.user_path) if isinstance(stored.data, Mapping) else None
+def find_user(record: SessionRecord, fields: SessionFields) -> Mapping[str, Any]:
+    """The user's object in a session record; nothing where there is none."""
+    user = _walk(record.data, fields.user_path) if isinstance(record.data, Mapping) else None
     return user if isinstance(user, Mapping) else {}
 
 

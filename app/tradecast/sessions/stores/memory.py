@@ -33,7 +33,7 @@ class MemoryStore:
         self._next_sweep = 0.0
 
     async def load(self, ids: Collection[str]) -> dict[str, SessionRecord]:
-        return {session_id: self._stored(session_id) for session_id in ids if session_id in self._sessions}
+        return {session_id: self._read_record(session_id) for session_id in ids if session_id in self._sessions}
 
     async def existing(self, ids: Collection[str]) -> set[str]:
         return {session_id for session_id in ids if session_id in self._sessions}
@@ -51,7 +51,7 @@ class MemoryStore:
     async def list(self) -> AsyncIterator[SessionRecord]:
         for session_id in tuple(self._sessions):
             if session_id in self._sessions:
-                yield self._stored(session_id)
+                yield self._read_record(session_id)
 
     async def supports_changes(self) -> bool:
         return True
@@ -75,7 +75,7 @@ class MemoryStore:
     async def close(self) -> None:
         self._sessions.clear()
 
-    def _stored(self, session_id: str) -> SessionRecord:
+    def _read_record(self, session_id: str) -> SessionRecord:
         text, expires_at = self._sessions[session_id]
         return SessionRecord(session_id, decode_data(text), expires_at)
 

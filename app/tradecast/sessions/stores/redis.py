@@ -117,8 +117,8 @@ class RedisStore:
             fresh = iter([name for name in names if name not in seen])
             while chunk := list(islice(fresh, CHUNK)):
                 seen.update(chunk)
-                for stored in (await self.load(chunk)).values():
-                    yield stored
+                for record in (await self.load(chunk)).values():
+                    yield record
 
     async def _keys_in_turn(self, pattern: str) -> AsyncIterator[Sequence[bytes | str]]:
         async with contextlib.aclosing(self._redis.scan_keys(pattern, CHUNK)) as scan:

@@ -1,4 +1,4 @@
-"""The store in MongoDB, as connect-mongo keeps sessions, and the users collection."""
+"""The store in MongoDB, as connect-mongo keeps sessions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from integration.sessions.stores.store_contract import DATA, DAY, StoreContract
 from kit.servers.mongo_server import MongoDatabase as Database
 from kit.servers.mongo_server import MongoServer
 from kit.waiting import eventually
-from tradecast.config.settings import SettingsError
 from tradecast.sessions.documents.document import SessionFields, read_session
 from tradecast.sessions.documents.instants import read_instant
 from tradecast.sessions.errors import AuthRefused, StoreUnavailable
@@ -307,81 +306,3 @@ async def eventually_answers(store: MongoStore) -> None:
             return await store.ping()
         except StoreUnavailable:
             assert time.monotonic() < deadline
-
-
-@pytest.mark.parametrize(
-    "uri", ["mongodb://", "mongodb://u:secret@[::1", "mongodb://h:99999/", "mongodb://h/?tls=false&x"]
-)
-def test_uri_that_makes_no_sense(uri: str) -> None:
-    with pytest.raises(SettingsError, match="MONGODB_URI") as error:
-        MongoDatabase(uri, None, 1, None if "tls" not in uri else "/nonexistent.pem")
-    assert "secret" not in str(error.value)
-
-
-async def test_collection_name_that_makes_no_sense(mongo_server: Database) -> None:
-    database = MongoDatabase(mongo_server.uri, mongo_server.database)
-    with pytest.raises(SettingsError, match="SESSION_COLLECTION"):
-        MongoStore(database, "..")
-    database.close()
-
-
-async def test_users(mongo_server: Database, written: Collection[dict[str, Any]]) -> None:
-    object_id = ObjectId()
-    users = written.database["users"]
-    users.insert_many(
-        [
-            {"_id": object_id, "isAdmin": True, "org": ObjectId("b" * 24)},
-            {"_id": 17, "n": "number"},
-            {"_id": Int64(-(2**62)), "n": "long"},
-            {"_id": "u1", "n": "text"},
-            {"_id": "42", "n": "text"},
-            {"_id": 42, "n": "number"},
-        ]
-    )
-    store = MongoUsers(MongoDatabase(mongo_server.uri, mongo_server.database, 30), "users")
-    ids = [str(object_id), "17", str(-(2**62)), "u1", "42", "nobody", "9" * 30, "-"]
-    found = await store.load(ids)
-    assert set(found) == {str(object_id), "17", str(-(2**62)), "u1", "42"}
-    assert found[str(object_id)] == {"_id": str(object_id), "isAdmin": True, "org": "b" * 24}
-    assert found["42"]["n"] == "text"
-    assert await store.load([]) == {}
-    await store.close()
-
-
-async def test_users_by_another_field(mongo_server: Database, written: Collection[dict[str, Any]]) -> None:
-    written.database["people"].insert_one({"_id": 1, "login": "ann", "subscriptionTier": "premium"})
-    store = MongoUsers(MongoDatabase(mongo_server.uri, mongo_server.database, 30), "people", "login")
-    assert (await store.load(["ann", "1"]))["ann"]["subscriptionTier"] == "premium"
-    assert await store.load(["1"]) == {}
-    await store.close()
-
-
-@pytest.mark.parametrize(
-    ("query", "named"),
-    [
-        *((f"{option}=1", f"option `{option}` is unknown") for option in ("retryWrite", "poolSize", "family")),
-        *((f"w=majority&tls={value}", "option `tls` has an invalid value") for value in ("maybe", "", "1")),
-        ("readPreference=bogus", "option `readPreference` has an invalid value"),
-        ("connectTimeoutMS=abc", "option `connectTimeoutMS` has an invalid value"),
-        ("tlsCAFile=/nonexistent.pem", "option `tlsCAFile`: the file"),
-        ("ssl=true&tls=false", "MONGODB_URI"),
-        ("journal", "option `journal` has an invalid value"),
-    ],
-)
-def test_options_that_the_driver_would_pass_over(query: str, named: str) -> None:
-    with pytest.raises(SettingsError, match=r"^MONGODB_URI: ") as caught:
-        MongoDatabase(f"mongodb://u:planted@127.0.0.1/db?{query}")
-    assert named in str(caught.value)
-    assert "planted" not in str(caught.value)
-
-
-@pytest.mark.parametrize("mark", "?#")
-def test_password_that_is_not_encoded_is_not_told(mark: str) -> None:
-    with pytest.raises(SettingsError, match=r"^MONGODB_URI: .*%3F") as caught:
-        MongoDatabase(f"mongodb://u:pl{mark}anted=x@127.0.0.1/db")
-    assert "anted" not in str(caught.value)
-
-
-def test_options_that_are_in_use() -> None:
-    for query in ("", "?", "?retryWrites=true&w=majority&useUnifiedTopology=true", "?authSource=admin;replicaSet=rs0"):
-        MongoDatabase(f"mongodb://127.0.0.1/db{query}").close()
