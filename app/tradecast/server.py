@@ -103,14 +103,14 @@ class WebSocketServer(Emitters, ClusterApi):
         log.info("initialized", mode=self.mode, session_store=self.settings.store_name)
 
     async def shutdown(self) -> None:
-        """Send clients away in a way that lets them come back elsewhere, and let go of everything."""
+        """Close the clients' transports so that they reconnect elsewhere, and release all resources."""
         await self.components.close()
         log.info("shut down")
 
     def set_auth_middleware(self, middleware: ConnectionMiddleware | AuthMiddlewareFactory) -> None:
         """Run `middleware(connection)` on each new connection, before it is let in.
 
-        It attaches a session, or raises `AuthRefused` (final) or `StoreUnavailable` (the client comes back by itself).
+        It attaches a session, or raises `AuthRefused` (final) or `StoreUnavailable` (the client retries).
 
         Args:
             middleware: A coroutine function, or what `create_auth_middleware` returns.
@@ -288,7 +288,7 @@ class WebSocketServer(Emitters, ClusterApi):
         self.components.readiness.start_listening()
 
     async def send_away(self) -> None:
-        """Drain: readiness off, new clients refused, those who are here sent away at the rate that the settings say."""
+        """Drain: readiness off, new clients refused, connected ones disconnected at DRAIN_RATE."""
         await self.components.drain.finish()
         await self.components.socket_server.eio.close_all(self.settings.shutdown_timeout)
         self.components.hub.broker.give_up()

@@ -85,7 +85,7 @@ class Components:
     running: TaskSet = field(default_factory=TaskSet)
 
     async def start(self) -> None:
-        """Start what works by itself, the fleet first: an old server that starts again takes no client."""
+        """Start the background loops, the revision registry first: an old server that restarts accepts no client."""
         settings = self.foundation.settings
         await self.limiter.start()
         if self.revisions is not None:
@@ -106,7 +106,7 @@ class Components:
         self.running.spawn(LoopLag(self.foundation.metrics.process).run(), name="loop lag")
 
     async def close(self) -> None:
-        """Send clients away in a way that lets them come back elsewhere, and let go of everything."""
+        """Close the clients' transports so that they reconnect elsewhere, and release all resources."""
         self.gate.stop_accepting()
         await self.drain.close()
         await self.socket_server.eio.close_all(self.foundation.settings.shutdown_timeout)

@@ -1,4 +1,4 @@
-"""Which commands, keys and channels of Redis a server needs, and what a user without them is told. Pure."""
+"""Which commands, keys and channels of Redis a server needs, and the rule that grants them. Pure."""
 
 from __future__ import annotations
 

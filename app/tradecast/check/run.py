@@ -34,7 +34,7 @@ async def run_check(settings: Settings, environ: Mapping[str, str], observer: Ch
     Args:
         settings: Those of the server.
         environ: Where they come from.
-        observer: Is told of checks that take more than two seconds.
+        observer: Receives checks that take more than two seconds.
 
     Raises:
         SettingsError: A URL is invalid, which only the drivers can tell.

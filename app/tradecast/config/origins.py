@@ -25,7 +25,7 @@ class Origin(NamedTuple):
     """Where a page is from.
 
     Attributes:
-        scheme: In lower case; `http` and `https` for `ws` and `wss`. `null`: nobody is told where.
+        scheme: In lower case; `http` and `https` for `ws` and `wss`. `null`: an opaque origin.
         host: In lower case and ASCII, without a dot at its end. Of what is allowed, `*.` in front is any one label.
         port: None: the scheme's own.
     """

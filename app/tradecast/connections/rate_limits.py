@@ -93,7 +93,7 @@ class RateLimitMiddleware:
         """Count an event of a connection.
 
         Raises:
-            EventRefused: It is over a limit.
+            EventRefused: It exceeds a limit.
         """
         user = connection.user
         # Not by the connection's id: an anonymous client could leave and join for a new allowance.

@@ -43,7 +43,7 @@ class PublishUncertain(AdapterUnavailable):
 
 
 class HistoryLost(AdapterUnavailable):
-    """What was published before cannot be read back: Redis has lost it."""
+    """Earlier events cannot be replayed: Redis has lost them."""
 
 
 class SubscriptionDropped(ConnectionError):

@@ -38,7 +38,7 @@ class DeliveryMetrics(LiveMetrics):
 
     Args:
         registry: Where they are read.
-        events: Names that are counted each by itself; all others count as `other`.
+        events: Names that are counted separately; all others count as `other`.
         clock: Seconds that never go back.
 
     Attributes:
@@ -121,14 +121,14 @@ class DeliveryMetrics(LiveMetrics):
         self._last_lag = seconds
 
     def gap_repaired(self, events: int) -> None:
-        """The subscription is active again, and this many events that it had missed were read back."""
+        """The subscription is active again, and this many missed events were replayed."""
         self._gaps.inc()
         self._gap_events.inc(events)
         self._gaps_total += 1
         self._gap_events_total += events
 
     def gap_lost(self, clients: int) -> None:
-        """Events could not be read back, and their clients start new sessions."""
+        """Events could not be replayed, and their clients start new sessions."""
         self._gap_clients.inc(clients)
         self._gap_clients_total += clients
 

@@ -1,6 +1,6 @@
 """What the demo's accounts do as prices move: orders, stops, profits and what is worth telling.
 
-Pure: an account is told one moment of the replay after another and answers with events. Nothing is random, so the same
+Pure: an account receives one moment of the replay after another and answers with events. Nothing is random, so the same
 moments give the same events. Money is in whole cents, shares are whole, and at all times
 
     cash + value of the positions == start + realised profit + unrealised profit.

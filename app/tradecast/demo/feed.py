@@ -95,7 +95,7 @@ class Feed:
         return self._ticks
 
     def go_to(self, ticks: int) -> None:
-        """Be where a feed is that has done so many ticks. Accounts begin anew with the next tick that is done here."""
+        """Be where a feed is that has done so many ticks. Accounts start again with the next tick that is done here."""
         if ticks != self._ticks:
             self._ticks = ticks
             self.moment = self.replay.at(ticks * self._tick_seconds)

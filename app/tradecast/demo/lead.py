@@ -50,7 +50,7 @@ class Lead:
 
 
 async def read_ticks(redis: RedisClient) -> int:
-    """How many ticks of the replay have been published; 0 where none have, or the figure makes no sense."""
+    """How many ticks of the replay have been published; 0 if none have, or the value is invalid."""
     said = await redis.get(TICKS_KEY)
     try:
         return max(0, int(said or 0))

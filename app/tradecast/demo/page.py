@@ -77,7 +77,7 @@ class PageSettings(Protocol):
 
 
 class BadRequest(Exception):
-    """The request makes no sense; the text says why and is sent to the client."""
+    """The request is invalid; the text says why and is sent to the client."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)

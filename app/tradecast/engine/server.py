@@ -156,7 +156,7 @@ class EngineServer:
         self.deliver((sid,), Message([pkt.data]))
 
     async def disconnect(self, sid: str | None = None) -> None:
-        """Close the transport of one client, or of all. They come back by themselves."""
+        """Close the transport of one client, or of all. They reconnect."""
         if sid is not None:
             self.close_transport(sid)
         else:

@@ -231,7 +231,7 @@ class Clients:
 
         Raises:
             ConnectRefused: The client must not come back as it is.
-            TryAgain: It comes back by itself.
+            TryAgain: The client retries.
         """
         if isinstance(error, AuthRefused):
             self._tell_refused(connection, error.code, error.reason)
@@ -250,7 +250,7 @@ class Clients:
         else:
             self._metrics.refused("INTERNAL")
             log.error("connection deferred", connection_id=connection.id, exc_info=error)
-        # Stock clients come back about a second after a close; waiting here spreads them.
+        # Standard clients reconnect about a second after a close; waiting here spreads them.
         await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311 no secret
         raise TryAgain from None
 

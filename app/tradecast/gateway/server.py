@@ -71,7 +71,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
     - Refusals that will pass close the transport (`NamespaceConnect`).
     - Events of one client run in order. A handler that waits does so in a task of its own, and the client's next
       packets wait, undecoded, so a flood slows its sender only. What a handler waits for cannot be a packet of the
-      same client: `ask` inside of one gets no answer before its time is over.
+      same client: `ask` inside of one gets no answer before its timeout.
     - Reserved names (`connect`, …) sent as events reach no handler: python-socketio would call the connect handler.
     - A malformed packet closes the transport, as in Node; one nested too deeply is answered. An event has at most 10
       attachments, of `max_http_buffer_size` bytes together.
@@ -177,7 +177,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         return asked
 
     async def end(self, sid: str, namespace: str = NAMESPACE) -> None:
-        """End a client for good: it gets DISCONNECT, and a standard client does not reconnect by itself."""
+        """End a client for good: it gets DISCONNECT, and a standard client does not reconnect."""
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
         if eio_sid is None:
             return
@@ -205,7 +205,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         self.eio.close_transport(eio_sid)
 
     def close_transport(self, sid: str, namespace: str = NAMESPACE) -> None:
-        """Close a client's transport; a standard client reconnects by itself."""
+        """Close a client's transport; a standard client reconnects."""
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
         if eio_sid is not None:
             self.eio.close_transport(eio_sid)

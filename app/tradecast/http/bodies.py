@@ -22,7 +22,7 @@ async def read_json(request: Request, load: Callable[[bytes | bytearray], Any] =
         load: Decodes it; raises ValueError when it is not JSON.
 
     Raises:
-        Refused: 413 when it is over `MAX_BODY` bytes, 400 when it is not JSON or the client went away.
+        Refused: 413 when it exceeds `MAX_BODY` bytes, 400 when it is not JSON or the client went away.
     """
     body = await read_body(request, MAX_BODY)
     try:

@@ -80,7 +80,7 @@ def schedule_moments(first: float, count: int, rate: float, jitter: Callable[[],
 
 
 class LocalPace:
-    """The pace of one server by itself.
+    """The pace of one server alone.
 
     Args:
         clock: Seconds that never go back.

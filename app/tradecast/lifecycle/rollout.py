@@ -48,7 +48,7 @@ def is_superseded(revision: str, servers: Collection[Server], enough: float = EN
     Why the newest server, and not the time at which a revision was first seen: a rollback brings an old revision back
     under its old name (Kubernetes' pod-template-hash), often while some of its servers still live. It wins as soon as
     the first server that it adds starts; by first sight it would refuse clients until the last server of the revision
-    that is being taken back is gone. A rollback that adds no server needs no rule: the newer revision's servers
+    that is being rolled back is gone. A rollback that adds no server needs no rule: the newer revision's servers
     drain, and are not listed then. The price: an old server that is replaced in the middle of a rollout (its node
     died) makes the old revision the newer one until the next server of the new one starts. Then some clients move once
     more than needed. A container that crashes and is restarted does not, since it keeps its start.

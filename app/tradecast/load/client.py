@@ -55,7 +55,7 @@ class LoadClient:
         implied: Streams that come without asking (notifications).
         run: Events of other runs are passed over.
         tally: Where it counts.
-        backoff: With it, the client reconnects as stock clients do; without it, a connection that ends is the end.
+        backoff: With it, the client reconnects as standard clients do; without it, a connection that ends is the end.
         seed: Of the back-off's randomness.
         headers: Sent with the handshake besides WebSocket's own.
         tls: How the server's certificate is checked; None: as usual.
@@ -163,7 +163,7 @@ class LoadClient:
             self._socket.transport.abort()
 
     def check_heartbeat(self, now: float) -> None:
-        """Drop the connection if the server has been silent for pingInterval + pingTimeout, as stock clients do.
+        """Drop the connection if the server has been silent for pingInterval + pingTimeout, as standard clients do.
 
         Args:
             now: `time.monotonic()`.
@@ -222,7 +222,7 @@ class LoadClient:
             self._tally.errors[f"protocol: {error}"] += 1
         finally:
             if lost and not joined and not self._closing and not self._gave_up:
-                # As a server does whose session store is away: clients come back by themselves.
+                # As a server does whose session store is away: clients reconnect.
                 self._tally.errors["connect: closed without an answer"] += 1
             timer.cancel()
             self._socket = None

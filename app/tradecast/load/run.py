@@ -85,7 +85,7 @@ async def run(options: LoadOptions, progress: Callable[[Progress], None] | None 
         progress: Called about twice a second, and at each change of phase.
 
     Raises:
-        OptionsError: The options make no sense.
+        OptionsError: The options are invalid.
         LoadError: The server refuses to publish, or this process may not open so many connections.
     """
     options.check()

@@ -64,7 +64,7 @@ class BrokerObserver(PublishObserver, Protocol):
         ...
 
     def gap_repaired(self, events: int) -> None:
-        """The subscription is active again, and this many events that it had missed were read back."""
+        """The subscription is active again, and this many missed events were replayed."""
         ...
 
     def message_skipped(self, why: str) -> None:

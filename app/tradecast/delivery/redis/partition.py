@@ -1,4 +1,4 @@
-"""One order of events in Redis, as a server needs it: subscribed to, read back after a gap, and each delivered once."""
+"""One order of events in Redis, as a server needs it: subscribed to, replayed after a gap, and each delivered once."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class RedisPartition(ControlChannel):
 
     def deliver_once(self, envelope: Envelope) -> None:
         """Deliver an event to this server's clients, unless it was before."""
-        if envelope.id <= self.cursor.position:  # it came through another of its rooms, or was read back
+        if envelope.id <= self.cursor.position:  # it came through another of its rooms, or was replayed
             return
         self.cursor.position = envelope.id
         if envelope.origin is None or self._is_first(envelope.origin):
@@ -176,7 +176,7 @@ class RedisPartition(ControlChannel):
         super().on_lost()
 
     async def catch_up(self) -> None:
-        """Read back what was missed, deliver that and what has come since, and be live."""
+        """Replay the missed events, deliver them and what has come since, and be live."""
         is_first = not self._was_live
         rooms = self.subscription.subscribed_below(self._room_channels)
         starts = dict.fromkeys([*(room.decode() for room in rooms), *self._sid_rooms], self.cursor.position)

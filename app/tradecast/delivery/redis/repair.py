@@ -1,4 +1,4 @@
-"""Repairs a gap: what a lost subscription missed is read back, and what comes meanwhile is buffered."""
+"""Repairs a gap: events that a lost subscription missed are replayed; events that arrive meanwhile are buffered."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Repaired(NamedTuple):
 
 
 class GapRepair:
-    """Buffers events while the history is read back, so that all are delivered once and in order.
+    """Buffers events while the history is replayed, so that all are delivered once and in order.
 
     Args:
         cursor: How far the history was delivered.
@@ -64,7 +64,7 @@ class GapRepair:
             raise SubscriptionDropped("too much came while a gap was being repaired")
 
     def clear(self) -> None:
-        """The subscription is lost again: what was buffered is read back later."""
+        """The subscription is lost again: the buffered events are replayed later."""
         self._buffered.clear()
 
     async def run(self, starts: Mapping[str, int]) -> Repaired:

@@ -15,7 +15,7 @@ from tradecast.engine.turns import Turns
 SWEEP_EVERY: Final = 1.0
 # So many connections are ended in one turn of the event loop; the others after a moment.
 ENDED_PER_SWEEP: Final = 200
-# A client that was refused may send so many seconds and bytes more, which are thrown away: to close at once would
+# A client that was refused may send so many seconds and bytes more, which are discarded: to close at once would
 # make the system drop the answer (RFC 9112 §9.6).
 LINGER: Final = 2.0
 LINGER_BYTES: Final = 4_000_000

@@ -91,7 +91,7 @@ class Entrance(Protocol):
 
 # The answers of Node's engine.io, codes and texts (lib/server.ts).
 UNKNOWN_TRANSPORT: Final = Refusal.of(400, {"code": 0, "message": "Transport unknown"})
-# As that one, in words for whoever looks into the answer: a stock client would try again for ever.
+# As that one, in words for whoever looks into the answer: a standard client would retry for ever.
 POLLING_OFF: Final = Refusal.of(
     400,
     {"code": 0, "message": "Transport unknown: polling is off here; use io(url, {transports: ['websocket']})"},

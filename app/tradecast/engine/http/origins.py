@@ -22,7 +22,7 @@ REASONS: Final[tuple[Reason, ...]] = ("malformed", "opaque", "other_scheme_or_po
 
 
 class OriginPolicy:
-    """Tells whether a page may connect, and what a browser has to be told so that it lets it.
+    """Decides whether a page may connect, and which headers make a browser allow it.
 
     A request without `Origin` does not come from a page of another site; it always passes. Origins are the same
     whatever their case, with `ws` for `http`, and with the port that the scheme has anyway.

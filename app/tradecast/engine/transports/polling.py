@@ -15,7 +15,7 @@ CLOSE: Final = Message.of_packet(b"1")
 
 
 class PollOverlap(Exception):
-    """A client asked twice at the same time; the session is over."""
+    """A client asked twice at the same time; the session ends."""
 
 
 class PollingTransport:

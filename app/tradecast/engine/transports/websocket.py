@@ -221,7 +221,7 @@ class WebSocketTransport(asyncio.Protocol):
                 return
             self._reader = reader = FrameReader(self._message_limit)
         else:
-            reader.max_size = self._message_limit  # it grows when the client is trusted, and nobody is told of that
+            reader.max_size = self._message_limit  # it grows when the client is trusted, and no event reports that
         reader.push(data)
         if not self._held and not reader.waiting and (not self._host.turns.has_time() or self._pull(reader)):
             self._wait_for_turn(reader)

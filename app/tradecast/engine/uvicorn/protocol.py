@@ -83,7 +83,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._rest: bytes | None = None
         # The request asks for a WebSocket.
         self._websocket = False
-        # It was refused, or asked for another protocol: what comes is thrown away.
+        # It was refused, or asked for another protocol: further data is discarded.
         self._discarding = False
         # The request that is being answered; uvicorn's `cycle` is the last one that came.
         self._answering: RequestResponseCycle | None = None
@@ -333,7 +333,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._leave()
 
     def _forget_requests(self) -> None:
-        """Nobody's answer goes out any more: applications are told that the client is gone."""
+        """Nobody's answer goes out any more: applications learn that the client is gone."""
         self._discarding = True
         self._counted = 0
         cycle, self._answering = self._answering, None
