@@ -19,7 +19,7 @@ from tradecast.lifecycle.process import Listener, Process, ProcessHooks
 pytestmark = pytest.mark.node
 
 
-class Server(socketio.AsyncServer):  # type: ignore[misc]  # it ships no types
+class Server(socketio.AsyncServer):
     """python-socketio's server on this engine; all else is theirs."""
 
     def _engineio_server_class(self) -> type[EngineServer]:
@@ -48,24 +48,24 @@ async def served() -> AsyncIterator[Served]:
     served = Served()
     sio = served.sio
 
-    @sio.event  # type: ignore[untyped-decorator]
+    @sio.event
     async def connect(sid: str, environ: dict[str, Any], auth: Any) -> None:
         served.environs.append(environ)
         await sio.save_session(sid, {"name": auth["name"]})
         await sio.enter_room(sid, "all")
 
-    @sio.event  # type: ignore[untyped-decorator]
+    @sio.event
     async def greet(sid: str, one: Any, other: Any) -> tuple[Any, ...]:
         async with asyncio.timeout(5):  # their handlers run in tasks
             await asyncio.sleep(0)
         session = await sio.get_session(sid)
         return session["name"], one, other
 
-    @sio.event  # type: ignore[untyped-decorator]
+    @sio.event
     async def ask(sid: str) -> Any:
         return await sio.call("question", {"n": 1}, to=sid, timeout=10)
 
-    @sio.event  # type: ignore[untyped-decorator]
+    @sio.event
     def disconnect(sid: str, reason: str) -> None:
         served.gone.append(reason)
 

@@ -1,0 +1,1 @@
+"""What the tests use of python-engineio, which ships no types."""

@@ -1,0 +1,6 @@
+from typing import Any
+
+class Payload:
+    packets: list[Any]
+    def __init__(self, packets: Any = ..., encoded_payload: str | None = ...) -> None: ...
+    def encode(self, jsonp_index: int | None = ...) -> str: ...
