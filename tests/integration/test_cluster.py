@@ -29,7 +29,7 @@ async def two_servers(make_server: MakeServer, cluster: RedisCluster, **settings
         await make_server(redis_url=cluster.url, transports=("websocket", "polling"), **settings) for _ in range(2)
     ]
     for server in servers:
-        broker = server.app._hub.broker
+        broker = server.app.components.hub.broker
         assert isinstance(broker, RedisBroker)
         await broker.wait_until_subscribed()
     return servers

@@ -157,7 +157,7 @@ async def test_an_error_that_nobody_foresaw_is_no_500(make_server: MakeServer, m
         async def fail(*arguments: Any, error: BaseException = error, **options: Any) -> None:
             raise error
 
-        monkeypatch.setattr(server.app._hub, "emit", fail)
+        monkeypatch.setattr(server.app.components.hub, "emit", fail)
         assert_told(await emit(server.url))
 
 
@@ -170,7 +170,7 @@ async def test_a_server_that_stops_while_redis_hangs_says_503(make_server: MakeS
     assert (await emit(server.url)).status_code == 202
     await own_redis.pause(60)
     under_way = asyncio.create_task(emit(server.url))
-    await eventually(lambda: server.app._hub.broker.waiting)
+    await eventually(lambda: server.app.components.hub.broker.waiting)
     await server.stop_serving()
     assert_told(await under_way)
     own_redis.resume()

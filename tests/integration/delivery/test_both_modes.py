@@ -76,7 +76,7 @@ class ServersOfBothModes:
 
 
 def broker_of(server: RunningServer) -> RedisBroker:
-    broker = server.app._hub.broker
+    broker = server.app.components.hub.broker
     assert isinstance(broker, RedisBroker)
     return broker
 

@@ -77,7 +77,7 @@ async def fleet(
         options, count = {"redis_url": redis.url}, 2
     servers = [await make_server(prepare, **options) for _ in range(count)]
     for server in servers:
-        if isinstance(broker := server.app._hub.broker, RedisBroker):
+        if isinstance(broker := server.app.components.hub.broker, RedisBroker):
             await broker.wait_until_subscribed()
         await eventually(lambda app=server.app: app.cluster.servers == count)  # type: ignore[misc]
     return ServersWithClients(servers, stock_clients)

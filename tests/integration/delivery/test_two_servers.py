@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.node]
 
 
 def broker_of(server: RunningServer) -> RedisBroker:
-    broker = server.app._hub.broker
+    broker = server.app.components.hub.broker
     assert isinstance(broker, RedisBroker)
     return broker
 

@@ -12,7 +12,7 @@ import pytest
 
 from kit.clients.node import StockClient, StockClients
 from kit.contracts.broker import event, listen, session
-from kit.delivery.redis_brokers import Brokers, RecordingObserver
+from kit.delivery.redis_brokers import Brokers, RecordingObserver, partitions_of
 from kit.network.forwarder import Forwarder
 from kit.programs import next_version
 from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer
@@ -41,8 +41,8 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def this_one(make_server: MakeServer, redis_server: RedisServer) -> RunningServer:
     server = await make_server(redis_url=redis_server.url)
-    assert isinstance(server.app._hub.broker, RedisBroker)
-    await server.app._hub.broker.wait_until_subscribed()
+    assert isinstance(server.app.components.hub.broker, RedisBroker)
+    await server.app.components.hub.broker.wait_until_subscribed()
     return server
 
 
@@ -142,7 +142,7 @@ async def test_what_comes_of_the_next_version_is_counted_or_ignored(redis_server
         broker, heard = await brokers.add(watch=seen)
         other, _ = await brokers.add()
         await listen(broker, "x")
-        (partition,), (elsewhere,) = broker._partitions, other._partitions
+        (partition,), (elsewhere,) = partitions_of(broker), partitions_of(other)
         claimed = session()
         await broker.save(claimed)
         await elsewhere.send_hint(broker.server_id, "rebalance 7 of 9")

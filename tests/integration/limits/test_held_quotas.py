@@ -196,7 +196,7 @@ class QuotaModel:
             await asyncio.sleep(0)  # engines tell of the end of connections in the next turns
 
         async def settled() -> bool:
-            tasks = any(app.components.clients.tasks or app._hub.states.tasks for app in self.apps)
+            tasks = any(app.components.clients.tasks or app.components.hub.states.tasks for app in self.apps)
             return not tasks and await self.apps[0].limiter.get_connection_count("u") == self.connections
 
         await eventually(settled)

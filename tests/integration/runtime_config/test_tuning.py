@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from kit.clients.node import StockClients
+from kit.delivery.redis_brokers import partitions_of
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
@@ -100,10 +101,10 @@ async def test_a_single_server_tells_what_is_in_force(
             "awaySeconds": 0,
         },
     }
-    assert server.app._hub.broker.retention.events_per_room == 5  # type: ignore[attr-defined]
+    assert server.app.components.hub.broker.retention.events_per_room == 5  # type: ignore[attr-defined]
     file.remove()
     assert (await until_in_force(http, server, None))["inForce"]["history_events"] == 77
-    assert server.app._hub.broker.retention.events_per_room == 77  # type: ignore[attr-defined]
+    assert server.app.components.hub.broker.retention.events_per_room == 77  # type: ignore[attr-defined]
 
 
 async def test_without_a_file_the_settings_are_in_force(server: RunningServer, http: httpx.AsyncClient) -> None:
@@ -148,7 +149,7 @@ async def test_a_server_starts_with_a_file_that_makes_no_sense(
 
 def runs_with(server: RunningServer) -> dict[str, float]:
     """The figures where they are used."""
-    broker = server.app._hub.broker
+    broker = server.app.components.hub.broker
     assert isinstance(broker, RedisBroker)
     (found,) = {
         (
@@ -161,7 +162,7 @@ def runs_with(server: RunningServer) -> dict[str, float]:
             one.subscription._batch,
             int(broker.publishes_both),
         )
-        for one in broker._partitions
+        for one in partitions_of(broker)
     }
     return dict(zip(RuntimeSettings.model_fields, found, strict=True))
 
@@ -186,8 +187,8 @@ async def test_changes_under_events_lose_and_repeat_nothing(
         for _ in range(2)
     ]
     for server in servers:
-        assert isinstance(server.app._hub.broker, RedisBroker)
-        await server.app._hub.broker.wait_until_subscribed()
+        assert isinstance(server.app.components.hub.broker, RedisBroker)
+        await server.app.components.hub.broker.wait_until_subscribed()
     session = await servers[0].session("u1")
     clients = [await stock_clients.connect(one.url, session, transports=["websocket"]) for one in servers]
     sent = 0

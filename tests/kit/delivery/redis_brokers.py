@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Self
 
 from kit.contracts.broker import RETENTION, RecordingListener
@@ -10,6 +11,7 @@ from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import load_settings
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.delivery.redis.options import BrokerObserver, NullBrokerObserver, PartitionConfig, PublishObserver
+from tradecast.delivery.redis.partition import RedisPartition
 from tradecast.delivery.redis.writer import RedisWriter
 from tradecast.delivery.retention import Retention
 from tradecast.delivery.writer_factory import create_adapter_redis
@@ -111,3 +113,8 @@ class Brokers:
     def _client(self, url: str | None) -> Any:
         settings = {"REDIS_URL": url or self.url, "REDIS_TIMEOUT": str(self.timeout)}
         return create_adapter_redis(load_settings(settings))
+
+
+def partitions_of(broker: RedisBroker) -> Sequence[RedisPartition]:
+    """The parts of a broker, one for each key slot that it uses: tests look at their prefixes, queues and cursors."""
+    return broker._partitions

@@ -154,7 +154,7 @@ async def test_what_is_down_is_told_in_words_with_the_address_for_those_who_may_
     health.register("database", dependency, Explainer(Place(MONGODB, "10.0.0.1:27017", "MONGODB_URI")))
     status, body = await health.check("database")
     assert (status, body["status"], body["cause"]) == (503, "down", "password_wrong")
-    assert body["error"] == "MongoDB does not accept the user or the password"
+    assert body["error"] == "MongoDB rejects the user or the password"
     assert "MONGODB_URI" in body["remedy"]
     assert "10.0.0.1" not in str(body)
     assert "ann" not in str(body)

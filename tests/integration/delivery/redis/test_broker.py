@@ -17,7 +17,7 @@ from kit.contracts.broker import (
     numbers,
     session,
 )
-from kit.delivery.redis_brokers import Brokers, RecordingObserver
+from kit.delivery.redis_brokers import Brokers, RecordingObserver, partitions_of
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.delivery.broker import Broker
@@ -47,7 +47,7 @@ class TestRedisBroker(BrokerContract):
 
     async def expired(self, broker: Broker, pid: str) -> bool:
         assert isinstance(broker, RedisBroker)
-        return not await broker.redis.exists(f"{broker._partitions[0].prefix}s:{pid}")
+        return not await broker.redis.exists(f"{partitions_of(broker)[0].prefix}s:{pid}")
 
 
 # -- routing
@@ -79,7 +79,7 @@ async def test_a_message_comes_for_each_room_and_the_event_once(brokers: Brokers
 async def test_a_room_is_listened_to_a_while_longer_then_no_more(brokers: Brokers, redis_server: RedisServer) -> None:
     seen = RecordingObserver()
     (here, heard), (there, _) = await brokers.add(watch=seen, channel_linger=5), await brokers.add()
-    channel = here._partitions[0].prefix + "r:x"
+    channel = partitions_of(here)[0].prefix + "r:x"
     await listen(here, "x")
     here.unsubscribe("x")
     await there.publish(event(1, "x"))
@@ -106,7 +106,7 @@ async def test_who_comes_back_while_it_lingers_finds_it_heard(brokers: Brokers, 
     here.unsubscribe("y")
     here.subscribe("x")
     assert await here.wait_subscribed(["x"]) is False
-    channel = here._partitions[0].prefix + "r:"
+    channel = partitions_of(here)[0].prefix + "r:"
 
     async def left() -> bool:
         return bool(await redis_server.ask("PUBSUB", "NUMSUB", channel + "y") == [channel + "y", 0])
@@ -125,9 +125,9 @@ async def test_rooms_that_come_and_go_quickly_are_heard_when_it_is_said(brokers:
         if n % 3:
             await here.wait_subscribed(["x"])
             await there.publish(event(n, "x"))
-        here._partitions[0].subscription.unsubscribe_idle()
+        partitions_of(here)[0].subscription.unsubscribe_idle()
         here.unsubscribe("x")
-        here._partitions[0].subscription.unsubscribe_idle()
+        partitions_of(here)[0].subscription.unsubscribe_idle()
         if n % 5 == 0:
             await asyncio.sleep(0)
     here.subscribe("x")
@@ -204,7 +204,7 @@ async def test_keys_are_named_for_what_they_are_and_expire(brokers: Brokers, red
     await here.publish(event(2, "x", kind=LATEST))
     saved = session(joins={"x": 1})
     await here.save(saved)
-    prefix = here._partitions[0].prefix
+    prefix = partitions_of(here)[0].prefix
     keys = set(await redis_server.ask("KEYS", "*"))
     producers = {key for key in keys if key.startswith(prefix + "p:")}
     assert keys - producers == {prefix + name for name in ("clock", "n", "h:x", "l:x", f"s:{saved.pid}")}
@@ -219,7 +219,7 @@ async def test_keys_are_named_for_what_they_are_and_expire(brokers: Brokers, red
 async def test_in_redis_each_room_has_its_last_events(brokers: Brokers, redis_server: RedisServer) -> None:
     here, _ = await brokers.add(retention=Retention(window=60, dead_after=10, refresh=5, events_per_room=200))
     await asyncio.gather(*(here.publish(event(n, "x")) for n in range(2000)))
-    assert 200 <= await redis_server.ask("XLEN", here._partitions[0].prefix + "h:x") < 400
+    assert 200 <= await redis_server.ask("XLEN", partitions_of(here)[0].prefix + "h:x") < 400
 
 
 async def test_what_is_not_ours_on_our_channels_hides_nothing(brokers: Brokers, redis_server: RedisServer) -> None:
@@ -227,8 +227,8 @@ async def test_what_is_not_ours_on_our_channels_hides_nothing(brokers: Brokers, 
     seen = RecordingObserver()
     here, heard = await brokers.add(watch=seen)
     await listen(here, "x")
-    channel = f"{here._partitions[0].prefix}r:x"
-    real = b'.%b.ab.1\nC\te\t\n2["e"' % here._partitions[0].subscription.instance.encode()
+    channel = f"{partitions_of(here)[0].prefix}r:x"
+    real = b'.%b.ab.1\nC\te\t\n2["e"' % partitions_of(here)[0].subscription.instance.encode()
     epoch = str(here.epoch).encode()
     for forged in (b"", b"\x00", b"9future", b"1%b.%d%b" % (epoch, 2**53 - 1, real), b"1%b.12" % epoch):
         await here.redis.publish(channel, forged)

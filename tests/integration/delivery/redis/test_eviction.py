@@ -10,7 +10,7 @@ import structlog
 
 from kit.contracts.broker import MIDDLE, RETENTION, event, figures, listen, numbers, positions, together
 from kit.delivery.hub_clients import running_hub
-from kit.delivery.redis_brokers import Brokers
+from kit.delivery.redis_brokers import Brokers, partitions_of
 from kit.delivery.version_before import publish_as_before, tick_as_before
 from kit.servers.in_process import MakeServer
 from kit.servers.redis_cluster import RedisCluster
@@ -450,7 +450,7 @@ async def test_of_a_cluster_each_master_is_asked(redis_cluster: RedisCluster) ->
             start = await now(broker, *rooms)
             await broker.publish(event(1, rooms[0]))
             (partition,) = {broker.partition_of(room) for room in rooms}
-            prefix = broker._partitions[partition].prefix
+            prefix = partitions_of(broker)[partition].prefix
             for node in redis_cluster.nodes:
                 if await node.ask("KEYS", f"{prefix}h:*"):
                     await node.ask("DEL", f"{prefix}h:{rooms[0]}")
@@ -466,7 +466,7 @@ async def test_what_was_published_between_two_losses_of_the_clock_is_a_gap(
     here, heard = await brokers.add()
     other, _ = await brokers.add()
     await listen(here, "x")
-    partition = here._partitions[0]
+    partition = partitions_of(here)[0]
     restored = partition.on_restored
     for _ in range(2):
         # Before this server has looked, the clock is gone again.

@@ -23,7 +23,7 @@ from kit.contracts.broker import (
     numbers,
     session,
 )
-from kit.delivery.redis_brokers import Brokers, RecordingObserver
+from kit.delivery.redis_brokers import Brokers, RecordingObserver, partitions_of
 from kit.servers.redis_cluster import RedisCluster, started_cluster
 from kit.waiting import eventually
 from tradecast.delivery.broker import Broker
@@ -81,7 +81,7 @@ def one_room_each(broker: Broker) -> list[str]:
 
 async def test_the_partitions_are_spread_over_the_nodes(brokers: Brokers, cluster: RedisCluster) -> None:
     here, _ = await brokers.add()
-    slots = sorted(key_slot(partition.prefix.encode()) for partition in here._partitions)
+    slots = sorted(key_slot(partition.prefix.encode()) for partition in partitions_of(here))
     assert here.partitions == len(TAGS) == 16
     assert max(later - earlier for earlier, later in itertools.pairwise(slots)) < 16_384 / 16 * 1.2
     owners = cluster.owners()
@@ -98,7 +98,7 @@ async def test_channels_and_keys_lie_where_their_partition_does(brokers: Brokers
         await here.publish(event(n, room, kind=LATEST))
     await eventually(lambda: len(heard.envelopes) == 32)
     owners = cluster.owners()
-    for partition, room in zip(here._partitions, rooms, strict=True):
+    for partition, room in zip(partitions_of(here), rooms, strict=True):
         node = owners[key_slot(partition.prefix.encode())]
         assert await node.ask("PUBSUB", "SHARDNUMSUB", f"{partition.prefix}r:{room}") in (
             {f"{partition.prefix}r:{room}": 1},
@@ -136,7 +136,7 @@ async def test_an_event_to_rooms_of_several_partitions_says_where_else_it_is(bro
 async def test_epochs_are_told_apart_in_each_partition(brokers: Brokers) -> None:
     here, _ = await brokers.add()
     offset = Offset(str(here.epoch), tuple(here.positions))
-    lost = here._partitions[5]
+    lost = partitions_of(here)[5]
     known = str(lost.cursor.epoch)
     top = here.positions[5] - 3
     lost.cursor.epoch, lost.cursor.lineage = ("a0" if known[:2] != "a0" else "b0") + "000000", {known: top}
@@ -176,7 +176,7 @@ async def test_slots_that_move_lose_and_repeat_nothing(own: Brokers, redis_clust
     moved: set[int] = set()
     for _ in range(4):
         moved |= set(await redis_cluster.move_slots(8, draw))
-    assert moved & {key_slot(partition.prefix.encode()) for partition in here._partitions}
+    assert moved & {key_slot(partition.prefix.encode()) for partition in partitions_of(here)}
     before = {room: len(sent[room]) for room in rooms}
     await eventually(lambda: all(len(sent[room]) > before[room] + 20 for room in rooms))
     done.set()
@@ -216,7 +216,7 @@ async def test_a_session_begun_while_a_node_was_away_has_the_rooms_joined_since(
     rooms = one_room_each(there)
     await redis_cluster.kill(node)
     here, _ = await own.add(heard=False, timeout=1)
-    await eventually(lambda: here._partitions[0].live.is_set())
+    await eventually(lambda: partitions_of(here)[0].live.is_set())
     pid = next(f"pid{n}" for n in range(1_000) if here.partition_of(f"pid{n}") == 0)
     saved = session(pid, joins=dict(await here.read_positions(rooms[:1])))
     assert await here.save(saved)
@@ -242,7 +242,7 @@ async def test_who_needs_nothing_of_a_node_that_is_away_goes_on_at_a_new_server(
     offset = Offset(str(there.epoch), tuple(there.positions))
     await redis_cluster.kill(redis_cluster.nodes[2])
     here, _ = await own.add(heard=False, timeout=1)
-    await eventually(lambda: here._partitions[0].live.is_set())
+    await eventually(lambda: partitions_of(here)[0].live.is_set())
     claimed = await here.claim(pid, saved.user)
     assert claimed is not None
     assert claimed.joins == saved.joins
@@ -253,7 +253,7 @@ async def test_what_waits_for_a_slot_that_moves_holds_up_nothing_else(
     own: Brokers, redis_cluster: RedisCluster
 ) -> None:
     here, _ = await own.add(timeout=10)
-    slot = _slot(here._partitions[0].prefix)
+    slot = _slot(partitions_of(here)[0].prefix)
     source = redis_cluster.owners()[slot]
     target = next(node for node in redis_cluster.nodes if node is not source)
     pids = [f"pid{n}" for n in range(1_000) if here.partition_of(f"pid{n}") == 0]
@@ -262,7 +262,7 @@ async def test_what_waits_for_a_slot_that_moves_holds_up_nothing_else(
     await target.ask("CLUSTER", "SETSLOT", str(slot), "IMPORTING", source.node_id)
     await source.ask("CLUSTER", "SETSLOT", str(slot), "MIGRATING", target.node_id)
     waits = asyncio.create_task(here.claim(pids[1], "u1"))  # Redis would look for it at the other node
-    await eventually(lambda: len(here._partitions[0].queue.moving_queue))
+    await eventually(lambda: len(partitions_of(here)[0].queue.moving_queue))
     for _ in range(3):
         assert list(await here.touch([known])) == [True]
         await here.send_to_all(b"{}")
@@ -276,7 +276,7 @@ async def test_a_master_that_has_lost_the_others_is_left(own: Brokers, redis_clu
     here, heard = await own.add(timeout=1)
     room = one_room_each(here)[0]
     await listen(here, room)
-    slot = _slot(here._partitions[0].prefix)
+    slot = _slot(partitions_of(here)[0].prefix)
     alone = redis_cluster.owners()[slot]
     first, second = (node for node in redis_cluster.nodes if node is not alone)
     owner = first.node_id
@@ -303,7 +303,7 @@ async def test_a_node_that_is_gone_takes_its_partitions_only(own: Brokers, redis
     await listen(here, *rooms)
     owners = redis_cluster.owners()
     node = redis_cluster.nodes[2]  # of the last partitions
-    gone = [room for room, one in zip(rooms, here._partitions, strict=True) if owners[_slot(one.prefix)] is node]
+    gone = [room for room, one in zip(rooms, partitions_of(here), strict=True) if owners[_slot(one.prefix)] is node]
     left = [room for room in rooms if room not in gone]
     for each in redis_cluster.nodes:  # else the others refuse all that they are asked
         await each.ask("CONFIG", "SET", "cluster-require-full-coverage", "no")

@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from kit.contracts.broker import event, listen, numbers, session
-from kit.delivery.redis_brokers import Brokers, RecordingObserver
+from kit.delivery.redis_brokers import Brokers, RecordingObserver, partitions_of
 from kit.network.redis_forwarder import RedisForwarder
 from kit.servers.redis_server import RedisServer, started
 from kit.waiting import eventually
@@ -51,7 +51,7 @@ async def not_heard(broker: RedisBroker) -> None:
 
 async def test_the_prefix_is_what_these_tests_take_it_for(brokers: Brokers) -> None:
     here, _ = await brokers.add()
-    assert here._partitions[0].prefix == PREFIX
+    assert partitions_of(here)[0].prefix == PREFIX
 
 
 # -- a lost subscription
@@ -285,7 +285,7 @@ async def test_out_of_memory_publishing_waits_and_reading_goes_on(brokers: Broke
     await there.publish(event(0, "x"))
     await own_redis.ask("CONFIG", "SET", "maxmemory", "1")
     publishing = [asyncio.create_task(there.publish(event(n, "x"))) for n in range(1, 4)]
-    await eventually(lambda: there._partitions[0].writer.queue.failing)
+    await eventually(lambda: partitions_of(there)[0].writer.queue.failing)
     await asyncio.sleep(1.5)  # a tick has been refused as well
     assert numbers((await here.read(start)).envelopes) == [0]
     assert here.is_subscribed
@@ -372,7 +372,7 @@ async def test_a_shutdown_waits_for_no_redis_that_is_away(brokers: Brokers, own_
     here, _ = await brokers.add()
     await own_redis.stop()
     publishing = asyncio.create_task(here.publish(event(1, "x")))
-    await eventually(lambda: here._partitions[0].writer.queue.failing)
+    await eventually(lambda: partitions_of(here)[0].writer.queue.failing)
     began = time.monotonic()
     here.give_up()
     with pytest.raises(AdapterUnavailable):
@@ -436,7 +436,7 @@ async def test_messages_of_others_are_passed_over_and_counted(brokers: Brokers, 
     seen = RecordingObserver()
     (here, heard), (there, _) = await brokers.add(watch=seen), await brokers.add()
     await listen(here, "x")
-    epoch, instance = here.epoch, here._partitions[0].subscription.instance
+    epoch, instance = here.epoch, partitions_of(here)[0].subscription.instance
     head = f"1{epoch}.{now_id()}.{instance}.00ff.1\n"
     foreign = {
         PREFIX + "r:x": ["", "hello", "2" + head[1:] + "C\te\t\n2[1", head, head + "X\te\t\n2[1", '1{"method":"emit"}'],
@@ -454,7 +454,7 @@ async def test_messages_of_others_are_passed_over_and_counted(brokers: Brokers, 
 
 async def test_an_unbelievable_floor_is_passed_over(brokers: Brokers) -> None:
     (here, _), (there, _) = await brokers.add(), await brokers.add()
-    partition = here._partitions[0]
+    partition = partitions_of(here)[0]
     partition.cursor.floor = now_id() + id_span(1800)  # clocks of Redis hosts may be apart
     last = await here.publish(event(1, "x"))
     assert last > now_id() + id_span(1700)
@@ -653,7 +653,7 @@ async def test_a_master_that_becomes_a_replica_is_left(
     await eventually(lambda: 19 in heard.numbers)
     await here.wait_until_subscribed()
     assert heard.numbers == list(range(20))
-    assert here._partitions[0].subscription.instance == other._partitions[0].subscription.instance
+    assert partitions_of(here)[0].subscription.instance == partitions_of(other)[0].subscription.instance
     assert heard.broken_rooms == set()
 
 
