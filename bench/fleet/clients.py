@@ -11,6 +11,7 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
 from fleet.lines import obey
+from tradecast.background.tasks import TaskSet
 from tradecast.load.wire import PONG, encode_connect, encode_event, socket_url
 
 AT_ONCE = 20
@@ -27,7 +28,7 @@ class Crowd:
     def __init__(self) -> None:
         self.numbers: list[int] = []
         self.delays: list[int] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._few = asyncio.Semaphore(AT_ONCE)
 
     async def connect(self, ports: list[int], clients: int, rooms: int) -> dict[str, Any]:
@@ -49,8 +50,7 @@ class Crowd:
     async def _start(self, port: int, rooms: list[str]) -> None:
         async with self._few:
             joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            task = asyncio.create_task(self._client(port, rooms, joined))
-            self._tasks.add(task)
+            task = self._tasks.spawn(self._client(port, rooms, joined))
             await asyncio.wait([joined, task], return_when=asyncio.FIRST_COMPLETED)
             if not joined.done():
                 await task

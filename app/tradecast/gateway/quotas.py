@@ -75,7 +75,7 @@ class ConnectionQuotas:
             if room not in counted:  # the user's tier has changed since
                 await self._limiter.decrement_subscription(user.id, subscription_member(connection, room))
         members = [subscription_member(connection, room) for room in counted]
-        return await self._limiter.take_up_subscriptions(user.id, members)
+        return await self._limiter.resume_subscriptions(user.id, members)
 
     def hand_over(self, connection: Connection, rooms: Collection[str]) -> None:
         """Another connection of the same client counts it, and its subscriptions to these rooms."""

@@ -237,7 +237,7 @@ class RateLimiter:
         """Count a subscription, named `member`; False if the user has as many as allowed."""
         return await self._acquire("subscriptions", user_id, (member,), self._max_subscriptions)
 
-    async def take_up_subscriptions(self, user_id: str, members: Sequence[str]) -> bool:
+    async def resume_subscriptions(self, user_id: str, members: Sequence[str]) -> bool:
         """Count those of a connection that resumes: all of them, or none if they would be more than are allowed.
 
         Those that have stayed counted since it was lost (`lose_subscriptions`) are always granted.

@@ -259,7 +259,7 @@ class LayeredCache(Generic[V]):
         self.mark(keys)
         await self.publish_marks(keys)
 
-    def holds(self, key: str) -> bool:
+    def has_in_memory(self, key: str) -> bool:
         """Whether a value is in memory."""
         return self._get_memory(key) is not None
 

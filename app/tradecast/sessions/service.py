@@ -222,7 +222,7 @@ class Sessions:
 
     def is_cached(self, session_id: str) -> bool:
         """Whether this process would answer for a session from memory."""
-        return self._cache.holds(session_id)
+        return self._cache.has_in_memory(session_id)
 
     def distrust_cache(self) -> None:
         """Changes may have been missed: ask the store again, where this process would have answered from memory."""
@@ -241,7 +241,7 @@ class Sessions:
             Its id, signed where ids must be signed, and the Unix time in seconds at which it ends.
         """
         if not max_age > 0:
-            raise ValueError("max_age is above 0")
+            raise ValueError("max_age must be above 0")
         now = self._clock()
         expires_at = now + min(max_age, self._fields.max_age)
         session_id = secrets.token_urlsafe(ID_BYTES)
@@ -277,10 +277,6 @@ class Sessions:
         count += await self.store.delete(chunk)
         await self.forget(chunk)
         return count
-
-    async def revoke_user(self, user_id: str) -> int:
-        """End all sessions of a user; how many there were. Reads every session."""
-        return await self.revoke([session.id async for session in self._all() if session.user.id == user_id])
 
     async def sessions(self) -> AsyncIterator[Session]:
         """All sessions that can be used, in no order."""

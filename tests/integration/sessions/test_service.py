@@ -14,6 +14,7 @@ from kit.servers.mongo_server import MongoDatabase, MongoServer
 from kit.servers.redis_server import RedisServer, open_client
 from tradecast.config.settings import SettingsError, load_settings
 from tradecast.redis_client.single import SingleClient
+from tradecast.sessions.admin import SessionAdmin
 from tradecast.sessions.cache import SessionCache
 from tradecast.sessions.create import create_sessions
 from tradecast.sessions.errors import AuthRefused, StoreUnavailable
@@ -219,7 +220,7 @@ async def test_listed_and_revoked(store: SlowStore) -> None:
     await store.save("bad", {}, time.time() + 60)
     assert {session.id for session in [s async for s in sessions.sessions()]} == {*ann, bo}
     assert await sessions.revoke([ann[0], ann[0], "nobody", "\ud800"]) == 1
-    assert await sessions.revoke_user("u1") == 2
+    assert await SessionAdmin(sessions).revoke(user_id="u1") == 2
     assert [session.user async for session in sessions.sessions()] == [BO]
     for session_id in ann:
         assert await refusal(sessions, session_id, "u1") == "SESSION_NOT_FOUND"
