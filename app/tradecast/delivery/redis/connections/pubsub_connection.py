@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
-from typing import Any, Final, cast
+from collections.abc import Collection
+from typing import Any, Final, Protocol, cast
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection
@@ -16,6 +16,14 @@ from tradecast.redis_client.redis_py_internals import stream_writer
 # Replies that are handled in one turn of the loop; then others have theirs.
 REPLIES_PER_TURN: Final = 64
 _NOTHING: Final = object()
+
+
+class ReplyHandler(Protocol):
+    """Handles the replies of Redis to a subscription: `Subscription`."""
+
+    def on_reply(self, reply: list[Any], /) -> None:
+        """Handle a reply as Redis documents it for pub/sub: `[b"message", channel, data]` and others."""
+        ...
 
 
 class PubSubConnector:
@@ -58,12 +66,11 @@ class PubSubConnection:
             self._connection.pack_command(command, *channels), check_health=False
         )
 
-    async def read(self, take: Callable[[list[Any]], None]) -> None:
+    async def read(self, handler: ReplyHandler) -> None:
         """Hand over every reply, in order, until the connection is lost. To be called once.
 
         Args:
-            take: Gets a reply as Redis documents it for pub/sub: `[b"message", channel, data]` and others. What it
-                raises ends the reading, and is raised here.
+            handler: Gets the replies. What it raises ends the reading, and is raised here.
 
         Raises:
             ConnectionError: The connection is lost.
@@ -76,7 +83,7 @@ class PubSubConnection:
         if await self._connection.can_read():
             raise ConnectionError("something came that was not asked for")
         transport = cast(asyncio.Transport, writer.transport)  # both ways, as of every socket
-        reader = _ReplyReader(transport, take)
+        reader = _ReplyReader(transport, handler)
         transport.set_protocol(reader)
         try:
             await reader.ended
@@ -95,14 +102,14 @@ class _ReplyReader(asyncio.Protocol):
         ended: Has the exception with which reading ended.
     """
 
-    def __init__(self, transport: asyncio.Transport, take: Callable[[list[Any]], None]) -> None:
+    def __init__(self, transport: asyncio.Transport, handler: ReplyHandler) -> None:
         self._transport = transport
         # Writing still goes through the stream's writer, which waits for this protocol.
         stream = transport.get_protocol()
         if not isinstance(stream, asyncio.Protocol):
             raise TypeError("not the protocol of a stream")
         self._stream = stream
-        self._take = take
+        self._handler = handler
         self._parser = hiredis.Reader(protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=_NOTHING)
         self._loop = asyncio.get_running_loop()
         self._paused = False
@@ -122,7 +129,7 @@ class _ReplyReader(asyncio.Protocol):
         was_paused, self._paused = self._paused, False
         if self.ended.done():
             return
-        gets, take = self._parser.gets, self._take
+        gets, on_reply = self._parser.gets, self._handler.on_reply
         try:
             for _ in range(REPLIES_PER_TURN):
                 reply = gets()
@@ -132,7 +139,7 @@ class _ReplyReader(asyncio.Protocol):
                     return
                 if isinstance(reply, Exception):
                     raise reply
-                take(reply)
+                on_reply(reply)
         except Exception as error:
             self._end(error)
             return

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple, Protocol
 
 from tradecast.background.tasks import TaskSet, cancel_and_wait
 from tradecast.causes import SOME_REDIS, Place, explain
 from tradecast.delivery.errors import SubscriptionDropped
+from tradecast.delivery.redis.connections.pubsub_connection import ReplyHandler
 from tradecast.observability.logger import get_logger
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.redis_client.client import CAP, STEP
@@ -47,7 +48,7 @@ class Connection(Protocol):
 
     async def send(self, command: str, channels: Collection[bytes]) -> None: ...
 
-    async def read(self, take: Callable[[list[Any]], None]) -> None: ...
+    async def read(self, handler: ReplyHandler) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -235,7 +236,7 @@ class Subscription:
                 self.connected = True
                 self._changed.set()
                 restoring = asyncio.create_task(self._restore(), name="subscription restores")
-                await connection.read(self._take)
+                await connection.read(self)
             except Exception as error:  # redis-py raises others as well of what another task has closed
                 if self._has_received:
                     attempt = 0
@@ -288,7 +289,8 @@ class Subscription:
             else:
                 return
 
-    def _take(self, reply: list[Any]) -> None:
+    def on_reply(self, reply: list[Any]) -> None:
+        """Handle a reply, as `ReplyHandler`."""
         self._has_received = True
         kind = reply[0]
         if kind == self._message:

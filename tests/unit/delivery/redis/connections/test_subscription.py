@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import structlog
 
 from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable, SubscriptionDropped
+from tradecast.delivery.redis.connections.pubsub_connection import ReplyHandler
 from tradecast.delivery.redis.connections.subscription import Subscription
 
 OWN = b"own"
@@ -40,12 +41,12 @@ class Line:
             raise self.error
         self.said.append((command, tuple(channels)))
 
-    async def read(self, take: Callable[[list[Any]], None]) -> None:
+    async def read(self, handler: ReplyHandler) -> None:
         while True:
             reply = await self.replies.get()
             if isinstance(reply, Exception):
                 raise reply
-            take(reply)
+            handler.on_reply(reply)
 
     async def close(self) -> None:
         self.is_open = False
