@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from fleet.lines import obey
 from tradecast.background.tasks import TaskSet
-from tradecast.load.wire import PONG, encode_connect, encode_event, socket_url
+from tradecast.load.packets import PONG, encode_connect, encode_event, socket_url
 
 AT_ONCE = 20
 

@@ -157,10 +157,10 @@ async def test_commands(redis_cluster: RedisCluster) -> None:
 async def test_one_feed_leads_and_the_next_takes_over(redis_cluster: RedisCluster) -> None:
     variables = {"DEMO_DAY_SECONDS": "4", "DEMO_TICK_SECONDS": "0.1", "REDIS_URL": redis_cluster.url}
     async with start("feed", **variables) as first:
-        await first.log("this feed publishes")
+        await first.log("this feed is publishing")
         async with start("feed", **variables) as second:
-            await second.log("feed waits")
+            await second.log("feed is waiting")
             first.send(signal.SIGKILL)
-            await second.log("this feed publishes")
+            await second.log("this feed is publishing")
             second.send(signal.SIGTERM)
             assert await second.ended() == 0

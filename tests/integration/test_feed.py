@@ -89,9 +89,9 @@ async def test_one_feed_serves_a_fleet_and_the_next_goes_on(redis_server: RedisS
             day = await replayed_day(second)
             async with contextlib.AsyncExitStack() as feeds:
                 leading = await feeds.enter_async_context(feed(redis_server))
-                await leading.log("this feed publishes")
+                await leading.log("this feed is publishing")
                 waiting = await feeds.enter_async_context(feed(redis_server))
-                assert (await waiting.log("feed waits"))["why"] == "another feed publishes"
+                assert (await waiting.log("feed is waiting"))["why"] == "another feed is publishing"
                 assert await here.next() == await there.next(), "every server sends what the one feed publishes"
                 async with asyncio.timeout(WITHIN):
                     while await replayed_day(second) == day:  # the history follows, on a server without a feed
@@ -103,7 +103,7 @@ async def test_one_feed_serves_a_fleet_and_the_next_goes_on(redis_server: RedisS
                 assert 'tradecast_events_emitted_total{event="watchlist:quote"}' in figures
                 before = (await here.next())["quote"]["date"]
                 leading.send(signal.SIGKILL)
-                await waiting.log("this feed publishes")
+                await waiting.log("this feed is publishing")
                 while not here.quotes.empty():
                     here.quotes.get_nowait()
                 assert (await here.next())["quote"]["date"] >= before, "it goes on where the other was"
@@ -113,7 +113,7 @@ async def test_one_feed_serves_a_fleet_and_the_next_goes_on(redis_server: RedisS
 
 async def test_feed_that_stops_leaves_the_lead_at_once(redis_server: RedisServer) -> None:
     async with feed(redis_server) as first:
-        await first.log("this feed publishes")
+        await first.log("this feed is publishing")
         first.send(signal.SIGTERM)
         assert await first.ended() == 0
     async with Redis.from_url(redis_server.url) as redis:

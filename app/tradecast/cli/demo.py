@@ -62,7 +62,7 @@ def feed() -> None:
 
 async def _feed(settings: Settings) -> None:
     with _show_demo_errors():
-        from tradecast.demo.fleet import FeedProcess
+        from tradecast.demo.feed_process import FeedProcess
 
         process = FeedProcess(settings, VERSION)
     await process.run()

@@ -19,8 +19,9 @@ from tradecast.config.socket_path import normalize_socket_path
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.options import LoadOptions, OptionsError
+from tradecast.load.progress import Progress
 from tradecast.load.report import LoadReport
-from tradecast.load.run import LoadError, Progress
+from tradecast.load.run import LoadError
 from tradecast.load.run import run as run_load
 from tradecast.sessions.admin import NewSession
 from tradecast.sessions.models import User
@@ -118,7 +119,7 @@ def load(
         credentials = await _create_sessions(sessions, clients, min(settings.session_max_age, duration + SPARE_SECONDS))
         chosen = dataclasses.replace(options, credentials=credentials, redis=settings if through_redis else None)
         try:
-            reports.append(await run_load(chosen, _show_progress))
+            reports.append(await run_load(chosen, _ProgressLine()))
         except LoadError as error:
             raise click.ClickException(str(error)) from None
         finally:
@@ -173,11 +174,14 @@ async def _gather(work: Sequence[Coroutine[Any, Any, T]], at_once: int = 20) -> 
     return await asyncio.gather(*(one(coroutine) for coroutine in work))
 
 
-def _show_progress(progress: Progress) -> None:
-    _show(
-        f"{progress.phase}: {progress.seconds:.0f} s, {progress.connected} of {progress.clients} connected, "
-        f"{progress.published} published, {progress.deliveries} delivered"
-    )
+class _ProgressLine:
+    """Shows the progress of a run."""
+
+    def on_progress(self, progress: Progress) -> None:
+        _show(
+            f"{progress.phase}: {progress.seconds:.0f} s, {progress.connected} of {progress.clients} connected, "
+            f"{progress.published} published, {progress.deliveries} delivered"
+        )
 
 
 def _show(text: str) -> None:

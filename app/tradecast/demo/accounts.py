@@ -1,6 +1,6 @@
 """What the demo's accounts do as prices move: orders, stops, profits and what is worth telling.
 
-Pure: an account receives one moment of the replay after another and answers with events. Nothing is random, so the same
+Pure: an account gets one moment of the replay after another and returns events. Nothing is random, so the same
 moments give the same events. Money is in whole cents, shares are whole, and at all times
 
     cash + value of the positions == start + realised profit + unrealised profit.
@@ -90,7 +90,7 @@ class Account:
         self._told: set[tuple[str, str]] = set()
         self._taken: set[str] = set()
 
-    # -- figures
+    # -- values
 
     @property
     def positions_value(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from tradecast.background.tasks import cancel_and_wait
 from tradecast.demo.feed import Feed
-from tradecast.demo.fleet import follow
+from tradecast.demo.follower import follow_feed
 from tradecast.demo.page import demo_routes
 from tradecast.demo.prices import PricesUnavailable
 from tradecast.server import WebSocketServer
@@ -31,7 +31,7 @@ async def run_demo(server: WebSocketServer, *, feed: bool = True) -> AsyncIterat
     """
     source = Feed(server, server.settings)
     server.add_public_routes(demo_routes(server.sessions, source, server.settings))
-    work = source.run() if feed else follow(source, server.redis) if server.redis is not None else None
+    work = source.run() if feed else follow_feed(source, server.redis) if server.redis is not None else None
     task = asyncio.create_task(work, name="demo feed") if work is not None else None
     try:
         yield source

@@ -1,6 +1,6 @@
-"""The demo's feed: what the replay and the accounts say, emitted as it happens.
+"""The demo's feed: emits what happens in the replay and in the accounts.
 
-It knows emitters and settings and nothing of the server, so it can run beside a server or as a process of its own.
+It depends on emitters and settings, not on the server: it can run beside a server or as a process of its own.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Feed:
         return self._ticks
 
     def go_to(self, ticks: int) -> None:
-        """Be where a feed is that has done so many ticks. Accounts start again with the next tick that is done here."""
+        """Continue after so many ticks of another feed. Accounts start over with the next tick that is done here."""
         if ticks != self._ticks:
             self._ticks = ticks
             self.moment = self.replay.at(ticks * self._tick_seconds)
@@ -112,7 +112,7 @@ class Feed:
             await asyncio.sleep(max(0.0, begin + slot * self._tick_seconds - clock()))
 
     async def tick(self) -> None:
-        """Go on by one tick and emit what it brings."""
+        """Advance by one tick and emit what happens in it."""
         number, self._ticks = self._ticks, self._ticks + 1
         moment = self.moment = self.replay.at(number * self._tick_seconds)
         happened: list[tuple[Account, Event]] = []
@@ -155,7 +155,7 @@ class Feed:
             return
         if event in self._failing:
             self._failing.discard(event)
-            log.info("demo events emitted again", event_name=event)
+            log.info("demo events are emitted again", event_name=event)
 
 
 def next_slot(slot: int, elapsed: float, tick_seconds: float) -> int:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
@@ -15,17 +12,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tradecast.demo.feed import Feed
+from tradecast.demo.static_files import StaticFile, load_static_files, make_etag, respond_file
 from tradecast.demo.users import DEMO_USERS, DemoUser, find_user
 from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.models import User
 
-STATIC = Path(__file__).parent / "static"
-TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 MAX_BODY = 4_096  # bytes
 MAX_DAYS = 250
 SESSION_SECONDS = 12 * 3_600.0
@@ -77,54 +68,35 @@ class PageSettings(Protocol):
 
 
 class BadRequest(Exception):
-    """The request is invalid; the text says why and is sent to the client."""
+    """An invalid request; the text says why and is sent to the client."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class StaticFile:
-    """A file of the page, held in memory."""
-
-    content: bytes
-    media_type: str
-    etag: str
-
-
-def static_files(root: Path = STATIC) -> dict[str, StaticFile]:
-    """The files that may be served, by their path below `root`. A request picks from these, so none leads out."""
-    files = {}
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and path.suffix in TYPES:
-            content = path.read_bytes()
-            files[path.relative_to(root).as_posix()] = StaticFile(content, TYPES[path.suffix], _etag(content))
-    return files
-
-
 def demo_routes(sessions: Sessions, feed: Feed, settings: PageSettings) -> list[BaseRoute]:
     """The routes of the page, for the public port.
 
     Args:
-        sessions: Makes and ends the demo users' sessions. There is no password: never offer this beside real users.
-        feed: The running feed; tells the replayed day and the prices before it.
+        sessions: Creates and revokes the demo users' sessions, without a password: never offer this beside real users.
+        feed: The running feed: the replayed day, and the prices before it.
         settings: `socket_path`, and `session_max_age`, which a demo session's 12 hours do not exceed.
     """
-    files = static_files()
+    files = load_static_files()
     # Relative to the page, which may be below a path that a proxy takes away.
     files["index.html"] = _with_path(files["index.html"], settings.socket_path.lstrip("/"))
     max_age = min(SESSION_SECONDS, settings.session_max_age)
 
     async def index(request: Request) -> Response:
-        return _file(request, files["index.html"])
+        return respond_file(request, files["index.html"])
 
     async def static(request: Request) -> Response:
         name = request.path_params["path"]
         file = files.get(name)
         if file is None:
             raise BadRequest("There is no such file", 404)
-        return _file(request, file)
+        return respond_file(request, file)
 
     async def users(request: Request) -> Response:
         return JSONResponse({"users": [_public(demo) for demo in DEMO_USERS]})
@@ -133,7 +105,7 @@ def demo_routes(sessions: Sessions, feed: Feed, settings: PageSettings) -> list[
         name = (await _json_object(request)).get("user")
         demo = find_user(name) if isinstance(name, str) else None
         if demo is None:
-            raise BadRequest(f"user is one of {', '.join(demo.id for demo in DEMO_USERS)}")
+            raise BadRequest(f"user must be one of {', '.join(demo.id for demo in DEMO_USERS)}")
         session_id, expires_at = await sessions.create(demo.user, max_age)
         log.info("demo log-in", user_id=demo.id)
         answer = {
@@ -149,18 +121,18 @@ def demo_routes(sessions: Sessions, feed: Feed, settings: PageSettings) -> list[
     async def logout(request: Request) -> Response:
         session_id = (await _json_object(request)).get("sessionID")
         if not isinstance(session_id, str) or not 0 < len(session_id) <= 512:
-            raise BadRequest("sessionID is the text that the log-in answered")
+            raise BadRequest("sessionID must be the text that the log-in returned")
         return JSONResponse({"revoked": await sessions.revoke([session_id]) > 0})
 
     async def history(request: Request) -> Response:
         symbol = request.query_params.get("symbol", "")
         series = feed.prices.get(symbol)
         if series is None:
-            raise BadRequest(f"symbol is one of {', '.join(feed.prices)}")
+            raise BadRequest(f"symbol must be one of {', '.join(feed.prices)}")
         text = request.query_params.get("days", "60")
         days = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
         if not 1 <= days <= MAX_DAYS:
-            raise BadRequest(f"days is a whole number from 1 to {MAX_DAYS}")
+            raise BadRequest(f"days must be a whole number from 1 to {MAX_DAYS}")
         moment = feed.moment
         closes = [{"date": bar.day.isoformat(), "close": bar.close / 100} for bar in series.before(moment.day, days)]
         return JSONResponse({"symbol": symbol, "date": moment.day.isoformat(), "replay": True, "closes": closes})
@@ -176,13 +148,9 @@ def demo_routes(sessions: Sessions, feed: Feed, settings: PageSettings) -> list[
 
 
 def _with_path(page: StaticFile, path: str) -> StaticFile:
-    """The page, which tells its script where Socket.IO is."""
+    """The page, with the path of Socket.IO for its script."""
     content = page.content.replace(b'content="socket.io/"', f'content="{path}"'.encode())
-    return StaticFile(content, page.media_type, _etag(content))
-
-
-def _etag(content: bytes) -> str:
-    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    return StaticFile(content, page.media_type, make_etag(content))
 
 
 def _guarded(endpoint: Endpoint) -> Endpoint:
@@ -203,15 +171,6 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
     return guarded
 
 
-def _file(request: Request, file: StaticFile) -> Response:
-    # Kept by the browser, and asked about each time: a new version is seen at once, an old one costs a 304.
-    headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")]
-    if file.etag in known or "*" in known:
-        return Response(status_code=304, headers=headers)
-    return Response(file.content, headers=headers, media_type=file.media_type)
-
-
 def _public(demo: DemoUser) -> dict[str, Any]:
     user = demo.user
     return {"id": user.id, "name": user.name, "tier": user.tier, "isAdmin": user.is_admin}
@@ -228,11 +187,11 @@ async def _json_object(request: Request) -> dict[str, Any]:
             if len(body) > MAX_BODY:
                 raise BadRequest(f"The body is larger than {MAX_BODY} bytes", 413)
     except ClientDisconnect:
-        raise BadRequest("The body is not complete") from None
+        raise BadRequest("The body is incomplete") from None
     try:
         value = orjson.loads(bytes(body))
     except orjson.JSONDecodeError:
         raise BadRequest("The body is not JSON") from None
     if not isinstance(value, dict):
-        raise BadRequest("The body is a JSON object")
+        raise BadRequest("The body must be a JSON object")
     return value

@@ -23,7 +23,7 @@ SPLIT = 1.2
 
 
 class PricesUnavailable(RuntimeError):
-    """The package with the prices is not installed, or has nothing for what was asked. The text says what to do."""
+    """The package with the prices is not installed, or has no prices for the request. The text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

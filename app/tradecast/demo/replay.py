@@ -12,7 +12,7 @@ from tradecast.demo.prices import SOURCE, PricesUnavailable, Series, path_point
 
 State = Literal["pre-open", "open", "closed"]
 
-# Shares of a replayed day: the market is closed at its beginning and its end, so that days can be told apart.
+# Shares of a replayed day: the market is closed at its beginning and its end, so that days can be distinguished.
 PRE_OPEN = 0.05
 CLOSED = 0.10
 

@@ -1,4 +1,4 @@
-"""How long a standard client waits before it tries to connect again."""
+"""How long a standard Socket.IO client waits before it tries to connect again."""
 
 from __future__ import annotations
 

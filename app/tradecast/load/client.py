@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
 from tradecast.causes import SERVER, Place, explain
-from tradecast.load import wire
+from tradecast.load import packets
 from tradecast.load.backoff import Backoff
 from tradecast.load.numbering import SequenceCheck
 from tradecast.load.streams import LATEST_WINS, Stream, stream_of
@@ -49,11 +49,11 @@ class LoadClient:
     """Connects, subscribes, answers heartbeats and checks what it receives.
 
     Args:
-        url: WebSocket URL (`wire.socket_url`).
+        url: WebSocket URL (`packets.socket_url`).
         credential: Whose session it uses.
         subscriptions: What it asks for after each connection that was not recovered.
         implied: Streams that come without asking (notifications).
-        run: Events of other runs are passed over.
+        run: Events of other runs are ignored.
         tally: Where it counts.
         backoff: With it, the client reconnects as standard clients do; without it, a connection that ends is the end.
         seed: Of the back-off's randomness.
@@ -208,7 +208,7 @@ class LoadClient:
                     continue
                 if frame == "2":
                     self._last_heard = time.monotonic()
-                    await socket.send(wire.PONG)
+                    await socket.send(packets.PONG)
                 elif not await self._take(socket, frame):
                     break
                 elif self.in_namespace and not joined:
@@ -218,7 +218,7 @@ class LoadClient:
                 lost = True
         except ConnectionClosed:
             lost = True
-        except wire.WireError as error:
+        except packets.PacketError as error:
             self._tally.errors[f"protocol: {error}"] += 1
         finally:
             if lost and not joined and not self._closing and not self._gave_up:
@@ -246,8 +246,8 @@ class LoadClient:
                 self._tally.disconnects["by the server" if self.final else f"WebSocket {code or 1006}"] += 1
 
     async def _take(self, socket: ClientConnection, frame: str) -> bool:
-        """Handle a frame; False when the connection is over."""
-        packet = wire.decode(frame)
+        """Handle a frame; False when the connection has ended."""
+        packet = packets.decode(frame)
         if packet.namespace != "/":
             return True
         match packet.kind:
@@ -273,14 +273,14 @@ class LoadClient:
         try:
             self._patience = (handshake["pingInterval"] + handshake["pingTimeout"]) / 1000
         except (TypeError, KeyError):
-            raise wire.WireError("the handshake lacks pingInterval or pingTimeout") from None
+            raise packets.PacketError("the handshake lacks pingInterval or pingTimeout") from None
         auth: dict[str, Any] = {
             "sessionID": self._credential.session_id,
             "userId": self._credential.user_id,
         }
         if self._pid is not None:
             auth = {"pid": self._pid, "offset": self._offset, **auth}
-        await socket.send(wire.encode_connect(auth))
+        await socket.send(packets.encode_connect(auth))
 
     async def _on_connect(self, socket: ClientConnection, data: Any) -> None:
         pid = data.get("pid") if isinstance(data, dict) else None
@@ -303,7 +303,7 @@ class LoadClient:
             for subscription in self._subscriptions:
                 self._ack_id += 1
                 self._asked[self._ack_id] = subscription
-                await socket.send(wire.encode_event(subscription.event, subscription.payload, ack_id=self._ack_id))
+                await socket.send(packets.encode_event(subscription.event, subscription.payload, ack_id=self._ack_id))
         self._settle_if_answered()
 
     def _on_connect_error(self, data: Any) -> None:

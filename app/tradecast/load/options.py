@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from tradecast.config.settings import Settings
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
+from tradecast.load.packets import socket_url
 from tradecast.load.streams import KINDS, EventKind
-from tradecast.load.wire import socket_url
 
 MAX_CLIENTS = 20_000
 MAX_CONNECT_RATE = 5_000.0

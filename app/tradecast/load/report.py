@@ -26,7 +26,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """The figures of one run.
+    """The results of one run.
 
     Attributes:
         clients: How many were asked for.

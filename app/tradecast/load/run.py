@@ -9,53 +9,28 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import AsyncIterator, Collection, Sequence
 
 import httpx
 
 from tradecast.load.client import Credential, LoadClient, Subscription
 from tradecast.load.options import LoadOptions, OptionsError
+from tradecast.load.packets import socket_url
+from tradecast.load.progress import NullObserver, Phase, Progress, ProgressObserver
 from tradecast.load.publisher import HttpOutlet, Outlet, Publisher, PublishRefused, RedisOutlet
 from tradecast.load.report import Latency, LoadReport
 from tradecast.load.streams import Plan, Stream
 from tradecast.load.tally import Tally
-from tradecast.load.wire import socket_url
 from tradecast.publishing.publisher import Publisher as RedisPublisher
 
-Phase = Literal["connecting", "publishing", "draining", "closing"]
 PROGRESS_INTERVAL = 0.5
 SPARE_FILES = 64
 
-__all__ = ["LoadError", "LoadOptions", "LoadReport", "OptionsError", "Progress", "run"]
+__all__ = ["LoadError", "LoadOptions", "LoadReport", "OptionsError", "run"]
 
 
 class LoadError(Exception):
-    """The run could not be carried out; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        phase: What it does now.
-        seconds: Since it began.
-        clients: How many were asked for.
-        started: How many have begun to connect.
-        connected: How many are connected now.
-        published: Events so far.
-        deliveries: Numbered events received so far.
-    """
-
-    phase: Phase
-    seconds: float
-    clients: int
-    started: int
-    connected: int
-    published: int
-    deliveries: int
+    """The run failed; the text says why."""
 
 
 def subscriptions_of(options: LoadOptions, number: int, user_id: str) -> tuple[list[Subscription], list[Stream]]:
@@ -77,12 +52,12 @@ def subscriptions_of(options: LoadOptions, number: int, user_id: str) -> tuple[l
     return asked, implied
 
 
-async def run(options: LoadOptions, progress: Callable[[Progress], None] | None = None) -> LoadReport:
+async def run(options: LoadOptions, observer: ProgressObserver | None = None) -> LoadReport:
     """Carry out one run.
 
     Args:
         options: What to do.
-        progress: Called about twice a second, and at each change of phase.
+        observer: Is notified of the progress.
 
     Raises:
         OptionsError: The options are invalid.
@@ -90,13 +65,13 @@ async def run(options: LoadOptions, progress: Callable[[Progress], None] | None 
     """
     options.check()
     _raise_file_limit(options.clients)
-    return await _Run(options, progress or (lambda _: None)).carry_out()
+    return await _Run(options, observer or NullObserver()).carry_out()
 
 
 class _Run:
-    def __init__(self, options: LoadOptions, progress: Callable[[Progress], None]) -> None:
+    def __init__(self, options: LoadOptions, observer: ProgressObserver) -> None:
         self._options = options
-        self._report_progress = progress
+        self._observer = observer
         self._tally = Tally()
         self._name = uuid.uuid4().hex
         self._clients: list[LoadClient] = []
@@ -166,13 +141,13 @@ class _Run:
             try:
                 await self._publisher.run(options.duration)
             except PublishRefused as refused:
-                raise LoadError(f"the server does not take events: {refused}") from None
+                raise LoadError(f"the server does not accept events: {refused}") from None
         return time.monotonic() - begun
 
     async def _drain(self, ready: Sequence[LoadClient]) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.drain):
-                # an event for "all have all" would cost each of thousands of deliveries a look
+                # an event for "all have all" would cost a check for each of thousands of deliveries
                 while self._missing(ready):  # noqa: ASYNC110 as said above
                     await asyncio.sleep(0.05)
 
@@ -234,10 +209,10 @@ class _Run:
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
-        self._report_progress(
+    def _notify(self) -> None:
+        self._observer.on_progress(
             Progress(
                 phase=self._phase,
                 seconds=time.monotonic() - self._began,
@@ -260,7 +235,7 @@ class _Run:
 
     async def _watch(self) -> None:
         while True:
-            self._tell()
+            self._notify()
             await asyncio.sleep(PROGRESS_INTERVAL)
             now = time.monotonic()
             for client in self._clients:

@@ -20,6 +20,7 @@ from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
+from tradecast.load.progress import Progress
 from tradecast.load.run import LoadError, LoadOptions, run
 from tradecast.load.streams import EventKind
 
@@ -199,18 +200,17 @@ async def test_clients_come_back_when_the_server_hangs_up(server: RunningServer,
         for connection in list(server.app.registry.of_user("u1")):
             server.app.components.socket_server.close_transport(connection.sid)
 
-    done = False
+    class HangUpOnce:
+        """Acts once events are published."""
 
-    def on_progress(progress: object) -> None:
-        nonlocal done
-        if not done and getattr(progress, "published", 0) > 0:
-            done = True
-            tasks.append(asyncio.create_task(hang_up()))
+        def on_progress(self, progress: Progress) -> None:
+            if not tasks and progress.published > 0:
+                tasks.append(asyncio.create_task(hang_up()))
 
     tasks: list[asyncio.Task[None]] = []
     later = Backoff(delay=0.4, delay_max=0.4)
     chosen = await options(server, 3, duration=2, rate=60, mix={kind: 1}, symbols=("AAPL",), reconnect=later)
-    report = await run(chosen, on_progress)
+    report = await run(chosen, HangUpOnce())
     await asyncio.gather(*tasks)
     assert report.reconnects == 1, report.table()
     assert report.subscribed == 3

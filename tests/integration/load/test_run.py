@@ -13,7 +13,8 @@ from integration.load.scripted import Peer, Scripted
 from kit.waiting import eventually
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
-from tradecast.load.run import LoadError, LoadOptions, Progress, run
+from tradecast.load.progress import Progress
+from tradecast.load.run import LoadError, LoadOptions, run
 
 USERS = [Credential(f"session-{number}", f"u{number}") for number in range(4)]
 QUICK = Backoff(delay=0.01, delay_max=0.05)
@@ -246,13 +247,24 @@ async def test_late_deliveries_are_waited_for(scripted: Scripted) -> None:
     await asyncio.gather(*late)
 
 
-async def test_progress_tells_the_phases(scripted: Scripted) -> None:
-    told: list[Progress] = []
-    await run(options(scripted), told.append)
-    phases = [phase for phase, _ in itertools.groupby(progress.phase for progress in told)]
+class Observer:
+    """Remembers the progress."""
+
+    def __init__(self) -> None:
+        self.seen: list[Progress] = []
+
+    def on_progress(self, progress: Progress) -> None:
+        self.seen.append(progress)
+
+
+async def test_progress_has_the_phases(scripted: Scripted) -> None:
+    observer = Observer()
+    await run(options(scripted), observer)
+    seen = observer.seen
+    phases = [phase for phase, _ in itertools.groupby(progress.phase for progress in seen)]
     assert phases == ["connecting", "publishing", "draining", "closing"]
-    assert told[-1].published == 50
-    assert told[-1].started == told[-1].clients == 4
+    assert seen[-1].published == 50
+    assert seen[-1].started == seen[-1].clients == 4
 
 
 async def test_cancelled_run_leaves_nothing(scripted: Scripted) -> None:

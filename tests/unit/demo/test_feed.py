@@ -157,7 +157,7 @@ async def test_a_failing_emit_is_logged_once_and_stops_nothing() -> None:
     assert recorder.count()["portfolio:update"] > 0
     assert [(entry["log_level"], entry["event"], entry["event_name"]) for entry in logs] == [
         ("warning", "demo event not emitted", "watchlist:quote"),
-        ("info", "demo events emitted again", "watchlist:quote"),
+        ("info", "demo events are emitted again", "watchlist:quote"),
     ]
     assert logs[0]["error"] == "ConnectionError"
 

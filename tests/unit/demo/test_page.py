@@ -12,8 +12,9 @@ import pytest
 from starlette.applications import Starlette
 
 from tradecast.demo.feed import Feed
-from tradecast.demo.page import MAX_BODY, STATIC, demo_routes, static_files
+from tradecast.demo.page import MAX_BODY, demo_routes
 from tradecast.demo.prices import load_prices
+from tradecast.demo.static_files import STATIC, load_static_files
 from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.models import User
 
@@ -153,7 +154,7 @@ def test_files_are_chosen_by_their_kind(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "d.css").write_text("3")
 
-    assert set(static_files(tmp_path)) == {"a.js", "c/d.css"}
+    assert set(load_static_files(tmp_path)) == {"a.js", "c/d.css"}
 
 
 async def test_users_are_told_without_their_addresses(client: httpx.AsyncClient) -> None:
@@ -270,4 +271,4 @@ async def test_a_bad_question_for_history_is_refused_with_the_reason(client: htt
     response = await client.get(f"/demo/history?{query}")
 
     assert response.status_code == 400
-    assert re.match(r"symbol is one of AAPL|days is a whole number", response.json()["error"])
+    assert re.match(r"symbol must be one of AAPL|days must be a whole number", response.json()["error"])

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from socketio import packet
 
-from tradecast.load import wire
-from tradecast.load.wire import Packet, WireError
+from tradecast.load import packets
+from tradecast.load.packets import Packet, PacketError
 
 
 @pytest.mark.parametrize(
@@ -29,30 +29,30 @@ from tradecast.load.wire import Packet, WireError
     ],
 )
 def test_decode(frame: str, expected: Packet) -> None:
-    assert wire.decode(frame) == expected
+    assert packets.decode(frame) == expected
 
 
 @pytest.mark.parametrize(
     "frame", ["", "x", "9", "4", "47[]", "42", "42{", "42{}", "42[]", "42[1]", "43{}", "0{", "45[]", '42"a"', "42[NaN]"]
 )
 def test_what_is_no_packet_is_refused(frame: str) -> None:
-    with pytest.raises(WireError):
-        wire.decode(frame)
+    with pytest.raises(PacketError):
+        packets.decode(frame)
 
 
 def test_encoded_packets_are_what_a_socket_io_server_reads() -> None:
-    event = packet.Packet(encoded_packet=wire.encode_event("subscribe:watchlist", {"symbols": ["É"]}, ack_id=3)[1:])
+    event = packet.Packet(encoded_packet=packets.encode_event("subscribe:watchlist", {"symbols": ["É"]}, ack_id=3)[1:])
     assert (event.packet_type, event.id, event.data) == (packet.EVENT, 3, ["subscribe:watchlist", {"symbols": ["É"]}])
-    bare = packet.Packet(encoded_packet=wire.encode_event("a")[1:])
+    bare = packet.Packet(encoded_packet=packets.encode_event("a")[1:])
     assert (bare.id, bare.data) == (None, ["a"])
-    connect = packet.Packet(encoded_packet=wire.encode_connect({"sessionID": "s"})[1:])
+    connect = packet.Packet(encoded_packet=packets.encode_connect({"sessionID": "s"})[1:])
     assert (connect.packet_type, connect.data) == (packet.CONNECT, {"sessionID": "s"})
 
 
 @pytest.mark.parametrize("kind", [packet.EVENT, packet.ACK])
 def test_what_a_socket_io_server_writes_is_read(kind: int) -> None:
     written = packet.Packet(kind, data=["quote", {"p": 1.5}], namespace="/", id=12).encode()
-    read = wire.decode("4" + written)
+    read = packets.decode("4" + written)
     assert (read.data, read.id) == (["quote", {"p": 1.5}], 12)
 
 
@@ -65,15 +65,15 @@ def test_what_a_socket_io_server_writes_is_read(kind: int) -> None:
     ],
 )
 def test_socket_url(base: str, url: str) -> None:
-    assert wire.socket_url(base) == url
+    assert packets.socket_url(base) == url
 
 
 @pytest.mark.parametrize("path", ["/push/socket.io/", "push/socket.io"])
 def test_socket_url_with_a_path(path: str) -> None:
-    assert wire.socket_url("http://h/base/", path) == "ws://h/base/push/socket.io/?EIO=4&transport=websocket"
+    assert packets.socket_url("http://h/base/", path) == "ws://h/base/push/socket.io/?EIO=4&transport=websocket"
 
 
 @pytest.mark.parametrize("base", ["127.0.0.1:8000", "ftp://h", "http://", ""])
 def test_socket_url_refuses_what_is_none(base: str) -> None:
     with pytest.raises(ValueError, match="starts with http"):
-        wire.socket_url(base)
+        packets.socket_url(base)

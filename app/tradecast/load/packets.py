@@ -32,7 +32,7 @@ _SOCKET: dict[str, Kind] = {
 _HEAD = re.compile(r"4(?:[0-4]|[56]\d{1,3}-)(?:(/[^,]{0,200}),)?(\d{1,15})?", re.ASCII)
 
 
-class WireError(ValueError):
+class PacketError(ValueError):
     """What came is not a packet of the protocol."""
 
 
@@ -57,22 +57,22 @@ def decode(frame: str) -> Packet:
     """The packet in a text frame.
 
     Raises:
-        WireError: It is none.
+        PacketError: It is none.
     """
     if frame[:1] != "4":
         kind = _ENGINE.get(frame[:1])
         if kind is None:
-            raise WireError("unknown Engine.IO packet type")
+            raise PacketError("unknown Engine.IO packet type")
         return Packet(kind, _json(frame[1:]) if kind == "open" else None)
     head = _HEAD.match(frame)
     if head is None:
-        raise WireError("unknown Socket.IO packet type")
+        raise PacketError("unknown Socket.IO packet type")
     kind = _SOCKET[frame[1]]
     data = _json(frame[head.end() :])
     if kind == "event" and not (isinstance(data, list) and data and isinstance(data[0], str)):
-        raise WireError("an event is a list that begins with its name")
+        raise PacketError("an event is a list that begins with its name")
     if kind == "ack" and not isinstance(data, list):
-        raise WireError("an acknowledgement is a list")
+        raise PacketError("an acknowledgement is a list")
     number = head.group(2)
     return Packet(kind, data, None if number is None else int(number), head.group(1) or "/")
 
@@ -112,4 +112,4 @@ def _json(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise WireError("not JSON") from None
+        raise PacketError("not JSON") from None

@@ -1,4 +1,4 @@
-"""The demo on several servers: one feed publishes for all of them, and each server follows how far it is."""
+"""The demo's feed as a process of its own, which publishes for several servers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,10 @@ from tradecast.http.metrics_page import metrics_route
 from tradecast.lifecycle.process import Listener, Process, ProcessHooks
 from tradecast.observability.health import REDIS, Health
 from tradecast.publishing.publisher import Publisher
-from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES, explain_redis
 from tradecast.redis_client.peer import Explainer
 
 log = structlog.stdlib.get_logger("tradecast.demo")
-
-
-async def follow(feed: Feed, redis: RedisClient) -> None:
-    """Keep a server's view of the replay where the publishing feed is, until cancelled."""
-    while True:
-        with contextlib.suppress(*FAILURES):
-            feed.go_to(await read_ticks(redis))
-        await asyncio.sleep(RENEW_SECONDS)
 
 
 class FeedProcess(ProcessHooks):
@@ -39,7 +30,7 @@ class FeedProcess(ProcessHooks):
 
     Args:
         settings: REDIS_URL, the demo's settings, ADMIN_HOST and ADMIN_PORT for health and metrics.
-        version: What the metrics tell.
+        version: Of the program, for the metrics.
 
     Raises:
         SettingsError: There is no REDIS_URL.
@@ -85,7 +76,7 @@ class FeedProcess(ProcessHooks):
         if self._feeding is not None:
             await _stop(self._feeding)
         with contextlib.suppress(*FAILURES):
-            await self._lead.let_go()
+            await self._lead.release()
 
     async def _lead_and_feed(self) -> None:
         while True:
@@ -98,25 +89,25 @@ class FeedProcess(ProcessHooks):
         waiting = False
         while True:
             try:
-                if await self._lead.hold():
+                if await self._lead.claim():
                     self._feed.go_to(await read_ticks(self._publisher.redis))
-                    log.info("this feed publishes")
+                    log.info("this feed is publishing")
                     return
-                why = "another feed publishes"
+                why = "another feed is publishing"
             except FAILURES as error:
                 why = explain_redis(error, self._publisher.redis).sentence
             if not waiting:
-                log.warning("feed waits", why=why)
+                log.warning("feed is waiting", why=why)
                 waiting = True
             await asyncio.sleep(RENEW_SECONDS)
 
     async def _keep_the_lead(self) -> None:
-        held = True
-        while held:
+        leads = True
+        while leads:
             await asyncio.sleep(RENEW_SECONDS)
             # While Redis is away nothing is published either, and nobody else can take the lead.
             with contextlib.suppress(*FAILURES):
-                held = await self._lead.hold(self._feed.ticks)
+                leads = await self._lead.claim(self._feed.ticks)
 
 
 @contextlib.asynccontextmanager
