@@ -51,7 +51,7 @@ def create_process(server: Served) -> Process:
     needed = settings.max_tcp_connections or settings.max_connections
     if shares.clients < needed:
         log.warning(
-            "too few files may be open (RLIMIT_NOFILE) for MAX_CONNECTIONS: fewer TCP connections are taken",
+            "RLIMIT_NOFILE is too low for MAX_CONNECTIONS: fewer TCP connections are accepted",
             limit=limit,
             needed=needed,
             taken=shares.clients,

@@ -1,4 +1,4 @@
-"""The Engine.IO server: connections by their ids, and all that python-socketio's `AsyncServer` asks of it."""
+"""The Engine.IO server: connections by their ids, from their handshake to their end."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from tradecast.engine.http.request import Request
 from tradecast.engine.ids import RandomSids, SidMaker, make_id
 from tradecast.engine.message import Message
 from tradecast.engine.observer import Observer
+from tradecast.engine.python_engineio import PythonEngineIoApi
 from tradecast.engine.timers import TimerWheel
 from tradecast.engine.transports.base import Closing, Flushable, Limits, Transport, TransportName
 from tradecast.engine.transports.polling import PollingTransport
@@ -54,7 +55,7 @@ class PollingAlways:
         return True
 
 
-class EngineServer:
+class EngineServer(PythonEngineIoApi):
     """The server's side of Engine.IO v4 (https://github.com/socketio/engine.io-protocol).
 
     Handlers are set with `on`. A plain function runs at once, where the packet was read, and must not block; what it
@@ -87,8 +88,6 @@ class EngineServer:
         turns: Has those who have sent much read by turns.
     """
 
-    async_mode = "asgi"
-
     def __init__(
         self,
         *,
@@ -107,6 +106,7 @@ class EngineServer:
         polling: PollingPolicy | None = None,
         **options: Any,
     ) -> None:
+        super().__init__()
         self.transports = tuple(transports or ("polling", "websocket"))
         self.origins = OriginPolicy(cors_allowed_origins)
         self.ping_interval = ping_interval
@@ -126,17 +126,16 @@ class EngineServer:
         self._environs = environs
         self._sids: SidMaker = sids or RandomSids()
         self._handlers: dict[str, Callable[..., Any]] = {}
-        self._sessions: dict[str, dict[str, Any]] = {}
         self._to_flush: list[Flushable] = []
         self._tasks = TaskSet()
         self._working: dict[Connection, asyncio.Task[None]] = {}
         # Of tasks: nobody's handler has set anything in it.
         self._context = contextvars.copy_context()
-        # What was not sent yet when a polling client was hung up on: for its next poll.
+        # What was not sent yet when a polling client's transport was closed: for its next poll.
         self._last_words: dict[str, bytes] = {}
         self._nobody_leaves: asyncio.Event | None = None
 
-    # -- what python-socketio uses
+    # -- requests and handlers
 
     def on(self, event: str, handler: Callable[..., Any] | None = None) -> Callable[..., Any]:
         """Set the handler of `connect` (sid, environ), `message` (sid, data) or `disconnect` (sid, reason)."""
@@ -147,60 +146,6 @@ class EngineServer:
 
         return register if handler is None else register(handler)
 
-    async def send(self, sid: str, data: str | bytes) -> None:
-        """Send a message to one client; nothing happens if it is gone."""
-        self.deliver((sid,), Message([data]))
-
-    async def send_packet(self, sid: str, pkt: Any) -> None:
-        """Send a message that is one of python-engineio's packets."""
-        self.deliver((sid,), Message([pkt.data]))
-
-    async def disconnect(self, sid: str | None = None) -> None:
-        """Close the transport of one client, or of all. They reconnect."""
-        if sid is not None:
-            self.close_transport(sid)
-        else:
-            await self.close_all(0)
-
-    def transport(self, sid: str) -> TransportName:
-        """The transport that a client uses now. Raises KeyError if it is gone."""
-        return self.sockets[sid].transport_name
-
-    async def get_session(self, sid: str) -> dict[str, Any]:
-        """What the application keeps with a connection. Raises KeyError if it is gone."""
-        self.sockets[sid]
-        return self._sessions.setdefault(sid, {})
-
-    async def save_session(self, sid: str, session: dict[str, Any]) -> None:
-        """Keep something with a connection. Raises KeyError if it is gone."""
-        self.sockets[sid]
-        self._sessions[sid] = session
-
-    def generate_id(self) -> str:
-        """A new id that nobody can guess: 120 random bits in 20 characters."""
-        return make_id()
-
-    def attach(self, app: Any, socketio_path: str = "socket.io") -> None:
-        """Nothing: an ASGI application is put around the server, not the other way round."""
-
-    def create_event(self, *arguments: Any, **options: Any) -> asyncio.Event:
-        """An event."""
-        return asyncio.Event()
-
-    def start_background_task(
-        self, target: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **options: Any
-    ) -> asyncio.Task[Any]:
-        """Run a coroutine function in a task."""
-        return self.spawn(target(*arguments, **options))
-
-    async def sleep(self, seconds: float = 0) -> None:
-        """Let others run."""
-        await asyncio.sleep(seconds)
-
-    async def shutdown(self) -> None:
-        """Stop the heartbeats."""
-        self.wheel.close()
-
     async def handle_request(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request or WebSocket of the Engine.IO path over ASGI."""
         request = Request.of_scope(scope)
@@ -208,6 +153,10 @@ class EngineServer:
             await serve_websocket(self, request, receive, send)
         else:
             await serve_polling(self, request, receive, send)
+
+    async def shutdown(self) -> None:
+        """Stop the heartbeats."""
+        self.wheel.close()
 
     # -- for the server above
 
@@ -374,7 +323,7 @@ class EngineServer:
             asyncio.get_running_loop().call_later(GOODBYE, self._last_words.pop, sid, None)
 
     def take_last_words(self, request: Request) -> bytes | None:
-        """What waits for a client that was hung up on, once."""
+        """What waits for a polling client whose transport was closed, once."""
         return self._last_words.pop(request.query.get("sid", ""), None) if self._last_words else None
 
     def is_leaving(self, transport: Closing) -> None:

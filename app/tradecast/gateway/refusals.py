@@ -1,4 +1,4 @@
-"""Counts and logs what clients are refused or cut off for, before it is known who they are."""
+"""Counts and logs clients that are refused or cut off before it is known who they are."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.gateway.metrics import GatewayMetrics
 from tradecast.observability.throttled_log import ThrottledLog
 
-ORIGIN_REFUSED: Final = "a page may not connect: its origin is not in CORS_ORIGIN, nor the address that it asked for"
+ORIGIN_REFUSED: Final = "page refused: its origin is neither in CORS_ORIGIN nor the address that it requested"
 TRANSPORT_REFUSED: Final[dict[TransportRefusal, str]] = {
-    "polling_off": "a client that begins with polling was refused, and tries again for ever: TRANSPORTS has no polling",
-    "websocket_off": "a client that begins with WebSocket was refused, and tries again for ever: TRANSPORTS has none",
-    "polling_waits": "a client that begins with polling was refused, and tries again: polling is not offered yet",
+    "polling_off": "a client that begins with polling was refused, and keeps retrying: TRANSPORTS has no polling",
+    "websocket_off": "a client that begins with WebSocket was refused, and keeps retrying: TRANSPORTS has no websocket",
+    "polling_waits": "a client that begins with polling was refused, and retries: polling is not offered yet",
 }
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
 class Refusals:
-    """What the Socket.IO server tells of strangers (`GatewayObserver`), as metrics and log lines.
+    """Clients that are refused or cut off (`GatewayObserver`), as metrics and log lines.
 
     Args:
         metrics: Counts.
@@ -39,12 +39,12 @@ class Refusals:
         self._lines.write(log.warning, ORIGIN_REFUSED, kind=reason, reason=reason, origin=origin)
 
     def transport_refused(self, reason: TransportRefusal) -> None:
-        """Count a client that asked for a transport that is not offered; a line a minute tells of it."""
+        """Count a client that asked for a transport that is not offered; it is logged once a minute."""
         self._metrics.transport_refused(reason)
         self._reminders.write(log.warning, TRANSPORT_REFUSED[reason])
 
     def malformed(self) -> None:
-        """Count a packet that is none."""
+        """Count a malformed packet."""
         self._metrics.malformed_packet()
 
     def limit_exceeded(self, limit: str) -> None:

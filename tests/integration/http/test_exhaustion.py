@@ -51,9 +51,7 @@ async def is_ready(url: str) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 async def test_the_admin_port_answers_while_the_public_one_has_no_room() -> None:
     async with serving(program=limited(256, 256), AUTH_REQUIRED="false") as server:
-        warning = await server.log(
-            "too few files may be open (RLIMIT_NOFILE) for MAX_CONNECTIONS: fewer TCP connections are taken"
-        )
+        warning = await server.log("RLIMIT_NOFILE is too low for MAX_CONNECTIONS: fewer TCP connections are accepted")
         assert (warning["level"], warning["limit"], warning["needed"]) == ("warning", 256, 10_000)
         async with held(server.url, 300), held(server.url, 100, "GET / HTT"):
             for _ in range(5):

@@ -43,7 +43,7 @@ class Engine(Host, Protocol):
     wheel: TimerWheel
 
     def take_last_words(self, request: Request) -> bytes | None:
-        """What waits for a client that was hung up on, once."""
+        """What waits for a polling client whose transport was closed, once."""
         ...
 
     def check(self, request: Request) -> Refusal | None:
