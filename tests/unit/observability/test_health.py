@@ -159,7 +159,7 @@ async def test_what_is_down_is_told_in_words_with_the_address_for_those_who_may_
     assert "10.0.0.1" not in str(body)
     assert "ann" not in str(body)
     _, private = await health.check("database", addresses=True)
-    assert private["error"] == "MongoDB at 10.0.0.1:27017 does not accept the user or the password"
+    assert private["error"] == "MongoDB at 10.0.0.1:27017 rejects the user or the password"
     assert health.causes() == {"database": "password_wrong"}
 
 
