@@ -56,7 +56,7 @@ Symbol = Annotated[
 
 
 def _check_object(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """What was sent, if it is an object whose known fields have their types: it goes on as it came."""
+    """What was sent, unchanged, if it is an object whose known fields have their types."""
     if not isinstance(value, dict):
         raise ValueError("Input should be a valid dictionary")
     level: list[Any] = [value]
@@ -71,7 +71,7 @@ def _check_object(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     return value
 
 
-# What goes on is the sender's own dict, and no model: names and order stay as they are.
+# What is emitted is the sender's own dict, and no model: names and order stay as they are.
 AsSent = WrapValidator(_check_object)
 
 

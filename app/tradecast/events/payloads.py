@@ -1,4 +1,4 @@
-"""What events tell: fields that are known, all of them optional, beside any others that the sender likes to add.
+"""Payloads of events: known fields, all of them optional, beside any others that the sender adds.
 
 A field that is given has its type, or is null. Amounts are numbers, or decimal numbers as text for those with more
 digits than clients read of a number. The models may be passed to emitters in place of dicts, and take the same values:

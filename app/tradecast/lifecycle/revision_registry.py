@@ -35,8 +35,8 @@ _EXCHANGE = Script(
 own(KEYS[1], 'hash')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local told = redis.call('HGET', KEYS[1], ARGV[1]) or ''
-local started = string.match(told, '^%d+ %d+ %a+ ') and string.match(told, '^%d+') or ARGV[4]
+local report = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+local started = string.match(report, '^%d+ %d+ %a+ ') and string.match(report, '^%d+') or ARGV[4]
 if started == '0' then started = string.format('%.0f', now) end
 redis.call('HSET', KEYS[1], ARGV[1], started .. string.format(' %.0f ', now) .. ARGV[3] .. ' ' .. ARGV[2])
 redis.call('PEXPIRE', KEYS[1], math.ceil(ARGV[6] / 1000))

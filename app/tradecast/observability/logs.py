@@ -123,7 +123,7 @@ class _Record(logging.LogRecord):
     """A record of one of our own lines, with what handlers may ask of it."""
 
     def __init__(self, name: str, level: int, event: str, exc_info: Any, fields: dict[str, Any]) -> None:
-        # Not the base class's: it asks for the thread, the process and the file, which no line of ours tells.
+        # Not the base class's: it looks up the thread, the process and the file, which no line of ours has.
         self.__dict__.update(_RECORD)
         self.name = name
         self.msg = event
@@ -137,7 +137,7 @@ class _Record(logging.LogRecord):
         self.__dict__[_FIELDS] = fields
 
 
-# What a handler finds in a record where we tell it nothing.
+# What a handler finds in a record to which we add nothing.
 _RECORD = {**logging.LogRecord("", 0, "", 0, "", (), None).__dict__, "filename": "", "module": ""}
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -218,7 +218,7 @@ class _Handler(logging.Handler):
                 stream.write(text)
                 if not getattr(stream, "line_buffering", False):
                     stream.flush()
-            except Exception:  # noqa: S110 there is nowhere left to tell it
+            except Exception:  # noqa: S110 there is nowhere left to report it
                 pass
 
 
@@ -312,7 +312,7 @@ def _message(record: logging.LogRecord) -> str:
         text = record.getMessage()
     except Exception:
         text = str(record.msg)
-    # asyncio goes on with the repr of handles, tasks and their exceptions, which may hold anything
+    # asyncio adds the repr of handles, tasks and their exceptions, which may hold anything
     return re.split(r"[(<\n]", text, maxsplit=1)[0].rstrip() if record.name == "asyncio" else text
 
 

@@ -54,7 +54,7 @@ class ThrottledLog:
         Args:
             line: A logger's method: `log.info`.
             sentence: What the line says. Never a client's words.
-            kind: What tells lines of this sentence apart that are counted each for themselves. Nor is this.
+            kind: Lines of one sentence are counted for each kind. Never a client's words either.
             **fields: The line's own; `left_out` is added, how many of its kind were since the last one.
         """
         found = self._kind(sentence, kind)

@@ -117,7 +117,7 @@ class SyncPublisher:
         return thread
 
     def _forked(self) -> None:
-        """In a new process: threads are left behind, and what they held."""
+        """In a forked process: the thread of the parent, and its connections, are not used."""
         self._lock = threading.Lock()
         if self._thread is not None and not self._thread.closed:
             self._closing.detach()

@@ -26,7 +26,7 @@ class Tally(Collector):
         registry: Where it is read.
         name: Without `_total`.
         meaning: For people.
-        label: What is told apart.
+        label: The name of its label.
         known: Label values that are there from the start, at 0: a rate misses the first step of a series that begins
             above it.
         more: How many others may come; what is beyond them counts as `other`.
