@@ -15,7 +15,12 @@ from tradecast.engine.connection import (
     TRANSPORT_CLOSE,
     TRANSPORT_ERROR,
 )
-from tradecast.observability.metrics.registry import LiveMetrics, MetricsRegistry, gauge_family, labelled_family
+from tradecast.observability.metrics.registry import (
+    LiveMetrics,
+    MetricsRegistry,
+    create_gauge_family,
+    create_labelled_family,
+)
 from tradecast.observability.metrics.tally import MOST_CODES
 from tradecast.sessions.errors import REASONS, SESSION_CODES
 
@@ -114,7 +119,7 @@ class ConnectionMetrics(LiveMetrics):
         """The connections now. A process without clients, a feed, has none, and is not counted among the servers."""
         if self._live is None or self._transports is None:
             return
-        yield gauge_family("connections", "Current connections", len(self._live))
-        yield gauge_family("users", "Distinct users connected", self._live.users)
-        transports = self._transports.transports()
-        yield labelled_family("transport_connections", "Current connections", "transport", transports, TRANSPORTS)
+        yield create_gauge_family("connections", "Current connections", len(self._live))
+        yield create_gauge_family("users", "Distinct users connected", self._live.users)
+        counts = self._transports.transports()
+        yield create_labelled_family("transport_connections", "Current connections", "transport", counts, TRANSPORTS)

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 
 from tradecast.delivery.recovery import RESULTS
 from tradecast.delivery.redis.options import PublishResult
-from tradecast.observability.metrics.registry import LiveMetrics, MetricsRegistry, gauge_family
+from tradecast.observability.metrics.registry import LiveMetrics, MetricsRegistry, create_gauge_family
 from tradecast.observability.metrics.rolling import Rate, RecentLatencies
 
 PUBLISH_RESULTS: tuple[PublishResult, ...] = get_args(PublishResult)
@@ -169,6 +169,6 @@ class DeliveryMetrics(LiveMetrics):
             value=self._messages_total,
         )
         if self._subscribed is not None:  # a server without Redis is not one that lost its subscription
-            yield gauge_family(
+            yield create_gauge_family(
                 "redis_subscribed", "1 while events of other servers are heard through Redis", self._subscribed
             )

@@ -230,11 +230,11 @@ class _Run:
             failed = error.reason == "UNAVAILABLE"
             self._observer.event_refused(self._label, error.reason)
             log.debug("event refused", connection_id=self._connection.id, event_name=self._label, reason=error.reason)
-            answer = error_answer(error.reason, error.message, error.extra)
+            answer = create_error_answer(error.reason, error.message, error.extra)
         else:
             failed = True
             log.error("event failed", connection_id=self._connection.id, event_name=self._label, exc_info=error)
-            answer = error_answer("INTERNAL", "Something went wrong on the server; try again", {})
+            answer = create_error_answer("INTERNAL", "Something went wrong on the server; try again", {})
         self._connection.send("error", answer)
         self.end(failed=failed)
         return answer
@@ -244,6 +244,6 @@ class _Run:
         self._observer.event_handled(self._label, time.perf_counter() - self._started, failed)
 
 
-def error_answer(reason: str, message: str, extra: dict[str, Any]) -> dict[str, Any]:
+def create_error_answer(reason: str, message: str, extra: dict[str, Any]) -> dict[str, Any]:
     """The payload of the contract's `error` event."""
     return {"code": "SUBSCRIPTION_ERROR", "reason": reason, "message": message, **extra}

@@ -19,7 +19,7 @@ from tradecast.events import rooms
 from tradecast.events.contract import CONTRACT_EVENTS
 from tradecast.events.dispatcher import Route
 from tradecast.events.subscriptions import WATCHLIST_TIERS, Subscriptions
-from tradecast.events.symbols import Symbols, requested_symbols, shown
+from tradecast.events.symbols import Symbols, read_requested_symbols, shorten_symbol
 from tradecast.iso_time import format_now
 from tradecast.packets.exact import NotExact, to_plain
 from tradecast.sessions.errors import AuthRefused, StoreUnavailable
@@ -167,7 +167,7 @@ class Handlers:
 
     async def _change_watchlist(self, connection: Connection, data: Any, confirmation: str, *, joins: bool) -> Answer:
         user = _require_user(connection)
-        requested, several = requested_symbols(data, self._max_symbols)
+        requested, several = read_requested_symbols(data, self._max_symbols)
         done: list[str] = []
         failed: list[Mapping[str, str]] = []
         for value in requested:
@@ -181,7 +181,7 @@ class Handlers:
             except EventRefused as refused:
                 if not several:
                     raise
-                failed.append({"symbol": shown(value), "reason": refused.reason, "message": refused.message})
+                failed.append({"symbol": shorten_symbol(value), "reason": refused.reason, "message": refused.message})
             else:
                 done.append(symbol)
         if not several:

@@ -9,8 +9,13 @@ from typing import Any
 from prometheus_client.core import Metric
 
 from tradecast.events.contract import CLIENT_EVENTS, REFUSAL_REASONS
-from tradecast.events.subscriptions import TOPICS, Rooms, count_subscriptions
-from tradecast.observability.metrics.registry import LiveMetrics, MetricsRegistry, gauge_family, labelled_family
+from tradecast.events.subscriptions import TOPICS, RoomSizes, count_subscriptions
+from tradecast.observability.metrics.registry import (
+    LiveMetrics,
+    MetricsRegistry,
+    create_gauge_family,
+    create_labelled_family,
+)
 from tradecast.observability.metrics.rolling import LastMinute, RecentLatencies
 from tradecast.observability.metrics.tally import MOST_CODES
 
@@ -31,7 +36,7 @@ class EventMetrics(LiveMetrics):
 
     def __init__(self, registry: MetricsRegistry, clock: Callable[[], float] = time.monotonic) -> None:
         self.received = 0
-        self._rooms: Rooms | None = None
+        self._rooms: RoomSizes | None = None
         self._latencies = RecentLatencies(clock)
         self._minute_received, self._minute_failed = LastMinute(clock), LastMinute(clock)
         events = tuple(CLIENT_EVENTS)
@@ -44,7 +49,7 @@ class EventMetrics(LiveMetrics):
         self._seconds = registry.durations("event_duration_seconds", "Time to handle an event", EVENT_SECONDS)
         registry.register(self)
 
-    def watch_subscriptions(self, rooms: Rooms) -> None:
+    def watch_subscriptions(self, rooms: RoomSizes) -> None:
         """Count subscriptions each time that metrics are read. Before that there is no such metric."""
         self._rooms = rooms
 
@@ -92,15 +97,17 @@ class EventMetrics(LiveMetrics):
     def collect(self) -> Iterator[Metric]:
         """Subscriptions now, and the events of the last minutes."""
         if self._rooms is not None:
-            yield labelled_family("subscriptions", "Current subscriptions", "kind", self.subscriptions(), TOPICS)
+            yield create_labelled_family("subscriptions", "Current subscriptions", "kind", self.subscriptions(), TOPICS)
         latencies = self._latencies.percentiles(*PERCENTILES)
         quantiles = {f"{percent / 100:g}": value for percent, value in zip(PERCENTILES, latencies, strict=True)}
-        yield labelled_family("event_latency_seconds", "Recent event handling", "quantile", quantiles)
-        yield gauge_family(
+        yield create_labelled_family("event_latency_seconds", "Recent event handling", "quantile", quantiles)
+        yield create_gauge_family(
             "events_per_second", "Events from clients over the last minute", self._minute_received.per_second()
         )
-        yield gauge_family("errors_per_minute", "Events that failed in the last minute", self._minute_failed.total())
-        yield gauge_family("error_ratio", "Share of the last minute's events that failed", self._error_share())
+        yield create_gauge_family(
+            "errors_per_minute", "Events that failed in the last minute", self._minute_failed.total()
+        )
+        yield create_gauge_family("error_ratio", "Share of the last minute's events that failed", self._error_share())
 
     def _error_share(self) -> float:
         errors = self._minute_failed.total()

@@ -14,7 +14,7 @@ _PREFIXES = tuple(f"{topic}:" for topic in TOPICS)
 WATCHLIST_TIERS: tuple[Tier, ...] = ("premium", "enterprise")
 
 
-class Rooms(Protocol):
+class RoomSizes(Protocol):
     """The rooms of this server."""
 
     def room_sizes(self) -> Iterator[tuple[str, int]]:
@@ -29,7 +29,7 @@ class Quota(Protocol):
     async def decrement_subscription(self, user_id: str, member: str) -> None: ...
 
 
-def subscription_member(connection: Connection, room: str) -> str:
+def name_subscription(connection: Connection, room: str) -> str:
     """How one connection's stay in a room is named among a user's subscriptions."""
     return f"{connection.id}|{room}"
 
@@ -39,7 +39,7 @@ def is_subscription(room: str) -> bool:
     return room.startswith(_PREFIXES)
 
 
-def count_subscriptions(rooms: Rooms) -> dict[str, int]:
+def count_subscriptions(rooms: RoomSizes) -> dict[str, int]:
     """How many subscriptions there are on this server, by topic."""
     counts = dict.fromkeys(TOPICS, 0)
     for room, members in rooms.room_sizes():
@@ -73,7 +73,7 @@ class Subscriptions:
         """
         if connection.is_in(room):
             return
-        if not await self._quota.increment_subscription(user.id, subscription_member(connection, room)):
+        if not await self._quota.increment_subscription(user.id, name_subscription(connection, room)):
             raise EventRefused("QUOTA_EXCEEDED", f"A user has at most {self._most} subscriptions")
         try:
             # Much may have happened while the quota was asked.
@@ -88,7 +88,7 @@ class Subscriptions:
             except AdapterUnavailable:
                 raise EventRefused("UNAVAILABLE", "The subscription cannot be kept now; try again") from None
         except BaseException:
-            await self._quota.decrement_subscription(user.id, subscription_member(connection, room))
+            await self._quota.decrement_subscription(user.id, name_subscription(connection, room))
             raise
 
     async def leave(self, connection: Connection, user: User, room: str) -> None:
@@ -100,7 +100,7 @@ class Subscriptions:
         if not connection.is_in(room):
             raise EventRefused("NOT_SUBSCRIBED", "There is no such subscription on this connection")
         await connection.leave(room)
-        await self._quota.decrement_subscription(user.id, subscription_member(connection, room))
+        await self._quota.decrement_subscription(user.id, name_subscription(connection, room))
 
     async def leave_unpermitted(self, connection: Connection) -> None:
         """Leave the rooms that the connection's user may no longer be in, after a change of tier."""

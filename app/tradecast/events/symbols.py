@@ -46,10 +46,9 @@ class Symbols:
 
 
 ANY: Final = Symbols()
-check_symbol = ANY.check
 
 
-def requested_symbols(data: Any, limit: int) -> tuple[list[Any], bool]:
+def read_requested_symbols(data: Any, limit: int) -> tuple[list[Any], bool]:
     """What a watchlist payload asks for: the symbols, unchecked but without doubles, and whether it was a list.
 
     Raises:
@@ -79,6 +78,6 @@ def requested_symbols(data: Any, limit: int) -> tuple[list[Any], bool]:
     return unique, True
 
 
-def shown(value: Any) -> str:
+def shorten_symbol(value: Any) -> str:
     """A refused symbol as it may be sent back: a text, and no longer than a symbol can be."""
     return value[:LONGEST] if isinstance(value, str) else type(value).__name__

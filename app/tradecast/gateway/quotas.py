@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from tradecast.connections.connection import Connection
 from tradecast.delivery.clients.resumption import Resumed
-from tradecast.events.subscriptions import is_subscription, may_be_in, subscription_member
+from tradecast.events.subscriptions import is_subscription, may_be_in, name_subscription
 from tradecast.gateway.application import Resume
 from tradecast.limits.limiter import RateLimiter
 from tradecast.sessions.models import User
@@ -63,7 +63,7 @@ class ConnectionQuotas:
             return resumed
         if user is not None:
             for room in counted:  # nothing is resumed: what was counted for that is not needed
-                await self._limiter.decrement_subscription(user.id, subscription_member(connection, room))
+                await self._limiter.decrement_subscription(user.id, name_subscription(connection, room))
         counted.clear()
         connection.id = own_id
         return None
@@ -73,14 +73,14 @@ class ConnectionQuotas:
         counted.extend(room for room in subscriptions if may_be_in(user, room))
         for room in subscriptions:
             if room not in counted:  # the user's tier has changed since
-                await self._limiter.decrement_subscription(user.id, subscription_member(connection, room))
-        members = [subscription_member(connection, room) for room in counted]
+                await self._limiter.decrement_subscription(user.id, name_subscription(connection, room))
+        members = [name_subscription(connection, room) for room in counted]
         return await self._limiter.resume_subscriptions(user.id, members)
 
     def hand_over(self, connection: Connection, rooms: Collection[str]) -> None:
         """Another connection of the same client counts it, and its subscriptions to these rooms."""
         if connection.user is not None:
-            members = [subscription_member(connection, room) for room in rooms]
+            members = [name_subscription(connection, room) for room in rooms]
             self._limiter.hand_over(connection.user.id, connection.id, members)
 
     async def release(self, connection: Connection, rooms: Collection[str]) -> None:
@@ -89,7 +89,7 @@ class ConnectionQuotas:
         if user is None:
             return
         for room in rooms:
-            await self._limiter.decrement_subscription(user.id, subscription_member(connection, room))
+            await self._limiter.decrement_subscription(user.id, name_subscription(connection, room))
         await self._limiter.release_connection(user.id, connection.id)
 
     async def release_recoverable(self, connection: Connection, rooms: Collection[str]) -> None:
@@ -97,5 +97,5 @@ class ConnectionQuotas:
         user = connection.user
         if user is None:
             return
-        await self._limiter.lose_subscriptions(user.id, [subscription_member(connection, room) for room in rooms])
+        await self._limiter.lose_subscriptions(user.id, [name_subscription(connection, room) for room in rooms])
         await self._limiter.release_connection(user.id, connection.id)

@@ -19,7 +19,7 @@ from tradecast.engine.http.request import Request
 from tradecast.engine.ids import SidMaker
 from tradecast.engine.observer import Observer
 from tradecast.engine.server import EngineServer, PollingPolicy
-from tradecast.events.dispatcher import error_answer
+from tradecast.events.dispatcher import create_error_answer
 from tradecast.gateway.application import Application, GatewayObserver, Options
 from tradecast.gateway.namespace_connect import NamespaceConnect
 from tradecast.gateway.python_socketio import PythonSocketIoServer
@@ -357,7 +357,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
             self._reply(eio_sid, ACK, arguments_of(answer), namespace=packet.namespace, ack_id=packet.ack_id)
         except TypeError as error:
             log.error("an acknowledgement cannot be written as JSON", exc_info=error)
-            failure = error_answer("INTERNAL", "Something went wrong on the server; try again", {})
+            failure = create_error_answer("INTERNAL", "Something went wrong on the server; try again", {})
             self._reply(eio_sid, ACK, [failure], namespace=packet.namespace, ack_id=packet.ack_id)
 
     def _handle_ack_packet(self, eio_sid: str, packet: Incoming) -> None:

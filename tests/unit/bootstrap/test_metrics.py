@@ -55,7 +55,7 @@ class Live:
         return {"polling": 1, "websocket": 2}
 
     def room_sizes(self) -> Iterator[tuple[str, int]]:
-        """As of `Rooms`."""
+        """As of `RoomSizes`."""
         return iter(self.rooms.items())
 
     def is_superseded(self) -> bool:

@@ -67,7 +67,7 @@ def test_no_subscription_is_counted_before_there_are_rooms(metrics: EventMetrics
 
 
 class Rooms:
-    """As of `subscriptions.Rooms`."""
+    """As of `subscriptions.RoomSizes`."""
 
     def room_sizes(self) -> Iterator[tuple[str, int]]:
         """Rooms that are subscriptions, and others."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tradecast.delivery.errors import EventRefused
-from tradecast.events.symbols import Symbols, check_symbol, requested_symbols, shown
+from tradecast.events.symbols import ANY, Symbols, read_requested_symbols, shorten_symbol
 
 WORDS = r"""
 AAPL BRK.B BRK/B BRK-B BF.B ^GSPC $SPX .DJI /ES /ESZ26 ES=F CL=F @ES# NQ1! EUR/USD EURUSD=X EUR_USD
@@ -19,7 +19,7 @@ REAL = [*WORDS.split(), '"Q"', "AAPL  251219C00150000", "MSFT US Equity", "GC Co
 
 @pytest.mark.parametrize("symbol", REAL)
 def test_symbols_of_the_field_are_taken(symbol: str) -> None:
-    assert check_symbol(symbol) == symbol
+    assert ANY.check(symbol) == symbol
 
 
 def test_a_pattern_narrows_them() -> None:
@@ -35,7 +35,7 @@ def test_a_pattern_narrows_them() -> None:
 @pytest.mark.parametrize("value", [None, ""])
 def test_missing_symbol(value: Any) -> None:
     with pytest.raises(EventRefused) as caught:
-        check_symbol(value)
+        ANY.check(value)
     assert caught.value.reason == "SYMBOL_REQUIRED"
 
 
@@ -63,16 +63,16 @@ def test_missing_symbol(value: Any) -> None:
 )
 def test_what_is_no_symbol_is_refused(value: Any) -> None:
     with pytest.raises(EventRefused) as caught:
-        check_symbol(value)
+        ANY.check(value)
     assert caught.value.reason == "SYMBOL_INVALID"
 
 
 def test_one_symbol() -> None:
-    assert requested_symbols({"symbol": "AAPL"}, 100) == (["AAPL"], False)
+    assert read_requested_symbols({"symbol": "AAPL"}, 100) == (["AAPL"], False)
 
 
 def test_a_list_loses_its_doubles_and_keeps_its_order() -> None:
-    assert requested_symbols({"symbols": ["B", "A", "B", 1, 1, None]}, 100) == (["B", "A", 1, 1, None], True)
+    assert read_requested_symbols({"symbols": ["B", "A", "B", 1, 1, None]}, 100) == (["B", "A", 1, 1, None], True)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_a_list_loses_its_doubles_and_keeps_its_order() -> None:
 )
 def test_payloads_that_make_no_sense(data: Any, reason: str) -> None:
     with pytest.raises(EventRefused) as caught:
-        requested_symbols(data, 100)
+        read_requested_symbols(data, 100)
     assert caught.value.reason == reason
 
 
 def test_a_refused_symbol_is_shown_short() -> None:
-    assert shown("x" * 200) == "x" * 64
-    assert shown({"a": 1}) == "dict"
+    assert shorten_symbol("x" * 200) == "x" * 64
+    assert shorten_symbol({"a": 1}) == "dict"

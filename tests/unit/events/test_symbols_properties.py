@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kit.parsing.properties import JSON
 from tradecast.delivery.errors import EventRefused
-from tradecast.events.symbols import SYMBOL, check_symbol, requested_symbols, shown
+from tradecast.events.symbols import ANY, SYMBOL, read_requested_symbols, shorten_symbol
 
 SYMBOLS = st.from_regex(SYMBOL, fullmatch=True)
 LONG = st.integers(62, 67).map("A".__mul__)
@@ -23,9 +23,9 @@ PAYLOADS = (
 @given(SYMBOLS | LONG | st.text() | JSON)
 def test_any_value_is_a_symbol_or_refused(value: Any) -> None:
     try:
-        symbol = check_symbol(value)
+        symbol = ANY.check(value)
     except EventRefused:
-        assert len(shown(value)) <= 64
+        assert len(shorten_symbol(value)) <= 64
         return
     assert symbol == value
     assert 0 < len(symbol) <= 64
@@ -37,7 +37,7 @@ def test_any_value_is_a_symbol_or_refused(value: Any) -> None:
 @given(PAYLOADS, st.integers(1, 4))
 def test_any_payload_asks_for_some_symbols_or_is_refused(data: Any, limit: int) -> None:
     try:
-        found, several = requested_symbols(data, limit)
+        found, several = read_requested_symbols(data, limit)
     except EventRefused:
         return
     texts = [one for one in found if isinstance(one, str)]

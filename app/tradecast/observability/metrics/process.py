@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from prometheus_client.core import CounterMetricFamily, InfoMetricFamily, Metric
 
-from tradecast.observability.metrics.registry import LiveMetrics, MetricsRegistry, gauge_family
+from tradecast.observability.metrics.registry import LiveMetrics, MetricsRegistry, create_gauge_family
 from tradecast.observability.process_stats import CpuMeter, read_limits, read_memory
 
 LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -68,9 +68,9 @@ class ProcessMetrics(LiveMetrics):
         memory = read_memory()
         return {
             "memory": {
-                "heapUsed": megabytes(memory.heap_used),
-                "heapTotal": megabytes(memory.heap_total),
-                "rss": megabytes(memory.rss),
+                "heapUsed": format_megabytes(memory.heap_used),
+                "heapTotal": format_megabytes(memory.heap_total),
+                "rss": format_megabytes(memory.rss),
             },
             "cpu": round(100 * self._cpu.cores() / read_limits().cpus, 1),
             "uptime": round(self._clock() - self._started, 3),
@@ -88,12 +88,12 @@ class ProcessMetrics(LiveMetrics):
             ("cpu_usage_ratio", "Share of its cores that the process used lately", self._cpu.cores() / limits.cpus),
             ("uptime_seconds", "Time since the start", self._clock() - self._started),
         ):
-            yield gauge_family(name, meaning, value)
+            yield create_gauge_family(name, meaning, value)
         yield CounterMetricFamily("tradecast_cpu_seconds", "CPU time of the process", value=time.process_time())
         build = {"version": self._version, "python": platform.python_version()}
         yield InfoMetricFamily("tradecast_build", "What runs here", value=build)
 
 
-def megabytes(count: int) -> str:
+def format_megabytes(count: int) -> str:
     """Bytes as `/metrics` has them in JSON: `45.2 MB`, of 1,048,576 bytes each."""
     return f"{count / _MB:.1f} MB"

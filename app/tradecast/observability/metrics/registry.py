@@ -66,12 +66,12 @@ class LiveMetrics(Collector):
         return ()
 
 
-def gauge_family(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+def create_gauge_family(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     """A value that is computed now, without labels."""
     return GaugeMetricFamily(f"tradecast_{name}", meaning, value=value)
 
 
-def labelled_family(
+def create_labelled_family(
     name: str, meaning: str, label: str, values: Mapping[str, float], known: Sequence[str] = ()
 ) -> GaugeMetricFamily:
     """Values that are computed now, by one label; those of `known` that are missing are 0."""

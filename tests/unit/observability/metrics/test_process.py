@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from kit.metrics.values import read_samples, read_value
-from tradecast.observability.metrics.process import ProcessMetrics, megabytes
+from tradecast.observability.metrics.process import ProcessMetrics, format_megabytes
 from tradecast.observability.metrics.registry import MetricsRegistry
 
 
@@ -18,4 +18,4 @@ def test_resources_are_this_processs() -> None:
 
 
 def test_megabytes() -> None:
-    assert megabytes(47_395_635) == "45.2 MB"
+    assert format_megabytes(47_395_635) == "45.2 MB"
