@@ -29,7 +29,7 @@ from tradecast.cluster_rpc.operations import (
     Operations,
     ServerEventHandler,
 )
-from tradecast.cluster_rpc.protocol import Beat, Request, decode_message, encode_message
+from tradecast.cluster_rpc.protocol import Heartbeat, Request, decode_message, encode_message
 from tradecast.cluster_rpc.reachable_servers import ReachableServers
 from tradecast.cluster_rpc.requester import Answers, Requester
 from tradecast.cluster_rpc.responder import Responder
@@ -116,7 +116,7 @@ class Cluster:
         handlers: Of events for servers (`server_side_emit`).
         requests: Observes the requests of this server.
         messages: Observes messages of the others.
-        relay: By which boot id this server relays requests (`Beat`).
+        relay: By which boot id this server relays requests (`Heartbeat`).
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class Cluster:
         await self._loops.close()
         with contextlib.suppress(AdapterUnavailable, TimeoutError):
             async with asyncio.timeout(GOODBYE):
-                await self._broker.send_to_all(encode_message(Beat(self.server_id, 0, self._lease, leaving=True)))
+                await self._broker.send_to_all(encode_message(Heartbeat(self.server_id, 0, self._lease, leaving=True)))
         await self._responder.close()
         await self._requester.close()
         await self._sending.close()
@@ -194,7 +194,7 @@ class Cluster:
         except Malformed:
             self._messages.message_skipped("malformed message")
             return
-        if isinstance(message, Beat):
+        if isinstance(message, Heartbeat):
             self._on_heartbeat(message)
         elif message.server == self.server_id:
             pass
@@ -340,7 +340,7 @@ class Cluster:
                     answers.failed[server] = "its answer is not understood"
         return found
 
-    def _on_heartbeat(self, beat: Beat) -> None:
+    def _on_heartbeat(self, beat: Heartbeat) -> None:
         self._servers.on_heartbeat(beat)
         if beat.server == self.server_id:
             self._has_own_heartbeat.set()
@@ -350,8 +350,10 @@ class Cluster:
         elif beat.hello:
             self._spawn(self._broker.send_to_server(beat.server, encode_message(self._own_heartbeat())))
 
-    def _own_heartbeat(self, *, hello: bool = False) -> Beat:
-        return Beat(self.server_id, self._clients.directory.count(), self._lease, hello=hello, boot=self._relay.boot)
+    def _own_heartbeat(self, *, hello: bool = False) -> Heartbeat:
+        return Heartbeat(
+            self.server_id, self._clients.directory.count(), self._lease, hello=hello, boot=self._relay.boot
+        )
 
     async def _send_heartbeats(self) -> None:
         while True:

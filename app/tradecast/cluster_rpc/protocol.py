@@ -31,7 +31,7 @@ _NAME = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """A server is there.
 
     Attributes:
@@ -92,7 +92,7 @@ class Response:
     error: str = ""
 
 
-Message = Beat | Request | Response
+Message = Heartbeat | Request | Response
 
 
 def encode_message(message: Message) -> bytes:
@@ -102,7 +102,7 @@ def encode_message(message: Message) -> bytes:
         TypeError: The body cannot be said in JSON.
     """
     said: dict[str, Any]
-    if isinstance(message, Beat):
+    if isinstance(message, Heartbeat):
         said = {"t": "beat", "s": message.server, "c": message.connections, "l": message.lease}
         said |= {"h": 1} if message.hello else {}
         said |= {"b": 1} if message.leaving else {}
@@ -141,7 +141,7 @@ def decode_message(data: bytes) -> Message:
             if not isinstance(lease, int | float) or isinstance(lease, bool) or not 0 < lease <= MAX_LEASE:
                 raise Malformed("no lease")
             boot = said.get("f")
-            return Beat(
+            return Heartbeat(
                 server,
                 _count(said, "c"),
                 float(lease),

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from tradecast.cluster_rpc.protocol import Beat
+from tradecast.cluster_rpc.protocol import Heartbeat
 
 MAX_SERVERS = 1_000
 
@@ -67,7 +67,7 @@ class ReachableServers:
         """True if this server's own heartbeat does not come back: then the silence of others says nothing."""
         return self._received_own is None or self._clock() - self._received_own > self._lease / 2
 
-    def on_heartbeat(self, beat: Beat) -> None:
+    def on_heartbeat(self, beat: Heartbeat) -> None:
         """A server has sent a heartbeat."""
         if beat.server == self.own:
             if self.is_isolated:

@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 class CappedLinearBackoff(AbstractBackoff):
-    """Waits min(attempt * 50 ms, 2 s), the requirements' `retryStrategy`."""
+    """Waits min(attempt * 50 ms, 2 s) between tries."""
 
     def __init__(self, step: float = STEP, cap: float = CAP) -> None:
         self._step = step

@@ -148,7 +148,7 @@ def check_cluster_message(data: bytes) -> None:
     except BadEnvelope:
         return
     match message:
-        case messages.Beat():
+        case messages.Heartbeat():
             assert 0 <= message.connections <= messages.MAX_COUNT
             assert 0 < message.lease <= messages.MAX_LEASE
         case messages.Request():

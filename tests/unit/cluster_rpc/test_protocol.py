@@ -8,17 +8,17 @@ import random
 import orjson
 import pytest
 
-from tradecast.cluster_rpc.protocol import Beat, Message, Request, Response, decode_message, encode_message
+from tradecast.cluster_rpc.protocol import Heartbeat, Message, Request, Response, decode_message, encode_message
 from tradecast.delivery.envelope import Malformed, UnknownVersion
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        Beat("a1", 0, 4.0),
-        Beat("a1", 12_000, 0.5, hello=True),
-        Beat("a1", 0, 4.0, leaving=True),
-        Beat("a1", 7, 4.0, boot="x-_1yZ234567"),
+        Heartbeat("a1", 0, 4.0),
+        Heartbeat("a1", 12_000, 0.5, hello=True),
+        Heartbeat("a1", 0, 4.0, leaving=True),
+        Heartbeat("a1", 7, 4.0, boot="x-_1yZ234567"),
         Request("a1", 1, "fetch_sockets", {"r": None}),
         Request("a1", 2**53 - 1, "ünknown ☃", None, answer=False),
         Response("b-2_Z", 3, [[1], "x", None]),
@@ -32,13 +32,13 @@ def test_comes_out_as_it_was(message: Message) -> None:
 
 def test_what_a_newer_server_adds_is_ignored() -> None:
     said = {"t": "beat", "s": "a1", "c": 1, "l": 4, "new": {"x": [1]}}
-    assert decode_message(b"1" + orjson.dumps(said)) == Beat("a1", 1, 4.0)
+    assert decode_message(b"1" + orjson.dumps(said)) == Heartbeat("a1", 1, 4.0)
 
 
 @pytest.mark.parametrize("boot", ["", None, 7, "x" * 65, "a b", ["a"]])
 def test_a_boot_id_that_is_none_is_as_good_as_untold(boot: object) -> None:
     said = {"t": "beat", "s": "a1", "c": 1, "l": 4, "f": boot}
-    assert decode_message(b"1" + orjson.dumps(said)) == Beat("a1", 1, 4.0)
+    assert decode_message(b"1" + orjson.dumps(said)) == Heartbeat("a1", 1, 4.0)
 
 
 @pytest.mark.parametrize("data", [b"", b"2{}", b"{}", b"\xff", b'1{"t":"new","s":"a1"}'])
@@ -85,7 +85,7 @@ def test_what_is_broken_on_the_way_is_never_another_error() -> None:
     chance = random.Random(5)
     good = [
         encode_message(Response("b2", 3, [["sid", {"a": 1}]], 1, 3)),
-        encode_message(Beat("a1", 12, 4.0, hello=True)),
+        encode_message(Heartbeat("a1", 12, 4.0, hello=True)),
     ]
     for _ in range(3_000):
         data = bytearray(chance.choice(good))

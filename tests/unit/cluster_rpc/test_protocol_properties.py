@@ -17,7 +17,7 @@ from tradecast.cluster_rpc.protocol import (
     MAX_LEASE,
     MAX_PARTS,
     MAX_REASON,
-    Beat,
+    Heartbeat,
     Message,
     Request,
     Response,
@@ -27,7 +27,9 @@ from tradecast.cluster_rpc.protocol import (
 
 NAMES = st.from_regex(r"[0-9A-Za-z_-]{1,64}", fullmatch=True)
 COUNTS = st.integers(0, MAX_COUNT)
-BEATS = st.builds(Beat, NAMES, COUNTS, st.floats(0.001, MAX_LEASE), st.booleans(), st.booleans(), NAMES | st.just(""))
+BEATS = st.builds(
+    Heartbeat, NAMES, COUNTS, st.floats(0.001, MAX_LEASE), st.booleans(), st.booleans(), NAMES | st.just("")
+)
 REQUESTS = st.builds(Request, NAMES, COUNTS, TEXTS, JSON, st.booleans())
 
 
