@@ -13,7 +13,7 @@ TOLERANCE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Behavior:
-    """What the chart writes; the figures are its defaults.
+    """What the chart writes; the values are its defaults.
 
     Attributes:
         up_pods: Pods that may come per period; or as many as there are.

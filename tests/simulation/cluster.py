@@ -113,8 +113,8 @@ class Cluster:
         replicas: To begin with, ready.
         clients: To begin with, spread evenly.
         per_replica: What a pod is meant to hold.
-        grace: Seconds for which a server that was told to end sends its clients away, before it cuts them off.
-        rate: Clients sent away per second, of all servers together, where a drain does not say.
+        grace: Seconds for which a terminating server disconnects its clients paced, before it closes the rest.
+        rate: Clients disconnected per second, by all servers together, unless a drain says otherwise.
         session: Seconds that people stay, on average.
         fewest: Whether clients come to the servers with the fewest connections; else to each in turn.
         seed: Of all that is random.

@@ -76,7 +76,7 @@ LEVERS: Sequence[tuple[str, Scenario]] = (
 def row(name: str, day: Day) -> str:
     """A day in a line of a table."""
     tally = day.tally
-    figures = (
+    values = (
         f"{tally.forced['shed']:,}",
         f"{tally.forced['drain']:,}",
         f"{tally.cut['drain']:,}",
@@ -88,7 +88,7 @@ def row(name: str, day: Day) -> str:
         f"{tally.writes}",
         f"{tally.turns}",
     )
-    return f"| {name} | {' | '.join(figures)} |"
+    return f"| {name} | {' | '.join(values)} |"
 
 
 def table(title: str, days: Sequence[tuple[str, Day]]) -> str:

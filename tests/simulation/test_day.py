@@ -1,4 +1,4 @@
-"""A short day under the operator and under a plain HPA: what the operator is for, in figures."""
+"""A short day under the operator and under a plain HPA: what the operator is for, measured."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ async def test_of_the_tokens_that_servers_take_it_sends_one(world: World, token:
 
 
 async def test_while_no_server_answers_the_mode_is_what_it_was(world: World) -> None:
-    """By it replicas are held: two that do not hear each other must not become five for a moment's silence."""
+    """Replicas are held by it: two servers in single must not become five because they are silent for a moment."""
     kubernetes = FakeKubernetes(two_pods())
     reference = {"configMapKeyRef": {"name": "fleet-adapter", "key": "mode", "optional": True}}
     env = [{"name": "ADAPTER_MODE", "valueFrom": reference}]

@@ -1,4 +1,4 @@
-"""Replicas are held while servers that do not hear each other are about to be rolled."""
+"""Replicas are held while servers that do not receive each other's events are about to be rolled."""
 
 from __future__ import annotations
 
