@@ -74,6 +74,7 @@ class RateLimitMiddleware:
         self._connections = connections
         self._slots = slots
         self._deferred_since: dict[str, float] = {}
+        self._guard = self.guard  # one bound method for all connections, not one for each
 
     async def __call__(self, connection: Connection) -> None:
         """Let a connection in.
@@ -87,7 +88,7 @@ class RateLimitMiddleware:
             raise TryAgain
         if user is not None:
             self._deferred_since.pop(user.id, None)
-        connection.use(self.guard)
+        connection.use(self._guard)
 
     def guard(self, connection: Connection, event: str, data: Any) -> Awaitable[None] | None:
         """Count an event of a connection.
