@@ -13,7 +13,7 @@ from tradecast.bootstrap.gateway import Below, build_gateway
 from tradecast.bootstrap.relay import create_announcement, create_relay
 from tradecast.bootstrap.transports import ServerCapacity, ServerTransports
 from tradecast.cluster_rpc.reachable_servers import ReachableServers
-from tradecast.config.settings import Settings, SettingsError, Transport
+from tradecast.config.settings import Settings, SettingsError
 from tradecast.config.types import DAY
 from tradecast.connections.guards import create_auth_middleware
 from tradecast.delivery.create import create_broker
@@ -128,10 +128,6 @@ async def build_components(foundation: Foundation) -> Components:
         server_id = settings.pod_uid or secrets.token_hex(16)
         revisions = RevisionRegistry(redis, server_id, settings.fleet_revision, readiness, rollout)
 
-    def offered_transports() -> list[Transport]:
-        polled = socket_server.eio.polling.is_offered()
-        return [one for one in settings.offered_transports if one != "polling" or polled]
-
     stats = Stats(
         settings=settings,
         metrics=metrics,
@@ -143,8 +139,8 @@ async def build_components(foundation: Foundation) -> Components:
         cluster=applied.cluster,
         relay=relay,
         drain=drain,
-        superseded=readiness.is_superseded,
-        transports=offered_transports,
+        rollout=readiness,
+        polling=socket_server.eio.polling,
     )
     return Components(
         foundation,

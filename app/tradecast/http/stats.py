@@ -1,8 +1,7 @@
-"""What `/admin/stats` tells of a server: the figures of `/metrics`, and how it runs."""
+"""What `/admin/stats` shows of a server: the values of `/metrics`, and how it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,14 +28,21 @@ class TrafficMetrics(Protocol):
     def published_to_other(self) -> dict[str, int]: ...
 
 
+class RolloutState(Protocol):
+    """Whether new clients should go to newer servers."""
+
+    def is_superseded(self) -> bool: ...
+
+
+class PollingState(Protocol):
+    """Whether new clients can start with polling now."""
+
+    def is_offered(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """Reads them from the parts of a server, whenever they are asked for.
-
-    Attributes:
-        superseded: Whether new clients should go to newer servers.
-        transports: What new clients can begin with now.
-    """
+    """Reads the state of a server from its parts."""
 
     settings: Settings
     metrics: StatsMetrics
@@ -48,18 +54,18 @@ class Stats:
     cluster: Cluster
     relay: RelayService | None
     drain: Drain
-    superseded: Callable[[], bool]
-    transports: Callable[[], list[Transport]]
+    rollout: RolloutState
+    polling: PollingState
 
     def read(self) -> dict[str, Any]:
-        """All of them, as JSON has it."""
+        """The body of `/admin/stats`."""
         relay = self.relay
         return {
             **self.metrics.render_json(),
             "server": {
                 "mode": self.settings.mode,
                 "sessionStore": self.settings.store_name,
-                "transports": self.transports(),
+                "transports": self._transports(),
                 "draining": self.drain.active,
                 "limiterFallback": self.limiter.fallen_back,
             },
@@ -68,7 +74,7 @@ class Stats:
             "fleet": {
                 "pod": self.settings.pod_name,
                 "revision": self.settings.fleet_revision,
-                "superseded": self.superseded(),
+                "superseded": self.rollout.is_superseded(),
                 "servers": self.cluster.servers,
                 "connections": self.cluster.connections,
             },
@@ -78,6 +84,10 @@ class Stats:
                 "relayedWebSockets": len(relay.relays) if relay is not None else 0,
             },
         }
+
+    def _transports(self) -> list[Transport]:
+        polled = self.polling.is_offered()
+        return [one for one in self.settings.offered_transports if one != "polling" or polled]
 
     def _adapter(self) -> dict[str, Any]:
         return {
