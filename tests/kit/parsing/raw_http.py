@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import uvicorn
 from uvicorn.server import ServerState
 
-from kit.network.noted_transport import RecordingTransport
+from kit.network.recording_transport import RecordingTransport
 from tradecast.engine.http.connection_bounds import ConnectionBounds, HttpLimits
 from tradecast.engine.http.handshake import Verdict
 from tradecast.engine.http.request import Request

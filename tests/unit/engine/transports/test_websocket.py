@@ -9,7 +9,7 @@ import pytest
 from websockets.frames import Opcode
 
 from kit.clients.raw import client_frame
-from kit.network.noted_transport import RecordingTransport
+from kit.network.recording_transport import RecordingTransport
 from kit.waiting import eventually
 from tradecast.engine import budget, turns
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
