@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -27,14 +28,18 @@ class _Logger:
         self._name = name
         self._standard = logging.getLogger(name)
         self._plain = _PlainLogger(self._standard)
+        # structlog's, once the program has configured that.
         self._structured: BoundLogger | None = None
+        self._is_configured: Callable[[], bool] = bool
 
     def __getattr__(self, method: str) -> Any:
-        # Looked up each time: a program may configure structlog after its imports.
+        # Looked up each time: a program may configure structlog after its imports, and tests undo it.
+        if self._is_configured():
+            return getattr(self._structured, method)
         structlog = sys.modules.get("structlog")
         if structlog is not None and structlog.is_configured():
-            if self._structured is None:
-                self._structured = structlog.stdlib.get_logger(self._name)
+            self._structured = structlog.stdlib.get_logger(self._name)
+            self._is_configured = structlog.is_configured
             return getattr(self._structured, method)
         # Without a handler the standard library would write warnings to standard error.
         return getattr(self._plain, method) if self._standard.hasHandlers() else _say_nothing
