@@ -90,6 +90,29 @@ def test_kubernetes_would_take_it(values: Path, own_schemas: Path) -> None:
     assert said["summary"]["skipped"] == 0
 
 
+SCHEMA_KEYS = {
+    *("type", "description", "properties", "items", "required", "enum", "default", "format", "additionalProperties"),
+    *("minimum", "maximum", "minLength", "maxLength", "pattern"),
+}
+
+
+def find_unknown_keys(schema: dict[str, Any], path: str = "") -> list[str]:
+    unknown = [f"{path}: {key}" for key in schema if key not in SCHEMA_KEYS and not key.startswith("x-kubernetes-")]
+    for name, below in schema.get("properties", {}).items():
+        unknown += find_unknown_keys(below, f"{path}.{name}")
+    return unknown + (find_unknown_keys(schema["items"], f"{path}[]") if "items" in schema else [])
+
+
+def test_the_crd_has_no_key_that_kubernetes_does_not_know() -> None:
+    """In `{description: Why, in one word}` YAML sees a second key; kubectl drops it, stricter clients refuse the CRD."""
+    spec = yaml.safe_load((CHART / "crds/socketfleets.yaml").read_text(encoding="utf-8"))["spec"]
+    (version,) = spec["versions"]
+    assert find_unknown_keys(version["schema"]["openAPIV3Schema"]) == []
+    assert {key for column in version["additionalPrinterColumns"] for key in column} <= {
+        *("name", "type", "jsonPath", "description", "priority")
+    }
+
+
 def test_columns_of_a_socketfleet_are_of_what_its_status_has() -> None:
     """Kubernetes takes any path: a column whose name was mistyped would stay empty."""
     spec = yaml.safe_load((CHART / "crds/socketfleets.yaml").read_text(encoding="utf-8"))["spec"]
