@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import ssl
 from pathlib import Path
 from string import Formatter
-
-import redis.exceptions
 
 import tradecast
 from tradecast.causes import (
@@ -21,18 +18,6 @@ from tradecast.causes import (
 from tradecast.causes.catalogue import WORDS
 
 DOCS = Path(tradecast.__file__).parents[2] / "docs" / "check.md"
-
-
-def around(error: Exception, other: Exception | None = None) -> Exception:
-    outer = other or redis.exceptions.ConnectionError("lost")
-    outer.__cause__ = error
-    return outer
-
-
-def certificate(words: str) -> Exception:
-    return around(
-        ssl.SSLCertVerificationError(1, f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {words}")
-    )
 
 
 def test_every_cause_has_words_and_a_remedy_for_every_place() -> None:

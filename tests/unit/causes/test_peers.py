@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import replace
 
 import pytest
-import redis.exceptions
 
 from tradecast.causes import (
-    MONGODB,
-    REDIS,
     SERVER,
     Cause,
     Code,
@@ -19,23 +15,7 @@ from tradecast.causes import (
     is_ambiguous,
     refine,
 )
-
-HERE = Place(REDIS, "10.0.0.1:6379")
-
-
-THERE = Place(MONGODB, "10.0.0.1:27017", "MONGODB_URI")
-
-
-def around(error: Exception, other: Exception | None = None) -> Exception:
-    outer = other or redis.exceptions.ConnectionError("lost")
-    outer.__cause__ = error
-    return outer
-
-
-def certificate(words: str) -> Exception:
-    return around(
-        ssl.SSLCertVerificationError(1, f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {words}")
-    )
+from unit.causes.errors import HERE, THERE
 
 
 @pytest.mark.parametrize(
