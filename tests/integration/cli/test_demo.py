@@ -24,16 +24,6 @@ async def test_demo_without_a_feed(stock_clients: StockClients) -> None:
         assert "Traceback" not in "\n".join(demo.err)
 
 
-async def test_demo_stops_on_interrupt_while_it_feeds_clients() -> None:
-    async with start("demo", "--port", "0", "--admin-port", "0", "--day-seconds", "2") as demo:
-        url = (await demo.line(r"http://127\.0\.0\.1:\d+/"))[0]
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
-            assert (await http.get(url)).status_code == 200
-        demo.send(signal.SIGINT)
-        assert await demo.ended() == 0
-        assert "Traceback" not in "\n".join(demo.err)
-
-
 async def test_demo_names_what_is_not_installed() -> None:
     """Without the extra there is a sentence with the way to get it; `python -c` hides the package."""
     code = (

@@ -8,38 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from integration.http.answers import BEARER, PLANTED, assert_error
+from integration.http.answers import PLANTED, assert_error
 from kit.clients.node import StockClients
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
 from protocol.contract import FAST
-
-
-async def test_admin_without_a_token_is_for_this_machine(server: RunningServer, http: httpx.AsyncClient) -> None:
-    assert (await http.get(f"{server.admin_url}/admin/stats")).status_code == 200
-    for headers in (
-        {"x-forwarded-for": "127.0.0.1"},
-        {"x-forwarded-for": PLANTED},
-        {"forwarded": "for=127.0.0.1"},
-        {"x-forwarded-for": "127.0.0.1", "authorization": "Bearer x"},
-    ):
-        for path in ("/admin/stats", "/admin/sessions"):
-            assert_error(await http.get(server.admin_url + path, headers=headers), 403, "FORBIDDEN")
-        answer = await http.post(f"{server.admin_url}/admin/sessions", json={"userId": "u1"}, headers=headers)
-        assert_error(answer, 403, "FORBIDDEN")
-
-
-async def test_admin_with_a_token(make_server: MakeServer, http: httpx.AsyncClient) -> None:
-    server = await make_server(admin_token="one,two")
-    for path in ("/admin/stats", "/admin/sessions"):
-        url = server.admin_url + path
-        assert_error(await http.get(url), 401, "UNAUTHORIZED")
-        assert_error(await http.get(url, headers=BEARER), 401, "UNAUTHORIZED")
-        for token in ("one", "two"):
-            headers = {"authorization": f"Bearer {token}", "x-forwarded-for": "203.0.113.9"}
-            assert (await http.get(url, headers=headers)).status_code == 200
-    for path in ("/admin/sessions", "/admin/sessions/revoke"):
-        assert_error(await http.post(server.admin_url + path, json={}), 401, "UNAUTHORIZED")
 
 
 async def test_sessions_are_made_listed_and_ended(
@@ -100,14 +73,3 @@ async def test_sessions_without_their_store(
     assert_error(await http.get(sessions), 503, "UNAVAILABLE")
     assert_error(await http.post(sessions, json={"userId": "u1"}), 503, "UNAVAILABLE")
     assert_error(await http.post(f"{sessions}/revoke", json={"userId": "u1"}), 503, "UNAVAILABLE")
-
-
-async def test_stats_tell_how_the_server_runs(server: RunningServer, http: httpx.AsyncClient) -> None:
-    stats = (await http.get(f"{server.admin_url}/admin/stats")).json()
-    assert stats["server"] == {
-        "mode": "single",
-        "sessionStore": "memory",
-        "transports": ["websocket", "polling"],
-        "draining": False,
-        "limiterFallback": False,
-    }

@@ -14,37 +14,15 @@ from starlette.routing import Route
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus
 
-from integration.http.answers import BEARER, PLANTED, assert_error
+from integration.http.answers import PLANTED, assert_error
 from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer
 from tradecast.server import WebSocketServer
-
-
-async def test_unknown_routes(server: RunningServer, http: httpx.AsyncClient) -> None:
-    for path in ("/", f"/{PLANTED}", "/api", "/api/emit/", "/admin", "/health/other", "/../etc/passwd", "/socket.iox"):
-        answer = await http.get(server.url + path, follow_redirects=True)
-        if path == "/api/emit/":
-            assert answer.status_code in (404, 405)
-        else:
-            assert_error(answer, 404, "NOT_FOUND")
-    assert_error(await http.get(f"{server.admin_url}/socket.io/?EIO=4&transport=polling"), 404, "NOT_FOUND")
 
 
 async def test_admin_is_not_on_the_public_port(make_server: MakeServer, http: httpx.AsyncClient) -> None:
     server = await make_server(admin_token="t")
     for path in ("/admin/stats", "/admin/sessions", "/admin/sessions/revoke"):
         assert_error(await http.get(server.url + path, headers={"authorization": "Bearer t"}), 404, "NOT_FOUND")
-
-
-async def test_wrong_methods(server: RunningServer, http: httpx.AsyncClient) -> None:
-    for method, path, allowed in (
-        ("GET", "/api/emit", "POST"),
-        ("DELETE", "/api/emit", "POST"),
-        ("POST", "/health", "GET"),
-        ("PUT", "/metrics", "GET"),
-    ):
-        answer = await http.request(method, server.url + path, headers=BEARER)
-        assert_error(answer, 405, "METHOD_NOT_ALLOWED")
-        assert allowed in answer.headers["allow"]
 
 
 async def test_head_is_get_without_a_body(server: RunningServer, http: httpx.AsyncClient) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from tradecast.load.client import Credential
+from tradecast.load.run import LoadOptions
+
 Deliver = Callable[["Peer", dict[str, Any]], list[dict[str, Any]]]
 """Which events a peer gets in place of one: none, one, several, other ones."""
 
@@ -139,3 +142,21 @@ class Scripted:
         if result is not None:
             await result
         return web.json_response({}, status=status)
+
+
+USERS = [Credential(f"session-{number}", f"u{number}") for number in range(4)]
+
+
+def options(server: Scripted, **changes: Any) -> LoadOptions:
+    """Those of a short run of four clients against such a server."""
+    chosen: dict[str, Any] = {
+        "clients": 4,
+        "duration": 0.5,
+        "rate": 100,
+        "symbols": ("AAPL", "IBM"),
+        "token": "t",
+        "drain": 20,
+        "settle": 20,
+        **changes,
+    }
+    return LoadOptions(server.url, USERS, **chosen)

@@ -3,43 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from integration.load.scripted import Peer, Scripted
+from integration.load.scripted import Peer, Scripted, options
 from kit.waiting import eventually
 from tradecast.load.backoff import Backoff
-from tradecast.load.client import Credential
-from tradecast.load.progress import Progress
-from tradecast.load.run import LoadError, LoadOptions, run
-
-USERS = [Credential(f"session-{number}", f"u{number}") for number in range(4)]
-QUICK = Backoff(delay=0.01, delay_max=0.05)
-
-
-@pytest.fixture
-async def scripted() -> AsyncIterator[Scripted]:
-    server = Scripted()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-def options(server: Scripted, **changes: Any) -> LoadOptions:
-    chosen: dict[str, Any] = {
-        "clients": 4,
-        "duration": 0.5,
-        "rate": 100,
-        "symbols": ("AAPL", "IBM"),
-        "token": "t",
-        "drain": 20,
-        "settle": 20,
-        **changes,
-    }
-    return LoadOptions(server.url, USERS, **chosen)
+from tradecast.load.run import run
 
 
 async def test_a_good_server_gets_a_good_report(scripted: Scripted) -> None:
@@ -98,41 +69,6 @@ async def test_events_of_another_run_are_passed_over(scripted: Scripted) -> None
     assert report.ok, report.table()
 
 
-async def test_refusals_are_counted_by_code_and_final(scripted: Scripted) -> None:
-    scripted.refuse = {"u0": "SESSION_EXPIRED", "u1": "TOO_MANY_CONNECTIONS"}
-    report = await run(options(scripted, reconnect=QUICK))
-    assert report.refused == {"SESSION_EXPIRED": 1, "TOO_MANY_CONNECTIONS": 1}
-    assert (report.connected, report.subscribed) == (2, 2)
-    assert scripted.handshakes == 4
-    assert report.losses == 0
-
-
-async def test_a_connection_that_ends_without_an_answer_is_counted(scripted: Scripted) -> None:
-    scripted.hang_up = {"u0", "u1"}
-    report = await run(options(scripted, rate=0, duration=0))
-    assert report.errors == {"connect: closed without an answer": 2}
-    assert (report.connected, report.refused) == (2, {})
-    assert not report.ok
-
-
-async def test_busy_server_is_tried_again_only_with_reconnect(scripted: Scripted) -> None:
-    scripted.busy = 2
-    without = await run(options(scripted, rate=0, duration=0))
-    assert (without.refused, without.connected) == ({"HTTP 503": 2}, 2)
-    scripted.busy = 2
-    report = await run(options(scripted, rate=0, duration=0, reconnect=QUICK))
-    assert (report.refused, report.connected, report.subscribed) == ({"HTTP 503": 2}, 4, 4)
-
-
-async def test_subscriptions_that_fail_are_not_expected(scripted: Scripted) -> None:
-    scripted.fail = {"subscribe:trades": "QUOTA_EXCEEDED"}
-    scripted.failed_symbols = ["IBM"]
-    report = await run(options(scripted, symbols_per_client=2))
-    assert report.errors == {"subscribe:trades: QUOTA_EXCEEDED": 4, "subscribe:watchlist: X": 4}
-    assert {event.get("symbol") for post in scripted.posts for event in post} == {"AAPL"}
-    assert (report.losses, report.deliveries) == (0, report.expected)
-
-
 async def test_lost_connection_is_told_and_what_it_missed_is_lost(scripted: Scripted) -> None:
     async def cut() -> None:
         scripted.peers[0].socket._req.transport.abort()  # type: ignore[union-attr] # no public way to be rude
@@ -142,75 +78,6 @@ async def test_lost_connection_is_told_and_what_it_missed_is_lost(scripted: Scri
     assert sum(report.disconnects.values()) == 1
     assert report.losses > 0
     assert report.reconnects == 0
-
-
-async def test_reconnecting_client_subscribes_again(scripted: Scripted) -> None:
-    async def cut() -> None:
-        scripted.joined.clear()
-        scripted.peers[0].socket._req.transport.abort()  # type: ignore[union-attr] # no public way to be rude
-        await asyncio.wait_for(scripted.joined.wait(), 20)
-
-    scripted.after_post = lambda number: cut() if number == 1 else None
-    report = await run(options(scripted, mix={"trade:executed": 1}, reconnect=QUICK, duration=1, drain=0.2))
-    assert (report.reconnects, report.connected, sum(report.disconnects.values())) == (1, 4, 1)
-    assert scripted.subscribed.count("subscribe:trades") == 5
-    assert "pid" not in scripted.connects[-1]
-
-
-async def test_recovered_client_does_not_subscribe_again(scripted: Scripted) -> None:
-    async def cut() -> None:
-        peer = scripted.peers[0]
-        await peer.send_event({"event": "market:status", "status": "open"}, "offset-9")
-        scripted.joined.clear()
-        await peer.socket.close()
-        await asyncio.wait_for(scripted.joined.wait(), 20)
-
-    scripted.connect_data = lambda peer: {"sid": f"s{peer.number}", "pid": f"p-{peer.user_id}"}
-    scripted.after_post = lambda number: cut() if number == 1 else None
-    report = await run(options(scripted, mix={"trade:executed": 1}, reconnect=QUICK, drain=0.2))
-    assert report.reconnects == 1
-    assert scripted.subscribed.count("subscribe:trades") == 4
-    back = scripted.connects[-1]
-    assert back["pid"] == f"p-{back['userId']}"
-    assert back["offset"] == "offset-9"
-
-
-async def test_silent_server_is_left(scripted: Scripted) -> None:
-    scripted.ping_interval_ms, scripted.ping_timeout_ms = 100, 100
-    report = await run(options(scripted, clients=1, rate=0, duration=2))
-    assert report.errors == {"ping timeout": 1}
-    assert sum(report.disconnects.values()) == 1
-
-
-async def test_pings_are_answered(scripted: Scripted) -> None:
-    answered = asyncio.Event()
-
-    async def ping() -> None:
-        peer = scripted.peers[0]
-        await peer.socket.send_str("2")
-        await eventually(lambda: "3" in peer.received)
-        answered.set()
-
-    scripted.after_post = lambda number: ping() if number == 0 else None
-    report = await run(options(scripted))
-    assert report.ok, report.table()
-    assert answered.is_set()
-
-
-async def test_failed_posts_are_uncertain_not_lost(scripted: Scripted) -> None:
-    scripted.emit_status = lambda number: 503 if number == 1 else 200
-    report = await run(options(scripted))
-    assert report.uncertain == len(scripted.posts[1])
-    assert report.errors == {"publish: HTTP 503": 1}
-    assert report.losses == 0
-    assert report.published + report.uncertain == 50
-
-
-async def test_wrong_token_ends_the_run_with_a_reason(scripted: Scripted) -> None:
-    scripted.emit_status = lambda number: 401
-    with pytest.raises(LoadError, match="POST /api/emit answered 401"):
-        await run(options(scripted))
-    assert scripted.peers == []
 
 
 async def test_nobody_there_is_told(scripted: Scripted) -> None:
@@ -247,26 +114,6 @@ async def test_late_deliveries_are_waited_for(scripted: Scripted) -> None:
     await asyncio.gather(*late)
 
 
-class Observer:
-    """Remembers the progress."""
-
-    def __init__(self) -> None:
-        self.seen: list[Progress] = []
-
-    def on_progress(self, progress: Progress) -> None:
-        self.seen.append(progress)
-
-
-async def test_progress_has_the_phases(scripted: Scripted) -> None:
-    observer = Observer()
-    await run(options(scripted), observer)
-    seen = observer.seen
-    phases = [phase for phase, _ in itertools.groupby(progress.phase for progress in seen)]
-    assert phases == ["connecting", "publishing", "draining", "closing"]
-    assert seen[-1].published == 50
-    assert seen[-1].started == seen[-1].clients == 4
-
-
 async def test_cancelled_run_leaves_nothing(scripted: Scripted) -> None:
     before = asyncio.all_tasks()
     task = asyncio.create_task(run(options(scripted, duration=60)))
@@ -275,9 +122,3 @@ async def test_cancelled_run_leaves_nothing(scripted: Scripted) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await eventually(lambda: not scripted.peers and not asyncio.all_tasks() - before)
-
-
-async def test_rate_is_kept(scripted: Scripted) -> None:
-    report = await run(options(scripted, rate=200, duration=1))
-    assert report.published == 200
-    assert 0.9 < report.publish_seconds < 15

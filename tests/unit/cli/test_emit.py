@@ -42,23 +42,6 @@ def test_token_is_needed(environ: dict[str, str]) -> None:
     assert "API_TOKEN" in result.output
 
 
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (["--url", "http://127.0.0.1:1"], "cannot reach the server, http://127.0.0.1:1: "),
-        (["--url", "http://[nonsense"], "nonsense"),
-        (["--url", "nonsense"], "nonsense"),
-        (["--url", "http://127.0.0.1:99999999"], "99999999"),
-        (["--token", "line\nbreak"], "cannot reach the server"),
-    ],
-)
-def test_server_that_cannot_be_asked(arguments: list[str], problem: str) -> None:
-    result = run("emit", "notification", "{}", "--user", "u1", *arguments, API_TOKEN=TOKEN)
-    assert result.exit_code == 1
-    assert problem in result.output
-    assert TOKEN not in result.output
-
-
 @pytest.mark.parametrize("event", PAYLOADS)
 def test_what_is_sent_follows_the_schema(event: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
