@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import structlog
 
+from integration.limits.limiting import Transitions, allowed, limiter
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
@@ -20,47 +20,9 @@ from tradecast.redis_client.client import RedisClient, create_redis
 pytestmark = pytest.mark.redis
 
 
-class Transitions:
-    """What `on_fallback` was told."""
-
-    def __init__(self) -> None:
-        self.told: list[bool] = []
-
-    def limiter_fallback(self, fallen_back: bool) -> None:
-        self.told.append(fallen_back)
-
-    def foreign_key(self, of: str) -> None:
-        raise AssertionError(of)
-
-    async def reach(self, expected: Sequence[bool]) -> None:
-        async def reached() -> bool:
-            return self.told == list(expected)
-
-        await eventually(reached, 60, what=f"transitions {expected}")
-
-
-@asynccontextmanager
-async def limiter(
-    server: RedisServer, told: Transitions | None = None, environ: dict[str, str] | None = None, **options: Any
-) -> AsyncIterator[RateLimiter]:
-    settings = load_settings({"REDIS_URL": server.url, **(environ or {})})
-    redis = create_redis(settings)
-    made = RateLimiter(settings, redis, observer=told, **options)
-    await made.start()
-    try:
-        yield made
-    finally:
-        await made.close()
-        await redis.aclose()
-
-
 @pytest.fixture
 def told() -> Transitions:
     return Transitions()
-
-
-async def allowed(limiter: RateLimiter, event: str, tries: int, user_id: str = "u") -> int:
-    return sum([bool(await limiter.check_limit(user_id, event)) for _ in range(tries)])
 
 
 @pytest.mark.usefixtures("patient_limits")
@@ -130,71 +92,6 @@ async def test_renewal_brings_back_what_redis_lost(redis_server: RedisServer) ->
         await eventually(counted, 60, what="the connection counts again")
 
 
-async def test_redis_killed_under_load_and_back(own_redis: RedisServer, told: Transitions) -> None:
-    with structlog.testing.capture_logs() as lines:
-        async with limiter(own_redis, told) as made:
-            assert await made.increment_subscription("u", "before")
-            slowest = 0.0
-            passed = {"load": 0}
-            stop = asyncio.Event()
-
-            async def load(worker: int) -> None:
-                nonlocal slowest
-                while not stop.is_set():
-                    begun = time.monotonic()
-                    for n in range(20):
-                        assert await made.check_limit(f"load{worker}-{n}-{passed['load']}", "anything")
-                        passed["load"] += 1
-                    slowest = max(slowest, time.monotonic() - begun)
-                    await asyncio.sleep(0.001)  # as memory answers without a pause
-
-            workers = [asyncio.create_task(load(n)) for n in range(4)]
-            await asyncio.sleep(0.3)
-            await own_redis.kill()
-            await told.reach([True])
-            fallen_back = made.fallen_back
-            assert fallen_back
-            # limits hold, from memory
-            assert await allowed(made, "session:refresh", 30) == 10
-            assert (await made.check_limit("u", "session:refresh")).exceeded == "session:refresh"
-            # and so do quotas, with what was held before
-            assert await made.get_subscription_count("u") == 1
-            assert await made.increment_subscription("u", "while away")
-            await own_redis.start()
-            await told.reach([True, False])
-            assert made.fallen_back is False
-            # what is held was registered with the empty Redis before it was asked again
-            assert await made.get_subscription_count("u") == 2
-            async with limiter(own_redis) as other:
-                assert await other.get_subscription_count("u") == 2
-            stop.set()
-            await asyncio.gather(*workers)
-            assert passed["load"] > 100
-            assert slowest < 15
-    sentences = [line["event"] for line in lines]
-    assert sentences.count("limits are kept in memory: Redis does not answer") == 1
-    assert sentences.count("limits are kept in Redis again") == 1
-    assert not [line for line in lines if line["log_level"] == "error"]
-
-
-async def test_a_dead_redis_costs_one_time_out_not_one_per_event(own_redis: RedisServer, told: Transitions) -> None:
-    async with limiter(own_redis, told, {"REDIS_TIMEOUT": "30"}) as made:
-        assert await made.check_limit("u", "x")
-        await own_redis.pause(60)
-        begun = time.monotonic()
-        assert await made.check_limit("u", "x")
-        first = time.monotonic() - begun
-        assert 0.2 < first < 15, "it does not wait for as long as a request may take"
-        assert told.told == [True]
-        begun = time.monotonic()
-        assert await allowed(made, "x", 500) == 500
-        assert time.monotonic() - begun < 15, "a quarter of a second for each would be two minutes"
-        # the event of the time-out itself was counted in memory: 501 of 1000
-        assert await allowed(made, "x", 600) == 499
-        own_redis.resume()
-        await told.reach([True, False])
-
-
 async def test_what_was_released_while_redis_was_away_is_released_there(
     own_redis: RedisServer, told: Transitions
 ) -> None:
@@ -209,37 +106,6 @@ async def test_what_was_released_while_redis_was_away_is_released_there(
         own_redis.resume()
         await told.reach([True, False])
         assert await other.get_connection_count("u") == 1
-
-
-async def test_a_redis_that_refuses_to_write_is_away(own_redis: RedisServer, told: Transitions) -> None:
-    async with limiter(own_redis, told) as made, _client(own_redis) as redis:
-        assert await made.check_limit("u", "x")
-        await redis.replicaof("127.0.0.1", "1")
-        assert await made.check_limit("u", "x")
-        assert told.told == [True]
-        await asyncio.sleep(0.5)  # it answers PING all the time: the probe must not take that for enough
-        assert told.told == [True]
-        await redis.replicaof("no", "one")
-        await told.reach([True, False])
-
-
-async def test_redis_away_from_the_start(own_redis: RedisServer, told: Transitions) -> None:
-    await own_redis.kill()
-    async with limiter(own_redis, told) as made:
-        assert await allowed(made, "session:refresh", 12) == 10
-        assert await made.acquire_connection("u", "a")
-        await own_redis.start()
-        await told.reach([True, False])
-        assert await made.get_connection_count("u") == 1
-
-
-async def test_closing_while_redis_is_away(own_redis: RedisServer, told: Transitions) -> None:
-    async with limiter(own_redis, told) as made:
-        assert await made.acquire_connection("u", "a")
-        await own_redis.kill()
-        assert await made.check_limit("u", "x")
-    assert told.told == [True]
-    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("limits-")]
 
 
 @pytest.mark.usefixtures("patient_limits")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
+from integration.redis_client.opening import client
 from kit.network.ports import free_port
 from kit.network.tls import Certificates, make_certificates
 from kit.servers.redis_sentinel import SERVICE, SentinelServer
@@ -24,37 +24,8 @@ from tradecast.server import WebSocketServer
 pytestmark = pytest.mark.redis
 
 
-@asynccontextmanager
-async def client(url: str, environ: dict[str, str] | None = None, **overrides: Any) -> AsyncIterator[Redis]:
-    redis = create_redis(load_settings({"REDIS_URL": url, **(environ or {})}), **overrides)
-    assert isinstance(redis, Redis)
-    try:
-        yield redis
-    finally:
-        await redis.aclose()
-
-
 async def acl(redis: Redis, *arguments: str) -> Any:
     return await redis.execute_command("ACL", *arguments)  # type: ignore[no-untyped-call]  # redis-py leaves it so
-
-
-async def test_plain_gives_bytes(redis_server: RedisServer) -> None:
-    async with client(redis_server.url) as redis:
-        await redis.set("key", "välue")
-        assert await redis.get("key") == "välue".encode()
-
-
-async def test_the_database_of_the_url_is_used(redis_server: RedisServer) -> None:
-    async with client(redis_server.url.removesuffix("/0") + "/3") as third, client(redis_server.url) as first:
-        await third.set("key", "3")
-        assert await first.get("key") is None
-        assert await third.get("key") == b"3"
-
-
-async def test_unix_socket(redis_server: RedisServer) -> None:
-    async with client(redis_server.unix_url) as over_socket, client(redis_server.url) as over_tcp:
-        await over_socket.set("key", "x")
-        assert await over_tcp.get("key") == b"x"
 
 
 @pytest.mark.parametrize("place", ["url", "settings"])
@@ -163,15 +134,6 @@ async def test_sentinel_failover(own_redis: RedisServer) -> None:
     finally:
         sentinel.close()
         replica.close()
-
-
-async def test_a_short_absence_is_bridged_by_the_retries(own_redis: RedisServer) -> None:
-    async with client(own_redis.url) as redis:
-        await redis.ping()
-        for _ in range(3):
-            await redis.client_kill_filter(skipme=False)
-            await redis.set("key", "x")
-        assert await redis.get("key") == b"x"
 
 
 @pytest.mark.serial

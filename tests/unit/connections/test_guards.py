@@ -17,30 +17,7 @@ from tradecast.connections.guards import (
 from tradecast.delivery.errors import EventRefused
 from tradecast.sessions.errors import AuthRefused, StoreUnavailable
 from tradecast.sessions.models import TIERS, Session, Tier, User
-
-USER = User("u1", "Name", "name@example.com", is_admin=True, tier="premium")
-
-
-class Recorder:
-    """A connection's way out, which only remembers."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-
-    def send(self, sid: str, event: str, data: Any) -> None:
-        self.calls.append(("send", sid, event, data))
-
-    async def join(self, sid: str, room: str) -> None:
-        self.calls.append(("join", sid, room))
-
-    async def leave(self, sid: str, room: str) -> None:
-        self.calls.append(("leave", sid, room))
-
-    def rooms(self, sid: str) -> set[str]:
-        return {f"room of {sid}"}
-
-    def is_in(self, sid: str, room: str) -> bool:
-        return room in self.rooms(sid)
+from unit.connections.connecting import USER, connection
 
 
 class Book:
@@ -56,13 +33,6 @@ class Book:
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
-
-
-def connection(claims: Any = None, user: User | None = None) -> Connection:
-    made = Connection("sid", "id", Recorder(), claims=claims, connected_at=0.0)
-    if user is not None:
-        made.attach(Session("s", user, 1.0))
-    return made
 
 
 def bound(book: Book, **options: Any) -> AuthMiddleware:
@@ -195,40 +165,3 @@ async def test_admin_is_no_tier() -> None:
 async def test_refusal_names_the_tiers() -> None:
     with pytest.raises(EventRefused, match="premium or enterprise"):
         require_subscription_tier(["premium", "enterprise"])(connection(), "e", None)
-
-
-# -- connection
-
-
-async def test_connection_passes_on_under_its_sid() -> None:
-    channel = Recorder()
-    who = Connection("sid", "id", channel, claims=None, connected_at=0.0)
-    await who.emit("event", {"a": 1})
-    who.send("several", 1, "2")
-    who.send("none")
-    await who.join("room")
-    await who.leave("room")
-    assert channel.calls == [
-        ("send", "sid", "event", {"a": 1}),
-        ("send", "sid", "several", (1, "2")),
-        ("send", "sid", "none", ()),
-        ("join", "sid", "room"),
-        ("leave", "sid", "room"),
-    ]
-    assert who.rooms == {"room of sid"}
-
-
-def test_guards_keep_their_order_and_are_a_connections_own() -> None:
-    first, second = require_user(), require_admin()
-    who, other = connection(), connection()
-    who.use(first)
-    who.use(second)
-    assert who.guards == (first, second)
-    assert other.guards == ()
-
-
-def test_attaching_again_replaces_the_user() -> None:
-    who = connection(user=USER)
-    who.attach(Session("s2", User("u1", "New"), 2.0))
-    assert who.handshake_auth["userName"] == "New"
-    assert who.handshake_auth["isAdmin"] is False

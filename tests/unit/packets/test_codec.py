@@ -87,10 +87,6 @@ def test_arguments_that_stand_for_a_value(data: Any, arguments: list[Any]) -> No
     assert arguments_of(data) == arguments
 
 
-def test_python_socketio_itself_is_left_as_it_was() -> None:
-    assert socketio.packet.Packet.json is not Packet.json
-
-
 # -- in
 
 
@@ -287,11 +283,6 @@ def test_replaced_is_what_node_would_send_on() -> None:
         except orjson.JSONDecodeError:
             found = decode(f'2["{text}"]').data[0]
         assert found == wanted, text
-
-
-def test_python_socketio_s_way_in_refuses_it_too() -> None:
-    with pytest.raises(TooDeep):
-        Packet(encoded_packet='2["x",' + "[" * 100_000 + "]" * 100_000 + "]")
 
 
 def test_nesting_that_exhausts_the_stack_with_the_attachments_is_refused() -> None:

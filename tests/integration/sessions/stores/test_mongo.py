@@ -26,11 +26,9 @@ from integration.sessions.stores.store_contract import DATA, DAY, StoreContract
 from kit.servers.mongo_server import MongoDatabase as Database
 from kit.servers.mongo_server import MongoServer
 from kit.waiting import eventually
-from tradecast.sessions.documents.document import SessionFields, read_session
-from tradecast.sessions.documents.instants import read_instant
-from tradecast.sessions.errors import AuthRefused, StoreUnavailable
+from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.stores.base import SessionChange
-from tradecast.sessions.stores.mongo import MongoStore, read_document
+from tradecast.sessions.stores.mongo import MongoStore
 from tradecast.sessions.stores.mongo_database import MongoDatabase
 from tradecast.sessions.stores.mongo_users import MongoUsers
 from tradecast.user_id import read_user_id
@@ -157,55 +155,6 @@ async def test_one_document_does_not_spoil_its_batch(store: MongoStore, written:
     found = await store.load(["deep", "far", "bytes", "good"])
     assert {"deep", "good"} <= set(found)
     assert found["good"].data == DATA
-
-
-@pytest.mark.parametrize("years", [-60_000, 7_000, 8_030, 200_000])
-def test_times_that_python_has_no_date_for(years: int) -> None:
-    """As MongoDB sends them: SecantusDB takes no such date from a client."""
-    at = round(years * 365 * DAY * 1000)
-    session = {"cookie": {"expires": DatetimeMS(at), "originalMaxAge": 5.0}}
-    sent = BSON.encode({"_id": "s", "expires": DatetimeMS(at), "session": session})
-    codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
-    found = read_document(sent.decode(codec))
-    assert found.expires_at == at / 1000
-    assert isinstance(found.data, dict)
-    assert read_instant(found.data["cookie"]["expires"]) == at / 1000
-
-
-def test_a_session_beyond_the_year_9999_lasts() -> None:
-    now = time.time()
-    age = 8_000 * 365 * DAY
-    end = DatetimeMS(round((now + age) * 1000))
-    session = {"cookie": {"expires": end, "originalMaxAge": age * 1000}, "passport": {"user": 5}}
-    codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
-    stored = read_document(BSON.encode({"_id": "s", "expires": end, "session": session}).decode(codec))
-    fields = SessionFields()
-    assert read_session(stored, fields, now).expires_at == pytest.approx(now + fields.max_age, abs=1)
-
-
-def test_the_latest_time_of_all_is_an_end() -> None:
-    codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
-    found = read_document(BSON.encode({"_id": "s", "expires": DatetimeMS(2**63 - 1)}).decode(codec))
-    assert found.expires_at is not None
-    assert found.expires_at > 2**40
-
-
-@pytest.mark.parametrize("written", ["7.5", "5.0000000000000000001", "NaN", "Infinity", "1E+40"])
-def test_a_decimal_that_is_no_id_is_told_to_be_one_that_is_none(written: str) -> None:
-    codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
-    sent = BSON.encode({"_id": "s", "session": {"passport": {"user": Decimal128(written)}}})
-    with pytest.raises(AuthRefused) as refused:
-        read_session(read_document(sent.decode(codec)), SessionFields(), time.time())
-    assert refused.value.reason == "bad_user_id"  # and not `no_user`, as if nobody had logged in
-
-
-def test_a_time_is_no_user() -> None:
-    codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
-    for at in (0, 2**50):
-        sent = BSON.encode({"_id": "s", "session": {"passport": {"user": {"id": DatetimeMS(at)}}}})
-        data = read_document(sent.decode(codec)).data
-        assert isinstance(data, dict)
-        assert read_user_id(data["passport"]["user"]["id"]) is None
 
 
 async def test_ids_that_are_no_text_are_not_listed(store: MongoStore, written: Collection[dict[str, Any]]) -> None:

@@ -1,0 +1,39 @@
+"""Connections whose way out only remembers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tradecast.connections.connection import Connection
+from tradecast.sessions.models import Session, User
+
+USER = User("u1", "Name", "name@example.com", is_admin=True, tier="premium")
+
+
+class Recorder:
+    """A connection's way out, which only remembers."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def send(self, sid: str, event: str, data: Any) -> None:
+        self.calls.append(("send", sid, event, data))
+
+    async def join(self, sid: str, room: str) -> None:
+        self.calls.append(("join", sid, room))
+
+    async def leave(self, sid: str, room: str) -> None:
+        self.calls.append(("leave", sid, room))
+
+    def rooms(self, sid: str) -> set[str]:
+        return {f"room of {sid}"}
+
+    def is_in(self, sid: str, room: str) -> bool:
+        return room in self.rooms(sid)
+
+
+def connection(claims: Any = None, user: User | None = None) -> Connection:
+    made = Connection("sid", "id", Recorder(), claims=claims, connected_at=0.0)
+    if user is not None:
+        made.attach(Session("s", user, 1.0))
+    return made
