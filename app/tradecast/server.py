@@ -75,7 +75,7 @@ class WebSocketServer(Emitters, ClusterApi):
     # -- the requirements' API
 
     async def initialize(self) -> None:
-        """Connect the parts. A dependency that does not answer is logged, not fatal: `/health/…` tells of it.
+        """Connect the parts. A dependency that does not answer is logged, not fatal: `/health/…` reports it.
 
         Raises:
             SettingsError: A URL means nothing, or names a database that Redis does not have.
@@ -119,7 +119,7 @@ class WebSocketServer(Emitters, ClusterApi):
             RuntimeError: `create_auth_middleware` is set after `initialize`.
         """
         if not isinstance(middleware, AuthMiddlewareFactory):
-            self._middleware.authenticate = middleware
+            self._middleware.sessions, self._middleware.authenticate = None, middleware
         elif self._components is not None:
             raise RuntimeError("create_auth_middleware() has to be set before initialize()")
         else:
@@ -191,7 +191,7 @@ class WebSocketServer(Emitters, ClusterApi):
         return len(self.registry.of_user(format_user_id(user_id)))
 
     def get_stats(self) -> dict[str, Any]:
-        """The figures of `/metrics` as JSON, and how this server runs."""
+        """The metrics of `/metrics` as JSON, and the state of this server: the body of `/admin/stats`."""
         return self.components.stats.read()
 
     # -- its parts
@@ -274,7 +274,7 @@ class WebSocketServer(Emitters, ClusterApi):
         return Apps(self.components, self, self)
 
     async def internal_listening(self, port: int, *, tls: bool = False) -> None:
-        """Tell the other servers that `internal_app` is served; call it before `public_app` is.
+        """Announce to the other servers that `internal_app` is served; call it before `public_app` is.
 
         Args:
             port: Where it is served.
@@ -284,7 +284,7 @@ class WebSocketServer(Emitters, ClusterApi):
             await self.components.relay.announce(port, tls=tls)
 
     def listening(self) -> None:
-        """Tell that `public_app` is served: from now on, as soon as a Service's endpoints follow, clients come here."""
+        """`public_app` is served from now on: clients come as soon as a Service's endpoints have followed."""
         self.components.readiness.start_listening()
 
     async def send_away(self) -> None:
