@@ -86,5 +86,5 @@ def recognize_network(chain: Sequence[BaseException], texts: str) -> Code | None
 
 
 def is_lost(chain: Sequence[BaseException]) -> bool:
-    """Whether a connection was lost, and nothing tells why."""
+    """Whether a connection was lost, and nothing shows why."""
     return any(is_named(one, *_LOST) for one in chain)

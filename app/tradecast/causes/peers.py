@@ -16,7 +16,7 @@ _NAMES: Final[dict[Peer, str]] = {"redis": REDIS, "full redis": REDIS, "mongodb"
 
 
 def is_ambiguous(cause: Cause) -> bool:
-    """Whether probing the address (`refine`) may tell more."""
+    """Whether probing the address (`refine`) may show more."""
     return cause.code in _AMBIGUOUS
 
 

@@ -128,7 +128,7 @@ async def _is_tradecast(host: str, port: int, *, tls: bool) -> bool:
     url = f"{'https' if tls else 'http'}://{join_address(find_reachable(host), port)}/health"
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE, verify=False) as http:  # noqa: S501 itself
-            told = (await http.get(url)).json()
+            answer = (await http.get(url)).json()
     except (httpx.HTTPError, ValueError):
         return False
-    return isinstance(told, dict) and told.get("status") == "up" and "uptime" in told
+    return isinstance(answer, dict) and answer.get("status") == "up" and "uptime" in answer

@@ -84,10 +84,10 @@ class _RedisCheck:
             # without PING all the rest may be permitted or not: that is looked at
         else:
             self._add("ok", f"{self._who} answers")
-        told = await self._ask_info()
-        if told is not None and not self._is_of_kind(told):
+        info = await self._ask_info()
+        if info is not None and not self._is_of_kind(info):
             return self._findings
-        for about in (told or {}).values():
+        for about in (info or {}).values():
             self._check_state(about)
             self._check_memory(about)
         await self._check_permissions()
@@ -114,9 +114,9 @@ class _RedisCheck:
             self._findings.append(Finding.of(self._url, await self._explainer.explain(error), "warning"))
         return None
 
-    def _is_of_kind(self, told: Mapping[str, Mapping[str, Any]]) -> bool:
+    def _is_of_kind(self, info: Mapping[str, Mapping[str, Any]]) -> bool:
         """Whether it is what the URL says."""
-        about = next(iter(told.values()), {})
+        about = next(iter(info.values()), {})
         place = self._explainer.place
         code = None
         if about.get("redis_mode") == "sentinel":
@@ -239,7 +239,7 @@ class _RedisCheck:
         for _ in range(SCANS):
             try:
                 cursor, keys = await self._redis.scan(cursor, match=prefix.translate(GLOB) + "*", count=SCANNED)
-            except FAILURES:  # told of among the permissions
+            except FAILURES:  # the permissions report it
                 return
             if keys:
                 self._add("ok", f"there are keys that begin with {prefix}", name="sessions")

@@ -37,7 +37,7 @@ async def run_check(settings: Settings, environ: Mapping[str, str], observer: Ch
         observer: Receives checks that take more than two seconds.
 
     Raises:
-        SettingsError: A URL is invalid, which only the drivers can tell.
+        SettingsError: A URL is invalid, which only the drivers find out.
     """
     work: list[tuple[str, Awaitable[list[Finding]]]] = []
     if settings.redis_url is not None:

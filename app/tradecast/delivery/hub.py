@@ -14,7 +14,7 @@ from tradecast.causes import SOME_REDIS, explain
 from tradecast.delivery.broker import Broker, RecoveryState
 from tradecast.delivery.clients.client import Client
 from tradecast.delivery.clients.local_delivery import ClientTransport, DeliveryObserver, LocalDelivery
-from tradecast.delivery.clients.resumption import Attempt, RecoveryLimiter, Resumed, Resumption, TakeUp
+from tradecast.delivery.clients.resumption import Attempt, QuotaReservation, RecoveryLimiter, Resumed, Resumption
 from tradecast.delivery.clients.state_keeper import StateKeeper
 from tradecast.delivery.envelope import Kind, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable, TryAgain
@@ -187,7 +187,7 @@ class Hub(LocalDelivery):
         request: Request,
         user: str,
         permitted: Callable[[str], bool],
-        take_up: TakeUp,
+        reserve_quota: QuotaReservation,
     ) -> Resumed | None:
         """Resume a client, if it asks for that and nothing that it missed is lost.
 
@@ -199,7 +199,7 @@ class Hub(LocalDelivery):
             request: What it asks for.
             user: Who it is.
             permitted: Whether that user may be in a room, now.
-            take_up: Called once it is known what is resumed. What it has counted is the caller's to give back where
+            reserve_quota: Called once it is known what is resumed. The caller releases what it has counted where
                 nothing is resumed after all.
 
         Raises:
@@ -209,7 +209,7 @@ class Hub(LocalDelivery):
             return None
         result: Resumed | Result
         try:
-            result = await self._resumption.run(Attempt(sid, eio_sid, request, user, permitted, take_up))
+            result = await self._resumption.run(Attempt(sid, eio_sid, request, user, permitted, reserve_quota))
         except AdapterUnavailable:
             self.forget(sid, final=False)
             result = "unavailable"
@@ -241,7 +241,7 @@ class Hub(LocalDelivery):
         own_room = qualify(namespace, sid)
         state = RecoveryState("", user, sid, connection_id)
         client = self.clients.add(sid, Client(eio_sid, state, own_room, no_recovery=no_recovery))
-        self.hold(sid, client)
+        self.pause_delivery(sid, client)
         client.session.joins[own_room] = MAX_ID
         self.broker.subscribe_sid(own_room)
         for room in rooms:
@@ -280,7 +280,7 @@ class Hub(LocalDelivery):
         client = self.clients.by_sid.get(sid)
         if client is None or room in client.session.joins:
             return
-        self.hold(sid, client)
+        self.pause_delivery(sid, client)
         try:
             self._enter(sid, client, room)
             # Of an event in several partitions it may have had one already, and this server be behind in the other.
@@ -297,7 +297,7 @@ class Hub(LocalDelivery):
                 raise
             client.session.joins[room] = 0
         finally:
-            self.release(sid, client)
+            self.resume_delivery(sid, client)
 
     async def leave(self, sid: str, room: str) -> None:
         """Take a client out of a room, at once; where that cannot be stored now, it is as soon as possible."""
@@ -353,7 +353,7 @@ class Hub(LocalDelivery):
     def on_ping(self, eio_sid: str) -> None:
         """A heartbeat goes to a client, behind everything sent so far."""
         client = self.clients.find_by_transport(eio_sid)
-        if client is not None and not client.hold_count:
+        if client is not None and not client.pause_count:
             client.pinged = tuple(self.broker.positions)
 
     def on_pong(self, eio_sid: str) -> None:

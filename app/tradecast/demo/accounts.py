@@ -87,7 +87,7 @@ class Account:
         self._means: dict[tuple[str, int], int] = {}
         self._highs: dict[str, int] = {}
         self._above: dict[tuple[str, int], bool] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
         self._taken: set[str] = set()
 
     # -- values
@@ -148,7 +148,7 @@ class Account:
     def _new_day(self, moment: Moment) -> None:
         self._day = moment.day
         self._closed = False
-        self._told.clear()
+        self._reported.clear()
         self._means.clear()
         self._highs.clear()
         for symbol, quote in moment.quotes.items():
@@ -226,7 +226,7 @@ class Account:
         return self._sell(order, quantity, amount, ticket, quote)
 
     def _refusal(self, position: Position | None, amount: int, price: int) -> tuple[str, str] | None:
-        """Why a purchase must fail: a code and a text; None where it may go on."""
+        """Why a purchase must fail: a code and a text; None where it may proceed."""
         if amount > self.demo.order_limit:
             limit = _dollars(self.demo.order_limit)
             return "ORDER_LIMIT", f"The order of {_dollars(amount)} is over the limit of {limit} for one order"
@@ -313,9 +313,9 @@ class Account:
         return [self._notification(level, "day-closed", title, text, moment.day)]
 
     def _first_today(self, what: str, symbol: str) -> bool:
-        if (what, symbol) in self._told:
+        if (what, symbol) in self._reported:
             return False
-        self._told.add((what, symbol))
+        self._reported.add((what, symbol))
         return True
 
     def _notification(

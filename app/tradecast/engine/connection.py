@@ -31,7 +31,7 @@ log = logging.getLogger("tradecast.engine")
 async def complete(work: Awaitable[object]) -> None:
     """Await what a handler still does; whatever goes wrong in it is logged.
 
-    A handler may be cancelled by what it waits for; that ends it alone. The cancelling of this task goes on.
+    A handler may be cancelled by what it waits for; that ends it alone. A cancellation of this task is passed on.
     """
     try:
         await work
@@ -126,7 +126,7 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended. What its transport still sends, it sends by itself."""
+        """Whether it has ended. Its transport may still send what was queued before."""
         return self.reason is not None
 
     @property
@@ -183,7 +183,7 @@ class Connection:
 
     def _receive_message(self, data: str | bytes) -> None:
         if self._working:
-            self._put_off(data)
+            self._queue(data)
             return
         work = self._host.call_message_handler(self.sid, data)
         if work is not None:
@@ -194,7 +194,7 @@ class Connection:
         self._working = True
         self._host.begin_work(self, self._work(work))
 
-    def _put_off(self, data: str | bytes) -> None:
+    def _queue(self, data: str | bytes) -> None:
         if self._inbox is None:
             self._inbox = deque()
         self._inbox.append(data)
@@ -208,9 +208,9 @@ class Connection:
         finally:
             # Not here: what the handler has set in its context is not for the handlers of the next packets.
             self._host.end_work(self)
-            self._host.call_soon(self._go_on)
+            self._host.call_soon(self._continue)
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         """Handle the packets that have waited, until one has to be waited for again."""
         while self._inbox and not self.closed:
             work = self._host.call_message_handler(self.sid, self._inbox.popleft())
@@ -263,7 +263,7 @@ class Connection:
             self.end(PING_TIMEOUT, None)
 
     def probe(self) -> bool:
-        """Send a heartbeat now, unless one waits for its answer; False where no answer could be heard."""
+        """Send a heartbeat now, unless one waits for its answer; False where no answer could arrive."""
         if self.closed or self._paused:
             return False
         if not self._pinged:
@@ -273,7 +273,7 @@ class Connection:
 
     @property
     def silent_for(self) -> float:
-        """Seconds since it answered a heartbeat, or came: about, as the timer wheel tells."""
+        """Seconds since it answered a heartbeat, or connected; as exact as the timer wheel's ticks."""
         left = self._host.wheel.remaining(self)
         host = self._host
         return host.ping_interval + host.ping_timeout - left if self._pinged else host.ping_interval - left

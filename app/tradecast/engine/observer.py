@@ -1,4 +1,4 @@
-"""What the engine tells about its clients."""
+"""What the engine reports about its clients."""
 
 from __future__ import annotations
 

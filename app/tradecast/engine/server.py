@@ -132,7 +132,7 @@ class EngineServer(PythonEngineIoApi):
         # Of tasks: nobody's handler has set anything in it.
         self._context = contextvars.copy_context()
         # What was not sent yet when a polling client's transport was closed: for its next poll.
-        self._last_words: dict[str, bytes] = {}
+        self._final_payloads: dict[str, bytes] = {}
         self._nobody_leaves: asyncio.Event | None = None
 
     # -- requests and handlers
@@ -182,7 +182,7 @@ class EngineServer(PythonEngineIoApi):
 
         A WebSocket that ends without a close frame, as when its network fails, is one whose client reconnects at once:
         the C++ client takes code 1000 for an intended end and stays away, and Java's, with OkHttp, does not react to a
-        close frame until its ping time-out.
+        close frame until its ping timeout.
 
         Args:
             sid: The client.
@@ -202,7 +202,7 @@ class EngineServer(PythonEngineIoApi):
         """Close all transports, and wait up to `grace` seconds until they are closed."""
         for connection in list(self.sockets.values()):
             connection.end(SERVER_DISCONNECT, None)
-        # A turn of the loop, so that those who go on polling get their answers and handlers hear of the end.
+        # A turn of the loop, so that clients that poll get their answers, and disconnect handlers are called.
         await asyncio.sleep(0)
         if self.leaving and grace > 0:
             self._nobody_leaves = asyncio.Event()
@@ -245,8 +245,8 @@ class EngineServer(PythonEngineIoApi):
         log.debug("engine request refused: %d %s", refusal.status, refusal.body.decode())
         return refusal
 
-    def tell_refused(self, request: Request, refusal: Refusal) -> None:
-        """Tell the observer of a refusal that the operator may have to do with; to be called once, by who answers."""
+    def report_refusal(self, request: Request, refusal: Refusal) -> None:
+        """Report a refusal that an operator may have to act on. To be called once, by whoever answers the request."""
         if refusal is FORBIDDEN:
             self.observer.origin_refused(*self.origins.find_reason(request))
             return
@@ -311,20 +311,20 @@ class EngineServer(PythonEngineIoApi):
         """A connection has ended. Its disconnect handler is called soon: not now, in the middle of a delivery."""
         self.sockets.pop(connection.sid, None)
         if reason == SERVER_DISCONNECT and isinstance(connection.transport, PollingTransport):
-            self._keep_last_words(connection.sid, connection.transport)
+            self._keep_final_payload(connection.sid, connection.transport)
         self._sessions.pop(connection.sid, None)
         self.wheel.cancel(connection)
         asyncio.get_running_loop().call_soon(self._disconnected, connection.sid, reason)
 
-    def _keep_last_words(self, sid: str, transport: PollingTransport) -> None:
-        """Keep what waits for a client that is between two polls; it asks once more before it knows of the end."""
-        if not transport.polled and (words := transport.take_all()):
-            self._last_words[sid] = words
-            asyncio.get_running_loop().call_later(GOODBYE, self._last_words.pop, sid, None)
+    def _keep_final_payload(self, sid: str, transport: PollingTransport) -> None:
+        """Keep what waits for a client that is between two polls: it polls once more before it knows of the end."""
+        if not transport.polled and (payload := transport.take_all()):
+            self._final_payloads[sid] = payload
+            asyncio.get_running_loop().call_later(GOODBYE, self._final_payloads.pop, sid, None)
 
-    def take_last_words(self, request: Request) -> bytes | None:
+    def take_final_payload(self, request: Request) -> bytes | None:
         """What waits for a polling client whose transport was closed, once."""
-        return self._last_words.pop(request.query.get("sid", ""), None) if self._last_words else None
+        return self._final_payloads.pop(request.query.get("sid", ""), None) if self._final_payloads else None
 
     def is_leaving(self, transport: Closing) -> None:
         """A WebSocket's connection has ended, and it closes as soon as its client agrees."""

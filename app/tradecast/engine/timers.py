@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import Protocol
 
-# Seconds. The longest tick, however long the time-outs are.
+# Seconds. The longest tick, however long the timeouts are.
 LONGEST_TICK = 1.0
 log = logging.getLogger("tradecast.engine")
 

@@ -25,34 +25,34 @@ DECIMAL = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
 def _check_amount(value: Any) -> Any:
     if isinstance(value, str) and DECIMAL.fullmatch(value):
         return value
-    said = value if isinstance(value, Decimal) else _say(value)
-    if isinstance(said, int | float | Decimal) and not isinstance(said, bool):
-        return said
+    plain = value if isinstance(value, Decimal) else _to_plain_json(value)
+    if isinstance(plain, int | float | Decimal) and not isinstance(plain, bool):
+        return plain
     raise ValueError("is a number, or a decimal number as text")
 
 
 def _check_id(value: Any) -> Any:
-    said = _say(value)
-    if isinstance(said, str) or (isinstance(said, int) and not isinstance(said, bool)):
-        return said
+    plain = _to_plain_json(value)
+    if isinstance(plain, str) or (isinstance(plain, int) and not isinstance(plain, bool)):
+        return plain
     raise ValueError("is a text or a whole number")
 
 
 def _check_time(value: Any) -> Any:
-    said = value if isinstance(value, datetime | date) else _say(value)
-    if isinstance(said, str | datetime | date) or (isinstance(said, int | float) and not isinstance(said, bool)):
-        return said
+    plain = value if isinstance(value, datetime | date) else _to_plain_json(value)
+    if isinstance(plain, str | datetime | date) or (isinstance(plain, int | float) and not isinstance(plain, bool)):
+        return plain
     raise ValueError("is a text in ISO 8601, or milliseconds since 1970")
 
 
 def _check_text(value: Any) -> Any:
-    said = _say(value)
-    if isinstance(said, str):
-        return said
+    plain = _to_plain_json(value)
+    if isinstance(plain, str):
+        return plain
     raise ValueError("is a text")
 
 
-def _say(value: Any) -> Any:
+def _to_plain_json(value: Any) -> Any:
     """What clients read of a value that has no type of JSON, such as numpy's numbers, a UUID, an Enum."""
     return value if value is None or (isinstance(value, _JSON) and not isinstance(value, Enum)) else to_plain(value)
 

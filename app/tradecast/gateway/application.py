@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tradecast.delivery.clients.resumption import Resumed, TakeUp
+from tradecast.delivery.clients.resumption import QuotaReservation, Resumed
 from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.engine.http.request import Request
 from tradecast.engine.transports.base import TransportName
@@ -16,7 +16,9 @@ from tradecast.gateway.bounds.packet_allowances import BURST, PER_SECOND
 class Resume(Protocol):
     """Resumes a client's lost connection; called once the application knows who it is."""
 
-    async def __call__(self, user: str, permitted: Callable[[str], bool], take_up: TakeUp) -> Resumed | None:
+    async def __call__(
+        self, user: str, permitted: Callable[[str], bool], reserve_quota: QuotaReservation
+    ) -> Resumed | None:
         """What was resumed, or None: the client starts a new session. See `Hub.resume`."""
         ...
 

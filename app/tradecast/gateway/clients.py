@@ -111,7 +111,7 @@ class Clients:
     async def connecting(
         self, sid: str, auth: Any, kept: str | None, transport: str, resume: Resume, namespace: str
     ) -> Accepted:
-        """Authenticate a client, let it go on if it can, and count it."""
+        """Authenticate a client, resume its lost connection if possible, and count it."""
         eio_sid = self._manager.eio_sid_from_sid(sid, namespace) or ""
         connection = Connection(
             sid,
@@ -181,7 +181,7 @@ class Clients:
         if not displaced:
             self._finish(self._quotas.release_recoverable(connection, counted))
         elif connection.user is not None and self._registry.get(connection.sid) is None:
-            # It goes on on another server, which counts it now. On this one, all of it is the other connection's.
+            # Its client has resumed with another connection, here or on another server, which counts the quotas now.
             self._quotas.hand_over(connection, counted)
 
     def event(self, sid: str, name: str, arguments: list[Any]) -> Any:
@@ -227,20 +227,20 @@ class Clients:
         return None
 
     async def _refuse(self, connection: Connection, error: Exception) -> NoReturn:
-        """Count and log why a client is not let in, and say so to the Socket.IO server.
+        """Count and log why a client is not let in, and raise that for the Socket.IO server.
 
         Raises:
             ConnectRefused: The client must not come back as it is.
             TryAgain: The client retries.
         """
         if isinstance(error, AuthRefused):
-            self._tell_refused(connection, error.code, error.reason)
+            self._record_refusal(connection, error.code, error.reason)
             raise ConnectRefused(error.code, MESSAGES[error.code]) from None
         if isinstance(error, ConnectRefused):
-            self._tell_refused(connection, error.code)
+            self._record_refusal(connection, error.code)
             raise error
         if isinstance(error, TryAgain):
-            self._tell_refused(connection, "TRY_AGAIN")
+            self._record_refusal(connection, "TRY_AGAIN")
             raise error
         if isinstance(error, StoreUnavailable):
             self._metrics.refused("STORE_UNAVAILABLE")
@@ -254,7 +254,7 @@ class Clients:
         await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311 no secret
         raise TryAgain from None
 
-    def _tell_refused(self, connection: Connection, code: str, reason: Reason | None = None) -> None:
+    def _record_refusal(self, connection: Connection, code: str, reason: Reason | None = None) -> None:
         self._metrics.refused(code)
         if reason is not None:
             self._metrics.auth_refused(reason)
@@ -270,7 +270,7 @@ class Clients:
             connection.claims = None
 
     def _log(self, connection: Connection, sentence: str, **fields: Any) -> None:
-        """Tell what becomes of a client: of each transport's first one always, seldom of those that come after it."""
+        """Log what becomes of a client: always of a transport's first one, throttled of those that follow on it."""
         if connection.reuses_transport:
             self._lines.write(log.info, sentence, kind="again", connection_id=connection.id, **fields)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from tradecast.background.stepping import Done, step
-from tradecast.delivery.clients.resumption import Resumed, TakeUp
+from tradecast.delivery.clients.resumption import QuotaReservation, Resumed
 from tradecast.delivery.errors import ConnectRefused, TryAgain
 from tradecast.delivery.hub import Hub
 from tradecast.delivery.recovery import Request
@@ -73,9 +73,11 @@ class NamespaceConnect:
         request = Request.of(auth) if namespace == NAMESPACE else Request(wanted=False)
         resumed: Resumed | None = None
 
-        async def resume(user: str, permitted: Callable[[str], bool], take_up: TakeUp) -> Resumed | None:
+        async def resume(
+            user: str, permitted: Callable[[str], bool], reserve_quota: QuotaReservation
+        ) -> Resumed | None:
             nonlocal resumed, sid
-            resumed = await self._hub.resume(sid, eio_sid, request, user, permitted, take_up)
+            resumed = await self._hub.resume(sid, eio_sid, request, user, permitted, reserve_quota)
             if resumed is not None:
                 sid = resumed.sid
             return resumed

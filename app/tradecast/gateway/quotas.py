@@ -54,11 +54,11 @@ class ConnectionQuotas:
         """
         user, own_id = connection.user, connection.id
 
-        async def take_up(connection_id: str, held: Collection[str]) -> bool:
+        async def reserve_quota(connection_id: str, held: Collection[str]) -> bool:
             connection.id = connection_id
-            return user is None or await self._take_up(connection, user, held, counted)
+            return user is None or await self._reserve(connection, user, held, counted)
 
-        resumed = await resume(identify(connection), lambda room: user is None or may_be_in(user, room), take_up)
+        resumed = await resume(identify(connection), lambda room: user is None or may_be_in(user, room), reserve_quota)
         if resumed is not None:
             return resumed
         if user is not None:
@@ -68,7 +68,7 @@ class ConnectionQuotas:
         connection.id = own_id
         return None
 
-    async def _take_up(self, connection: Connection, user: User, held: Collection[str], counted: list[str]) -> bool:
+    async def _reserve(self, connection: Connection, user: User, held: Collection[str], counted: list[str]) -> bool:
         subscriptions = [room for room in held if is_subscription(room)]
         counted.extend(room for room in subscriptions if may_be_in(user, room))
         for room in subscriptions:

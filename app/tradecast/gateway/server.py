@@ -125,7 +125,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         self._observer = observer
         self._lines = lines or ThrottledLog()
         self._largest = options.max_http_buffer_size
-        # Clients that are gone for good: ended by the server, or by themselves.
+        # Clients that are gone for good: either side has sent DISCONNECT.
         self._ended: set[str] = set()
         self._acks = Acknowledgements()
         self.transport_table = TransportTable(engine, observer, options)
@@ -315,7 +315,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         """A client leaves a namespace, or its transport is gone."""
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
         if sid is None or not self.manager.is_connected(sid, namespace):
-            return  # not yet: `NamespaceConnect` finds out by itself
+            return  # its CONNECT is under way, and `NamespaceConnect` checks the transport after it
         incomplete = self.transport_table.incomplete.get(eio_sid)
         if incomplete is not None and incomplete.namespace == namespace:
             del self.transport_table.incomplete[eio_sid]
@@ -364,7 +364,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         sid = self.manager.sid_from_eio_sid(eio_sid, packet.namespace)
         if sid is not None:
             if self._acks.waits_for(sid, packet.ack_id):
-                self.transport_table.allowances.give_back(eio_sid)  # who is asked often answers as often
+                self.transport_table.allowances.refund(eio_sid)  # who is asked often answers as often
             try:
                 self._acks.take(sid, packet.ack_id, packet.data)
             except ValueError as error:

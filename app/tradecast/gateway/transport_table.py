@@ -145,13 +145,13 @@ class TransportTable:
         self.addresses.remove(eio_sid)  # `remove` is called in the next turn
         return True
 
-    def hold(self, network: Network) -> None:
+    def add_waiting(self, network: Network) -> None:
         """A handshake from there waits for its turn."""
-        self.addresses.hold(network)
+        self.addresses.add_waiting(network)
 
-    def release(self, network: Network) -> None:
-        """It waits no more."""
-        self.addresses.release(network)
+    def remove_waiting(self, network: Network) -> None:
+        """The handshake waits no more."""
+        self.addresses.remove_waiting(network)
 
     def make_room(self) -> bool:
         """Close a dispensable transport that is in no namespace; whether there was one."""

@@ -52,8 +52,8 @@ class SignedRequests:
 
     def offer(self) -> str:
         """A nonce, for one request within `NONCE_LIFE` seconds."""
-        told = f"{int(self._clock()):x}.{secrets.token_hex(8)}"
-        return f"{told}.{self._seal(told)}"
+        text = f"{int(self._clock()):x}.{secrets.token_hex(8)}"
+        return f"{text}.{self._seal(text)}"
 
     def accept(self, authorization: str, method: str, target: bytes, body: bytes) -> bool:
         """Whether a request is signed by one who has the token, for this server, and has not been made before.
@@ -80,8 +80,8 @@ class SignedRequests:
         nonce = _NONCE.fullmatch(found[1]) if found is not None else None
         if nonce is None:
             return None
-        told, _, seal = nonce[0].rpartition(".")
-        genuine = any_token_matches(seal, [self._seal(told)])
+        text, _, seal = nonce[0].rpartition(".")
+        genuine = any_token_matches(seal, [self._seal(text)])
         return nonce[0] if genuine and 0 <= self._clock() - int(nonce[1], 16) <= NONCE_LIFE else None
 
     def _use(self, nonce: str) -> bool:
@@ -94,5 +94,5 @@ class SignedRequests:
         self._used[nonce] = now + NONCE_LIFE + 1
         return True
 
-    def _seal(self, told: str) -> str:
-        return hmac.digest(self._secret, told.encode(), "sha256")[:16].hex()
+    def _seal(self, text: str) -> str:
+        return hmac.digest(self._secret, text.encode(), "sha256")[:16].hex()

@@ -34,11 +34,11 @@ class PerAddress(Protocol):
         """Whether an address may open one more transport; one of its own that may go is closed for that."""
         ...
 
-    def hold(self, network: Network) -> None:
+    def add_waiting(self, network: Network) -> None:
         """A handshake from this network waits for its turn."""
         ...
 
-    def release(self, network: Network) -> None:
+    def remove_waiting(self, network: Network) -> None:
         """The handshake waits no more."""
         ...
 
@@ -148,7 +148,7 @@ class HandshakeGate:
             wait = self._admission.reserve(time.monotonic())
             if wait:
                 if network is not None and self._addresses is not None:
-                    self._addresses.hold(network)
+                    self._addresses.add_waiting(network)
                 return self._wait(wait, network)
             code = "SERVER_BUSY" if wait is None else None
         return None if code is None else self._refuse(code)
@@ -164,7 +164,7 @@ class HandshakeGate:
         finally:
             self.waiting -= 1
             if network is not None and self._addresses is not None:
-                self._addresses.release(network)
+                self._addresses.remove_waiting(network)
         code = self._find_refusal()  # the server may have stopped accepting meanwhile
         return None if code is None else self._refuse(code)
 

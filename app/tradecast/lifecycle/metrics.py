@@ -53,13 +53,13 @@ class LifecycleMetrics:
         self._drain_seconds = registry.gauge("drain_seconds", "Time since the drain began; 0 if not draining")
         self._draining = registry.gauge("draining", "1 while this server drains or is drained")
         self._superseded = registry.gauge("superseded", "1 while new clients are left to servers of a newer revision")
-        self._held = registry.gauge("handshakes_held", "Handshakes that wait because too many arrived at once")
+        self._waiting = registry.gauge("handshakes_held", "Handshakes that wait because too many arrived at once")
 
     def watch_lifecycle(self, drain: DrainTime, gate: WaitingHandshakes, rollout: Supersession) -> None:
         """Read the state of the drain, the handshake gate and the rollout each time that metrics are read."""
         self._drain_seconds.set_function(lambda: drain.seconds)
         self._draining.set_function(lambda: drain.seconds > 0)
-        self._held.set_function(lambda: gate.waiting)
+        self._waiting.set_function(lambda: gate.waiting)
         self._superseded.set_function(rollout.is_superseded)
 
     def limit_drain(self, seconds: float) -> None:

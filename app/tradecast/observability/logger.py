@@ -28,9 +28,10 @@ class _Logger:
         self._name = name
         self._standard = logging.getLogger(name)
         self._plain = _PlainLogger(self._standard)
-        # structlog's, once the program has configured that.
+        # structlog's logger and its own check, once the program has configured it; until then a check that says no.
+        # Kept, because looking structlog up in `sys.modules` for each line would make each line dearer.
         self._structured: BoundLogger | None = None
-        self._is_configured: Callable[[], bool] = bool
+        self._is_configured: Callable[[], bool] = _is_never
 
     def __getattr__(self, method: str) -> Any:
         # Looked up each time: a program may configure structlog after its imports, and tests undo it.
@@ -42,7 +43,7 @@ class _Logger:
             self._is_configured = structlog.is_configured
             return getattr(self._structured, method)
         # Without a handler the standard library would write warnings to standard error.
-        return getattr(self._plain, method) if self._standard.hasHandlers() else _say_nothing
+        return getattr(self._plain, method) if self._standard.hasHandlers() else _write_nothing
 
 
 class _PlainLogger:
@@ -77,5 +78,9 @@ class _PlainLogger:
         self._logger.log(level, "%s", " ".join(words), stacklevel=3)
 
 
-def _say_nothing(*arguments: Any, **fields: Any) -> None:
+def _is_never() -> bool:
+    return False
+
+
+def _write_nothing(*arguments: Any, **fields: Any) -> None:
     pass

@@ -87,7 +87,7 @@ def before_send(event: Any, hint: Any) -> Any:
     entry = event.get("logentry") or {}
     text = entry.get("formatted") or entry.get("message") or event.get("message")
     if text:
-        # asyncio's go on with reprs
+        # asyncio's messages continue with reprs
         sent["message"] = scrub_text(str(text).partition("\n")[0], foreign=fields is None)
     if isinstance(fields, dict):
         sent["extra"] = redact(fields)

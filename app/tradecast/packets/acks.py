@@ -36,7 +36,7 @@ class Asked:
         self.answers: dict[str, bytes] = {}
         self.done = asyncio.Event()
         self._room = MAX_ANSWERS
-        self._look()
+        self._check_done()
 
     def take(self, sid: str, arguments: list[Any]) -> None:
         """A client has answered; only its first answer counts."""
@@ -52,21 +52,21 @@ class Asked:
         else:
             self._room -= len(packed)
             self.answers[sid] = packed
-        self._look()
+        self._check_done()
 
     def forget(self, sid: str) -> None:
         """A client is gone."""
         if sid in self.waiting:
             self.waiting.discard(sid)
             self.silent.append(sid)
-            self._look()
+            self._check_done()
 
     def end(self) -> None:
         """Who has not answered by now does not."""
         self.silent += sorted(self.waiting)
         self.waiting.clear()
 
-    def _look(self) -> None:
+    def _check_done(self) -> None:
         if not self.waiting:
             self.done.set()
 

@@ -1,4 +1,4 @@
-"""Names of rooms: of which form they are, and how those of several namespaces are told apart."""
+"""Names of rooms: of which form they are, and how those of several namespaces are distinguished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis clients, all made the same way: time-outs, retries, TLS, ACL, Sentinel, Cluster."""
+"""Redis clients, all made the same way: timeouts, retries, TLS, ACL, Sentinel, Cluster."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def create_redis(settings: Settings, name: UrlName = "REDIS_URL", **overrides: A
     """Make a client for REDIS_URL, or REDIS_CLUSTER_URL. Nothing is sent until its first request.
 
     `aclose()` it in the end. A request waits for at most REDIS_TIMEOUT seconds each to connect and for its answer. It
-    is repeated up to 3 times on connection errors and time-outs, min(attempt * 50 ms, 2 s) apart. At most 50 requests
+    is repeated up to 3 times on connection errors and timeouts, min(attempt * 50 ms, 2 s) apart. At most 50 requests
     run at a time, others wait for a connection; a subscription holds one for good, so give it a client of its own.
 
     For `redis+cluster://` that is a `ClusterClient`, for which the same holds; finding the nodes counts as connecting.

@@ -160,7 +160,7 @@ def parse_options(parts: SplitResult, name: UrlName, *, tls: bool) -> dict[str, 
     for option, value in parse_qsl(parts.query, keep_blank_values=True):
         if option in found:
             raise SettingsError(f"{name}: option `{option}` is given twice")
-        if _is_said_by_scheme(option, value, tls=tls):
+        if _follows_from_scheme(option, value, tls=tls):
             continue
         if option not in OPTIONS:
             raise SettingsError(f"{name}: {_explain(option)}")
@@ -175,7 +175,7 @@ def parse_options(parts: SplitResult, name: UrlName, *, tls: bool) -> dict[str, 
     return found
 
 
-def _is_said_by_scheme(option: str, value: str, *, tls: bool) -> bool:
+def _follows_from_scheme(option: str, value: str, *, tls: bool) -> bool:
     """Whether an option of another program repeats what holds anyway."""
     if option == "family":
         return value == "0"

@@ -44,7 +44,7 @@ class ObservedFleet:
     Attributes:
         seen: What decisions are made by.
         pods: The Deployment's pods.
-        strangers: Names of other pods that its selector matches.
+        foreign_pods: Names of other pods that its selector matches.
         selector: That selector.
         admin: The servers' admin ports.
         refusal: Why no token was read from its Secret; None: one was, or there is no Secret.
@@ -53,7 +53,7 @@ class ObservedFleet:
 
     seen: Observation
     pods: Sequence[Object]
-    strangers: Sequence[str]
+    foreign_pods: Sequence[str]
     selector: str
     admin: ServerAdmin
     refusal: SecretRefused | None
@@ -110,7 +110,7 @@ class FleetObserver:
             httpx.HTTPError: Kubernetes refuses, or does not answer in time.
         """
         selector = format_selector(deployment["spec"]["selector"])
-        pods, strangers = await self._list_pods(deployment, selector)
+        pods, foreign_pods = await self._list_pods(deployment, selector)
         admin = ServerAdmin(
             self._access.client,
             spec.admin.port,
@@ -126,7 +126,9 @@ class FleetObserver:
         if ask:
             self._reading = autoscaler_metric.read(seen, self._reading, spec.metric)
         unlabelled = not self._token.current.consented
-        return ObservedFleet(seen, pods, strangers, selector, admin, refusal=self._token.refusal, unlabelled=unlabelled)
+        return ObservedFleet(
+            seen, pods, foreign_pods, selector, admin, refusal=self._token.refusal, unlabelled=unlabelled
+        )
 
     async def _list_pods(self, deployment: Object, selector: str) -> tuple[Sequence[Object], Sequence[str]]:
         """The Deployment's pods, and the names of others that its selector matches."""
@@ -164,7 +166,7 @@ def find_trust_problems(fleet: ObservedFleet, spec: Spec, unlabelled_redis_secre
     if bearers:
         message = "the ADMIN_TOKEN itself was sent to servers that accept no signed requests"
         problems.append(("TokenSent", f"{message}: {list_names(bearers)}; the next version will not send it"))
-    if fleet.strangers:
+    if fleet.foreign_pods:
         message = "the Deployment's selector matches pods that do not belong to it; they are ignored"
-        problems.append(("ForeignPods", f"{message}: {list_names(fleet.strangers)}"))
+        problems.append(("ForeignPods", f"{message}: {list_names(fleet.foreign_pods)}"))
     return problems

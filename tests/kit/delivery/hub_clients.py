@@ -98,7 +98,7 @@ class NullObserver:
     def gap_lost(self, clients: int) -> None: ...
 
 
-async def take_up_anything(connection_id: str, rooms: Collection[str]) -> bool:
+async def reserve_anything(connection_id: str, rooms: Collection[str]) -> bool:
     return True
 
 
@@ -107,7 +107,7 @@ class HubHarness:
 
     Attributes:
         displaced: Clients (sids) that were ended because they go on elsewhere.
-        hung_up: Connections (eio_sids) that were closed so that their clients come back.
+        closed_transports: Connections (eio_sids) that were closed so that their clients come back.
         results: Of each try to recover.
         gaps: How many clients missed events for good, each time.
         emitted: Name and recipients of each event.
@@ -121,18 +121,18 @@ class HubHarness:
         *,
         recovery: bool = True,
         window: float = 60,
-        held_limit: int = 1000,
+        buffer_limit: int = 1000,
         limiter: RecoveryLimiter = NO_LIMIT,
     ) -> None:
         self.members: dict[str, HubClient] = {}
         self.displaced: list[str] = []
-        self.hung_up: list[str] = []
+        self.closed_transports: list[str] = []
         self.results: list[Result] = []
         self.gaps: list[int] = []
         self.emitted: list[tuple[str, int]] = []
         self.manager = LocalManager()
         self.manager.set_server(_Server())
-        options = HubOptions(recovery=recovery, window=window, refresh=3600, buffer_limit=held_limit)
+        options = HubOptions(recovery=recovery, window=window, refresh=3600, buffer_limit=buffer_limit)
         self.hub = Hub(
             broker, self.manager, self, self, self, options, kinds=Kinds(), limiter=limiter, lines=ThrottledLog()
         )
@@ -161,7 +161,7 @@ class HubHarness:
         return count
 
     def close_transport(self, eio_sid: str) -> None:
-        self.hung_up.append(eio_sid)
+        self.closed_transports.append(eio_sid)
         self.members[eio_sid].open = False
 
     async def displace(self, sid: str) -> None:
@@ -192,7 +192,7 @@ class HubHarness:
     ) -> HubClient:
         """Let it go on where it was, or in as a new client; events are held back until `go`."""
         request = Request.of(auth)
-        member.resumed = await self.hub.resume(member.sid, member.eio_sid, request, user, permitted, take_up_anything)
+        member.resumed = await self.hub.resume(member.sid, member.eio_sid, request, user, permitted, reserve_anything)
         if member.resumed is not None:
             member.sid = member.resumed.sid
             member.pid = request.valid_pid()

@@ -335,18 +335,18 @@ async def test_who_joins_two_rooms_at_once_is_held_until_both_are_through(
 
 
 async def test_one_that_holds_back_too_much_is_cut_off(broker: RecordingBroker) -> None:
-    async with running_hub(broker, held_limit=10) as here:
+    async with running_hub(broker, buffer_limit=10) as here:
         a, other = await here.enter(await here.arrive(), "x"), await here.connect("x")
         for n in range(11):
             await here.send("x", n)
-        assert here.hung_up == [a.eio_sid]
+        assert here.closed_transports == [a.eio_sid]
         assert len(other.got) == 11
 
 
 async def test_one_that_is_cut_off_gets_nothing_more(broker: RecordingBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event after those that were not sent would have an offset that hides them."""
-    async with running_hub(broker, held_limit=10) as here:
-        monkeypatch.setattr(here, "close_transport", here.hung_up.append)  # the transport takes its time
+    async with running_hub(broker, buffer_limit=10) as here:
+        monkeypatch.setattr(here, "close_transport", here.closed_transports.append)  # the transport takes its time
         a = await here.enter(await here.arrive(), "x")
         for n in range(11):
             await here.send("x", n)
@@ -911,7 +911,7 @@ async def test_clients_of_broken_rooms_are_sent_to_begin_anew(here: HubHarness, 
     other = await here.connect("z")
     here.hub.on_history_gap(["x", "y", "nobody"])
     await here.settle()
-    assert sorted(here.hung_up) == sorted([a.eio_sid, plain.eio_sid])
+    assert sorted(here.closed_transports) == sorted([a.eio_sid, plain.eio_sid])
     assert here.gaps == [2]
     await here.lose(a)
     assert (await here.connect(auth=a.auth)).resumed is None
@@ -929,7 +929,7 @@ async def test_when_the_broker_forgot_everything_sessions_are_kept_anew(
     assert broker.kept(a.pid) is not None
     assert len(broker._sessions) == 1
     assert plain.pid is None
-    assert here.hung_up == []
+    assert here.closed_transports == []
 
 
 async def test_what_could_not_be_kept_anew_is_tried_again(here: HubHarness, broker: RecordingBroker) -> None:
@@ -1024,12 +1024,12 @@ async def test_a_replay_of_before_a_switch_is_not_sent_after_it(
     await here.lose(a)
     await here.send("x", 2)
     back = await here.enter(await here.arrive(), auth=a.auth)
-    monkeypatch.setattr(here, "close_transport", here.hung_up.append)  # the transport takes its time
+    monkeypatch.setattr(here, "close_transport", here.closed_transports.append)  # the transport takes its time
     broker.arm("after")
     here.hub.on_epoch_change(0, top)
     await here.go(back)
     await here.send("x", 3)
-    assert here.hung_up == [back.eio_sid]
+    assert here.closed_transports == [back.eio_sid]
     assert back.got == []
 
 
@@ -1209,7 +1209,7 @@ async def test_a_client_that_the_version_before_has_kept_becomes_a_room(
 async def test_a_client_whose_own_history_is_gone_begins_anew(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     here.hub.on_history_gap([a.sid])
-    assert here.hung_up == [a.eio_sid]
+    assert here.closed_transports == [a.eio_sid]
     assert here.gaps == [1]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kit.delivery.hub_clients import NO_LIMIT, Kinds, NullObserver, take_up_anything
+from kit.delivery.hub_clients import NO_LIMIT, Kinds, NullObserver, reserve_anything
 from tradecast.delivery.clients.resumption import Resumed
 from tradecast.delivery.envelope import encode_envelope
 from tradecast.delivery.hub import Hub, HubOptions
@@ -75,7 +75,7 @@ class SwitchHarness:
     async def back(self, pid: str, offset: str) -> Resumed | None:
         sid = await self.manager.pre_connect("eio2", "/") or ""
         resumed = await self.hub.resume(
-            sid, "eio2", Request(True, pid, offset), "u", lambda room: True, take_up_anything
+            sid, "eio2", Request(True, pid, offset), "u", lambda room: True, reserve_anything
         )
         if resumed is not None:
             self.hub.start_delivery(resumed.sid)
@@ -117,7 +117,7 @@ async def test_offsets_of_events_that_were_held_back_do_not_go_beyond_what_is_le
     begin = stage.broker.positions[0]
     sid = await stage.manager.pre_connect("eio2", "/") or ""
     offset = write_offset(stage.broker.epoch or "", [begin])
-    resumed = await stage.hub.resume(sid, "eio2", Request(True, pid, offset), "u", lambda room: True, take_up_anything)
+    resumed = await stage.hub.resume(sid, "eio2", Request(True, pid, offset), "u", lambda room: True, reserve_anything)
     assert resumed is not None
     await stage.hub.emit("held", [1], ["room"])
     stage.hub.on_epoch_change(0, begin)

@@ -34,10 +34,10 @@ class OneAddress:
     def has_room_for(self, network: Network) -> bool:
         return self.held < self._most
 
-    def hold(self, network: Network) -> None:
+    def add_waiting(self, network: Network) -> None:
         self.held += 1
 
-    def release(self, network: Network) -> None:
+    def remove_waiting(self, network: Network) -> None:
         self.held -= 1
 
 

@@ -19,7 +19,7 @@ class Client:
         own_room: The room that it is itself: its sid, qualified by its namespace.
         stored: Whether its recovery state is stored, so that it can recover.
         no_recovery: Whether it wants no offsets.
-        hold_count: For how many reasons its events are buffered now.
+        pause_count: How many callers have paused its delivery: while there is one, its events are buffered.
         buffered: The buffered events, each with the positions at that moment; None: no list, which takes memory.
         replayed_until: What it has got by replay: nothing up to these ids is delivered once more.
         replay_begin: Where the replay begins, per partition.
@@ -34,9 +34,9 @@ class Client:
         "buffered",
         "dirty",
         "eio_sid",
-        "hold_count",
         "no_recovery",
         "own_room",
+        "pause_count",
         "pinged",
         "replay",
         "replay_begin",
@@ -53,7 +53,7 @@ class Client:
         self.stored = False
         self.dirty = False
         self.awaiting_position = False
-        self.hold_count = 0
+        self.pause_count = 0
         self.buffered: list[tuple[Envelope, Vector]] | None = None
         self.replayed_until: Vector = ()
         self.replay_begin: Vector = ()

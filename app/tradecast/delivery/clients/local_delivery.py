@@ -131,15 +131,15 @@ class LocalDelivery:
         vector = client.replay_begin if client.replay else client.with_replay(vector)
         return write_offset(self.broker.epoch or "0", vector)
 
-    def hold(self, sid: str, client: Client) -> None:
-        """Buffer a client's events until `release`."""
-        client.hold_count += 1
+    def pause_delivery(self, sid: str, client: Client) -> None:
+        """Buffer a client's events until `resume_delivery`."""
+        client.pause_count += 1
         self.clients.special[sid] = client
 
-    def release(self, sid: str, client: Client) -> None:
-        """Send what was buffered, once there is no other reason to hold it."""
-        client.hold_count -= 1
-        if client.hold_count or self.clients.by_sid.get(sid) is not client:
+    def resume_delivery(self, sid: str, client: Client) -> None:
+        """Send what was buffered, once nothing else keeps the delivery paused."""
+        client.pause_count -= 1
+        if client.pause_count or self.clients.by_sid.get(sid) is not client:
             return
         buffered, client.buffered = client.buffered or (), None
         for envelope, vector in buffered:
@@ -162,11 +162,11 @@ class LocalDelivery:
             partition = self.broker.partition_of(envelope.rooms[0])
             vector[partition] = max(vector[partition], envelope.id)
             self._send(client, envelope, tuple(vector))
-        self.release(sid, client)
+        self.resume_delivery(sid, client)
 
     def cut_off(self, client: Client) -> None:
         """Close its transport, so that it comes back. Nothing more is sent: its offset would hide what was not sent."""
-        client.hold_count += 1
+        client.pause_count += 1
         client.buffered = None
         client.replay = None
         self._transport.close_transport(client.eio_sid)
@@ -175,7 +175,7 @@ class LocalDelivery:
         """Treat clients like all others again whose replay or newest room is behind this server's position."""
         positions = self.broker.positions
         for sid, client in list(self.clients.special.items()):
-            if client.hold_count:
+            if client.pause_count:
                 continue
             if all(here >= there for here, there in zip(positions, client.replayed_until, strict=False)):
                 client.replayed_until = ()
@@ -190,7 +190,7 @@ class LocalDelivery:
 
     def _withholds(self, client: Client, envelope: Envelope) -> bool:
         """Whether a client does not get an event now: it is buffered, or the client has it or joined later."""
-        if client.hold_count:
+        if client.pause_count:
             if client.buffered is None:
                 client.buffered = []
             client.buffered.append((envelope, tuple(self.broker.positions)))

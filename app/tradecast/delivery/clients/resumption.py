@@ -40,8 +40,8 @@ class RecoveryLimiter(Protocol):
         ...
 
 
-class TakeUp(Protocol):
-    """Counts what a client takes up again, before it does."""
+class QuotaReservation(Protocol):
+    """Counts the quotas of what a client resumes, before it does."""
 
     async def __call__(self, connection_id: str, rooms: Collection[str], /) -> bool:
         """Whether it may: False if the user has too much already.
@@ -90,7 +90,7 @@ class Attempt:
         request: What it asks for.
         user: Who it is.
         permitted: Whether that user may be in a room, now.
-        take_up: Counts what it takes up again.
+        reserve_quota: Counts the quotas of what is resumed.
     """
 
     sid: str
@@ -98,7 +98,7 @@ class Attempt:
     request: Request
     user: str
     permitted: Callable[[str], bool]
-    take_up: TakeUp
+    reserve_quota: QuotaReservation
 
 
 class Resumption:
@@ -147,7 +147,7 @@ class Resumption:
             del session.joins[room]
         joined = [room for room in session.joins if room != session.sid]
         rooms = [room for room in joined if attempt.permitted(room)]
-        if not await attempt.take_up(session.connection_id, joined):
+        if not await attempt.reserve_quota(session.connection_id, joined):
             return "quota"
         said = offset = None
         if request.offset is not None:
@@ -211,7 +211,7 @@ class Resumption:
     async def _enter_rooms(self, attempt: Attempt, session: RecoveryState, rooms: Collection[str]) -> Client:
         client = Client(attempt.eio_sid, session, session.sid, no_recovery=False)
         self._clients.add(attempt.sid, client)
-        self._delivery.hold(attempt.sid, client)
+        self._delivery.pause_delivery(attempt.sid, client)
         self._broker.subscribe_sid(client.own_room)
         for room in rooms:
             self._manager.enter(room, attempt.sid, attempt.eio_sid)

@@ -144,7 +144,7 @@ class ControlChannel:
         begin = self.cursor.script_arguments(instance)
         return self._commands.tick, [len(self._common_keys), *self._common_keys, *begin, self._own_channel, text]
 
-    def encode_look(self, instance: str) -> tuple[Script, Sequence[Argument]]:
+    def encode_position_request(self, instance: str) -> tuple[Script, Sequence[Argument]]:
         """The script and its arguments that read the position and the epoch."""
         return READ_POSITION, [len(self._common_keys), *self._common_keys, *self.cursor.script_arguments(instance)]
 
@@ -153,7 +153,7 @@ class ControlChannel:
 
     async def read_position(self) -> int:
         """Read the last id published. Raises AdapterUnavailable."""
-        epoch, last, lineage, since = await self.queue.run(_Look(self))
+        epoch, last, lineage, since = await self.queue.run(_PositionRequest(self))
         known, before = self.cursor.epoch, self.cursor.position
         top = self.cursor.enter_epoch(epoch.decode(), lineage.decode(), int(since))
         if top is not None:
@@ -273,7 +273,7 @@ class ControlChannel:
         while True:
             began = time.monotonic()
             try:
-                await self.queue.run(_Tick(self))
+                await self.queue.run(_TickRequest(self))
                 self._missing_ticks += self._is_live
                 if self._is_live and self._leads_elsewhere():
                     log.warning("requests and subscription lead to different instances: subscribing again")
@@ -301,7 +301,7 @@ class _ServerMessage:
         return self._channel.encode_message(self._server_id, self._text, instance)
 
 
-class _Tick:
+class _TickRequest:
     """`ScriptRequest` that sends this server a tick."""
 
     __slots__ = ("_channel",)
@@ -313,7 +313,7 @@ class _Tick:
         return self._channel.encode_tick(instance)
 
 
-class _Look:
+class _PositionRequest:
     """`ScriptRequest` that reads position and epoch."""
 
     __slots__ = ("_channel",)
@@ -322,4 +322,4 @@ class _Look:
         self._channel = channel
 
     def encode(self, instance: str) -> tuple[Script, Sequence[Any]]:
-        return self._channel.encode_look(instance)
+        return self._channel.encode_position_request(instance)

@@ -7,7 +7,7 @@ from typing import Final
 
 from tradecast.delivery.ids import MAX_ID, Offset
 
-# Digits of an epoch that tell it from others of its lineage (`lua`).
+# Digits that distinguish an epoch from others of its lineage (`lua`).
 DIGITS: Final = 2
 # Instead of these, for a partition whose epoch is not known.
 _UNKNOWN_DIGITS: Final = "zz"

@@ -7,7 +7,7 @@ Channels: `r:<room>`, `c:<server>`, and `d` for the rooms that clients are thems
 `delivery/ids.py` says; they are written with %.0f because Lua shows a number of this size in exponential notation.
 
 A room that nobody writes to has neither stream nor hash, and neither has one whose keys were evicted or deleted. The
-set `n` tells these apart. It has no TTL, so that policies for keys with one do not touch it. Its members, with ids as
+set `n` distinguishes these. It has no TTL, so that policies for keys with one do not touch it. Its members, with ids as
 scores: `h<room>` and `l<room>`, the last one that was kept there; `x<room>`, up to which something of the room is lost;
 `b`: since when the set is there; and `s`: all that was kept after this id is noted here. Where the set itself is gone,
 both start again. A server or a publisher of a version that writes no notes moves `last` in the clock and not `noted`:

@@ -42,7 +42,7 @@ class Engine(Host, Protocol):
     origins: OriginPolicy
     wheel: TimerWheel
 
-    def take_last_words(self, request: Request) -> bytes | None:
+    def take_final_payload(self, request: Request) -> bytes | None:
         """What waits for a polling client whose transport was closed, once."""
         ...
 
@@ -50,8 +50,8 @@ class Engine(Host, Protocol):
         """Why a request cannot be served, whatever it is for; None if it can."""
         ...
 
-    def tell_refused(self, request: Request, refusal: Refusal) -> None:
-        """Tell the observer of a refusal that the operator may have to do with; to be called once, by who answers."""
+    def report_refusal(self, request: Request, refusal: Refusal) -> None:
+        """Report a refusal that an operator may have to act on. To be called once, by whoever answers the request."""
         ...
 
     def find(self, request: Request) -> Connection | Refusal | None:
@@ -83,7 +83,7 @@ async def serve_polling(engine: Engine, request: Request, receive: Receive, send
     """Serve one request of a polling client, or its preflight."""
     if not engine.origins.accepts(request):
         refusal = engine.check(request) or BAD_REQUEST
-        engine.tell_refused(request, refusal)
+        engine.report_refusal(request, refusal)
         await send_refusal(send, refusal)
         return
     cors = engine.origins.headers(request)
@@ -94,10 +94,10 @@ async def serve_polling(engine: Engine, request: Request, receive: Receive, send
     answer = engine.check(request)
     found = engine.find(request)
     if answer is not None:
-        engine.tell_refused(request, answer)
+        engine.report_refusal(request, answer)
     elif isinstance(found, Refusal):
-        words = engine.take_last_words(request) if request.method == "GET" else None
-        answer = found if words is None else Refusal(200, words, (_TEXT,))
+        payload = engine.take_final_payload(request) if request.method == "GET" else None
+        answer = found if payload is None else Refusal(200, payload, (_TEXT,))
     elif request.method == "GET":
         answer = await _poll(engine, request, found, receive)
     elif request.method == "POST" and found is not None:
@@ -197,7 +197,7 @@ async def serve_websocket(engine: Engine, request: Request, receive: Receive, se
     if refusal is None and isinstance(found, Refusal):
         refusal = found
     if refusal is not None:
-        engine.tell_refused(request, refusal)
+        engine.report_refusal(request, refusal)
         await send_refusal(send, refusal, websocket=True)
         return
     assert not isinstance(found, Refusal)  # noqa: S101 the branch before

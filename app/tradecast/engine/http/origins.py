@@ -70,7 +70,7 @@ class OriginPolicy:
         return origin is not None and not origin.is_shared and self.accepts(request)
 
     def find_reason(self, request: Request) -> tuple[Reason, str]:
-        """Why a request was not accepted, and its origin as far as it may be shown: strangers write what they like.
+        """Why a request was not accepted, and its origin as far as it may be shown: anybody can write anything there.
 
         What a log may show as it is, whatever it hides elsewhere, is `Told`: a host that is listed, or a page's own
         machine. That of the `Host` header is a client's word.
@@ -92,7 +92,7 @@ class OriginPolicy:
         )
 
     def headers(self, request: Request) -> list[Header]:
-        """What the answer to a request that was accepted tells the browser."""
+        """The CORS headers in the answer to an accepted request."""
         origin = request.header(b"origin")
         if origin is None:
             return []

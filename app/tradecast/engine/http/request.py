@@ -37,7 +37,7 @@ class Request:
         headers: As they were sent, names in lower case.
         scheme: `http`, `https`, `ws` or `wss`, as of this server's own port.
         websocket: Whether it is a WebSocket's handshake.
-        peer: The address at the other end of the TCP connection; None: it has none, or the server does not tell.
+        peer: The address at the other end of the TCP connection; None: it has none, or the server does not report it.
         checked: Whether the engine has found that it may open a connection (`EngineServer.check_handshake`).
     """
 

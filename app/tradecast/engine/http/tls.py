@@ -75,7 +75,7 @@ class TlsListener:
         return () if self._closed else (self._socket,)
 
     def close(self) -> None:
-        """Accept no more. Connections go on."""
+        """Accept no more connections; open ones stay."""
         if not self._closed:
             self._closed = True
             if self._pausing is not None:
@@ -95,7 +95,7 @@ class TlsListener:
             except OSError as error:
                 log.warning("no connection can be accepted: %s", error.strerror)
                 self._loop.remove_reader(self._socket)
-                self._pausing = self._loop.call_later(PAUSE, self._go_on)
+                self._pausing = self._loop.call_later(PAUSE, self._continue)
                 return
             accepted.setblocking(False)
             # asyncio does that only for sockets that were made with a protocol's number.
@@ -103,7 +103,7 @@ class TlsListener:
             handshake = TlsHandshake(self._bounds, self._make_protocol, also_plain=self._also_plain)
             handshake.begin(accepted, self._context, self._seconds)
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         self._pausing = None
         self._loop.add_reader(self._socket, self._accept)
 

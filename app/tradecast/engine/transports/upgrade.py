@@ -23,10 +23,10 @@ class Upgradable(Transport, Protocol):
 class Upgrade:
     """What comes over a WebSocket that asks to carry a polling client's connection.
 
-    Polling goes on until the client has said that it is through with it; only then is anything sent by WebSocket.
+    Polling continues until the client has said that it is through with it; only then is anything sent by WebSocket.
 
     Args:
-        upgrade_timeout: Seconds until it is given up, and the connection goes on polling.
+        upgrade_timeout: Seconds until it is given up, and the connection continues to poll.
         connection: What the client has.
         polling: What carries it now.
         websocket: What shall carry it.
@@ -78,7 +78,7 @@ class Upgrade:
             self._websocket.send(message)
 
     def lost(self, reason: str) -> None:
-        """The WebSocket is gone; the client goes on polling."""
+        """The WebSocket is gone; the client continues to poll."""
         self._timer.cancel()
         self._cancel()
 

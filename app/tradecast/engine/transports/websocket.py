@@ -51,7 +51,7 @@ class WebSocketTransport(asyncio.Protocol):
     more, messages wait here, where they are counted.
 
     Attributes:
-        transport: The connection; uvicorn's shutdown looks here.
+        transport: The connection; uvicorn's shutdown reads this.
         receiver: Who gets what comes.
     """
 

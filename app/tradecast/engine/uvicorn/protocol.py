@@ -3,7 +3,7 @@
 uvicorn 0.54 reads a WebSocket's head a second time in another parser, which refuses lines over 8 kB, and runs an ASGI
 application and its queues for each. Here the head that was parsed is used, and the engine reads the frames.
 
-uvicorn's parser joins what comes in pieces before it tells of it, and keeps trailers with the headers, both without a
+uvicorn's parser joins what comes in pieces before it reports it, and keeps trailers with the headers, both without a
 bound. So it gets a head's bytes counted, and never more than the head may have.
 """
 
@@ -249,7 +249,7 @@ class HttpProtocol(HttpAnswers):
         return True
 
     def _get_upgrade(self) -> bytes | None:
-        # As uvicorn's, but several Connection headers are one list (RFC 9110 §5.3): it looks at the last one only.
+        # As uvicorn's, but several Connection headers are one list (RFC 9110 §5.3): uvicorn reads the last one only.
         tokens: set[bytes] = set()
         upgrade = None
         for name, value in self.headers:

@@ -117,7 +117,7 @@ def accept_websocket(
     if not request.checked:
         refusal = engine.check(request) or check_websocket(request)
         if refusal is not None:
-            engine.tell_refused(request, refusal)
+            engine.report_refusal(request, refusal)
             return refusal
     found = engine.find(request)
     if isinstance(found, Refusal):

@@ -19,18 +19,18 @@ class ClientAddresses:
         most: How many one address may have; 0: any number, and nothing is counted.
     """
 
-    __slots__ = ("_held", "_most", "_network_of", "_of")
+    __slots__ = ("_most", "_network_of", "_of", "_waiting")
 
     def __init__(self, most: int) -> None:
         self._most = most
         # Oldest first.
         self._of: dict[Network, dict[str, None]] = {}
         self._network_of: dict[str, Network] = {}
-        self._held: dict[Network, int] = {}
+        self._waiting: dict[Network, int] = {}
 
     def is_full(self, network: Network) -> bool:
         """Whether an address has as many as it may have."""
-        return 0 < self._most <= len(self._of.get(network, _NOBODY)) + self._held.get(network, 0)
+        return 0 < self._most <= len(self._of.get(network, _NOBODY)) + self._waiting.get(network, 0)
 
     def transports_of(self, network: Network) -> Collection[str]:
         """The transports of an address, oldest first. Not to be changed."""
@@ -51,14 +51,14 @@ class ClientAddresses:
             if not transports:
                 del self._of[network]
 
-    def hold(self, network: Network) -> None:
-        """A handshake waits for its turn; `release` has to follow."""
-        self._held[network] = self._held.get(network, 0) + 1
+    def add_waiting(self, network: Network) -> None:
+        """A handshake waits for its turn; `remove_waiting` has to follow."""
+        self._waiting[network] = self._waiting.get(network, 0) + 1
 
-    def release(self, network: Network) -> None:
-        """It waits no more."""
-        left = self._held[network] - 1
+    def remove_waiting(self, network: Network) -> None:
+        """The handshake waits no more."""
+        left = self._waiting[network] - 1
         if left:
-            self._held[network] = left
+            self._waiting[network] = left
         else:
-            del self._held[network]
+            del self._waiting[network]

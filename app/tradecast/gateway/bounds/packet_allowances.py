@@ -49,7 +49,7 @@ class PacketAllowances:
         allowance.left -= 1
         return True
 
-    def give_back(self, eio_sid: str) -> None:
+    def refund(self, eio_sid: str) -> None:
         """Do not count a packet after all: the server had asked for it."""
         allowance = self._of.get(eio_sid)
         if allowance is not None:

@@ -196,7 +196,7 @@ class Connections:
             connection.abort()
         return await route.connect(lambda: Connection(route, self))
 
-    def give_back(self, connection: Connection) -> None:
+    def put_back(self, connection: Connection) -> None:
         """A request is over: keep the connection if it can be used again, else end it."""
         idle = self._idle.setdefault(connection.route, {})
         if connection.reusable and len(idle) < MOST_IDLE and not self._closed:

@@ -77,7 +77,7 @@ class PollingRelay:
                 return await self._exchange(boot, connection, head + body, send, watching)
             finally:
                 watching.cancel()
-                self._connections.give_back(connection)
+                self._connections.put_back(connection)
         finally:
             self._under_way -= 1
 

@@ -43,7 +43,7 @@ class MemoryStore:
         is_new = session_id not in self._sessions
         self._sessions[session_id] = (orjson.dumps(data), expires_at)
         if not is_new:
-            self._tell(SessionChange(session_id, "updated"))
+            self._notify_watchers(SessionChange(session_id, "updated"))
 
     async def delete(self, ids: Sequence[str]) -> int:
         return self._delete(ids)
@@ -82,7 +82,7 @@ class MemoryStore:
     def _delete(self, ids: Collection[str]) -> int:
         deleted = [session_id for session_id in ids if self._sessions.pop(session_id, None) is not None]
         for session_id in deleted:
-            self._tell(SessionChange(session_id, "deleted"))
+            self._notify_watchers(SessionChange(session_id, "deleted"))
         return len(deleted)
 
     def _sweep(self) -> None:
@@ -91,6 +91,6 @@ class MemoryStore:
             self._next_sweep = now + SWEEP_EVERY
             self._delete([session_id for session_id, (_, end) in self._sessions.items() if end <= now])
 
-    def _tell(self, change: SessionChange) -> None:
+    def _notify_watchers(self, change: SessionChange) -> None:
         for queue in self._watchers:
             queue.put_nowait(change)

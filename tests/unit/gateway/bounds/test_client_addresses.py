@@ -32,15 +32,15 @@ def test_who_is_gone_makes_room_and_leaves_nothing() -> None:
 
 def test_handshakes_that_wait_are_counted() -> None:
     addresses = ClientAddresses(2)
-    addresses.hold(HERE)
+    addresses.add_waiting(HERE)
     addresses.add("a", HERE)
     assert addresses.is_full(HERE)
-    addresses.hold(HERE)
-    addresses.release(HERE)
+    addresses.add_waiting(HERE)
+    addresses.remove_waiting(HERE)
     assert addresses.is_full(HERE)
-    addresses.release(HERE)
+    addresses.remove_waiting(HERE)
     assert not addresses.is_full(HERE)
-    assert not addresses._held
+    assert not addresses._waiting
 
 
 def test_they_are_told_oldest_first() -> None:

@@ -49,9 +49,9 @@ def test_what_was_asked_for_is_given_back() -> None:
     allowances = PacketAllowances(1, 0, HandClock())
     for _ in range(10):
         assert allowances.spend("a")
-        allowances.give_back("a")
+        allowances.refund("a")
     assert spent(allowances, 9) == 1
-    allowances.give_back("never there")
+    allowances.refund("never there")
     assert len(allowances) == 1
 
 
