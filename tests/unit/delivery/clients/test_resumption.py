@@ -1,0 +1,374 @@
+"""A client that comes back: what it missed, or why it starts a new session."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import structlog
+
+from kit.delivery.hub_clients import HubHarness, running_hub
+from kit.waiting import eventually
+from tradecast.delivery.errors import AdapterUnavailable, TryAgain
+from tradecast.delivery.retention import Retention
+from unit.delivery.recording import RecordingBroker, kept_rooms
+
+
+async def test_a_client_gets_what_it_missed_then_what_is_new(here: HubHarness, broker: RecordingBroker) -> None:
+    a = await here.connect("x", "y")
+    await here.send("x", 1)
+    await here.lose(a)
+    await here.send("x", 2)
+    await here.send("y", 3)
+    await here.send(["x", "y"], 4)
+    await here.send("z", 5)
+    await here.send("x", 6, skip=[a.sid])
+    await here.send("x", 7, except_rooms=["y"])
+    back = await here.enter(await here.arrive(), auth=a.auth)
+    await here.send("y", 8)
+    assert back.got == []
+    await here.go(back)
+    await here.send("x", 9)
+    assert back.got == [2, 3, 4, 8, 9]
+    assert (back.sid, back.pid) == (a.sid, a.pid)
+    assert back.resumed is not None
+    assert (sorted(back.resumed.rooms), back.resumed.connection_id) == (["x", "y"], f"c-{a.eio_sid}")
+    assert here.results == ["recovered"]
+    assert here.hub.rooms_of(a.sid) == {"x", "y"}
+
+
+async def test_each_replayed_event_has_the_offset_at_which_it_can_go_on(here: HubHarness) -> None:
+    a = await here.connect("x")
+    await here.lose(a)
+    for n in range(5):
+        await here.send("x", n)
+    whole = await here.connect(auth=a.auth)
+    await here.lose(whole)
+    for received in range(6):
+        offset = whole.wire[received - 1].offset if received else None
+        part = await here.connect(auth={"pid": a.pid, "offset": offset})
+        assert part.got == list(range(received, 5))
+        await here.lose(part)
+
+
+@pytest.mark.parametrize("offset", [None, ""])
+async def test_a_client_that_has_seen_nothing_goes_on_from_the_beginning(here: HubHarness, offset: str | None) -> None:
+    """Go's client says "" for that."""
+    a = await here.connect("x")
+    await here.lose(a)
+    await here.send("x", 1)
+    back = await here.connect(auth={"pid": a.pid, "offset": offset})
+    assert back.got == [1]
+    assert here.results == ["recovered"]
+
+
+async def test_who_asks_too_often_begins_anew_without_a_look_at_the_history(broker: RecordingBroker) -> None:
+    asked: list[tuple[str, str, bool]] = []
+
+    class Limiter:
+        def may_recover(self, user: str, pid: str, *, blind: bool) -> bool:
+            asked.append((user, pid, blind))
+            return len(asked) <= 2
+
+    async with running_hub(broker, limiter=Limiter()) as here:
+        a = await here.connect("x")
+        await here.send("x", 1)
+        auths = [{"pid": a.pid}, a.auth, a.auth]
+        for auth in auths[:2]:
+            await here.lose(a)
+            a = await here.connect(auth=auth)
+        await here.lose(a)
+        broker.gate("claim"), broker.gate("read")  # who comes to these waits for ever
+        back = await asyncio.wait_for(here.connect("x", auth=auths[2]), 20)
+        assert back.resumed is None
+        assert back.pid not in (None, a.pid)
+        assert here.results == ["recovered", "recovered", "limited"]
+        assert asked == [("u1", a.pid, True), ("u1", a.pid, False), ("u1", a.pid, False)]
+        await here.send("x", 2)
+        assert back.got == [2]
+
+
+async def test_tries_while_redis_is_away_are_not_counted(broker: RecordingBroker) -> None:
+    class Never:
+        def may_recover(self, user: str, pid: str, *, blind: bool) -> bool:
+            raise AssertionError("not while there is nothing to read")
+
+    async with running_hub(broker, limiter=Never()) as here:
+        a = await here.connect("x")
+        await here.lose(a)
+        broker.down, broker.away = AdapterUnavailable("away"), 1.0
+        for _ in range(3):
+            with pytest.raises(TryAgain):
+                await here.enter(await here.arrive(), auth=a.auth)
+        assert here.results == ["unavailable"] * 3
+
+
+async def test_recoveries_that_fail_write_a_few_lines_of_each_kind(here: HubHarness) -> None:
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(50):
+            await here.connect("x", auth={"pid": "a" * 24})
+            await here.connect("x", auth={"pid": "no pid"})
+    told = [line["why"] for line in lines if line["event"] == "not recovered"]
+    assert sorted(told) == ["malformed"] * 20 + ["unknown"] * 20
+    assert len(here.results) == 100
+
+
+async def test_it_can_go_on_again_and_again(here: HubHarness) -> None:
+    a = await here.connect("x")
+    got: list[object] = []
+    for n in range(5):
+        await here.send("x", f"on{n}")
+        got += a.got
+        auth = {"pid": a.pid, "offset": a.offset}
+        await here.lose(a)
+        await here.send("x", f"off{n}")
+        a = await here.connect(auth=auth)
+    got += a.got
+    assert got == [f"{at}{n}" for n in range(5) for at in ("on", "off")]
+
+
+async def test_its_old_connection_here_is_ended_first(here: HubHarness) -> None:
+    a = await here.connect("x")
+    await here.send("x", 1)
+    again = await here.connect(auth=a.auth)
+    assert here.displaced == [a.sid]
+    assert again.sid == a.sid
+    await here.settle()
+    await here.send("x", 2)
+    assert (a.got, again.got) == ([1], [2])
+
+
+async def test_the_end_of_the_old_connection_does_not_touch_the_new_one(here: HubHarness) -> None:
+    a = await here.connect("x")
+    again = await here.connect(auth=a.auth)
+    here.hub.on_ping(a.eio_sid)
+    here.hub.on_pong(a.eio_sid)
+    await here.send("x", 1)
+    assert again.got == [1]
+    assert here.hub.rooms_of(again.sid) == {"x"}
+
+
+async def test_a_slow_end_of_the_old_connection_does_not_touch_the_new_one(
+    here: HubHarness, broker: RecordingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+    displace = here.displace
+
+    async def slow(sid: str) -> None:
+        await displace(sid)
+        await gate.wait()
+
+    monkeypatch.setattr(here, "displace", slow)
+    a = await here.connect("x")
+    here.hub.on_session_claimed(a.pid or "", 1)  # another server has claimed it …
+    await eventually(lambda: here.displaced)
+    monkeypatch.setattr(here, "displace", displace)
+    again = await here.connect(auth=a.auth)  # … and here it is again
+    gate.set()
+    await here.settle()
+    await here.send("x", 1)
+    assert again.got == [1]
+
+
+async def test_rooms_that_are_not_permitted_any_more_are_left(here: HubHarness, broker: RecordingBroker) -> None:
+    a = await here.connect("x", "y")
+    await here.lose(a)
+    await here.send("y", 1)
+    await here.send("x", 2)
+    back = await here.arrive()
+    await here.go(await here.enter(back, auth=a.auth, permitted=lambda room: room != "y"))
+    await here.send("y", 3)
+    assert back.got == [2]
+    assert back.resumed is not None
+    assert back.resumed.rooms == here.hub.rooms_of(back.sid) == {"x"}
+    assert set(kept_rooms(broker, a.pid)) == {"x"}
+
+
+async def test_the_newest_of_what_is_latest_wins(here: HubHarness) -> None:
+    a = await here.connect("x", "y")
+    await here.lose(a)
+    for n in range(3):
+        await here.send("x", {"x": n}, event="latest")
+        await here.send("y", {"y": n}, event="latest")
+        await here.send("x", {"v": n}, event="volatile")
+    back = await here.connect(auth=a.auth)
+    assert [(one.arguments[0], one.offset) for one in back.wire] == [({"x": 2}, None), ({"y": 2}, None)]
+
+
+@pytest.mark.parametrize(
+    ("auth", "result"),
+    [
+        ({"pid": "x"}, "malformed"),
+        ({"pid": 5}, "malformed"),
+        ({"pid": "a" * 24}, "unknown"),
+        ({"offset": "x"}, "malformed"),
+        ({"offset": {"$gt": ""}}, "malformed"),
+        ({"offset": "abcd.1"}, "foreign_epoch"),
+    ],
+)
+async def test_why_a_client_begins_anew(here: HubHarness, auth: dict[str, object], result: str) -> None:
+    a = await here.connect("x")
+    await here.lose(a)
+    back = await here.connect("z", auth={"pid": a.pid, **auth})
+    assert here.results == [result]
+    assert back.resumed is None
+    assert back.sid != a.sid
+    assert back.pid not in (a.pid, None)
+    await here.send("x", 1)
+    await here.send("z", 2)
+    assert back.got == [2]
+    assert here.hub.rooms_of(back.sid) == {"z"}
+
+
+async def test_somebody_elses_session_cannot_be_taken(here: HubHarness, broker: RecordingBroker) -> None:
+    a = await here.connect("x", user="u1")
+    await here.lose(a)
+    thief = await here.connect(user="u2", auth=a.auth)
+    assert thief.resumed is None
+    assert here.results == ["unknown"]
+    assert (await here.connect(user="u1", auth=a.auth)).resumed is not None
+
+
+async def test_an_offset_that_was_never_given_is_refused(here: HubHarness, broker: RecordingBroker) -> None:
+    a = await here.connect("x")
+    await here.send("x", 1)
+    await here.lose(a)
+    future = f"{broker.epoch}.{broker.positions[0] + 1:x}"
+    back = await here.connect(auth={"pid": a.pid, "offset": future})
+    assert (back.resumed, here.results) == (None, ["future"])
+    assert broker.wanted == set()
+
+
+async def test_a_history_with_holes_is_no_recovery() -> None:
+    broker = RecordingBroker(Retention(window=60, dead_after=10, refresh=5, events_per_room=3))
+    async with running_hub(broker) as here:
+        a = await here.connect("x", "y")
+        await here.send("x", 0)
+        await here.lose(a)
+        for n in range(1, 3):
+            await here.send("x", n)
+        back = await here.connect(auth=a.auth)
+        assert back.got == [1, 2]
+        await here.lose(back)
+        for n in range(3, 7):
+            await here.send("x", n)
+        anew = await here.connect("y", auth=back.auth)
+        assert here.results == ["recovered", "gap"]
+        assert here.hub.rooms_of(anew.sid) == {"y"}
+        await here.send("x", 8)
+        assert anew.got == []
+
+
+@pytest.mark.parametrize("request_", ["claim", "listening", "read", "save_leave"])
+async def test_while_redis_is_away_it_is_put_off(here: HubHarness, broker: RecordingBroker, request_: str) -> None:
+    a = await here.connect("x", "y")
+    await here.send("x", 1)
+    await here.lose(a)
+    await here.send("x", 2)
+    broker.gate(request_)
+    back = await here.arrive()
+    entering = asyncio.create_task(here.enter(back, auth=a.auth, permitted=lambda room: room == "x"))
+    await eventually(lambda: broker.gated)
+    broker.down = AdapterUnavailable("away")
+    broker.gates.pop(request_).set()
+    with pytest.raises(TryAgain):
+        await entering
+    assert here.results == ["unavailable"]
+    assert broker.wanted == set()
+    await here.lose(back)
+    broker.down = None
+    again = await here.connect(auth=a.auth)
+    assert again.got == [2]
+    assert here.results == ["unavailable", "recovered"]
+
+
+async def test_once_redis_was_away_for_as_long_as_the_window_it_begins_anew(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
+    a = await here.connect("x")
+    await here.lose(a)
+    broker.down = AdapterUnavailable("away")
+    broker.away = 61
+    back = await here.connect("x", auth=a.auth)
+    assert (back.resumed, back.pid, here.results) == (None, None, ["unavailable"])
+
+
+async def test_a_transport_that_ends_while_it_goes_on_leaves_nothing_behind(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
+    a = await here.connect("x")
+    await here.lose(a)
+    await here.send("x", 1)
+    broker.gate("read")
+    back = await here.arrive()
+    entering = asyncio.create_task(here.enter(back, auth=a.auth))
+    await eventually(lambda: broker.gated)
+    await here.lose(back)
+    broker.gates.pop("read").set()
+    with pytest.raises(TryAgain):
+        await entering
+    assert here.results == ["unavailable"]
+    assert here.hub.clients.by_sid == here.hub.clients.special == {}
+    assert here.hub.clients.by_pid == {}
+    assert broker.wanted == set()
+    assert (await here.connect(auth=a.auth)).got == [1]
+
+
+async def test_what_a_client_missed_as_a_room_is_replayed_in_order(here: HubHarness) -> None:
+    a = await here.connect("x")
+    await here.send(a.sid, 1)
+    await here.lose(a)
+    await here.send(a.sid, 2)
+    await here.send("x", 3)
+    await here.send([a.sid, "x"], 4)
+    back = await here.connect(auth=a.auth)
+    await here.send(back.sid, 5)
+    assert back.sid == a.sid
+    assert back.got == [2, 3, 4, 5]
+    assert back.resumed is not None
+    assert back.resumed.rooms == {"x"}
+
+
+async def test_what_comes_for_it_while_it_recovers_comes_once_and_after_the_replay(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
+    a = await here.connect("x")
+    await here.lose(a)
+    await here.send(a.sid, 1)
+    back = await here.arrive()
+    broker.gate("read")
+    entering = asyncio.create_task(here.enter(back, auth=a.auth))
+    await eventually(lambda: broker.gated)
+    await here.send(a.sid, 2)
+    broker.gate("read").set()
+    await entering
+    await here.send(a.sid, 3)
+    assert back.got == []
+    await here.go(back)
+    await here.send(a.sid, 4)
+    assert back.got == [1, 2, 3, 4]
+
+
+async def test_a_client_that_the_version_before_has_kept_becomes_a_room(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
+    a = await here.connect("x")
+    await here.lose(a)
+    kept = broker.kept(a.pid)
+    assert kept is not None
+    del kept.joins[a.sid]
+    await here.send("x", 1)
+    back = await here.connect(auth=a.auth)
+    await here.send(back.sid, 2)
+    assert back.got == [1, 2]
+    await here.lose(back)
+    await here.send(back.sid, 3)
+    again = await here.connect(auth=back.auth)
+    assert again.got == [3]
+
+
+async def test_a_client_whose_own_history_is_gone_begins_anew(here: HubHarness, broker: RecordingBroker) -> None:
+    a = await here.connect("x")
+    here.hub.on_history_gap([a.sid])
+    assert here.closed_transports == [a.eio_sid]
+    assert here.gaps == [1]
