@@ -252,7 +252,7 @@ class WebSocketServer(Emitters, ClusterApi):
         return self._apps.admin()
 
     def internal_app(self) -> ASGIApp | None:
-        """The app of the internal port; None where servers have nothing to pass on to each other."""
+        """The app of the internal port; None where servers forward no requests to each other."""
         relay = self.components.relay
         return None if relay is None else relay.inbox
 
@@ -265,7 +265,7 @@ class WebSocketServer(Emitters, ClusterApi):
         return self._apps.internal_upgrades()
 
     def internal_tls(self) -> InternalTls | None:
-        """What the internal port shows other servers; None: it speaks no TLS."""
+        """The certificates for TLS on the internal port; None: it speaks no TLS."""
         relay = self.components.relay
         return None if relay is None else relay.tls
 

@@ -1,0 +1,1 @@
+"""Background tasks, and coroutines that are stepped where nothing has to be waited for."""

@@ -57,7 +57,7 @@ class Foundation:
     server_events: Mapping[str, ServerEventHandler]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
     """The parts of an initialized server; all are there, or the building has failed."""
 

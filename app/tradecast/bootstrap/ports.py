@@ -19,8 +19,8 @@ from tradecast.polling_relay.tls import InternalTls
 
 # Seconds that a connection of the admin port may be idle: probes and Prometheus ask every few of them.
 ADMIN_KEEPS: Final = 5
-# What another server may add to the head of a request that it passes on.
-PASSED_ON_BYTES, PASSED_ON_LINES = 4_096, 16
+# What another server may add to the head of a request that it forwards.
+FORWARDED_BYTES, FORWARDED_LINES = 4_096, 16
 log = structlog.stdlib.get_logger("tradecast.server")
 
 
@@ -91,9 +91,9 @@ def create_process(server: Served) -> Process:
     ]
     tls = server.internal_tls()
     if internal is not None:
-        # Requests that are passed on come with a signature more, and what the other server knows of the connection.
+        # Forwarded requests also have a signature, and what the other server knows of the connection.
         own = HttpLimits()
-        head = {"head_bytes": own.head_bytes + PASSED_ON_BYTES, "head_lines": own.head_lines + PASSED_ON_LINES}
+        head = {"head_bytes": own.head_bytes + FORWARDED_BYTES, "head_lines": own.head_lines + FORWARDED_LINES}
         listeners.append(
             Listener(
                 "internal",

@@ -42,7 +42,7 @@ def create_announcement(settings: Settings, redis: RedisClient) -> RelayAnnounce
 def create_relay(
     settings: Settings, announcement: RelayAnnouncement, app: ASGIApp, own_sids: Container[str], metrics: RelayMetrics
 ) -> RelayService:
-    """The ways out and in around the engine.
+    """Create what forwards requests to other servers, and what accepts theirs, around the engine.
 
     Args:
         settings: All of them.

@@ -1,4 +1,4 @@
-"""The transports of a server, its own and those that pass through, for the drain and the handshake gate."""
+"""The transports of a server, its own and those that it relays, for the drain and the handshake gate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ServerTransports:
 
     Args:
         engine: Has the server's own.
-        relay: Passes WebSockets through to other servers; None: there is none.
+        relay: Relays WebSockets to other servers; None: there is none.
     """
 
     def __init__(self, engine: EngineServer, relay: RelayService | None) -> None:
@@ -24,7 +24,7 @@ class ServerTransports:
 
     def connections(self) -> Collection[str]:
         """As of `OpenTransports`."""
-        # What passes through ends with this server too: all at once, if it were not disconnected with the others.
+        # Relayed WebSockets end with this server too: all at once, if they were not closed with the others.
         relays = self._relays()
         return {*self._engine.sockets, *relays} if relays else self._engine.sockets
 

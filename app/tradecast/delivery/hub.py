@@ -1,4 +1,4 @@
-"""The clients of this server between the broker and the engine: they come, join rooms, recover, and go."""
+"""Emits events, and keeps the clients of this server: they come, join rooms, recover, and go."""
 
 from __future__ import annotations
 

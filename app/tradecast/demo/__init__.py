@@ -1,0 +1,1 @@
+"""The demo: replayed prices, demo users, and the page that shows them."""

@@ -1,4 +1,4 @@
-"""What the demo's accounts do as prices move: orders, stops, profits and what is worth telling.
+"""What the demo's accounts do as prices move: orders, stops, profits, and what is worth an event.
 
 Pure: an account gets one moment of the replay after another and returns events. Nothing is random, so the same
 moments give the same events. Money is in whole cents, shares are whole, and at all times

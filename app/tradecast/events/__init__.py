@@ -1,0 +1,1 @@
+"""The events of the contract: what each carries and does."""

@@ -34,7 +34,7 @@ class Shares:
 
     Attributes:
         clients: Connections of the public port.
-        servers: Connections of the internal port, by which other servers pass on what their clients ask.
+        servers: Connections of the internal port, on which other servers forward requests.
         admin: Connections of the admin port, which nobody else can take.
         backlog: Connections that may be accepted at once.
     """

@@ -1,4 +1,4 @@
-"""Disconnects clients one by one, so that the servers they come back to are not stormed."""
+"""Decides which clients a drain or shed closes next, and closes them one by one: other servers are not stormed."""
 
 from __future__ import annotations
 

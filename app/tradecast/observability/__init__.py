@@ -1,0 +1,1 @@
+"""Logs, redaction, health checks and the metrics registry."""

@@ -1,4 +1,4 @@
-"""ASGI middleware before the engine: relays what belongs to a connection of another server."""
+"""ASGI middleware before the engine: relays requests of another server's connections to that server, their owner."""
 
 from __future__ import annotations
 

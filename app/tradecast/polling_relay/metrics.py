@@ -13,10 +13,10 @@ from tradecast.polling_relay.refusals import Result
 
 
 class RelayedWebSockets(Protocol):
-    """What passes WebSockets through.
+    """Relays WebSockets.
 
     Attributes:
-        relays: The WebSockets that pass through now.
+        relays: The WebSockets that are relayed now.
     """
 
     @property
@@ -24,7 +24,7 @@ class RelayedWebSockets(Protocol):
 
 
 class RelayMetrics:
-    """Requests that are passed on to other servers, and those that other servers pass on to this one.
+    """Requests that are forwarded to other servers, and those that other servers forward to this one.
 
     Args:
         registry: Where they are read.
@@ -43,12 +43,12 @@ class RelayMetrics:
         )
         self._relays = registry.gauge("relayed_websockets", "WebSockets being relayed to other servers")
 
-    def watch_relays(self, forwarding: RelayedWebSockets) -> None:
-        """Count the WebSockets that pass through each time that metrics are read."""
-        self._relays.set_function(lambda: len(forwarding.relays))
+    def watch_relays(self, relay: RelayedWebSockets) -> None:
+        """Count the relayed WebSockets each time that metrics are read."""
+        self._relays.set_function(lambda: len(relay.relays))
 
     def forwarded(self, transport: str, result: str) -> None:
-        """A request for another server's connection was passed on, or was not."""
+        """A request for another server's connection was forwarded, or was not."""
         self._forwards[transport, result].inc()
 
     def internal_refused(self, reason: str) -> None:

@@ -1,0 +1,1 @@
+"""One client for Redis, Sentinel and Redis Cluster, with its scripts and errors."""

@@ -1,0 +1,1 @@
+"""Sessions: who a client is, and for how long."""

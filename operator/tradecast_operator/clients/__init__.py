@@ -1,0 +1,1 @@
+"""Requests to servers' admin ports and to Redis."""

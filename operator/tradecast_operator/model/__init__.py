@@ -1,0 +1,1 @@
+"""What the operator decides by: a fleet as it was observed, its spec, and actions."""

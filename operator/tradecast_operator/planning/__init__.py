@@ -1,0 +1,1 @@
+"""Decisions about replicas, drains and rebalancing. Pure."""

@@ -1,0 +1,1 @@
+"""The rounds of each fleet: observe, plan, act, report."""

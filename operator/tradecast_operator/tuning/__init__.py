@@ -1,0 +1,1 @@
+"""Decisions about the adapter's settings and mode. Pure."""

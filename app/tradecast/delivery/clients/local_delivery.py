@@ -1,4 +1,4 @@
-"""Delivers events to the clients of this server, each once and in order."""
+"""Finds the recipients of events among the clients of this server, and delivers each event once and in order."""
 
 from __future__ import annotations
 

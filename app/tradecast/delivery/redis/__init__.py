@@ -1,0 +1,1 @@
+"""Events, history and recovery states in Redis."""

@@ -59,7 +59,11 @@ class RedisBroker:
         self._control_listeners = ControlListeners()
         self._partitions = [
             RedisPartition(
-                *(endpoint, retention, config, observer, self._control_listeners),
+                endpoint,
+                retention,
+                config,
+                observer,
+                self._control_listeners,
                 server_id=self.server_id,
                 number=number,
             )
@@ -70,9 +74,13 @@ class RedisBroker:
         self._control: ControlChannel = self._partitions[0]
         if control_redis is not None:
             (endpoint,) = list_endpoints(control_redis)
-            cursor = PartitionCursor()
             self._control = ControlChannel(
-                *(endpoint, config, NullBrokerObserver(), cursor, self._control_listeners), server_id=self.server_id
+                endpoint,
+                config,
+                NullBrokerObserver(),
+                PartitionCursor(),
+                self._control_listeners,
+                server_id=self.server_id,
             )
 
     @property

@@ -145,7 +145,7 @@ class HttpProtocol(HttpAnswers):
         return True
 
     def shutdown(self) -> None:
-        # Uvicorn stops. A WebSocket that is decided about, or that passes through to another server, ends in time.
+        # Uvicorn stops. A WebSocket that is decided about, or relayed to another server, ends in time.
         if self.early is None:
             super().shutdown()
 

@@ -1,4 +1,4 @@
-"""WebSockets that are relayed to the owner of their connection: the bytes of both sides go on unchanged.
+"""WebSockets that are relayed to the owner of their connection: the bytes of both sides are passed on unchanged.
 
 No frame is decoded here. The owner does the WebSocket's handshake with the client, and checks sizes and frames.
 """

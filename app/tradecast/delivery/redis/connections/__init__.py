@@ -1,0 +1,1 @@
+"""Connections to Redis: for scripts, and for subscriptions."""
