@@ -29,23 +29,23 @@ LONGER = Retention(window=4, dead_after=0.3, refresh=0.1, events_per_room=1000)
 MIDDLE = Retention(window=1.5, dead_after=0.3, refresh=0.1, events_per_room=1000)
 
 
-FIGURES = extract_runtime_settings(load_settings({}))
+DEFAULTS = extract_runtime_settings(load_settings({}))
 
 
-def figures(**changed: float) -> RuntimeSettings:
-    """The usual figures, but for these."""
-    return FIGURES.model_copy(update=changed)
+def runtime_settings(**changed: float) -> RuntimeSettings:
+    """The default run-time settings, with these changes."""
+    return DEFAULTS.model_copy(update=changed)
 
 
 class RecordingListener:
-    """A listener that only listens."""
+    """Keeps what it receives (`DeliveryListener`, `ControlListener`)."""
 
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
         self.broken_rooms: set[str] = set()
         self.switches: list[tuple[int, int]] = []
         self.claims: list[tuple[str, int]] = []
-        self.told_data: list[bytes] = []
+        self.control_messages: list[bytes] = []
 
     def deliver(self, envelope: Envelope) -> None:
         self.envelopes.append(envelope)
@@ -60,14 +60,14 @@ class RecordingListener:
         self.claims.append((pid, generation))
 
     def on_control_message(self, data: bytes) -> None:
-        self.told_data.append(data)
+        self.control_messages.append(data)
 
     @property
     def numbers(self) -> list[Any]:
         return numbers(self.envelopes)
 
 
-# A broker that has been started and hears what is published, and its listener.
+# A broker that has been started and receives what is published, and its listener.
 MakeBroker = Callable[..., Awaitable[tuple[Broker, RecordingListener]]]
 
 
@@ -120,14 +120,14 @@ class BrokerContract:
     # -- events
 
     async def test_other_figures_amid_events_lose_and_repeat_nothing(self, make_broker: MakeBroker) -> None:
-        broker, heard = await make_broker()
+        broker, listener = await make_broker()
         rooms = [f"room{n}" for n in range(40)]
         sent: dict[str, list[int]] = {room: [] for room in rooms}
         some = (
-            figures(publish_batch=1, subscription_batch=1, channel_linger=0),
-            figures(publish_batch=7, batch_window_ms=3, subscription_batch=3, channel_linger=0),
-            figures(publish_batch=1_000, batch_window_ms=20, publish_buffer=200_000),
-            figures(history_events=2_000, publish_timeout=30),
+            runtime_settings(publish_batch=1, subscription_batch=1, channel_linger=0),
+            runtime_settings(publish_batch=7, batch_window_ms=3, subscription_batch=3, channel_linger=0),
+            runtime_settings(publish_batch=1_000, batch_window_ms=20, publish_buffer=200_000),
+            runtime_settings(history_events=2_000, publish_timeout=30),
         )
 
         async def emit(number: int, room: str) -> None:
@@ -144,20 +144,20 @@ class BrokerContract:
             await asyncio.gather(*publishing)
 
         def got(room: str) -> list[Any]:
-            return numbers([one for one in heard.envelopes if one.rooms == (room,)])
+            return numbers([one for one in listener.envelopes if one.rooms == (room,)])
 
-        await eventually(lambda: len(heard.envelopes) >= sum(map(len, sent.values())))
+        await eventually(lambda: len(listener.envelopes) >= sum(map(len, sent.values())))
         assert {room: got(room) for room in rooms} == sent
 
     async def test_history_can_grow_and_shrink(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()
         await listen(broker, "x")
         begun = positions(broker, "x")
-        broker.tune(figures(history_events=1))
+        broker.tune(runtime_settings(history_events=1))
         for n in range(300):
             await broker.publish(event(n, "x"))
         assert (await broker.read(begun)).broken == {"x"}
-        broker.tune(figures(history_events=1_000))
+        broker.tune(runtime_settings(history_events=1_000))
         begun = positions(broker, "x")
         for n in range(300):
             await broker.publish(event(n, "x"))
@@ -166,25 +166,25 @@ class BrokerContract:
         assert numbers(replay.envelopes) == list(range(300))
 
     async def test_published_is_delivered_in_order(self, make_broker: MakeBroker) -> None:
-        broker, heard = await make_broker()
+        broker, listener = await make_broker()
         await listen(broker, "x")
         ids = [await broker.publish(event(n, "x")) for n in range(50)]
-        await eventually(lambda: len(heard.envelopes) == 50)
-        assert heard.numbers == list(range(50))
-        assert [one.id for one in heard.envelopes] == ids == sorted(set(ids))
+        await eventually(lambda: len(listener.envelopes) == 50)
+        assert listener.numbers == list(range(50))
+        assert [one.id for one in listener.envelopes] == ids == sorted(set(ids))
         assert ids[-1] < MAX_ID
         assert broker.positions[broker.partition_of("x")] >= ids[-1]
 
     async def test_publishing_at_once_keeps_the_order_of_the_calls(self, make_broker: MakeBroker) -> None:
-        broker, heard = await make_broker()
+        broker, listener = await make_broker()
         await listen(broker, "x")
         ids = await asyncio.gather(*(broker.publish(event(n, "x")) for n in range(300)))
-        await eventually(lambda: len(heard.envelopes) == 300)
-        assert heard.numbers == list(range(300))
-        assert [one.id for one in heard.envelopes] == ids == sorted(set(ids))
+        await eventually(lambda: len(listener.envelopes) == 300)
+        assert listener.numbers == list(range(300))
+        assert [one.id for one in listener.envelopes] == ids == sorted(set(ids))
 
     async def test_everything_arrives_as_it_was(self, make_broker: MakeBroker) -> None:
-        broker, heard = await make_broker()
+        broker, listener = await make_broker()
         x, y = together(broker, 2)
         await listen(broker, x, y)
         sent = [
@@ -195,51 +195,51 @@ class BrokerContract:
         ]
         for one in sent:
             await broker.publish(one)
-        await eventually(lambda: len(heard.envelopes) == 4)
-        for got, one in zip(heard.envelopes, sent, strict=True):
+        await eventually(lambda: len(listener.envelopes) == 4)
+        for got, one in zip(listener.envelopes, sent, strict=True):
             assert got.message("a.1").parts == one.message("a.1").parts
             assert (got.kind, got.ends_in_text) == (one.kind, one.ends_in_text)
             assert [*got.rooms] == [*one.rooms]
             assert ([*got.skip], [*got.except_rooms]) == ([*one.skip], [*one.except_rooms])
-        assert heard.envelopes[2].event in ("ünï\t☃", "ünï?☃")
+        assert listener.envelopes[2].event in ("ünï\t☃", "ünï?☃")
 
     @pytest.mark.parametrize("room", ["", " ", "ключ", "a b", "*?[x]{y}", "x" * 1000, "'\"\\\n\x00"])
     async def test_strange_rooms(self, make_broker: MakeBroker, room: str) -> None:
-        broker, heard = await make_broker()
+        broker, listener = await make_broker()
         await listen(broker, room)
         start = positions(broker, room)
         await broker.publish(event(1, room))
         await broker.publish(event(2, room + "2"))
-        await eventually(lambda: heard.envelopes)
-        assert heard.numbers[0] == 1
-        assert [*heard.envelopes[0].rooms] == [room]
+        await eventually(lambda: listener.envelopes)
+        assert listener.numbers[0] == 1
+        assert [*listener.envelopes[0].rooms] == [room]
         assert numbers((await broker.read(start)).envelopes) == [1]
 
     async def test_an_event_of_several_rooms_comes_once(self, make_broker: MakeBroker) -> None:
-        broker, heard = await make_broker()
+        broker, listener = await make_broker()
         rooms = together(broker, 4)
         await listen(broker, *rooms[:3])
         await broker.publish(event(1, *rooms))
         await broker.publish(event(2, rooms[1]))
-        await eventually(lambda: 2 in heard.numbers)
-        assert heard.numbers == [1, 2]
-        assert [*heard.envelopes[0].rooms] == rooms
+        await eventually(lambda: 2 in listener.numbers)
+        assert listener.numbers == [1, 2]
+        assert [*listener.envelopes[0].rooms] == rooms
 
     async def test_servers_hear_each_other_and_only_what_they_want(self, make_broker: MakeBroker) -> None:
         if not self.shared:
             return
-        (here, heard), (there, heard_there) = await make_broker(), await make_broker()
+        (here, listener), (there, listener_there) = await make_broker(), await make_broker()
         await listen(here, "x", "both")
         await listen(there, "y", "both")
         for n in range(10):
             await (here, there)[n % 2].publish(event(n, ("x", "y", "nobody")[n % 3]))
             await (there, here)[n % 2].publish(event(100 + n, "both"))
         expected = [[n for n in range(10) if n % 3 == which] for which in (0, 1)]
-        await eventually(lambda: len(heard.envelopes) == 10 + len(expected[0]))
-        await eventually(lambda: len(heard_there.envelopes) == 10 + len(expected[1]))
-        assert [n for n in heard.numbers if n < 100] == expected[0]
-        assert [n for n in heard_there.numbers if n < 100] == expected[1]
-        assert [n for n in heard.numbers if n >= 100] == [n for n in heard_there.numbers if n >= 100]
+        await eventually(lambda: len(listener.envelopes) == 10 + len(expected[0]))
+        await eventually(lambda: len(listener_there.envelopes) == 10 + len(expected[1]))
+        assert [n for n in listener.numbers if n < 100] == expected[0]
+        assert [n for n in listener_there.numbers if n < 100] == expected[1]
+        assert [n for n in listener.numbers if n >= 100] == [n for n in listener_there.numbers if n >= 100]
 
     async def test_listening_says_whether_it_was_so_already(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()
@@ -251,13 +251,13 @@ class BrokerContract:
         assert await broker.wait_subscribed(["x", "y"]) is self.shared
 
     async def test_now_is_the_last_id(self, make_broker: MakeBroker) -> None:
-        broker, heard = await make_broker()
+        broker, listener = await make_broker()
         before = await broker.read_positions(["x"])
         last = await broker.publish(event(1, "x"))
         assert await broker.read_positions(["x"]) == {"x": last}
         assert before["x"] < last
         assert set(await broker.read_positions(["x", "y", "z"])) == {"x", "y", "z"}
-        assert heard.envelopes == [] or not self.shared
+        assert listener.envelopes == [] or not self.shared
 
     async def test_positions_follow_what_is_published_elsewhere(self, make_broker: MakeBroker) -> None:
         (here, _), (there, _) = await make_broker(), await make_broker()
@@ -274,7 +274,7 @@ class BrokerContract:
         assert broker.unreachable_for == 0
 
     async def test_rooms_that_may_be_clients_need_no_channel(self, make_broker: MakeBroker) -> None:
-        (here, heard), (there, elsewhere) = await make_broker(), await make_broker()
+        (here, listener), (there, elsewhere) = await make_broker(), await make_broker()
         sid = make_id()
         here.subscribe_sid(sid)
         await here.wait_subscribed([], [sid])
@@ -282,23 +282,23 @@ class BrokerContract:
         await there.publish(event(1, sid))
         await there.publish(event(2, sid, kind=LATEST))
         await there.publish(event(3, sid, kind=VOLATILE))
-        await eventually(lambda: heard.numbers[-3:] == [1, 2, 3])
-        assert [[*one.rooms] for one in heard.envelopes[-3:]] == [[sid]] * 3
+        await eventually(lambda: listener.numbers[-3:] == [1, 2, 3])
+        assert [[*one.rooms] for one in listener.envelopes[-3:]] == [[sid]] * 3
         replay = await there.read(start)
         assert (numbers(replay.envelopes), replay.broken) == ([1, 2], frozenset())
         # who has a room of the same name gets it once
         await listen(there, sid)
         await here.publish(event(4, sid, "x"))
-        await eventually(lambda: 4 in elsewhere.numbers and 4 in heard.numbers)
+        await eventually(lambda: 4 in elsewhere.numbers and 4 in listener.numbers)
         last = await here.publish(event(5, sid))
         await eventually(lambda: all(one.positions[one.partition_of(sid)] >= last for one in (here, there)))
-        assert elsewhere.numbers.count(4) == heard.numbers.count(4) == 1
+        assert elsewhere.numbers.count(4) == listener.numbers.count(4) == 1
         here.unsubscribe_sid(sid)
 
     # -- history
 
     async def test_what_was_missed_can_be_read(self, make_broker: MakeBroker) -> None:
-        (here, heard), (there, _) = await make_broker(), await make_broker()
+        (here, listener), (there, _) = await make_broker(), await make_broker()
         start = dict(await here.read_positions(["x", "y"]))
         for n in range(5):
             await there.publish(event(n, "xy"[n % 2]))
@@ -314,7 +314,7 @@ class BrokerContract:
         x = [one for one in replay.envelopes if "x" in one.rooms]
         assert numbers((await here.read({"x": x[0].id})).envelopes) == [2, 4]
         assert numbers((await here.read({"x": x[2].id})).envelopes) == []
-        assert heard.envelopes == [] or not self.shared
+        assert listener.envelopes == [] or not self.shared
 
     async def test_what_is_read_is_as_it_was(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()
@@ -329,11 +329,11 @@ class BrokerContract:
             assert (got.id, got.kind) == (sent.id, COUNTED)
 
     async def test_volatile_events_are_not_kept(self, make_broker: MakeBroker) -> None:
-        broker, heard = await make_broker()
+        broker, listener = await make_broker()
         await listen(broker, "x")
         start = dict(await broker.read_positions(["x"]))
         await broker.publish(event(1, "x", kind=VOLATILE))
-        await eventually(lambda: heard.numbers == [1])
+        await eventually(lambda: listener.numbers == [1])
         assert (await broker.read(start)).envelopes == []
 
     async def test_of_what_is_latest_wins_the_newest_is_kept(self, make_broker: MakeBroker) -> None:
@@ -467,12 +467,12 @@ class BrokerContract:
         assert list(await here.touch([])) == []
 
     async def test_nobody_elses(self, make_broker: MakeBroker) -> None:
-        (here, _), (there, heard) = await make_broker(), await make_broker()
+        (here, _), (there, listener) = await make_broker(), await make_broker()
         saved = session(user="u1")
         await here.save(saved)
         assert await there.claim(saved.pid, "u2") is None
         assert await there.claim(new_pid(), "u1") is None
-        assert heard.claims == []
+        assert listener.claims == []
         assert await here.save(saved)  # it was left as it was
         claimed = await there.claim(saved.pid, "u1")
         assert claimed is not None
@@ -523,14 +523,14 @@ class BrokerContract:
             assert (claimed.generation, claimed.joins) == (generation, {"x": 1})
 
     async def test_the_former_owner_is_told(self, make_broker: MakeBroker) -> None:
-        (here, heard), (there, _) = await make_broker(), await make_broker()
+        (here, listener), (there, _) = await make_broker(), await make_broker()
         saved = session()
         await here.save(saved)
         await there.claim(saved.pid, "u1")
-        await eventually(lambda: heard.claims)
-        assert heard.claims == [(saved.pid, 1)]
+        await eventually(lambda: listener.claims)
+        assert listener.claims == [(saved.pid, 1)]
         await there.claim(saved.pid, "u1")
-        assert (saved.pid, 1) in heard.claims
+        assert (saved.pid, 1) in listener.claims
 
     async def test_dropped_is_gone(self, make_broker: MakeBroker) -> None:
         (here, _), (there, _) = await make_broker(), await make_broker()
@@ -579,20 +579,20 @@ class BrokerContract:
     # -- what servers tell each other
 
     async def test_a_server_is_told_by_name(self, make_broker: MakeBroker) -> None:
-        (here, heard), (there, heard_there) = await make_broker(), await make_broker()
+        (here, listener), (there, listener_there) = await make_broker(), await make_broker()
         assert (here.server_id == there.server_id) is not self.shared
         told = [b"", b"\x00\xff \n\t", b"x" * 300_000]
         for data in told:
             await here.send_to_server(there.server_id, data)
         await here.send_to_server("nobody", b"lost")
-        await eventually(lambda: len(heard_there.told_data) == 3)
-        assert heard_there.told_data == told
-        assert heard.told_data == [] or not self.shared
+        await eventually(lambda: len(listener_there.control_messages) == 3)
+        assert listener_there.control_messages == told
+        assert listener.control_messages == [] or not self.shared
 
     async def test_all_servers_are_told(self, make_broker: MakeBroker) -> None:
-        (here, heard), (_, heard_there) = await make_broker(), await make_broker()
+        (here, listener), (_, listener_there) = await make_broker(), await make_broker()
         for number in range(20):
             await here.send_to_all(b"%d" % number)
-        await eventually(lambda: len(heard.told_data) == len(heard_there.told_data) == 20)
-        assert heard.told_data == heard_there.told_data == [b"%d" % number for number in range(20)]
-        assert heard.envelopes == heard_there.envelopes == []
+        await eventually(lambda: len(listener.control_messages) == len(listener_there.control_messages) == 20)
+        assert listener.control_messages == listener_there.control_messages == [b"%d" % number for number in range(20)]
+        assert listener.envelopes == listener_there.envelopes == []

@@ -33,14 +33,14 @@ class RecordingObserver:
         self.results: Counter[str] = Counter()
         self.why_skipped: Counter[str] = Counter()
         self.repairs: list[int] = []
-        self.hears: bool | None = None
+        self.is_subscribed: bool | None = None
 
     @property
     def room_messages(self) -> int:
         return self.messages - self.ticks
 
     def redis_subscribed(self, subscribed: bool) -> None:
-        self.hears = subscribed
+        self.is_subscribed = subscribed
 
     def redis_published(self, result: str, count: int) -> None:
         self.results[result] += count
@@ -84,31 +84,31 @@ class Brokers:
         *,
         retention: Retention = RETENTION,
         watch: BrokerObserver | None = None,
-        heard: bool = True,
-        **figures: Any,
+        subscribed: bool = True,
+        **settings: Any,
     ) -> tuple[RedisBroker, RecordingListener]:
-        """One more server; it hears the others already."""
-        broker = RedisBroker(self._client(url), retention, self._config(**figures), watch or NullBrokerObserver())
+        """One more server; if `subscribed`, it receives the others' events already."""
+        broker = RedisBroker(self._client(url), retention, self._config(**settings), watch or NullBrokerObserver())
         listener = RecordingListener()
         broker.add_control_listener(listener)
         self._made.append(broker)
         await broker.start(listener)
-        if heard:
+        if subscribed:
             await broker.wait_until_subscribed()
         return broker, listener
 
     async def add_writer(
-        self, url: str | None = None, watch: PublishObserver | None = None, **figures: Any
+        self, url: str | None = None, watch: PublishObserver | None = None, **settings: Any
     ) -> RedisWriter:
         """One more process that only publishes."""
-        writer = RedisWriter(self._client(url), RETENTION, self._config(**figures), watch or NullBrokerObserver())
+        writer = RedisWriter(self._client(url), RETENTION, self._config(**settings), watch or NullBrokerObserver())
         self._made.append(writer)
         writer.start()
         return writer
 
-    def _config(self, timeout: float | None = None, **figures: Any) -> PartitionConfig:
-        settings = RuntimeSettings(**{"publish_timeout": 20, **figures})
-        return PartitionConfig(self.timeout if timeout is None else timeout, settings)
+    def _config(self, timeout: float | None = None, **settings: Any) -> PartitionConfig:
+        runtime_settings = RuntimeSettings(**{"publish_timeout": 20, **settings})
+        return PartitionConfig(self.timeout if timeout is None else timeout, runtime_settings)
 
     def _client(self, url: str | None) -> Any:
         settings = {"REDIS_URL": url or self.url, "REDIS_TIMEOUT": str(self.timeout)}

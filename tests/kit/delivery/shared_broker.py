@@ -28,15 +28,15 @@ class Memory:
 
     Args:
         partitions: How many independent orders there are.
-        tell: Whether a server hears that a session of its is claimed by another; asked each time.
+        notifies: Whether a server learns that another one has claimed a recovery state of its own; asked each time.
         turns: For how many turns of the loop a request is under way, and its answer; asked each time.
     """
 
     def __init__(
-        self, partitions: int = 1, tell: Callable[[], bool] = lambda: True, turns: Callable[[], int] = lambda: 0
+        self, partitions: int = 1, notifies: Callable[[], bool] = lambda: True, turns: Callable[[], int] = lambda: 0
     ) -> None:
         self.partitions = partitions
-        self.tell = tell
+        self.notifies = notifies
         self.turns = turns
         self.epoch = "0a0b0c0d"
         self.last = [now_id() + 7 * partition for partition in range(partitions)]
@@ -66,8 +66,8 @@ class Memory:
             elif envelope.kind == LATEST:
                 self.latest[room, envelope.event] = envelope
         for server in self.servers:
-            # by their form it is known which rooms may be clients; those all servers hear of
-            if server.heard & set(envelope.rooms) or server.sid_rooms & set(envelope.rooms):
+            # by their form it is known which rooms may be clients; those go to all servers
+            if server.subscribed & set(envelope.rooms) or server.sid_rooms & set(envelope.rooms):
                 server.coming[partition].append(envelope)
         return envelope.id
 
@@ -76,7 +76,7 @@ class SharedBroker:
     """`Broker` of one server.
 
     Attributes:
-        heard: Rooms that it listens to; what is wanted is heard from `listening` on, and left by `tidy`.
+        subscribed: Rooms that it receives: a wanted room from `wait_subscribed` on, until `unsubscribe_idle`.
         coming: What is under way to this server, per partition.
     """
 
@@ -93,7 +93,7 @@ class SharedBroker:
         self.epoch: str | None = memory.epoch
         self.positions = list(memory.last)
         self.wanted: set[str] = set()
-        self.heard: set[str] = set()
+        self.subscribed: set[str] = set()
         self.sid_rooms: set[str] = set()
         self.coming: list[deque[Envelope]] = [deque() for _ in range(memory.partitions)]
         self._listener: DeliveryListener = NullDeliveryListener()
@@ -131,7 +131,7 @@ class SharedBroker:
     async def publish(self, envelope: Envelope) -> int:
         return self.memory.publish(envelope)
 
-    # -- told by the test
+    # -- called by the test
 
     def come(self, partition: int, count: int = 1) -> None:
         """Let the next events of a partition come."""
@@ -142,12 +142,12 @@ class SharedBroker:
             count -= 1
 
     def tick(self, partition: int) -> None:
-        """All comes, and where the partition is."""
+        """Let all events of a partition come, and then its position."""
         self.come(partition, len(self.coming[partition]))
         self.positions[partition] = self.memory.last[partition]
 
     def unsubscribe_idle(self) -> None:
-        self.heard &= self.wanted
+        self.subscribed &= self.wanted
 
     # -- rooms and history
 
@@ -169,8 +169,8 @@ class SharedBroker:
 
     async def wait_subscribed(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
         await self._on_the_way()
-        fresh = not set(rooms) <= self.heard
-        self.heard |= set(rooms) & self.wanted
+        fresh = not set(rooms) <= self.subscribed
+        self.subscribed |= set(rooms) & self.wanted
         if fresh:
             await self._on_the_way()
         return fresh
@@ -226,7 +226,7 @@ class SharedBroker:
         saved, owner = self.memory.sessions[pid]
         saved.generation += 1
         self.memory.sessions[pid] = (saved, self)
-        if owner in self.memory.servers and (owner is self or self.memory.tell()):
+        if owner in self.memory.servers and (owner is self or self.memory.notifies()):
             owner._listener.on_session_claimed(pid, saved.generation)
         found = deepcopy(saved)
         await self._on_the_way()

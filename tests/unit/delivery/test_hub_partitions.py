@@ -54,7 +54,7 @@ async def test_who_comes_while_it_is_on_its_way_gets_it_once_at_most(how: str) -
     whole = encode_envelope("event", [1], [a, b], COUNTED)
     async with running_hub(broker) as here:
         member = await here.connect(b) if how == "joining" else None
-        broker.heard.add(a)
+        broker.subscribed.add(a)
         ids: list[int] = []
         asked = broker.read_positions
 
@@ -64,12 +64,12 @@ async def test_who_comes_while_it_is_on_its_way_gets_it_once_at_most(how: str) -
             return await asked(rooms)
 
         broker.read_positions = now  # type: ignore[method-assign]
-        broker.heard.discard(b)  # so that it has to be asked where the rooms' partitions are
+        broker.subscribed.discard(b)  # so that it has to be asked where the rooms' partitions are
         if member is None:
             member = await here.connect(a, b)
         else:
             await here.hub.join(member.sid, a)
-        broker.heard.add(b)
+        broker.subscribed.add(b)
         memory._publish(2, whole.part([b], {a: ids[0]}))
         for partition in (0, 2):
             broker.tick(partition)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kit.contracts.broker import MIDDLE, RETENTION, event, figures, listen, numbers, positions
+from kit.contracts.broker import MIDDLE, RETENTION, event, listen, numbers, positions, runtime_settings
 from kit.delivery.hub_clients import running_hub
 from kit.delivery.redis_brokers import Brokers, partitions_of
 from kit.delivery.version_before import publish_as_before, tick_as_before
@@ -202,7 +202,7 @@ async def test_out_of_memory_nothing_is_noted(broker: RedisBroker, redis_server:
     noted = await redis_server.ask("ZSCORE", NOTES, "hx")
     await redis_server.ask("CONFIG", "SET", "maxmemory", "1")
     try:
-        broker.tune(figures(publish_timeout=0.5))
+        broker.tune(runtime_settings(publish_timeout=0.5))
         with pytest.raises(AdapterUnavailable):
             await broker.publish(event(2, "x"))
         assert await redis_server.ask("ZSCORE", NOTES, "hx") == noted

@@ -34,7 +34,7 @@ async def test_what_was_missed_is_read_back_in_order(
     await there.publish(event("new", "y", kind=LATEST, name="quote"))
     assert heard.numbers == [0]
     assert here.unreachable_for > 0
-    assert seen.hears is False
+    assert seen.is_subscribed is False
     forwarder.target = own_redis
     await here.wait_until_subscribed()
     await there.publish(event(11, "y"))
@@ -42,7 +42,7 @@ async def test_what_was_missed_is_read_back_in_order(
     assert heard.numbers == [0, 1, 2, 4, 5, 6, 8, 9, "new", 11]
     assert heard.broken_rooms == set()
     assert here.unreachable_for == 0
-    assert (seen.repairs, seen.hears) == ([8], True)
+    assert (seen.repairs, seen.is_subscribed) == ([8], True)
 
 
 async def test_a_gap_that_is_larger_than_the_history_is_told(

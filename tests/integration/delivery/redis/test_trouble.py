@@ -62,7 +62,7 @@ async def test_a_server_that_starts_without_redis_hears_once_it_is_there(
     brokers: Brokers, own_redis: RedisServer
 ) -> None:
     await own_redis.stop()
-    here, heard = await brokers.add(heard=False)
+    here, heard = await brokers.add(subscribed=False)
     here.subscribe("x")
     with pytest.raises(AdapterUnavailable):
         await here.wait_subscribed(["x"])
