@@ -48,7 +48,7 @@ def register_health(components: Components) -> None:
         mode = components.foundation.settings.mode
         health.register(REDIS, RedisDependency(components, redis), Explainer(redis.place), mode=mode)
     if other is not None:
-        # before events go there, somebody wants to know whether they can
+        # Before events are published there, an operator has to know whether they can be.
         health.register(OTHER_REDIS, other.redis, Explainer(other.redis.place))
     database = components.sessions.database
     if database is not None:

@@ -233,7 +233,7 @@ class Hub(LocalDelivery):
         request: Request,
         namespace: str = NAMESPACE,
     ) -> str | None:
-        """Take a new client into its first rooms; its pid, or None if it cannot or does not want to recover.
+        """Take a new client into its first rooms; its pid, or None if it cannot recover, or did not ask for that.
 
         Its events are buffered until `start_delivery`.
         """

@@ -199,13 +199,13 @@ class Clients:
         self._log(connection, "disconnected", reason=reason)
         if connection.session is not None and not self._registry.of_session(connection.session.id):
             self._sync.expiry.unwatch(connection.session.id)
-        held = [room for room in connection.rooms if is_subscription(room)]
+        subscriptions = [room for room in connection.rooms if is_subscription(room)]
         if reason == DISPLACED and connection.user is not None:
-            self._quotas.hand_over(connection, held)
+            self._quotas.hand_over(connection, subscriptions)
         elif self._server.may_come_back(sid, connection.namespace):
-            self._finish(self._quotas.release_recoverable(connection, held))
+            self._finish(self._quotas.release_recoverable(connection, subscriptions))
         else:
-            self._finish(self._quotas.release(connection, held))
+            self._finish(self._quotas.release(connection, subscriptions))
 
     # -- the steps of the above
 

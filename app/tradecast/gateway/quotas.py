@@ -54,9 +54,9 @@ class ConnectionQuotas:
         """
         user, own_id = connection.user, connection.id
 
-        async def reserve_quota(connection_id: str, held: Collection[str]) -> bool:
+        async def reserve_quota(connection_id: str, rooms: Collection[str]) -> bool:
             connection.id = connection_id
-            return user is None or await self._reserve(connection, user, held, counted)
+            return user is None or await self._reserve(connection, user, rooms, counted)
 
         resumed = await resume(identify(connection), lambda room: user is None or may_be_in(user, room), reserve_quota)
         if resumed is not None:
@@ -68,8 +68,8 @@ class ConnectionQuotas:
         connection.id = own_id
         return None
 
-    async def _reserve(self, connection: Connection, user: User, held: Collection[str], counted: list[str]) -> bool:
-        subscriptions = [room for room in held if is_subscription(room)]
+    async def _reserve(self, connection: Connection, user: User, rooms: Collection[str], counted: list[str]) -> bool:
+        subscriptions = [room for room in rooms if is_subscription(room)]
         counted.extend(room for room in subscriptions if may_be_in(user, room))
         for room in subscriptions:
             if room not in counted:  # the user's tier has changed since

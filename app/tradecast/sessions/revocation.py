@@ -263,11 +263,11 @@ class RevocationWatcher:
 
     async def _note(self, session: Session) -> None:
         known = self._known.get(session.id)
-        held = self._live.is_applied(session)
-        if known is not None and _same(known, session) and held:
+        applied = self._live.is_applied(session)
+        if known is not None and _same(known, session) and applied:
             return
         self._known[session.id] = session
-        if not held and self._sessions.has_users:  # the cache that let them in would let the next in too
+        if not applied and self._sessions.has_users:  # the cache that let them in would let the next in too
             await self._sessions.forget_users([session.user.id])
         try:
             await self._live.apply_change(session)

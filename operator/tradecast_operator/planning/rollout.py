@@ -11,11 +11,11 @@ def describe_too_fast_rollout(seen: Observation) -> str | None:
     """Why the rollout that is under way is too fast; None: it is not."""
     if not seen.rolling:
         return None
-    held: Counter[str] = Counter()
+    clients: Counter[str] = Counter()
     for pod in seen.pods:
-        held[pod.revision] += pod.connections or 0
+        clients[pod.revision] += pod.connections or 0
     # The new template is the one with fewer clients, until most have moved.
-    leaving = seen.total - (min(held.values()) if len(held) > 1 else 0)
+    leaving = seen.total - (min(clients.values()) if len(clients) > 1 else 0)
     return _too_many(seen, leaving, "the terminating servers have")
 
 

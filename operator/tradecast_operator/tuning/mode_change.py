@@ -381,7 +381,7 @@ class ModeChange(TuningRound):
         return next((name for name, mode in self._snapshot.out_of_service.items() if mode is None), "")
 
     def _continue(self, message: str, *, record: TuningRecord | None = None, mark: str | None = None) -> Decision:
-        """The change goes on in the next round."""
+        """The change continues in the next round."""
         return self._decide("False", ROLLING, message, record=record, mark=mark)
 
 

@@ -119,7 +119,7 @@ class LocalDelivery:
         self._observer.event_emitted(envelope.event, count)
 
     def position(self, sid: str) -> str | None:
-        """The offset of what a client has got so far; None for one that wants none."""
+        """The offset of what a client has got so far; None for a client that gets no offsets."""
         client = self.clients.by_sid.get(sid)
         if client is None or client.no_recovery:
             return None

@@ -31,8 +31,8 @@ from tradecast.engine.turns import BYTES_PER_TURN, FRAMES_PER_TURN, PACKETS_PER_
 
 # Seconds until a client that takes nothing of what was sent before our close frame is dropped.
 GOODBYE: Final = 5.0
-# What a client goes on sending behind our close frame is read and thrown away for so many seconds and bytes: to close
-# at once would make the system drop what was sent last (RFC 9112 §9.6 tells how).
+# What a client still sends after our close frame is read and discarded, for so many seconds and bytes: to close
+# at once would make the system drop what was sent last (RFC 9112 §9.6).
 LINGER: Final = 2.0
 LINGER_BYTES: Final = 1_000_000
 
