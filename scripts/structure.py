@@ -24,7 +24,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Modules that need no test of their name, and why.
 _METRICS: Final = "declares metrics: bootstrap/test_metrics.py calls every method and reads every metric"
 _TYPES: Final = "types, errors and constants: there is nothing to run"
-_INTERFACE: Final = "interfaces: the tests of what implements them hold them"
+_INTERFACE: Final = "interfaces, and what they exchange: the tests of what implements them hold them"
 _COMPOSITION: Final = "puts parts together: every test of a server, or of the operator, starts it"
 WITHOUT_TESTS: Final = {
     "bootstrap/components.py": _COMPOSITION,
@@ -40,6 +40,7 @@ WITHOUT_TESTS: Final = {
     "engine/observer.py": _INTERFACE,
     "entry.py": _COMPOSITION,
     "events/publisher.py": _TYPES,
+    "gateway/application.py": _INTERFACE,
     "gateway/metrics.py": _METRICS,
     "http/metrics.py": _METRICS,
     "lifecycle/metrics.py": _METRICS,

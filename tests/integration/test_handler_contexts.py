@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from typing import Any
 
-from integration.test_connect_races import Client
+from integration.gateway.test_clients import Client
 from kit.servers.in_process import MakeServer
 from kit.waiting import eventually
 from tradecast.connections.connection import Connection
