@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Sequence
+import warnings
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from tradecast.config.errors import SettingsError
@@ -45,6 +46,17 @@ class Unobserved(EmitObserver):
         """Nothing."""
 
 
+class _CallingObserver(EmitObserver):
+    """Calls a function, as `Publisher(on_emitted=…)` did before there were observers."""
+
+    def __init__(self, on_emitted: Callable[[str, int], None]) -> None:
+        self._on_emitted = on_emitted
+
+    def event_emitted(self, event: str, recipients: int) -> None:
+        """Call it."""
+        self._on_emitted(event, recipients)
+
+
 class Publisher(Emitters):
     """Emits to the clients of every server, through Redis, without being a server.
 
@@ -69,6 +81,7 @@ class Publisher(Emitters):
         both: Whether servers of both modes get it, whichever mode the fleet is in: each event is then published
             twice, one after the other (first where ADAPTER_MODE says; if only the second fails, that is a
             `PublishUncertain`). None: where there is a REDIS_CLUSTER_URL. False: those of ADAPTER_MODE alone.
+        on_emitted: Deprecated; a function in place of an observer.
 
     Raises:
         SettingsError: There is no REDIS_URL, or none for both modes; or ADAPTER_MODE is `single`.
@@ -80,7 +93,15 @@ class Publisher(Emitters):
         observer: EmitObserver | None = None,
         *,
         both: bool | None = None,
+        on_emitted: Callable[[str, int], None] | None = None,
     ) -> None:
+        if on_emitted is not None:
+            warnings.warn(
+                "Publisher(on_emitted=…) goes: pass an observer that has event_emitted",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            observer = _CallingObserver(on_emitted)
         settings = settings or read_settings()
         if settings.redis_url is None:
             raise SettingsError("REDIS_URL: is needed to publish to servers")

@@ -17,7 +17,7 @@ from kit.servers.in_process import MakeServer, settings_for_tests
 from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
-from tradecast.config.settings import SettingsError
+from tradecast.config.settings import SettingsError, load_settings
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.events.payloads import Trade
 from tradecast.packets.exact import NotExact
@@ -138,6 +138,17 @@ async def test_redis_that_is_away_is_told_to_the_caller(own_redis: RedisServer) 
         await own_redis.stop()
         with pytest.raises(AdapterUnavailable):
             await out.emit_notification("u1", {"title": "Hello"})
+
+
+async def test_a_function_in_place_of_an_observer_still_works_and_warns(redis_server: RedisServer) -> None:
+    emitted: list[tuple[str, int]] = []
+    settings = load_settings({"REDIS_URL": redis_server.url})
+    with pytest.warns(DeprecationWarning, match="on_emitted") as warned:
+        publisher = Publisher(settings, on_emitted=lambda event, recipients: emitted.append((event, recipients)))
+    async with publisher:
+        await publisher.emit_notification("u1", {"title": "Hello"})
+    assert emitted == [("notification", 0)]
+    assert warned[0].filename == __file__
 
 
 def test_without_redis_there_is_nothing_to_publish_to() -> None:
