@@ -31,11 +31,6 @@ UNTESTED = {
         "engine/uvicorn/answers.py",
         "engine/uvicorn/server.py",
         "engine/uvicorn/websocket_handshake.py",
-        "polling_relay/announcement.py",
-        "polling_relay/owner/polling.py",
-        "polling_relay/owner/routes.py",
-        "polling_relay/owner/websockets.py",
-        "polling_relay/refusals.py",
     },
     "operator": {
         "kube/act.py",
