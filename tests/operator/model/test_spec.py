@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tradecast.config.runtime_settings import RuntimeSettings
-from tradecast_operator.model.adapter_spec import BOUNDS, RedisAdapter, RedisSecret
+from kit.kubernetes.crd import filled_in, schema
+from tradecast_operator.model.adapter_spec import RedisAdapter, RedisSecret
 from tradecast_operator.model.spec import Admin, Drain, Metric, Rebalance, Spec
-
-CRD = Path(__file__).parents[3] / "charts/tradecast/crds/socketfleets.yaml"
-
-
-def schema() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(CRD.read_text())
-    found: dict[str, Any] = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    return found
-
-
-def filled_in(node: dict[str, Any]) -> dict[str, Any]:
-    """What the API server makes of an empty object."""
-    filled = {}
-    for name, one in node.get("properties", {}).items():
-        if one.get("type") == "object" and one.get("default") == {}:
-            filled[name] = filled_in(one)
-        elif "default" in one:
-            filled[name] = one["default"]
-    return filled
 
 
 def test_everything_can_be_said() -> None:
@@ -87,18 +66,6 @@ def test_everything_can_be_said() -> None:
 
 def test_what_is_missing_has_the_defaults_of_the_schema() -> None:
     assert Spec.of({"deployment": "web"}) == Spec.of({"deployment": "web", **filled_in(schema())})
-
-
-def test_figures_are_those_of_the_servers_with_their_bounds() -> None:
-    """Operator and server know each other by HTTP only, so nothing but this holds them together."""
-    pinned = schema()["properties"]["redisAdapter"]["properties"]["pinned"]["properties"]
-    servers = RuntimeSettings.model_json_schema()["properties"]
-    assert BOUNDS.keys() == pinned.keys() == servers.keys()
-    for name, (low, high) in BOUNDS.items():
-        theirs = servers[name]
-        assert theirs.get("minimum", theirs.get("exclusiveMinimum")) == low == pinned[name]["minimum"]
-        assert theirs["maximum"] == high == pinned[name]["maximum"]
-        assert theirs["type"] == pinned[name]["type"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""Carrying out actions: patches to Kubernetes, requests to servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, pod_body
+from kit.kubernetes.rounds import World, asked, two_pods
+from tradecast_operator.kube.act import Interrupted
+from tradecast_operator.kube.client import Object
+from tradecast_operator.kube.observe import DELETION_COST, DRAIN_SINCE, DRAINING, FIRST
+
+
+async def test_fewer_are_wanted_the_emptiest_goes(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    fleet = world.fleet(kubernetes, asked(world, replicas=1))
+    await fleet.round()
+    metadata = kubernetes.pod("b")["metadata"]
+    assert metadata["labels"][DRAINING] == "true"
+    assert float(metadata["annotations"][DRAIN_SINCE]) > 0
+    assert DRAINING not in kubernetes.pod("a")["metadata"]["labels"]
+    assert world.servers[1].app.get_stats()["drain"]["active"]
+    assert kubernetes.replicas == 2
+    kubernetes.pod("b")["status"]["conditions"][0]["status"] = "False"  # as the kubelet finds
+    for _ in range(5):
+        await fleet.round()
+    assert kubernetes.pod("b")["metadata"]["annotations"][DELETION_COST] == FIRST
+    assert kubernetes.replicas == 1
+
+
+async def test_another_operator_goes_on_with_a_drain_that_a_server_has_forgotten(world: World) -> None:
+    pods = two_pods()
+    pods[0]["metadata"]["labels"][DRAINING] = "true"
+    pods[0]["metadata"]["annotations"][DRAIN_SINCE] = "99999999999"
+    kubernetes = FakeKubernetes(pods)
+    await world.fleet(kubernetes, asked(world, replicas=1)).round()
+    assert world.servers[0].app.get_stats()["drain"]["active"]
+    assert not world.servers[1].app.get_stats()["drain"]["active"]
+
+
+async def test_a_new_need_cancels_the_drain(world: World) -> None:
+    kubernetes = FakeKubernetes(two_pods())
+    body = asked(world, replicas=1)
+    fleet = world.fleet(kubernetes, body)
+    await fleet.round()
+    again = asked(world, replicas=3)
+    again["metadata"]["generation"] = 2
+    fleet.update(again)
+    await fleet.round()
+    assert kubernetes.replicas == 3
+    assert not world.servers[1].app.get_stats()["drain"]["active"]
+    assert not kubernetes.pod("b")["metadata"]["labels"].get(DRAINING)
+    assert not kubernetes.pod("b")["metadata"]["annotations"]
+
+
+async def test_somebody_else_was_faster(world: World) -> None:
+    """What was decided for another version of the Deployment is not carried out."""
+    kubernetes = FakeKubernetes(two_pods())
+    fleet = world.fleet(kubernetes, asked(world, replicas=4))
+    read = kubernetes.deployment
+
+    async def stale(namespace: str, name: str) -> Object:
+        found = await read(namespace, name)
+        await kubernetes.set_replicas(NAMESPACE, name, found["metadata"]["resourceVersion"], 3)
+        return found
+
+    kubernetes.deployment = stale  # type: ignore[method-assign]
+    await fleet.round()
+    assert kubernetes.replicas == 3
+    assert kubernetes.events == []
+
+
+async def test_what_was_done_before_kubernetes_failed_is_told(world: World) -> None:
+    waiting = [{**pod_body(name), "status": {"phase": "Pending"}} for name in ("c", "d")]
+    kubernetes = FakeKubernetes([*two_pods(), *waiting], replicas=4)
+    mark = kubernetes.mark_pod
+    marked: list[str] = []
+
+    async def fails_later(namespace: str, name: str, uid: str, **what: Any) -> None:
+        if marked:
+            raise httpx.ConnectError("the API server is away")
+        marked.append(name)
+        await mark(namespace, name, uid, **what)
+
+    kubernetes.mark_pod = fails_later  # type: ignore[method-assign]
+    fleet = world.fleet(kubernetes, asked(world))
+    with pytest.raises(Interrupted, match="after 1 actions"):
+        await fleet.round()
+    assert [event["reason"] for event in kubernetes.events] == ["Drained"]
+    assert world.told("actions_total", reason="Drained") == 1
+    assert kubernetes.replicas == 4
+    kubernetes.mark_pod = mark  # type: ignore[method-assign]
+    await fleet.round()
+    assert all(kubernetes.pod(name)["metadata"]["annotations"][DELETION_COST] == FIRST for name in ("c", "d"))
