@@ -27,9 +27,12 @@ _TYPES: Final = "types, errors and constants: there is nothing to run"
 _INTERFACE: Final = "interfaces, and what they exchange: the tests of what implements them hold them"
 _COMPOSITION: Final = "puts parts together: every test of a server, or of the operator, starts it"
 WITHOUT_TESTS: Final = {
+    "bootstrap/apps.py": _COMPOSITION,
+    "bootstrap/builder.py": _COMPOSITION,
     "bootstrap/components.py": _COMPOSITION,
     "bootstrap/factories.py": _COMPOSITION,
     "bootstrap/gateway.py": _COMPOSITION,
+    "bootstrap/relay.py": _COMPOSITION,
     "bootstrap/transports.py": _COMPOSITION,
     "causes/codes.py": _TYPES,
     "causes/places.py": _TYPES,

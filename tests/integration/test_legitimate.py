@@ -1,7 +1,7 @@
 """Who is many, slow or talkative and means no harm gets in, and nothing is refused.
 
-Heads that are large or come slowly: tests/protocol/engine/test_http_bounds.py. A thousand events that were buffered
-offline: test_packet_floods.py.
+Heads that are large or come slowly: tests/protocol/engine/http/test_connection_bounds.py. A thousand events that were
+buffered offline: test_packet_floods.py.
 """
 
 from __future__ import annotations

@@ -1,0 +1,78 @@
+"""The Engine.IO server: connections from their handshake to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from tradecast.engine.connection import SERVER_DISCONNECT
+from tradecast.engine.message import Message
+from tradecast.engine.server import EngineServer
+from unit.engine.hosts import FakeTransport
+from unit.engine.http.test_request import request
+
+
+class Case:
+    """An engine, and what its handlers were called with."""
+
+    def __init__(self) -> None:
+        self.engine = EngineServer(max_http_buffer_size=1_000, first_message_limit=100, environs=False)
+        self.calls: list[tuple[Any, ...]] = []
+        for event in ("connect", "message", "disconnect"):
+            self.engine.on(event, self._note(event))
+
+    def _note(self, event: str) -> Any:
+        def note(sid: str, what: Any) -> None:
+            self.calls.append((event, sid, what))
+
+        return note
+
+
+@pytest.fixture
+async def case() -> Case:
+    return Case()
+
+
+async def test_a_connection_from_its_handshake_to_its_end(case: Case) -> None:
+    asked, transport = request(), FakeTransport()
+    connection = case.engine.open(asked, transport)
+    sid = connection.sid
+    opening = json.loads(str(transport.sent[0])[1:])
+    assert (opening["sid"], opening["pingInterval"], opening["maxPayload"]) == (sid, 25_000, 1_000)
+    connection.receive("4a")
+    assert (case.engine.count, case.engine.transport_of(sid)) == (1, "websocket")
+    case.engine.close_transport(sid)
+    assert case.engine.sockets == {}
+    assert case.calls == [("connect", sid, asked), ("message", sid, "a")], "not in the middle of a delivery"
+    await asyncio.sleep(0)
+    assert case.calls[2:] == [("disconnect", sid, SERVER_DISCONNECT)]
+    assert case.engine.transport_of(sid) is None
+
+
+async def test_a_message_goes_to_those_who_are_there(case: Case) -> None:
+    transports = [FakeTransport() for _ in range(3)]
+    sids = [case.engine.open(request(), transport).sid for transport in transports]
+    case.engine.abort_transport(sids[2])
+    assert case.engine.deliver([*sids, "nobody"], Message(["a"])) == 2
+    assert [transport.sent[-1] == "4a" for transport in transports] == [True, True, False]
+    assert transports[2].closed == 0
+
+
+async def test_large_messages_are_for_those_who_are_trusted(case: Case) -> None:
+    connection = case.engine.open(request(), FakeTransport())
+    assert connection.message_limit == 100
+    case.engine.trust(connection.sid)
+    case.engine.trust("nobody")
+    assert connection.message_limit == 1_000
+
+
+async def test_all_are_closed_when_it_ends(case: Case) -> None:
+    transports = [FakeTransport() for _ in range(3)]
+    for transport in transports:
+        case.engine.open(request(), transport)
+    await case.engine.close_all(0)
+    assert [transport.gone for transport in transports] == [True] * 3
+    assert [event for event, *_ in case.calls] == ["connect"] * 3 + ["disconnect"] * 3
