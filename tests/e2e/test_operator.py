@@ -92,6 +92,7 @@ def test_a_full_fleet_shrinks_by_its_emptiest(fleet_with_operator: Namespace) ->
     assert max(report.reconnects(begun)) <= 2
     for reason in ("Draining", "Drained", "ScaledDown"):
         assert events(fleet, reason)
+    assert not events(fleet, "DrainOverdue")
 
 
 def test_an_operator_that_is_killed_goes_on_where_it_was(fleet_with_operator: Namespace) -> None:

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
 from tradecast.background.tasks import cancel_and_wait
 from tradecast.lifecycle.paced_disconnect import PacedDisconnect
 
+# Seconds between looks for transports that were opened after the drain. A load balancer keeps sending requests for a
+# while; handshakes are refused, but an upgrade of another server's client is relayed, and would end with this server.
+LATE_EVERY: Final = 1.0
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
 
@@ -66,6 +69,7 @@ class Drain:
         self._started: float | None = None
         self._final = False
         self._draining: asyncio.Task[None] | None = None
+        self._late: asyncio.Task[None] | None = None
         self._limit: asyncio.Timeout | None = None
         self._shedding: asyncio.Task[None] | None = None
 
@@ -116,8 +120,9 @@ class Drain:
             raise DrainConflict("The server is shutting down")
         if self._started is None:
             return False
-        if self._draining is not None:
-            self._draining.cancel()
+        for task in (self._draining, self._late):
+            if task is not None:
+                task.cancel()
         self._started = None
         self._gate.resume_accepting()
         log.info("drain cancelled", connections=self._clients.remaining())
@@ -152,7 +157,7 @@ class Drain:
 
     async def close(self) -> None:
         """End what is under way."""
-        await cancel_and_wait(self._draining, self._shedding)
+        await cancel_and_wait(self._draining, self._late, self._shedding)
 
     def _hurry(self) -> None:
         """Give a drain that was begun with more time only what a process that ends has."""
@@ -169,10 +174,19 @@ class Drain:
     async def _run(self, rate: float, timeout: float) -> None:  # noqa: ASYNC109 not of this call, but of what it does
         await asyncio.sleep(self._delay)
         self._gate.stop_accepting()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(timeout) as self._limit:
                 await self._clients.disconnect("drain", rate)
-                log.info("drained", seconds=round(self.seconds, 1))
-                return
-        left = self._clients.disconnect_all("timeout")
-        log.warning("drain took too long: closed the rest at once", connections=left, seconds=round(self.seconds, 1))
+            log.info("drained", seconds=round(self.seconds, 1))
+        except TimeoutError:
+            left = self._clients.disconnect_all("timeout")
+            log.warning(
+                "drain took too long: closed the rest at once", connections=left, seconds=round(self.seconds, 1)
+            )
+        self._late = asyncio.create_task(self._disconnect_late(rate), name="drain, late transports")
+
+    async def _disconnect_late(self, rate: float) -> None:
+        """Disconnect whoever still comes, until the drain is cancelled or the process ends."""
+        while True:
+            await asyncio.sleep(LATE_EVERY)
+            await self._clients.disconnect("drain", rate)

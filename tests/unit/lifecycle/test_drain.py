@@ -8,6 +8,7 @@ import pytest
 
 from kit.lifecycle import ClientsByHand
 from kit.waiting import eventually
+from tradecast.lifecycle import drain
 from tradecast.lifecycle.drain import Drain, DrainConflict
 from tradecast.lifecycle.paced_disconnect import PacedDisconnect
 
@@ -57,6 +58,34 @@ async def test_everybody_is_sent_away_and_the_rest_at_the_end_of_the_time() -> N
     await late.drain.finish()
     assert late.reasons == ["timeout"] * 50
     assert not late.here
+
+
+async def test_transports_that_are_relayed_after_the_drain_are_closed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load balancer sends upgrades of other servers' clients for a while yet."""
+    monkeypatch.setattr(drain, "LATE_EVERY", 0.01)
+    house = House(2)
+    house.drain.start()
+    await eventually(lambda: house.reasons == ["drain"] * 2)
+    for number in range(2):
+        house.here[f"late{number}"] = True
+        await eventually(lambda: not house.here)
+    assert house.reasons == ["drain"] * 4
+    assert house.drain.cancel()
+    house.here["new"] = True
+    await asyncio.sleep(0.1)
+    assert list(house.here) == ["new"], "the server takes clients again"
+    await house.drain.close()
+
+
+async def test_transports_that_come_after_a_drain_that_took_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "LATE_EVERY", 0.01)
+    house = House(5, rate=0.001, timeout=0.05)
+    house.drain.start(rate=None)
+    await eventually(lambda: house.reasons == ["timeout"] * 5)
+    house.here["late"] = True
+    await asyncio.sleep(0.05)
+    await house.drain.close()
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("drain")]
 
 
 async def test_cancelled_drain_leaves_the_others_alone() -> None:
