@@ -150,7 +150,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"rebalance": {"thresholdPercent": 100}}, "thresholdPercent"),
     ({"drain": {"connectionsPerSecond": "many"}}, "connectionsPerSecond"),
     ({"deployment": "another"}, "deployment cannot be changed"),
-    ({"maxReplicas": 3, "redisAdapter": {"apply": "roll", "mode": "single"}}, "with mode single requires maxReplicas 1"),
+    (
+        {"maxReplicas": 3, "redisAdapter": {"apply": "roll", "mode": "single"}},
+        "with mode single requires maxReplicas 1",
+    ),
 ]
 
 
