@@ -13,9 +13,10 @@ import structlog
 from tradecast.background.tasks import cancel_and_wait
 from tradecast.lifecycle.paced_disconnect import PacedDisconnect
 
-# Seconds between looks for transports that were opened after the drain. A load balancer keeps sending requests for a
-# while; handshakes are refused, but an upgrade of another server's client is relayed, and would end with this server.
-LATE_EVERY: Final = 1.0
+# Seconds after a drain, and between the later looks, for transports that were opened meanwhile. A load balancer keeps
+# sending requests for some seconds: handshakes are refused, but an upgrade of another server's client is relayed, and
+# would end with this server. Whoever is closed sooner than the load balancer has noticed may come here once more.
+LATE_EVERY: Final = 15.0
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
 
