@@ -31,22 +31,23 @@ async def ask(url: str, path: str) -> tuple[int, dict[str, Any]]:
 async def assert_told(server: ServeProcess, trouble: Trouble, dependency: str) -> None:
     path = f"/health/{dependency}"
 
-    async def is_told() -> bool:
-        return (await ask(server.admin_url, path))[1].get("cause") == trouble.code
+    async def explained(url: str, path: str = path) -> tuple[int, dict[str, Any]] | None:
+        """An answer that names the cause. On a busy machine a check may also time out, before or after."""
+        status, body = await ask(url, path)
+        return (status, body) if body.get(dependency, body).get("cause") == trouble.code else None
 
-    await eventually(is_told, within=40)
-    status, body = await ask(server.admin_url, path)
+    status, body = await eventually(lambda: explained(server.admin_url), within=40)
     assert status == 503
     assert trouble.at in body["error"]
     assert trouble.about.lower() in f"{body['error']} {body['remedy']}".lower()
     # the public port, which is everybody's, does not say where
-    _, outside = await ask(server.url, path)
-    assert (outside["cause"], outside["remedy"]) == (body["cause"], body["remedy"])
+    _, outside = await eventually(lambda: explained(server.url), within=40)
+    assert outside["remedy"] == body["remedy"]
     assert trouble.at not in json.dumps(outside)
-    status, ready = await ask(server.url, "/health/ready")
-    assert (status, ready["status"], ready[dependency]["cause"]) == (200, "ready", trouble.code)
+    status, ready = await eventually(lambda: explained(server.url, "/health/ready"), within=40)
+    assert (status, ready["status"]) == (200, "ready")
     lines = [json.loads(line) for line in server.err]
-    (told,) = [one for one in lines if one["event"] == "a dependency is down" and one["cause"] == trouble.code]
+    *_, told = [one for one in lines if one["event"] == "a dependency is down" and one["cause"] == trouble.code]
     assert (told["why"], told["remedy"]) == (body["error"], body["remedy"])
     async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         metrics = (await http.get(f"{server.admin_url}/metrics")).text
