@@ -176,13 +176,22 @@ class Leaseholder:
         tenure, self._tenure = self._tenure, Tenure(self._tenure.me)
         if tenure.renewed is None or tenure.record is None:
             return
-        now = _calendar()
-        nobody = {"holderIdentity": "", "leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now}
         try:
             async with asyncio.timeout(ATTEMPT):
-                await self._kubernetes.set_lease(self._namespace, self._name, tenure.record.version, nobody)
+                try:
+                    await self._write_nobody(tenure.record.version)
+                except Conflict:
+                    # A renewal was under way when this operator was told to end: Kubernetes has carried it out.
+                    record = Record.of(await self._kubernetes.lease(self._namespace, self._name))
+                    if record.holder == tenure.me:
+                        await self._write_nobody(record.version)
         except (Conflict, Missing, httpx.HTTPError, TimeoutError, OSError) as error:
             log.info("Lease not released, it will expire", fleet=self._fleet, error=type(error).__name__)
+
+    async def _write_nobody(self, version: str) -> None:
+        now = _calendar()
+        nobody = {"holderIdentity": "", "leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now}
+        await self._kubernetes.set_lease(self._namespace, self._name, version, nobody)
 
 
 def _calendar() -> str:

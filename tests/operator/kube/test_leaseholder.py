@@ -93,6 +93,34 @@ async def test_one_that_is_let_go_is_had_at_once(shared: Shared) -> None:
     assert shared.second.holds()
 
 
+async def test_one_whose_renewal_was_cut_off_by_the_end_is_released_all_the_same(shared: Shared) -> None:
+    await shared.first.attempt()
+    await shared.second.attempt()
+    write = shared.kubernetes.set_lease
+
+    async def cut_off(namespace: str, name: str, version: str, spec: Object) -> Object:
+        await write(namespace, name, version, spec)
+        raise asyncio.CancelledError
+
+    shared.kubernetes.set_lease = cut_off  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await shared.first.attempt()
+    shared.kubernetes.set_lease = write  # type: ignore[method-assign]
+    await shared.first.release()
+    await shared.second.attempt()
+    assert shared.second.holds()
+
+
+async def test_one_that_is_somebody_elses_by_now_is_left_to_them(shared: Shared) -> None:
+    await shared.first.attempt()
+    await shared.second.attempt()
+    shared.now += DURATION
+    await shared.second.attempt()
+    await shared.first.release()
+    assert shared.second.holds()
+    assert shared.spec["holderIdentity"]
+
+
 async def test_who_waits_lets_nothing_go(shared: Shared) -> None:
     await shared.first.attempt()
     await shared.second.attempt()
