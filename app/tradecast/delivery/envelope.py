@@ -8,11 +8,11 @@ without version, epoch and id):
 The packet is a Socket.IO packet without its closing bracket, so that the receiving server can append an offset. The
 JSON is there for what is rare: `r` all rooms of the event where there are several, or it may be a client, `x` rooms
 left out, `s` sids left out, `e` rooms in other partitions with the event's ids there, `t` that the last argument is a
-text, `n` that there is no argument, `p` that it may have been published before, `a` the sizes of packet and attachments
-of a binary event. Keys that a server does not know it ignores, so servers of the next version can run beside it; a
-change that cannot be ignored takes another version, which is skipped and counted. The same holds for words on a
-server's own channel, and more behind known ones, for fields behind the first of an entry in the history, and for fields
-of sessions.
+text, `n` that there is no argument, `k` the key of a latest event whose room does not say what it is about, `p` that
+it may have been published before, `a` the sizes of packet and attachments of a binary event. Keys that a server does
+not know it ignores, so servers of the next version can run beside it; a change that cannot be ignored takes another
+version, which is skipped and counted. The same holds for words on a server's own channel, and more behind known ones,
+for fields behind the first of an entry in the history, and for fields of sessions.
 """
 
 from __future__ import annotations
@@ -51,13 +51,30 @@ class UnknownVersion(Malformed):
     """A message of a version that this server does not read."""
 
 
+class Keep(NamedTuple):
+    """What a room keeps of an event, for clients that come later.
+
+    Attributes:
+        key: What a `LATEST` event is about, where its room does not say so: the newest of each key is kept.
+        recent: How many of the newest events of its name are kept. It is not on the wire.
+    """
+
+    key: str = ""
+    recent: int = 0
+
+
+NOTHING: Final = Keep()
+
+
 class Envelope:
     """One event for the members of some rooms.
 
     Attributes:
         id: Its id; 0 until it is published.
         kind: `COUNTED`, `LATEST` or `VOLATILE`.
-        event: The event's name, for metrics and as the key of what is kept of `LATEST` ones.
+        event: The event's name, for metrics, and for what is kept of `LATEST` ones.
+        key: See `Keep`.
+        recent: See `Keep`.
         rooms: Where it goes.
         except_rooms: Members of these do not get it.
         skip: Clients (sids) that do not get it.
@@ -71,8 +88,8 @@ class Envelope:
     """
 
     __slots__ = (
-        *("again", "attachments", "bare", "elsewhere", "ends_in_text", "event", "except_rooms", "id", "kind", "origin"),
-        *("packet", "rooms", "skip"),
+        *("again", "attachments", "bare", "elsewhere", "ends_in_text", "event", "except_rooms", "id", "key", "kind"),
+        *("origin", "packet", "recent", "rooms", "skip"),
     )
 
     def __init__(
@@ -91,6 +108,7 @@ class Envelope:
         elsewhere: Mapping[str, int] = _NOWHERE,
         event_id: int = 0,
         origin: Origin | None = None,
+        keep: Keep = NOTHING,
     ) -> None:
         self.id = event_id
         self.kind: Kind = kind
@@ -105,6 +123,8 @@ class Envelope:
         self.again = again
         self.elsewhere = elsewhere
         self.origin = origin
+        self.key = keep.key
+        self.recent = keep.recent
 
     def split(self, partition_of: Callable[[str], int]) -> list[tuple[int, list[str]]]:
         """Its rooms by partition, in the order in which it is published there."""
@@ -124,12 +144,25 @@ class Envelope:
             bare=self.bare,
             again=self.again,
             elsewhere=dict(elsewhere),
+            keep=Keep(self.key, self.recent),
         )
+
+    @property
+    def state_key(self) -> tuple[str, str, str] | None:
+        """What it is the newest state of: room, event and key; None where it has to stay in order.
+
+        One that ends in a text carries an offset, and so stays in order.
+        """
+        return (self.rooms[0], self.event, self.key) if self.kind == LATEST and not self.ends_in_text else None
 
     def message(self, offset: str | None) -> Message:
         """What clients get, with an offset as one more argument, or without."""
         end = b"]" if offset is None else b'%b,"%b"]' % (b",null" if self.bare else b"", offset.encode())
-        return Message.of_bytes(self.packet + end, self.attachments)
+        message = Message.of_bytes(self.packet + end, self.attachments)
+        message.key = self.state_key
+        message.is_volatile = self.kind == VOLATILE
+        message.rooms = self.rooms
+        return message
 
     def encode(self, *, again: bool = False) -> bytes:
         """All but the head; `again` as above."""
@@ -148,6 +181,8 @@ class Envelope:
             rare["n"] = 1
         if again or self.again:
             rare["p"] = 1
+        if self.key:
+            rare["k"] = self.key
         body = self.packet
         if self.attachments:
             rare["a"] = [len(self.packet), *map(len, self.attachments)]
@@ -165,6 +200,7 @@ def encode_envelope(
     namespace: str = "/",
     except_rooms: Sequence[str] = (),
     skip: Sequence[str] = (),
+    keep: Keep = NOTHING,
 ) -> Envelope:
     """Encode an event for the members of rooms on all servers. Raises TypeError when it cannot be said in JSON.
 
@@ -182,6 +218,7 @@ def encode_envelope(
         skip=skip,
         ends_in_text=not arguments or isinstance(arguments[-1], str),
         bare=not arguments,
+        keep=keep if kind == LATEST else keep._replace(key=""),
     )
 
 
@@ -247,6 +284,9 @@ def decode_envelope(body: bytes, room: str | None, event_id: int, origin: Origin
     elsewhere = rare.get("e") or _NOWHERE
     if not isinstance(elsewhere, Mapping) or not all(type(one) is int and one >= 0 for one in elsewhere.values()):
         raise Malformed("rooms elsewhere have ids")
+    key = rare.get("k") or ""
+    if not isinstance(key, str):
+        raise Malformed("a key is a text")
     parts = _split(rest, sizes) if sizes else [rest]
     return Envelope(
         kind,
@@ -262,6 +302,7 @@ def decode_envelope(body: bytes, room: str | None, event_id: int, origin: Origin
         elsewhere=elsewhere,
         event_id=event_id,
         origin=origin,
+        keep=Keep(key),
     )
 
 

@@ -16,8 +16,9 @@ from tradecast.delivery.clients.client import Client
 from tradecast.delivery.clients.local_delivery import ClientTransport, DeliveryObserver, LocalDelivery
 from tradecast.delivery.clients.resumption import Attempt, QuotaReservation, RecoveryLimiter, Resumed, Resumption
 from tradecast.delivery.clients.state_keeper import StateKeeper
-from tradecast.delivery.envelope import Kind, encode_envelope
+from tradecast.delivery.envelope import Keep, Kind, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable, TryAgain
+from tradecast.delivery.event_kinds import EventKinds
 from tradecast.delivery.ids import MAX_ID
 from tradecast.delivery.recovery import Request, Result, new_pid
 from tradecast.observability.throttled_log import ThrottledLog
@@ -26,14 +27,6 @@ from tradecast.packets.rooms import LocalManager
 
 SWEEP_EVERY = 1.0
 log = structlog.stdlib.get_logger("tradecast.adapter")
-
-
-class EventKinds(Protocol):
-    """Knows how much each event matters to a client that was away: `events.kinds`."""
-
-    def kind_of(self, event: str, /) -> Kind:
-        """The kind of an event by its name."""
-        ...
 
 
 class ConnectionCloser(Protocol):
@@ -73,7 +66,7 @@ class Hub(LocalDelivery):
         closer: Closes connections that are replaced.
         observer: Observes deliveries and recoveries.
         options: How clients recover.
-        kinds: Knows the kinds of events, where the emitter does not say.
+        kinds: Knows what is declared of events.
         limiter: Bounds the tries to recover.
         lines: Writes what clients can cause.
     """
@@ -138,14 +131,16 @@ class Hub(LocalDelivery):
             AdapterUnavailable: It was not published.
             TypeError: The arguments cannot be said in JSON.
         """
+        declared = self._kinds.describe(event)
         envelope = encode_envelope(
             event,
             arguments,
             rooms,
-            kind or self._kinds.kind_of(event),
+            kind or declared.kind,
             namespace=namespace,
             except_rooms=except_rooms,
             skip=skip,
+            keep=Keep(self._kinds.key_of(event, arguments, rooms), declared.recent),
         )
         await self.broker.publish(envelope)
 

@@ -29,7 +29,7 @@ CLEAN_EVERY = 10.0
 @dataclass(slots=True)
 class _History:
     events: deque[Envelope] = field(default_factory=deque)
-    latest: dict[str, Envelope] = field(default_factory=dict)
+    latest: dict[tuple[str, str], Envelope] = field(default_factory=dict)
     trimmed: bool = False
     touched: int = 0
 
@@ -90,7 +90,7 @@ class MemoryBroker:
                 history = self._rooms.setdefault(room, _History())
                 history.touched = envelope.id
                 if envelope.kind == LATEST:
-                    history.latest[envelope.event] = envelope
+                    history.latest[envelope.event, envelope.key] = envelope
                     continue
                 history.events.append(envelope)
                 while len(history.events) > self.retention.events_per_room:

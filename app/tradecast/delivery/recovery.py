@@ -140,18 +140,18 @@ def is_as_noted(start: int, found: Sequence[Collection[int]], noted: Sequence[in
 def merge_histories(parts: Iterable[Collection[Envelope]]) -> list[Envelope]:
     """Events of several rooms of a partition in one order. One that went to several of them is there once.
 
-    Of events where the latest wins, one per room and event is left.
+    Of events where the latest wins, one per room, event and key is left.
     """
     by_id: dict[int, Envelope] = {}
     for part in parts:
         for envelope in part:
             by_id.setdefault(envelope.id, envelope)
     merged: list[Envelope] = []
-    newest: set[tuple[str, str]] = set()
+    newest: set[tuple[str, str, str]] = set()
     for event_id in sorted(by_id, reverse=True):
         envelope = by_id[event_id]
         if envelope.kind != COUNTED:
-            key = (envelope.rooms[0], envelope.event)
+            key = (envelope.rooms[0], envelope.event, envelope.key)
             if key in newest:
                 continue
             newest.add(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from tradecast.engine.frames import BINARY, TEXT, frame
 
@@ -12,9 +12,16 @@ class Message:
     """One or several Engine.IO packets that stay together: to one client, or to ten thousand.
 
     Each transport takes the form that it needs, which is made at first use and kept.
+
+    Attributes:
+        key: What it is the newest state of: while it waits for a client, a newer message with the same key takes its
+            place. None: it is kept, and stays in order.
+        is_volatile: Whether it is dropped rather than kept waiting.
+        rooms: Where it was sent. What waits for a client that leaves all of them is dropped.
+        window: Seconds that it may wait for others, to go out with them in one write.
     """
 
-    __slots__ = ("_attachments", "_frames", "_payload", "_text")
+    __slots__ = ("_attachments", "_frames", "_payload", "_text", "is_volatile", "key", "rooms", "window")
 
     def __init__(self, parts: Sequence[str | bytes]) -> None:
         """A message in several parts: a text first, and binary ones behind it; or a single binary one."""
@@ -26,6 +33,10 @@ class Message:
         self._attachments: Sequence[bytes] = [part.encode() if isinstance(part, str) else bytes(part) for part in parts]
         self._frames: bytes | None = None
         self._payload: bytes | None = None
+        self.key: Hashable | None = None
+        self.is_volatile = False
+        self.rooms: Sequence[str] = ()
+        self.window = 0.0
 
     @classmethod
     def of_bytes(cls, text: bytes, attachments: Sequence[bytes] = ()) -> Message:
@@ -40,6 +51,10 @@ class Message:
         message._attachments = attachments
         message._frames = None
         message._payload = None
+        message.key = None
+        message.is_volatile = False
+        message.rooms = ()
+        message.window = 0.0
         return message
 
     @property

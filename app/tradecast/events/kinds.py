@@ -1,13 +1,52 @@
-"""Which events a client that was away gets when it is back: all of them, or the newest."""
+"""What is declared of each event of the contract, beside its model in `contract`: docs/delivery.md shows it as a table.
+
+This module is the server's `EventKinds`. It needs no pydantic, since programs that only publish read it, too.
+"""
 
 from __future__ import annotations
 
-from tradecast.delivery.envelope import COUNTED, LATEST, Kind
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
-# Each carries the whole state, so an older one is of no use: only the newest is kept.
-LATEST_WINS = frozenset(("watchlist:quote", "market:status"))
+from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
+from tradecast.delivery.event_kinds import EventKind
+
+# Of each room, for those who subscribe later.
+RECENT: Final = 20
+# Seconds that a notification may wait for others.
+NOTIFICATION_WINDOW: Final = 0.05
+# Each `LATEST` one carries the whole state, so an older one is of no use. A portfolio update need not be the whole
+# portfolio, so each one counts; a publisher that always sends all of it may say that it is latest.
+KINDS: Final[Mapping[str, EventKind]] = {
+    "portfolio:update": EventKind(recent=RECENT),
+    "trade:executed": EventKind(recent=RECENT),
+    "trade:failed": EventKind(recent=RECENT),
+    "position:closed": EventKind(recent=RECENT),
+    "notification": EventKind(recent=RECENT, window=NOTIFICATION_WINDOW),
+    "watchlist:quote": EventKind(LATEST, key="symbol", deltas=True),
+    "market:status": EventKind(LATEST),
+}
+KindName = Literal["counted", "latest", "volatile"]
+"""As emitters and `POST /api/emit` say it."""
+NAMES: Final[Mapping[KindName, Kind]] = {"counted": COUNTED, "latest": LATEST, "volatile": VOLATILE}
+_UNDECLARED: Final = EventKind()
 
 
-def kind_of(event: str) -> Kind:
-    """The kind of an event: `COUNTED`, or `LATEST` where the newest of its room is enough."""
-    return LATEST if event in LATEST_WINS else COUNTED
+def describe(event: str) -> EventKind:
+    """What is declared of an event; of one that nobody declared, that it counts."""
+    return KINDS.get(event, _UNDECLARED)
+
+
+def key_of(event: str, arguments: Sequence[Any], rooms: Sequence[str]) -> str:
+    """What a `LATEST` event is about, where its room does not say so; else "".
+
+    A quote in its symbol's own room has no key; quotes of several symbols in another room each replace only their own
+    symbol's.
+    """
+    field = describe(event).key
+    if not field or not arguments or not isinstance(arguments[0], Mapping):
+        return ""
+    value = arguments[0].get(field)
+    if not isinstance(value, str) or (len(rooms) == 1 and rooms[0].endswith(f":{value}")):
+        return ""
+    return value

@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from tradecast.config.errors import SettingsError
-from tradecast.delivery.envelope import VOLATILE, Envelope, encode_envelope
+from tradecast.delivery.envelope import VOLATILE, Envelope, Keep, Kind, encode_envelope
 from tradecast.delivery.redis.options import NullBrokerObserver
 from tradecast.delivery.redis.writer import publish_to_other_mode
 from tradecast.delivery.writer_factory import create_writer
 from tradecast.events.emitters import Emitters
-from tradecast.events.kinds import kind_of
+from tradecast.events.kinds import describe, key_of
 from tradecast.events.symbols import Symbols
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.room_names import Room, Rooms, room_name, room_names
@@ -123,7 +123,7 @@ class Publisher(Emitters):
     async def emit_to_room(self, room: Room, event: str, data: Any) -> None:
         """Send any event to a room on every server; raises as all emitters do."""
         arguments = [] if data is None else [data]
-        await self._publish(encode_envelope(event, arguments, (room_name(room),), kind_of(event)))
+        await self._publish(_encode(event, arguments, (room_name(room),), None))
 
     async def emit(
         self,
@@ -136,11 +136,12 @@ class Publisher(Emitters):
         volatile: bool = False,
     ) -> None:
         """Send any event to rooms on every server: as `WebSocketServer.emit`; raises as all emitters do."""
-        rooms, kind = room_names(to), VOLATILE if volatile else kind_of(event)
+        rooms = room_names(to)
+        kind: Kind | None = VOLATILE if volatile else None
         excluded, skip = room_names(except_rooms), room_names(skip_sid)
         if rooms:
             arguments = arguments_of(data)
-            await self._publish(encode_envelope(event, arguments, rooms, kind, except_rooms=excluded, skip=skip))
+            await self._publish(_encode(event, arguments, rooms, kind, except_rooms=excluded, skip=skip))
 
     async def _publish(self, envelope: Envelope) -> None:
         here = (os.getpid(), asyncio.get_running_loop())
@@ -186,3 +187,24 @@ class Publisher(Emitters):
 
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
+
+
+def _encode(
+    event: str,
+    arguments: Sequence[Any],
+    rooms: Sequence[str],
+    kind: Kind | None,
+    *,
+    except_rooms: Sequence[str] = (),
+    skip: Sequence[str] = (),
+) -> Envelope:
+    declared = describe(event)
+    return encode_envelope(
+        event,
+        arguments,
+        rooms,
+        kind or declared.kind,
+        except_rooms=except_rooms,
+        skip=skip,
+        keep=Keep(key_of(event, arguments, rooms), declared.recent),
+    )

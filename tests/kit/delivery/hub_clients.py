@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ import orjson
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.clients.resumption import RecoveryLimiter, Resumed
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
+from tradecast.delivery.event_kinds import EventKind
 from tradecast.delivery.hub import Hub, HubOptions
 from tradecast.delivery.recovery import Request, Result
 from tradecast.engine.message import Message
@@ -230,9 +231,12 @@ class HubHarness:
 class Kinds:
     """`EventKinds` by the event's name."""
 
-    def kind_of(self, event: str) -> Kind:
+    def describe(self, event: str) -> EventKind:
         kinds: dict[str, Kind] = {"latest": LATEST, "volatile": VOLATILE}
-        return kinds.get(event, COUNTED)
+        return EventKind(kinds.get(event, COUNTED))
+
+    def key_of(self, event: str, arguments: Sequence[Any], rooms: Sequence[str]) -> str:
+        return ""
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from tradecast.delivery.envelope import (
     VOLATILE,
     Envelope,
     Head,
+    Keep,
     Kind,
     Malformed,
     Origin,
@@ -33,7 +34,7 @@ ORIGIN = Origin("0a1b2c3d", b"00ff00ff00ff00ff", 7)
 
 
 def same(one: Envelope, other: Envelope) -> bool:
-    names = ("kind", "event", "packet", "ends_in_text")
+    names = ("kind", "event", "packet", "ends_in_text", "key")
     lists = ("rooms", "attachments", "except_rooms", "skip")
     return all(getattr(one, name) == getattr(other, name) for name in names) and all(
         list(getattr(one, name)) == list(getattr(other, name)) for name in lists
@@ -285,3 +286,24 @@ def test_a_sid_that_is_left_out_as_a_room_is_left_out_as_a_client() -> None:
     envelope = encode_envelope("event", [1], ["x"], COUNTED, except_rooms=["y", sid], skip=[other])
     assert [*envelope.skip] == [other, sid]
     assert [*envelope.except_rooms] == ["y", sid]
+
+
+def test_a_latest_event_keeps_its_key_on_the_way_and_others_have_none() -> None:
+    quote = encode_envelope("watchlist:quote", [{"symbol": "A"}], ["vip"], LATEST, keep=Keep("A"))
+    assert decode_envelope(quote.encode(), "vip", 1).key == "A"
+    assert quote.state_key == ("vip", "watchlist:quote", "A")
+    assert encode_envelope("trade:executed", [{}], ["vip"], COUNTED, keep=Keep("A")).key == ""
+
+
+def test_a_key_that_is_no_text_is_malformed() -> None:
+    with pytest.raises(Malformed):
+        decode_envelope(b'L\tquote\t{"k":5}\n2["quote",{}', "room", 1)
+
+
+def test_what_waits_for_a_client_may_be_replaced_by_the_newest_only_if_it_carries_no_offset() -> None:
+    latest = encode_envelope("quote", [{}], ["room"], LATEST)
+    assert latest.message(None).key == ("room", "quote", "")
+    assert encode_envelope("quote", ["text"], ["room"], LATEST).message("0.1").key is None
+    counted = encode_envelope("trade", [{}], ["room"], COUNTED).message("0.1")
+    assert (counted.key, counted.is_volatile, list(counted.rooms)) == (None, False, ["room"])
+    assert encode_envelope("tick", [{}], ["room"], VOLATILE).message(None).is_volatile

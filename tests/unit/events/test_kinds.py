@@ -1,11 +1,14 @@
-"""Which events a client that was away gets when it is back."""
+"""What is declared of each event, and what a latest one is about."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from tradecast.delivery.envelope import COUNTED, LATEST, Kind
-from tradecast.events.kinds import kind_of
+from tradecast.events.contract import CLIENT_EVENTS, SERVER_EVENTS
+from tradecast.events.kinds import KINDS, describe, key_of
 
 
 @pytest.mark.parametrize(
@@ -17,4 +20,28 @@ from tradecast.events.kinds import kind_of
     ],
 )
 def test_of_whole_states_the_newest_is_enough(event: str, kind: Kind) -> None:
-    assert kind_of(event) == kind
+    assert describe(event).kind == kind
+
+
+def test_every_event_that_is_emitted_is_declared_beside_its_model() -> None:
+    answers = {request.confirmation for request in CLIENT_EVENTS.values()} | {"error"}
+    assert set(KINDS) == set(SERVER_EVENTS) - answers
+
+
+@pytest.mark.parametrize(
+    ("event", "arguments", "rooms", "key"),
+    [
+        ("watchlist:quote", [{"symbol": "AAPL"}], ["watchlist:AAPL"], ""),
+        ("watchlist:quote", [{"symbol": "AAPL"}], ["vip"], "AAPL"),
+        ("watchlist:quote", [{"symbol": "AAPL"}], ["watchlist:MSFT"], "AAPL"),
+        ("watchlist:quote", [{"symbol": "AAPL"}], ["watchlist:AAPL", "vip"], "AAPL"),
+        ("watchlist:quote", [{"symbol": 5}], ["vip"], ""),
+        ("watchlist:quote", [{}], ["vip"], ""),
+        ("watchlist:quote", [], ["vip"], ""),
+        ("watchlist:quote", ["AAPL"], ["vip"], ""),
+        ("market:status", [{"symbol": "AAPL"}], ["market:status"], ""),
+        ("own", [{"symbol": "AAPL"}], ["vip"], ""),
+    ],
+)
+def test_the_key_says_what_a_room_does_not(event: str, arguments: list[Any], rooms: list[str], key: str) -> None:
+    assert key_of(event, arguments, rooms) == key

@@ -107,7 +107,9 @@ class PartitionWriter:
         body = envelope.encode()
         rooms = [room.encode() for room in envelope.rooms]
         kind = f"{envelope.kind}{DIRECT}" if any(map(is_sid_room, envelope.rooms)) else envelope.kind
-        head: tuple[str | int | bytes, ...] = (kind, envelope.event, len(rooms), *rooms)
+        # A room keeps the newest of each event and key.
+        field = f"{envelope.event}\t{envelope.key}" if envelope.key else envelope.event
+        head: tuple[str | int | bytes, ...] = (kind, field, len(rooms), *rooms)
         try:
             return await self.queue.run((next(self._numbers), head, body, envelope), len(body))
         except AdapterUnavailable as error:
