@@ -79,7 +79,11 @@ class LocalDelivery:
         self._lines = lines
 
     def deliver(self, envelope: Envelope) -> None:
-        """Deliver an event to the members of its rooms here."""
+        """Deliver an event that has come from the broker."""
+        self.deliver_now(envelope)
+
+    def deliver_now(self, envelope: Envelope) -> None:
+        """Send an event to the members of its rooms here, each client once."""
         clients = self.clients
         members = clients.find_members(envelope.rooms)
         if not members:
