@@ -56,7 +56,7 @@ class RecoveryState:
 
 @dataclass(slots=True)
 class Replay:
-    """What was published in some rooms since a position each.
+    """What was published in some rooms since a position each, and the newest of each latest key, whatever its id.
 
     Attributes:
         envelopes: By rising id within a partition; each once.
@@ -283,7 +283,7 @@ class Broker(Protocol):
         ...
 
     async def read(self, starts: Mapping[str, int]) -> Replay:
-        """Read the events of each room after a position."""
+        """Read the events of each room after a position, and the newest of each latest key, whatever its id."""
         ...
 
     async def save(self, session: RecoveryState) -> bool:

@@ -135,7 +135,7 @@ class MemoryBroker:
             if not is_whole(start, first, trimmed=history.trimmed, oldest_certain=self._forgotten):
                 broken.add(room)
             after = [one for one in history.events if one.id > start]
-            after.extend(one for one in history.latest.values() if one.id > start)
+            after.extend(one for one in history.latest.values() if one.id > start or one.state_key is not None)
             parts.append(after)
         return Replay(merge_histories(parts), [self.positions[0]], frozenset(broken))
 

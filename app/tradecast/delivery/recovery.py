@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,9 +59,11 @@ def is_future(offset: Offset | None, latest: Sequence[int | None]) -> bool:
     )
 
 
-def is_ahead(said: Offset | None, valid: Offset | None) -> bool:
-    """Whether a client has seen more of an earlier epoch than the present one knows of."""
-    return said is not None and valid is not None and any(map(operator.lt, valid.ids, said.ids))
+def find_ahead(said: Offset | None, valid: Offset | None) -> frozenset[int]:
+    """The partitions in which a client has seen more of an earlier epoch than the present one knows of."""
+    if said is None or valid is None:
+        return frozenset()
+    return frozenset(number for number, (has, seen) in enumerate(zip(valid.ids, said.ids, strict=True)) if has < seen)
 
 
 def find_starts(
@@ -92,11 +93,36 @@ def find_first_vector(
 
 def is_for_client(envelope: Envelope, sid: str, begin: Mapping[str, int], joins: Mapping[str, int]) -> bool:
     """Whether an event is for a client that has everything of its rooms up to `begin`, and joined them at `joins`."""
+    return _may_get(envelope, sid, begin, joins) and any(
+        room in begin and envelope.id > begin[room] for room in envelope.rooms
+    )
+
+
+def is_for_returning_client(
+    envelope: Envelope, sid: str, begin: Mapping[str, int], joins: Mapping[str, int], *, has_newer: bool = False
+) -> bool:
+    """Whether an event of the history is for a client that comes back; as `is_for_client`, but for latest events.
+
+    Offsets say nothing of latest events: a newer counted event may have been sent while an older quote was still
+    queued. So of each of its rooms the client gets the newest state, whatever it has seen and whenever it joined.
+
+    Args:
+        envelope: The event: of latest ones, the newest.
+        sid: The client.
+        begin: Up to which id it has everything else of each of its rooms.
+        joins: When it joined them.
+        has_newer: Whether it may have seen a newer state, which Redis has lost.
+    """
+    if has_newer or envelope.state_key is None:
+        return is_for_client(envelope, sid, begin, joins)
+    return _may_get(envelope, sid, begin, joins) and any(room in begin for room in envelope.rooms)
+
+
+def _may_get(envelope: Envelope, sid: str, rooms: Collection[str], joins: Mapping[str, int]) -> bool:
+    """Whether an event may go to a client that is in these rooms, whenever it was published."""
     if is_elsewhere(envelope, joins):
         return False
-    if sid in envelope.skip or any(room in begin for room in envelope.except_rooms):
-        return False
-    return any(room in begin and envelope.id > begin[room] for room in envelope.rooms)
+    return sid not in envelope.skip and not any(room in rooms for room in envelope.except_rooms)
 
 
 def is_elsewhere(envelope: Envelope, joins: Mapping[str, int]) -> bool:

@@ -346,8 +346,20 @@ class BrokerContract:
         replay = await broker.read(start)
         assert sorted(numbers(replay.envelopes)) == [4, 14, 24]
         assert all(one.kind == LATEST for one in replay.envelopes)
-        newest = max(one.id for one in replay.envelopes if "x" in one.rooms)
-        assert (await broker.read({"x": newest})).envelopes == []
+
+    async def test_the_newest_state_is_read_whatever_the_position(self, make_broker: MakeBroker) -> None:
+        """An offset says nothing of what does not carry one."""
+        broker, _ = await make_broker()
+        for n in range(3):
+            await broker.publish(event(n, "x", kind=LATEST, name="quote"))
+            await broker.publish(event(10 + n, "x", kind=LATEST, name="status"))
+            await broker.publish(event(20 + n, "x"))
+            await broker.publish(event(f"text {n}", "x", kind=LATEST, name="with an offset"))
+        replay = await broker.read(await broker.read_positions(["x"]))
+        assert numbers(replay.envelopes) == [2, 12]
+        assert replay.broken == frozenset()
+        await broker.publish(event(4, "x", kind=LATEST, name="quote"))
+        assert numbers((await broker.read({"x": replay.envelopes[-1].id})).envelopes) == [12, 22, "text 2", 4]
 
     async def test_a_trimmed_history_is_broken_for_who_needs_what_is_gone(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker(Retention(window=60, dead_after=10, refresh=5, events_per_room=200))

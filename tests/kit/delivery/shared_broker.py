@@ -188,7 +188,8 @@ class SharedBroker:
         for room, start in starts.items():
             asked[self.partition_of(room)] = self.memory.last[self.partition_of(room)]
             newest = [one for (where, _), one in self.memory.latest.items() if where == room]
-            part = [one for one in (*self.memory.events.get(room, ()), *newest) if one.id > start]
+            part = [one for one in self.memory.events.get(room, ()) if one.id > start]
+            part += [one for one in newest if one.id > start or one.state_key is not None]
             parts.setdefault(self.partition_of(room), []).append(part)
         # Ids of different partitions may be the same.
         replay = sorted((one for some in parts.values() for one in merge_histories(some)), key=lambda one: one.id)

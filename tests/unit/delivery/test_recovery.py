@@ -12,10 +12,12 @@ from tradecast.delivery.envelope import COUNTED, LATEST, Envelope, Kind
 from tradecast.delivery.ids import Offset
 from tradecast.delivery.recovery import (
     Request,
+    find_ahead,
     find_first_vector,
     find_starts,
     is_as_noted,
     is_for_client,
+    is_for_returning_client,
     is_future,
     is_whole,
     merge_histories,
@@ -112,6 +114,48 @@ def test_the_first_offset_of_a_replay_is_what_the_client_has_of_every_room() -> 
     assert find_first_vector({"a": 30, "b": 20, "c": 7}, None, [100, 100, 100], of) == (20, 7, 100)
     assert find_first_vector({"a": 30, "b": 20, "c": 7}, Offset("e", (25, 1, 2)), [100, 100, None], of) == (25, 7, 2)
     assert find_first_vector({}, None, [None], {}) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("said", "valid", "ahead"),
+    [
+        (None, None, set()),
+        (Offset("e", (5, 5)), None, set()),
+        (Offset("e", (5, 5)), Offset("f", (5, 5)), set()),
+        (Offset("e", (5, 6)), Offset("f", (5, 5)), {1}),
+        (Offset("e", (9, 6)), Offset("f", (5, 5)), {0, 1}),
+        (Offset("e", (1, 1)), Offset("f", (5, 5)), set()),
+    ],
+)
+def test_where_a_client_has_seen_what_is_lost(said: Offset | None, valid: Offset | None, ahead: set[int]) -> None:
+    assert find_ahead(said, valid) == ahead
+
+
+@pytest.mark.parametrize(
+    ("envelope", "does"),
+    [
+        (event(1, "a", kind=LATEST), True),  # the state, whatever the client has seen
+        (event(1, "other", kind=LATEST), False),
+        (event(1, "other", "a", kind=LATEST), True),
+        (event(99, "a", kind=LATEST, skip=["sid"]), False),
+        (event(99, "a", kind=LATEST, except_rooms=["b"]), False),
+        (event(1, "a", kind=LATEST, ends_in_text=True), False),  # its offset says who has it
+        (event(11, "a", kind=LATEST, ends_in_text=True), True),
+        (event(1, "a"), False),
+        (event(11, "a"), True),
+        (event(99, "a", kind=LATEST, elsewhere={"b": 21}), False),
+    ],
+)
+def test_who_comes_back_gets_the_state_whatever_it_has_seen(envelope: Envelope, does: bool) -> None:
+    begin = {"a": 10, "b": 20}
+    assert is_for_returning_client(envelope, "sid", begin, begin) is does
+
+
+def test_who_may_have_a_newer_state_does_not_get_an_older_one() -> None:
+    begin = {"a": 10}
+    for event_id, does in ((10, False), (11, True)):
+        one = event(event_id, "a", kind=LATEST)
+        assert is_for_returning_client(one, "sid", begin, begin, has_newer=True) is does
 
 
 def test_an_offset_beyond_the_last_id_is_nobodys() -> None:

@@ -14,10 +14,10 @@ from tradecast.delivery.ids import MAX_ID, Offset, id_span, parse_offset
 from tradecast.delivery.recovery import (
     Request,
     Result,
+    find_ahead,
     find_first_vector,
     find_starts,
-    is_ahead,
-    is_for_client,
+    is_for_returning_client,
     is_future,
 )
 from tradecast.packets.rooms import LocalManager
@@ -169,7 +169,8 @@ class Resumption:
             raise AdapterUnavailable("the history has changed, or the client is gone")
         future = is_future(offset, replay.positions)
         # Of what it saw and Redis lost, the ids are gone: what was published again then it may have.
-        doubtful = is_ahead(said, offset) and any(one.again for one in replay.envelopes)
+        ahead = find_ahead(said, offset)
+        doubtful = bool(ahead) and any(one.again and one.state_key is None for one in replay.envelopes)
         if future or doubtful or replay.broken:
             self._displacer.forget(attempt.sid, final=False)
             return "future" if future else "gap"
@@ -178,7 +179,13 @@ class Resumption:
             await broker.save_leave(session, room)
         if is_new_room:
             await broker.save_join(session, own_room)
-        client.replay = [one for one in replay.envelopes if is_for_client(one, session.sid, begin, session.joins)]
+        client.replay = [
+            one
+            for one in replay.envelopes
+            if is_for_returning_client(
+                *(one, session.sid, begin, session.joins), has_newer=broker.partition_of(one.rooms[0]) in ahead
+            )
+        ]
         seen = offset.ids if offset is not None else (0,) * broker.partitions
         client.replayed_until = tuple(
             position if position is not None else min(has, here + id_span(MAX_AHEAD))

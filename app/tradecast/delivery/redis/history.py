@@ -59,8 +59,12 @@ class HistoryReader:
         self._observer = observer
         self.may_evict: bool | None = None
 
-    async def read(self, starts: Mapping[str, int]) -> Found:
+    async def read(self, starts: Mapping[str, int], *, whole_state: bool = False) -> Found:
         """Read the events of each room after a position.
+
+        Args:
+            starts: The rooms with their positions.
+            whole_state: Whether the newest of each latest key is read as well, where its id is not after the position.
 
         Raises:
             HistoryLost: Redis has another history by now.
@@ -95,25 +99,28 @@ class HistoryReader:
                     and is_as_noted(start, ids, [int(one) for one in noted], sure=sure)
                 ):
                     broken.add(room)
-                parts.append(self._decode(room, start, entries, latest))
+                parts.append(self._decode(room, start, entries, latest, whole_state=whole_state))
         merged = [envelope for envelope in merge_histories(parts) if envelope.id <= (position or 0)]
         return Found(merged, position or 0, broken)
 
-    def _decode(self, room: str, start: int, entries: Sequence[bytes], latest: Sequence[bytes]) -> list[Envelope]:
+    def _decode(
+        self, room: str, start: int, entries: Sequence[bytes], latest: Sequence[bytes], *, whole_state: bool
+    ) -> list[Envelope]:
         bodies = [(int(entries[i]), entries[i + 1]) for i in range(0, len(entries), 2)]
         for value in latest[1::2]:
             text, _, newest = value.partition(b" ")
-            if text.isdigit():
+            if text.isdigit() and (whole_state or int(text) > start):
                 bodies.append((int(text), newest))
         found = []
         for event_id, body in bodies:
-            if event_id <= start:
-                continue
             try:
                 origin, begin = read_origin(body)
-                found.append(decode_envelope(body[begin:], room, event_id, origin))
+                envelope = decode_envelope(body[begin:], room, event_id, origin)
             except Malformed:
                 self._observer.message_skipped("malformed entry")
+                continue
+            if event_id > start or envelope.state_key is not None:  # else it has an offset, which says who has it
+                found.append(envelope)
         return found
 
 

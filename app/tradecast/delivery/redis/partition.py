@@ -122,14 +122,21 @@ class RedisPartition(ControlChannel):
         return True
 
     async def read(self, starts: Mapping[str, int]) -> Found:
-        """Read the events of each room after a position.
+        """Read the events of each room after a position, and the newest of each latest key, whatever its id.
 
         Raises:
             HistoryLost: Redis has another history by now.
             AdapterUnavailable: Redis did not answer in time.
         """
+        return await self._read(starts, whole_state=True)
+
+    async def read_missed(self, starts: Mapping[str, int]) -> Found:
+        """Read the events of each room after a position (`History`); raises as `read`."""
+        return await self._read(starts, whole_state=False)
+
+    async def _read(self, starts: Mapping[str, int], *, whole_state: bool) -> Found:
         try:
-            return await self.history.read(starts)
+            return await self.history.read(starts, whole_state=whole_state)
         except HistoryLost:
             await self.subscription.drop()  # the next one finds out what is left
             raise

@@ -16,8 +16,8 @@ MAX_BUFFERED = 100_000
 class History(Protocol):
     """Where missed events are read from: the partition."""
 
-    async def read(self, starts: Mapping[str, int]) -> Found:
-        """Read the events of each room after a position."""
+    async def read_missed(self, starts: Mapping[str, int]) -> Found:
+        """Read the events of each room after a position; of latest ones, too, only what this server has not had."""
         ...
 
 
@@ -73,7 +73,7 @@ class GapRepair:
         Raises:
             AdapterUnavailable: The history cannot be read now.
         """
-        found = await self._history.read(starts)
+        found = await self._history.read_missed(starts)
         broken = found.broken
         for envelope in found.envelopes:
             self._sink.deliver_once(envelope)

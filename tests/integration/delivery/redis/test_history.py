@@ -73,4 +73,4 @@ async def test_entries_of_others_are_passed_over_and_counted(brokers: Brokers, o
     await own_redis.ask("HSET", PREFIX + "l:x", "a", "hello", "b", "12 hello", "c", f"{now_id()} hello")
     replay = await here.read(start)
     assert (numbers(replay.envelopes), replay.broken) == ([0, 1, 2, 3], frozenset())
-    assert seen.why_skipped == {"malformed entry": 5}
+    assert seen.why_skipped == {"malformed entry": 6}

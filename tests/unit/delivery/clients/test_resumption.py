@@ -10,6 +10,7 @@ import structlog
 from kit.delivery.hub_clients import HubHarness, running_hub
 from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable, TryAgain
+from tradecast.delivery.ids import Offset
 from tradecast.delivery.retention import Retention
 from unit.delivery.recording import RecordingBroker, kept_rooms
 
@@ -193,6 +194,81 @@ async def test_the_newest_of_what_is_latest_wins(here: HubHarness) -> None:
         await here.send("x", {"v": n}, event="volatile")
     back = await here.connect(auth=a.auth)
     assert [(one.arguments[0], one.offset) for one in back.wire] == [({"x": 2}, None), ({"y": 2}, None)]
+
+
+async def test_a_state_that_was_queued_behind_the_offset_of_another_event_comes(here: HubHarness) -> None:
+    """The trade's offset covers the quote, which had not left the server when that died."""
+    a = await here.connect("x")
+    await here.send("x", {"price": 1}, event="latest")
+    await here.send("x", {"trade": 1})
+    a.wire = [one for one in a.wire if one.event != "latest"]
+    await here.lose(a)
+    back = await here.connect(auth=a.auth)
+    assert back.got == [{"price": 1}]
+    assert here.results == ["recovered"]
+
+
+async def test_a_state_of_before_the_join_is_the_state_all_the_same(here: HubHarness) -> None:
+    await here.send("x", {"price": 1}, event="latest")
+    await here.send("x", {"trade": 1})
+    a = await here.connect("x")
+    await here.lose(a)
+    assert (await here.connect(auth=a.auth)).got == [{"price": 1}]
+
+
+async def test_a_state_comes_before_what_is_newer(here: HubHarness) -> None:
+    """Never an older one behind a newer one on the same connection."""
+    a = await here.connect("x", "y")
+    await here.send("x", {"x": 1}, event="latest")
+    await here.send("x", {"trade": 1})
+    await here.lose(a)
+    back = await here.enter(await here.arrive(), auth=a.auth)
+    await here.send("x", {"x": 2}, event="latest")
+    await here.send(["y", "x"], {"x": 3}, event="latest")
+    await here.go(back)
+    await here.send("x", {"x": 4}, event="latest")
+    assert back.got == [{"x": 1}, {"x": 2}, {"x": 3}, {"x": 4}]
+
+
+async def test_a_state_that_is_not_for_a_client_does_not_come(here: HubHarness) -> None:
+    a = await here.connect("x", "y", "quiet")
+    await here.send("x", {"n": 1}, event="latest", skip=[a.sid])
+    await here.send("y", {"n": 2}, event="latest", except_rooms=["quiet"])
+    await here.send("left", {"n": 3}, event="latest")
+    await here.send("x", {"n": 4}, event="volatile")
+    await here.lose(a)
+    assert (await here.connect(auth=a.auth)).got == []
+
+
+async def test_a_state_that_ends_in_a_text_carries_an_offset_and_comes_once(here: HubHarness) -> None:
+    a = await here.connect("x")
+    await here.send("x", "seen", event="latest")
+    auth = a.auth
+    await here.lose(a)
+    again = await here.connect(auth=auth)
+    assert again.got == []
+    await here.lose(again)
+    await here.send("x", "missed", event="latest")
+    assert (await here.connect(auth=auth)).got == ["missed"]
+
+
+async def test_who_has_seen_what_redis_has_lost_does_not_go_back_to_an_older_state(
+    here: HubHarness, broker: RecordingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = await here.connect("x")
+    await here.send("x", {"price": 1}, event="latest")
+    top = broker.positions[0]
+    await here.send("x", {"lost": 1})
+    auth = a.auth
+    await here.lose(a)
+    broker.arm("after")
+    broker._rooms["x"].events.clear()
+    broker.positions[0] = top
+    monkeypatch.setattr(broker, "translate_offset", lambda offset: Offset("after", (min(offset.ids[0], top),)))
+    back = await here.connect(auth=auth)
+    assert (back.got, here.results) == ([], ["recovered"])
+    await here.send("x", {"price": 2}, event="latest")
+    assert back.got == [{"price": 2}]
 
 
 @pytest.mark.parametrize(

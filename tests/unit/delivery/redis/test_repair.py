@@ -29,7 +29,7 @@ class Partition:
         self.cursor = PartitionCursor()
         self.repair = GapRepair(self.cursor, self, self)
 
-    async def read(self, starts: Mapping[str, int]) -> Found:
+    async def read_missed(self, starts: Mapping[str, int]) -> Found:
         self.asked.append(starts)
         if self.error is not None:
             raise self.error
