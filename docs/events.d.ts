@@ -263,6 +263,17 @@ export interface Quote {
   [more: string]: unknown;
 }
 
+/** What has changed since the quote with the number before: a JSON merge patch (RFC 7396); null removes a field. */
+export interface QuoteDeltaMessage {
+  /** Case counts: aapl is not AAPL */
+  symbol: string;
+  /** The next delta for this symbol has the next number; only for clients that want deltas */
+  number: number;
+  quote?: Quote | null;
+  timestamp?: string | null;
+  [more: string]: unknown;
+}
+
 /** A symbol's newest quote. */
 export interface QuoteMessage {
   /** Case counts: aapl is not AAPL */
@@ -270,6 +281,7 @@ export interface QuoteMessage {
   quote: Quote;
   /** When the server said it: ISO 8601 in UTC with milliseconds */
   timestamp: string;
+  number?: number | null;
   [more: string]: unknown;
 }
 
@@ -409,6 +421,7 @@ export interface ServerToClientEvents {
   "position:closed": (message: PositionMessage) => void;
   "notification": (message: NotificationMessage) => void;
   "watchlist:quote": (message: QuoteMessage) => void;
+  "watchlist:quote:delta": (message: QuoteDeltaMessage) => void;
   "market:status": (message: MarketMessage) => void;
   "subscribed:portfolio": (message: Done) => void;
   "unsubscribed:portfolio": (message: Done) => void;

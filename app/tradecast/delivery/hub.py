@@ -21,6 +21,7 @@ from tradecast.delivery.errors import AdapterUnavailable, TryAgain
 from tradecast.delivery.event_kinds import EventKinds
 from tradecast.delivery.ids import MAX_ID
 from tradecast.delivery.recovery import Request, Result, new_pid
+from tradecast.delivery.shaping.delta_chains import DeltaChains
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.room_names import NAMESPACE, qualify
 from tradecast.packets.rooms import LocalManager
@@ -84,7 +85,8 @@ class Hub(LocalDelivery):
         limiter: RecoveryLimiter,
         lines: ThrottledLog,
     ) -> None:
-        super().__init__(broker, manager, transport, observer, buffer_limit=options.buffer_limit, lines=lines)
+        deltas = DeltaChains(kinds)
+        super().__init__(broker, manager, transport, observer, deltas, buffer_limit=options.buffer_limit, lines=lines)
         self._closer = closer
         self._options = options
         self._kinds = kinds
@@ -236,6 +238,8 @@ class Hub(LocalDelivery):
         own_room = qualify(namespace, sid)
         state = RecoveryState("", user, sid, connection_id)
         client = self.clients.add(sid, Client(eio_sid, state, own_room, no_recovery=no_recovery))
+        if request.deltas:
+            self.deltas.add(client)
         self.pause_delivery(sid, client)
         client.session.joins[own_room] = MAX_ID
         self.broker.subscribe_sid(own_room)
@@ -269,11 +273,16 @@ class Hub(LocalDelivery):
     async def join(self, sid: str, room: str) -> None:
         """Put a client into a room. When this returns, that is stored, and the client misses nothing of it any more.
 
+        One that is in it already gets the next event there whole, if it wants deltas.
+
         Raises:
             AdapterUnavailable: It could not be stored, and the client is not in the room.
         """
         client = self.clients.by_sid.get(sid)
-        if client is None or room in client.session.joins:
+        if client is None:
+            return
+        if room in client.session.joins:
+            self.deltas.forget_base(client, room)
             return
         self.pause_delivery(sid, client)
         try:
@@ -334,14 +343,13 @@ class Hub(LocalDelivery):
         client = self.clients.remove(sid)
         if client is None:
             return
+        self.deltas.remove(client)
         if self.clients.remove_own_room(sid, client):
             self.broker.unsubscribe_sid(client.own_room)
         for room in client.session.joins:
             if room == client.own_room:
                 continue
-            self._manager.leave(room, sid)
-            if not self._manager.is_occupied(room):
-                self.broker.unsubscribe(room)
+            self._leave_room(sid, room)
         if client.stored:
             self.states.finish(client, final=final)
 
@@ -382,9 +390,14 @@ class Hub(LocalDelivery):
 
     def _exit(self, sid: str, client: Client, room: str) -> None:
         client.session.joins.pop(room, None)
+        self.deltas.forget_base(client, room)
+        self._leave_room(sid, room)
+
+    def _leave_room(self, sid: str, room: str) -> None:
         self._manager.leave(room, sid)
         if not self._manager.is_occupied(room):
             self.broker.unsubscribe(room)
+            self.deltas.forget_room(room)
 
     async def _take_positions(
         self, client: Client, rooms: Collection[str], sid_rooms: Collection[str] = (), *, exact: bool = False

@@ -16,6 +16,7 @@ from tradecast.observability.metrics.rolling import Rate, RecentLatencies
 PUBLISH_RESULTS: tuple[PublishResult, ...] = get_args(PublishResult)
 SkipReason = Literal["other version", "malformed message", "malformed entry", "malformed session", "error"]
 SKIP_REASONS: tuple[SkipReason, ...] = get_args(SkipReason)
+DELTA_FORMS = ("delta", "whole")
 LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -64,6 +65,11 @@ class DeliveryMetrics(LiveMetrics):
         self._other_publishes = registry.tally(
             "other_redis_publishes", "Events also published to the Redis of the other mode", "result", PUBLISH_RESULTS
         )
+        self._deltas = registry.tally(
+            "delta_messages", "Events to clients that want deltas, by what was sent", "form", DELTA_FORMS
+        )
+        self._delta_bytes = registry.tally("delta_bytes", "Bytes of those events", "form", DELTA_FORMS)
+        self._delta_replaced = registry.counter("delta_replaced_bytes", "Bytes of the events that deltas were sent for")
         self._recoveries = registry.tally(
             "recoveries", "Reconnecting clients, by outcome of their recovery", "result", RESULTS
         )
@@ -90,6 +96,17 @@ class DeliveryMetrics(LiveMetrics):
         self.emitted += 1
         self._emits.count(event)
         self._deliveries.count(event, recipients)
+
+    def deltas_delivered(self, recipients: int, size: int, replaced: int) -> None:
+        """So many clients were sent what had changed, of so many bytes, in place of an event of so many."""
+        self._deltas.count("delta", recipients)
+        self._delta_bytes.count("delta", recipients * size)
+        self._delta_replaced.inc(recipients * replaced)
+
+    def wholes_delivered(self, recipients: int, size: int) -> None:
+        """So many clients that want deltas were sent a whole event of so many bytes."""
+        self._deltas.count("whole", recipients)
+        self._delta_bytes.count("whole", recipients * size)
 
     def recovery(self, result: str) -> None:
         """A client that came back was `recovered`, or starts a new session for this reason."""

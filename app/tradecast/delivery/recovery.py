@@ -28,24 +28,27 @@ def new_pid() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client said of recovery in its CONNECT packet. All of it is the client's own choice.
+    """What a client said of its delivery in its CONNECT packet. All of it is the client's own choice.
 
     Attributes:
         wanted: Whether it is to be recoverable; `auth.recovery: false` says no.
         pid: The private id it was given before; None on a first connect.
         offset: The last offset it saw; None if it saw none, which some clients (Go's) say with an empty text.
+        deltas: Whether it wants only what has changed of events that are declared so; `auth.deltas: true` says yes.
     """
 
     wanted: bool
     pid: object = None
     offset: object = None
+    deltas: bool = False
 
     @classmethod
     def of(cls, auth: Any) -> Request:
         if not isinstance(auth, dict):
             return cls(wanted=True)
         offset = auth.get("offset")
-        return cls(auth.get("recovery") is not False, auth.get("pid"), None if offset == "" else offset)
+        wanted, deltas = auth.get("recovery") is not False, auth.get("deltas") is True
+        return cls(wanted, auth.get("pid"), None if offset == "" else offset, deltas)
 
     def valid_pid(self) -> str | None:
         """The pid if it has the form of one."""

@@ -19,9 +19,11 @@ class Message:
         is_volatile: Whether it is dropped rather than kept waiting.
         rooms: Where it was sent. What waits for a client that leaves all of them is dropped.
         window: Seconds that it may wait for others, to go out with them in one write.
+        whole: Of a message that is of use only right behind the one before with its key: one that is of use alone. A
+            transport that cannot send at once keeps that one in its place. None: there is no need.
     """
 
-    __slots__ = ("_attachments", "_frames", "_payload", "_text", "is_volatile", "key", "rooms", "window")
+    __slots__ = ("_attachments", "_frames", "_payload", "_text", "is_volatile", "key", "rooms", "whole", "window")
 
     def __init__(self, parts: Sequence[str | bytes]) -> None:
         """A message in several parts: a text first, and binary ones behind it; or a single binary one."""
@@ -37,6 +39,7 @@ class Message:
         self.is_volatile = False
         self.rooms: Sequence[str] = ()
         self.window = 0.0
+        self.whole: Message | None = None
 
     @classmethod
     def of_bytes(cls, text: bytes, attachments: Sequence[bytes] = ()) -> Message:
@@ -55,6 +58,7 @@ class Message:
         message.is_volatile = False
         message.rooms = ()
         message.window = 0.0
+        message.whole = None
         return message
 
     @property

@@ -16,6 +16,9 @@ from tradecast.events.symbols import SYMBOL
 Timestamp = Annotated[str, Field(description="When the server said it: ISO 8601 in UTC with milliseconds")]
 UserId = Annotated[str, Field(description="Whose it is")]
 Symbol = Annotated[str, Field(pattern=f"^{SYMBOL.pattern}$", description="Case counts: aapl is not AAPL")]
+QuoteNumber = Annotated[
+    int, Field(description="The next delta for this symbol has the next number; only for clients that want deltas")
+]
 
 
 class _Message(BaseModel):
@@ -73,6 +76,16 @@ class QuoteMessage(_Message):
     symbol: Symbol
     quote: Quote
     timestamp: Timestamp
+    number: QuoteNumber | None = None
+
+
+class QuoteDeltaMessage(_Message):
+    """What has changed since the quote with the number before: a JSON merge patch (RFC 7396); null removes a field."""
+
+    symbol: Symbol
+    number: QuoteNumber
+    quote: Quote | None = None
+    timestamp: Timestamp | None = None
 
 
 class MarketMessage(_Message):
@@ -185,6 +198,7 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     "position:closed": PositionMessage,
     "notification": NotificationMessage,
     "watchlist:quote": QuoteMessage,
+    "watchlist:quote:delta": QuoteDeltaMessage,
     "market:status": MarketMessage,
     "subscribed:portfolio": Done,
     "unsubscribed:portfolio": Done,

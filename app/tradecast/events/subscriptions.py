@@ -66,12 +66,13 @@ class Subscriptions:
         self._most = most
 
     async def join(self, connection: Connection, user: User, room: str) -> None:
-        """Subscribe a connection to a room; nothing happens where it is in it.
+        """Subscribe a connection to a room; one that is in it gets the next of its latest events whole, not as a delta.
 
         Raises:
             EventRefused: The user has too many subscriptions or not the tier, or the room cannot be joined now.
         """
         if connection.is_in(room):
+            await connection.join(room)
             return
         if not await self._quota.increment_subscription(user.id, name_subscription(connection, room)):
             raise EventRefused("QUOTA_EXCEEDED", f"A user has at most {self._most} subscriptions")

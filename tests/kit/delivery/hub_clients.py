@@ -95,6 +95,8 @@ class NullObserver:
     """`DeliveryObserver` that forgets everything."""
 
     def event_emitted(self, event: str, recipients: int) -> None: ...
+    def deltas_delivered(self, recipients: int, size: int, replaced: int) -> None: ...
+    def wholes_delivered(self, recipients: int, size: int) -> None: ...
     def recovery(self, result: Result) -> None: ...
     def gap_lost(self, clients: int) -> None: ...
 
@@ -112,6 +114,8 @@ class HubHarness:
         results: Of each try to recover.
         gaps: How many clients missed events for good, each time.
         emitted: Name and recipients of each event.
+        deltas: Recipients, bytes and bytes of the whole event of each delta.
+        wholes: Recipients and bytes of each whole event to those who want deltas.
     """
 
     names = iter(range(1_000_000_000))
@@ -131,6 +135,8 @@ class HubHarness:
         self.results: list[Result] = []
         self.gaps: list[int] = []
         self.emitted: list[tuple[str, int]] = []
+        self.deltas: list[tuple[int, int, int]] = []
+        self.wholes: list[tuple[int, int]] = []
         self.manager = LocalManager()
         self.manager.set_server(_Server())
         options = HubOptions(recovery=recovery, window=window, refresh=3600, buffer_limit=buffer_limit)
@@ -142,6 +148,12 @@ class HubHarness:
 
     def event_emitted(self, event: str, recipients: int) -> None:
         self.emitted.append((event, recipients))
+
+    def deltas_delivered(self, recipients: int, size: int, replaced: int) -> None:
+        self.deltas.append((recipients, size, replaced))
+
+    def wholes_delivered(self, recipients: int, size: int) -> None:
+        self.wholes.append((recipients, size))
 
     def recovery(self, result: Result) -> None:
         self.results.append(result)
@@ -233,6 +245,8 @@ class Kinds:
 
     def describe(self, event: str) -> EventKind:
         kinds: dict[str, Kind] = {"latest": LATEST, "volatile": VOLATILE}
+        if event == "quote":
+            return EventKind(LATEST, key="symbol", deltas=True)
         return EventKind(kinds.get(event, COUNTED))
 
     def key_of(self, event: str, arguments: Sequence[Any], rooms: Sequence[str]) -> str:

@@ -57,7 +57,8 @@ class Membership:
     async def join(self, sid: str, room: str) -> None:
         if self.error is not None:
             raise self.error
-        self.joined.append(room)
+        if room not in self.joined:
+            self.joined.append(room)
 
     async def leave(self, sid: str, room: str) -> None:
         self.joined.remove(room)

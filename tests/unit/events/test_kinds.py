@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tradecast.delivery.envelope import COUNTED, LATEST, Kind
+from tradecast.delivery.shaping.delta_chains import SUFFIX
 from tradecast.events.contract import CLIENT_EVENTS, SERVER_EVENTS
 from tradecast.events.kinds import KINDS, describe, key_of
 
@@ -25,7 +26,9 @@ def test_of_whole_states_the_newest_is_enough(event: str, kind: Kind) -> None:
 
 def test_every_event_that_is_emitted_is_declared_beside_its_model() -> None:
     answers = {request.confirmation for request in CLIENT_EVENTS.values()} | {"error"}
-    assert set(KINDS) == set(SERVER_EVENTS) - answers
+    deltas = {f"{event}{SUFFIX}" for event, declared in KINDS.items() if declared.deltas}
+    assert set(KINDS) == set(SERVER_EVENTS) - answers - deltas
+    assert deltas <= set(SERVER_EVENTS)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tradecast.delivery.clients.table import ClientTable
 from tradecast.delivery.envelope import COUNTED, Envelope
 from tradecast.delivery.ids import write_offset
 from tradecast.delivery.recovery import Result, is_elsewhere, is_for_client
+from tradecast.delivery.shaping.delta_chains import Batch, DeltaChains
 from tradecast.engine.message import Message
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
@@ -39,6 +40,14 @@ class DeliveryObserver(Protocol):
         """An event was delivered to so many clients of this server."""
         ...
 
+    def deltas_delivered(self, recipients: int, size: int, replaced: int) -> None:
+        """So many clients were sent what had changed, of so many bytes, in place of an event of so many."""
+        ...
+
+    def wholes_delivered(self, recipients: int, size: int) -> None:
+        """So many clients that want deltas were sent a whole event of so many bytes."""
+        ...
+
     def recovery(self, result: Result) -> None:
         """A client that came back was recovered, or starts a new session for this reason."""
         ...
@@ -56,6 +65,7 @@ class LocalDelivery:
         manager: Rooms on this server.
         transport: The connections of clients.
         observer: Observes deliveries.
+        deltas: Knows who wants only what has changed, and what of an event that is.
         buffer_limit: Events that may be buffered for one client; a client with more is cut off.
         lines: Writes what clients can cause.
     """
@@ -66,11 +76,13 @@ class LocalDelivery:
         manager: LocalManager,
         transport: ClientTransport,
         observer: DeliveryObserver,
+        deltas: DeltaChains,
         *,
         buffer_limit: int,
         lines: ThrottledLog,
     ) -> None:
         self.broker = broker
+        self.deltas = deltas
         self.clients = ClientTable(manager)
         self._manager = manager
         self._transport = transport
@@ -118,6 +130,10 @@ class LocalDelivery:
         for client in ahead:
             own = write_offset(self.broker.epoch or "0", client.with_replay(tuple(self.broker.positions)))
             count += deliver((client.eio_sid,), envelope.message(own))
+        if self.deltas.clients:
+            recipients, batches = self.deltas.divide(envelope, recipients)
+            for batch in batches:
+                count += self._deliver_batch(batch)
         offset = write_offset(self.broker.epoch or "0", self.broker.positions) if wants_offset else None
         count += deliver(recipients, envelope.message(offset))
         self._observer.event_emitted(envelope.event, count)
@@ -187,6 +203,15 @@ class LocalDelivery:
             client.awaiting_position &= any(positions[self.broker.partition_of(room)] < joins[room] for room in joins)
             if not client.replayed_until and not client.awaiting_position:
                 del self.clients.special[sid]
+
+    def _deliver_batch(self, batch: Batch) -> int:
+        message = batch.message
+        count = self._transport.deliver(batch.recipients, message)
+        if batch.is_delta:
+            self._observer.deltas_delivered(count, message.size, batch.replaced)
+        else:
+            self._observer.wholes_delivered(count, message.size)
+        return count
 
     def _is_elsewhere(self, sid: str, envelope: Envelope) -> bool:
         client = self.clients.by_sid.get(sid)

@@ -218,6 +218,8 @@ class Resumption:
     async def _enter_rooms(self, attempt: Attempt, session: RecoveryState, rooms: Collection[str]) -> Client:
         client = Client(attempt.eio_sid, session, session.sid, no_recovery=False)
         self._clients.add(attempt.sid, client)
+        if attempt.request.deltas:
+            self._delivery.deltas.add(client)
         self._delivery.pause_delivery(attempt.sid, client)
         self._broker.subscribe_sid(client.own_room)
         for room in rooms:
