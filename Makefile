@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 
-.PHONY: help serve test test-quick soak soak-versions fuzz e2e e2e-long simulation image lint structure coverage format docs k8s bench bench-single bench-short bench-record bench-cluster lock clean
+.PHONY: help serve test test-quick soak soak-versions fuzz e2e e2e-long simulation image lint structure coverage format docs k8s bench bench-single bench-short bench-record bench-cluster bench-delivery lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -62,7 +62,7 @@ docs: $(VENV)/.dev ## Write the tables in docs/ and the dashboards anew
 k8s: $(VENV)/.dev ## Write k8s/ anew from the chart (needs helm)
 	@eval "$$(tests/e2e/cluster env)" && $(BIN)/python scripts/write_k8s.py
 
-bench: bench-single bench-cluster ## Measure against other servers: one server, then a fleet (BENCH="--rounds 1")
+bench: bench-single bench-cluster bench-delivery ## Measure against other servers: one server, a fleet, slow links (BENCH="--rounds 1")
 
 bench-single: $(VENV)/.bench ## One server against Node's, Bun's, Rust's and others (needs Linux, Node.js, cargo; 20 minutes)
 	PYTHONPATH=bench:tests $(BIN)/python -m single $(BENCH)
@@ -75,6 +75,9 @@ bench-record: $(VENV)/.dev ## Write down the ratios that bench-short compares wi
 
 bench-cluster: $(VENV)/.dev ## A fleet against Node's Socket.IO with two adapters (needs Linux, Node.js, redis-server)
 	PYTHONPATH=bench:tests $(BIN)/python -m fleet $(BENCH)
+
+bench-delivery: $(VENV)/.bench ## Market data over slow links, against Node's and python-socketio (needs the same, and redis-server; 30 minutes)
+	PYTHONPATH=bench:tests $(BIN)/python -m delivery $(BENCH)
 
 lock: ## Write constraints.txt anew from pyproject.toml
 	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/pip install -q '.[dev,bench]'

@@ -53,7 +53,7 @@ def draw(rounds: Rounds, size: int, sizes: Sequence[int], folder: Path) -> list[
     }
     with mpl.rc_context(STYLE):
         return [
-            _save(_picture(panels, title, rounds), folder / f"{name}.svg") for name, (title, panels) in pictures.items()
+            save(_picture(panels, title, rounds), folder / f"{name}.svg") for name, (title, panels) in pictures.items()
         ]
 
 
@@ -101,7 +101,8 @@ def _edge(found: dict[str, Figure]) -> float:
     return min(most, CUT * max(compared)) if compared else most
 
 
-def _save(picture: Picture, path: Path) -> Path:
+def save(picture: Picture, path: Path) -> Path:
+    """Write a picture as SVG; the same figures make the same file."""
     picture.savefig(path, metadata={"Date": None, "Creator": None}, facecolor="white")
     # matplotlib leaves blanks at the ends of lines
     path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")

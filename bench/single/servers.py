@@ -112,7 +112,7 @@ def build(names: Sequence[str]) -> None:
         if peer.cargo is not None:
             crates.append(peer.cargo)
     for crate in crates:
-        _compile(crate)
+        compile_crate(crate)
 
 
 @contextlib.contextmanager
@@ -127,10 +127,11 @@ def started(name: str, count: int) -> Iterator[tuple[Worker, int, Path]]:
         yield worker, worker.answer()["port"], sessions
 
 
-def _compile(folder: Path) -> None:
+def compile_crate(folder: Path) -> None:
+    """Build a program in Rust; nothing where that is done."""
     if (cargo := shutil.which("cargo")) is None:
         raise SystemExit("cargo is not installed: install Rust 1.85 or later (the load generator is written in it)")
     if not (TARGET / "release" / folder.name).exists():
-        print(f"Building {folder.relative_to(HERE)} (a minute, once) …", flush=True)
+        print(f"Building {folder.relative_to(HERE.parent)} (a minute, once) …", flush=True)
     command = [cargo, "build", "--release", "--locked", "--quiet"]
     subprocess.run(command, cwd=folder, check=True, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)})  # noqa: S603

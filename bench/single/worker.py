@@ -90,8 +90,12 @@ class Worker:
 
     def ask(self, op: str, **options: Any) -> dict[str, Any]:
         """Have something done, and wait for it."""
-        self._orders.write(json.dumps({"op": op, **options}).encode() + b"\n")
+        self.send(op, **options)
         return self.answer()
+
+    def send(self, op: str, **options: Any) -> None:
+        """Have something done, and do not wait for it."""
+        self._orders.write(json.dumps({"op": op, **options}).encode() + b"\n")
 
     def _tail(self) -> str:
         return self._log.read_text(errors="replace")[-2000:]
