@@ -50,6 +50,7 @@ def create_hub(
         window=settings.recovery_window,
         refresh=create_retention(settings).refresh,
         buffer_limit=settings.send_queue_limit,
+        replay_limit=settings.send_buffer_limit,
     )
     return Hub(broker, manager, server.eio, server, metrics, options, kinds=kinds, limiter=limiter, lines=lines)
 

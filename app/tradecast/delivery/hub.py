@@ -47,12 +47,14 @@ class HubOptions:
         window: Seconds within which a client may come back.
         refresh: Seconds between refreshes of recovery states.
         buffer_limit: Events that may be buffered for one client; a client with more is cut off.
+        replay_limit: Bytes of a replay that may be kept for a client whose link does not take them yet.
     """
 
     recovery: bool
     window: float
     refresh: float
     buffer_limit: int
+    replay_limit: int
 
 
 class Hub(LocalDelivery):
@@ -85,8 +87,12 @@ class Hub(LocalDelivery):
         limiter: RecoveryLimiter,
         lines: ThrottledLog,
     ) -> None:
-        deltas = DeltaChains(kinds)
-        super().__init__(broker, manager, transport, observer, deltas, buffer_limit=options.buffer_limit, lines=lines)
+        super().__init__(
+            *(broker, manager, transport, observer, DeltaChains(kinds)),
+            buffer_limit=options.buffer_limit,
+            replay_limit=options.replay_limit,
+            lines=lines,
+        )
         self._closer = closer
         self._options = options
         self._kinds = kinds

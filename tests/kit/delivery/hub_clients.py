@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from tradecast.delivery.broker import Broker
+from tradecast.delivery.clients.paced_replay import DrainWaiter
 from tradecast.delivery.clients.resumption import RecoveryLimiter, Resumed
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
 from tradecast.delivery.event_kinds import EventKind
@@ -116,6 +117,8 @@ class HubHarness:
         emitted: Name and recipients of each event.
         deltas: Recipients, bytes and bytes of the whole event of each delta.
         wholes: Recipients and bytes of each whole event to those who want deltas.
+        room_for: How many events the link of a connection takes; of those that are not in it, all.
+        waiters: Who waits until a connection's link takes more.
     """
 
     names = iter(range(1_000_000_000))
@@ -127,6 +130,7 @@ class HubHarness:
         recovery: bool = True,
         window: float = 60,
         buffer_limit: int = 1000,
+        replay_limit: int = 4_000_000,
         limiter: RecoveryLimiter = NO_LIMIT,
     ) -> None:
         self.members: dict[str, HubClient] = {}
@@ -137,9 +141,11 @@ class HubHarness:
         self.emitted: list[tuple[str, int]] = []
         self.deltas: list[tuple[int, int, int]] = []
         self.wholes: list[tuple[int, int]] = []
+        self.room_for: dict[str, int] = {}
+        self.waiters: dict[str, DrainWaiter] = {}
         self.manager = LocalManager()
         self.manager.set_server(_Server())
-        options = HubOptions(recovery=recovery, window=window, refresh=3600, buffer_limit=buffer_limit)
+        options = HubOptions(recovery, window, 3600, buffer_limit, replay_limit)
         self.hub = Hub(
             broker, self.manager, self, self, self, options, kinds=Kinds(), limiter=limiter, lines=ThrottledLog()
         )
@@ -170,8 +176,23 @@ class HubHarness:
             member = self.members.get(eio_sid)
             count += member is not None
             if member is not None and member.open:
+                if eio_sid in self.room_for:
+                    self.room_for[eio_sid] -= 1
                 member.wire.append(received)
         return count
+
+    def is_backed_up(self, eio_sid: str) -> bool:
+        return self.room_for.get(eio_sid, 1) <= 0
+
+    def notify_drained(self, eio_sid: str, waiter: DrainWaiter) -> None:
+        self.waiters[eio_sid] = waiter
+
+    def drain(self, member: HubClient, room_for: int) -> None:
+        """The client has read, and its link takes so many events more."""
+        self.room_for[member.eio_sid] = room_for
+        waiter = self.waiters.pop(member.eio_sid, None)
+        if waiter is not None:
+            waiter.on_drained(member.eio_sid)
 
     def close_transport(self, eio_sid: str) -> None:
         self.closed_transports.append(eio_sid)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kit.delivery.hub_clients import NO_LIMIT, Kinds, NullObserver, reserve_anything
+from tradecast.delivery.clients.paced_replay import DrainWaiter
 from tradecast.delivery.clients.resumption import Resumed
 from tradecast.delivery.envelope import encode_envelope
 from tradecast.delivery.hub import Hub, HubOptions
@@ -31,6 +32,9 @@ class Engine:
         return f"sid{self.made}"
 
     def close_transport(self, eio_sid: str) -> None: ...
+    def notify_drained(self, eio_sid: str, waiter: DrainWaiter) -> None: ...
+    def is_backed_up(self, eio_sid: str) -> bool:
+        return False
 
     def deliver(self, eio_sids: Iterable[str], message: Message) -> int:
         recipients = list(eio_sids)
@@ -53,7 +57,7 @@ class SwitchHarness:
         self.server = FakeSocketServer()
         self.manager = LocalManager()
         self.manager.set_server(self.server)
-        options = HubOptions(recovery=True, window=60, refresh=15, buffer_limit=100)
+        options = HubOptions(recovery=True, window=60, refresh=15, buffer_limit=100, replay_limit=10_000)
         self.hub = Hub(
             *(self.broker, self.manager, self.server.eio, self, NullObserver(), options),
             kinds=Kinds(),

@@ -171,7 +171,7 @@ class Parts:
             server.eio,
             server,
             NullObserver(),
-            HubOptions(recovery=False, window=60, refresh=3600, buffer_limit=100),
+            HubOptions(recovery=False, window=60, refresh=3600, buffer_limit=100, replay_limit=10_000),
             kinds=Kinds(),
             limiter=NO_LIMIT,
             lines=ThrottledLog(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from tradecast.delivery.broker import RecoveryState
@@ -21,9 +22,12 @@ class Client:
         no_recovery: Whether it wants no offsets.
         pause_count: How many callers have paused its delivery: while there is one, its events are buffered.
         buffered: The buffered events, each with the positions at that moment; None: no list, which takes memory.
+        buffered_states: Of buffered latest events, the newest of each; they carry no offset. None: no dictionary.
         replayed_until: What it has got by replay: nothing up to these ids is delivered once more.
-        replay_begin: Where the replay begins, per partition.
-        replay: What it missed, to be sent when its delivery starts.
+        replay_begin: Up to where it has got everything, per partition, as far as the replay was sent.
+        replay: What it missed and has not been sent yet.
+        is_replay_short: Whether that is not all: its transport is closed behind it, and the next replay has the rest.
+        is_replaying: Whether that is being sent, as its link takes it, and then what was buffered meanwhile.
         awaiting_position: Whether it has joined a room at a position that this server has perhaps not reached.
         pinged: The positions when the last heartbeat was sent.
         dirty: Whether what is stored of it differs from `session`.
@@ -32,8 +36,11 @@ class Client:
     __slots__ = (
         "awaiting_position",
         "buffered",
+        "buffered_states",
         "dirty",
         "eio_sid",
+        "is_replay_short",
+        "is_replaying",
         "no_recovery",
         "own_room",
         "pause_count",
@@ -54,15 +61,34 @@ class Client:
         self.dirty = False
         self.awaiting_position = False
         self.pause_count = 0
-        self.buffered: list[tuple[Envelope, Vector]] | None = None
+        self.buffered: deque[tuple[Envelope, Vector]] | None = None
+        self.buffered_states: dict[tuple[tuple[str, ...], str, str], Envelope] | None = None
         self.replayed_until: Vector = ()
         self.replay_begin: Vector = ()
-        self.replay: list[Envelope] | None = None
+        self.replay: deque[Envelope] | None = None
+        self.is_replay_short = False
+        self.is_replaying = False
         self.pinged: Vector = ()
 
     def with_replay(self, vector: Vector) -> Vector:
         """Positions of the server as an offset of this client, whose replay may be ahead of them."""
         return tuple(map(max, vector, self.replayed_until)) if self.replayed_until else vector
+
+    def buffer(self, envelope: Envelope, positions: Vector) -> int:
+        """Buffer an event; how many there are now. Of latest events, the newest takes the place of an older one."""
+        if envelope.state_key is not None and not envelope.skip and not envelope.except_rooms:
+            states = self.buffered_states = self.buffered_states or {}
+            # By all of its rooms: the client may leave one of them before it is sent.
+            states[tuple(envelope.rooms), envelope.event, envelope.key] = envelope
+        else:
+            self.buffered = self.buffered if self.buffered is not None else deque()
+            self.buffered.append((envelope, positions))
+        return len(self.buffered or ()) + len(self.buffered_states or ())
+
+    def drop_unsent(self) -> None:
+        """Drop what it has not been sent: its connection ends, and the next one replays it."""
+        self.buffered = self.buffered_states = self.replay = None
+        self.is_replaying = False
 
     def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:
         """Count on nothing in a partition beyond this id: see `DeliveryListener.on_epoch_change`."""
@@ -72,7 +98,7 @@ class Client:
         self.replay_begin = _cut(self.replay_begin, partition, top)
         # An id of before, with the new epoch, would hide events of the new history.
         if self.buffered:
-            self.buffered = [(envelope, _cut(vector, partition, top)) for envelope, vector in self.buffered]
+            self.buffered = deque((envelope, _cut(vector, partition, top)) for envelope, vector in self.buffered)
 
 
 def _cut(vector: Vector, partition: int, top: int) -> Vector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import structlog
 
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.clients.client import Client, Vector
+from tradecast.delivery.clients.paced_replay import Link, PacedReplay
 from tradecast.delivery.clients.table import ClientTable
 from tradecast.delivery.envelope import COUNTED, Envelope
 from tradecast.delivery.ids import write_offset
@@ -21,7 +23,7 @@ from tradecast.packets.rooms import LocalManager
 log = structlog.stdlib.get_logger("tradecast.adapter")
 
 
-class ClientTransport(Protocol):
+class ClientTransport(Link, Protocol):
     """The connections of clients: the engine."""
 
     def deliver(self, eio_sids: Iterable[str], message: Message, /) -> int:
@@ -67,6 +69,7 @@ class LocalDelivery:
         observer: Observes deliveries.
         deltas: Knows who wants only what has changed, and what of an event that is.
         buffer_limit: Events that may be buffered for one client; a client with more is cut off.
+        replay_limit: Bytes of a replay that may be kept for a client whose link does not take them yet.
         lines: Writes what clients can cause.
     """
 
@@ -79,6 +82,7 @@ class LocalDelivery:
         deltas: DeltaChains,
         *,
         buffer_limit: int,
+        replay_limit: int,
         lines: ThrottledLog,
     ) -> None:
         self.broker = broker
@@ -89,6 +93,7 @@ class LocalDelivery:
         self._observer = observer
         self._buffer_limit = buffer_limit
         self._lines = lines
+        self._replays = PacedReplay(broker, self, replay_limit)
 
     def deliver(self, envelope: Envelope) -> None:
         """Deliver an event that has come from the broker."""
@@ -163,32 +168,51 @@ class LocalDelivery:
             return
         buffered, client.buffered = client.buffered or (), None
         for envelope, vector in buffered:
-            partition = self.broker.partition_of(envelope.rooms[0])
-            if client.replayed_until and envelope.id <= client.replayed_until[partition]:
-                continue
-            if is_for_client(envelope, sid, client.session.joins, client.session.joins):
-                self._send(client, envelope, client.with_replay(vector))
+            self.send_buffered(client, envelope, vector)
+        states, client.buffered_states = client.buffered_states or {}, None
+        for envelope in states.values():
+            self.send_buffered(client, envelope, ())
         if not client.replayed_until and not client.awaiting_position:
             self.clients.special.pop(sid, None)
 
     def start_delivery(self, sid: str) -> None:
-        """Send what a client missed, then what was buffered. It has got its CONNECT packet."""
+        """Send what a client missed, then what was buffered, as its link takes it. It has got its CONNECT packet."""
         client = self.clients.by_sid.get(sid)
-        if client is None:
+        if client is not None:
+            client.is_replaying = True
+            self._send_round(sid, client)
+
+    def on_drained(self, eio_sid: str) -> None:
+        """A transport takes more (`DrainWaiter`)."""
+        for namespace in self._manager.namespaces_of(eio_sid):
+            sid = self._manager.sid_from_eio_sid(eio_sid, namespace)
+            client = self.clients.by_sid.get(sid) if sid is not None else None
+            if sid is not None and client is not None and client.is_replaying:
+                self._send_round(sid, client)
+
+    def _send_round(self, sid: str, client: Client) -> None:
+        if not self._replays.send_some(client):
+            asyncio.get_running_loop().call_soon(self._continue_replay, sid, client)
+        elif client.is_replay_short:
+            self.cut_off(client)
+        else:
+            client.is_replaying = False
+            client.replay = None
+            self.resume_delivery(sid, client)
+
+    def _continue_replay(self, sid: str, client: Client) -> None:
+        if self.clients.by_sid.get(sid) is not client or not client.is_replaying:
             return
-        replay, client.replay = client.replay or (), None
-        vector = list(client.replay_begin or (0,) * self.broker.partitions)
-        for envelope in replay:
-            partition = self.broker.partition_of(envelope.rooms[0])
-            vector[partition] = max(vector[partition], envelope.id)
-            self._send(client, envelope, tuple(vector))
-        self.resume_delivery(sid, client)
+        if self._transport.is_backed_up(client.eio_sid):
+            self._replays.keep(client)
+            self._transport.notify_drained(client.eio_sid, self)
+        else:
+            self._send_round(sid, client)
 
     def cut_off(self, client: Client) -> None:
         """Close its transport, so that it comes back. Nothing more is sent: its offset would hide what was not sent."""
         client.pause_count += 1
-        client.buffered = None
-        client.replay = None
+        client.drop_unsent()
         self._transport.close_transport(client.eio_sid)
 
     def sweep(self) -> None:
@@ -220,10 +244,7 @@ class LocalDelivery:
     def _withholds(self, client: Client, envelope: Envelope) -> bool:
         """Whether a client does not get an event now: it is buffered, or the client has it or joined later."""
         if client.pause_count:
-            if client.buffered is None:
-                client.buffered = []
-            client.buffered.append((envelope, tuple(self.broker.positions)))
-            if len(client.buffered) > self._buffer_limit:
+            if client.buffer(envelope, tuple(self.broker.positions)) > self._buffer_limit:
                 self._lines.write(log.warning, "buffer of a client is full: its transport is closed")
                 self.cut_off(client)
             return True
@@ -233,7 +254,17 @@ class LocalDelivery:
         partition = self.broker.partition_of(envelope.rooms[0])
         return bool(client.replayed_until) and envelope.id <= client.replayed_until[partition]
 
-    def _send(self, client: Client, envelope: Envelope, vector: Vector) -> None:
+    def send_buffered(self, client: Client, envelope: Envelope, vector: Vector) -> None:
+        """Send an event that was buffered, if it is for the client (`EventSender`)."""
+        partition = self.broker.partition_of(envelope.rooms[0])
+        if client.replayed_until and envelope.id <= client.replayed_until[partition]:
+            return
+        joins = client.session.joins
+        if is_for_client(envelope, client.session.sid, joins, joins):
+            self.send_event(client, envelope, client.with_replay(vector) if vector else vector)
+
+    def send_event(self, client: Client, envelope: Envelope, vector: Vector) -> None:
+        """Send one event to one client, with these positions as its offset (`EventSender`)."""
         offset = None
         if not client.no_recovery and (envelope.kind == COUNTED or envelope.ends_in_text):
             offset = write_offset(self.broker.epoch or "0", vector)

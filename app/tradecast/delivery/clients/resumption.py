@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
@@ -179,13 +180,13 @@ class Resumption:
             await broker.save_leave(session, room)
         if is_new_room:
             await broker.save_join(session, own_room)
-        client.replay = [
+        client.replay = deque(
             one
             for one in replay.envelopes
             if is_for_returning_client(
                 *(one, session.sid, begin, session.joins), has_newer=broker.partition_of(one.rooms[0]) in ahead
             )
-        ]
+        )
         seen = offset.ids if offset is not None else (0,) * broker.partitions
         client.replayed_until = tuple(
             position if position is not None else min(has, here + id_span(MAX_AHEAD))

@@ -1,0 +1,109 @@
+"""Sends a client that has come back what it missed, as fast as its link takes it."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import Final, Protocol
+
+from tradecast.delivery.broker import Broker
+from tradecast.delivery.clients.client import Client, Vector
+from tradecast.delivery.envelope import Envelope
+
+# Bytes that are sent in one turn of the event loop: only at its end does a transport know whether its link takes more.
+BYTES_PER_TURN: Final = 16_384
+# What a frame, an offset and a bracket add to an event, at most.
+_OVERHEAD: Final = 64
+
+
+class DrainWaiter(Protocol):
+    """Goes on with the clients of a transport once it has sent what was queued: the hub."""
+
+    def on_drained(self, eio_sid: str, /) -> None:
+        """A transport takes more, and nothing is queued for it."""
+        ...
+
+
+class Link(Protocol):
+    """What a client's link takes: the engine."""
+
+    def is_backed_up(self, eio_sid: str, /) -> bool:
+        """Whether a transport takes no more for now; False if it is gone."""
+        ...
+
+    def notify_drained(self, eio_sid: str, waiter: DrainWaiter, /) -> None:
+        """Notify a waiter once, when nothing is queued for a transport any more; never, if it is gone before.
+
+        A client that polls is backed up whenever no poll of it waits: who is notified sends, without asking again.
+        """
+        ...
+
+
+class EventSender(Protocol):
+    """Sends one event to one client: the local delivery."""
+
+    def send_event(self, client: Client, envelope: Envelope, vector: Vector, /) -> None:
+        """Send it, with these positions as its offset."""
+        ...
+
+    def send_buffered(self, client: Client, envelope: Envelope, vector: Vector, /) -> None:
+        """Send an event that was buffered, if it is for the client."""
+        ...
+
+
+class PacedReplay:
+    """Sends what clients missed, and then what was buffered for them meanwhile, round by round.
+
+    Sent at once, a long replay would fill the queue of a slow client, whose transport is closed for that: it would
+    never get through. With each event the client's offset moves on: if its connection is lost in between, the next
+    replay begins there.
+
+    Args:
+        broker: Knows partitions.
+        sender: Sends the events.
+        limit: Bytes that may be kept for a client until its link takes them; a single event may be larger.
+    """
+
+    def __init__(self, broker: Broker, sender: EventSender, limit: int) -> None:
+        self._broker = broker
+        self._sender = sender
+        self._limit = limit
+
+    def send_some(self, client: Client) -> bool:
+        """Send as much as goes into one turn of the event loop; whether nothing is left."""
+        left = BYTES_PER_TURN
+        while left > 0:
+            if client.replay:
+                left -= self._send_missed(client, client.replay)
+            elif client.buffered and client.pause_count == 1:  # else it joins a room, whose position is not known yet
+                envelope, vector = client.buffered.popleft()
+                left -= _size(envelope)
+                self._sender.send_buffered(client, envelope, vector)
+            else:
+                return True
+        return not client.replay and not (client.buffered and client.pause_count == 1)
+
+    def keep(self, client: Client) -> None:
+        """What is left of a replay waits for the client's link. What is too much is dropped: its next replay has it."""
+        if client.replay is None:
+            return
+        size = 0
+        for number, envelope in enumerate(client.replay):
+            size += _size(envelope)
+            if number and size > self._limit:
+                client.replay = deque(islice(client.replay, number))
+                client.is_replay_short = True
+                return
+
+    def _send_missed(self, client: Client, replay: deque[Envelope]) -> int:
+        envelope = replay.popleft()
+        partition = self._broker.partition_of(envelope.rooms[0])
+        begin = client.replay_begin or (0,) * self._broker.partitions
+        here = max(begin[partition], envelope.id)
+        client.replay_begin = (*begin[:partition], here, *begin[partition + 1 :])
+        self._sender.send_event(client, envelope, client.replay_begin)
+        return _size(envelope)
+
+
+def _size(envelope: Envelope) -> int:
+    return len(envelope.packet) + sum(map(len, envelope.attachments)) + _OVERHEAD
