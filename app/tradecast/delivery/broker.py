@@ -24,6 +24,7 @@ class RecoveryState:
         generation: Raised with each claim, so that an earlier owner cannot write any more.
         joins: Its rooms, each with the position at which it was joined.
         confirmed: Up to which ids, per partition, the client is known to have received everything.
+        slow_closes: How many times in a row its transport was closed because its link took too little.
         epochs: The broker's own note, of which epochs what it has stored is.
     """
 
@@ -34,6 +35,7 @@ class RecoveryState:
     generation: int = 0
     joins: dict[str, int] = field(default_factory=dict)
     confirmed: tuple[int, ...] = ()
+    slow_closes: int = 0
     epochs: str = field(default="", compare=False)
 
     def copy(self) -> RecoveryState:
@@ -42,6 +44,7 @@ class RecoveryState:
             *(self.pid, self.user, self.sid, self.connection_id, self.generation),
             joins=self.joins.copy(),
             confirmed=self.confirmed,
+            slow_closes=self.slow_closes,
             epochs=self.epochs,
         )
 

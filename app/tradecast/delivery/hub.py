@@ -359,6 +359,12 @@ class Hub(LocalDelivery):
         if client.stored:
             self.states.finish(client, final=final)
 
+    def on_client_too_slow(self, eio_sid: str, reason: str) -> None:
+        """The engine closes a client's transport since its link takes too little; the client is forgotten next."""
+        client = self.clients.find_by_transport(eio_sid)
+        if client is not None:
+            client.count_slow_close()
+
     def on_ping(self, eio_sid: str) -> None:
         """A heartbeat goes to a client, behind everything sent so far."""
         client = self.clients.find_by_transport(eio_sid)
@@ -368,8 +374,8 @@ class Hub(LocalDelivery):
     def on_pong(self, eio_sid: str) -> None:
         """A client has answered the heartbeat, so it has received everything sent before."""
         client = self.clients.find_by_transport(eio_sid)
-        if client is not None and client.pinged:
-            client.session.confirmed = client.pinged
+        if client is not None:
+            client.confirm()
 
     def on_claimed_elsewhere(self, sid: str, client: Client) -> None:
         """Another server has claimed a client's recovery state: end its connection here."""

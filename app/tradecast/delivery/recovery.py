@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from tradecast.delivery.broker import RecoveryState
 from tradecast.delivery.envelope import COUNTED, Envelope
@@ -16,8 +16,10 @@ _make_pid = IdMaker(18)
 _PID = re.compile(r"[A-Za-z0-9_-]{24}", re.ASCII)
 # Of a client that came back: recovered, or why not.
 Result = Literal[
-    "recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited", "quota"
+    "recovered", "malformed", "unknown", "foreign_epoch", "future", "gap", "unavailable", "limited", "quota", "slow"
 ]
+# Closes for slowness in a row after which a client starts a new session: replay does not get through to it.
+MAX_SLOW_CLOSES: Final = 3
 RESULTS: tuple[Result, ...] = get_args(Result)
 
 

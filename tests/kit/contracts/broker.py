@@ -429,6 +429,7 @@ class BrokerContract:
         (here, _), (there, _) = await make_broker(), await make_broker()
         saved = session(user="Zoë ☃", joins={"x": 5, "räum\n": here.positions[0]})
         saved.confirmed = tuple(here.positions)
+        saved.slow_closes = 2
         assert await here.save(saved)
         claimed = await there.claim(saved.pid, "Zoë ☃")
         assert claimed is not None

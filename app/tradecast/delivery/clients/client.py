@@ -30,6 +30,7 @@ class Client:
         is_replaying: Whether that is being sent, as its link takes it, and then what was buffered meanwhile.
         awaiting_position: Whether it has joined a room at a position that this server has perhaps not reached.
         pinged: The positions when the last heartbeat was sent.
+        is_too_slow: Whether its transport is closed because its link takes too little.
         dirty: Whether what is stored of it differs from `session`.
     """
 
@@ -41,6 +42,7 @@ class Client:
         "eio_sid",
         "is_replay_short",
         "is_replaying",
+        "is_too_slow",
         "no_recovery",
         "own_room",
         "pause_count",
@@ -68,6 +70,7 @@ class Client:
         self.replay: deque[Envelope] | None = None
         self.is_replay_short = False
         self.is_replaying = False
+        self.is_too_slow = False
         self.pinged: Vector = ()
 
     def with_replay(self, vector: Vector) -> Vector:
@@ -84,6 +87,21 @@ class Client:
             self.buffered = self.buffered if self.buffered is not None else deque()
             self.buffered.append((envelope, positions))
         return len(self.buffered or ()) + len(self.buffered_states or ())
+
+    def count_slow_close(self) -> None:
+        """Its transport is closed because its link takes too little: counted once for a connection."""
+        if not self.is_too_slow:
+            self.is_too_slow = True
+            self.session.slow_closes += 1
+            self.dirty = self.stored
+
+    def confirm(self) -> None:
+        """It has received everything that was sent before the last heartbeat."""
+        if self.pinged:
+            self.session.confirmed = self.pinged
+            if self.session.slow_closes and not self.is_too_slow:  # its link takes enough after all
+                self.session.slow_closes = 0
+                self.dirty = self.stored
 
     def drop_unsent(self) -> None:
         """Drop what it has not been sent: its connection ends, and the next one replays it."""

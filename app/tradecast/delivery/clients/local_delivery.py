@@ -194,6 +194,7 @@ class LocalDelivery:
         if not self._replays.send_some(client):
             asyncio.get_running_loop().call_soon(self._continue_replay, sid, client)
         elif client.is_replay_short:
+            client.count_slow_close()
             self.cut_off(client)
         else:
             client.is_replaying = False
@@ -246,6 +247,8 @@ class LocalDelivery:
         if client.pause_count:
             if client.buffer(envelope, tuple(self.broker.positions)) > self._buffer_limit:
                 self._lines.write(log.warning, "buffer of a client is full: its transport is closed")
+                if client.is_replaying:  # else it waits for Redis, and not for its link
+                    client.count_slow_close()
                 self.cut_off(client)
             return True
         joins = client.session.joins

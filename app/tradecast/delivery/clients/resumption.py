@@ -13,6 +13,7 @@ from tradecast.delivery.clients.local_delivery import LocalDelivery
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.delivery.ids import MAX_ID, Offset, id_span, parse_offset
 from tradecast.delivery.recovery import (
+    MAX_SLOW_CLOSES,
     Request,
     Result,
     find_ahead,
@@ -142,6 +143,8 @@ class Resumption:
         session = await broker.claim(pid, attempt.user)
         if session is None:
             return "unknown"
+        if session.slow_closes >= MAX_SLOW_CLOSES:
+            return "slow"
         epoch = broker.epoch
         # A join that was under way when the connection was lost: nobody knows of it, and it has no position yet.
         for room in [room for room, position in session.joins.items() if position == MAX_ID]:

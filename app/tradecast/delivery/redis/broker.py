@@ -238,7 +238,7 @@ class RedisBroker:
             rooms += (room, position)
         confirmed = " ".join(map(str, session.confirmed))
         epochs = write_epochs(self._epochs)
-        about = (session.user, session.sid, session.connection_id, epochs, confirmed)
+        about = (session.user, session.sid, session.connection_id, epochs, confirmed, session.slow_closes)
         done = await self._of(session.pid).store.change(session, "save", *about, *rooms) != 0
         session.epochs = epochs
         return done

@@ -292,10 +292,10 @@ return answer
 """
 )
 
-# A session's hash: u user, i sid, c connection id, o owner, g generation, e epoch, p confirmed positions, r<room> join
-# position. Others are the next version's, and begin with no r.
+# A session's hash: u user, i sid, c connection id, o owner, g generation, e epoch, p confirmed positions, k closes for
+# slowness in a row, r<room> join position. Others are the next version's, and begin with no r.
 # KEYS: the session. ARGV: owner, generation, milliseconds to keep it, then one of
-#   save: user, sid, connection id, epoch, positions, then room and position for each room
+#   save: user, sid, connection id, epoch, positions, closes, then room and position for each room
 #   join: room, position        leave: room        touch: positions        drop
 # The answer: 1 done, 0 it is another's by now, -1 it is not there (any more).
 SESSION = Script("""
@@ -310,8 +310,8 @@ end
 if what == 'save' then
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], 'o', ARGV[1], 'g', ARGV[2], 'u', ARGV[5],
-    'i', ARGV[6], 'c', ARGV[7], 'e', ARGV[8], 'p', ARGV[9])
-  for i = 10, #ARGV, 2 do redis.call('HSET', KEYS[1], 'r' .. ARGV[i], ARGV[i + 1]) end
+    'i', ARGV[6], 'c', ARGV[7], 'e', ARGV[8], 'p', ARGV[9], 'k', ARGV[10])
+  for i = 11, #ARGV, 2 do redis.call('HSET', KEYS[1], 'r' .. ARGV[i], ARGV[i + 1]) end
 elseif not generation then
   return -1
 elseif what == 'join' then

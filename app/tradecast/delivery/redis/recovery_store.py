@@ -86,4 +86,5 @@ def _parse_state(pid: str, fields: Mapping[bytes, bytes]) -> RecoveryState:
         int(fields[b"g"]),
         joins,
         confirmed,
+        slow_closes=int(fields.get(b"k", b"0")),  # a server of the version before has not written it
     )

@@ -69,3 +69,17 @@ async def test_a_session_of_before_a_failover_is_cut_and_kept_so(
     again = await here.claim(saved.pid, "u1")
     assert again is not None
     assert again.joins == claimed.joins
+
+
+async def test_a_state_of_the_version_before_has_no_closes_for_slowness(
+    brokers: Brokers, own_redis: RedisServer
+) -> None:
+    here, _ = await brokers.add()
+    saved = session(joins={"x": 1})
+    saved.slow_closes = 2
+    await here.save(saved)
+    assert await own_redis.ask("HGET", f"{PREFIX}s:{saved.pid}", "k") == "2"
+    await own_redis.ask("HDEL", f"{PREFIX}s:{saved.pid}", "k")
+    claimed = await here.claim(saved.pid, "u1")
+    assert claimed is not None
+    assert (claimed.slow_closes, claimed.joins) == (0, {"x": 1})

@@ -213,6 +213,24 @@ async def test_what_is_kept_until_the_link_takes_it_has_a_bound(broker: Recordin
         assert len(here.closed_transports) == 1
 
 
+async def test_a_link_that_takes_too_little_is_a_slow_one(broker: RecordingBroker) -> None:
+    """What was kept, or buffered meanwhile, is too much: closed for slowness, and after three times refused."""
+    async with running_hub(broker, replay_limit=1000, buffer_limit=5) as here:
+        a = await away(here, 100)
+        auth: dict[str, object] = {"pid": a.pid, "offset": None}
+        for round_ in range(3):
+            slow = await back(here, auth, 1)
+            if round_ % 2:
+                await drain(here, slow, 100)
+            else:
+                for n in range(6):
+                    await here.send("x", n)
+            assert here.closed_transports.count(slow.eio_sid) == 1
+            await here.lose(slow)
+        await here.connect("x", auth=auth)
+        assert here.results == ["recovered"] * 3 + ["slow"]
+
+
 async def test_a_client_that_goes_in_the_middle_leaves_nothing_behind(here: HubHarness) -> None:
     a = await away(here, 5)
     slow = await back(here, a.auth, 1)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import structlog
 
-from kit.delivery.hub_clients import HubHarness, running_hub
+from kit.delivery.hub_clients import HubClient, HubHarness, running_hub
 from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable, TryAgain
 from tradecast.delivery.ids import Offset
@@ -448,3 +448,65 @@ async def test_a_client_whose_own_history_is_gone_begins_anew(here: HubHarness, 
     here.hub.on_history_gap([a.sid])
     assert here.closed_transports == [a.eio_sid]
     assert here.gaps == [1]
+
+
+async def close_for_slowness(here: HubHarness, auth: object) -> HubClient:
+    """A client comes back, and its link takes too little: the engine says so, and closes its transport."""
+    back = await here.connect("x", auth=auth)
+    here.hub.on_client_too_slow(back.eio_sid, "slow")
+    here.hub.on_client_too_slow(back.eio_sid, "queue_full")  # counted once
+    await here.lose(back)
+    return back
+
+
+async def test_after_three_closes_for_slowness_in_a_row_it_begins_anew(here: HubHarness) -> None:
+    a = await here.connect("x")
+    auth = {"pid": a.pid, "offset": None}
+    await here.lose(a)
+    for _ in range(3):
+        assert (await close_for_slowness(here, auth)).resumed is not None
+    anew = await here.connect("x", auth=auth)
+    assert here.results == ["recovered"] * 3 + ["slow"]
+    assert (anew.resumed, anew.pid == a.pid) == (None, False)
+    await here.send("x", 1)
+    assert anew.got == [1]
+
+
+async def test_who_has_got_everything_counts_from_zero_again(here: HubHarness) -> None:
+    a = await here.connect("x")
+    auth = {"pid": a.pid, "offset": None}
+    await here.lose(a)
+    for _ in range(2):
+        await close_for_slowness(here, auth)
+    back = await here.connect(auth=auth)
+    here.hub.on_ping(back.eio_sid)
+    here.hub.on_pong(back.eio_sid)
+    await here.lose(back)
+    for _ in range(3):
+        await close_for_slowness(here, auth)
+    assert here.results == ["recovered"] * 6
+
+
+async def test_an_answer_before_the_replay_is_through_does_not_count(here: HubHarness) -> None:
+    a = await here.connect("x")
+    auth = {"pid": a.pid, "offset": None}
+    await here.lose(a)
+    for _ in range(2):
+        await close_for_slowness(here, auth)
+    back = await here.enter(await here.arrive(), auth=auth)
+    here.hub.on_ping(back.eio_sid)
+    here.hub.on_pong(back.eio_sid)
+    await here.go(back)
+    await here.lose(back)
+    await close_for_slowness(here, auth)
+    await here.connect("x", auth=auth)
+    assert here.results[-1] == "slow"
+
+
+async def test_a_close_for_another_reason_is_none_for_slowness(here: HubHarness) -> None:
+    a = await here.connect("x")
+    auth = {"pid": a.pid, "offset": None}
+    await here.lose(a)
+    for _ in range(5):
+        await here.lose(await here.connect(auth=auth))
+    assert here.results == ["recovered"] * 5
