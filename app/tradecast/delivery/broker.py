@@ -24,8 +24,8 @@ class RecoveryState:
         generation: Raised with each claim, so that an earlier owner cannot write any more.
         joins: Its rooms, each with the position at which it was joined.
         confirmed: Up to which ids, per partition, the client is known to have received everything.
-        slow_closes: How many times in a row its transport was closed because its link took too little.
         epochs: The broker's own note, of which epochs what it has stored is.
+        slow_closes: How many times in a row its transport was closed because its link took too little.
     """
 
     pid: str
@@ -35,8 +35,8 @@ class RecoveryState:
     generation: int = 0
     joins: dict[str, int] = field(default_factory=dict)
     confirmed: tuple[int, ...] = ()
-    slow_closes: int = 0
     epochs: str = field(default="", compare=False)
+    slow_closes: int = 0
 
     def copy(self) -> RecoveryState:
         """Another one with the same content, which does not change with this one."""

@@ -39,6 +39,14 @@ from tradecast.engine.turns import Turns
 log = logging.getLogger("tradecast.engine")
 
 
+class DrainWaiter(Protocol):
+    """Goes on with a client once what waits for it is sent."""
+
+    def on_drained(self, eio_sid: str, /) -> None:
+        """The client's transport takes more."""
+        ...
+
+
 class PollingPolicy(Protocol):
     """Decides whether clients may begin with polling."""
 
@@ -170,6 +178,14 @@ class EngineServer(PythonEngineIoApi):
                 connection.transport.send(message)
                 count += 1
         return count
+
+    def is_backed_up(self, sid: str) -> bool:
+        """Whether a client's link takes no more for now; False if the client is gone. No transport says so yet."""
+        return False
+
+    def notify_drained(self, sid: str, waiter: DrainWaiter) -> None:
+        """Notify a waiter once nothing waits for a client any more."""
+        asyncio.get_running_loop().call_soon(waiter.on_drained, sid)
 
     def trust(self, sid: str) -> None:
         """Take messages of the full size from a client; nothing happens if it is gone."""
