@@ -1,6 +1,6 @@
 """The newest quote of each symbol as a client knows it, made of whole quotes and of deltas. Pure: no clock, no socket.
 
-`quotes.js` does the same in JavaScript; the tests hold both against a server.
+`quotes.mjs` does the same in JavaScript; the tests hold both against a server.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     await quotes.subscribe(["AAPL", "MSFT"])
 
 It keeps the newest quote of each symbol, made of whole quotes and of deltas; subscribes again after a lost connection;
-and says which quotes are stale. `quotes.js` does the same in JavaScript.
+and says which quotes are stale. `quotes.mjs` does the same in JavaScript.
 """
 
 from __future__ import annotations

@@ -277,6 +277,22 @@ class StockClient:
         await self._ask("reconnect", **({} if auth is None else {"auth": to_wire(dict(auth))}))
         await self.wait_connect()
 
+    async def follow_quotes(self, symbols: list[str], **options: Any) -> dict[str, Any]:
+        """Subscribe with `Quotes` of client/quotes.mjs; its answer."""
+        return dict(await self._ask("quotes", symbols=symbols, options=options))
+
+    async def unfollow_quotes(self, symbols: list[str]) -> dict[str, Any]:
+        """Unsubscribe with it; its answer."""
+        return dict(await self._ask("quotesUnsubscribe", symbols=symbols))
+
+    async def quotes(self, symbols: list[str]) -> dict[str, Any]:
+        """What it knows: newest, handedOut, stale, answers, wanted, staleNow."""
+        return dict(await self._ask("quotesState", symbols=symbols))
+
+    async def receive_quote(self, event: str, payload: Any) -> None:
+        """Hand it an event as if the server had sent it."""
+        await self._ask("quotesReceive", event=event, payload=payload)
+
     async def state(self) -> dict[str, Any]:
         """connected, active, sid, recovered and transport, as the client has them now."""
         return dict(await self._ask("state"))

@@ -7,10 +7,14 @@
 
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
+import { Quotes } from "../../../app/tradecast/client/quotes.mjs";
 
 const sockets = new Map();
 // What a client acknowledges events with, other than { received: <event> }: arguments, or null for not at all.
 const answers = new Map();
+
+// Live quotes, by client: {quotes, handedOut: [[symbol, payload]], stale: [[symbol, is stale]], answers}.
+const live = new Map();
 
 function push(message) {
   process.stdout.write(JSON.stringify(message) + "\n");
@@ -131,6 +135,8 @@ const operations = {
     const socket = sockets.get(message.client);
     if (!socket) return;
     sockets.delete(message.client);
+    live.get(message.client)?.quotes.close();
+    live.delete(message.client);
     socket.disconnect();
     socket.io.engine?.close();
   },
@@ -145,6 +151,34 @@ const operations = {
       transport.onClose({ description: "dropped" });
       poll?.abort();
     }
+  },
+
+  // Follow quotes with the project's own helper, before the client connects again or at once.
+  quotes({ client, symbols, options }) {
+    const kept = { handedOut: [], stale: [], answers: [] };
+    kept.quotes = new Quotes(get({ client }), {
+      onQuote: (symbol, payload) => kept.handedOut.push([symbol, structuredClone(payload)]),
+      onStale: (symbol, since) => kept.stale.push([symbol, since !== null]),
+      onSubscribed: (symbols, answer) => kept.answers.push([symbols, answer]),
+      ...options,
+    });
+    live.set(client, kept);
+    return kept.quotes.subscribe(symbols);
+  },
+
+  quotesUnsubscribe({ client, symbols }) {
+    return live.get(client).quotes.unsubscribe(symbols);
+  },
+
+  quotesState({ client, symbols }) {
+    const { quotes, handedOut, stale, answers } = live.get(client);
+    const newest = Object.fromEntries(symbols.map((symbol) => [symbol, quotes.get(symbol)]));
+    return { newest, handedOut, stale, answers, wanted: [...quotes.wanted], staleNow: [...quotes.stale.keys()] };
+  },
+
+  // As if the server had sent it.
+  quotesReceive({ client, event, payload }) {
+    get({ client }).listeners(event).forEach((listener) => listener(payload));
   },
 
   state(message) {

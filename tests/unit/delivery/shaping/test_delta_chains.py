@@ -253,7 +253,7 @@ async def test_a_namespace_of_one_s_own_has_none(here: HubHarness) -> None:
 ACTIONS = st.sampled_from(["quote", "quote", "quote", "join", "leave", "again", "pause", "resume", "lose", "recover"])
 
 
-@given(st.lists(st.tuples(ACTIONS, st.integers(0, 2), JSON), max_size=40), st.integers())
+@given(st.lists(st.tuples(ACTIONS, st.integers(0, 2), JSON), min_size=30, max_size=60), st.integers(0, 1000))
 async def test_whoever_follows_deltas_knows_what_the_others_know(
     actions: list[tuple[str, int, Any]], seed: int
 ) -> None:
