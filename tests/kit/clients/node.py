@@ -18,7 +18,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -182,11 +182,23 @@ def from_wire(value: Any) -> Any:
     return value
 
 
-class StockClient:
-    """One stock client (`kit.clients.interface.Client`)."""
+class Observer(Protocol):
+    """Wants to know what comes to a client."""
 
-    def __init__(self, node: NodeProcess, name: str) -> None:
+    def on_message(self, message: Mapping[str, Any], /) -> None:
+        """What client.mjs says of a connection, or an event with its arguments."""
+
+
+class StockClient:
+    """One stock client (`kit.clients.interface.Client`).
+
+    Attributes:
+        observer: Told all that comes, in order: connections and events.
+    """
+
+    def __init__(self, node: NodeProcess, name: str, observer: Observer | None = None) -> None:
         self.name = name
+        self.observer = observer
         self.sid: str | None = None
         self.recovers = True
         self.recovered = False
@@ -306,6 +318,8 @@ class StockClient:
 
     def _on_message(self, message: dict[str, Any]) -> None:
         kind = message["type"]
+        if self.observer is not None:
+            self.observer.on_message(message)
         if kind == "event":
             self._events.put(message["event"], from_wire(message["args"]))
             return
@@ -343,10 +357,12 @@ class StockClients:
         url: str,
         auth: Mapping[str, Any] | None = None,
         transports: list[str] | None = None,
+        *,
+        observer: Observer | None = None,
         **options: Any,
     ) -> StockClient:
         """Start connecting and return at once. Options are socket.io-client's, by its names."""
-        client = StockClient(self._node, self._node.new_name())
+        client = StockClient(self._node, self._node.new_name(), observer)
         self._made.append(client)
         chosen = {**self._defaults, **options}
         if auth is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Generic, Self, TypeVar
@@ -65,6 +66,8 @@ class Proxy(Generic[ConnectionT]):
     """How many bytes are passed on at a time."""
     limit = CHUNK
     """How many bytes a head may have."""
+    receive_buffer: int | None = None
+    """Bytes from a server that the kernel and a stream take before they are passed on; None: as many as usual."""
 
     def __init__(self, make_connection: Callable[[asyncio.StreamReader, asyncio.StreamWriter], ConnectionT]) -> None:
         self.connections: list[ConnectionT] = []
@@ -170,12 +173,25 @@ class Proxy(Generic[ConnectionT]):
             parts = urlsplit(url)
             with contextlib.suppress(OSError):
                 async with asyncio.timeout(CONNECT_WITHIN):
-                    streams = await asyncio.open_connection(parts.hostname, parts.port)
+                    streams = await self._open(str(parts.hostname), parts.port or 80)
                 connection.server_reader, connection.server_writer = streams
                 connection.server_url = url
                 self.sent[url] += 1
                 return True
         return False
+
+    async def _open(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.receive_buffer is None:
+            return await asyncio.open_connection(host, port)
+        connection = socket.socket()
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+        try:
+            await asyncio.get_running_loop().sock_connect(connection, (host, port))
+        except OSError:
+            connection.close()
+            raise
+        return await asyncio.open_connection(sock=connection, limit=self.receive_buffer)
 
     async def _pass(self, connection: ConnectionT, reader: asyncio.StreamReader, *, down: bool) -> None:
         with contextlib.suppress(OSError):

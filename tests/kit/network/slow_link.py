@@ -15,19 +15,24 @@ class SlowLink(Proxy[Connection]):
         target: Where the server is.
         delay: Seconds that a byte is under way.
         rate: Bytes a second in each direction, for all connections together.
+        receive_buffer: Bytes from the server that wait for the link; None: as many as usual, megabytes.
+
+    Attributes:
+        target: Where the next connection goes; it may change at any time.
     """
 
     piece = 4_096
 
-    def __init__(self, target: str, *, delay: float, rate: float) -> None:
+    def __init__(self, target: str, *, delay: float, rate: float, receive_buffer: int | None = None) -> None:
         super().__init__(Connection)
-        self._target = target
+        self.target = target
+        self.receive_buffer = receive_buffer
         self._delay = delay
         self._rate = rate
         self._free_at = {False: 0.0, True: 0.0}
 
     def find_servers(self, connection: Connection) -> Sequence[str]:
-        return [self._target]
+        return [self.target]
 
     async def carry(self, connection: Connection, data: bytes, *, down: bool) -> None:
         if not data:
