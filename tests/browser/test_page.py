@@ -194,6 +194,44 @@ async def test_a_lost_connection_is_shown_and_recovers(open_page: OpenPage) -> N
     await demo.changes(".card[data-symbol=AAPL] .price")
 
 
+async def test_quotes_that_stop_are_shown_as_stale(open_page: OpenPage) -> None:
+    """By the page's own clock: a server that hangs, or is out of reach, says nothing."""
+    demo = await open_page(tolerated="ERR_INTERNET_DISCONNECTED|WebSocket connection to|ERR_QUIC|handshake failed")
+    await demo.log_in("demo-premium")
+    card, market = demo.page.locator(".card[data-symbol=AAPL]"), demo.page.locator("#market")
+    await demo.changes(".card[data-symbol=AAPL] .price")
+    await expect(card).to_have_attribute("data-stale", "false")
+    while True:
+        await expect(market).to_have_attribute("data-state", "open")
+        await demo.page.context.set_offline(True)
+        await expect(demo.page.locator("#connection")).to_have_attribute("data-state", "reconnecting")
+        if await market.get_attribute("data-state") == "open":
+            break  # else the day ended meanwhile, and nothing is stale while the market is closed
+        await demo.page.context.set_offline(False)
+
+    await expect(card).to_have_attribute("data-stale", "true")
+    await expect(card.locator(".state")).to_have_text(re.compile(r"^No quote since \d\d:\d\d:\d\d$"))
+    if os.environ.get("STALE_SCREENSHOT"):
+        await demo.page.screenshot(path=os.environ["STALE_SCREENSHOT"])
+
+    await demo.page.context.set_offline(False)
+
+    await expect(card).to_have_attribute("data-stale", "false")
+    await demo.changes(".card[data-symbol=AAPL] .price")
+
+
+async def test_the_page_follows_deltas(open_page: OpenPage) -> None:
+    demo = await open_page()
+    frames: list[str] = []
+    demo.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(str(frame))))
+    await demo.log_in("demo-premium")
+    for _ in range(3):
+        await demo.changes(".card[data-symbol=AAPL] .price")
+    deltas = [frame for frame in frames if frame.startswith('42["watchlist:quote:delta"')]
+    wholes = [frame for frame in frames if frame.startswith('42["watchlist:quote",')]
+    assert len(deltas) > len(wholes)
+
+
 async def test_a_session_that_the_server_ends_is_told_with_the_reason(open_page: OpenPage) -> None:
     demo = await open_page()
     await demo.log_in("demo-premium")

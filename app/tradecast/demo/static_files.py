@@ -9,10 +9,15 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tradecast import client
+
 STATIC = Path(__file__).parent / "static"
+# The helper for live quotes that is shipped for clients is the one that the page uses.
+QUOTES = Path(client.__file__).parent / "quotes.mjs"
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
@@ -28,12 +33,13 @@ class StaticFile:
 
 
 def load_static_files(root: Path = STATIC) -> dict[str, StaticFile]:
-    """The files that are served, by their path below `root`. A request can name only these."""
+    """The files that are served, by their path below `root`, and `quotes.mjs`. A request can name only these."""
+    paths = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*"))}
     files = {}
-    for path in sorted(root.rglob("*")):
+    for name, path in {**paths, QUOTES.name: QUOTES}.items():
         if path.is_file() and path.suffix in TYPES:
             content = path.read_bytes()
-            files[path.relative_to(root).as_posix()] = StaticFile(content, TYPES[path.suffix], make_etag(content))
+            files[name] = StaticFile(content, TYPES[path.suffix], make_etag(content))
     return files
 
 

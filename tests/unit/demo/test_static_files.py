@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from tradecast.demo.static_files import STATIC, load_static_files
+from tradecast.demo.static_files import QUOTES, STATIC, load_static_files
 
 SOCKET_IO_SHA256 = "d5d79a35039e860b32bdef4795528b05c2f788d4b2d9dacc913120e2878f7b3f"
 
@@ -14,6 +14,7 @@ SOCKET_IO_SHA256 = "d5d79a35039e860b32bdef4795528b05c2f788d4b2d9dacc913120e2878f
 def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
     page = (STATIC / "index.html").read_text()
     own = page + "".join((STATIC / name).read_text() for name in ("app.js", "chart.js", "format.js", "style.css"))
+    own += QUOTES.read_text()
 
     assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", page) == []
     assert set(re.findall(r"(?:https?:)?//[\w.]+\w", re.sub(r"//[^\n/]*$", "", own, flags=re.MULTILINE))) <= {
@@ -37,4 +38,4 @@ def test_files_are_chosen_by_their_kind(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "d.css").write_text("3")
 
-    assert set(load_static_files(tmp_path)) == {"a.js", "c/d.css"}
+    assert set(load_static_files(tmp_path)) == {"a.js", "c/d.css", "quotes.mjs"}

@@ -6,12 +6,15 @@ import {
   arrow, direction, formatCompact, formatDay, formatMoney, formatPercent, formatRoundMoney, formatSignedMoney,
   formatTime, formatWhole,
 } from "./format.js";
+import { Quotes } from "./quotes.mjs";
 
 const COMPANIES = { AAPL: "Apple", FB: "Facebook", GOOG: "Google", IBM: "IBM", MSFT: "Microsoft" };
 const SYMBOLS = Object.keys(COMPANIES);
 const STORAGE = "tradecast-demo-login";
 const MOST_ITEMS = 60;
 const ACK_TIMEOUT = 10_000;
+// The feed quotes each symbol at least once a second while the market is open.
+const STALE_AFTER = 5_000;
 // Below the page, wherever a proxy has put that.
 const SOCKET_PATH = new URL(document.querySelector('meta[name="socket-path"]').content, document.baseURI).pathname;
 
@@ -21,6 +24,7 @@ const text = (value, fallback = "") => (typeof value === "string" ? value.slice(
 
 let login = null; // {sessionID, userId, userName, tier, isAdmin}
 let socket = null;
+let quotes = null;
 let wanted = new Set(SYMBOLS);
 let endedBecause = null; // the server said why it is about to end the session
 let outage = false;
@@ -115,6 +119,7 @@ function logOut() {
 
 function leave() {
   if (!socket) return;
+  quotes.close();
   socket.offAny();
   socket.off();
   socket.io.off();
@@ -129,15 +134,25 @@ function enter() {
   outage = false;
   const { sessionID, userId } = login;
   // Polling first and then WebSocket, as by default; WebSocket at once where the server offers nothing else.
-  socket = io({ path: SOCKET_PATH, auth: { sessionID, userId }, forceNew: true, tryAllTransports: true });
+  socket = io({ path: SOCKET_PATH, auth: { sessionID, userId, deltas: true }, forceNew: true, tryAllTransports: true });
+  quotes = new Quotes(socket, {
+    onQuote: (symbol, message) => { if (isObject(message.quote)) cards.get(symbol)?.show(message.quote); },
+    onStale: (symbol, since) => cards.get(symbol)?.setStale(since),
+    onSubscribed: (symbols, answer) => showSubscribed(symbols, answer),
+    maxAge: STALE_AFTER,
+    answerTimeout: ACK_TIMEOUT,
+  });
+  quotes.subscribe(wanted); // once it is connected
 
   socket.on("connect", () => {
     outage = false;
     hideBanner();
     showTransport();
     socket.io.engine.on("upgrade", showTransport);
-    if (!socket.recovered) subscribe();
-    else for (const symbol of wanted) cards.get(symbol).subscribed(true);
+    if (socket.recovered) return;
+    ask("subscribe:portfolio");
+    ask("subscribe:trades");
+    for (const symbol of quotes.wanted) cards.get(symbol).asking(true);
   });
   socket.on("connect_error", (error) => {
     if (socket.active) {
@@ -174,19 +189,17 @@ function enter() {
 
   for (const [event, handler] of Object.entries(HANDLERS)) socket.on(event, handler);
   socket.onAny((event, data) => {
-    if (!Object.hasOwn(HANDLERS, event) && !ANSWERS.test(event)) announce(event, data);
+    if (!Object.hasOwn(HANDLERS, event) && !ANSWERS.test(event) && !QUOTES.test(event)) announce(event, data);
   });
 }
 
 // The server's answers, shown where the question was asked.
 const ANSWERS = /^(?:error|(?:un)?subscribed:(?:portfolio|trades|watchlist)|admin:broadcasted|session:refreshed)$/;
 
+const QUOTES = /^watchlist:(?:quote|quote:delta|stale)$/; // for `quotes`
+
 const HANDLERS = {
   "market:status": (message) => { if (isObject(message?.status)) showMarket(message.status); },
-  "watchlist:quote": (message) => {
-    const card = cards.get(message?.symbol);
-    if (card && isObject(message.quote)) card.show(message.quote);
-  },
   "portfolio:update": (message) => { if (isObject(message?.portfolio)) showPortfolio(message.portfolio); },
   "trade:executed": (message) => { if (isObject(message?.trade)) showTrade(message.trade, message.timestamp); },
   "trade:failed": (message) => { if (isObject(message?.failure)) showFailure(message.failure, message.timestamp); },
@@ -207,20 +220,21 @@ function ask(event, ...payload) {
   });
 }
 
-function subscribe() {
-  ask("subscribe:portfolio");
-  ask("subscribe:trades");
-  if (wanted.size) setQuotes([...wanted], true);
+async function setQuotes(symbol, on) {
+  const asked = quotes;
+  cards.get(symbol).asking(on);
+  const answer = await (on ? quotes.subscribe([symbol]) : quotes.unsubscribe([symbol]));
+  if (asked !== quotes) return; // somebody else is logged in by now
+  if (on) showSubscribed([symbol], answer);
+  else cards.get(symbol).subscribed(false);
 }
 
-async function setQuotes(symbols, on) {
-  for (const symbol of symbols) cards.get(symbol).asking(on);
-  const answer = await ask(`${on ? "" : "un"}subscribe:watchlist`, symbols.length === 1 ? { symbol: symbols[0] } : { symbols });
-  const done = new Set(Array.isArray(answer.symbols) ? answer.symbols : answer.success === true ? symbols : []);
+function showSubscribed(symbols, answer) {
+  const refused = new Map(answer.failed.map((one) => [one.symbol, one]));
   for (const symbol of symbols) {
-    if (done.has(symbol)) cards.get(symbol).subscribed(on);
-    else if (on) cards.get(symbol).refused(text(answer.reason) || text(answer.message, "no reason given"));
-    else cards.get(symbol).subscribed(false);
+    const why = refused.get(symbol);
+    if (why) cards.get(symbol).refused(text(why.reason) || text(why.message, "no reason given"));
+    else cards.get(symbol).subscribed(true);
   }
 }
 
@@ -318,6 +332,7 @@ class Card {
     this.last = null; // the last quote's price
     this.chart.clear();
     this.node.dataset.state = "off";
+    this.setStale(null);
     this.toggle.setAttribute("aria-pressed", "false");
     this.toggle.disabled = true;
     this.price.textContent = "–";
@@ -351,8 +366,17 @@ class Card {
     this.toggle.setAttribute("aria-pressed", String(on));
     if (on) wanted.add(this.symbol);
     else wanted.delete(this.symbol);
-    if (!on) this.say("Not subscribed");
+    if (!on) {
+      this.setStale(null);
+      this.say("Not subscribed");
+    }
     else if (this.last === null) this.say("Waiting for a quote");
+  }
+
+  // No quote since then; null: they come again.
+  setStale(since) {
+    this.node.dataset.stale = String(since !== null);
+    if (since !== null) this.say(`No quote since ${formatTime(since.toISOString())}`);
   }
 
   refused(reason) {
@@ -370,7 +394,7 @@ class Card {
 
   switch() {
     if (!socket?.connected) return;
-    setQuotes([this.symbol], this.toggle.getAttribute("aria-pressed") !== "true");
+    setQuotes(this.symbol, this.toggle.getAttribute("aria-pressed") !== "true");
   }
 
   show(quote) {
