@@ -303,6 +303,19 @@ export interface SessionRefreshed {
   [more: string]: unknown;
 }
 
+/** Symbols of which this server has had no quote for longer than their maximum age; or has one again. */
+export interface StaleMessage {
+  /** Those of the client's subscriptions that have changed */
+  symbols: string[];
+  /** When the newest quote of any of them came, or if `stale` is false, the first new one; as timestamp */
+  since: string;
+  /** False: quotes come again */
+  stale: boolean;
+  /** When the server said it: ISO 8601 in UTC with milliseconds */
+  timestamp: string;
+  [more: string]: unknown;
+}
+
 /** A trade that was executed. */
 export interface Trade {
   /** Id of the trade */
@@ -422,6 +435,7 @@ export interface ServerToClientEvents {
   "notification": (message: NotificationMessage) => void;
   "watchlist:quote": (message: QuoteMessage) => void;
   "watchlist:quote:delta": (message: QuoteDeltaMessage) => void;
+  "watchlist:stale": (message: StaleMessage) => void;
   "market:status": (message: MarketMessage) => void;
   "subscribed:portfolio": (message: Done) => void;
   "unsubscribed:portfolio": (message: Done) => void;

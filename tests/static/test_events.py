@@ -67,7 +67,7 @@ def test_events_are_those_of_the_server() -> None:
     handlers = Handlers(Nobody(), Nobody(), Nobody(), max_symbols=1)  # type: ignore[arg-type]
     assert set(CLIENT_EVENTS) == {route.event for route in handlers.routes()}
     confirmations = {request.confirmation for request in CLIENT_EVENTS.values()}
-    assert set(SERVER_EVENTS) == {*PAYLOADS, *confirmations, "error", "watchlist:quote:delta"}
+    assert set(SERVER_EVENTS) == {*PAYLOADS, *confirmations, "error", "watchlist:quote:delta", "watchlist:stale"}
     for event, request in CLIENT_EVENTS.items():
         assert SERVER_EVENTS[request.confirmation] is request.answer, event
     assert set(SCHEMA["$defs"]["ServerToClient"]["properties"]) == set(SERVER_EVENTS)

@@ -16,6 +16,8 @@ from tradecast.delivery.clients.resumption import RecoveryLimiter
 from tradecast.delivery.hub import Hub, HubOptions
 from tradecast.delivery.metrics import DeliveryMetrics
 from tradecast.delivery.redis.options import PublishResult
+from tradecast.delivery.shaping.intake import ShapingOptions
+from tradecast.delivery.shaping.metrics import ShapingMetrics
 from tradecast.delivery.writer_factory import create_retention
 from tradecast.events import kinds
 from tradecast.gateway.application import Options
@@ -41,6 +43,7 @@ def create_hub(
     server: SocketServer[Clients],
     metrics: DeliveryMetrics,
     *,
+    shaping: ShapingMetrics,
     limiter: RecoveryLimiter,
     lines: ThrottledLog,
 ) -> Hub:
@@ -51,6 +54,13 @@ def create_hub(
         refresh=create_retention(settings).refresh,
         buffer_limit=settings.send_queue_limit,
         replay_limit=settings.send_buffer_limit,
+        shaping=ShapingOptions(
+            feed=kinds.FEED,
+            rates=settings.rates,
+            max_ages=settings.max_ages,
+            age_sample=settings.quote_age_sample,
+            observer=shaping,
+        ),
     )
     return Hub(broker, manager, server.eio, server, metrics, options, kinds=kinds, limiter=limiter, lines=lines)
 

@@ -110,6 +110,7 @@ class _Builder:
             self._manager,
             server,
             foundation.metrics.delivery,
+            shaping=foundation.metrics.shaping,
             limiter=RecoveryQuota(below.limiter),
             lines=foundation.lines,
         )

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from tradecast.cluster_rpc.metrics import ClusterMetrics
 from tradecast.connections.metrics import ConnectionMetrics
 from tradecast.delivery.metrics import DeliveryMetrics
+from tradecast.delivery.shaping.metrics import ShapingMetrics
 from tradecast.events.emit_requests import PAYLOADS
 from tradecast.events.metrics import EventMetrics
 from tradecast.gateway.metrics import GatewayMetrics
@@ -45,6 +46,7 @@ class ServerMetrics:
         self.sessions = SessionMetrics(registry)
         self.events = EventMetrics(registry, clock)
         self.delivery = DeliveryMetrics(registry, tuple(PAYLOADS), clock)
+        self.shaping = ShapingMetrics(registry)
         self.limits = LimitMetrics(registry)
         self.gateway = GatewayMetrics(registry)
         self.http = HttpMetrics(registry)

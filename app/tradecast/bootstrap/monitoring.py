@@ -63,6 +63,7 @@ def watch_components(components: Components) -> None:
     metrics.events.watch_subscriptions(components.manager)
     if not components.broker.is_local:
         metrics.delivery.watch_adapter(components.broker)
+    metrics.shaping.watch_shaping(components.hub.intake)
     metrics.lifecycle.watch_lifecycle(components.drain, components.gate, components.readiness)
     metrics.lifecycle.limit_drain(settings.drain_delay + settings.drain_timeout)
     if components.relay is not None:

@@ -28,6 +28,23 @@ class EventKind:
     window: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What the events of market data are called: `events.kinds` says it.
+
+    Attributes:
+        quote: The event with a symbol's quote.
+        rooms: What the names of symbols' rooms begin with; the symbol follows.
+        market: The event with the market's state, and the room it goes to.
+        stale: The event that says that symbols are stale.
+    """
+
+    quote: str
+    rooms: str
+    market: str
+    stale: str
+
+
 class EventKinds(Protocol):
     """Knows what is declared of each event: `events.kinds`."""
 
@@ -37,4 +54,8 @@ class EventKinds(Protocol):
 
     def key_of(self, event: str, arguments: Sequence[Any], rooms: Sequence[str], /) -> str:
         """What a `LATEST` event is about, where its room does not say so; else ""."""
+        ...
+
+    def subject_of(self, event: str, room: str, key: str, /) -> str:
+        """What an event is about, as patterns in settings say it: its key or its room's, else the event's name."""
         ...

@@ -22,6 +22,7 @@ from tradecast.delivery.event_kinds import EventKinds
 from tradecast.delivery.ids import MAX_ID
 from tradecast.delivery.recovery import Request, Result, new_pid
 from tradecast.delivery.shaping.delta_chains import DeltaChains
+from tradecast.delivery.shaping.intake import NO_SHAPING, ShapingOptions
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.room_names import NAMESPACE, qualify
 from tradecast.packets.rooms import LocalManager
@@ -40,7 +41,7 @@ class ConnectionCloser(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HubOptions:
-    """How clients recover.
+    """How clients recover, and what is done with their events.
 
     Attributes:
         recovery: Whether they can at all.
@@ -48,6 +49,7 @@ class HubOptions:
         refresh: Seconds between refreshes of recovery states.
         buffer_limit: Events that may be buffered for one client; a client with more is cut off.
         replay_limit: Bytes of a replay that may be kept for a client whose link does not take them yet.
+        shaping: What is done with events on their way to clients.
     """
 
     recovery: bool
@@ -55,6 +57,7 @@ class HubOptions:
     refresh: float
     buffer_limit: int
     replay_limit: int
+    shaping: ShapingOptions = NO_SHAPING
 
 
 class Hub(LocalDelivery):
@@ -89,6 +92,8 @@ class Hub(LocalDelivery):
     ) -> None:
         super().__init__(
             *(broker, manager, transport, observer, DeltaChains(kinds)),
+            shaping=options.shaping,
+            subjects=kinds,
             buffer_limit=options.buffer_limit,
             replay_limit=options.replay_limit,
             lines=lines,
@@ -105,9 +110,12 @@ class Hub(LocalDelivery):
         await self.broker.start(self)
         self._loops.spawn(self._sweep(), name="hub sweep")
         self._loops.spawn(self.states.run(), name="hub refresh")
+        if self.notices is not None:
+            self._loops.spawn(self.notices.run(), name="stale symbols")
 
     async def close(self) -> None:
         """Close the broker, too. Recovery states of clients stay, so that they recover elsewhere."""
+        self.intake.close()
         await self._loops.close()
         await self.states.close()
         await self.broker.close()
@@ -168,6 +176,7 @@ class Hub(LocalDelivery):
             self._transport.close_transport(client.eio_sid)
 
     def on_epoch_change(self, partition: int, top: int) -> None:
+        self.intake.flush()
         for client in self.clients.by_sid.values():
             client.cut(self.broker.partition_of, partition, top)
             client.dirty = client.stored
@@ -399,6 +408,8 @@ class Hub(LocalDelivery):
         client.session.joins[room] = MAX_ID  # nothing is for it yet
         self._manager.enter(room, sid, client.eio_sid)
         self.broker.subscribe(room)
+        if self.notices is not None:
+            self.notices.watch(room)
 
     def _exit(self, sid: str, client: Client, room: str) -> None:
         client.session.joins.pop(room, None)
@@ -429,3 +440,5 @@ class Hub(LocalDelivery):
             positions = self.broker.positions
             for room in rooms:
                 client.session.joins[room] = positions[self.broker.partition_of(room)]
+        for room in rooms:
+            self.intake.note_join(room, client.session.joins[room])

@@ -88,6 +88,17 @@ class QuoteDeltaMessage(_Message):
     timestamp: Timestamp | None = None
 
 
+class StaleMessage(_Message):
+    """Symbols of which this server has had no quote for longer than their maximum age; or has one again."""
+
+    symbols: list[Symbol] = Field(description="Those of the client's subscriptions that have changed")
+    since: str = Field(
+        description="When the newest quote of any of them came, or if `stale` is false, the first new one; as timestamp"
+    )
+    stale: bool = Field(description="False: quotes come again")
+    timestamp: Timestamp
+
+
 class MarketMessage(_Message):
     """How the market is now."""
 
@@ -199,6 +210,7 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     "notification": NotificationMessage,
     "watchlist:quote": QuoteMessage,
     "watchlist:quote:delta": QuoteDeltaMessage,
+    "watchlist:stale": StaleMessage,
     "market:status": MarketMessage,
     "subscribed:portfolio": Done,
     "unsubscribed:portfolio": Done,

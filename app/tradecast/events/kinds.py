@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
-from tradecast.delivery.event_kinds import EventKind
+from tradecast.delivery.event_kinds import EventKind, Feed
 
 # Of each room, for those who subscribe later.
 RECENT: Final = 20
@@ -25,7 +25,11 @@ KINDS: Final[Mapping[str, EventKind]] = {
     "notification": EventKind(recent=RECENT, window=NOTIFICATION_WINDOW),
     "watchlist:quote": EventKind(LATEST, key="symbol", deltas=True),
     "market:status": EventKind(LATEST),
+    # Each server says it to its own clients, of its own subscriptions (`delivery.shaping.stale_notices`).
+    "watchlist:stale": EventKind(VOLATILE),
 }
+FEED: Final = Feed(quote="watchlist:quote", rooms="watchlist:", market="market:status", stale="watchlist:stale")
+"""What staleness goes by."""
 KindName = Literal["counted", "latest", "volatile"]
 """As emitters and `POST /api/emit` say it."""
 NAMES: Final[Mapping[KindName, Kind]] = {"counted": COUNTED, "latest": LATEST, "volatile": VOLATILE}
@@ -50,3 +54,16 @@ def key_of(event: str, arguments: Sequence[Any], rooms: Sequence[str]) -> str:
     if not isinstance(value, str) or (len(rooms) == 1 and rooms[0].endswith(f":{value}")):
         return ""
     return value
+
+
+def subject_of(event: str, room: str, key: str) -> str:
+    """What an event is about, as patterns in settings say it: a quote's symbol, else the event's name.
+
+    Args:
+        event: Its name.
+        room: Where it goes; of a quote without a key, the symbol's own room.
+        key: As of `key_of`.
+    """
+    if not describe(event).key:
+        return event
+    return key or room.partition(":")[2] or event

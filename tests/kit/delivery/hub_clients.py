@@ -17,6 +17,7 @@ from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
 from tradecast.delivery.event_kinds import EventKind
 from tradecast.delivery.hub import Hub, HubOptions
 from tradecast.delivery.recovery import Request, Result
+from tradecast.delivery.shaping.intake import NO_SHAPING, ShapingOptions
 from tradecast.engine.message import Message
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.room_names import NAMESPACE
@@ -131,6 +132,7 @@ class HubHarness:
         window: float = 60,
         buffer_limit: int = 1000,
         replay_limit: int = 4_000_000,
+        shaping: ShapingOptions = NO_SHAPING,
         limiter: RecoveryLimiter = NO_LIMIT,
     ) -> None:
         self.members: dict[str, HubClient] = {}
@@ -145,7 +147,7 @@ class HubHarness:
         self.waiters: dict[str, DrainWaiter] = {}
         self.manager = LocalManager()
         self.manager.set_server(_Server())
-        options = HubOptions(recovery, window, 3600, buffer_limit, replay_limit)
+        options = HubOptions(recovery, window, 3600, buffer_limit, replay_limit, shaping)
         self.hub = Hub(
             broker, self.manager, self, self, self, options, kinds=Kinds(), limiter=limiter, lines=ThrottledLog()
         )
@@ -272,6 +274,9 @@ class Kinds:
 
     def key_of(self, event: str, arguments: Sequence[Any], rooms: Sequence[str]) -> str:
         return ""
+
+    def subject_of(self, event: str, room: str, key: str) -> str:
+        return event
 
 
 @asynccontextmanager

@@ -41,6 +41,7 @@ class Live:
     """What metrics read of a server when they are read."""
 
     users, waiting, channels, seconds, held = 1, 4, 5, 0.0, 0
+    replaced, buffered, stale, is_market_open = 17, 3, 2, True
     relays: Sequence[str] = ("a", "b", "c", "d")
 
     def __init__(self) -> None:
@@ -92,6 +93,8 @@ def touch_everything(metrics: ServerMetrics) -> None:
     metrics.dependencies.dependency_failed("redis", "refused")
     metrics.redis.redis_eviction(True, 12)
     metrics.delivery.event_emitted("notification", 3)
+    metrics.shaping.quote_age(0.3)
+    metrics.shaping.watch_shaping(live)
     metrics.delivery.redis_subscribed(True)
     metrics.delivery.redis_published("ok", 3)
     metrics.delivery.redis_published("failed", 1)
@@ -133,6 +136,11 @@ def touch_everything(metrics: ServerMetrics) -> None:
         ("event_duration_seconds_sum", {}, 0.01),
         ("events_emitted_total", {"event": "notification"}, 1),
         ("event_deliveries_total", {"event": "notification"}, 3),
+        ("quote_age_seconds_sum", {}, 0.3),
+        ("throttled_events_total", {}, 17),
+        ("throttle_buffered_events", {}, 3),
+        ("stale_symbols", {}, 2),
+        ("market_open", {}, 1),
         ("rate_limited_total", {"event": "subscribe:trades"}, 1),
         ("limiter_fallback", {}, 1),
         ("limiter_fallback_transitions_total", {"to": "memory"}, 1),

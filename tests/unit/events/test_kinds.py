@@ -8,8 +8,9 @@ import pytest
 
 from tradecast.delivery.envelope import COUNTED, LATEST, Kind
 from tradecast.delivery.shaping.delta_chains import SUFFIX
+from tradecast.events import rooms
 from tradecast.events.contract import CLIENT_EVENTS, SERVER_EVENTS
-from tradecast.events.kinds import KINDS, describe, key_of
+from tradecast.events.kinds import FEED, KINDS, describe, key_of, subject_of
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,25 @@ def test_every_event_that_is_emitted_is_declared_beside_its_model() -> None:
 )
 def test_the_key_says_what_a_room_does_not(event: str, arguments: list[Any], rooms: list[str], key: str) -> None:
     assert key_of(event, arguments, rooms) == key
+
+
+@pytest.mark.parametrize(
+    ("event", "room", "key", "subject"),
+    [
+        ("watchlist:quote", "watchlist:AAPL", "", "AAPL"),
+        ("watchlist:quote", "watchlist:A:B", "", "A:B"),
+        ("watchlist:quote", "vip", "AAPL", "AAPL"),
+        ("watchlist:quote", "vip", "", "watchlist:quote"),
+        ("market:status", "market:status", "", "market:status"),
+        ("own", "watchlist:AAPL", "", "own"),
+        ("portfolio:update", "portfolio:u1", "", "portfolio:update"),
+    ],
+)
+def test_patterns_are_of_symbols_or_else_of_events(event: str, room: str, key: str, subject: str) -> None:
+    assert subject_of(event, room, key) == subject
+
+
+def test_what_staleness_goes_by_is_in_the_contract() -> None:
+    assert {FEED.quote, FEED.market, FEED.stale} <= set(KINDS)
+    assert rooms.watchlist("AAPL") == f"{FEED.rooms}AAPL"
+    assert FEED.market == rooms.MARKET_STATUS

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tradecast.config.groups.base import Group
+from tradecast.config.patterns import Bounds, PatternValues, parse_pattern_values
 from tradecast.config.runtime_settings import (
     BatchWindow,
     ChannelLinger,
@@ -20,7 +21,29 @@ from tradecast.config.runtime_settings import (
 )
 from tradecast.config.types import (
     Seconds,
+    split_list,
 )
+
+# Events a second. Below, a value would be stale before it is sent; beyond, a timer cannot tell them apart.
+RATES = Bounds(0.1, 1000)
+# Seconds without a quote.
+MAX_AGES = Bounds(1, 86_400)
+
+
+def check_rates(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """Patterns with events a second."""
+    parse_pattern_values(entries, RATES)
+    return entries
+
+
+def check_max_ages(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """Patterns with seconds."""
+    parse_pattern_values(entries, MAX_AGES)
+    return entries
+
+
+Rates = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(check_rates)]
+MaxAges = Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(check_max_ages)]
 
 
 class DeliverySettings(Group):
@@ -54,3 +77,27 @@ class DeliverySettings(Group):
         description="Seconds that servers, or clients with their acknowledgements, may take to answer a request to "
         "all servers",
     )
+    throttle: Rates = Field(
+        (),
+        description="Latest-wins events a second of each key, by patterns of symbols (or of the names of events other "
+        "than `watchlist:quote`): `*=10,BTC*=2`; `*` stands for any characters, and the most specific pattern counts. "
+        "From 0.1 to 1000; empty: all events are sent ([client.md](client.md#fewer-quotes))",
+    )
+    stale_after: MaxAges = Field(
+        (),
+        description="Seconds without a quote after which a symbol is stale, by patterns of symbols as in THROTTLE: "
+        "`*=60,BTC*=5`. From 1 to 86400; empty: no symbol is ever stale ([client.md](client.md#stale-quotes))",
+    )
+    quote_age_sample: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        100, description="Of so many quotes, one has its age measured (`tradecast_quote_age_seconds`); 0: none"
+    )
+
+    @property
+    def rates(self) -> PatternValues:
+        """THROTTLE by name."""
+        return parse_pattern_values(self.throttle, RATES)
+
+    @property
+    def max_ages(self) -> PatternValues:
+        """STALE_AFTER by name."""
+        return parse_pattern_values(self.stale_after, MAX_AGES)

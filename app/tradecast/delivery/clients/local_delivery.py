@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 import structlog
@@ -16,6 +16,8 @@ from tradecast.delivery.envelope import COUNTED, Envelope
 from tradecast.delivery.ids import write_offset
 from tradecast.delivery.recovery import Result, is_elsewhere, is_for_client
 from tradecast.delivery.shaping.delta_chains import Batch, DeltaChains
+from tradecast.delivery.shaping.intake import Intake, ShapingOptions, Subjects
+from tradecast.delivery.shaping.stale_notices import StaleNotices
 from tradecast.engine.message import Message
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
@@ -68,9 +70,16 @@ class LocalDelivery:
         transport: The connections of clients.
         observer: Observes deliveries.
         deltas: Knows who wants only what has changed, and what of an event that is.
+        shaping: What is done with events on their way to clients.
+        subjects: What events are about.
         buffer_limit: Events that may be buffered for one client; a client with more is cut off.
         replay_limit: Bytes of a replay that may be kept for a client whose link does not take them yet.
         lines: Writes what clients can cause.
+
+    Attributes:
+        clients: The clients of this server.
+        notices: Notifies clients of stale symbols; None: nothing is ever stale.
+        intake: What events pass before they are sent.
     """
 
     def __init__(
@@ -81,6 +90,8 @@ class LocalDelivery:
         observer: DeliveryObserver,
         deltas: DeltaChains,
         *,
+        shaping: ShapingOptions,
+        subjects: Subjects,
         buffer_limit: int,
         replay_limit: int,
         lines: ThrottledLog,
@@ -94,19 +105,33 @@ class LocalDelivery:
         self._buffer_limit = buffer_limit
         self._lines = lines
         self._replays = PacedReplay(broker, self, replay_limit)
+        self.notices: StaleNotices | None = None
+        if shaping.max_ages:
+            self.notices = StaleNotices(shaping.feed, shaping.max_ages, self.clients, transport, broker, lines=lines)
+        self.intake = Intake(shaping, subjects, self, self.notices)
 
     def deliver(self, envelope: Envelope) -> None:
-        """Deliver an event that has come from the broker."""
+        """Deliver an event that has come from the broker: now, or if it is throttled, later or never."""
+        intake = self.intake
+        if (intake.is_throttling or envelope.event in intake.watched) and not intake.admits(envelope):
+            return
         self.deliver_now(envelope)
 
-    def deliver_now(self, envelope: Envelope) -> None:
-        """Send an event to the members of its rooms here, each client once."""
+    def deliver_late(self, envelope: Envelope) -> None:
+        """Send an event that was throttled. Who joined its room after it had come does not get it."""
+        late: Collection[str] = ()
+        if self.intake.was_joined(envelope.rooms, envelope.id):
+            late = [sid for sid in self.clients.find_members(envelope.rooms) if self._is_before_join(sid, envelope)]
+        self.deliver_now(envelope, late)
+
+    def deliver_now(self, envelope: Envelope, without: Collection[str] = ()) -> None:
+        """Send an event to the members of its rooms here, each client once, without these clients (sids)."""
         clients = self.clients
         members = clients.find_members(envelope.rooms)
         if not members:
             return
-        if envelope.skip or envelope.except_rooms:
-            excluded = {*envelope.skip, *self._manager.members(envelope.except_rooms)}
+        if envelope.skip or envelope.except_rooms or without:
+            excluded = {*envelope.skip, *without, *self._manager.members(envelope.except_rooms)}
             members = {sid: eio_sid for sid, eio_sid in members.items() if sid not in excluded}
         if envelope.elsewhere:
             members = {sid: eio_sid for sid, eio_sid in members.items() if not self._is_elsewhere(sid, envelope)}
@@ -174,6 +199,8 @@ class LocalDelivery:
             self.send_buffered(client, envelope, ())
         if not client.replayed_until and not client.awaiting_position:
             self.clients.special.pop(sid, None)
+        if self.notices is not None:
+            self.notices.notify(client)
 
     def start_delivery(self, sid: str) -> None:
         """Send what a client missed, then what was buffered, as its link takes it. It has got its CONNECT packet."""
@@ -218,6 +245,7 @@ class LocalDelivery:
 
     def sweep(self) -> None:
         """Treat clients like all others again whose replay or newest room is behind this server's position."""
+        self.intake.sweep()
         positions = self.broker.positions
         for sid, client in list(self.clients.special.items()):
             if client.pause_count:
@@ -241,6 +269,13 @@ class LocalDelivery:
     def _is_elsewhere(self, sid: str, envelope: Envelope) -> bool:
         client = self.clients.by_sid.get(sid)
         return client is not None and is_elsewhere(envelope, client.session.joins)
+
+    def _is_before_join(self, sid: str, envelope: Envelope) -> bool:
+        client = self.clients.by_sid.get(sid)
+        if client is None:
+            return False
+        joins = client.session.joins
+        return not any(room in joins and envelope.id > joins[room] for room in envelope.rooms)
 
     def _withholds(self, client: Client, envelope: Envelope) -> bool:
         """Whether a client does not get an event now: it is buffered, or the client has it or joined later."""

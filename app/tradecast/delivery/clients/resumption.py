@@ -196,6 +196,8 @@ class Resumption:
             for position, has, here in zip(replay.positions, seen, broker.positions, strict=True)
         )
         client.replay_begin = find_first_vector(begin, offset, replay.positions, of)
+        for one in client.replay:
+            self._delivery.intake.note_retained(one)
         client.stored = True
         before = self._clients.by_sid.get(session.sid)
         if before is not None and session.sid != attempt.sid:  # its old connection is here, and was not yet ended
@@ -229,5 +231,7 @@ class Resumption:
         for room in rooms:
             self._manager.enter(room, attempt.sid, attempt.eio_sid)
             self._broker.subscribe(room)
+            if self._delivery.notices is not None:
+                self._delivery.notices.watch(room)
         await self._broker.wait_subscribed(rooms, [client.own_room])
         return client
