@@ -34,6 +34,7 @@ def create() -> Dashboard:
             ("Now", now()),
             ("Clients", clients()),
             ("Events", events()),
+            ("Market data", market_data()),
             ("Resources", resources()),
             ("Sessions and dependencies", sessions()),
             ("Lifecycle", lifecycle()),
@@ -168,6 +169,50 @@ def events() -> list[Panel]:
             "Average number of this server's clients that receive an event.",
             COUNT,
             Query(recipients, "recipients"),
+        ),
+    ]
+
+
+def market_data() -> list[Panel]:
+    ages = "tradecast_quote_age_seconds"
+    delta_bytes = total(rate("tradecast_delta_bytes_total", 'form="delta"'))
+    replaced_bytes = total(rate("tradecast_delta_replaced_bytes_total"))
+    return [
+        graph(
+            "Age of quotes",
+            "Age of quotes when they are sent, by their publisher's timestamp; of a sample (QUOTE_AGE_SAMPLE).",
+            SECONDS,
+            *(Query(quantile(q, ages), f"p{100 * q:g}") for q in (0.5, 0.99)),
+        ),
+        graph(
+            "Throttled events",
+            "Latest-wins events per second that were not sent because a newer one replaced them (THROTTLE), and those "
+            "that wait now.",
+            COUNT,
+            Query(total(rate("tradecast_throttled_events_total")), "replaced per second"),
+            Query(total(of("tradecast_throttle_buffered_events")), "buffered"),
+        ),
+        graph(
+            "Stale symbols",
+            "Symbols with subscribers for which no quote has come for longer than STALE_AFTER, and whether the market "
+            "is open (1) or closed (0).",
+            COUNT,
+            Query(f"max({of('tradecast_stale_symbols')})", "stale symbols"),
+            Query(f"max({of('tradecast_market_open')})", "market open"),
+        ),
+        graph(
+            "Deltas",
+            "Messages per second to clients that want deltas, by form.",
+            PER_SECOND,
+            Query(total(rate("tradecast_delta_messages_total"), "form"), "{{form}}"),
+            span=12,
+        ),
+        graph(
+            "Size of deltas",
+            "Bytes of deltas as a share of the events that they were sent for.",
+            SHARE,
+            Query(share(delta_bytes, replaced_bytes), "deltas to whole events"),
+            span=12,
         ),
     ]
 
