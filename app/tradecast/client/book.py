@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from tradecast.delivery.shaping.deltas import apply
 
 Payload = Mapping[str, Any]
+# Seconds. A server that is further behind another one than this is about to notice it.
+MOST_BEHIND: Final = 10.0
 
 
 class _Entry:
@@ -99,6 +102,19 @@ class QuoteBook:
 
 
 def _is_older(one: Payload, other: Payload) -> bool:
-    """Whether one quote was made before another. Timestamps are texts of one form, which sort like what they say."""
-    first, second = one.get("timestamp"), other.get("timestamp")
-    return isinstance(first, str) and isinstance(second, str) and first < second
+    """Whether one quote was made shortly before another, as their timestamps say.
+
+    Timestamps are of publishers, whose clocks need not agree: one that is an hour behind is the newest all the same.
+    """
+    first, second = _time_of(one), _time_of(other)
+    return first is not None and second is not None and 0 < second - first < MOST_BEHIND
+
+
+def _time_of(payload: Payload) -> float | None:
+    timestamp = payload.get("timestamp")
+    if not isinstance(timestamp, str):
+        return None
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except (ValueError, OverflowError):
+        return None

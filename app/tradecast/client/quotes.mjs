@@ -12,6 +12,8 @@ const DELTA = "watchlist:quote:delta";
 const STALE = "watchlist:stale";
 const STATUS = "market:status";
 const SYMBOLS_PER_REQUEST = 50;
+// Milliseconds. A server that is further behind another one than this is about to notice it.
+const MOST_BEHIND = 10_000;
 // Reasons for a refusal that pass.
 const PASSING = new Set(["RATE_LIMITED", "UNAVAILABLE", "NO_ANSWER", "INTERNAL"]);
 
@@ -96,9 +98,11 @@ export class QuoteBook {
   }
 }
 
-// Timestamps are texts of one form, which sort like what they say.
+// Whether one quote was made shortly before another. Timestamps are of publishers, whose clocks need not agree: one that
+// is an hour behind is the newest all the same.
 function isOlder(one, other) {
-  return typeof one.timestamp === "string" && typeof other.timestamp === "string" && one.timestamp < other.timestamp;
+  const behind = Date.parse(other.timestamp) - Date.parse(one.timestamp);
+  return behind > 0 && behind < MOST_BEHIND;
 }
 
 /** Live quotes over a socket. Payloads that it hands out are not to be changed. */

@@ -75,6 +75,14 @@ def test_the_first_one_on_a_connection_is_not_handed_out_if_it_is_older() -> Non
     assert book.take_delta(delta(3, 101)) == quote(3, "2026-01-01T00:00:01.000Z")
 
 
+@pytest.mark.parametrize("before", ["2026-01-01T01:00:00.000Z", "no time", "", "99999-01-01T00:00:00Z"])
+def test_clocks_that_are_far_apart_do_not_say_which_quote_is_older(before: str) -> None:
+    book = QuoteBook()
+    book.take_whole(quote(2, before))
+    book.begin_connection()
+    assert book.take_whole(quote(3, "2026-01-01T00:00:00.000Z")) is not None
+
+
 def test_one_as_old_and_those_after_it_are_handed_out_in_the_order_in_which_they_come() -> None:
     book = QuoteBook()
     book.take_whole(quote(2, "2026-01-01T00:00:02.000Z"))
