@@ -101,6 +101,30 @@ def clients() -> list[Panel]:
             Query(total(rate("tradecast_connections_opened_total"), "transport"), "{{transport}}"),
         ),
         graph(
+            "Compressed WebSocket messages",
+            "Messages compressed per second (WEBSOCKET_COMPRESSION), each once for all its recipients.",
+            PER_SECOND,
+            Query(total(rate("tradecast_compressed_messages_total")), "messages"),
+        ),
+        graph(
+            "New connections that agree to compression",
+            "WebSockets accepted per second, upgrades included, whose client has agreed to permessage-deflate.",
+            PER_SECOND,
+            Query(total(rate("tradecast_compression_negotiated_total")), "connections"),
+        ),
+        graph(
+            "Size of messages after compression",
+            "Size of compressed messages, as a share of their size before.",
+            SHARE,
+            Query(
+                share(
+                    total(rate("tradecast_compression_output_bytes_total")),
+                    total(rate("tradecast_compression_input_bytes_total")),
+                ),
+                "share",
+            ),
+        ),
+        graph(
             "Disconnects by reason",
             "Connections closed per second, by Socket.IO's reason.",
             PER_SECOND,

@@ -51,7 +51,7 @@ class Apps:
         routes.extend(extra_routes)
         return PublicApp(
             parts.gate,
-            create_app(routes, foundation.lines),
+            create_app(routes, foundation.lines, compress=settings.http_compression),
             require_tls=settings.require_tls,
             socket_path=settings.socket_path,
         )
@@ -73,6 +73,7 @@ class Apps:
                 *drain_routes(parts.drain, tokens, signed),
             ],
             foundation.lines,
+            compress=settings.http_compression,
         )
 
     def public_upgrades(self) -> Upgrades:

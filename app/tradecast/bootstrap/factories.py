@@ -19,6 +19,7 @@ from tradecast.delivery.redis.options import PublishResult
 from tradecast.delivery.shaping.intake import ShapingOptions
 from tradecast.delivery.shaping.metrics import ShapingMetrics
 from tradecast.delivery.writer_factory import create_retention
+from tradecast.engine.server import Compression
 from tradecast.events import kinds
 from tradecast.gateway.application import Options
 from tradecast.gateway.bounds.packet_allowances import BURST, PER_SECOND
@@ -112,6 +113,10 @@ def create_options(settings: Settings) -> Options:
         max_http_buffer_size=settings.max_http_buffer_size,
         send_queue_limit=settings.send_queue_limit,
         send_buffer_limit=settings.send_buffer_limit,
+        compression=Compression(
+            messages_above=settings.websocket_compression_above if settings.websocket_compression else None,
+            answers=settings.http_compression,
+        ),
         # Where more events are allowed, more packets have to be: a client is refused events long before it is closed.
         packet_burst=max(BURST, 2 * settings.rate_limit_global),
         packets_per_second=max(PER_SECOND, 4_000 * settings.rate_limit_global / settings.rate_limit_window_ms),

@@ -46,13 +46,13 @@ def load_static_files(root: Path = STATIC) -> dict[str, StaticFile]:
 def respond_file(request: Request, file: StaticFile) -> Response:
     """The file, or 304 to a browser that has it."""
     # Kept by the browser, and asked about each time: a new version is seen at once, an old one costs a 304.
-    headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
+    headers = {"ETag": file.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")]
-    if file.etag in known or "*" in known:
+    if file.etag.removeprefix("W/") in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return Response(file.content, headers=headers, media_type=file.media_type)
 
 
 def make_etag(content: bytes) -> str:
-    """The ETag (RFC 9110) of a content."""
-    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    """The ETag (RFC 9110 §8.8.3) of a content: a weak one, since it may be answered compressed or not."""
+    return f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'

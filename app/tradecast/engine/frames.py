@@ -1,6 +1,6 @@
 """WebSocket frames (RFC 6455 §5), as a server writes and reads them. Pure: bytes in, bytes or events out.
 
-Nothing here negotiates an extension, so a frame with a reserved bit is a protocol error.
+A frame with a reserved bit is a protocol error here; `compression/` reads those of permessage-deflate.
 """
 
 from __future__ import annotations
@@ -104,11 +104,23 @@ class FrameReader:
     """Reads the frames of one client. Bytes go in by `push`, complete frames come out by `pull`, one at a time.
 
     Attributes:
+        inflated: Bytes that messages became by being inflated; set to 0 by who counts them. Always 0 here.
         max_size: Largest message taken, bytes; larger ones are refused by their announced size.
         waiting: Whether somebody else will pull what is there already.
     """
 
-    __slots__ = ("_buffer", "_empty", "_fragments", "_kind", "_needed", "_position", "_size", "max_size", "waiting")
+    __slots__ = (
+        "_buffer",
+        "_empty",
+        "_fragments",
+        "_kind",
+        "_needed",
+        "_position",
+        "_size",
+        "inflated",
+        "max_size",
+        "waiting",
+    )
 
     def __init__(self, max_size: int) -> None:
         self.max_size = max_size
@@ -120,6 +132,7 @@ class FrameReader:
         self._empty = 0
         self._kind = 0
         self._size = 0
+        self.inflated = 0
         self.waiting = False
 
     @property

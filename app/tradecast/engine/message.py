@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Hashable, Sequence
+from typing import Protocol
 
 from tradecast.engine.frames import BINARY, TEXT, frame
+
+
+class FrameMaker(Protocol):
+    """Makes WebSocket frames that only some clients can read."""
+
+    def make_frame(self, kind: int, payload: bytes) -> bytes:
+        """The frame of a text or a binary part."""
+        ...
 
 
 class Message:
@@ -23,7 +32,18 @@ class Message:
             transport that cannot send at once keeps that one in its place. None: there is no need.
     """
 
-    __slots__ = ("_attachments", "_frames", "_payload", "_text", "is_volatile", "key", "rooms", "whole", "window")
+    __slots__ = (
+        "_attachments",
+        "_deflated",
+        "_frames",
+        "_payload",
+        "_text",
+        "is_volatile",
+        "key",
+        "rooms",
+        "whole",
+        "window",
+    )
 
     def __init__(self, parts: Sequence[str | bytes]) -> None:
         """A message in several parts: a text first, and binary ones behind it; or a single binary one."""
@@ -34,6 +54,7 @@ class Message:
             self._text = None
         self._attachments: Sequence[bytes] = [part.encode() if isinstance(part, str) else bytes(part) for part in parts]
         self._frames: bytes | None = None
+        self._deflated: bytes | None = None
         self._payload: bytes | None = None
         self.key: Hashable | None = None
         self.is_volatile = False
@@ -53,6 +74,7 @@ class Message:
         message._text = packet
         message._attachments = attachments
         message._frames = None
+        message._deflated = None
         message._payload = None
         message.key = None
         message.is_volatile = False
@@ -70,6 +92,18 @@ class Message:
                 text += b"".join(frame(BINARY, part) for part in self._attachments)
             self._frames = text
         return self._frames
+
+    def deflate(self, maker: FrameMaker) -> bytes:
+        """All of it as WebSocket frames, those that are large enough compressed, for clients that have agreed to that.
+
+        Args:
+            maker: Makes the frames; the same one each time.
+        """
+        if self._deflated is None:
+            parts = [] if self._text is None else [maker.make_frame(TEXT, self._text)]
+            parts += [maker.make_frame(BINARY, part) for part in self._attachments]
+            self._deflated = parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._deflated
 
     @property
     def payload(self) -> bytes:

@@ -17,6 +17,12 @@ class Observer:
     def limit_exceeded(self, limit: str) -> None:
         """A client was cut off because it went beyond a limit of this name."""
 
+    def compression_agreed(self) -> None:
+        """A client's messages may be compressed from now on, and those to it."""
+
+    def message_compressed(self, before: int, after: int) -> None:
+        """A message is compressed, once for all clients that get it; bytes before and after."""
+
     def page_left(self, sid: str) -> None:
         """A client's close frame says that its page was left (RFC 6455 §7.4.1, 1001), as a browser's does."""
 

@@ -9,9 +9,12 @@ import json
 import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from tradecast.background.tasks import TaskSet
+from tradecast.engine.compression.deflate import Deflater
+from tradecast.engine.compression.gzip import GzipAnswers
 from tradecast.engine.connection import SERVER_DISCONNECT, Connection, complete
 from tradecast.engine.http.asgi import serve_polling, serve_websocket
 from tradecast.engine.http.handshake import (
@@ -63,6 +66,19 @@ class PollingAlways:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """What is compressed.
+
+    Attributes:
+        messages_above: Bytes above which WebSocket messages are; None: none is.
+        answers: Whether large answers to polls are.
+    """
+
+    messages_above: int | None = None
+    answers: bool = True
+
+
 class EngineServer(PythonEngineIoApi):
     """The server's side of Engine.IO v4 (https://github.com/socketio/engine.io-protocol).
 
@@ -80,6 +96,7 @@ class EngineServer(PythonEngineIoApi):
         first_message_limit: The same of a client until `trust` is called for it; None: as large.
         send_queue_limit: Messages that may wait for one client.
         send_buffer_limit: Bytes that may wait for one client; a single message may be larger.
+        compression: What is compressed, for clients that agree.
         environs: Whether connect handlers get the request as an environ, as python-engineio's do; else as a `Request`.
         observer: Told of clients that are cut off, and of heartbeats.
         sids: Makes the sids of new connections; None: random ones.
@@ -93,6 +110,8 @@ class EngineServer(PythonEngineIoApi):
         wheel: Calls connections when a heartbeat is due.
         limits: Bounds on what waits for a client.
         observer: As above.
+        deflater: Compresses messages for WebSockets that have agreed to it; None: none may.
+        gzip: Compresses answers to polls; None: they are not.
         turns: Has those who have sent much read by turns.
     """
 
@@ -108,6 +127,7 @@ class EngineServer(PythonEngineIoApi):
         first_message_limit: int | None = None,
         send_queue_limit: int = 10_000,
         send_buffer_limit: int = 4_000_000,
+        compression: Compression = Compression(),
         environs: bool = True,
         observer: Observer | None = None,
         sids: SidMaker | None = None,
@@ -125,6 +145,9 @@ class EngineServer(PythonEngineIoApi):
         self.limits = Limits(send_queue_limit, send_buffer_limit)
         self.observer = observer or Observer()
         self.turns = Turns()
+        above = compression.messages_above
+        self.deflater = None if above is None else Deflater(above, self.observer)
+        self.gzip = GzipAnswers() if compression.answers else None
         self.sockets: dict[str, Connection] = {}
         self.leaving: set[Closing] = set()
         self.polling: PollingPolicy = polling or PollingAlways()

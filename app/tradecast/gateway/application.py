@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tradecast.delivery.clients.resumption import QuotaReservation, Resumed
 from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.engine.http.request import Request
+from tradecast.engine.server import Compression
 from tradecast.engine.transports.base import TransportName
 from tradecast.gateway.bounds.packet_allowances import BURST, PER_SECOND
 
@@ -121,6 +122,14 @@ class GatewayObserver(Protocol):
         """A client was cut off because it does not read."""
         ...
 
+    def compression_agreed(self) -> None:
+        """A client has agreed to compressed messages."""
+        ...
+
+    def message_compressed(self, before: int, after: int) -> None:
+        """A message was compressed, once for all that get it; bytes before and after."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -135,6 +144,7 @@ class Options:
     max_http_buffer_size: int = 1_000_000
     send_queue_limit: int = 10_000
     send_buffer_limit: int = 4_000_000
+    compression: Compression = field(default_factory=Compression)
     packet_burst: int = BURST
     packets_per_second: float = PER_SECOND
     most_per_address: int = 0

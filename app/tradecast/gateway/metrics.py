@@ -1,4 +1,4 @@
-"""Metrics of clients that break rules: malformed packets, limits, origins, transports."""
+"""Metrics of clients that break rules (malformed packets, limits, origins, transports), and of compression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tradecast.observability.metrics.registry import MetricsRegistry
 
 TRANSPORT_REASONS: tuple[TransportRefusal, ...] = get_args(TransportRefusal)
 # The engine's, and the gateway's own.
-EngineLimit = Literal["control_frames", "fragments", "after_close"]
+EngineLimit = Literal["control_frames", "fragments", "after_close", "inflated"]
 GatewayLimit = Literal["connects", "without_connect", "address", "packets"]
 LIMITS: tuple[str, ...] = (*get_args(EngineLimit), *get_args(GatewayLimit))
 
@@ -34,6 +34,14 @@ class GatewayMetrics:
             "origins_refused", "Requests from pages that are not allowed to connect", "reason", REASONS
         )
         self._slow_clients = registry.counter("slow_clients", "Clients disconnected because they did not read")
+        self._compressing = registry.counter(
+            "compression_negotiated", "WebSockets whose client has agreed to permessage-deflate"
+        )
+        self._compressed = registry.counter(
+            "compressed_messages", "Messages compressed for WebSockets, each once for all its recipients"
+        )
+        self._before = registry.counter("compression_input_bytes", "Bytes of compressed messages before compression")
+        self._after = registry.counter("compression_output_bytes", "Bytes of compressed messages after compression")
 
     def malformed_packet(self) -> None:
         """A client sent what is no Socket.IO packet."""
@@ -54,3 +62,13 @@ class GatewayMetrics:
     def slow_client(self) -> None:
         """A client that did not read was cut off."""
         self._slow_clients.inc()
+
+    def compression_agreed(self) -> None:
+        """A client has agreed to compressed messages."""
+        self._compressing.inc()
+
+    def message_compressed(self, before: int, after: int) -> None:
+        """A message was compressed; bytes before and after."""
+        self._compressed.inc()
+        self._before.inc(before)
+        self._after.inc(after)

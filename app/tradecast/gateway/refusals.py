@@ -1,4 +1,4 @@
-"""Counts and logs clients that are refused or cut off before it is known who they are."""
+"""Counts and logs what the engine reports, before it is known whose client it is: most of all, whom it refuses."""
 
 from __future__ import annotations
 
@@ -54,3 +54,11 @@ class Refusals:
     def client_too_slow(self) -> None:
         """Count a client that does not read."""
         self._metrics.slow_client()
+
+    def compression_agreed(self) -> None:
+        """Count a client whose messages may be compressed."""
+        self._metrics.compression_agreed()
+
+    def message_compressed(self, before: int, after: int) -> None:
+        """Count a message that was compressed; bytes before and after."""
+        self._metrics.message_compressed(before, after)

@@ -116,6 +116,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
             first_message_limit=FIRST_MESSAGES,
             send_queue_limit=options.send_queue_limit,
             send_buffer_limit=options.send_buffer_limit,
+            compression=options.compression,
             environs=False,
             observer=_EngineObserver(self, observer),
             sids=sids,
@@ -394,6 +395,12 @@ class _EngineObserver(Observer):
 
     def limit_exceeded(self, limit: str) -> None:
         self._observer.limit_exceeded(limit)
+
+    def compression_agreed(self) -> None:
+        self._observer.compression_agreed()
+
+    def message_compressed(self, before: int, after: int) -> None:
+        self._observer.message_compressed(before, after)
 
     def origin_refused(self, reason: str, origin: str) -> None:
         self._observer.origin_refused(reason, origin)

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 import structlog
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tradecast.engine.compression.gzip import LEVEL, SMALLEST, accepts_gzip
 from tradecast.engine.http.asgi import send_refusal
 from tradecast.engine.http.handshake import Refusal
 from tradecast.http.emit import SCHEMA_PATH
@@ -27,21 +29,48 @@ NO_SOCKETS_HERE = Refusal.of(404, {"code": "NOT_FOUND", "message": "There are no
 STOPPING = Refusal.of(503, {"code": "SERVER_STOPPING", "message": "The server is stopping; try another one"})
 # Requested all the time, or by anybody: their log lines are for debugging.
 QUIET_PATHS = (*HEALTH_PATHS, METRICS_PATH, SCHEMA_PATH)
+ACCEPT_ENCODING = b"accept-encoding"
 log = structlog.stdlib.get_logger("tradecast.http")
 
 
-def create_app(routes: Sequence[BaseRoute], lines: ThrottledLog | None = None) -> ASGIApp:
+def create_app(routes: Sequence[BaseRoute], lines: ThrottledLog | None = None, *, compress: bool = True) -> ASGIApp:
     """An app of routes in which every error is JSON with a code and a sentence, and never a stack trace.
 
     Args:
         routes: What is served.
         lines: Writes the log lines of refused requests, which strangers can cause.
+        compress: Whether large answers are compressed for clients that accept it.
     """
     return Starlette(
         routes=list(routes),
-        middleware=[Middleware(RequestLog, routes=routes, lines=lines or ThrottledLog())],
+        middleware=[
+            Middleware(RequestLog, routes=routes, lines=lines or ThrottledLog()),
+            *([Middleware(Gzip)] if compress else []),
+        ],
         exception_handlers={HTTPException: show_refusal},
     )
+
+
+class Gzip:
+    """ASGI middleware: Starlette's, which looks for `gzip` anywhere in Accept-Encoding, behind a reader of its weights.
+
+    No route has a secret beside what others may have written, which could be guessed by how far an answer shrinks
+    (BREACH): session ids are in answers of their own, shorter than `SMALLEST`, and tokens are in none.
+
+    Args:
+        app: What is compressed.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = GZipMiddleware(app, minimum_size=SMALLEST, compresslevel=LEVEL)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = [(name, value) for name, value in scope["headers"] if name != ACCEPT_ENCODING]
+            if accepts_gzip(", ".join(Headers(scope=scope).getlist(ACCEPT_ENCODING.decode()))):
+                headers.append((ACCEPT_ENCODING, b"gzip"))
+            scope = {**scope, "headers": headers}
+        await self._app(scope, receive, send)
 
 
 class RequestLog:

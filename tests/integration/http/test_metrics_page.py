@@ -13,7 +13,7 @@ async def test_metrics_on_both_ports(server: RunningServer, http: httpx.AsyncCli
         text = await http.get(f"{base}/metrics")
         assert text.status_code == 200
         assert text.headers["content-type"].startswith("text/plain")
-        assert text.headers["vary"].lower() == "accept"
+        assert text.headers["vary"].lower() == "accept, accept-encoding"
         figures = await http.get(f"{base}/metrics", headers={"accept": "application/json"})
         assert figures.headers["content-type"] == "application/json"
         assert isinstance(figures.json(), dict)

@@ -107,7 +107,7 @@ async def test_a_file_that_is_known_is_not_sent_again(client: httpx.AsyncClient)
     tag = first.headers["ETag"]
 
     assert first.headers["Cache-Control"] == "no-cache"
-    for known in (tag, f'"other", {tag}', f"W/{tag}", "*"):
+    for known in (tag, f'"other", {tag}', tag.removeprefix("W/"), "*"):
         again = await client.get("/demo/static/app.js", headers={"If-None-Match": known})
         assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
     assert (await client.get("/demo/static/app.js", headers={"If-None-Match": '"other"'})).status_code == 200

@@ -29,6 +29,9 @@ class Notes(Observer):
     def packet_malformed(self) -> None:
         self.told.append(("malformed",))
 
+    def message_compressed(self, before: int, after: int) -> None:
+        self.told.append(("compressed", str(before), str(after)))
+
     def heartbeat_sent(self, sid: str) -> None:
         self.told.append(("sent", sid))
 

@@ -36,3 +36,24 @@ def test_its_parts_are_as_they_were_given() -> None:
     assert message.parts == ["51-[]", b"\x00"]
     assert message.packets == ["451-[]", b"\x00"]
     assert message.size == 7
+
+
+def test_compressed_frames_are_made_once_and_part_by_part() -> None:
+    class Maker:
+        """Makes frames that can be told from others."""
+
+        def __init__(self) -> None:
+            self.made: list[tuple[int, bytes]] = []
+
+        def make_frame(self, kind: int, payload: bytes) -> bytes:
+            self.made.append((kind, payload))
+            return b"<" + payload + b">"
+
+    maker = Maker()
+    message = Message(["51-[]", b"\x00", b"\x01"])
+    assert message.deflate(maker) == b"<451-[]><\x00><\x01>"
+    assert message.deflate(maker) is message.deflate(maker)
+    assert maker.made == [(TEXT, b"451-[]"), (BINARY, b"\x00"), (BINARY, b"\x01")]
+    assert message.frames == frame(TEXT, b"451-[]") + frame(BINARY, b"\x00") + frame(BINARY, b"\x01")
+    assert Message([b"\x00"]).deflate(maker) == b"<\x00>"
+    assert Message.of_bytes(b"2[]").deflate(maker) == b"<42[]>"

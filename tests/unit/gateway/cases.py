@@ -91,6 +91,12 @@ class App:
     def client_too_slow(self) -> None:
         self.told.append(("too slow",))
 
+    def compression_agreed(self) -> None:
+        self.told.append(("compression agreed",))
+
+    def message_compressed(self, before: int, after: int) -> None:
+        self.told.append(("compressed", before, after))
+
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         """What it was told of one kind."""
         return [one[1:] for one in self.told if one[0] == kind]

@@ -37,6 +37,15 @@ class EngineSettings(Group):
     send_buffer_limit: Count = Field(
         4_000_000, description="Bytes that may be queued for such a client; a single message may be larger"
     )
+    websocket_compression: bool = Field(
+        False,
+        description="Compress large WebSocket messages for clients that offer permessage-deflate. Each is compressed "
+        "once for all its recipients. Off: Safari's implementation has open faults "
+        "([client.md](client.md#compression))",
+    )
+    websocket_compression_above: Annotated[int, Field(ge=0)] = Field(
+        1_024, description="Bytes up to which a message, or a binary part of one, is not compressed"
+    )
     max_connections: Count = Field(
         10_000, description="Connections that this server accepts; further ones are refused with 503"
     )

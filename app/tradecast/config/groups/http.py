@@ -15,6 +15,9 @@ class HttpSettings(Group):
 
     metrics_public: bool = Field(True, description="Serve /metrics on the public port too")
     emit_public: bool = Field(True, description="Serve /api/emit on the public port too")
+    http_compression: bool = Field(
+        True, description="Gzip answers of 1024 bytes and more, those to polls too, for clients that accept it"
+    )
     api_token: SecretTexts = Field(
         (), description="Bearer tokens for /api/emit, comma-separated; none: the route is closed"
     )

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from tradecast.engine.compression.gzip import SMALLEST, GzipAnswers, accepts_gzip
 from tradecast.engine.connection import CLIENT_DISCONNECT, PING_TIMEOUT, TRANSPORT_ERROR, Connection
 from tradecast.engine.http.handshake import (
     BAD_METHOD,
@@ -29,16 +30,20 @@ _TEXT: Final[Header] = (b"content-type", b"text/plain; charset=UTF-8")
 # As in Node: with text/plain some old browsers offer a download.
 _HTML: Final[Header] = (b"content-type", b"text/html")
 _NO_STORE: Final[Header] = (b"cache-control", b"no-store")
+_VARY: Final[Header] = (b"vary", b"Accept-Encoding")
+_GZIPPED: Final[Header] = (b"content-encoding", b"gzip")
 
 
 class Engine(Host, Protocol):
     """What requests need of the server.
 
     Attributes:
+        gzip: Compresses the answers to polls; None: they are not.
         origins: Whose pages may connect.
         wheel: Calls connections when a heartbeat is due.
     """
 
+    gzip: GzipAnswers | None
     origins: OriginPolicy
     wheel: TimerWheel
 
@@ -97,7 +102,7 @@ async def serve_polling(engine: Engine, request: Request, receive: Receive, send
         engine.report_refusal(request, answer)
     elif isinstance(found, Refusal):
         payload = engine.take_final_payload(request) if request.method == "GET" else None
-        answer = found if payload is None else Refusal(200, payload, (_TEXT,))
+        answer = found if payload is None else _answer_poll(engine, request, payload)
     elif request.method == "GET":
         answer = await _poll(engine, request, found, receive)
     elif request.method == "POST" and found is not None:
@@ -131,7 +136,16 @@ async def _poll(engine: Engine, request: Request, connection: Connection | None,
             await answered
         finally:
             watching.cancel()
-    return Refusal(200, answered.result(), (_TEXT,))
+    return _answer_poll(engine, request, answered.result())
+
+
+def _answer_poll(engine: Engine, request: Request, payload: bytes) -> Refusal:
+    if engine.gzip is None or len(payload) < SMALLEST:
+        return Refusal(200, payload, (_TEXT,))
+    compressed = engine.gzip.compress(payload) if accepts_gzip(request.joined(b"accept-encoding")) else None
+    if compressed is None:
+        return Refusal(200, payload, (_TEXT, _VARY))
+    return Refusal(200, compressed, (_TEXT, _VARY, _GZIPPED))
 
 
 async def _end_with_poll(connection: Connection, receive: Receive) -> None:

@@ -119,6 +119,11 @@ class Request:
                 return value.decode("latin-1")
         return None
 
+    def joined(self, name: bytes) -> str | None:
+        """The values of all headers of this name, which is given in lower case, as one list (RFC 9110 §5.3)."""
+        found = [value for key, value in self.headers if key == name]
+        return b", ".join(found).decode("latin-1") if found else None
+
     @property
     def secure(self) -> bool:
         """Whether it came over TLS, as this server's port or the proxy nearest to the client says."""

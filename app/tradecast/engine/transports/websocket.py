@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from tradecast.engine.budget import ControlBudget
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
@@ -51,6 +51,7 @@ class WebSocketTransport(asyncio.Protocol):
     more, messages wait here, where they are counted.
 
     Attributes:
+        reader_class: Reads what is more than one small frame.
         transport: The connection; uvicorn's shutdown reads this.
         receiver: Who gets what comes.
     """
@@ -70,6 +71,7 @@ class WebSocketTransport(asyncio.Protocol):
         "transport",
     )
     name: Final[TransportName] = "websocket"
+    reader_class: ClassVar[type[FrameReader]] = FrameReader
 
     def __init__(self, host: Host, transport: asyncio.Transport, registry: Registry) -> None:
         self.transport = transport
@@ -219,7 +221,7 @@ class WebSocketTransport(asyncio.Protocol):
             if 0 <= size < 126 and data[0] == TEXT and data[1] == 0x80 | size:
                 self._receive(TEXT, apply_mask(data[6:], data[2:6]))
                 return
-            self._reader = reader = FrameReader(self._message_limit)
+            self._reader = reader = self.reader_class(self._message_limit)
         else:
             reader.max_size = self._message_limit  # it grows when the client is trusted, and no event reports that
         reader.push(data)
@@ -256,7 +258,7 @@ class WebSocketTransport(asyncio.Protocol):
 
     def _pull(self, reader: FrameReader) -> bool:
         """Read one share of what has come; whether there may be more."""
-        packets, last = 0, reader.unread - BYTES_PER_TURN
+        packets, last, reader.inflated = 0, reader.unread - BYTES_PER_TURN, 0
         try:
             for _ in range(FRAMES_PER_TURN):
                 found = reader.pull()
@@ -269,7 +271,7 @@ class WebSocketTransport(asyncio.Protocol):
                     self._receive(found.kind, found.payload)
                     if self._close_sent or self._held:
                         return False
-                if (packets >= PACKETS_PER_TURN or reader.unread <= last) and reader.unread:
+                if (packets >= PACKETS_PER_TURN or reader.unread - reader.inflated <= last) and reader.unread:
                     return True
         except ProtocolError as error:
             self._fail(error.code, error.limit)

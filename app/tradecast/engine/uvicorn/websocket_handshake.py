@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Final, Protocol
 
+from tradecast.engine.compression.deflate import Deflater
+from tradecast.engine.compression.offers import HEADER, BadOffers, answer_offers
 from tradecast.engine.http.asgi import Engine
 from tradecast.engine.http.handshake import (
+    BAD_REQUEST,
     Entrance,
     RawClient,
     Refusal,
@@ -16,10 +19,21 @@ from tradecast.engine.http.handshake import (
     switching_protocols,
 )
 from tradecast.engine.http.request import Request
+from tradecast.engine.transports.deflating_websocket import DeflatingWebSocketTransport
 from tradecast.engine.transports.websocket import Registry, WebSocketTransport
 
 # Bytes that a client may send behind its handshake before that is answered; beyond it the client is not read.
 EARLY_BYTES: Final = 65_536
+
+
+class RawEngine(Engine, Protocol):
+    """An engine that gets raw connections.
+
+    Attributes:
+        deflater: Compresses messages to clients that agree to it; None: nobody is asked.
+    """
+
+    deflater: Deflater | None
 
 
 class Upgrades:
@@ -30,7 +44,7 @@ class Upgrades:
         entrance: What decides about them before.
     """
 
-    def __init__(self, engine: Engine, entrance: Entrance) -> None:
+    def __init__(self, engine: RawEngine, entrance: Entrance) -> None:
         self.engine = engine
         self.entrance = entrance
 
@@ -103,7 +117,7 @@ def _settle(
 
 
 def accept_websocket(
-    engine: Engine, request: Request, transport: asyncio.Transport, rest: bytes, registry: Registry
+    engine: RawEngine, request: Request, transport: asyncio.Transport, rest: bytes, registry: Registry
 ) -> Refusal | None:
     """Open a WebSocket on a raw connection; the refusal, where it cannot be opened.
 
@@ -122,10 +136,19 @@ def accept_websocket(
     found = engine.find(request)
     if isinstance(found, Refusal):
         return found
-    websocket = WebSocketTransport(engine, transport, registry)
+    deflater = engine.deflater
+    try:
+        agreed = None if deflater is None else _negotiate(request)
+    except BadOffers:
+        return BAD_REQUEST
+    if deflater is None or agreed is None:
+        websocket = WebSocketTransport(engine, transport, registry)
+    else:
+        websocket = DeflatingWebSocketTransport(engine, transport, registry, deflater)
+        engine.observer.compression_agreed()
     registry.add(websocket)
     transport.set_protocol(websocket)
-    websocket.begin(switching_protocols(request))
+    websocket.begin(switching_protocols(request, () if agreed is None else ((HEADER, agreed),)))
     if found is None:
         websocket.receiver = engine.open(request, websocket)
     elif not engine.begin_upgrade(found, websocket):
@@ -133,6 +156,11 @@ def accept_websocket(
     if rest:
         websocket.data_received(rest)
     return None
+
+
+def _negotiate(request: Request) -> bytes | None:
+    offers = request.joined(HEADER)
+    return None if offers is None else answer_offers(offers)
 
 
 def find_peer(transport: asyncio.Transport) -> str | None:

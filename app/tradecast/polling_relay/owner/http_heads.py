@@ -21,7 +21,7 @@ HOP_BY_HOP = frozenset(
 )
 # The engine does not read these, and nobody else may: connections between servers need not be encrypted.
 _PRIVATE = frozenset({b"cookie", b"authorization"})
-_REPLACED = frozenset({b"content-length", b"expect", b"sec-websocket-extensions"})
+_REPLACED = frozenset({b"content-length", b"expect"})
 _KEPT = (b"host", b"origin", b"x-forwarded-", b"forwarded")
 _WRITTEN_HERE = frozenset({b"content-length", b"date", b"server"})
 

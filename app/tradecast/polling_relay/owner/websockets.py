@@ -1,6 +1,7 @@
 """WebSockets that are relayed to the owner of their connection: the bytes of both sides are passed on unchanged.
 
-No frame is decoded here. The owner does the WebSocket's handshake with the client, and checks sizes and frames.
+No frame is decoded here. The owner does the WebSocket's handshake with the client, agrees with it on compression, and
+checks sizes and frames.
 """
 
 from __future__ import annotations

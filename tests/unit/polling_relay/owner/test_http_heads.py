@@ -90,7 +90,7 @@ def test_a_post_has_the_size_of_what_was_read() -> None:
     assert sent[b"content-length"] == b"7"
 
 
-def test_a_websocket_asks_for_its_upgrade_and_for_no_compression() -> None:
+def test_a_websocket_asks_for_its_upgrade_and_for_the_compression_that_its_client_offers() -> None:
     given = {
         "connection": "keep-alive, Upgrade",
         "upgrade": "websocket",
@@ -105,7 +105,7 @@ def test_a_websocket_asks_for_its_upgrade_and_for_no_compression() -> None:
     assert sent[b"upgrade"] == b"websocket"
     assert sent[b"sec-websocket-key"] == b"k"
     assert sent[b"x-forwarded-proto"] == b"https"
-    assert b"sec-websocket-extensions" not in sent
+    assert sent[b"sec-websocket-extensions"] == b"permessage-deflate"
 
 
 @pytest.mark.parametrize(
