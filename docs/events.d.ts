@@ -117,6 +117,7 @@ export interface MarketMessage {
 export interface MarketStatus {
   event: "market:status";
   status: Market | string;
+  kind?: "counted" | "latest";
 }
 
 /** Something for the user to read. */
@@ -140,6 +141,7 @@ export interface Notification {
   event: "notification";
   userId: string | number;
   notification: Note;
+  kind?: "counted";
 }
 
 /** Something for the user to read. */
@@ -193,6 +195,7 @@ export interface PortfolioUpdate {
   event: "portfolio:update";
   userId: string | number;
   portfolio: Portfolio;
+  kind?: "counted" | "latest";
 }
 
 /** A position that is open. */
@@ -218,6 +221,7 @@ export interface PositionClosed {
   event: "position:closed";
   userId: string | number;
   position: ClosedPosition;
+  kind?: "counted";
 }
 
 /** A position is closed. */
@@ -349,12 +353,14 @@ export interface TradeExecuted {
   event: "trade:executed";
   userId: string | number;
   trade: Trade;
+  kind?: "counted";
 }
 
 export interface TradeFailed {
   event: "trade:failed";
   userId: string | number;
   failure: TradeFailure;
+  kind?: "counted";
 }
 
 /** A trade that was not executed. */
@@ -417,6 +423,7 @@ export interface WatchlistQuote {
   event: "watchlist:quote";
   symbol: string;
   quote: Quote;
+  kind?: "counted" | "latest" | "volatile";
 }
 
 /** Either one symbol or several. */

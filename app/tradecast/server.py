@@ -22,6 +22,7 @@ from tradecast.config.settings import Mode, Settings, load_settings
 from tradecast.connections.connection import EventGuard
 from tradecast.connections.guards import AuthMiddlewareFactory
 from tradecast.connections.registry import ConnectionRegistry
+from tradecast.delivery.event_kinds import KindName
 from tradecast.delivery.hub import Hub
 from tradecast.deprecated import keep_old_names
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
@@ -161,26 +162,29 @@ class WebSocketServer(Emitters, ClusterApi):
         """
         self._middleware.welcome = handler
 
-    async def emit_to_user(self, user_id: str | int, event: str, *arguments: Any, namespace: str = NAMESPACE) -> None:
+    async def emit_to_user(
+        self, user_id: str | int, event: str, *arguments: Any, namespace: str = NAMESPACE, kind: KindName | None = None
+    ) -> None:
         """Send an event to all connections of a user, on every server. Raises as `emit_to_room`."""
-        await self.emit_to_room(rooms.user(user_id), event, *arguments, namespace=namespace)
+        await self.emit_to_room(rooms.user(user_id), event, *arguments, namespace=namespace, kind=kind)
 
-    async def emit_to_room(self, room: Room, event: str, *arguments: Any, namespace: str = NAMESPACE) -> None:
+    async def emit_to_room(
+        self, room: Room, event: str, *arguments: Any, namespace: str = NAMESPACE, kind: KindName | None = None
+    ) -> None:
         """Send an event to a room, on every server. A single None stands for no argument, a tuple for several.
 
-        A client's sid is a room with that client in it, and a whole number the same room as its text.
-
-        Raises:
-            PublishUncertain: Redis did not answer in time; the event may have been sent, or not.
-            AdapterUnavailable: The event was not sent.
-            TypeError: The arguments cannot be said in JSON, or the room is neither a text nor a whole number.
+        A client's sid is a room with that client in it, and a whole number the same room as its text. Kinds and errors
+        are those of `emit`.
         """
         found = arguments_of(arguments[0]) if len(arguments) == 1 else list(arguments)
-        await self._hub.emit(event, found, (qualify(namespace, room_name(room)),), namespace=namespace)
+        chosen = self._hub.choose_kind(event, kind)
+        await self._hub.emit(event, found, (qualify(namespace, room_name(room)),), namespace=namespace, kind=chosen)
 
-    async def broadcast(self, event: str, *arguments: Any, namespace: str = NAMESPACE) -> None:
+    async def broadcast(
+        self, event: str, *arguments: Any, namespace: str = NAMESPACE, kind: KindName | None = None
+    ) -> None:
         """Send an event to every authenticated client, on every server. Raises as `emit_to_room`."""
-        await self.emit_to_room(rooms.AUTHENTICATED, event, *arguments, namespace=namespace)
+        await self.emit_to_room(rooms.AUTHENTICATED, event, *arguments, namespace=namespace, kind=kind)
 
     def get_total_connection_count(self) -> int:
         """Connections to this server."""

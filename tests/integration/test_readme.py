@@ -38,7 +38,7 @@ def save(page: str, folder: Path, number: int = 0) -> str:
 
 def test_every_program_is_run_below() -> None:
     found = {str(page.relative_to(README.parent)): len(examples(page)) for page in PAGES if examples(page)}
-    assert found == {"README.md": 1, "docs/client.md": 2, "docs/cluster.md": 1, "docs/python.md": 1}
+    assert found == {"README.md": 1, "docs/client.md": 2, "docs/cluster.md": 1, "docs/python.md": 2}
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
@@ -127,3 +127,8 @@ def test_make_help_names_every_target() -> None:
     assert "e2e" in described
     done = subprocess.run(["make", "help"], cwd=README.parent, capture_output=True, text=True, check=True)
     assert [line.split()[0] for line in done.stdout.splitlines() if line[:1].isalnum()] == described
+
+
+async def test_the_example_of_a_batch_runs(redis_server: RedisServer, tmp_path: Path) -> None:
+    async with start(program=(save("docs/python.md", tmp_path, 1),), REDIS_URL=redis_server.url) as running:
+        assert await running.ended() == 0, running.err

@@ -11,6 +11,7 @@ import click
 from tradecast.cli.server_client import ServerClient
 from tradecast.cli.startup import configure_command, describe_cause, first_token, read_settings, run
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
+from tradecast.delivery.event_kinds import NAMES
 from tradecast.events.emit_requests import PAYLOADS, InvalidEvents, parse_events
 from tradecast.events.symbols import Symbols
 from tradecast.packets import exact
@@ -39,12 +40,25 @@ EPILOG = "\n".join(
 @click.option("--user", "user_id", help="User to emit to (all events but watchlist:quote and market:status).")
 @click.option("--symbol", help="Symbol of the quote.")
 @click.option(
+    "--kind",
+    type=click.Choice(list(NAMES)),
+    help="Every one counts, or only the newest is kept, or none. [default: as declared of the event]",
+)
+@click.option(
     "--url",
     envvar="TRADECAST_URL",
     help="The server. [default: none with REDIS_URL (unless ADAPTER_MODE is single), else http://127.0.0.1:8000]",
 )
 @click.option("--token", envvar="API_TOKEN", help="Bearer token of /api/emit.")
-def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url: str | None, token: str | None) -> None:
+def emit(
+    event: str,
+    payload: str,
+    user_id: str | None,
+    symbol: str | None,
+    kind: str | None,
+    url: str | None,
+    token: str | None,
+) -> None:
     """Emit one event: PAYLOAD is JSON, or - to read it from standard input.
 
     With REDIS_URL, and unless --url names a server, the event goes through Redis to the clients of every server; this
@@ -63,6 +77,8 @@ def emit(event: str, payload: str, user_id: str | None, symbol: str | None, url:
         body["symbol"] = _require(symbol, "--symbol")
     elif event != "market:status":
         body["userId"] = _require(user_id, "--user")
+    if kind is not None:
+        body["kind"] = kind
     if url is None and _publishes_through_redis():
         configure_command()
         run(_publish(body))

@@ -14,6 +14,7 @@ from tradecast.cluster_rpc.operations import ServerEventHandler
 from tradecast.cluster_rpc.results import Acknowledged, RemoteSocket
 from tradecast.cluster_rpc.selection import Selection
 from tradecast.delivery.envelope import VOLATILE
+from tradecast.delivery.event_kinds import KindName
 from tradecast.delivery.hub import Hub
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.room_names import Rooms, room_names
@@ -54,6 +55,7 @@ class ClusterApi:
         except_rooms: Rooms = (),
         skip_sid: str | Sequence[str] = (),
         volatile: bool = False,
+        kind: KindName | None = None,
     ) -> None:
         """Send an event to the members of rooms, on every server, each once.
 
@@ -64,20 +66,24 @@ class ClusterApi:
                 with any room.
             except_rooms: Members of these do not get it.
             skip_sid: Clients that do not get it.
-            volatile: Whether it is not worth keeping: a client whose connection is broken just now misses it.
+            volatile: Whether it is not worth keeping: a client whose connection is broken just now misses it. As `kind`
+                "volatile", for any event.
+            kind: "counted", "latest" or "volatile"; None: as declared of the event, "counted" for events of your own.
 
         Raises:
             PublishUncertain: Redis did not answer in time; the event may have been sent, or not.
             AdapterUnavailable: The event was not sent.
             TypeError: The data cannot be said in JSON, or a room is neither a text nor a whole number.
+            ValueError: The event cannot be of that kind.
         """
         rooms = room_names(to)
+        chosen = self._hub.choose_kind(event, kind)
         if rooms:
             await self._hub.emit(
                 event,
                 arguments_of(data),
                 rooms,
-                kind=VOLATILE if volatile else None,
+                kind=chosen or (VOLATILE if volatile else None),
                 except_rooms=room_names(except_rooms),
                 skip=room_names(skip_sid),
             )

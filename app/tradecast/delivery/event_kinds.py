@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 
-from tradecast.delivery.envelope import COUNTED, Kind
+from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
+
+KindName = Literal["counted", "latest", "volatile"]
+"""As emitters and `POST /api/emit` say it."""
+NAMES: Final[Mapping[KindName, Kind]] = {"counted": COUNTED, "latest": LATEST, "volatile": VOLATILE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,7 @@ class EventKind:
 
     Attributes:
         kind: `COUNTED`, `LATEST` or `VOLATILE`, unless the emitter says another one.
+        alternatives: Which others an emitter may say.
         key: Of a `LATEST` event, the field of its payload that says what it is about; "": its room says that.
         recent: How many of the newest ones a room keeps, for those who subscribe later; 0: none.
         deltas: Whether a client may ask for what has changed, in place of the whole payload.
@@ -22,6 +27,7 @@ class EventKind:
     """
 
     kind: Kind = COUNTED
+    alternatives: Collection[Kind] = ()
     key: str = ""
     recent: int = 0
     deltas: bool = False
@@ -43,6 +49,28 @@ class Feed:
     rooms: str
     market: str
     stale: str
+
+
+def choose_kind(event: str, declared: EventKind, said: KindName | None) -> Kind | None:
+    """The kind that an emitter says of an event; None if it says none.
+
+    Args:
+        event: The event's name.
+        declared: What is declared of it.
+        said: What the emitter says.
+
+    Raises:
+        ValueError: That is no kind, or not one that this event may have.
+    """
+    if said is None:
+        return None
+    kind = next((kind for name, kind in NAMES.items() if name == said), None)  # whatever was said, it may be no key
+    if kind is None:
+        raise ValueError(f"kind is one of {', '.join(NAMES)}")
+    if kind != declared.kind and kind not in declared.alternatives:
+        allowed = [name for name, one in NAMES.items() if one == declared.kind or one in declared.alternatives]
+        raise ValueError(f"kind of {event} is {' or '.join(allowed)}, and not {said}")
+    return kind
 
 
 class EventKinds(Protocol):

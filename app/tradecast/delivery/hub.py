@@ -18,7 +18,7 @@ from tradecast.delivery.clients.resumption import Attempt, QuotaReservation, Rec
 from tradecast.delivery.clients.state_keeper import StateKeeper
 from tradecast.delivery.envelope import Keep, Kind, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable, TryAgain
-from tradecast.delivery.event_kinds import EventKinds
+from tradecast.delivery.event_kinds import EventKinds, KindName, choose_kind
 from tradecast.delivery.ids import MAX_ID
 from tradecast.delivery.recovery import Request, Result, new_pid
 from tradecast.delivery.shaping.delta_chains import DeltaChains
@@ -126,6 +126,10 @@ class Hub(LocalDelivery):
             self.sweep()
 
     # -- events out
+
+    def choose_kind(self, event: str, said: KindName | None) -> Kind | None:
+        """The kind that an emitter says of an event; None if it says none. Raises ValueError: it cannot be of it."""
+        return None if said is None else choose_kind(event, self._kinds.describe(event), said)
 
     async def emit(
         self,

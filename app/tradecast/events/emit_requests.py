@@ -83,54 +83,60 @@ class PortfolioUpdate(_Event):
     event: Literal["portfolio:update"]
     userId: UserId  # noqa: N815 the wire's name
     portfolio: Annotated[Portfolio, AsSent]
+    kind: Literal["counted", "latest"] = "counted"
 
     async def emit(self, emitters: Emitters) -> None:
-        await emitters.emit_portfolio_update(self.userId, self.portfolio)
+        await emitters.emit_portfolio_update(self.userId, self.portfolio, kind=self.kind)
 
 
 class TradeExecuted(_Event):
     event: Literal["trade:executed"]
     userId: UserId  # noqa: N815
     trade: Annotated[Trade, AsSent]
+    kind: Literal["counted"] = "counted"
 
     async def emit(self, emitters: Emitters) -> None:
-        await emitters.emit_trade_executed(self.userId, self.trade)
+        await emitters.emit_trade_executed(self.userId, self.trade, kind=self.kind)
 
 
 class TradeFailed(_Event):
     event: Literal["trade:failed"]
     userId: UserId  # noqa: N815
     failure: Annotated[TradeFailure, AsSent]
+    kind: Literal["counted"] = "counted"
 
     async def emit(self, emitters: Emitters) -> None:
-        await emitters.emit_trade_failed(self.userId, self.failure)
+        await emitters.emit_trade_failed(self.userId, self.failure, kind=self.kind)
 
 
 class PositionClosed(_Event):
     event: Literal["position:closed"]
     userId: UserId  # noqa: N815
     position: Annotated[ClosedPosition, AsSent]
+    kind: Literal["counted"] = "counted"
 
     async def emit(self, emitters: Emitters) -> None:
-        await emitters.emit_position_closed(self.userId, self.position)
+        await emitters.emit_position_closed(self.userId, self.position, kind=self.kind)
 
 
 class Notification(_Event):
     event: Literal["notification"]
     userId: UserId  # noqa: N815
     notification: Annotated[Note, AsSent]
+    kind: Literal["counted"] = "counted"
 
     async def emit(self, emitters: Emitters) -> None:
-        await emitters.emit_notification(self.userId, self.notification)
+        await emitters.emit_notification(self.userId, self.notification, kind=self.kind)
 
 
 class WatchlistQuote(_Event):
     event: Literal["watchlist:quote"]
     symbol: Symbol
     quote: Annotated[Quote, AsSent]
+    kind: Literal["counted", "latest", "volatile"] = "latest"
 
     async def emit(self, emitters: Emitters) -> None:
-        await emitters.emit_watchlist_quote(self.symbol, self.quote)
+        await emitters.emit_watchlist_quote(self.symbol, self.quote, kind=self.kind)
 
 
 StatusText = Annotated[str, Field(min_length=1, max_length=64)]
@@ -143,9 +149,10 @@ Status = Annotated[
 class MarketStatus(_Event):
     event: Literal["market:status"]
     status: Status
+    kind: Literal["counted", "latest"] = "latest"
 
     async def emit(self, emitters: Emitters) -> None:
-        await emitters.emit_market_status(self.status)
+        await emitters.emit_market_status(self.status, kind=self.kind)
 
 
 Event = Annotated[

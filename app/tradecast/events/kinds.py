@@ -6,7 +6,7 @@ This module is the server's `EventKinds`. It needs no pydantic, since programs t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
 from tradecast.delivery.event_kinds import EventKind, Feed
@@ -15,25 +15,26 @@ from tradecast.delivery.event_kinds import EventKind, Feed
 RECENT: Final = 20
 # Seconds that a notification may wait for others.
 NOTIFICATION_WINDOW: Final = 0.05
+_LATEST: Final[Sequence[Kind]] = (LATEST,)
+_COUNTED: Final[Sequence[Kind]] = (COUNTED,)
 # Each `LATEST` one carries the whole state, so an older one is of no use. A portfolio update need not be the whole
-# portfolio, so each one counts; a publisher that always sends all of it may say that it is latest.
+# portfolio, so each one counts; a publisher that always sends all of it may say that it is latest. Trades, positions
+# and notifications always count: any other kind would lose some. A volatile status would leave a stale one to those who
+# come next.
 KINDS: Final[Mapping[str, EventKind]] = {
-    "portfolio:update": EventKind(recent=RECENT),
+    "portfolio:update": EventKind(alternatives=_LATEST, recent=RECENT),
     "trade:executed": EventKind(recent=RECENT),
     "trade:failed": EventKind(recent=RECENT),
     "position:closed": EventKind(recent=RECENT),
     "notification": EventKind(recent=RECENT, window=NOTIFICATION_WINDOW),
-    "watchlist:quote": EventKind(LATEST, key="symbol", deltas=True),
-    "market:status": EventKind(LATEST),
+    "watchlist:quote": EventKind(LATEST, (COUNTED, VOLATILE), key="symbol", deltas=True),
+    "market:status": EventKind(LATEST, _COUNTED),
     # Each server says it to its own clients, of its own subscriptions (`delivery.shaping.stale_notices`).
     "watchlist:stale": EventKind(VOLATILE),
 }
 FEED: Final = Feed(quote="watchlist:quote", rooms="watchlist:", market="market:status", stale="watchlist:stale")
 """What staleness goes by."""
-KindName = Literal["counted", "latest", "volatile"]
-"""As emitters and `POST /api/emit` say it."""
-NAMES: Final[Mapping[KindName, Kind]] = {"counted": COUNTED, "latest": LATEST, "volatile": VOLATILE}
-_UNDECLARED: Final = EventKind()
+_UNDECLARED: Final = EventKind(alternatives=(LATEST, VOLATILE))
 
 
 def describe(event: str) -> EventKind:

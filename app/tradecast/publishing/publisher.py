@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from tradecast.config.errors import SettingsError
-from tradecast.delivery.envelope import VOLATILE, Envelope, Keep, Kind, encode_envelope
+from tradecast.delivery.envelope import VOLATILE, Envelope, Keep, encode_envelope
+from tradecast.delivery.event_kinds import KindName, choose_kind
 from tradecast.delivery.redis.options import NullBrokerObserver
 from tradecast.delivery.redis.writer import publish_to_other_mode
 from tradecast.delivery.writer_factory import create_writer
-from tradecast.events.emitters import Emitters
 from tradecast.events.kinds import describe, key_of
 from tradecast.events.symbols import Symbols
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.room_names import Room, Rooms, room_name, room_names
+from tradecast.publishing.batches import EVENTS_AT_ONCE, BatchEmitter, emit_described
 from tradecast.redis_client.client import create_redis
 
 if TYPE_CHECKING:  # pydantic is only needed where settings are read
@@ -57,7 +58,7 @@ class _CallingObserver(EmitObserver):
         self._on_emitted(event, recipients)
 
 
-class Publisher(Emitters):
+class Publisher(BatchEmitter):
     """Emits to the clients of every server, through Redis, without being a server.
 
     ```python
@@ -65,8 +66,8 @@ class Publisher(Emitters):
         await publisher.emit_trade_executed("u1", {"symbol": "AAPL", "quantity": 5, "price": 512.4})
     ```
 
-    Events of one publisher are delivered in the order in which its emitters were called. Many at a time
-    (`asyncio.gather`) share round trips. An event that cannot be handed to Redis at once waits (PUBLISH_TIMEOUT,
+    Events of one publisher are delivered in the order in which its emitters were called. Many at a time (`emit_batch`,
+    `asyncio.gather`) share round trips. An event that cannot be handed to Redis at once waits (PUBLISH_TIMEOUT,
     PUBLISH_BUFFER); then its emitter raises `AdapterUnavailable`, and nobody has it; or `PublishUncertain`, where the
     answer of Redis is missing. Repeat the first kind, not the second, or clients may get it twice.
 
@@ -120,10 +121,10 @@ class Publisher(Emitters):
         self._observer = observer if observer is not None else Unobserved()
         super().__init__(Symbols(settings.symbol_pattern))
 
-    async def emit_to_room(self, room: Room, event: str, data: Any) -> None:
+    async def emit_to_room(self, room: Room, event: str, data: Any, *, kind: KindName | None = None) -> None:
         """Send any event to a room on every server; raises as all emitters do."""
         arguments = [] if data is None else [data]
-        await self._publish(_encode(event, arguments, (room_name(room),), None))
+        await self._publish(_encode(event, arguments, (room_name(room),), kind))
 
     async def emit(
         self,
@@ -134,14 +135,35 @@ class Publisher(Emitters):
         except_rooms: Rooms = (),
         skip_sid: str | Sequence[str] = (),
         volatile: bool = False,
+        kind: KindName | None = None,
     ) -> None:
         """Send any event to rooms on every server: as `WebSocketServer.emit`; raises as all emitters do."""
         rooms = room_names(to)
-        kind: Kind | None = VOLATILE if volatile else None
         excluded, skip = room_names(except_rooms), room_names(skip_sid)
         if rooms:
             arguments = arguments_of(data)
-            await self._publish(_encode(event, arguments, rooms, kind, except_rooms=excluded, skip=skip))
+            envelope = _encode(event, arguments, rooms, kind, volatile=volatile, except_rooms=excluded, skip=skip)
+            await self._publish(envelope)
+
+    async def emit_batch(self, events: Sequence[Mapping[str, Any]]) -> list[Exception | None]:
+        """Send several events, in their order and in as few round trips as possible: one for PUBLISH_BATCH events.
+
+        Args:
+            events: Each as for `POST /api/emit`, say `{"event": "notification", "userId": …, "notification": …}`; or
+                any event to rooms: `{"event": …, "to": …, "data": …}`. Each may have a `kind`.
+
+        Returns:
+            For each event, None; or the error that its emitter raises, or ValueError where it has not that form. Others
+            are sent all the same.
+        """
+        results: list[Exception | None] = []
+        for start in range(0, len(events), EVENTS_AT_ONCE):
+            some = [emit_described(self, event) for event in events[start : start + EVENTS_AT_ONCE]]
+            for found in await asyncio.gather(*some, return_exceptions=True):
+                if found is not None and not isinstance(found, Exception):
+                    raise found
+                results.append(found)
+        return results
 
     async def _publish(self, envelope: Envelope) -> None:
         here = (os.getpid(), asyncio.get_running_loop())
@@ -193,8 +215,9 @@ def _encode(
     event: str,
     arguments: Sequence[Any],
     rooms: Sequence[str],
-    kind: Kind | None,
+    kind: KindName | None,
     *,
+    volatile: bool = False,
     except_rooms: Sequence[str] = (),
     skip: Sequence[str] = (),
 ) -> Envelope:
@@ -203,7 +226,7 @@ def _encode(
         event,
         arguments,
         rooms,
-        kind or declared.kind,
+        VOLATILE if volatile and kind is None else choose_kind(event, declared, kind) or declared.kind,
         except_rooms=except_rooms,
         skip=skip,
         keep=Keep(key_of(event, arguments, rooms), declared.recent),

@@ -6,10 +6,11 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tradecast.delivery.errors import AdapterUnavailable
+from tradecast.delivery.event_kinds import KindName
 from tradecast.events.emitters import EventPayload
 from tradecast.packets.room_names import Room, Rooms
 from tradecast.publishing.publisher import Publisher, read_settings
@@ -44,37 +45,41 @@ class SyncPublisher:
         self._thread: _PublisherThread | None = self._begin()
         _every.add(self)
 
-    def emit_portfolio_update(self, user_id: str | int, portfolio: EventPayload) -> None:
+    def emit_portfolio_update(
+        self, user_id: str | int, portfolio: EventPayload, *, kind: KindName | None = None
+    ) -> None:
         """`portfolio:update` to those who are subscribed to this user's portfolio."""
-        self._wait(self._publisher.emit_portfolio_update(user_id, portfolio))
+        self._wait(self._publisher.emit_portfolio_update(user_id, portfolio, kind=kind))
 
-    def emit_trade_executed(self, user_id: str | int, trade: EventPayload) -> None:
+    def emit_trade_executed(self, user_id: str | int, trade: EventPayload, *, kind: KindName | None = None) -> None:
         """`trade:executed` to those who are subscribed to this user's trades."""
-        self._wait(self._publisher.emit_trade_executed(user_id, trade))
+        self._wait(self._publisher.emit_trade_executed(user_id, trade, kind=kind))
 
-    def emit_trade_failed(self, user_id: str | int, failure: EventPayload) -> None:
+    def emit_trade_failed(self, user_id: str | int, failure: EventPayload, *, kind: KindName | None = None) -> None:
         """`trade:failed` to those who are subscribed to this user's trades."""
-        self._wait(self._publisher.emit_trade_failed(user_id, failure))
+        self._wait(self._publisher.emit_trade_failed(user_id, failure, kind=kind))
 
-    def emit_position_closed(self, user_id: str | int, position: EventPayload) -> None:
+    def emit_position_closed(self, user_id: str | int, position: EventPayload, *, kind: KindName | None = None) -> None:
         """`position:closed` to those who are subscribed to this user's trades."""
-        self._wait(self._publisher.emit_position_closed(user_id, position))
+        self._wait(self._publisher.emit_position_closed(user_id, position, kind=kind))
 
-    def emit_notification(self, user_id: str | int, notification: EventPayload) -> None:
+    def emit_notification(
+        self, user_id: str | int, notification: EventPayload, *, kind: KindName | None = None
+    ) -> None:
         """`notification` to all of this user's connections."""
-        self._wait(self._publisher.emit_notification(user_id, notification))
+        self._wait(self._publisher.emit_notification(user_id, notification, kind=kind))
 
-    def emit_watchlist_quote(self, symbol: str, quote: EventPayload) -> None:
+    def emit_watchlist_quote(self, symbol: str, quote: EventPayload, *, kind: KindName | None = None) -> None:
         """`watchlist:quote` to those who are subscribed to this symbol."""
-        self._wait(self._publisher.emit_watchlist_quote(symbol, quote))
+        self._wait(self._publisher.emit_watchlist_quote(symbol, quote, kind=kind))
 
-    def emit_market_status(self, status: EventPayload | str) -> None:
+    def emit_market_status(self, status: EventPayload | str, *, kind: KindName | None = None) -> None:
         """`market:status` to everybody, anonymous clients too."""
-        self._wait(self._publisher.emit_market_status(status))
+        self._wait(self._publisher.emit_market_status(status, kind=kind))
 
-    def emit_to_room(self, room: Room, event: str, data: Any) -> None:
+    def emit_to_room(self, room: Room, event: str, data: Any, *, kind: KindName | None = None) -> None:
         """Send any event to a room on every server."""
-        self._wait(self._publisher.emit_to_room(room, event, data))
+        self._wait(self._publisher.emit_to_room(room, event, data, kind=kind))
 
     def emit(
         self,
@@ -85,10 +90,16 @@ class SyncPublisher:
         except_rooms: Rooms = (),
         skip_sid: str | Sequence[str] = (),
         volatile: bool = False,
+        kind: KindName | None = None,
     ) -> None:
         """Send any event to rooms on every server."""
         options: dict[str, Any] = {"except_rooms": except_rooms, "skip_sid": skip_sid, "volatile": volatile}
+        options["kind"] = kind
         self._wait(self._publisher.emit(event, data, to=to, **options))
+
+    def emit_batch(self, events: Sequence[Mapping[str, Any]]) -> list[Exception | None]:
+        """Send several events, in their order and in as few round trips as possible; as of `Publisher`."""
+        return self._wait(self._publisher.emit_batch(events))
 
     def close(self) -> None:
         """Close the connections to Redis, and end the thread. A method that still waits for Redis raises."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -25,6 +27,8 @@ from tradecast.publishing.publisher import Publisher
 from tradecast.publishing.sync_publisher import SyncPublisher
 
 pytestmark = pytest.mark.redis
+PREFIX = "tradecast:events:0:{0}:"
+NUMBER = re.compile(r'"n":(\d+)')
 
 
 class Seen:
@@ -271,3 +275,70 @@ def test_in_another_loop_it_says_so(redis_server: RedisServer) -> None:
     first.run_until_complete(first.shutdown_asyncgens())
     first.close()
     second.close()
+
+
+async def count_calls(redis: RedisServer) -> int:
+    """How many scripts Redis has run."""
+    found: int = (await redis.ask("INFO", "commandstats"))["cmdstat_evalsha"]["calls"]
+    return found
+
+
+async def test_a_batch_takes_one_round_trip_for_many_events(own_redis: RedisServer) -> None:
+    settings = settings_for_tests(redis_url=own_redis.url)
+    async with Publisher(settings) as out:
+        await out.emit_notification("u1", {"n": "so that Redis has the script"})
+        before = await count_calls(own_redis)
+        events = [{"event": "notification", "userId": "u1", "notification": {"n": n}} for n in range(1_000)]
+        assert await out.emit_batch(events) == [None] * 1_000
+        assert await count_calls(own_redis) - before == math.ceil(1_000 / settings.publish_batch)
+        before = await count_calls(own_redis)
+        await out.emit_batch(events[: settings.publish_batch])
+        assert await count_calls(own_redis) - before == 1
+        assert await out.emit_batch([]) == []
+    found = [NUMBER.search(entry[1]["m"]) for entry in await own_redis.ask("XRANGE", PREFIX + "h:user:u1", "-", "+")]
+    numbers = [int(one[1]) for one in found if one]
+    assert len(numbers) >= 1_000  # the first ones are trimmed
+    assert numbers == [*range(1_000), *range(settings.publish_batch)][-len(numbers) :]
+
+
+async def test_each_event_of_a_batch_has_a_result(redis_server: RedisServer, make_server: MakeServer) -> None:
+    settings = {"redis_url": redis_server.url}
+    server = await make_server(**settings)
+    async with PythonClients() as clients, Publisher(settings_for_tests(**settings)) as out:
+        session = await server.session("u1")
+        client = await clients.connect(server.url, {**session, "recovery": False}, ["websocket"])
+        results = await out.emit_batch(
+            [
+                {"event": "notification", "userId": "u1", "notification": {"n": 1}},
+                {"event": "notification", "userId": "u1", "notification": {"n": object()}},
+                {"event": "notification", "userId": "u1", "notification": {"n": 2}, "kind": "latest"},
+                {"event": "notification"},
+                {"event": "own", "to": "user:u1", "data": {"n": 3}, "kind": "volatile"},
+                {"event": "notification", "userId": "u1", "notification": {"n": 4}},
+            ]
+        )
+        assert [type(one) for one in results] == [type(None), NotExact, ValueError, ValueError, type(None), type(None)]
+        (own,) = await client.wait_for("own")
+        assert own == {"n": 3}
+        await client.wait_for("notification", lambda arguments: arguments[0]["notification"] == {"n": 4})
+
+
+async def test_a_batch_that_redis_does_not_take_says_so_of_each_event(own_redis: RedisServer) -> None:
+    async with Publisher(settings_for_tests(redis_url=own_redis.url, publish_timeout=0.2)) as out:
+        await own_redis.stop()
+        results = await out.emit_batch([{"event": "own", "to": "a", "data": n} for n in range(3)])
+        assert all(isinstance(one, AdapterUnavailable) for one in results)
+
+
+async def test_a_publisher_says_the_kind(redis_server: RedisServer) -> None:
+    async with Publisher(settings_for_tests(redis_url=redis_server.url)) as out:
+        await out.emit_portfolio_update("kinds", {"n": 1}, kind="latest")
+        await out.emit_to_room("kinds", "own", {"n": 1}, kind="latest")
+        await out.emit("other", {"n": 1}, to="kinds", kind="volatile")
+        with pytest.raises(ValueError, match=r"kind of trade:executed is counted, and not latest"):
+            await out.emit_trade_executed("kinds", {"n": 1}, kind="latest")
+        with pytest.raises(ValueError, match=r"kind is one of counted, latest, volatile"):
+            await out.emit("own", {"n": 1}, to="kinds", kind="newest")  # type: ignore[arg-type]  # this is what is tried
+    assert await redis_server.ask("HKEYS", PREFIX + "l:portfolio:kinds") == ["portfolio:update"]
+    assert await redis_server.ask("HKEYS", PREFIX + "l:kinds") == ["own"]
+    assert await redis_server.ask("EXISTS", PREFIX + "h:kinds") == 0

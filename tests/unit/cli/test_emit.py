@@ -57,6 +57,15 @@ def test_what_is_sent_follows_the_schema(event: str, monkeypatch: pytest.MonkeyP
     assert result.output == "accepted: 1\n"
     (parsed,) = parse_events(sent[0])
     assert parsed.event == event
+    result = run("emit", event, json.dumps({"n": 1}), *options, "--kind", "counted", API_TOKEN=TOKEN)
+    assert result.exit_code == 0, result.output
+    assert sent[1]["kind"] == parse_events(sent[1])[0].kind == "counted"
+
+
+def test_a_kind_that_there_is_not_is_said() -> None:
+    result = run("emit", "notification", "{}", "--user", "u1", "--kind", "newest", API_TOKEN=TOKEN)
+    assert result.exit_code == 2
+    assert "'newest' is not one of 'counted', 'latest', 'volatile'" in result.output
 
 
 def test_examples_of_emit_are_lines_of_their_own() -> None:

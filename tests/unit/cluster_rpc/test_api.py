@@ -11,7 +11,8 @@ from tradecast.cluster_rpc.cluster import Cluster
 from tradecast.cluster_rpc.errors import Incomplete
 from tradecast.cluster_rpc.results import RemoteSocket
 from tradecast.cluster_rpc.selection import Selection
-from tradecast.delivery.envelope import VOLATILE
+from tradecast.delivery.envelope import LATEST, VOLATILE, Kind
+from tradecast.delivery.event_kinds import NAMES, EventKind, KindName, choose_kind
 from tradecast.delivery.hub import Hub
 
 FOUND = RemoteSocket("sid", "server", "id", "u", frozenset(), "websocket", 5.0)
@@ -30,6 +31,9 @@ class Below:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.error: Incomplete | None = None
+
+    def choose_kind(self, event: str, said: KindName | None) -> Kind | None:
+        return choose_kind(event, EventKind(alternatives=[NAMES["latest"]]), said)
 
     async def emit(self, *arguments: Any, **options: Any) -> None:
         self.calls.append((*arguments, options))
@@ -81,6 +85,14 @@ async def test_an_event_goes_to_rooms(server: Server) -> None:
         ("e", [{"a": 1}], ("room", "5"), kept),
         ("e", [1, 2], ("room",), {"kind": VOLATILE, "except_rooms": (), "skip": ()}),
     ]
+
+
+async def test_an_event_may_be_of_another_kind(server: Server) -> None:
+    await server.emit("e", 1, to="room", kind="latest")
+    await server.emit("e", 1, to="room", kind="latest", volatile=True)  # what was said more exactly
+    assert [options["kind"] for *_, options in server.below.calls] == [LATEST, LATEST]
+    with pytest.raises(ValueError, match="kind of e is counted or latest, and not volatile"):
+        await server.emit("e", 1, to=[], kind="volatile")
 
 
 async def test_an_event_to_no_room_goes_to_nobody(server: Server) -> None:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from kit.emitters import EmittedList
+from tradecast.delivery.event_kinds import NAMES
 from tradecast.events.emit_requests import (
     MAX_DEPTH,
     MAX_EVENTS,
@@ -18,6 +19,7 @@ from tradecast.events.emit_requests import (
     create_emit_schema,
     parse_events,
 )
+from tradecast.events.kinds import describe
 from tradecast.packets.codec import encode_event
 
 PLANTED = "planted-value"
@@ -77,7 +79,7 @@ def test_names_are_the_models() -> None:
     models = get_args(get_args(Event)[0])
     fields = {get_args(model.model_fields["event"].annotation)[0]: set(model.model_fields) for model in models}
     assert list(fields) == list(PAYLOADS)
-    assert {event: names - {"event", "userId", "symbol"} for event, names in fields.items()} == {
+    assert {event: names - {"event", "userId", "symbol", "kind"} for event, names in fields.items()} == {
         event: {payload} for event, payload in PAYLOADS.items()
     }
 
@@ -161,3 +163,41 @@ def test_schema_is_json_schema_of_all_events() -> None:
     schema = json.dumps(create_emit_schema())
     assert all(f'"{name}"' in schema for name in PAYLOADS)
     assert f'"maxItems": {MAX_EVENTS}' in schema
+
+
+@pytest.mark.parametrize("body", GOOD, ids=lambda body: str(body["event"]))
+async def test_a_publisher_may_say_the_kinds_that_are_declared(body: dict[str, Any]) -> None:
+    declared = describe(body["event"])
+    for name, kind in NAMES.items():
+        if kind != declared.kind and kind not in declared.alternatives:
+            with pytest.raises(InvalidEvents) as caught:
+                parse_events({"events": [body, {**body, "kind": name}]})
+            ((problem),) = caught.value.problems
+            assert problem["at"] == "events.1.kind"
+            assert problem["message"].startswith("Input should be 'counted'")
+            continue
+        emitted = EmittedList()
+        (event,) = parse_events({**body, "kind": name})
+        await event.emit(emitted)
+        assert emitted.kinds == [name]
+
+
+@pytest.mark.parametrize("body", GOOD, ids=lambda body: str(body["event"]))
+async def test_without_a_kind_it_is_as_declared(body: dict[str, Any]) -> None:
+    emitted = EmittedList()
+    await parse_events(body)[0].emit(emitted)
+    assert [NAMES[kind] for kind in emitted.kinds if kind] == [describe(body["event"]).kind]
+
+
+@pytest.mark.parametrize("kind", [None, "", "LATEST", 5, True, [], {}, float("nan"), "x" * 100_000])
+def test_what_is_no_kind_is_refused_with_its_place(kind: Any) -> None:
+    with pytest.raises(InvalidEvents) as caught:
+        parse_events({**GOOD[0], "kind": kind})
+    assert caught.value.problems == [{"at": "kind", "message": "Input should be 'counted' or 'latest'"}]
+
+
+def test_the_schema_says_the_kinds() -> None:
+    models = create_emit_schema()["$defs"]
+    assert models["PortfolioUpdate"]["properties"]["kind"]["enum"] == ["counted", "latest"]
+    assert models["WatchlistQuote"]["properties"]["kind"]["default"] == "latest"
+    assert models["TradeExecuted"]["properties"]["kind"]["const"] == "counted"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tradecast.delivery.envelope import COUNTED, LATEST, Kind
+from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
+from tradecast.delivery.event_kinds import NAMES, KindName, choose_kind
 from tradecast.delivery.shaping.delta_chains import SUFFIX
 from tradecast.events import rooms
 from tradecast.events.contract import CLIENT_EVENTS, SERVER_EVENTS
@@ -71,3 +72,37 @@ def test_what_staleness_goes_by_is_in_the_contract() -> None:
     assert {FEED.quote, FEED.market, FEED.stale} <= set(KINDS)
     assert rooms.watchlist("AAPL") == f"{FEED.rooms}AAPL"
     assert FEED.market == rooms.MARKET_STATUS
+
+
+MAY_BE: dict[str, set[Kind]] = {
+    "portfolio:update": {COUNTED, LATEST},
+    "trade:executed": {COUNTED},
+    "trade:failed": {COUNTED},
+    "position:closed": {COUNTED},
+    "notification": {COUNTED},
+    "watchlist:quote": {COUNTED, LATEST, VOLATILE},
+    "market:status": {COUNTED, LATEST},
+    "watchlist:stale": {VOLATILE},
+    "own": {COUNTED, LATEST, VOLATILE},
+}
+
+
+@pytest.mark.parametrize("event", MAY_BE)
+@pytest.mark.parametrize("name", NAMES)
+def test_what_must_not_be_lost_is_of_no_other_kind(event: str, name: KindName) -> None:
+    assert choose_kind(event, describe(event), None) is None
+    if NAMES[name] in MAY_BE[event]:
+        assert choose_kind(event, describe(event), name) == NAMES[name]
+    else:
+        with pytest.raises(ValueError, match=f"kind of {event} is (counted|volatile).*, and not {name}"):
+            choose_kind(event, describe(event), name)
+
+
+@pytest.mark.parametrize("name", ["", "L", "LATEST", "C", 1, True, [], {}, b"latest"])
+def test_what_is_no_kind_is_said(name: Any) -> None:
+    with pytest.raises(ValueError, match="kind is one of counted, latest, volatile"):
+        choose_kind("own", describe("own"), name)
+
+
+def test_every_declared_event_is_here() -> None:
+    assert {*KINDS, "own"} == set(MAY_BE)
