@@ -133,8 +133,11 @@ function enter() {
   endedBecause = null;
   outage = false;
   const { sessionID, userId } = login;
-  // Polling first and then WebSocket, as by default; WebSocket at once where the server offers nothing else.
-  socket = io({ path: SOCKET_PATH, auth: { sessionID, userId, deltas: true }, forceNew: true, tryAllTransports: true });
+  // Polling first and then WebSocket, as by default; WebSocket at once where the server offers nothing else. No server
+  // has WebTransport, and the attempt ends in an uncaught error where there is no network.
+  const transports = ["polling", "websocket"];
+  const auth = { sessionID, userId, deltas: true };
+  socket = io({ path: SOCKET_PATH, auth, forceNew: true, transports, tryAllTransports: true });
   quotes = new Quotes(socket, {
     onQuote: (symbol, message) => { if (isObject(message.quote)) cards.get(symbol)?.show(message.quote); },
     onStale: (symbol, since) => cards.get(symbol)?.setStale(since),
