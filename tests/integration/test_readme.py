@@ -14,6 +14,7 @@ import pytest
 from kit.servers.in_process import MakeServer
 from kit.servers.process import start
 from kit.servers.redis_server import RedisServer
+from kit.waiting import eventually
 from tradecast.bootstrap.ports import create_process
 from tradecast.config.settings import load_settings
 from tradecast.server import NotInitialized, WebSocketServer
@@ -38,7 +39,7 @@ def save(page: str, folder: Path, number: int = 0) -> str:
 
 def test_every_program_is_run_below() -> None:
     found = {str(page.relative_to(README.parent)): len(examples(page)) for page in PAGES if examples(page)}
-    assert found == {"README.md": 1, "docs/client.md": 2, "docs/cluster.md": 1, "docs/python.md": 2}
+    assert found == {"README.md": 1, "docs/client.md": 3, "docs/cluster.md": 1, "docs/python.md": 2}
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
@@ -62,15 +63,25 @@ async def test_the_example_of_a_python_client_runs(make_server: MakeServer, tmp_
     server = await make_server()
     session = await server.session("u1")
     arguments = (server.url, session["sessionID"], session["userId"])
-    async with start(*arguments, program=(save("docs/client.md", tmp_path),)) as running:
+    async with start(*arguments, program=(save("docs/client.md", tmp_path, 1),)) as running:
         assert await running.ended() == 0, running.err
         assert "'success': True" in running.out[0]
+
+
+async def test_the_example_of_live_quotes_runs(make_server: MakeServer, tmp_path: Path) -> None:
+    server = await make_server()
+    session = await server.session("u1")
+    arguments = (server.url, session["sessionID"], session["userId"])
+    async with start(*arguments, program=(save("docs/client.md", tmp_path),), PYTHONUNBUFFERED="1") as running:
+        await eventually(lambda: any("symbols=['AAPL', 'MSFT']" in line for line in running.out))
+        await server.app.emit_watchlist_quote("AAPL", {"price": 512.5})
+        await eventually(lambda: any(line == "AAPL {'price': 512.5}" for line in running.out))
 
 
 async def test_the_example_of_a_publisher_runs(redis_server: RedisServer, tmp_path: Path) -> None:
     async with (
         start("serve", REDIS_URL=redis_server.url) as server,
-        start(program=(save("docs/client.md", tmp_path, 1),), REDIS_URL=redis_server.url) as running,
+        start(program=(save("docs/client.md", tmp_path, 2),), REDIS_URL=redis_server.url) as running,
     ):
         await server.log("listening")
         assert await running.ended() == 0, running.err

@@ -295,8 +295,26 @@ async def test_the_javascript_helper_reports_stale_quotes(server: RunningServer,
     await server.app.emit_market_status({"state": "closed"})
     await server.app.emit_watchlist_quote("AAPL", {"price": 2})
     await eventually_is(stale, [["AAPL", True], ["AAPL", False]])
-    await client.receive_quote("watchlist:stale", {"symbols": ["FB", "X"], "since": "2026-01-01T00:00:00.000Z"})
-    assert (await stale())[2:] == [["FB", True]]
+
+
+async def test_the_javascript_helper_reports_what_the_server_says_is_stale(
+    make_server: MakeServer, stock_clients: StockClients
+) -> None:
+    server = await make_server(stale_after=("*=1",))
+    client = await stock_clients.connect(server.url, await server.session("u1"), transports=["websocket"])
+    await server.app.emit_market_status({"state": "open"})
+    await client.follow_quotes(["AAPL"])
+
+    async def stale() -> Any:
+        return (await client.quotes([]))["stale"]
+
+    await eventually_is(stale, [["AAPL", True]])
+    await server.app.emit_watchlist_quote("AAPL", {"price": 1})
+    await eventually_is(stale, [["AAPL", True], ["AAPL", False]])
+    said = {"since": "2026-01-01T00:00:00.000Z", "timestamp": "2026-01-01T00:00:00.000Z"}
+    await client.receive_quote("watchlist:stale", {"symbols": ["AAPL", "X"], "stale": True, **said})
+    await client.receive_quote("watchlist:stale", {"symbols": ["AAPL"], "stale": False, **said})
+    assert (await stale())[2:] == [["AAPL", True], ["AAPL", False]]
 
 
 async def test_the_javascript_helper_unsubscribes_and_says_what_was_refused(

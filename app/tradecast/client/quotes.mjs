@@ -310,11 +310,13 @@ export class Quotes {
 
   #serverSaysStale(message) {
     if (!isObject(message) || !Array.isArray(message.symbols)) return;
-    const since = typeof message.since === "string" ? Date.parse(message.since) : message.since;
+    const said = typeof message.since === "string" ? Date.parse(message.since) : Number.NaN;
     for (const symbol of message.symbols) {
       if (typeof symbol !== "string" || !this.#wanted.has(symbol)) continue;
-      if (typeof since === "number" && Number.isFinite(since)) this.#setStale(symbol, since);
-      else if (this.#stale.delete(symbol)) this.#options.onStale(symbol, null);
+      // `since` is the server's, of all its symbols; of what this client has received it knows better.
+      if (message.stale !== false) {
+        this.#setStale(symbol, this.#received.get(symbol) ?? (Number.isNaN(said) ? this.#options.now() : said));
+      } else if (this.#stale.delete(symbol)) this.#options.onStale(symbol, null);
     }
   }
 

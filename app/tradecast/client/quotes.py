@@ -207,7 +207,7 @@ class Quotes:
         if self._closed or not isinstance(symbols, list):
             return
         known = [symbol for symbol in symbols if isinstance(symbol, str) and symbol in self._wanted]
-        if message.get("since") is not None:
+        if message.get("stale") is not False:
             self._report_stale(self._ages.mark(known, self._clock()))
             return
         for symbol in known:

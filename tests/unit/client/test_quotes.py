@@ -191,9 +191,10 @@ async def test_stale_quotes_are_reported_and_when_they_come_again(
     await eventually(lambda: seen.stale == [("A", True)])  # by the task, within a second
     assert set(quotes.stale) == {"A"}
     sio.receive("watchlist:quote", quote(2))
-    sio.receive("watchlist:stale", {"symbols": ["A", "X", 1], "since": "2026-01-01T00:00:00.000Z"})
-    sio.receive("watchlist:stale", {"symbols": ["A"], "since": None})
-    sio.receive("watchlist:stale", {"symbols": ["A"], "since": None})
+    said = {"since": "2026-01-01T00:00:00.000Z", "timestamp": "2026-01-01T00:00:00.000Z"}
+    sio.receive("watchlist:stale", {"symbols": ["A", "X", 1], "stale": True, **said})
+    sio.receive("watchlist:stale", {"symbols": ["A"], "stale": False, **said})
+    sio.receive("watchlist:stale", {"symbols": ["A"], "stale": False, **said})
     assert seen.stale == [("A", True), ("A", False)] * 2
 
 
