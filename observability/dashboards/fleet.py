@@ -204,7 +204,7 @@ def events() -> list[Panel]:
             "and log lines that were suppressed because clients caused too many of a kind.",
             PER_SECOND,
             Query(total(rate("tradecast_malformed_packets_total")), "malformed packets"),
-            Query(total(rate("tradecast_slow_clients_total")), "slow clients"),
+            Query(total(rate("tradecast_slow_clients_total"), "reason"), "slow clients: {{reason}}"),
             Query(total(rate("tradecast_log_lines_left_out_total")), "suppressed log lines"),
         ),
         graph(

@@ -144,11 +144,32 @@ def clients() -> list[Panel]:
             "Per second: clients disconnected because they did not read or exceeded a limit, refused origins and "
             "transports, and malformed packets.",
             PER_SECOND,
-            Query(total(rate("tradecast_slow_clients_total")), "slow clients"),
+            Query(total(rate("tradecast_slow_clients_total"), "reason"), "slow clients: {{reason}}"),
             Query(total(rate("tradecast_origins_refused_total"), "reason"), "origins {{reason}}"),
             Query(total(rate("tradecast_malformed_packets_total")), "malformed packets"),
             Query(total(rate("tradecast_limits_exceeded_total"), "limit"), "{{limit}}"),
             Query(total(rate("tradecast_transports_refused_total"), "reason"), "transports {{reason}}"),
+        ),
+        graph(
+            "Slow clients",
+            "Clients for which messages wait since their link takes no more, and the messages that wait; clients that "
+            "poll are among them between two polls.",
+            COUNT,
+            Query(total(of("tradecast_backed_up_clients"), "transport"), "clients, {{transport}}"),
+            Query(total(of("tradecast_queued_messages")), "messages"),
+        ),
+        graph(
+            "Bytes that wait for slow clients",
+            "A message that waits for several clients counts for each, though memory holds it once.",
+            BYTES,
+            Query(total(of("tradecast_queued_bytes")), "bytes"),
+        ),
+        graph(
+            "What slow clients were spared",
+            "Per second: messages that a newer one replaced before it was sent, and volatile ones that were dropped.",
+            PER_SECOND,
+            Query(total(rate("tradecast_conflated_messages_total")), "conflated"),
+            Query(total(rate("tradecast_volatile_dropped_total")), "volatile dropped"),
         ),
     ]
 

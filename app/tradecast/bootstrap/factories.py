@@ -20,6 +20,7 @@ from tradecast.delivery.shaping.intake import ShapingOptions
 from tradecast.delivery.shaping.metrics import ShapingMetrics
 from tradecast.delivery.writer_factory import create_retention
 from tradecast.engine.server import Compression
+from tradecast.engine.transports.base import Limits
 from tradecast.events import kinds
 from tradecast.gateway.application import Options
 from tradecast.gateway.bounds.packet_allowances import BURST, PER_SECOND
@@ -111,11 +112,15 @@ def create_options(settings: Settings) -> Options:
         upgrade_timeout=settings.upgrade_timeout,
         connect_timeout=settings.connect_timeout,
         max_http_buffer_size=settings.max_http_buffer_size,
-        send_queue_limit=settings.send_queue_limit,
-        send_buffer_limit=settings.send_buffer_limit,
         compression=Compression(
             messages_above=settings.websocket_compression_above if settings.websocket_compression else None,
             answers=settings.http_compression,
+        ),
+        limits=Limits(
+            settings.send_queue_limit,
+            settings.send_buffer_limit,
+            unsent=settings.conflate_above_bytes,
+            patience=settings.slow_client_patience,
         ),
         # Where more events are allowed, more packets have to be: a client is refused events long before it is closed.
         packet_burst=max(BURST, 2 * settings.rate_limit_global),

@@ -60,6 +60,7 @@ def watch_components(components: Components) -> None:
     settings, metrics = components.foundation.settings, components.foundation.metrics
     metrics.connections.watch_connections(components.foundation.registry, components.socket_server)
     metrics.connections.limit_connections(settings.max_connections)
+    metrics.gateway.watch_backlog(components.socket_server.eio.backlog)
     metrics.events.watch_subscriptions(components.manager)
     if not components.broker.is_local:
         metrics.delivery.watch_adapter(components.broker)

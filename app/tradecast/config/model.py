@@ -70,6 +70,8 @@ class Settings(
             for name, host, port in (("PORT", self.host, self.port), ("ADMIN_PORT", self.admin_host, self.admin_port)):
                 if port == self.internal_port and overlap(host, self.internal_host):
                     wrong.append(f"INTERNAL_PORT: must differ from {name}")
+        if self.slow_client_patience >= self.ping_timeout:
+            wrong.append("SLOW_CLIENT_TIMEOUT: must be less than PING_TIMEOUT")
         if self.batch_window_ms / 1000 >= self.publish_timeout:
             wrong.append("BATCH_WINDOW_MS: must be less than PUBLISH_TIMEOUT")
         if self.rate_limit_global < max(self.rate_limit_subscribe, self.rate_limit_unsubscribe):

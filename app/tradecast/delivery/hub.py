@@ -363,6 +363,7 @@ class Hub(LocalDelivery):
         if client is None:
             return
         self.deltas.remove(client)
+        self._transport.discard(client.eio_sid, client.session.joins, ())
         if self.clients.remove_own_room(sid, client):
             self.broker.unsubscribe_sid(client.own_room)
         for room in client.session.joins:
@@ -371,6 +372,12 @@ class Hub(LocalDelivery):
             self._leave_room(sid, room)
         if client.stored:
             self.states.finish(client, final=final)
+
+    def discard_unsent(self, sid: str) -> None:
+        """Drop the events that wait for a client, which must not get them any more, or is going to recover them."""
+        client = self.clients.by_sid.get(sid)
+        if client is not None:
+            self._transport.discard(client.eio_sid, client.session.joins, ())
 
     def on_client_too_slow(self, eio_sid: str, reason: str) -> None:
         """The engine closes a client's transport since its link takes too little; the client is forgotten next."""
@@ -418,6 +425,7 @@ class Hub(LocalDelivery):
     def _exit(self, sid: str, client: Client, room: str) -> None:
         client.session.joins.pop(room, None)
         self.deltas.forget_base(client, room)
+        self._transport.discard(client.eio_sid, (room,), client.session.joins)
         self._leave_room(sid, room)
 
     def _leave_room(self, sid: str, room: str) -> None:

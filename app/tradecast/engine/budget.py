@@ -37,13 +37,15 @@ class ControlBudget(TokenBucket):
 
     Attributes:
         pong: The payload of the newest ping that is not answered yet (RFC 6455 §5.5.3: older ones need no answer).
+        discarded: Bytes that came behind our close frame.
     """
 
-    __slots__ = ("pong",)
+    __slots__ = ("discarded", "pong")
 
     def __init__(self) -> None:
         super().__init__(BURST, time.monotonic())
         self.pong: bytes | None = None
+        self.discarded = 0
 
     def spend(self) -> bool:
         """Count one frame; False if that is too many."""

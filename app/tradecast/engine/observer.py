@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tradecast.engine.http.handshake import TransportRefusal
+from tradecast.engine.transports.backlog import SlowReason
 
 
 class Observer:
     """Told of what happens to clients. This one does nothing with it; override what is wanted."""
 
-    def client_too_slow(self) -> None:
-        """A client was cut off because it does not read."""
+    def client_too_slow(self, sid: str, reason: SlowReason) -> None:
+        """A client's transport is closed because its link takes too little; it may not be asked to send from here."""
 
     def packet_malformed(self) -> None:
         """A client was cut off because of what it sent."""

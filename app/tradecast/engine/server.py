@@ -33,21 +33,15 @@ from tradecast.engine.message import Message
 from tradecast.engine.observer import Observer
 from tradecast.engine.python_engineio import PythonEngineIoApi
 from tradecast.engine.timers import TimerWheel
-from tradecast.engine.transports.base import Closing, Flushable, Limits, Transport, TransportName
+from tradecast.engine.transports.backlog import Backlog, DrainWaiter
+from tradecast.engine.transports.base import Closing, Limits, Transport, TransportName
 from tradecast.engine.transports.polling import PollingTransport
 from tradecast.engine.transports.upgrade import Upgradable, Upgrade
 from tradecast.engine.transports.websocket import GOODBYE
+from tradecast.engine.transports.windows import Flushable, Windows
 from tradecast.engine.turns import Turns
 
 log = logging.getLogger("tradecast.engine")
-
-
-class DrainWaiter(Protocol):
-    """Goes on with a client once what waits for it is sent."""
-
-    def on_drained(self, eio_sid: str, /) -> None:
-        """The client's transport takes more."""
-        ...
 
 
 class PollingPolicy(Protocol):
@@ -94,9 +88,8 @@ class EngineServer(PythonEngineIoApi):
         upgrade_timeout: Seconds an upgrade from polling to WebSocket may take.
         max_http_buffer_size: Bytes of the largest message or POST taken.
         first_message_limit: The same of a client until `trust` is called for it; None: as large.
-        send_queue_limit: Messages that may wait for one client.
-        send_buffer_limit: Bytes that may wait for one client; a single message may be larger.
         compression: What is compressed, for clients that agree.
+        limits: Bounds on what waits for one client; None: as declared.
         environs: Whether connect handlers get the request as an environ, as python-engineio's do; else as a `Request`.
         observer: Told of clients that are cut off, and of heartbeats.
         sids: Makes the sids of new connections; None: random ones.
@@ -109,6 +102,8 @@ class EngineServer(PythonEngineIoApi):
         polling: As above.
         wheel: Calls connections when a heartbeat is due.
         limits: Bounds on what waits for a client.
+        backlog: The clients for which something waits.
+        windows: Flushes what waits for other messages.
         observer: As above.
         deflater: Compresses messages for WebSockets that have agreed to it; None: none may.
         gzip: Compresses answers to polls; None: they are not.
@@ -125,9 +120,8 @@ class EngineServer(PythonEngineIoApi):
         upgrade_timeout: float = 10,
         max_http_buffer_size: int = 1_000_000,
         first_message_limit: int | None = None,
-        send_queue_limit: int = 10_000,
-        send_buffer_limit: int = 4_000_000,
         compression: Compression = Compression(),
+        limits: Limits | None = None,
         environs: bool = True,
         observer: Observer | None = None,
         sids: SidMaker | None = None,
@@ -142,7 +136,9 @@ class EngineServer(PythonEngineIoApi):
         self.upgrade_timeout = upgrade_timeout
         self.max_http_buffer_size = max_http_buffer_size
         self.first_message_limit = min(first_message_limit or max_http_buffer_size, max_http_buffer_size)
-        self.limits = Limits(send_queue_limit, send_buffer_limit)
+        self.limits = limits or Limits()
+        self.backlog = Backlog(self.limits.patience)
+        self.windows = Windows()
         self.observer = observer or Observer()
         self.turns = Turns()
         above = compression.messages_above
@@ -186,13 +182,17 @@ class EngineServer(PythonEngineIoApi):
             await serve_polling(self, request, receive, send)
 
     async def shutdown(self) -> None:
-        """Stop the heartbeats."""
+        """Stop the timers."""
         self.wheel.close()
+        self.backlog.close()
+        self.windows.close()
 
     # -- for the server above
 
     def deliver(self, sids: Iterable[str], message: Message) -> int:
         """Send one message to many clients; how many there were. Never waits; clients that are gone are passed over."""
+        if message.window:
+            return self._deliver_in_window(sids, message)
         count = 0
         find = self.sockets.get
         for sid in sids:
@@ -202,13 +202,36 @@ class EngineServer(PythonEngineIoApi):
                 count += 1
         return count
 
+    def _deliver_in_window(self, sids: Iterable[str], message: Message) -> int:
+        connections = [connection for sid in sids if (connection := self.sockets.get(sid)) is not None]
+        for connection in connections:
+            connection.transport.send_in_window(message)
+        return len(connections)
+
+    def discard(self, sid: str, left: Collection[str], still_in: Collection[str]) -> None:
+        """Drop what waits for a client that has left rooms, except what it gets for rooms that it is still in."""
+        connection = self.sockets.get(sid)
+        if connection is not None:
+            connection.transport.discard(left, still_in)
+
     def is_backed_up(self, sid: str) -> bool:
-        """Whether a client's link takes no more for now; False if the client is gone. No transport says so yet."""
-        return False
+        """Whether a client's link takes no more for now, so that what is sent waits; False if the client is gone."""
+        connection = self.sockets.get(sid)
+        return connection is not None and connection.transport.is_backed_up
 
     def notify_drained(self, sid: str, waiter: DrainWaiter) -> None:
-        """Notify a waiter once nothing waits for a client any more."""
-        asyncio.get_running_loop().call_soon(waiter.on_drained, sid)
+        """Notify a waiter once nothing waits for a client any more; never, if the client goes before.
+
+        A client that polls is backed up whenever no poll of it waits. So whoever is notified sends some, however
+        `is_backed_up` answers then.
+        """
+        connection = self.sockets.get(sid)
+        if connection is None:
+            return
+        if connection.transport.is_backed_up:
+            self.backlog.notify(sid, waiter)
+        else:
+            asyncio.get_running_loop().call_soon(waiter.on_drained, sid)
 
     def trust(self, sid: str) -> None:
         """Take messages of the full size from a client; nothing happens if it is gone."""
@@ -352,6 +375,7 @@ class EngineServer(PythonEngineIoApi):
         if reason == SERVER_DISCONNECT and isinstance(connection.transport, PollingTransport):
             self._keep_final_payload(connection.sid, connection.transport)
         self._sessions.pop(connection.sid, None)
+        self.backlog.forget(connection.sid)
         self.wheel.cancel(connection)
         asyncio.get_running_loop().call_soon(self._disconnected, connection.sid, reason)
 

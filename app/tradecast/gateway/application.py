@@ -10,7 +10,8 @@ from tradecast.delivery.clients.resumption import QuotaReservation, Resumed
 from tradecast.engine.http.handshake import TransportRefusal
 from tradecast.engine.http.request import Request
 from tradecast.engine.server import Compression
-from tradecast.engine.transports.base import TransportName
+from tradecast.engine.transports.backlog import SlowReason
+from tradecast.engine.transports.base import Limits, TransportName
 from tradecast.gateway.bounds.packet_allowances import BURST, PER_SECOND
 
 
@@ -118,8 +119,8 @@ class GatewayObserver(Protocol):
         """A client was cut off because it went beyond a limit of this name."""
         ...
 
-    def client_too_slow(self) -> None:
-        """A client was cut off because it does not read."""
+    def client_too_slow(self, reason: SlowReason) -> None:
+        """A client's transport is closed because its link takes too little."""
         ...
 
     def compression_agreed(self) -> None:
@@ -142,9 +143,8 @@ class Options:
     upgrade_timeout: float = 10
     connect_timeout: float = 45
     max_http_buffer_size: int = 1_000_000
-    send_queue_limit: int = 10_000
-    send_buffer_limit: int = 4_000_000
     compression: Compression = field(default_factory=Compression)
+    limits: Limits = field(default_factory=Limits)
     packet_burst: int = BURST
     packets_per_second: float = PER_SECOND
     most_per_address: int = 0

@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from tradecast.engine.http.handshake import TransportRefusal
+from tradecast.engine.transports.backlog import SlowReason
 from tradecast.gateway.metrics import GatewayMetrics
 from tradecast.observability.throttled_log import ThrottledLog
 
@@ -15,6 +16,12 @@ TRANSPORT_REFUSED: Final[dict[TransportRefusal, str]] = {
     "polling_off": "a client that begins with polling was refused, and keeps retrying: TRANSPORTS has no polling",
     "websocket_off": "a client that begins with WebSocket was refused, and keeps retrying: TRANSPORTS has no websocket",
     "polling_waits": "a client that begins with polling was refused, and retries: polling is not offered yet",
+}
+TOO_SLOW: Final[dict[SlowReason, str]] = {
+    "slow": "a client's connection was closed, and it reconnects: messages for it waited longer than "
+    "SLOW_CLIENT_TIMEOUT, since its network or the client takes too few",
+    "queue_full": "a client's connection was closed, and it reconnects: more messages waited for it than "
+    "SEND_QUEUE_LIMIT or SEND_BUFFER_LIMIT allows, since its network or the client takes too few",
 }
 log = structlog.stdlib.get_logger("tradecast.server")
 
@@ -51,9 +58,10 @@ class Refusals:
         """Count a client that was cut off."""
         self._metrics.limit_exceeded(limit)
 
-    def client_too_slow(self) -> None:
-        """Count a client that does not read."""
-        self._metrics.slow_client()
+    def client_too_slow(self, reason: SlowReason) -> None:
+        """Count and log a client whose transport is closed because its link takes too little."""
+        self._metrics.slow_client(reason)
+        self._lines.write(log.info, TOO_SLOW[reason], kind=reason)
 
     def compression_agreed(self) -> None:
         """Count a client whose messages may be compressed."""

@@ -19,6 +19,7 @@ from tradecast.engine.http.request import Request
 from tradecast.engine.ids import SidMaker
 from tradecast.engine.observer import Observer
 from tradecast.engine.server import EngineServer, PollingPolicy
+from tradecast.engine.transports.backlog import SlowReason
 from tradecast.events.dispatcher import create_error_answer
 from tradecast.gateway.application import Application, GatewayObserver, Options
 from tradecast.gateway.namespace_connect import NamespaceConnect
@@ -114,9 +115,8 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
             upgrade_timeout=options.upgrade_timeout,
             max_http_buffer_size=options.max_http_buffer_size,
             first_message_limit=FIRST_MESSAGES,
-            send_queue_limit=options.send_queue_limit,
-            send_buffer_limit=options.send_buffer_limit,
             compression=options.compression,
+            limits=options.limits,
             environs=False,
             observer=_EngineObserver(self, observer),
             sids=sids,
@@ -178,7 +178,10 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         return asked
 
     async def end(self, sid: str, namespace: str = NAMESPACE) -> None:
-        """End a client for good: it gets DISCONNECT, and a standard client does not reconnect."""
+        """End a client for good: it gets DISCONNECT, and a standard client does not reconnect.
+
+        Events that wait for it are dropped (`Hub.forget`), so none comes behind DISCONNECT.
+        """
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
         if eio_sid is None:
             return
@@ -206,9 +209,10 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         self.eio.close_transport(eio_sid)
 
     def close_transport(self, sid: str, namespace: str = NAMESPACE) -> None:
-        """Close a client's transport; a standard client reconnects."""
+        """Close a client's transport; a standard client reconnects. Events that wait for the client are dropped."""
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
         if eio_sid is not None:
+            self.hub.discard_unsent(sid)
             self.eio.close_transport(eio_sid)
 
     def may_come_back(self, sid: str, namespace: str = NAMESPACE) -> bool:
@@ -387,8 +391,9 @@ class _EngineObserver(Observer):
     def page_left(self, sid: str) -> None:
         self._server.transport_table.page_left(sid)
 
-    def client_too_slow(self) -> None:
-        self._observer.client_too_slow()
+    def client_too_slow(self, sid: str, reason: SlowReason) -> None:
+        self._observer.client_too_slow(reason)
+        self._server.hub.on_client_too_slow(sid, reason)
 
     def packet_malformed(self) -> None:
         self._observer.malformed()

@@ -214,4 +214,5 @@ def _create_server(listener: Listener, grace: float) -> UvicornServer:
         tls=listener.tls or config.ssl,
         also_plain=listener.also_plain,
         tls_timeout=listener.tls_timeout,
+        unsent=None if listener.upgrades is None else listener.upgrades.engine.limits.unsent,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ class Client:
     """A client whose transport keeps what it is sent, and that answers heartbeats."""
 
     name: TransportName = "websocket"
+    is_backed_up = False
 
     def __init__(self, server: RunningServer) -> None:
         self.sent: list[str] = []
@@ -36,6 +38,11 @@ class Client:
         self.sent += [str(packet) for packet in message.packets]
         if "2" in message.packets:
             asyncio.get_running_loop().call_soon(self.connection.receive, "3")
+
+    def send_in_window(self, message: Message) -> None:
+        self.send(message)
+
+    def discard(self, left: Collection[str], still_in: Collection[str]) -> None: ...
 
     def take_unsent(self) -> list[Message]:
         return []

@@ -10,6 +10,9 @@ import pytest
 from kit.clock import HandClock
 from kit.metrics.values import Samples, read_samples
 from tradecast.bootstrap.metrics import ServerMetrics
+from tradecast.engine.message import Message
+from tradecast.engine.transports.backlog import Backlog, SlowReason
+from tradecast.engine.transports.outbox import Outbox
 from tradecast.observability.metrics.dependencies import USUAL_CAUSES
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -64,6 +67,18 @@ class Live:
         return False
 
 
+class SlowTransport:
+    """A transport for which messages wait."""
+
+    name = "websocket"
+
+    def __init__(self) -> None:
+        self.outbox: Outbox | None = None
+
+    def cut_off(self, reason: SlowReason) -> None:
+        """As of `BackedUp`."""
+
+
 def touch_everything(metrics: ServerMetrics) -> None:
     live = Live()
     metrics.connections.connected("websocket")
@@ -79,7 +94,8 @@ def touch_everything(metrics: ServerMetrics) -> None:
     metrics.events.watch_subscriptions(live)
     metrics.limits.limiter_fallback(True)
     metrics.gateway.malformed_packet()
-    metrics.gateway.slow_client()
+    metrics.gateway.slow_client("slow")
+    metrics.gateway.watch_backlog(Backlog(15))
     metrics.gateway.origin_refused("opaque")
     metrics.gateway.transport_refused("polling_off")
     metrics.http.http_refused("query")
@@ -147,7 +163,7 @@ def touch_everything(metrics: ServerMetrics) -> None:
         ("malformed_packets_total", {}, 1),
         ("origins_refused_total", {"reason": "opaque"}, 1),
         ("transports_refused_total", {"reason": "polling_off"}, 1),
-        ("slow_clients_total", {}, 1),
+        ("slow_clients_total", {"reason": "slow"}, 1),
         ("event_loop_lag_seconds_sum", {}, 0.1),
         ("session_lookups_total", {"source": "redis"}, 1),
         ("session_batch_size_sum", {}, 7),
@@ -211,6 +227,28 @@ def test_live_counts_are_read_when_metrics_are(metrics: ServerMetrics) -> None:
     assert websocket["totalConnections"] == 4
     assert websocket["uniqueUsers"] == 1
     assert websocket["subscriptions"] == {"portfolio": 1, "trades": 0, "watchlist": 5}
+
+
+async def test_what_waits_for_slow_clients_is_read_when_metrics_are(metrics: ServerMetrics) -> None:
+    backlog = Backlog(15)
+    metrics.gateway.watch_backlog(backlog)
+    assert value(metrics, "backed_up_clients", transport="websocket") == 0
+    transport, outbox = SlowTransport(), Outbox()
+    transport.outbox = outbox
+    volatile, quote = Message(["v"]), Message(["quote"])
+    volatile.is_volatile, quote.key = True, "AAPL"
+    for message in (Message(["a"]), quote, quote, quote, volatile):
+        backlog.put(transport, outbox, outbox.put(message, 0.0))
+    assert value(metrics, "backed_up_clients", transport="websocket") == 1
+    assert value(metrics, "backed_up_clients", transport="polling") == 0
+    assert value(metrics, "queued_messages") == 2
+    assert value(metrics, "queued_bytes") == len("4a") + len("4quote")
+    assert value(metrics, "conflated_messages_total") == 2
+    assert value(metrics, "volatile_dropped_total") == 1
+    backlog.drained(transport, "sid")
+    assert value(metrics, "backed_up_clients", transport="websocket") == 0
+    assert value(metrics, "queued_bytes") == 0
+    backlog.close()
 
 
 def test_what_has_no_clients_is_not_counted_among_the_servers(metrics: ServerMetrics) -> None:

@@ -121,6 +121,7 @@ def test_a_cookie_needs_origins_that_are_named() -> None:
         ("INTERNAL_REQUIRE_TLS", "true"),
         ("ADMIN_PORT", "8000"),
         ("RATE_LIMIT_GLOBAL", "99"),
+        ("SLOW_CLIENT_TIMEOUT", "60"),
     ],
 )
 def test_values_that_do_not_fit_the_others_are_named(variable: str, value: str) -> None:

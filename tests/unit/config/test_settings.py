@@ -86,6 +86,8 @@ REQUIRED: dict[str, Any] = {
     "send_buffer_limit": 4_000_000,
     "websocket_compression": False,
     "websocket_compression_above": 1_024,
+    "conflate_above_bytes": 8_192,
+    "slow_client_timeout": 15,
     "max_connections": 10_000,
     "max_unauthenticated_per_address": 1_000,
     "trusted_proxies": 0,

@@ -31,6 +31,17 @@ async def test_joining_and_leaving(here: HubHarness, broker: RecordingBroker) ->
     assert broker.wanted == {"x"}
 
 
+async def test_who_leaves_a_room_gets_nothing_of_it_that_still_waits(here: HubHarness) -> None:
+    a = await here.connect("x")
+    await here.hub.join(a.sid, "y")
+    await here.hub.leave(a.sid, "y")
+    assert here.discarded == [(a.eio_sid, frozenset({"y"}), frozenset({a.sid, "x"}))]
+    here.hub.discard_unsent(a.sid)
+    here.hub.discard_unsent("nobody")
+    here.hub.forget(a.sid, final=True)
+    assert here.discarded[1:] == [(a.eio_sid, frozenset({a.sid, "x"}), frozenset())] * 2
+
+
 async def test_a_room_is_wanted_as_long_as_there_is_a_member(here: HubHarness, broker: RecordingBroker) -> None:
     a, b = await here.connect("x"), await here.connect("x")
     await here.hub.leave(a.sid, "x")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import pytest
@@ -35,6 +35,8 @@ class Engine:
     def notify_drained(self, eio_sid: str, waiter: DrainWaiter) -> None: ...
     def is_backed_up(self, eio_sid: str) -> bool:
         return False
+
+    def discard(self, eio_sid: str, left: Collection[str], still_in: Collection[str]) -> None: ...
 
     def deliver(self, eio_sids: Iterable[str], message: Message) -> int:
         recipients = list(eio_sids)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 from tradecast.engine.connection import Connection
 from tradecast.engine.message import Message
 from tradecast.engine.observer import Observer
 from tradecast.engine.timers import TimerWheel
-from tradecast.engine.transports.base import Closing, Flushable, Limits, TransportName
+from tradecast.engine.transports.backlog import Backlog, SlowReason
+from tradecast.engine.transports.base import Closing, Limits, TransportName
+from tradecast.engine.transports.windows import Flushable, Windows
 from tradecast.engine.turns import Turns
 
 
@@ -20,8 +22,8 @@ class Notes(Observer):
     def __init__(self) -> None:
         self.told: list[tuple[str, ...]] = []
 
-    def client_too_slow(self) -> None:
-        self.told.append(("too slow",))
+    def client_too_slow(self, sid: str, reason: SlowReason) -> None:
+        self.told.append(("too slow", reason))
 
     def limit_exceeded(self, limit: str) -> None:
         self.told.append(("limit", limit))
@@ -59,6 +61,8 @@ class FakeHost:
         self.notes = Notes()
         self.observer: Observer = self.notes
         self.limits = Limits(messages, size)
+        self.backlog = Backlog(self.limits.patience)
+        self.windows = Windows()
         self.turns = Turns()
         self.max_http_buffer_size = self.first_message_limit = max_size
         self.handled: list[str | bytes] = []
@@ -110,6 +114,9 @@ class FakeTransport:
     Attributes:
         sent: Packets, as they were sent.
         closed: The code that it was closed with; `NO_CODE` for none, 0 for an abort; None as long as it is open.
+        is_backed_up: Whether it says that it takes no more.
+        discarded: Rooms that were left, and those that the client was still in.
+        in_window: Those packets that could wait for others.
         reading: Whether it reads.
     """
 
@@ -117,6 +124,9 @@ class FakeTransport:
         self.name: TransportName = name
         self.sent: list[str | bytes] = []
         self.closed: int | None = None
+        self.is_backed_up = False
+        self.discarded: list[tuple[list[str], list[str]]] = []
+        self.in_window: list[str | bytes] = []
         self.reading = True
         self.pauses = 0
 
@@ -129,8 +139,19 @@ class FakeTransport:
         assert self.closed is None
         self.sent += message.packets
 
+    def send_in_window(self, message: Message) -> None:
+        self.send(message)
+        self.in_window += message.packets
+
+    def discard(self, left: Collection[str], still_in: Collection[str]) -> None:
+        self.discarded.append((sorted(left), sorted(still_in)))
+
     def take_unsent(self) -> list[Message]:
         return []
+
+    def take_over(self, unsent: Sequence[Message]) -> None:
+        for message in unsent:
+            self.send(message)
 
     def close(self, code: int | None) -> None:
         assert self.closed is None, "closed twice"

@@ -11,6 +11,8 @@ import pytest
 from tradecast.engine.connection import SERVER_DISCONNECT
 from tradecast.engine.message import Message
 from tradecast.engine.server import EngineServer
+from tradecast.engine.transports.backlog import SlowReason
+from tradecast.engine.transports.outbox import Outbox
 from unit.engine.hosts import FakeTransport
 from unit.engine.http.test_request import request
 
@@ -76,3 +78,64 @@ async def test_all_are_closed_when_it_ends(case: Case) -> None:
     await case.engine.close_all(0)
     assert [transport.gone for transport in transports] == [True] * 3
     assert [event for event, *_ in case.calls] == ["connect"] * 3 + ["disconnect"] * 3
+
+
+class Waiter:
+    """Notes who is drained."""
+
+    def __init__(self) -> None:
+        self.drained: list[str] = []
+
+    def on_drained(self, eio_sid: str) -> None:
+        self.drained.append(eio_sid)
+
+
+async def test_message_with_a_window_waits_for_others_of_its_client(case: Case) -> None:
+    transports = [FakeTransport() for _ in range(2)]
+    sids = [case.engine.open(request(), transport).sid for transport in transports]
+    message = Message(["a"])
+    message.window = 0.05
+    assert case.engine.deliver([*sids, "nobody"], message) == 2
+    assert [transport.in_window for transport in transports] == [["4a"], ["4a"]]
+    case.engine.deliver(sids, Message(["b"]))
+    assert [transport.in_window for transport in transports] == [["4a"], ["4a"]]
+
+
+async def test_whether_a_client_takes_more_and_what_it_must_not_get(case: Case) -> None:
+    transport = FakeTransport()
+    sid = case.engine.open(request(), transport).sid
+    assert not case.engine.is_backed_up(sid)
+    transport.is_backed_up = True
+    assert case.engine.is_backed_up(sid)
+    assert not case.engine.is_backed_up("nobody")
+    case.engine.discard(sid, ("a",), ("b",))
+    case.engine.discard("nobody", ("a",), ("b",))
+    assert transport.discarded == [(["a"], ["b"])]
+
+
+async def test_who_waits_for_a_client_to_be_drained_is_notified_once(case: Case) -> None:
+    transport, waiter = FakeTransport(), Waiter()
+    sid = case.engine.open(request(), transport).sid
+    case.engine.notify_drained("nobody", waiter)
+    case.engine.notify_drained(sid, waiter)
+    assert waiter.drained == [], "not in the middle of what the caller does"
+    await asyncio.sleep(0)
+    assert waiter.drained == [sid]
+    transport.is_backed_up = True
+    case.engine.notify_drained(sid, waiter)
+    await asyncio.sleep(0)
+    assert waiter.drained == [sid]
+    case.engine.close_transport(sid)
+    case.engine.backlog.drained(SlowTransport(), sid)
+    await asyncio.sleep(0)
+    assert waiter.drained == [sid], "the client is gone"
+
+
+class SlowTransport:
+    """One for which messages wait."""
+
+    name = "websocket"
+    outbox: Outbox | None = None
+
+    def cut_off(self, reason: SlowReason) -> None:
+        """As of `BackedUp`."""

@@ -88,8 +88,8 @@ class App:
     def limit_exceeded(self, limit: str) -> None:
         self.told.append(("limit", limit))
 
-    def client_too_slow(self) -> None:
-        self.told.append(("too slow",))
+    def client_too_slow(self, reason: str) -> None:
+        self.told.append(("too slow", reason))
 
     def compression_agreed(self) -> None:
         self.told.append(("compression agreed",))

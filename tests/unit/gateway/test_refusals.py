@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import structlog
 
+from tradecast.engine.transports.backlog import SlowReason
 from tradecast.gateway.metrics import TRANSPORT_REASONS
-from tradecast.gateway.refusals import ORIGIN_REFUSED, TRANSPORT_REFUSED, Refusals
+from tradecast.gateway.refusals import ORIGIN_REFUSED, TOO_SLOW, TRANSPORT_REFUSED, Refusals
 from tradecast.observability.throttled_log import ThrottledLog
 
 
@@ -28,8 +29,8 @@ class Counts:
     def transport_refused(self, reason: str) -> None:
         self.calls.append(("transport", reason))
 
-    def slow_client(self) -> None:
-        self.calls.append(("slow",))
+    def slow_client(self, reason: str) -> None:
+        self.calls.append(("slow", reason))
 
 
 @pytest.fixture
@@ -66,6 +67,15 @@ def test_what_clients_do_wrong_is_counted(refusals: Refusals, counts: Counts) ->
     with structlog.testing.capture_logs() as lines:
         refusals.malformed()
         refusals.limit_exceeded("packets")
-        refusals.client_too_slow()
-    assert counts.calls == [("malformed",), ("limit", "packets"), ("slow",)]
+    assert counts.calls == [("malformed",), ("limit", "packets")]
     assert lines == []
+
+
+@pytest.mark.parametrize("reason", TOO_SLOW)
+def test_slow_client_is_counted_and_logged_with_what_it_exceeded(
+    refusals: Refusals, counts: Counts, reason: SlowReason
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        refusals.client_too_slow(reason)
+    assert counts.calls == [("slow", reason)]
+    assert [line["event"] for line in lines] == [TOO_SLOW[reason]]

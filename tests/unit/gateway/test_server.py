@@ -176,6 +176,7 @@ async def test_client_that_is_ended_is_told_and_hung_up_a_moment_later(
     sid = await client.join()
     await case.server.end(sid)
     assert client.got == ["1"]
+    assert client.transport.discarded == [(sorted([sid, "room"]), [])], "of what waited nothing comes behind that"
     assert client.transport.closed is None
     await eventually(lambda: client.transport.closed == 1000)
     assert [one[0] for one in case.app.of("disconnected")] == [sid], "once"
@@ -197,6 +198,22 @@ async def test_client_that_is_ended_in_one_namespace_stays_in_the_other(
     assert client.got == ['2["e",1]']
 
 
+async def test_slow_client_is_reported_to_the_hub_before_it_is_forgotten(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = case.client()
+    sid = await client.join()
+    reported: list[tuple[str, str, bool]] = []
+
+    def note(eio_sid: str, reason: str) -> None:
+        reported.append((eio_sid, reason, case.server.hub.is_in(sid, "room")))
+
+    monkeypatch.setattr(case.server.hub, "on_client_too_slow", note)
+    case.server.eio.observer.client_too_slow(client.connection.sid, "slow")
+    assert reported == [(client.connection.sid, "slow", True)]
+    assert case.app.of("too slow") == [("slow",)]
+
+
 async def test_lost_transport_leaves_all_namespaces_and_nothing_behind(case: Case) -> None:
     client = case.client()
     sids = {await client.join(), await client.join("/custom")}
@@ -213,6 +230,7 @@ async def test_hang_up_closes_the_transport_of_all_namespaces(case: Case) -> Non
     await client.join()
     custom = await client.join("/custom")
     case.server.close_transport(custom, "/custom")
+    assert client.transport.discarded == [([f"/custom,{custom}", "/custom,room"], [])]
     assert (client.got, client.transport.gone) == ([], True), "no DISCONNECT, which is final"
 
 

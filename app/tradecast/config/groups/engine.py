@@ -46,6 +46,18 @@ class EngineSettings(Group):
     websocket_compression_above: Annotated[int, Field(ge=0)] = Field(
         1_024, description="Bytes up to which a message, or a binary part of one, is not compressed"
     )
+    conflate_above_bytes: Annotated[int, Field(ge=1_024)] = Field(
+        8_192,
+        description="Bytes that the system may have and not sent to a client, before messages wait for it here, where "
+        "newer quotes replace older ones. Lower: fresher quotes on slow links; higher: fewer, larger writes. Where the "
+        "system has no TCP_NOTSENT_LOWAT, what it keeps does not count",
+    )
+    slow_client_timeout: Seconds = Field(
+        15,
+        description="Seconds that a message which may not be replaced may wait for a slow client, before its "
+        "transport is closed, so that the client reconnects and recovers. Must be less than PING_TIMEOUT; "
+        "by default it is at most three quarters of that",
+    )
     max_connections: Count = Field(
         10_000, description="Connections that this server accepts; further ones are refused with 503"
     )
@@ -60,6 +72,13 @@ class EngineSettings(Group):
         description="Proxies and load balancers in front, each of which appends the address of its peer to "
         "X-Forwarded-For: this distinguishes their entries from what the client wrote",
     )
+
+    @property
+    def slow_client_patience(self) -> float:
+        """SLOW_CLIENT_TIMEOUT, or its default."""
+        if "slow_client_timeout" in self.model_fields_set:
+            return self.slow_client_timeout
+        return min(self.slow_client_timeout, self.ping_timeout * 0.75)
 
     @property
     def offered_transports(self) -> list[Transport]:

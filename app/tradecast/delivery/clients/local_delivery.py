@@ -36,6 +36,10 @@ class ClientTransport(Link, Protocol):
         """Close a transport, so that its client comes back."""
         ...
 
+    def discard(self, eio_sid: str, left: Collection[str], still_in: Collection[str], /) -> None:
+        """Drop what waits for a client that has left rooms, except what it gets for rooms that it is still in."""
+        ...
+
 
 class DeliveryObserver(Protocol):
     """Observes deliveries and recoveries; the metrics do."""

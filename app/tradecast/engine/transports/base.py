@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Collection
+from typing import Final, Literal, Protocol
 
 from tradecast.engine.message import Message
 from tradecast.engine.observer import Observer
+from tradecast.engine.transports.backlog import Backlog
+from tradecast.engine.transports.windows import Flushable, Windows
 from tradecast.engine.turns import Turns
 
 TransportName = Literal["websocket", "polling"]
+# Bytes of a client that may be unsent before its messages wait here, and seconds that they may.
+UNSENT: Final = 8_192
+PATIENCE: Final = 15.0
 
 
 class Transport(Protocol):
@@ -21,11 +27,24 @@ class Transport(Protocol):
     @property
     def name(self) -> TransportName: ...
 
-    def send(self, message: Message) -> None:
-        """Send, or keep in order until it can be sent. Never waits, never raises, and never calls back.
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether it takes no more for now, so that what is sent waits (`Outbox`). Else all has been sent before."""
+        ...
 
-        Who does not read is cut off once more waits than `Limits` allow.
+    def send(self, message: Message) -> None:
+        """Send, or let it wait until it can be sent. Never waits, never raises, and never calls back.
+
+        Who does not read is cut off once more waits than `Limits` allow, or for longer.
         """
+        ...
+
+    def send_in_window(self, message: Message) -> None:
+        """Send within `message.window` seconds, in one write with what else is sent until then; in order with it."""
+        ...
+
+    def discard(self, left: Collection[str], still_in: Collection[str]) -> None:
+        """Drop what waits and must not be sent any more. Arguments as of `Outbox.discard`."""
         ...
 
     def take_unsent(self) -> list[Message]:
@@ -59,39 +78,43 @@ class Limits:
     Attributes:
         messages: How many.
         size: Bytes; a single message may be larger.
+        unsent: Bytes that the system may have, not yet sent, before messages wait here.
+        patience: Seconds that a message which stays in order may wait.
     """
 
-    __slots__ = ("messages", "size")
+    __slots__ = ("messages", "patience", "size", "unsent")
 
-    def __init__(self, messages: int, size: int) -> None:
+    def __init__(
+        self, messages: int = 10_000, size: int = 4_000_000, *, unsent: int = UNSENT, patience: float = PATIENCE
+    ) -> None:
         self.messages = messages
         self.size = size
+        self.unsent = unsent
+        self.patience = patience
 
     def exceeded(self, messages: int, size: int) -> bool:
         """Whether one message more would be too much, when this much waits."""
         return messages >= self.messages or (messages > 0 and size > self.size)
 
 
-class Flushable(Protocol):
-    """A transport that has something to write at the end of this turn of the event loop."""
-
-    def flush(self) -> None: ...
-
-
 class Host(Protocol):
     """What transports need of the server.
 
     Attributes:
+        backlog: Knows the transports for which messages wait.
         limits: Bounds on what waits for a client.
         max_http_buffer_size: Bytes of the largest message or POST taken.
         observer: Told of clients that are cut off.
         turns: Has those who have sent much read by turns.
+        windows: Flushes transports whose messages wait for others.
     """
 
+    backlog: Backlog
     limits: Limits
     max_http_buffer_size: int
     observer: Observer
     turns: Turns
+    windows: Windows
 
     def flush_soon(self, transport: Flushable) -> None:
         """Flush a transport at the end of this turn of the event loop."""

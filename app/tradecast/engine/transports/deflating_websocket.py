@@ -27,6 +27,5 @@ class DeflatingWebSocketTransport(WebSocketTransport):
         super().__init__(host, transport, registry)
         self._deflater = deflater
 
-    def send(self, message: Message) -> None:
-        """See `Transport.send`."""
-        self._write(message.deflate(self._deflater))
+    def _encode(self, message: Message) -> bytes:
+        return message.deflate(self._deflater)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from tradecast.engine.connection import Connection
@@ -18,6 +19,10 @@ class Upgradable(Transport, Protocol):
     """A WebSocket that may take a connection over."""
 
     receiver: Receiver | None
+
+    def take_over(self, unsent: Sequence[Message]) -> None:
+        """Send what another transport could not send before, as far as the client takes it now."""
+        ...
 
 
 class Upgrade:
@@ -74,8 +79,7 @@ class Upgrade:
         connection.adopt(self._websocket)
         self._websocket.receiver = connection
         self._polling.close()
-        for message in waiting:
-            self._websocket.send(message)
+        self._websocket.take_over(waiting)
 
     def lost(self, reason: str) -> None:
         """The WebSocket is gone; the client continues to poll."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Final, Protocol
 
 from tradecast.engine.budget import ControlBudget
@@ -26,7 +27,9 @@ from tradecast.engine.frames import (
 from tradecast.engine.masking import apply_mask
 from tradecast.engine.message import Message
 from tradecast.engine.packets import Malformed
+from tradecast.engine.transports.backlog import SlowReason
 from tradecast.engine.transports.base import Host, Receiver, TransportName
+from tradecast.engine.transports.outbox import Outbox
 from tradecast.engine.turns import BYTES_PER_TURN, FRAMES_PER_TURN, PACKETS_PER_TURN
 
 # Seconds until a client that takes nothing of what was sent before our close frame is dropped.
@@ -35,6 +38,8 @@ GOODBYE: Final = 5.0
 # at once would make the system drop what was sent last (RFC 9112 §9.6).
 LINGER: Final = 2.0
 LINGER_BYTES: Final = 1_000_000
+# Bytes of small messages that are written at once to a socket that takes more again.
+DRAINED_AT_ONCE: Final = 4_096
 
 
 class Registry(Protocol):
@@ -48,10 +53,11 @@ class WebSocketTransport(asyncio.Protocol):
     """One WebSocket, after its handshake.
 
     What is sent in one turn of the event loop goes out in one write at its end. While the socket takes no
-    more, messages wait here, where they are counted.
+    more, messages wait in an outbox, where they are counted, and newer ones replace older ones.
 
     Attributes:
         reader_class: Reads what is more than one small frame.
+        outbox: What waits while the socket takes no more; None: nothing.
         transport: The connection; uvicorn's shutdown reads this.
         receiver: Who gets what comes.
     """
@@ -62,11 +68,11 @@ class WebSocketTransport(asyncio.Protocol):
         "_held",
         "_host",
         "_out",
-        "_out_size",
         "_paused",
         "_reader",
         "_registry",
         "_scheduled",
+        "outbox",
         "receiver",
         "transport",
     )
@@ -82,9 +88,9 @@ class WebSocketTransport(asyncio.Protocol):
         self._controls: ControlBudget | None = None
         # Whether the connection takes nothing more for now.
         self._held = False
-        # None: nothing waits, and no list, which takes memory.
+        # What is written at the end of this turn, or of a window. None: nothing is, and no list, which takes memory.
         self._out: list[bytes] | None = None
-        self._out_size = 0
+        self.outbox: Outbox | None = None
         # Whether somebody will call `flush` in this turn of the loop.
         self._scheduled = False
         self._paused = False
@@ -94,29 +100,46 @@ class WebSocketTransport(asyncio.Protocol):
 
     def begin(self, answer: bytes) -> None:
         """Answer the handshake. What is sent in the same turn goes out with it."""
-        self._write(answer)
+        # Paused as soon as the system does not take all: it keeps little that is not sent (`limit_unsent`). Not 0, at
+        # which event loops pause TLS for good.
+        self.transport.set_write_buffer_limits(high=1, low=0)
+        self._out = [answer]
+        self._scheduled = True
+        self._host.flush_soon(self)
+
+    @property
+    def is_backed_up(self) -> bool:
+        """See `Transport.is_backed_up`."""
+        return self._paused
 
     def send(self, message: Message) -> None:
         """See `Transport.send`."""
-        self._write(message.frames)
-
-    def _write(self, frames: bytes) -> None:
         if self._close_sent:
             return
-        out = self._out
-        if out is None:
-            self._out = out = []
         if self._paused:
-            waiting = self._out_size + self.transport.get_write_buffer_size()
-            if self._host.limits.exceeded(len(out), waiting):
-                self._host.observer.client_too_slow()
-                self.abort()
-                return
-            self._out_size += len(frames)
-        elif not self._scheduled:
+            self._queue(message)
+            return
+        frames, out = self._encode(message), self._out
+        if out is None:
+            self._out = [frames]
+        else:
+            out.append(frames)
+        if not self._scheduled:
             self._scheduled = True
             self._host.flush_soon(self)
-        out.append(frames)
+
+    def _encode(self, message: Message) -> bytes:
+        return message.frames
+
+    def send_in_window(self, message: Message) -> None:
+        """See `Transport.send_in_window`. What waits for its window is not scheduled; whatever is, takes it along."""
+        if self._scheduled or self._paused or self._close_sent:
+            self.send(message)
+        elif self._out is None:
+            self._out = [self._encode(message)]
+            self._host.windows.add(self, message.window)
+        else:
+            self._out.append(self._encode(message))
 
     def flush(self) -> None:
         """Write what was sent in this turn of the loop, and the answer to the newest ping."""
@@ -130,33 +153,78 @@ class WebSocketTransport(asyncio.Protocol):
             self._out = None
             self.transport.write(out[0] if len(out) == 1 else b"".join(out))
 
+    def _queue(self, message: Message) -> None:
+        host, outbox = self._host, self.outbox
+        if outbox is None:
+            self.outbox = outbox = Outbox()
+        out = self._out or ()
+        unsent = outbox.size + sum(map(len, out)) + self.transport.get_write_buffer_size()
+        if not outbox.replaces(message) and host.limits.exceeded(len(outbox) + len(out), unsent):
+            self.cut_off("queue_full")
+            return
+        host.backlog.put(self, outbox, outbox.put(message, host.backlog.clock()))
+
+    def discard(self, left: Collection[str], still_in: Collection[str]) -> None:
+        """See `Transport.discard`."""
+        if self.outbox is not None:
+            self.outbox.discard(left, still_in)
+
     def take_unsent(self) -> list[Message]:
         """See `Transport.take_unsent`; nothing replaces a WebSocket."""
         return []
 
+    def take_over(self, unsent: Sequence[Message]) -> None:
+        """See `Upgradable.take_over`."""
+        if self._close_sent or self._paused:
+            for message in unsent:
+                self.send(message)
+            return
+        outbox = self.outbox = Outbox()
+        for message in unsent:
+            self._host.backlog.put(self, outbox, outbox.put(message, self._host.backlog.clock()))
+        self._drain()
+
     def pause_writing(self) -> None:
-        """The socket takes no more."""
+        """The socket takes no more: it has not sent as much as it may have."""
         self._paused = True
-        self._out_size = sum(map(len, self._out or ()))
 
     def resume_writing(self) -> None:
         """The socket takes more: as much of what waits as it likes."""
         self._paused = False
-        out, self._out = self._out or [], None
-        for position, frames in enumerate(out):
-            self.transport.write(frames)
-            if self._paused:  # by `pause_writing`, which the transport may call from `write`
-                self._out = out[position + 1 :]
-                self._out_size = sum(map(len, self._out))
-                return
+        self._drain()
+
+    def _drain(self) -> None:
+        """Write what waits, in small pieces: what the socket does not take yet may still be replaced."""
+        out, self._out = self._out, None
+        if out:
+            self.transport.write(b"".join(out))
+        outbox = self.outbox
+        while outbox is not None and not self._paused:  # set by `pause_writing`, which `write` may call
+            messages = outbox.take(DRAINED_AT_ONCE)
+            if not messages:
+                self.outbox = outbox = None
+                break
+            self.transport.write(b"".join(map(self._encode, messages)))
+        if not self._paused:
+            self._host.backlog.drained(self, self._sid)
+
+    @property
+    def _sid(self) -> str:
+        return self.receiver.sid if isinstance(self.receiver, Connection) else ""
+
+    def cut_off(self, reason: SlowReason) -> None:
+        """See `BackedUp.cut_off`: as if the network had failed, so that every client reconnects."""
+        self._host.observer.client_too_slow(self._sid, reason)
+        self.abort()
 
     def close(self, code: int | None = NORMAL) -> None:
         """See `Transport.close`."""
         if self._close_sent:
             return
         self._close_sent = True
-        data = b"".join([*(self._out or ()), *(() if code is None else (close_frame(code),))])
-        self._out, self._out_size = None, 0
+        waiting = () if self.outbox is None else map(self._encode, self.outbox.take_all())
+        data = b"".join([*(self._out or ()), *waiting, *(() if code is None else (close_frame(code),))])
+        self._drop_unsent()
         self._reader = None
         if not self.transport.is_closing():
             if data:
@@ -170,6 +238,12 @@ class WebSocketTransport(asyncio.Protocol):
             self._host.is_leaving(self)
             asyncio.get_running_loop().call_later(LINGER, self._end_lingering)
 
+    def _drop_unsent(self) -> None:
+        self._out = None
+        if self.outbox is not None:
+            self.outbox = None
+            self._host.backlog.remove(self)
+
     def _end_lingering(self) -> None:
         if self.transport.get_write_buffer_size() and not self.transport.is_closing():
             asyncio.get_running_loop().call_later(GOODBYE - LINGER, self.abort)
@@ -179,7 +253,7 @@ class WebSocketTransport(asyncio.Protocol):
     def abort(self) -> None:
         """See `Transport.abort`."""
         self._close_sent = True
-        self._out = None
+        self._drop_unsent()
         self.transport.abort()
 
     def shutdown(self) -> None:
@@ -206,10 +280,11 @@ class WebSocketTransport(asyncio.Protocol):
 
     def _discard(self, data: bytes) -> None:
         """Throw away what comes behind our close frame, but for the answer to it."""
-        self._out_size += len(data)
+        controls = self._controls = self._controls or ControlBudget()
+        controls.discarded += len(data)
         if data[0] == CLOSE:
             self.transport.close()
-        elif self._out_size > LINGER_BYTES:
+        elif controls.discarded > LINGER_BYTES:
             self._host.observer.limit_exceeded("after_close")
             self.abort()
 
@@ -337,7 +412,7 @@ class WebSocketTransport(asyncio.Protocol):
         self._close_sent = True
         self._registry.discard(self)
         self._host.has_left(self)
-        self._out = None
+        self._drop_unsent()
         self._reader = None
         self._lose(TRANSPORT_CLOSE if error is None else TRANSPORT_ERROR)
 

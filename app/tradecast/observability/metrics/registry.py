@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -69,6 +69,11 @@ class LiveMetrics(Collector):
 def create_gauge_family(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     """A value that is computed now, without labels."""
     return GaugeMetricFamily(f"tradecast_{name}", meaning, value=value)
+
+
+def create_counter_family(name: str, meaning: str, value: float) -> CounterMetricFamily:
+    """A count that is kept elsewhere, without labels; `_total` is added to its name."""
+    return CounterMetricFamily(f"tradecast_{name}", meaning, value=value)
 
 
 def create_labelled_family(

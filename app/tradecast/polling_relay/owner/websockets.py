@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import socket
 import ssl
 from collections.abc import Collection, Iterator
 from typing import Protocol, cast
@@ -32,6 +33,8 @@ MOST_HEAD = 16_384
 HANDSHAKE_WITHIN = 10.0
 # Seconds after which what waits for a side that reads no more is dropped.
 LINGER = 5.0
+# Bytes of an owner's that the system may keep for a client that does not read.
+RECEIVED = 16_384
 
 
 class Opening(asyncio.Protocol):
@@ -61,6 +64,9 @@ class Opening(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by class
+        # Little is kept on the way, so that the owner notices a slow client, and sends it fresh quotes.
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED)
 
     def data_received(self, data: bytes) -> None:
         self.received += data
@@ -156,6 +162,8 @@ class Relay:
         self._name = name
         self._open_sides = 2
         self._closed = asyncio.Event()
+        for transport in (self._client, self._owner):
+            transport.set_write_buffer_limits(high=1, low=0)
         self._client.set_protocol(_Side(self, self._client, self._owner, patience))
         self._owner.set_protocol(_Side(self, self._owner, self._client, patience))
         if self._client.is_closing() or self._owner.is_closing():

@@ -75,6 +75,58 @@ async def test_what_waits_goes_before_the_close_and_nothing_behind_it() -> None:
     assert (case.host.handled, case.reasons) == ([], ["server disconnect"])
 
 
+async def test_while_the_http_server_takes_no_more_newer_quotes_replace_older_ones() -> None:
+    case = Case()
+    case.takes.clear()
+    case.connection.deliver(Message(["first"]))
+    await eventually(lambda: case.transport.is_backed_up)
+    for n in range(3):
+        quote = Message([f"AAPL {n}"])
+        quote.key, quote.rooms = "AAPL", ("watchlist:AAPL",)
+        case.connection.deliver(quote)
+        trade = Message([f"trade {n}"])
+        trade.rooms = ("trades:u",)
+        case.connection.deliver(trade)
+    gone = Message(["gone"])
+    gone.rooms = ("portfolio:u",)
+    case.connection.deliver(gone)
+    case.transport.discard(("portfolio:u",), ("trades:u",))
+    assert case.host.backlog.count().messages == 4
+    case.takes.set()
+    await eventually(lambda: case.packets == ["4first", "4trade 0", "4trade 1", "4trade 2", "4AAPL 2"])
+    await eventually(lambda: not case.transport.is_backed_up)
+    assert case.host.backlog.count().messages == 0
+    case.disconnect()
+    await asyncio.wait_for(case.running, 20)
+
+
+async def test_a_client_that_keeps_up_gets_every_quote_and_volatile_messages() -> None:
+    case = Case()
+    for n in range(3):
+        quote = Message([f"{n}"])
+        quote.key = "AAPL"
+        case.connection.deliver(quote)
+    volatile = Message(["tick"])
+    volatile.is_volatile = True
+    case.connection.deliver(volatile)
+    await eventually(lambda: case.packets == ["40", "41", "42", "4tick"])
+    case.disconnect()
+    await asyncio.wait_for(case.running, 20)
+
+
+async def test_slow_client_is_cut_off() -> None:
+    case = Case()
+    case.takes.clear()
+    case.connection.deliver(Message(["first"]))
+    await eventually(lambda: case.transport.is_backed_up)
+    case.connection.deliver(Message(["second"]))
+    case.transport.cut_off("slow")
+    await asyncio.wait_for(case.running, 20)
+    assert case.reasons == [TRANSPORT_ERROR]
+    assert case.host.notes.told == [("too slow", "slow")]
+    assert case.host.backlog.count().messages == 0
+
+
 async def test_client_that_does_not_answer_the_close_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GOODBYE", 0.05)
     case = Case()
@@ -114,7 +166,7 @@ async def test_client_that_does_not_read_is_cut_off(limits: dict[str, int], size
     assert case.reasons == []
     case.connection.deliver(Message(["x"]))
     assert case.reasons == [TRANSPORT_ERROR]
-    assert case.host.notes.told == [("too slow",)]
+    assert case.host.notes.told == [("too slow", "queue_full")]
     case.takes.set()
     await asyncio.wait_for(case.running, 20)
 

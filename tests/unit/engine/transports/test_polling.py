@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tradecast.engine.connection import TRANSPORT_ERROR, Connection
 from tradecast.engine.message import Message
+from tradecast.engine.transports import polling as module
 from tradecast.engine.transports.polling import PollingTransport, PollOverlap
 from unit.engine.hosts import FakeHost
 
@@ -87,7 +90,7 @@ async def test_client_that_does_not_ask_is_cut_off(host: FakeHost, transport: Po
     assert host.gone == []
     transport.send(Message(["a"]))
     assert host.gone == [("sid", TRANSPORT_ERROR)]
-    assert host.notes.told == [("too slow",)]
+    assert host.notes.told == [("too slow", "queue_full")]
 
 
 async def test_client_that_does_not_ask_is_cut_off_by_size(host: FakeHost, transport: PollingTransport) -> None:
@@ -103,6 +106,104 @@ async def test_client_that_asks_is_not_cut_off(host: FakeHost, transport: Pollin
         transport.send(Message(["a" * 500]))
     host.flush()
     assert (answer.done(), host.gone) == (True, [])
+
+
+def with_key(text: str, key: str) -> Message:
+    message = Message([text])
+    message.key = key
+    return message
+
+
+async def test_between_two_polls_newer_quotes_replace_older_ones(host: FakeHost, transport: PollingTransport) -> None:
+    assert transport.is_backed_up
+    volatile = Message(["tick"])
+    volatile.is_volatile = True
+    for n in range(5):
+        transport.send(with_key(f"AAPL {n}", "AAPL"))
+    transport.send(Message(["trade"]))
+    transport.send(volatile)
+    assert host.backlog.count() == ({"polling": 1}, 2, 7 + 6)
+    assert transport.poll().result() == b"4trade\x1e4AAPL 4"
+    assert (host.backlog.conflated, host.backlog.dropped) == (4, 1)
+    assert host.backlog.count().messages == 0
+
+
+async def test_while_a_poll_waits_it_gets_every_quote(host: FakeHost, transport: PollingTransport) -> None:
+    answer = transport.poll()
+    assert not transport.is_backed_up
+    for n in range(2):
+        transport.send(with_key(str(n), "AAPL"))
+    host.flush()
+    assert answer.result() == b"40\x1e41"
+
+
+async def test_an_answer_is_not_too_large_and_the_rest_may_still_be_replaced() -> None:
+    transport = polling(FakeHost(messages=100))
+    size = module.ANSWER_BYTES // 4 - 1
+    for n in range(6):
+        transport.send(Message([f"{n}" + "x" * (size - 2)]))
+    transport.send(with_key("old", "AAPL"))
+    first = transport.poll().result()
+    assert [part[:2] for part in first.split(b"\x1e")] == [b"4%d" % n for n in range(4)]
+    transport.send(with_key("new", "AAPL"))
+    rest = transport.poll().result().split(b"\x1e")
+    assert [part[:2] for part in rest] == [b"44", b"45", b"4n"]
+    assert not transport.poll().done()
+
+
+async def test_a_single_message_may_be_larger_than_an_answer(transport: PollingTransport) -> None:
+    transport.send(Message(["x" * 2 * module.ANSWER_BYTES]))
+    assert len(transport.poll().result()) == 2 * module.ANSWER_BYTES + 1
+
+
+async def test_what_waits_for_a_room_that_was_left_is_not_sent(transport: PollingTransport) -> None:
+    transport.discard(("portfolio:u",), ())  # nothing waits
+    event = Message(["trade"])
+    event.rooms = ("portfolio:u",)
+    transport.send(event)
+    transport.send(Message(["unsubscribed"]))
+    transport.discard(("portfolio:u",), ())
+    assert transport.poll().result() == b"4unsubscribed"
+
+
+async def test_client_that_polls_too_rarely_is_cut_off(host: FakeHost, transport: PollingTransport) -> None:
+    transport.send(Message(["a"]))
+    transport.cut_off("slow")
+    assert host.gone == [("sid", TRANSPORT_ERROR)]
+    assert host.notes.told == [("too slow", "slow")]
+    assert host.backlog.count().messages == 0
+
+
+async def test_waiter_is_notified_when_an_answer_has_taken_all_that_waited(
+    host: FakeHost, transport: PollingTransport
+) -> None:
+    drained: list[str] = []
+
+    class Waiter:
+        def on_drained(self, eio_sid: str) -> None:
+            drained.append(eio_sid)
+
+    for _ in range(2):
+        transport.send(Message(["x" * module.ANSWER_BYTES]))
+        host.limits.size = 1_000_000
+    host.backlog.notify("sid", Waiter())
+    for expected in ([], ["sid"]):
+        transport.poll()
+        await asyncio.sleep(0)
+        assert drained == expected
+
+
+async def test_messages_of_a_window_are_one_answer(host: FakeHost, transport: PollingTransport) -> None:
+    answer = transport.poll()
+    message = Message(["a"])
+    message.window = 3_600
+    transport.send_in_window(message)
+    transport.send_in_window(message)
+    assert (answer.done(), host.to_flush) == (False, [])
+    host.windows.flush()
+    assert answer.result() == b"4a\x1e4a"
+    transport.send_in_window(message)
+    assert transport.poll().result() == b"4a"
 
 
 # -- while a WebSocket is probed

@@ -85,7 +85,7 @@ async def case() -> Case:
 # -- out
 
 
-def test_what_is_sent_in_a_turn_is_one_write_behind_the_answer_to_the_handshake(case: Case) -> None:
+async def test_what_is_sent_in_a_turn_is_one_write_behind_the_answer_to_the_handshake(case: Case) -> None:
     case.transport.begin(b"HTTP/1.1 101\r\n\r\n")
     case.connection.deliver(Message(["a"]))
     case.connection.deliver(Message(["b", b"\x00"]))
@@ -104,7 +104,7 @@ async def test_answers_to_what_came_in_one_piece_are_one_write_before_the_turn_e
     assert case.wire.writes == [frame(TEXT, b"4a") + frame(TEXT, b"4b") + frame(PONG, b"p")]
 
 
-def test_what_is_sent_between_two_pieces_keeps_its_order(case: Case) -> None:
+async def test_what_is_sent_between_two_pieces_keeps_its_order(case: Case) -> None:
     case.host.handler = lambda data: case.connection.deliver(Message([data]))
     case.connection.deliver(Message(["before"]))
     case.receive(text("4a"))
@@ -113,7 +113,7 @@ def test_what_is_sent_between_two_pieces_keeps_its_order(case: Case) -> None:
     assert case.wire.written == b"".join(frame(TEXT, one) for one in (b"4before", b"4a", b"4after"))
 
 
-def test_while_the_socket_takes_no_more_messages_wait_in_order(case: Case) -> None:
+async def test_while_the_socket_takes_no_more_messages_wait_in_order(case: Case) -> None:
     case.transport.pause_writing()
     for n in range(3):
         case.connection.deliver(Message([str(n)]))
@@ -125,13 +125,14 @@ def test_while_the_socket_takes_no_more_messages_wait_in_order(case: Case) -> No
     assert case.wire.written == b"".join(frame(TEXT, b"4%d" % n) for n in range(4))
 
 
-def test_socket_that_is_full_again_gets_as_much_as_it_takes(case: Case) -> None:
+async def test_socket_that_is_full_again_gets_as_much_as_it_takes(case: Case) -> None:
     case.transport.pause_writing()
     for n in range(5):
         case.connection.deliver(Message([str(n)]))
     case.wire.full = True
     case.transport.resume_writing()
     assert len(case.wire.writes) == 1
+    assert case.transport.is_backed_up
     case.connection.deliver(Message(["5"]))
     case.wire.full = False
     case.transport.resume_writing()
@@ -139,7 +140,7 @@ def test_socket_that_is_full_again_gets_as_much_as_it_takes(case: Case) -> None:
     assert case.wire.written == b"".join(frame(TEXT, b"4%d" % n) for n in range(6))
 
 
-def test_what_was_sent_before_the_pause_and_not_flushed_counts_and_keeps_its_place(case: Case) -> None:
+async def test_what_was_sent_before_the_pause_and_not_flushed_counts_and_keeps_its_place(case: Case) -> None:
     case.connection.deliver(Message(["a"]))
     case.transport.pause_writing()
     case.connection.deliver(Message(["b"]))
@@ -158,7 +159,7 @@ async def test_client_that_does_not_read_is_cut_off(limits: dict[str, int], size
     assert case.wire.state == "open"
     case.connection.deliver(Message(["x"]))
     assert case.wire.state == "aborted"
-    assert case.host.notes.told == [("too slow",)]
+    assert case.host.notes.told == [("too slow", "queue_full")]
     case.transport.connection_lost(None)
     assert len(case.reasons) == 1
     case.connection.deliver(Message(["x"]))  # of no effect
@@ -175,6 +176,168 @@ async def test_bytes_that_the_socket_holds_count_too() -> None:
     assert case.wire.state == "open", "a single message may be larger"
     case.connection.deliver(Message(["b"]))
     assert case.wire.state == "aborted"
+
+
+def with_key(text: str, key: str) -> Message:
+    message = Message([text])
+    message.key = key
+    return message
+
+
+async def test_while_the_socket_takes_no_more_newer_quotes_replace_older_ones_and_trades_go_first(case: Case) -> None:
+    case.transport.pause_writing()
+    for n in range(3):
+        case.connection.deliver(with_key(f"AAPL {n}", "AAPL"))
+        case.connection.deliver(Message([f"trade {n}"]))
+    volatile = Message(["tick"])
+    volatile.is_volatile = True
+    case.connection.deliver(volatile)
+    case.connection.on_due(stalled=False)
+    case.transport.resume_writing()
+    expected = (b"4trade 0", b"4trade 1", b"4trade 2", b"2", b"4AAPL 2")
+    assert case.wire.written == b"".join(frame(TEXT, one) for one in expected)
+    assert (case.host.backlog.conflated, case.host.backlog.dropped) == (2, 1)
+    assert case.transport.outbox is None
+
+
+async def test_a_client_that_keeps_up_gets_every_quote(case: Case) -> None:
+    for n in range(3):
+        case.connection.deliver(with_key(str(n), "AAPL"))
+    case.host.flush()
+    assert case.wire.written == b"".join(frame(TEXT, b"4%d" % n) for n in range(3))
+    assert not case.transport.is_backed_up
+    assert case.transport.outbox is None
+
+
+async def test_socket_is_asked_to_report_as_soon_as_it_takes_no_more(case: Case) -> None:
+    case.transport.begin(b"HTTP/1.1 101\r\n\r\n")
+    assert case.wire.limits == (1, 0)
+
+
+async def test_what_waits_is_written_in_small_pieces(case: Case) -> None:
+    case.transport.pause_writing()
+    for _ in range(20):
+        case.connection.deliver(Message(["x" * 500]))
+    case.wire.full = True
+    case.transport.resume_writing()
+    assert len(case.wire.written) <= module.DRAINED_AT_ONCE + 200
+    outbox = case.transport.outbox
+    assert outbox is not None
+    assert len(outbox) == 12
+
+
+async def test_what_waits_for_a_room_that_was_left_is_not_sent(case: Case) -> None:
+    case.transport.discard(("watchlist:AAPL",), ())  # nothing waits
+    case.transport.pause_writing()
+    quote = with_key("quote", "AAPL")
+    quote.rooms = ("watchlist:AAPL",)
+    case.connection.deliver(quote)
+    case.connection.deliver(Message(["unsubscribed"]))
+    case.transport.discard(("watchlist:AAPL",), ("user:u",))
+    case.transport.resume_writing()
+    assert case.wire.written == frame(TEXT, b"4unsubscribed")
+
+
+async def test_slow_client_is_cut_off_as_if_the_network_had_failed(case: Case) -> None:
+    case.transport.pause_writing()
+    case.connection.deliver(Message(["a"]))
+    assert case.host.backlog.count().clients == {"websocket": 1}
+    case.transport.cut_off("slow")
+    assert (case.wire.state, case.wire.writes) == ("aborted", []), "no close frame"
+    assert case.host.notes.told == [("too slow", "slow")]
+    assert case.host.backlog.count().clients == {}
+    case.transport.resume_writing()
+    assert case.wire.writes == []
+
+
+async def test_waiter_is_notified_when_the_socket_has_taken_all(case: Case) -> None:
+    drained: list[str] = []
+
+    class Waiter:
+        def on_drained(self, eio_sid: str) -> None:
+            drained.append(eio_sid)
+
+    case.transport.pause_writing()
+    case.host.backlog.notify("sid", Waiter())
+    for _ in range(20):
+        case.connection.deliver(Message(["x" * 500]))
+    case.wire.full = True
+    case.transport.resume_writing()
+    await asyncio.sleep(0)
+    assert drained == [], "something still waits"
+    case.wire.full = False
+    case.transport.resume_writing()
+    await asyncio.sleep(0)
+    assert drained == ["sid"]
+
+
+async def test_replacing_is_no_reason_to_cut_off() -> None:
+    case = Case(messages=2)
+    case.transport.pause_writing()
+    for n in range(10):
+        case.connection.deliver(with_key(f"AAPL {n}", "AAPL"))
+        case.connection.deliver(with_key(f"MSFT {n}", "MSFT"))
+    assert case.wire.state == "open"
+    case.connection.deliver(with_key("TSLA", "TSLA"))
+    assert case.wire.state == "aborted"
+
+
+async def test_what_another_transport_could_not_send_is_sent_as_far_as_the_socket_takes_it(case: Case) -> None:
+    case.connection.deliver(Message(["3probe"]))
+    case.wire.full = True
+    case.transport.take_over([Message(["trade"]), with_key("quote 1", "AAPL")])
+    assert case.wire.written == frame(TEXT, b"43probe")
+    case.connection.deliver(with_key("quote 2", "AAPL"))
+    case.wire.full = False
+    case.transport.resume_writing()
+    assert case.wire.written == b"".join(frame(TEXT, b"4" + one) for one in (b"3probe", b"trade", b"quote 2"))
+
+
+# -- windows
+
+
+def in_window(text: str) -> Message:
+    message = Message([text])
+    message.window = 3_600.0
+    return message
+
+
+async def test_messages_of_a_window_are_one_write_when_it_closes(case: Case) -> None:
+    case.transport.send_in_window(in_window("a"))
+    case.transport.send_in_window(in_window("b"))
+    case.host.flush()
+    assert (case.wire.writes, case.host.to_flush) == ([], [])
+    case.host.windows.flush()
+    assert case.wire.writes == [frame(TEXT, b"4a") + frame(TEXT, b"4b")]
+    case.host.windows.close()
+
+
+@pytest.mark.parametrize("heartbeat", [True, False])
+async def test_any_other_message_takes_along_what_waits_for_its_window(case: Case, heartbeat: bool) -> None:
+    case.transport.send_in_window(in_window("a"))
+    if heartbeat:
+        case.connection.on_due(stalled=False)
+    else:
+        case.connection.deliver(Message(["2"]))
+    case.transport.send_in_window(in_window("b"))
+    case.host.flush()
+    packet = b"2" if heartbeat else b"42"
+    assert case.wire.writes == [frame(TEXT, b"4a") + frame(TEXT, packet) + frame(TEXT, b"4b")]
+    case.host.windows.flush()
+    assert len(case.wire.writes) == 1
+
+
+async def test_messages_of_a_window_wait_in_order_with_others_while_the_socket_takes_no_more(case: Case) -> None:
+    case.transport.send_in_window(in_window("a"))
+    case.transport.pause_writing()
+    case.transport.send_in_window(in_window("b"))
+    case.host.windows.flush()
+    assert case.wire.writes == []
+    case.transport.resume_writing()
+    assert case.wire.written == frame(TEXT, b"4a") + frame(TEXT, b"4b")
+    case.connection.end("server disconnect")
+    case.transport.send_in_window(in_window("late"))
+    assert case.wire.written.endswith(close_frame(1000))
 
 
 # -- the end

@@ -6,13 +6,14 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from starlette.responses import PlainTextResponse
 
 from kit.clients.raw import Wire, head_of
 from tradecast.engine.http.connection_bounds import ConnectionBounds
-from tradecast.engine.uvicorn.server import UvicornServer, create_config
+from tradecast.engine.uvicorn.server import UvicornServer, create_config, limit_unsent
 
 APP = PlainTextResponse("ok")
 
@@ -64,3 +65,19 @@ async def test_all_connections_are_dropped_at_once(served: Served) -> None:
         served.server.close_now()
         assert await asyncio.wait_for(wire.read_to_end(), 10) == b""
     assert served.server.server_state.connections == set()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="the system has no such option")
+async def test_connections_have_from_their_port_how_much_the_system_keeps() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        limit_unsent(listening, 5_000)
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 5_000
+
+
+def test_what_is_no_tcp_port_has_no_such_limit(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        limit_unsent(listening, 5_000)
