@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from functools import partial
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -108,12 +109,15 @@ async def test_one_who_does_not_read_is_cut_off_by_the_owner_and_costs_the_edge_
         (relay, _) = edge.app.components.relay.forwarder.relays._relays.values()  # type: ignore[union-attr]
         events: list[str] = []
         reading = asyncio.create_task(read_on(reader, events))
+
+        def has_read(count: int) -> bool:
+            return len(events) >= count
+
         most = 0
         for n in range(400):
             await owner.app.emit_to_room("market:status", "e", {"n": n, "filler": "x" * 50_000})
             most = max(most, relay._client.get_write_buffer_size())
-            while len(events) < n - 10:  # the other one reads as they come
-                await asyncio.sleep(0)
+            await eventually(partial(has_read, n - 10))  # the other one reads as they come
         assert most < 100_000, "what waits, waits at the owner"
         await eventually(lambda: metric(owner, "slow_clients_total", reason="queue_full") == 1)
         await eventually(lambda: metric(edge, "relayed_websockets") == 1)
