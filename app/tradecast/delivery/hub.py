@@ -373,12 +373,6 @@ class Hub(LocalDelivery):
         if client.stored:
             self.states.finish(client, final=final)
 
-    def discard_unsent(self, sid: str) -> None:
-        """Drop the events that wait for a client, which must not get them any more, or is going to recover them."""
-        client = self.clients.by_sid.get(sid)
-        if client is not None:
-            self._transport.discard(client.eio_sid, client.session.joins, ())
-
     def on_client_too_slow(self, eio_sid: str, reason: str) -> None:
         """The engine closes a client's transport since its link takes too little; the client is forgotten next."""
         client = self.clients.find_by_transport(eio_sid)

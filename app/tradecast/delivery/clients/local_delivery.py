@@ -241,6 +241,12 @@ class LocalDelivery:
         else:
             self._send_round(sid, client)
 
+    def discard_unsent(self, sid: str) -> None:
+        """Drop the events that wait for a client, which must not get them any more, or is going to recover them."""
+        client = self.clients.by_sid.get(sid)
+        if client is not None:
+            self._transport.discard(client.eio_sid, client.session.joins, ())
+
     def cut_off(self, client: Client) -> None:
         """Close its transport, so that it comes back. Nothing more is sent: its offset would hide what was not sent."""
         client.pause_count += 1
