@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from faults.proof import IMPLIED, Diary, Entry
 from kit.clients.node import install
@@ -20,10 +20,30 @@ OPTIONS = {"reconnectionDelay": 300, "reconnectionDelayMax": 2_000, "randomizati
 LIMIT = 2**20
 
 
+class Older(NamedTuple):
+    """A quote that came although a newer one had been shown."""
+
+    symbol: str
+    number: int
+    shown: int
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.number} after {self.shown}"
+
+
 class CrowdClient:
-    """One client, as far as its diary tells."""
+    """One client, as far as its diary tells.
+
+    Attributes:
+        quotes: The number of the quote that it shows of each symbol, over all its connections.
+        symbols: What it watches.
+        older: Quotes that it was given although it had shown a newer one since it last began anew.
+    """
 
     def __init__(self, name: str, user: str) -> None:
+        self.quotes: dict[str, int] = {}
+        self.older: list[Older] = []
+        self.symbols: Sequence[str] = ()
         self.diary = Diary(name, user)
         self.got: set[str] = set()
         self.connections = 0
@@ -33,17 +53,25 @@ class CrowdClient:
     @property
     def ready(self) -> bool:
         """Connected, and in all its rooms."""
-        return self.connected and len(self.rooms) == len(ROOMS)
+        return self.connected and self.rooms.issuperset(ROOMS)
 
     def take(self, entry: Entry) -> None:
         """One more line."""
         self.diary.entries.append(entry)
         match entry.kind:
+            case "quote":
+                before = self.quotes.get(entry.detail, 0)
+                number = int(entry.flag)
+                if number < before:
+                    self.older.append(Older(entry.detail, number, before))
+                self.quotes[entry.detail] = number
             case "event":
                 self.got.add(entry.detail)
             case "connect":
                 self.connections += 1
                 self.connected = True
+                if not entry.flag:  # it is told that it may have missed what it had not seen
+                    self.quotes.clear()
                 self.rooms = {*self.rooms, IMPLIED} if entry.flag else {IMPLIED}
             case "subscribed":
                 self.rooms.add(entry.detail)
@@ -75,10 +103,14 @@ class Crowd:
     def diaries(self) -> list[Diary]:
         return [client.diary for client in self.clients.values()]
 
-    def add(self, name: str, auth: Mapping[str, Any], **options: Any) -> CrowdClient:
-        """Let one more client connect; options are socket.io-client's."""
+    def add(
+        self, name: str, auth: Mapping[str, Any], *, url: str = "", symbols: Sequence[str] = (), **options: Any
+    ) -> CrowdClient:
+        """Let one more client connect, perhaps by another URL, and watch symbols; options are socket.io-client's."""
         client = self.clients[name] = CrowdClient(name, str(auth["userId"]))
-        self._tell(op="add", client=name, url=self._url, auth=dict(auth), options={**OPTIONS, **options})
+        client.symbols = symbols
+        options = {**OPTIONS, **options}
+        self._tell(op="add", client=name, url=url or self._url, auth=dict(auth), options=options, symbols=list(symbols))
         return client
 
     async def read(self) -> None:

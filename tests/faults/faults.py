@@ -22,6 +22,7 @@ from faults.crowd import Crowd
 from faults.fleet import Fleet, FleetServer
 from faults.proof import IMPLIED, Interval
 from faults.publisher import NumberedPublisher
+from faults.quotes import QuotePublisher
 from kit.network.balancer import Balancer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
@@ -74,6 +75,7 @@ class FaultRun:
     balancer: Balancer
     crowd: Crowd
     publisher: NumberedPublisher
+    quotes: QuotePublisher
     backing: Backing
     auth: Mapping[str, Mapping[str, Any]]
     seconds: float

@@ -37,6 +37,8 @@ SETTINGS = {
     "DRAIN_RATE": "1000",
     "DRAIN_TIMEOUT": "10",
     "SHUTDOWN_TIMEOUT": "3",
+    # what is done with quotes on their way
+    "THROTTLE": "*=8",
     # clients that come back all the time are no abuse here
     "MAX_CONNECTIONS_PER_USER": "10000",
     "MAX_SUBSCRIPTIONS_PER_USER": "100000",

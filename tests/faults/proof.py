@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Outcome = Literal["accepted", "refused", "unknown"]
-Kind = Literal["connect", "subscribed", "event", "disconnect", "refused", "note"]
+Kind = Literal["connect", "subscribed", "event", "quote", "disconnect", "refused", "note"]
 Order = Literal["all rooms", "room"]
 
 IMPLIED = "user"
@@ -58,16 +58,17 @@ class Entry:
 
     Attributes:
         at: When.
-        kind: connect; subscribed (acknowledged); event; disconnect; refused (`connect_error`); note.
-        detail: The room, the event's id, or the reason.
-        flag: Of connect: it was recovered. Of disconnect and refused: the client will not come back by itself.
+        kind: connect; subscribed (acknowledged); event; quote; disconnect; refused (`connect_error`); note.
+        detail: The room, the event's id, the quote's symbol, or the reason.
+        flag: Of connect: it was recovered. Of quote: its number. Of disconnect and refused: the client will not come
+            back by itself.
         pid: Of connect: it was given a pid, so the client can ask to be recovered the next time.
     """
 
     at: float
     kind: Kind
     detail: str = ""
-    flag: bool = False
+    flag: int = False
     pid: bool = True
 
 

@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,6 +43,9 @@ class Outlet(Protocol):
             NotAccepted: It may not have worked.
             Exception: Another than those that are promised.
         """
+
+    async def send_quote(self, symbol: str, quote: dict[str, Any]) -> None:
+        """Publish a quote. Raises as `send`."""
 
     async def close(self) -> None: ...
 
@@ -83,10 +86,10 @@ class RedisOutlet:
         await self._publisher.__aenter__()
 
     async def send(self, event: str, user: str, body: dict[str, Any]) -> None:
-        try:
-            await self._emit[event](user, body)
-        except AdapterUnavailable as error:
-            raise NotAccepted(f"{type(error).__name__}: {error}", sure=_redis_said_no(error)) from None
+        await _accepted(self._emit[event](user, body))
+
+    async def send_quote(self, symbol: str, quote: dict[str, Any]) -> None:
+        await _accepted(self._publisher.emit_watchlist_quote(symbol, quote))
 
     async def close(self) -> None:
         await self._publisher.close()
@@ -108,14 +111,18 @@ class HttpOutlet:
         )
 
     async def send(self, event: str, user: str, body: dict[str, Any]) -> None:
+        await self._post({"event": event, "userId": user, FIELDS[event]: body})
+
+    async def send_quote(self, symbol: str, quote: dict[str, Any]) -> None:
+        await self._post({"event": "watchlist:quote", "symbol": symbol, "quote": quote})
+
+    async def _post(self, event: dict[str, Any]) -> None:
         urls = self._urls()
         if not urls:
             raise NotAccepted("no server", sure=True)
         url = urls[next(self._turn) % len(urls)]
         try:
-            answer = await self._http.post(
-                f"{url}/api/emit", json={"event": event, "userId": user, FIELDS[event]: body}
-            )
+            answer = await self._http.post(f"{url}/api/emit", json=event)
         except httpx.ConnectError:
             raise NotAccepted("connection refused", sure=True) from None
         except httpx.HTTPError as error:
@@ -126,6 +133,13 @@ class HttpOutlet:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+
+async def _accepted(publishing: Awaitable[None]) -> None:
+    try:
+        await publishing
+    except AdapterUnavailable as error:
+        raise NotAccepted(f"{type(error).__name__}: {error}", sure=_redis_said_no(error)) from None
 
 
 def _redis_said_no(error: BaseException | None) -> bool:

@@ -18,7 +18,9 @@ from faults.faults import FRESH_USER, FaultRun, draw_plan, inject
 from faults.fleet import API_TOKEN, running
 from faults.proof import Order, Verdict, problems, prove, table
 from faults.publisher import HttpOutlet, NumberedPublisher, Outlet, RedisOutlet
+from faults.quotes import SYMBOLS, QuotePublisher
 from kit.network.balancer import Balancer
+from kit.network.slow_link import SlowLink
 from kit.waiting import eventually
 
 READY_WITHIN = 120.0
@@ -28,6 +30,13 @@ LINGER = 1.0
 RATE = 5.0
 QUIET_RATE = 0.1
 HTTP_EVERY = 4
+# So many clients watch symbols, however many there are.
+WATCHERS = 12
+DELTAS_EVERY = 3
+SLOW_EVERY = 4
+SLOW_RATE = 60_000.0
+"""Bytes a second of all slow clients together: fewer than their quotes have."""
+SLOW_BUFFER = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +79,14 @@ async def staged(
     clients: int = 12,
     seed: int = 1,
     auth: Mapping[str, Any] | None = None,
+    has_slow_clients: bool = False,
     **variables: str,
 ) -> AsyncIterator[FaultRun]:
     """Everything, started; every client is in its rooms, and nothing is published yet.
 
-    Two of three users have one client, the third has two; the events of the last one are rare. Every fourth user's
-    events go through `POST /api/emit`, and all do where there is no Redis.
+    The first clients watch symbols, and some of them ask for deltas. Two of three users have one client, the third has
+    two; the events of the last one are rare. Every fourth user's events go through `POST /api/emit`, and all do where
+    there is no Redis.
 
     Args:
         backing: Already started.
@@ -86,6 +97,7 @@ async def staged(
         clients: How many.
         seed: Of the publisher's choices.
         auth: Besides what the session needs, what clients say in `auth`.
+        has_slow_clients: Whether some clients are on a slow link.
         variables: Of the servers' environment.
     """
     _empty(folder)
@@ -95,6 +107,9 @@ async def staged(
     async with contextlib.AsyncExitStack() as stack:
         balancer = await stack.enter_async_context(Balancer())
         fleet = await stack.enter_async_context(running(servers, balancer, folder, **variables))
+        slow = await stack.enter_async_context(
+            SlowLink(balancer.url, delay=0.0, rate=SLOW_RATE, receive_buffer=SLOW_BUFFER)
+        )
         crowd = await stack.enter_async_context(gathered(balancer.url, folder / "clients.jsonl"))
         users = [f"u{number}" for number in range(max(1, clients * 3 // 4))]
         sessions = {user: {**await fleet.session(user), **(auth or {})} for user in (*users, FRESH_USER)}
@@ -114,9 +129,13 @@ async def staged(
         for number in range(clients):
             # the second clients of users 0, 3, 6, … come last
             user = users[number] if number < len(users) else users[(number - len(users)) * 3 % len(users)]
-            crowd.add(f"c{number}", sessions[user])
+            said = {**sessions[user], "deltas": True} if number % DELTAS_EVERY == 1 else sessions[user]
+            url = slow.url if number % SLOW_EVERY == 2 and has_slow_clients else ""
+            crowd.add(f"c{number}", said, url=url, symbols=SYMBOLS if number < WATCHERS else ())
         await eventually(lambda: all(client.ready for client in crowd.clients.values()), READY_WITHIN)
-        yield FaultRun(fleet, balancer, crowd, publisher, backing, sessions, seconds, redis_away)
+        quotes = QuotePublisher(redis if backing.url else http)
+        stack.push_async_callback(quotes.stop)
+        yield FaultRun(fleet, balancer, crowd, publisher, quotes, backing, sessions, seconds, redis_away)
 
 
 async def perform(stage: FaultRun, faults: Sequence[str], seed: int, order: Order = "all rooms") -> Result:
@@ -126,6 +145,7 @@ async def perform(stage: FaultRun, faults: Sequence[str], seed: int, order: Orde
         if steps:
             print(f"plan for {group}: {', '.join(step.fault for step in steps[:16])}, …")
     stage.publisher.start()
+    stage.quotes.start()
     begun = time.monotonic()
     await inject(stage, plan)
     await asyncio.sleep(max(0.0, begun + stage.seconds - time.monotonic()))
@@ -135,6 +155,7 @@ async def perform(stage: FaultRun, faults: Sequence[str], seed: int, order: Orde
 async def judge(stage: FaultRun, order: Order = "all rooms") -> Result:
     """Stop publishing, wait until every client has the last events, and say what each went through."""
     await stage.publisher.stop()
+    await stage.quotes.stop()
     troubles = list(stage.troubles)
     users = {client.diary.user for client in stage.crowd.clients.values()}
     try:
@@ -150,6 +171,14 @@ async def judge(stage: FaultRun, order: Order = "all rooms") -> Result:
             last[user] = {(await stage.publisher.publish_surely(user, room, CALM_WITHIN)).id for room in ROOMS}
     except AssertionError as error:
         troubles.append(str(error))
+    clients = list(stage.crowd.clients.values())
+    try:
+        await stage.quotes.publish_surely(CALM_WITHIN)
+    except AssertionError as error:
+        troubles.append(str(error))
+    with contextlib.suppress(AssertionError):
+        await eventually(lambda: stage.quotes.are_shown(clients), CALM_WITHIN)
+    troubles += stage.quotes.problems(clients)
     with contextlib.suppress(AssertionError):  # whoever lacks one is told of below
         await eventually(
             lambda: all(last.get(one.diary.user, set()) <= one.got for one in stage.crowd.clients.values()), CALM_WITHIN

@@ -29,7 +29,7 @@ from tradecast.publishing.publisher import Publisher
 pytestmark = [pytest.mark.redis, pytest.mark.node, pytest.mark.timeout(180)]
 
 SEED = 21
-SETTINGS = {"LOG_LEVEL": "info", "ACCEPT_RATE": "1000", "ACCEPT_BURST": "1000"}
+SETTINGS = {"LOG_LEVEL": "info", "ACCEPT_RATE": "1000", "ACCEPT_BURST": "1000", "THROTTLE": "*=15"}
 EVENTS = ("recovered", "moved")
 KINDS = list(itertools.product((False, True), repeat=3))
 TICKS, TICK = 90, 0.03
