@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +17,11 @@ from kit.parsing.checks import (
     read_frames,
 )
 from kit.parsing.raw_http import check_http
+from tradecast.engine.compression.deflate import LEVEL, MEMORY, WINDOW, inflate
+from tradecast.engine.compression.gzip import accepts_gzip
+from tradecast.engine.compression.inflating_reader import InflatingFrameReader
+from tradecast.engine.compression.offers import ANSWER, BadOffers, answer_offers
+from tradecast.engine.frames import ProtocolError
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,32 @@ def frames(data: bytes) -> None:
     step, data = data[0] % 16 + 1, data[1:]
     pieces = [data[start : start + step] for start in range(0, len(data), step)]
     assert read_frames(pieces, 200) == read_frames([data], 200)
+
+
+def inflated(data: bytes) -> None:
+    """The same of a client that may compress its messages."""
+    if not data:
+        return
+    step, data = data[0] % 16 + 1, data[1:]
+    pieces = [data[start : start + step] for start in range(0, len(data), step)]
+    assert read_frames(pieces, 200, InflatingFrameReader) == read_frames([data], 200, InflatingFrameReader)
+
+
+def compressed(data: bytes) -> None:
+    """A compressed message: it is inflated, within its bound, or refused; and so is what is compressed here."""
+    with contextlib.suppress(ProtocolError):
+        assert len(inflate(data, 200)) <= 200
+    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, WINDOW, MEMORY)
+    again = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    assert inflate(again.removesuffix(b"\0\0\xff\xff"), 512) == data
+
+
+def offers(data: bytes) -> None:
+    """What a client offers in its handshake, and what it accepts."""
+    text = data.decode("latin-1")
+    accepts_gzip(text)
+    with contextlib.suppress(BadOffers):
+        assert answer_offers(text) in (None, ANSWER, ANSWER + b"; server_max_window_bits=15")
 
 
 def packet(data: bytes) -> None:
@@ -84,6 +117,34 @@ TARGETS = {
             b"\x07\x82\xfe\x00\x7e\0\0\0\0" + b"x" * 126,
             b"\x07\x82\xff\0\0\0\0\0\0\0\x02\0\0\0\0xy",
         ],
+    ),
+    "inflated": Target(
+        inflated,
+        [
+            b"\x07\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00",
+            b"\x03\x41\x83\0\0\0\0\xf2\x48\xcd\x89\x80\0\0\0\0\x80\x84\0\0\0\0\xc9\xc9\x07\x00",
+            b"\x0f\xc2\x88\0\0\0\0\xf3\x48\xcd\xc9\xc9\x07\x00\x00\x81\x81\0\0\0\0a",
+        ],
+    ),
+    "compressed": Target(
+        compressed,
+        [
+            b"\xf2\x48\xcd\xc9\xc9\x07\x00",
+            b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00",
+            b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00",
+            b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00",
+            zlib.compress(b"x" * 1_000, 9)[2:-4],
+        ],
+        words=[b"\x03\x00", b"\x00\x00\xff\xff", b"\x00\x00\x00\xff\xff"],
+    ),
+    "offers": Target(
+        offers,
+        [
+            b"permessage-deflate; client_max_window_bits",
+            b'foo; a="b\\c", permessage-deflate;server_max_window_bits=15',
+            b"gzip;q=0.5, *;q=0",
+        ],
+        words=[b"permessage-deflate", b"server_max_window_bits=", b"client_no_context_takeover", b";q=", b'="', b"\\"],
     ),
     "payload": Target(
         check_payload,

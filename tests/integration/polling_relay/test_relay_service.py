@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 from kit.clients.node import StockClients
 from kit.clients.python import PythonClients
 from kit.network.scatter import Scatter
-from kit.servers.fleet import BOTH, UNKNOWN_SESSION, Poller, forwarded, make_fleet, metric
+from kit.servers.fleet import BOTH, UNKNOWN_SESSION, Poller, add_echo, forwarded, known_to, make_fleet, metric
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.process import serving
 from kit.servers.redis_server import RedisServer
@@ -44,6 +44,44 @@ async def scattered(make_server: MakeServer, redis: RedisServer, count: int, **s
 def upgrade_elsewhere(scatter: Scatter, owner: RunningServer, other: RunningServer) -> None:
     """Handshakes and polls go to one server, and every WebSocket to another one."""
     scatter.choose = lambda head: other.url if b"transport=websocket" in head else owner.url
+
+
+# -- compression
+
+
+@node
+@pytest.mark.parametrize("compressing", [(True, True), (True, False), (False, True)], ids=["both", "owner", "edge"])
+async def test_owner_and_client_agree_on_compression(
+    make_server: MakeServer, redis_server: RedisServer, stock_clients: StockClients, compressing: tuple[bool, bool]
+) -> None:
+    """Whatever the server in between does itself: it passes on bytes."""
+    options: dict[str, Any] = {"redis_url": redis_server.url, "transports": BOTH, "drain_rate": 10_000}
+    owner, edge = [await make_server(add_echo, websocket_compression=one, **options) for one in compressing]
+    await eventually(lambda: known_to(owner) == known_to(edge) == 1)
+    async with Scatter(owner.url, edge.url) as scatter:
+        upgrade_elsewhere(scatter, owner, edge)
+        client = await stock_clients.connect(scatter.url, await owner.session("u"), transports=list(BOTH))
+        await client.wait_upgrade()
+        value = {"rows": list(range(1_000)), "b": BINARY}
+        assert await client.call("echo", value) == [value]
+        await owner.app.emit_notification("u", {"text": "x" * 5_000})
+        await client.wait_for("notification")
+    assert metric(owner, "compression_negotiated_total") == compressing[0]
+    assert (metric(owner, "compressed_messages_total") > 0) is compressing[0]
+    assert metric(edge, "compressed_messages_total") == 0
+
+
+async def test_answers_of_the_owner_stay_as_it_compressed_them(
+    make_server: MakeServer, redis_server: RedisServer
+) -> None:
+    owner, edge = await make_fleet(make_server, redis_server, 2)
+    async with Poller(owner) as client:
+        await client.join(owner, json.dumps(await owner.session("u")))
+        for accepted, coding in (("gzip", "gzip"), ("identity", None)):
+            await owner.app.emit_notification("u", {"text": "x" * 5_000})
+            answer = await client.get(edge, headers={"accept-encoding": accepted})
+            assert answer.headers.get("content-encoding") == coding
+            assert "x" * 5_000 in answer.text
 
 
 # -- stock clients

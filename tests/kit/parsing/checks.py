@@ -47,9 +47,9 @@ NOW = 1_800_000_000.0
 FramesRead = tuple[list[Frame], tuple[int, str | None] | None, int | None]
 
 
-def read_frames(pieces: Sequence[bytes], limit: int) -> FramesRead:
+def read_frames(pieces: Sequence[bytes], limit: int, reader_class: type[FrameReader] = FrameReader) -> FramesRead:
     """What is read, fragments too; what it is refused with; and what is left. What is held meanwhile is bounded."""
-    reader = FrameReader(limit)
+    reader = reader_class(limit)
     found: list[Frame] = []
     try:
         for piece in pieces:
