@@ -101,6 +101,9 @@ class PacedReplay:
         begin = client.replay_begin or (0,) * self._broker.partitions
         here = max(begin[partition], envelope.id)
         client.replay_begin = (*begin[:partition], here, *begin[partition + 1 :])
+        joins = client.session.joins
+        if not any(room in joins for room in envelope.rooms):  # it has left them meanwhile
+            return 0
         self._sender.send_event(client, envelope, client.replay_begin)
         return _size(envelope)
 

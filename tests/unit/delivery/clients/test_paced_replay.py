@@ -145,6 +145,23 @@ async def test_a_replay_that_goes_on_after_a_join_releases_what_was_buffered(
     assert slow.got == [0, 1, 2, 3]
 
 
+async def test_what_is_of_a_room_that_it_leaves_in_the_middle_does_not_come(here: HubHarness) -> None:
+    """Neither of the replay, nor of what was buffered behind it; and it can go on from there."""
+    a = await here.connect("x", "y")
+    await here.lose(a)
+    for n in range(4):
+        await here.send("xy"[n % 2], n)
+    await here.send(["x", "y"], 4)
+    slow = await back(here, a.auth, 1)
+    await here.send("x", 5)
+    await here.hub.leave(slow.sid, "x")
+    await drain(here, slow, 100)
+    assert slow.got == [0, 1, 3, 4]
+    auth = {"pid": a.pid, "offset": slow.offset}
+    await here.lose(slow)
+    assert (await here.connect(auth=auth)).got == []
+
+
 async def test_replies_have_the_offset_of_what_was_replayed_so_far(here: HubHarness) -> None:
     a = await away(here, 6)
     slow = await back(here, a.auth, 2)
