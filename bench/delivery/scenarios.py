@@ -24,8 +24,9 @@ TRADECAST = {
     "PING_TIMEOUT": "300",
 }
 OFF: Mapping[str, str] = {}
-ON: Mapping[str, str] = {}
-COMPRESSION: Mapping[str, str] = {}
+# More than are published: every quote passes the throttle, and none is left out.
+ON: Mapping[str, str] = {"THROTTLE": "*=20"}
+COMPRESSION: Mapping[str, str] = {"WEBSOCKET_COMPRESSION": "true"}
 
 
 @dataclass(frozen=True)

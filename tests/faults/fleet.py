@@ -39,6 +39,7 @@ SETTINGS = {
     "SHUTDOWN_TIMEOUT": "3",
     # what is done with quotes on their way
     "THROTTLE": "*=8",
+    "WEBSOCKET_COMPRESSION": "true",
     # clients that come back all the time are no abuse here
     "MAX_CONNECTIONS_PER_USER": "10000",
     "MAX_SUBSCRIPTIONS_PER_USER": "100000",

@@ -29,7 +29,13 @@ from tradecast.publishing.publisher import Publisher
 pytestmark = [pytest.mark.redis, pytest.mark.node, pytest.mark.timeout(180)]
 
 SEED = 21
-SETTINGS = {"LOG_LEVEL": "info", "ACCEPT_RATE": "1000", "ACCEPT_BURST": "1000", "THROTTLE": "*=15"}
+SETTINGS = {
+    "LOG_LEVEL": "info",
+    "ACCEPT_RATE": "1000",
+    "ACCEPT_BURST": "1000",
+    "THROTTLE": "*=15",
+    "WEBSOCKET_COMPRESSION": "true",
+}
 EVENTS = ("recovered", "moved")
 KINDS = list(itertools.product((False, True), repeat=3))
 TICKS, TICK = 90, 0.03
@@ -40,6 +46,8 @@ FAST, SLOW = 100_000_000.0, 60_000.0
 # Of a slow client: bytes that the kernel takes before the server has to wait.
 BUFFER = 4_096
 IN_THE_END = 60.0
+# Else it was not tried.
+COUNTED = ("tradecast_compressed_messages_total", "tradecast_events_throttled_total")
 
 
 class Publication:
@@ -177,6 +185,12 @@ def differences(page: Page, publication: Publication) -> list[str]:
     return [f"{page.name}: {one}" for one in found]
 
 
+def count(servers: list[ServeService]) -> dict[str, float]:
+    """What the servers have counted so far, together."""
+    metrics = [server.read_metrics() for server in servers]
+    return {name: sum(one.get(name, 0.0) for one in metrics) for name in COUNTED}
+
+
 def name_of(events: tuple[str, ...]) -> str:
     """For the test's name."""
     return "+".join(events) or "undisturbed"
@@ -191,6 +205,7 @@ async def test_each_client_shows_what_was_published_last(
     events: tuple[str, ...], redis: RedisServer, servers: list[ServeService], stock_clients: StockClients
 ) -> None:
     run = "-".join(("u", *events))
+    before = await asyncio.to_thread(count, servers)
     users = [f"{run}-{number}" for number in range(len(KINDS))]
     async with (
         Publication(redis, users, SEED) as publication,
@@ -212,6 +227,8 @@ async def test_each_client_shows_what_was_published_last(
             await eventually(lambda: not any(differences(page, publication) for page in pages), IN_THE_END, every=0.05)
         await asyncio.gather(*(page.catch_up() for page in pages))
     assert [one for page in pages for one in differences(page, publication)] == []
+    after = await asyncio.to_thread(count, servers)
+    assert {name: after[name] > before[name] for name in COUNTED} == dict.fromkeys(COUNTED, True)
     # A slow client may get every quote whole, if its link is never free.
     assert {page.name: page.deltas > 0 for page in pages if "slow" not in page.name} == {
         page.name: "deltas" in page.name for page in pages if "slow" not in page.name
