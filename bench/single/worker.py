@@ -30,7 +30,8 @@ class Worker:
     def __init__(
         self, name: str, command: Sequence[str], *, core: int, log: Path, variables: Mapping[str, str] | None = None
     ) -> None:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        passed = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")  # the last one, for code that is not installed
+        kept = {name: os.environ[name] for name in passed if name in os.environ}
         self._name = name
         self._log = log
         with log.open("wb") as errors:
