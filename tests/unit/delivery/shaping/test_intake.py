@@ -87,6 +87,23 @@ async def test_the_timer_sends_what_was_buffered() -> None:
     intake.close()
 
 
+async def test_the_timer_goes_on_with_the_next_key_that_is_due() -> None:
+    outlet = Outlet()
+    intake = Intake(TEN, kinds, outlet, None)
+    intake.admits(event(1, "w:a"))
+    intake.admits(event(2, "w:a"))
+    await asyncio.sleep(0)
+    intake.admits(event(3, "w:b"))
+    intake.admits(event(4, "w:b"))
+    throttle = intake._throttle
+    assert throttle is not None
+    await eventually(lambda: outlet.sent)
+    await eventually(lambda: outlet.sent == [2, 4])  # without another event that would start it
+    await eventually(lambda: not len(throttle))
+    assert intake._timer is None
+    intake.close()
+
+
 async def test_there_is_one_timer_for_all_keys_and_none_when_nothing_is_left(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +340,9 @@ async def test_a_hub_that_ends_drops_what_is_buffered(broker: RecordingBroker) -
         a = await here.connect("x")
         await here.send("x", 1, event="latest")
         await here.send("x", 2, event="latest")
+        timer = here.hub.intake._timer
+    assert timer is not None
+    assert timer.cancelled()
     assert a.got == [1]
 
 

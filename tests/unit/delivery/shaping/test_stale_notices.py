@@ -141,6 +141,38 @@ async def test_a_recovered_client_is_notified_of_what_is_stale_behind_what_it_mi
     assert len(notices(b)) == 1
 
 
+async def test_the_rooms_of_a_recovered_client_are_watched(here: Harness) -> None:
+    a = await here.connect("w:A")
+    await here.send("w:A", {"n": 1})
+    await here.lose(a)
+    await here.pass_time(1)
+    assert list(here.notices.staleness.rooms) == []
+    back = await here.connect(auth=a.auth)
+    assert back.resumed is not None
+    await here.pass_time(11)
+    assert notices(back) == [(True, ["A"])]
+
+
+async def test_what_a_client_missed_says_how_old_it_is_and_whether_the_market_is_open(
+    here: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = await here.connect("w:A", "market")
+    await here.send("w:A", {"n": 1})
+    await here.lose(a)
+    await here.quote("A")
+    await here.send("market", {"status": "open"}, event="market")
+    for envelope in (await here.hub.broker.read({"w:A": 0})).envelopes:
+        if envelope.event == "latest":
+            envelope.id = now_id() - id_span(8)
+    monkeypatch.setattr(here.hub.intake, "is_market_open", None)
+    await here.pass_time(1)
+    back = await here.connect(auth=a.auth)
+    assert here.hub.intake.is_market_open
+    here.notices.staleness._open_since = -1000  # for long
+    await here.pass_time(3)
+    assert notices(back) == [(True, ["A"])]
+
+
 async def test_one_whose_delivery_has_not_started_is_notified_when_it_does(here: Harness) -> None:
     a = await here.enter(await here.arrive(), "w:A")
     await here.pass_time(11)
@@ -161,6 +193,15 @@ async def test_who_left_is_not_notified_and_a_room_without_members_is_not_watche
     await here.pass_time(11)
     assert list(here.notices.staleness.rooms) == []
     assert (here.hub.intake.stale, here.notices._notified) == (0, {})
+
+
+async def test_nothing_is_kept_of_a_client_that_has_gone(here: Harness) -> None:
+    a, b = await here.connect("w:A"), await here.connect("w:A")
+    await here.pass_time(11)
+    await here.lose(a)
+    await here.lose(b, final=True)
+    await here.pass_time(1)
+    assert here.notices._notified == {}
 
 
 async def test_while_the_market_is_closed_nobody_is_notified_of_stale_symbols(here: Harness) -> None:
