@@ -1,0 +1,97 @@
+"""A client with a slow link comes back: its replay goes out as the link takes it, and nothing is confirmed before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from kit.clients.node import StockClient, StockClients
+from kit.network.slow_link import SlowLink
+from kit.servers.in_process import MakeServer, RunningServer
+from kit.waiting import eventually
+from tradecast.delivery.clients.client import Client
+from tradecast.delivery.ids import parse_offset
+
+pytestmark = pytest.mark.node
+SIZE = 2_000
+MISSED = 150
+# Bytes a second: the replay takes some seconds.
+RATE = 100_000
+# Events that may be on their way at a time: some rounds of the replay, wherever they wait.
+ON_THE_WAY = 75
+NOWHERE = "http://127.0.0.1:1"
+FULL = "\u00e9" * (SIZE // 2)
+
+
+def numbers(client: StockClient) -> list[int]:
+    return [args[0]["notification"]["n"] for args in client.events("notification")]
+
+
+async def miss(server: RunningServer, first: int, count: int) -> None:
+    for n in range(first, first + count):
+        await server.app.emit_notification("u1", {"n": n, "text": FULL})
+
+
+def seen_id(client: StockClient) -> int:
+    """The id of the last event that a client has got, by its offset."""
+    events = client.events("notification")
+    offset = parse_offset(events[-1][1], 1) if events else None
+    return 0 if offset is None else offset.ids[0]
+
+
+async def watch(check: Callable[[], None]) -> None:
+    while True:
+        check()
+        await asyncio.sleep(0.005)
+
+
+def hub_client(server: RunningServer) -> Client | None:
+    return next(iter(server.app.components.hub.clients.by_sid.values()), None)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_a_long_replay_over_a_slow_link_gets_through(
+    make_server: MakeServer, stock_clients: StockClients, transport: str
+) -> None:
+    """Sent at once, all of it would wait in the server, and be too old before it is sent."""
+    server = await make_server(ping_interval=0.3, ping_timeout=20)
+    most = 0
+
+    def check() -> None:
+        nonlocal most
+        client = hub_client(server)
+        if client is not None and client.is_replaying and client.replay:
+            most = max(most, MISSED - len(client.replay) - (len(numbers(stock)) - 1))
+        if client is not None and client.session.confirmed:
+            # Read before the offset, which only rises: what is confirmed, the client has.
+            assert client.session.confirmed[0] <= max(seen_id(stock), quiet), "a heartbeat has confirmed too much"
+
+    async with SlowLink(server.url, delay=0.01, rate=RATE, receive_buffer=4_096) as link:
+        stock = await stock_clients.connect(link.url, await server.session("u1"), transports=[transport])
+        await server.app.emit_notification("u1", {"n": 0, "text": ""})
+        await stock.wait_for("notification")
+        quiet = seen_id(stock)
+        link.target = NOWHERE
+        for sid in list(server.app.components.hub.clients.by_sid):
+            server.app.components.socket_server.close_transport(sid)
+        await stock.wait_disconnect()
+        await miss(server, 1, MISSED)
+        link.target = server.url
+        watching = asyncio.create_task(watch(check))
+        try:
+            await stock.wait_connect(timeout=60)
+            assert stock.recovered
+            await server.app.emit_notification("u1", {"n": MISSED + 1, "text": "live"})
+            await eventually(lambda: numbers(stock)[-1] == MISSED + 1 or watching.done(), within=60)
+        finally:
+            watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        if not watching.cancelled():
+            watching.result()
+    assert numbers(stock) == list(range(MISSED + 2)), "each once, in order"
+    for reason in ("slow", "queue_full"):
+        found = server.app.metrics.registry.get_sample_value("tradecast_slow_clients_total", {"reason": reason})
+        assert found == 0
+    assert 0 < most <= ON_THE_WAY, "the replay went out as the link took it"
