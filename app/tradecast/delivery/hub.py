@@ -94,13 +94,13 @@ class Hub(LocalDelivery):
             *(broker, manager, transport, observer, DeltaChains(kinds)),
             shaping=options.shaping,
             subjects=kinds,
+            kinds=kinds,
             buffer_limit=options.buffer_limit,
             replay_limit=options.replay_limit,
             lines=lines,
         )
         self._closer = closer
         self._options = options
-        self._kinds = kinds
         self.states = StateKeeper(broker, self.clients, self, options.refresh)
         self._resumption = Resumption(self, manager, self, limiter)
         self._loops = TaskSet()

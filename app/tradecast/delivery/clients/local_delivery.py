@@ -13,6 +13,7 @@ from tradecast.delivery.clients.client import Client, Vector
 from tradecast.delivery.clients.paced_replay import Link, PacedReplay
 from tradecast.delivery.clients.table import ClientTable
 from tradecast.delivery.envelope import COUNTED, Envelope
+from tradecast.delivery.event_kinds import EventKinds
 from tradecast.delivery.ids import write_offset
 from tradecast.delivery.recovery import Result, is_elsewhere, is_for_client
 from tradecast.delivery.shaping.delta_chains import Batch, DeltaChains
@@ -76,6 +77,7 @@ class LocalDelivery:
         deltas: Knows who wants only what has changed, and what of an event that is.
         shaping: What is done with events on their way to clients.
         subjects: What events are about.
+        kinds: Knows which events may wait for others.
         buffer_limit: Events that may be buffered for one client; a client with more is cut off.
         replay_limit: Bytes of a replay that may be kept for a client whose link does not take them yet.
         lines: Writes what clients can cause.
@@ -96,12 +98,14 @@ class LocalDelivery:
         *,
         shaping: ShapingOptions,
         subjects: Subjects,
+        kinds: EventKinds,
         buffer_limit: int,
         replay_limit: int,
         lines: ThrottledLog,
     ) -> None:
         self.broker = broker
         self.deltas = deltas
+        self._kinds = kinds
         self.clients = ClientTable(manager)
         self._manager = manager
         self._transport = transport
@@ -160,7 +164,7 @@ class LocalDelivery:
         deliver = self._transport.deliver
         count = 0
         if without_offset:
-            count += deliver(without_offset, envelope.message(None))
+            count += deliver(without_offset, self._make_message(envelope, None))
         for client in ahead:
             own = write_offset(self.broker.epoch or "0", client.with_replay(tuple(self.broker.positions)))
             count += deliver((client.eio_sid,), envelope.message(own))
@@ -169,8 +173,13 @@ class LocalDelivery:
             for batch in batches:
                 count += self._deliver_batch(batch)
         offset = write_offset(self.broker.epoch or "0", self.broker.positions) if wants_offset else None
-        count += deliver(recipients, envelope.message(offset))
+        count += deliver(recipients, self._make_message(envelope, offset))
         self._observer.event_emitted(envelope.event, count)
+
+    def _make_message(self, envelope: Envelope, offset: str | None) -> Message:
+        message = envelope.message(offset)
+        message.window = self._kinds.describe(envelope.event).window
+        return message
 
     def position(self, sid: str) -> str | None:
         """The offset of what a client has got so far; None for a client that gets no offsets."""
