@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import chart_values
+import delivery_page
 import event_pages
 import settings_page
 
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 # The schema comes before the table, which shows its descriptions.
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/settings.md": settings_page.page,
+    "docs/delivery.md": delivery_page.page,
     "docs/events.schema.json": event_pages.schema_page,
     "docs/events.d.ts": event_pages.types_page,
     "docs/asyncapi.yaml": event_pages.asyncapi_page,
