@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from kit.clients.node import StockClient, StockClients
+from kit.clients.raw import WebSocket
 from kit.network.slow_link import SlowLink
 from kit.servers.in_process import MakeServer, RunningServer
+from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.delivery.clients.client import Client
 from tradecast.delivery.ids import parse_offset
@@ -95,3 +99,31 @@ async def test_a_long_replay_over_a_slow_link_gets_through(
         found = server.app.metrics.registry.get_sample_value("tradecast_slow_clients_total", {"reason": reason})
         assert found == 0
     assert 0 < most <= ON_THE_WAY, "the replay went out as the link took it"
+
+
+@pytest.mark.redis
+async def test_who_reads_nothing_starts_a_new_session_after_three_closes(
+    make_server: MakeServer, redis_server: RedisServer
+) -> None:
+    """Closed by the engine, whose queue is full, and by the delivery, whose buffer is."""
+    server = await make_server(redis_url=redis_server.url, send_queue_limit=20)
+    session = await server.session("u1")
+    clients = server.app.components.hub.clients.by_sid
+    auth: dict[str, Any] = dict(session)
+    pids = []
+    for _ in range(5):
+        async with await WebSocket.connect(server.url) as socket:
+            await socket.opened()
+            await socket.send(f"40{json.dumps(auth)}")
+            pids.append(json.loads((await socket.until("40"))[2:])["pid"])
+            auth["pid"] = pids[0]
+            number = 0
+            while clients:  # it reads nothing more
+                await server.app.emit_notification("u1", {"n": number, "text": FULL * 100})
+                number += 1
+        await eventually(lambda: not server.app.components.hub.states.tasks)
+    assert len(set(pids[:3])) == 1
+    assert pids[3] != pids[0]
+    registry = server.app.metrics.registry
+    for result, count in (("recovered", 2), ("slow", 2)):
+        assert registry.get_sample_value("tradecast_recoveries_total", {"result": result}) == count
