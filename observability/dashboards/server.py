@@ -247,9 +247,10 @@ def market_data() -> list[Panel]:
         ),
         graph(
             "Deltas",
-            "Messages per second to clients that want deltas, by form.",
+            "Messages per second to clients that want deltas, by form; rooms whose last event is kept for them.",
             PER_SECOND,
             Query(total(rate("tradecast_delta_messages_total"), "form"), "{{form}}"),
+            Query(total(of("tradecast_delta_rooms")), "rooms"),
             span=12,
         ),
         graph(

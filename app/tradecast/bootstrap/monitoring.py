@@ -64,6 +64,7 @@ def watch_components(components: Components) -> None:
     metrics.events.watch_subscriptions(components.manager)
     if not components.broker.is_local:
         metrics.delivery.watch_adapter(components.broker)
+    metrics.delivery.watch_deltas(components.hub.deltas)
     metrics.shaping.watch_shaping(components.hub.intake)
     metrics.lifecycle.watch_lifecycle(components.drain, components.gate, components.readiness)
     metrics.lifecycle.limit_drain(settings.drain_delay + settings.drain_timeout)

@@ -34,6 +34,14 @@ class BrokerQueues(Protocol):
     def channels(self) -> int: ...
 
 
+class Deltas(Protocol):
+    """What is kept for clients that want deltas, as the metrics read it."""
+
+    def __len__(self) -> int:
+        """Of how many rooms the last event is kept."""
+        ...
+
+
 class DeliveryMetrics(LiveMetrics):
     """Events that are emitted, published, received, recovered and lost.
 
@@ -69,6 +77,7 @@ class DeliveryMetrics(LiveMetrics):
             "delta_messages", "Events to clients that want deltas, by what was sent", "form", DELTA_FORMS
         )
         self._delta_bytes = registry.tally("delta_bytes", "Bytes of those events", "form", DELTA_FORMS)
+        self._delta_rooms = registry.gauge("delta_rooms", "Rooms whose last event is kept for clients that want deltas")
         self._delta_replaced = registry.counter("delta_replaced_bytes", "Bytes of the events that deltas were sent for")
         self._recoveries = registry.tally(
             "recoveries", "Reconnecting clients, by outcome of their recovery", "result", RESULTS
@@ -90,6 +99,10 @@ class DeliveryMetrics(LiveMetrics):
         """Read a broker's queues each time that metrics are read."""
         self._waiting.set_function(lambda: broker.waiting)
         self._channels.set_function(lambda: broker.channels)
+
+    def watch_deltas(self, deltas: Deltas) -> None:
+        """Read what is kept for deltas each time that metrics are read."""
+        self._delta_rooms.set_function(lambda: len(deltas))
 
     def event_emitted(self, event: str, recipients: int) -> None:
         """An event was emitted to `recipients` clients of this server."""

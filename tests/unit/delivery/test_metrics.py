@@ -1,9 +1,28 @@
 from __future__ import annotations
 
 from kit.clock import HandClock
+from kit.metrics.values import read_samples
 from tradecast.delivery.metrics import DeliveryMetrics
 from tradecast.observability.metrics.process import ProcessMetrics
 from tradecast.observability.metrics.registry import MetricsRegistry
+
+
+def test_deltas_and_what_they_spare() -> None:
+    registry = MetricsRegistry()
+    metrics = DeliveryMetrics(registry)
+    metrics.watch_deltas(["room"])
+    metrics.deltas_delivered(3, 100, 300)
+    metrics.wholes_delivered(2, 300)
+
+    samples = read_samples(registry.render("")[1])
+
+    def value(name: str, **labels: str) -> float:
+        return samples[f"tradecast_{name}", frozenset(labels.items())]
+
+    assert [value("delta_messages_total", form=form) for form in ("delta", "whole")] == [3, 2]
+    assert [value("delta_bytes_total", form=form) for form in ("delta", "whole")] == [300, 600]
+    assert value("delta_replaced_bytes_total") == 900
+    assert value("delta_rooms") == 1
 
 
 def test_traffic_with_redis() -> None:

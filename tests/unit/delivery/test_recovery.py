@@ -271,3 +271,10 @@ def test_whether_all_that_was_noted_is_there(
     start: int, found: tuple[tuple[int, ...], ...], noted: tuple[int, ...], sure: bool, whole: bool
 ) -> None:
     assert is_as_noted(start, found, noted, sure=sure) is whole
+
+
+@pytest.mark.parametrize("value", [False, None, 1, "true", [True], {}])
+def test_deltas_are_for_those_who_say_true(value: Any) -> None:
+    assert Request.of({"deltas": True}).deltas
+    assert not Request.of({"deltas": value}).deltas
+    assert not Request.of([value]).deltas
