@@ -177,7 +177,9 @@ class Intake:
                 self.note_market(envelope)
             return self._throttle is None or self._admits(self._throttle, envelope)
         if self._notices is not None:
-            self._notices.receive(envelope.rooms, self._clock())
+            staleness, now = self._notices.staleness, self._clock()
+            for room in envelope.rooms:
+                staleness.receive(room, now)
         if self._throttle is not None and not self._admits(self._throttle, envelope):
             return False
         self._unmeasured += 1

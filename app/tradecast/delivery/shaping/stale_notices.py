@@ -78,6 +78,9 @@ class StaleNotices:
         lines: Writes what may happen every second.
         clock: Seconds that never go back.
         wall: Unix time in seconds.
+
+    Attributes:
+        staleness: Which rooms are stale; it receives every quote.
     """
 
     def __init__(
@@ -119,11 +122,6 @@ class StaleNotices:
             max_age = self._ages.find(room.removeprefix(self._feed.rooms))
             if max_age is not None:
                 self.staleness.watch(room, max_age, self._clock())
-
-    def receive(self, rooms: Collection[str], now: float) -> None:
-        """A quote has come."""
-        for room in rooms:
-            self.staleness.receive(room, now)
 
     def receive_retained(self, envelope: Envelope) -> None:
         """The newest quote of before is known, of a room that a client subscribes to."""
