@@ -341,6 +341,28 @@ async def test_the_javascript_helper_unsubscribes_and_says_what_was_refused(
     assert (found["wanted"], found["newest"]["AAPL"]) == ([], None)
 
 
+async def test_the_javascript_helper_unsubscribes_from_what_it_left_while_it_was_away(
+    server: RunningServer, stock_clients: StockClients
+) -> None:
+    client = await stock_clients.connect(server.url, await server.session("u1"), transports=["websocket"], **FAST)
+    await client.follow_quotes(["AAPL", "FB"])
+    await server.app.emit_market_status({"state": "open"})
+    await client.wait_for("market:status")  # so that it has something to recover
+    await server.app.emit_notification("u1", {"title": "Hello"})
+    await client.wait_for("notification")
+    await client.drop()
+    await client.wait_disconnect()
+    assert await client.unfollow_quotes(["AAPL"]) == {"symbols": ["AAPL"], "failed": []}
+    await client.wait_connect()
+    assert client.recovered
+    await client.wait_for("unsubscribed:watchlist", lambda args: args[0]["symbols"] == ["AAPL"])
+    for symbol in ("AAPL", "FB"):
+        await server.app.emit_watchlist_quote(symbol, {"price": 1})
+    await client.wait_for("watchlist:quote", lambda args: args[0]["symbol"] == "FB")
+    assert [symbol for symbol, _ in (await client.quotes([]))["handedOut"]] == ["FB"]
+    assert not any(payload["symbol"] == "AAPL" for (payload,) in client.events("watchlist:quote"))
+
+
 async def test_clients_of_another_kind_follow_without_the_helper(
     server: RunningServer, python_clients: PythonClients
 ) -> None:

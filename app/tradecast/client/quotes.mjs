@@ -112,6 +112,7 @@ export class Quotes {
   #options;
   #wanted = new Set();
   #confirmed = new Set();
+  #left = new Set(); // unsubscribed from, as far as the server knows not yet
   #received = new Map(); // symbol: when its last quote came
   #stale = new Map(); // symbol: when its last quote came, as far as is known
   #openedAt = null; // when the market opened, as far as is known; null: it is closed, or nobody knows
@@ -141,8 +142,8 @@ export class Quotes {
     };
     this.#listeners = {
       connect: () => this.#connected(),
-      [QUOTE]: (payload) => this.#quote(this.#book.takeWhole(payload), payload),
-      [DELTA]: (delta) => this.#delta(delta),
+      [QUOTE]: (payload) => { if (!this.#left.has(payload?.symbol)) this.#quote(this.#book.takeWhole(payload), payload); },
+      [DELTA]: (delta) => { if (!this.#left.has(delta?.symbol)) this.#delta(delta); },
       [STALE]: (message) => this.#serverSaysStale(message),
       [STATUS]: (message) => this.#status(message?.status),
     };
@@ -174,7 +175,10 @@ export class Quotes {
    */
   async subscribe(symbols) {
     const asked = [...new Set(symbols)];
-    for (const symbol of asked) this.#wanted.add(symbol);
+    for (const symbol of asked) {
+      this.#wanted.add(symbol);
+      this.#left.delete(symbol);
+    }
     if (!this.#socket.connected) return { symbols: [], failed: [] };
     const answer = await this.#request("subscribe:watchlist", asked);
     for (const { symbol } of answer.failed) this.#drop(symbol);
@@ -184,12 +188,12 @@ export class Quotes {
   /** Unsubscribe from symbols. What was known of them is forgotten. */
   async unsubscribe(symbols) {
     const asked = [...new Set(symbols)].filter((symbol) => this.#wanted.has(symbol));
-    for (const symbol of asked) this.#drop(symbol);
+    for (const symbol of asked) {
+      this.#drop(symbol);
+      this.#left.add(symbol);
+    }
     if (!this.#socket.connected || !asked.length) return { symbols: asked, failed: [] };
-    const answer = await this.#request("unsubscribe:watchlist", asked);
-    // What still came before the answer.
-    for (const symbol of asked) if (!this.#wanted.has(symbol)) this.#drop(symbol);
-    return answer;
+    return this.#leave(asked);
   }
 
   /** Stop: nothing is called any more. The socket and its subscriptions stay as they are. */
@@ -222,7 +226,11 @@ export class Quotes {
   async #connected() {
     this.#book.beginConnection();
     this.#missing.clear();
-    if (!this.#socket.recovered) this.#confirmed.clear();
+    if (!this.#socket.recovered) {
+      this.#confirmed.clear();
+      this.#left.clear();
+    }
+    if (this.#left.size) this.#leave([...this.#left]);
     const asked = [...this.#wanted].filter((symbol) => !this.#confirmed.has(symbol));
     if (!asked.length) {
       this.#options.onSubscribed([...this.#wanted], { symbols: [...this.#wanted], failed: [] });
@@ -235,6 +243,12 @@ export class Quotes {
       else this.#drop(symbol);
     }
     this.#options.onSubscribed(asked, answer);
+  }
+
+  async #leave(symbols) {
+    const answer = await this.#request("unsubscribe:watchlist", symbols);
+    for (const symbol of answer.symbols) this.#left.delete(symbol);
+    return answer;
   }
 
   async #request(event, symbols) {
