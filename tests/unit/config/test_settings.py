@@ -86,7 +86,7 @@ REQUIRED: dict[str, Any] = {
     "send_buffer_limit": 4_000_000,
     "websocket_compression": False,
     "websocket_compression_above": 1_024,
-    "conflate_above_bytes": 8_192,
+    "conflate_above_bytes": 4_096,
     "slow_client_timeout": 15,
     "max_connections": 10_000,
     "max_unauthenticated_per_address": 1_000,

@@ -47,7 +47,7 @@ class EngineSettings(Group):
         1_024, description="Bytes up to which a message, or a binary part of one, is not compressed"
     )
     conflate_above_bytes: Annotated[int, Field(ge=1_024)] = Field(
-        8_192,
+        4_096,
         description="Bytes that the system may have and not sent to a client, before messages wait for it here, where "
         "newer quotes replace older ones. Lower: fresher quotes on slow links; higher: fewer, larger writes. Where the "
         "system has no TCP_NOTSENT_LOWAT, what it keeps does not count",

@@ -13,7 +13,7 @@ from tradecast.engine.turns import Turns
 
 TransportName = Literal["websocket", "polling"]
 # Bytes of a client that may be unsent before its messages wait here, and seconds that they may.
-UNSENT: Final = 8_192
+UNSENT: Final = 4_096
 PATIENCE: Final = 15.0
 
 

@@ -38,8 +38,9 @@ GOODBYE: Final = 5.0
 # at once would make the system drop what was sent last (RFC 9112 §9.6).
 LINGER: Final = 2.0
 LINGER_BYTES: Final = 1_000_000
-# Bytes of small messages that are written at once to a socket that takes more again.
-DRAINED_AT_ONCE: Final = 4_096
+# Bytes of small messages that are written at once to a socket that takes more again: what it does not take cannot be
+# replaced any more. About what goes into one packet of a network.
+DRAINED_AT_ONCE: Final = 1_400
 
 
 class Registry(Protocol):

@@ -223,7 +223,7 @@ async def test_what_waits_is_written_in_small_pieces(case: Case) -> None:
     assert len(case.wire.written) <= module.DRAINED_AT_ONCE + 200
     outbox = case.transport.outbox
     assert outbox is not None
-    assert len(outbox) == 12
+    assert len(outbox) == 18
 
 
 async def test_what_waits_for_a_room_that_was_left_is_not_sent(case: Case) -> None:
