@@ -153,10 +153,11 @@ def clients() -> list[Panel]:
         graph(
             "Slow clients",
             "Clients for which messages wait since their link takes no more, and the messages that wait; clients that "
-            "poll are among them between two polls.",
+            "poll are among them between two polls. Replays go out as the links of recovered clients take them.",
             COUNT,
             Query(total(of("tradecast_backed_up_clients"), "transport"), "clients, {{transport}}"),
             Query(total(of("tradecast_queued_messages")), "messages"),
+            Query(total(of("tradecast_replays_under_way")), "replays"),
         ),
         graph(
             "Bytes that wait for slow clients",

@@ -62,6 +62,7 @@ def watch_components(components: Components) -> None:
     metrics.connections.limit_connections(settings.max_connections)
     metrics.gateway.watch_backlog(components.socket_server.eio.backlog)
     metrics.events.watch_subscriptions(components.manager)
+    metrics.delivery.watch_replays(components.hub.clients)
     if not components.broker.is_local:
         metrics.delivery.watch_adapter(components.broker)
     metrics.delivery.watch_deltas(components.hub.deltas)

@@ -42,6 +42,15 @@ class Deltas(Protocol):
         ...
 
 
+class ReplayCounts(Protocol):
+    """The clients of this server, as the metrics read them."""
+
+    @property
+    def replays(self) -> int:
+        """To how many of them what they missed is being sent."""
+        ...
+
+
 class DeliveryMetrics(LiveMetrics):
     """Events that are emitted, published, received, recovered and lost.
 
@@ -93,7 +102,12 @@ class DeliveryMetrics(LiveMetrics):
         self._lag = registry.histogram("redis_lag_seconds", "Round trip of a message through Redis", LAG_SECONDS)
         self._waiting = registry.gauge("publishes_waiting", "Events waiting for Redis")
         self._channels = registry.gauge("redis_channels", "Redis channels that the server is subscribed to")
+        self._replays = registry.gauge("replays_under_way", "Clients to which what they missed is being sent")
         registry.register(self)
+
+    def watch_replays(self, clients: ReplayCounts) -> None:
+        """Count the replays that are under way each time that metrics are read."""
+        self._replays.set_function(lambda: clients.replays)
 
     def watch_adapter(self, broker: BrokerQueues) -> None:
         """Read a broker's queues each time that metrics are read."""

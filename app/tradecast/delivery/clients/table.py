@@ -32,6 +32,11 @@ class ClientTable:
         self.special: dict[str, Client] = {}
         self.without_recovery = 0
 
+    @property
+    def replays(self) -> int:
+        """How many of them are being sent what they missed: see `PacedReplay`."""
+        return sum(client.is_replaying for client in self.special.values())
+
     def add(self, sid: str, client: Client) -> Client:
         """A client has come; it is returned."""
         self.by_sid[sid] = client

@@ -54,9 +54,11 @@ async def test_a_link_gets_no_more_than_it_takes(here: HubHarness) -> None:
     a = await away(here, 10)
     slow = await back(here, a.auth, 3)
     assert slow.got == [0, 1, 2]
+    assert here.hub.clients.replays == 1
     await drain(here, slow, 4)
     assert slow.got == [0, 1, 2, 3, 4, 5, 6]
     await drain(here, slow, 100)
+    assert here.hub.clients.replays == 0
     assert slow.got == list(range(10))
     await here.send("x", 10)
     assert slow.got[-1] == 10
