@@ -108,9 +108,14 @@ class StaleNotices:
         self._notified: dict[Client, set[str]] = {}
 
     async def run(self) -> None:
-        """Sweep for ever."""
+        """Sweep for ever. After the event loop has stalled, quotes that came meanwhile are read first."""
+        was_late, before = False, self._clock()
         while True:
             await asyncio.sleep(SWEEP_EVERY)
+            now = self._clock()
+            was_late, before = not was_late and now - before > 2 * SWEEP_EVERY, now
+            if was_late:
+                continue
             try:
                 await self.sweep()
             except Exception:

@@ -298,6 +298,27 @@ async def test_the_hub_sweeps_and_an_error_ends_nothing(
         await eventually(lambda: sweeps > 2)
 
 
+async def test_after_a_stall_what_came_meanwhile_is_read_first(here: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0, 1, 2, 12, 13, 23, 33, 34])  # in sweeps: a stall of ten, and later two in a row
+    swept: list[int] = []
+    now = 0
+
+    def read_clock() -> float:
+        nonlocal now
+        now = next(times)
+        return now / 1000
+
+    async def sweep() -> None:
+        swept.append(now)
+
+    monkeypatch.setattr("tradecast.delivery.shaping.stale_notices.SWEEP_EVERY", 0.001)
+    monkeypatch.setattr(here.notices, "_clock", read_clock)
+    monkeypatch.setattr(here.notices, "sweep", sweep)
+    with pytest.raises(RuntimeError):  # the clock has no more to say
+        await here.notices.run()
+    assert swept == [1, 2, 13, 33, 34]
+
+
 async def test_without_the_setting_there_is_nothing(broker: RecordingBroker) -> None:
     async with running_hub(broker, shaping=ShapingOptions(FEED, rates=PatternValues({"*": 1}))) as here:
         assert here.hub.notices is None
