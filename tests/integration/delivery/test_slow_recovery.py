@@ -21,6 +21,7 @@ from tradecast.delivery.ids import parse_offset
 pytestmark = pytest.mark.node
 SIZE = 2_000
 MISSED = 150
+LIVE = 60
 # Bytes a second: the replay takes some seconds.
 RATE = 100_000
 # Events that may be on their way at a time: some rounds of the replay, wherever they wait.
@@ -89,12 +90,15 @@ async def test_a_long_replay_over_a_slow_link_gets_through(
             assert stock.recovered
             await server.app.emit_notification("u1", {"n": MISSED + 1, "text": "live"})
             await eventually(lambda: numbers(stock)[-1] == MISSED + 1 or watching.done(), within=60)
+            # Now they are queued by the engine, heartbeats among them.
+            await miss(server, MISSED + 2, LIVE)
+            await eventually(lambda: numbers(stock)[-1] == MISSED + 1 + LIVE or watching.done(), within=60)
         finally:
             watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         if not watching.cancelled():
             watching.result()
-    assert numbers(stock) == list(range(MISSED + 2)), "each once, in order"
+    assert numbers(stock) == list(range(MISSED + 2 + LIVE)), "each once, in order"
     for reason in ("slow", "queue_full"):
         found = server.app.metrics.registry.get_sample_value("tradecast_slow_clients_total", {"reason": reason})
         assert found == 0

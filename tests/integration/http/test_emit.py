@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import httpx
@@ -160,3 +161,26 @@ async def test_deep_body(server: RunningServer, http: httpx.AsyncClient) -> None
         answer = await http.post(f"{server.url}/api/emit", content=body, headers=BEARER)
         assert answer.status_code == (202 if depth == 90 else 422), answer.text
         assert len(answer.text) < 1_000
+
+
+@pytest.mark.redis
+@pytest.mark.node
+async def test_a_thousand_events_share_requests_to_redis_and_stay_in_order(
+    make_server: MakeServer, own_redis: RedisServer, http: httpx.AsyncClient, stock_clients: StockClients
+) -> None:
+    server = await make_server(redis_url=own_redis.url)
+    client = await stock_clients.connect(server.url, await server.session("u1"), **FAST)
+
+    async def batches() -> int:
+        """How many the server has published: the number of the last one, which is kept."""
+        (key,) = await own_redis.ask("KEYS", "*:p:*")
+        return int((await own_redis.ask("GET", key)).split()[0])
+
+    assert (await http.post(f"{server.url}/api/emit", json=NOTICE, headers=BEARER)).status_code == 202
+    before = await batches()
+    events = [{**NOTICE, "notification": {"n": n}} for n in range(1_000)]
+    answer = await http.post(f"{server.url}/api/emit", json={"events": events}, headers=BEARER)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 1_000})
+    assert await batches() - before == math.ceil(1_000 / server.app.settings.publish_batch)
+    await client.wait_for("notification", lambda args: args[0]["notification"]["n"] == 999)
+    assert [args[0]["notification"]["n"] for args in client.events("notification")][1:] == list(range(1_000))
