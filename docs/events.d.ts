@@ -289,6 +289,27 @@ export interface QuoteMessage {
   [more: string]: unknown;
 }
 
+/** An event of before, as it was sent then. */
+export interface RecentEvent {
+  /** Its name */
+  event: string;
+  /** What it carried */
+  data: unknown;
+  [more: string]: unknown;
+}
+
+/** A user's newest notifications. */
+export interface RecentNotifications {
+  success: true;
+  /** Whose it is */
+  userId: string;
+  /** When the server said it: ISO 8601 in UTC with milliseconds */
+  timestamp: string;
+  /** The newest last */
+  recent: RecentEvent[];
+  [more: string]: unknown;
+}
+
 /** Another session of the same user. */
 export interface SessionRefresh {
   sessionID: string;
@@ -317,6 +338,18 @@ export interface StaleMessage {
   stale: boolean;
   /** When the server said it: ISO 8601 in UTC with milliseconds */
   timestamp: string;
+  [more: string]: unknown;
+}
+
+/** The subscription is made, and what there was in it before. */
+export interface Subscribed {
+  success: true;
+  /** Whose it is */
+  userId: string;
+  /** When the server said it: ISO 8601 in UTC with milliseconds */
+  timestamp: string;
+  /** The newest events of before, the newest last. Absent where that is not known, and from an answer about a subscription that there was already */
+  recent?: RecentEvent[] | null;
   [more: string]: unknown;
 }
 
@@ -444,12 +477,13 @@ export interface ServerToClientEvents {
   "watchlist:quote:delta": (message: QuoteDeltaMessage) => void;
   "watchlist:stale": (message: StaleMessage) => void;
   "market:status": (message: MarketMessage) => void;
-  "subscribed:portfolio": (message: Done) => void;
+  "subscribed:portfolio": (message: Subscribed) => void;
   "unsubscribed:portfolio": (message: Done) => void;
-  "subscribed:trades": (message: Done) => void;
+  "subscribed:trades": (message: Subscribed) => void;
   "unsubscribed:trades": (message: Done) => void;
   "subscribed:watchlist": (message: WatchlistDone) => void;
   "unsubscribed:watchlist": (message: WatchlistDone) => void;
+  "notifications:recent": (message: RecentNotifications) => void;
   "admin:broadcasted": (message: Broadcasted) => void;
   "session:refreshed": (message: SessionRefreshed) => void;
   "error": (message: Failure) => void;
@@ -458,17 +492,19 @@ export interface ServerToClientEvents {
 /** What a client may ask for; the last argument gets the answer. */
 export interface ClientToServerEvents {
   /** Get one's portfolio. */
-  "subscribe:portfolio": (payload?: OwnData | null, answer?: (answer: Done | Failure) => void) => void;
+  "subscribe:portfolio": (payload?: OwnData | null, answer?: (answer: Subscribed | Failure) => void) => void;
   /** Get it no longer. */
   "unsubscribe:portfolio": (payload?: OwnData | null, answer?: (answer: Done | Failure) => void) => void;
   /** Get one's trades and closed positions. */
-  "subscribe:trades": (payload?: OwnData | null, answer?: (answer: Done | Failure) => void) => void;
+  "subscribe:trades": (payload?: OwnData | null, answer?: (answer: Subscribed | Failure) => void) => void;
   /** Get them no longer. */
   "unsubscribe:trades": (payload?: OwnData | null, answer?: (answer: Done | Failure) => void) => void;
   /** Get quotes. */
   "subscribe:watchlist": (payload: WatchlistRequest, answer?: (answer: WatchlistDone | Failure) => void) => void;
   /** Get them no longer. */
   "unsubscribe:watchlist": (payload: WatchlistRequest, answer?: (answer: WatchlistDone | Failure) => void) => void;
+  /** Get one's newest notifications. */
+  "notifications:recent": (payload?: OwnData | null, answer?: (answer: RecentNotifications | Failure) => void) => void;
   /** Send an event to everybody (admins). */
   "admin:broadcast": (payload: Broadcast, answer?: (answer: Broadcasted | Failure) => void) => void;
   /** Move the connection to another session of the same user. */

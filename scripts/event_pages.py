@@ -162,7 +162,7 @@ def asyncapi_page() -> str:
         messages[_id(event)] = {"name": event, "summary": _summary(model), "payload": _at_schemas(reference(model))}
     for event, request in CLIENT_EVENTS.items():
         payload = _at_schemas(reference(request.payload))
-        messages[_id(event)] = {"name": event, "summary": request.does, "payload": payload}
+        messages[_request_id(event)] = {"name": event, "summary": request.does, "payload": payload}
     on_channel = "#/channels/main/messages/"
     operations: dict[str, Any] = {
         "fromServer": {
@@ -178,7 +178,7 @@ def asyncapi_page() -> str:
             "action": "receive",
             "channel": {"$ref": "#/channels/main"},
             "summary": request.does,
-            "messages": [{"$ref": on_channel + _id(event)}],
+            "messages": [{"$ref": on_channel + _request_id(event)}],
             "reply": {
                 "channel": {"$ref": "#/channels/main"},
                 "messages": [{"$ref": on_channel + _id(answer)} for answer in answers],
@@ -209,6 +209,11 @@ def asyncapi_page() -> str:
 def _id(event: str) -> str:
     first, *rest = event.split(":")
     return first + "".join(part.capitalize() for part in rest)
+
+
+def _request_id(event: str) -> str:
+    """Of what a client sends; an answer may have the same name."""
+    return _id(event) + ("Request" if event in SERVER_EVENTS else "")
 
 
 def _summary(model: type[BaseModel]) -> str:

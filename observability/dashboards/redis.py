@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from observability.panels import (
+    BYTES,
     COUNT,
     EVENTS,
     PER_SECOND,
@@ -203,6 +204,27 @@ def recovery() -> list[Panel]:
             "Channels that each server is subscribed to, its own included.",
             COUNT,
             Query(total(of("tradecast_redis_channels"), "pod"), "{{pod}}"),
+        ),
+        graph(
+            "Snapshots",
+            "Rooms that clients joined, per second: values of before were there (hit), or not (miss), or could not be "
+            "read (failed).",
+            PER_SECOND,
+            Query(total(rate("tradecast_snapshots_total"), "result"), "{{result}}"),
+        ),
+        graph(
+            "Retained values",
+            "Bytes of values that stay for later subscribers, and what they may take.",
+            BYTES,
+            Query(f"max ({of('tradecast_retained_bytes')})", "retained"),
+            Query(f"max ({of('tradecast_retained_budget_bytes')})", "budget"),
+        ),
+        graph(
+            "Values not retained",
+            "Per second: values that are too large to stay, and rooms whose values went because the budget was used "
+            "up.",
+            PER_SECOND,
+            Query(total(rate("tradecast_not_retained_total"), "why"), "{{why}}"),
         ),
         graph(
             "Evicted keys",

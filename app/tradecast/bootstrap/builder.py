@@ -18,6 +18,7 @@ from tradecast.config.types import DAY
 from tradecast.connections.guards import create_auth_middleware
 from tradecast.delivery.create import create_broker
 from tradecast.events.handlers import Handlers
+from tradecast.events.kinds import RECENT_EVENTS
 from tradecast.events.subscriptions import Subscriptions
 from tradecast.http.stats import Stats
 from tradecast.lifecycle.admission import Admission
@@ -67,7 +68,8 @@ async def build_components(foundation: Foundation) -> Components:
         adapter_file = WatchedFile(settings.adapter_file, runtime_config)
         await adapter_file.report_first()
     manager = LocalManager()
-    broker = create_broker(settings, metrics.delivery, OtherRedisObserver(metrics.delivery))
+    metrics.delivery.set_retention_budget(settings.retain_budget_bytes)
+    broker = create_broker(settings, metrics.delivery, OtherRedisObserver(metrics.delivery), RECENT_EVENTS)
     servers = ReachableServers(broker.server_id, settings.cluster_lease)
     sids = None if announcement is None else SignedSids(announcement.addresses)
     polling: PollingAvailability | None = None

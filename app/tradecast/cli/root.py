@@ -8,6 +8,7 @@ from tradecast.cli.check import check
 from tradecast.cli.demo import demo, feed
 from tradecast.cli.emit import emit
 from tradecast.cli.load import load
+from tradecast.cli.purge import purge
 from tradecast.cli.serve import serve
 from tradecast.cli.session import session
 from tradecast.cli.startup import VERSION
@@ -27,5 +28,5 @@ def cli() -> None:
     """
 
 
-for command in (serve, check, demo, feed, emit, session, load):
+for command in (serve, check, demo, feed, emit, session, purge, load):
     cli.add_command(command)

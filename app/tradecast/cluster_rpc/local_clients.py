@@ -27,7 +27,7 @@ class Described:
 class RoomMembers(Protocol):
     """Puts clients into rooms, so that they are still there after a recovery: the hub."""
 
-    async def join(self, sid: str, room: str) -> None:
+    async def join(self, sid: str, room: str, /) -> object:
         """Put a client into a room. Raises AdapterUnavailable."""
         ...
 

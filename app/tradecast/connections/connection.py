@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tradecast.cluster_rpc.results import describe_handshake
@@ -13,12 +13,16 @@ PUBLIC_HANDSHAKE: tuple[str, ...] = ("userId", "isAdmin", "authenticated")
 """The fields of `Connection.handshake_auth` that other servers receive: no names and no addresses."""
 EventGuard = Callable[["Connection", str, Any], Awaitable[None] | None]
 
+Recent = Sequence[Mapping[str, Any]]
+"""Counted events as answers carry them, the newest last: each `{event, data}`."""
+
 
 class Channel(Protocol):
     """What a connection needs of the server below it."""
 
     def send(self, sid: str, event: str, data: Any) -> None: ...
-    async def join(self, sid: str, room: str) -> None: ...
+    async def join(self, sid: str, *rooms: str, recent: int = 0) -> Recent | None: ...
+    async def read_recent(self, room: str, count: int) -> Recent | None: ...
     async def leave(self, sid: str, room: str) -> None: ...
     def rooms(self, sid: str) -> set[str]: ...
     def is_in(self, sid: str, room: str) -> bool: ...
@@ -156,6 +160,25 @@ class Connection:
     async def join(self, room: Room) -> None:
         """Enter a room; a whole number is the same room as its text. Raises TypeError for what is neither."""
         await self._channel.join(self.sid, room_name(room))
+
+    async def subscribe(self, *rooms: str, recent: int = 0) -> Recent | None:
+        """Enter rooms in one step; the newest of each latest event there is sent to this client.
+
+        Args:
+            rooms: Those that it is in already are left out.
+            recent: How many of the newest counted events are asked for.
+
+        Returns:
+            The newest counted events there, the newest last; None where they are not known.
+
+        Raises:
+            AdapterUnavailable: It cannot be stored, and this connection is in none of them.
+        """
+        return await self._channel.join(self.sid, *rooms, recent=recent)
+
+    async def read_recent(self, room: str, count: int) -> Recent | None:
+        """The newest counted events of a room, the newest last; None where they cannot be read now."""
+        return await self._channel.read_recent(room, count)
 
     async def leave(self, room: Room) -> None:
         """Leave a room, named as in `join`."""

@@ -72,6 +72,21 @@ class Replay:
     broken: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a room has for those who join it, all read at the same instant.
+
+    Attributes:
+        position: The last id published in its partition: what is live has a higher one.
+        latest: The newest of each event and key of which the latest wins.
+        recent: The newest counted events that are kept, by rising id.
+    """
+
+    position: int
+    latest: Sequence[Envelope] = ()
+    recent: Sequence[Envelope] = ()
+
+
 class DeliveryListener(Protocol):
     """Receives what a broker has for this server's clients: the hub."""
 
@@ -285,6 +300,19 @@ class Broker(Protocol):
         """Read the last published id of each of these rooms' partitions."""
         ...
 
+    @property
+    def has_snapshots(self) -> bool:
+        """Whether values are retained for those who join later: RETAIN_SECONDS."""
+        ...
+
+    async def read_snapshots(self, rooms: Mapping[str, int]) -> Mapping[str, Snapshot]:
+        """Read what is retained of each room, and its partition's position. A client's own room has only the latter.
+
+        Args:
+            rooms: Each with the number of recent counted events that are asked for; 0: none.
+        """
+        ...
+
     async def read(self, starts: Mapping[str, int]) -> Replay:
         """Read the events of each room after a position, and the newest of each latest key, whatever its id."""
         ...
@@ -293,8 +321,8 @@ class Broker(Protocol):
         """Store a recovery state; False if another server has claimed it meanwhile."""
         ...
 
-    async def save_join(self, session: RecoveryState, room: str) -> bool:
-        """Store that a client has joined a room (at `session.joins[room]`); returns as `save`."""
+    async def save_join(self, session: RecoveryState, *rooms: str) -> bool:
+        """Store that a client has joined rooms (each at `session.joins[room]`); returns as `save`."""
         ...
 
     async def save_leave(self, session: RecoveryState, room: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tradecast.config.settings import Settings
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.memory import MemoryBroker
@@ -15,17 +17,23 @@ from tradecast.delivery.writer_factory import (
 )
 
 
-def create_broker(settings: Settings, observer: BrokerObserver, other_observer: PublishObserver) -> Broker:
+def create_broker(
+    settings: Settings,
+    observer: BrokerObserver,
+    other_observer: PublishObserver,
+    recent: Mapping[str, int] | None = None,
+) -> Broker:
     """Create the broker of the mode that the settings say: memory for `single`, else Redis.
 
     Args:
         settings: All of them.
         observer: Observes the Redis of this mode.
         other_observer: Observes events that go to the other mode's as well.
+        recent: The counted events that stay for later subscribers, each with how many.
     """
-    retention, mode, other = create_retention(settings), settings.mode, settings.other_mode
+    retention, mode, other = create_retention(settings, recent), settings.mode, settings.other_mode
     if mode == "single":
-        return MemoryBroker(retention)
+        return MemoryBroker(retention, observer)
     name = settings.url_of(mode)
     return RedisBroker(
         create_adapter_redis(settings, name),

@@ -16,13 +16,14 @@ from tradecast.delivery.clients.client import Client
 from tradecast.delivery.clients.local_delivery import ClientTransport, DeliveryObserver, LocalDelivery
 from tradecast.delivery.clients.resumption import Attempt, QuotaReservation, RecoveryLimiter, Resumed, Resumption
 from tradecast.delivery.clients.state_keeper import StateKeeper
-from tradecast.delivery.envelope import Keep, Kind, encode_envelope
+from tradecast.delivery.envelope import Envelope, Keep, Kind, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable, TryAgain
 from tradecast.delivery.event_kinds import EventKinds, KindName, choose_kind
 from tradecast.delivery.ids import MAX_ID
 from tradecast.delivery.recovery import Request, Result, new_pid
 from tradecast.delivery.shaping.delta_chains import DeltaChains
 from tradecast.delivery.shaping.intake import NO_SHAPING, ShapingOptions
+from tradecast.delivery.shaping.snapshots import JoinPositions
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.room_names import NAMESPACE, qualify
 from tradecast.packets.rooms import LocalManager
@@ -103,6 +104,7 @@ class Hub(LocalDelivery):
         self._options = options
         self.states = StateKeeper(broker, self.clients, self, options.refresh)
         self._resumption = Resumption(self, manager, self, limiter)
+        self.positions = JoinPositions(broker, observer, self.intake)
         self._loops = TaskSet()
 
     async def start(self) -> None:
@@ -265,7 +267,7 @@ class Hub(LocalDelivery):
         for room in rooms:
             self._enter(sid, client, room)
         try:
-            await self._take_positions(client, rooms, [own_room])
+            await self.positions.take(client, rooms, [own_room])
             if no_recovery:
                 return None
             client.session.pid = new_pid()
@@ -283,44 +285,61 @@ class Hub(LocalDelivery):
                 cause=str(explain(error, SOME_REDIS).code),
             )
             client.session.joins = dict.fromkeys([own_room, *rooms], 0)
+            client.snapshot = None  # what is live may be older now
             self.clients.disable_recovery(client)
             return None
         return client.session.pid if client.stored else None
 
     # -- clients join and leave rooms
 
-    async def join(self, sid: str, room: str) -> None:
-        """Put a client into a room. When this returns, that is stored, and the client misses nothing of it any more.
+    async def join(self, sid: str, *rooms: str, recent: int = 0) -> Sequence[Envelope] | None:
+        """Put a client into rooms. When this returns, that is stored, and the client misses nothing of them any more.
+
+        Args:
+            sid: The client.
+            rooms: Those that it is in already are left out.
+            recent: How many of the newest counted events are asked for.
+
+        Returns:
+            The recent counted events of these rooms, for the answer; None where that is not known. Of latest events
+            the client has got the newest ones.
 
         One that is in it already gets the next event there whole, if it wants deltas.
 
         Raises:
-            AdapterUnavailable: It could not be stored, and the client is not in the room.
+            AdapterUnavailable: It could not be stored, and the client is not in the rooms.
         """
         client = self.clients.by_sid.get(sid)
         if client is None:
-            return
-        if room in client.session.joins:
-            self.deltas.forget_base(client, room)
-            return
+            return None
+        for room in rooms:
+            if room in client.session.joins:
+                self.deltas.forget_base(client, room)
+        rooms = tuple(room for room in dict.fromkeys(rooms) if room not in client.session.joins)
+        if not rooms:
+            return None
         self.pause_delivery(sid, client)
+        counted: Sequence[Envelope] | None = None
         try:
-            self._enter(sid, client, room)
+            for room in rooms:
+                self._enter(sid, client, room)
             # Of an event in several partitions it may have had one already, and this server be behind in the other.
-            await self._take_positions(client, [room], exact=self.broker.partitions > 1)
-            if client.stored and not await self.broker.save_join(client.session, room):
+            counted = await self.positions.take(client, rooms, exact=self.broker.partitions > 1, recent=recent)
+            if client.stored and not await self.broker.save_join(client.session, *rooms):
                 self.on_claimed_elsewhere(sid, client)
         except AdapterUnavailable:
             if client.stored:
                 if (
                     self.clients.by_sid.get(sid) is client
                 ):  # and not one that was resumed with its sid, and has joined by now
-                    self._exit(sid, client, room)
+                    for room in rooms:
+                        self._exit(sid, client, room)
                 client.dirty = True  # perhaps it was stored, and only the answer was lost
                 raise
-            client.session.joins[room] = 0
+            client.session.joins.update(dict.fromkeys(rooms, 0))
         finally:
             self.resume_delivery(sid, client)
+        return counted
 
     async def leave(self, sid: str, room: str) -> None:
         """Take a client out of a room, at once; where that cannot be stored now, it is as soon as possible."""
@@ -427,24 +446,3 @@ class Hub(LocalDelivery):
         if not self._manager.is_occupied(room):
             self.broker.unsubscribe(room)
             self.deltas.forget_room(room)
-
-    async def _take_positions(
-        self, client: Client, rooms: Collection[str], sid_rooms: Collection[str] = (), *, exact: bool = False
-    ) -> None:
-        fresh = await self.broker.wait_subscribed(rooms, sid_rooms)
-        rooms = [*rooms, *sid_rooms]
-        if fresh or exact:
-            found = await self.broker.read_positions(rooms)
-            client.session.joins.update(found)
-            # What is published in several partitions must not come through one of them from before the client joined.
-            positions = self.broker.positions
-            client.awaiting_position |= self.broker.partitions > 1 and any(
-                at > positions[self.broker.partition_of(room)] for room, at in found.items()
-            )
-        else:
-            # Everything up to the server's own position has come, and what comes is buffered for the client.
-            positions = self.broker.positions
-            for room in rooms:
-                client.session.joins[room] = positions[self.broker.partition_of(room)]
-        for room in rooms:
-            self.intake.note_join(room, client.session.joins[room])

@@ -7,6 +7,7 @@ import secrets
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from tradecast.background.tasks import cancel_and_wait
 from tradecast.config.runtime_settings import RuntimeSettings
@@ -17,13 +18,24 @@ from tradecast.delivery.broker import (
     NullDeliveryListener,
     RecoveryState,
     Replay,
+    Snapshot,
 )
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope
 from tradecast.delivery.ids import Offset, id_span, now_id
 from tradecast.delivery.recovery import is_whole, merge_histories
-from tradecast.delivery.retention import Retention
+from tradecast.delivery.retention import MAX_KEYS, Retention
+from tradecast.delivery.shaping.retained_values import RetainedValues
+from tradecast.packets.room_names import is_sid_room
 
 CLEAN_EVERY = 10.0
+
+
+class RetentionObserver(Protocol):
+    """Observes what is retained; the metrics do."""
+
+    def values_retained(self, partition: int, size: int, *, too_large: int, over_budget: int) -> None:
+        """So many bytes are retained; so many values and rooms are not, of those just looked at."""
+        ...
 
 
 @dataclass(slots=True)
@@ -32,6 +44,8 @@ class _History:
     latest: dict[tuple[str, str], Envelope] = field(default_factory=dict)
     trimmed: bool = False
     touched: int = 0
+    # A latest event up to this id is not there any more.
+    lost: int = 0
 
 
 class MemoryBroker:
@@ -39,6 +53,7 @@ class MemoryBroker:
 
     Args:
         retention: How much is kept, and for how long.
+        observer: Observes what is retained.
     """
 
     is_local = True
@@ -50,8 +65,10 @@ class MemoryBroker:
     channels = 0
     trouble = redis = other = None
 
-    def __init__(self, retention: Retention) -> None:
+    def __init__(self, retention: Retention, observer: RetentionObserver | None = None) -> None:
         self.retention = retention
+        self._observer = observer
+        self._retained = RetainedValues(retention.retain)
         self.server_id = secrets.token_hex(8)
         self.epoch: str | None = secrets.token_hex(4)
         self.positions: list[int] = [now_id()]
@@ -90,7 +107,7 @@ class MemoryBroker:
                 history = self._rooms.setdefault(room, _History())
                 history.touched = envelope.id
                 if envelope.kind == LATEST:
-                    history.latest[envelope.event, envelope.key] = envelope
+                    self._keep_latest(history, envelope)
                     continue
                 history.events.append(envelope)
                 while len(history.events) > self.retention.events_per_room:
@@ -126,13 +143,29 @@ class MemoryBroker:
     async def read_positions(self, rooms: Collection[str]) -> Mapping[str, int]:
         return dict.fromkeys(rooms, self.positions[0])
 
+    @property
+    def has_snapshots(self) -> bool:
+        return self.retention.retain.seconds > 0
+
+    async def read_snapshots(self, rooms: Mapping[str, int]) -> Mapping[str, Snapshot]:
+        return {room: self._take_snapshot(room, count) for room, count in rooms.items()}
+
+    def _take_snapshot(self, room: str, count: int) -> Snapshot:
+        position, history = self.positions[0], self._rooms.get(room)
+        retained = self._retained.find(room, max(now_id(), position))
+        latest, events = retained.latest, retained.recent
+        if history is not None:
+            latest, events = {**latest, **history.latest}, (*events, *history.events)
+        return Snapshot(position, list(latest.values()), self._retained.select_recent(events, count))
+
     async def read(self, starts: Mapping[str, int]) -> Replay:
         parts = []
         broken = set()
         for room, start in starts.items():
             history = self._rooms.get(room, _History())
             first = history.events[0].id if history.events else None
-            if not is_whole(start, first, trimmed=history.trimmed, oldest_certain=self._forgotten):
+            whole = is_whole(start, first, trimmed=history.trimmed, oldest_certain=self._forgotten)
+            if not whole or start < history.lost:
                 broken.add(room)
             after = [one for one in history.events if one.id > start]
             after.extend(one for one in history.latest.values() if one.id > start or one.state_key is not None)
@@ -147,7 +180,7 @@ class MemoryBroker:
         self._keep(session)
         return True
 
-    async def save_join(self, session: RecoveryState, room: str) -> bool:
+    async def save_join(self, session: RecoveryState, *rooms: str) -> bool:
         return await self.save(session)
 
     async def save_leave(self, session: RecoveryState, room: str) -> bool:
@@ -185,12 +218,37 @@ class MemoryBroker:
         deadline = asyncio.get_running_loop().time() + self.retention.session_seconds
         self._sessions[session.pid] = (session.copy(), deadline)
 
+    def _keep_latest(self, history: _History, envelope: Envelope) -> None:
+        key = (envelope.event, envelope.key)
+        # The newest are the last ones.
+        history.latest.pop(key, None)
+        history.latest[key] = envelope
+        if len(history.latest) > MAX_KEYS:
+            history.lost = history.latest.pop(next(iter(history.latest))).id
+
+    def _forget_room(self, room: str, now: int) -> None:
+        history = self._rooms.pop(room)
+        self._forgotten = max(self._forgotten, history.touched)
+        if not is_sid_room(room):
+            self._retained.retain(room, history.latest, history.events, now)
+
+    def _report(self) -> None:
+        if self._observer is None:
+            return
+        found = self._retained
+        large, found.too_large = found.too_large, 0
+        gone, found.over_budget = found.over_budget, 0
+        self._observer.values_retained(0, found.size, too_large=large, over_budget=gone)
+
     async def _clean(self) -> None:
         while True:
             await asyncio.sleep(CLEAN_EVERY)
-            oldest = now_id() - id_span(self.retention.seconds)
+            present = now_id()
+            oldest = present - id_span(self.retention.seconds)
             for room in [room for room, history in self._rooms.items() if history.touched < oldest]:
-                self._forgotten = max(self._forgotten, self._rooms.pop(room).touched)
+                self._forget_room(room, present)
+            self._retained.expire(present)
+            self._report()
             now = asyncio.get_running_loop().time()
             for pid in [pid for pid, (_, deadline) in self._sessions.items() if deadline < now]:
                 del self._sessions[pid]

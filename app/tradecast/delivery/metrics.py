@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 
 from tradecast.delivery.recovery import RESULTS
 from tradecast.delivery.redis.options import PublishResult
+from tradecast.delivery.shaping.snapshots import SNAPSHOT_RESULTS, SnapshotResult
 from tradecast.observability.metrics.registry import LiveMetrics, MetricsRegistry, create_gauge_family
 from tradecast.observability.metrics.rolling import Rate, RecentLatencies
 
@@ -99,6 +100,21 @@ class DeliveryMetrics(LiveMetrics):
         self._skipped = registry.tally(
             "messages_skipped", "Messages and entries in Redis that were skipped", "why", SKIP_REASONS
         )
+        self._snapshots = registry.tally(
+            "snapshots", "Rooms that clients joined, by whether values of before were there", "result", SNAPSHOT_RESULTS
+        )
+        self._not_retained = registry.tally(
+            "not_retained",
+            "What does not stay for later subscribers: values that are too large, rooms beyond the budget",
+            "why",
+            ("too_large", "budget"),
+        )
+        self._retained: dict[int, int] = {}
+        self._retained_bytes = registry.gauge(
+            "retained_bytes", "Bytes of values that stay for later subscribers, in all partitions"
+        )
+        self._retained_bytes.set_function(lambda: sum(self._retained.values()))
+        self._budget = registry.gauge("retained_budget_bytes", "RETAIN_BUDGET_BYTES")
         self._lag = registry.histogram("redis_lag_seconds", "Round trip of a message through Redis", LAG_SECONDS)
         self._waiting = registry.gauge("publishes_waiting", "Events waiting for Redis")
         self._channels = registry.gauge("redis_channels", "Redis channels that the server is subscribed to")
@@ -138,6 +154,20 @@ class DeliveryMetrics(LiveMetrics):
     def recovery(self, result: str) -> None:
         """A client that came back was `recovered`, or starts a new session for this reason."""
         self._recoveries.count(result)
+
+    def snapshots_read(self, result: SnapshotResult, rooms: int) -> None:
+        """So many rooms were joined, and something was there for the client, nothing, or it could not be read."""
+        self._snapshots.count(result, rooms)
+
+    def values_retained(self, partition: int, size: int, *, too_large: int, over_budget: int) -> None:
+        """So many bytes are retained in a partition; so many values and rooms are not, of those just looked at."""
+        self._retained[partition] = size
+        self._not_retained.count("too_large", too_large)
+        self._not_retained.count("budget", over_budget)
+
+    def set_retention_budget(self, size: int) -> None:
+        """What all retained values may take, in bytes."""
+        self._budget.set(size)
 
     def redis_subscribed(self, subscribed: bool) -> None:
         """The subscription to the other servers' events is active, or is lost."""

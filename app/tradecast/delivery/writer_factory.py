@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from redis.asyncio.retry import Retry
@@ -9,7 +10,7 @@ from redis.backoff import NoBackoff
 
 from tradecast.delivery.redis.options import PartitionConfig, PublishObserver
 from tradecast.delivery.redis.writer import RedisWriter
-from tradecast.delivery.retention import Retention
+from tradecast.delivery.retention import RetainLimits, Retention
 from tradecast.redis_client.client import RedisClient, create_redis
 
 if TYPE_CHECKING:  # pydantic is only needed where settings are read
@@ -18,13 +19,21 @@ if TYPE_CHECKING:  # pydantic is only needed where settings are read
 MAX_REFRESH = 30.0
 
 
-def create_retention(settings: Settings) -> Retention:
-    """How long things are kept, by RECOVERY_WINDOW, HISTORY_EVENTS and the heartbeat."""
+def create_retention(settings: Settings, recent: Mapping[str, int] | None = None) -> Retention:
+    """How long things are kept, by RECOVERY_WINDOW, HISTORY_EVENTS, the heartbeat and RETAIN_SECONDS.
+
+    Args:
+        settings: All of them.
+        recent: The counted events that stay for later subscribers, each with how many.
+    """
     return Retention(
         window=settings.recovery_window,
         dead_after=settings.ping_interval + settings.ping_timeout,
         refresh=min(MAX_REFRESH, settings.recovery_window / 4),
         events_per_room=settings.history_events,
+        retain=RetainLimits(
+            settings.retain_seconds, settings.retain_value_bytes, settings.retain_budget_bytes, recent or {}
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tradecast.events.kinds import RECENT
 from tradecast.events.payloads import ClosedPosition, Market, Note, Portfolio, Quote, Trade, TradeFailure
 from tradecast.events.symbols import SYMBOL
 
@@ -114,6 +115,30 @@ class Done(_Message):
     timestamp: Timestamp
 
 
+class RecentEvent(_Message):
+    """An event of before, as it was sent then."""
+
+    event: str = Field(description="Its name")
+    data: Any = Field(description="What it carried")
+
+
+class Subscribed(Done):
+    """The subscription is made, and what there was in it before."""
+
+    recent: list[RecentEvent] | None = Field(
+        None,
+        max_length=RECENT,
+        description="The newest events of before, the newest last. Absent where that is not known, and from an answer "
+        "about a subscription that there was already",
+    )
+
+
+class RecentNotifications(Done):
+    """A user's newest notifications."""
+
+    recent: list[RecentEvent] = Field(max_length=RECENT, description="The newest last")
+
+
 class FailedSymbol(_Message):
     """One symbol of several that was refused."""
 
@@ -212,24 +237,30 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     "watchlist:quote:delta": QuoteDeltaMessage,
     "watchlist:stale": StaleMessage,
     "market:status": MarketMessage,
-    "subscribed:portfolio": Done,
+    "subscribed:portfolio": Subscribed,
     "unsubscribed:portfolio": Done,
-    "subscribed:trades": Done,
+    "subscribed:trades": Subscribed,
     "unsubscribed:trades": Done,
     "subscribed:watchlist": WatchlistDone,
     "unsubscribed:watchlist": WatchlistDone,
+    "notifications:recent": RecentNotifications,
     "admin:broadcasted": Broadcasted,
     "session:refreshed": SessionRefreshed,
     "error": Failure,
 }
 CLIENT_EVENTS: dict[str, Request] = {
-    "subscribe:portfolio": Request(OwnData, False, Done, "subscribed:portfolio", "Get one's portfolio"),
+    "subscribe:portfolio": Request(OwnData, False, Subscribed, "subscribed:portfolio", "Get one's portfolio"),
     "unsubscribe:portfolio": Request(OwnData, False, Done, "unsubscribed:portfolio", "Get it no longer"),
-    "subscribe:trades": Request(OwnData, False, Done, "subscribed:trades", "Get one's trades and closed positions"),
+    "subscribe:trades": Request(
+        OwnData, False, Subscribed, "subscribed:trades", "Get one's trades and closed positions"
+    ),
     "unsubscribe:trades": Request(OwnData, False, Done, "unsubscribed:trades", "Get them no longer"),
     "subscribe:watchlist": Request(WatchlistRequest, True, WatchlistDone, "subscribed:watchlist", "Get quotes"),
     "unsubscribe:watchlist": Request(
         WatchlistRequest, True, WatchlistDone, "unsubscribed:watchlist", "Get them no longer"
+    ),
+    "notifications:recent": Request(
+        OwnData, False, RecentNotifications, "notifications:recent", "Get one's newest notifications"
     ),
     "admin:broadcast": Request(
         Broadcast, True, Broadcasted, "admin:broadcasted", "Send an event to everybody (admins)"

@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 import structlog
 
-from tradecast.connections.connection import Connection
+from tradecast.connections.connection import Connection, Recent
 from tradecast.connections.guards import require_admin, require_subscription_tier, require_user
 from tradecast.delivery.errors import AdapterUnavailable, EventRefused, PublishUncertain
 from tradecast.events import rooms
 from tradecast.events.contract import CONTRACT_EVENTS
 from tradecast.events.dispatcher import Route
+from tradecast.events.kinds import RECENT
 from tradecast.events.subscriptions import WATCHLIST_TIERS, Subscriptions
 from tradecast.events.symbols import Symbols, read_requested_symbols, shorten_symbol
 from tradecast.iso_time import format_now
@@ -89,6 +90,7 @@ class Handlers:
             Route("subscribe:watchlist", self.subscribe_watchlist, premium, steps=True),
             # A user who has lost the tier may still leave.
             Route("unsubscribe:watchlist", self.unsubscribe_watchlist, user, steps=True),
+            Route("notifications:recent", self.notifications_recent, user, steps=True),
             Route("admin:broadcast", self.admin_broadcast, (*user, require_admin())),
             Route("session:refresh", self.session_refresh, user),
         )
@@ -96,8 +98,8 @@ class Handlers:
     async def subscribe_portfolio(self, connection: Connection, data: Any) -> Answer:
         """Join the room of one's own portfolio."""
         user = _require_own(connection, data)
-        await self._subscriptions.join(connection, user, rooms.portfolio(user.id))
-        return _confirm(connection, "subscribed:portfolio", user)
+        recent = await self._subscriptions.join(connection, user, rooms.portfolio(user.id), recent=RECENT)
+        return _confirm(connection, "subscribed:portfolio", user, **_answer_recent(recent))
 
     async def unsubscribe_portfolio(self, connection: Connection, data: Any) -> Answer:
         """Leave the room of one's own portfolio."""
@@ -108,14 +110,23 @@ class Handlers:
     async def subscribe_trades(self, connection: Connection, data: Any) -> Answer:
         """Join the room of one's own trades."""
         user = _require_own(connection, data)
-        await self._subscriptions.join(connection, user, rooms.trades(user.id))
-        return _confirm(connection, "subscribed:trades", user)
+        recent = await self._subscriptions.join(connection, user, rooms.trades(user.id), recent=RECENT)
+        return _confirm(connection, "subscribed:trades", user, **_answer_recent(recent))
 
     async def unsubscribe_trades(self, connection: Connection, data: Any) -> Answer:
         """Leave the room of one's own trades."""
         user = _require_own(connection, data)
         await self._subscriptions.leave(connection, user, rooms.trades(user.id))
         return _confirm(connection, "unsubscribed:trades", user)
+
+    async def notifications_recent(self, connection: Connection, data: Any) -> Answer:
+        """Answer one's own newest notifications, so that nobody gets one twice who does not ask."""
+        user = _require_own(connection, data)
+        recent = await connection.read_recent(rooms.user(user.id), RECENT)
+        if recent is None:
+            raise EventRefused("UNAVAILABLE", "The newest notifications cannot be read now; try again")
+        notifications = [one for one in recent if one["event"] == "notification"]
+        return _confirm(connection, "notifications:recent", user, recent=notifications)
 
     async def subscribe_watchlist(self, connection: Connection, data: Any) -> Answer:
         """Join the rooms of one symbol or several; several get one answer with what failed."""
@@ -168,6 +179,8 @@ class Handlers:
     async def _change_watchlist(self, connection: Connection, data: Any, confirmation: str, *, joins: bool) -> Answer:
         user = _require_user(connection)
         requested, several = read_requested_symbols(data, self._max_symbols)
+        if joins and several:
+            return await self._join_watchlists(connection, user, requested, confirmation)
         done: list[str] = []
         failed: list[Mapping[str, str]] = []
         for value in requested:
@@ -184,11 +197,53 @@ class Handlers:
                 failed.append({"symbol": shorten_symbol(value), "reason": refused.reason, "message": refused.message})
             else:
                 done.append(symbol)
-        if not several:
-            return _confirm(connection, confirmation, user, symbol=done[0])
-        if not done:
-            raise EventRefused(failed[0]["reason"], failed[0]["message"], symbols=[], failed=failed)
-        return _confirm(connection, confirmation, user, symbols=done, failed=failed)
+        return _confirm_symbols(connection, confirmation, user, done, failed, several=several)
+
+    async def _join_watchlists(
+        self, connection: Connection, user: User, requested: Sequence[object], confirmation: str
+    ) -> Answer:
+        """Join the rooms of several symbols in one step."""
+        refused: dict[int, EventRefused] = {}
+        symbols: dict[int, str] = {}
+        for number, value in enumerate(requested):
+            try:
+                symbols[number] = self._symbols.check(value)
+            except EventRefused as error:
+                refused[number] = error
+        results = await self._subscriptions.join_all(
+            connection, user, [rooms.watchlist(symbol) for symbol in symbols.values()]
+        )
+        for number, symbol in symbols.items():
+            result = results[rooms.watchlist(symbol)]
+            if result is not None:
+                refused[number] = result
+        done = [symbol for number, symbol in symbols.items() if number not in refused]
+        failed = [
+            {"symbol": shorten_symbol(requested[number]), "reason": error.reason, "message": error.message}
+            for number, error in sorted(refused.items())
+        ]
+        return _confirm_symbols(connection, confirmation, user, done, failed, several=True)
+
+
+def _confirm_symbols(
+    connection: Connection,
+    confirmation: str,
+    user: User,
+    done: Sequence[str],
+    failed: Sequence[Mapping[str, str]],
+    *,
+    several: bool,
+) -> Answer:
+    if not several:
+        return _confirm(connection, confirmation, user, symbol=done[0])
+    if not done:
+        raise EventRefused(failed[0]["reason"], failed[0]["message"], symbols=[], failed=failed)
+    return _confirm(connection, confirmation, user, symbols=done, failed=failed)
+
+
+def _answer_recent(recent: Recent | None) -> Mapping[str, Any]:
+    """The recent events in an answer; nothing where they are not known: an empty list would say there are none."""
+    return {} if recent is None else {"recent": recent}
 
 
 def _require_user(connection: Connection) -> User:

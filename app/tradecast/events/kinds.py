@@ -34,6 +34,8 @@ KINDS: Final[Mapping[str, EventKind]] = {
 }
 FEED: Final = Feed(quote="watchlist:quote", rooms="watchlist:", market="market:status", stale="watchlist:stale")
 """What staleness goes by."""
+# The counted events that stay for those who subscribe later, each with how many.
+RECENT_EVENTS: Final[Mapping[str, int]] = {name: kind.recent for name, kind in KINDS.items() if kind.recent}
 _UNDECLARED: Final = EventKind(alternatives=(LATEST, VOLATILE))
 
 

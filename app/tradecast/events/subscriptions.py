@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from tradecast.connections.connection import Connection
+from tradecast.connections.connection import Connection, Recent
 from tradecast.delivery.errors import AdapterUnavailable, EventRefused
 from tradecast.sessions.models import Tier, User
 
@@ -65,32 +65,68 @@ class Subscriptions:
         self._quota = quota
         self._most = most
 
-    async def join(self, connection: Connection, user: User, room: str) -> None:
+    async def join(self, connection: Connection, user: User, room: str, *, recent: int = 0) -> Recent | None:
         """Subscribe a connection to a room; one that is in it gets the next of its latest events whole, not as a delta.
+
+        Args:
+            connection: Who subscribes.
+            user: Whose connection it is.
+            room: What it subscribes to.
+            recent: How many of the room's newest counted events are asked for.
+
+        Returns:
+            These, the newest last; None where they are not known, or it is in the room already.
 
         Raises:
             EventRefused: The user has too many subscriptions or not the tier, or the room cannot be joined now.
         """
         if connection.is_in(room):
-            await connection.join(room)
-            return
+            return await connection.subscribe(room)
         if not await self._quota.increment_subscription(user.id, name_subscription(connection, room)):
             raise EventRefused("QUOTA_EXCEEDED", f"A user has at most {self._most} subscriptions")
         try:
             # Much may have happened while the quota was asked.
-            if connection.closed:
-                raise EventRefused("UNAVAILABLE", "The connection has ended")
-            if connection.user is None:
-                raise EventRefused("AUTH_REQUIRED", "Log in to use this event")
-            if not may_be_in(connection.user, room):
-                raise EventRefused("TIER_REQUIRED", f"A {' or '.join(WATCHLIST_TIERS)} subscription is required")
+            self._require_open(connection, (room,))
             try:
-                await connection.join(room)
+                return await connection.subscribe(room, recent=recent)
             except AdapterUnavailable:
                 raise EventRefused("UNAVAILABLE", "The subscription cannot be kept now; try again") from None
         except BaseException:
             await self._quota.decrement_subscription(user.id, name_subscription(connection, room))
             raise
+
+    async def join_all(
+        self, connection: Connection, user: User, rooms: Sequence[str]
+    ) -> Mapping[str, EventRefused | None]:
+        """Subscribe a connection to several rooms in one step, each for itself: None, or why that one is refused."""
+        refused: dict[str, EventRefused | None] = {}
+        joined: list[str] = []
+        try:
+            for room in rooms:
+                if room in refused:
+                    continue
+                if connection.is_in(room):
+                    refused[room] = None
+                    await connection.subscribe(room)  # as `join` does
+                    continue
+                member = name_subscription(connection, room)
+                if await self._quota.increment_subscription(user.id, member):
+                    joined.append(room)
+                    refused[room] = None
+                else:
+                    refused[room] = EventRefused("QUOTA_EXCEEDED", f"A user has at most {self._most} subscriptions")
+            if joined:
+                self._require_open(connection, joined)
+                await connection.subscribe(*joined)
+        except BaseException as error:
+            for room in joined:
+                await self._quota.decrement_subscription(user.id, name_subscription(connection, room))
+            if isinstance(error, AdapterUnavailable):
+                error = EventRefused("UNAVAILABLE", "The subscription cannot be kept now; try again")
+            if not isinstance(error, EventRefused):
+                raise
+            refused |= dict.fromkeys(joined, error)
+        return refused
 
     async def leave(self, connection: Connection, user: User, room: str) -> None:
         """Unsubscribe a connection from a room.
@@ -102,6 +138,16 @@ class Subscriptions:
             raise EventRefused("NOT_SUBSCRIBED", "There is no such subscription on this connection")
         await connection.leave(room)
         await self._quota.decrement_subscription(user.id, name_subscription(connection, room))
+
+    @staticmethod
+    def _require_open(connection: Connection, rooms: Sequence[str]) -> None:
+        """Raise EventRefused unless the connection may still enter these rooms."""
+        if connection.closed:
+            raise EventRefused("UNAVAILABLE", "The connection has ended")
+        if connection.user is None:
+            raise EventRefused("AUTH_REQUIRED", "Log in to use this event")
+        if not all(may_be_in(connection.user, room) for room in rooms):
+            raise EventRefused("TIER_REQUIRED", f"A {' or '.join(WATCHLIST_TIERS)} subscription is required")
 
     async def leave_unpermitted(self, connection: Connection) -> None:
         """Leave the rooms that the connection's user may no longer be in, after a change of tier."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tradecast.connections.connection import Recent
+from tradecast.delivery.shaping.snapshots import read_events
 from tradecast.gateway.server import SocketServer
 from tradecast.packets.room_names import qualify
 
@@ -22,9 +24,15 @@ class NamespaceChannel:
         """Send an event to a client."""
         self._server.send(sid, event, data, self._namespace)
 
-    async def join(self, sid: str, room: str) -> None:
-        """Put a client into a room of the namespace."""
-        await self._server.hub.join(sid, self._prefix + room)
+    async def join(self, sid: str, *rooms: str, recent: int = 0) -> Recent | None:
+        """Put a client into rooms of the namespace: see `Connection.subscribe`."""
+        found = await self._server.hub.join(sid, *(self._prefix + room for room in rooms), recent=recent)
+        return None if found is None else read_events(found)
+
+    async def read_recent(self, room: str, count: int) -> Recent | None:
+        """The newest counted events of a room of the namespace: see `Connection.read_recent`."""
+        found = await self._server.hub.positions.read_recent(self._prefix + room, count)
+        return None if found is None else read_events(found)
 
     async def leave(self, sid: str, room: str) -> None:
         """Take a client out of a room of the namespace."""

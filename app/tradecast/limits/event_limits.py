@@ -43,4 +43,5 @@ def event_checks(settings: Settings) -> dict[str, Sequence[Check]]:
     own = {f"subscribe:{topic}": settings.rate_limit_subscribe for topic in _TOPICS}
     own |= {f"unsubscribe:{topic}": settings.rate_limit_unsubscribe for topic in _TOPICS}
     own |= {"admin:broadcast": settings.rate_limit_broadcast, "session:refresh": settings.rate_limit_refresh}
+    own["notifications:recent"] = settings.rate_limit_subscribe
     return {event: ((GLOBAL, settings.rate_limit_global), (event, limit)) for event, limit in own.items()}

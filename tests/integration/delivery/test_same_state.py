@@ -49,6 +49,8 @@ IN_THE_END = 60.0
 # Else it was not tried.
 COUNTED = ("tradecast_compressed_messages_total", "tradecast_throttled_events_total")
 
+_RUNS = itertools.count()
+
 
 class Publication:
     """A replay of real prices, published to everybody, and trades of each user.
@@ -75,6 +77,8 @@ class Publication:
         self._draw = random.Random(seed)
         self._publisher = Publisher(load_settings({"REDIS_URL": redis.url}))
         self._tick = 0
+        # A page begins with the newest quotes of the run before: numbers rise over the runs.
+        self._first = 1_000 * next(_RUNS)
 
     async def __aenter__(self) -> Publication:
         await self._publisher.__aenter__()
@@ -107,7 +111,12 @@ class Publication:
     def _quote(self, symbol: str, payload: dict[str, Any]) -> dict[str, Any]:
         # So large that a slow link cannot carry all of them, and that it is compressed.
         depth = [[round(payload["price"] + step / 100, 2), 100 * step] for step in range(1, 90)]
-        return {**payload, "n": self._tick, "depth": depth, "note": None if self._tick % 7 == 0 else "replay"}
+        return {
+            **payload,
+            "n": self._first + self._tick,
+            "depth": depth,
+            "note": None if self._tick % 7 == 0 else "replay",
+        }
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from tradecast.delivery.event_kinds import EventKind
 from tradecast.delivery.hub import Hub, HubOptions
 from tradecast.delivery.recovery import Request, Result
 from tradecast.delivery.shaping.intake import NO_SHAPING, ShapingOptions
+from tradecast.delivery.shaping.snapshots import SnapshotResult
 from tradecast.engine.message import Message
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.room_names import NAMESPACE
@@ -101,6 +103,7 @@ class NullObserver:
     def wholes_delivered(self, recipients: int, size: int) -> None: ...
     def recovery(self, result: Result) -> None: ...
     def gap_lost(self, clients: int) -> None: ...
+    def snapshots_read(self, result: SnapshotResult, rooms: int) -> None: ...
 
 
 async def reserve_anything(connection_id: str, rooms: Collection[str]) -> bool:
@@ -116,6 +119,7 @@ class HubHarness:
         discarded: Clients whose queue was purged: eio_sid, the rooms left, the rooms that it is still in.
         results: Of each try to recover.
         gaps: How many clients missed events for good, each time.
+        snapshots: Rooms that were joined, by whether something was there.
         emitted: Name and recipients of each event.
         deltas: Recipients, bytes and bytes of the whole event of each delta.
         wholes: Recipients and bytes of each whole event to those who want deltas.
@@ -142,6 +146,7 @@ class HubHarness:
         self.discarded: list[tuple[str, frozenset[str], frozenset[str]]] = []
         self.results: list[Result] = []
         self.gaps: list[int] = []
+        self.snapshots: Counter[str] = Counter()
         self.emitted: list[tuple[str, int]] = []
         self.deltas: list[tuple[int, int, int]] = []
         self.wholes: list[tuple[int, int]] = []
@@ -170,6 +175,9 @@ class HubHarness:
 
     def gap_lost(self, clients: int) -> None:
         self.gaps.append(clients)
+
+    def snapshots_read(self, result: SnapshotResult, rooms: int) -> None:
+        self.snapshots[result] += rooms
 
     # -- the engine's side
 

@@ -25,6 +25,8 @@ class RecordingObserver:
         results: Events by what became of them.
         why_skipped: Messages and entries that were not understood.
         repairs: Events read back, each time.
+        retained: Bytes retained, by partition.
+        not_retained: Values that were too large, and rooms beyond the budget.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,8 @@ class RecordingObserver:
         self.results: Counter[str] = Counter()
         self.why_skipped: Counter[str] = Counter()
         self.repairs: list[int] = []
+        self.retained: dict[int, int] = {}
+        self.not_retained: Counter[str] = Counter()
         self.is_subscribed: bool | None = None
 
     @property
@@ -56,6 +60,10 @@ class RecordingObserver:
 
     def message_skipped(self, why: str) -> None:
         self.why_skipped[why] += 1
+
+    def values_retained(self, partition: int, size: int, *, too_large: int, over_budget: int) -> None:
+        self.retained[partition] = size
+        self.not_retained += Counter(too_large=too_large, over_budget=over_budget)
 
 
 class Brokers:

@@ -17,6 +17,7 @@ from tradecast.delivery.broker import (
     NullDeliveryListener,
     RecoveryState,
     Replay,
+    Snapshot,
 )
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Envelope
 from tradecast.delivery.ids import Offset, now_id
@@ -85,6 +86,7 @@ class SharedBroker:
     is_subscribed = True
     waiting = channels = 0
     trouble = redis = other = None
+    has_snapshots = True
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
@@ -181,6 +183,19 @@ class SharedBroker:
         await self._on_the_way()
         return found
 
+    async def read_snapshots(self, rooms: Mapping[str, int]) -> Mapping[str, Snapshot]:
+        await self._on_the_way()
+        found = {
+            room: Snapshot(
+                self.memory.last[self.partition_of(room)],
+                [one for (where, _), one in self.memory.latest.items() if where == room],
+                self.memory.events.get(room, [])[-count:] if count else (),
+            )
+            for room, count in rooms.items()
+        }
+        await self._on_the_way()
+        return found
+
     async def read(self, starts: Mapping[str, int]) -> Replay:
         await self._on_the_way()
         parts: dict[int, list[list[Envelope]]] = {}
@@ -206,9 +221,9 @@ class SharedBroker:
         self.memory.sessions[session.pid] = (deepcopy(session), self)
         return True
 
-    async def save_join(self, session: RecoveryState, room: str) -> bool:
-        position = session.joins[room]
-        return await self._change(session, lambda kept: kept.joins.__setitem__(room, position))
+    async def save_join(self, session: RecoveryState, *rooms: str) -> bool:
+        positions = {room: session.joins[room] for room in rooms}
+        return await self._change(session, lambda kept: kept.joins.update(positions))
 
     async def save_leave(self, session: RecoveryState, room: str) -> bool:
         return await self._change(session, lambda kept: kept.joins.pop(room, None))

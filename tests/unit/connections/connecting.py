@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradecast.connections.connection import Connection
+from tradecast.connections.connection import Connection, Recent
 from tradecast.sessions.models import Session, User
 
 USER = User("u1", "Name", "name@example.com", is_admin=True, tier="premium")
@@ -19,8 +19,13 @@ class Recorder:
     def send(self, sid: str, event: str, data: Any) -> None:
         self.calls.append(("send", sid, event, data))
 
-    async def join(self, sid: str, room: str) -> None:
-        self.calls.append(("join", sid, room))
+    async def join(self, sid: str, *rooms: str, recent: int = 0) -> Recent | None:
+        self.calls += [("join", sid, room) for room in rooms]
+        return None
+
+    async def read_recent(self, room: str, count: int) -> Recent | None:
+        self.calls.append(("recent", room, count))
+        return None
 
     async def leave(self, sid: str, room: str) -> None:
         self.calls.append(("leave", sid, room))

@@ -15,7 +15,10 @@ class NoChannel:
     def send(self, sid: str, event: str, data: Any) -> None:
         raise AssertionError
 
-    async def join(self, sid: str, room: str) -> None:
+    async def join(self, sid: str, *rooms: str, recent: int = 0) -> None:
+        raise AssertionError
+
+    async def read_recent(self, room: str, count: int) -> None:
         raise AssertionError
 
     async def leave(self, sid: str, room: str) -> None:

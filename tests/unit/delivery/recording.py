@@ -80,7 +80,7 @@ class RecordingBroker(MemoryBroker):
         self.written.append(("save", session.pid))
         return await super().save(session)
 
-    async def save_join(self, session: RecoveryState, room: str) -> bool:
+    async def save_join(self, session: RecoveryState, *rooms: str) -> bool:
         await self._through("save_join")
         return await super().save(session)
 

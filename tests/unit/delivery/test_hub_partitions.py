@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import pytest
 
 from kit.delivery.hub_clients import running_hub
 from kit.delivery.shared_broker import Memory, SharedBroker
+from tradecast.delivery.broker import Snapshot
 from tradecast.delivery.envelope import COUNTED, encode_envelope
 from tradecast.delivery.ids import MAX_ID, id_span, write_offset
 
@@ -56,14 +57,14 @@ async def test_who_comes_while_it_is_on_its_way_gets_it_once_at_most(how: str) -
         member = await here.connect(b) if how == "joining" else None
         broker.subscribed.add(a)
         ids: list[int] = []
-        asked = broker.read_positions
+        asked = broker.read_snapshots
 
-        async def now(rooms: Collection[str]) -> Mapping[str, int]:
+        async def now(rooms: Mapping[str, int]) -> Mapping[str, Snapshot]:
             if not ids:  # the first part is published, and this server has not got it yet
                 ids.append(memory._publish(0, whole.part([a], {})))
             return await asked(rooms)
 
-        broker.read_positions = now  # type: ignore[method-assign]
+        broker.read_snapshots = now  # type: ignore[method-assign]
         broker.subscribed.discard(b)  # so that it has to be asked where the rooms' partitions are
         if member is None:
             member = await here.connect(a, b)

@@ -47,6 +47,7 @@ class Client:
         must: What it has to get, with the rooms through which it has to.
         may: What it may get, or not.
         latest: The newest that arrived of what is latest-wins, by room.
+        seen: The newest of it that came over the present connection, by room.
         newest: The newest that it has to get.
         loose: What it may get once, twice or not at all: events of several partitions of whose rooms it leaves one.
     """
@@ -64,6 +65,7 @@ class Client:
     must: dict[int, set[str]] = field(default_factory=dict)
     may: set[int] = field(default_factory=set)
     latest: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
     newest: dict[str, int] = field(default_factory=dict)
     loose: set[int] = field(default_factory=set)
 
@@ -74,7 +76,9 @@ class Client:
             self.read += 1
             payload = one.arguments[0]
             if one.event == "latest":
-                self.latest[payload["room"]] = payload["n"]
+                # No snapshot follows what is newer.
+                assert payload["n"] >= self.seen.get(payload["room"], 0)
+                self.latest[payload["room"]] = self.seen[payload["room"]] = payload["n"]
             elif one.event == "event":
                 self.got.append(payload["n"])
                 assert one.offset is not None
@@ -83,6 +87,7 @@ class Client:
     def lost(self) -> None:
         """Its connection is, with all that had not arrived."""
         self.member = self.at = self.busy = self.pinged = None
+        self.seen.clear()
         self.read = 0
 
     def leaves(self, room: str) -> None:
@@ -243,7 +248,12 @@ class DeliveryModel:
             client.unsure.discard(room)
             client.rooms.add(room)
 
-        self.let(client, partial(client.at.desk.hub.join, client.member.sid, room), joined)
+        hub, sid = client.at.desk.hub, client.member.sid
+
+        async def join() -> None:
+            await hub.join(sid, room)
+
+        self.let(client, join, joined)
 
     async def leave(self) -> None:
         client = self.chance.choice(self.clients)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tradecast.connections.connection import Recent
+
 
 def do_nothing() -> None:
     """What happens meanwhile, where the test says nothing."""
@@ -48,17 +50,23 @@ class Membership:
 
     def __init__(self) -> None:
         self.joined: list[str] = []
+        self.joins: list[tuple[str, ...]] = []
+        self.recent: Recent | None = None
         self.sent: list[tuple[str, Any]] = []
         self.error: Exception | None = None
 
     def send(self, sid: str, event: str, data: Any) -> None:
         self.sent.append((event, data))
 
-    async def join(self, sid: str, room: str) -> None:
+    async def join(self, sid: str, *rooms: str, recent: int = 0) -> Recent | None:
         if self.error is not None:
             raise self.error
-        if room not in self.joined:
-            self.joined.append(room)
+        self.joined += [room for room in rooms if room not in self.joined]
+        self.joins.append(rooms)
+        return self.recent if recent else None
+
+    async def read_recent(self, room: str, count: int) -> Recent | None:
+        return None if self.recent is None else self.recent[-count:]
 
     async def leave(self, sid: str, room: str) -> None:
         self.joined.remove(room)

@@ -29,7 +29,10 @@ class Channel:
     def send(self, sid: str, event: str, data: Any) -> None:
         self.sent.append((event, data))
 
-    async def join(self, sid: str, room: str) -> None:
+    async def join(self, sid: str, *rooms: str, recent: int = 0) -> None:
+        raise AssertionError
+
+    async def read_recent(self, room: str, count: int) -> None:
         raise AssertionError
 
     async def leave(self, sid: str, room: str) -> None:

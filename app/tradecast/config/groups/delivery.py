@@ -54,6 +54,20 @@ class DeliverySettings(Group):
         120, description="Seconds after a lost connection within which a client can resume without missing events"
     )
     history_events: HistoryEvents = runtime_field("history_events")
+    retain_seconds: Annotated[float, Field(ge=0, le=604_800)] = Field(
+        86_400,
+        description="Seconds that the newest value of each latest-wins event, and the newest counted events of each "
+        "room, stay for clients that subscribe later ([client.md](client.md#what-you-get-at-once)); 0: none stay, and "
+        "clients get no snapshot",
+    )
+    retain_value_bytes: Annotated[int, Field(ge=256, le=1_000_000)] = Field(
+        16_384, description="Bytes of the largest value that stays for later subscribers"
+    )
+    retain_budget_bytes: Annotated[int, Field(ge=0)] = Field(
+        268_435_456,
+        description="Bytes that all such values may take in Redis, or in a single server's memory; beyond that, those "
+        "of the rooms that were written to least recently go first. It never delays or refuses an event",
+    )
     publish_timeout: PublishTimeout = runtime_field("publish_timeout")
     publish_buffer: PublishBuffer = runtime_field("publish_buffer")
     publish_batch: PublishBatch = runtime_field("publish_batch")

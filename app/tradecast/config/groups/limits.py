@@ -34,7 +34,9 @@ class LimitSettings(Group):
         60_000, description="Window of the rate limits, milliseconds"
     )
     rate_limit_global: Count = Field(1_000, description="Events per user and window, all together")
-    rate_limit_subscribe: Count = Field(100, description="Per user, window and subscribe event")
+    rate_limit_subscribe: Count = Field(
+        100, description="Per user, window and subscribe event; notifications:recent too"
+    )
     rate_limit_unsubscribe: Count = Field(100, description="Per user, window and unsubscribe event")
     rate_limit_broadcast: Count = Field(1_000, description="admin:broadcast per admin and window")
     rate_limit_refresh: Count = Field(10, description="session:refresh per user and window")

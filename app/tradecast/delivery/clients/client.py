@@ -28,6 +28,7 @@ class Client:
         replay: What it missed and has not been sent yet.
         is_replay_short: Whether that is not all: its transport is closed behind it, and the next replay has the rest.
         is_replaying: Whether that is being sent, as its link takes it, and then what was buffered meanwhile.
+        snapshot: What its rooms had when it joined them, each with the room, until its delivery resumes; None: nothing.
         awaiting_position: Whether it has joined a room at a position that this server has perhaps not reached.
         pinged: The positions when the last heartbeat was sent.
         is_too_slow: Whether its transport is closed because its link takes too little.
@@ -51,6 +52,7 @@ class Client:
         "replay_begin",
         "replayed_until",
         "session",
+        "snapshot",
         "stored",
     )
 
@@ -72,6 +74,7 @@ class Client:
         self.is_replaying = False
         self.is_too_slow = False
         self.pinged: Vector = ()
+        self.snapshot: list[tuple[str, Envelope]] | None = None
 
     def with_replay(self, vector: Vector) -> Vector:
         """Positions of the server as an offset of this client, whose replay may be ahead of them."""
@@ -105,7 +108,7 @@ class Client:
 
     def drop_unsent(self) -> None:
         """Drop what it has not been sent: its connection ends, and the next one replays it."""
-        self.buffered = self.buffered_states = self.replay = None
+        self.buffered = self.buffered_states = self.replay = self.snapshot = None
         self.is_replaying = False
 
     def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:

@@ -18,6 +18,7 @@ from tradecast.delivery.ids import write_offset
 from tradecast.delivery.recovery import Result, is_elsewhere, is_for_client
 from tradecast.delivery.shaping.delta_chains import Batch, DeltaChains
 from tradecast.delivery.shaping.intake import Intake, ShapingOptions, Subjects
+from tradecast.delivery.shaping.snapshots import SnapshotObserver, is_in_snapshot
 from tradecast.delivery.shaping.stale_notices import StaleNotices
 from tradecast.engine.message import Message
 from tradecast.observability.throttled_log import ThrottledLog
@@ -42,7 +43,7 @@ class ClientTransport(Link, Protocol):
         ...
 
 
-class DeliveryObserver(Protocol):
+class DeliveryObserver(SnapshotObserver, Protocol):
     """Observes deliveries and recoveries; the metrics do."""
 
     def event_emitted(self, event: str, recipients: int) -> None:
@@ -204,6 +205,7 @@ class LocalDelivery:
         client.pause_count -= 1
         if client.pause_count or self.clients.by_sid.get(sid) is not client:
             return
+        self.send_snapshot(client)
         buffered, client.buffered = client.buffered or (), None
         for envelope, vector in buffered:
             self.send_buffered(client, envelope, vector)
@@ -310,6 +312,14 @@ class LocalDelivery:
             return True
         partition = self.broker.partition_of(envelope.rooms[0])
         return bool(client.replayed_until) and envelope.id <= client.replayed_until[partition]
+
+    def send_snapshot(self, client: Client) -> None:
+        """Send what its rooms had when it joined them, before anything that was buffered (`EventSender`)."""
+        snapshot, client.snapshot = client.snapshot, None
+        joins = client.session.joins
+        for room, envelope in snapshot or ():
+            if is_in_snapshot(envelope, room, client.session.sid, joins):
+                self._transport.deliver((client.eio_sid,), envelope.message(None))
 
     def send_buffered(self, client: Client, envelope: Envelope, vector: Vector) -> None:
         """Send an event that was buffered, if it is for the client (`EventSender`)."""

@@ -46,6 +46,10 @@ class EventSender(Protocol):
         """Send it, with these positions as its offset."""
         ...
 
+    def send_snapshot(self, client: Client, /) -> None:
+        """Send what its rooms had when it joined them, before anything that was buffered."""
+        ...
+
     def send_buffered(self, client: Client, envelope: Envelope, vector: Vector, /) -> None:
         """Send an event that was buffered, if it is for the client."""
         ...
@@ -75,13 +79,18 @@ class PacedReplay:
         while left > 0:
             if client.replay:
                 left -= self._send_missed(client, client.replay)
-            elif client.buffered and client.pause_count == 1:  # else it joins a room, whose position is not known yet
+            elif client.pause_count > 1:  # it joins a room, whose position is not known yet
+                return True
+            elif client.snapshot:
+                left -= sum(_size(envelope) for _, envelope in client.snapshot)
+                self._sender.send_snapshot(client)
+            elif client.buffered:
                 envelope, vector = client.buffered.popleft()
                 left -= _size(envelope)
                 self._sender.send_buffered(client, envelope, vector)
             else:
                 return True
-        return not client.replay and not (client.buffered and client.pause_count == 1)
+        return not client.replay and not (client.pause_count == 1 and (client.snapshot or client.buffered))
 
     def keep(self, client: Client) -> None:
         """What is left of a replay waits for the client's link. What is too much is dropped: its next replay has it."""

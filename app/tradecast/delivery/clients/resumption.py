@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from tradecast.delivery.broker import RecoveryState
 from tradecast.delivery.clients.client import Client
 from tradecast.delivery.clients.local_delivery import LocalDelivery
+from tradecast.delivery.envelope import Envelope
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.delivery.ids import MAX_ID, Offset, id_span, parse_offset
 from tradecast.delivery.recovery import (
@@ -168,6 +169,7 @@ class Resumption:
             session.joins |= await broker.read_positions([own_room])
         of = {room: broker.partition_of(room) for room in (*rooms, own_room)}
         begin = find_starts(session, offset, of, of)
+        retained = await self._read_retained(rooms)
         replay = await broker.read(begin)
         if broker.epoch != epoch or self._clients.by_sid.get(attempt.sid) is not client:
             raise AdapterUnavailable("the history has changed, or the client is gone")
@@ -190,6 +192,13 @@ class Resumption:
                 *(one, session.sid, begin, session.joins), has_newer=broker.partition_of(one.rooms[0]) in ahead
             )
         )
+        # What is older than the history may still be on its way to the client, as a part of what it got at a join.
+        replayed = {one.state_key for one in replay.envelopes}
+        client.snapshot = [
+            (room, one)
+            for room, one in retained
+            if one.state_key is not None and one.state_key not in replayed and of[room] not in ahead
+        ]
         seen = offset.ids if offset is not None else (0,) * broker.partitions
         client.replayed_until = tuple(
             position if position is not None else min(has, here + id_span(MAX_AHEAD))
@@ -205,6 +214,13 @@ class Resumption:
         self._clients.rename(attempt.sid, session.sid)
         self._clients.by_pid[pid] = session.sid
         return Resumed(session.sid, session.connection_id, frozenset(rooms))
+
+    async def _read_retained(self, rooms: Collection[str]) -> Sequence[tuple[str, Envelope]]:
+        """The newest of each latest event of some rooms, each with its room. Raises AdapterUnavailable."""
+        if not rooms or not self._broker.has_snapshots:
+            return ()
+        found = await self._broker.read_snapshots(dict.fromkeys(rooms, 0))
+        return [(room, one) for room, snapshot in found.items() for one in snapshot.latest]
 
     async def _end_own_connection(self, pid: str) -> None:
         """End this server's own dead connection of a client first, before the client is resumed."""

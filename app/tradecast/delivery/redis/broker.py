@@ -8,7 +8,14 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from tradecast.config.runtime_settings import RuntimeSettings
-from tradecast.delivery.broker import ControlListener, ControlListeners, DeliveryListener, RecoveryState, Replay
+from tradecast.delivery.broker import (
+    ControlListener,
+    ControlListeners,
+    DeliveryListener,
+    RecoveryState,
+    Replay,
+    Snapshot,
+)
 from tradecast.delivery.envelope import Envelope
 from tradecast.delivery.ids import Offset
 from tradecast.delivery.redis.connections.endpoints import find_partition, list_endpoints
@@ -57,6 +64,7 @@ class RedisBroker:
         self.retention = retention
         self.server_id = secrets.token_hex(8)
         self._control_listeners = ControlListeners()
+        endpoints = list_endpoints(redis)
         self._partitions = [
             RedisPartition(
                 endpoint,
@@ -66,8 +74,9 @@ class RedisBroker:
                 self._control_listeners,
                 server_id=self.server_id,
                 number=number,
+                partitions=len(endpoints),
             )
-            for number, endpoint in enumerate(list_endpoints(redis))
+            for number, endpoint in enumerate(endpoints)
         ]
         self._writers = [partition.writer for partition in self._partitions]
         self._control_redis = control_redis
@@ -214,6 +223,22 @@ class RedisBroker:
         answers = await asyncio.gather(*(self._partitions[number].read_position() for number in by_partition))
         return {room: position for some, position in zip(by_partition.values(), answers, strict=True) for room in some}
 
+    @property
+    def has_snapshots(self) -> bool:
+        return self.retention.retain.seconds > 0
+
+    async def read_snapshots(self, rooms: Mapping[str, int]) -> Mapping[str, Snapshot]:
+        by_partition = self._split(rooms)
+        if len(by_partition) == 1:
+            return await self._partitions[next(iter(by_partition))].snapshots.read(rooms)
+        answers = await asyncio.gather(
+            *(
+                self._partitions[number].snapshots.read({room: rooms[room] for room in some})
+                for number, some in by_partition.items()
+            )
+        )
+        return {room: snapshot for found in answers for room, snapshot in found.items()}
+
     async def read(self, starts: Mapping[str, int]) -> Replay:
         by_partition = self._split(starts)
         answers = await asyncio.gather(
@@ -243,8 +268,11 @@ class RedisBroker:
         session.epochs = epochs
         return done
 
-    async def save_join(self, session: RecoveryState, room: str) -> bool:
-        return await self._change(session, "join", room, session.joins[room])
+    async def save_join(self, session: RecoveryState, *rooms: str) -> bool:
+        pairs: list[str | int] = []
+        for room in rooms:
+            pairs += (room, session.joins[room])
+        return await self._change(session, "join", *pairs)
 
     async def save_leave(self, session: RecoveryState, room: str) -> bool:
         return await self._change(session, "leave", room)

@@ -153,7 +153,10 @@ class ControlChannel:
 
     async def read_position(self) -> int:
         """Read the last id published. Raises AdapterUnavailable."""
-        epoch, last, lineage, since = await self.queue.run(_PositionRequest(self))
+        return self.take_position(*await self.queue.run(_PositionRequest(self)))
+
+    def take_position(self, epoch: bytes, last: bytes, lineage: bytes, since: bytes) -> int:
+        """Take over what `READ_POSITION` has answered; the last id published."""
         known, before = self.cursor.epoch, self.cursor.position
         top = self.cursor.enter_epoch(epoch.decode(), lineage.decode(), int(since))
         if top is not None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Final
 
 from tradecast.delivery.ids import PER_MS, START_MS
+from tradecast.delivery.retention import MAX_KEYS
 from tradecast.redis_client.script import Script
 
 # How far the clocks of two Redis hosts may be apart. A floor further in the future is nobody's honest id.
@@ -26,6 +27,8 @@ MAX_SKEW_MS: Final = 3_600_000
 # Notes that one batch removes at most, of those that are older than what is kept; and how far they may be behind.
 MAX_TRIMMED: Final = 1_000
 TRIM_EVERY_MS: Final = 1_000
+# A room may have so many keys of latest events more, before the oldest go.
+KEYS_OVER: Final = 100
 # Values in one ZADD: Lua hands on some thousands at a time.
 NOTES_AT_ONCE: Final = 2_000
 
@@ -98,7 +101,8 @@ if type(answer) == 'table' and answer.err then return answer end
 """
 
 # KEYS: clock, notes. ARGV: see above. The answer: epoch, last id, lineage, the first id of all.
-READ_POSITION = Script(_CLOCK + _BEGIN + _NOTES + _KEEP + "return {epoch, text, lineage, first() or text}")
+TAKE_POSITION: Final = _CLOCK + _BEGIN + _NOTES + _KEEP
+READ_POSITION = Script(TAKE_POSITION + "return {epoch, text, lineage, first() or text}")
 
 # KEYS: clock, notes. ARGV: as above, a channel, and the end of the message for it. As READ_POSITION, and publishes the
 # id, which rises with the time: where nothing was published for long, positions would be older than what is kept. Where
@@ -165,6 +169,18 @@ local function keep_counted(room, key, id, ...)
     redis.call('XADD', key, id, ...)
   end
 end
+-- The keys of a room's latest events are bounded. Who was not given one that goes has to start a new session.
+local function drop_oldest(room, key)
+  local found, values = redis.call('HGETALL', key), {{}}
+  for f = 1, #found, 2 do
+    values[#values + 1] = {{tonumber(string.match(found[f + 1], '^%d+') or 0), found[f]}}
+  end
+  table.sort(values, function(one, other) return one[1] < other[1] end)
+  for n = 1, #values - {MAX_KEYS} do redis.call('HDEL', key, values[n][2]) end
+  local gone = values[#values - {MAX_KEYS}][1]
+  local lost = tonumber(notes['x' .. room] or redis.call('ZSCORE', KEYS[2], 'x' .. room) or 0)
+  if gone > oldest and gone > lost then notes['x' .. room] = string.format('%.0f', gone) end
+end
 local function keep_latest(room, key, event, value)
   local answer = redis.pcall('HSET', key, event, value)
   if type(answer) == 'table' then
@@ -172,8 +188,10 @@ local function keep_latest(room, key, event, value)
     redis.call('DEL', key)
     lose('l', room)
     redis.call('HSET', key, event, value)
-  elseif answer == 1 and redis.call('HLEN', key) == 1 then
-    lose('l', room)
+  elseif answer == 1 then
+    local count = redis.call('HLEN', key)
+    if count == 1 then lose('l', room) end
+    if count > {MAX_KEYS + KEYS_OVER} then drop_oldest(room, key) end
   end
 end
 """
@@ -296,7 +314,7 @@ return answer
 # slowness in a row, r<room> join position. Others are the next version's, and begin with no r.
 # KEYS: the session. ARGV: owner, generation, milliseconds to keep it, then one of
 #   save: user, sid, connection id, epoch, positions, closes, then room and position for each room
-#   join: room, position        leave: room        touch: positions        drop
+#   join: room, position, …     leave: room        touch: positions        drop
 # The answer: 1 done, 0 it is another's by now, -1 it is not there (any more).
 SESSION = Script("""
 local what = ARGV[4]
@@ -315,7 +333,7 @@ if what == 'save' then
 elseif not generation then
   return -1
 elseif what == 'join' then
-  redis.call('HSET', KEYS[1], 'r' .. ARGV[5], ARGV[6])
+  for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], 'r' .. ARGV[i], ARGV[i + 1]) end
 elseif what == 'leave' then
   redis.call('HDEL', KEYS[1], 'r' .. ARGV[5])
 elseif what == 'touch' then

@@ -71,6 +71,10 @@ class BrokerObserver(PublishObserver, Protocol):
         """A message or an entry was not understood."""
         ...
 
+    def values_retained(self, partition: int, size: int, *, too_large: int, over_budget: int) -> None:
+        """So many bytes are retained in a partition; so many values and rooms are not, of those just looked at."""
+        ...
+
 
 class NullBrokerObserver:
     """`BrokerObserver` for a process that measures nothing: a publisher, or a control channel beside the events'."""
@@ -91,4 +95,7 @@ class NullBrokerObserver:
         """Ignore it."""
 
     def message_skipped(self, why: str) -> None:
+        """Ignore it."""
+
+    def values_retained(self, partition: int, size: int, *, too_large: int, over_budget: int) -> None:
         """Ignore it."""

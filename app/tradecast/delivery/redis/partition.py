@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.delivery.broker import ControlListener, DeliveryListener, NullDeliveryListener
 from tradecast.delivery.envelope import Envelope, Origin, decode_envelope
@@ -17,6 +18,8 @@ from tradecast.delivery.redis.history import Found, HistoryReader
 from tradecast.delivery.redis.options import BrokerObserver, PartitionConfig
 from tradecast.delivery.redis.recovery_store import Claimed, RecoveryStore
 from tradecast.delivery.redis.repair import GapRepair
+from tradecast.delivery.redis.retained.keeper import RetentionKeeper
+from tradecast.delivery.redis.retained.reader import SnapshotReader
 from tradecast.delivery.redis.writer import PartitionWriter
 from tradecast.delivery.retention import Retention
 from tradecast.observability.logger import get_logger
@@ -34,6 +37,7 @@ class RedisPartition(ControlChannel):
         writer: Publishes into it.
         history: Reads its events back.
         store: Keeps recovery states.
+        snapshots: Reads what its rooms have for those who join them.
 
     Args:
         endpoint: Where it is.
@@ -43,6 +47,7 @@ class RedisPartition(ControlChannel):
         control: Receives control messages.
         server_id: This process's name; every start has another one.
         number: As above.
+        partitions: How many there are.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class RedisPartition(ControlChannel):
         *,
         server_id: str,
         number: int = 0,
+        partitions: int = 1,
     ) -> None:
         cursor = PartitionCursor()
         self._direct_channel = f"{endpoint.prefix}d".encode()
@@ -70,6 +76,9 @@ class RedisPartition(ControlChannel):
         self.writer = PartitionWriter(endpoint, retention, config, observer, cursor)
         self.history = HistoryReader(endpoint, self.queue, retention, cursor, observer)
         self.store = RecoveryStore(self.prefix, server_id, self.queue, retention, observer)
+        self.snapshots = SnapshotReader(endpoint, self.queue, retention, cursor, self, observer)
+        self._keeper = RetentionKeeper(endpoint, self.queue, retention, observer, partitions=partitions, number=number)
+        self._keeping: asyncio.Task[None] | None = None
         self._repair = GapRepair(cursor, self, self)
         self._listener: DeliveryListener = NullDeliveryListener()
 
@@ -87,8 +96,10 @@ class RedisPartition(ControlChannel):
         self._listener = listener
         self.writer.start()
         self.start()
+        self._keeping = asyncio.create_task(self._keeper.run(), name="retention")
 
     async def close(self) -> None:
+        await cancel_and_wait(self._keeping)
         await self.writer.close()
         await super().close()
 

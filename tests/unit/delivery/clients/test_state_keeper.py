@@ -62,8 +62,8 @@ async def test_a_join_whose_answer_was_lost_is_not_kept_in_the_end(here: HubHarn
     a = await here.connect("x")
     save_join = broker.save_join
 
-    async def lost(session: RecoveryState, room: str) -> bool:
-        await save_join(session, room)
+    async def lost(session: RecoveryState, *rooms: str) -> bool:
+        await save_join(session, *rooms)
         raise PublishUncertain("no answer")
 
     broker.save_join = lost  # type: ignore[method-assign]

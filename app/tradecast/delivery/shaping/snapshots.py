@@ -1,0 +1,168 @@
+"""What a client that joins a room gets of it: the position from which on it is live, and what was there before.
+
+Ids up to the position are the snapshot's, ids above it are live. The client's delivery is paused from before the read
+until the snapshot is sent, so no value of the snapshot follows a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, Literal, Protocol, get_args
+
+from tradecast.delivery.broker import Broker, Snapshot
+from tradecast.delivery.clients.client import Client
+from tradecast.delivery.envelope import Envelope
+from tradecast.delivery.errors import AdapterUnavailable
+from tradecast.delivery.recovery import is_elsewhere
+from tradecast.packets.exact import load
+from tradecast.packets.room_names import is_sid_room
+
+# Of a room that was joined: something was there, nothing, or it could not be read.
+SnapshotResult = Literal["hit", "miss", "failed"]
+SNAPSHOT_RESULTS: tuple[SnapshotResult, ...] = get_args(SnapshotResult)
+# What an event of the main namespace, without attachments, begins with.
+_PLAIN_EVENT: Final = b"2["
+
+
+class SnapshotObserver(Protocol):
+    """Observes snapshots; the metrics do."""
+
+    def snapshots_read(self, result: SnapshotResult, rooms: int) -> None:
+        """So many rooms were joined, and something was there for the client, nothing, or it could not be read."""
+        ...
+
+
+class JoinListener(Protocol):
+    """Learns where rooms are joined: what comes of before is not for who joined (`Intake`)."""
+
+    def note_join(self, room: str, position: int, /) -> None:
+        """A client has joined a room at a position."""
+        ...
+
+
+class JoinPositions:
+    """Takes the positions at which clients join rooms, and the snapshots of these.
+
+    Args:
+        broker: Knows both.
+        observer: Observes snapshots.
+        listener: Learns the positions.
+    """
+
+    def __init__(self, broker: Broker, observer: SnapshotObserver, listener: JoinListener) -> None:
+        self._broker = broker
+        self._listener = listener
+        self._observer = observer
+
+    async def take(
+        self,
+        client: Client,
+        rooms: Collection[str],
+        sid_rooms: Collection[str] = (),
+        *,
+        exact: bool = False,
+        recent: int = 0,
+    ) -> Sequence[Envelope] | None:
+        """Set where a client joins rooms, once this server receives their events; the recent counted events of these.
+
+        None instead of these events where they are not known.
+
+        Args:
+            client: Who joins; its delivery is paused.
+            rooms: What it joins.
+            sid_rooms: Its own room, if it joins that.
+            exact: Whether the position has to be that of Redis, and not only this server's.
+            recent: How many of the newest counted events are asked for.
+
+        Raises:
+            AdapterUnavailable: Redis does not answer, and the position is not known without it.
+        """
+        broker = self._broker
+        fresh = await broker.wait_subscribed(rooms, sid_rooms)
+        asks = fresh or exact
+        snapshots = await self._read(dict.fromkeys(rooms, recent), is_needed=asks)
+        found = {room: snapshot.position for room, snapshot in (snapshots or {}).items()}
+        left = [room for room in (*rooms, *sid_rooms) if room not in found]
+        if asks and left:
+            found |= await broker.read_positions(left)
+            left = []
+        positions = broker.positions
+        # What is published in several partitions must not come through one of them from before the client joined, and
+        # nothing that its snapshot has may follow it.
+        client.awaiting_position |= broker.partitions > 1 and any(
+            at > positions[broker.partition_of(room)] for room, at in found.items()
+        )
+        client.session.joins.update(found)
+        # Everything up to the server's own position has come, and what comes is buffered for the client.
+        client.session.joins.update({room: positions[broker.partition_of(room)] for room in left})
+        for room in (*rooms, *sid_rooms):
+            self._listener.note_join(room, client.session.joins[room])
+        if snapshots is None:
+            return None
+        counted: list[Envelope] = []
+        for room, snapshot in snapshots.items():
+            counted += self._give(client, room, snapshot, positions[broker.partition_of(room)])
+        return counted
+
+    async def read_recent(self, room: str, count: int) -> Sequence[Envelope] | None:
+        """The newest counted events of a room that somebody may be in, by rising id; None: they cannot be read now."""
+        snapshots = await self._read({room: count}, is_needed=False)
+        return snapshots[room].recent if snapshots is not None and room in snapshots else None
+
+    async def _read(self, rooms: Mapping[str, int], *, is_needed: bool) -> Mapping[str, Snapshot] | None:
+        """Read snapshots; None where there are none, or where they cannot be read and nothing else depends on it."""
+        if not self._broker.has_snapshots:
+            return None
+        asked = {room: count for room, count in rooms.items() if not is_sid_room(room)}
+        if not asked:
+            return {}
+        try:
+            found = await self._broker.read_snapshots(asked)
+        except AdapterUnavailable:
+            self._observer.snapshots_read("failed", len(asked))
+            if is_needed:
+                raise
+            return None
+        hits = sum(bool(one.latest or one.recent) for one in found.values())
+        self._observer.snapshots_read("hit", hits)
+        self._observer.snapshots_read("miss", len(found) - hits)
+        return found
+
+    def _give(self, client: Client, room: str, snapshot: Snapshot, position: int) -> Sequence[Envelope]:
+        latest = [(room, one) for one in snapshot.latest if one.state_key is not None]
+        if latest:
+            client.snapshot = [*(client.snapshot or ()), *latest]
+        client.awaiting_position |= any(one.id > position for one in (*snapshot.latest, *snapshot.recent))
+        joins = client.session.joins
+        return [one for one in snapshot.recent if is_in_snapshot(one, room, client.session.sid, joins)]
+
+
+def is_in_snapshot(envelope: Envelope, room: str, sid: str, joins: Mapping[str, int]) -> bool:
+    """Whether a client that has joined a room gets this event as a part of what was there before.
+
+    Who is in another of the event's rooms got it there, or something newer.
+    """
+    if sid in envelope.skip or any(other in joins for other in envelope.except_rooms):
+        return False
+    if is_elsewhere(envelope, joins):
+        return False
+    return next((one for one in envelope.rooms if one in joins), None) == room
+
+
+def read_event(envelope: Envelope) -> dict[str, Any] | None:
+    """An event as answers carry it: `{event, data}`; None for one that they cannot carry.
+
+    These have attachments, another namespace, or not exactly one argument.
+    """
+    if envelope.attachments or not envelope.packet.startswith(_PLAIN_EVENT):
+        return None
+    try:
+        event, *arguments = load(envelope.packet[1:] + b"]")
+    except ValueError:
+        return None
+    return {"event": event, "data": arguments[0]} if len(arguments) == 1 else None
+
+
+def read_events(envelopes: Sequence[Envelope]) -> list[dict[str, Any]]:
+    """Those of some events that answers can carry, in the same order."""
+    return [found for found in map(read_event, envelopes) if found is not None]
