@@ -37,7 +37,11 @@ SETTINGS = {
     "WEBSOCKET_COMPRESSION": "true",
 }
 EVENTS = ("recovered", "moved")
-KINDS = list(itertools.product((False, True), repeat=3))
+# What a page is like: all that goes together, in each combination.
+TRAITS = ("slow", "deltas", "compressed")
+KINDS = [kind for count in range(4) for kind in itertools.combinations(TRAITS, count)]
+# Between two polls a client is slow, too. Answers to polls are compressed for all clients.
+KINDS += [("polling",), ("slow", "polling"), ("deltas", "polling"), ("slow", "deltas", "polling")]
 TICKS, TICK = 90, 0.03
 # At which tick what happens; trades before a reload are fewer than what an answer lists.
 AT = {"recovered": 20, "moved": 40, "reloaded": 60}
@@ -47,7 +51,11 @@ FAST, SLOW = 100_000_000.0, 60_000.0
 BUFFER = 4_096
 IN_THE_END = 60.0
 # Else it was not tried.
-COUNTED = ("tradecast_compressed_messages_total", "tradecast_throttled_events_total")
+COUNTED = (
+    "tradecast_compressed_messages_total",
+    "tradecast_conflated_messages_total",
+    "tradecast_throttled_events_total",
+)
 
 _RUNS = itertools.count()
 
@@ -150,17 +158,19 @@ async def opened_pages(
     """A page of each kind, loaded."""
     async with contextlib.AsyncExitStack() as stack:
         pages = []
-        for number, (slow, deltas, compressed) in enumerate(KINDS):
-            rate, buffer = (SLOW, BUFFER) if slow else (FAST, None)
+        for number, kind in enumerate(KINDS):
+            rate, buffer = (SLOW, BUFFER) if "slow" in kind else (FAST, None)
             link = await stack.enter_async_context(
                 SlowLink(servers[0].url, delay=0.0, rate=rate, receive_buffer=buffer)
             )
             auth: dict[str, Any] = dict(await asyncio.to_thread(servers[0].make_session, f"{run}-{number}"))
-            if deltas:
+            if "deltas" in kind:
                 auth["deltas"] = True
-            told = zip(("slow", "deltas", "compressed"), (slow, deltas, compressed), strict=True)
-            name = "+".join(word for word, is_so in told if is_so) or "plain"
-            page = Page(name, clients, link, auth, symbols, perMessageDeflate=compressed)
+            options = {
+                "transports": ["polling" if "polling" in kind else "websocket"],
+                "perMessageDeflate": "compressed" in kind,
+            }
+            page = Page("+".join(kind) or "plain", clients, link, auth, symbols, **options)
             stack.push_async_callback(page.close)
             pages.append(page)
         await asyncio.gather(*(page.load() for page in pages))
@@ -239,9 +249,8 @@ async def test_each_client_shows_what_was_published_last(
     now = await asyncio.to_thread(count, servers)
     assert [name for name in COUNTED if now[name] <= counted[name]] == []
     # A slow client may get every quote whole, if its link is never free.
-    assert {page.name: page.deltas > 0 for page in pages if "slow" not in page.name} == {
-        page.name: "deltas" in page.name for page in pages if "slow" not in page.name
-    }
+    fast = [page for page in pages if "slow" not in page.name]
+    assert {page.name for page in fast if page.deltas} == {page.name for page in fast if "deltas" in page.name}
     if "reloaded" not in events:  # else those before were the former page's
         expected = len(set(events))
         assert {page.recovered for page in pages} == {expected}
