@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
+from kit.clients.interface import Clients
 from kit.clients.node import StockClient, StockClients
-from kit.servers.in_process import RunningServer
+from kit.clients.python import PythonClients
+from kit.servers.in_process import MakeServer, RunningServer
 from tradecast.server import WebSocketServer
 
 pytestmark = pytest.mark.node
@@ -58,3 +61,35 @@ async def test_each_event_has_the_arguments_that_were_emitted(
     await plain.wait_disconnect()
     await plain.wait_connect()
     assert not plain.recovered
+
+
+# All that is done with events on their way to clients, and may be switched on.
+EVERYTHING_ON = {"throttle": "*=5", "stale_after": "*=60", "websocket_compression": True}
+
+
+async def test_with_everything_on_there_are_no_other_events_or_arguments(
+    make_server: MakeServer, stock_clients: StockClients, python_clients: PythonClients
+) -> None:
+    server = await make_server(**EVERYTHING_ON)
+    session = {**await server.session("u1", tier="premium"), "recovery": False}
+    made: list[Clients] = [stock_clients, python_clients]
+    for clients, transports in itertools.product(made, (["websocket"], ["polling"])):
+        client = await clients.connect(server.url, session, transports=transports)
+        for topic, payload in (("portfolio", {}), ("trades", {}), ("watchlist", {"symbol": "AAPL"})):
+            await client.call(f"subscribe:{topic}", payload)
+        book = [[price, 100] for price in range(1_000)]
+        for number in range(20):
+            await server.app.emit_watchlist_quote("AAPL", {"n": number, "book": book})
+        await emit_everything(server.app, "nobody")
+        await client.wait_for("last")
+        await client.wait_for("watchlist:quote", lambda args: args[0]["quote"] == {"n": 1})
+        counts = {name: [len(args) for args in client.events(name)] for name in set(client.event_names())}
+        confirmations = {f"subscribed:{topic}" for topic in ("portfolio", "trades", "watchlist")}
+        # A volatile event is dropped for a client between two polls, as by Node's server.
+        assert set(counts) - confirmations - {"volatile"} == {*EVENTS} - {"to one", "volatile"}
+        assert "volatile" in counts or transports == ["polling"]
+        assert {count for some in counts.values() for count in some} == {1}
+        assert counts["trade:executed"] == counts["portfolio:update"] == counts["notification"] == [1]
+        numbers = [args[0]["quote"]["n"] for args in client.events("watchlist:quote")]
+        assert numbers[-1] == 1  # the last that was emitted
+        await client.disconnect()
