@@ -79,7 +79,7 @@ async def staged(
     clients: int = 12,
     seed: int = 1,
     auth: Mapping[str, Any] | None = None,
-    has_slow_clients: bool = False,
+    has_slow_clients: bool = True,
     **variables: str,
 ) -> AsyncIterator[FaultRun]:
     """Everything, started; every client is in its rooms, and nothing is published yet.
