@@ -91,6 +91,30 @@ async def test_frames_pass_as_they_are_and_the_owner_checks_them(
         await eventually(lambda: metric(edge, "relayed_websockets") == 0)
 
 
+async def test_slow_client_of_a_relay_gets_the_newest_state_too(
+    make_server: MakeServer, redis_server: RedisServer
+) -> None:
+    """The owner notices it, since little is kept on the way."""
+    owner, edge = await make_fleet(make_server, redis_server, 2, auth_required=False)
+    async with Poller(owner) as client:
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect(("127.0.0.1", int(edge.url.rpartition(":")[2])))
+        await client.join(owner)
+        slow = await through(owner, edge, client, sock=raw, max_queue=1)
+        slow.transport.pause_reading()
+        sent = 0
+        while metric(owner, "conflated_messages_total") < 10:
+            sent += 1
+            assert sent < 260, "too much is kept on the way"
+            await owner.app.emit_to_room("market:status", "market:status", {"n": sent, "filler": "x" * 300})
+            await asyncio.sleep(0.001)
+        slow.transport.resume_reading()
+        while f'"n":{sent},' not in str(await asyncio.wait_for(slow.recv(), 30)):
+            pass
+        await slow.close()
+
+
 async def test_one_who_does_not_read_is_cut_off_by_the_owner_and_costs_the_edge_little(
     make_server: MakeServer, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
