@@ -50,7 +50,7 @@ class EngineSettings(Group):
         4_096,
         description="Bytes that the system may have and not sent to a client, before messages wait for it here, where "
         "newer quotes replace older ones. Lower: fresher quotes on slow links; higher: fewer, larger writes. Where the "
-        "system has no TCP_NOTSENT_LOWAT, what it keeps does not count",
+        "system has no TCP_NOTSENT_LOWAT, what it keeps does not count; with SSL_CERTFILE, some 80 kB more are kept",
     )
     slow_client_timeout: Seconds = Field(
         15,
