@@ -56,9 +56,9 @@ def hub_client(server: RunningServer) -> Client | None:
     return next(iter(server.app.components.hub.clients.by_sid.values()), None)
 
 
-@pytest.mark.parametrize("transport", ["websocket", "polling"])
+@pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]], ids="-".join)
 async def test_a_long_replay_over_a_slow_link_gets_through(
-    make_server: MakeServer, stock_clients: StockClients, transport: str
+    make_server: MakeServer, stock_clients: StockClients, transports: list[str]
 ) -> None:
     """Sent at once, all of it would wait in the server, and be too old before it is sent."""
     server = await make_server(ping_interval=0.3, ping_timeout=20)
@@ -74,7 +74,7 @@ async def test_a_long_replay_over_a_slow_link_gets_through(
             assert client.session.confirmed[0] <= max(seen_id(stock), quiet), "a heartbeat has confirmed too much"
 
     async with SlowLink(server.url, delay=0.01, rate=RATE, receive_buffer=4_096) as link:
-        stock = await stock_clients.connect(link.url, await server.session("u1"), transports=[transport])
+        stock = await stock_clients.connect(link.url, await server.session("u1"), transports=transports)
         await server.app.emit_notification("u1", {"n": 0, "text": ""})
         await stock.wait_for("notification")
         quiet = seen_id(stock)
