@@ -83,8 +83,7 @@ class Message:
         message.whole = None
         return message
 
-    @property
-    def frames(self) -> bytes:
+    def encode(self) -> bytes:
         """All of it as WebSocket frames."""
         if self._frames is None:
             text = b"" if self._text is None else frame(TEXT, self._text)
@@ -92,6 +91,8 @@ class Message:
                 text += b"".join(frame(BINARY, part) for part in self._attachments)
             self._frames = text
         return self._frames
+
+    frames = property(encode)
 
     def deflate(self, maker: FrameMaker) -> bytes:
         """All of it as WebSocket frames, those that are large enough compressed, for clients that have agreed to that.

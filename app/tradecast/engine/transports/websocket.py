@@ -79,6 +79,8 @@ class WebSocketTransport(asyncio.Protocol):
     )
     name: Final[TransportName] = "websocket"
     reader_class: ClassVar[type[FrameReader]] = FrameReader
+    # Not a method that calls this one: for each recipient there is one call, as if there were no other class.
+    _encode = staticmethod(Message.encode)
 
     def __init__(self, host: Host, transport: asyncio.Transport, registry: Registry) -> None:
         self.transport = transport
@@ -128,9 +130,6 @@ class WebSocketTransport(asyncio.Protocol):
         if not self._scheduled:
             self._scheduled = True
             self._host.flush_soon(self)
-
-    def _encode(self, message: Message) -> bytes:
-        return message.frames
 
     def send_in_window(self, message: Message) -> None:
         """See `Transport.send_in_window`. What waits for its window is not scheduled; whatever is, takes it along."""

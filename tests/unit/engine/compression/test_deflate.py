@@ -147,6 +147,7 @@ def test_bomb_is_not_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
         b"\xff" * 20,
         HELLO[0][:3],
         HELLO[1][:8],
+        b"\x00\x20\x00\xdf\xffHello",  # of which 27 bytes are missing
         compressed(b"Hello" * 100)[:-5],
         compressed(b"Hello", zlib.Z_FINISH) + b"\xff",
     ],

@@ -31,6 +31,9 @@ class Wire(RecordingTransport):
     def write(self, data: bytes) -> None:
         self.written += data
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
 
 class Case:
     """A WebSocket with its connection."""
@@ -134,3 +137,20 @@ async def test_ten_thousand_tiny_ones_are_read_by_turns(case: Case) -> None:
         count += 1
     assert len(case.host.handled) == 10_000
     assert count == pytest.approx(10_000 / turns.PACKETS_PER_TURN, abs=2)
+
+
+async def test_what_waits_is_compressed_when_it_is_sent(case: Case) -> None:
+    """So what a newer one has replaced meanwhile costs nothing."""
+    case.transport.pause_writing()
+    for number in range(10):
+        message = Message([f"{LARGE}{number}"])
+        message.key = "one"
+        case.transport.send(message)
+    assert case.host.notes.told == []
+    case.transport.resume_writing()
+    newest = b"4" + LARGE.encode() + b"9"
+    assert case.wire.written == case.deflater.make_frame(TEXT, newest)
+    case.transport.pause_writing()
+    case.transport.send(Message([LARGE]))
+    case.transport.close(1000)
+    assert case.wire.written.endswith(case.deflater.make_frame(TEXT, b"4" + LARGE.encode()) + close_frame(1000))
