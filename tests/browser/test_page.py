@@ -232,6 +232,27 @@ async def test_the_page_follows_deltas(open_page: OpenPage) -> None:
     assert len(deltas) > len(wholes)
 
 
+async def test_trades_and_notifications_are_there_after_a_reload(open_page: OpenPage) -> None:
+    demo = await open_page()
+    await demo.log_in("demo-premium")
+    for panel in ("trades", "notifications"):
+        await expect(demo.page.locator(f"#{panel} .item").nth(1)).to_be_visible()
+    shown = "(list) => [...document.querySelectorAll(`#${list} .item`)].map((item) => item.textContent)"
+    before = {panel: await demo.page.evaluate(shown, panel) for panel in ("trades", "notifications")}
+
+    await demo.page.reload()
+
+    await expect(demo.page.locator("#connection-text")).to_have_text("Connected, WebSocket")
+    for panel, items in before.items():
+        # Twenty at most are kept of each room, and others come meanwhile.
+        await demo.becomes(f"([list, newest]) => ({shown})(list).includes(newest)", [panel, items[0]])
+        after = await demo.page.evaluate(shown, panel)
+        assert after.count(items[0]) == 1
+        kept = [item for item in after if item in items]
+        assert kept == [item for item in items if item in kept], "in the same order"
+    assert await demo.page.locator("#refusals .item").count() == 0
+
+
 async def test_a_session_that_the_server_ends_is_told_with_the_reason(open_page: OpenPage) -> None:
     demo = await open_page()
     await demo.log_in("demo-premium")

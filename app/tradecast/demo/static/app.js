@@ -120,6 +120,7 @@ function logOut() {
 function leave() {
   if (!socket) return;
   quotes.close();
+  held.clear();
   socket.offAny();
   socket.off();
   socket.io.off();
@@ -154,7 +155,8 @@ function enter() {
     socket.io.engine.on("upgrade", showTransport);
     if (socket.recovered) return;
     ask("subscribe:portfolio");
-    ask("subscribe:trades");
+    showRecent("subscribe:trades", ["trade:executed", "trade:failed", "position:closed"]);
+    showRecent("notifications:recent", ["notification"]);
     for (const symbol of quotes.wanted) cards.get(symbol).asking(true);
   });
   socket.on("connect_error", (error) => {
@@ -190,14 +192,20 @@ function enter() {
     refused(text(error.event, "error"), text(error.code, "ERROR"), text(error.reason), text(error.message));
   });
 
-  for (const [event, handler] of Object.entries(HANDLERS)) socket.on(event, handler);
+  for (const event of Object.keys(HANDLERS)) {
+    socket.on(event, (data) => {
+      if (held.has(event)) held.get(event).push({ event, data });
+      else handle(event, data);
+    });
+  }
   socket.onAny((event, data) => {
     if (!Object.hasOwn(HANDLERS, event) && !ANSWERS.test(event) && !QUOTES.test(event)) announce(event, data);
   });
 }
 
 // The server's answers, shown where the question was asked.
-const ANSWERS = /^(?:error|(?:un)?subscribed:(?:portfolio|trades|watchlist)|admin:broadcasted|session:refreshed)$/;
+const ANSWERS =
+  /^(?:error|(?:un)?subscribed:(?:portfolio|trades|watchlist)|notifications:recent|admin:broadcasted|session:refreshed)$/;
 
 const QUOTES = /^watchlist:(?:quote|quote:delta|stale)$/; // for `quotes`
 
@@ -221,6 +229,36 @@ function ask(event, ...payload) {
       else resolve(isObject(answer) ? answer : { success: false, message: "The server's answer makes no sense" });
     });
   });
+}
+
+const LISTED = new Set(["trade:executed", "trade:failed", "position:closed", "notification"]);
+const MOST_SEEN = 500;
+// What the lists have had, so that nothing is shown twice.
+const seen = new Set();
+// Events that come while an answer is awaited which has those before them, and perhaps these: by name.
+const held = new Map();
+
+const contentOf = (event, data) => JSON.stringify([event, data]);
+
+function handle(event, data) {
+  if (LISTED.has(event)) {
+    seen.add(contentOf(event, data));
+    if (seen.size > MOST_SEEN) seen.delete(seen.values().next().value);
+  }
+  HANDLERS[event](data);
+}
+
+// After a reload, or a connection that was not recovered: what happened before is in the answer, the newest last.
+async function showRecent(question, events) {
+  const late = [...(held.get(events[0]) ?? [])];
+  for (const event of events) held.set(event, late);
+  const answer = await ask(question);
+  if (held.get(events[0]) !== late) return; // it was asked once more meanwhile
+  for (const event of events) held.delete(event);
+  const recent = Array.isArray(answer.recent) ? answer.recent.filter((one) => events.includes(one?.event)) : [];
+  for (const { event, data } of recent) if (!seen.has(contentOf(event, data))) handle(event, data);
+  const answered = new Set(recent.map(({ event, data }) => contentOf(event, data)));
+  for (const { event, data } of late) if (!answered.has(contentOf(event, data))) handle(event, data);
 }
 
 async function setQuotes(symbol, on) {
@@ -609,6 +647,7 @@ function clearBoard() {
     byId(list).replaceChildren();
     byId(`${list}-empty`).hidden = false;
   }
+  seen.clear();
   counts = {};
   showCounts();
   for (const id of ["value", "cash", "invested", "realized", "unrealized"]) byId(`portfolio-${id}`).textContent = "–";
