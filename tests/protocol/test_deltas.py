@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -15,13 +18,21 @@ from kit.servers.in_process import MakeServer, RunningServer
 from kit.waiting import eventually
 from protocol.conftest import make_connect
 from protocol.contract import FAST, Connect, barrier
+from tradecast.client import quotes
 from tradecast.client.quotes import Quotes
+from tradecast.delivery.shaping.deltas import apply
 from tradecast.demo.feed import Feed
 from tradecast.events.contract import SERVER_EVENTS
 
 pytestmark = pytest.mark.node
 
 SYMBOLS = ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
+APPLY = f"""
+import {{ readFileSync }} from "node:fs";
+import {{ applyPatch }} from "{Path(quotes.__file__).with_name("quotes.mjs").as_uri()}";
+const pairs = JSON.parse(readFileSync(0, "utf8"));
+process.stdout.write(JSON.stringify(pairs.map(([before, patch]) => applyPatch(before, patch))));
+"""
 TICKS = 120
 """Of the demo's replay: several days, which begin and end."""
 
@@ -361,6 +372,30 @@ async def test_the_javascript_helper_unsubscribes_from_what_it_left_while_it_was
     await client.wait_for("watchlist:quote", lambda args: args[0]["symbol"] == "FB")
     assert [symbol for symbol, _ in (await client.quotes([]))["handedOut"]] == ["FB"]
     assert not any(payload["symbol"] == "AAPL" for (payload,) in client.events("watchlist:quote"))
+
+
+def test_javascript_s_patches_are_python_s() -> None:
+    values: list[Any] = [
+        1,
+        "a",
+        [1, {"a": None}],
+        {},
+        {"a": 1},
+        {"a": {"b": 2, "c": None}},
+        {"a": None, "b": {"c": None}},
+    ]
+    # To be fields like any other.
+    values += [{"__proto__": {"a": 1}, "constructor": None, "1": 0.1}, {"__proto__": {"b": 2}, "constructor": {"a": 1}}]
+    pairs = [[before, patch] for before in values for patch in values]
+    ran = subprocess.run(
+        ["node", "--input-type=module", "-e", APPLY],
+        input=json.dumps(pairs),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == [apply(before, patch) for before, patch in pairs]
 
 
 async def test_clients_of_another_kind_follow_without_the_helper(
