@@ -205,7 +205,7 @@ class Resumption:
             for position, has, here in zip(replay.positions, seen, broker.positions, strict=True)
         )
         client.replay_begin = find_first_vector(begin, offset, replay.positions, of)
-        for one in client.replay:
+        for one in (*client.replay, *(one for _, one in client.snapshot)):
             self._delivery.intake.note_retained(one)
         client.stored = True
         before = self._clients.by_sid.get(session.sid)

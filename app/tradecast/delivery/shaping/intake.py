@@ -129,6 +129,8 @@ class Intake:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.is_market_open: bool | None = None
+        # Of the last status; while no client is here, none comes.
+        self._market_id = -1
         self._quote = options.feed.quote
         self._market = options.feed.market
         self._sample = options.age_sample or math.inf
@@ -192,6 +194,7 @@ class Intake:
         if self._market not in envelope.rooms:
             return
         self.is_market_open = read_market_state(envelope.packet)
+        self._market_id = envelope.id
         if self._notices is not None:
             self._notices.set_market(self.is_market_open)
 
@@ -199,7 +202,7 @@ class Intake:
         """The newest event of a room's key is known, of before its first client here subscribed."""
         if envelope.event == self._quote and self._notices is not None:
             self._notices.receive_retained(envelope)
-        elif envelope.event == self._market and self.is_market_open is None:
+        elif envelope.event == self._market and envelope.id > self._market_id:
             self.note_market(envelope)
 
     def note_join(self, room: str, position: int) -> None:

@@ -39,6 +39,10 @@ class JoinListener(Protocol):
         """A client has joined a room at a position."""
         ...
 
+    def note_retained(self, envelope: Envelope, /) -> None:
+        """This is the newest of a latest event in a room that a client joins."""
+        ...
+
 
 class JoinPositions:
     """Takes the positions at which clients join rooms, and the snapshots of these.
@@ -132,6 +136,8 @@ class JoinPositions:
         latest = [(room, one) for one in snapshot.latest if one.state_key is not None]
         if latest:
             client.snapshot = [*(client.snapshot or ()), *latest]
+            for _, one in latest:
+                self._listener.note_retained(one)
         client.awaiting_position |= any(one.id > position for one in (*snapshot.latest, *snapshot.recent))
         joins = client.session.joins
         return [one for one in snapshot.recent if is_in_snapshot(one, room, client.session.sid, joins)]

@@ -205,13 +205,24 @@ async def test_the_state_of_the_market_is_known_without_any_setting() -> None:
     assert case.intake.is_market_open is None
 
 
-async def test_a_retained_state_counts_only_before_there_is_one() -> None:
+async def test_a_retained_state_counts_only_if_it_is_newer() -> None:
+    """While no client is here, no status comes."""
     case = Case(ShapingOptions(FEED))
-    case.intake.note_retained(market("open"))
-    assert case.intake.is_market_open is True
-    case.take(market("closed"))
-    case.intake.note_retained(market("open"))
-    assert case.intake.is_market_open is False
+    found: list[bool | None] = []
+    for event_id, status, is_retained in (
+        (3, "open", True),
+        (5, "closed", False),
+        (5, "open", True),
+        (7, "open", True),
+    ):
+        envelope = market(status)
+        envelope.id = event_id
+        if is_retained:
+            case.intake.note_retained(envelope)
+        else:
+            case.take(envelope)
+        found.append(case.intake.is_market_open)
+    assert found == [True, False, False, True]
 
 
 def quote(age: float, room: str = "w:a") -> Envelope:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,12 +15,14 @@ from kit.clock import HandClock
 from kit.delivery.hub_clients import HubClient, HubHarness, running_hub
 from kit.waiting import eventually
 from tradecast.config.patterns import PatternValues
+from tradecast.delivery.envelope import LATEST, encode_envelope
 from tradecast.delivery.event_kinds import Feed
 from tradecast.delivery.ids import id_span, now_id
+from tradecast.delivery.retention import RetainLimits
 from tradecast.delivery.shaping.intake import ShapingOptions
 from tradecast.delivery.shaping.stale_notices import StaleNotices
 from tradecast.engine.message import Message
-from unit.delivery.recording import RecordingBroker
+from unit.delivery.recording import RETENTION, RecordingBroker
 
 FEED = Feed(quote="latest", rooms="w:", market="market", stale="stale")
 OPTIONS = ShapingOptions(FEED, max_ages=PatternValues({"*": 10, "SLOW": 1000}))
@@ -165,6 +168,7 @@ async def test_what_a_client_missed_says_how_old_it_is_and_whether_the_market_is
         if envelope.event == "latest":
             envelope.id = now_id() - id_span(8)
     monkeypatch.setattr(here.hub.intake, "is_market_open", None)
+    here.hub.intake._market_id = 0
     await here.pass_time(1)
     back = await here.connect(auth=a.auth)
     assert here.hub.intake.is_market_open
@@ -325,3 +329,25 @@ async def test_without_the_setting_there_is_nothing(broker: RecordingBroker) -> 
         a = await here.connect("w:A")
         assert here.hub.intake.stale == 0
         assert a.wire == []
+
+
+async def test_a_snapshot_says_how_old_its_quotes_are_and_whether_the_market_is_open() -> None:
+    broker = RecordingBroker(replace(RETENTION, retain=RetainLimits(60, 1000, 10_000)))
+    for room, payload, event in (("w:A", {"symbol": "A"}, "latest"), ("market", {"status": "open"}, "market")):
+        envelope = encode_envelope(event, [payload], [room], LATEST)
+        await broker.publish(envelope)
+        if event == "latest":
+            envelope.id -= id_span(8)
+    here = Harness(broker, shaping=OPTIONS)
+    await here.hub.start()
+    try:
+        assert here.hub.notices is not None
+        here.notices, here.clock = here.hub.notices, HandClock()
+        here.notices._clock = here.clock
+        a = await here.connect("w:A", "market")
+        assert here.hub.intake.is_market_open is True
+        here.notices.staleness._open_since = -1000  # for long
+        await here.pass_time(3)
+        assert notices(a) == [(True, ["A"])]
+    finally:
+        await here.hub.close()
