@@ -78,8 +78,7 @@ def read_offers(offers: str) -> Sequence[Offer]:
             raise BadOffers("something behind an extension")
         found.append((name[1], parameters))
         at = _skip(offers, end.end())
-    if not found:
-        raise BadOffers("no extension at all")
+    # None at all: clients that want no compression send an empty header where their library would else send its own.
     return found
 
 

@@ -33,6 +33,8 @@ WITH_WINDOW = ANSWER + b"; server_max_window_bits=15"
         ("permessage-deflate; unknown, permessage-deflate; server_max_window_bits=8", None),
         ("permessage-deflate-2", None),
         ("Permessage-Deflate", None),
+        ("", None),
+        (" ,\t", None),
     ],
 )
 def test_first_acceptable_offer_is_accepted(offers: str, answer: bytes | None) -> None:
@@ -63,7 +65,7 @@ def test_offer_that_cannot_be_accepted_is_declined(parameter: str) -> None:
 @pytest.mark.parametrize(
     "offers",
     [
-        *("", " ", ",", ";", "permessage-deflate;", "permessage-deflate; =1", "permessage-deflate; a=", "a b"),
+        *(";", "permessage-deflate;", "permessage-deflate; =1", "permessage-deflate; a=", "a b"),
         *("a; b=c d", 'a; b="', 'a; b="c', 'a; b=""', 'a; b="c d"', 'a; b="c;d"', 'a; b="c\\"', 'a; b="c"d', "a=1"),
         *("a; b; c d, permessage-deflate", "permessage-deflate, é", "a\0", "a\n", '"permessage-deflate"', "a;;b"),
     ],
@@ -97,6 +99,8 @@ def test_grammar_is_that_of_the_websockets_package(offers: str) -> None:
     try:
         theirs = parse_extension(re.sub(r"[ \t]*=[ \t]*", "=", offers))
     except InvalidHeader:
+        if not offers.strip(" \t,"):
+            return
         with pytest.raises(BadOffers):
             read_offers(offers)
         return
