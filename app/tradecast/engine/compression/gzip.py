@@ -57,12 +57,14 @@ class GzipAnswers:
 
     def compress(self, payload: bytes) -> bytes | None:
         """The answer, gzipped; None: it is better sent as it is."""
+        if len(payload) > LARGEST:
+            return None
         if payload is not self._last:
             self._last, self._compressed = payload, self._compress(payload)
         return self._compressed
 
     def _compress(self, payload: bytes) -> bytes | None:
-        if not SMALLEST <= len(payload) <= LARGEST or carries_id(payload):
+        if len(payload) < SMALLEST or carries_id(payload):
             return None
         compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY)
         compressed = compressor.compress(payload) + compressor.flush()

@@ -68,7 +68,9 @@ def test_small_answers_are_not() -> None:
 
 def test_answers_that_would_take_too_long_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST", len(LARGE) - 1)
-    assert GzipAnswers().compress(LARGE) is None
+    answers = GzipAnswers()
+    assert answers.compress(LARGE) is None
+    assert answers._last is None, "nor are they kept"
 
 
 def test_answers_that_do_not_shrink_are_not() -> None:
