@@ -23,7 +23,7 @@ TRADECAST = {
     "PING_INTERVAL": "300",
     "PING_TIMEOUT": "300",
 }
-OFF: Mapping[str, str] = {}
+OFF: Mapping[str, str] = {"RETAIN_SECONDS": "0"}
 # More than are published: every quote passes the throttle, and none is left out.
 ON: Mapping[str, str] = {"THROTTLE": "*=20"}
 COMPRESSION: Mapping[str, str] = {"WEBSOCKET_COMPRESSION": "true"}

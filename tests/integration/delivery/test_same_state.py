@@ -36,7 +36,7 @@ SETTINGS = {
     "THROTTLE": "*=15",
     "WEBSOCKET_COMPRESSION": "true",
 }
-EVENTS = ("recovered", "moved")
+EVENTS = ("recovered", "moved", "reloaded")
 # What a page is like: all that goes together, in each combination.
 TRAITS = ("slow", "deltas", "compressed")
 KINDS = [kind for count in range(4) for kind in itertools.combinations(TRAITS, count)]
@@ -50,6 +50,7 @@ FAST, SLOW = 100_000_000.0, 60_000.0
 # Of a slow client: bytes that the kernel takes before the server has to wait.
 BUFFER = 4_096
 IN_THE_END = 60.0
+RUNS = itertools.count()
 # Else it was not tried.
 COUNTED = (
     "tradecast_compressed_messages_total",

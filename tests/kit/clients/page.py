@@ -146,6 +146,5 @@ class Page:
 
 
 def _recent(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What `subscribe:trades` answers of the trades before it, the newest last."""
-    recent = answer.get("recent") or []
-    return [one[1] if isinstance(one, list) else one for one in recent]
+    """The payloads of the trades that `subscribe:trades` answers with, the newest last."""
+    return [one["data"] for one in answer.get("recent") or []]
