@@ -81,7 +81,7 @@ async def test_own_room_is_joined_and_left(server: Server, connect: Connect, roo
         "portfolio": ["portfolio:update"],
         "trades": ["trade:executed", "trade:failed", "position:closed"],
     }[room]
-    assert_payload(await ask(client, f"subscribe:{room}", {}), {"success": True, "userId": "u1"})
+    assert_payload(await ask(client, f"subscribe:{room}", {}), {"success": True, "userId": "u1", "recent": []})
     await emit_everything(server, "u1")
     await barrier(client)
     got = names_of(client)
@@ -108,7 +108,7 @@ async def test_payload_of_own_room_may_be_absent(
 async def test_acknowledgement_is_not_needed(server: Server, connect: Connect, room: str) -> None:
     client = await connect(server, await server.session("u1"))
     answer = await ask_without_ack(client, f"subscribe:{room}")
-    assert_payload(answer, {"success": True, "userId": "u1"})
+    assert_payload(answer, {"success": True, "userId": "u1", "recent": []})
     assert_error(await ask_without_ack(client, f"subscribe:{room}", {"userId": "u2"}), "USER_MISMATCH")
     assert_error(await ask_without_ack(client, "no:such:event"), "UNKNOWN_EVENT")
 
