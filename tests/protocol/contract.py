@@ -107,6 +107,7 @@ def answer_event(event: str) -> str:
         "unsubscribe": f"unsubscribed:{rest}",
         "admin": "admin:broadcasted",
         "session": "session:refreshed",
+        "notifications": event,
     }.get(verb, "no such answer")
 
 
