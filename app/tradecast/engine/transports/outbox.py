@@ -48,13 +48,18 @@ class Outbox:
         """Whether a message would take the place of another one."""
         return message.key is not None and message.key in self._latest
 
-    def put(self, message: Message, now: float) -> Outcome:
+    def put(self, message: Message, now: float, free: int = 0) -> Outcome:
         """Let a message wait, in its form that is of use alone; what became of it.
 
         Args:
             message: The newest one.
             now: Seconds of a clock that never goes back.
+            free: Bytes up to which every message waits in order and in its own form, as if it were sent.
         """
+        if self.size < free and not self._latest:
+            self._ordered.append((message, now))
+            self.size += message.size
+            return "queued"
         if message.whole is not None:
             message = message.whole
         key = message.key

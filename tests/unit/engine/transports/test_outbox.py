@@ -47,6 +47,23 @@ def test_messages_in_order_go_first_and_then_the_newest_of_each_key() -> None:
     assert (len(outbox), outbox.size) == (0, 0)
 
 
+def test_up_to_a_number_of_bytes_all_messages_wait_as_they_are() -> None:
+    outbox = Outbox()
+    delta = message("delta 1", "AAPL")
+    delta.whole = message("whole 1", "AAPL")
+    tick = message("tick")
+    tick.is_volatile = True
+    free = message("quote 0", "AAPL").size + delta.size + tick.size
+    for one in (message("quote 0", "AAPL"), delta, tick):
+        assert outbox.put(one, 0.0, free) == "queued"
+    assert outbox.put(tick, 0.0, free) == "dropped"
+    assert outbox.put(delta, 0.0, free) == "queued"
+    outbox.take(free)
+    # The whole one still waits, so what comes now may not go before it.
+    assert outbox.put(delta, 0.0, free) == "replaced"
+    assert [one.payload for one in outbox.take_all()] == [b"4whole 1"]
+
+
 def test_a_key_that_was_served_waits_for_all_others() -> None:
     outbox = Outbox()
     served: list[str] = []

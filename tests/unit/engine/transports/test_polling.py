@@ -9,6 +9,7 @@ import pytest
 from tradecast.engine.connection import TRANSPORT_ERROR, Connection
 from tradecast.engine.message import Message
 from tradecast.engine.transports import polling as module
+from tradecast.engine.transports.base import UNSENT
 from tradecast.engine.transports.polling import PollingTransport, PollOverlap
 from unit.engine.hosts import FakeHost
 
@@ -114,18 +115,32 @@ def with_key(text: str, key: str) -> Message:
     return message
 
 
-async def test_between_two_polls_newer_quotes_replace_older_ones(host: FakeHost, transport: PollingTransport) -> None:
+async def test_between_two_polls_newer_quotes_replace_older_ones() -> None:
+    host = FakeHost()
+    transport = polling(host)
     assert transport.is_backed_up
     volatile = Message(["tick"])
     volatile.is_volatile = True
+    transport.send(Message(["x" * UNSENT]))
     for n in range(5):
         transport.send(with_key(f"AAPL {n}", "AAPL"))
     transport.send(Message(["trade"]))
     transport.send(volatile)
-    assert host.backlog.count() == ({"polling": 1}, 2, 7 + 6)
-    assert transport.poll().result() == b"4trade\x1e4AAPL 4"
+    assert host.backlog.count() == ({"polling": 1}, 3, UNSENT + 1 + 7 + 6)
+    assert transport.poll().result().partition(b"\x1e")[2] == b"4trade\x1e4AAPL 4"
     assert (host.backlog.conflated, host.backlog.dropped) == (4, 1)
     assert host.backlog.count().messages == 0
+
+
+async def test_a_client_that_keeps_up_misses_nothing_between_two_polls(
+    host: FakeHost, transport: PollingTransport
+) -> None:
+    volatile = Message(["tick"])
+    volatile.is_volatile = True
+    for message in (with_key("old", "AAPL"), volatile, with_key("new", "AAPL")):
+        transport.send(message)
+    assert transport.poll().result() == b"4old\x1e4tick\x1e4new"
+    assert (host.backlog.conflated, host.backlog.dropped) == (0, 0)
 
 
 async def test_while_a_poll_waits_it_gets_every_quote(host: FakeHost, transport: PollingTransport) -> None:
