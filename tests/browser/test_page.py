@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import expect
 
 from kit.clients.browser import OpenPage
+from kit.waiting import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -225,11 +226,12 @@ async def test_the_page_follows_deltas(open_page: OpenPage) -> None:
     frames: list[str] = []
     demo.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(str(frame))))
     await demo.log_in("demo-premium")
-    for _ in range(3):
-        await demo.changes(".card[data-symbol=AAPL] .price")
-    deltas = [frame for frame in frames if frame.startswith('42["watchlist:quote:delta"')]
-    wholes = [frame for frame in frames if frame.startswith('42["watchlist:quote",')]
-    assert len(deltas) > len(wholes)
+
+    def count(event: str) -> int:
+        return sum(frame.startswith(f'42["{event}",') for frame in frames)
+
+    # The first ones are whole; nearly all that follow are not.
+    await eventually(lambda: count("watchlist:quote:delta") > 2 * count("watchlist:quote") > 0)
 
 
 async def test_trades_and_notifications_are_there_after_a_reload(open_page: OpenPage) -> None:

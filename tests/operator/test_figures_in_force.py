@@ -6,13 +6,13 @@ import asyncio
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from kit.kubernetes.fake_api import TOKEN, FakeKubernetes, Granted, SoleFleet, fleet_body, pod_body
 from kit.servers.in_process import MakeServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
+from tradecast_operator.clients.server_admin import make_client
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.fleet_observer import AdminAccess
 from tradecast_operator.metrics import Metrics
@@ -59,7 +59,7 @@ async def test_figures_are_taken_and_confirmed_and_those_that_are_refused_taken_
         found: Object = next(one for one in kubernetes.statuses[-1]["conditions"] if one["type"] == "AdapterTuned")
         return found
 
-    async with httpx.AsyncClient(timeout=5) as http:
+    async with make_client() as http:
         access = AdminAccess(http, asyncio.Semaphore(50))
         fleet = Fleet(
             asked(publish_batch=7, batch_window_ms=2.5), kubernetes, access, Metrics(), Granted(), SoleFleet()

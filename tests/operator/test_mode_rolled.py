@@ -7,7 +7,6 @@ import contextlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from kit.kubernetes.fake_api import TOKEN, FakeKubernetes, Granted, SoleFleet, fleet_body, pod_body
@@ -16,6 +15,7 @@ from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable
+from tradecast_operator.clients.server_admin import make_client
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.fleet_observer import AdminAccess
 from tradecast_operator.metrics import Metrics
@@ -81,7 +81,7 @@ async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
     def both(*servers: RunningServer) -> list[int]:
         return [server.app.get_stats()["adapter"]["inForce"]["publish_both"] for server in servers]
 
-    async with httpx.AsyncClient(timeout=5) as http:
+    async with make_client() as http:
         access = AdminAccess(http, asyncio.Semaphore(50))
         fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
 
@@ -144,7 +144,7 @@ async def test_servers_are_not_rolled_onto_a_cluster_that_takes_no_events(
     admin = {"port": urlsplit(server.admin_url).port, "tokenSecret": {"name": "tokens"}}
     adapter = {"apply": "roll", "mode": "sharded", "dwellSeconds": 0}
     body = fleet_body(admin=admin, replicas=1, redisAdapter=adapter)
-    async with httpx.AsyncClient(timeout=5) as http:
+    async with make_client() as http:
         access = AdminAccess(http, asyncio.Semaphore(50))
         fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
 
@@ -172,7 +172,7 @@ async def test_one_server_without_redis_is_rolled_before_there_are_more(
     kubernetes.deployments["servers"]["spec"]["replicas"] = 1
     admin = {"port": port, "tokenSecret": {"name": "tokens"}}
     body = fleet_body(admin=admin, replicas=3, minReplicas=2, redisAdapter={"apply": "roll", "dwellSeconds": 0})
-    async with httpx.AsyncClient(timeout=5) as http:
+    async with make_client() as http:
         access = AdminAccess(http, asyncio.Semaphore(50))
         fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
         await until_marked(fleet, kubernetes)

@@ -70,7 +70,12 @@ def list_needs(*, prefix: str, sessions: str | None, sharded: bool) -> list[Need
         add(sorted_, *words)
     if prefix:
         add(stream, "XADD", stream, "*", "f", "1")
-        for words in (("XRANGE", stream, "-", "+"), ("XINFO", "STREAM", stream), ("XDEL", stream, "1-0")):
+        for words in (
+            ("XRANGE", stream, "-", "+"),
+            ("XREVRANGE", stream, "+", "-"),
+            ("XINFO", "STREAM", stream),
+            ("XDEL", stream, "1-0"),
+        ):
             add(stream, *words)
         add(prefix, "SPUBLISH" if sharded else "PUBLISH", f"{own}:c", "", pattern=f"{OWN}*")
     script = "return redis.call('TIME')"

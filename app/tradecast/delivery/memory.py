@@ -152,6 +152,8 @@ class MemoryBroker:
 
     def _take_snapshot(self, room: str, count: int) -> Snapshot:
         position, history = self.positions[0], self._rooms.get(room)
+        if history is None and not self._retained:
+            return Snapshot(position)
         retained = self._retained.find(room, max(now_id(), position))
         latest, events = retained.latest, retained.recent
         if history is not None:

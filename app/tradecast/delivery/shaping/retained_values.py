@@ -55,6 +55,10 @@ class RetainedValues:
         self._rooms: OrderedDict[str, RetainedRoom] = OrderedDict()
         self.size = self.too_large = self.over_budget = 0
 
+    def __len__(self) -> int:
+        """Rooms of which something stays."""
+        return len(self._rooms)
+
     def find(self, room: str, now: int) -> RetainedRoom:
         """What stays of a room at this id; nothing of what is older than it may be."""
         found = self._rooms.get(room)

@@ -82,31 +82,39 @@ class JoinPositions:
             AdapterUnavailable: Redis does not answer, and the position is not known without it.
         """
         broker = self._broker
-        fresh = await broker.wait_subscribed(rooms, sid_rooms)
-        asks = fresh or exact
+        asks = await broker.wait_subscribed(rooms, sid_rooms) or exact
         snapshots = await self._read(dict.fromkeys(rooms, recent), is_needed=asks)
-        found = {room: snapshot.position for room, snapshot in (snapshots or {}).items()}
-        left = [room for room in (*rooms, *sid_rooms) if room not in found]
-        if asks and left:
-            found |= await broker.read_positions(left)
-            left = []
-        positions = broker.positions
-        # What is published in several partitions must not come through one of them from before the client joined, and
-        # nothing that its snapshot has may follow it.
-        client.awaiting_position |= broker.partitions > 1 and any(
-            at > positions[broker.partition_of(room)] for room, at in found.items()
-        )
-        client.session.joins.update(found)
         # Everything up to the server's own position has come, and what comes is buffered for the client.
-        client.session.joins.update({room: positions[broker.partition_of(room)] for room in left})
-        for room in (*rooms, *sid_rooms):
-            self._listener.note_join(room, client.session.joins[room])
+        positions, joins = broker.positions, client.session.joins
+        unread = [room for room in (*rooms, *sid_rooms) if snapshots is None or room not in snapshots]
+        if unread:
+            if asks:
+                self._set_ahead(client, await broker.read_positions(unread))
+            else:
+                joins.update({room: positions[broker.partition_of(room)] for room in unread})
+            for room in unread:
+                self._listener.note_join(room, joins[room])
         if snapshots is None:
             return None
         counted: list[Envelope] = []
+        self._set_ahead(client, {room: snapshot.position for room, snapshot in snapshots.items()})
         for room, snapshot in snapshots.items():
-            counted += self._give(client, room, snapshot, positions[broker.partition_of(room)])
+            self._listener.note_join(room, snapshot.position)
+            if snapshot.latest or snapshot.recent:
+                counted += self._give(client, room, snapshot, broker.positions[broker.partition_of(room)])
         return counted
+
+    def _set_ahead(self, client: Client, found: Mapping[str, int]) -> None:
+        """Set positions that this server has perhaps not reached.
+
+        What is published in several partitions must not come through one of them from before the client joined, and
+        nothing that its snapshot has may follow it.
+        """
+        client.session.joins.update(found)
+        broker = self._broker
+        if broker.partitions > 1 and not client.awaiting_position:
+            positions = broker.positions
+            client.awaiting_position = any(at > positions[broker.partition_of(room)] for room, at in found.items())
 
     async def read_recent(self, room: str, count: int) -> Sequence[Envelope] | None:
         """The newest counted events of a room that somebody may be in, by rising id; None: they cannot be read now."""
@@ -127,9 +135,11 @@ class JoinPositions:
             if is_needed:
                 raise
             return None
-        hits = sum(bool(one.latest or one.recent) for one in found.values())
-        self._observer.snapshots_read("hit", hits)
-        self._observer.snapshots_read("miss", len(found) - hits)
+        hits = len([one for one in found.values() if one.latest or one.recent])
+        if hits:
+            self._observer.snapshots_read("hit", hits)
+        if hits < len(found):
+            self._observer.snapshots_read("miss", len(found) - hits)
         return found
 
     def _give(self, client: Client, room: str, snapshot: Snapshot, position: int) -> Sequence[Envelope]:
