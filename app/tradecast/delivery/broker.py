@@ -300,6 +300,10 @@ class Broker(Protocol):
         """Read the last published id of each of these rooms' partitions."""
         ...
 
+    def has_nothing_of(self, rooms: Collection[str]) -> bool:
+        """Whether it is known, without asking anybody, that there are no snapshots of these rooms."""
+        ...
+
     @property
     def has_snapshots(self) -> bool:
         """Whether values are retained for those who join later: RETAIN_SECONDS."""

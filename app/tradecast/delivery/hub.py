@@ -312,10 +312,10 @@ class Hub(LocalDelivery):
         client = self.clients.by_sid.get(sid)
         if client is None:
             return None
-        for room in rooms:
-            if room in client.session.joins:
-                self.deltas.forget_base(client, room)
-        rooms = tuple(room for room in dict.fromkeys(rooms) if room not in client.session.joins)
+        for room in [room for room in rooms if room in client.session.joins]:
+            self.deltas.forget_base(client, room)
+        if len(rooms) != 1 or rooms[0] in client.session.joins:
+            rooms = tuple([room for room in dict.fromkeys(rooms) if room not in client.session.joins])
         if not rooms:
             return None
         self.pause_delivery(sid, client)

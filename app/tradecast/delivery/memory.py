@@ -143,6 +143,9 @@ class MemoryBroker:
     async def read_positions(self, rooms: Collection[str]) -> Mapping[str, int]:
         return dict.fromkeys(rooms, self.positions[0])
 
+    def has_nothing_of(self, rooms: Collection[str]) -> bool:
+        return self._rooms.keys().isdisjoint(rooms) and self._retained.has_none_of(rooms)
+
     @property
     def has_snapshots(self) -> bool:
         return self.retention.retain.seconds > 0
@@ -152,8 +155,6 @@ class MemoryBroker:
 
     def _take_snapshot(self, room: str, count: int) -> Snapshot:
         position, history = self.positions[0], self._rooms.get(room)
-        if history is None and not self._retained:
-            return Snapshot(position)
         retained = self._retained.find(room, max(now_id(), position))
         latest, events = retained.latest, retained.recent
         if history is not None:

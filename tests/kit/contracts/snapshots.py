@@ -48,6 +48,7 @@ class SnapshotContract:
     async def test_a_room_has_the_newest_of_each_key_and_the_newest_that_count(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker(RETAINING)
         assert broker.has_snapshots
+        assert broker.has_nothing_of(["r"]) == broker.is_local
         for number in range(5):
             await broker.publish(event(number, "r", name="trade"))
             await broker.publish(event(number, "r", name="other"))
@@ -55,6 +56,7 @@ class SnapshotContract:
             await quote(broker, f"a{number}", "r", "a")
         await quote(broker, "b", "r", "b")
         last = await broker.publish(event(9, "r", name="note"))
+        assert not broker.has_nothing_of(["else", "r"])
         found = await snapshot_of(broker, "r")
         assert found.position >= last
         assert sorted(numbers(found.latest)) == ["a4", "b"]
@@ -69,6 +71,7 @@ class SnapshotContract:
         await quote(broker, "a", "r", "a")
         await quote(broker, "b", "r", "b")
         await until_history_is_gone(broker, "r")
+        assert not broker.has_nothing_of(["r"])
         assert await latest_of(broker, "r") == ["a", "b"]
         assert await recent_of(broker, "r") == [2, 3, 4]
         # What comes later goes with what is there.

@@ -114,6 +114,9 @@ class SharedBroker:
     def add_control_listener(self, listener: ControlListener) -> None:
         self._control.add(listener)
 
+    def has_nothing_of(self, rooms: Collection[str]) -> bool:
+        return False
+
     async def start(self, listener: DeliveryListener) -> None:
         self._listener = listener
 

@@ -223,6 +223,9 @@ class RedisBroker:
         answers = await asyncio.gather(*(self._partitions[number].read_position() for number in by_partition))
         return {room: position for some, position in zip(by_partition.values(), answers, strict=True) for room in some}
 
+    def has_nothing_of(self, rooms: Collection[str]) -> bool:
+        return False
+
     @property
     def has_snapshots(self) -> bool:
         return self.retention.retain.seconds > 0

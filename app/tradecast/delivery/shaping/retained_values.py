@@ -55,9 +55,9 @@ class RetainedValues:
         self._rooms: OrderedDict[str, RetainedRoom] = OrderedDict()
         self.size = self.too_large = self.over_budget = 0
 
-    def __len__(self) -> int:
-        """Rooms of which something stays."""
-        return len(self._rooms)
+    def has_none_of(self, rooms: Iterable[str]) -> bool:
+        """Whether nothing of these rooms stays."""
+        return self._rooms.keys().isdisjoint(rooms)
 
     def find(self, room: str, now: int) -> RetainedRoom:
         """What stays of a room at this id; nothing of what is older than it may be."""

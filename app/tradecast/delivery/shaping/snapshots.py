@@ -6,7 +6,7 @@ until the snapshot is sent, so no value of the snapshot follows a newer one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, get_args
 
 from tradecast.delivery.broker import Broker, Snapshot
@@ -83,17 +83,19 @@ class JoinPositions:
         """
         broker = self._broker
         asks = await broker.wait_subscribed(rooms, sid_rooms) or exact
+        if not asks and broker.has_nothing_of(rooms):
+            self._take_own_positions(client, (*rooms, *sid_rooms))
+            return self._report_nothing(rooms)
         snapshots = await self._read(dict.fromkeys(rooms, recent), is_needed=asks)
-        # Everything up to the server's own position has come, and what comes is buffered for the client.
-        positions, joins = broker.positions, client.session.joins
+        joins = client.session.joins
         unread = [room for room in (*rooms, *sid_rooms) if snapshots is None or room not in snapshots]
         if unread:
             if asks:
                 self._set_ahead(client, await broker.read_positions(unread))
+                for room in unread:
+                    self._listener.note_join(room, joins[room])
             else:
-                joins.update({room: positions[broker.partition_of(room)] for room in unread})
-            for room in unread:
-                self._listener.note_join(room, joins[room])
+                self._take_own_positions(client, unread)
         if snapshots is None:
             return None
         counted: list[Envelope] = []
@@ -103,6 +105,20 @@ class JoinPositions:
             if snapshot.latest or snapshot.recent:
                 counted += self._give(client, room, snapshot, broker.positions[broker.partition_of(room)])
         return counted
+
+    def _report_nothing(self, rooms: Collection[str]) -> Sequence[Envelope] | None:
+        """There is nothing of these rooms, or nobody knows."""
+        if not self._broker.has_snapshots:
+            return None
+        self._observer.snapshots_read("miss", len(rooms))
+        return ()
+
+    def _take_own_positions(self, client: Client, rooms: Iterable[str]) -> None:
+        """Everything up to the server's own position has come, and what comes is buffered for the client."""
+        positions, joins = self._broker.positions, client.session.joins
+        for room in rooms:
+            joins[room] = position = positions[self._broker.partition_of(room)]
+            self._listener.note_join(room, position)
 
     def _set_ahead(self, client: Client, found: Mapping[str, int]) -> None:
         """Set positions that this server has perhaps not reached.

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from kit.contracts.snapshots import RETAINING
 from kit.delivery.hub_clients import HubClient, running_hub
 from kit.delivery.shared_broker import Memory, SharedBroker
 from tradecast.delivery.broker import Snapshot
 from tradecast.delivery.envelope import COUNTED, LATEST, Envelope, Kind, encode_envelope
 from tradecast.delivery.errors import AdapterUnavailable
+from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.shaping.snapshots import is_in_snapshot, read_event, read_events
 
 
@@ -99,6 +101,20 @@ async def test_what_cannot_be_read_is_not_said_to_be_nothing() -> None:
         await here.send("x", {"n": 2}, event="latest")
         broker.tick(0)
         assert got(member) == [2]
+
+
+async def test_in_memory_a_room_of_which_there_is_nothing_is_joined_at_once() -> None:
+    broker = MemoryBroker(RETAINING)
+    async with running_hub(broker) as here:
+        member = await here.connect()
+        here.snapshots.clear()
+        assert await here.hub.join(member.sid, "r", recent=20) == ()
+        assert here.snapshots == {"miss": 1}
+        await here.send("r", {"n": 1}, event="latest")
+        later = await here.connect()
+        await here.hub.join(later.sid, "r")
+        assert (got(member), got(later)) == ([1], [1])
+        assert here.snapshots["hit"] == 1
 
 
 async def test_without_retention_nothing_is_read_and_nothing_said() -> None:
