@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import threading
 from typing import Any, Self
@@ -40,6 +41,37 @@ def make_sessions(count: int) -> list[dict[str, str]]:
     with client:
         client["tradecast"]["sessions"].insert_many(documents)
     return made
+
+
+class Prices:
+    """An open market with one symbol, whose quotes are published in a thread of their own; closed at the end.
+
+    Args:
+        per_second: Quotes. Servers measure the age of one in a hundred.
+    """
+
+    def __init__(self, per_second: float = 50) -> None:
+        self._pause = 1 / per_second
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._publish()), name="prices")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    async def _publish(self) -> None:
+        async with Publisher(load_settings({"REDIS_URL": REDIS_URL})) as publisher:
+            await publisher.emit_market_status("open")
+            for cents in itertools.cycle(range(50_000, 60_000)):
+                if self._end.is_set():
+                    break
+                await publisher.emit_watchlist_quote(SYMBOL, {"price": cents / 100})
+                await asyncio.sleep(self._pause)
+            await publisher.emit_market_status("closed")
 
 
 class Numbers:

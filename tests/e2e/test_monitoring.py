@@ -13,7 +13,7 @@ import pytest
 from e2e.conftest import PROMETHEUS_URL
 from e2e.crowd import Crowd
 from e2e.kube import Namespace
-from e2e.outside import URL, Numbers, make_sessions
+from e2e.outside import URL, Numbers, Prices, make_sessions
 from kit.metrics.dashboards import Variables, all_queries, still_without_data
 from kit.servers.prometheus import ask
 from kit.waiting import wait_until
@@ -27,7 +27,7 @@ def test_every_panel_has_data_and_no_alert_fires(monitored: Namespace) -> None:
     # This release has no operator; tests/integration asks for its row.
     asked = [query for query in all_queries() if not (query.needs_kube_state_metrics or query.is_of_operator)]
     variables = Variables(monitored.name, f"{monitored.name}/tradecast", rate_interval="10s")
-    with Crowd(URL) as crowd, Numbers():
+    with Crowd(URL) as crowd, Numbers(), Prices():
         # Some come and some go while all is scraped: a rate needs two readings.
         crowd.add(make_sessions(120), per_second=10)
         wait_until(lambda: crowd.report().subscribed == 120, what="120 clients")
