@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 
 from tradecast.delivery.broker import Broker
-from tradecast.delivery.clients.paced_replay import DrainWaiter
 from tradecast.delivery.clients.resumption import RecoveryLimiter, Resumed
 from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE, Kind
 from tradecast.delivery.event_kinds import EventKind
@@ -21,6 +20,7 @@ from tradecast.delivery.recovery import Request, Result
 from tradecast.delivery.shaping.intake import NO_SHAPING, ShapingOptions
 from tradecast.delivery.shaping.snapshots import SnapshotResult
 from tradecast.engine.message import Message
+from tradecast.engine.transports.backlog import DrainWaiter
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.room_names import NAMESPACE
 from tradecast.packets.rooms import LocalManager

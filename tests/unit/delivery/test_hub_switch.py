@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from kit.delivery.hub_clients import NO_LIMIT, Kinds, NullObserver, reserve_anything
-from tradecast.delivery.clients.paced_replay import DrainWaiter
 from tradecast.delivery.clients.resumption import Resumed
 from tradecast.delivery.envelope import encode_envelope
 from tradecast.delivery.hub import Hub, HubOptions
@@ -17,6 +16,7 @@ from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.recovery import Request
 from tradecast.delivery.retention import Retention
 from tradecast.engine.message import Message
+from tradecast.engine.transports.backlog import DrainWaiter
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.rooms import LocalManager
 from tradecast.packets.socketio_packet import Packet

@@ -9,19 +9,12 @@ from typing import Final, Protocol
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.clients.client import Client, Vector
 from tradecast.delivery.envelope import Envelope
+from tradecast.engine.transports.backlog import DrainWaiter
 
 # Bytes that are sent in one turn of the event loop: only at its end does a transport know whether its link takes more.
 BYTES_PER_TURN: Final = 16_384
 # What a frame, an offset and a bracket add to an event, at most.
 _OVERHEAD: Final = 64
-
-
-class DrainWaiter(Protocol):
-    """Goes on with the clients of a transport once it has sent what was queued: the hub."""
-
-    def on_drained(self, eio_sid: str, /) -> None:
-        """A transport takes more, and nothing is queued for it."""
-        ...
 
 
 class Link(Protocol):

@@ -131,9 +131,7 @@ class AsgiWebSocket:
             self.cut_off("queue_full")
             return
         if self._sending:
-            if outbox is None:
-                self.outbox = outbox = Outbox()
-            host.backlog.put(self, outbox, outbox.put(message, host.backlog.clock()))
+            host.backlog.queue(self, message)
             return
         self._waiting.append(message)
         self._size += message.size

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, Protocol
 
+from tradecast.engine.message import Message
 from tradecast.engine.transports.outbox import Outbox, Outcome
 
 SlowReason = Literal["slow", "queue_full"]
@@ -94,6 +95,13 @@ class Backlog:
             self._transports[transport] = None
             if self._timer is None:
                 self._schedule()
+
+    def queue(self, transport: BackedUp, message: Message, free: int = 0) -> None:
+        """Put a message into a transport's outbox, which is made if there is none. Arguments as of `Outbox.put`."""
+        outbox = transport.outbox
+        if outbox is None:
+            transport.outbox = outbox = Outbox()
+        self.put(transport, outbox, outbox.put(message, self.clock(), free))
 
     def remove(self, transport: BackedUp) -> None:
         """Nothing waits for a transport any more: it is closed, or another one has taken that over."""

@@ -89,7 +89,7 @@ class PollingTransport:
             self.cut_off("queue_full")
             return
         # Between two polls of a client that keeps up, a few messages wait: those are not its backlog.
-        host.backlog.put(self, outbox, outbox.put(message, host.backlog.clock(), host.limits.unsent))
+        host.backlog.queue(self, message, host.limits.unsent)
 
     def flush(self) -> None:
         """Answer the poll with what was sent in this turn of the loop."""

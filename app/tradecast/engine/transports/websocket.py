@@ -162,7 +162,7 @@ class WebSocketTransport(asyncio.Protocol):
         if not outbox.replaces(message) and host.limits.exceeded(len(outbox) + len(out), unsent):
             self.cut_off("queue_full")
             return
-        host.backlog.put(self, outbox, outbox.put(message, host.backlog.clock()))
+        host.backlog.queue(self, message)
 
     def discard(self, left: Collection[str], still_in: Collection[str]) -> None:
         """See `Transport.discard`."""
@@ -179,9 +179,8 @@ class WebSocketTransport(asyncio.Protocol):
             for message in unsent:
                 self.send(message)
             return
-        outbox = self.outbox = Outbox()
         for message in unsent:
-            self._host.backlog.put(self, outbox, outbox.put(message, self._host.backlog.clock()))
+            self._host.backlog.queue(self, message)
         self._drain()
 
     def pause_writing(self) -> None:
