@@ -76,7 +76,7 @@ bench-record: $(VENV)/.dev ## Write down the ratios that bench-short compares wi
 bench-cluster: $(VENV)/.dev ## A fleet against Node's Socket.IO with two adapters (needs Linux, Node.js, redis-server)
 	PYTHONPATH=bench:tests $(BIN)/python -m fleet $(BENCH)
 
-bench-delivery: $(VENV)/.bench ## Market data over slow links, against Node's and python-socketio (needs the same, and redis-server; 30 minutes)
+bench-delivery: $(VENV)/.bench ## Market data over slow links, against Node's and python-socketio (needs the same, and redis-server; 40 minutes)
 	PYTHONPATH=bench:tests $(BIN)/python -m delivery $(BENCH)
 
 lock: ## Write constraints.txt anew from pyproject.toml

@@ -47,7 +47,7 @@ def measure_all(plan: Plan, names: Sequence[str], rounds: int) -> Rounds:
     snapshots = list(SNAPSHOTS) if "snapshots" in names else []
     progress = Progress(len(long) + rounds * (len(short) + len(snapshots)))
     for name in long:
-        title = f"{SCENARIOS[name].title}, {plan.seconds:.0f} s"
+        title = f"{SCENARIOS[name].title}, {plan.seconds + SCENARIOS[name].fill:.0f} s"
         one = measure(SCENARIOS[name], plan, progress.of(title))
         found.outcomes[name] = [one]
         progress.done(f"{title}: {_told(one)}")

@@ -30,7 +30,7 @@ def verdicts(rounds: Rounds) -> Iterator[Verdict]:
             "p99 of the others, to a run without slow clients", f"≤ {OTHERS}", f"{times:.2f}", times <= OTHERS
         )
     for one in found.get("tradecast", []):
-        grown = growth([float(pss + sockets) for _, pss, sockets, _ in one.over_time])
+        grown = growth(_memory(one, rounds.plan.seconds))
         title = "server memory over time, last quarter to second"
         yield Verdict(title, f"flat (≤ {FLAT_MEMORY})", f"{grown:.2f}", 0 < grown <= FLAT_MEMORY)
     if (share := median(found.get("deltas", []), bytes_of_deltas)) is not None and share > 0:
@@ -59,6 +59,12 @@ def bytes_of_portfolio(one: Outcome) -> float:
 
 def _others(one: Outcome) -> float:
     return age_p99(one, "others")
+
+
+def _memory(one: Outcome, seconds: float) -> list[float]:
+    """Bytes of the process and of its sockets, in the last seconds of a run."""
+    begin = max((passed for passed, *_ in one.over_time), default=0.0) - seconds
+    return [float(pss + sockets) for passed, pss, sockets, _ in one.over_time if passed >= begin]
 
 
 def _of_slow(one: Outcome) -> Iterator[Verdict]:

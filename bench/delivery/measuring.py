@@ -138,7 +138,7 @@ def measure(scenario: Scenario, plan: Plan, now: Callable[[str], None]) -> Outco
             now("portfolios")
             found.load = load.ask("portfolios", **PORTFOLIOS)
         else:
-            seconds = plan.seconds if scenario.is_long else plan.short
+            seconds = plan.seconds + scenario.fill if scenario.is_long else plan.short
             run = {"seconds": seconds, "warm": min(plan.warm, seconds / 4), "bucket": plan.bucket}
             load.send("run", quotes=plan.rate * plan.symbols, trades=plan.trades, **run)
             while "progress" in (answer := load.answer()):

@@ -9,8 +9,7 @@ from pathlib import Path
 
 PEERS = Path(__file__).parent / "peers"
 SHARE_OF_SLOW = 0.05
-# Heartbeats are out of everybody's way: with the default ones Node's server would close a client whose heartbeat is
-# behind a minute of quotes, and what it would still get could not be shown.
+# With default heartbeats, as everything else that is not said here: how long events are kept depends on them.
 TRADECAST = {
     "HOST": "127.0.0.1",
     "PORT": "0",
@@ -20,12 +19,12 @@ TRADECAST = {
     "ACCEPT_RATE": "1000000",
     "ACCEPT_BURST": "1000000",
     "MAX_CONNECTIONS": "20000",
-    "PING_INTERVAL": "300",
-    "PING_TIMEOUT": "300",
 }
 OFF: Mapping[str, str] = {"RETAIN_SECONDS": "0"}
 # More than are published: every quote passes the throttle, and none is left out.
 ON: Mapping[str, str] = {"THROTTLE": "*=20"}
+# By default a counted event is kept for 330 seconds, and what is older goes every 10 s.
+FILL = 345.0
 COMPRESSION: Mapping[str, str] = {"WEBSOCKET_COMPRESSION": "true"}
 
 
@@ -41,6 +40,8 @@ class Scenario:
         compressed: Whether clients offer compression.
         portfolios: Large portfolios are sent, in place of quotes and trades.
         is_long: Whether it is run over minutes, once.
+        fill: Seconds that a long run takes longer, at its start: until the history that recovery needs is as long as it
+            gets.
         variables: Settings.
     """
 
@@ -51,6 +52,7 @@ class Scenario:
     compressed: bool = False
     portfolios: bool = False
     is_long: bool = False
+    fill: float = 0.0
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -58,7 +60,7 @@ NODE, PYTHON, OURS = "Node's Socket.IO", "python-socketio", "tradecast"
 SCENARIOS: dict[str, Scenario] = {
     "node": Scenario(f"{NODE}, slow clients", "node", slow=SHARE_OF_SLOW, is_long=True),
     "python_socketio": Scenario(f"{PYTHON}, slow clients", "python_socketio", slow=SHARE_OF_SLOW, is_long=True),
-    "tradecast": Scenario(f"{OURS}, slow clients", OURS, slow=SHARE_OF_SLOW, is_long=True, variables=ON),
+    "tradecast": Scenario(f"{OURS}, slow clients", OURS, slow=SHARE_OF_SLOW, is_long=True, fill=FILL, variables=ON),
     "with slow": Scenario(f"{OURS}, slow clients", OURS, slow=SHARE_OF_SLOW, variables=ON),
     "without slow": Scenario(f"{OURS}, nobody slow", OURS, variables=ON),
     "off": Scenario(f"{OURS}, nobody slow, all off", OURS, variables=OFF),

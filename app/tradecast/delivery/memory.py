@@ -42,7 +42,8 @@ class RetentionObserver(Protocol):
 class _History:
     events: deque[Envelope] = field(default_factory=deque)
     latest: dict[tuple[str, str], Envelope] = field(default_factory=dict)
-    trimmed: bool = False
+    # A counted event up to this id is not there any more.
+    trimmed: int = 0
     touched: int = 0
     # A latest event up to this id is not there any more.
     lost: int = 0
@@ -111,8 +112,7 @@ class MemoryBroker:
                     continue
                 history.events.append(envelope)
                 while len(history.events) > self.retention.events_per_room:
-                    history.events.popleft()
-                    history.trimmed = True
+                    history.trimmed = history.events.popleft().id
         self._listener.deliver(envelope)
         return envelope.id
 
@@ -167,7 +167,8 @@ class MemoryBroker:
         for room, start in starts.items():
             history = self._rooms.get(room, _History())
             first = history.events[0].id if history.events else None
-            whole = is_whole(start, first, trimmed=history.trimmed, oldest_certain=self._forgotten)
+            certain = max(history.trimmed, self._forgotten)
+            whole = is_whole(start, first, trimmed=False, oldest_certain=certain)
             if not whole or start < history.lost:
                 broken.add(room)
             after = [one for one in history.events if one.id > start]
@@ -235,6 +236,17 @@ class MemoryBroker:
         if not is_sid_room(room):
             self._retained.retain(room, history.latest, history.events, now)
 
+    def _trim(self, oldest: int, now: int) -> None:
+        """Of rooms that go on, forget what no client that comes back needs; what new subscribers get of it stays."""
+        for room, history in self._rooms.items():
+            events, gone = history.events, []
+            while events and events[0].id < oldest:
+                gone.append(events.popleft())
+            if gone:
+                history.trimmed = gone[-1].id
+                if not is_sid_room(room) and self._retained.select_recent(gone, 1):
+                    self._retained.retain(room, {}, gone, now)
+
     def _report(self) -> None:
         if self._observer is None:
             return
@@ -250,6 +262,7 @@ class MemoryBroker:
             oldest = present - id_span(self.retention.seconds)
             for room in [room for room, history in self._rooms.items() if history.touched < oldest]:
                 self._forget_room(room, present)
+            self._trim(oldest, present)
             self._retained.expire(present)
             self._report()
             now = asyncio.get_running_loop().time()

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from kit.contracts.broker import RETENTION, SHORT, BrokerContract, MakeBroker, RecordingListener, event, session
+from kit.contracts.broker import (
+    RETENTION,
+    SHORT,
+    BrokerContract,
+    MakeBroker,
+    RecordingListener,
+    event,
+    numbers,
+    session,
+)
 from kit.waiting import eventually
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.memory import MemoryBroker
-from tradecast.delivery.retention import Retention
+from tradecast.delivery.retention import RetainLimits, Retention
 
 
 @pytest.fixture
@@ -53,3 +63,47 @@ async def test_nothing_stays_behind(make_broker: MakeBroker) -> None:
 async def test_another_start_is_another_history(make_broker: MakeBroker) -> None:
     broker, _ = await make_broker()
     assert MemoryBroker(RETENTION).epoch != broker.epoch
+
+
+async def test_a_room_that_goes_on_forgets_what_nobody_needs(make_broker: MakeBroker) -> None:
+    retention = replace(SHORT, retain=RetainLimits(60, recent={"trade": 2}))
+    broker, _ = await make_broker(retention)
+    assert isinstance(broker, MemoryBroker)
+    for number in range(3):
+        await broker.publish(event(number, "r", name="trade"))
+        await broker.publish(event(number, "r", name="other"))
+    old = broker.positions[0]
+    published = 0
+
+    async def publish_on() -> int:
+        nonlocal published
+        published += 1
+        return await broker.publish(event(published, "r", name="other"))
+
+    history = broker._rooms["r"]
+    async with asyncio.timeout(20):
+        while history.events[0].id <= old:
+            last = await publish_on()
+            await asyncio.sleep(0.01)
+    # All of the last 0.7 s is there, and nothing is missing after what went last.
+    replay = await broker.read({"r": history.trimmed})
+    assert numbers(replay.envelopes)[-1] == published
+    assert not replay.broken
+    # A client that has seen no more than the first ones cannot come back.
+    assert (await broker.read({"r": old - 1})).broken == {"r"}
+    # Those who subscribe get the trades all the same.
+    assert numbers((await broker.read_snapshots({"r": 2}))["r"].recent) == [1, 2]
+    assert last == broker.positions[0]
+
+
+async def test_a_silence_is_no_gap(make_broker: MakeBroker) -> None:
+    """Of two events with a long silence between, the first one goes: who has seen more than it misses nothing."""
+    broker, _ = await make_broker(SHORT)
+    assert isinstance(broker, MemoryBroker)
+    await broker.publish(event(1, "r"))
+    seen = broker.positions[0] + 1
+    broker._rooms["r"].touched = 1 << 62  # it goes on
+    await eventually(lambda: not broker._rooms["r"].events)
+    await broker.publish(event(2, "r"))
+    assert numbers((await broker.read({"r": seen})).envelopes) == [2]
+    assert not (await broker.read({"r": seen})).broken
