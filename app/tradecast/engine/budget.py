@@ -36,15 +36,13 @@ class ControlBudget(TokenBucket):
     """Counts control frames of one client; made with the first one, since hardly any client sends one.
 
     Attributes:
-        pong: The payload of the newest ping that is not answered yet (RFC 6455 §5.5.3: older ones need no answer).
         discarded: Bytes that came behind our close frame.
     """
 
-    __slots__ = ("discarded", "pong")
+    __slots__ = ("discarded",)
 
     def __init__(self) -> None:
         super().__init__(BURST, time.monotonic())
-        self.pong: bytes | None = None
         self.discarded = 0
 
     def spend(self) -> bool:

@@ -157,6 +157,21 @@ async def test_ping_of_the_protocol_is_answered_with_its_payload(client: WebSock
     assert await client.frame() == (PONG, payload)
 
 
+async def test_pings_at_once_are_each_answered_in_order(client: WebSocket) -> None:
+    """RFC 6455 allows to answer the newest one only; test suites and some clients want each."""
+    ping, text = client_frame(PING, "between"), b'421["echo",1]'
+    await client.write(
+        b"".join(client_frame(PING, f"{number}") for number in range(10))
+        + client_frame(TEXT, text[:4], fin=False)
+        + ping
+        + client_frame(CONTINUATION, text[4:])
+    )
+    for number in range(10):
+        assert await client.frame() == (PONG, b"%d" % number)
+    assert await client.frame() == (PONG, b"between")
+    assert await client.text() == "431[1]"
+
+
 BROKEN: dict[str, bytes] = {
     "not masked": bytes((0x81, 1)) + b"3",
     "not masked, and empty": bytes((0x81, 0)),

@@ -30,7 +30,6 @@ def test_control_frames_have_a_burst_and_then_their_rate(monkeypatch: pytest.Mon
     clock = HandClock()
     monkeypatch.setattr("tradecast.engine.budget.time.monotonic", clock)
     budget = ControlBudget()
-    assert budget.pong is None
     assert [budget.spend() for _ in range(BURST + 1)] == [True] * BURST + [False]
     clock.now += 1
     assert [budget.spend() for _ in range(PER_SECOND + 1)] == [True] * PER_SECOND + [False]

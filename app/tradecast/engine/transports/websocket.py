@@ -142,13 +142,9 @@ class WebSocketTransport(asyncio.Protocol):
             self._out.append(self._encode(message))
 
     def flush(self) -> None:
-        """Write what was sent in this turn of the loop, and the answer to the newest ping."""
+        """Write what was sent in this turn of the loop."""
         self._scheduled = False
         out = self._out
-        if self._controls is not None and self._controls.pong is not None:
-            if not self._paused and not self._close_sent:
-                self._out = out = [*(out or ()), frame(PONG, self._controls.pong)]
-            self._controls.pong = None
         if out and not self._paused:
             self._out = None
             self.transport.write(out[0] if len(out) == 1 else b"".join(out))
@@ -381,9 +377,13 @@ class WebSocketTransport(asyncio.Protocol):
         controls = self._controls = self._controls or ControlBudget()
         if not controls.spend():
             raise ProtocolError(POLICY_VIOLATION, "too many control frames", "control_frames")
-        # No answer to who takes nothing: answers would pile up.
-        if kind == PING and not self._paused:
-            controls.pong = payload
+        # No answer to who takes nothing: answers would pile up. A turn has no more of them than the budget has frames.
+        if kind == PING and not self._paused and not self._close_sent:
+            pong = frame(PONG, payload)
+            if self._out is None:
+                self._out = [pong]
+            else:
+                self._out.append(pong)
             if not self._scheduled:
                 self._scheduled = True
                 self._host.flush_soon(self)
