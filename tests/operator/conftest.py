@@ -11,7 +11,7 @@ from kit.clients.python import PythonClients
 from kit.kubernetes.fake_api import TOKEN
 from kit.kubernetes.rounds import World
 from kit.servers.in_process import MakeServer
-from tradecast_operator.clients.server_admin import make_client
+from tradecast_operator.clients.pod_http import PodClient
 
 
 @pytest.fixture
@@ -21,6 +21,6 @@ async def world(make_server: MakeServer) -> AsyncIterator[World]:
     second = await make_server(
         admin_token=TOKEN, admin_host="127.0.0.12", admin_port=port, pod_uid="uid-b", drain_delay=0
     )
-    async with PythonClients() as clients, make_client() as http:
+    async with PythonClients() as clients:
         await clients.connect(first.url, await first.session("u1"), ["websocket"])
-        yield World([first, second], http)
+        yield World([first, second], PodClient())

@@ -12,7 +12,7 @@ from kit.kubernetes.fake_api import TOKEN, FakeKubernetes, Granted, SoleFleet, f
 from kit.servers.in_process import MakeServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
-from tradecast_operator.clients.server_admin import make_client
+from tradecast_operator.clients.pod_http import PodClient
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.fleet_observer import AdminAccess
 from tradecast_operator.metrics import Metrics
@@ -59,30 +59,25 @@ async def test_figures_are_taken_and_confirmed_and_those_that_are_refused_taken_
         found: Object = next(one for one in kubernetes.statuses[-1]["conditions"] if one["type"] == "AdapterTuned")
         return found
 
-    async with make_client() as http:
-        access = AdminAccess(http, asyncio.Semaphore(50))
-        fleet = Fleet(
-            asked(publish_batch=7, batch_window_ms=2.5), kubernetes, access, Metrics(), Granted(), SoleFleet()
-        )
+    access = AdminAccess(PodClient(), asyncio.Semaphore(50))
+    fleet = Fleet(asked(publish_batch=7, batch_window_ms=2.5), kubernetes, access, Metrics(), Granted(), SoleFleet())
 
-        async def round_says(reason: str) -> bool:
-            await fleet.round()
-            return bool(tuned()["reason"] == reason)
+    async def round_says(reason: str) -> bool:
+        await fleet.round()
+        return bool(tuned()["reason"] == reason)
 
-        await eventually(lambda: round_says("Watching"))
-        for server in (first, second):
-            adapter = server.app.get_stats()["adapter"]
-            assert (adapter["inForce"]["publish_batch"], adapter["inForce"]["batch_window_ms"]) == (7, 2.5)
-            assert adapter["revision"] == kubernetes.statuses[-1]["adapter"]["revision"]
-        limited = next(one for one in kubernetes.statuses[-1]["conditions"] if one["type"] == "RedisLimited")
-        assert limited["status"] == "False"
-        # As if the API server had let it pass.
-        del kubernetes.config_maps["fleet-adapter"]
-        path.unlink()
-        fleet = Fleet(
-            asked(publish_timeout=1, batch_window_ms=1000), kubernetes, access, Metrics(), Granted(), SoleFleet()
-        )
-        await eventually(lambda: round_says("TakenBack"))
-        assert "batch_window_ms is not below publish_timeout" in tuned()["message"]
-        assert kubernetes.config_maps["fleet-adapter"]["data"] == {KEY: "{}\n"}
-        assert [event["reason"] for event in kubernetes.events][-1] == "AdapterTakenBack"
+    await eventually(lambda: round_says("Watching"))
+    for server in (first, second):
+        adapter = server.app.get_stats()["adapter"]
+        assert (adapter["inForce"]["publish_batch"], adapter["inForce"]["batch_window_ms"]) == (7, 2.5)
+        assert adapter["revision"] == kubernetes.statuses[-1]["adapter"]["revision"]
+    limited = next(one for one in kubernetes.statuses[-1]["conditions"] if one["type"] == "RedisLimited")
+    assert limited["status"] == "False"
+    # As if the API server had let it pass.
+    del kubernetes.config_maps["fleet-adapter"]
+    path.unlink()
+    fleet = Fleet(asked(publish_timeout=1, batch_window_ms=1000), kubernetes, access, Metrics(), Granted(), SoleFleet())
+    await eventually(lambda: round_says("TakenBack"))
+    assert "batch_window_ms is not below publish_timeout" in tuned()["message"]
+    assert kubernetes.config_maps["fleet-adapter"]["data"] == {KEY: "{}\n"}
+    assert [event["reason"] for event in kubernetes.events][-1] == "AdapterTakenBack"

@@ -192,7 +192,6 @@ async def test_what_pods_set_as_cookies_is_not_kept(pods: HostilePods) -> None:
     kubernetes = FakeKubernetes([pod_body("a", pods.add(answering(told(), cookies))), pod_body("b", pods.add(WELL))])
     async with looked_after(kubernetes, fleet_of("servers", pods.port)) as fleets:
         await eventually(lambda: rounds(fleets, "servers", "ok") >= 2, 30)
-        assert len(fleets._client.cookies.jar) == 0
     assert not any("cookie:" in head.lower() for heads in pods.heads.values() for head in heads)
 
 

@@ -15,7 +15,7 @@ from kit.servers.redis_cluster import RedisCluster
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable
-from tradecast_operator.clients.server_admin import make_client
+from tradecast_operator.clients.pod_http import PodClient
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.fleet_observer import AdminAccess
 from tradecast_operator.metrics import Metrics
@@ -81,48 +81,47 @@ async def test_servers_are_rolled_from_one_redis_onto_a_cluster(
     def both(*servers: RunningServer) -> list[int]:
         return [server.app.get_stats()["adapter"]["inForce"]["publish_both"] for server in servers]
 
-    async with make_client() as http:
-        access = AdminAccess(http, asyncio.Semaphore(50))
-        fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
+    access = AdminAccess(PodClient(), asyncio.Semaphore(50))
+    fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
 
-        async def round_tells(reason: str) -> bool:
-            await fleet.round()
-            return reason in [event["reason"] for event in kubernetes.events]
-
-        async def is_marked() -> bool:
-            await fleet.round()
-            assert kubernetes.data.get("mode") is None or both(first, second) == [1, 1]
-            return kubernetes.mark == "sharded"
-
-        await eventually(is_marked)
-        assert kubernetes.data == {KEY: "publish_both: 1\n", "mode": "sharded"}
-        # The Deployment's controller makes the new ones, and another operator takes over.
-        common["adapter_mode"] = kubernetes.data["mode"]
-        third = await make_server(admin_host="127.0.0.33", pod_uid="uid-c", admin_port=port, **common)
-        fourth = await make_server(admin_host="127.0.0.34", pod_uid="uid-d", admin_port=port, **common)
-        assert [server.app.get_stats()["adapter"]["mode"] for server in (first, third)] == ["pubsub", "sharded"]
-        assert both(first, second, third, fourth) == [1, 1, 1, 1]
-        new = [pod_body("c", "127.0.0.33"), pod_body("d", "127.0.0.34")]
-        for pod in new:
-            pod["metadata"]["labels"]["pod-template-hash"] = "def"
-        kubernetes.rolls([*old, *new], updated=2)
-        fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
+    async def round_tells(reason: str) -> bool:
         await fleet.round()
-        assert kubernetes.statuses[-1]["mode"] == "pubsub/sharded"
-        assert kubernetes.data[KEY] == "publish_both: 1\n"
-        # They drain, and events go to both until they are gone.
-        ending = [{**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-01-01T10:00:00Z"}} for pod in old]
-        kubernetes.rolls([*ending, *new], updated=4)
+        return reason in [event["reason"] for event in kubernetes.events]
+
+    async def is_marked() -> bool:
         await fleet.round()
-        assert kubernetes.data[KEY] == "publish_both: 1\n"
-        await first.stop()
-        await second.stop()
-        kubernetes.rolls(new, updated=2)
-        await eventually(lambda: round_tells("AdapterModeRolled"))
-        assert kubernetes.data == {KEY: "{}\n", "mode": "sharded"}
-        assert both(third, fourth) == [0, 0]
-        tuned = next(one for one in kubernetes.statuses[-1]["conditions"] if one["type"] == "AdapterTuned")
-        assert tuned["status"] == "True"
+        assert kubernetes.data.get("mode") is None or both(first, second) == [1, 1]
+        return kubernetes.mark == "sharded"
+
+    await eventually(is_marked)
+    assert kubernetes.data == {KEY: "publish_both: 1\n", "mode": "sharded"}
+    # The Deployment's controller makes the new ones, and another operator takes over.
+    common["adapter_mode"] = kubernetes.data["mode"]
+    third = await make_server(admin_host="127.0.0.33", pod_uid="uid-c", admin_port=port, **common)
+    fourth = await make_server(admin_host="127.0.0.34", pod_uid="uid-d", admin_port=port, **common)
+    assert [server.app.get_stats()["adapter"]["mode"] for server in (first, third)] == ["pubsub", "sharded"]
+    assert both(first, second, third, fourth) == [1, 1, 1, 1]
+    new = [pod_body("c", "127.0.0.33"), pod_body("d", "127.0.0.34")]
+    for pod in new:
+        pod["metadata"]["labels"]["pod-template-hash"] = "def"
+    kubernetes.rolls([*old, *new], updated=2)
+    fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
+    await fleet.round()
+    assert kubernetes.statuses[-1]["mode"] == "pubsub/sharded"
+    assert kubernetes.data[KEY] == "publish_both: 1\n"
+    # They drain, and events go to both until they are gone.
+    ending = [{**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-01-01T10:00:00Z"}} for pod in old]
+    kubernetes.rolls([*ending, *new], updated=4)
+    await fleet.round()
+    assert kubernetes.data[KEY] == "publish_both: 1\n"
+    await first.stop()
+    await second.stop()
+    kubernetes.rolls(new, updated=2)
+    await eventually(lambda: round_tells("AdapterModeRolled"))
+    assert kubernetes.data == {KEY: "{}\n", "mode": "sharded"}
+    assert both(third, fourth) == [0, 0]
+    tuned = next(one for one in kubernetes.statuses[-1]["conditions"] if one["type"] == "AdapterTuned")
+    assert tuned["status"] == "True"
 
 
 async def test_servers_are_not_rolled_onto_a_cluster_that_takes_no_events(
@@ -144,17 +143,16 @@ async def test_servers_are_not_rolled_onto_a_cluster_that_takes_no_events(
     admin = {"port": urlsplit(server.admin_url).port, "tokenSecret": {"name": "tokens"}}
     adapter = {"apply": "roll", "mode": "sharded", "dwellSeconds": 0}
     body = fleet_body(admin=admin, replicas=1, redisAdapter=adapter)
-    async with make_client() as http:
-        access = AdminAccess(http, asyncio.Semaphore(50))
-        fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
+    access = AdminAccess(PodClient(), asyncio.Semaphore(50))
+    fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
 
-        async def is_rolled_back() -> bool:
-            with contextlib.suppress(AdapterUnavailable):
-                await server.app.emit("quote", {"p": 1}, to="instrument:X")
-            await fleet.round()
-            return "AdapterTakenBack" in [event["reason"] for event in kubernetes.events]
+    async def is_rolled_back() -> bool:
+        with contextlib.suppress(AdapterUnavailable):
+            await server.app.emit("quote", {"p": 1}, to="instrument:X")
+        await fleet.round()
+        return "AdapterTakenBack" in [event["reason"] for event in kubernetes.events]
 
-        await eventually(is_rolled_back)
+    await eventually(is_rolled_back)
     assert "the Redis of sharded has not accepted" in kubernetes.events[-1]["message"]
     assert (kubernetes.mark, kubernetes.data) == ("", {KEY: "{}\n"})
 
@@ -172,20 +170,19 @@ async def test_one_server_without_redis_is_rolled_before_there_are_more(
     kubernetes.deployments["servers"]["spec"]["replicas"] = 1
     admin = {"port": port, "tokenSecret": {"name": "tokens"}}
     body = fleet_body(admin=admin, replicas=3, minReplicas=2, redisAdapter={"apply": "roll", "dwellSeconds": 0})
-    async with make_client() as http:
-        access = AdminAccess(http, asyncio.Semaphore(50))
-        fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
-        await until_marked(fleet, kubernetes)
-        assert (kubernetes.mark, kubernetes.data["mode"], kubernetes.replicas) == ("pubsub", "pubsub", 1)
-        reasons = [event["reason"] for event in kubernetes.events]
-        assert reasons == ["ReplicasHeld", "AdapterModeRecommended", "AdapterModeRolling"]
-        assert kubernetes.statuses[-1]["desiredReplicas"] == 1
-        await first.stop()
-        await make_server(admin_host="127.0.0.36", pod_uid="uid-b", admin_port=port, adapter_mode="pubsub", **common)
-        kubernetes.rolls([pod_body("b", "127.0.0.36")], updated=1)
-        await fleet.round()
-        assert kubernetes.replicas == 3
-        assert [event["reason"] for event in kubernetes.events][-2:] == ["ScaledUp", "AdapterModeRolled"]
+    access = AdminAccess(PodClient(), asyncio.Semaphore(50))
+    fleet = Fleet(body, kubernetes, access, Metrics(), Granted(), SoleFleet())
+    await until_marked(fleet, kubernetes)
+    assert (kubernetes.mark, kubernetes.data["mode"], kubernetes.replicas) == ("pubsub", "pubsub", 1)
+    reasons = [event["reason"] for event in kubernetes.events]
+    assert reasons == ["ReplicasHeld", "AdapterModeRecommended", "AdapterModeRolling"]
+    assert kubernetes.statuses[-1]["desiredReplicas"] == 1
+    await first.stop()
+    await make_server(admin_host="127.0.0.36", pod_uid="uid-b", admin_port=port, adapter_mode="pubsub", **common)
+    kubernetes.rolls([pod_body("b", "127.0.0.36")], updated=1)
+    await fleet.round()
+    assert kubernetes.replicas == 3
+    assert [event["reason"] for event in kubernetes.events][-2:] == ["ScaledUp", "AdapterModeRolled"]
 
 
 async def until_marked(fleet: Fleet, kubernetes: Mounted) -> None:

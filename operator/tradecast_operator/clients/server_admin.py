@@ -7,33 +7,31 @@ A pod may be anybody's, or have got another pod's address. So nothing is sent th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 
-import httpx
-
-from tradecast_operator.clients.signature import SCHEME, following, offered, sign
+from tradecast_operator.clients.pod_http import Answer, AnswerInvalid, PodClient
+from tradecast_operator.clients.signature import following, offered, sign
 from tradecast_operator.model.answers import fields, number, parse, truth, whole
 from tradecast_operator.model.observation import Stats
 from tradecast_operator.model.spec import HIGHEST_RATE, LONGEST_DRAIN
 
 # Seconds for the whole request, from the connection to the last byte of the answer.
 LONGEST: Final = 5.0
-# Bytes of an answer; a server's statistics take some 20 kB.
-LARGEST: Final = 512 * 1024
 # Concurrent requests of all fleets of a namespace.
 CONCURRENT_REQUESTS: Final = 50
 # More clients than a server can have: an answer with more is rejected.
 MOST_CONNECTIONS: Final = 1_000_000
 # The servers' rate has no upper bound; above this a higher one makes no difference.
 FASTEST: Final = 1e9
-# The first answer is a 401 with a nonce, the second one may be, if the nonce was used up meanwhile.
-ATTEMPTS: Final = 3
+# Status codes.
+SUCCESS: Final = 200
+REDIRECT: Final = 300
+UNAUTHORIZED: Final = 401
+FORBIDDEN: Final = 403
 
 
 class ServerSilent(Exception):
@@ -65,28 +63,18 @@ class KnownServers:
         nonces: The nonce that each offered last, by the pod's uid.
         signing: ReplicaSets of which a server has accepted a signed request: their servers no longer get the token
             itself, whatever they answer.
+        tokens: The token that each has accepted last, by the pod's uid, if it was not the first one.
     """
 
     nonces: dict[str, str] = field(default_factory=dict)
     signing: set[str] = field(default_factory=set)
+    tokens: dict[str, str] = field(default_factory=dict)
 
     def keep(self, uids: Collection[str], revisions: Collection[str]) -> None:
         """Forget all other pods and ReplicaSets."""
         self.nonces = {uid: nonce for uid, nonce in self.nonces.items() if uid in uids}
+        self.tokens = {uid: token for uid, token in self.tokens.items() if uid in uids}
         self.signing &= set(revisions)
-
-
-def make_client() -> httpx.AsyncClient:
-    """A client for requests to pods: it uses no proxy, keeps no cookies and follows no redirects."""
-    return httpx.AsyncClient(
-        timeout=LONGEST,
-        # Bounded by CONCURRENT_REQUESTS: one fleet could use up a limit that all share.
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
-        trust_env=False,
-        follow_redirects=False,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "tradecast-operator"},
-    )
 
 
 class ServerAdmin:
@@ -95,11 +83,12 @@ class ServerAdmin:
     Attributes:
         refused: Whether a server rejected the operator's credentials.
         bearers: Uids of the pods that were sent the token itself.
+        behind: Uids of the pods that accepted another token than the first one.
 
     Args:
         client: Makes the requests.
         port: The admin port.
-        token: The servers' ADMIN_TOKEN; it is not logged.
+        tokens: The servers' ADMIN_TOKEN, then those that servers of before may still have; they are not logged.
         known: What was remembered of them.
         limit: Bounds the concurrent requests.
         bearer: Whether servers of the previous version, which accept no signed requests, are sent the token.
@@ -107,9 +96,9 @@ class ServerAdmin:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: PodClient,
         port: int,
-        token: str,
+        tokens: tuple[str, ...],
         known: KnownServers | None = None,
         limit: asyncio.Semaphore | None = None,
         *,
@@ -118,8 +107,9 @@ class ServerAdmin:
         self._client = client
         self.refused = False
         self.bearers: set[str] = set()
+        self.behind: set[str] = set()
         self._port = port
-        self._token = token
+        self._tokens = tokens
         self._known = known or KnownServers()
         self._limit = limit or asyncio.Semaphore(CONCURRENT_REQUESTS)
         self._bearer = bearer
@@ -157,40 +147,59 @@ class ServerAdmin:
                 return await self._attempt(method, target, path, b"" if body is None else json.dumps(body).encode())
         except TimeoutError:
             raise ServerSilent(f"no answer within {LONGEST:g} s") from None
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, ValueError) as error:
+        except AnswerInvalid as invalid:
+            raise ServerSilent(f"no valid answer: {invalid}") from None
+        except (OSError, ValueError) as error:
             raise ServerSilent(f"no answer: {type(error).__name__}") from None
 
     async def _attempt(self, method: str, target: Target, path: str, body: bytes) -> Any:
-        """Send the request without credentials, then with a signature, or with the token where that is allowed."""
-        nonce = self._known.nonces.pop(target.uid, None)
-        authorization = self._signature(method, target, path, nonce, body)
-        for _ in range(ATTEMPTS):
-            response, answer = await self._send(method, target.address, path, body, authorization)
-            signed = authorization is not None and authorization.startswith(SCHEME)
-            if response.status_code != httpx.codes.UNAUTHORIZED:
-                break
-            nonce = offered(response.headers.get("www-authenticate", ""))
-            following_one = self._signature(method, target, path, nonce, body)
-            if following_one is None:
-                following_one = self._plain(target, authorization)
-            if following_one is None:
-                break
-            authorization = following_one
-        if response.status_code in (401, 403):
-            self.refused = True
-        if not response.is_success:
-            raise ServerSilent(f"it answers {response.status_code}")
-        if signed:
-            self._known.signing.add(target.revision)
-            nonce = following(response.headers.get("authentication-info", ""))
-            if nonce is not None:
-                self._known.nonces[target.uid] = nonce
-        return parse(answer)
+        """Send the request without credentials, then with a signature, or with the token where that is allowed.
 
-    def _signature(self, method: str, target: Target, path: str, nonce: str | None, body: bytes) -> str | None:
-        if not self._token or nonce is None:
-            return None
-        return sign(self._token, method, path, target.uid, nonce, body)
+        A server reads its tokens when it starts, so it may know another one than the Secret has now. What is refused
+        with a nonce that was offered a moment ago was signed with a wrong token: the next one is tried.
+        """
+        nonce = self._known.nonces.pop(target.uid, None)
+        tokens = self._order_tokens(target)
+        signed = nonce is not None and bool(tokens)
+        authorization = sign(tokens[0], method, path, target.uid, nonce, body) if nonce is not None and tokens else None
+        answer = await self._send(method, target.address, path, body, authorization)
+        is_fresh = False
+        while answer.status == UNAUTHORIZED:
+            nonce = offered(answer.headers.get("www-authenticate", ""))
+            if nonce is not None and tokens[int(is_fresh) :]:
+                tokens = tokens[int(is_fresh) :]
+                signed = is_fresh = True
+                authorization = sign(tokens[0], method, path, target.uid, nonce, body)
+            else:
+                plain = None if nonce is not None else self._plain(target, authorization)
+                if plain is None:
+                    break
+                signed, authorization = False, plain
+            answer = await self._send(method, target.address, path, body, authorization)
+        if answer.status in (UNAUTHORIZED, FORBIDDEN):
+            self.refused = True
+        if not SUCCESS <= answer.status < REDIRECT:
+            raise ServerSilent(f"it answers {answer.status}")
+        if signed:
+            self._remember(target, tokens[0], following(answer.headers.get("authentication-info", "")))
+        return parse(answer.body)
+
+    def _order_tokens(self, target: Target) -> tuple[str, ...]:
+        """The tokens, of which the one that this server has accepted last comes first."""
+        last = self._known.tokens.get(target.uid)
+        if last is None or last not in self._tokens:
+            return self._tokens
+        return (last, *(token for token in self._tokens if token != last))
+
+    def _remember(self, target: Target, token: str, nonce: str | None) -> None:
+        """A server has accepted a signature with this token."""
+        self._known.signing.add(target.revision)
+        self._known.tokens.pop(target.uid, None)
+        if token != self._tokens[0]:
+            self._known.tokens[target.uid] = token
+            self.behind.add(target.uid)
+        if nonce is not None:
+            self._known.nonces[target.uid] = nonce
 
     def _plain(self, target: Target, before: str | None) -> str | None:
         """The token itself, for a server that is not known to be of this version; None: not for this server.
@@ -198,31 +207,16 @@ class ServerAdmin:
         The pod's own word does not count: whoever answers in its place could claim to be of the previous version.
         """
         new = target.signs or target.revision in self._known.signing
-        if not self._token or not self._bearer or new or not target.revision or before is not None:
+        if not self._tokens or not self._bearer or new or not target.revision or before is not None:
             return None
         self.bearers.add(target.uid)
-        return f"Bearer {self._token}"
+        return f"Bearer {self._tokens[0]}"
 
-    async def _send(
-        self, method: str, address: str, path: str, body: bytes, authorization: str | None
-    ) -> tuple[httpx.Response, bytes]:
-        host = f"[{address}]" if ":" in address else address
-        headers = [(b"Content-Type", b"application/json")] if body else []
+    async def _send(self, method: str, address: str, path: str, body: bytes, authorization: str | None) -> Answer:
+        headers = {"content-type": "application/json"} if body else {}
         if authorization is not None:
-            headers.append((b"Authorization", authorization.encode()))
-        url = f"http://{host}:{self._port}{path}"
-        async with self._client.stream(method, url, content=body or None, headers=headers) as response:
-            if response.headers.get("content-encoding", "identity") != "identity":
-                raise ValueError("compressed")  # a small body may be large when it is decompressed
-            with contextlib.suppress(ValueError):
-                if int(response.headers.get("content-length", "0")) > LARGEST:
-                    raise ServerSilent(f"its answer has more than {LARGEST} bytes")
-            answer = bytearray()
-            async for chunk in response.aiter_bytes():
-                answer += chunk
-                if len(answer) > LARGEST:
-                    raise ServerSilent(f"its answer has more than {LARGEST} bytes")
-            return response, bytes(answer)
+            headers["authorization"] = authorization
+        return await self._client.request(method, address, self._port, path, headers, body)
 
 
 def read_stats(answer: Any) -> Stats:

@@ -19,6 +19,8 @@ from tradecast_operator.model.spec import TOKEN_KEY
 ADMIN_LABEL: Final = "tradecast.dev/admin-token"
 REDIS_LABEL: Final = "tradecast.dev/redis-url"
 LONGEST_TOKEN: Final = 4_096
+# So many of a Secret's tokens are tried.
+MOST_TOKENS: Final = 3
 LONGEST_URL: Final = 8_192
 LONGEST_CERTIFICATES: Final = 262_144
 
@@ -41,11 +43,11 @@ class Token:
     """The token for the admin ports of a fleet.
 
     Attributes:
-        value: The first of the tokens that the servers accept; empty: there is none.
+        values: The tokens that the servers accept; empty: there is none.
         consented: Whether the Secret has the label.
     """
 
-    value: str = ""
+    values: tuple[str, ...] = ()
     consented: bool = True
 
 
@@ -67,16 +69,16 @@ def read_token(secret: Object, name: str, key: str, *, strict: bool) -> Token:
             f"admin.tokenSecret.key must be {TOKEN_KEY}, or be omitted: no other key of a Secret is sent",
         )
     consented = consents(secret, name, ADMIN_LABEL, strict=strict)
-    value = _first_word(value_of(secret, name, TOKEN_KEY, 4 * LONGEST_TOKEN))
-    if not value:
+    values = _words(value_of(secret, name, TOKEN_KEY, 4 * LONGEST_TOKEN))
+    if not values:
         raise SecretRefused("SecretUnusable", f"Secret {name} has no token in {TOKEN_KEY}")
-    if len(value) > LONGEST_TOKEN or not value.isprintable():
+    if any(len(value) > LONGEST_TOKEN or not value.isprintable() for value in values):
         raise SecretRefused(
             "SecretUnusable",
             f"Secret {name}: {TOKEN_KEY} is longer than {LONGEST_TOKEN} characters, or has line breaks or other "
             "unprintable characters",
         )
-    return Token(value, consented)
+    return Token(values, consented)
 
 
 def consents(secret: Object, name: str, label: str, *, strict: bool) -> bool:
@@ -100,6 +102,6 @@ def value_of(secret: Object, name: str, key: str, longest: int) -> str:
         raise SecretRefused("SecretUnusable", f"Secret {name}: {key} is not valid UTF-8") from None
 
 
-def _first_word(text: str) -> str:
+def _words(text: str) -> tuple[str, ...]:
     """The first of the tokens that servers accept: `ADMIN_TOKEN` has several while one replaces another."""
-    return next((word.strip() for word in text.split(",") if word.strip()), "")
+    return tuple(word.strip() for word in text.split(",") if word.strip())[:MOST_TOKENS]

@@ -7,8 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import httpx
-
+from tradecast_operator.clients.pod_http import PodClient
 from tradecast_operator.clients.server_admin import KnownServers, ServerAdmin, Target
 from tradecast_operator.kube.admin_token import AdminToken
 from tradecast_operator.kube.client import Kubernetes, Object
@@ -32,7 +31,7 @@ class AdminAccess:
         strict: Whether Secrets without their label, and servers that accept no signed requests, are refused.
     """
 
-    client: httpx.AsyncClient
+    client: PodClient
     limit: asyncio.Semaphore
     strict: bool = False
 
@@ -156,6 +155,12 @@ def find_trust_problems(fleet: ObservedFleet, spec: Spec, unlabelled_redis_secre
     problems: list[tuple[str, str]] = []
     if fleet.refusal is not None:
         problems.append((fleet.refusal.reason, str(fleet.refusal)))
+    behind = [pod["metadata"]["name"] for pod in fleet.pods if pod["metadata"]["uid"] in fleet.admin.behind]
+    if behind:
+        message = "servers know another ADMIN_TOKEN than the first one of the Secret: they read it when they start"
+        problems.append(
+            ("TokenBehind", f"{message}: {list_names(behind)}; restart them: kubectl rollout restart deployment")
+        )
     unlabelled = [(spec.admin.secret, ADMIN_LABEL)] if fleet.unlabelled else []
     unlabelled += [(unlabelled_redis_secret, REDIS_LABEL)] if unlabelled_redis_secret else []
     problems += [

@@ -13,7 +13,8 @@ from typing import Final
 import httpx
 import structlog
 
-from tradecast_operator.clients.server_admin import CONCURRENT_REQUESTS, make_client
+from tradecast_operator.clients.pod_http import PodClient
+from tradecast_operator.clients.server_admin import CONCURRENT_REQUESTS
 from tradecast_operator.kube.act import Interrupted
 from tradecast_operator.kube.client import InvalidName, Kubernetes, Missing, Object
 from tradecast_operator.kube.fleet_observer import AdminAccess
@@ -34,7 +35,7 @@ class FleetController:
     Args:
         kubernetes: The API.
         every: Seconds between rounds of a fleet.
-        client: Makes the requests to servers; None: one of its own. `close` closes it.
+        client: Makes the requests to servers; None: one of its own.
         strict: Whether what the next version refuses is refused now: Secrets without their label, and servers that
             accept no signed requests.
 
@@ -46,14 +47,14 @@ class FleetController:
         self,
         kubernetes: Kubernetes,
         every: float = 5.0,
-        client: httpx.AsyncClient | None = None,
+        client: PodClient | None = None,
         *,
         strict: bool = False,
     ) -> None:
         self.metrics = Metrics()
         self._kubernetes = kubernetes
         self._every = every
-        self._client = client or make_client()
+        self._client = client or PodClient()
         self._strict = strict
         # One per namespace: pods that hang delay no fleet of another namespace.
         self._limits: weakref.WeakValueDictionary[str, asyncio.Semaphore] = weakref.WeakValueDictionary()
@@ -72,7 +73,6 @@ class FleetController:
         await asyncio.gather(*(task for _, task in self._fleets.values()), *self._releasing, return_exceptions=True)
         # Only now: what was begun under a Lease has ended.
         await asyncio.gather(*(fleet.leave() for fleet, _ in self._fleets.values()))
-        await self._client.aclose()
 
     def update(self, body: Object) -> None:
         """Take a SocketFleet that is new or has changed."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlsplit
 
-import httpx
-
 from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, Granted, SoleFleet, fleet_body, pod_body
 from kit.servers.in_process import RunningServer
+from tradecast_operator.clients.pod_http import PodClient
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.fleet_observer import AdminAccess
 from tradecast_operator.metrics import Metrics
@@ -18,7 +17,7 @@ from tradecast_operator.reconcile.fleet import Fleet
 class World:
     """Two servers, of which the first has a client; all have one port, and addresses of their own."""
 
-    def __init__(self, servers: list[RunningServer], client: httpx.AsyncClient) -> None:
+    def __init__(self, servers: list[RunningServer], client: PodClient) -> None:
         self.servers = servers
         self.metrics = Metrics()
         self.lease = Granted()

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from kit.clients.python import PythonClients
 from kit.network.ports import free_port
 from kit.servers.in_process import MakeServer, RunningServer
-from tradecast_operator.clients.server_admin import KnownServers, ServerAdmin, ServerSilent, Target, make_client
+from tradecast_operator.clients.pod_http import Answer, PodClient
+from tradecast_operator.clients.server_admin import KnownServers, ServerAdmin, ServerSilent, Target
 
 TOKEN = "operators-token"
 POD = Target("uid-a", "127.0.0.1", revision="replica-set-uid")
 
 
-class Wire:
-    """Sees each request of a client.
+class Wire(PodClient):
+    """A client whose requests are seen.
 
     Attributes:
         sent: What showed who asks, of each request; empty: nothing.
@@ -31,14 +31,13 @@ class Wire:
         self.sent: list[str] = []
         self.statuses: list[int] = []
 
-    def watch(self, client: httpx.AsyncClient) -> None:
-        client.event_hooks = {"request": [self._asked], "response": [self._answered]}
-
-    async def _asked(self, request: httpx.Request) -> None:
-        self.sent.append(request.headers.get("authorization", ""))
-
-    async def _answered(self, response: httpx.Response) -> None:
-        self.statuses.append(response.status_code)
+    async def request(
+        self, method: str, address: str, port: int, path: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Answer:
+        self.sent.append(headers.get("authorization", ""))
+        answer = await super().request(method, address, port, path, headers, body)
+        self.statuses.append(answer.status)
+        return answer
 
 
 @pytest.fixture
@@ -47,25 +46,22 @@ def wire() -> Wire:
 
 
 @pytest.fixture
-async def client(wire: Wire) -> AsyncIterator[httpx.AsyncClient]:
-    async with make_client() as client:
-        wire.watch(client)
-        yield client
+def client(wire: Wire) -> PodClient:
+    return wire
 
 
 def at(
     server: RunningServer,
-    client: httpx.AsyncClient,
-    token: str = TOKEN,
+    client: PodClient,
+    *tokens: str,
     known: KnownServers | None = None,
-    *,
     bearer: bool = False,
 ) -> ServerAdmin:
-    return ServerAdmin(client, urlsplit(server.admin_url).port or 0, token, known, bearer=bearer)
+    return ServerAdmin(client, urlsplit(server.admin_url).port or 0, tokens or (TOKEN,), known, bearer=bearer)
 
 
 async def test_a_server_tells_its_connections_and_its_drain(
-    make_server: MakeServer, client: httpx.AsyncClient, wire: Wire
+    make_server: MakeServer, client: PodClient, wire: Wire
 ) -> None:
     # Nobody leaves before it is cancelled.
     server = await make_server(admin_token=TOKEN, pod_uid="uid-a", drain_delay=3)
@@ -93,7 +89,7 @@ async def test_a_server_tells_its_connections_and_its_drain(
 
 
 async def test_a_figure_above_what_servers_take_is_sent_as_the_highest(
-    make_server: MakeServer, client: httpx.AsyncClient
+    make_server: MakeServer, client: PodClient
 ) -> None:
     server = await make_server(admin_token=TOKEN, pod_uid="uid-a", drain_delay=3)
     await at(server, client).drain(POD, 1e9, 1e9)
@@ -101,7 +97,7 @@ async def test_a_figure_above_what_servers_take_is_sent_as_the_highest(
 
 
 async def test_a_server_that_has_begun_anew_is_asked_for_another_nonce(
-    make_server: MakeServer, client: httpx.AsyncClient, wire: Wire
+    make_server: MakeServer, client: PodClient, wire: Wire
 ) -> None:
     known = KnownServers({"uid-a": "12.0123456789abcdef.0123456789abcdef0123456789abcdef"}, set())
     server = await make_server(admin_token=TOKEN, pod_uid="uid-a")
@@ -111,7 +107,7 @@ async def test_a_server_that_has_begun_anew_is_asked_for_another_nonce(
 
 @pytest.mark.parametrize("bearer", [True, False])
 async def test_a_server_of_the_version_before_gets_the_token_while_that_is_allowed(
-    make_server: MakeServer, client: httpx.AsyncClient, wire: Wire, bearer: bool
+    make_server: MakeServer, client: PodClient, wire: Wire, bearer: bool
 ) -> None:
     """It says that it takes bearer tokens, and nothing of signatures."""
     servers = at(await make_server(admin_token=TOKEN), client, bearer=bearer)
@@ -131,7 +127,7 @@ async def test_a_server_of_the_version_before_gets_the_token_while_that_is_allow
     ids=["its template says that it signs", "one of its ReplicaSet has signed", "nobody knows whose it is"],
 )
 async def test_who_only_says_that_it_is_old_does_not_get_the_token(
-    make_server: MakeServer, client: httpx.AsyncClient, wire: Wire, pod: Target
+    make_server: MakeServer, client: PodClient, wire: Wire, pod: Target
 ) -> None:
     servers = at(await make_server(admin_token=TOKEN), client, known=KnownServers({}, {"signing"}), bearer=True)
     with pytest.raises(ServerSilent):
@@ -140,7 +136,7 @@ async def test_who_only_says_that_it_is_old_does_not_get_the_token(
 
 
 async def test_after_a_signed_request_no_pod_of_that_replicaset_gets_the_token(
-    make_server: MakeServer, client: httpx.AsyncClient, wire: Wire
+    make_server: MakeServer, client: PodClient, wire: Wire
 ) -> None:
     known = KnownServers()
     await at(await make_server(admin_token=TOKEN, pod_uid="uid-a"), client, known=known, bearer=True).stats(POD)
@@ -154,7 +150,7 @@ async def test_after_a_signed_request_no_pod_of_that_replicaset_gets_the_token(
 
 
 async def test_what_is_signed_for_one_pod_opens_no_other(
-    make_server: MakeServer, client: httpx.AsyncClient, wire: Wire
+    make_server: MakeServer, client: PodClient, wire: Wire
 ) -> None:
     """A pod that passes on the nonce of another one, to have it signed."""
     other = await make_server(admin_token=TOKEN, pod_uid="uid-b")
@@ -163,39 +159,77 @@ async def test_what_is_signed_for_one_pod_opens_no_other(
     assert wire.sent[1].startswith("Tradecast-Hmac")
 
 
-@pytest.mark.parametrize("token", ["", "wrong"])
-async def test_who_does_not_know_the_token_is_refused(
-    make_server: MakeServer, client: httpx.AsyncClient, token: str
-) -> None:
+@pytest.mark.parametrize("token", ["", "wrong", "wrong,too"])
+async def test_who_does_not_know_the_token_is_refused(make_server: MakeServer, client: PodClient, token: str) -> None:
     for uid in ("uid-a", None):
-        servers = at(await make_server(admin_token=TOKEN, pod_uid=uid), client, token, bearer=True)
+        servers = at(await make_server(admin_token=TOKEN, pod_uid=uid), client, *token.split(","), bearer=True)
         with pytest.raises(ServerSilent, match="it answers 401") as refused:
             await servers.stats(POD)
         assert TOKEN not in str(refused.value)
         assert servers.refused
 
 
-async def test_a_server_that_is_not_there_says_nothing(client: httpx.AsyncClient) -> None:
-    with pytest.raises(ServerSilent, match="no answer: ConnectError"):
-        await ServerAdmin(client, free_port(), TOKEN).stats(POD)
+async def test_a_server_that_has_a_token_of_before_is_asked_with_it_from_then_on(
+    make_server: MakeServer, client: PodClient, wire: Wire
+) -> None:
+    """The Secret has another one since, which the server reads at its next start."""
+    known = KnownServers()
+    server = await make_server(admin_token=TOKEN, pod_uid="uid-a")
+    servers = at(server, client, "new", "of yesterday", TOKEN, known=known)
+    await servers.stats(POD)
+    assert wire.statuses == [401, 401, 401, 200]
+    assert servers.behind == {"uid-a"}
+    again = at(server, client, "new", "of yesterday", TOKEN, known=known)
+    await again.stats(POD)
+    await again.shed(POD, 1, 1)
+    assert wire.statuses[4:] == [200, 202]
+    assert again.behind == {"uid-a"}
+    assert not servers.refused
+    assert not any(token in sent for sent in wire.sent for token in ("new", "yesterday", TOKEN))
+    known.keep((), ())
+    assert known.tokens == {}
+
+
+async def test_a_server_that_has_started_again_gets_the_present_token(
+    make_server: MakeServer, client: PodClient
+) -> None:
+    known = KnownServers(tokens={"uid-a": "of yesterday"})
+    servers = at(await make_server(admin_token=TOKEN, pod_uid="uid-a"), client, TOKEN, "of yesterday", known=known)
+    await servers.stats(POD)
+    assert (known.tokens, servers.behind) == ({}, set())
+
+
+async def test_a_server_that_refuses_them_all_is_asked_so_many_times_and_no_more(
+    make_server: MakeServer, client: PodClient, wire: Wire
+) -> None:
+    server = await make_server(admin_token=TOKEN, pod_uid="uid-a")
+    known = KnownServers({"uid-a": "12.0123456789abcdef.0123456789abcdef0123456789abcdef"})
+    with pytest.raises(ServerSilent, match="it answers 401"):
+        await at(server, client, "1", "2", "3", known=known, bearer=True).stats(POD)
+    assert wire.statuses == [401] * 4
+
+
+async def test_a_server_that_is_not_there_says_nothing(client: PodClient) -> None:
+    with pytest.raises(ServerSilent, match="no answer: ConnectionRefusedError"):
+        await ServerAdmin(client, free_port(), (TOKEN,)).stats(POD)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1/x", "::1%25lo", "a b", "127.0.0.1@example.invalid", "\n", "x" * 300])
-async def test_an_address_that_is_none(client: httpx.AsyncClient, address: str) -> None:
+async def test_an_address_that_is_none(client: PodClient, address: str) -> None:
     with pytest.raises(ServerSilent):
-        await ServerAdmin(client, free_port(), TOKEN).stats(replace(POD, address=address))
+        await ServerAdmin(client, free_port(), (TOKEN,)).stats(replace(POD, address=address))
 
 
-async def test_an_answer_that_is_none_of_ours(server: RunningServer, client: httpx.AsyncClient) -> None:
+async def test_an_answer_that_is_none_of_ours(server: RunningServer, client: PodClient) -> None:
     """The public port, say."""
-    servers = ServerAdmin(client, urlsplit(server.url).port or 0, TOKEN)
+    servers = ServerAdmin(client, urlsplit(server.url).port or 0, (TOKEN,))
     with pytest.raises(ServerSilent, match="it answers 404"):
         await servers.stats(POD)
 
 
-async def test_no_more_are_asked_at_a_time_than_the_namespace_may(client: httpx.AsyncClient) -> None:
+async def test_no_more_are_asked_at_a_time_than_the_namespace_may(client: PodClient) -> None:
     limit = asyncio.Semaphore(1)
-    servers = ServerAdmin(client, free_port(), TOKEN, limit=limit)
+    servers = ServerAdmin(client, free_port(), (TOKEN,), limit=limit)
     async with limit:
         asked = asyncio.create_task(servers.stats(POD))
         done, _ = await asyncio.wait([asked], timeout=0.2)

@@ -14,11 +14,18 @@ def secret(value: Any = "token", labels: Any = None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("value", "token"), [("token", "token"), ("one,two", "one"), (" , one \n,two", "one"), ("pässwörd ☃", "pässwörd ☃")]
+    ("value", "tokens"),
+    [
+        ("token", ["token"]),
+        ("one,two", ["one", "two"]),
+        (" , one \n,two", ["one", "two"]),
+        ("1,2,3,4,5", ["1", "2", "3"]),
+        ("pässwörd ☃", ["pässwörd ☃"]),
+    ],
 )
-def test_the_first_of_the_tokens_is_taken(value: str, token: str) -> None:
+def test_the_first_tokens_are_taken(value: str, tokens: list[str]) -> None:
     found = read_token(secret(value), "s", "ADMIN_TOKEN", strict=True)
-    assert (found.value, found.consented) == (token, True)
+    assert ([*found.values], found.consented) == (tokens, True)
 
 
 @pytest.mark.parametrize("labels", [{}, {ADMIN_LABEL: "yes"}, {ADMIN_LABEL: ""}, {"other": "true"}])

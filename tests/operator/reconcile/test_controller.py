@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import httpx
 import pytest
 
 from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, fleet_body, pod_body
 from kit.waiting import eventually
+from tradecast_operator.clients.pod_http import Answer, PodClient
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.observe import DRAIN_SINCE
 from tradecast_operator.model.resource import PAUSED
@@ -140,13 +142,21 @@ async def test_one_whose_deletion_no_watch_has_told_is_left_alone_by_and_by() ->
         await fleets.close()
 
 
+class Obedient(PodClient):
+    """Every server does as it is told."""
+
+    async def request(
+        self, method: str, address: str, port: int, path: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Answer:
+        return Answer(200, {}, b"{}")
+
+
 def with_a_drain() -> tuple[FakeKubernetes, FleetController]:
     """Two servers, of which the first is being drained; they do as they are told."""
     drained = pod_body("a", "127.0.0.99")
     drained["metadata"]["annotations"][DRAIN_SINCE] = "1"
     kubernetes = FakeKubernetes([drained, pod_body("b")], replicas=2)
-    obedient = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
-    return kubernetes, FleetController(kubernetes, every=60, client=obedient)
+    return kubernetes, FleetController(kubernetes, every=60, client=Obedient())
 
 
 def made(name: str, when: str, replicas: int) -> Object:
