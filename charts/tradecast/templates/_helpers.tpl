@@ -67,13 +67,6 @@ app.kubernetes.io/part-of: tradecast
 {{- include "tradecast.imageReference" (dict "image" .Values.image "tag" .Chart.AppVersion) -}}
 {{- end -}}
 
-{{/* The time before the kubelet may kill a draining pod: DRAIN_DELAY, DRAIN_TIMEOUT, SHUTDOWN_TIMEOUT and a margin. */}}
-{{- define "tradecast.gracePeriod" -}}
-{{- with .Values.drain -}}
-{{- add (ceil (addf .delaySeconds .timeoutSeconds .shutdownSeconds)) 5 -}}
-{{- end -}}
-{{- end -}}
-
 {{- define "tradecast.usesRedis" -}}
 {{- if or .Values.redis.bundled.enabled .Values.redis.existingSecret -}}true{{- end -}}
 {{- end -}}

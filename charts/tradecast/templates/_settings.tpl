@@ -15,7 +15,7 @@
   "EMIT_PUBLIC" false
   "DRAIN_DELAY" $v.drain.delaySeconds
   "DRAIN_RATE" $v.drain.connectionsPerSecond
-  "DRAIN_TIMEOUT" $v.drain.timeoutSeconds
+  "DRAIN_TIMEOUT" (include "tradecast.drainTimeout" .)
   "SHUTDOWN_TIMEOUT" $v.drain.shutdownSeconds
   "ACCEPT_RATE" $v.accept.connectionsPerSecond
   "ACCEPT_BURST" ($v.accept.burst | int64)

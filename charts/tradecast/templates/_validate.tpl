@@ -32,17 +32,8 @@
 {{- if and $v.sessions.requireSigned (not $v.sessions.existingSecret) -}}
 {{- $wrong = append $wrong "sessions.requireSigned needs sessions.existingSecret, which holds SESSION_SECRETS." -}}
 {{- end -}}
-{{- if and (ne $v.autoscaling.mode "none") (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
-{{- $wrong = append $wrong "autoscaling.minReplicas is above autoscaling.maxReplicas." -}}
-{{- end -}}
-{{- if and (eq $v.autoscaling.keda.source "operator") (not $v.operator.enabled) -}}
-{{- $wrong = append $wrong "autoscaling.keda.source=operator needs operator.enabled=true." -}}
-{{- end -}}
-{{- if and (eq $v.autoscaling.mode "keda") (eq (include "tradecast.metricSource" .) "prometheus") (not $v.autoscaling.keda.prometheus.serverAddress) -}}
-{{- $wrong = append $wrong "autoscaling.mode=keda needs autoscaling.keda.prometheus.serverAddress, such as http://prometheus-operated.monitoring.svc:9090." -}}
-{{- end -}}
-{{- if and (ne $v.autoscaling.mode "none") (gt (int $v.autoscaling.connectionsPerReplica) (int $v.server.maxConnections)) -}}
-{{- $wrong = append $wrong "autoscaling.connectionsPerReplica is above server.maxConnections: servers would refuse clients before the fleet grows." -}}
+{{- range splitList "\n" (include "tradecast.autoscalingFaults" .) -}}
+{{- with trim . -}}{{- $wrong = append $wrong . -}}{{- end -}}
 {{- end -}}
 {{- if and $v.ingress.enabled $v.ingress.tls.enabled (not $v.ingress.tls.secretName) (not $v.ingress.annotations) -}}
 {{- $wrong = append $wrong "ingress.tls.enabled needs ingress.tls.secretName, or an annotation that names the certificate's source." -}}

@@ -1,0 +1,34 @@
+{{/*
+Connections of a full fleet, whatever scales it: switching an autoscaler or the operator on or off changes no pod template, and so restarts nothing.
+*/}}
+{{- define "tradecast.mostConnections" -}}
+{{- mul (max (int64 .Values.replicaCount) (int64 .Values.autoscaling.maxReplicas)) (int64 .Values.autoscaling.connectionsPerReplica) -}}
+{{- end -}}
+
+{{/* Seconds for a full fleet to be disconnected at drain.connectionsPerSecond. */}}
+{{- define "tradecast.fullDrain" -}}
+{{- ceil (divf (include "tradecast.mostConnections" . | int64) .Values.drain.connectionsPerSecond) | int64 -}}
+{{- end -}}
+
+{{/* drain.timeoutSeconds, or what it is derived from, within bounds. */}}
+{{- define "tradecast.drainTimeout" -}}
+{{- if kindIs "invalid" .Values.drain.timeoutSeconds -}}
+{{- include "tradecast.fullDrain" . | int64 | max 60 | min 3600 -}}
+{{- else -}}
+{{- .Values.drain.timeoutSeconds -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The time before the kubelet may kill a draining pod: DRAIN_DELAY, DRAIN_TIMEOUT, SHUTDOWN_TIMEOUT and a margin. */}}
+{{- define "tradecast.gracePeriod" -}}
+{{- with .Values.drain -}}
+{{- add (ceil (addf .delaySeconds (include "tradecast.drainTimeout" $ | float64) .shutdownSeconds)) 5 -}}
+{{- end -}}
+{{- end -}}
+
+{{/* How the operator drains: at the servers' rate, and for at least as long as they drain when they terminate. */}}
+{{- define "tradecast.fleetDrain" -}}
+{{- $drain := .Values.operator.fleet.drain | default dict -}}
+connectionsPerSecond: {{ $drain.connectionsPerSecond | default (floor .Values.drain.connectionsPerSecond | int64 | max 1) | int64 }}
+timeoutSeconds: {{ $drain.timeoutSeconds | default (include "tradecast.drainTimeout" . | float64 | ceil | int64 | max 600) | int64 }}
+{{- end -}}
