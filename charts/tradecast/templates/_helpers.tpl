@@ -52,10 +52,12 @@ app.kubernetes.io/part-of: tradecast
 {{- end -}}
 {{- end -}}
 
-{{/* Takes an image's values, and the tag to use if none is set. */}}
+{{/* Takes an image's values, the tag to use if none is set, and the root for a parent chart's registry. */}}
 {{- define "tradecast.imageReference" -}}
 {{- $name := .image.repository -}}
-{{- if .image.registry -}}{{- $name = printf "%s/%s" .image.registry .image.repository -}}{{- end -}}
+{{- with get (.root.Values.global | default dict) "imageRegistry" | default .image.registry -}}
+{{- $name = printf "%s/%s" (trimSuffix "/" .) $name -}}
+{{- end -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" $name .image.digest -}}
 {{- else -}}
@@ -64,7 +66,61 @@ app.kubernetes.io/part-of: tradecast
 {{- end -}}
 
 {{- define "tradecast.image" -}}
-{{- include "tradecast.imageReference" (dict "image" .Values.image "tag" .Chart.AppVersion) -}}
+{{- include "tradecast.imageReference" (dict "root" . "image" .Values.image "tag" .Chart.AppVersion) -}}
+{{- end -}}
+
+{{/*
+How a rollout replaces servers. All new servers start at once: otherwise clients would move from one old server to another. The values of a
+release of an older chart have none of this.
+*/}}
+{{- define "tradecast.rollout" -}}
+{{- $server := .Values.server -}}
+{{- $default := dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" "100%" "maxUnavailable" 0) -}}
+{{- $strategy := $server.strategy | default $default -}}
+{{- $type := $strategy.type | default "RollingUpdate" -}}
+strategy:
+  type: {{ $type }}
+  {{- if eq $type "RollingUpdate" }}
+  {{- with $strategy.rollingUpdate }}
+  rollingUpdate:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- end }}
+{{- with $server.minReadySeconds }}
+minReadySeconds: {{ int . }}
+{{- end }}
+{{- if $server.progressDeadlineSeconds }}
+progressDeadlineSeconds: {{ int $server.progressDeadlineSeconds }}
+{{- else if $server.minReadySeconds }}
+progressDeadlineSeconds: {{ add $server.minReadySeconds 600 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The IP families of a Service. Takes (dict "root" $ "name" NAME). Kubernetes cannot change the first family of a Service that is there.
+*/}}
+{{- define "tradecast.ipFamilies" -}}
+{{- $service := .root.Values.service -}}
+{{- $live := lookup "v1" "Service" .root.Release.Namespace .name | default dict -}}
+{{- with $service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- if $service.ipFamilies }}
+{{- $now := dig "spec" "ipFamilies" list $live }}
+{{- if or (not $now) (eq (first $service.ipFamilies) (first $now)) }}
+ipFamilies: {{ toJson $service.ipFamilies }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The name of an object in a namespace of its own, where releases of other namespaces may have one, too. Takes root and namespace. */}}
+{{- define "tradecast.nameIn" -}}
+{{- $name := .name | default (include "tradecast.fullname" .root) -}}
+{{- if and .namespace (ne .namespace .root.Release.Namespace) -}}
+{{- printf "%s-%s" .root.Release.Namespace $name -}}
+{{- else -}}
+{{- $name -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "tradecast.usesRedis" -}}
@@ -84,23 +140,6 @@ client that is sent to another server, so that all have as many, would come back
 {{/* Whether servers forward requests to each other: the settings' rule (Settings.forwards). */}}
 {{- define "tradecast.forwards" -}}
 {{- if and (include "tradecast.usesRedis" .) (include "tradecast.offersPolling" .) -}}true{{- end -}}
-{{- end -}}
-
-{{/* Pod security "restricted". */}}
-{{- define "tradecast.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-seccompProfile:
-  type: RuntimeDefault
-{{- end -}}
-
-{{- define "tradecast.securityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
 {{- end -}}
 
 {{/* Where Redis, MongoDB and the tokens are: the same for servers, the feed and the test. */}}
