@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from e2e.kube import CHART, Namespace, run
+from e2e.kube import CHART, Fleet, Namespace, run
+from e2e.outside import SHARED as SHARED_PORTS
+from e2e.outside import Ports
 from kit.waiting import wait_until
 from tradecast.observability.logs import configure_logging
 
@@ -21,7 +23,7 @@ RATE = 40
 VALUES: dict[str, Any] = {
     "mode": "production",
     "replicaCount": 2,
-    "service": {"type": "NodePort", "nodePort": 30080},
+    "service": {"type": "NodePort", "nodePort": SHARED_PORTS.servers},
     "redis": {"bundled": {"enabled": False}, "existingSecret": "tradecast-redis"},
     "mongodb": {"existingSecret": "tradecast-mongodb"},
     "tokens": {"existingSecret": "tradecast-tokens"},
@@ -32,6 +34,16 @@ VALUES: dict[str, Any] = {
 }
 
 
+# What all of the cluster's tests share, or see: nothing may run beside a test that has one of these.
+SHARED = {"release", "older_crd"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and SHARED & set(item.fixturenames):
+            item.add_marker(pytest.mark.serial)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cluster() -> None:
     """The nodes are ready."""
@@ -39,37 +51,52 @@ def cluster() -> None:
     run("kubectl", "wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
 
 
-def make_fleet(name: str) -> Namespace:
-    """A namespace with Redis, MongoDB and a fleet of two servers at http://127.0.0.1:30080."""
-    namespace = Namespace(name)
-    namespace.kubectl("apply", "-f", str(MANIFESTS / "backing.yaml"))
-    namespace.kubectl("rollout", "status", "deployment/redis", "deployment/mongo", "--timeout=120s")
-    namespace.helm("install", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
-    return namespace
+def with_backing(name: str, ports: Ports) -> Fleet:
+    """A namespace with what a fleet needs: Redis and MongoDB at these ports, and Secrets that say where they are."""
+    made = Fleet(name)
+    backing = (MANIFESTS / "backing.yaml").read_text(encoding="utf-8")
+    for ours, theirs in ((ports.redis, SHARED_PORTS.redis), (ports.mongodb, SHARED_PORTS.mongodb)):
+        backing = backing.replace(f"nodePort: {theirs}", f"nodePort: {ours}")
+    made.kubectl("apply", "-f", "-", stdin=backing)
+    made.kubectl("rollout", "status", "deployment/redis", "deployment/mongo", "--timeout=120s")
+    return made
 
 
 @pytest.fixture(scope="session")
-def fleet_namespace() -> Iterator[Namespace]:
-    namespace = make_fleet("fleet")
-    yield namespace
-    namespace.delete()
+def release() -> Iterator[Fleet]:
+    """A namespace with Redis, MongoDB and a fleet of two servers at http://127.0.0.1:30080."""
+    # Of a run before, on a cluster that was kept.
+    run("kubectl", "delete", "namespace", "fleet", "--ignore-not-found", "--wait=true")
+    made = with_backing("fleet", SHARED_PORTS)
+    made.upgrade(VALUES)
+    yield made
+    made.delete()
 
 
 @pytest.fixture
-def fleet(fleet_namespace: Namespace, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+def settled(release: Fleet, request: pytest.FixtureRequest) -> Iterator[Fleet]:
     """The fleet with two ready servers, before and after. When a test fails, its report has the pods' logs."""
-    settle(fleet_namespace)
+    settle(release)
     failed_before = request.session.testsfailed
-    yield fleet_namespace
+    yield release
     if request.session.testsfailed > failed_before:
-        print(fleet_namespace.logs())
-    settle(fleet_namespace)
+        print(release.logs())
+    settle(release)
 
 
 @pytest.fixture
-def monitored(fleet: Namespace) -> Iterator[Namespace]:
-    """The fleet, scraped every two seconds by a Prometheus that has the chart's alerts."""
-    fleet.apply(
+def fleet(settled: Fleet) -> Fleet:
+    """The same, and nobody but a test changes the number of servers: no operator, no autoscaler."""
+    if settled.values.keys() & {"operator", "autoscaling"}:
+        settled.upgrade(VALUES)
+        settle(settled)
+    return settled
+
+
+@pytest.fixture(scope="module")
+def prometheus(release: Fleet) -> Iterator[None]:
+    """A Prometheus with the chart's alerts that scrapes the fleet every two seconds, for the tests of one module."""
+    release.apply(
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -77,13 +104,19 @@ def monitored(fleet: Namespace) -> Iterator[Namespace]:
             "data": {"alerts.yaml": (CHART / "files" / "alerts.yaml").read_text(encoding="utf-8")},
         }
     )
-    fleet.kubectl("apply", "-f", str(MANIFESTS / "prometheus.yaml"))
-    fleet.kubectl("rollout", "status", "deployment/prometheus", "--timeout=120s")
+    release.kubectl("apply", "-f", str(MANIFESTS / "prometheus.yaml"))
+    release.kubectl("rollout", "status", "deployment/prometheus", "--timeout=120s")
     # The Service follows the pod by a moment.
     wait_until(lambda: answers(f"{PROMETHEUS_URL}/-/ready"), what="Prometheus answers")
-    yield fleet
-    fleet.kubectl("delete", "-f", str(MANIFESTS / "prometheus.yaml"), "--wait=true")
-    fleet.kubectl("delete", "configmap", "alerts")
+    yield
+    release.kubectl("delete", "-f", str(MANIFESTS / "prometheus.yaml"), "--wait=true")
+    release.kubectl("delete", "configmap", "alerts")
+
+
+@pytest.fixture
+def monitored(prometheus: None, fleet: Fleet) -> Fleet:
+    """The fleet with that Prometheus."""
+    return fleet
 
 
 def answers(url: str) -> bool:

@@ -6,6 +6,7 @@ import bisect
 import itertools
 import json
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +55,22 @@ class Report:
         most = max((bisect.bisect_right(times, start + seconds * 1000) - i for i, start in enumerate(times)), default=0)
         return most / seconds
 
+    def spell(self, since: float = 0) -> float:
+        """Seconds between the first and the last connection that clients lost."""
+        times = [when for client in self.clients for when, _ in client["disconnects"] if when >= since]
+        return (max(times) - min(times)) / 1000 if times else 0.0
+
+    @property
+    def quiet(self) -> float:
+        """Seconds since a client lost its connection."""
+        times = [when for client in self.clients for when, _ in client["disconnects"]]
+        return time.time() - max(times, default=0) / 1000
+
+    @property
+    def errors(self) -> Counter[str]:
+        """Attempts to connect that failed, by the client's message."""
+        return sum((Counter(client["errors"]) for client in self.clients), Counter[str]())
+
     def missed(self, accepted: Sequence[int]) -> Counter[int]:
         """How many clients missed how many of these events."""
         return Counter(len(set(accepted).difference(client["seqs"])) for client in self.clients)
@@ -83,6 +100,7 @@ class Report:
                 f"{self.busiest(5, since):.1f} closes/s at most over 5 s",
                 f"{total} of {len(accepted) * len(self.clients)} events missed, {self.doubles} doubled, "
                 f"{self.disorders} out of order, {self.unrecovered} returns not recovered",
+                f"failed attempts to connect: {dict(self.errors)}",
             )
         )
 

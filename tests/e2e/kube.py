@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
+import secrets
 import subprocess
 import urllib.error
 import urllib.request
@@ -31,6 +33,12 @@ def run(*command: str, stdin: str | None = None, within: float = 300) -> str:
             f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
         )
     return done.stdout
+
+
+def get_everywhere(kind: str) -> list[dict[str, Any]]:
+    """Objects of a kind, of all namespaces."""
+    items: list[dict[str, Any]] = json.loads(run("kubectl", "get", kind, "--all-namespaces", "-o", "json"))["items"]
+    return items
 
 
 @contextlib.contextmanager
@@ -122,8 +130,39 @@ class Namespace:
         parts.append(self.kubectl("get", "events", "--sort-by=.lastTimestamp"))
         return "\n".join(parts)[-12_000:]
 
-    def delete(self) -> None:
-        self.kubectl("delete", "namespace", self.name, "--wait=true", within=300)
+    def delete(self, *, wait: bool = False) -> None:
+        """Delete it with all that is in it; with `wait`, return when nothing is left."""
+        run("kubectl", "delete", "namespace", self.name, "--ignore-not-found", f"--wait={str(wait).lower()}")
+
+
+class Fleet(Namespace):
+    """The namespace of a fleet's release.
+
+    Attributes:
+        values: What the release has now; empty where an upgrade has failed.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.values: dict[str, Any] = {}
+
+    def upgrade(self, values: dict[str, Any]) -> None:
+        """Install the release, or give it other values, and wait until its pods are ready; nothing if it has them."""
+        if values == self.values:
+            return
+        self.values = {}
+        self.helm("upgrade", "--install", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
+        self.values = copy.deepcopy(values)
+
+
+@contextlib.contextmanager
+def temporary(name: str) -> Iterator[Namespace]:
+    """A namespace for one test. It goes in its own time, so each has a name of its own."""
+    made = Namespace(f"{name}-{secrets.token_hex(2)}")
+    try:
+        yield made
+    finally:
+        made.delete()
 
 
 def is_ready(pod: dict[str, Any]) -> bool:

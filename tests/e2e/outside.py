@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import secrets
 import threading
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pymongo import MongoClient
@@ -15,12 +16,34 @@ from tradecast.config.settings import load_settings
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.publishing.publisher import Publisher
 
-REDIS_URL = "redis://127.0.0.1:30079/0"
-MONGODB_URI = "mongodb://127.0.0.1:30017/tradecast?directConnection=true"
-URL = "http://127.0.0.1:30080"
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a fleet is reached from outside the cluster (k8s/kind.yaml)."""
+
+    servers: int
+    redis: int
+    mongodb: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.servers}"
+
+    @property
+    def redis_url(self) -> str:
+        return f"redis://127.0.0.1:{self.redis}/0"
+
+    @property
+    def mongodb_uri(self) -> str:
+        return f"mongodb://127.0.0.1:{self.mongodb}/tradecast?directConnection=true"
 
 
-def make_sessions(count: int) -> list[dict[str, str]]:
+SHARED = Ports(servers=30080, redis=30079, mongodb=30017)
+OWN = Ports(servers=31080, redis=31079, mongodb=31017)
+URL = SHARED.url
+
+
+def make_sessions(count: int, ports: Ports = SHARED) -> list[dict[str, str]]:
     """Sessions as connect-mongo writes them, each of a user of its own; `{sessionID, userId}` for clients."""
     import json
     from datetime import UTC, datetime, timedelta
@@ -37,7 +60,7 @@ def make_sessions(count: int) -> list[dict[str, str]]:
         }
         for one in made
     ]
-    client: MongoClient[dict[str, Any]] = MongoClient(MONGODB_URI, serverSelectionTimeoutMS=60_000)
+    client: MongoClient[dict[str, Any]] = MongoClient(ports.mongodb_uri, serverSelectionTimeoutMS=60_000)
     with client:
         client["tradecast"]["sessions"].insert_many(documents)
     return made
@@ -64,7 +87,7 @@ class Prices:
         self._thread.join()
 
     async def _publish(self) -> None:
-        async with Publisher(load_settings({"REDIS_URL": REDIS_URL})) as publisher:
+        async with Publisher(load_settings({"REDIS_URL": SHARED.redis_url})) as publisher:
             await publisher.emit_market_status("open")
             for cents in itertools.cycle(range(50_000, 60_000)):
                 if self._end.is_set():
@@ -82,9 +105,10 @@ class Numbers:
         uncertain: Those of which nobody knows; clients may have them or not.
     """
 
-    def __init__(self, per_second: float = 5) -> None:
+    def __init__(self, per_second: float = 5, ports: Ports = SHARED) -> None:
         self.accepted: list[int] = []
         self.uncertain: set[int] = set()
+        self._redis_url = ports.redis_url
         self._pause = 1 / per_second
         self._end = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._publish()), name="numbers")
@@ -103,7 +127,7 @@ class Numbers:
 
     async def _publish(self) -> None:
         number = 1
-        async with Publisher(load_settings({"REDIS_URL": REDIS_URL})) as publisher:
+        async with Publisher(load_settings({"REDIS_URL": self._redis_url})) as publisher:
             while not self._end.is_set():
                 try:
                     await publisher.emit_to_room(f"watchlist:{SYMBOL}", EVENT, {"seq": number})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from e2e.conftest import VALUES, settle
-from e2e.kube import CHART, Namespace
+from e2e.kube import Fleet, Namespace
 from kit.waiting import wait_until
 
 RATE = 40
@@ -21,6 +21,7 @@ def operated(**operator: Any) -> dict[str, Any]:
     values = copy.deepcopy(VALUES)
     values["operator"] = {
         "enabled": True,
+        "upgradeCRD": False,  # test_operator_install has it
         "roundSeconds": 1,
         "fleet": {
             "drain": {"connectionsPerSecond": RATE, "timeoutSeconds": 120},
@@ -38,17 +39,15 @@ def operated(**operator: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def with_operator(fleet: Namespace, values: dict[str, Any]) -> Iterator[Namespace]:
-    """The fleet of two with the operator, which is switched on and off on the live release."""
-    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
+def with_operator(fleet: Fleet, values: dict[str, Any]) -> Iterator[Fleet]:
+    """The fleet of two with the operator. It stays for tests to come; afterwards there are two servers again."""
+    fleet.upgrade(values)
     # Pods of before may still drain: whoever connects to one of them is moved.
     settle(fleet)
     wait_until(lambda: looked_after(fleet), what="the operator looks after it")
     yield fleet
     fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
     wait_until(lambda: replicas(fleet) == 2, 180, what="two replicas")
-    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
-    assert replicas(fleet) == 2
 
 
 def replicas(fleet: Namespace) -> int:

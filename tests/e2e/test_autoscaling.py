@@ -10,7 +10,7 @@ import pytest
 
 from e2e.conftest import VALUES
 from e2e.crowd import Crowd
-from e2e.kube import CHART, Namespace
+from e2e.kube import CHART, Fleet, Namespace
 from e2e.outside import URL, make_sessions
 from e2e.socketfleet import replicas
 from kit.waiting import wait_until
@@ -19,19 +19,16 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
-def autoscaled(monitored: Namespace) -> Iterator[Namespace]:
-    """The fleet with a Prometheus and the ScaledObject; afterwards as it was."""
-    fleet = monitored
-    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=autoscaling())
-    yield fleet
-    fleet.kubectl("scale", "deployment/prometheus", "--replicas=1")
-    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
-    fleet.kubectl("scale", "deployment/tradecast", "--replicas=2")
+def autoscaled(prometheus: None, settled: Fleet) -> Iterator[Fleet]:
+    """The fleet with a Prometheus and the ScaledObject, afterwards two servers without it."""
+    settled.upgrade(autoscaling())
+    yield settled
+    settled.upgrade(VALUES)
+    settled.kubectl("scale", "deployment/tradecast", "--replicas=2")
 
 
 def autoscaling() -> dict[str, Any]:
     values = copy.deepcopy(VALUES)
-    values["drain"]["connectionsPerSecond"] = 200
     values["autoscaling"] = {
         "mode": "keda",
         "minReplicas": 2,
@@ -58,7 +55,7 @@ def is_blind(namespace: Namespace) -> bool:
     )
 
 
-def test_connections_scale_the_fleet_out_and_in_and_no_readings_never_shrink_it(autoscaled: Namespace) -> None:
+def test_connections_scale_the_fleet_out_and_in_and_no_readings_never_shrink_it(autoscaled: Fleet) -> None:
     with Crowd(URL) as crowd:
         crowd.add(make_sessions(60))
         wait_until(lambda: crowd.report().subscribed == 60, what="60 clients")
@@ -84,15 +81,16 @@ def test_connections_scale_the_fleet_out_and_in_and_no_readings_never_shrink_it(
         assert crowd.report().final == 0
 
 
-def test_switching_autoscaling_off_and_on_keeps_the_number(autoscaled: Namespace) -> None:
+def test_switching_autoscaling_off_and_on_keeps_the_number(autoscaled: Fleet) -> None:
     autoscaled.kubectl("scale", "deployment/tradecast", "--replicas=3")
     values = autoscaling()
     values["autoscaling"] = {"mode": "none"}
-    autoscaled.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
+    autoscaled.upgrade(values)
     assert replicas(autoscaled) == 3
+    # Once more, with nothing changed.
     autoscaled.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
     assert replicas(autoscaled) == 3
     values = autoscaling()
     values["autoscaling"]["minReplicas"] = 3
-    autoscaled.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
+    autoscaled.upgrade(values)
     assert replicas(autoscaled) == 3

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import MANIFESTS
+from e2e.conftest import MANIFESTS, VALUES
 from e2e.crowd import Crowd, Report
 from e2e.inside import NAME, NumbersInside, Published
-from e2e.kube import CHART, Namespace
+from e2e.kube import CHART, Fleet, Namespace
 from e2e.outside import URL, make_sessions
 from e2e.proof import everybody
 from e2e.socketfleet import SERVERS, condition, events, operated, resource, with_operator
@@ -33,12 +33,14 @@ def values(mode: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def rolled(fleet: Namespace) -> Iterator[Namespace]:
+def rolled(settled: Fleet) -> Iterator[Fleet]:
     """The fleet in `pubsub`, with a Redis Cluster beside its Redis, and an operator that may roll it."""
+    fleet = settled
     fleet.kubectl("apply", "-f", str(MANIFESTS / "redis_cluster.yaml"))
     fleet.kubectl("rollout", "status", "deployment/redis-cluster", "--timeout=120s")
     with with_operator(fleet, values("pubsub")):
         yield fleet
+    fleet.upgrade(VALUES)
     fleet.kubectl("delete", "pod", NAME, "--ignore-not-found", "--grace-period=1")
     fleet.kubectl("delete", "configmap", CONFIG_MAP, "--ignore-not-found")
     fleet.kubectl("delete", "-f", str(MANIFESTS / "redis_cluster.yaml"))
@@ -84,7 +86,7 @@ def lost(report: Report, published: Published) -> list[tuple[int, float]]:
     return found
 
 
-def test_a_fleet_is_rolled_onto_a_redis_cluster_and_back(rolled: Namespace) -> None:
+def test_a_fleet_is_rolled_onto_a_redis_cluster_and_back(rolled: Fleet) -> None:
     fleet = rolled
     wait_until(lambda: resource(fleet)["status"].get("mode") == "pubsub", what="the servers are in pubsub")
     with Crowd(URL) as crowd:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -11,103 +10,75 @@ from typing import Any
 import pytest
 
 from e2e.crowd import Crowd
-from e2e.kube import CHART, CommandFailed, Namespace, api_proxy
+from e2e.fleet_clients import CLIENTS, connections, crowded, spread
+from e2e.kube import CommandFailed, Fleet
 from e2e.outside import URL, Numbers, make_sessions
 from e2e.proof import everybody, finish
 from e2e.socketfleet import RATE, SERVERS, events, operated, replicas, resource, with_operator
 from kit.waiting import wait_until
 
-CLIENTS = 400
 pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
-def fleet_with_operator(fleet: Namespace) -> Iterator[Namespace]:
-    with with_operator(fleet, operated()):
-        yield fleet
+def fleet_with_operator(settled: Fleet) -> Iterator[Fleet]:
+    with with_operator(settled, operated()):
+        yield settled
 
 
-@contextlib.contextmanager
-def crowded(fleet: Namespace, servers: int) -> Iterator[Crowd]:
-    """So many servers, with clients on all of them."""
-    fleet.kubectl("scale", "socketfleet/tradecast", f"--replicas={servers}")
-    wait_until(lambda: len(fleet.servers(ready=True)) == replicas(fleet) == servers, 180, what=f"{servers} servers")
-    with Crowd(URL) as crowd:
-        crowd.add(make_sessions(CLIENTS), per_second=100)
-        everybody(crowd)
-        yield crowd
-
-
-def connections(fleet: Namespace) -> dict[str, int]:
-    """Of each ready server, by its own metrics."""
-    found = {}
-    with api_proxy() as api:
-        for pod in fleet.servers(ready=True):
-            name = pod["metadata"]["name"]
-            text = fleet.metrics(api, name) or ""
-            lines = [
-                line
-                for line in text.splitlines()
-                if line.startswith(("tradecast_connections{", "tradecast_connections "))
-            ]
-            found[name] = round(sum(float(line.rpartition(" ")[2]) for line in lines))
-    return found
-
-
-def spread(fleet: Namespace) -> float:
-    counts = connections(fleet).values()
-    return max(counts) * len(counts) / sum(counts)
-
-
-def test_a_fleet_that_grows_is_evened_out(fleet_with_operator: Namespace) -> None:
+def test_a_fleet_grows_is_evened_out_and_shrinks_though_its_operator_is_killed(fleet_with_operator: Fleet) -> None:
+    """One crowd of clients goes through all of it."""
     fleet = fleet_with_operator
     with crowded(fleet, 2) as crowd, Numbers() as numbers:
         begun = time.time() * 1000
-        fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=4")
-        wait_until(lambda: len(fleet.servers(ready=True)) == 4, 120, what="four servers")
-        assert spread(fleet) > 1.25
-        wait_until(lambda: spread(fleet) < 1.25, 240, what="they are even")
-        report = finish("scale-up and rebalance", crowd, numbers, begun)
-        print(f"connections: {sorted(connections(fleet).values())}; {'; '.join(events(fleet, 'Rebalancing'))}")
+        grow(fleet, crowd, begun)
+        shrink(fleet, crowd, time.time() * 1000)
+        shrink(fleet, crowd, time.time() * 1000, is_operator_killed=True)
+        finish("grown, evened out, shrunk", crowd, numbers, begun)
+
+
+def grow(fleet: Fleet, crowd: Crowd, begun: float) -> None:
+    """From two servers to four, which get their share of the clients."""
+    fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=4")
+    wait_until(lambda: len(fleet.servers(ready=True)) == 4, 120, what="four servers")
+    assert spread(fleet) > 1.25
+    wait_until(lambda: spread(fleet) < 1.25, 240, what="they are even")
+    wait_until(lambda: crowd.report().quiet > 3, what="the last portion has moved")
+    report = everybody(crowd)
+    print(f"\ngrown: {report.summary(since=begun)}")
+    print(f"connections: {sorted(connections(fleet).values())}; {'; '.join(events(fleet, 'Rebalancing'))}")
     assert events(fleet, "Rebalancing")
     assert report.busiest(5, begun) <= RATE * 1.3
     # Half of them have to move; one in four comes back to where it was, and what was too many comes back too.
     assert sum(report.reconnects(begun)) < 1.5 * CLIENTS
 
 
-def test_a_full_fleet_shrinks_by_its_emptiest(fleet_with_operator: Namespace) -> None:
-    fleet = fleet_with_operator
-    with crowded(fleet, 4) as crowd, Numbers() as numbers:
-        before = connections(fleet)
-        begun = time.time() * 1000
-        fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
-        wait_until(lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 180, what="two servers")
-        report = finish("scale-down", crowd, numbers, begun)
-    left = {pod["metadata"]["name"] for pod in fleet.servers()}
-    gone = {name: count for name, count in before.items() if name not in left}
-    print(f"connections before: {sorted(before.values())}; of those that went: {sorted(gone.values())}")
-    assert max(gone.values()) <= min(before[name] for name in left)
+def shrink(fleet: Fleet, crowd: Crowd, begun: float, *, is_operator_killed: bool = False) -> None:
+    """By one server: by the one with the fewest clients, if the operator lives long enough to choose."""
+    before, failed = connections(fleet), crowd.report().errors
+    left = len(before) - 1
+    fleet.kubectl("scale", "socketfleet/tradecast", f"--replicas={left}")
+    if is_operator_killed:
+        wait_until(lambda: fleet.get("pods", "-l", "tradecast.dev/draining=true"), what="a drain")
+        fleet.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force")
+    wait_until(lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == left, 180, what=f"{left} servers")
+    report = everybody(crowd)
+    staying = {pod["metadata"]["name"] for pod in fleet.servers()}
+    (gone,) = [count for name, count in before.items() if name not in staying]
+    print(f"\nshrunk: {report.summary(since=begun)}")
+    print(f"connections before: {sorted(before.values())}; of the one that went: {gone}")
+    assert gone == min(before.values())
     assert report.busiest(5, begun) <= RATE * 1.3
-    assert sum(count > 0 for count in report.reconnects(begun)) >= sum(gone.values())
+    assert sum(count > 0 for count in report.reconnects(begun)) >= gone
     assert max(report.reconnects(begun)) <= 2
+    assert report.errors == failed, "nobody meets a server that has stopped accepting"
     for reason in ("Draining", "Drained", "ScaledDown"):
         assert events(fleet, reason)
     assert not events(fleet, "DrainOverdue")
 
 
-def test_an_operator_that_is_killed_goes_on_where_it_was(fleet_with_operator: Namespace) -> None:
-    fleet = fleet_with_operator
-    with crowded(fleet, 3) as crowd, Numbers() as numbers:
-        begun = time.time() * 1000
-        fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
-        wait_until(lambda: fleet.get("pods", "-l", "tradecast.dev/draining=true"), what="a drain")
-        fleet.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force")
-        wait_until(lambda: replicas(fleet) == len(fleet.get("pods", "-l", SERVERS)) == 2, 180, what="two servers")
-        finish("operator killed", crowd, numbers, begun)
-
-
 @pytest.mark.long
-def test_a_drain_is_cancelled_by_a_new_need(fleet_with_operator: Namespace) -> None:
+def test_a_drain_is_cancelled_by_a_new_need(fleet_with_operator: Fleet) -> None:
     fleet = fleet_with_operator
     with crowded(fleet, 3) as crowd:
         fleet.kubectl("scale", "socketfleet/tradecast", "--replicas=2")
@@ -122,7 +93,7 @@ def test_a_drain_is_cancelled_by_a_new_need(fleet_with_operator: Namespace) -> N
 
 
 @pytest.mark.long
-def test_replicas_changed_by_hand_are_put_right(fleet_with_operator: Namespace) -> None:
+def test_replicas_changed_by_hand_are_put_right(fleet_with_operator: Fleet) -> None:
     fleet = fleet_with_operator
     fleet.kubectl("scale", "deployment/tradecast", "--replicas=1")
     wait_until(lambda: replicas(fleet) == 2, 60, what="two replicas")
@@ -130,7 +101,7 @@ def test_replicas_changed_by_hand_are_put_right(fleet_with_operator: Namespace) 
     wait_until(lambda: replicas(fleet) == 2, 120, what="two replicas")
 
 
-def test_the_fleet_outlives_its_resource(fleet_with_operator: Namespace) -> None:
+def test_the_fleet_outlives_its_resource(fleet_with_operator: Fleet) -> None:
     fleet = fleet_with_operator
     before = {pod["metadata"]["uid"] for pod in fleet.servers()}
     manifest = resource(fleet)
@@ -157,7 +128,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_what_makes_no_sense_is_refused(fleet_with_operator: Namespace) -> None:
+def test_what_makes_no_sense_is_refused(fleet_with_operator: Fleet) -> None:
     for spec, said in WRONG:
         with pytest.raises(CommandFailed, match=said):
             fleet_with_operator.kubectl(
@@ -166,7 +137,7 @@ def test_what_makes_no_sense_is_refused(fleet_with_operator: Namespace) -> None:
 
 
 @pytest.mark.long
-def test_the_autoscaler_and_the_operator_do_not_fight(fleet_with_operator: Namespace) -> None:
+def test_the_autoscaler_and_the_operator_do_not_fight(fleet_with_operator: Fleet) -> None:
     fleet = fleet_with_operator
     values = operated(metric={"holdSeconds": 15})
     values["autoscaling"] |= {
@@ -177,7 +148,7 @@ def test_the_autoscaler_and_the_operator_do_not_fight(fleet_with_operator: Names
         "scaleUp": {"periodSeconds": 15},
         "keda": {"pollingIntervalSeconds": 5},
     }
-    fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=180s", values=values)
+    fleet.upgrade(values)
     wait_until(
         lambda: "connections" in str(fleet.get("horizontalpodautoscalers")), 120, what="the autoscaler has the number"
     )

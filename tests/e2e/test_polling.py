@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from e2e.conftest import VALUES
 from e2e.crowd import Crowd
-from e2e.kube import CHART, Namespace, api_proxy
+from e2e.kube import Fleet, Namespace, api_proxy
 from e2e.outside import URL, Numbers, make_sessions
 from e2e.proof import everybody, finish
 from kit.waiting import wait_until
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
-def three(fleet: Namespace) -> Iterator[Namespace]:
+def three(fleet: Fleet) -> Iterator[Fleet]:
     """The fleet with three servers; afterwards as it was."""
     fleet.kubectl("scale", "deployment/tradecast", f"--replicas={SERVERS}")
     fleet.kubectl("rollout", "status", "deployment/tradecast", "--timeout=120s")
@@ -66,7 +66,7 @@ def total(found: Readings) -> Counter[tuple[str, str]]:
     return sum(found.values(), Counter[tuple[str, str]]())
 
 
-def test_polling_clients_lose_nothing_though_each_request_lands_anywhere(three: Namespace) -> None:
+def test_polling_clients_lose_nothing_though_each_request_lands_anywhere(three: Fleet) -> None:
     fleet = three
     assert fleet.one("service", "tradecast")["spec"]["sessionAffinity"] == "None"
     with Crowd(URL) as crowd, api_proxy() as api:
@@ -84,7 +84,8 @@ def test_polling_clients_lose_nothing_though_each_request_lands_anywhere(three: 
 
             old = names(fleet)
             changed = {**VALUES, "replicaCount": SERVERS, "accept": {"burst": 998}}
-            fleet.helm("upgrade", "tradecast", str(CHART), "--wait", "--timeout=300s", values=changed)
+            fleet.upgrade(changed)
+            assert fleet.one("configmap", "tradecast")["data"]["ACCEPT_BURST"] == "998"
             gone(old, forwarded)
             updated = everybody(crowd)
             print(f"updated: {updated.summary(since=begun)}; passed on: {show(total(forwarded.last))}")
