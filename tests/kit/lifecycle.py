@@ -55,3 +55,18 @@ class StateByHand:
     def state(self) -> State:
         """As of `StateSource`."""
         return self.now
+
+
+class DrainsByHand:
+    """As of `DrainObserver`. Attributes: told: what became of drains."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def drain_hurried(self) -> None:
+        """As of `DrainObserver`."""
+        self.told.append("hurried")
+
+    def drain_expired(self) -> None:
+        """As of `DrainObserver`."""
+        self.told.append("expired")

@@ -22,10 +22,10 @@ from tradecast.events.kinds import RECENT_EVENTS
 from tradecast.events.subscriptions import Subscriptions
 from tradecast.http.stats import Stats
 from tradecast.lifecycle.admission import Admission
-from tradecast.lifecycle.drain import Drain
+from tradecast.lifecycle.draining.drain import Drain
+from tradecast.lifecycle.draining.paced_disconnect import PacedDisconnect
+from tradecast.lifecycle.draining.pacing import FleetPace
 from tradecast.lifecycle.handshake_gate import HandshakeGate
-from tradecast.lifecycle.paced_disconnect import PacedDisconnect
-from tradecast.lifecycle.pacing import FleetPace
 from tradecast.lifecycle.readiness import Readiness
 from tradecast.lifecycle.revision_registry import RevisionRegistry
 from tradecast.lifecycle.rollout import Rollout
@@ -120,9 +120,12 @@ async def build_components(foundation: Foundation) -> Components:
     drain = Drain(
         PacedDisconnect(transports, metrics.lifecycle, pace=pace),
         gate,
+        metrics.lifecycle,
         delay=settings.drain_delay,
         rate=settings.drain_rate,
         timeout=settings.drain_timeout,
+        reserve=settings.shutdown_timeout,
+        notice=settings.platform_notice,
     )
     readiness = Readiness(drain, rollout, settings.drain_delay)
     revisions: RevisionRegistry | None = None

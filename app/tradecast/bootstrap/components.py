@@ -23,7 +23,7 @@ from tradecast.gateway.clients import Clients
 from tradecast.gateway.middleware import Middleware
 from tradecast.gateway.server import SocketServer
 from tradecast.http.stats import Stats
-from tradecast.lifecycle.drain import Drain
+from tradecast.lifecycle.draining.drain import Drain
 from tradecast.lifecycle.handshake_gate import HandshakeGate
 from tradecast.lifecycle.readiness import Readiness
 from tradecast.lifecycle.revision_registry import RevisionRegistry

@@ -78,3 +78,7 @@ class ServerMetrics:
             "performance": self.events.performance(),
             "resources": self.process.resources(),
         }
+
+    def outcomes(self) -> dict[str, int]:
+        """How connects and events went since the start, for whoever compares servers: an operator, in a rollout."""
+        return {**self.connections.outcomes(), **self.events.outcomes()}

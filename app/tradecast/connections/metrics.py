@@ -73,6 +73,7 @@ class ConnectionMetrics(LiveMetrics):
             SESSION_CODES,
             MOST_CODES,
         )
+        self._answered_total = self._failed_total = 0
         self._limit = registry.gauge("connections_limit", "Maximum connections of this server")
         registry.register(self)
 
@@ -87,13 +88,25 @@ class ConnectionMetrics(LiveMetrics):
 
     def connected(self, transport: str) -> None:
         """A client was let in."""
+        self._answered_total += 1
         self._connects.count("accepted")
         self._opened.count(transport)
 
     def refused(self, code: str) -> None:
-        """A client was not let in."""
+        """A client was not let in: its handshake was refused, or its CONNECT."""
         self._connects.count("refused")
         self._refusals.count(code)
+
+    def connect_refused(self, code: str) -> None:
+        """A client's CONNECT was refused, through the client's own fault."""
+        self._answered_total += 1
+        self.refused(code)
+
+    def connect_failed(self, code: str) -> None:
+        """A client's CONNECT came to nothing, through no fault of the client's."""
+        self._answered_total += 1
+        self._failed_total += 1
+        self.refused(code)
 
     def auth_refused(self, reason: str) -> None:
         """A client was not let in because of its session; one of `sessions.errors.REASONS`."""
@@ -106,6 +119,10 @@ class ConnectionMetrics(LiveMetrics):
     def session_ended(self, code: str) -> None:
         """A connection was ended because its session was deleted or has expired."""
         self._sessions_ended.count(code)
+
+    def outcomes(self) -> dict[str, int]:
+        """CONNECTs that were answered since the start, and how many of them failed through no fault of the client's."""
+        return {"connects": self._answered_total, "connectFailures": self._failed_total}
 
     def totals(self) -> dict[str, Any]:
         """Connections and users now, as `/metrics` has them in JSON."""

@@ -36,6 +36,7 @@ class EventMetrics(LiveMetrics):
 
     def __init__(self, registry: MetricsRegistry, clock: Callable[[], float] = time.monotonic) -> None:
         self.received = 0
+        self._handled_total = self._failed_total = 0
         self._rooms: RoomSizes | None = None
         self._latencies = RecentLatencies(clock)
         self._minute_received, self._minute_failed = LastMinute(clock), LastMinute(clock)
@@ -68,7 +69,9 @@ class EventMetrics(LiveMetrics):
         """An event was carried out or refused in `seconds`; `failed`: through no fault of the client's."""
         self._latencies.add(seconds)
         self._seconds.observe(seconds)
+        self._handled_total += 1
         if failed:
+            self._failed_total += 1
             self._minute_failed.add()
             self._failed.count(event)
 
@@ -83,6 +86,10 @@ class EventMetrics(LiveMetrics):
     def subscriptions(self) -> dict[str, int]:
         """Subscriptions now, by topic."""
         return dict.fromkeys(TOPICS, 0) if self._rooms is None else count_subscriptions(self._rooms)
+
+    def outcomes(self) -> dict[str, int]:
+        """Events that were handled since the start, and those of them that failed through no fault of the client's."""
+        return {"events": self._handled_total, "eventErrors": self._failed_total}
 
     def performance(self) -> dict[str, Any]:
         """Latency, throughput and errors as `/metrics` has them in JSON."""

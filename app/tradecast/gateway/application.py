@@ -79,12 +79,13 @@ class Application(Protocol):
         """The client is connected, and knows it; from here on events reach it."""
         ...
 
-    def abandoned(self, accepted: Accepted, *, displaced: bool) -> None:
+    def abandoned(self, accepted: Accepted, *, displaced: bool, failed: bool = False) -> None:
         """A client that was accepted is not connected after all.
 
         Args:
             accepted: What `connecting` returned.
             displaced: It continues with another connection, to which its quotas pass; else its transport is gone.
+            failed: The server could not connect it.
         """
         ...
 

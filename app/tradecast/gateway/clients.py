@@ -173,10 +173,12 @@ class Clients:
         welcome = self._middleware.welcome
         return None if welcome is None else self._welcome(connection, welcome)
 
-    def abandoned(self, accepted: Accepted, *, displaced: bool) -> None:
+    def abandoned(self, accepted: Accepted, *, displaced: bool, failed: bool = False) -> None:
         """A client that was accepted is not let in after all: what was counted for it is given back."""
         connection, counted = _note(accepted)
         connection.closed = True
+        if failed:
+            self._metrics.connect_failed("INTERNAL")
         self._lines.write(log.info, "connection abandoned", connection_id=connection.id, displaced=displaced)
         if not displaced:
             self._finish(self._quotas.release_recoverable(connection, counted))
@@ -240,22 +242,24 @@ class Clients:
             self._record_refusal(connection, error.code)
             raise error
         if isinstance(error, TryAgain):
-            self._record_refusal(connection, "TRY_AGAIN")
+            self._record_refusal(connection, "TRY_AGAIN", failed=True)
             raise error
         if isinstance(error, StoreUnavailable):
-            self._metrics.refused("STORE_UNAVAILABLE")
+            self._metrics.connect_failed("STORE_UNAVAILABLE")
             sentence = "connection deferred: the session store does not answer"
             kind = "" if error.cause is None else str(error.cause.code)
             self._lines.write(log.warning, sentence, kind=kind, connection_id=connection.id, **error.fields())
         else:
-            self._metrics.refused("INTERNAL")
+            self._metrics.connect_failed("INTERNAL")
             log.error("connection deferred", connection_id=connection.id, exc_info=error)
         # Standard clients reconnect about a second after a close; waiting here spreads them.
         await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311 no secret
         raise TryAgain from None
 
-    def _record_refusal(self, connection: Connection, code: str, reason: Reason | None = None) -> None:
-        self._metrics.refused(code)
+    def _record_refusal(
+        self, connection: Connection, code: str, reason: Reason | None = None, *, failed: bool = False
+    ) -> None:
+        (self._metrics.connect_failed if failed else self._metrics.connect_refused)(code)
         if reason is not None:
             self._metrics.auth_refused(reason)
         fields = {"connection_id": connection.id, "code": code, "reason": reason}

@@ -100,10 +100,10 @@ class NamespaceConnect:
             self._forget(eio_sid, sid, namespace)
             self._engine.close_transport(eio_sid)
             return
-        except BaseException:  # a bug, or the server stops: nothing of the client may stay
+        except BaseException as error:  # a bug, or the server stops: nothing of the client may stay
             self._forget(eio_sid, sid, namespace)
             if accepted is not None:
-                self._application.abandoned(accepted, displaced=False)
+                self._application.abandoned(accepted, displaced=False, failed=isinstance(error, Exception))
             self._engine.close_transport(eio_sid)
             raise
         ours = self._is_of(sid, eio_sid, namespace)

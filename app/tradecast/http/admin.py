@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from pydantic import SecretStr
 from starlette.requests import Request
@@ -14,13 +15,35 @@ from tradecast.http.auth import Guard
 from tradecast.http.bodies import read_fields, read_json
 from tradecast.http.responses import Handler, JsonResponse, Refused
 from tradecast.http.signed_requests import SignedRequests
-from tradecast.lifecycle.drain import Drain, DrainConflict
+from tradecast.lifecycle.draining.drain import Drain, DrainConflict
 from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, read_selection
 from tradecast.sessions.errors import StoreUnavailable
 
-# Largest values of drain and shed, in these units.
-MOST = {"rate": 100_000, "timeout": 86_400}
-UNITS = {"rate": "connections per second", "timeout": "seconds"}
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A field of a request to drain or to shed.
+
+    Attributes:
+        unit: In words.
+        most: The largest value.
+        least: The smallest one; 0: anything above it.
+    """
+
+    unit: str
+    most: float
+    least: float = 0
+
+    def __str__(self) -> str:
+        return f"{self.unit}, {f'from {self.least:g} to' if self.least else 'above 0 and at most'} {self.most:g}"
+
+
+FIGURES: Final = {
+    "rate": Figure("connections per second", 100_000),
+    "timeout": Figure("seconds", 86_400),
+    "endsWithin": Figure("seconds", 86_400),
+    "renewWithin": Figure("seconds", 3_600, least=1),
+}
 
 
 class StatsSource(Protocol):
@@ -90,8 +113,9 @@ def drain_routes(drain: Drain, tokens: Sequence[SecretStr], signed: SignedReques
     guard = Guard(tokens, signed)
 
     async def start(request: Request) -> Response:
-        body = await read_fields(request, {"rate", "timeout"})
-        drain.start(_positive(body, "rate"), _positive(body, "timeout"))
+        body = await read_fields(request, FIGURES)
+        rate, timeout, ends_within, renew_within = (_read_figure(body, name) for name in FIGURES)
+        drain.start(rate, timeout, ends_within=ends_within, renew_within=renew_within)
         return JsonResponse(drain.stats(), 202)
 
     async def cancel(request: Request) -> Response:
@@ -102,7 +126,7 @@ def drain_routes(drain: Drain, tokens: Sequence[SecretStr], signed: SignedReques
         count = body.get("count")
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise InvalidRequest("count: must be a whole number of at least 1")
-        return JsonResponse({"shedding": drain.shed(count, _positive(body, "rate"))}, 202)
+        return JsonResponse({"shedding": drain.shed(count, _read_figure(body, "rate"))}, 202)
 
     return [
         Route("/admin/drain", guard.protect(show_errors(start)), methods=["POST"]),
@@ -111,10 +135,11 @@ def drain_routes(drain: Drain, tokens: Sequence[SecretStr], signed: SignedReques
     ]
 
 
-def _positive(body: Mapping[str, Any], name: str) -> float | None:
-    value = body.get(name)
+def _read_figure(body: Mapping[str, Any], name: str) -> float | None:
+    value, figure = body.get(name), FIGURES[name]
     if value is None:
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= MOST[name]:
-        raise InvalidRequest(f"{name}: must be a number of {UNITS[name]}, above 0 and at most {MOST[name]}")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= figure.most or value < figure.least:
+        raise InvalidRequest(f"{name}: must be a number of {figure}")
     return float(value)

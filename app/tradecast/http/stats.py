@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from tradecast.cluster_rpc import Cluster
 from tradecast.config.settings import Settings, Transport
 from tradecast.delivery.broker import Broker
-from tradecast.lifecycle.drain import Drain
+from tradecast.lifecycle.draining.drain import Drain
 from tradecast.limits.limiter import RateLimiter
 from tradecast.observability.health import OTHER_REDIS, Health
 from tradecast.polling_relay.relay_service import RelayService
@@ -19,6 +19,7 @@ class StatsMetrics(Protocol):
     """The metrics that `/admin/stats` has too."""
 
     def render_json(self) -> dict[str, Any]: ...
+    def outcomes(self) -> dict[str, int]: ...
 
 
 class TrafficMetrics(Protocol):
@@ -69,6 +70,7 @@ class Stats:
                 "draining": self.drain.active,
                 "limiterFallback": self.limiter.fallen_back,
             },
+            "outcomes": self.metrics.outcomes(),
             "adapter": self._adapter(),
             "drain": self.drain.stats(),
             "fleet": {

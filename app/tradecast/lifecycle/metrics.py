@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, get_args
 
-from tradecast.lifecycle.paced_disconnect import Reason
+from tradecast.lifecycle.draining.paced_disconnect import Reason
 from tradecast.observability.metrics.registry import MetricsRegistry
 
 
@@ -13,10 +13,13 @@ class DrainTime(Protocol):
 
     Attributes:
         seconds: Since it began; 0 when there is none.
+        rate: Clients that it disconnects per second; 0 when there is none.
     """
 
     @property
     def seconds(self) -> float: ...
+    @property
+    def rate(self) -> float: ...
 
 
 class WaitingHandshakes(Protocol):
@@ -51,6 +54,13 @@ class LifecycleMetrics:
         )
         self._drain_limit = registry.gauge("drain_limit_seconds", "Maximum duration of a drain")
         self._drain_seconds = registry.gauge("drain_seconds", "Time since the drain began; 0 if not draining")
+        self._drain_rate = registry.gauge(
+            "drain_rate", "Clients that the drain disconnects per second; 0 if not draining"
+        )
+        self._hurried = registry.counter(
+            "drains_hurried", "Drains that were faster than their rate because their time was short"
+        )
+        self._expired = registry.counter("drains_expired", "Drains that ended because nobody renewed them")
         self._draining = registry.gauge("draining", "1 while this server drains or is drained")
         self._superseded = registry.gauge("superseded", "1 while new clients are left to servers of a newer revision")
         self._waiting = registry.gauge("handshakes_held", "Handshakes that wait because too many arrived at once")
@@ -58,6 +68,7 @@ class LifecycleMetrics:
     def watch_lifecycle(self, drain: DrainTime, gate: WaitingHandshakes, rollout: Supersession) -> None:
         """Read the state of the drain, the handshake gate and the rollout each time that metrics are read."""
         self._drain_seconds.set_function(lambda: drain.seconds)
+        self._drain_rate.set_function(lambda: drain.rate)
         self._draining.set_function(lambda: drain.seconds > 0)
         self._waiting.set_function(lambda: gate.waiting)
         self._superseded.set_function(rollout.is_superseded)
@@ -65,6 +76,14 @@ class LifecycleMetrics:
     def limit_drain(self, seconds: float) -> None:
         """A drain takes so long at most, from its beginning to its end."""
         self._drain_limit.set(seconds)
+
+    def drain_hurried(self) -> None:
+        """A drain is faster than its rate."""
+        self._hurried.inc()
+
+    def drain_expired(self) -> None:
+        """A drain has ended since it was not renewed."""
+        self._expired.inc()
 
     def connection_closed(self, reason: str) -> None:
         """A client's transport was closed by a drain, by shedding, or because a drain took too long."""

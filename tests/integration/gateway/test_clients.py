@@ -12,11 +12,14 @@ import pytest
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.waiting import eventually
 from tradecast.connections.connection import Connection
+from tradecast.delivery.errors import EventRefused, TryAgain
 from tradecast.engine.connection import TRANSPORT_CLOSE
 from tradecast.engine.http.request import Request
 from tradecast.engine.message import Message
 from tradecast.engine.transports.base import TransportName
 from tradecast.gateway.transport_table import MAX_DEPARTURES, REFUSAL
+from tradecast.server import WebSocketServer
+from tradecast.sessions.errors import StoreUnavailable
 
 Auth = dict[str, Any]
 HANDSHAKE = Request(
@@ -65,6 +68,10 @@ class Client:
         found: Auth = json.loads(next(packet for packet in self.sent if packet.startswith("40"))[2:])
         return found
 
+    async def closed(self) -> None:
+        """Until the server has closed its transport."""
+        await eventually(lambda: self.connection.closed)
+
     def lose(self) -> None:
         self.connection.lost(TRANSPORT_CLOSE)
 
@@ -109,6 +116,54 @@ async def test_nothing_stays_of_a_client_whose_connecting_failed(
     await eventually(lambda: client.connection.closed)
     manager = server.app.components.manager
     await eventually(lambda: not manager.namespaces_of(client.connection.sid) and not manager._coming)
+
+
+async def test_outcomes_count_what_fails_by_the_servers_fault(make_server: MakeServer) -> None:
+    """An operator compares revisions by these: a client without a session is not the revision's fault."""
+    faults: dict[str, Exception] = {"bug": RuntimeError("a bug"), "away": StoreUnavailable(), "busy": TryAgain()}
+
+    async def check(connection: Connection) -> None:
+        if fault := faults.get(connection.claims.get("fault")):
+            raise fault
+
+    def handle(connection: Connection, fault: str) -> None:
+        raise {"bug": RuntimeError("a bug"), "refused": EventRefused("QUOTA_EXCEEDED", "too many")}[fault]
+
+    def prepare(app: WebSocketServer) -> None:
+        app.set_rate_limit_middleware(check)
+        app.register_event_handler("fail", handle)
+
+    server = await make_server(prepare)
+    auth = await server.session("u1")
+    assert server.app.get_stats()["outcomes"] == {"connects": 0, "connectFailures": 0, "events": 0, "eventErrors": 0}
+    client = Client(server)
+    client.connect(auth)
+    await client.connected()
+    stranger = Client(server)
+    stranger.connect({"sessionID": "guess", "userId": "u1"})
+    await eventually(lambda: any(packet.startswith("44") for packet in stranger.sent))
+    for fault in faults:
+        unlucky = Client(server)
+        unlucky.connect({**auth, "fault": fault})
+        await unlucky.closed()
+    client.say('421["fail","bug"]', '422["fail","refused"]', '423["no such event"]', '424["subscribe:trades"]')
+    await eventually(lambda: sum(packet.startswith("43") for packet in client.sent) == 4)
+    assert server.app.get_stats()["outcomes"] == {"connects": 5, "connectFailures": 3, "events": 4, "eventErrors": 1}
+
+
+async def test_outcomes_count_a_client_that_was_accepted_and_could_not_be_connected(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*arguments: object) -> None:
+        raise RuntimeError("a bug")
+
+    server = await make_server()
+    monkeypatch.setattr(server.app.components.hub, "admit", fail)
+    client = Client(server)
+    client.connect(await server.session("u1"))
+    await eventually(lambda: client.connection.closed)
+    assert server.app.get_stats()["outcomes"]["connects"] == 1
+    assert server.app.get_stats()["outcomes"]["connectFailures"] == 1
 
 
 async def test_quota_of_a_client_that_is_refused_after_it_went_on_is_given_back(make_server: MakeServer) -> None:

@@ -9,7 +9,8 @@ import pytest
 from kit.lifecycle import StateByHand
 from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle import pacing, revision_registry
+from tradecast.lifecycle import revision_registry
+from tradecast.lifecycle.draining import pacing
 from tradecast.lifecycle.rollout import Rollout
 from tradecast.polling_relay import addresses
 from tradecast.redis_client.client import create_redis

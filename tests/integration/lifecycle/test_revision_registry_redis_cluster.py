@@ -11,7 +11,7 @@ from kit.lifecycle import StateByHand
 from kit.servers.redis_cluster import RedisCluster
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle.pacing import FleetPace
+from tradecast.lifecycle.draining.pacing import FleetPace
 from tradecast.lifecycle.revision_registry import RevisionRegistry
 from tradecast.lifecycle.rollout import Rollout
 from tradecast.redis_client.client import RedisClient, create_redis

@@ -43,7 +43,7 @@ def value(metrics: ServerMetrics, name: str, **labels: str) -> float:
 class Live:
     """What metrics read of a server when they are read."""
 
-    users, waiting, channels, seconds, held = 1, 4, 5, 0.0, 0
+    users, waiting, channels, seconds, rate, held = 1, 4, 5, 0.0, 0.0, 0
     replaced, buffered, stale, is_market_open = 17, 3, 2, True
     relays: Sequence[str] = ("a", "b", "c", "d")
 

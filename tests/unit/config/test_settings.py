@@ -74,6 +74,7 @@ REQUIRED: dict[str, Any] = {
     "drain_delay": 0,
     "drain_rate": 100,
     "drain_timeout": 60,
+    "platform_notice": 0,
     "accept_rate": 500,
     "accept_burst": 1_000,
     "accept_wait": 5,

@@ -62,7 +62,7 @@ class App:
         rooms = ["room" if namespace == "/" else f"{namespace},room"]
         return Accepted("user", "connection", rooms, authenticated=self.authenticated)
 
-    def abandoned(self, accepted: Accepted, *, displaced: bool) -> None:
+    def abandoned(self, accepted: Accepted, *, displaced: bool, failed: bool = False) -> None:
         self.told.append(("abandoned", displaced))
 
     def connected(self, sid: str, accepted: Accepted, *, recovered: bool) -> Awaitable[None] | None:

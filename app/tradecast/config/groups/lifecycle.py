@@ -25,10 +25,15 @@ class AcceptSettings(Group):
     drain_rate: Positive = Field(
         100,
         description="Clients disconnected per second by drains and shedding, by all servers together if they share "
-        "a Redis",
+        "a Redis; a drain that would take too long at this rate is faster",
     )
     drain_timeout: Positive = Field(
         60, le=DAY, description="Seconds for disconnecting clients; those that are left are then closed at once"
+    )
+    platform_notice: Annotated[float, Field(ge=0, le=DAY)] = Field(
+        0,
+        description="Seconds from SIGTERM until the platform kills the machine, whatever the process was promised "
+        "(spot instances, node shutdown): a drain by SIGTERM takes at most that, less SHUTDOWN_TIMEOUT; 0: not known",
     )
     accept_rate: Positive = Field(500, description="New connections accepted per second, in the long run")
     accept_burst: Count = Field(1000, description="New connections accepted at once after a quiet time")

@@ -118,6 +118,14 @@ async def test_shedding_sends_that_many_away_and_they_come_back(
         ("/admin/shed", {"count": 1, "rate": "fast"}, "rate"),
         ("/admin/drain", {"rate": -1}, "rate"),
         ("/admin/drain", {"speed": 1}, "speed"),
+        ("/admin/drain", {"renewWithin": 0.5}, "renewWithin: must be a number of seconds, from 1 to 3600"),
+        ("/admin/drain", {"renewWithin": 3601}, "renewWithin"),
+        ("/admin/drain", {"renewWithin": "30"}, "renewWithin"),
+        ("/admin/drain", {"endsWithin": 0}, "endsWithin: must be a number of seconds, above 0 and at most 86400"),
+        ("/admin/drain", {"endsWithin": -3}, "endsWithin"),
+        ("/admin/drain", {"endsWithin": True}, "endsWithin"),
+        ("/admin/drain", {"timeout": 86401}, "timeout"),
+        ("/admin/shed", {"count": 1, "renewWithin": 5}, "renewWithin"),
         ("/admin/drain", [1], "object"),
     ],
 )
@@ -126,6 +134,26 @@ async def test_requests_that_make_no_sense(server: RunningServer, path: str, bod
     assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_REQUEST")
     assert named in answer.json()["message"]
     assert await ready(server) == 200
+
+
+async def test_an_operator_renews_its_drain_and_passes_the_end_of_the_pod(make_server: MakeServer) -> None:
+    server = await make_server(drain_rate=40, drain_timeout=500, shutdown_timeout=10)
+    before = (await admin(server, "GET", "/admin/stats")).json()["drain"]
+    assert [before[name] for name in ("rate", "endsIn", "urgent", "renewWithin")] == [40, None, False, None]
+    body = {"rate": 25, "timeout": 300, "endsWithin": 110, "renewWithin": 1}
+    answer = await admin(server, "POST", "/admin/drain", body)
+    assert answer.status_code == 202
+    drain = answer.json()
+    assert [drain[name] for name in ("active", "final", "rate", "urgent", "renewWithin")] == [True, False, 25, False, 1]
+    assert 90 < drain["endsIn"] <= 100
+    assert await ready(server) == 503
+
+    async def in_service() -> bool:
+        return await ready(server) == 200
+
+    await eventually(in_service)
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        assert "tradecast_drains_expired_total 1.0" in (await http.get("/metrics")).text
 
 
 async def test_admin_routes_want_the_token(make_server: MakeServer) -> None:

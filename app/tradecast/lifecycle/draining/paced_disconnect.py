@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Literal, Protocol
 
-from tradecast.lifecycle.pacing import LocalPace, Pace
+from tradecast.lifecycle.draining.pacing import LocalPace, Pace
 
 Reason = Literal["drain", "shed", "timeout"]
 
@@ -70,13 +70,24 @@ class PacedDisconnect:
         """How many transports are open."""
         return self._transports.count()
 
-    async def disconnect(self, reason: Reason, rate: float, count: int | None = None) -> None:
-        """Close `count` transports, or all that are open, at most `rate` of them per second, in random order."""
+    async def disconnect(
+        self, reason: Reason, rate: float, count: int | None = None, *, need: Callable[[int], float] | None = None
+    ) -> None:
+        """Close transports in random order, at most `rate` of them per second.
+
+        Args:
+            reason: Why.
+            rate: Transports per second.
+            count: How many; None: all that are open.
+            need: Of those that are still to be closed, how many per second have to be, where that is more than `rate`.
+        """
         leaving = self._open()
         random.shuffle(leaving)
         leaving = leaving[:count]
         while leaving:
-            for moment in await self._pace.reserve(len(leaving), rate):
+            # Those who have left by themselves are found one by one, and need no more haste.
+            needed = 0.0 if need is None else need(min(len(leaving), self._transports.count()))
+            for moment in await self._pace.reserve(len(leaving), max(rate, needed)):
                 await self._sleep(max(0.0, moment - self._clock()))
                 client = self._next(leaving)
                 if client is None:

@@ -93,12 +93,17 @@ class LocalPace:
         self._clock = clock
         self._jitter = jitter
         self._free = 0.0  # when the next slot begins
+        self._rate = math.inf  # of the slots before it
 
     async def reserve(self, count: int, rate: float) -> list[float]:
         """As `Pace`."""
         size = compute_batch_size(count, rate)
+        now = self._clock()
+        if rate > self._rate:  # what is left of longer slots keeps nobody waiting
+            self._free = min(self._free, now + 1 / rate)
+        self._rate = rate
         # Slots follow each other even where the last moment lay early in its slot; time that has passed is lost.
-        first = max(self._free, self._clock())
+        first = max(self._free, now)
         self._free = first + size / rate
         return schedule_moments(first, size, rate, self._jitter)
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from kit.lifecycle import ClientsByHand
-from tradecast.lifecycle.paced_disconnect import PacedDisconnect
+from tradecast.lifecycle.draining.paced_disconnect import PacedDisconnect
 
 
 class House(ClientsByHand):

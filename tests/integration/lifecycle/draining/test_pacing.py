@@ -12,14 +12,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from kit.clients.node import StockClient, StockClients
-from kit.lifecycle import ClientsByHand, OpenGate
+from kit.lifecycle import ClientsByHand, DrainsByHand, OpenGate
 from kit.servers.process import ServeProcess, serving
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
-from tradecast.lifecycle.drain import Drain
-from tradecast.lifecycle.paced_disconnect import PacedDisconnect
-from tradecast.lifecycle.pacing import BATCH_SECONDS, KEY, FleetPace
+from tradecast.lifecycle.draining.drain import Drain
+from tradecast.lifecycle.draining.paced_disconnect import PacedDisconnect
+from tradecast.lifecycle.draining.pacing import BATCH_SECONDS, KEY, FleetPace
 from tradecast.redis_client.client import RedisClient, create_redis
 
 pytestmark = pytest.mark.redis
@@ -93,7 +93,7 @@ async def test_slow_redis_is_left_alone_for_a_while(redis: RedisClient, redis_se
 async def test_drain_ends_in_time_where_redis_hangs(redis: RedisClient, redis_server: RedisServer) -> None:
     clients = ClientsByHand(10)
     disconnects = PacedDisconnect(clients, clients, pace=FleetPace(redis, patience=30))
-    drain = Drain(disconnects, OpenGate(), delay=0, rate=100, timeout=0.3)
+    drain = Drain(disconnects, OpenGate(), DrainsByHand(), delay=0, rate=100, timeout=0.3)
     await redis_server.pause(60)
     try:
         async with asyncio.timeout(20):

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tradecast.lifecycle.pacing import BATCH_SECONDS, LocalPace, compute_batch_size, schedule_moments
+from tradecast.lifecycle.draining.pacing import BATCH_SECONDS, LocalPace, compute_batch_size, schedule_moments
 
 
 class Clock:
@@ -48,6 +48,13 @@ async def test_time_that_has_passed_is_not_made_up_for() -> None:
     times = await leave(pace, clock, 20, 10)
     assert times[0] >= started
     assert times[-1] >= started + 1.9
+
+
+async def test_a_higher_rate_waits_for_no_slot_of_a_lower_one() -> None:
+    clock = Clock()
+    pace = LocalPace(clock, jitter=lambda: 0.0)
+    assert await pace.reserve(5, 0.01) == [100]
+    assert await pace.reserve(1, 10) == [pytest.approx(100.1)]
 
 
 def test_moments_are_jittered() -> None:
