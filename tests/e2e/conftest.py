@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,12 +38,24 @@ VALUES: dict[str, Any] = {
 
 # What all of the cluster's tests share, or see: nothing may run beside a test that has one of these.
 SHARED = {"release", "older_crd"}
+# What takes longest. Where tests run beside each other, those begin first, each in another worker.
+LONGEST = ("tuned", "place", "three", "demo")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if isinstance(item, pytest.Function) and SHARED & set(item.fixturenames):
+        if SHARED & fixtures(item):
             item.add_marker(pytest.mark.serial)
+    workers = getattr(config, "workerinput", {}).get("workercount")
+    if workers:  # each gets a part of the list, one after the other
+        left = [item for item in items if item.get_closest_marker("serial") is None]
+        left.sort(key=lambda item: [name not in fixtures(item) for name in LONGEST])
+        items[:] = [item for worker in range(workers) for item in left[worker::workers]]
+
+
+def fixtures(item: pytest.Item) -> set[str]:
+    """The names of a test's fixtures, direct and indirect ones."""
+    return set(item.fixturenames) if isinstance(item, pytest.Function) else set()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,6 +74,20 @@ def with_backing(name: str, ports: Ports) -> Fleet:
     made.kubectl("apply", "-f", "-", stdin=backing)
     made.kubectl("rollout", "status", "deployment/redis", "deployment/mongo", "--timeout=120s")
     return made
+
+
+@contextlib.contextmanager
+def own_fleet(name: str, ports: Ports, values: dict[str, Any]) -> Iterator[Fleet]:
+    """A fleet for one test, beside which others may run. When the test fails, its report has the pods' logs."""
+    fleet = with_backing(f"{name}-{secrets.token_hex(2)}", ports)
+    try:
+        fleet.upgrade({**values, "service": {"type": "NodePort", "nodePort": ports.servers}})
+        yield fleet
+    except BaseException:
+        print(fleet.logs())
+        raise
+    finally:
+        fleet.delete()
 
 
 @pytest.fixture(scope="session")

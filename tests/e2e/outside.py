@@ -39,7 +39,8 @@ class Ports:
 
 
 SHARED = Ports(servers=30080, redis=30079, mongodb=30017)
-OWN = Ports(servers=31080, redis=31079, mongodb=31017)
+TUNED = Ports(servers=31080, redis=31079, mongodb=31017)
+POLLED = Ports(servers=32080, redis=32079, mongodb=32017)
 URL = SHARED.url
 
 

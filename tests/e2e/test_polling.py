@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from e2e.conftest import VALUES
+from e2e.conftest import VALUES, own_fleet
 from e2e.crowd import Crowd
 from e2e.kube import Fleet, Namespace, api_proxy
-from e2e.outside import URL, Numbers, make_sessions
+from e2e.outside import POLLED, Numbers, make_sessions
 from e2e.proof import everybody, finish
 from kit.waiting import wait_until
 
@@ -24,12 +24,10 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
-def three(fleet: Fleet) -> Iterator[Fleet]:
-    """The fleet with three servers; afterwards as it was."""
-    fleet.kubectl("scale", "deployment/tradecast", f"--replicas={SERVERS}")
-    fleet.kubectl("rollout", "status", "deployment/tradecast", "--timeout=120s")
-    yield fleet
-    fleet.kubectl("scale", "deployment/tradecast", "--replicas=2")
+def three() -> Iterator[Fleet]:
+    """A fleet of its own with three servers."""
+    with own_fleet("polled", POLLED, {**VALUES, "replicaCount": SERVERS}) as fleet:
+        yield fleet
 
 
 class Forwarded:
@@ -69,22 +67,21 @@ def total(found: Readings) -> Counter[tuple[str, str]]:
 def test_polling_clients_lose_nothing_though_each_request_lands_anywhere(three: Fleet) -> None:
     fleet = three
     assert fleet.one("service", "tradecast")["spec"]["sessionAffinity"] == "None"
-    with Crowd(URL) as crowd, api_proxy() as api:
+    with Crowd(POLLED.url) as crowd, api_proxy() as api:
         forwarded = Forwarded(fleet, api)
         # Node's client makes a new connection for each poll, and kube-proxy sends each connection to any server.
         # Clients come one by one, as kube-proxy may know of a ready server later than the tests.
-        sessions = make_sessions(2 * EACH)
+        sessions = make_sessions(2 * EACH, POLLED)
         crowd.add(sessions[EACH:], per_second=30)  # as `io(url)` does: polling first, then an upgrade
         crowd.add(sessions[:EACH], per_second=30, transports=["polling"])
         everybody(crowd)
         begun = time.time() * 1000
-        with Numbers() as numbers:
+        with Numbers(ports=POLLED) as numbers:
             steady("before the update", crowd, numbers, forwarded)
             assert sum(crowd.report().reconnects(begun)) == 0
 
             old = names(fleet)
-            changed = {**VALUES, "replicaCount": SERVERS, "accept": {"burst": 998}}
-            fleet.upgrade(changed)
+            fleet.upgrade({**fleet.values, "accept": {"burst": 998}})
             assert fleet.one("configmap", "tradecast")["data"]["ACCEPT_BURST"] == "998"
             gone(old, forwarded)
             updated = everybody(crowd)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from e2e.conftest import with_backing
+from e2e.conftest import own_fleet
 from e2e.crowd import Crowd
 from e2e.kube import Fleet, Namespace
-from e2e.outside import OWN, Numbers, make_sessions
+from e2e.outside import TUNED, Numbers, make_sessions
 from e2e.proof import everybody, finish
-from e2e.socketfleet import SERVERS, condition, events, operated, resource, with_operator
+from e2e.socketfleet import SERVERS, condition, events, looked_after, operated, resource
 from kit.waiting import wait_until
 
 CLIENTS = 200
@@ -26,19 +25,11 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def tuned() -> Iterator[Fleet]:
-    """A fleet of its own with an operator that may write figures, and that asks Redis.
-
-    It waits most of the time, and others need not wait for it.
-    """
+    """A fleet of its own with an operator that may write figures, and that asks Redis."""
     rules = {"apply": "figures", "dwellSeconds": 10, "redisSecret": {"name": "tradecast-redis"}}
-    values = operated(redisAdapter=rules)
-    values["service"]["nodePort"] = OWN.servers
-    fleet = with_backing(f"tuned-{secrets.token_hex(2)}", OWN)
-    try:
-        with with_operator(fleet, values):
-            yield fleet
-    finally:
-        fleet.delete()
+    with own_fleet("tuned", TUNED, operated(redisAdapter=rules)) as fleet:
+        wait_until(lambda: looked_after(fleet), what="the operator looks after it")
+        yield fleet
 
 
 def pin(fleet: Namespace, **figures: float | None) -> None:
@@ -70,11 +61,11 @@ def used_memory(fleet: Namespace) -> int:
 
 def test_figures_change_under_load_and_nothing_is_lost(tuned: Fleet) -> None:
     fleet = tuned
-    with Crowd(OWN.url) as crowd:
-        crowd.add(make_sessions(CLIENTS, OWN), per_second=100)
+    with Crowd(TUNED.url) as crowd:
+        crowd.add(make_sessions(CLIENTS, TUNED), per_second=100)
         everybody(crowd)
         begun = time.time() * 1000
-        with Numbers(per_second=20, ports=OWN) as numbers:
+        with Numbers(per_second=20, ports=TUNED) as numbers:
             change_figures(fleet)
             report = finish("figures changed", crowd, numbers, begun)
     assert sum(report.reconnects(begun)) == 0, "nobody is moved for a figure"
