@@ -11,7 +11,8 @@ from tradecast_operator.clients.server_admin import ServerAdmin, ServerSilent, T
 from tradecast_operator.kube.client import Conflict, Kubernetes, Missing
 from tradecast_operator.kube.lease import NotHeld
 from tradecast_operator.kube.leaseholder import Leaseholder
-from tradecast_operator.kube.observe import DELETION_COST, DRAIN_FLEET, DRAIN_SINCE, DRAINING, FIRST
+from tradecast_operator.kube.observe import DRAIN_FLEET, DRAIN_SINCE, DRAINING, FIRST
+from tradecast_operator.kube.pods.reduced import DELETION_COST
 from tradecast_operator.model.actions import Action, CancelDrain, PutFirst, SetReplicas, Shed, StartDrain
 
 log = structlog.stdlib.get_logger("tradecast.operator")

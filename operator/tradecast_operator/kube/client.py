@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
 import kr8s.asyncio
+import orjson
+
+from tradecast_operator.kube.pods.reduced import reduce_pod
 
 GROUP: Final = "tradecast.dev"
 VERSION: Final = "v1alpha1"
 PLURAL: Final = "socketfleets"
 FIELD_MANAGER: Final = "tradecast-operator"
 HELM: Final = "helm"
+FORBIDDEN: Final = 403
+# Pods of one page of a list: some 3 MB.
+PAGE: Final = 250
+# Seconds after which the API server ends a watch, and for which a watch may be silent: each minute there is a bookmark.
+WATCH_FOR: Final = 300
+WATCH_SILENT: Final = 90.0
+# Bytes of one change; etcd stores objects of up to 1.5 MB.
+LONGEST_CHANGE: Final = 8_000_000
 LEASES: Final = "coordination.k8s.io/v1"
 Object = dict[str, Any]
 # A name becomes part of a URL: a malformed one would address another object, perhaps in another namespace.
@@ -48,10 +60,13 @@ class Kubernetes:
     def __init__(self, timeout: float = 30) -> None:
         self._timeout = timeout
         self._api: Any = None
+        self._watch_api: Any = None
 
     async def start(self) -> None:
         self._api = await kr8s.asyncio.api()
         self._api.timeout = self._timeout
+        # kr8s closes all connections of a client when a request is refused; its key is the namespace.
+        self._watch_api = await kr8s.asyncio.api(namespace="watches")
 
     async def deployment(self, namespace: str, name: str) -> Object:
         return await self._get("apps/v1", namespace, _path("deployments", name))
@@ -62,9 +77,43 @@ class Kubernetes:
         return list(listed["items"])
 
     async def pods(self, namespace: str, selector: str) -> Sequence[Object]:
-        """All pods that a label selector matches, as the API server's cache has them."""
+        """All pods that a label selector matches, as the API server's cache has them, with few fields."""
         listed = await self._get("v1", namespace, "pods", params={"labelSelector": selector, "resourceVersion": "0"})
-        return list(listed["items"])
+        return [reduce_pod(pod) for pod in listed["items"]]
+
+    async def list_pods(self, namespace: str, selector: str) -> tuple[Sequence[Object], str]:
+        """The same, page by page, each reduced at once; and the resource version from which a watch continues."""
+        pods: list[Object] = []
+        params = {"labelSelector": selector, "limit": str(PAGE)}
+        while True:
+            # Not of the API server's cache, which has no pages in earlier versions of Kubernetes.
+            page = await self._get("v1", namespace, "pods", params=params)
+            pods += map(reduce_pod, page["items"])
+            following = page["metadata"].get("continue")
+            if not following:
+                return pods, str(page["metadata"]["resourceVersion"])
+            params = {**params, "continue": following}
+
+    async def watch_pods(self, namespace: str, selector: str, version: str) -> AsyncGenerator[tuple[str, Object]]:
+        """The changes of these pods from a resource version on, until the API server ends the watch.
+
+        Yields:
+            The kind of the change, ADDED, MODIFIED, DELETED, BOOKMARK or ERROR, and the pod with few fields.
+        """
+        params = {
+            "labelSelector": selector,
+            "resourceVersion": version,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_FOR),
+        }
+        timeout = httpx.Timeout(self._timeout, read=WATCH_SILENT)
+        options = {"params": params, "timeout": timeout, "stream": True}
+        with _explained("GET", "pods"):
+            async with self._watch_api.call_api("GET", "v1", namespace=namespace, url="pods", **options) as response:
+                async for line in _lines(response):
+                    change = orjson.loads(line)
+                    yield change["type"], reduce_pod(change["object"])
 
     async def secret(self, namespace: str, name: str) -> Object:
         return await self._get("v1", namespace, _path("secrets", name))
@@ -162,27 +211,53 @@ class Kubernetes:
         await self._call("PATCH", version, namespace, url, params=params, headers=_APPLY, json=body)
 
     async def _call(self, method: str, version: str, namespace: str | None, url: str, **options: Any) -> Object:
-        try:
+        with _explained(method, url):
             async with self._api.call_api(method, version=version, namespace=namespace, url=url, **options) as response:
-                answer: Object = response.json()
+                answer: Object = orjson.loads(response.content)
                 return answer
-        except httpx.HTTPStatusError as error:
-            code = error.response.status_code
-        except kr8s.APITimeoutError as error:
-            raise httpx.TimeoutException(f"{method} {url}: no answer in time") from error
-        except kr8s.ServerError as error:
-            if error.response is None:
-                raise
-            code = error.response.status_code
-            if code not in (404, 409):
-                raise httpx.HTTPStatusError(
-                    str(error), request=error.response.request, response=error.response
-                ) from error
-        if code == 404:
-            raise Missing(url)
-        if code == 409:
-            raise Conflict(url)
-        raise httpx.HTTPError(f"{method} {url}: {code}")
+
+
+@contextlib.contextmanager
+def _explained(method: str, url: str) -> Iterator[None]:
+    """Raise the errors of `Kubernetes` for those of the client below."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        code = error.response.status_code
+    except kr8s.APITimeoutError as error:
+        raise httpx.TimeoutException(f"{method} {url}: no answer in time") from error
+    except orjson.JSONDecodeError as error:
+        raise httpx.DecodingError(f"{method} {url}: no JSON") from error
+    except kr8s.ServerError as error:
+        if error.response is None:
+            raise
+        code = error.response.status_code
+        if code not in (404, 409):
+            raise httpx.HTTPStatusError(str(error), request=error.response.request, response=error.response) from error
+    else:
+        return
+    if code == 404:
+        raise Missing(url)
+    if code == 409:
+        raise Conflict(url)
+    raise httpx.HTTPError(f"{method} {url}: {code}")
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The lines of an answer as they come in. Raises httpx.DecodingError if one is too long."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            parts.append(line)
+            whole, parts, size = b"".join(parts), [], 0
+            if whole.strip():
+                yield whole
+        parts.append(rest)
+        size += len(rest)
+        if size > LONGEST_CHANGE:
+            raise httpx.DecodingError(f"a change has more than {LONGEST_CHANGE} bytes")
 
 
 def _path(plural: str, name: str) -> str:

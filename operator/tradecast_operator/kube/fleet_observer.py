@@ -14,6 +14,7 @@ from tradecast_operator.kube.client import Kubernetes, Object
 from tradecast_operator.kube.consent import ADMIN_LABEL, REDIS_LABEL, SecretRefused
 from tradecast_operator.kube.observe import ask_servers, observe, target_of
 from tradecast_operator.kube.owners import owner_of, replica_sets_of, split
+from tradecast_operator.kube.pods.cache import PodCache
 from tradecast_operator.kube.selector import format_selector
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Spec
@@ -74,6 +75,7 @@ class FleetObserver:
     """
 
     def __init__(self, kubernetes: Kubernetes, namespace: str, access: AdminAccess) -> None:
+        self._pods = PodCache(kubernetes, namespace)
         self._token = AdminToken(kubernetes, namespace, strict=access.strict)
         self._kubernetes = kubernetes
         self._namespace = namespace
@@ -86,6 +88,10 @@ class FleetObserver:
     def expire_token(self) -> None:
         """Have the token read again: the spec may name another Secret."""
         self._token.expire()
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self._pods.close()
 
     def count_connections(self, spec: Spec) -> int:
         """The number for the autoscaler. Raises autoscaler_metric.Unknown."""
@@ -131,7 +137,7 @@ class FleetObserver:
 
     async def _list_pods(self, deployment: Object, selector: str) -> tuple[Sequence[Object], Sequence[str]]:
         """The Deployment's pods, and the names of others that its selector matches."""
-        pods = await self._kubernetes.pods(self._namespace, selector)
+        pods = await self._pods.read(selector, int(deployment.get("status", {}).get("replicas", 0)))
         uid = str(deployment["metadata"].get("uid", ""))
         if uid != self._replica_sets_of:
             self._replica_sets, self._replica_sets_of = frozenset(), uid

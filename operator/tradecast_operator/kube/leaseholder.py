@@ -15,12 +15,11 @@ from typing import Final, Protocol
 import httpx
 import structlog
 
-from tradecast_operator.kube.client import GROUP, VERSION, Conflict, Kubernetes, Missing, Object
+from tradecast_operator.kube.client import FORBIDDEN, GROUP, VERSION, Conflict, Kubernetes, Missing, Object
 from tradecast_operator.kube.lease import RETRY, NotHeld, Record, Tenure, claim
 
 # Seconds that an attempt may take.
 ATTEMPT: Final = 5.0
-FORBIDDEN: Final = 403
 # Seconds until the next attempt after a refusal: with each refusal the client logs in again.
 FORBIDDEN_RETRY: Final = 60.0
 log = structlog.stdlib.get_logger("tradecast.operator")

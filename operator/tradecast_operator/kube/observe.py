@@ -11,6 +11,7 @@ from typing import Any, Final
 from tradecast_operator.clients.server_admin import ServerAdmin, ServerSilent, Target
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.owners import owner_of
+from tradecast_operator.kube.pods.reduced import DELETION_COST, REVISION
 from tradecast_operator.model.observation import Observation, Pod, Stats
 
 # Annotations of pods that the operator drains: since when, in seconds since 1970, and for which SocketFleet.
@@ -19,9 +20,7 @@ DRAIN_FLEET: Final = "tradecast.dev/drain-fleet"
 # The label by which such pods are found.
 DRAINING: Final = "tradecast.dev/draining"
 # https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost
-DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 FIRST: Final = "-2147483648"
-REVISION: Final = "pod-template-hash"
 # An annotation on the Deployment's pod template: another value rolls the Deployment, as `kubectl rollout restart` does.
 # It is in no manifest, so tools that apply manifests leave it alone.
 MODE_MARK: Final = "tradecast.dev/adapter-mode"

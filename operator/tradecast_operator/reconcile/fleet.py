@@ -241,6 +241,7 @@ class Fleet:
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
+        await self._observer.close()
         await self._lease.release()
 
     def connections(self) -> int:

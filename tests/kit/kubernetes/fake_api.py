@@ -10,6 +10,7 @@ from typing import Any
 from tradecast_operator.kube.client import Conflict, Kubernetes, Missing, Object
 from tradecast_operator.kube.lease import Tenure
 from tradecast_operator.kube.leaseholder import Leaseholder
+from tradecast_operator.kube.pods.reduced import reduce_pod
 
 NAMESPACE = "trading"
 LABELS = {"app.kubernetes.io/name": "tradecast"}
@@ -141,7 +142,7 @@ class FakeKubernetes(Kubernetes):
     async def pods(self, namespace: str, selector: str) -> Sequence[Object]:
         """Those that have the labels; of selectors it knows equality only."""
         labels = dict(one.split("=", 1) for one in selector.split(","))
-        return [copy.deepcopy(pod) for pod in self.pod_list if labels.items() <= pod["metadata"]["labels"].items()]
+        return [reduce_pod(pod) for pod in self.pod_list if labels.items() <= pod["metadata"]["labels"].items()]
 
     async def replica_sets(self, namespace: str, selector: str) -> Sequence[Object]:
         self.sets_listed += 1

@@ -11,7 +11,8 @@ from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, pod_body
 from kit.kubernetes.rounds import World, asked, two_pods
 from tradecast_operator.kube.act import Interrupted
 from tradecast_operator.kube.client import Object
-from tradecast_operator.kube.observe import DELETION_COST, DRAIN_SINCE, DRAINING, FIRST
+from tradecast_operator.kube.observe import DRAIN_SINCE, DRAINING, FIRST
+from tradecast_operator.kube.pods.reduced import DELETION_COST
 
 
 async def test_fewer_are_wanted_the_emptiest_goes(world: World) -> None:

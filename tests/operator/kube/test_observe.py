@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from kit.kubernetes.fake_api import FakeKubernetes, pod_body
-from tradecast_operator.kube.observe import DELETION_COST, DRAIN_SINCE, FIRST, observe
+from tradecast_operator.kube.observe import DRAIN_SINCE, FIRST, observe
+from tradecast_operator.kube.pods.reduced import DELETION_COST
 from tradecast_operator.model.observation import Observation, Stats
 
 NOW = 1_767_262_000.0

@@ -31,7 +31,7 @@
   verbs: [list]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, patch]

@@ -1,0 +1,56 @@
+"""The operator's real process with 4,000 pods: what a round costs."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import httpx
+
+from kit.kubernetes.api_server import operator, served, write_kubeconfig
+from kit.kubernetes.many_pods import ManyPods, pretended_servers, real_pod
+from kit.network.ports import free_ports
+from kit.waiting import eventually
+
+PODS = 4_000
+# Bytes of memory at most, and seconds of CPU time for one round.
+MOST_MEMORY = 200 * 1024 * 1024
+MOST_SECONDS = 1.0
+
+
+async def test_4000_pods_cost_less_than_200_mib_and_a_second_of_cpu_a_round(tmp_path: Path) -> None:
+    """Each of 12 kB, at a server of its own; a list of them is 50 MB."""
+    assert 8_000 < len(str(real_pod(0))) < 15_000
+    port, liveness = free_ports(2)
+    async with pretended_servers() as admin, httpx.AsyncClient() as http:
+        api = ManyPods(PODS, admin)
+        async with served(api) as url:
+            write_kubeconfig(tmp_path / "config", url)
+            async with operator(tmp_path / "config", port, liveness, 1) as process:
+                await eventually(lambda: api.rounds >= 3, 120, what="rounds")
+                before, began = api.rounds, read_cpu_seconds(process.pid)
+                api.change_pod("DELETED", next(iter(api.live.values())))
+                await eventually(lambda: api.rounds >= before + 3, 60, what="further rounds")
+                done = api.rounds - before
+                seconds = (read_cpu_seconds(process.pid) - began) / done
+                memory = read_most_memory(process.pid)
+                answer = await http.get(f"http://127.0.0.1:{port}/fleets/trading/fleet/connections")
+                assert answer.json() == {"connections": 7 * PODS}, "the most of the last two minutes"
+                assert api.kubernetes.statuses[-1]["readyReplicas"] == PODS - 1
+                assert api.watches == 1
+                assert memory < MOST_MEMORY, f"{memory / 1024 / 1024:.0f} MiB"
+                assert seconds < MOST_SECONDS
+
+
+def read_cpu_seconds(pid: int) -> float:
+    """CPU time of a process, of user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def read_most_memory(pid: int) -> int:
+    """The most memory that a process has had, in bytes."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+    assert found is not None
+    return int(found[1]) * 1024
