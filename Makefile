@@ -33,8 +33,8 @@ e2e: $(VENV)/.dev ## Run the tests on a kind cluster (E2E_KEEP=1 keeps the clust
 e2e-long: $(VENV)/.dev ## The same with those that take minutes each
 	@tests/e2e/run
 
-simulation: $(VENV)/.dev ## Live through a day of thousands of pods, under the operator and under a plain autoscaler (two minutes)
-	PYTHONPATH=tests $(BIN)/python -m simulation.report
+simulation: $(VENV)/.dev ## Live through a day of thousands of pods, rollouts and a market's opening (minutes; PARTS="opening rollout": seconds)
+	PYTHONPATH=tests $(BIN)/python -m simulation.report $(PARTS)
 
 image: ## Build the container image tradecast:dev (BASE=… for another base)
 	docker build $(if $(BASE),--network host --build-arg BASE=$(BASE)) -t tradecast:dev .

@@ -49,20 +49,22 @@ class Autoscaler:
     _ups: list[tuple[float, int]] = field(default_factory=list)
     _downs: list[tuple[float, int]] = field(default_factory=list)
 
-    def replicas(self, now: float, total: int | None, spec: int, status: int) -> int:
+    def replicas(self, now: float, total: int | None, spec: int, status: int, scheduled: int | None = None) -> int:
         """How many there are to be.
 
         Args:
             now: Seconds.
-            total: The metric; None: there is none.
+            total: The metric; None: its reading failed.
             spec: `spec.replicas` of the scale subresource.
             status: `status.replicas` of the same, by which the metric is divided.
+            scheduled: Pods that a cron trigger asks for now; None: there is no such trigger.
         """
-        if total is None:
+        wishes = [] if total is None else [_wish(total, self.target, status)]
+        if scheduled is not None:
+            wishes.append(_wish(scheduled, 1, status))
+        if not wishes or (total is None and max(wishes) < spec):
             return spec
-        wish = status
-        if abs(total / (self.target * max(1, status)) - 1) > TOLERANCE:
-            wish = math.ceil(total / self.target)
+        wish = max(wishes)
         rules = self.behavior
         self._wishes = [(at, count) for at, count in self._wishes if at > now - rules.down_window]
         self._wishes.append((now, wish))
@@ -82,3 +84,10 @@ class Autoscaler:
         elif wish < spec:
             self._downs.append((now, spec - wish))
         return wish
+
+
+def _wish(metric: int, target: int, status: int) -> int:
+    """Pods for an External metric with an AverageValue."""
+    if abs(metric / (target * max(1, status)) - 1) <= TOLERANCE:
+        return status
+    return math.ceil(metric / target)

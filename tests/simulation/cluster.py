@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +18,8 @@ MAX_CONNECTIONS = 10_000
 ACCEPTS = 500
 # Share of ready servers of a newer revision from which on the older ones refuse new clients.
 SUPERSEDED = 0.2
+# Share of the time left that a server plans with when it has to disconnect clients faster than it is meant to.
+TIME_USED = 0.8
 
 
 @dataclass(slots=True, eq=False)
@@ -95,6 +97,10 @@ class Tally:
         writes: Times that replicas of the Deployment were written, up and down.
         turns: Times that they went in the other direction than before.
         cut: Of those, the ones that were cut off with all others of their pod at once.
+        peak: The most forced reconnects per second, by cause; those that are cut off at once are in one second.
+        refused: Attempts to connect that no pod took.
+        peak_refused: The most of them per second.
+        refusing: Seconds in which there were any.
     """
 
     forced: Counter[str] = field(default_factory=Counter)
@@ -104,6 +110,10 @@ class Tally:
     writes: int = 0
     turns: int = 0
     cut: Counter[str] = field(default_factory=Counter)
+    peak: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    refused: int = 0
+    peak_refused: float = 0.0
+    refusing: float = 0.0
 
 
 class Cluster:
@@ -117,6 +127,8 @@ class Cluster:
         rate: Clients disconnected per second, by all servers together, unless a drain says otherwise.
         session: Seconds that people stay, on average.
         fewest: Whether clients come to the servers with the fewest connections; else to each in turn.
+        start: Seconds that a pod takes to be ready, least and most.
+        adaptive: Whether servers that run out of time disconnect clients faster.
         seed: Of all that is random.
     """
 
@@ -130,6 +142,8 @@ class Cluster:
         rate: float = 100.0,
         session: float = 4 * 3600.0,
         fewest: bool = False,
+        start: tuple[float, float] = (20.0, 60.0),
+        adaptive: bool = True,
         seed: int = 1,
     ) -> None:
         self.now = 1_000_000.0
@@ -144,6 +158,8 @@ class Cluster:
         self._rate = rate
         self._session = session
         self._fewest = fewest
+        self._start = start
+        self._adaptive = adaptive
         self._random = random.Random(seed)
         self._made = 0
         # Clients on their way: since when (infinite: for the first time), and when they try.
@@ -222,7 +238,12 @@ class Cluster:
         self._ticks += 1
         self._begin_and_end()
         self._deploy()
+        forced, cut = self.tally.forced.copy(), self.tally.cut.copy()
         self._send_away()
+        for cause, count in self.tally.forced.items():
+            at_once = self.tally.cut[cause] - cut[cause]
+            rate = (count - forced[cause] - at_once) / TICK + at_once
+            self.tally.peak[cause] = max(self.tally.peak[cause], rate)
         if self._ticks % 3 == 0:
             self._come_and_go(people)
         self._connect()
@@ -262,7 +283,7 @@ class Cluster:
         new = [server for server in alive if server.revision == self.revision]
         old = [server for server in alive if server.revision != self.revision]
         for _ in range(self.replicas - len(new)):
-            self._make(self._random.uniform(20, 60))
+            self._make(self._random.uniform(*self._start))
         self._delete(new, len(new) - self.replicas)
         # maxSurge 100 %, maxUnavailable 0: as many old ones go as new ones are ready.
         ready = sum(server.ready_since is not None for server in alive)
@@ -295,7 +316,13 @@ class Cluster:
                     self.tally.cut[cause] += server.clients
                     self._leave(server, server.clients, cause)
                 elif self.now - server.drain_from > DELAY:
-                    leaving.append((server, server.drain_rate, cause))
+                    urgent = server.clients / (TIME_USED * max(TICK, server.deadline - self.now))
+                    if self._adaptive and urgent > server.drain_rate:
+                        # Beside the fleet's shared queue.
+                        count = min(server.clients, int(urgent * TICK + self._random.random()))
+                        self._leave(server, count, cause)
+                    else:
+                        leaving.append((server, server.drain_rate, cause))
             elif server.shed:
                 leaving.append((server, server.shed_rate, "shed"))
         # One row of moments for all; what one does not need the others have.
@@ -343,6 +370,9 @@ class Cluster:
             return
         takers = self._takers()
         left = self._spread(coming, takers)
+        self.tally.refused += left
+        self.tally.peak_refused = max(self.tally.peak_refused, left / TICK)
+        self.tally.refusing += TICK if left else 0
         # Those that came first are let in first.
         inside = coming - left
         for since, count in waiting:

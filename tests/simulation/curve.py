@@ -42,6 +42,18 @@ SHORT_DAY = (
     (3.0, 0.30),
 )
 
+# From half an hour before the market opens: four in five come within two minutes.
+OPENING = (
+    (0.0, 0.18),
+    (0.45, 0.20),
+    (0.5, 0.22),
+    (0.5 + 1 / 60, 0.62),
+    (0.5 + 2 / 60, 0.92),
+    (0.6, 1.00),
+    (1.5, 0.97),
+    (2.5, 0.60),
+)
+
 
 class Curve:
     """People over time: the shape, and noise that wanders slowly.

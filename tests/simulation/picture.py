@@ -1,4 +1,4 @@
-"""Lines over the hours of a day, as SVG."""
+"""Lines over a day, or a part of one, as SVG."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class Panel:
     low: float = 0.0
 
 
-def svg(panels: Sequence[Panel], hours: float) -> str:
-    """The panels, one under the other."""
+def svg(panels: Sequence[Panel], width: float, ticks: Sequence[tuple[float, str]] = ()) -> str:
+    """The panels, one under the other, from 0 to `width`, with words below some places (the hours of a day)."""
+    ticks = ticks or [(hour, f"{hour}:00") for hour in range(0, int(width) + 1, 2)]
     height = TOP + len(panels) * (HEIGHT + GAP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
@@ -38,12 +39,12 @@ def svg(panels: Sequence[Panel], hours: float) -> str:
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
     ]
     for place, panel in enumerate(panels):
-        parts += _panel(panel, TOP + place * (HEIGHT + GAP), hours)
+        parts += _panel(panel, TOP + place * (HEIGHT + GAP), width, ticks)
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _panel(panel: Panel, top: float, hours: float) -> list[str]:
-    across = (WIDTH - LEFT - RIGHT) / hours
+def _panel(panel: Panel, top: float, width: float, ticks: Sequence[tuple[float, str]]) -> list[str]:
+    across = (WIDTH - LEFT - RIGHT) / width
     down = HEIGHT / (panel.high - panel.low)
     bottom = top + HEIGHT
     parts = [f'<text x="{LEFT}" y="{top - 10}" font-weight="bold" fill="#222">{panel.title}</text>']
@@ -52,17 +53,17 @@ def _panel(panel: Panel, top: float, hours: float) -> list[str]:
         y = bottom - step * HEIGHT / GRID
         parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#ddd"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="#555">{_number(value)}</text>')
-    for hour in range(0, int(hours) + 1, 2):
-        x = LEFT + hour * across
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle" fill="#555">{hour}:00</text>')
+    for place, word in ticks:
+        x = LEFT + place * across
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle" fill="#555">{word}</text>')
     x = float(WIDTH - RIGHT)
     for line in reversed(panel.lines):
         x -= 7 * len(line.name) + 36
         parts.append(_legend(line, x, top - 14))
     for line in panel.lines:
         points = " ".join(
-            f"{LEFT + hour * across:.1f},{bottom - (min(panel.high, max(panel.low, value)) - panel.low) * down:.1f}"
-            for hour, value in line.points
+            f"{LEFT + place * across:.1f},{bottom - (min(panel.high, max(panel.low, value)) - panel.low) * down:.1f}"
+            for place, value in line.points
         )
         parts.append(f'<polyline fill="none" {_stroke(line)} points="{points}"/>')
     return parts

@@ -1,4 +1,7 @@
-"""The whole simulation: `make simulation` writes a table to stdout, and the picture of docs/operator.md."""
+"""The whole simulation: `make simulation` writes tables to stdout, and the pictures of docs/operator.md.
+
+`python -m simulation.report opening rollout` lives through these alone, in seconds.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from simulation import opening, rollout
 from simulation.autoscaler import Behavior
 from simulation.picture import Line, Panel, svg
 from simulation.run import Day, Scenario, under_operator, under_plain_hpa
 
-PICTURE = Path(__file__).parents[2] / "docs" / "operator-simulation.svg"
+DOCS = Path(__file__).parents[2] / "docs"
+PICTURE = DOCS / "operator-simulation.svg"
 CHART = Scenario("40 pods, the chart's defaults", 40)
 # A fleet of this size needs the HPA's steps and the rates of a fleet of this size.
 LARGE = Scenario(
@@ -27,8 +32,9 @@ HEAD = (
     "",
     "moved by rebalancing",
     "disconnected by scale-down",
-    "of these at once",
+    "most of these per second",
     "by the rollout",
+    "most of these per second",
     "longest away (s)",
     "pod-hours",
     "overloaded pod-minutes",
@@ -61,7 +67,7 @@ def hasty(scenario: Scenario) -> Day:
 VARIANTS: Sequence[tuple[str, Callable[[Scenario], Day]]] = (
     ("operator", operator),
     ("operator, no rebalancing", unbalanced),
-    ("plain HPA, 60 s of drain", plain),
+    ("plain HPA, the chart's time for a drain", plain),
     ("plain HPA, 30 s of drain", hasty),
 )
 
@@ -79,8 +85,9 @@ def row(name: str, day: Day) -> str:
     values = (
         f"{tally.forced['shed']:,}",
         f"{tally.forced['drain']:,}",
-        f"{tally.cut['drain']:,}",
+        f"{tally.peak['drain']:,.0f}",
         f"{tally.forced['rollout']:,}",
+        f"{tally.peak['rollout']:,.0f}",
         f"{tally.away:g}",
         f"{tally.pod_seconds / 3600:,.0f}",
         f"{tally.overload_seconds / 60:,.0f}",
@@ -129,8 +136,22 @@ def thin(times: Sequence[float], values: Sequence[float], step: int = 3) -> list
     return [(times[at], max(values[at : at + step])) for at in range(0, len(values), step)]
 
 
-def main() -> int:
-    """Simulate."""
+def report_opening() -> None:
+    """The market's opening, with and without a cron trigger."""
+    days = [(scenario, opening.open_market(scenario)) for scenario in opening.OPENINGS]
+    sys.stdout.write(f"\nThe market opens\n\n{opening.table(days)}")
+    (DOCS / "opening-simulation.svg").write_text(opening.picture(days), encoding="utf-8")
+
+
+def report_rollout() -> None:
+    """A rollout at the peak."""
+    outcomes = [(plan, rollout.roll_out(plan)) for plan in rollout.ROLLOUTS]
+    sys.stdout.write(f"\nA rollout with 100,000 clients\n\n{rollout.table(outcomes)}")
+    (DOCS / "rollout-simulation.svg").write_text(rollout.picture(outcomes), encoding="utf-8")
+
+
+def report_days() -> None:
+    """Whole days."""
     out = sys.stdout
     with ProcessPoolExecutor(max_workers=2) as pool:
         for scenario in (CHART, FEWEST, LARGE):
@@ -142,8 +163,17 @@ def main() -> int:
                 PICTURE.write_text(picture(scenario, done), encoding="utf-8")
         days = [(name, pool.submit(operator, scenario)) for name, scenario in LEVERS]
         out.write(table("The operator's settings, 40 pods", [(name, day.result()) for name, day in days]))
+
+
+PARTS = {"opening": report_opening, "rollout": report_rollout, "days": report_days}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Simulate the parts named, or all."""
+    for name in arguments or PARTS:
+        PARTS[name]()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -14,7 +14,19 @@ from tradecast_operator.planning import autoscaler_metric as metric
 from tradecast_operator.planning.plan import PlannerState, plan
 
 SYNC = 15.0  # of the HPA, and of KEDA's readings
-SAMPLE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A cron trigger: so many pods from one hour to another."""
+
+    begin: float
+    end: float
+    pods: int
+
+    def scheduled(self, hour: float) -> int:
+        """What KEDA tells the autoscaler at that hour."""
+        return self.pods if self.begin <= hour < self.end else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +44,14 @@ class Scenario:
         shed: The same of rebalancing.
         threshold: Above which the fleet is uneven.
         hold: Seconds for which the metric does not fall.
-        grace: Seconds for which a server that ends sends clients away at that rate.
+        grace: Seconds for which a server that ends sends clients away at that rate; 0: as the chart derives them.
         session: Seconds that people stay.
         fewest: Whether clients come to the pods with the fewest connections.
         noise: Share by which their number wanders.
+        start: Seconds that a pod takes to be ready, least and most.
+        cron: Pods that are asked for whatever the connections; None: none.
+        most: Pods that there may be; 0: a fifth more than at the peak.
+        sample: Seconds between two samples.
         seed: Of all that is random.
     """
 
@@ -49,11 +65,29 @@ class Scenario:
     shed: float = 50
     threshold: float = 1.25
     hold: float = 120
-    grace: float = 60
+    grace: float = 0
     session: float = 4 * HOUR
     fewest: bool = False
     noise: float = 0.01
+    start: tuple[float, float] = (20.0, 60.0)
+    cron: Cron | None = None
+    most: int = 0
+    sample: float = 60.0
     seed: int = 1
+
+    @property
+    def high(self) -> int:
+        """Most pods."""
+        return self.most or self.pods + max(2, self.pods // 5)
+
+    @property
+    def drain_time(self) -> float:
+        """Seconds for which a server that ends disconnects clients at the rate."""
+        return self.grace or min(3600, max(60, self.high * self.per_replica / self.rate))
+
+    def scheduled(self, now: float) -> int | None:
+        """Pods that the cron trigger asks for; None: there is none."""
+        return None if self.cron is None else self.cron.scheduled(now / HOUR)
 
 
 @dataclass(slots=True)
@@ -67,6 +101,8 @@ class Day:
         pods: That ran.
         spread: Of the fullest pod to the mean.
         fullest: What the fullest pod held.
+        connected: Who was.
+        refused: Attempts to connect that no pod took, per second.
         replicas: That the Deployment asked for, least and most.
         seconds: That the simulation took.
     """
@@ -77,6 +113,8 @@ class Day:
     pods: list[int] = field(default_factory=list)
     spread: list[float] = field(default_factory=list)
     fullest: list[int] = field(default_factory=list)
+    connected: list[int] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
     replicas: tuple[int, int] = (0, 0)
     seconds: float = 0.0
 
@@ -113,7 +151,7 @@ def under_operator(scenario: Scenario, *, rebalance: bool = True) -> Day:
                 total = None
             # Neither pods that are drained nor those that a rollout adds for a while: the tolerance is around what is.
             status = min(seen.replicas, sum(not pod.terminating and pod.drain_since is None for pod in seen.pods))
-            replicas = scaler.replicas(now, total, replicas, status)
+            replicas = scaler.replicas(now, total, replicas, status, scenario.scheduled(now))
 
     return _live(scenario, cluster, curve, round_)
 
@@ -126,7 +164,8 @@ def under_plain_hpa(scenario: Scenario) -> Day:
     def round_(now: float) -> None:
         if now % SYNC == 0:
             total = cluster.connected
-            cluster.set_replicas(scaler.replicas(now, total, cluster.replicas, len(cluster.alive)))
+            alive = len(cluster.alive)
+            cluster.set_replicas(scaler.replicas(now, total, cluster.replicas, alive, scenario.scheduled(now)))
 
     return _live(scenario, cluster, curve, round_)
 
@@ -139,18 +178,20 @@ def _begin(scenario: Scenario) -> tuple[Cluster, Curve, int, int]:
         replicas,
         people,
         per_replica=scenario.per_replica,
-        grace=scenario.grace,
+        grace=scenario.drain_time,
         rate=scenario.rate,
         session=scenario.session,
         fewest=scenario.fewest,
+        start=scenario.start,
         seed=scenario.seed,
     )
-    return cluster, curve, 3, scenario.pods + max(2, scenario.pods // 5)
+    return cluster, curve, 3, scenario.high
 
 
 def _live(scenario: Scenario, cluster: Cluster, curve: Curve, round_: Callable[[float], None]) -> Day:
     began, now, rolled = time.monotonic(), 0.0, scenario.rollout < 0
     day = Day(cluster.tally, replicas=(cluster.replicas, cluster.replicas))
+    refused = 0
     while now < curve.seconds:
         now += TICK
         people = curve.people(now)
@@ -160,11 +201,14 @@ def _live(scenario: Scenario, cluster: Cluster, curve: Curve, round_: Callable[[
             rolled = True
         round_(now)
         day.replicas = min(day.replicas[0], cluster.replicas), max(day.replicas[1], cluster.replicas)
-        if now % SAMPLE == 0:
+        if now % scenario.sample == 0:
             day.times.append(now / HOUR)
             day.people.append(people)
             day.pods.append(len(cluster.servers))
             day.spread.append(cluster.spread)
             day.fullest.append(max(server.clients for server in cluster.servers))
+            day.connected.append(cluster.connected)
+            day.refused.append((cluster.tally.refused - refused) / scenario.sample)
+            refused = cluster.tally.refused
     day.seconds = time.monotonic() - began
     return day
