@@ -30,7 +30,8 @@ LABEL org.opencontainers.image.title=tradecast \
       org.opencontainers.image.version=${VERSION} \
       org.opencontainers.image.revision=${REVISION}
 COPY --from=build /opt/tradecast /opt/tradecast
-ENV PATH=/opt/tradecast/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# HOME is a place that any user may write to: OpenShift runs the image as a user that /etc/passwd does not know.
+ENV PATH=/opt/tradecast/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # By number, so that Kubernetes can tell that it is not root (runAsNonRoot).
 USER 10001:10001
 WORKDIR /tmp

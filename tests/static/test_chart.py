@@ -233,6 +233,22 @@ def test_another_version_of_the_chart_does_not_restart_what_it_does_not_change(t
     assert pods(other) == pods(CHART)
 
 
+@each_values
+def test_values_of_an_older_release_do(values: Path, tmp_path: Path) -> None:
+    """`helm upgrade --reuse-values` renders new templates with old values: what they lack is as it was."""
+    older = shutil.copytree(CHART, tmp_path / "tradecast")
+    shutil.copy(ROOT / "tests/static/values-0.1.0.yaml", older / "values.yaml")
+    own = [] if values.name == "values.yaml" else ["-f", values]
+    done = run(
+        "helm", "template", "tradecast", older, "--namespace", "trading", "--set", "drain.timeoutSeconds=null", *own
+    )
+    assert done.returncode == 0, done.stderr
+    pods = {(one["kind"], one["metadata"]["name"]): one for one in objects(rendered("helm", values))}
+    for one in objects(done.stdout):
+        if one["kind"] in ("Deployment", "Job", "Pod"):
+            assert one["spec"] == pods[one["kind"], one["metadata"]["name"]]["spec"]
+
+
 @pytest.mark.parametrize(
     ("given", "argument"),
     [

@@ -40,8 +40,8 @@ autoscaling.keda.source=operator needs operator.enabled=true.
 {{- end }}
 {{- if eq $a.mode "keda" }}
 {{- /* Helm knows kinds only if it has asked a cluster: without one, nothing is known of KEDA. */}}
-{{- if and (.Capabilities.APIVersions.Has "apps/v1/Deployment") (not (.Capabilities.APIVersions.Has "keda.sh/v1alpha1/ScaledObject")) }}
-{{ $keda }} needs KEDA (https://keda.sh, {{ include "tradecast.leastKeda" . }} or newer), which this cluster does not have: install KEDA first, or set autoscaling.mode=none.
+{{- if and (ne (toString $v.checkCluster) "false") (.Capabilities.APIVersions.Has "apps/v1/Deployment") (not (.Capabilities.APIVersions.Has "keda.sh/v1alpha1/ScaledObject")) }}
+{{ $keda }} needs KEDA (https://keda.sh, {{ include "tradecast.leastKeda" . }} or newer), which this cluster does not have: install KEDA first, or set autoscaling.mode=none. If the same sync installs it (Argo CD), set checkCluster=false.
 {{- end }}
 {{- if eq (include "tradecast.metricSource" .) "prometheus" }}
 {{- if not $a.keda.prometheus.serverAddress }}

@@ -24,22 +24,29 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
+{{/* With "more" for labels of a component's own values, which take precedence over commonLabels. */}}
 {{- define "tradecast.labels" -}}
 {{ include "tradecast.selectorLabels" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: tradecast
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "tradecast.ownLabels" . }}
 {{- end -}}
 
 {{/* Labels of pods: without the chart's version, which would restart the pods, and erase the bundled Redis, with each upgrade. */}}
 {{- define "tradecast.podLabels" -}}
 {{ include "tradecast.selectorLabels" . }}
 app.kubernetes.io/part-of: tradecast
-{{- with .root.Values.commonLabels }}
+{{- include "tradecast.ownLabels" . }}
+{{- end -}}
+
+{{- define "tradecast.ownLabels" -}}
+{{- $labels := dict -}}
+{{- range $given := list .root.Values.commonLabels .more -}}
+{{- range $name, $value := $given -}}{{- $_ := set $labels $name $value -}}{{- end -}}
+{{- end -}}
+{{- with $labels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -216,4 +223,15 @@ client that is sent to another server, so that all have as many, would come back
   mountPath: /etc/tradecast/mongodb
   readOnly: true
 {{- end }}
+{{- end -}}
+
+{{/* Whether an annotation may make the Ingress controller change paths. Those of a controller that the chart does not know may, unless they are others' that never do. */}}
+{{- define "tradecast.rewrites" -}}
+{{- range $name, $_ := .Values.ingress.annotations -}}
+{{- $changes := regexMatch "(?i)rewrite|strip|path|middleware|snippet|transform|plugin" $name -}}
+{{- if eq $.Values.ingress.controller "none" -}}
+{{- $changes = not (regexMatch "(^|\\.)(cert-manager\\.io|external-dns\\.[^/]*|kubernetes\\.io/(ingress\\.class|tls-acme)|argoproj\\.io|helm\\.sh)" (regexReplaceAll "^kubernetes" $name ".kubernetes")) -}}
+{{- end -}}
+{{- if $changes -}}true{{- end -}}
+{{- end -}}
 {{- end -}}

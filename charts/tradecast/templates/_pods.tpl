@@ -4,6 +4,8 @@ messages, and the spec with one container as the component's own template has it
 containerSpec and podSpec.
 */}}
 {{- define "tradecast.pod" -}}
+{{- /* Templates are rendered in no order that is promised: what is wrong is said by the first of them. */ -}}
+{{- include "tradecast.validate" .root -}}
 {{- $v := .values | default dict -}}
 {{- $spec := .own | fromYaml -}}
 {{- if hasKey $spec "Error" -}}{{- fail (printf "the pod of %s: %s" .path $spec.Error) -}}{{- end -}}
@@ -143,7 +145,7 @@ cluster autoscaler would never remove one with an emptyDir on it.
 {{- define "tradecast.podAnnotations" -}}
 {{- $annotations := .own | default dict -}}
 {{- if .tmp -}}{{- $_ := set $annotations "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes" "tmp" -}}{{- end -}}
-{{- range $name, $value := get (.values | default dict) "podAnnotations" -}}{{- $_ := set $annotations $name $value -}}{{- end -}}
+{{- range $name, $value := get (.values | default dict) "podAnnotations" | default dict -}}{{- $_ := set $annotations $name $value -}}{{- end -}}
 {{- with $annotations -}}
 annotations:
   {{- toYaml . | nindent 2 }}

@@ -14,7 +14,7 @@
 {{- $wrong = append $wrong "mode=demo needs Redis for its feed: leave redis.bundled.enabled=true or set redis.existingSecret." -}}
 {{- end -}}
 {{- if $v.mongodb.existingSecret -}}
-{{- $wrong = append $wrong "mode=demo makes demo users with well-known passwords and must not write sessions to your MongoDB: set mode=production, or leave mongodb.existingSecret empty." -}}
+{{- $wrong = append $wrong "mode=demo lets everybody in as one of its users, without a password, and must not write sessions to your MongoDB: set mode=production, or leave mongodb.existingSecret empty." -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq $v.mode "production") $v.redis.bundled.enabled -}}
@@ -32,8 +32,10 @@
 {{- if and $v.sessions.requireSigned (not $v.sessions.existingSecret) -}}
 {{- $wrong = append $wrong "sessions.requireSigned needs sessions.existingSecret, which holds SESSION_SECRETS." -}}
 {{- end -}}
-{{- range splitList "\n" (include "tradecast.autoscalingFaults" .) -}}
+{{- range $kind := list "autoscaling" "kubernetes" "cluster" -}}
+{{- range splitList "\n" (include (printf "tradecast.%sFaults" $kind) $) -}}
 {{- with trim . -}}{{- $wrong = append $wrong . -}}{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if and $v.ingress.enabled $v.ingress.tls.enabled (not $v.ingress.tls.secretName) (not $v.ingress.annotations) -}}
 {{- $wrong = append $wrong "ingress.tls.enabled needs ingress.tls.secretName, or an annotation that names the certificate's source." -}}
@@ -42,7 +44,7 @@
 {{- $wrong = append $wrong "ingress.tls.enabled needs ingress.host." -}}
 {{- end -}}
 {{- $socketPath := include "tradecast.socketPath" . -}}
-{{- if and $v.ingress.enabled (not $v.ingress.annotations) (not (hasPrefix (printf "%s/" (trimSuffix "/" $v.ingress.path)) $socketPath)) -}}
+{{- if and $v.ingress.enabled (not (include "tradecast.rewrites" .)) (not (hasPrefix (printf "%s/" (trimSuffix "/" $v.ingress.path)) $socketPath)) -}}
 {{- $wrong = append $wrong (printf "ingress.path=%s does not lead to Socket.IO at %s: set server.socketPath=%s%s, or ingress.annotations with which your controller strips the prefix." $v.ingress.path $socketPath (trimSuffix "/" $v.ingress.path) "/socket.io/") -}}
 {{- end -}}
 {{- if and $v.httpRoute.enabled (not (hasPrefix (printf "%s/" (trimSuffix "/" $v.httpRoute.path)) $socketPath)) -}}
@@ -63,8 +65,8 @@
 {{- if and $v.redis.tlsClientCertificate (not $v.redis.tlsSecret) -}}
 {{- $wrong = append $wrong "redis.tlsClientCertificate needs redis.tlsSecret." -}}
 {{- end -}}
-{{- if and (ne $v.service.type "ClusterIP") (eq $v.mode "demo") (eq $v.service.type "LoadBalancer") -}}
-{{- $wrong = append $wrong "mode=demo has well-known passwords and is not for a LoadBalancer: set mode=production, or use kubectl port-forward." -}}
+{{- if and (eq $v.mode "demo") (eq $v.service.type "LoadBalancer") -}}
+{{- $wrong = append $wrong "mode=demo lets everybody in as one of its users, without a password, and is not for a LoadBalancer: set mode=production, or use kubectl port-forward." -}}
 {{- end -}}
 {{- if and $v.metrics.podMonitor.enabled $v.metrics.serviceMonitor.enabled -}}
 {{- $wrong = append $wrong "metrics.podMonitor and metrics.serviceMonitor would each scrape every server, which doubles all sums: enable one of them." -}}

@@ -1,0 +1,114 @@
+{{/* What is wrong with the values, as lines; included by tradecast.validate. Each line says what to do. */}}
+
+{{/* What Kubernetes refuses although each value is right by itself, often when a part of the release has been changed already. */}}
+{{- define "tradecast.kubernetesFaults" -}}
+{{- $v := .Values -}}
+{{- $server := $v.server -}}
+{{- $name := include "tradecast.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
+Services cannot be named {{ $name }}: a name begins with a letter, and has small letters, digits and - only. Set fullnameOverride, such as {{ printf "tradecast-%s" (regexReplaceAll "[^-a-z0-9]" $name "-") | trunc 40 | trimSuffix "-" }}.
+{{- end }}
+{{- range $value := list "fullnameOverride" "nameOverride" }}
+{{- $given := get $v $value | default "" }}
+{{- if gt (len $given) 40 }}
+{{ $value }} has {{ len $given }} characters, and 40 are the most, so that names of all objects fit: set {{ $value }}={{ trunc 40 $given | trimSuffix "-" }} (the name that it has had so far) or a shorter one.
+{{- end }}
+{{- end }}
+{{- $rolling := dig "rollingUpdate" dict ($server.strategy | default dict) | default dict }}
+{{- if and (eq (toString (get $rolling "maxSurge") | trimSuffix "%") "0") (eq (toString (get $rolling "maxUnavailable") | trimSuffix "%") "0") (ne (dig "type" "RollingUpdate" ($server.strategy | default dict)) "Recreate") }}
+server.strategy.rollingUpdate.maxSurge and .maxUnavailable are both 0: no server could ever be replaced. Leave maxSurge=100%, or set maxUnavailable=1.
+{{- end }}
+{{- if and $server.progressDeadlineSeconds (le (int $server.progressDeadlineSeconds) (int $server.minReadySeconds)) }}
+server.progressDeadlineSeconds={{ int $server.progressDeadlineSeconds }} must be above server.minReadySeconds={{ int $server.minReadySeconds }}: leave it out (600 s more than minReadySeconds), or raise it.
+{{- end }}
+{{- $grace := dig "terminationGracePeriodSeconds" "" ($server.podSpec | default dict) }}
+{{- if and (ne (toString $grace) "") (lt (int $grace) (include "tradecast.gracePeriod" . | int)) }}
+server.podSpec.terminationGracePeriodSeconds={{ int $grace }} is less than a drain takes ({{ include "tradecast.gracePeriod" . }} s): leave it out, since the chart derives it, or shorten the drain with drain.timeoutSeconds, .delaySeconds and .shutdownSeconds.
+{{- end }}
+{{- range $path, $component := dict "server" $server "feed" $v.feed "redis.bundled" $v.redis.bundled "operator" $v.operator }}
+{{- $policy := dig "restartPolicy" "Always" ($component.podSpec | default dict) }}
+{{- if and $policy (ne $policy "Always") }}
+{{ $path }}.podSpec.restartPolicy={{ $policy }} is not for a Deployment: leave it out.
+{{- end }}
+{{- $requests := dig "resources" "requests" dict $component | default dict }}
+{{- range $resource, $limit := dig "resources" "limits" dict $component | default dict }}
+{{- $request := get $requests $resource }}
+{{- if and (hasKey $requests $resource) (gt (include "tradecast.quantity" $request | float64) (include "tradecast.quantity" $limit | float64)) }}
+{{ $path }}.resources.requests.{{ $resource }}={{ $request }} is above its limit of {{ $limit }}: lower the request, or raise the limit.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and (eq (len ($v.service.ipFamilies | default list)) 2) (not (has $v.service.ipFamilyPolicy (list "PreferDualStack" "RequireDualStack"))) }}
+service.ipFamilies names two families: set service.ipFamilyPolicy=PreferDualStack or RequireDualStack, or name one family.
+{{- end }}
+{{- range $name := list $name (printf "%s-admin" $name) }}
+{{- $now := dig "spec" "ipFamilies" list (lookup "v1" "Service" $.Release.Namespace $name | default dict) }}
+{{- if and $now $v.service.ipFamilies }}
+{{- if ne (first $now) (first $v.service.ipFamilies) }}
+service.ipFamilies begins with {{ first $v.service.ipFamilies }}, and the Service {{ $name }} has {{ first $now }} first, which Kubernetes cannot change: begin with {{ first $now }}, or delete the Service and upgrade again (clients cannot connect in between).
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and $v.redis.bundled.enabled (not $v.redis.bundled.image.tag) (not $v.redis.bundled.image.digest) }}
+redis.bundled.image has neither a tag nor a digest: set redis.bundled.image.tag.
+{{- end }}
+{{- range $which := list "podMonitor" "serviceMonitor" }}
+{{- $monitor := get $v.metrics $which }}
+{{- if and $monitor.enabled (gt (include "tradecast.seconds" $monitor.scrapeTimeout | float64) (include "tradecast.seconds" $monitor.interval | float64)) }}
+metrics.{{ $which }}.scrapeTimeout={{ $monitor.scrapeTimeout }} is above .interval={{ $monitor.interval }}, and Prometheus would drop the monitor: lower scrapeTimeout.
+{{- end }}
+{{- if and $monitor.enabled (eq (include "tradecast.seconds" $monitor.interval | float64) 0.0) }}
+metrics.{{ $which }}.interval must be above 0: set 15s.
+{{- end }}
+{{- end }}
+{{- if and $v.operator.enabled (eq (int $v.replicaCount) 0) (eq $v.autoscaling.mode "none") }}
+replicaCount=0 is not for the operator, which keeps at least one server: set replicaCount=1, or operator.enabled=false to stop all servers.
+{{- end }}
+{{- end -}}
+
+{{/*
+What this cluster lacks. Helm knows kinds only if it has asked a cluster; `helm template` without --validate has not. Argo CD asks, and renders
+before it installs CRDs of the same application: checkCluster=false.
+*/}}
+{{- define "tradecast.clusterFaults" -}}
+{{- $has := .Capabilities.APIVersions -}}
+{{- if and (ne (toString .Values.checkCluster) "false") ($has.Has "apps/v1/Deployment") -}}
+{{- $v := .Values -}}
+{{- $wanted := list
+  (list $v.metrics.podMonitor.enabled "metrics.podMonitor.enabled" "monitoring.coreos.com/v1/PodMonitor" "the CRDs of Prometheus Operator (kube-prometheus-stack has it)")
+  (list $v.metrics.serviceMonitor.enabled "metrics.serviceMonitor.enabled" "monitoring.coreos.com/v1/ServiceMonitor" "the CRDs of Prometheus Operator (kube-prometheus-stack has it)")
+  (list $v.prometheusRule.enabled "prometheusRule.enabled" "monitoring.coreos.com/v1/PrometheusRule" "the CRDs of Prometheus Operator (kube-prometheus-stack has it)")
+  (list $v.httpRoute.enabled "httpRoute.enabled" "gateway.networking.k8s.io/v1/HTTPRoute" "the CRDs of the Gateway API, 1.2 or newer")
+  (list $v.gateway.enabled "gateway.enabled" "gateway.networking.k8s.io/v1/Gateway" "the CRDs of the Gateway API, 1.2 or newer")
+-}}
+{{- range $one := $wanted }}
+{{- if and (index $one 0) (not ($has.Has (index $one 2))) }}
+{{ index $one 1 }} needs {{ index $one 3 }}, which this cluster does not have: install them first, or set {{ index $one 1 }}=false. If the same sync installs them (Argo CD), set checkCluster=false.
+{{- end }}
+{{- end }}
+{{- if and $v.operator.enabled .Release.IsUpgrade (not ($has.Has "tradecast.dev/v1alpha1/SocketFleet")) }}
+operator.enabled needs the CRD socketfleets.tradecast.dev, which Helm installs only with a first install: kubectl apply --server-side -f crds/socketfleets.yaml (in the chart's folder; `helm show crds` prints it), and upgrade again.
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* A quantity of Kubernetes, such as 250m or 1Gi, as a number. */}}
+{{- define "tradecast.quantity" -}}
+{{- $text := toString . -}}
+{{- if kindIs "float64" . -}}{{- $text = printf "%f" . -}}{{- end -}}
+{{- $number := regexFind "^[0-9.]+([eE][0-9]+)?" $text -}}
+{{- $unit := trimPrefix $number $text -}}
+{{- $factors := dict "" 1 "m" 0.001 "u" 0.000001 "n" 0.000000001 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "P" 1000000000000000 "E" 1000000000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 -}}
+{{- mulf (float64 $number) (get $factors $unit | default 1 | float64) | printf "%f" -}}
+{{- end -}}
+
+{{/* A time of Prometheus, such as 1m30s, in seconds. */}}
+{{- define "tradecast.seconds" -}}
+{{- $units := dict "ms" 0.001 "s" 1 "m" 60 "h" 3600 "d" 86400 -}}
+{{- $total := 0.0 -}}
+{{- range $part := regexFindAll "[0-9]+(ms|[smhd])" (toString .) -1 -}}
+{{- $number := regexFind "^[0-9]+" $part -}}
+{{- $total = addf $total (mulf (float64 $number) (get $units (trimPrefix $number $part) | float64)) -}}
+{{- end -}}
+{{- printf "%f" $total -}}
+{{- end -}}
