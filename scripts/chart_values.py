@@ -56,7 +56,35 @@ def schema() -> dict[str, Any]:
     # Those that the chart or a Secret sets are refused by the templates, which say what to do instead.
     settings = found["properties"]["server"]["properties"]["settings"]
     settings["propertyNames"] = {"enum": sorted(SETTINGS)}
+    # These go into the SocketFleet as they are: what the CRD would refuse, the schema refuses before.
+    values = found["properties"]["operator"]["properties"]["fleet"]["properties"]
+    for name, part in fleet_schema()["properties"].items():
+        if name in values and part["type"] == "object" and "properties" not in values[name]:
+            found["definitions"][f"fleet.{name}"] = plain(part)
+            values[name] = {"description": values[name]["description"], "$ref": f"#/definitions/fleet.{name}"}
     return found
+
+
+def fleet_schema() -> dict[str, Any]:
+    """The schema of a SocketFleet's spec, from the CRD."""
+    spec = yaml.safe_load((CHART / "crds" / "socketfleets.yaml").read_text(encoding="utf-8"))["spec"]
+    (version,) = spec["versions"]
+    found: dict[str, Any] = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return found
+
+
+def plain(schema: Any) -> Any:
+    """A CRD's schema as JSON schema: without words and Kubernetes' own keys, and closed, as the values are."""
+    if isinstance(schema, list):
+        return [plain(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {
+        key: {name: plain(one) for name, one in value.items()} if key == "properties" else plain(value)
+        for key, value in schema.items()
+        if key not in ("description", "default", "format") and not key.startswith("x-kubernetes-")
+    }
+    return {**kept, "additionalProperties": False} if "properties" in kept else kept
 
 
 def nodes(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:

@@ -197,6 +197,14 @@ def test_unit_tests_of_the_templates() -> None:
         ("global.imageRegistry=https://ghcr.io", "does not match pattern"),
         ("image.repository=Tradecast", "does not match pattern"),
         ("image.tag=a b", "does not match pattern"),
+        ("server.resources.limits.mem=1Gi", "does not match pattern"),
+        ("feed.nodeSelector.disk=a b", "does not match pattern"),
+        (
+            "networkPolicy.httpFrom[0].ipBlock.cidr=10.0.0.0/8,networkPolicy.httpFrom[0].podSelector.x=y",
+            "maxProperties",
+        ),
+        ("operator.fleet.rebalance.treshold=150", "additional properties 'treshold' not allowed"),
+        ("operator.fleet.rebalance.thresholdPercent=50", "minimum"),
     ],
 )
 def test_the_schema_refuses(helm: str, wrong: str, said: str) -> None:
