@@ -35,6 +35,7 @@ class Server:
         drain_from: Since when its server drains; None: it does not.
         drain_rate: How many leave per second, of all servers.
         deadline: When those who are left are cut off at once.
+        raised: The rate of its own that lack of time made necessary; 0: none did.
         shed: How many are still to be shed.
         mark: When the operator marked it.
         goes_first: Whether it has the lowest deletion cost.
@@ -50,6 +51,7 @@ class Server:
     drain_from: float | None = None
     drain_rate: float = 0.0
     deadline: float = math.inf
+    raised: float = 0.0
     shed: int = 0
     shed_rate: float = 0.0
     mark: float | None = None
@@ -225,7 +227,7 @@ class Cluster:
                 case CancelDrain():
                     server = servers[action.pod]
                     server.mark, server.goes_first = None, False
-                    server.drain_from, server.deadline = None, math.inf
+                    server.drain_from, server.deadline, server.raised = None, math.inf, 0.0
                 case PutFirst():
                     servers[action.pod].goes_first = True
                 case Shed():
@@ -316,10 +318,12 @@ class Cluster:
                     self.tally.cut[cause] += server.clients
                     self._leave(server, server.clients, cause)
                 elif self.now - server.drain_from > DELAY:
-                    urgent = server.clients / (TIME_USED * max(TICK, server.deadline - self.now))
-                    if self._adaptive and urgent > server.drain_rate:
+                    need = server.clients / (TIME_USED * max(TICK, server.deadline - self.now))
+                    if self._adaptive and need > server.drain_rate:
+                        server.raised = max(server.raised, need)
+                    if server.raised:
                         # Beside the fleet's shared queue.
-                        count = min(server.clients, int(urgent * TICK + self._random.random()))
+                        count = min(server.clients, int(server.raised * TICK + self._random.random()))
                         self._leave(server, count, cause)
                     else:
                         leaving.append((server, server.drain_rate, cause))
