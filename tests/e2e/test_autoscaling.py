@@ -39,13 +39,26 @@ def autoscaling() -> dict[str, Any]:
         "keda": {
             "pollingIntervalSeconds": 5,
             "prometheus": {"serverAddress": "http://prometheus.fleet.svc:9090"},
+            # Three servers, but for the last minute of a year.
+            "triggers": [
+                {
+                    "type": "cron",
+                    "name": "opening",
+                    "metadata": {
+                        "timezone": "America/New_York",
+                        "start": "0 0 1 1 *",
+                        "end": "59 23 31 12 *",
+                        "desiredReplicas": 3,
+                    },
+                }
+            ],
         },
     }
     return values
 
 
 def is_blind(namespace: Namespace) -> bool:
-    """Whether the autoscaler has no reading."""
+    """Whether the autoscaler lacks a reading, and so does nothing."""
     conditions = namespace.one("hpa", "tradecast").get("status", {}).get("conditions", [])
     return any(
         condition["type"] == "ScalingActive"
@@ -59,7 +72,7 @@ def test_connections_scale_the_fleet_out_and_in_and_no_readings_never_shrink_it(
     with Crowd(URL) as crowd:
         crowd.add(make_sessions(60))
         wait_until(lambda: crowd.report().subscribed == 60, what="60 clients")
-        assert replicas(autoscaled) == 2
+        wait_until(lambda: replicas(autoscaled) == 3, 120, what="the cron trigger's three servers")
         crowd.add(make_sessions(540))
         wait_until(lambda: crowd.report().subscribed == 600, what="600 clients")
         wait_until(
@@ -68,7 +81,8 @@ def test_connections_scale_the_fleet_out_and_in_and_no_readings_never_shrink_it(
             what="the fleet grew to 4",
         )
 
-        # Without readings the number stays, also when nearly everybody leaves.
+        # Without a reading of the connections the number stays, also when nearly everybody leaves, and although the
+        # cron trigger can be read, which asks for fewer.
         assert "fallback" not in autoscaled.one("scaledobject", "tradecast")["spec"]
         autoscaled.kubectl("scale", "deployment/prometheus", "--replicas=0")
         crowd.leave(540)
@@ -76,7 +90,7 @@ def test_connections_scale_the_fleet_out_and_in_and_no_readings_never_shrink_it(
         assert replicas(autoscaled) == 4
 
         autoscaled.kubectl("scale", "deployment/prometheus", "--replicas=1")
-        wait_until(lambda: replicas(autoscaled) == 2, 300, what="the fleet is back at 2")
+        wait_until(lambda: replicas(autoscaled) == 3, 300, what="the fleet is back at the cron trigger's three")
         wait_until(lambda: crowd.report().connected == 60, what="everybody stayed or came back")
         assert crowd.report().final == 0
 
