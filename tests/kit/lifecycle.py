@@ -57,6 +57,17 @@ class StateByHand:
         return self.now
 
 
+class ReceiversByHand:
+    """As of `Receivers`. Attributes: rate: clients per second that they let in together."""
+
+    def __init__(self, rate: float = 1_000) -> None:
+        self.rate = rate
+
+    def compute_accept_rate(self) -> float:
+        """As of `Receivers`."""
+        return self.rate
+
+
 class DrainsByHand:
     """As of `DrainObserver`. Attributes: told: what became of drains."""
 

@@ -25,6 +25,7 @@ from tradecast.lifecycle.admission import Admission
 from tradecast.lifecycle.draining.drain import Drain
 from tradecast.lifecycle.draining.paced_disconnect import PacedDisconnect
 from tradecast.lifecycle.draining.pacing import FleetPace
+from tradecast.lifecycle.draining.receivers import FleetReceivers
 from tradecast.lifecycle.handshake_gate import HandshakeGate
 from tradecast.lifecycle.readiness import Readiness
 from tradecast.lifecycle.revision_registry import RevisionRegistry
@@ -116,7 +117,8 @@ async def build_components(foundation: Foundation) -> Components:
         addresses=socket_server.transport_table,
     )
     transports = ServerTransports(socket_server.eio, relay)
-    pace = None if redis is None else FleetPace(redis)
+    receivers = FleetReceivers(applied.cluster, rollout, settings.accept_rate)
+    pace = None if redis is None else FleetPace(redis, receivers)
     drain = Drain(
         PacedDisconnect(transports, metrics.lifecycle, pace=pace),
         gate,

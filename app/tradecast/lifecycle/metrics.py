@@ -58,7 +58,7 @@ class LifecycleMetrics:
             "drain_rate", "Clients that the drain disconnects per second; 0 if not draining"
         )
         self._hurried = registry.counter(
-            "drains_hurried", "Drains that were faster than their rate because their time was short"
+            "drains_hurried", "Drains at a rate of their own, because the fleet's was too slow for their time"
         )
         self._expired = registry.counter("drains_expired", "Drains that ended because nobody renewed them")
         self._draining = registry.gauge("draining", "1 while this server drains or is drained")
@@ -78,7 +78,7 @@ class LifecycleMetrics:
         self._drain_limit.set(seconds)
 
     def drain_hurried(self) -> None:
-        """A drain is faster than its rate."""
+        """A drain is urgent."""
         self._hurried.inc()
 
     def drain_expired(self) -> None:

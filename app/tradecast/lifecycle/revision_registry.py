@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import structlog
 
-from tradecast.lifecycle.rollout import Rollout, Server, is_superseded
+from tradecast.lifecycle.rollout import Rollout, Server, count_takers, is_superseded
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES, explain_redis
 from tradecast.redis_client.keys import PREFIX
@@ -130,6 +130,7 @@ class RevisionRegistry:
             self._away = False
             log.info("other revisions are known again")
         self.servers = len(servers)
+        self._rollout.takers = count_takers(servers)
         self._decide(is_superseded(self._revision, servers))
 
     async def leave(self) -> None:

@@ -10,13 +10,15 @@ ENOUGH = 0.2
 
 @dataclass(slots=True)
 class Rollout:
-    """Where this server is in a rollout. `RevisionRegistry` keeps it; the handshake gate and probes read it.
+    """Where this server is in a rollout. `RevisionRegistry` keeps it; the handshake gate, probes and drains read it.
 
     Attributes:
         superseded: Whether new clients should go to servers of a newer revision.
+        takers: Servers that take new clients, perhaps this one among them, as last known; None: nobody tells.
     """
 
     superseded: bool = False
+    takers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +72,9 @@ def is_superseded(revision: str, servers: Collection[Server], enough: float = EN
     ready = [server for server in servers if server.ready]
     newer = sum(1 for server in ready if (newest[server.revision], server.revision) > own)
     return newer > 0 and newer >= enough * len(ready)
+
+
+def count_takers(servers: Collection[Server]) -> int:
+    """How many servers take new clients: those that clients can reach, and that are not superseded."""
+    superseded = {one for one in {server.revision for server in servers} if is_superseded(one, servers)}
+    return sum(1 for server in servers if server.ready and server.revision not in superseded)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from kit.lifecycle import StateByHand
+from kit.lifecycle import ReceiversByHand, StateByHand
 from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
 from tradecast.lifecycle import revision_registry
@@ -60,7 +60,7 @@ async def test_servers_of_a_fleet_find_each_other(redis: SingleClient, write: Wr
     ],
 )
 async def test_drain_keeps_the_pace_of_all(redis: SingleClient, write: Write) -> None:
-    one, two = (pacing.FleetPace(redis, clock=lambda: 0.0, jitter=lambda: 0.0) for _ in range(2))
+    one, two = (pacing.FleetPace(redis, ReceiversByHand(), clock=lambda: 0.0, jitter=lambda: 0.0) for _ in range(2))
     await write(redis, pacing.KEY)  # type: ignore[misc]  # an awaitable
     first = await one.reserve(10, 100)
     second = await two.reserve(10, 100)

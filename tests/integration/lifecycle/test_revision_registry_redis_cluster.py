@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kit.lifecycle import StateByHand
+from kit.lifecycle import ReceiversByHand, StateByHand
 from kit.servers.redis_cluster import RedisCluster
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
@@ -34,8 +34,8 @@ async def test_rollout_drain_and_a_cluster_that_was_away(redis: RedisClient, red
         await fleet.refresh()
     assert (of_old.superseded, of_new.superseded, old.servers) == (True, False, 2)
 
-    pace = FleetPace(redis, patience=10, jitter=lambda: 0.0, leave_alone=0.0)
-    other = FleetPace(redis, patience=10, jitter=lambda: 0.0, leave_alone=0.0)
+    pace = FleetPace(redis, ReceiversByHand(), patience=10, jitter=lambda: 0.0, leave_alone=0.0)
+    other = FleetPace(redis, ReceiversByHand(), patience=10, jitter=lambda: 0.0, leave_alone=0.0)
     started = time.monotonic()
     first, second = await pace.reserve(1_000, 100), await other.reserve(1_000, 100)
     # not by first[0]: that is late by the way back of its answer

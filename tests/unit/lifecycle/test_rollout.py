@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tradecast.lifecycle.rollout import ENOUGH, Server, is_superseded
+from tradecast.lifecycle.rollout import ENOUGH, Server, count_takers, is_superseded
 
 
 def listed(text: str) -> list[Server]:
@@ -77,3 +77,11 @@ def test_somebody_takes_clients_whatever_is_listed() -> None:
         taking = [server for server in ready if not is_superseded(server.revision, fleet)]
         assert len(taking) >= ENOUGH * len(ready)
         assert bool(taking) == bool(ready)
+
+
+@pytest.mark.parametrize(
+    ("servers", "takers"),
+    [("", 0), ("4*old@1", 4), ("4*old@1 2*old@2?", 4), ("8*old@1 2*new@9", 2), ("9*old@1 new@9", 10), ("new@9?", 0)],
+)
+def test_takers_are_ready_and_not_superseded(servers: str, takers: int) -> None:
+    assert count_takers(listed(servers)) == takers

@@ -41,7 +41,7 @@ class DrainObserver(Protocol):
     """Receives what becomes of drains; the metrics do."""
 
     def drain_hurried(self) -> None:
-        """A drain has to be faster than its rate, since its time is short."""
+        """A drain has to be faster than all servers together, since its time is short."""
         ...
 
     def drain_expired(self) -> None:
@@ -258,9 +258,12 @@ class Drain:
         return self._shedding is not None and not self._shedding.done()
 
     async def _run(self, terms: DrainTerms) -> None:
+        haste = _Haste(terms, self._observer)
         await self._interrupt(asyncio.Event().wait, lambda: terms.begins)
         self._gate.stop_accepting()
-        if await self._interrupt(lambda: self._disconnect(terms), lambda: terms.ends):
+        if await self._interrupt(
+            lambda: self._clients.disconnect("drain", terms.rate, haste=haste), lambda: terms.ends
+        ):
             log.info("drained", seconds=round(self.seconds, 1))
         else:
             left = self._clients.disconnect_all("timeout")
@@ -282,25 +285,36 @@ class Drain:
                     raise
         return False
 
-    async def _disconnect(self, terms: DrainTerms) -> None:
-        await self._clients.disconnect("drain", terms.rate, need=lambda remaining: self._compute_need(terms, remaining))
-
-    def _compute_need(self, terms: DrainTerms, remaining: int) -> float:
-        was_urgent = terms.urgent
-        need = terms.compute_need(remaining)
-        if terms.urgent and not was_urgent:
-            self._observer.drain_hurried()
-            log.warning(
-                "the drain is faster than its rate: there is too little time for it",
-                connections=remaining,
-                rate=round(need, 1),
-                configured=terms.rate,
-                ends_in=round(terms.seconds_left, 1),
-            )
-        return need
-
     async def _disconnect_late(self, terms: DrainTerms) -> None:
         """Disconnect whoever still comes, until the drain is cancelled or the process ends."""
         while True:
             await asyncio.sleep(LATE_EVERY)
             await self._clients.disconnect("drain", terms.rate)
+
+
+class _Haste:
+    """Tells when a drain becomes urgent (`Haste`)."""
+
+    def __init__(self, terms: DrainTerms, observer: DrainObserver) -> None:
+        self._terms = terms
+        self._observer = observer
+
+    @property
+    def urgent(self) -> bool:
+        """As of `Haste`."""
+        return self._terms.urgent
+
+    def compute_need(self, remaining: int) -> float:
+        """As of `Haste`."""
+        return self._terms.compute_need(remaining)
+
+    def hurry(self, need: float) -> None:
+        """As of `Haste`."""
+        if self._terms.hurry(need):
+            self._observer.drain_hurried()
+            log.warning(
+                "the drain is urgent: at the fleet's rate there is too little time for it",
+                rate=round(need, 1),
+                fleet_rate=self._terms.rate,
+                ends_in=round(self._terms.seconds_left, 1),
+            )

@@ -37,6 +37,25 @@ class CloseObserver(Protocol):
         ...
 
 
+class Haste(Protocol):
+    """How much time there is.
+
+    Attributes:
+        urgent: Whether it was hurried.
+    """
+
+    @property
+    def urgent(self) -> bool: ...
+
+    def compute_need(self, remaining: int) -> float:
+        """Transports per second, so that all of `remaining` are closed in time."""
+        ...
+
+    def hurry(self, need: float) -> None:
+        """So many are closed per second now, whatever the rate was to be."""
+        ...
+
+
 class PacedDisconnect:
     """Closes the transports of clients, paced. A standard Socket.IO client reconnects, to another server or this one.
 
@@ -71,23 +90,21 @@ class PacedDisconnect:
         return self._transports.count()
 
     async def disconnect(
-        self, reason: Reason, rate: float, count: int | None = None, *, need: Callable[[int], float] | None = None
+        self, reason: Reason, rate: float, count: int | None = None, haste: Haste | None = None
     ) -> None:
         """Close transports in random order, at most `rate` of them per second.
 
         Args:
             reason: Why.
-            rate: Transports per second.
+            rate: Transports per second, of all servers that share a pace.
             count: How many; None: all that are open.
-            need: Of those that are still to be closed, how many per second have to be, where that is more than `rate`.
+            haste: Knows when it has to be faster; None: never.
         """
         leaving = self._open()
         random.shuffle(leaving)
         leaving = leaving[:count]
         while leaving:
-            # Those who have left by themselves are found one by one, and need no more haste.
-            needed = 0.0 if need is None else need(min(len(leaving), self._transports.count()))
-            for moment in await self._pace.reserve(len(leaving), max(rate, needed)):
+            for moment in await self._reserve(len(leaving), rate, haste):
                 await self._sleep(max(0.0, moment - self._clock()))
                 client = self._next(leaving)
                 if client is None:
@@ -100,6 +117,19 @@ class PacedDisconnect:
         for client in leaving:
             self._close(client, reason)
         return len(leaving)
+
+    async def _reserve(self, count: int, rate: float, haste: Haste | None) -> list[float]:
+        """Moments for the next clients: shared with other servers, or this one's own where those would be too late."""
+        if haste is None:
+            return await self._pace.reserve(count, rate)
+        # Those who have left by themselves are found one by one, and need no haste.
+        need = haste.compute_need(min(count, self._transports.count()))
+        if need <= rate and not haste.urgent:  # who was late once would be late again
+            moments = await self._pace.reserve(count, rate, need)
+            if moments:
+                return moments
+        haste.hurry(need)
+        return await self._pace.reserve_urgent(count, need)
 
     def _open(self) -> list[str]:
         """The transports that have not been closed."""

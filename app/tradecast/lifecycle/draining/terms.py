@@ -27,7 +27,7 @@ class DrainTerms:
 
     Attributes:
         rate: Clients disconnected per second, if there is time for it.
-        raised: The rate that lack of time made necessary so far; 0: none did.
+        raised: The rate of its own that lack of time made necessary so far; 0: none did.
         begins: When the first client is disconnected.
         ends: When the rest is closed at once.
     """
@@ -46,8 +46,8 @@ class DrainTerms:
 
     @property
     def urgent(self) -> bool:
-        """Whether the drain has to be faster than it was to be."""
-        return self.raised > self.rate
+        """Whether the drain is faster than it was to be, or does not wait for those of other servers."""
+        return self.raised > 0
 
     @property
     def seconds_left(self) -> float:
@@ -81,13 +81,18 @@ class DrainTerms:
         return True
 
     def compute_need(self, remaining: int) -> float:
-        """Clients per second, so that all of `remaining` are gone in time. It never falls: so it is met."""
+        """Clients per second, so that all of `remaining` are gone in time; never less than what it was raised to.
+
+        A need that fell with the clients would be met at the very end only.
+        """
         left = self.ends - self._clock()
-        if left > 0:
-            need = remaining / (USED * left)
-            if need > self.rate:
-                self.raised = max(self.raised, need)
-        return self.raised
+        return max(self.raised, remaining / (USED * left)) if left > 0 else self.rate_now
+
+    def hurry(self, need: float) -> bool:
+        """So many clients are disconnected per second from now on; whether it is the first time."""
+        first = not self.urgent
+        self.raised = max(self.raised, need)
+        return first
 
     def _end(self, ends: float) -> bool:
         if ends >= self.ends - SAME_END * self.seconds_left:

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kit.clients.node import StockClient, StockClients
-from kit.lifecycle import ClientsByHand, DrainsByHand, OpenGate
+from kit.lifecycle import ClientsByHand, DrainsByHand, OpenGate, ReceiversByHand
 from kit.servers.process import ServeProcess, serving
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
@@ -33,7 +33,7 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
 
 
 async def test_slots_of_all_servers_follow_each_other(redis: RedisClient) -> None:
-    servers = [FleetPace(redis, patience=10, jitter=lambda: 0.0) for _ in range(4)]
+    servers = [FleetPace(redis, ReceiversByHand(), patience=10, jitter=lambda: 0.0) for _ in range(4)]
     started = time.monotonic()
     times = [moment for server in servers for moment in await server.reserve(1_000, 100)]
     late = time.monotonic() - started  # each answer takes its time, and moments count from it
@@ -44,7 +44,10 @@ async def test_slots_of_all_servers_follow_each_other(redis: RedisClient) -> Non
 
 @pytest.mark.serial
 async def test_a_batch_is_no_longer_than_what_is_wanted(redis: RedisClient) -> None:
-    one, other = FleetPace(redis, jitter=lambda: 0.0), FleetPace(redis, jitter=lambda: 0.0)
+    one, other = (
+        FleetPace(redis, ReceiversByHand(), jitter=lambda: 0.0),
+        FleetPace(redis, ReceiversByHand(), jitter=lambda: 0.0),
+    )
     assert len(await one.reserve(3, 1_000)) == 3
     (moment,) = await other.reserve(1, 1_000)
     assert moment <= time.monotonic() + 0.003
@@ -54,8 +57,8 @@ async def test_a_batch_is_no_longer_than_what_is_wanted(redis: RedisClient) -> N
 async def test_what_is_left_unused_is_soon_over(redis: RedisClient) -> None:
     """A drain that is cancelled leaves at most a batch behind."""
     for _ in range(3):
-        await FleetPace(redis).reserve(100_000, 1_000)
-    (moment,) = await FleetPace(redis, jitter=lambda: 0.0).reserve(1, 1_000)
+        await FleetPace(redis, ReceiversByHand()).reserve(100_000, 1_000)
+    (moment,) = await FleetPace(redis, ReceiversByHand(), jitter=lambda: 0.0).reserve(1, 1_000)
     assert moment <= time.monotonic() + 3 * BATCH_SECONDS
     assert 0 < await redis.pttl(KEY) <= 1_000 * (3 * BATCH_SECONDS + 1) + 1
 
@@ -65,13 +68,13 @@ async def test_clock_that_was_set_back_keeps_nobody_waiting(redis: RedisClient) 
     seconds, _ = await redis.time()
     in_an_hour = (seconds + 3_600) * 1_000_000
     await redis.hset(KEY, mapping={"free": in_an_hour, "at": in_an_hour})
-    assert (await FleetPace(redis).reserve(1, 10))[0] <= time.monotonic() + 0.2
+    assert (await FleetPace(redis, ReceiversByHand()).reserve(1, 10))[0] <= time.monotonic() + 0.2
 
 
 @pytest.mark.serial
 async def test_slow_redis_is_left_alone_for_a_while(redis: RedisClient, redis_server: RedisServer) -> None:
     now = 0.0
-    pace = FleetPace(redis, patience=0.2, leave_alone=5, clock=lambda: now, jitter=lambda: 0.0)
+    pace = FleetPace(redis, ReceiversByHand(), patience=0.2, leave_alone=5, clock=lambda: now, jitter=lambda: 0.0)
     await redis_server.pause(60)
     try:
         with capture_logs() as logs:
@@ -90,9 +93,48 @@ async def test_slow_redis_is_left_alone_for_a_while(redis: RedisClient, redis_se
     assert await redis.exists(KEY)
 
 
+@pytest.mark.serial
+async def test_a_server_whose_turn_would_come_too_late_takes_no_slot(redis: RedisClient) -> None:
+    one, other = (FleetPace(redis, ReceiversByHand(), patience=10, jitter=lambda: 0.0) for _ in range(2))
+    for _ in range(8):
+        await one.reserve(1_000, 100)
+    assert await other.reserve(1_000, 100, need=40) == [], "in two seconds, for a quarter of a second's worth"
+    assert len(await other.reserve(1_000, 100, need=15)) == 25, "it can wait"
+    assert await other.reserve(25, 100, need=15) == [], "not with the last ones"
+
+
+@pytest.mark.serial
+async def test_urgent_servers_wait_for_nobody_but_those_who_take_their_clients(redis: RedisClient) -> None:
+    receivers = ReceiversByHand(200)
+    servers = [FleetPace(redis, receivers, patience=10, jitter=lambda: 0.0) for _ in range(4)]
+    for _ in range(8):
+        await servers[0].reserve(1_000, 100)
+    started = time.monotonic()
+    moments = sorted([moment for server in servers for moment in await server.reserve_urgent(1_000, 40)])
+    assert len(moments) == 40
+    assert moments[-1] - started < 0.75, "the row of the others is two seconds long"
+    started = time.monotonic()
+    moments = sorted([moment for server in servers for moment in await server.reserve_urgent(1_000, 150)])
+    late = time.monotonic() - started
+    assert len(moments) == 4 * 37
+    assert moments[-1] - started >= 3 * 37 / 200, "600 a second are more than the receivers take"
+    (fast,) = {len(await server.reserve_urgent(1_000, 100_000)) for server in servers}
+    assert fast == 50, "one server alone is no faster than the receivers either"
+    assert late < 5
+
+
+async def test_urgent_server_goes_on_without_redis(own_redis: RedisServer) -> None:
+    client = create_redis(load_settings({}, redis_url=own_redis.url, redis_timeout=0.2))
+    await own_redis.kill()
+    now = 5.0
+    pace = FleetPace(client, ReceiversByHand(20), clock=lambda: now, jitter=lambda: 0.0)
+    assert await pace.reserve_urgent(100, 1_000) == [5 + number / 20 for number in range(5)]
+    await client.aclose()
+
+
 async def test_drain_ends_in_time_where_redis_hangs(redis: RedisClient, redis_server: RedisServer) -> None:
     clients = ClientsByHand(10)
-    disconnects = PacedDisconnect(clients, clients, pace=FleetPace(redis, patience=30))
+    disconnects = PacedDisconnect(clients, clients, pace=FleetPace(redis, ReceiversByHand(), patience=30))
     drain = Drain(disconnects, OpenGate(), DrainsByHand(), delay=0, rate=100, timeout=0.3)
     await redis_server.pause(60)
     try:

@@ -17,16 +17,20 @@ from tradecast.lifecycle.draining.pacing import Pace
 class NoPace:
     """A pace that gives no moments, as where what it asks hangs (`Pace`)."""
 
-    async def reserve(self, count: int, rate: float) -> list[float]:
+    async def reserve(self, count: int, rate: float, need: float = 0) -> list[float]:
         """As of `Pace`."""
         await asyncio.Event().wait()
         return []
 
+    async def reserve_urgent(self, count: int, rate: float) -> list[float]:
+        """As of `Pace`."""
+        return await self.reserve(count, rate)
 
-class BrokenPace:
+
+class BrokenPace(NoPace):
     """A pace with a bug (`Pace`)."""
 
-    async def reserve(self, count: int, rate: float) -> list[float]:
+    async def reserve(self, count: int, rate: float, need: float = 0) -> list[float]:
         """As of `Pace`."""
         raise TimeoutError("of somebody else")
 

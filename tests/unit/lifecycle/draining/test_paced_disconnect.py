@@ -73,3 +73,66 @@ async def test_who_has_left_alone_takes_no_slot() -> None:
     assert not house.here
     assert len(house.left) == len(house.reasons) == 20
     assert house.now <= 2.1
+
+
+class Turns:
+    """A pace of which a test says whether this server's turn comes in time (`Pace`)."""
+
+    def __init__(self) -> None:
+        self.in_time = True
+        self.asked: list[str] = []
+
+    async def reserve(self, count: int, rate: float, need: float = 0) -> list[float]:
+        """As of `Pace`."""
+        self.asked.append(f"{count} at {rate:g}, need {need:g}")
+        return [0.0] if self.in_time else []
+
+    async def reserve_urgent(self, count: int, rate: float) -> list[float]:
+        """As of `Pace`."""
+        self.asked.append(f"{count} at {rate:g} of its own")
+        return [0.0]
+
+
+class NeedByHand:
+    """As of `Haste`."""
+
+    def __init__(self, need: float) -> None:
+        self.need = need
+        self.hurried: list[float] = []
+
+    @property
+    def urgent(self) -> bool:
+        """As of `Haste`."""
+        return bool(self.hurried)
+
+    def compute_need(self, remaining: int) -> float:
+        """As of `Haste`."""
+        return self.need
+
+    def hurry(self, need: float) -> None:
+        """As of `Haste`."""
+        self.hurried.append(need)
+
+
+@pytest.mark.parametrize(
+    ("need", "in_time", "asked", "hurried"),
+    [
+        (3, True, ["2 at 10, need 3", "1 at 10, need 3"], []),
+        (3, False, ["2 at 10, need 3", "2 at 3 of its own", "1 at 3 of its own"], [3, 3]),
+        (30, True, ["2 at 30 of its own", "1 at 30 of its own"], [30, 30]),
+    ],
+)
+async def test_who_has_no_time_waits_for_no_turn(
+    need: float, in_time: bool, asked: list[str], hurried: list[float]
+) -> None:
+    clients, turns, haste = ClientsByHand(2), Turns(), NeedByHand(need)
+    turns.in_time = in_time
+    await PacedDisconnect(clients, clients, pace=turns).disconnect("drain", 10, haste=haste)
+    assert (turns.asked, haste.hurried) == (asked, hurried)
+    assert not clients.here
+
+
+async def test_shedding_is_never_urgent() -> None:
+    clients, turns = ClientsByHand(2), Turns()
+    await PacedDisconnect(clients, clients, pace=turns).disconnect("shed", 10, 1)
+    assert turns.asked == ["1 at 10, need 0"]

@@ -30,21 +30,27 @@ def make(rate: float = 100, delay: float = 5, timeout: float = 60) -> tuple[Drai
 
 def test_the_rate_is_the_configured_one_where_there_is_time() -> None:
     terms, _ = make()
-    assert terms.compute_need(5_000) == 0
+    assert terms.compute_need(5_000) == pytest.approx(5_000 / 52)
     assert (terms.rate_now, terms.urgent, terms.seconds_left) == (100, False, 65)
 
 
 def test_the_rate_follows_from_the_time_left() -> None:
     terms, clock = make()
     clock.now = 105
-    assert terms.compute_need(20_000) == pytest.approx(20_000 / 48)
+    need = terms.compute_need(20_000)
+    assert need == pytest.approx(20_000 / 48)
+    assert terms.hurry(need)
     assert terms.urgent
+    assert terms.rate_now == need
     clock.now = 125
-    assert terms.compute_need(10_000) == pytest.approx(20_000 / 48), "it was met: it stays"
+    assert terms.compute_need(10_000) == need, "it was met: it stays"
+    assert not terms.hurry(need)
     clock.now = 145
-    assert terms.compute_need(10_000) == pytest.approx(10_000 / 16), "the drain was held up"
+    need = terms.compute_need(10_000)
+    assert need == pytest.approx(10_000 / 16), "the drain was held up"
+    assert not terms.hurry(need)
     clock.now = 170
-    assert terms.compute_need(10_000) == pytest.approx(10_000 / 16), "the time is over"
+    assert terms.compute_need(10_000) == need, "the time is over"
 
 
 def test_the_larger_rate_and_the_sooner_end_hold() -> None:
@@ -95,7 +101,6 @@ class House(ClientsByHand):
         self.clock = clock
         self.terms = terms
         self.left: list[float] = []
-        self.rates: list[float] = []
         self.disconnects = PacedDisconnect(self, self, clock=clock, sleep=self.sleep)
 
     async def sleep(self, seconds: float) -> None:
@@ -106,14 +111,21 @@ class House(ClientsByHand):
         self.left.append(self.clock.now)
         super().close_transport(connection)
 
-    def need(self, remaining: int) -> float:
-        need = self.terms.compute_need(remaining)
-        self.rates.append(self.terms.rate_now)
-        return need
+    @property
+    def urgent(self) -> bool:
+        """As of `Haste`."""
+        return self.terms.urgent
+
+    def compute_need(self, remaining: int) -> float:
+        """As of `Haste`."""
+        return self.terms.compute_need(remaining)
+
+    def hurry(self, need: float) -> None:
+        """As of `Haste`."""
+        self.terms.hurry(need)
 
     async def drain(self) -> None:
-        self.clock.now = self.terms.begins
-        await self.disconnects.disconnect("drain", self.terms.rate, need=self.need)
+        await self.disconnects.disconnect("drain", self.terms.rate, haste=self)
 
 
 @given(
@@ -133,11 +145,12 @@ async def test_any_drain_is_over_in_time_and_no_faster_than_its_rate(
         terms.end_within(within, reserve)
     house = House(clients, terms, clock)
     wanted = max(rate, clients / (0.8 * (terms.ends - terms.begins)))
+    clock.now = terms.begins
     await house.drain()
     assert not house.here
     assert house.left[-1] <= terms.begins + (terms.ends - terms.begins) * 0.81
     # Never faster than was computed at the start: nothing has held it up.
-    assert max(house.rates) <= wanted * 1.001
+    assert terms.rate_now <= wanted * 1.001
     assert terms.urgent == (wanted > rate * (1 + 1e-9)) or wanted == pytest.approx(rate)
     for offset in (0.0, 0.25, 0.5, 0.75):
         seconds = Counter(int(moment - terms.begins + offset) for moment in house.left)
@@ -167,8 +180,8 @@ async def test_a_drain_whose_end_comes_nearer_is_faster_and_still_in_time(
         await house.drain()
     house.disconnects._sleep = house.sleep
     rate = (clients - len(house.left)) / (0.8 * terms.seconds_left)
-    await house.disconnects.disconnect("drain", terms.rate, need=house.need)
+    await house.drain()
     assert not house.here
-    assert max(house.rates) == pytest.approx(rate, rel=0.05)
+    assert terms.rate_now == pytest.approx(rate, rel=0.05)
     assert rate > clients / 400
     assert house.left[-1] <= terms.ends
