@@ -32,3 +32,25 @@ Connections of a full fleet, whatever scales it: switching an autoscaler or the 
 connectionsPerSecond: {{ $drain.connectionsPerSecond | default (floor .Values.drain.connectionsPerSecond | int64 | max 1) | int64 }}
 timeoutSeconds: {{ $drain.timeoutSeconds | default (include "tradecast.drainTimeout" . | float64 | ceil | int64 | max 600) | int64 }}
 {{- end -}}
+
+{{/*
+The rest of the SocketFleet that operator.fleet sets. What the servers are told elsewhere in the values is not told to the operator otherwise, unless
+operator.fleet says so.
+*/}}
+{{- define "tradecast.fleetSpec" -}}
+{{- $fleet := omit (deepCopy .Values.operator.fleet) "drain" -}}
+{{- $adapter := $fleet.redisAdapter | default dict -}}
+{{- $window := get (.Values.server.settings | default dict) "RECOVERY_WINDOW" -}}
+{{- if and $window (not (hasKey $adapter "recoveryWindowSeconds")) -}}
+{{- $_ := set $adapter "recoveryWindowSeconds" ($window | float64 | ceil | int64) -}}
+{{- end -}}
+{{- $roll := include "tradecast.gracePeriod" . | int64 | add 1200 -}}
+{{- if and (eq (dig "apply" "" $adapter) "roll") (not (hasKey $adapter "rollSeconds")) (gt $roll 1800) -}}
+{{- $_ := set $adapter "rollSeconds" (min $roll 86400) -}}
+{{- end -}}
+{{- $rebalance := $fleet.rebalance | default dict -}}
+{{- if and (lt (float64 .Values.accept.connectionsPerSecond) 50.0) (not (hasKey $rebalance "acceptPerSecond")) -}}
+{{- $_ := set $rebalance "acceptPerSecond" (floor .Values.accept.connectionsPerSecond | int64 | max 1) -}}
+{{- end -}}
+{{- merge (dict "redisAdapter" $adapter "rebalance" $rebalance) $fleet | toYaml -}}
+{{- end -}}
