@@ -246,7 +246,7 @@ def test_values_of_an_older_release_do(values: Path, tmp_path: Path) -> None:
     """`helm upgrade --reuse-values` renders new templates with old values: what they lack is as it was."""
     older = shutil.copytree(CHART, tmp_path / "tradecast")
     shutil.copy(ROOT / "tests/static/values-0.1.0.yaml", older / "values.yaml")
-    own = [] if values.name == "values.yaml" else ["-f", values]
+    own: list[str | Path] = [] if values.name == "values.yaml" else ["-f", values]
     done = run(
         "helm", "template", "tradecast", older, "--namespace", "trading", "--set", "drain.timeoutSeconds=null", *own
     )

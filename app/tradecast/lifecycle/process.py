@@ -15,10 +15,12 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp
 
+from tradecast.background.tasks import cancel_and_wait
 from tradecast.config.settings import SettingsError
 from tradecast.engine.http.connection_bounds import ConnectionBounds
 from tradecast.engine.uvicorn.server import UvicornServer, create_config
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
+from tradecast.lifecycle.certificate import WatchedCertificate
 from tradecast.lifecycle.ports import PortInUse, bind_port, describe_families
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
@@ -95,6 +97,7 @@ class Process:
         self._grace = grace
         self._servers: list[UvicornServer] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._certificates: list[asyncio.Task[None]] = []
         self.ports: dict[str, int] = {}
 
     async def start(self) -> None:
@@ -118,6 +121,8 @@ class Process:
         for listener, server, found in zip(self._listeners, servers, sockets, strict=True):
             self._servers.append(server)
             self._tasks.append(asyncio.create_task(server.serve(sockets=found), name=f"serve {listener.name}"))
+            if (watched := _watch_certificate(listener, server)) is not None:
+                self._certificates.append(asyncio.create_task(watched.run(), name=f"certificate {listener.name}"))
         await asyncio.gather(*(server.ready.wait() for server in self._servers))
         self._hooks.listening()
         families = {one.name: describe_families(found) for one, found in zip(self._listeners, sockets, strict=True)}
@@ -133,6 +138,7 @@ class Process:
         for server in self._servers:
             server.exit_soon()
         await asyncio.gather(*self._tasks)
+        await cancel_and_wait(*self._certificates)
         for server in self._servers:
             server.bounds.close()
 
@@ -156,7 +162,7 @@ class Process:
             if not stopping.done():
                 log.warning("stopping at once: a second signal has come")
                 stopping.cancel()
-                for task in self._tasks:
+                for task in (*self._tasks, *self._certificates):
                     task.cancel()
                 await asyncio.gather(stopping, *self._tasks, return_exceptions=True)
                 for server in self._servers:
@@ -190,6 +196,13 @@ def _bind_listener(listener: Listener) -> list[socket.socket]:
         port = found[0].getsockname()[1]
         log.warning("a port is taken: another one is used", of=listener.name, taken=listener.port, port=port)
         return found
+
+
+def _watch_certificate(listener: Listener, server: UvicornServer) -> WatchedCertificate | None:
+    context = server.config.ssl
+    if context is None or listener.certfile is None or listener.keyfile is None:
+        return None
+    return WatchedCertificate(context, listener.certfile, listener.keyfile, listener.name)
 
 
 def _create_server(listener: Listener, grace: float) -> UvicornServer:

@@ -81,7 +81,10 @@ class ListenSettings(Group):
         description="Allow no traffic between servers without TLS; if false, servers that do not have TLS (yet) "
         "can be reached, and can connect, without it",
     )
-    ssl_certfile: ReadableFile = Field(None, description="PEM certificate chain for the public port")
+    ssl_certfile: ReadableFile = Field(
+        None,
+        description="PEM certificate chain for the public port. It and its key are reloaded when they change",
+    )
     ssl_keyfile: ReadableFile = Field(None, description="PEM private key for the public port")
     require_tls: bool = Field(
         False,
