@@ -1,161 +1,212 @@
-"""How many clients one pod holds: memory and processor time of a server on kind, by number of connections.
+"""How many clients a server holds: its memory and processor time on this machine, by number of connections.
 
-Needs a cluster (`tests/e2e/cluster up`). Clients are those of `tradecast load` in a pod beside the server: the
-cluster's port on this machine goes through a proxy that ends at some 3,300. Each watches one of five symbols, and ten
-quotes a second are published, so each client gets two events a second. Prints a table for docs/sizing.md.
+A real server (`tradecast serve`) with the chart's settings, a real Redis with its sessions, and the clients of
+`tradecast load`, each in a process of its own. A client watches five of fifty symbols and is subscribed to its trades;
+quotes are published so that a client gets two a second. Prints the table of docs/sizing.md, on Linux, in five minutes:
+`PYTHONPATH=bench:tests python -m sizing`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
 import sys
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from e2e.conftest import MANIFESTS
-from e2e.kube import CHART, RESTRICTED_CONTAINER, RESTRICTED_POD, Namespace
-from kit.waiting import wait_until
+from kit.servers.process import environment
+from kit.servers.redis_server import RedisServer
+from kit.servers.serve_service import ServeService
 
-COUNTS = (0, 1000, 5000, 10_000)
-CROWD = "crowd"
+ROOT = Path(__file__).parents[1]
+SETTINGS = ROOT / "k8s" / "base" / "settings.env"
+COUNTS = (0, 1000, 2000, 5000, 10_000)
 CONNECT_RATE = 200
-RATE = 10
+SYMBOLS, WATCHED = 50, 5
+PER_CLIENT = 2  # quotes a second
+QUOTES = 0.8  # of the events that `tradecast load` publishes
+FEED_STARTS = 15
+EDGE = 2  # readings that are left out at both ends: not all is published then
 SECONDS = 20
 MEBIBYTE = 1 << 20
-VALUES = {
-    "mode": "production",
-    "replicaCount": 1,
-    "redis": {"bundled": {"enabled": False}, "existingSecret": "tradecast-redis"},
-    "drain": {"delaySeconds": 0, "timeoutSeconds": 5, "shutdownSeconds": 5},
-    "server": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}},
-}
+# What the kernel keeps of a WebSocket; it counts to a container's memory, and is no part of the process.
+SLABS = ("TCP", "TCPv6", "sock_inode_cache", "filp", "dentry", "eventpoll_epi")
+HEAD = (
+    "clients",
+    "memory (MiB)",
+    "KiB per client",
+    "kernel, KiB per client",
+    "ms of CPU to connect one",
+    "cores",
+    "events per second",
+    "µs of CPU per event",
+    "events lost",
+    "p99 (ms)",
+)
 
 
 @dataclass
 class Readings:
-    """What one number of clients cost."""
+    """What one number of clients cost.
+
+    Attributes:
+        clients: How many.
+        memory: Most bytes of the server's process, while all were connected.
+        kernel: Bytes of what the kernel keeps of their connections.
+        connecting: Its processor seconds from the start until all were connected and subscribed.
+        times: Pairs of a time and processor seconds, while all were connected.
+    """
 
     clients: int
     memory: float = 0
+    kernel: float = 0
+    connecting: float = 0
     times: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def cores(self) -> float:
-        """Processor seconds per second, while all were connected."""
-        (begin, used_before), (end, used) = self.times[0], self.times[-1]
+        """Processor seconds per second, while events flowed."""
+        (begin, used_before), (end, used) = self.times[EDGE], self.times[-1 - EDGE]
         return (used - used_before) / (end - begin)
 
 
-def metrics(namespace: Namespace) -> dict[str, float]:
-    """The server's metrics by name, summed over their labels."""
-    (pod,) = namespace.servers(ready=True)
-    # The API server's proxy asks for JSON.
-    program = 'import urllib.request as r; print(r.urlopen("http://127.0.0.1:9100/metrics").read().decode())'
-    text = namespace.kubectl("exec", pod["metadata"]["name"], "--", "python3", "-c", program)
-    sums: defaultdict[str, float] = defaultdict(float)
-    for name, value in re.findall(r"^(\w+)(?:\{.*\})? (\S+)$", text, re.MULTILINE):
-        sums[name] += float(value)
-    return dict(sums)
+def chart_settings() -> dict[str, str]:
+    """What the chart sets, but for ports."""
+    lines = SETTINGS.read_text(encoding="utf-8").splitlines()
+    pairs = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return {name: value for name, value in pairs.items() if name != "INTERNAL_PORT"}
 
 
-def restart(namespace: Namespace) -> None:
-    """A server without a past: an allocator keeps what it once had."""
-    namespace.kubectl("rollout", "restart", "deployment/tradecast")
-    namespace.kubectl("rollout", "status", "deployment/tradecast", "--timeout=120s")
-    wait_until(lambda: len(namespace.get("pods", "-l", "app.kubernetes.io/component=server")) == 1, what="one server")
-
-
-def crowd(namespace: Namespace, clients: int) -> dict[str, Any]:
-    """A pod with so many clients, in the servers' image."""
-    image = namespace.one("deployment", "tradecast")["spec"]["template"]["spec"]["containers"][0]["image"]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": CROWD},
-        "spec": {
-            "automountServiceAccountToken": False,
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": RESTRICTED_POD,
-            "containers": [
-                {
-                    "name": CROWD,
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "securityContext": RESTRICTED_CONTAINER,
-                    "args": [
-                        "load", "--publish=redis", "--url=http://tradecast", "--allow-remote", "--json",
-                        f"--clients={clients}", f"--connect-rate={CONNECT_RATE}", f"--rate={RATE}",
-                        f"--duration={SECONDS}",
-                    ],
-                    "env": [
-                        {
-                            "name": "REDIS_URL",
-                            "valueFrom": {"secretKeyRef": {"name": "tradecast-redis", "key": "REDIS_URL"}},
-                        },
-                        {"name": "SESSION_STORE", "value": "redis"},
-                    ],
-                }
-            ],
-        },
-    }  # fmt: skip
-
-
-def is_going(namespace: Namespace) -> bool:
-    """Whether the clients are still at it. Raises SystemExit if they could not be started."""
-    phase = namespace.one("pod", CROWD)["status"]["phase"]
-    if phase == "Failed":
-        raise SystemExit(f"the clients failed: {namespace.kubectl('logs', CROWD)[-2000:]}")
-    return bool(phase != "Succeeded")
-
-
-def measure(namespace: Namespace, clients: int) -> tuple[Readings, dict[str, Any]]:
-    """Let so many clients connect; what the server needed, and the clients' report."""
-    print(f"{clients:,} clients …", file=sys.stderr, flush=True)
-    restart(namespace)
-    readings = Readings(clients)
-    if clients:
-        namespace.apply(crowd(namespace, clients))
-    while is_going(namespace) if clients else len(readings.times) < 10:
-        found = metrics(namespace)
-        if found.get("tradecast_connections", 0) == clients:
-            readings.times.append((time.monotonic(), found["tradecast_cpu_seconds_total"]))
-            readings.memory = max(readings.memory, found["tradecast_memory_rss_bytes"])
-        time.sleep(1)
-    if not clients:
-        return readings, {}
-    report = json.loads(namespace.kubectl("logs", CROWD).strip().splitlines()[-1])
-    namespace.kubectl("delete", "pod", CROWD, "--wait=true")
-    return readings, report
-
-
-def main() -> int:
-    """Measure, and print the table."""
-    namespace = Namespace("sizing")
-    namespace.kubectl("apply", "-f", str(MANIFESTS / "backing.yaml"))
-    namespace.kubectl("rollout", "status", "deployment/redis", "--timeout=120s")
-    namespace.helm("upgrade", "--install", "tradecast", str(CHART), "--wait", "--timeout=180s", values=VALUES)
-    print("| clients | memory (MiB) | KiB per client | cores | events lost | p99 (ms) |")
-    print("| --- | --- | --- | --- | --- | --- |")
+def kernel_bytes() -> float:
+    """What the kernel's objects of sockets take on this machine now; 0 if it does not tell."""
     try:
-        empty = 0.0
-        for clients in COUNTS:
-            readings, report = measure(namespace, clients)
-            empty = empty or readings.memory
-            each = f"{(readings.memory - empty) / clients / 1024:.1f}" if clients else "–"
-            if report and report["losses"] + report["expected"] == 0:
-                raise SystemExit(f"no events were expected: {report}")
-            p99 = f"{report['delivery_ms']['p99']:.0f}" if report else "–"
-            memory, cores = f"{readings.memory / MEBIBYTE:.0f}", f"{readings.cores:.2f}"
-            row = (clients, memory, each, cores, report.get("losses", "–"), p99)
-            print("| " + " | ".join(map(str, row)) + " |", flush=True)
+        lines = Path("/proc/slabinfo").read_text(encoding="utf-8").splitlines()
+    except PermissionError:
+        return 0.0
+    found = (re.match(r"(\S+)\s+(\d+)\s+\d+\s+(\d+)", line) for line in lines)
+    return float(sum(int(one[2]) * int(one[3]) for one in found if one and one[1] in SLABS))
+
+
+async def measure(clients: int) -> tuple[Readings, dict[str, Any]]:
+    """Let so many clients connect to a new server: an allocator keeps what it once had."""
+    print(f"{clients:,} clients …", file=sys.stderr, flush=True)
+    redis = RedisServer()
+    await redis.start()
+    server = ServeService(**chart_settings(), REDIS_URL=redis.url)
+    try:
+        await server.start()
+        readings = Readings(clients)
+        if not clients:
+            await _read(server, readings)
+            return readings, {}
+        kernel = kernel_bytes()
+        before = (await _metrics(server))["tradecast_cpu_seconds_total"]
+        crowd = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tradecast", "load", "--publish=redis", f"--url={server.url}", "--json"),
+            *(f"--clients={clients}", f"--connect-rate={CONNECT_RATE}", f"--duration={SECONDS}"),
+            *(f"--symbols={SYMBOLS}", f"--symbols-per-client={WATCHED}"),
+            f"--rate={PER_CLIENT * SYMBOLS / WATCHED / QUOTES}",
+            env=environment(REDIS_URL=redis.url, SESSION_STORE="redis"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output = asyncio.create_task(crowd.communicate())
+        while not output.done():
+            await _read(server, readings)
+            if readings.times and not readings.connecting:
+                readings.connecting = readings.times[0][1] - before
+                readings.kernel = (kernel_bytes() - kernel) / 2  # a client's end costs as much
+            await asyncio.wait([output], timeout=1)
+        out, _ = await output
+        if crowd.returncode not in (0, 1):
+            raise SystemExit(f"tradecast load failed: {out.decode()[-2000:]}")
+        return readings, json.loads(out.decode().strip().splitlines()[-1])
     finally:
-        namespace.delete()
+        await asyncio.to_thread(server.close)
+        await asyncio.to_thread(redis.close)
+
+
+async def measure_feed() -> tuple[float, float]:
+    """Most memory of the demo's feed, and its processor time per second, once its prices are loaded."""
+    print("the feed …", file=sys.stderr, flush=True)
+    redis = RedisServer()
+    await redis.start()
+    ports = {"ADMIN_HOST": "127.0.0.1", "ADMIN_PORT": "0"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tradecast", "feed"),
+        env=environment(REDIS_URL=redis.url, **ports),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await asyncio.sleep(FEED_STARTS)
+        before = _processor_seconds(process.pid)
+        await asyncio.sleep(SECONDS)
+        return _peak(process.pid), (_processor_seconds(process.pid) - before) / SECONDS
+    finally:
+        process.terminate()
+        await process.wait()
+        await asyncio.to_thread(redis.close)
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak(pid: int) -> float:
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+    assert found is not None  # noqa: S101 Linux has it
+    return 1024.0 * int(found[1])
+
+
+async def _metrics(server: ServeService) -> dict[str, float]:
+    return await asyncio.to_thread(server.read_metrics)
+
+
+async def _read(server: ServeService, readings: Readings) -> None:
+    found = await _metrics(server)
+    if found.get("tradecast_connections", 0) == readings.clients:
+        readings.times.append((time.monotonic(), found["tradecast_cpu_seconds_total"]))
+        readings.memory = max(readings.memory, found["tradecast_memory_rss_bytes"])
+
+
+def row(readings: Readings, report: dict[str, Any], empty: float) -> str:
+    """A line of the table."""
+    memory, clients = f"{readings.memory / MEBIBYTE:.0f}", readings.clients
+    if not clients:
+        return f"| 0 | {memory} | {'– | ' * 8}"
+    events = (report["expected"] - report["losses"]) / SECONDS
+    values = (
+        f"{clients:,}",
+        memory,
+        f"{(readings.memory - empty) / clients / 1024:.1f}",
+        f"{readings.kernel / clients / 1024:.1f}",
+        f"{1000 * readings.connecting / clients:.2f}",
+        f"{readings.cores:.2f}",
+        f"{events:,.0f}",
+        f"{1e6 * readings.cores / events:.0f}",
+        str(report["losses"]),
+        f"{report['delivery_ms']['p99']:.0f}",
+    )
+    return f"| {' | '.join(values)} |"
+
+
+async def main() -> int:
+    """Measure, and print the table, for the numbers of clients that are given or for all."""
+    print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}")
+    empty = 0.0
+    counts = [int(count) for count in sys.argv[1:]] or COUNTS
+    for clients in sorted({0, *counts}):
+        readings, report = await measure(clients)
+        empty = empty or readings.memory
+        print(row(readings, report, empty), flush=True)
+    memory, cores = await measure_feed()
+    print(f"\nThe feed: {memory / MEBIBYTE:.0f} MiB, {cores:.2f} cores")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(asyncio.run(main()))

@@ -34,8 +34,7 @@ timeoutSeconds: {{ $drain.timeoutSeconds | default (include "tradecast.drainTime
 {{- end -}}
 
 {{/*
-The rest of the SocketFleet that operator.fleet sets. What the servers are told elsewhere in the values is not told to the operator otherwise, unless
-operator.fleet says so.
+The rest of the SocketFleet that operator.fleet sets. What other values set for the servers, the operator uses too, unless operator.fleet has its own.
 */}}
 {{- define "tradecast.fleetSpec" -}}
 {{- $fleet := omit (deepCopy .Values.operator.fleet) "drain" -}}
