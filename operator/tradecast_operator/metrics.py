@@ -59,6 +59,12 @@ class Metrics:
         self.actions = Counter(
             "tradecast_operator_actions_total", "Actions taken, by reason", [*FLEET, "reason"], registry=self.registry
         )
+        self.suppressed_events = Counter(
+            "tradecast_operator_suppressed_events_total",
+            "Events that were not written, since there were too many",
+            FLEET,
+            registry=self.registry,
+        )
         self.reversals = Counter(
             "tradecast_operator_replica_reversals_total",
             "Changes of direction of the Deployment's replicas, whoever wrote them",
@@ -109,6 +115,7 @@ class Metrics:
         """Remove all series of a fleet."""
         for metric in (
             *(self.active, self.rounds, self.round_seconds, self.last_round, self.actions, self.reversals),
+            self.suppressed_events,
             *(self.replicas, self.connections, self.spread, self.spread_threshold),
             *(self.drain_seconds, self.drain_limit_seconds, self.drain_overdue, self.condition),
         ):
@@ -137,6 +144,7 @@ class FleetMetrics:
         metrics.active.labels(*self._labels).set_function(self._lease.holds)
         metrics.last_round.labels(*self._labels).set(time.time())
         metrics.reversals.labels(*self._labels)
+        metrics.suppressed_events.labels(*self._labels)
         for result in RESULTS:
             metrics.rounds.labels(*self._labels, result)
         for reason in REASONS:
@@ -170,6 +178,10 @@ class FleetMetrics:
         for kind, status in statuses.items():
             for one in STATUSES:
                 self._metrics.condition.labels(*self._labels, kind, one).set(one == status)
+
+    def report_suppressed_event(self) -> None:
+        """An event was not written: there were too many."""
+        self._metrics.suppressed_events.labels(*self._labels).inc()
 
     def report_actions(self, done: Sequence[Action]) -> None:
         """What was done."""

@@ -6,7 +6,7 @@ import datetime
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 import structlog
@@ -21,20 +21,35 @@ REPEATED_AFTER: Final = 300.0
 REMEMBERED: Final = 1_000
 # Characters of an event's message that Kubernetes accepts.
 LONGEST_MESSAGE: Final = 1024
+# So many events of a fleet are written at once, and then one in so many seconds; the last of them are for warnings.
+BURST: Final = 100
+ONE_IN: Final = 10.0
+FOR_WARNINGS: Final = 25
 log = structlog.stdlib.get_logger("tradecast.operator")
 
 
+class EventObserver(Protocol):
+    """Counts the events that are not written."""
+
+    def report_suppressed_event(self) -> None:
+        """There were too many."""
+
+
 class EventRecorder:
-    """Writes events.
+    """Writes events, but no more than Kubernetes should keep; the log has them all.
 
     Args:
         kubernetes: The API.
         resource: The SocketFleet.
+        observer: Counts the events that are not written.
     """
 
-    def __init__(self, kubernetes: Kubernetes, resource: FleetResource) -> None:
+    def __init__(self, kubernetes: Kubernetes, resource: FleetResource, observer: EventObserver) -> None:
         self._kubernetes = kubernetes
         self._resource = resource
+        self._observer = observer
+        self._left = float(BURST)
+        self._left_at = time.monotonic()
         self._written: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     async def record(self, actions: Sequence[Action], prefix: str = "") -> None:
@@ -56,10 +71,21 @@ class EventRecorder:
                 self._written.popitem(last=False)
             resource = self._resource
             log.info(message, fleet=resource.name, namespace=resource.namespace, reason=action.reason)
+            if not self._may_write(now, warning=action.warning):
+                self._observer.report_suppressed_event()
+                continue
             try:
                 await self._kubernetes.create_event(resource.namespace, self._make_event(action, message))
             except (Missing, httpx.HTTPError) as error:
                 log.warning("event not written", error=type(error).__name__)
+
+    def _may_write(self, now: float, *, warning: bool) -> bool:
+        self._left = min(BURST, self._left + (now - self._left_at) / ONE_IN)
+        self._left_at = now
+        if self._left < (1 if warning else 1 + FOR_WARNINGS):
+            return False
+        self._left -= 1
+        return True
 
     def _make_event(self, action: Action, message: str) -> Object:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from tradecast_operator.model.observation import Observation
+from tradecast_operator.model.observation import TOLERATED, Observation
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.replicas import is_overdue
 
+# Of a status: more conditions, and more characters of a message, are left out.
+MOST_CONDITIONS: Final = 20
+LONGEST_MESSAGE: Final = 2_000
 Truth = Literal["True", "False", "Unknown"]
 
 
@@ -61,7 +64,9 @@ def describe_trust(problems: Sequence[tuple[str, str]], *, has_token: bool) -> C
         has_token: Whether there are credentials.
     """
     if problems:
-        return Condition("AdminTrusted", "False", problems[0][0], "; ".join(message for _, message in problems)[:2_000])
+        return Condition(
+            "AdminTrusted", "False", problems[0][0], "; ".join(message for _, message in problems)[:LONGEST_MESSAGE]
+        )
     if not has_token:
         return Condition("AdminTrusted", "Unknown", "NoToken", "admin.tokenSecret names no Secret")
     return Condition("AdminTrusted", "True", "Signed", "requests to servers are signed, each for one pod")
@@ -94,13 +99,14 @@ def merge_conditions(
                 "type": one.type,
                 "status": one.status,
                 "reason": one.reason,
-                "message": one.message,
+                "message": one.message[:LONGEST_MESSAGE],
                 "observedGeneration": generation,
                 "lastTransitionTime": old["lastTransitionTime"] if same else _format_time(time),
             }
         )
     names = {one.type for one in now}
-    return [*merged, *(dict(one) for one in before if one.get("type") not in names)]
+    others = [dict(one) for one in before if one.get("type") not in names]
+    return [*merged, *others][:MOST_CONDITIONS]
 
 
 def round_count(count: int) -> int:
@@ -152,8 +158,8 @@ def _degraded(seen: Observation, spec: Spec, *, rolling_mode: bool, owner: str) 
     if owner:
         return Condition("Degraded", "True", "DeploymentShared", _shared(spec, owner))
     # Servers that start or terminate do not answer for a moment.
-    silent = [pod.name for pod in seen.pods if pod.ready and pod.connections is None]
-    if silent:
+    silent = [pod.name for pod in seen.in_service if pod.connections is None]
+    if not seen.complete:
         return Condition("Degraded", "True", "ServersSilent", f"no answer at the admin port: {list_names(silent)}")
     if spec.most is not None:
         message = f"{spec.bounded} are wanted, {spec.most} are kept for now: {spec.most_why}"
@@ -162,6 +168,9 @@ def _degraded(seen: Observation, spec: Spec, *, rolling_mode: bool, owner: str) 
     if spec.wanted != spec.replicas:
         message = f"{spec.replicas} are requested, {spec.min_replicas} to {spec.max_replicas} are allowed"
         return Condition("Degraded", "False", "Bounded", message)
+    if silent:
+        most = f"at most {TOLERATED:.0%} of the servers in service do not answer"
+        return Condition("Degraded", "False", "AsExpected", most)
     return Condition("Degraded", "False", "AsExpected", "every server answers")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tradecast_operator.model.actions import Action, Shed
-from tradecast_operator.model.observation import Observation, Pod
+from tradecast_operator.model.observation import Observation, Pod, count_tolerated
 from tradecast_operator.model.spec import Rebalance, Spec
 
 # Fewer connections than this above the mean are not worth a reconnect.
@@ -45,7 +45,7 @@ def plan_rebalance(seen: Observation, spec: Spec, history: RebalanceHistory) -> 
     rules = spec.rebalance
     totals = _remember(history.totals, seen, rules)
     why_not = _obstacle(seen, spec, totals)
-    pods = [pod for pod in seen.pods if pod.ready and not pod.terminating]
+    pods = [pod for pod in seen.in_service if pod.connections is not None]
     if why_not or not _is_uneven(pods, rules):
         return [], RebalanceHistory(totals, 0)
     uneven = history.uneven + 1
@@ -79,14 +79,17 @@ def _shed(pods: Sequence[Pod], rules: Rebalance) -> list[Action]:
 def _obstacle(seen: Observation, spec: Spec, totals: Sequence[tuple[float, int]]) -> str:
     """Why no clients are moved now; empty: they can be."""
     rules = spec.rebalance
-    ready = [pod for pod in seen.pods if pod.ready and not pod.terminating]
+    ready, tolerated = seen.in_service, count_tolerated(seen.replicas)
     if not rules.enabled:
         return "rebalancing is disabled"
     if seen.rolling or seen.behind:
         return "a rollout is under way"
-    if seen.replicas != spec.wanted or len(ready) != seen.replicas or len(seen.pods) != seen.replicas:
+    others = [pod for pod in seen.pods if not pod.ready and not _is_dead(pod)]
+    if seen.replicas != spec.wanted or abs(len(ready) - seen.replicas) > tolerated or len(others) > tolerated:
         return "pods start or terminate"
-    if any(pod.drain_since is not None or (pod.stats is not None and pod.stats.draining) for pod in seen.pods):
+    if any(pod.drain_since is not None and not pod.terminating and not _is_dead(pod) for pod in seen.pods):
+        return "pods drain"
+    if sum(pod.stats is not None and pod.stats.draining for pod in seen.pods) > tolerated:
         return "pods drain"
     if any(pod.stats is not None and pod.stats.shedding for pod in ready):
         return "clients are moving already"
@@ -94,9 +97,14 @@ def _obstacle(seen: Observation, spec: Spec, totals: Sequence[tuple[float, int]]
         return f"{len(ready)} pods are too few"
     if not seen.complete:
         return "not every pod answers"
-    if any(seen.time - (pod.ready_since or 0) < rules.min_age for pod in ready):
+    if sum(seen.time - (pod.ready_since or 0) < rules.min_age for pod in ready) > tolerated:
         return "a pod has become ready too recently"
     return "" if _is_quiet(totals, seen.time, rules) else "the number of connections changes"
+
+
+def _is_dead(pod: Pod) -> bool:
+    """Whether a pod is on a dead node or hangs: it has been ready, is out of service and does not answer."""
+    return not pod.ready and pod.connections is None
 
 
 def _is_uneven(pods: Sequence[Pod], rules: Rebalance) -> bool:

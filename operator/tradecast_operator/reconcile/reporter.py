@@ -51,7 +51,7 @@ class FleetReporter:
         self._resource = resource
         self._lease = lease
         self._metrics = metrics
-        self._events = EventRecorder(kubernetes, resource)
+        self._events = EventRecorder(kubernetes, resource, metrics)
         self._status = StatusWriter(kubernetes, resource, lease, metrics)
 
     def reset(self) -> None:

@@ -83,9 +83,48 @@ def test_an_empty_fleet_has_none() -> None:
     assert told(after((0, seen([]))), 0) == 0
 
 
-def test_a_server_that_hangs_out_of_service_counts_what_it_last_held() -> None:
+def test_what_a_server_last_held_decays_once_it_is_out_of_service_and_silent() -> None:
+    """One on a dead node stays for minutes, or for ever; its clients are back at the others soon."""
     dead = pod("a", None, ready_since=None)
-    assert told(after((0, seen(FLEET)), *((at, seen([dead, *FLEET[1:]])) for at in range(5, 500, 5))), 495) == 599
+
+    def at(seconds: int, rules: Metric = RULES) -> int:
+        fleets = [(0.0, seen(FLEET)), *((float(at), seen([dead, *FLEET[1:]])) for at in range(5, seconds + 1, 5))]
+        return told(after(*fleets, rules=rules), seconds, rules)
+
+    assert at(5) == at(115) == 599, "the hold"
+    assert at(180) == 299 + 138, "what is left of 300 after 65 s, the most of the hold time"
+    assert at(240) == at(900) == 299
+    assert at(5, Metric(hold=0)) == 299
+
+
+def test_clients_of_a_dead_node_that_are_back_elsewhere_do_not_count_twice() -> None:
+    """As on a node with 5 of 9 servers, which Kubernetes does not delete as long as nobody answers for it."""
+    alive = [pod(name, 1_000) for name in "abcd"]
+    lost = [pod(name, 1_000) for name in "efghi"]
+    dead = [pod(one.name, None, ready_since=None, terminating=True) for one in lost]
+    back = [pod(one.name, 2_250) for one in alive]
+    fleets = [(0.0, seen([*alive, *lost])), *((float(at), seen([*back, *dead])) for at in range(60, 400, 5))]
+    assert told(after(*fleets), 395) == 9_000
+
+
+def test_of_a_large_fleet_some_servers_may_be_silent_and_count_what_they_last_held() -> None:
+    fleet = [pod(str(number), 100) for number in range(100)]
+    few = [*(pod(str(number), None) for number in range(2)), *fleet[2:]]
+    many = [*(pod(str(number), None) for number in range(3)), *fleet[3:]]
+    assert told(after((0, seen(few))), 0) == 10_000, "a new operator takes the mean for them"
+    assert told(after((0, seen(fleet)), (5, seen(few)), rules=Metric(hold=0)), 5, Metric(hold=0)) == 10_000
+    with pytest.raises(Unknown):
+        told(after((0, seen(many))), 0)
+    with pytest.raises(Unknown, match="40 s old"):
+        told(after((0, seen(fleet)), *((at, seen(many)) for at in range(5, 45, 5))), 40)
+
+
+def test_a_new_operator_waits_for_a_silent_server_out_of_service_and_not_for_ever() -> None:
+    hangs = pod("e", None, ready_since=None)
+    fleets = [(float(at), seen([*FLEET, hangs])) for at in range(0, 125, 5)]
+    with pytest.raises(Unknown):
+        told(after(*fleets[:-1]), 115)
+    assert told(after(*fleets), 120) == 599
 
 
 def test_a_server_that_hangs_at_its_start_does_not_hide_the_others() -> None:

@@ -101,3 +101,16 @@ def test_conditions_that_nobody_told_anew_stay() -> None:
 @pytest.mark.parametrize(("count", "told"), [(0, 0), (7, 7), (99, 99), (101, 100), (1234, 1200), (98_765, 99_000)])
 def test_numbers_are_rounded_to_two_digits(count: int, told: int) -> None:
     assert round_count(count) == told
+
+
+def test_of_a_large_fleet_a_few_silent_servers_are_no_reason_to_complain_of_it() -> None:
+    fleet = [*(pod(str(number), None) for number in range(2)), *(pod(str(number)) for number in range(2, 100))]
+    assert told(seen(fleet), spec(100))["Degraded"] == "False AsExpected"
+    assert told(seen([pod("0", None), *fleet]), spec(101))["Degraded"] == "True ServersSilent"
+
+
+def test_conditions_are_bounded_in_number_and_length() -> None:
+    before = [{"type": f"Another{number}", "status": "True", "message": "x"} for number in range(1_000)]
+    merged = merge_conditions(before, [Condition("Degraded", "True", "NotSeen", "x" * 100_000)], 1, NOW)
+    assert len(merged) == 20
+    assert (merged[0]["type"], len(merged[0]["message"])) == ("Degraded", 2_000)

@@ -184,3 +184,33 @@ def test_random_fleets_converge_below_the_threshold_and_stay(seed: int) -> None:
     assert max(counts) <= mean * 1.25 or max(counts) - mean < SMALLEST_EXCESS
     # Not much more than everybody once, and half of them again: those who come back to full pods.
     assert moved <= 2 * total + 100
+
+
+LARGE = [pod("full", 3_000), *(pod(str(number), 1_000) for number in range(199))]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [pod("dead", None, ready_since=None, terminating=True)],
+        [pod("dead", None, ready_since=None, drain_since=NOW - 10)],
+        [pod("ends", 700, ready_since=None, terminating=True, draining=True)],
+        [pod("new", 0, ready_since=None)],
+    ],
+    ids=["on a dead node", "on a dead node, and was drained", "ends", "begins"],
+)
+def test_a_large_fleet_in_which_pods_come_and_go_is_evened_out(others: list[Pod]) -> None:
+    assert sheds([*LARGE, *others], spec(200), replicas=200)
+    assert sheds([*LARGE[:-2], pod("198", None), pod("young", 900, ready_since=NOW - 5)], spec(200))
+
+
+def test_a_server_that_does_not_answer_gets_nobody_and_lowers_no_mean() -> None:
+    (with_it,) = sheds([*LARGE, pod("silent", None)], spec(201))
+    (without,) = sheds(LARGE, spec(200))
+    assert with_it.count == without.count
+
+
+def test_the_lingering_pod_of_a_dead_node_keeps_no_fleet_uneven() -> None:
+    """Its replacement is there."""
+    dead = pod("dead", None, ready_since=None, terminating=True, draining=False)
+    assert sheds([*UNEVEN, dead], spec(4), replicas=4)
