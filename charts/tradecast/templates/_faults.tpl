@@ -25,7 +25,21 @@ server.progressDeadlineSeconds={{ int $server.progressDeadlineSeconds }} must be
 {{- if and (ne (toString $grace) "") (lt (int $grace) (include "tradecast.gracePeriod" . | int)) }}
 server.podSpec.terminationGracePeriodSeconds={{ int $grace }} is less than a drain takes ({{ include "tradecast.gracePeriod" . }} s): leave it out, since the chart derives it, or shorten the drain with drain.timeoutSeconds, .delaySeconds and .shutdownSeconds.
 {{- end }}
-{{- range $path, $component := dict "server" $server "feed" $v.feed "redis.bundled" $v.redis.bundled "operator" $v.operator }}
+{{- $components := dict "server" $server "feed" $v.feed "redis.bundled" $v.redis.bundled "operator" $v.operator }}
+{{- $others := dict "operator.crdJob" (get $v.operator "crdJob" | default dict) "test" (get $v "test" | default dict) }}
+{{- range $path, $component := merge $others $components }}
+{{- $pod := $component.podSecurityContext | default dict }}
+{{- $container := $component.containerSecurityContext | default dict }}
+{{- if and $container.privileged (hasKey $container "allowPrivilegeEscalation") (not $container.allowPrivilegeEscalation) }}
+{{ $path }}.containerSecurityContext.privileged=true contradicts allowPrivilegeEscalation=false: set {{ $path }}.containerSecurityContext.allowPrivilegeEscalation=null.
+{{- end }}
+{{- $user := ternary $container.runAsUser $pod.runAsUser (hasKey $container "runAsUser") }}
+{{- $notRoot := ternary $container.runAsNonRoot $pod.runAsNonRoot (hasKey $container "runAsNonRoot") }}
+{{- if and $notRoot (eq (toString $user) "0") }}
+{{ $path }} has runAsUser=0 (root) and runAsNonRoot=true, so its container could not start: set another runAsUser, or null for the image's own.
+{{- end }}
+{{- end }}
+{{- range $path, $component := $components }}
 {{- $policy := dig "restartPolicy" "Always" ($component.podSpec | default dict) }}
 {{- if and $policy (ne $policy "Always") }}
 {{ $path }}.podSpec.restartPolicy={{ $policy }} is not for a Deployment: leave it out.
