@@ -12,6 +12,7 @@ from tradecast_operator.model.actions import Action, SetReplicas
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.replicas import is_overdue
+from tradecast_operator.planning.rollout import measure_progress
 
 FLEET: Final = ("namespace", "fleet")
 RESULTS: Final = ("ok", "incomplete", "paused", "waiting", "error")
@@ -19,7 +20,8 @@ STATUSES: Final = ("True", "False", "Unknown")
 # Counted from 0: Prometheus sees an increase only of a series that existed before.
 REASONS: Final = (
     *("ScaledUp", "ScaledDown", "Draining", "Drained", "DrainOverdue", "DrainCancelled", "Rebalancing"),
-    *("RolloutTooFast", "ReplicasHeld"),
+    *("RolloutTooFast", "ReplicasHeld", "DrainSpedUp"),
+    *("TrialConfigured", "RolloutSampled", "RolloutHeld", "RolloutReleased"),
     *("AdapterRecommended", "AdapterModeRecommended"),
     *("AdapterTuned", "AdapterConfirmed", "AdapterTakenBack", "AdapterRestored"),
     *("AdapterModeRolling", "AdapterModeRolled"),
@@ -104,6 +106,18 @@ class Metrics:
             FLEET,
             registry=self.registry,
         )
+        self.drains_urgent = Gauge(
+            "tradecast_operator_drains_urgent",
+            "Servers that disconnect their clients faster than configured, since they end soon",
+            FLEET,
+            registry=self.registry,
+        )
+        self.rollout = Gauge(
+            "tradecast_operator_rollout_clients_ratio",
+            "Share of the clients that are on servers of the new revision; 1 without a rollout",
+            FLEET,
+            registry=self.registry,
+        )
         self.condition = Gauge(
             "tradecast_operator_condition",
             "Conditions of the SocketFleet: 1 for the current status, else 0",
@@ -117,7 +131,8 @@ class Metrics:
             *(self.active, self.rounds, self.round_seconds, self.last_round, self.actions, self.reversals),
             self.suppressed_events,
             *(self.replicas, self.connections, self.spread, self.spread_threshold),
-            *(self.drain_seconds, self.drain_limit_seconds, self.drain_overdue, self.condition),
+            *(self.drain_seconds, self.drain_limit_seconds, self.drain_overdue, self.drains_urgent, self.rollout),
+            self.condition,
         ):
             metric.remove_by_labels({"namespace": namespace, "fleet": fleet})
 
@@ -211,6 +226,10 @@ class FleetMetrics:
         metrics.drain_seconds.labels(*labels).set(max(ages, default=0))
         metrics.drain_limit_seconds.labels(*labels).set(spec.drain.timeout)
         metrics.drain_overdue.labels(*labels).set(sum(is_overdue(pod, seen, spec) for pod in draining))
+        urgent = sum(pod.stats is not None and pod.stats.urgent for pod in seen.pods)
+        metrics.drains_urgent.labels(*labels).set(urgent)
+        progress = measure_progress(seen)
+        metrics.rollout.labels(*labels).set(1 if progress is None else progress.percent / 100)
         self.report_actions(done)
         written = [action.replicas for action in done if isinstance(action, SetReplicas)]
         metrics.reversals.labels(*labels).inc(self._course.count_reversals(seen.replicas, *written))

@@ -30,7 +30,7 @@ def metrics() -> Metrics:
     made.replicas.labels(*fleet, "wanted").set(3)
     for gauge in (made.connections, made.spread, made.spread_threshold):
         gauge.labels(*fleet).set(1)
-    for gauge in (made.drain_seconds, made.drain_limit_seconds, made.drain_overdue):
+    for gauge in (made.drain_seconds, made.drain_limit_seconds, made.drain_overdue, made.drains_urgent, made.rollout):
         gauge.labels(*fleet).set(1)
     full.report_conditions({"Available": "True"})
     return made

@@ -37,7 +37,7 @@ timeoutSeconds: {{ $drain.timeoutSeconds | default (include "tradecast.drainTime
 The rest of the SocketFleet that operator.fleet sets. What other values set for the servers, the operator uses too, unless operator.fleet has its own.
 */}}
 {{- define "tradecast.fleetSpec" -}}
-{{- $fleet := omit (deepCopy .Values.operator.fleet) "drain" -}}
+{{- $fleet := omit (deepCopy .Values.operator.fleet) "drain" "rollout" -}}
 {{- $adapter := $fleet.redisAdapter | default dict -}}
 {{- $window := get (.Values.server.settings | default dict) "RECOVERY_WINDOW" -}}
 {{- if and $window (not (hasKey $adapter "recoveryWindowSeconds")) -}}

@@ -93,14 +93,39 @@ strategy:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- end }}
+{{- if not (include "tradecast.judgesRollouts" .) }}
 {{- with $server.minReadySeconds }}
 minReadySeconds: {{ int . }}
 {{- end }}
-{{- if $server.progressDeadlineSeconds }}
-progressDeadlineSeconds: {{ int $server.progressDeadlineSeconds }}
-{{- else if $server.minReadySeconds }}
-progressDeadlineSeconds: {{ add $server.minReadySeconds 600 }}
+{{- with include "tradecast.progressDeadline" . }}
+progressDeadlineSeconds: {{ . }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+Whether the operator writes the Deployment's minReadySeconds and progressDeadlineSeconds: it raises both to hold a rollout. If they were in the
+manifest, `helm rollback` would be refused then, by server-side apply as a conflict, otherwise since one must be above the other.
+*/}}
+{{- define "tradecast.judgesRollouts" -}}
+{{- $trial := dig "rollout" "trial" dict .Values.operator.fleet | default dict -}}
+{{- if and .Values.operator.enabled (dig "enabled" true $trial) (ne (int (dig "seconds" 60 $trial)) 0) -}}true{{- end -}}
+{{- end -}}
+
+{{- define "tradecast.progressDeadline" -}}
+{{- if .Values.server.progressDeadlineSeconds -}}
+{{- int .Values.server.progressDeadlineSeconds -}}
+{{- else if .Values.server.minReadySeconds -}}
+{{- add .Values.server.minReadySeconds 600 -}}
+{{- end -}}
+{{- end -}}
+
+{{/* spec.rollout of the SocketFleet: the servers' minReadySeconds and progressDeadlineSeconds, which the operator writes, and the rest. */}}
+{{- define "tradecast.fleetRollout" -}}
+{{- $own := dict -}}
+{{- with .Values.server.minReadySeconds }}{{ $_ := set $own "trial" (dict "seconds" (int .)) }}{{ end -}}
+{{- with include "tradecast.progressDeadline" . }}{{ $_ := set $own "progressDeadlineSeconds" (int .) }}{{ end -}}
+{{- mergeOverwrite $own (deepCopy (.Values.operator.fleet.rollout | default dict)) | toYaml -}}
 {{- end -}}
 
 {{/*

@@ -16,7 +16,7 @@ from typing import Any, Final
 from tradecast_operator.clients.pod_http import Answer, AnswerInvalid, PodClient
 from tradecast_operator.clients.signature import following, offered, sign
 from tradecast_operator.model.answers import fields, number, parse, truth, whole
-from tradecast_operator.model.observation import Stats
+from tradecast_operator.model.observation import Outcomes, Stats
 from tradecast_operator.model.spec import HIGHEST_RATE, LONGEST_DRAIN
 
 # Seconds for the whole request, from the connection to the last byte of the answer.
@@ -25,6 +25,10 @@ LONGEST: Final = 5.0
 CONCURRENT_REQUESTS: Final = 50
 # More clients than a server can have: an answer with more is rejected.
 MOST_CONNECTIONS: Final = 1_000_000
+# Seconds for which servers keep a drain that is not renewed, at most.
+LONGEST_RENEWAL: Final = 3_600.0
+# More than a server can have done since its start; a number in JSON is exact up to here.
+MOST_OUTCOMES: Final = 2**53
 # The servers' rate has no upper bound; above this a higher one makes no difference.
 FASTEST: Final = 1e9
 # Status codes.
@@ -122,15 +126,33 @@ class ServerAdmin:
         except (KeyError, ValueError) as error:
             raise ServerSilent(f"its statistics are invalid: {type(error).__name__}") from None
 
-    async def drain(self, target: Target, rate: float, within: float) -> None:
-        """Drain the server, which is idempotent. Raises ServerSilent.
+    async def drain(
+        self,
+        target: Target,
+        rate: float,
+        within: float | None,
+        *,
+        renew_within: float | None = None,
+        ends_within: float | None = None,
+    ) -> None:
+        """Drain the server, or renew or hurry its drain. Raises ServerSilent.
+
+        Servers of earlier versions refuse a request with any of the last two.
 
         Args:
             target: The server.
             rate: Clients disconnected per second.
-            within: Seconds after which the remaining clients are closed at once.
+            within: Seconds after which the remaining clients are closed at once; None: by the server's settings.
+            renew_within: Seconds after which the drain ends by itself unless it is renewed; None: never.
+            ends_within: Seconds until the server's process is killed; None: unknown.
         """
-        body = {"rate": min(rate, HIGHEST_RATE), "timeout": min(within, LONGEST_DRAIN)}
+        body = {"rate": min(rate, HIGHEST_RATE)}
+        if within is not None:
+            body["timeout"] = min(within, LONGEST_DRAIN)
+        if renew_within is not None:
+            body["renewWithin"] = min(renew_within, LONGEST_RENEWAL)
+        if ends_within is not None:
+            body["endsWithin"] = min(ends_within, LONGEST_DRAIN)
         await self._ask("POST", target, "/admin/drain", body)
 
     async def cancel_drain(self, target: Target) -> None:
@@ -233,7 +255,17 @@ def read_stats(answer: Any) -> Stats:
         # Servers of earlier versions do not report these.
         drain_rate=min(_read_optional(drain, "connectionsPerSecond"), FASTEST),
         drain_time=min(_read_optional(drain, "timeoutSeconds"), LONGEST_DRAIN),
+        renewable="renewWithin" in drain and "endsIn" in drain,
+        rate=min(_read_optional(drain, "rate"), FASTEST),
+        ends_in=None if drain.get("endsIn") is None else min(_read_optional(drain, "endsIn"), LONGEST_DRAIN),
+        urgent=truth(drain.get("urgent", False)),
+        outcomes=None if data.get("outcomes") is None else _read_outcomes(fields(data["outcomes"])),
     )
+
+
+def _read_outcomes(outcomes: dict[str, Any]) -> Outcomes:
+    names = ("connects", "connectFailures", "events", "eventErrors")
+    return Outcomes(*(whole(outcomes[name], MOST_OUTCOMES) for name in names))
 
 
 def _read_optional(drain: dict[str, Any], name: str) -> float:

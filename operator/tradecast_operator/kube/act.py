@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import httpx
@@ -13,7 +14,17 @@ from tradecast_operator.kube.lease import NotHeld
 from tradecast_operator.kube.leaseholder import Leaseholder
 from tradecast_operator.kube.observe import DRAIN_FLEET, DRAIN_SINCE, DRAINING, FIRST
 from tradecast_operator.kube.pods.reduced import DELETION_COST
-from tradecast_operator.model.actions import Action, CancelDrain, PutFirst, SetReplicas, Shed, StartDrain
+from tradecast_operator.model.actions import (
+    Action,
+    CancelDrain,
+    PutFirst,
+    SetPacing,
+    SetReplicas,
+    Shed,
+    StartDrain,
+    TellServer,
+)
+from tradecast_operator.model.rollout_record import HOLD, format_hold
 
 log = structlog.stdlib.get_logger("tradecast.operator")
 
@@ -60,17 +71,17 @@ class Actor:
         self._deployment = deployment
 
     async def carry_out(self, actions: Sequence[Action], targets: Mapping[str, Target]) -> list[Action]:
-        """Carry out what can be done, and return what was.
+        """Carry out what can be done, and return what was, without what is told servers again and again.
 
         Args:
-            actions: In their order.
+            actions: In their order; what servers are told comes last, all at the same time.
             targets: How pods' servers are asked, by the pod's name.
 
         Raises:
             Interrupted: Kubernetes failed after some of the actions.
         """
         done: list[Action] = []
-        for action in actions:
+        for action in (one for one in actions if not isinstance(one, TellServer)):
             try:
                 async with self._lease.acting():
                     await self._do(action, targets)
@@ -84,16 +95,45 @@ class Actor:
                 raise Interrupted(done) from error
             else:
                 done.append(action)
+        # A rollout ends many pods: one after the other would take longer than a round may, if some do not answer.
+        await asyncio.gather(*(self._tell(one, targets) for one in actions if isinstance(one, TellServer)))
         return done
+
+    async def _tell(self, action: TellServer, targets: Mapping[str, Target]) -> None:
+        try:
+            async with self._lease.acting():
+                await self._admin.drain(
+                    _target(targets, action.pod),
+                    action.rate,
+                    action.timeout,
+                    renew_within=action.renew_within,
+                    ends_within=action.ends_within,
+                )
+        except NotHeld:
+            return
+        except ServerSilent as error:
+            # It may have ended meanwhile; the next round tells it again.
+            log.info("server not told about its drain", pod=action.pod, why=str(error))
 
     async def _do(self, action: Action, targets: Mapping[str, Target]) -> None:
         match action:
             case SetReplicas():
                 await self._kubernetes.set_replicas(self._namespace, self._deployment, action.version, action.replicas)
+            case SetPacing():
+                await self._kubernetes.set_pacing(
+                    self._namespace,
+                    self._deployment,
+                    action.version,
+                    minimum=action.minimum,
+                    deadline=action.deadline,
+                    annotation=(HOLD, None if action.hold is None else format_hold(action.hold)),
+                )
             case StartDrain():
                 # The mark first: an operator that starts in between finds it, and continues.
                 await self._mark(action.pod, action.uid, since=action.since)
-                await self._admin.drain(_target(targets, action.pod), action.rate, action.timeout)
+                await self._admin.drain(
+                    _target(targets, action.pod), action.rate, action.timeout, renew_within=action.renew_within
+                )
             case CancelDrain():
                 await self._admin.cancel_drain(_target(targets, action.pod))
                 await self._mark(action.pod, action.uid, since=None)

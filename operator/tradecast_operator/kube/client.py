@@ -125,6 +125,30 @@ class Kubernetes:
         """Write a Deployment's replicas if it still has this resource version."""
         await self._patch("apps/v1", namespace, _path("deployments", name), _replicas(version, replicas))
 
+    async def set_pacing(
+        self,
+        namespace: str,
+        name: str,
+        version: str,
+        *,
+        minimum: int,
+        deadline: int | None,
+        annotation: tuple[str, str | None],
+    ) -> None:
+        """Write what determines when a Deployment's old pods end, if it still has this resource version.
+
+        Args:
+            namespace: Where it is.
+            name: Its name.
+            version: Its resource version.
+            minimum: `minReadySeconds`.
+            deadline: `progressDeadlineSeconds`, which must be above it; None: it stays as it is.
+            annotation: The name of an annotation of the Deployment, and its value; None: it is removed.
+        """
+        spec = {"minReadySeconds": minimum, **({} if deadline is None else {"progressDeadlineSeconds": deadline})}
+        metadata = {"resourceVersion": version, "annotations": dict([annotation])}
+        await self._patch("apps/v1", namespace, _path("deployments", name), {"metadata": metadata, "spec": spec})
+
     async def annotate_template(self, namespace: str, name: str, version: str, annotation: str, value: str) -> None:
         """Annotate a Deployment's pod template, which rolls it, if it still has this resource version.
 

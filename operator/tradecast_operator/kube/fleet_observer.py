@@ -12,8 +12,8 @@ from tradecast_operator.clients.server_admin import KnownServers, ServerAdmin, T
 from tradecast_operator.kube.admin_token import AdminToken
 from tradecast_operator.kube.client import Kubernetes, Object
 from tradecast_operator.kube.consent import ADMIN_LABEL, REDIS_LABEL, SecretRefused
-from tradecast_operator.kube.observe import ask_servers, observe, target_of
-from tradecast_operator.kube.owners import owner_of, replica_sets_of, split
+from tradecast_operator.kube.observe import ask_servers, is_rolling, list_revisions, observe, target_of
+from tradecast_operator.kube.owners import find_revision, owner_of, replica_sets_of, split
 from tradecast_operator.kube.pods.cache import PodCache
 from tradecast_operator.kube.selector import format_selector
 from tradecast_operator.model.observation import Observation
@@ -127,13 +127,20 @@ class FleetObserver:
         reports = await ask_servers(pods, admin) if ask else {}
         if admin.refused:  # the Secret may have another token by now
             self._token.expire()
-        seen = observe(deployment, pods, reports, time.time())
+        seen = observe(deployment, pods, reports, time.time(), await self._find_revision(deployment, pods, selector))
         if ask:
             self._reading = autoscaler_metric.read(seen, self._reading, spec.metric)
         unlabelled = not self._token.current.consented
         return ObservedFleet(
             seen, pods, foreign_pods, selector, admin, refusal=self._token.refusal, unlabelled=unlabelled
         )
+
+    async def _find_revision(self, deployment: Object, pods: Sequence[Object], selector: str) -> str:
+        """The revision that the Deployment asks for, if that is in question: there are pods of several, or none."""
+        revisions = list_revisions(pods)
+        if len(revisions) == 1 and not is_rolling(deployment, revisions):
+            return next(iter(revisions))
+        return find_revision(deployment, await self._kubernetes.replica_sets(self._namespace, selector))
 
     async def _list_pods(self, deployment: Object, selector: str) -> tuple[Sequence[Object], Sequence[str]]:
         """The Deployment's pods, and the names of others that its selector matches."""

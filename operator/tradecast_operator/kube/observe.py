@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import datetime
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from tradecast_operator.clients.server_admin import ServerAdmin, ServerSilent, Target
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.owners import owner_of
 from tradecast_operator.kube.pods.reduced import DELETION_COST, REVISION
-from tradecast_operator.model.observation import Observation, Pod, Stats
+from tradecast_operator.model.observation import Observation, Pacing, Pod, Stats
+from tradecast_operator.model.rollout_record import read_hold
 
 # Annotations of pods that the operator drains: since when, in seconds since 1970, and for which SocketFleet.
 DRAIN_SINCE: Final = "tradecast.dev/drain-since"
@@ -30,6 +31,18 @@ MODE_KEY: Final = "mode"
 # An annotation on the pod template of servers that accept signed requests: they never get the token itself.
 ADMIN_MARK: Final = "tradecast.dev/admin-requests"
 SIGNED: Final = "signed"
+# The annotation in which Helm keeps a release's name.
+RELEASE: Final = "meta.helm.sh/release-name"
+# Why a container does not run, and will not by waiting a moment (https://kubernetes.io/docs/concepts/workloads/pods/
+# pod-lifecycle/, and pkg/kubelet/images and pkg/kubelet/kuberuntime for the others).
+TROUBLES: Final = frozenset(
+    {
+        *("CrashLoopBackOff", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"),
+        *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
+    }
+)
+# A server that is not ready and was restarted so many times crashes, also while it runs for a moment.
+RESTARTS: Final = 2
 
 
 async def ask_servers(pods: Sequence[Object], admin: ServerAdmin) -> Mapping[str, Stats]:
@@ -60,28 +73,83 @@ def target_of(pod: Object) -> Target:
     )
 
 
-def observe(deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stats], now: float) -> Observation:
-    """The fleet as it is now."""
+def observe(
+    deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stats], now: float, revision: str = ""
+) -> Observation:
+    """The fleet as it is now.
+
+    Args:
+        deployment: Its Deployment.
+        pods: The Deployment's pods.
+        stats: What their servers report, by the pod's uid.
+        now: Seconds since 1970.
+        revision: The revision that the Deployment asks for; empty: unknown, unless all pods have one.
+    """
     spec, status, metadata = deployment["spec"], deployment.get("status", {}), deployment["metadata"]
     seen = [_pod(pod, stats.get(pod["metadata"]["uid"])) for pod in pods if not _has_ended(pod)]
     behind = status.get("observedGeneration", 0) < metadata.get("generation", 0)
     revisions = {pod.revision for pod in seen if not pod.terminating}
     template = spec.get("template") or {}
+    rolling = is_rolling(deployment, seen_revisions=revisions)
+    pacing = _pacing(deployment)
+    revision = revision or ("" if rolling or len(revisions) != 1 else next(iter(revisions)))
     return Observation(
         time=now,
         replicas=int(spec.get("replicas", 1)),
         version=metadata["resourceVersion"],
         behind=behind,
-        rolling=status.get("updatedReplicas", 0) < status.get("replicas", 0) or len(revisions) > 1,
+        rolling=rolling,
         pods=seen,
         # While the controller is behind, its conditions are about the previous spec.
-        stuck=not behind
-        and any(
-            one.get("type") == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"
-            for one in status.get("conditions") or []
-        ),
+        stuck=not behind and (_is_late(status) or _is_held(pacing, revision)),
+        revision=revision,
+        pacing=pacing,
         mode_mark=str((template.get("metadata", {}).get("annotations") or {}).get(MODE_MARK, "")),
         mode_from=_mode_from(template),
+    )
+
+
+def is_rolling(deployment: Object, seen_revisions: Collection[str]) -> bool:
+    """Whether a rollout is under way: there are pods of an earlier template.
+
+    Args:
+        deployment: The Deployment.
+        seen_revisions: Those of its pods that are not terminating.
+    """
+    status = deployment.get("status", {})
+    return status.get("updatedReplicas", 0) < status.get("replicas", 0) or len(seen_revisions) > 1
+
+
+def list_revisions(pods: Sequence[Object]) -> frozenset[str]:
+    """The revisions of pods that are there to stay, and of terminating ones that still run."""
+    return frozenset(_revision(pod) for pod in pods if not _has_ended(pod))
+
+
+def _revision(pod: Object) -> str:
+    return str((pod["metadata"].get("labels") or {}).get(REVISION, ""))
+
+
+def _is_late(status: Object) -> bool:
+    """Whether the rollout has not progressed in time."""
+    return any(
+        one.get("type") == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded"
+        for one in status.get("conditions") or []
+    )
+
+
+def _is_held(pacing: Pacing, revision: str) -> bool:
+    """Whether the rollout has failed its trial."""
+    return pacing.hold is not None and bool(revision) and pacing.hold.revision == revision
+
+
+def _pacing(deployment: Object) -> Pacing:
+    annotations, spec = deployment["metadata"].get("annotations") or {}, deployment["spec"]
+    deadline = spec.get("progressDeadlineSeconds")
+    return Pacing(
+        minimum=int(spec.get("minReadySeconds") or 0),
+        deadline=None if deadline is None else int(deadline),
+        hold=read_hold(annotations),
+        release=str(annotations.get(RELEASE, "")),
     )
 
 
@@ -103,18 +171,44 @@ def has_started(pod: Object) -> bool:
 def _pod(pod: Object, stats: Stats | None) -> Pod:
     metadata = pod["metadata"]
     annotations = metadata.get("annotations") or {}
-    terminating = "deletionTimestamp" in metadata
+    deleted = metadata.get("deletionTimestamp")
+    terminating = deleted is not None
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
         ready_since=None if terminating else _ready_since(pod),
         started=has_started(pod),
         terminating=terminating,
-        revision=(metadata.get("labels") or {}).get(REVISION, ""),
+        revision=_revision(pod),
         goes_first=annotations.get(DELETION_COST) == FIRST,
         drain_since=_number(annotations.get(DRAIN_SINCE)),
+        unready_since=None if terminating else _unready_since(pod),
+        trouble="" if terminating else _trouble(pod),
+        killed_at=_seconds(deleted) if terminating else None,
+        grace=float(metadata.get("deletionGracePeriodSeconds") or 0),
         stats=stats,
     )
+
+
+def _unready_since(pod: Object) -> float | None:
+    """Since when it is not ready; None: it is, or it waits for a node, which says nothing of the pod."""
+    conditions = {one["type"]: one for one in pod["status"].get("conditions") or []}
+    ready = conditions.get("Ready", {})
+    if ready.get("status") == "True" or conditions.get("PodScheduled", {}).get("status") == "False":
+        return None
+    return _seconds(ready.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
+
+
+def _trouble(pod: Object) -> str:
+    """Why it does not run, in Kubernetes' word; empty: it does, or may yet."""
+    status = pod["status"]
+    for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in TROUBLES:
+            return str(waiting["reason"])
+        if not one.get("ready", True) and one.get("restartCount", 0) >= RESTARTS:
+            return "CrashLoopBackOff"
+    return ""
 
 
 def _has_ended(pod: Object) -> bool:

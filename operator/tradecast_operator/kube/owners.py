@@ -10,8 +10,11 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from tradecast_operator.kube.client import Object
+from tradecast_operator.kube.pods.reduced import REVISION
 
 APPS: Final = "apps/"
+# The number of a rollout, on a Deployment and on the ReplicaSet that it asks for.
+NUMBER: Final = "deployment.kubernetes.io/revision"
 
 
 def owner_of(body: Object, kind: str) -> str | None:
@@ -36,3 +39,18 @@ def split(pods: Sequence[Object], replica_sets: Collection[str]) -> tuple[list[O
     for pod in pods:
         (ours if owner_of(pod, "ReplicaSet") in replica_sets else others).append(pod)
     return ours, others
+
+
+def find_revision(deployment: Object, replica_sets: Sequence[Object]) -> str:
+    """The revision that a Deployment asks for: the label of its present ReplicaSet; empty: there is none yet.
+
+    An undone rollout brings an earlier ReplicaSet back under its old label, and gives it a new number.
+    """
+    ours = replica_sets_of(deployment, replica_sets)
+    number = (deployment["metadata"].get("annotations") or {}).get(NUMBER)
+    found = [
+        str((one["metadata"].get("labels") or {}).get(REVISION, ""))
+        for one in replica_sets
+        if str(one["metadata"]["uid"]) in ours and (one["metadata"].get("annotations") or {}).get(NUMBER) == number
+    ]
+    return found[0] if number is not None and len(found) == 1 else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tradecast_operator.model.observation import Hold
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
@@ -31,6 +33,8 @@ class StartDrain(Action):
         since: When the drain first began, in seconds since 1970, so that a server that keeps restarting does not defer
             the time limit.
         timeout: Seconds after which the server closes the remaining clients at once.
+        renew_within: Seconds after which the drain ends by itself unless it is renewed; None: never, since the server
+            does not know of that.
     """
 
     pod: str
@@ -38,6 +42,7 @@ class StartDrain(Action):
     rate: float
     since: float
     timeout: float
+    renew_within: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +74,40 @@ class Shed(Action):
     uid: str
     count: int
     rate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellServer(Action):
+    """Begin, renew or change a server's drain: a request that is repeated, and so is no event by itself.
+
+    Attributes:
+        rate: Clients disconnected per second, by the whole fleet.
+        timeout: Seconds after which the server closes the remaining clients at once; None: by its own settings.
+        renew_within: Seconds after which the drain ends by itself unless it is renewed; None: never.
+        ends_within: Seconds until Kubernetes kills the process; None: unknown.
+    """
+
+    pod: str
+    uid: str
+    rate: float
+    timeout: float | None = None
+    renew_within: float | None = None
+    ends_within: float | None = None
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPacing(Action):
+    """Write what determines when the Deployment's controller ends old pods, if the Deployment still has this version.
+
+    Attributes:
+        minimum: `minReadySeconds`.
+        deadline: `progressDeadlineSeconds`; None: it is not written.
+        hold: The failed trial to record; None: none, and a recorded one is removed.
+    """
+
+    version: str
+    minimum: int
+    deadline: int | None
+    hold: Hold | None

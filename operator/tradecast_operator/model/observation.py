@@ -16,6 +16,23 @@ def count_tolerated(pods: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcomes:
+    """How a server's work went, in totals since its process started.
+
+    Attributes:
+        connects: Socket.IO connects that were answered, either way.
+        connect_failures: Those that failed by the server's fault.
+        events: Client events that were handled.
+        event_errors: Those that failed by the server's fault.
+    """
+
+    connects: int = 0
+    connect_failures: int = 0
+    events: int = 0
+    event_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """What a server reports (`GET /admin/stats`).
 
@@ -26,6 +43,11 @@ class Stats:
         adapter: Mode, settings in effect, and rates, as it reports them.
         drain_rate: Clients that all terminating servers together disconnect per second (DRAIN_RATE); 0: not reported.
         drain_time: Seconds until it closes the remaining ones (DRAIN_TIMEOUT); 0: not reported.
+        renewable: Whether it accepts drains that end by themselves (`renewWithin`), and deadlines (`endsWithin`).
+        rate: Clients per second that it disconnects at now; 0: not reported.
+        ends_in: Seconds until it closes the rest; None: it has no such limit.
+        urgent: Whether it had to raise its rate above the configured one.
+        outcomes: How its work went; None: not reported.
     """
 
     connections: int
@@ -34,6 +56,11 @@ class Stats:
     adapter: Any = field(default=None, compare=False)
     drain_rate: float = 0.0
     drain_time: float = 0.0
+    renewable: bool = False
+    rate: float = 0.0
+    ends_in: float | None = None
+    urgent: bool = False
+    outcomes: Outcomes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +77,10 @@ class Pod:
         goes_first: Whether it has the lowest deletion cost.
         drain_since: Since when the operator has drained it, in seconds since 1970; None: it does not.
         stats: What its server reports; None: no answer.
+        unready_since: Since when it has not been ready, in seconds since 1970; None: it is ready, or waits for a node.
+        trouble: Why a container of it does not run, in Kubernetes' word (CrashLoopBackOff); empty: it does.
+        killed_at: When Kubernetes kills it, in seconds since 1970 by the API server's clock; None: it was not deleted.
+        grace: Seconds that it has from its deletion until then.
     """
 
     name: str
@@ -61,6 +92,10 @@ class Pod:
     goes_first: bool = False
     drain_since: float | None = None
     stats: Stats | None = None
+    unready_since: float | None = None
+    trouble: str = ""
+    killed_at: float | None = None
+    grace: float = 0.0
 
     @property
     def ready(self) -> bool:
@@ -73,6 +108,40 @@ class Pod:
         if self.stats is not None:
             return self.stats.connections
         return None if self.started else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A rollout that failed its trial, as it is recorded on the Deployment.
+
+    Attributes:
+        revision: The revision that failed.
+        why: What it failed by.
+        deadline: The Deployment's `progressDeadlineSeconds` before; None: there was none.
+        minimum: The Deployment's `minReadySeconds` before.
+    """
+
+    revision: str
+    why: str
+    deadline: int | None = 600
+    minimum: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """What determines when the Deployment's controller ends old pods.
+
+    Attributes:
+        minimum: `minReadySeconds`: new pods must be ready for so long before old ones end.
+        deadline: `progressDeadlineSeconds`; None: there is none.
+        hold: The failed trial that is recorded; None: there is none.
+        release: The Helm release of the Deployment; empty: it was not deployed by Helm.
+    """
+
+    minimum: int = 0
+    deadline: int | None = 600
+    hold: Hold | None = None
+    release: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +158,8 @@ class Observation:
         stuck: Whether its rollout has not progressed for the Deployment's `progressDeadlineSeconds`.
         mode_mark: The mode annotation of its pod template; empty: there is none.
         mode_from: Names of the ConfigMaps from which its containers take their mode.
+        revision: The revision that the Deployment asks for; empty: unknown.
+        pacing: What determines when old pods end.
     """
 
     time: float
@@ -100,6 +171,14 @@ class Observation:
     stuck: bool = False
     mode_mark: str = ""
     mode_from: frozenset[str] = frozenset()
+    revision: str = ""
+    pacing: Pacing = field(default_factory=Pacing)
+
+    @property
+    def held(self) -> Hold | None:
+        """The failed trial of the revision that the Deployment asks for; None: it has not failed."""
+        hold = self.pacing.hold
+        return hold if hold is not None and self.revision and hold.revision == self.revision else None
 
     @property
     def in_service(self) -> Sequence[Pod]:

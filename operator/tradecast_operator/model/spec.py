@@ -14,6 +14,7 @@ Fields = Mapping[str, Any]
 # The highest rate and the longest drain that servers accept; higher values are treated like these.
 HIGHEST_RATE: Final = 100_000
 LONGEST_DRAIN: Final = 86_400
+LONGEST_TRIAL: Final = 3_600
 # The key of the servers' token in its Secret.
 TOKEN_KEY: Final = "ADMIN_TOKEN"  # noqa: S105 where it is, not what
 # The upper bound of all counts and times of a SocketFleet.
@@ -76,6 +77,29 @@ class Rebalance:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """How a rollout's new servers are judged while the old ones are still there.
+
+    Attributes:
+        enabled: Whether they are.
+        seconds: The Deployment's `minReadySeconds`; 0: it stays as it is.
+        start: Seconds within which a new server must be ready.
+        margin: By how much the share of failures may be above that of the old servers.
+        least: Connects, or events, below which nothing is concluded from them.
+        sample: Clients that are moved to the new servers for that, if fewer come by themselves.
+        deadline: The Deployment's `progressDeadlineSeconds`; None: it stays as it is.
+    """
+
+    enabled: bool = True
+    seconds: int = 60
+    start: float = 180
+    margin: float = 0.05
+    least: int = 20
+    sample: int = 25
+    deadline: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """What the autoscaler reads.
 
@@ -112,6 +136,7 @@ class Spec:
     admin: Admin = field(default_factory=Admin)
     drain: Drain = field(default_factory=Drain)
     rebalance: Rebalance = field(default_factory=Rebalance)
+    trial: Trial = field(default_factory=Trial)
     metric: Metric = field(default_factory=Metric)
     redis_adapter: RedisAdapter = field(default_factory=RedisAdapter)
     most: int | None = None
@@ -151,6 +176,7 @@ class Spec:
             admin=_admin(_part(data, "admin")),
             drain=_drain(_part(data, "drain")),
             rebalance=_rebalance(_part(data, "rebalance")),
+            trial=_trial(_part(data, "rollout")),
             metric=Metric(**_given(_part(data, "metric"), _count, hold="holdSeconds", stale="staleSeconds")),
             redis_adapter=RedisAdapter.of(_part(data, "redisAdapter")),
         )
@@ -195,6 +221,17 @@ def _rebalance(spec: Fields) -> Rebalance:
         if rate in given:
             given[rate] = min(given[rate], HIGHEST_RATE)
     return Rebalance(**given, **_given(spec, truth, enabled="enabled"))
+
+
+def _trial(rollout: Fields) -> Trial:
+    spec = _part(rollout, "trial")
+    given = _given(spec, lambda value: whole(value, LONGEST_TRIAL), seconds="seconds")
+    given |= _given(rollout, lambda value: whole(value, LONGEST_DRAIN), deadline="progressDeadlineSeconds")
+    given |= _given(spec, _count, start="readyWithinSeconds", margin="marginPercent")
+    given |= _given(spec, lambda value: whole(value, HIGHEST), least="leastCount", sample="sampleClients")
+    if "margin" in given:
+        given["margin"] /= 100
+    return Trial(**given, **_given(spec, truth, enabled="enabled"))
 
 
 def _part(spec: Fields, of: str) -> Fields:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from tradecast_operator.model.actions import Action
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Spec
+from tradecast_operator.planning.deadlines import Deadlines, plan_deadlines
 from tradecast_operator.planning.rebalance import RebalanceHistory, plan_rebalance
 from tradecast_operator.planning.replicas import plan_replicas
 from tradecast_operator.planning.rollout import describe_too_fast_rollout
+from tradecast_operator.planning.rollout_hold import RolloutState, plan_rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,15 @@ class PlannerState:
         history: For rebalancing.
         warned: Whether it was reported that this rollout is too fast.
         held: Whether it was reported that replicas are held.
+        rollout: For the trial of a rollout.
+        deadlines: For terminating pods.
     """
 
     history: RebalanceHistory = field(default_factory=RebalanceHistory)
     warned: bool = False
     held: bool = False
+    rollout: RolloutState = field(default_factory=RolloutState)
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +50,23 @@ def plan(seen: Observation, spec: Spec, state: PlannerState) -> Plan:
         spec: What is asked for.
         state: What the last plan remembered.
     """
+    # First: it keeps old servers, and no action may come between the observation and it.
+    paced, rollout = plan_rollout(seen, spec, state.rollout)
     actions = plan_replicas(seen, spec)
     moved, history = plan_rebalance(seen, spec, state.history)
+    told, deadlines = plan_deadlines(seen, spec, state.deadlines)
     wrong = describe_too_fast_rollout(seen)
     warning = () if wrong is None or state.warned else (_warn_of_rollout(wrong),)
     held = () if spec.most is None or state.held else (_warn_of_hold(spec, spec.most),)
-    warned = seen.rolling and (state.warned or wrong is not None)
     return Plan(
-        (*actions, *(() if actions else moved), *warning, *held), PlannerState(history, warned, spec.most is not None)
+        (*paced, *actions, *(() if actions else moved), *told, *warning, *held),
+        PlannerState(
+            history=history,
+            warned=seen.rolling and (state.warned or wrong is not None),
+            held=spec.most is not None,
+            rollout=rollout,
+            deadlines=deadlines,
+        ),
     )
 
 

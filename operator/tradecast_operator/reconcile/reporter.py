@@ -23,6 +23,8 @@ from tradecast_operator.planning.conditions import (
     describe_trust,
     round_count,
 )
+from tradecast_operator.planning.rollout import measure_progress
+from tradecast_operator.planning.rollout_hold import describe_trial
 from tradecast_operator.reconcile.executor import Outcome
 from tradecast_operator.reconcile.planner import PlannedRound
 from tradecast_operator.tuning.mode_change import ROLLING
@@ -76,7 +78,7 @@ class FleetReporter:
         """
         spec, seen, tuned = planned.spec, fleet.seen, outcome.tuned
         if planned.is_dry_run:
-            await self._events.record(planned.actions, prefix="dry run: ")
+            await self._events.record([one for one in planned.actions if one.reason], prefix="dry run: ")
         await self._events.record(outcome.done)
         self._metrics.report_fleet(seen, spec, outcome.done)
         problems = find_trust_problems(fleet, spec, tuned.unlabelled_secret)
@@ -89,10 +91,12 @@ class FleetReporter:
                 rolling_mode=any(one.reason == ROLLING for one in tuned.conditions),
                 owner=planned.owner,
             ),
+            describe_trial(seen, spec),
             describe_trust(problems, has_token=bool(spec.admin.secret)),
             *tuned.conditions,
         ]
         alive = [pod for pod in seen.pods if not pod.terminating]
+        progress = measure_progress(seen)
         status = {
             "observedGeneration": planned.body["metadata"]["generation"],
             # An autoscaler that counted pods on their way out would remove others for them.
@@ -103,6 +107,7 @@ class FleetReporter:
             "connections": round_count(seen.total),
             # While no server answers the mode stays: replicas are held by it.
             "mode": _join_modes(seen) or read_last_mode(planned.body),
+            "rollout": None if progress is None else progress.as_status(),
             **tuned.status,
         }
         await self._status.write(planned.body, status, conditions)

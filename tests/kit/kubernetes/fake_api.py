@@ -7,6 +7,8 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx
+
 from tradecast_operator.kube.client import Conflict, Kubernetes, Missing, Object
 from tradecast_operator.kube.lease import Tenure
 from tradecast_operator.kube.leaseholder import Leaseholder
@@ -105,7 +107,13 @@ class FakeKubernetes(Kubernetes):
         self.deployments: dict[str, Object] = {
             "servers": {
                 "metadata": {"name": "servers", "uid": DEPLOYMENT, "generation": 1, "resourceVersion": "7"},
-                "spec": {"replicas": replicas, "selector": {"matchLabels": LABELS}},
+                "spec": {
+                    "replicas": replicas,
+                    "selector": {"matchLabels": LABELS},
+                    # As the operator has written it, and as the API server fills it in.
+                    "minReadySeconds": 60,
+                    "progressDeadlineSeconds": 600,
+                },
                 "status": {"observedGeneration": 1, "replicas": len(pods), "updatedReplicas": len(pods)},
             }
         }
@@ -174,6 +182,30 @@ class FakeKubernetes(Kubernetes):
             raise Conflict(name)
         found["metadata"]["resourceVersion"] = str(int(version) + 1)
         found["spec"]["replicas"] = replicas
+
+    async def set_pacing(
+        self,
+        namespace: str,
+        name: str,
+        version: str,
+        *,
+        minimum: int,
+        deadline: int | None,
+        annotation: tuple[str, str | None],
+    ) -> None:
+        found = self.deployments[name]
+        if found["metadata"]["resourceVersion"] != version:
+            raise Conflict(name)
+        if deadline is not None:
+            found["spec"]["progressDeadlineSeconds"] = deadline
+        if found["spec"].get("progressDeadlineSeconds", 600) <= minimum:
+            raise httpx.HTTPError("progressDeadlineSeconds: must be greater than minReadySeconds")
+        found["spec"]["minReadySeconds"] = minimum
+        found["metadata"]["resourceVersion"] = str(int(version) + 1)
+        annotations = found["metadata"].setdefault("annotations", {})
+        annotations.pop(annotation[0], None)
+        if annotation[1] is not None:
+            annotations[annotation[0]] = annotation[1]
 
     async def annotate_template(self, namespace: str, name: str, version: str, annotation: str, value: str) -> None:
         found = self.deployments[name]

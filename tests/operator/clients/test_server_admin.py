@@ -13,7 +13,8 @@ from kit.clients.python import PythonClients
 from kit.network.ports import free_port
 from kit.servers.in_process import MakeServer, RunningServer
 from tradecast_operator.clients.pod_http import Answer, PodClient
-from tradecast_operator.clients.server_admin import KnownServers, ServerAdmin, ServerSilent, Target
+from tradecast_operator.clients.server_admin import KnownServers, ServerAdmin, ServerSilent, Target, read_stats
+from tradecast_operator.model.observation import Outcomes
 
 TOKEN = "operators-token"
 POD = Target("uid-a", "127.0.0.1", revision="replica-set-uid")
@@ -86,6 +87,22 @@ async def test_a_server_tells_its_connections_and_its_drain(
     assert wire.sent[0] == ""
     assert all(one.startswith("Tradecast-Hmac ") for one in wire.sent[1:])
     assert len(set(wire.sent)) == len(wire.sent)
+
+
+async def test_a_drain_that_renews_itself_and_its_end(make_server: MakeServer, client: PodClient) -> None:
+    server = await make_server(admin_token=TOKEN, pod_uid="uid-a", drain_delay=3, drain_rate=100, shutdown_timeout=1)
+    servers = at(server, client)
+    before = await servers.stats(POD)
+    assert (before.renewable, before.urgent, before.ends_in) == (True, False, None)
+    assert before.outcomes == Outcomes()
+    await servers.drain(POD, 1, 60, renew_within=1e9)
+    assert server.app.get_stats()["drain"]["renewWithin"] == 3600
+    await servers.drain(POD, 7, None, renew_within=50, ends_within=20)
+    after = await servers.stats(POD)
+    assert server.app.get_stats()["drain"]["renewWithin"] == 50
+    assert after.rate == 7
+    assert after.ends_in is not None
+    assert after.ends_in <= 19, "a second is left for the shutdown"
 
 
 async def test_a_figure_above_what_servers_take_is_sent_as_the_highest(
@@ -236,3 +253,41 @@ async def test_no_more_are_asked_at_a_time_than_the_namespace_may(client: PodCli
         assert not done
     with pytest.raises(ServerSilent):
         await asked
+
+
+DRAIN = {"active": False, "remaining": 0, "shedding": False}
+OUTCOMES = {"connects": 4, "connectFailures": 3, "events": 2, "eventErrors": 1}
+
+
+def said(drain: dict[str, object], **more: object) -> dict[str, object]:
+    return {"websocket": {"totalConnections": 7}, "drain": {**DRAIN, **drain}, **more}
+
+
+def test_what_an_earlier_version_does_not_report() -> None:
+    stats = read_stats(said({}))
+    assert (stats.renewable, stats.rate, stats.ends_in, stats.urgent, stats.outcomes) == (False, 0, None, False, None)
+
+
+def test_what_a_server_reports_of_its_drain_and_its_work() -> None:
+    stats = read_stats(said({"rate": 900, "endsIn": 12.5, "urgent": True, "renewWithin": None}, outcomes=OUTCOMES))
+    assert (stats.renewable, stats.rate, stats.ends_in, stats.urgent) == (True, 900, 12.5, True)
+    assert stats.outcomes == Outcomes(4, 3, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("drain", "more"),
+    [
+        ({"urgent": "yes"}, {}),
+        ({"rate": -1}, {}),
+        ({"endsIn": float("inf")}, {}),
+        ({"endsIn": "5"}, {}),
+        ({}, {"outcomes": []}),
+        ({}, {"outcomes": {"connects": 4}}),
+        ({}, {"outcomes": {**OUTCOMES, "events": -1}}),
+        ({}, {"outcomes": {**OUTCOMES, "events": 2**60}}),
+        ({}, {"outcomes": {**OUTCOMES, "events": 1.5}}),
+    ],
+)
+def test_nonsense_is_no_report(drain: dict[str, object], more: dict[str, object]) -> None:
+    with pytest.raises((KeyError, ValueError)):
+        read_stats(said(drain, **more))

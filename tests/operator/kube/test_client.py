@@ -108,6 +108,7 @@ async def test_what_can_be_no_name_is_not_asked_for(name: str) -> None:
         kubernetes.set_lease("trading", name, "1", {}),
         kubernetes.apply_config_map("trading", {"metadata": {"name": name}}),
         kubernetes.annotate_template("trading", name, "1", "a", "b"),
+        kubernetes.set_pacing("trading", name, "1", minimum=1, deadline=2, annotation=("a", None)),
         kubernetes.adopt_replicas("trading", name, "1", 2),
     ):
         with pytest.raises(InvalidName):
@@ -122,3 +123,17 @@ async def test_a_name_is(name: str) -> None:
     await kubernetes.secret("trading", name)
     await kubernetes.replica_sets("trading", "a=b")
     assert api.urls == [f"secrets/{name}", "replicasets"]
+
+
+@pytest.mark.parametrize(("deadline", "spec"), [(9, {"progressDeadlineSeconds": 9}), (None, {})])
+async def test_what_paces_a_rollout_is_one_patch_of_one_version(deadline: int | None, spec: dict[str, int]) -> None:
+    class Patched(Kubernetes):
+        async def _patch(self, version: str, namespace: str, url: str, body: dict[str, Any]) -> dict[str, Any]:
+            assert (version, namespace, url) == ("apps/v1", "trading", "deployments/servers")
+            assert body == {
+                "metadata": {"resourceVersion": "7", "annotations": {"held": None}},
+                "spec": {"minReadySeconds": 5, **spec},
+            }
+            return body
+
+    await Patched().set_pacing("trading", "servers", "7", minimum=5, deadline=deadline, annotation=("held", None))

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from kit.kubernetes.fake_api import FakeKubernetes, pod_body
+from kit.kubernetes.fake_api import REPLICA_SET, FakeKubernetes, pod_body
 from tradecast_operator.kube.observe import DRAIN_SINCE, FIRST, observe
-from tradecast_operator.kube.pods.reduced import DELETION_COST
-from tradecast_operator.model.observation import Observation, Stats
+from tradecast_operator.kube.owners import split
+from tradecast_operator.kube.pods.reduced import DELETION_COST, reduce_pod
+from tradecast_operator.model.observation import Hold, Observation, Pacing, Stats
+from tradecast_operator.model.rollout_record import HOLD, format_hold
 
 NOW = 1_767_262_000.0
 
@@ -96,3 +100,85 @@ def test_of_two_entries_for_the_mode_the_last_holds() -> None:
         body = FakeKubernetes().deployments["servers"]
         body["spec"]["template"] = {"spec": {"containers": [{"env": env}, {}]}}
         assert observe(body, [], {}, NOW).mode_from == expected
+
+
+def waiting(name: str, reason: str, **status: Any) -> dict[str, Any]:
+    pod = pod_body(name, ready=False)
+    pod["status"]["containerStatuses"] = [{"ready": False, "state": {"waiting": {"reason": reason}}, **status}]
+    return pod
+
+
+def crashing(name: str, restarts: int, *, ready: bool = False) -> dict[str, Any]:
+    pod = pod_body(name, ready=ready)
+    pod["status"]["containerStatuses"] = [{"ready": ready, "state": {"running": {}}, "restartCount": restarts}]
+    return pod
+
+
+def blocked(name: str, reason: str) -> dict[str, Any]:
+    pod = waiting(name, "PodInitializing")
+    pod["status"]["initContainerStatuses"] = [{"ready": False, "state": {"waiting": {"reason": reason}}}]
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("pod", "trouble"),
+    [
+        (pod_body("a"), ""),
+        (waiting("a", "ContainerCreating"), ""),
+        (waiting("a", "ErrImagePull"), ""),  # once may be chance; ImagePullBackOff follows
+        (waiting("a", "ImagePullBackOff"), "ImagePullBackOff"),
+        (waiting("a", "CrashLoopBackOff"), "CrashLoopBackOff"),
+        (waiting("a", "CreateContainerConfigError"), "CreateContainerConfigError"),
+        (blocked("a", "CrashLoopBackOff"), "CrashLoopBackOff"),
+        (crashing("a", 1), ""),
+        (crashing("a", 2), "CrashLoopBackOff"),
+        (crashing("a", 40, ready=True), ""),  # months ago, perhaps
+    ],
+)
+def test_why_a_pod_does_not_run(pod: dict[str, Any], trouble: str) -> None:
+    for form in (pod, reduce_pod(pod)):
+        assert seen(form).pods[0].trouble == trouble
+
+
+def test_since_when_a_pod_is_not_ready() -> None:
+    assert seen(pod_body("a", ready=False)).pods[0].unready_since == 1_767_261_600
+    assert seen(pod_body("a")).pods[0].unready_since is None
+    homeless = pod_body("a", ready=False)
+    homeless["status"]["conditions"].append({"type": "PodScheduled", "status": "False"})
+    assert seen(homeless).pods[0].unready_since is None, "it waits for a node"
+    assert seen(reduce_pod(homeless)).pods[0].unready_since is None
+    new = pod_body("a")
+    del new["status"]["conditions"]
+    assert seen(new).pods[0].unready_since == 1_767_258_000, "since it was created"
+
+
+def test_when_a_pod_is_killed() -> None:
+    """The deletionTimestamp includes the grace period (ObjectMeta in Kubernetes' API reference)."""
+    (pod,) = seen(pod_body("a", deletionTimestamp="2026-01-01T10:00:30Z", deletionGracePeriodSeconds=30)).pods
+    assert (pod.killed_at, pod.grace) == (1_767_261_630, 30)
+    (pod,) = seen(pod_body("a")).pods
+    assert (pod.killed_at, pod.grace, pod.trouble) == (None, 0, "")
+
+
+def test_what_paces_a_rollout() -> None:
+    body = FakeKubernetes([pod_body("a")]).deployments["servers"]
+    assert observe(body, [pod_body("a")], {}, NOW).pacing == Pacing(60, 600)
+    hold = Hold("abc", "it fails", 700, 30)
+    body["metadata"]["annotations"] = {HOLD: format_hold(hold), "meta.helm.sh/release-name": "prod"}
+    body["spec"] |= {"minReadySeconds": None, "progressDeadlineSeconds": None}
+    found = observe(body, [pod_body("a")], {}, NOW)
+    assert found.pacing == Pacing(0, None, hold, "prod")
+    assert (found.revision, found.held, found.stuck) == ("abc", hold, True), "a rollout that is held does not go on"
+    other = observe(body, [pod_body("a")], {}, NOW, "def")
+    assert (other.revision, other.held, other.stuck) == ("def", None, False)
+    assert observe(body, [], {}, NOW).revision == ""
+
+
+def test_a_pod_with_the_labels_and_no_owner_is_no_second_revision() -> None:
+    """Somebody's pod for debugging, say: it would keep the fleet from shrinking for ever."""
+    mine, debug = pod_body("a"), pod_body("debug", ownerReferences=[])
+    del debug["metadata"]["labels"]["pod-template-hash"]
+    ours, others = split([mine, debug], {REPLICA_SET})
+    assert [one["metadata"]["name"] for one in others] == ["debug"]
+    found = seen(*ours)
+    assert (found.rolling, found.revision) == (False, "abc")

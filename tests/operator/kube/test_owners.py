@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from kit.kubernetes.fake_api import owned_by
-from tradecast_operator.kube.owners import owner_of, replica_sets_of, split
+from tradecast_operator.kube.owners import NUMBER, find_revision, owner_of, replica_sets_of, split
+from tradecast_operator.kube.pods.reduced import REVISION
 
 
 def body(uid: str, *owners: dict[str, Any]) -> dict[str, Any]:
@@ -46,3 +47,22 @@ def test_of_several_owners_the_controller_counts() -> None:
     pod = body("p", {**owned_by("ReplicaSet", "r2"), "controller": False}, owned_by("ReplicaSet", "r1"))
     assert owner_of(pod, "ReplicaSet") == "r1"
     assert owner_of({"metadata": {"ownerReferences": None}}, "ReplicaSet") is None
+
+
+def numbered(uid: str, deployment: str, number: str | None, label: str) -> dict[str, Any]:
+    found = body(uid, owned_by("Deployment", deployment))
+    found["metadata"] |= {"labels": {REVISION: label}, "annotations": {} if number is None else {NUMBER: number}}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [("3", "good"), ("2", "bad"), ("9", ""), (None, ""), ("5", "")],
+    ids=["undone: the first one again", "the second one", "not made yet", "no number", "somebody else's"],
+)
+def test_the_revision_that_a_deployment_asks_for(number: str | None, found: str) -> None:
+    uid = DEPLOYMENT["metadata"]["uid"]
+    sets = [numbered("1", uid, "3", "good"), numbered("2", uid, "2", "bad"), numbered("3", uid, None, "adopted")]
+    sets.append(numbered("4", "another", "5", "foreign"))
+    deployment = {"metadata": {**DEPLOYMENT["metadata"], "annotations": {} if number is None else {NUMBER: number}}}
+    assert find_revision(deployment, sets) == found

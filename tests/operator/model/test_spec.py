@@ -8,7 +8,7 @@ import pytest
 
 from kit.kubernetes.crd import filled_in, schema
 from tradecast_operator.model.adapter_spec import RedisAdapter, RedisSecret
-from tradecast_operator.model.spec import Admin, Drain, Metric, Rebalance, Spec
+from tradecast_operator.model.spec import Admin, Drain, Metric, Rebalance, Spec, Trial
 
 
 def test_everything_can_be_said() -> None:
@@ -32,6 +32,17 @@ def test_everything_can_be_said() -> None:
                 "quietSeconds": 8,
                 "connectionsPerSecond": 9,
                 "acceptPerSecond": 10,
+            },
+            "rollout": {
+                "progressDeadlineSeconds": 900,
+                "trial": {
+                    "enabled": False,
+                    "seconds": 18,
+                    "readyWithinSeconds": 19,
+                    "marginPercent": 20,
+                    "leastCount": 21,
+                    "sampleClients": 22,
+                },
             },
             "metric": {"holdSeconds": 11, "staleSeconds": 12},
             "redisAdapter": {
@@ -57,6 +68,7 @@ def test_everything_can_be_said() -> None:
         admin=Admin(9, "tokens", "T"),
         drain=Drain(7, 8),
         rebalance=Rebalance(False, 1.5, 4, 5, 6, 0.07, 8, 9, 10),
+        trial=Trial(False, 18, 19, 0.2, 21, 22, 900),
         metric=Metric(11, 12),
         redis_adapter=RedisAdapter(
             "sharded", "figures", "figures", 13, 14, 17, 15, {"publish_batch": 16}, RedisSecret("redis", "URL")

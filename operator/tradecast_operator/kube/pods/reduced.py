@@ -44,13 +44,13 @@ def reduce_pod(pod: Mapping[str, Any]) -> Object:
         "spec": _fields(pod.get("spec") or {}, _SPEC),
         "status": {
             **_fields(status, _STATUS),
-            "conditions": [
-                _fields(one, _CONDITION) for one in _list(status, "conditions") if one.get("type") == "Ready"
+            "conditions": [_fields(one, _CONDITION) for one in _list(status, "conditions") if _is_read(one)],
+            "initContainerStatuses": [
+                _container(one)
+                for one in _list(status, "initContainerStatuses")
+                if "waiting" in (one.get("state") or {})
             ],
-            "containerStatuses": [
-                {**_fields(one, _CONTAINER), "state": _state(one.get("state") or {})}
-                for one in _list(status, "containerStatuses")
-            ],
+            "containerStatuses": [_container(one) for one in _list(status, "containerStatuses")],
         },
     }
     return reduced
@@ -71,6 +71,17 @@ def _values(found: Mapping[str, Any] | None) -> Object:
         for key, value in (found or {}).items()
         if (key in (REVISION, DELETION_COST) or key.startswith(OWN)) and len(value) <= LONGEST
     }
+
+
+def _is_read(condition: Mapping[str, Any]) -> bool:
+    """Whether it says if the pod is ready, or that it waits for a node."""
+    return condition.get("type") == "Ready" or (
+        condition.get("type") == "PodScheduled" and condition.get("status") == "False"
+    )
+
+
+def _container(status: Mapping[str, Any]) -> Object:
+    return {**_fields(status, _CONTAINER), "state": _state(status.get("state") or {})}
 
 
 def _controls(reference: Mapping[str, Any]) -> bool:

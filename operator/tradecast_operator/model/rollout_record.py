@@ -1,0 +1,45 @@
+"""The record of a failed trial in an annotation of the Deployment: with it, another operator goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tradecast_operator.model.answers import fields, name, parse, text, whole
+from tradecast_operator.model.observation import Hold
+
+# The annotation.
+HOLD: Final = "tradecast.dev/rollout-held"
+LONGEST_REASON: Final = 1_000
+# The highest value of an int32, as these fields of a Deployment are.
+MOST: Final = 2_147_483_647
+
+
+def format_hold(hold: Hold) -> str:
+    """The annotation's value."""
+    record = {
+        "revision": hold.revision,
+        "why": hold.why[:LONGEST_REASON],
+        "minReadySeconds": hold.minimum,
+        "progressDeadlineSeconds": hold.deadline,
+    }
+    return json.dumps(record, ensure_ascii=False)
+
+
+def read_hold(annotations: Mapping[str, Any]) -> Hold | None:
+    """The record; None: there is none, or somebody has changed it into nonsense."""
+    value = annotations.get(HOLD)
+    if not isinstance(value, str):
+        return None
+    try:
+        record = fields(parse(value.encode()))
+        deadline = record.get("progressDeadlineSeconds")
+        return Hold(
+            revision=name(record.get("revision")),
+            why=text(record.get("why"), LONGEST_REASON),
+            deadline=None if deadline is None else whole(deadline, MOST),
+            minimum=whole(record.get("minReadySeconds"), MOST),
+        )
+    except ValueError:
+        return None
