@@ -14,8 +14,8 @@ from delivery.table import tables
 DOCS = HERE.parents[1] / "docs"
 PAGE = DOCS / "benchmarks.md"
 ALT = {
-    "delivery-age": "Age of quotes over five minutes, for slow clients and for the others, with each server",
-    "delivery-memory": "Memory of each server and of its sockets over five minutes",
+    "delivery-age": "Age of quotes over time, for slow clients and for the others, with each server",
+    "delivery-memory": "Memory of each server, and in the kernel for its sockets over time",
 }
 BETWEEN = re.compile(r"(<!-- delivery: .*? -->\n).*?(<!-- end of delivery -->)", re.DOTALL)
 

@@ -17,9 +17,8 @@ COSTS = ("off", "without slow", "with slow", "deltas", "all deltas")
 def tables(rounds: Rounds) -> str:
     """All of the report."""
     plan = rounds.plan
-    seconds = plan.seconds
     parts = [
-        f"### {plan.clients:,} clients, 5 % of them slow, {seconds:.0f} s: ages of quotes, trades, memory",
+        f"### {plan.clients:,} clients, 5 % of them slow: ages of quotes, trades, memory",
         _long(rounds),
         "### Cost for each recipient: median of the rounds",
         _costs(rounds),
@@ -34,6 +33,7 @@ def tables(rounds: Rounds) -> str:
 def _long(rounds: Rounds) -> str:
     head = [
         "",
+        "seconds",
         "slow: age p50, s",
         "slow: age p99, s",
         "in the last bucket, s",
@@ -51,6 +51,7 @@ def _long_row(one: Outcome) -> list[str]:
     trades = ", ".join(f"{slow[key]:,} {key}" for key in ("missing", "disordered", "doubled") if slow[key])
     memory = (one.over_time[-1][1] + one.over_time[-1][2]) / 1e6 if one.over_time else 0.0
     return [
+        f"{one.load['seconds']:.0f}",
         f"{_of(slow, 'p50') / 1000:.2f}",
         f"{_of(slow, 'p99') / 1000:.2f}",
         f"{ages[-1] / 1000:.2f} (×{growth(ages):.1f})" if ages else "–",
