@@ -25,6 +25,7 @@ from tradecast.connections.registry import ConnectionRegistry
 from tradecast.delivery.event_kinds import KindName
 from tradecast.delivery.hub import Hub
 from tradecast.deprecated import keep_old_names
+from tradecast.engine.http.certificates import Certificate
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.events import rooms
 from tradecast.events.dispatcher import Dispatcher, Handler, Route
@@ -267,6 +268,10 @@ class WebSocketServer(Emitters, ClusterApi):
     def internal_upgrades(self) -> Upgrades | None:
         """The same of the internal port; None where there is none."""
         return self._apps.internal_upgrades()
+
+    def public_certificate(self) -> Certificate | None:
+        """The certificate for TLS on the public port, which follows its files; None: it speaks no TLS."""
+        return self.components.certificate
 
     def internal_tls(self) -> InternalTls | None:
         """The certificates for TLS on the internal port; None: it speaks no TLS."""

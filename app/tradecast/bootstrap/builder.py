@@ -22,6 +22,7 @@ from tradecast.events.kinds import RECENT_EVENTS
 from tradecast.events.subscriptions import Subscriptions
 from tradecast.http.stats import Stats
 from tradecast.lifecycle.admission import Admission
+from tradecast.lifecycle.certificate import load_public_certificate
 from tradecast.lifecycle.draining.drain import Drain
 from tradecast.lifecycle.draining.paced_disconnect import PacedDisconnect
 from tradecast.lifecycle.draining.pacing import FleetPace
@@ -49,9 +50,11 @@ async def build_components(foundation: Foundation) -> Components:
     """Build all parts of a server. A dependency that does not answer is logged, not fatal.
 
     Raises:
-        SettingsError: A URL means nothing, or names a database that Redis does not have.
+        SettingsError: A URL means nothing, or names a database that Redis does not have; or a certificate cannot be
+            used.
     """
     settings, metrics, lines = foundation.settings, foundation.metrics, foundation.lines
+    certificate = load_public_certificate(settings)
     redis, announcement = await _connect(foundation)
     authentication = foundation.middleware.sessions or create_auth_middleware(required=settings.auth_required)
     sessions = create_sessions(
@@ -170,6 +173,7 @@ async def build_components(foundation: Foundation) -> Components:
         drain=drain,
         revisions=revisions,
         readiness=readiness,
+        certificate=certificate,
         stats=stats,
     )
 

@@ -23,6 +23,7 @@ from tradecast.gateway.clients import Clients
 from tradecast.gateway.middleware import Middleware
 from tradecast.gateway.server import SocketServer
 from tradecast.http.stats import Stats
+from tradecast.lifecycle.certificate import RenewedCertificate
 from tradecast.lifecycle.draining.drain import Drain
 from tradecast.lifecycle.handshake_gate import HandshakeGate
 from tradecast.lifecycle.readiness import Readiness
@@ -81,6 +82,7 @@ class Components:
     drain: Drain
     revisions: RevisionRegistry | None
     readiness: Readiness
+    certificate: RenewedCertificate | None
     stats: Stats
     running: TaskSet = field(default_factory=TaskSet)
 
@@ -101,6 +103,8 @@ class Components:
         await self.cluster.start()
         if self.polling is not None:
             self.running.spawn(self.polling.run(), name="polling availability")
+        if self.certificate is not None:
+            self.running.spawn(self.certificate.run(), name="certificate")
         self.running.spawn(self.watcher.run(), name="revocation")
         self.running.spawn(self.foundation.health.run(), name="health")
         self.running.spawn(LoopLag(self.foundation.metrics.process).run(), name="loop lag")

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from tradecast.bootstrap.metrics import ServerMetrics
 from tradecast.config.settings import Settings
+from tradecast.engine.http.certificates import Certificate
 from tradecast.engine.http.connection_bounds import ConnectionBounds, HttpLimits
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.lifecycle.open_files import Shares, read_file_limit
@@ -36,6 +37,7 @@ class Served(Protocol):
     def internal_app(self) -> ASGIApp | None: ...
     def public_upgrades(self) -> Upgrades: ...
     def internal_upgrades(self) -> Upgrades | None: ...
+    def public_certificate(self) -> Certificate | None: ...
     def internal_tls(self) -> InternalTls | None: ...
     async def internal_listening(self, port: int, *, tls: bool = False) -> None: ...
     def listening(self) -> None: ...
@@ -74,8 +76,7 @@ def create_process(server: Served) -> Process:
             server.public_app(),
             settings.host,
             settings.port,
-            certfile=settings.ssl_certfile,
-            keyfile=settings.ssl_keyfile,
+            tls=server.public_certificate(),
             upgrades=server.public_upgrades(),
             bounds=bound("public", shares.clients, keep_alive=settings.keep_alive),
             backlog=shares.backlog,
@@ -104,7 +105,7 @@ def create_process(server: Served) -> Process:
                 bounds=bound("internal", shares.servers, keep_alive=SERVER_KEEPS, **head),
                 backlog=shares.backlog,
                 moves=settings.internal_port_moves,
-                tls=None if tls is None else tls.listening,
+                tls=tls,
                 also_plain=tls is not None and not tls.required,
                 tls_timeout=settings.tls_timeout,
             )

@@ -11,9 +11,9 @@ from tradecast.causes import Code
 from tradecast.check.redis import check_expiry
 from tradecast.check.report import Finding
 from tradecast.config.settings import Settings
+from tradecast.engine.http.certificates import read_expiry
 from tradecast.lifecycle.open_files import Shares, raise_file_limit, read_file_limit
 from tradecast.lifecycle.ports import PortInUse, bind_port, find_reachable, join_address
-from tradecast.polling_relay.tls import shake_hands
 
 PATIENCE: Final = 2.0
 
@@ -89,25 +89,6 @@ def _check_pair(name: str, certificate: str, key: str | None) -> Finding:
     except (OSError, ValueError):
         return Finding(name, "ok", "certificate and key belong together")
     return check_expiry(name, f"The certificate {certificate}", ends)
-
-
-def read_expiry(server: ssl.SSLContext, certificate: str) -> str:
-    """When a certificate expires, in OpenSSL's format: by a handshake in memory, as Python has no other public way.
-
-    Args:
-        server: Has certificate and key.
-        certificate: Its file.
-
-    Raises:
-        ssl.SSLCertVerificationError: It is not valid at present.
-    """
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.load_verify_locations(certificate)
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    end = shake_hands(server, client)
-    shown = (end and end.getpeercert()) or {}
-    return str(shown["notAfter"])
 
 
 def _check_authorities(name: str, file: str) -> Finding:

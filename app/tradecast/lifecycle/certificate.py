@@ -1,69 +1,125 @@
-"""The certificate of a port: read again when its files change, since certificates are renewed while servers run."""
+"""The public port's certificate, which is renewed while the server runs."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import ssl
+import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
-# Seconds between two looks at the files. Kubernetes takes up to two minutes to write a renewed Secret into a pod.
-LOOK_EVERY: Final = 30.0
+from tradecast.config.settings import Settings, SettingsError
+from tradecast.engine.http.certificates import load_certificate, read_expiry
+
+# Seconds between two looks at the files. Those of a Secret in Kubernetes change a minute or so after the Secret.
+LOOK_EVERY: Final = 5.0
+NAMES: Final = "SSL_CERTFILE, SSL_KEYFILE"
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
-_Stamp = tuple[tuple[int, int], ...]
+# When each file was written, and which one it is; None: one of them cannot be found.
+_Stamp = tuple[tuple[int, int], ...] | None
 
 
-class WatchedCertificate:
-    """A certificate and its key in a TLS context that a port already uses.
+class RenewedCertificate:
+    """A certificate that new connections get, and that follows its files (`Certificate`).
 
-    Connections that are made from then on get the new certificate; those that are there keep theirs.
+    Files that cannot be used are logged and counted, and the certificate before them stays. They are tried again until
+    they can be: certificate and key may be written one after the other.
 
     Args:
-        context: The port's.
-        certfile: PEM certificate chain.
-        keyfile: PEM private key.
-        port: Name of the port, for logs.
+        certificate: PEM file with the certificate chain.
+        key: PEM file with the private key.
+        clock: Seconds since 1970.
+
+    Attributes:
+        listening: For the connections that are accepted from now on.
+        is_stale: Whether the files are others than the certificate in effect, and cannot be used.
+
+    Raises:
+        SettingsError: The files are no certificate and its key.
     """
 
-    def __init__(self, context: ssl.SSLContext, certfile: str, keyfile: str, port: str) -> None:
-        self._context = context
-        self._files = (certfile, keyfile)
-        self._port = port
+    def __init__(self, certificate: str, key: str, clock: Callable[[], float] = time.time) -> None:
+        self._certificate = certificate
+        self._key = key
+        self._clock = clock
         self._stamp = self._read_stamp()
+        self._found = self._stamp
+        self._expires: float | None = None
+        self.is_stale = False
+        try:
+            self.listening = self._load()
+        except (OSError, ValueError):  # an SSLError is one, and its text explains nothing
+            raise SettingsError(f"{NAMES}: are no PEM certificate and its key") from None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the certificate in effect expires, negative when it has; None: it does not say."""
+        return None if self._expires is None else self._expires - self._clock()
 
     async def run(self) -> None:
-        """Look at the files from time to time, until cancelled."""
+        """Follow the files until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            self.refresh()
+            await asyncio.to_thread(self.look)  # the disk may be slow, or gone
 
-    def refresh(self) -> bool:
-        """Read the files if they have changed. Invalid ones are logged, and the certificate before them stays.
-
-        Returns:
-            Whether there is another certificate now.
-        """
-        stamp = self._read_stamp()
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp
+    def look(self) -> None:
+        """Read the files if they have changed, and are the same as at the look before: none is taken half written."""
+        stamp, before = self._read_stamp(), self._found
+        self._found = stamp
+        if stamp != before or (stamp == self._stamp and not self.is_stale):
+            return
         try:
-            # A context into which a certificate was loaded without its key would serve nobody: try another one first.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)
-            self._context.load_cert_chain(*self._files)
-        except OSError:  # an SSLError is one, and its text explains nothing
-            log.error(
-                "the new certificate of a port is no PEM certificate and its key: the previous one stays",
-                port=self._port,
-            )
-            return False
-        log.info("certificate of a port reloaded", port=self._port)
-        return True
+            if stamp is None:
+                raise FileNotFoundError
+            self.listening = self._load()
+        except (OSError, ValueError) as error:
+            if stamp != self._stamp or not self.is_stale:
+                log.error(
+                    "the new certificate of the public port cannot be used: the previous one stays",
+                    why=_explain(error),
+                    settings=NAMES,
+                    expires_in_days=self._days_left(),
+                )
+            self._stamp, self.is_stale = stamp, True
+            return
+        self._stamp, self.is_stale = stamp, False
+        log.info("certificate of the public port reloaded", expires_in_days=self._days_left())
+
+    def _load(self) -> ssl.SSLContext:
+        context = load_certificate(self._certificate, self._key)
+        try:
+            ends = read_expiry(context, self._certificate, at_any_time=True)
+            self._expires = float(ssl.cert_time_to_seconds(ends))
+        except (OSError, ValueError):
+            self._expires = None
+        return context
+
+    def _days_left(self) -> float | None:
+        left = self.seconds_left
+        return None if left is None else round(left / 86_400, 1)
 
     def _read_stamp(self) -> _Stamp:
         try:
-            return tuple((found.st_mtime_ns, found.st_ino) for found in map(os.stat, self._files))
+            return tuple((found.st_mtime_ns, found.st_ino) for found in map(os.stat, (self._certificate, self._key)))
         except OSError:
-            return ()
+            return None
+
+
+def load_public_certificate(settings: Settings) -> RenewedCertificate | None:
+    """By the settings; None: the public port speaks no TLS. Raises SettingsError as the class says."""
+    if settings.ssl_certfile is None or settings.ssl_keyfile is None:
+        return None
+    return RenewedCertificate(settings.ssl_certfile, settings.ssl_keyfile)
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return "the key is that of another certificate"
+        return "they are no PEM certificate and its key, or the key has a password"
+    if isinstance(error, FileNotFoundError):
+        return "a file is missing"
+    return "a file cannot be read" if isinstance(error, OSError) else "they are no PEM certificate and its key"

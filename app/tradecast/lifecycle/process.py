@@ -7,7 +7,6 @@ import gc
 import itertools
 import signal
 import socket
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +14,10 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp
 
-from tradecast.background.tasks import cancel_and_wait
-from tradecast.config.settings import SettingsError
+from tradecast.engine.http.certificates import Certificate
 from tradecast.engine.http.connection_bounds import ConnectionBounds
 from tradecast.engine.uvicorn.server import UvicornServer, create_config
 from tradecast.engine.uvicorn.websocket_handshake import Upgrades
-from tradecast.lifecycle.certificate import WatchedCertificate
 from tradecast.lifecycle.ports import PortInUse, bind_port, describe_families
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
@@ -39,7 +36,7 @@ class Listener:
         bounds: How many connections there may be, and what they may do; None: as the defaults say.
         backlog: Connections that may wait to be accepted, which is done for all of them at once.
         tls_timeout: Seconds that a TLS handshake may take.
-        tls: A certificate that is loaded already, in place of the files.
+        tls: The certificate; None: no TLS.
         also_plain: Whether those that begin without TLS are served too, where there is a certificate.
         moves: Whether another port will do where this one is taken.
     """
@@ -48,14 +45,12 @@ class Listener:
     app: ASGIApp
     host: str
     port: int
-    certfile: str | None = None
-    keyfile: str | None = None
     upgrades: Upgrades | None = None
     bounds: ConnectionBounds | None = None
     backlog: int = 2048
     tls_timeout: float = 10
     moves: bool = False
-    tls: ssl.SSLContext | None = None
+    tls: Certificate | None = None
     also_plain: bool = False
 
 
@@ -97,7 +92,6 @@ class Process:
         self._grace = grace
         self._servers: list[UvicornServer] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._certificates: list[asyncio.Task[None]] = []
         self.ports: dict[str, int] = {}
 
     async def start(self) -> None:
@@ -105,7 +99,6 @@ class Process:
 
         Raises:
             PortInUse: A port is taken or not allowed.
-            SettingsError: A certificate and its key cannot be used.
         """
         servers = [_create_server(listener, self._grace) for listener in self._listeners]
         sockets: list[list[socket.socket]] = []
@@ -121,8 +114,6 @@ class Process:
         for listener, server, found in zip(self._listeners, servers, sockets, strict=True):
             self._servers.append(server)
             self._tasks.append(asyncio.create_task(server.serve(sockets=found), name=f"serve {listener.name}"))
-            if (watched := _watch_certificate(listener, server)) is not None:
-                self._certificates.append(asyncio.create_task(watched.run(), name=f"certificate {listener.name}"))
         await asyncio.gather(*(server.ready.wait() for server in self._servers))
         self._hooks.listening()
         families = {one.name: describe_families(found) for one, found in zip(self._listeners, sockets, strict=True)}
@@ -138,7 +129,6 @@ class Process:
         for server in self._servers:
             server.exit_soon()
         await asyncio.gather(*self._tasks)
-        await cancel_and_wait(*self._certificates)
         for server in self._servers:
             server.bounds.close()
 
@@ -162,7 +152,7 @@ class Process:
             if not stopping.done():
                 log.warning("stopping at once: a second signal has come")
                 stopping.cancel()
-                for task in (*self._tasks, *self._certificates):
+                for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(stopping, *self._tasks, return_exceptions=True)
                 for server in self._servers:
@@ -198,33 +188,16 @@ def _bind_listener(listener: Listener) -> list[socket.socket]:
         return found
 
 
-def _watch_certificate(listener: Listener, server: UvicornServer) -> WatchedCertificate | None:
-    context = server.config.ssl
-    if context is None or listener.certfile is None or listener.keyfile is None:
-        return None
-    return WatchedCertificate(context, listener.certfile, listener.keyfile, listener.name)
-
-
 def _create_server(listener: Listener, grace: float) -> UvicornServer:
     bounds = listener.bounds or ConnectionBounds()
-    config = create_config(
-        listener.app,
-        listener.upgrades,
-        bounds,
-        certfile=listener.certfile,
-        keyfile=listener.keyfile,
-        grace=max(1, round(grace)),
-    )
-    try:
-        config.load()
-    except OSError:  # an SSLError is one, and its text explains nothing
-        raise SettingsError("SSL_CERTFILE, SSL_KEYFILE: are no PEM certificate and its key") from None
+    config = create_config(listener.app, listener.upgrades, bounds, grace=max(1, round(grace)))
+    config.load()
     return UvicornServer(
         config,
         listener.name,
         bounds,
         backlog=listener.backlog,
-        tls=listener.tls or config.ssl,
+        tls=listener.tls,
         also_plain=listener.also_plain,
         tls_timeout=listener.tls_timeout,
         unsent=None if listener.upgrades is None else listener.upgrades.engine.limits.unsent,

@@ -6,14 +6,15 @@ name (INTERNAL_SERVER_NAME), whatever the address.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import ssl
+import time
 from typing import Final
 
 import structlog
 
 from tradecast.config.settings import Settings, SettingsError
+from tradecast.engine.http.certificates import load_certificate, read_expiry, shake_hands
 
 CERTIFICATE: Final = "INTERNAL_CERT_FILE"
 log = structlog.stdlib.get_logger("tradecast.adapter")
@@ -33,8 +34,9 @@ class InternalTls:
         required: Whether TLS is required of every server.
 
     Attributes:
-        listening: For connections of other servers.
+        listening: For connections of other servers that are accepted from now on.
         calling: For connections to them; verifies.
+        is_stale: Whether the files are others than the certificates in effect, and cannot be used.
 
     Raises:
         SettingsError: A file is no PEM of its kind, key and certificate do not belong together, or another server would
@@ -46,23 +48,34 @@ class InternalTls:
         self.name = name
         self.required = required
         self._stamp = self._read_stamp()
+        self._expires: float | None = None
+        self.is_stale = False
         self.listening, self.calling = self._load()
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the certificate in effect expires, negative when it has; None: it does not say."""
+        return None if self._expires is None else self._expires - time.time()
+
     def refresh(self) -> None:
-        """Read files that have changed. Invalid ones are logged, and the certificates before them stay in effect."""
+        """Read files that have changed. Invalid ones are logged, and the certificates before them stay in effect.
+
+        They are tried again until they can be used: the files may be written one after the other.
+        """
         stamp = self._read_stamp()
-        if stamp == self._stamp:
+        if stamp == self._stamp and not self.is_stale:
             return
-        self._stamp = stamp
         try:
-            _, self.calling = self._load()
-            self.listening.load_cert_chain(*self._files[:2])  # the listener has this context
+            self.listening, self.calling = self._load()
         except (SettingsError, OSError) as error:
-            log.error(
-                "new certificates of the internal port are invalid: the previous ones stay",
-                why=str(error),
-            )
+            if stamp != self._stamp or not self.is_stale:
+                log.error(
+                    "new certificates of the internal port are invalid: the previous ones stay",
+                    why=str(error),
+                )
+            self._stamp, self.is_stale = stamp, True
             return
+        self._stamp, self.is_stale = stamp, False
         log.info("certificates of the internal port reloaded")
 
     def _read_stamp(self) -> _Stamp:
@@ -73,10 +86,9 @@ class InternalTls:
 
     def _load(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         cert, key, ca = self._files
-        listening = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            listening.load_cert_chain(cert, key)
-        except OSError:  # an SSLError is one, and its text explains nothing
+            listening = load_certificate(cert, key)
+        except (OSError, ValueError):  # an SSLError is one, and its text explains nothing
             raise SettingsError(f"{CERTIFICATE}, INTERNAL_KEY_FILE: are no PEM certificate and its key") from None
         try:
             calling = ssl.create_default_context(cafile=ca)
@@ -87,6 +99,10 @@ class InternalTls:
         why = find_distrust(listening, calling, self.name)
         if why is not None:
             raise SettingsError(f"{CERTIFICATE}: other servers would not trust it: {why}")
+        try:
+            self._expires = float(ssl.cert_time_to_seconds(read_expiry(listening, cert, at_any_time=True)))
+        except (OSError, ValueError):
+            self._expires = None
         return listening, calling
 
 
@@ -104,29 +120,6 @@ def find_distrust(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str)
         return "the handshake does not end" if shake_hands(listening, calling, name) is None else None
     except ssl.SSLError as error:
         return explain_tls_error(error)
-
-
-def shake_hands(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str | None = None) -> ssl.SSLObject | None:
-    """Shake hands in memory; the caller's end of it, or None: it does not end.
-
-    Args:
-        listening: The listener's, with its certificate.
-        calling: The caller's, which verifies.
-        name: What the certificate is to be for; None: that is not checked.
-
-    Raises:
-        ssl.SSLError: One of them does not accept the other.
-    """
-    to_listener, to_caller = ssl.MemoryBIO(), ssl.MemoryBIO()
-    caller = calling.wrap_bio(to_caller, to_listener, server_hostname=name)
-    listener = listening.wrap_bio(to_listener, to_caller, server_side=True)
-    for _ in range(10):  # TLS 1.2 takes four turns
-        with contextlib.suppress(ssl.SSLWantReadError):
-            caller.do_handshake()
-            return caller
-        with contextlib.suppress(ssl.SSLWantReadError):
-            listener.do_handshake()
-    return None
 
 
 def explain_tls_error(error: ssl.SSLError) -> str:

@@ -46,6 +46,7 @@ class Live:
     users, waiting, channels, seconds, rate, held = 1, 4, 5, 0.0, 0.0, 0
     replaced, buffered, stale, is_market_open = 17, 3, 2, True
     relays: Sequence[str] = ("a", "b", "c", "d")
+    seconds_left, is_stale = 86_400.5, True
 
     def __init__(self) -> None:
         self.connections: list[str] = ["a"]
@@ -100,6 +101,7 @@ def touch_everything(metrics: ServerMetrics) -> None:
     metrics.gateway.transport_refused("polling_off")
     metrics.http.http_refused("query")
     metrics.http.watch_port("public", live, 2)
+    metrics.http.watch_certificate("public", live)
     metrics.process.loop_lag(0.1)
     metrics.sessions.session_lookup("redis")
     metrics.sessions.session_batch(7)
@@ -139,6 +141,8 @@ def touch_everything(metrics: ServerMetrics) -> None:
 @pytest.mark.parametrize(
     ("name", "labels", "expected"),
     [
+        ("certificate_expiry_seconds", {"port": "public"}, 86_400.5),
+        ("certificate_stale", {"port": "public"}, 1),
         ("connects_total", {"result": "accepted"}, 1),
         ("connects_total", {"result": "refused"}, 1),
         ("connections_opened_total", {"transport": "websocket"}, 1),

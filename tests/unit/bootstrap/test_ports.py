@@ -39,6 +39,9 @@ class FakeServer:
     def internal_upgrades(self) -> None:
         return None
 
+    def public_certificate(self) -> None:
+        return None
+
     def internal_tls(self) -> None:
         return None
 

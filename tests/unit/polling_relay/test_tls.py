@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from kit.network.tls import Authority
 from tradecast.config.settings import SettingsError, load_settings
+from tradecast.polling_relay import tls
 from tradecast.polling_relay.tls import InternalTls, create_internal_tls, find_distrust
 
 NAME = "tradecast-internal"
@@ -70,34 +71,56 @@ def test_what_cannot_work_stops_the_start_and_says_why(authority: Authority, tmp
 
 def test_renewed_files_are_read_and_bad_ones_are_not(authority: Authority) -> None:
     files = authority.sign(NAME, "renewed")
-    tls = create(files)
-    before = shown_by(tls)
-    tls.refresh()
-    assert shown_by(tls) == before
+    made = create(files)
+    before = shown_by(made)
+    made.refresh()
+    assert shown_by(made) == before
     authority.sign(NAME, "renewed")
     with capture_logs() as lines:
-        tls.refresh()
+        made.refresh()
     assert [line["log_level"] for line in lines] == ["info"]
-    renewed = shown_by(tls)
+    renewed = shown_by(made)
     assert renewed != before
     authority.sign("other.example", "renewed")
     with capture_logs() as lines:
-        tls.refresh()
-        tls.refresh()
+        made.refresh()
+        made.refresh()
     assert [(line["log_level"], "not valid for" in line["why"]) for line in lines] == [("error", True)], "once"
-    assert shown_by(tls) == renewed
+    assert shown_by(made) == renewed
     Path(files["internal_cert_file"]).unlink()
     with capture_logs() as lines:
-        tls.refresh()
+        made.refresh()
     assert [line["log_level"] for line in lines] == ["error"]
-    assert shown_by(tls) == renewed
+    assert shown_by(made) == renewed
+    assert made.is_stale
+    assert made.seconds_left == pytest.approx(2 * 86_400, abs=600)
 
 
-def shown_by(tls: InternalTls) -> bytes:
+def test_files_that_can_be_read_again_are_tried_again(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed may have been a moment between two files that are swapped: no file changes after that."""
+    files = authority.sign(NAME, "swapped")
+    made = create(files)
+    before = shown_by(made)
+    authority.sign(NAME, "swapped")
+    with monkeypatch.context() as patch:
+        patch.setattr(tls, "load_certificate", _fail)
+        made.refresh()
+    stale = [made.is_stale]
+    assert shown_by(made) == before
+    made.refresh()
+    assert [*stale, made.is_stale] == [True, False]
+    assert shown_by(made) != before
+
+
+def _fail(*files: object) -> ssl.SSLContext:
+    raise OSError("between two files")
+
+
+def shown_by(made: InternalTls) -> bytes:
     """The certificate that others see."""
     to_listener, to_caller = ssl.MemoryBIO(), ssl.MemoryBIO()
-    caller = tls.calling.wrap_bio(to_caller, to_listener, server_hostname=tls.name)
-    listener = tls.listening.wrap_bio(to_listener, to_caller, server_side=True)
+    caller = made.calling.wrap_bio(to_caller, to_listener, server_hostname=made.name)
+    listener = made.listening.wrap_bio(to_listener, to_caller, server_side=True)
     for _ in range(4):
         for side in (caller, listener):
             with contextlib.suppress(ssl.SSLWantReadError):

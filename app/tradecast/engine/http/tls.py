@@ -8,6 +8,7 @@ import socket
 import ssl
 from typing import Final, Protocol
 
+from tradecast.engine.http.certificates import Certificate
 from tradecast.engine.http.connection_bounds import ConnectionBounds, Phase
 
 # Connections that are accepted in one turn of the event loop.
@@ -40,7 +41,7 @@ class TlsListener:
 
     Args:
         listening: The socket, which is closed with this.
-        context: The certificate.
+        certificate: Each connection gets the one in effect.
         seconds: That a handshake may take, and the closing one.
         bounds: Where connections are counted.
         make_protocol: Makes the protocol of a connection whose handshake is done.
@@ -50,7 +51,7 @@ class TlsListener:
     def __init__(
         self,
         listening: socket.socket,
-        context: ssl.SSLContext,
+        certificate: Certificate,
         seconds: float,
         bounds: ConnectionBounds,
         make_protocol: ProtocolFactory,
@@ -59,7 +60,7 @@ class TlsListener:
     ) -> None:
         self._also_plain = also_plain
         self._socket = listening
-        self._context = context
+        self._certificate = certificate
         self._seconds = seconds
         self._bounds = bounds
         self._make_protocol = make_protocol
@@ -101,7 +102,7 @@ class TlsListener:
             # asyncio does that only for sockets that were made with a protocol's number.
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             handshake = TlsHandshake(self._bounds, self._make_protocol, also_plain=self._also_plain)
-            handshake.begin(accepted, self._context, self._seconds)
+            handshake.begin(accepted, self._certificate.listening, self._seconds)
 
     def _continue(self) -> None:
         self._pausing = None

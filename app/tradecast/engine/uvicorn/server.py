@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 import uvicorn
 
+from tradecast.engine.http.certificates import Certificate
 from tradecast.engine.http.connection_bounds import ConnectionBounds
 from tradecast.engine.http.tls import TlsListener
 from tradecast.engine.uvicorn.protocol import bind_protocol
@@ -46,7 +46,7 @@ class UvicornServer(uvicorn.Server):
         bounds: ConnectionBounds,
         *,
         backlog: int,
-        tls: ssl.SSLContext | None,
+        tls: Certificate | None,
         also_plain: bool,
         tls_timeout: float,
         unsent: int | None = None,
@@ -133,8 +133,6 @@ def create_config(
     upgrades: Upgrades | None,
     bounds: ConnectionBounds,
     *,
-    certfile: str | None,
-    keyfile: str | None,
     grace: int,
 ) -> uvicorn.Config:
     """Uvicorn's settings for one port.
@@ -143,8 +141,6 @@ def create_config(
         app: The ASGI app.
         upgrades: Where WebSockets go; None: there are none.
         bounds: On the port's connections.
-        certfile: PEM certificate chain; None: no TLS.
-        keyfile: PEM private key.
         grace: Seconds given to requests that are under way when the server stops.
     """
     return uvicorn.Config(
@@ -157,8 +153,6 @@ def create_config(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        ssl_certfile=certfile,
-        ssl_keyfile=keyfile,
         timeout_graceful_shutdown=grace,
     )
 

@@ -17,6 +17,7 @@ from kit.network.tls import Certificates, make_certificates
 from kit.parsing.raw_http import RefusalList
 from kit.waiting import eventually
 from tradecast.engine.http import tls
+from tradecast.engine.http.certificates import load_certificate
 from tradecast.engine.http.connection_bounds import ConnectionBounds, HttpLimits
 from tradecast.engine.http.tls import TlsHandshake, TlsListener
 
@@ -60,7 +61,7 @@ class Echo(asyncio.Protocol):
 
 
 class Case:
-    """A listener with a certificate. Attributes: made, lost, refused: what happened."""
+    """A listener with a certificate, itself (`Certificate`). Attributes: made, lost, refused: what happened."""
 
     def __init__(self, files: Certificates, *, most: int = 100, seconds: float = 30) -> None:
         self.made: list[Echo] = []
@@ -70,13 +71,12 @@ class Case:
         self.bounds = ConnectionBounds(HttpLimits(), most=most, observer=self.refused)
         self._seconds = seconds
         self._writers: list[asyncio.StreamWriter] = []
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._context.load_cert_chain(files.server_cert, files.server_key)
+        self.listening = load_certificate(files.server_cert, files.server_key)
 
     async def __aenter__(self) -> Case:
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
-        self.listener = TlsListener(listening, self._context, self._seconds, self.bounds, lambda: Echo(self))
+        self.listener = TlsListener(listening, self, self._seconds, self.bounds, lambda: Echo(self))
         return self
 
     async def __aexit__(self, *error: object) -> None:

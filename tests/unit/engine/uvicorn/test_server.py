@@ -24,7 +24,7 @@ class Served:
     def __init__(self) -> None:
         self.signal_handler = signal.getsignal(signal.SIGTERM)
         self.bounds = ConnectionBounds()
-        config = create_config(APP, None, self.bounds, certfile=None, keyfile=None, grace=1)
+        config = create_config(APP, None, self.bounds, grace=1)
         config.load()
         self.server = UvicornServer(
             config, "public", self.bounds, backlog=10, tls=None, also_plain=False, tls_timeout=1
