@@ -8,23 +8,28 @@ import errno
 import logging
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any, Final, cast
 
+import httpx
 import kopf
 import structlog
-import yaml
 from aiohttp import web
 
 from tradecast_operator.endpoint import create_app
-from tradecast_operator.kube.client import GROUP, PLURAL, VERSION, Kubernetes
+from tradecast_operator.kube.client import GROUP, PLURAL, VERSION, Conflict, Kubernetes
+from tradecast_operator.kube.cluster.definition import NAME, DefinitionRefused, apply, read_definition
+from tradecast_operator.kube.cluster.requirements import ClusterUnfit, check_definition, check_version
 from tradecast_operator.reconcile.controller import FleetController
 
 PORT: Final = 8080
 LIVENESS_PORT: Final = 8081
 # Seconds without a good round of any fleet after which the operator is restarted. Tests set another time and port.
 STALLED: Final = 300.0
+# Seconds until the next look at a cluster that lacks something.
+UNFIT_RETRY: Final = 10.0
 
 
 # Failures during the start are retried soon: kopf would wait for a minute.
@@ -49,11 +54,22 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
         logging.getLogger(noisy).setLevel(logging.WARNING)
     strict = os.environ.get("STRICT", "").lower() == "true"
     every = float(os.environ.get("ROUND_SECONDS", "5"))
-    memo.controller = FleetController(Kubernetes(), every, strict=strict)
+    kubernetes = Kubernetes()
+    memo.controller = FleetController(kubernetes, every, strict=strict)
     await memo.controller.start()
+    await check_cluster(kubernetes)
     memo.runner = web.AppRunner(create_app(memo.controller), access_log=None)
     await memo.runner.setup()
     await listen(memo.runner, os.environ.get("HOST", ""), int(os.environ.get("PORT", str(PORT))))
+
+
+async def check_cluster(kubernetes: Kubernetes) -> None:
+    """Raises kopf.TemporaryError with a sentence, which kopf logs: the cluster lacks something."""
+    try:
+        await check_version(kubernetes)
+        await check_definition(kubernetes)
+    except ClusterUnfit as unfit:
+        raise kopf.TemporaryError(f"{unfit}.", delay=UNFIT_RETRY) from None
 
 
 async def listen(runner: web.AppRunner, host: str, port: int) -> None:
@@ -104,11 +120,34 @@ def check_liveness(memo: kopf.Memo, **_: Any) -> float:
     return age
 
 
-async def apply_definition(text: str) -> None:
-    """Bring the CRD up to date: helm installs it once and never changes it."""
+async def apply_definition(path: Path, *, force: bool) -> str:
+    """Bring the CRD up to date: helm installs it once and never changes it. What was done, in a sentence.
+
+    Raises:
+        DefinitionRefused: It is not applied; the text says why.
+        ClusterUnfit: The cluster is too old.
+        httpx.HTTPError: Kubernetes refuses, or does not answer in time.
+    """
+    body = read_definition(path)
     kubernetes = Kubernetes()
     await kubernetes.start()
-    await kubernetes.apply_definition(yaml.safe_load(text))
+    await check_version(kubernetes)
+    return await apply(kubernetes, body, force=force)
+
+
+def run_apply(path: Path, *, force: bool) -> None:
+    """Apply the CRD, and print what was done. Exits with a sentence if that fails."""
+    try:
+        sys.stdout.write(f"{asyncio.run(apply_definition(path, force=force))}.\n")
+    except (DefinitionRefused, ClusterUnfit) as refused:
+        sys.exit(f"Error: {refused}.")
+    except httpx.HTTPStatusError as error:
+        sys.exit(
+            f"Error: Kubernetes answers {error.response.status_code}. To apply the CRD one needs the verbs get, patch "
+            f"and create for customresourcedefinitions ({NAME})."
+        )
+    except (httpx.HTTPError, Conflict, OSError, ValueError) as error:
+        sys.exit(f"Error: the CRD was not applied, Kubernetes cannot be reached ({type(error).__name__}). Try again.")
 
 
 def make_loop() -> asyncio.AbstractEventLoop:
@@ -128,9 +167,10 @@ def main() -> None:
     parser.add_argument(
         "--apply-crd", metavar="FILE", type=Path, help="apply the CustomResourceDefinition in FILE, and exit"
     )
+    parser.add_argument("--force", action="store_true", help="with --apply-crd: also replace the CRD of a newer chart")
     arguments = parser.parse_args()
     if arguments.apply_crd:
-        asyncio.run(apply_definition(arguments.apply_crd.read_text(encoding="utf-8")))
+        run_apply(arguments.apply_crd, force=arguments.force)
         return
     namespaces = [name for name in os.environ.get("WATCH_NAMESPACES", "").split(",") if name]
     kopf.configure(verbose=False, log_format=kopf.LogFormat.JSON)

@@ -10,10 +10,13 @@ import tomllib
 from pathlib import Path
 
 import aiohttp
+import kopf
 import pytest
 from aiohttp import web
 
-from tradecast_operator.main import find_liveness, listen
+from kit.kubernetes.fake_api import FakeKubernetes
+from tradecast_operator.kube.client import Missing, Object
+from tradecast_operator.main import check_cluster, find_liveness, listen
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,3 +115,19 @@ def test_liveness_is_where_the_kubelet_asks(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert find_liveness() == endpoint
+
+
+class Bare(FakeKubernetes):
+    """A cluster without the CRD."""
+
+    async def version(self) -> Object:
+        return {"gitVersion": "v1.36.0"}
+
+    async def group_version(self, version: str) -> Object:
+        raise Missing(version)
+
+
+async def test_operator_says_what_the_cluster_lacks_and_looks_again() -> None:
+    with pytest.raises(kopf.TemporaryError, match="install the CustomResourceDefinition") as lacking:
+        await check_cluster(Bare())
+    assert lacking.value.delay == 10

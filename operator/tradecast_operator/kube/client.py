@@ -27,6 +27,7 @@ WATCH_SILENT: Final = 90.0
 # Bytes of one change; etcd stores objects of up to 1.5 MB.
 LONGEST_CHANGE: Final = 8_000_000
 LEASES: Final = "coordination.k8s.io/v1"
+CRDS: Final = "apiextensions.k8s.io/v1"
 Object = dict[str, Any]
 # A name becomes part of a URL: a malformed one would address another object, perhaps in another namespace.
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
@@ -63,10 +64,11 @@ class Kubernetes:
         self._watch_api: Any = None
 
     async def start(self) -> None:
-        self._api = await kr8s.asyncio.api()
-        self._api.timeout = self._timeout
-        # kr8s closes all connections of a client when a request is refused; its key is the namespace.
-        self._watch_api = await kr8s.asyncio.api(namespace="watches")
+        with _explained("GET", "version"):
+            self._api = await kr8s.asyncio.api()
+            self._api.timeout = self._timeout
+            # kr8s closes all connections of a client when a request is refused; its key is the namespace.
+            self._watch_api = await kr8s.asyncio.api(namespace="watches")
 
     async def deployment(self, namespace: str, name: str) -> Object:
         return await self._get("apps/v1", namespace, _path("deployments", name))
@@ -182,13 +184,25 @@ class Kubernetes:
         """Fill in a SocketFleet's replicas if it still has this resource version."""
         await self._patch(f"{GROUP}/{VERSION}", namespace, _path(PLURAL, name), _replicas(version, replicas))
 
+    async def version(self) -> Object:
+        """The version of Kubernetes, with `gitVersion`."""
+        return await self._call("GET", "", None, "", base="/version")
+
+    async def group_version(self, version: str) -> Object:
+        """The resources of a group and version. Raises Missing if the API server does not serve it."""
+        return await self._call("GET", version, None, "")
+
+    async def definition(self, name: str) -> Object:
+        """A CustomResourceDefinition."""
+        return await self._call("GET", CRDS, None, _path("customresourcedefinitions", name))
+
     async def apply_definition(self, body: Object) -> None:
         """Apply the CustomResourceDefinition.
 
         As helm's field manager: since version 4 helm installs it by server-side apply, and refuses to install what
         another manager has applied.
         """
-        await self._apply("apiextensions.k8s.io/v1", None, "customresourcedefinitions", body, HELM)
+        await self._apply(CRDS, None, "customresourcedefinitions", body, HELM)
 
     async def has_fleet(self, namespace: str, name: str, uid: str) -> bool:
         """Whether the SocketFleet with this uid exists."""

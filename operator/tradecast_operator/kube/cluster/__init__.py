@@ -1,0 +1,1 @@
+"""What the cluster has to have before fleets can be looked after: its version, and the CRD."""
