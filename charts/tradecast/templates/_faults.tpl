@@ -21,6 +21,19 @@ server.strategy.rollingUpdate.maxSurge and .maxUnavailable are both 0: no server
 {{- if and $server.progressDeadlineSeconds (le (int $server.progressDeadlineSeconds) (int $server.minReadySeconds)) }}
 server.progressDeadlineSeconds={{ int $server.progressDeadlineSeconds }} must be above server.minReadySeconds={{ int $server.minReadySeconds }}: leave it out (600 s more than minReadySeconds), or raise it.
 {{- end }}
+{{- if $v.operator.enabled }}
+{{- $rollout := include "tradecast.fleetRollout" . | fromYaml }}
+{{- $trial := dig "trial" "seconds" 60 $rollout | int }}
+{{- if and $server.minReadySeconds $trial (ne $trial (int $server.minReadySeconds)) }}
+server.minReadySeconds={{ int $server.minReadySeconds }} and operator.fleet.rollout.trial.seconds={{ $trial }} set the same field of the Deployment: leave one of them out.
+{{- end }}
+{{- if gt $trial 3600 }}
+server.minReadySeconds={{ $trial }} is too long for the operator, which judges new servers meanwhile: set 3600 or less.
+{{- end }}
+{{- if and (get $rollout "progressDeadlineSeconds") (le (get $rollout "progressDeadlineSeconds" | int) $trial) }}
+{{ ternary "server" "operator.fleet.rollout" (not (not $server.progressDeadlineSeconds)) }}.progressDeadlineSeconds={{ get $rollout "progressDeadlineSeconds" }} must be above the {{ $trial }} s for which the operator judges new servers (server.minReadySeconds, or 60): leave it out, or raise it.
+{{- end }}
+{{- end }}
 {{- $grace := dig "terminationGracePeriodSeconds" "" ($server.podSpec | default dict) }}
 {{- if and (ne (toString $grace) "") (lt (int $grace) (include "tradecast.gracePeriod" . | int)) }}
 server.podSpec.terminationGracePeriodSeconds={{ int $grace }} is less than a drain takes ({{ include "tradecast.gracePeriod" . }} s): leave it out, since the chart derives it, or shorten the drain with drain.timeoutSeconds, .delaySeconds and .shutdownSeconds.

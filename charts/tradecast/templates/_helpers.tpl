@@ -109,7 +109,7 @@ manifest, `helm rollback` would be refused then, by server-side apply as a confl
 */}}
 {{- define "tradecast.judgesRollouts" -}}
 {{- $trial := dig "rollout" "trial" dict .Values.operator.fleet | default dict -}}
-{{- if and .Values.operator.enabled (dig "enabled" true $trial) (ne (int (dig "seconds" 60 $trial)) 0) -}}true{{- end -}}
+{{- if and .Values.operator.enabled (not .Values.operator.fleet.dryRun) (dig "enabled" true $trial) (ne (int (dig "seconds" 60 $trial)) 0) -}}true{{- end -}}
 {{- end -}}
 
 {{- define "tradecast.progressDeadline" -}}
