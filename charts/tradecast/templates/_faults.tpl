@@ -5,7 +5,8 @@
 {{- $v := .Values -}}
 {{- $server := $v.server -}}
 {{- $name := include "tradecast.fullname" . -}}
-{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
+{{- /* Helm lets no capital through, except in its tests. */}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (lower $name)) }}
 Services cannot be named {{ $name }}: a name begins with a letter, and has small letters, digits and - only. Set fullnameOverride, such as {{ printf "tradecast-%s" (regexReplaceAll "[^-a-z0-9]" $name "-") | trunc 40 | trimSuffix "-" }}.
 {{- end }}
 {{- range $value := list "fullnameOverride" "nameOverride" }}
