@@ -29,7 +29,7 @@ VALUES: dict[str, Any] = {
     "redis": {"bundled": {"enabled": False}, "existingSecret": "tradecast-redis"},
     "mongodb": {"existingSecret": "tradecast-mongodb"},
     "tokens": {"existingSecret": "tradecast-tokens"},
-    "drain": {"delaySeconds": 3, "connectionsPerSecond": RATE, "timeoutSeconds": 60, "shutdownSeconds": 5},
+    "drain": {"delaySeconds": 5, "connectionsPerSecond": RATE, "timeoutSeconds": 60, "shutdownSeconds": 5},
     "server": {
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
     },

@@ -47,13 +47,13 @@ class Request:
 
     @property
     def step(self) -> str:
-        """Which step of a scale-down it is: mark, unmark, cost, replicas, event, or none."""
+        """Which step of a scale-down or rollout it is: mark, unmark, cost, replicas, pacing, event, or none."""
         if self.method == "POST" and self.path.endswith("/events"):
             return "event"
         if self.method != "PATCH" or not isinstance(self.body, dict):
             return ""
         if "/deployments/" in self.path:
-            return "replicas"
+            return "pacing" if "minReadySeconds" in self.body.get("spec", {}) else "replicas"
         annotations = self.body.get("metadata", {}).get("annotations", {})
         if "/pods/" not in self.path:
             return ""

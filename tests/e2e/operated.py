@@ -232,6 +232,7 @@ class Operated:
                 "maxReplicas": 500,
                 "admin": {"port": self.servers.port, "tokenSecret": {"name": SECRET}},
                 "rebalance": {"enabled": False},
+                "rollout": {"trial": {"seconds": 0}},  # rollouts take as long as they need
                 "metric": {"holdSeconds": 60, "staleSeconds": 3},
                 **spec,
             },

@@ -31,6 +31,7 @@ def operated(**operator: Any) -> dict[str, Any]:
                 "connectionsPerSecond": RATE,
                 "acceptPerSecond": RATE,
             },
+            "rollout": {"trial": {"seconds": 0}},  # rollouts take as long as they need
             **operator,
         },
     }
