@@ -1,6 +1,6 @@
 {{/* What is wrong with the values, as lines; included by tradecast.validate. Each line says what to do. */}}
 
-{{/* What Kubernetes refuses although each value is right by itself, often when a part of the release has been changed already. */}}
+{{/* What Kubernetes refuses although each value alone is right, often when a part of the release has been changed already. */}}
 {{- define "tradecast.kubernetesFaults" -}}
 {{- $v := .Values -}}
 {{- $server := $v.server -}}

@@ -5,7 +5,7 @@ namespace: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* A monitor in another namespace has to be told where the pods are. */}}
+{{/* A monitor in another namespace needs to know where the pods are. */}}
 {{- define "tradecast.monitored" -}}
 {{- if and .monitor.namespace (ne .monitor.namespace .root.Release.Namespace) }}
 namespaceSelector:
