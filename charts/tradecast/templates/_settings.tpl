@@ -27,6 +27,7 @@
 {{- if or $v.server.transports (hasKey ($v.server.settings | default dict) "TRANSPORTS") -}}{{- $_ := set $settings "TRANSPORTS" $v.server.transports -}}{{- end -}}
 {{- /* The port that the NetworkPolicy allows: if it is taken, another port would not help. */ -}}
 {{- if include "tradecast.forwards" . -}}{{- $_ := set $settings "INTERNAL_PORT" 9200 -}}{{- end -}}
+{{- with $v.drain.platformNoticeSeconds -}}{{- $_ := set $settings "PLATFORM_NOTICE" . -}}{{- end -}}
 {{- if $v.server.corsOrigin -}}{{- $_ := set $settings "CORS_ORIGIN" $v.server.corsOrigin -}}{{- end -}}
 {{- if $v.server.requireTls -}}{{- $_ := set $settings "REQUIRE_TLS" true -}}{{- end -}}
 {{- if $v.sessions.requireSigned -}}{{- $_ := set $settings "SESSION_REQUIRE_SIGNED" true -}}{{- end -}}
