@@ -10,6 +10,7 @@ from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.deadlines import Deadlines, plan_deadlines
 from tradecast_operator.planning.rebalance import RebalanceHistory, plan_rebalance
+from tradecast_operator.planning.renewals import plan_renewals
 from tradecast_operator.planning.replicas import plan_replicas
 from tradecast_operator.planning.rollout import describe_too_fast_rollout
 from tradecast_operator.planning.rollout_hold import RolloutState, plan_rollout
@@ -52,7 +53,7 @@ def plan(seen: Observation, spec: Spec, state: PlannerState) -> Plan:
     """
     # First: it keeps old servers, and no action may come between the observation and it.
     paced, rollout = plan_rollout(seen, spec, state.rollout)
-    actions = plan_replicas(seen, spec)
+    actions = plan_renewals(plan_replicas(seen, spec), seen, spec, state.deadlines.time)
     moved, history = plan_rebalance(seen, spec, state.history)
     told, deadlines = plan_deadlines(seen, spec, state.deadlines)
     wrong = describe_too_fast_rollout(seen)

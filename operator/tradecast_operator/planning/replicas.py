@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tradecast_operator.model.actions import Action, CancelDrain, PutFirst, SetReplicas, StartDrain, TellServer
+from tradecast_operator.model.actions import Action, CancelDrain, PutFirst, SetReplicas, StartDrain
 from tradecast_operator.model.observation import Observation, Pod
 from tradecast_operator.model.spec import Spec
 
 # The share of the clients that can be disconnected within a drain's time limit which is begun at once: clients still
 # connect to draining pods for a moment, and some read slowly.
 IN_TIME = 0.5
-# A server whose drain is not renewed for so many seconds accepts clients again: the operator is gone. Each round renews
-# it; this leaves time for a round that takes long, and for another operator to take over.
-RENEW_WITHIN = 120.0
 
 
 def plan_replicas(seen: Observation, spec: Spec) -> list[Action]:
@@ -41,9 +38,7 @@ def plan_replicas(seen: Observation, spec: Spec) -> list[Action]:
         # Surplus pods are about to be deleted: without their marks, loaded pods would be deleted instead.
         going = _uids(_first_to_go(alive)[: max(0, len(alive) - seen.replicas)])
         staying = [pod for pod in marked if pod.uid not in going]
-        leaving = [pod for pod in marked if pod.uid in going and _is_renewed(pod)]
-        why = f"{spec.wanted} replicas are wanted, as many as there are"
-        return [*_cancel(staying, why), *(_renew(pod, seen, spec) for pod in leaving)]
+        return _cancel(staying, f"{spec.wanted} replicas are wanted, as many as there are")
     return _down(seen, spec, alive, excess)
 
 
@@ -74,7 +69,6 @@ def _down(seen: Observation, spec: Spec, alive: Sequence[Pod], excess: int) -> l
             message = f"{pod.name} has stopped draining, with {pod.connections} connections: draining it again"
             actions.append(_drain(pod, seen, spec, message))
     rest = sorted((pod for pod in alive if pod.drain_since is None and pod.uid not in may_go), key=_load)
-    actions += [_renew(pod, seen, spec) for pod in (*leaving, *going) if _is_renewed(pod)]
     for pod in _in_time(rest[: kept - len(leaving)], leaving, spec):
         message = (
             f"draining {pod.name} with {_count(pod)} of {seen.total} connections, at {spec.drain.rate:g}/s for the "
@@ -146,22 +140,8 @@ def _drain(pod: Pod, seen: Observation, spec: Spec, message: str) -> StartDrain:
         rate=spec.drain.rate,
         since=since,
         timeout=spec.drain.timeout,
-        renew_within=RENEW_WITHIN if pod.stats is not None and pod.stats.renewable else None,
         reason="Draining",
         message=message,
-    )
-
-
-def _is_renewed(pod: Pod) -> bool:
-    """Whether its drain is to be renewed: the operator drains it, and the server knows of renewals."""
-    return pod.drain_since is not None and pod.stats is not None and pod.stats.draining and pod.stats.renewable
-
-
-def _renew(pod: Pod, seen: Observation, spec: Spec) -> TellServer:
-    """Renew a drain, with the rate and the time limit that the spec has by now."""
-    left = spec.drain.timeout - (seen.time - (pod.drain_since or seen.time))
-    return TellServer(
-        pod=pod.name, uid=pod.uid, rate=spec.drain.rate, timeout=max(1.0, left), renew_within=RENEW_WITHIN
     )
 
 
