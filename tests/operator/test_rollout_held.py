@@ -175,6 +175,17 @@ async def test_a_person_has_it_go_on(bench: Bench) -> None:
     assert conditions(kubernetes)["RolloutHeld"] == ("False", "TrialDisabled")
 
 
+async def test_a_socketfleet_that_is_deleted_leaves_nothing_held(bench: Bench) -> None:
+    kubernetes = bench.kubernetes
+    bench.fail(connects=30, connectFailures=30)
+    for _ in range(2):
+        await bench.fleet.round()
+    assert bench.draining()["bad"]["active"]
+    await bench.fleet.release()
+    assert kubernetes.pacing == (60, 600)
+    assert not bench.draining()["bad"]["active"]
+
+
 async def test_a_paused_fleet_and_a_dry_run_hold_nothing(bench: Bench) -> None:
     kubernetes = bench.kubernetes
     bench.fail(connects=30, connectFailures=30)

@@ -43,6 +43,8 @@ TROUBLES: Final = frozenset(
 )
 # A server that is not ready and was restarted so many times crashes, also while it runs for a moment.
 RESTARTS: Final = 2
+# Seconds by which the kubelet may report late that a new pod is not ready.
+SETTLED: Final = 5.0
 
 
 async def ask_servers(pods: Sequence[Object], admin: ServerAdmin) -> Mapping[str, Stats]:
@@ -183,6 +185,7 @@ def _pod(pod: Object, stats: Stats | None) -> Pod:
         goes_first=annotations.get(DELETION_COST) == FIRST,
         drain_since=_number(annotations.get(DRAIN_SINCE)),
         unready_since=None if terminating else _unready_since(pod),
+        was_ready=_was_ready(pod),
         trouble="" if terminating else _trouble(pod),
         killed_at=_seconds(deleted) if terminating else None,
         grace=float(metadata.get("deletionGracePeriodSeconds") or 0),
@@ -197,6 +200,18 @@ def _unready_since(pod: Object) -> float | None:
     if ready.get("status") == "True" or conditions.get("PodScheduled", {}).get("status") == "False":
         return None
     return _seconds(ready.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
+
+
+def _was_ready(pod: Object) -> bool:
+    """Whether it became unready after its containers had run: else the condition is as old as the pod."""
+    ready: Object = next((one for one in pod["status"].get("conditions") or [] if one["type"] == "Ready"), {})
+    began = [
+        running["startedAt"]
+        for one in pod["status"].get("containerStatuses") or []
+        if (running := (one.get("state") or {}).get("running") or {}).get("startedAt")
+    ]
+    changed = ready.get("lastTransitionTime")
+    return bool(began) and changed is not None and _seconds(changed) > max(map(_seconds, began)) + SETTLED
 
 
 def _trouble(pod: Object) -> str:

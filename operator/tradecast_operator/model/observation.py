@@ -78,6 +78,7 @@ class Pod:
         drain_since: Since when the operator has drained it, in seconds since 1970; None: it does not.
         stats: What its server reports; None: no answer.
         unready_since: Since when it has not been ready, in seconds since 1970; None: it is ready, or waits for a node.
+        was_ready: Whether it has been ready before that.
         trouble: Why a container of it does not run, in Kubernetes' word (CrashLoopBackOff); empty: it does.
         killed_at: When Kubernetes kills it, in seconds since 1970 by the API server's clock; None: it was not deleted.
         grace: Seconds that it has from its deletion until then.
@@ -93,6 +94,7 @@ class Pod:
     drain_since: float | None = None
     stats: Stats | None = None
     unready_since: float | None = None
+    was_ready: bool = False
     trouble: str = ""
     killed_at: float | None = None
     grace: float = 0.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tradecast_operator.model.actions import Action, CancelDrain, SetPacing, TellServer
-from tradecast_operator.model.observation import Hold, Observation
+from tradecast_operator.model.observation import Hold, Observation, Pod
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.conditions import Condition
 from tradecast_operator.planning.trial import TrialState, is_on_trial, judge, plan_sample, split_revisions
@@ -123,13 +123,7 @@ def _withdraw(seen: Observation, spec: Spec, *, everybody: bool) -> list[Action]
 
 def _return(seen: Observation, why: str) -> list[Action]:
     new, _ = split_revisions(seen)
-    return [
-        CancelDrain(
-            pod=pod.name, uid=pod.uid, reason="DrainCancelled", message=f"{pod.name} accepts clients again: {why}"
-        )
-        for pod in new
-        if pod.stats is not None and pod.stats.draining
-    ]
+    return [_accept(pod, why) for pod in new if pod.stats is not None and pod.stats.draining]
 
 
 def _set_hold(seen: Observation, spec: Spec, hold: Hold) -> SetPacing:
@@ -154,6 +148,30 @@ def _release(seen: Observation, spec: Spec) -> list[Action]:
     # The new revision is the failed one only if it is to go on; else its servers are about to end.
     back = _return(seen, why) if hold is not None and hold.revision == seen.revision else []
     return [_pace(seen, minimum, deadline, None, message, reason="RolloutReleased"), *back]
+
+
+def end_hold(seen: Observation) -> list[Action]:
+    """What puts a Deployment back whose fleet nobody looks after any more; nothing, if it is not held.
+
+    Its servers may not have been asked, so all of them accept clients again.
+    """
+    hold = seen.pacing.hold
+    if hold is None and seen.pacing.minimum != HELD:
+        return []
+    deadline = DEFAULT_DEADLINE if hold is None or hold.deadline is None else hold.deadline
+    minimum = _bounded(_before(hold), deadline)
+    why = "the SocketFleet is gone"
+    message = f"minReadySeconds is {minimum} again: {why}"
+    pods = [pod for pod in seen.pods if hold is not None and pod.revision == hold.revision and not pod.terminating]
+    return [
+        _pace(seen, minimum, deadline, None, message, reason="RolloutReleased"),
+        *(_accept(pod, why) for pod in pods if pod.started),
+    ]
+
+
+def _accept(pod: Pod, why: str) -> CancelDrain:
+    message = f"{pod.name} accepts clients again: {why}"
+    return CancelDrain(pod=pod.name, uid=pod.uid, reason="DrainCancelled", message=message)
 
 
 def _before(hold: Hold | None) -> int:

@@ -139,7 +139,10 @@ def _find_trouble(now: float, new: Sequence[Pod], old: Sequence[Pod], trial: Tri
 def _describe_trouble(pod: Pod, now: float, trial: Trial, *, answered: bool) -> str:
     if pod.trouble:
         return pod.trouble
-    if pod.unready_since is not None and now - pod.unready_since > trial.start:
+    draining = pod.stats is not None and pod.stats.draining
+    # One that was ready, and does not answer now, is on a node that is gone; if its process hangs, it is restarted.
+    gone = pod.was_ready and pod.stats is None
+    if pod.unready_since is not None and now - pod.unready_since > trial.start and not draining and not gone:
         return f"not ready for {trial.start:g} s"
     silent = pod.ready_since is not None and pod.stats is None and now - pod.ready_since > trial.start
     return "no answer at the admin port" if silent and answered else ""

@@ -18,6 +18,7 @@ from tradecast_operator.model.actions import CancelDrain
 from tradecast_operator.model.resource import FleetResource, SpecInvalid, read_spec
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.autoscaler_metric import Unknown
+from tradecast_operator.planning.rollout_hold import end_hold
 from tradecast_operator.reconcile.executor import RoundExecutor
 from tradecast_operator.reconcile.planner import RoundPlanner
 from tradecast_operator.reconcile.reporter import FleetReporter
@@ -216,7 +217,7 @@ class Fleet:
             self._metrics.restart()
 
     async def release(self) -> None:
-        """Cancel the drains: nobody controls them any more."""
+        """Cancel the drains, and end the hold of a rollout: nobody controls them any more."""
         if not self._lease.holds():
             return
         spec = read_spec(self.resource.body)
@@ -231,7 +232,7 @@ class Fleet:
             if pod.drain_since is not None and not pod.terminating
         ]
         try:
-            await self._executor.carry_out(cancel, fleet, spec)
+            await self._executor.carry_out([*end_hold(fleet.seen), *cancel], fleet, spec)
         except Interrupted as error:
             await self._reporter.report_actions(error.done)
             raise

@@ -152,6 +152,18 @@ def test_since_when_a_pod_is_not_ready() -> None:
     assert seen(new).pods[0].unready_since == 1_767_258_000, "since it was created"
 
 
+@pytest.mark.parametrize(
+    ("changed", "was"), [("2026-01-01T10:00:05Z", False), ("2026-01-01T10:00:06Z", True), (None, False)]
+)
+def test_whether_a_pod_was_ready_before(changed: str | None, was: bool) -> None:
+    pod = pod_body("a", ready=False)
+    pod["status"]["conditions"][0]["lastTransitionTime"] = changed
+    pod["status"]["containerStatuses"] = [{"ready": False, "state": {"running": {"startedAt": "2026-01-01T10:00:00Z"}}}]
+    for form in (pod, reduce_pod(pod)):
+        assert seen(form).pods[0].was_ready is was
+    assert not seen(pod_body("b", ready=False)).pods[0].was_ready, "since when it runs is not known"
+
+
 def test_when_a_pod_is_killed() -> None:
     """The deletionTimestamp includes the grace period (ObjectMeta in Kubernetes' API reference)."""
     (pod,) = seen(pod_body("a", deletionTimestamp="2026-01-01T10:00:30Z", deletionGracePeriodSeconds=30)).pods

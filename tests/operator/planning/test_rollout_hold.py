@@ -17,6 +17,7 @@ from tradecast_operator.planning.rollout_hold import (
     RENEWED_EVERY,
     RolloutState,
     describe_trial,
+    end_hold,
     plan_rollout,
 )
 
@@ -154,6 +155,15 @@ def test_what_is_as_it_should_be_stays() -> None:
     for off in (OFF, spec(2, trial=Trial(seconds=0))):
         assert act(rollout(OLD, server("b", "new"), pacing=Pacing(7, 600)), off) == []
     assert act(rollout(OLD, BAD), OFF) == []
+
+
+def test_a_fleet_that_is_gone_leaves_nothing_held() -> None:
+    unasked = replace(WITHDRAWN, stats=None)
+    actions = end_hold(rollout(OLD, unasked, pacing=IN_FORCE))
+    assert paced(actions) == [("RolloutReleased", 30, 700, None)]
+    assert [one.pod for one in actions if isinstance(one, CancelDrain)] == ["b"]
+    assert paced(end_hold(rollout(OLD, BAD, pacing=Pacing(HELD, NO_DEADLINE)))) == [("RolloutReleased", 0, 600, None)]
+    assert end_hold(rollout(OLD, BAD)) == []
 
 
 def test_its_condition() -> None:

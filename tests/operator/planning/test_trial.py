@@ -101,6 +101,11 @@ def test_only_the_last_two_minutes_count() -> None:
         ("ImagePullBackOff: b", {"trouble": "ImagePullBackOff", "stats": None, "ready_since": None}),
         ("not ready for 180 s: b", {"ready_since": None, "unready_since": NOW - 181}),
         (None, {"ready_since": None, "unready_since": NOW - 179}),
+        ("not ready for 180 s: b", {"ready_since": None, "unready_since": NOW - 181, "stats": None}),
+        ("not ready for 180 s: b", {"ready_since": None, "unready_since": NOW - 181, "was_ready": True}),
+        # Its node is gone; somebody drains it.
+        (None, {"ready_since": None, "unready_since": NOW - 181, "was_ready": True, "stats": None}),
+        (None, {"ready_since": None, "unready_since": NOW - 181, "stats": Stats(0, True)}),
         (None, {"ready_since": None, "unready_since": None, "stats": None, "started": False}),  # waits for a node
         ("no answer at the admin port: b", {"stats": None, "ready_since": NOW - 181}),
         (None, {"stats": None, "ready_since": NOW - 179}),
