@@ -376,9 +376,9 @@ def test_an_install_asks_the_cluster_for_its_own_objects_only() -> None:
         if path.is_file()
         for found in re.findall(r"\blookup +(\S+) +(\S+) +(\S+) +(\([^)]*\)|[^\s)]+)", path.read_text(encoding="utf-8"))
     ]
-    assert {kind for _, _, kind, _, _ in asked} == {'"Deployment"', '"Secret"', '"SocketFleet"'}
+    assert {kind for _, _, kind, _, _ in asked} == {'"Deployment"', '"Secret"', '"Service"', '"SocketFleet"'}
     for path, _, kind, namespace, name in asked:
-        assert namespace == ".Release.Namespace", f"{path} asks for a {kind} of another namespace"
+        assert namespace.removeprefix("$").removeprefix(".root") == ".Release.Namespace", f"{path} asks for a {kind} of another namespace"
         assert name in ("$name", '(include "tradecast.fullname" .)'), f"{path} asks for {kind} {name}"
 
 

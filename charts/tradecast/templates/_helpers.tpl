@@ -133,7 +133,8 @@ The IP families of a Service. Takes (dict "root" $ "name" NAME). Kubernetes cann
 */}}
 {{- define "tradecast.ipFamilies" -}}
 {{- $service := .root.Values.service -}}
-{{- $live := lookup "v1" "Service" .root.Release.Namespace .name | default dict -}}
+{{- $name := .name -}}
+{{- $live := lookup "v1" "Service" .root.Release.Namespace $name | default dict -}}
 {{- with $service.ipFamilyPolicy }}
 ipFamilyPolicy: {{ . }}
 {{- end }}

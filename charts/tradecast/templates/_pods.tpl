@@ -16,7 +16,7 @@ containerSpec and podSpec.
 {{- with include "tradecast.pullSecrets" .root | fromJsonArray -}}{{- $_ := set $spec "imagePullSecrets" . -}}{{- end -}}
 {{- $container := first $spec.containers -}}
 {{- $name := $container.name -}}
-{{- if hasKey (get $v "containerSpec" | default dict) "name" -}}
+{{- if ne (get (get $v "containerSpec" | default dict) "name" | default $name) $name -}}
 {{- fail (printf "\n\n  %s.containerSpec.name: the container's name is %s and cannot be changed. Add containers of your own with %s.podSpec.containers.\n" .path $name .path) -}}
 {{- end -}}
 {{- with include "tradecast.security" (dict "root" .root "values" $v "field" "containerSecurityContext") | fromJson -}}{{- $_ := set $container "securityContext" . -}}{{- end -}}
