@@ -68,7 +68,6 @@ def watch_components(components: Components) -> None:
     metrics.delivery.watch_deltas(components.hub.deltas)
     metrics.shaping.watch_shaping(components.hub.intake)
     metrics.lifecycle.watch_lifecycle(components.drain, components.gate, components.readiness)
-    metrics.lifecycle.limit_drain(settings.drain_delay + settings.drain_timeout)
     if components.certificate is not None:
         metrics.http.watch_certificate("public", components.certificate)
     if components.relay is not None and components.relay.tls is not None:

@@ -14,12 +14,15 @@ class DrainTime(Protocol):
     Attributes:
         seconds: Since it began; 0 when there is none.
         rate: Clients that it disconnects per second; 0 when there is none.
+        limit: Seconds that it takes at most, or that one would.
     """
 
     @property
     def seconds(self) -> float: ...
     @property
     def rate(self) -> float: ...
+    @property
+    def limit(self) -> float: ...
 
 
 class WaitingHandshakes(Protocol):
@@ -68,14 +71,11 @@ class LifecycleMetrics:
     def watch_lifecycle(self, drain: DrainTime, gate: WaitingHandshakes, rollout: Supersession) -> None:
         """Read the state of the drain, the handshake gate and the rollout each time that metrics are read."""
         self._drain_seconds.set_function(lambda: drain.seconds)
+        self._drain_limit.set_function(lambda: drain.limit)
         self._drain_rate.set_function(lambda: drain.rate)
         self._draining.set_function(lambda: drain.seconds > 0)
         self._waiting.set_function(lambda: gate.waiting)
         self._superseded.set_function(rollout.is_superseded)
-
-    def limit_drain(self, seconds: float) -> None:
-        """A drain takes so long at most, from its beginning to its end."""
-        self._drain_limit.set(seconds)
 
     def drain_hurried(self) -> None:
         """A drain is urgent."""

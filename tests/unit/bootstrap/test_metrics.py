@@ -43,7 +43,7 @@ def value(metrics: ServerMetrics, name: str, **labels: str) -> float:
 class Live:
     """What metrics read of a server when they are read."""
 
-    users, waiting, channels, seconds, rate, held = 1, 4, 5, 0.0, 0.0, 0
+    users, waiting, channels, seconds, rate, limit, held = 1, 4, 5, 0.0, 0.0, 65.5, 0
     replaced, buffered, stale, is_market_open = 17, 3, 2, True
     relays: Sequence[str] = ("a", "b", "c", "d")
     seconds_left, is_stale = 86_400.5, True
@@ -134,7 +134,6 @@ def touch_everything(metrics: ServerMetrics) -> None:
     metrics.relay.forwarded("websocket", "unreachable")
     metrics.relay.internal_refused("signature")
     metrics.relay.watch_relays(live)
-    metrics.lifecycle.limit_drain(65.5)
     metrics.lifecycle.watch_lifecycle(live, live, live)
 
 

@@ -111,6 +111,11 @@ class Drain:
         return 0.0 if self._terms is None else self._clock() - self._started
 
     @property
+    def limit(self) -> float:
+        """Seconds that the drain takes at most, from its beginning; without one, those of a drain by the settings."""
+        return self._delay + self._timeout if self._terms is None else self._terms.ends - self._started
+
+    @property
     def rate(self) -> float:
         """Clients disconnected per second by the drain now; 0 when there is none."""
         return 0.0 if self._terms is None else self._terms.rate_now

@@ -185,6 +185,7 @@ async def test_a_drain_can_be_given_more_time_until_the_process_ends() -> None:
 async def test_the_shorter_time_and_the_larger_rate_hold_while_endpoints_follow(order: str) -> None:
     """The process is killed by its own settings' time, whatever an operator asked for before."""
     house = House(10, delay=60, rate=70, timeout=80)
+    assert house.drain.limit == 140
     finishing: asyncio.Future[None] | None = None
     for step in order.split(", "):
         if step == "request":
@@ -195,6 +196,7 @@ async def test_the_shorter_time_and_the_larger_rate_hold_while_endpoints_follow(
     stats = house.drain.stats()
     assert (stats["rate"], stats["final"]) == (70, True)
     assert 130 < stats["endsIn"] <= 140, "the delay, and the time of the settings"
+    assert house.drain.limit == pytest.approx(140, abs=10)
     house.drain.start(rate=500, timeout=5)
     assert house.drain.stats()["rate"] == 500
     assert 55 < house.drain.stats()["endsIn"] <= 65
@@ -228,8 +230,10 @@ async def test_a_platform_that_kills_soon_is_known_from_the_settings() -> None:
     house = House(20, delay=3600, rate=0.001, timeout=3600, notice=0.6)
     house.drain.start()
     assert house.drain.stats()["endsIn"] > 7000, "only a process that ends is killed"
+    assert house.drain.limit > 7000
     await asyncio.wait_for(house.drain.finish(), 30)
     assert house.drains.told == ["hurried"]
+    assert house.drain.limit < 30
 
 
 async def test_a_drain_under_way_is_faster_from_the_moment_at_which_its_end_comes_nearer() -> None:
