@@ -105,7 +105,8 @@ progressDeadlineSeconds: {{ . }}
 
 {{/*
 Whether the operator writes the Deployment's minReadySeconds and progressDeadlineSeconds: it raises both to hold a rollout. If they were in the
-manifest, `helm rollback` would be refused then, by server-side apply as a conflict, otherwise since one must be above the other.
+manifest, `helm rollback` would be refused then, by server-side apply as a conflict, otherwise if only one of them is there, since one must be
+above the other.
 */}}
 {{- define "tradecast.judgesRollouts" -}}
 {{- $trial := dig "rollout" "trial" dict .Values.operator.fleet | default dict -}}
