@@ -44,3 +44,23 @@ async def test_it_scales_wakes_up_lets_go_and_ends(api: tuple[ApiServer, str], t
         assert await asyncio.wait_for(process.wait(), 20) == 0
     # No finalizer, nor anything else of kopf's.
     assert not [path for path in server.patches if path.endswith("/socketfleets/fleet")]
+
+
+async def test_a_namespace_that_may_not_be_watched_stops_no_fleet_of_another(
+    api: tuple[ApiServer, str], tmp_path: Path
+) -> None:
+    """Somebody has deleted it, and its Role with it."""
+    server, url = api
+    port, liveness = free_ports(2)
+    write_kubeconfig(tmp_path / "config", url)
+    namespaces = "forbidden,trading"
+    async with (
+        operator(tmp_path / "config", port, liveness, namespaces=namespaces) as process,
+        httpx.AsyncClient() as http,
+    ):
+        await eventually(lambda: server.kubernetes.replicas == 3 and server.kubernetes.statuses, 60, what="a round")
+        await eventually(lambda: server.refused >= 3, 60, what="further attempts")
+        assert process.returncode is None
+        assert (await http.get(f"http://127.0.0.1:{liveness}/healthz")).status_code == 200
+        server.change("MODIFIED", replicas=5)
+        await eventually(lambda: server.kubernetes.replicas == 5, 20, what="a round at once")

@@ -89,6 +89,9 @@ metrics.{{ $which }}.scrapeTimeout={{ $monitor.scrapeTimeout }} is above .interv
 metrics.{{ $which }}.interval must be above 0: set 15s.
 {{- end }}
 {{- end }}
+{{- if and $v.operator.enabled $v.operator.namespaces (eq $v.operator.scope "cluster") }}
+operator.namespaces is for operator.scope=namespace: with scope=cluster the operator looks after all namespaces. Leave one of the two out.
+{{- end }}
 {{- if and $v.operator.enabled (eq (int $v.replicaCount) 0) (eq $v.autoscaling.mode "none") }}
 replicaCount=0 is not for the operator, which keeps at least one server: set replicaCount=1, or operator.enabled=false to stop all servers.
 {{- end }}
@@ -106,6 +109,7 @@ before it installs CRDs of the same application: checkCluster=false.
   (list $v.metrics.podMonitor.enabled "metrics.podMonitor.enabled" "monitoring.coreos.com/v1/PodMonitor" "the CRDs of Prometheus Operator (kube-prometheus-stack has it)")
   (list $v.metrics.serviceMonitor.enabled "metrics.serviceMonitor.enabled" "monitoring.coreos.com/v1/ServiceMonitor" "the CRDs of Prometheus Operator (kube-prometheus-stack has it)")
   (list $v.prometheusRule.enabled "prometheusRule.enabled" "monitoring.coreos.com/v1/PrometheusRule" "the CRDs of Prometheus Operator (kube-prometheus-stack has it)")
+  (list (and $v.operator.enabled .Release.IsUpgrade) "operator.enabled" "tradecast.dev/v1alpha1/SocketFleet" "the CRD of SocketFleets (kubectl apply --server-side --field-manager=helm --force-conflicts -f charts/tradecast/crds/), since helm installs CRDs with the first install only")
   (list $v.httpRoute.enabled "httpRoute.enabled" "gateway.networking.k8s.io/v1/HTTPRoute" "the CRDs of the Gateway API, 1.2 or newer")
   (list $v.gateway.enabled "gateway.enabled" "gateway.networking.k8s.io/v1/Gateway" "the CRDs of the Gateway API, 1.2 or newer")
 -}}

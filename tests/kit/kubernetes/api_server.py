@@ -50,12 +50,14 @@ class ApiServer:
         kubernetes: The namespace.
         fleet: The SocketFleet.
         patches: Paths of patched objects.
+        refused: Requests for the namespace `forbidden`.
     """
 
     def __init__(self) -> None:
         self.kubernetes = FakeKubernetes([pod_body("a"), pod_body("b")], replicas=2)
         self.fleet = {**fleet_body(replicas=3), "status": {}}
         self.patches: list[str] = []
+        self.refused = 0
         self._events: asyncio.Queue[Object | None] = asyncio.Queue()
 
     def change(self, kind: str, **spec: Any) -> None:
@@ -73,6 +75,9 @@ class ApiServer:
         path = request.path.rstrip("/")
         if path in DISCOVERY:
             return web.json_response(DISCOVERY[path])
+        if "/namespaces/forbidden/" in path:
+            self.refused += 1
+            return web.json_response({"kind": "Status", "code": 403, "message": "forbidden"}, status=403)
         if request.method == "PATCH":
             self.patches.append(path)
         if (found := FLEETS.fullmatch(path)) is not None and request.query.get("watch"):
@@ -155,12 +160,12 @@ def write_kubeconfig(path: Path, url: str) -> None:
 
 @contextlib.asynccontextmanager
 async def operator(
-    kubeconfig: Path, port: int, liveness: int, round_seconds: float = 60
+    kubeconfig: Path, port: int, liveness: int, round_seconds: float = 60, namespaces: str = NAMESPACE
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """The process."""
     variables = {
         "KUBECONFIG": str(kubeconfig),
-        "WATCH_NAMESPACES": NAMESPACE,
+        "WATCH_NAMESPACES": namespaces,
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "POD_IP": "127.0.0.1",

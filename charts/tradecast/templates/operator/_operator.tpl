@@ -11,8 +11,13 @@
 {{- end -}}
 {{- end -}}
 
-{{/* All rights of the operator. kopf watches SocketFleets; other objects are read by name. */}}
+{{/*
+All rights of the operator. kopf watches SocketFleets; other objects are read by name. Takes root, and own: whether the rights are for the
+release's own objects only.
+*/}}
 {{- define "tradecast.operatorRules" -}}
+{{- $own := .own -}}
+{{- with .root -}}
 - apiGroups: [tradecast.dev]
   resources: [socketfleets]
   verbs: [get, list, watch, patch]
@@ -22,7 +27,7 @@
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, patch]
-  {{- if eq .Values.operator.scope "namespace" }}
+  {{- if $own }}
   resourceNames: [{{ include "tradecast.fullname" . }}]
   {{- end }}
 # The owners of a pod: its ReplicaSet, and the ReplicaSet's Deployment.
@@ -35,7 +40,7 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, patch]
-  {{- if eq .Values.operator.scope "namespace" }}
+  {{- if $own }}
   resourceNames: [{{ include "tradecast.tunedConfigMap" . }}]
   {{- end }}
 - apiGroups: [""]
@@ -45,7 +50,7 @@
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [get, patch]
-  {{- if eq .Values.operator.scope "namespace" }}
+  {{- if $own }}
   resourceNames: [{{ include "tradecast.operatorName" . }}]
   {{- end }}
 - apiGroups: [coordination.k8s.io]
@@ -57,13 +62,19 @@
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
-  {{- if eq .Values.operator.scope "namespace" }}
+  {{- if $own }}
   resourceNames:
     - {{ include "tradecast.adminSecret" . }}
     {{- with dig "redisAdapter" "redisSecret" "name" "" .Values.operator.fleet }}
     - {{ . }}
     {{- end }}
   {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The namespaces that the operator looks after besides the release's, as a list. */}}
+{{- define "tradecast.operatorNamespaces" -}}
+{{- without (.Values.operator.namespaces | default list | uniq) .Release.Namespace | toJson -}}
 {{- end -}}
 
 {{/* The ConfigMap with the adapter settings: a person's, or the operator's own if it writes them. */}}
