@@ -266,6 +266,51 @@ def test_values_of_an_older_release_do(values: Path, tmp_path: Path) -> None:
             assert one["spec"] == pods[one["kind"], one["metadata"]["name"]]["spec"]
 
 
+AWKWARD = """
+mode: production
+redis: {bundled: {enabled: false}, existingSecret: "1e3", clusterSecret: "2", tlsSecret: "on"}
+mongodb: {existingSecret: "0", tlsSecret: "no"}
+sessions: {existingSecret: "12"}
+tokens: {existingSecret: "34"}
+server: {tlsSecret: "null", internalTlsSecret: "true", priorityClassName: "5"}
+serviceAccount: {name: "6"}
+adapter: {configMap: "7"}
+operator: {enabled: true, fleet: {redisAdapter: {redisSecret: {name: "8"}}}}
+image: {pullSecrets: [{name: "9"}]}
+ingress: {enabled: true, className: "10", host: "11.example", tls: {enabled: true, secretName: "13"}}
+httpRoute: {enabled: true}
+gateway: {enabled: true, className: "14", tlsSecret: "15"}
+autoscaling: {mode: keda, keda: {source: prometheus, prometheus: {serverAddress: http://p, authenticationRef: "16"}}}
+metrics: {podMonitor: {enabled: true, namespace: "17"}}
+prometheusRule: {enabled: true, namespace: "18"}
+dashboards: {enabled: true, namespace: "19"}
+"""
+
+
+@each_helm
+def test_names_that_yaml_takes_for_something_else_stay_names(helm: str, tmp_path: Path) -> None:
+    """Kubernetes allows a Secret called 1e3, and a namespace called 2026."""
+    values = tmp_path / "values.yaml"
+    values.write_text(AWKWARD, encoding="utf-8")
+    done = run(helm, "template", "tradecast", CHART, "--namespace", "2026", "--is-upgrade", "-f", values)
+    assert done.returncode == 0, done.stderr
+
+    def check(node: Any, path: str) -> None:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if re.search(r"(^|[a-z])([nN]ame|[nN]amespace)$", key):
+                    assert isinstance(value, str), f"{path}.{key}: {value!r}"
+                if key in ("matchNames", "resourceNames"):
+                    assert all(isinstance(one, str) for one in value), f"{path}.{key}: {value!r}"
+                check(value, f"{path}.{key}")
+        elif isinstance(node, list):
+            for one in node:
+                check(one, f"{path}[]")
+
+    for one in objects(done.stdout):
+        check(one, one["kind"])
+
+
 @pytest.mark.parametrize(
     ("given", "argument"),
     [
@@ -285,6 +330,14 @@ def test_helm_test_s_arguments_are_the_command_s(given: str, argument: str | Non
     assert argument is None or argument in arguments
     known = {option for parameter in cli.commands["load"].params for option in parameter.opts}
     assert {one.partition("=")[0] for one in arguments[1:]} <= known
+
+
+@each_helm
+def test_a_cluster_that_is_too_old_is_refused_with_what_is_needed(helm: str) -> None:
+    done = run(helm, "template", "tradecast", CHART, "--kube-version", "1.28.9")
+    assert done.returncode != 0
+    assert "requires kubeVersion: >=1.29.0-0 which is incompatible with Kubernetes v1.28.9" in done.stderr
+    assert run(helm, "template", "tradecast", CHART, "--kube-version", "v1.29.3-gke.1282000").returncode == 0
 
 
 def test_a_parent_chart_s_global_values_are_none_of_our_business() -> None:
@@ -378,7 +431,9 @@ def test_an_install_asks_the_cluster_for_its_own_objects_only() -> None:
     ]
     assert {kind for _, _, kind, _, _ in asked} == {'"Deployment"', '"Secret"', '"Service"', '"SocketFleet"'}
     for path, _, kind, namespace, name in asked:
-        assert namespace.removeprefix("$").removeprefix(".root") == ".Release.Namespace", f"{path} asks for a {kind} of another namespace"
+        assert namespace.removeprefix("$").removeprefix(".root") == ".Release.Namespace", (
+            f"{path} asks for a {kind} of another namespace"
+        )
         assert name in ("$name", '(include "tradecast.fullname" .)'), f"{path} asks for {kind} {name}"
 
 

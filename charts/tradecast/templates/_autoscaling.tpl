@@ -3,7 +3,7 @@
 {{- if kindIs "map" . -}}
 {{- toYaml . -}}
 {{- else if . -}}
-name: {{ . }}
+name: {{ . | quote }}
 {{- end -}}
 {{- end -}}
 

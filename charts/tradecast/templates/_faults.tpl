@@ -9,6 +9,9 @@
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (lower $name)) }}
 Services cannot be named {{ $name }}: a name begins with a letter, and has small letters, digits and - only. Set fullnameOverride, such as {{ printf "tradecast-%s" (regexReplaceAll "[^-a-z0-9]" $name "-") | trunc 40 | trimSuffix "-" }}.
 {{- end }}
+{{- if has (lower $name) (list "y" "n" "yes" "no" "on" "off" "true" "false" "null") }}
+The name {{ $name }} is a word of YAML: set fullnameOverride to another one, such as tradecast-{{ $name }}.
+{{- end }}
 {{- range $value := list "fullnameOverride" "nameOverride" }}
 {{- $given := get $v $value | default "" }}
 {{- if gt (len $given) 40 }}

@@ -181,18 +181,18 @@ client that is sent to another server, so that all have as many, would come back
 {{- with .Values.redis.existingSecret }}
 - name: REDIS_URL
   valueFrom:
-    secretKeyRef: {name: {{ . }}, key: REDIS_URL}
+    secretKeyRef: {name: {{ . | quote }}, key: REDIS_URL}
 {{- $secret := . }}
 {{- range list "REDIS_USERNAME" "REDIS_PASSWORD" "REDIS_SENTINEL_USERNAME" "REDIS_SENTINEL_PASSWORD" }}
-- name: {{ . }}
+- name: {{ . | quote }}
   valueFrom:
-    secretKeyRef: {name: {{ $secret }}, key: {{ . }}, optional: true}
+    secretKeyRef: {name: {{ $secret | quote }}, key: {{ . }}, optional: true}
 {{- end }}
 {{- end }}
 {{- with .Values.redis.clusterSecret }}
 - name: REDIS_CLUSTER_URL
   valueFrom:
-    secretKeyRef: {name: {{ . }}, key: REDIS_CLUSTER_URL}
+    secretKeyRef: {name: {{ . | quote }}, key: REDIS_CLUSTER_URL}
 {{- end }}
 {{- if .Values.redis.bundled.enabled }}
 - name: REDIS_URL
@@ -211,7 +211,7 @@ client that is sent to another server, so that all have as many, would come back
 {{- with .Values.mongodb.existingSecret }}
 - name: MONGODB_URI
   valueFrom:
-    secretKeyRef: {name: {{ . }}, key: MONGODB_URI}
+    secretKeyRef: {name: {{ . | quote }}, key: MONGODB_URI}
 {{- end }}
 {{- if .Values.mongodb.tlsSecret }}
 - name: MONGODB_CA_FILE
@@ -220,7 +220,7 @@ client that is sent to another server, so that all have as many, would come back
 {{- with .Values.sessions.existingSecret }}
 - name: SESSION_SECRETS
   valueFrom:
-    secretKeyRef: {name: {{ . }}, key: SESSION_SECRETS}
+    secretKeyRef: {name: {{ . | quote }}, key: SESSION_SECRETS}
 {{- end }}
 {{- end -}}
 
@@ -229,11 +229,11 @@ client that is sent to another server, so that all have as many, would come back
   emptyDir: {}
 {{- with .Values.redis.tlsSecret }}
 - name: redis-tls
-  secret: {secretName: {{ . }}, defaultMode: 0440}
+  secret: {secretName: {{ . | quote }}, defaultMode: 0440}
 {{- end }}
 {{- with .Values.mongodb.tlsSecret }}
 - name: mongodb-tls
-  secret: {secretName: {{ . }}, defaultMode: 0440}
+  secret: {secretName: {{ . | quote }}, defaultMode: 0440}
 {{- end }}
 {{- end -}}
 

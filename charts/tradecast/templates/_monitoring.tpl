@@ -1,7 +1,7 @@
 {{/* What an object for Prometheus or Grafana may have besides its content: a namespace, and what the chart's own values say of it. */}}
 {{- define "tradecast.namespace" -}}
 {{- with .namespace }}
-namespace: {{ . }}
+namespace: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -9,7 +9,7 @@ namespace: {{ . }}
 {{- define "tradecast.monitored" -}}
 {{- if and .monitor.namespace (ne .monitor.namespace .root.Release.Namespace) }}
 namespaceSelector:
-  matchNames: [{{ .root.Release.Namespace }}]
+  matchNames: [{{ .root.Release.Namespace | quote }}]
 {{- end }}
 {{- end -}}
 

@@ -41,7 +41,7 @@ release's own objects only.
   resources: [configmaps]
   verbs: [get, patch]
   {{- if $own }}
-  resourceNames: [{{ include "tradecast.tunedConfigMap" . }}]
+  resourceNames: [{{ include "tradecast.tunedConfigMap" . | quote }}]
   {{- end }}
 - apiGroups: [""]
   resources: [configmaps]
@@ -64,9 +64,9 @@ release's own objects only.
   verbs: [get]
   {{- if $own }}
   resourceNames:
-    - {{ include "tradecast.adminSecret" . }}
+    - {{ include "tradecast.adminSecret" . | quote }}
     {{- with dig "redisAdapter" "redisSecret" "name" "" .Values.operator.fleet }}
-    - {{ . }}
+    - {{ . | quote }}
     {{- end }}
   {{- end }}
 {{- end -}}
