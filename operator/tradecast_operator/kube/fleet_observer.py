@@ -81,6 +81,7 @@ class FleetObserver:
         self._namespace = namespace
         self._access = access
         self._known = KnownServers()
+        self._silent: dict[str, float] = {}
         self._replica_sets: frozenset[str] = frozenset()
         self._replica_sets_of = ""
         self._reading = autoscaler_metric.Reading()
@@ -124,7 +125,7 @@ class FleetObserver:
             self._access.limit,
             bearer=not self._access.strict,
         )
-        reports = await ask_servers(pods, admin) if ask else {}
+        reports = await ask_servers(pods, admin, self._silent) if ask else {}
         if admin.refused:  # the Secret may have another token by now
             self._token.expire()
         seen = observe(deployment, pods, reports, time.time(), await self._find_revision(deployment, pods, selector))
@@ -153,7 +154,9 @@ class FleetObserver:
             found = await self._kubernetes.replica_sets(self._namespace, selector)
             self._replica_sets = replica_sets_of(deployment, found)
             ours, others = split(pods, self._replica_sets)
-        self._known.keep({pod["metadata"]["uid"] for pod in ours}, self._replica_sets)
+        uids = {pod["metadata"]["uid"] for pod in ours}
+        self._known.keep(uids, self._replica_sets)
+        self._silent = {uid: at for uid, at in self._silent.items() if uid in uids}
         return ours, [pod["metadata"]["name"] for pod in others]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import math
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -45,10 +46,18 @@ TROUBLES: Final = frozenset(
 RESTARTS: Final = 2
 # Seconds by which the kubelet may report late that a new pod is not ready.
 SETTLED: Final = 5.0
+# Of the pods out of service that did not answer, so many are asked in one round.
+MOST_SILENT: Final = 25
 
 
-async def ask_servers(pods: Sequence[Object], admin: ServerAdmin) -> Mapping[str, Stats]:
-    """The servers' statistics, by the pod's uid; pods whose server does not answer are left out."""
+async def ask_servers(pods: Sequence[Object], admin: ServerAdmin, silent: dict[str, float]) -> Mapping[str, Stats]:
+    """The servers' statistics, by the pod's uid; pods whose server does not answer are left out.
+
+    Args:
+        pods: The pods.
+        admin: Asks their servers.
+        silent: When pods that did not answer were last asked, by uid; is brought up to date.
+    """
     found: dict[str, Stats] = {}
 
     async def ask(pod: Object) -> None:
@@ -57,11 +66,25 @@ async def ask_servers(pods: Sequence[Object], admin: ServerAdmin) -> Mapping[str
             return
         try:
             found[target.uid] = await admin.stats(target)
+            silent.pop(target.uid, None)
         except ServerSilent:
-            return
+            silent[target.uid] = time.monotonic()
 
-    await asyncio.gather(*map(ask, pods))
+    await asyncio.gather(*map(ask, choose_pods(pods, silent)))
     return found
+
+
+def choose_pods(pods: Sequence[Object], silent: Mapping[str, float]) -> Sequence[Object]:
+    """The pods to ask: of those out of service that did not answer, the ones that were asked longest ago.
+
+    Each of them takes a request's whole time. With the pods of a zone that has failed, a round would take minutes.
+    """
+    doubtful = [pod for pod in pods if pod["metadata"]["uid"] in silent and not _is_in_service(pod)]
+    if len(doubtful) <= MOST_SILENT:
+        return pods
+    doubtful.sort(key=lambda pod: silent[pod["metadata"]["uid"]])
+    left_out = {pod["metadata"]["uid"] for pod in doubtful[MOST_SILENT:]}
+    return [pod for pod in pods if pod["metadata"]["uid"] not in left_out]
 
 
 def target_of(pod: Object) -> Target:
@@ -224,6 +247,10 @@ def _trouble(pod: Object) -> str:
         if not one.get("ready", True) and one.get("restartCount", 0) >= RESTARTS:
             return "CrashLoopBackOff"
     return ""
+
+
+def _is_in_service(pod: Object) -> bool:
+    return "deletionTimestamp" not in pod["metadata"] and _ready_since(pod) is not None
 
 
 def _has_ended(pod: Object) -> bool:

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from kit.kubernetes.api_server import ApiServer
@@ -126,7 +127,7 @@ class ManyPods(ApiServer):
         if self.refuses:
             return web.json_response({"kind": "Status", "code": 500, "message": "no"}, status=500)
         if not request.query.get("watch"):
-            return web.json_response(self._page(request.query))
+            return web.Response(body=orjson.dumps(self._page(request.query)), content_type="application/json")
         self.watches += 1
         if not self.may_watch:
             return web.json_response({"kind": "Status", "code": 403, "message": "pods is forbidden"}, status=403)

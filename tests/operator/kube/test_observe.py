@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kit.kubernetes.fake_api import REPLICA_SET, FakeKubernetes, pod_body
-from tradecast_operator.kube.observe import DRAIN_SINCE, FIRST, observe
+from tradecast_operator.kube.observe import DRAIN_SINCE, FIRST, choose_pods, observe
 from tradecast_operator.kube.owners import split
 from tradecast_operator.kube.pods.reduced import DELETION_COST, reduce_pod
 from tradecast_operator.model.observation import Hold, Observation, Pacing, Stats
@@ -194,3 +194,24 @@ def test_a_pod_with_the_labels_and_no_owner_is_no_second_revision() -> None:
     assert [one["metadata"]["name"] for one in others] == ["debug"]
     found = seen(*ours)
     assert (found.rolling, found.revision) == (False, "abc")
+
+
+def test_of_many_dead_servers_some_are_asked_in_each_round_and_each_in_its_turn() -> None:
+    """As in a zone that has failed: each takes a request's whole time."""
+    dead = [pod_body(f"dead-{number}", "10.0.0.1", ready=False) for number in range(60)]
+    alive = [pod_body("ready", "10.0.0.2"), pod_body("new", "10.0.0.3", ready=False)]
+    silent = {pod["metadata"]["uid"]: 0.0 for pod in dead} | {"uid-ready": 0.0}
+    asked: set[str] = set()
+    for number in range(3):
+        chosen = {pod["metadata"]["name"] for pod in choose_pods([*dead, *alive], silent)}
+        assert {"ready", "new"} <= chosen
+        assert len(chosen) == 2 + 25
+        silent |= {f"uid-{name}": number + 1.0 for name in chosen if name.startswith("dead")}
+        asked |= chosen
+    assert len(asked) == 62
+
+
+@pytest.mark.parametrize("count", [0, 25])
+def test_of_a_few_dead_servers_all_are_asked(count: int) -> None:
+    dead = [pod_body(f"dead-{number}", "10.0.0.1", ready=False) for number in range(count)]
+    assert choose_pods(dead, {pod["metadata"]["uid"]: 0.0 for pod in dead}) == dead
