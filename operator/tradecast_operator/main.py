@@ -7,6 +7,7 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import socket
 import sys
 import time
@@ -28,6 +29,12 @@ PORT: Final = 8080
 LIVENESS_PORT: Final = 8081
 # Seconds without a good round of any fleet after which the operator is restarted. Tests set another time and port.
 STALLED: Final = 300.0
+# Variables that are numbers, with their bounds.
+NUMBERS: Final = (
+    *(("ROUND_SECONDS", 0.01, 300), ("STALLED_SECONDS", 1, 1e9)),
+    *(("PORT", 1, 65_535), ("LIVENESS_PORT", 1, 65_535)),
+)
+NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 # Seconds until the next look at a cluster that lacks something.
 UNFIT_RETRY: Final = 10.0
 
@@ -150,6 +157,29 @@ def run_apply(path: Path, *, force: bool) -> None:
         sys.exit(f"Error: the CRD was not applied, Kubernetes cannot be reached ({type(error).__name__}). Try again.")
 
 
+def read_namespaces() -> list[str]:
+    """WATCH_NAMESPACES; none: all namespaces. Exits with a sentence if there is no such name."""
+    names = list(dict.fromkeys(name.strip() for name in os.environ.get("WATCH_NAMESPACES", "").split(",")))
+    for name in names:
+        if name and NAMESPACE.fullmatch(name) is None:
+            sys.exit(
+                f"Error: WATCH_NAMESPACES has {name[:80]!r}, which is no namespace. Names are separated by commas."
+            )
+    return [name for name in names if name]
+
+
+def check_numbers() -> None:
+    """Exits with a sentence if a variable is not the number that it has to be."""
+    for name, least, most in NUMBERS:
+        text = os.environ.get(name)
+        try:
+            wrong = text is not None and not least <= float(text) <= most
+        except ValueError:
+            wrong = True
+        if wrong:
+            sys.exit(f"Error: {name} is {text!r}; it must be a number from {least:g} to {most:g}.")
+
+
 def make_loop() -> asyncio.AbstractEventLoop:
     """An event loop; where there is one, of the kind that needs half the CPU time for thousands of requests."""
     try:
@@ -172,7 +202,8 @@ def main() -> None:
     if arguments.apply_crd:
         run_apply(arguments.apply_crd, force=arguments.force)
         return
-    namespaces = [name for name in os.environ.get("WATCH_NAMESPACES", "").split(",") if name]
+    check_numbers()
+    namespaces = read_namespaces()
     kopf.configure(verbose=False, log_format=kopf.LogFormat.JSON)
     # The operator's own log lines get kopf's format: structlog's tracebacks would show local variables, also Secrets.
     structlog.configure(

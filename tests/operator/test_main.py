@@ -16,7 +16,7 @@ from aiohttp import web
 
 from kit.kubernetes.fake_api import FakeKubernetes
 from tradecast_operator.kube.client import Missing, Object
-from tradecast_operator.main import check_cluster, find_liveness, listen
+from tradecast_operator.main import check_cluster, find_liveness, listen, main, read_namespaces
 
 ROOT = Path(__file__).parents[2]
 
@@ -131,3 +131,31 @@ async def test_operator_says_what_the_cluster_lacks_and_looks_again() -> None:
     with pytest.raises(kopf.TemporaryError, match="install the CustomResourceDefinition") as lacking:
         await check_cluster(Bare())
     assert lacking.value.delay == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("WATCH_NAMESPACES", "blue;green", "WATCH_NAMESPACES has 'blue;green', which is no namespace"),
+        ("WATCH_NAMESPACES", "blue,Green", "WATCH_NAMESPACES has 'Green', which is no namespace"),
+        ("ROUND_SECONDS", "often", "ROUND_SECONDS is 'often'; it must be a number from 0.01 to 300"),
+        ("ROUND_SECONDS", "nan", "ROUND_SECONDS is 'nan'; it must be a number"),
+        ("ROUND_SECONDS", "0", "ROUND_SECONDS is '0'; it must be a number"),
+        ("PORT", "tcp://10.0.0.1:80", "PORT is 'tcp://10.0.0.1:80'; it must be a number from 1 to 65535"),
+        ("STALLED_SECONDS", "", "STALLED_SECONDS is ''; it must be a number"),
+    ],
+)
+def test_variable_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["tradecast-operator"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert str(ended.value.code).startswith(f"Error: {told}")
+
+
+@pytest.mark.parametrize(
+    ("value", "names"), [("", []), (",", []), ("blue", ["blue"]), (" blue , green,blue,", ["blue", "green"])]
+)
+def test_namespaces_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch, value: str, names: list[str]) -> None:
+    monkeypatch.setenv("WATCH_NAMESPACES", value)
+    assert read_namespaces() == names
