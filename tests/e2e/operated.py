@@ -349,7 +349,7 @@ def _rights(namespace: Namespace) -> None:
     """The chart's own ServiceAccount and Role, and its CRD."""
     run("kubectl", "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", str(CHART / "crds"))
     arguments = ["template", "tradecast", str(CHART), "-s", "templates/operator/rbac.yaml"]
-    rendered = namespace.helm(*arguments, values={"operator": {"enabled": True}})
+    rendered = namespace.helm(*arguments, values={"operator": {"enabled": True, "aggregateClusterRoles": False}})
     namespace.kubectl("apply", "-f", "-", stdin=rendered)
 
 
