@@ -15,7 +15,7 @@ TICK = 5.0
 # Of the chart: seconds between "not ready" and the first client; most connections of a server; new ones per second.
 DELAY = 5.0
 MAX_CONNECTIONS = 10_000
-ACCEPTS = 500
+ACCEPTS = 200
 # Share of ready servers of a newer revision from which on the older ones refuse new clients.
 SUPERSEDED = 0.2
 # Share of the time left that a server plans with when it has to disconnect clients faster than it is meant to.
