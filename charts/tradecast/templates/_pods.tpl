@@ -110,16 +110,18 @@ merged by these, as in `kubectl patch`. Not sprig's mergeOverwrite: it keeps nul
 
 {{/*
 podSecurityContext or containerSecurityContext, as JSON. The values of a release of an older chart (`helm upgrade --reuse-values`) have neither
-them nor `test`: their pods stay restricted.
+`test` nor `checkCluster`, nor what values.yaml has of these two: their pods stay restricted.
 */}}
 {{- define "tradecast.security" -}}
-{{- if or (hasKey .values .field) (hasKey .root.Values "test") -}}
-{{- include "tradecast.merged" (dict "over" (get .values .field | default dict)) -}}
-{{- else if eq .field "podSecurityContext" -}}
-{{- dict "runAsNonRoot" true "runAsUser" 10001 "runAsGroup" 10001 "fsGroup" 10001 "seccompProfile" (dict "type" "RuntimeDefault") | toJson -}}
+{{- $base := dict -}}
+{{- if not (and (hasKey .root.Values "test") (hasKey .root.Values "checkCluster")) -}}
+{{- if eq .field "podSecurityContext" -}}
+{{- $base = dict "runAsNonRoot" true "runAsUser" 10001 "runAsGroup" 10001 "fsGroup" 10001 "seccompProfile" (dict "type" "RuntimeDefault") -}}
 {{- else -}}
-{{- dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL")) | toJson -}}
+{{- $base = dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL")) -}}
 {{- end -}}
+{{- end -}}
+{{- include "tradecast.merged" (dict "base" $base "over" (get .values .field | default dict)) -}}
 {{- end -}}
 
 {{/* image.pullSecrets and a parent chart's, as JSON. */}}
