@@ -11,7 +11,7 @@ from tradecast.causes import Code
 from tradecast.check.redis import check_expiry
 from tradecast.check.report import Finding
 from tradecast.config.settings import Settings
-from tradecast.engine.http.certificates import read_expiry
+from tradecast.engine.http.certificates import load_certificate, read_expiry
 from tradecast.lifecycle.open_files import Shares, raise_file_limit, read_file_limit
 from tradecast.lifecycle.ports import PortInUse, bind_port, find_reachable, join_address
 
@@ -69,9 +69,8 @@ def check_files(settings: Settings) -> list[Finding]:
 
 
 def _check_pair(name: str, certificate: str, key: str | None) -> Finding:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(certificate, key)
+        context = load_certificate(certificate, key)
     except (OSError, ValueError):  # an SSLError is one, and its text helps nobody
         key_name = name.replace("CERTFILE", "KEYFILE").replace("CERT_FILE", "KEY_FILE")
         message = f"{name} and {key_name} are not a PEM certificate and its key"

@@ -60,6 +60,7 @@ async def test_rollout_and_a_drain_of_what_is_new(redis: RedisClient) -> None:
     assert not await new.look()
     assert await old.look()
     assert (old.registry.servers, new.registry.servers) == (2, 2)
+    assert (old.rollout.takers, new.rollout.takers) == (1, 1), "the new one, which the old one's clients go to"
     new.now = "leaving"
     await new.look()
     assert not await old.look()

@@ -129,7 +129,7 @@ class PacedDisconnect:
             if moments:
                 return moments
         haste.hurry(need)
-        return await self._pace.reserve_urgent(count, need)
+        return await self._pace.reserve_urgent(count, rate, need)
 
     def _open(self) -> list[str]:
         """The transports that have not been closed."""

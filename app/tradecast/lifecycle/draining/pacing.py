@@ -78,12 +78,13 @@ class Pace(Protocol):
         """
         ...
 
-    async def reserve_urgent(self, count: int, rate: float) -> list[float]:
+    async def reserve_urgent(self, count: int, rate: float, need: float) -> list[float]:
         """Moments at a rate of this server's own: it has no time to share one.
 
         Args:
             count: How many are wanted, at least 1.
-            rate: Disconnects per second.
+            rate: Disconnects per second that servers share.
+            need: As of `reserve`.
         """
         ...
 
@@ -130,9 +131,9 @@ class LocalPace:
         """As of `Pace`."""
         return self.schedule(count, rate)
 
-    async def reserve_urgent(self, count: int, rate: float) -> list[float]:
+    async def reserve_urgent(self, count: int, rate: float, need: float) -> list[float]:
         """As of `Pace`."""
-        return self.schedule(count, rate)
+        return self.schedule(count, need)
 
     def schedule(self, count: int, rate: float, *, wait: float = 0) -> list[float]:
         """Moments of a batch, the first no sooner than `wait` seconds from now."""
@@ -195,12 +196,12 @@ class FleetPace:
         # From the answer on, not from the request: at worst late by the way back, never early.
         return [] if wait < 0 else schedule_moments(self._clock() + wait, size, rate, self._jitter)
 
-    async def reserve_urgent(self, count: int, rate: float) -> list[float]:
+    async def reserve_urgent(self, count: int, rate: float, need: float) -> list[float]:
         """As of `Pace`; never raises because of Redis."""
-        accepted = self._receivers.compute_accept_rate()
-        rate = min(rate, accepted)
-        wait = await self._ask(URGENT_KEY, compute_batch_size(count, rate), accepted)
-        return self._local.schedule(count, rate, wait=wait or 0)
+        accepted = max(rate, self._receivers.compute_accept_rate())  # haste is never slower
+        own = min(need, accepted)
+        wait = await self._ask(URGENT_KEY, compute_batch_size(count, own), accepted)
+        return self._local.schedule(count, own, wait=wait or 0)
 
     async def _ask(self, key: str, size: int, rate: float, patience: float = LONGEST_WAIT) -> float | None:
         """Seconds until the first of `size` slots that were taken; negative: none was; None: Redis does not answer."""

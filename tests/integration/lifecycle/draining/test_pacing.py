@@ -110,16 +110,17 @@ async def test_urgent_servers_wait_for_nobody_but_those_who_take_their_clients(r
     for _ in range(8):
         await servers[0].reserve(1_000, 100)
     started = time.monotonic()
-    moments = sorted([moment for server in servers for moment in await server.reserve_urgent(1_000, 40)])
+    moments = sorted([moment for server in servers for moment in await server.reserve_urgent(1_000, 10, 40)])
     assert len(moments) == 40
     assert moments[-1] - started < 0.75, "the row of the others is two seconds long"
     started = time.monotonic()
-    moments = sorted([moment for server in servers for moment in await server.reserve_urgent(1_000, 150)])
+    moments = sorted([moment for server in servers for moment in await server.reserve_urgent(1_000, 10, 150)])
     late = time.monotonic() - started
     assert len(moments) == 4 * 37
     assert moments[-1] - started >= 3 * 37 / 200, "600 a second are more than the receivers take"
-    (fast,) = {len(await server.reserve_urgent(1_000, 100_000)) for server in servers}
+    (fast,) = {len(await server.reserve_urgent(1_000, 10, 100_000)) for server in servers}
     assert fast == 50, "one server alone is no faster than the receivers either"
+    assert len(await servers[0].reserve_urgent(1_000, 400, 100_000)) == 100, "nor slower than the servers' own rate"
     assert late < 5
 
 
@@ -128,7 +129,7 @@ async def test_urgent_server_goes_on_without_redis(own_redis: RedisServer) -> No
     await own_redis.kill()
     now = 5.0
     pace = FleetPace(client, ReceiversByHand(20), clock=lambda: now, jitter=lambda: 0.0)
-    assert await pace.reserve_urgent(100, 1_000) == [5 + number / 20 for number in range(5)]
+    assert await pace.reserve_urgent(100, 10, 1_000) == [5 + number / 20 for number in range(5)]
     await client.aclose()
 
 

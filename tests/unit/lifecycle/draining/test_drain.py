@@ -22,7 +22,7 @@ class NoPace:
         await asyncio.Event().wait()
         return []
 
-    async def reserve_urgent(self, count: int, rate: float) -> list[float]:
+    async def reserve_urgent(self, count: int, rate: float, need: float) -> list[float]:
         """As of `Pace`."""
         return await self.reserve(count, rate)
 

@@ -67,9 +67,9 @@ class SharedPace:
         self._row.free = free + size / rate
         return schedule_moments(free, size, rate)
 
-    async def reserve_urgent(self, count: int, rate: float) -> list[float]:
+    async def reserve_urgent(self, count: int, rate: float, need: float) -> list[float]:
         """As of `Pace`."""
-        return await self._local.reserve_urgent(count, rate)
+        return await self._local.reserve_urgent(count, rate, need)
 
 
 class Server(ClientsByHand):

@@ -87,9 +87,9 @@ class Turns:
         self.asked.append(f"{count} at {rate:g}, need {need:g}")
         return [0.0] if self.in_time else []
 
-    async def reserve_urgent(self, count: int, rate: float) -> list[float]:
+    async def reserve_urgent(self, count: int, rate: float, need: float) -> list[float]:
         """As of `Pace`."""
-        self.asked.append(f"{count} at {rate:g} of its own")
+        self.asked.append(f"{count} at {need:g} of its own")
         return [0.0]
 
 
