@@ -121,12 +121,14 @@ class Hold:
         why: What it failed by.
         deadline: The Deployment's `progressDeadlineSeconds` before; None: there was none.
         minimum: The Deployment's `minReadySeconds` before.
+        useless: Whether clients cannot even connect to its servers.
     """
 
     revision: str
     why: str
     deadline: int | None = 600
     minimum: int = 0
+    useless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

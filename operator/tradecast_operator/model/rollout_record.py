@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tradecast_operator.model.answers import fields, name, parse, text, whole
+from tradecast_operator.model.answers import fields, name, parse, text, truth, whole
 from tradecast_operator.model.observation import Hold
 
 # The annotation.
@@ -23,6 +23,7 @@ def format_hold(hold: Hold) -> str:
         "why": hold.why[:LONGEST_REASON],
         "minReadySeconds": hold.minimum,
         "progressDeadlineSeconds": hold.deadline,
+        "connectsFail": hold.useless,
     }
     return json.dumps(record, ensure_ascii=False)
 
@@ -40,6 +41,7 @@ def read_hold(annotations: Mapping[str, Any]) -> Hold | None:
             why=text(record.get("why"), LONGEST_REASON),
             deadline=None if deadline is None else whole(deadline, MOST),
             minimum=whole(record.get("minReadySeconds"), MOST),
+            useless=truth(record.get("connectsFail", False)),
         )
     except ValueError:
         return None

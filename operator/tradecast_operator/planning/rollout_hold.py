@@ -27,6 +27,8 @@ DEFAULT_DEADLINE: Final = 600
 # A server of the failed revision accepts clients again if the operator is gone for so long: the longest that servers
 # accept. The old pods stay all the same.
 WITHDRAWN_FOR: Final = 3_600.0
+# Old servers take the clients back up to so many times as many as they are meant to have.
+CROWDED: Final = 2
 # Seconds between two renewals of that.
 RENEWED_EVERY: Final = 300.0
 
@@ -53,11 +55,12 @@ def plan_rollout(seen: Observation, spec: Spec, state: RolloutState) -> tuple[li
         return _keep_hold(seen, spec, held, state)
     if pacing.hold is not None or pacing.minimum == HELD:
         return _release(seen, spec), RolloutState()
-    why, trial = judge(seen, spec, state.trial)
+    fault, trial = judge(seen, spec, state.trial)
     state = replace(state, trial=trial)
-    if why is not None:
+    if fault is not None:
         # The new servers are taken out of service once the hold is recorded: without it nobody would put them back.
-        return [_set_hold(seen, spec, Hold(seen.revision, why, pacing.deadline, pacing.minimum))], state
+        hold = Hold(seen.revision, fault.why, pacing.deadline, pacing.minimum, fault.useless)
+        return [_set_hold(seen, spec, hold)], state
     minimum, deadline = _configured(seen, spec)
     if (minimum, deadline) != (pacing.minimum, pacing.deadline) and _may_configure(seen, minimum):
         message = (
@@ -89,9 +92,22 @@ def _keep_hold(seen: Observation, spec: Spec, held: Hold, state: RolloutState) -
     if not any(pod.ready for pod in old):
         # Bad servers are better than none.
         return [*actions, *_return(seen, "no old server is ready")], replace(state, renewed=0.0)
+    if _stays_in_service(seen, spec, held):
+        return actions, state
     everybody = seen.time - state.renewed >= RENEWED_EVERY
     actions += _withdraw(seen, spec, everybody=everybody)
     return actions, replace(state, renewed=seen.time if everybody else state.renewed)
+
+
+def _stays_in_service(seen: Observation, spec: Spec, held: Hold) -> bool:
+    """Whether the failed servers keep their clients: the old ones that are left are too few for all.
+
+    Servers that nobody can connect to are of no use to anyone, and what has begun goes on.
+    """
+    new, old = split_revisions(seen)
+    if held.useless or any(pod.stats is not None and pod.stats.draining for pod in new):
+        return False
+    return seen.total > sum(pod.ready for pod in old) * spec.connections_per_replica * CROWDED
 
 
 def _has_old(seen: Observation) -> bool:
@@ -227,8 +243,12 @@ def _advise(seen: Observation, spec: Spec, hold: Hold) -> str:
         if seen.pacing.release
         else f"kubectl rollout undo deployment/{spec.deployment}"
     )
+    clients = (
+        "and the new ones keep their clients, for whom they are too few"
+        if _stays_in_service(seen, spec, hold)
+        else "and clients go back to them"
+    )
     return (
-        f"the rollout of revision {hold.revision} is held: {hold.why}. The remaining old servers stay, and clients go "
-        f"back to them. Undo it ({undo}), or deploy another version. To go on nevertheless, set "
-        "rollout.trial.enabled to false"
+        f"the rollout of revision {hold.revision} is held: {hold.why}. The remaining old servers stay, {clients}. "
+        f"Undo it ({undo}), or deploy another version. To go on nevertheless, set rollout.trial.enabled to false"
     )

@@ -83,8 +83,21 @@ def is_on_trial(seen: Observation, spec: Spec) -> bool:
     return bool(new) and any(pod.ready for pod in old)
 
 
-def judge(seen: Observation, spec: Spec, state: TrialState) -> tuple[str | None, TrialState]:
-    """Why the new revision is worse than the old one, and what to remember; None: nothing speaks against it."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a revision is worse than the one before.
+
+    Attributes:
+        why: In words.
+        useless: Whether clients cannot even connect to its servers.
+    """
+
+    why: str
+    useless: bool = False
+
+
+def judge(seen: Observation, spec: Spec, state: TrialState) -> tuple[Fault | None, TrialState]:
+    """What is wrong with the new revision, and what to remember; None: nothing speaks against it."""
     if not is_on_trial(seen, spec):
         return None, TrialState()
     if state.revision != seen.revision:
@@ -92,8 +105,8 @@ def judge(seen: Observation, spec: Spec, state: TrialState) -> tuple[str | None,
     new, old = split_revisions(seen)
     in_service = [pod for pod in old if pod.ready]
     state = _observe(seen, new, in_service, state)
-    why = _find_trouble(seen.time, new, in_service, spec.trial) or _find_failures(in_service, spec.trial, state)
-    return why, state
+    fault = _find_trouble(seen.time, new, in_service, spec.trial) or _find_failures(in_service, spec.trial, state)
+    return fault, state
 
 
 def plan_sample(seen: Observation, spec: Spec, state: TrialState) -> tuple[list[Action], TrialState]:
@@ -121,7 +134,7 @@ def plan_sample(seen: Observation, spec: Spec, state: TrialState) -> tuple[list[
     return [action], state
 
 
-def _find_trouble(now: float, new: Sequence[Pod], old: Sequence[Pod], trial: Trial) -> str | None:
+def _find_trouble(now: float, new: Sequence[Pod], old: Sequence[Pod], trial: Trial) -> Fault | None:
     """New servers that do not start, are not ready in time, or do not answer."""
     troubled: dict[str, list[str]] = {}
     answered = any(pod.stats is not None for pod in old)
@@ -133,7 +146,7 @@ def _find_trouble(now: float, new: Sequence[Pod], old: Sequence[Pod], trial: Tri
     if not count or count < FEW * len(new):
         return None
     found = "; ".join(f"{what}: {list_names(names)}" for what, names in sorted(troubled.items()))
-    return f"{count} of {len(new)} new servers have trouble ({found})"
+    return Fault(f"{count} of {len(new)} new servers have trouble ({found})")
 
 
 def _describe_trouble(pod: Pod, now: float, trial: Trial, *, answered: bool) -> str:
@@ -148,7 +161,7 @@ def _describe_trouble(pod: Pod, now: float, trial: Trial, *, answered: bool) -> 
     return "no answer at the admin port" if silent and answered else ""
 
 
-def _find_failures(old: Sequence[Pod], trial: Trial, state: TrialState) -> str | None:
+def _find_failures(old: Sequence[Pod], trial: Trial, state: TrialState) -> Fault | None:
     """Failures on new servers that are more than on old ones by the margin, and more than chance explains."""
     new_now = _sum([interval.new for interval in state.intervals])
     old_now = _sum([interval.old for interval in state.intervals])
@@ -159,7 +172,8 @@ def _find_failures(old: Sequence[Pod], trial: Trial, state: TrialState) -> str |
     ):
         expected = count * (base + trial.margin) + CHANCE * math.sqrt(count * base * (1 - base))
         if count >= trial.least and failed >= FEWEST and failed > expected:
-            return f"{failed} of {count} {what} failed on the new servers, and {base:.1%} on the old ones"
+            why = f"{failed} of {count} {what} failed on the new servers, and {base:.1%} on the old ones"
+            return Fault(why, useless=what == "connects")
     return None
 
 

@@ -12,7 +12,7 @@ from tradecast_operator.model.rollout_record import HOLD, LONGEST_REASON, format
 
 @pytest.mark.parametrize("deadline", [600, None])
 def test_what_was_written_is_read(deadline: int | None) -> None:
-    hold = Hold("abc", "9 of 25 connects failed: ünïcode", deadline, 30)
+    hold = Hold("abc", "9 of 25 connects failed: ünïcode", deadline, 30, True)
     assert read_hold({HOLD: format_hold(hold)}) == hold
 
 
@@ -40,6 +40,7 @@ GOOD = {"revision": "abc", "why": "x", "minReadySeconds": 1, "progressDeadlineSe
                 {"minReadySeconds": 2**31},
                 {"progressDeadlineSeconds": "600"},
                 {"progressDeadlineSeconds": True},
+                {"connectsFail": "yes"},
             )
         ),
     ],

@@ -24,7 +24,7 @@ from tradecast_operator.planning.rollout_hold import (
 WANTED = spec(2, trial=Trial(seconds=60), drain=Drain(rate=100, timeout=600))
 OFF = spec(2, trial=Trial(seconds=60, enabled=False), drain=Drain(rate=100, timeout=600))
 WHY = "9 of 25 connects failed on the new servers, and 0.0% on the old ones"
-HOLD = Hold("new", WHY, deadline=700, minimum=30)
+HOLD = Hold("new", WHY, deadline=700, minimum=30, useless=True)
 IN_FORCE = Pacing(minimum=HELD, deadline=NO_DEADLINE, hold=HOLD)
 NORMAL = Pacing(minimum=60, deadline=700)
 
@@ -53,7 +53,7 @@ WITHDRAWN = replace(server("b", "new", 9, draining=True), ready_since=None)
 
 def test_a_revision_that_fails_is_held() -> None:
     (action,) = act(rollout(OLD, BAD, pacing=Pacing(60, 700, release="prod")))
-    assert paced([action]) == [("RolloutHeld", HELD, NO_DEADLINE, Hold("new", WHY, 700, 60))]
+    assert paced([action]) == [("RolloutHeld", HELD, NO_DEADLINE, Hold("new", WHY, 700, 60, True))]
     assert action.warning
     assert action.message.startswith(f"the rollout of revision new is held: {WHY}. ")
     assert "(helm rollback prod)" in action.message
@@ -77,6 +77,19 @@ def test_the_new_servers_leave_service_once_the_hold_is_recorded() -> None:
     later = rollout(OLD, WITHDRAWN, pacing=IN_FORCE, time=NOW + RENEWED_EVERY)
     actions, state = plan_rollout(later, WANTED, state)
     assert [one.pod for one in actions if isinstance(one, TellServer)] == ["b"]
+
+
+def test_old_servers_that_are_too_few_do_not_get_everybody_back() -> None:
+    """The trial failed late: one old server of many is left. Most clients would be locked out."""
+    troubled = replace(IN_FORCE, hold=replace(HOLD, useless=False))
+    busy = replace(server("b", "new"), stats=Stats(10_000, renewable=True))
+    crowded = rollout(OLD, busy, pacing=troubled)
+    assert act(crowded) == []
+    assert "the new ones keep their clients, for whom they are too few" in describe_trial(crowded, WANTED).message
+    assert len(act(rollout(OLD, server("a2"), busy, pacing=troubled))) == 1, "two of 5,000 can take 10,200"
+    assert len(act(rollout(OLD, busy, pacing=IN_FORCE))) == 1, "nobody can connect to the new one"
+    begun = replace(busy, stats=Stats(10_000, True, renewable=True), ready_since=None)
+    assert len(act(rollout(OLD, begun, server("c", "new"), pacing=troubled))) == 2, "what has begun goes on"
 
 
 def test_servers_that_know_no_renewal_are_drained_without() -> None:

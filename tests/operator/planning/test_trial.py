@@ -31,8 +31,8 @@ def rollout(*pods: Pod, time: float = NOW, **fields: Any) -> Observation:
 def judged(*fleets: Observation, wanted: Spec = WANTED) -> Sequence[str | None]:
     state, told = TrialState(), []
     for fleet in fleets:
-        why, state = judge(fleet, wanted, state)
-        told.append(why)
+        fault, state = judge(fleet, wanted, state)
+        told.append(None if fault is None else fault.why)
     return told
 
 
