@@ -183,6 +183,7 @@ def test_unit_tests_of_the_templates() -> None:
         (r"server.annotations.a\ b=x", "a b"),
         ("networkPolicy.httpFrom[0].podselector.x=y", "additional properties 'podselector' not allowed"),
         ("networkPolicy.adminFrom[0].ipBlock.cidr=10.0.0.1", "does not match pattern"),
+        ("networkPolicy.adminFrom[0].ipBlock.cidr=10.0.0.256/8", "does not match pattern"),
         ("metrics.podMonitor.relabelings[0].source=x", "additional properties 'source' not allowed"),
         ("metrics.serviceMonitor.metricRelabelings[0].action=remove", "does not match pattern"),
         ("prometheusRule.namespace=Monitoring", "does not match pattern"),
