@@ -225,6 +225,26 @@ async def test_servers_that_end_together_keep_one_pace(redis_server: RedisServer
 
 
 @pytest.mark.node
+@pytest.mark.serial  # a server that is held up would disconnect the rest at once
+async def test_servers_whose_machine_goes_soon_are_ready_before(
+    redis_server: RedisServer, stock_clients: StockClients
+) -> None:
+    """At the rate it would take 24 s, and by the settings ten minutes. There are 6 s, less the time for the end."""
+    variables = {"DRAIN_RATE": "1", "DRAIN_TIMEOUT": "600", "PLATFORM_NOTICE": "6", "SHUTDOWN_TIMEOUT": "1"}
+    async with fleet(redis_server, stock_clients, 8, **variables) as servers:
+        started = await servers.drain()
+        await servers.over()
+        times = sorted(moment for moments in servers.gone for moment in moments)
+        assert len(times) == 24
+        assert times[-1] - started <= 6
+        for number, moment in enumerate(times, start=1):
+            assert number <= 3 * 8 / (0.8 * 5) * (moment - started) + 5, "one by one: no storm at the end"
+        for server in servers.servers:
+            assert sum("the drain is urgent" in line for line in server.err) == 1
+            assert not any("closed the rest at once" in line for line in server.err)
+
+
+@pytest.mark.node
 async def test_redis_that_dies_meanwhile_does_not_stop_them(
     own_redis: RedisServer, stock_clients: StockClients
 ) -> None:
