@@ -92,7 +92,7 @@ def test_kubernetes_would_take_it(values: Path, own_schemas: Path) -> None:
 
 SCHEMA_KEYS = {
     *("type", "description", "properties", "items", "required", "enum", "default", "format", "additionalProperties"),
-    *("minimum", "maximum", "minLength", "maxLength", "pattern"),
+    *("minimum", "maximum", "minLength", "maxLength", "pattern", "maxItems", "nullable"),
 }
 
 
@@ -122,14 +122,15 @@ def test_columns_of_a_socketfleet_are_of_what_its_status_has() -> None:
     wide = {}
     for column in version["additionalPrinterColumns"]:
         path = re.fullmatch(
-            r'\.status\.(?:(\w+)|conditions\[\?\(@\.type=="(\w+)"\)\]\.(?:status|reason))', column["jsonPath"]
+            r'\.status\.(?:(\w+)(?:\.(\w+))?|conditions\[\?\(@\.type=="(\w+)"\)\]\.(?:status|reason))', column["jsonPath"]
         )
         if path is None:
             assert column["jsonPath"] == ".metadata.creationTimestamp"
             continue
-        assert path[1] in status or path[2] in kinds, column
+        below = status[path[1]].get("properties", {}) if path[1] in status else {}
+        assert path[3] in kinds or (path[1] in status and (path[2] is None or path[2] in below)), column
         if column.get("priority"):
-            wide[column["name"]] = path[2]
+            wide[column["name"]] = path[3]
     assert wide == {"Progress": "Progressing", "Adapter": "AdapterTuned", "Redis": "RedisLimited"}
 
 

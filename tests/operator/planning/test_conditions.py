@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
+from kit.kubernetes.crd import CRD
 from kit.kubernetes.socket_fleets import NOW, drained, pending, pod, seen, spec
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.conditions import (
+    LONGEST_MESSAGE,
+    MOST_CONDITIONS,
     Condition,
     describe_failure,
     describe_fleet,
@@ -114,3 +118,11 @@ def test_conditions_are_bounded_in_number_and_length() -> None:
     merged = merge_conditions(before, [Condition("Degraded", "True", "NotSeen", "x" * 100_000)], 1, NOW)
     assert len(merged) == 20
     assert (merged[0]["type"], len(merged[0]["message"])) == ("Degraded", 2_000)
+
+
+def test_the_crd_takes_what_is_written_at_most() -> None:
+    document = yaml.safe_load(CRD.read_text(encoding="utf-8"))
+    status = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    conditions = status["properties"]["conditions"]
+    assert conditions["maxItems"] == MOST_CONDITIONS
+    assert conditions["items"]["properties"]["message"]["maxLength"] > LONGEST_MESSAGE
