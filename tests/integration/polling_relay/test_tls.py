@@ -67,6 +67,9 @@ async def test_stock_clients_of_a_fleet_with_tls(
     transports: list[str],
 ) -> None:
     servers = await make_fleet(make_server, redis_server, 2, internal_require_tls=True, **files)
+    registry = servers[0].app.metrics.registry
+    left = registry.get_sample_value("tradecast_certificate_expiry_seconds", {"port": "internal"})
+    assert left == pytest.approx(2 * 86_400, abs=3_600)
     async with Scatter(*(one.url for one in servers)) as scatter:
         if "websocket" in transports:  # which come in at another server than all before
             scatter.choose = lambda head: servers[b"transport=websocket" in head].url
