@@ -256,11 +256,14 @@ def test_another_version_of_the_chart_does_not_restart_what_it_does_not_change(t
 def test_values_of_an_older_release_do(values: Path, tmp_path: Path) -> None:
     """`helm upgrade --reuse-values` renders new templates with old values: what they lack is as it was."""
     older = shutil.copytree(CHART, tmp_path / "tradecast")
-    shutil.copy(ROOT / "tests/static/values-0.1.0.yaml", older / "values.yaml")
+    before = yaml.safe_load((ROOT / "tests/static/values-0.1.0.yaml").read_text(encoding="utf-8"))
+    # What CHANGELOG.md says has another default now; --reuse-values keeps the former.
+    before["drain"]["timeoutSeconds"] = None
+    before["accept"]["connectionsPerSecond"] = 200
+    before["server"]["resources"]["requests"]["cpu"] = "500m"
+    (older / "values.yaml").write_text(yaml.safe_dump(before), encoding="utf-8")
     own: list[str | Path] = [] if values.name == "values.yaml" else ["-f", values]
-    done = run(
-        "helm", "template", "tradecast", older, "--namespace", "trading", "--set", "drain.timeoutSeconds=null", *own
-    )
+    done = run("helm", "template", "tradecast", older, "--namespace", "trading", *own)
     assert done.returncode == 0, done.stderr
     pods = {(one["kind"], one["metadata"]["name"]): one for one in objects(rendered("helm", values))}
     for one in objects(done.stdout):
