@@ -122,7 +122,8 @@ def test_columns_of_a_socketfleet_are_of_what_its_status_has() -> None:
     wide = {}
     for column in version["additionalPrinterColumns"]:
         path = re.fullmatch(
-            r'\.status\.(?:(\w+)(?:\.(\w+))?|conditions\[\?\(@\.type=="(\w+)"\)\]\.(?:status|reason))', column["jsonPath"]
+            r'\.status\.(?:(\w+)(?:\.(\w+))?|conditions\[\?\(@\.type=="(\w+)"\)\]\.(?:status|reason))',
+            column["jsonPath"],
         )
         if path is None:
             assert column["jsonPath"] == ".metadata.creationTimestamp"
