@@ -93,7 +93,7 @@ metrics.{{ $which }}.interval must be above 0: set 15s.
 {{- end }}
 {{- end }}
 {{- if and $v.operator.enabled $v.operator.namespaces (eq $v.operator.scope "cluster") }}
-operator.namespaces is for operator.scope=namespace: with scope=cluster the operator looks after all namespaces. Leave one of the two out.
+operator.namespaces is for operator.scope=namespace: with scope=cluster the operator manages all namespaces. Leave one of the two out.
 {{- end }}
 {{- if and $v.operator.enabled (eq (int $v.replicaCount) 0) (eq $v.autoscaling.mode "none") }}
 replicaCount=0 is not for the operator, which keeps at least one server: set replicaCount=1, or operator.enabled=false to stop all servers.

@@ -72,7 +72,7 @@ release's own objects only.
 {{- end -}}
 {{- end -}}
 
-{{/* The namespaces that the operator looks after besides the release's, as a list. */}}
+{{/* The namespaces that the operator manages besides the release's, as a list. */}}
 {{- define "tradecast.operatorNamespaces" -}}
 {{- without (.Values.operator.namespaces | default list | uniq) .Release.Namespace | toJson -}}
 {{- end -}}
