@@ -130,6 +130,12 @@ def test_what_ends_a_hold(why: str, fleet: Observation, wanted: Any, returned: i
     assert sum(isinstance(one, CancelDrain) for one in actions) == returned
 
 
+def test_an_undone_rollout_leaves_the_drains_of_good_servers_alone() -> None:
+    draining = server("a", draining=True)
+    actions = act(rollout(draining, server("c"), WITHDRAWN, pacing=IN_FORCE, revision="old"))
+    assert [type(one) for one in actions] == [SetPacing]
+
+
 def test_a_hold_whose_record_is_gone_ends() -> None:
     """`kubectl rollout undo` replaces all annotations of the Deployment."""
     lost = Pacing(HELD, NO_DEADLINE, None)

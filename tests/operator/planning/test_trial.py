@@ -65,6 +65,12 @@ def test_old_servers_that_fail_at_the_same_time_excuse_new_ones() -> None:
     assert judged(first, alone)[1] is not None
 
 
+def test_a_failed_revision_that_is_out_of_service_excuses_no_other() -> None:
+    """After a rollout that is held somebody deploys a third version, while servers of the second are still there."""
+    failed = server("b", "second", Outcomes(90_000, 90_000), ready_since=None)
+    assert judged(rollout(OLD, failed, server("c", "new", Outcomes(25, 12))))[0] is not None
+
+
 def test_what_servers_did_before_the_rollout_does_not_count_against_them() -> None:
     """An undone rollout: the new revision is the one of before, whose servers are old and had a bad day once."""
     veteran = server("b", "new", Outcomes(1_000, 900), ready_since=NOW - 86_400)
