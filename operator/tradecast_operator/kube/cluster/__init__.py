@@ -1,1 +1,1 @@
-"""What the cluster has to have before fleets can be looked after: its version, and the CRD."""
+"""What the cluster has to have before fleets can be controlled: its version, and the CRD."""
