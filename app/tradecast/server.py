@@ -283,12 +283,7 @@ class WebSocketServer(Emitters, ClusterApi):
         return Apps(self.components, self, self)
 
     async def internal_listening(self, port: int, *, tls: bool = False) -> None:
-        """Announce to the other servers that `internal_app` is served; call it before `public_app` is.
-
-        Args:
-            port: Where it is served.
-            tls: Whether it is served with the certificate of the settings.
-        """
+        """Announce to the other servers where `internal_app` is served, and if with TLS: before `public_app` is."""
         if self.components.relay is not None:
             await self.components.relay.announce(port, tls=tls)
 
