@@ -117,8 +117,8 @@ class Drain:
 
     @property
     def rate(self) -> float:
-        """Clients disconnected per second by the drain now; 0 when there is none."""
-        return 0.0 if self._terms is None else self._terms.rate_now
+        """Clients disconnected per second by the drain, now or once it begins with them; 0 when there is none."""
+        return 0.0 if self._terms is None else self._terms.expect_rate(self._clients.remaining())
 
     def stats(self) -> dict[str, Any]:
         """The state of the drain, for `/admin/stats`."""
@@ -129,9 +129,9 @@ class Drain:
             "final": self._final,
             "seconds": round(self.seconds, 1),
             "remaining": self._clients.remaining() if self.active else 0,
-            "rate": round(self._rate if terms is None else terms.rate_now, 3),
+            "rate": round(self._rate if terms is None else self.rate, 3),
             "endsIn": round(terms.seconds_left, 1) if terms is not None and under_way else None,
-            "urgent": terms is not None and terms.urgent,
+            "urgent": terms is not None and (terms.urgent or self.rate > terms.rate),
             "renewWithin": self._renew_within,
             "connectionsPerSecond": self._rate,
             "timeoutSeconds": self._timeout,

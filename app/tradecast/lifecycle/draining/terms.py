@@ -44,6 +44,10 @@ class DrainTerms:
         """Clients per second now."""
         return max(self.rate, self.raised)
 
+    def expect_rate(self, remaining: int) -> float:
+        """Clients per second now; before the first is disconnected, what it will be with so many clients."""
+        return max(self.rate_now, self.compute_need(remaining)) if self._clock() < self.begins else self.rate_now
+
     @property
     def urgent(self) -> bool:
         """Whether the drain is faster than it was to be, or does not wait for those of other servers."""
@@ -85,7 +89,7 @@ class DrainTerms:
 
         A need that fell with the clients would be met at the very end only.
         """
-        left = self.ends - self._clock()
+        left = self.ends - max(self._clock(), self.begins)
         return max(self.raised, remaining / (USED * left)) if left > 0 else self.rate_now
 
     def hurry(self, need: float) -> bool:

@@ -30,13 +30,16 @@ def make(rate: float = 100, delay: float = 5, timeout: float = 60) -> tuple[Drai
 
 def test_the_rate_is_the_configured_one_where_there_is_time() -> None:
     terms, _ = make()
-    assert terms.compute_need(5_000) == pytest.approx(5_000 / 52)
+    assert terms.compute_need(4_500) == pytest.approx(4_500 / 48)
+    assert terms.expect_rate(4_500) == 100
     assert (terms.rate_now, terms.urgent, terms.seconds_left) == (100, False, 65)
 
 
 def test_the_rate_follows_from_the_time_left() -> None:
     terms, clock = make()
+    assert terms.expect_rate(20_000) == pytest.approx(20_000 / 48), "known before the first leaves"
     clock.now = 105
+    assert terms.expect_rate(20_000) == 100, "and not raised yet"
     need = terms.compute_need(20_000)
     assert need == pytest.approx(20_000 / 48)
     assert terms.hurry(need)
