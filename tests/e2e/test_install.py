@@ -96,6 +96,10 @@ def test_any_uid_and_enforced_policies_will_do(demo: Namespace) -> None:
 def test_values_that_contradict_each_other_are_refused_with_a_sentence(demo: Namespace) -> None:
     with pytest.raises(CommandFailed, match=r"set redis\.existingSecret"):
         demo.helm("install", "tradecast", str(CHART), "--set", "mode=production")
+    # There is no Prometheus Operator here: what Helm itself would say of it names no value.
+    for program in ("helm", "helm3"):
+        with pytest.raises(CommandFailed, match=r"set metrics\.podMonitor\.enabled=false"):
+            demo.helm("install", "tradecast", str(CHART), "--set", "metrics.podMonitor.enabled=true", program=program)
     assert not demo.get("deployments")
 
 
