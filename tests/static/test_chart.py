@@ -185,14 +185,14 @@ server:
   extraEnv: [{name: A, valueFom: {}}, {name: A, value: {}}, {name: A, value: 1, valueFrom: {fieldRef: {}}}]
   resources: {limits: {memory: 1gb, mem: 1Gi}}
   annotations: {a b: x}
-  tolerations: [{operator: Exists, value: x}, {value: x}, {operator: Exists, tolerationSeconds: 3}]
+  tolerations: [{operator: Exists, value: x}, {value: x}, {operator: Exists, tolerationSeconds: 3}, {key: a b}]
 feed: {containerSecurityContext: {capabilities: {drop: [all]}}, nodeSelector: {disk: a b}}
 redis: {bundled: {podSpec: {containers: [{image: x}]}}}
 operator:
   tolerations: [{operators: Exists}]
   crdJob: {podspec: {}}
   fleet: {rebalance: {treshold: 150, thresholdPercent: 50}}
-test: {affinity: {podAffinities: {}}}
+test: {affinity: {podAffinities: {}}, podSecurityContext: {seccompProfile: {type: Localhost}}}
 podDisruptionBudget: {maxUnavailable: 101%}
 commonLabels: {team: a b}
 networkPolicy:
@@ -223,6 +223,7 @@ REFUSED = {
     "/server/tolerations/0/value": "maxLength",
     "/server/tolerations/1": "missing property 'key'",
     "/server/tolerations/2": "missing property 'effect'",
+    "/server/tolerations/3/key": "does not match pattern",
     "/feed/containerSecurityContext/capabilities/drop/0": "does not match pattern",
     "/feed/nodeSelector/disk": "does not match pattern",
     "/redis/bundled/podSpec/containers/0": "missing property 'name'",
@@ -231,6 +232,7 @@ REFUSED = {
     "/operator/fleet/rebalance": "additional properties 'treshold' not allowed",
     "/operator/fleet/rebalance/thresholdPercent": "minimum",
     "/test/affinity": "additional properties 'podAffinities' not allowed",
+    "/test/podSecurityContext/seccompProfile": "missing property 'localhostProfile'",
     "/podDisruptionBudget/maxUnavailable": "does not match pattern",
     "/commonLabels/team": "does not match pattern",
     "/networkPolicy/httpFrom/0": "additional properties 'podselector' not allowed",
