@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
-from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, pod_body
+from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, Granted, pod_body
 from kit.kubernetes.rounds import World, asked, two_pods
-from tradecast_operator.kube.act import Interrupted
+from tradecast_operator.clients.pod_http import PodClient
+from tradecast_operator.clients.server_admin import ServerAdmin, ServerSilent, Target
+from tradecast_operator.kube.act import Actor, Interrupted
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.observe import DRAIN_SINCE, DRAINING, FIRST
 from tradecast_operator.kube.pods.reduced import DELETION_COST
+from tradecast_operator.model.actions import TellServer
 
 
 async def test_fewer_are_wanted_the_emptiest_goes(world: World) -> None:
@@ -96,3 +100,44 @@ async def test_what_was_done_before_kubernetes_failed_is_told(world: World) -> N
     kubernetes.mark_pod = mark  # type: ignore[method-assign]
     await fleet.round()
     assert all(kubernetes.pod(name)["metadata"]["annotations"][DELETION_COST] == FIRST for name in ("c", "d"))
+
+
+class Asked(ServerAdmin):
+    """Servers of which one does not answer, and each answers when all were asked.
+
+    Attributes:
+        drains: What each was asked, by its pod's uid.
+    """
+
+    def __init__(self, expected: int) -> None:
+        super().__init__(PodClient(), 1, ())
+        self.drains: dict[str, tuple[float, float | None, float | None, float | None]] = {}
+        self._everybody = asyncio.Barrier(expected)
+
+    async def drain(
+        self,
+        target: Target,
+        rate: float,
+        within: float | None,
+        *,
+        renew_within: float | None = None,
+        ends_within: float | None = None,
+    ) -> None:
+        await self._everybody.wait()
+        if target.uid == "silent":
+            raise ServerSilent
+        self.drains[target.uid] = (rate, within, renew_within, ends_within)
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_servers_are_told_at_the_same_time_and_one_that_is_silent_is_no_event(held: bool) -> None:
+    """One after the other, those of a large rollout would take longer than a round may."""
+    uids = ["silent", *(f"pod-{number}" for number in range(200))]
+    actions = [TellServer(pod=uid, uid=uid, rate=7, renew_within=9, ends_within=5) for uid in uids]
+    admin = Asked(len(uids))
+    actor = Actor(FakeKubernetes(), Granted(held=held), admin, namespace=NAMESPACE, fleet="fleet", deployment="servers")
+    targets = {uid: Target(uid, "127.0.0.1") for uid in uids}
+    nobody = TellServer(pod="gone", uid="gone", rate=7)
+    async with asyncio.timeout(20):
+        assert await actor.carry_out([*actions, nobody], targets) == []
+    assert admin.drains == (dict.fromkeys(uids[1:], (7, None, 9, 5)) if held else {})
