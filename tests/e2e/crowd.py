@@ -55,9 +55,13 @@ class Report:
         most = max((bisect.bisect_right(times, start + seconds * 1000) - i for i, start in enumerate(times)), default=0)
         return most / seconds
 
+    def lost(self, since: float = 0) -> list[float]:
+        """When clients lost their connections."""
+        return [when for client in self.clients for when, _ in client["disconnects"] if when >= since]
+
     def spell(self, since: float = 0) -> float:
         """Seconds between the first and the last connection that clients lost."""
-        times = [when for client in self.clients for when, _ in client["disconnects"] if when >= since]
+        times = self.lost(since)
         return (max(times) - min(times)) / 1000 if times else 0.0
 
     @property

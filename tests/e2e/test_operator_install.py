@@ -130,7 +130,7 @@ def test_a_drain_that_nobody_renews_ends(place: Namespace) -> None:
     place.kubectl("delete", "deployment", "tradecast-operator", "--grace-period=0", "--force")
     name = pod["metadata"]["name"]
     wait_until(lambda: name not in ready_names(place), 60, what="it is out of service")
-    helm(place, "upgrade", values)
+    place.helm("upgrade", "tradecast", str(CHART), values=values)
     assert replicas(place) == 3
     wait_until(lambda: len(ready_names(place)) == 3, 200, what="it is in service again by itself")
     assert uids(place) == before
