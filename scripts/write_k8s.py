@@ -42,6 +42,8 @@ Key = tuple[str, str]
 def rendered(values: Path) -> dict[Key, Object]:
     """What the chart gives, without what only Helm needs, by kind and name."""
     command = [os.environ.get("HELM", "helm"), "template", NAME, str(CHART), "--namespace", NAME, "--no-hooks"]
+    # kustomize may change the namespace and names, and knows nothing of the expressions in which the chart puts them.
+    command += ["--set", "prometheusRule.ofRelease=false"]
     text = subprocess.run([*command, "-f", str(values)], check=True, capture_output=True, text=True).stdout  # noqa: S603
     found = {(one["kind"], one["metadata"]["name"]): plain(one) for one in yaml.safe_load_all(text) if one}
     if any(kind in ("ScaledObject", "HorizontalPodAutoscaler") for kind, _ in found):

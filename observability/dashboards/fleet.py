@@ -283,6 +283,15 @@ def lifecycle() -> list[Panel]:
             Query(f"max({of('tradecast_drain_limit_seconds')})", "limit"),
         ),
         graph(
+            "Drain rate",
+            "Clients that drains disconnect per second now, and drains that had to be faster than their rate because "
+            "their time is short.",
+            PER_SECOND,
+            Query(total(of("tradecast_drain_rate")), "clients per second"),
+            Query(total(rate("tradecast_drains_hurried_total")), "hurried drains"),
+            Query(total(rate("tradecast_drains_expired_total")), "drains that nobody renewed"),
+        ),
+        graph(
             "Connections closed by drain, shed or timeout",
             "Connections closed per second by a drain or shed, or all at once because a drain exceeded its time.",
             PER_SECOND,
@@ -307,6 +316,7 @@ def lifecycle() -> list[Panel]:
             COUNT,
             Query(f"count by (version) ({of('tradecast_build_info')})", "{{version}}"),
             stacked=True,
+            span=24,
         ),
     ]
 
@@ -400,6 +410,13 @@ def operator() -> list[Panel]:
             stacked=True,
         ),
         graph(
+            "Readings of the autoscaler",
+            "Requests of the autoscaler for the fleet's metric per second: answered, or unknown, since no number is "
+            "certain.",
+            PER_SECOND,
+            Query(increase("readings_total", "fleet", "result"), "{{fleet}} {{result}}"),
+        ),
+        graph(
             "Round duration",
             "Duration of a round, and the time since the last round without an error.",
             SECONDS,
@@ -411,6 +428,21 @@ def operator() -> list[Panel]:
             "How often per second the replicas reverse direction, whoever writes them. Alerts at 4 an hour.",
             PER_SECOND,
             Query(increase("replica_reversals_total", "fleet"), "{{fleet}}"),
+        ),
+        graph(
+            "Rollout progress",
+            "Share of the clients that are on servers of the new revision; 1 without a rollout.",
+            SHARE,
+            Query(fleet_metric("rollout_clients_ratio"), "{{fleet}}"),
+            highest=1,
+        ),
+        graph(
+            "Urgent drains and suppressed events",
+            "Servers that disconnect clients faster than configured because they end soon; and events that the operator "
+            "did not write because there were too many.",
+            COUNT,
+            Query(fleet_metric("drains_urgent"), "{{fleet}} urgent drains"),
+            Query(increase("suppressed_events_total", "fleet"), "{{fleet}} suppressed events"),
         ),
     ]
 

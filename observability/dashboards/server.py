@@ -335,6 +335,15 @@ def sessions() -> list[Panel]:
 def lifecycle() -> list[Panel]:
     return [
         graph(
+            "Certificates",
+            "Time until the certificate of each port expires, and 1 while new files of it cannot be used. Alerts at a "
+            "week.",
+            SECONDS,
+            Query(f"min by (port) ({of('tradecast_certificate_expiry_seconds')})", "{{port}}"),
+            Query(f"max by (port) ({of('tradecast_certificate_stale')})", "{{port}}: files cannot be used"),
+            span=24,
+        ),
+        graph(
             "Drain",
             "Duration of the drain, and its limit.",
             SECONDS,

@@ -33,12 +33,15 @@ def create_app(fleets: FleetReadings) -> web.Application:
     """
 
     async def get_connections(request: web.Request) -> web.Response:
+        fleet = request.match_info["namespace"], request.match_info["name"]
         try:
-            count = fleets.connections(request.match_info["namespace"], request.match_info["name"])
-        except KeyError:
+            count = fleets.connections(*fleet)
+        except KeyError:  # not counted: anybody can name a fleet
             return web.json_response({"error": "There is no such SocketFleet"}, status=404)
         except Unknown as unknown:
+            fleets.metrics.readings.labels(*fleet, "unknown").inc()
             return web.json_response({"error": str(unknown)}, status=503)
+        fleets.metrics.readings.labels(*fleet, "answered").inc()
         return web.json_response({"connections": count})
 
     async def get_metrics(request: web.Request) -> web.Response:

@@ -16,6 +16,7 @@ from tradecast_operator.planning.rollout import measure_progress
 
 FLEET: Final = ("namespace", "fleet")
 RESULTS: Final = ("ok", "incomplete", "paused", "waiting", "error")
+READINGS: Final = ("answered", "unknown")
 STATUSES: Final = ("True", "False", "Unknown")
 # Counted from 0: Prometheus sees an increase only of a series that existed before.
 REASONS: Final = (
@@ -71,6 +72,12 @@ class Metrics:
             "tradecast_operator_replica_reversals_total",
             "Changes of direction of the Deployment's replicas, whoever wrote them",
             FLEET,
+            registry=self.registry,
+        )
+        self.readings = Counter(
+            "tradecast_operator_readings_total",
+            "Requests of the autoscaler for its metric, by whether there was a number",
+            [*FLEET, "result"],
             registry=self.registry,
         )
         self.replicas = Gauge(
@@ -129,6 +136,7 @@ class Metrics:
         """Remove all series of a fleet."""
         for metric in (
             *(self.active, self.rounds, self.round_seconds, self.last_round, self.actions, self.reversals),
+            self.readings,
             self.suppressed_events,
             *(self.replicas, self.connections, self.spread, self.spread_threshold),
             *(self.drain_seconds, self.drain_limit_seconds, self.drain_overdue, self.drains_urgent, self.rollout),
@@ -162,6 +170,8 @@ class FleetMetrics:
         metrics.suppressed_events.labels(*self._labels)
         for result in RESULTS:
             metrics.rounds.labels(*self._labels, result)
+        for reading in READINGS:
+            metrics.readings.labels(*self._labels, reading)
         for reason in REASONS:
             metrics.actions.labels(*self._labels, reason)
 

@@ -30,6 +30,8 @@ OPERATOR_POD = "operator-0"
 VARIABLES = Variables("trading", "tradecast", rate_interval="10s")
 # Nobody but a cluster with kube-state-metrics can fill these.
 NOT_ASKED = {"Autoscaler replicas", "Available replicas"}
+# These servers have no certificates.
+NEEDS_TLS = {"Certificates"}
 # What moves when clients come, subscribe, and get events from both servers.
 NOT_ZERO = {
     "fleet": {
@@ -122,6 +124,8 @@ async def operator() -> AsyncIterator[str]:
             metrics.drain_seconds.labels(*fleet).set(5)
             metrics.drain_limit_seconds.labels(*fleet).set(600)
             metrics.drain_overdue.labels(*fleet).set(0)
+            metrics.drains_urgent.labels(*fleet).set(0)
+            metrics.rollout.labels(*fleet).set(1)
             metrics.rounds.labels(*fleet, "ok").inc()
             metrics.round_seconds.labels(*fleet).observe(0.05)
             metrics.last_round.labels(*fleet).set(time.time() - 0.1)
@@ -147,7 +151,8 @@ async def test_every_panel_has_data_and_every_alert_is_evaluated(
 ) -> None:
     every = all_queries()
     assert {query.panel for query in every if query.needs_kube_state_metrics} == NOT_ASKED
-    asked = [query for query in every if not query.needs_kube_state_metrics]
+    assert {query.panel for query in every if query.needs_tls} == NEEDS_TLS
+    asked = [query for query in every if not (query.needs_kube_state_metrics or query.needs_tls)]
     rounds = 1
     async with demo(redis_server) as one, demo(redis_server, "--no-feed") as other, operator() as operator_address:
         began = time.time()

@@ -165,7 +165,7 @@ def test_the_labels_that_are_asked_for_exist() -> None:
     metrics.connections.watch_connections(ConnectionRegistry(), NoTransports())
     metrics.events.watch_subscriptions(LocalManager())
     labels = {"le", "pod", "namespace", "job", "horizontalpodautoscaler", "deployment", "dependency", "figure"}
-    labels |= {"which", "cause"}
+    labels |= {"which", "cause", "port"}
     operator = OperatorMetrics()
     fleet = FleetMetrics(operator, "trading", "fleet", Granted())
     fleet.begin()

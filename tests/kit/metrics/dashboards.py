@@ -50,6 +50,11 @@ class PanelQuery:
         return NEEDS_KUBE_STATE_METRICS in self.row
 
     @property
+    def needs_tls(self) -> bool:
+        """Whether it asks for what servers expose only if they have certificates."""
+        return "tradecast_certificate_" in self.expr
+
+    @property
     def is_of_operator(self) -> bool:
         """Whether it asks for what the operator tells of the fleets of a namespace."""
         return self.row == OPERATOR_ROW

@@ -16,7 +16,10 @@ FOREIGN = frozenset(
         "kube_horizontalpodautoscaler_status_current_replicas",
         "kube_horizontalpodautoscaler_spec_max_replicas",
         "kube_horizontalpodautoscaler_spec_min_replicas",
+        "kube_horizontalpodautoscaler_status_condition",
         "kube_deployment_status_replicas_available",
+        "kube_deployment_spec_replicas",
+        "kube_pod_status_phase",
         "container_cpu_cfs_throttled_periods_total",
         "container_cpu_cfs_periods_total",
     }
@@ -40,7 +43,7 @@ def documented() -> frozenset[str]:
 
 def names_in(expression: str) -> frozenset[str]:
     """The metrics in an expression; functions, labels and values are not among them."""
-    text = _STRING.sub('""', expression)
+    text = re.sub(r"#.*", "", _STRING.sub('""', expression))
     text = re.sub(r"\{[^}]*\}", "", text)
     text = re.sub(r"\[[^\]]*\]", "", text)
     text = _LABELS.sub("", text)

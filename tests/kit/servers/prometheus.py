@@ -106,7 +106,7 @@ def ask(base_url: str, path: str, **parameters: Any) -> Any:
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run promtool to its end; the test is skipped where there is none."""
     command: Sequence[str | Path] = (find("promtool"), *arguments)
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.fixture
