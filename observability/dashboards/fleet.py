@@ -438,7 +438,7 @@ def operator() -> list[Panel]:
         ),
         graph(
             "Urgent drains and suppressed events",
-            "Servers that disconnect clients faster than configured because they end soon; and events that the operator "
+            "Servers that disconnect clients faster than configured because they end soon; and events that it "
             "did not write because there were too many.",
             COUNT,
             Query(fleet_metric("drains_urgent"), "{{fleet}} urgent drains"),
