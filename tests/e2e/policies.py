@@ -80,9 +80,9 @@ def rules(policies: list[dict[str, Any]], pods: list[dict[str, Any]], namespaces
 
 def write(nodes: list[str], lines: list[str]) -> None:
     """Replace what the nodes enforce."""
-    chain = "type filter hook forward priority 0; ct state established,related accept"
-    text = f"table ip {TABLE}\ndelete table ip {TABLE}\ntable ip {TABLE} {{ chain forward {{ {chain}\n"
-    text += "\n".join(lines) + "\n} }\n"
+    chain = ["type filter hook forward priority 0;", "ct state established,related accept", *lines]
+    body = "\n".join(["chain forward {", *chain, "}"])
+    text = f"table ip {TABLE}\ndelete table ip {TABLE}\ntable ip {TABLE} {{\n{body}\n}}\n"
     for node in nodes:
         run("docker", "exec", "-i", node, "nft", "-f", "-", stdin=text)
 
