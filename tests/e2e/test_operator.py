@@ -110,7 +110,8 @@ def test_the_fleet_outlives_its_resource(fleet_with_operator: Fleet) -> None:
     for key in ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"):
         manifest["metadata"].pop(key, None)
     del manifest["status"], manifest["spec"]["replicas"]
-    fleet.apply(manifest)
+    # As helm, whose it stays: upgrades by others would be conflicts.
+    fleet.kubectl("apply", "--server-side", "--field-manager=helm", "-f", "-", stdin=json.dumps(manifest))
     wait_until(lambda: resource(fleet)["spec"].get("replicas") == 2, 60, what="the operator has filled in the replicas")
     assert {pod["metadata"]["uid"] for pod in fleet.servers()} == before
 
