@@ -25,6 +25,8 @@ async def test_4000_pods_cost_less_than_200_mib_and_a_second_of_cpu_a_round(tmp_
     port, liveness = free_ports(2)
     async with pretended_servers() as admin, httpx.AsyncClient() as http:
         api = ManyPods(PODS, admin)
+        # A server that does not answer, as there is always one: nobody listens on this address.
+        api.live[real_pod(7)["metadata"]["name"]]["status"]["podIP"] = "::1"
         async with served(api) as url:
             write_kubeconfig(tmp_path / "config", url)
             async with operator(tmp_path / "config", port, liveness, 1) as process:
@@ -38,6 +40,10 @@ async def test_4000_pods_cost_less_than_200_mib_and_a_second_of_cpu_a_round(tmp_
                 answer = await http.get(f"http://127.0.0.1:{port}/fleets/trading/fleet/connections")
                 assert answer.json() == {"connections": 7 * PODS}, "the most of the last two minutes"
                 assert api.kubernetes.statuses[-1]["readyReplicas"] == PODS - 1
+                metrics = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
+                results = dict(re.findall(r'rounds_total\{.*result="(\w+)"\} (\S+)', metrics))
+                assert float(results["ok"]) > 0
+                assert (results["incomplete"], results["error"]) == ("0.0", "0.0")
                 assert api.watches == 1
                 assert memory < MOST_MEMORY, f"{memory / 1024 / 1024:.0f} MiB"
                 assert seconds < MOST_SECONDS
