@@ -8,12 +8,15 @@ from observability.panels import (
     BYTES,
     COUNT,
     EVENTS,
+    MOST_LINES,
+    OF_NAMESPACE,
     PER_SECOND,
     SECONDS,
     SHARE,
     Panel,
     Query,
     create_dashboard,
+    distribution,
     graph,
     of,
     quantile,
@@ -24,9 +27,9 @@ from observability.panels import (
 )
 
 # The operator's metrics are of the fleets of a namespace, whichever pod exposes them.
-OF_FLEETS = 'namespace="$namespace"'
+OF_FLEETS = OF_NAMESPACE
 # kube-state-metrics has labels of its own; the autoscaler is named after the release.
-AUTOSCALER = 'namespace="$namespace", horizontalpodautoscaler=~".*tradecast.*"'
+AUTOSCALER = f'{OF_NAMESPACE}, horizontalpodautoscaler=~".*tradecast.*"'
 
 
 def create() -> Dashboard:
@@ -105,6 +108,7 @@ def connections() -> list[Panel]:
             "Clients connected to each server, stacked: the upper edge is the fleet.",
             COUNT,
             Query(total(here, "pod"), "{{pod}}"),
+            Query(f"{total(here)} - sum(topk({MOST_LINES}, {total(here, 'pod')}))", "all others"),
             stacked=True,
         ),
         graph(
@@ -112,6 +116,7 @@ def connections() -> list[Panel]:
             "Connections of the fullest server as a multiple of the average; 1 is even. Alerts at 1.5.",
             COUNT,
             Query(f"max({here}) / clamp_min(avg({here}), 1)", "fullest / average"),
+            warn=1.5,
         ),
         graph(
             "Fullest server, share of its limit",
@@ -119,6 +124,7 @@ def connections() -> list[Panel]:
             SHARE,
             Query(f"max({here} / {of('tradecast_connections_limit')})", "fullest server"),
             highest=1,
+            warn=0.9,
         ),
         graph(
             "Connects and disconnects",
@@ -185,6 +191,7 @@ def events() -> list[Panel]:
             "From an event's arrival to its answer, over all servers and events. Alerts at a p95 of 500 ms.",
             SECONDS,
             *(Query(quantile(q, seconds), f"p{100 * q:g}") for q in (0.5, 0.95, 0.99)),
+            warn=0.5,
         ),
         graph(
             "Refused events by reason",
@@ -222,6 +229,11 @@ def events() -> list[Panel]:
             span=12,
             stacked=True,
         ),
+        distribution(
+            "Distribution of response times",
+            "Events by the time from their arrival to their answer, over all servers.",
+            seconds,
+        ),
     ]
 
 
@@ -234,13 +246,22 @@ def servers() -> list[Panel]:
             "it.",
             SECONDS,
             Query(quantile(0.99, "tradecast_event_loop_lag_seconds", "pod"), "{{pod}}"),
+            warn=0.25,
         ),
         graph(
             "CPU by server",
-            "CPU used over the last minute as a share of the CPU available. Alerts at 70 % and 90 %.",
+            "CPU used as a share of one core, which is all that an event loop can use, or of the CPU limit if that is "
+            "less. Alerts at 70 % and 90 %.",
             SHARE,
-            Query(total(of("tradecast_cpu_usage_ratio"), "pod"), "{{pod}}"),
+            Query(
+                total(
+                    f"{rate('tradecast_cpu_seconds_total')} / clamp_max({of('tradecast_cpu_limit_cores')}, 1)", "pod"
+                ),
+                "{{pod}}",
+            ),
             highest=1,
+            warn=0.7,
+            alarm=0.9,
         ),
         graph(
             "Memory by server",
@@ -248,6 +269,8 @@ def servers() -> list[Panel]:
             SHARE,
             Query(total(f"{rss} / {of('tradecast_memory_limit_bytes')}", "pod"), "{{pod}}"),
             highest=1,
+            warn=0.8,
+            alarm=0.9,
         ),
         graph("Resident memory", "Resident memory of each server.", BYTES, Query(total(rss, "pod"), "{{pod}}")),
         graph(
@@ -468,7 +491,7 @@ def autoscaler() -> list[Panel]:
             COUNT,
             Query(
                 "max by (deployment) (kube_deployment_status_replicas_available"
-                '{namespace="$namespace", deployment=~".*tradecast.*"})',
+                f'{{{OF_NAMESPACE}, deployment=~".*tradecast.*"}})',
                 "{{deployment}}",
             ),
             span=12,

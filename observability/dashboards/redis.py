@@ -14,6 +14,7 @@ from observability.panels import (
     Panel,
     Query,
     create_dashboard,
+    distribution,
     graph,
     of,
     quantile,
@@ -177,6 +178,7 @@ def recovery() -> list[Panel]:
             SECONDS,
             Query(quantile(0.5, "tradecast_redis_lag_seconds"), "median"),
             Query(quantile(0.99, "tradecast_redis_lag_seconds"), "p99"),
+            warn=0.5,
         ),
         graph(
             "Events waiting for Redis",
@@ -240,6 +242,11 @@ def recovery() -> list[Panel]:
             PER_SECOND,
             Query(total(rate("tradecast_cluster_requests_total"), "result"), "{{result}}"),
             span=16,
+        ),
+        distribution(
+            "Distribution of the round trip",
+            "Round trips of servers' own messages through Redis, one a second from each server.",
+            "tradecast_redis_lag_seconds",
         ),
     ]
 

@@ -14,6 +14,7 @@ from observability.panels import (
     Panel,
     Query,
     create_dashboard,
+    distribution,
     graph,
     of,
     quantile,
@@ -64,9 +65,9 @@ def now() -> list[Panel]:
         ),
         single_stat(
             "CPU",
-            "CPU used over the last minute as a share of the CPU available.",
+            "CPU used as a share of one core, which is all that a loop can use, or of the limit if that is less.",
             SHARE,
-            f"max({of('tradecast_cpu_usage_ratio')})",
+            f"max({rate('tradecast_cpu_seconds_total')} / clamp_max({of('tradecast_cpu_limit_cores')}, 1))",
             warn=0.7,
             alarm=0.9,
         ),
@@ -196,6 +197,7 @@ def events() -> list[Panel]:
             "From an event's arrival to its answer.",
             SECONDS,
             *(Query(quantile(q, seconds), f"p{100 * q:g}") for q in (0.5, 0.95, 0.99)),
+            warn=0.5,
         ),
         graph(
             "Emitted events by name",
@@ -272,6 +274,7 @@ def resources() -> list[Panel]:
             "Lag of the event loop. Everything that the server sends is delayed by it.",
             SECONDS,
             *(Query(quantile(q, lag), f"p{100 * q:g}") for q in (0.5, 0.99)),
+            warn=0.25,
         ),
         graph(
             "CPU and limit",
@@ -288,6 +291,7 @@ def resources() -> list[Panel]:
             Query(total(of("tradecast_memory_heap_used_bytes")), "anonymous"),
             Query(total(of("tradecast_memory_limit_bytes")), "limit"),
         ),
+        distribution("Distribution of event loop lag", "Measurements of the lag of the event loop, two a second.", lag),
     ]
 
 

@@ -64,10 +64,22 @@ def test_each_dashboard_can_be_found_and_stays_as_it_is(name: str) -> None:
     assert board["description"]
     assert board["tags"] == ["tradecast"]
     assert board["editable"] is False
-    assert [variable["name"] for variable in board["templating"]["list"]] == ["datasource", "namespace", "job", "pod"]
-    ids = Counter(panel["id"] for panel in board["panels"])
+    assert [variable["name"] for variable in board["templating"]["list"]] == [
+        *("datasource", "cluster", "namespace", "job", "pod")
+    ]
+    annotations = board["annotations"]["list"]
+    assert [one["name"] for one in annotations] == ["Rollouts", "Drains", "Alerts"]
+    for one in annotations:
+        assert one["enable"]
+        assert one["datasource"] == SOURCE
+        assert 'cluster=~"$cluster", namespace="$namespace"' in one["expr"]
+    rows = [panel for panel in board["panels"] if panel["type"] == "row"]
+    ids = Counter(panel["id"] for panel in [*rows, *(panel for _, panel in panels(board))])
     assert 0 not in ids
     assert set(ids.values()) == {1}
+    assert [bool(row.get("collapsed")) for row in rows] == [False, False, *[True] * (len(rows) - 2)]
+    for row in rows:
+        assert bool(row.get("panels")) == bool(row.get("collapsed"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,21 +93,32 @@ def test_variables_ask_the_chosen_datasource(name: str) -> None:
         assert variable["query"]["query"].endswith(f", {variable['name']})")
         # pods come and go: asked again when the time range changes
         assert variable["refresh"] == 2
+    assert asked[0]["name"] == "cluster"
+    assert asked[0]["allValue"] == ".*"
     pod = asked[-1]
     assert bool(pod.get("multi")) == bool(pod.get("includeAll")) == (name != "server")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_panels_fill_the_grid_without_overlap(name: str) -> None:
+    board = load(FOLDER / f"{name}.json")["panels"]
+    assert_filled([panel for panel in board if not panel.get("collapsed")])
+    for row in board:
+        if row.get("collapsed"):
+            assert_filled(row["panels"])
+
+
+def assert_filled(placed: list[dict[str, Any]]) -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in load(FOLDER / f"{name}.json")["panels"]:
+    for panel in placed:
         at = panel["gridPos"]
         assert at["x"] + at["w"] <= 24
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert not taken & cells, panel["title"]
         taken |= cells
     lines = sorted({y for _, y in taken})
-    assert all(after - before == 1 for before, after in pairwise(lines))
+    if not any(panel["type"] == "row" for panel in placed):  # collapsed rows may stand between
+        assert all(after - before == 1 for before, after in pairwise(lines))
     assert len(taken) == 24 * len(lines), "a row is not filled to its end"
 
 
@@ -113,6 +136,47 @@ def test_each_panel_says_what_it_shows(name: str, row: str, panel: dict[str, Any
         assert target["legendFormat"]
     refs = [target["refId"] for target in panel["targets"]]
     assert len(set(refs)) == len(refs)
+
+
+@each_panel
+def test_large_fleets_draw_few_lines_that_lead_on(name: str, row: str, panel: dict[str, Any]) -> None:
+    of_pods = [target for target in panel["targets"] if "{{pod}}" in target["legendFormat"]]
+    for target in of_pods:
+        assert re.match(r"(topk|bottomk)\(20, ", target["expr"])
+    links = panel["fieldConfig"]["defaults"].get("links", [])
+    assert bool(links) == bool(of_pods)
+    for link in links:
+        assert link["url"].startswith("/d/tradecast-server?")
+        assert "var-pod=${__field.labels.pod}" in link["url"]
+
+
+@each_panel
+def test_panels_without_data_say_why(name: str, row: str, panel: dict[str, Any]) -> None:
+    assert panel["fieldConfig"]["defaults"]["noValue"]
+
+
+def test_histograms_are_shown_whole() -> None:
+    heatmaps = {panel["title"]: panel for _, _, panel in PANELS if panel["type"] == "heatmap"}
+    assert len(heatmaps) == 3
+    for panel in heatmaps.values():
+        assert panel["targets"][0]["format"] == "heatmap"
+        assert panel["targets"][0]["expr"].startswith("sum by (le) (increase(")
+
+
+def test_thresholds_are_those_of_the_alerts() -> None:
+    drawn = {
+        panel["title"]: [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]]
+        for board, _, panel in PANELS
+        if board == "fleet" and panel["type"] == "timeseries" and "thresholds" in panel["fieldConfig"]["defaults"]
+    }
+    assert drawn == {
+        "Connection imbalance": [1.5],
+        "Fullest server, share of its limit": [0.9],
+        "Response time": [0.5],
+        "Event loop lag p99": [0.25],
+        "CPU by server": [0.7, 0.9],
+        "Memory by server": [0.8, 0.9],
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -133,7 +197,7 @@ def test_queries_are_of_metrics_that_exist(query: PanelQuery) -> None:
 @each_query
 def test_queries_are_of_what_was_chosen(query: PanelQuery) -> None:
     for matchers in re.findall(r"\{([^}]*)\}", query.expr):
-        assert 'namespace="$namespace"' in matchers
+        assert 'cluster=~"$cluster", namespace="$namespace"' in matchers
         if query.is_of_operator:
             assert "job" not in matchers
         elif not query.needs_kube_state_metrics:
@@ -190,6 +254,7 @@ def test_the_documented_metrics_that_matter_are_shown() -> None:
     hidden = {name for name in documented() - shown if not name.endswith(("_bucket", "_sum", "_count"))}
     # what else there is says the same in another way, and is for people with curl
     assert hidden <= {
+        "tradecast_cpu_usage_ratio",
         "tradecast_errors_per_minute",
         "tradecast_event_latency_seconds",
         "tradecast_memory_heap_size_bytes",

@@ -72,6 +72,7 @@ class Variables:
         job: Job of the servers.
         pod: A regular expression of pods.
         rate_interval: What Grafana makes of `$__rate_interval`: at least four times the scrape interval.
+        cluster: A regular expression of clusters.
         others: Further variables by name.
     """
 
@@ -79,6 +80,7 @@ class Variables:
     job: str
     pod: str = ".+"
     rate_interval: str = "1m"
+    cluster: str = ".*"
     others: Mapping[str, str] = field(default_factory=dict)
 
     def put_into(self, expr: str) -> str:
@@ -88,6 +90,7 @@ class Variables:
             KeyError: It has a variable that is not here.
         """
         values = {
+            "cluster": self.cluster,
             "namespace": self.namespace,
             "job": self.job,
             "pod": self.pod,
