@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from kit.kubernetes.tools import run
 from kit.metrics.alert_scenarios import INTERVAL, Fleet, Scenario, write_tests
 from kit.servers.prometheus import promtool
 
@@ -410,3 +413,68 @@ def test_nothing_fires(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("case", "expected"), FIRING, ids=lambda one: getattr(one, "__name__", ""))
 def test_these_fire_and_no_others(case: Case, expected: set[str], tmp_path: Path) -> None:
     check(tmp_path, case, expected, steps=steps_of(case))
+
+
+# -- several fleets in one Prometheus
+
+
+def bad_and_well(s: Scenario, bad: Fleet, well: Fleet) -> None:
+    for fleet in (bad, well):
+        fleet.build()
+    for pod in bad.pods():
+        make_bad(bad, pod)
+
+
+def test_alerts_are_told_apart_by_cluster(tmp_path: Path) -> None:
+    """Two fleets of the same namespace and job, in two clusters of which one has no Redis."""
+    s = Scenario(40)
+    east = {"cluster": "east", "namespace": "trading", "job": "trading/tradecast"}
+    bad_and_well(s, Fleet(s, servers=2, where=east), Fleet(s, servers=30, where={**east, "cluster": "west"}))
+    test = s.tests({"TradecastRedisDown east", "TradecastCPUCritical east"}, ("alertname", "cluster"))
+    test["promql_expr_test"][0]["expr"] = (
+        "group by (alertname, cluster) "
+        '(max_over_time(ALERTS{alertstate="firing", alertname=~"TradecastRedisDown|TradecastCPUCritical"}[20m]))'
+    )
+    done = promtool("test", "rules", write_tests(tmp_path / "scenario.yaml", RULES, [test]))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("own", ["tradecast", "tradecast-b"])
+def test_a_release_alerts_for_itself_only(own: str, tmp_path: Path) -> None:
+    """Two releases in one namespace, even with one job for both, as scraping by annotations gives them."""
+    rendered = run(
+        *("helm", "template", own, ROOT / "charts" / "tradecast", "--namespace", "trading"),
+        *("--set", "prometheusRule.enabled=true", "--show-only", "templates/monitoring.yaml"),
+    )
+    assert rendered.returncode == 0, rendered.stderr
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(json.dumps(yaml.safe_load(rendered.stdout)["spec"]), encoding="utf-8")
+    assert promtool("check", "rules", rules).returncode == 0
+    assert '=~\\".*' not in rules.read_text(encoding="utf-8")
+
+    s = Scenario(40)
+    where = {"namespace": "trading", "job": "kubernetes-pods"}
+    bad_and_well(
+        s,
+        Fleet(s, servers=4, name="tradecast-b", where=where),
+        Fleet(s, servers=4, name="tradecast", where=where),
+    )
+    labels = {"namespace": "trading", "job": "kube-state-metrics", "horizontalpodautoscaler": "keda-hpa-tradecast-b"}
+    blind = {"condition": "ScalingActive", "status": "false"}
+    s.put("kube_horizontalpodautoscaler_status_condition", s.flat(1), **blind, **labels)
+    # another namespace has a release of the same name, and that is in trouble too
+    elsewhere = Fleet(s, servers=4, name="tradecast", where={"namespace": "other", "job": "kubernetes-pods"}).build()
+    for pod in elsewhere.pods():
+        make_bad(elsewhere, pod)
+    bad = {
+        *("TradecastServerWithoutDependency warning", "TradecastMemoryHigh warning", "TradecastCPUHigh warning"),
+        *("TradecastEventLoopLag warning", "TradecastPublishBufferFilling warning"),
+        *("TradecastRateLimitFallback warning", "TradecastRedisDown critical"),
+        *("TradecastRedisSubscriptionLost critical", "TradecastDatabaseDown critical"),
+        *("TradecastSessionStoreDown critical", "TradecastMemoryCritical critical", "TradecastCPUCritical critical"),
+        *("TradecastQuotesStopped critical", "TradecastDeliveriesStopped critical"),
+        *("TradecastAutoscalerBlind critical",),
+    }
+    test = s.tests(bad if own == "tradecast-b" else (), ("alertname", "severity"))
+    done = promtool("test", "rules", write_tests(tmp_path / "scenario.yaml", rules, [test]))
+    assert done.returncode == 0, done.stdout + done.stderr
