@@ -54,3 +54,14 @@ async def test_metrics() -> None:
     async with TestClient(TestServer(create_app(readings))) as client:
         text = await (await client.get("/metrics")).text()
     assert 'tradecast_operator_connections{fleet="full",namespace="trading"} 5.0' in text
+
+
+async def test_readings_are_counted_for_fleets_that_exist() -> None:
+    readings = Readings()
+    async with TestClient(TestServer(create_app(readings))) as client:
+        for fleet in ("full", "full", "stale", "other"):
+            await client.get(f"/fleets/trading/{fleet}/connections")
+        text = await (await client.get("/metrics")).text()
+    assert 'tradecast_operator_readings_total{fleet="full",namespace="trading",result="answered"} 2.0' in text
+    assert 'tradecast_operator_readings_total{fleet="stale",namespace="trading",result="unknown"} 1.0' in text
+    assert "other" not in text

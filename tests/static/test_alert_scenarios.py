@@ -15,7 +15,7 @@ from kit.servers.prometheus import promtool
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "charts" / "tradecast" / "files" / "alerts.yaml"
-MANY = 100
+MANY = 60
 Case = Callable[[Scenario], None]
 
 
@@ -220,9 +220,9 @@ def a_dead_node_of_a_small_fleet(s: Scenario) -> None:
 
 
 def a_dead_node_of_a_big_fleet(s: Scenario) -> None:
-    """Three of a hundred."""
+    """Two of sixty."""
     fleet = big(s)
-    for number in range(3):
+    for number in range(2):
         fleet.remove(fleet.pod(number), at=20, node_died=True)
 
 
@@ -265,7 +265,7 @@ def events_fail_at_night(s: Scenario) -> None:
 
 
 def one_server_delivers_nothing(s: Scenario) -> None:
-    fleet = Fleet(s, servers=40).build()
+    fleet = Fleet(s, servers=25).build()
     fleet.put(fleet.pod(3), "event_deliveries_total", f"0+30000x5 150000x{s.steps - 6}", event="watchlist:quote")
 
 
@@ -477,4 +477,18 @@ def test_a_release_alerts_for_itself_only(own: str, tmp_path: Path) -> None:
     }
     test = s.tests(bad if own == "tradecast-b" else (), ("alertname", "severity"))
     done = promtool("test", "rules", write_tests(tmp_path / "scenario.yaml", rules, [test]))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("bad", "severity"), [(1, "warning"), (100, "critical")])
+def test_2000_servers_page_from_a_share_on(bad: int, severity: str, tmp_path: Path) -> None:
+    s = Scenario(20)
+    fleet = Fleet(s, servers=2_000)
+    for number, pod in enumerate(fleet.pods()):
+        fleet.put(pod, "connections", s.flat(5_000))
+        fleet.put(pod, "dependency_up", s.flat(number >= bad), dependency="redis")
+    expected = {"TradecastServerWithoutDependency warning"}
+    expected |= {"TradecastRedisDown critical"} if severity == "critical" else set()
+    test = s.tests(expected, ("alertname", "severity"))
+    done = promtool("test", "rules", write_tests(tmp_path / "scenario.yaml", RULES, [test]))
     assert done.returncode == 0, done.stdout + done.stderr
