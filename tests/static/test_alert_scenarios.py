@@ -15,7 +15,7 @@ from kit.servers.prometheus import promtool
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "charts" / "tradecast" / "files" / "alerts.yaml"
-MANY = 60
+MANY = 80
 Case = Callable[[Scenario], None]
 
 
@@ -220,7 +220,7 @@ def a_dead_node_of_a_small_fleet(s: Scenario) -> None:
 
 
 def a_dead_node_of_a_big_fleet(s: Scenario) -> None:
-    """Two of sixty."""
+    """Two of eighty."""
     fleet = big(s)
     for number in range(2):
         fleet.remove(fleet.pod(number), at=20, node_died=True)
