@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 from kit.network.proxy import Connection, Proxy
 
@@ -30,6 +31,20 @@ class SlowLink(Proxy[Connection]):
         self._delay = delay
         self._rate = rate
         self._free_at = {False: 0.0, True: 0.0}
+        self._held: list[tuple[asyncio.StreamWriter, bytes]] | None = None
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Nothing arrives anywhere meanwhile; it does afterwards, in order."""
+        assert self._held is None
+        held: list[tuple[asyncio.StreamWriter, bytes]] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+            for writer, data in held:
+                self._write(writer, data)
 
     def find_servers(self, connection: Connection) -> Sequence[str]:
         return [self.target]
@@ -43,13 +58,14 @@ class SlowLink(Proxy[Connection]):
         loop = asyncio.get_running_loop()
         sent = max(loop.time(), self._free_at[down]) + len(data) / self._rate
         self._free_at[down] = sent
-        loop.call_at(sent + self._delay, _write, writer, data)
+        loop.call_at(sent + self._delay, self._write, writer, data)
         await asyncio.sleep(sent - loop.time())
 
     def get_linger(self, connection: Connection) -> float:
         return self._delay
 
-
-def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
-    if not writer.is_closing():
-        writer.write(data)
+    def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        if self._held is not None:
+            self._held.append((writer, data))
+        elif not writer.is_closing():
+            writer.write(data)
