@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
+from tradecast.lifecycle.draining.paced_disconnect import PacedDisconnect
+from tradecast.lifecycle.draining.pacing import Pace
+from tradecast.lifecycle.draining.terms import DrainTerms
 from tradecast.lifecycle.revision_registry import State
 
 
@@ -34,6 +37,52 @@ class ClientsByHand:
     def connection_closed(self, reason: str) -> None:
         """As of `CloseObserver`."""
         self.reasons.append(reason)
+
+
+class DrainedClients(ClientsByHand):
+    """Clients that are disconnected as the terms of a drain say (`Haste`).
+
+    Attributes:
+        terms: The terms.
+        left: When each client was disconnected.
+    """
+
+    def __init__(
+        self,
+        clients: int,
+        terms: DrainTerms,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        pace: Pace | None = None,
+        left: list[float] | None = None,
+    ) -> None:
+        super().__init__(clients)
+        self.terms = terms
+        self.left: list[float] = [] if left is None else left
+        self._clock = clock
+        self._disconnects = PacedDisconnect(self, self, pace=pace, clock=clock, sleep=sleep)
+
+    def close_transport(self, connection: str) -> None:
+        """As of `OpenTransports`."""
+        self.left.append(self._clock())
+        super().close_transport(connection)
+
+    @property
+    def urgent(self) -> bool:
+        """As of `Haste`."""
+        return self.terms.urgent
+
+    def compute_need(self, remaining: int) -> float:
+        """As of `Haste`."""
+        return self.terms.compute_need(remaining)
+
+    def hurry(self, need: float) -> None:
+        """As of `Haste`."""
+        self.terms.hurry(need)
+
+    async def drain(self) -> None:
+        await self._disconnects.disconnect("drain", self.terms.rate, haste=self)
 
 
 class OpenGate:

@@ -21,8 +21,8 @@ from tradecast.sessions.errors import StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A field of a request to drain or to shed.
+class NumberField:
+    """A field of a request to drain or to shed that is a number.
 
     Attributes:
         unit: In words.
@@ -38,11 +38,11 @@ class Figure:
         return f"{self.unit}, {f'from {self.least:g} to' if self.least else 'above 0 and at most'} {self.most:g}"
 
 
-FIGURES: Final = {
-    "rate": Figure("connections per second", 100_000),
-    "timeout": Figure("seconds", 86_400),
-    "endsWithin": Figure("seconds", 86_400),
-    "renewWithin": Figure("seconds", 3_600, least=1),
+NUMBER_FIELDS: Final = {
+    "rate": NumberField("connections per second", 100_000),
+    "timeout": NumberField("seconds", 86_400),
+    "endsWithin": NumberField("seconds", 86_400),
+    "renewWithin": NumberField("seconds", 3_600, least=1),
 }
 
 
@@ -113,8 +113,8 @@ def drain_routes(drain: Drain, tokens: Sequence[SecretStr], signed: SignedReques
     guard = Guard(tokens, signed)
 
     async def start(request: Request) -> Response:
-        body = await read_fields(request, FIGURES)
-        rate, timeout, ends_within, renew_within = (_read_figure(body, name) for name in FIGURES)
+        body = await read_fields(request, NUMBER_FIELDS)
+        rate, timeout, ends_within, renew_within = (_read_number(body, name) for name in NUMBER_FIELDS)
         drain.start(rate, timeout, ends_within=ends_within, renew_within=renew_within)
         return JsonResponse(drain.stats(), 202)
 
@@ -126,7 +126,7 @@ def drain_routes(drain: Drain, tokens: Sequence[SecretStr], signed: SignedReques
         count = body.get("count")
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise InvalidRequest("count: must be a whole number of at least 1")
-        return JsonResponse({"shedding": drain.shed(count, _read_figure(body, "rate"))}, 202)
+        return JsonResponse({"shedding": drain.shed(count, _read_number(body, "rate"))}, 202)
 
     return [
         Route("/admin/drain", guard.protect(show_errors(start)), methods=["POST"]),
@@ -135,11 +135,11 @@ def drain_routes(drain: Drain, tokens: Sequence[SecretStr], signed: SignedReques
     ]
 
 
-def _read_figure(body: Mapping[str, Any], name: str) -> float | None:
-    value, figure = body.get(name), FIGURES[name]
+def _read_number(body: Mapping[str, Any], name: str) -> float | None:
+    value, field = body.get(name), NUMBER_FIELDS[name]
     if value is None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 < value <= figure.most or value < figure.least:
-        raise InvalidRequest(f"{name}: must be a number of {figure}")
+    if not is_number or not 0 < value <= field.most or value < field.least:
+        raise InvalidRequest(f"{name}: must be a number of {field}")
     return float(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import time
 from collections.abc import Callable
@@ -12,14 +11,12 @@ from typing import Final
 import structlog
 
 from tradecast.config.settings import Settings, SettingsError
-from tradecast.engine.http.certificates import load_certificate, read_expiry
+from tradecast.engine.http.certificates import find_expiry, load_certificate, read_stamp
 
 # Seconds between two looks at the files. Those of a Secret in Kubernetes change a minute or so after the Secret.
 LOOK_EVERY: Final = 5.0
 NAMES: Final = "SSL_CERTFILE, SSL_KEYFILE"
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
-# When each file was written, and which one it is; None: one of them cannot be found.
-_Stamp = tuple[tuple[int, int], ...] | None
 
 
 class RenewedCertificate:
@@ -42,10 +39,9 @@ class RenewedCertificate:
     """
 
     def __init__(self, certificate: str, key: str, clock: Callable[[], float] = time.time) -> None:
-        self._certificate = certificate
-        self._key = key
+        self._files = (certificate, key)
         self._clock = clock
-        self._stamp = self._read_stamp()
+        self._stamp = read_stamp(self._files)
         self._found = self._stamp
         self._expires: float | None = None
         self.is_stale = False
@@ -67,7 +63,7 @@ class RenewedCertificate:
 
     def look(self) -> None:
         """Read the files if they have changed, and are the same as at the look before: none is taken half written."""
-        stamp, before = self._read_stamp(), self._found
+        stamp, before = read_stamp(self._files), self._found
         self._found = stamp
         if stamp != before or (stamp == self._stamp and not self.is_stale):
             return
@@ -89,23 +85,13 @@ class RenewedCertificate:
         log.info("certificate of the public port reloaded", expires_in_days=self._days_left())
 
     def _load(self) -> ssl.SSLContext:
-        context = load_certificate(self._certificate, self._key)
-        try:
-            ends = read_expiry(context, self._certificate, at_any_time=True)
-            self._expires = float(ssl.cert_time_to_seconds(ends))
-        except (OSError, ValueError):
-            self._expires = None
+        context = load_certificate(*self._files)
+        self._expires = find_expiry(context, self._files[0])
         return context
 
     def _days_left(self) -> float | None:
         left = self.seconds_left
         return None if left is None else round(left / 86_400, 1)
-
-    def _read_stamp(self) -> _Stamp:
-        try:
-            return tuple((found.st_mtime_ns, found.st_ino) for found in map(os.stat, (self._certificate, self._key)))
-        except OSError:
-            return None
 
 
 def load_public_certificate(settings: Settings) -> RenewedCertificate | None:

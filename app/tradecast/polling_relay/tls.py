@@ -6,7 +6,6 @@ name (INTERNAL_SERVER_NAME), whatever the address.
 
 from __future__ import annotations
 
-import os
 import ssl
 import time
 from typing import Final
@@ -14,11 +13,10 @@ from typing import Final
 import structlog
 
 from tradecast.config.settings import Settings, SettingsError
-from tradecast.engine.http.certificates import load_certificate, read_expiry, shake_hands
+from tradecast.engine.http.certificates import find_expiry, load_certificate, read_stamp, shake_hands
 
 CERTIFICATE: Final = "INTERNAL_CERT_FILE"
 log = structlog.stdlib.get_logger("tradecast.adapter")
-_Stamp = tuple[tuple[int, int], ...]
 
 
 class InternalTls:
@@ -47,7 +45,7 @@ class InternalTls:
         self._files = (cert, key, ca)
         self.name = name
         self.required = required
-        self._stamp = self._read_stamp()
+        self._stamp = read_stamp(self._files)
         self._expires: float | None = None
         self.is_stale = False
         self.listening, self.calling = self._load()
@@ -62,7 +60,7 @@ class InternalTls:
 
         They are tried again until they can be used: the files may be written one after the other.
         """
-        stamp = self._read_stamp()
+        stamp = read_stamp(self._files)
         if stamp == self._stamp and not self.is_stale:
             return
         try:
@@ -77,12 +75,6 @@ class InternalTls:
             return
         self._stamp, self.is_stale = stamp, False
         log.info("certificates of the internal port reloaded")
-
-    def _read_stamp(self) -> _Stamp:
-        try:
-            return tuple((found.st_mtime_ns, found.st_ino) for found in map(os.stat, self._files))
-        except OSError:
-            return ()
 
     def _load(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         cert, key, ca = self._files
@@ -99,10 +91,7 @@ class InternalTls:
         why = find_distrust(listening, calling, self.name)
         if why is not None:
             raise SettingsError(f"{CERTIFICATE}: other servers would not trust it: {why}")
-        try:
-            self._expires = float(ssl.cert_time_to_seconds(read_expiry(listening, cert, at_any_time=True)))
-        except (OSError, ValueError):
-            self._expires = None
+        self._expires = find_expiry(listening, cert)
         return listening, calling
 
 

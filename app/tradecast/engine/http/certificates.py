@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
+from collections.abc import Iterable
 from typing import Protocol
 
 # X509_V_FLAG_NO_CHECK_TIME, for which Python has no name: a certificate that has expired says when, too.
 _NO_CHECK_TIME = 0x200000
+
+Stamp = tuple[tuple[int, int], ...] | None
+"""When each of some files was written, and which one it is; None: one of them cannot be found."""
 
 
 class Certificate(Protocol):
@@ -66,6 +71,27 @@ def read_expiry(server: ssl.SSLContext, certificate: str, *, at_any_time: bool =
     if "notAfter" not in shown:
         raise ValueError("a certificate that does not say when it expires")
     return str(shown["notAfter"])
+
+
+def find_expiry(server: ssl.SSLContext, certificate: str) -> float | None:
+    """When a certificate expires or has expired, in seconds since 1970; None: it does not say.
+
+    Args:
+        server: Has certificate and key.
+        certificate: Its file.
+    """
+    try:
+        return float(ssl.cert_time_to_seconds(read_expiry(server, certificate, at_any_time=True)))
+    except (OSError, ValueError):
+        return None
+
+
+def read_stamp(files: Iterable[str]) -> Stamp:
+    """What changes when any of these files does."""
+    try:
+        return tuple((found.st_mtime_ns, found.st_ino) for found in map(os.stat, files))
+    except OSError:
+        return None
 
 
 def shake_hands(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str | None = None) -> ssl.SSLObject | None:

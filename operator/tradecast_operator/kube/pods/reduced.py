@@ -13,15 +13,13 @@ OWN: Final = "tradecast.dev/"
 # Characters of a value; the operator's own are shorter.
 LONGEST: Final = 1_000
 _METADATA: Final = (
-    *(
-        "name",
-        "namespace",
-        "uid",
-        "resourceVersion",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ),
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
 )
 _SPEC: Final = ("nodeName", "terminationGracePeriodSeconds")
 _STATUS: Final = ("phase", "reason", "podIP")
@@ -34,7 +32,7 @@ def reduce_pod(pod: Mapping[str, Any]) -> Object:
     """The same pod, in the same form, with fewer fields."""
     metadata: Mapping[str, Any] = pod.get("metadata") or {}
     status: Mapping[str, Any] = pod.get("status") or {}
-    reduced: Object = {
+    return {
         "metadata": {
             **_fields(metadata, _METADATA),
             "labels": _values(metadata.get("labels")),
@@ -53,7 +51,6 @@ def reduce_pod(pod: Mapping[str, Any]) -> Object:
             "containerStatuses": [_container(one) for one in _list(status, "containerStatuses")],
         },
     }
-    return reduced
 
 
 def _fields(body: Mapping[str, Any], names: Sequence[str]) -> Object:

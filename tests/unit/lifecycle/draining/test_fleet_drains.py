@@ -9,8 +9,7 @@ from collections import Counter
 
 import pytest
 
-from kit.lifecycle import ClientsByHand
-from tradecast.lifecycle.draining.paced_disconnect import PacedDisconnect
+from kit.lifecycle import DrainedClients
 from tradecast.lifecycle.draining.pacing import ENOUGH, LocalPace, compute_batch_size, schedule_moments
 from tradecast.lifecycle.draining.terms import DrainTerms
 
@@ -72,36 +71,12 @@ class SharedPace:
         return await self._local.reserve_urgent(count, rate, need)
 
 
-class Server(ClientsByHand):
+class Server(DrainedClients):
     """A server that drains."""
 
     def __init__(self, clients: int, time: Time, row: Row, rate: float, longest: float, left: list[float]) -> None:
-        super().__init__(clients)
-        self.left = left
-        self.time = time
-        self.terms = DrainTerms(rate=rate, delay=0, timeout=longest, clock=time)
-        self.disconnects = PacedDisconnect(self, self, pace=SharedPace(row, time), clock=time, sleep=time.sleep)
-
-    def close_transport(self, connection: str) -> None:
-        """As of `OpenTransports`."""
-        self.left.append(self.time.now)
-        super().close_transport(connection)
-
-    @property
-    def urgent(self) -> bool:
-        """As of `Haste`."""
-        return self.terms.urgent
-
-    def compute_need(self, remaining: int) -> float:
-        """As of `Haste`."""
-        return self.terms.compute_need(remaining)
-
-    def hurry(self, need: float) -> None:
-        """As of `Haste`."""
-        self.terms.hurry(need)
-
-    async def drain(self) -> None:
-        await self.disconnects.disconnect("drain", self.terms.rate, haste=self)
+        terms = DrainTerms(rate=rate, delay=0, timeout=longest, clock=time)
+        super().__init__(clients, terms, clock=time, sleep=time.sleep, pace=SharedPace(row, time), left=left)
 
 
 async def drain(servers: int, clients: int, *, rate: float, longest: float) -> tuple[list[float], list[Server]]:

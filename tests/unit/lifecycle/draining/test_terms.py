@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.lifecycle import ClientsByHand
-from tradecast.lifecycle.draining.paced_disconnect import PacedDisconnect
+from kit.lifecycle import DrainedClients
 from tradecast.lifecycle.draining.terms import DrainTerms
 
 
@@ -21,6 +20,9 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
 def make(rate: float = 100, delay: float = 5, timeout: float = 60) -> tuple[DrainTerms, Clock]:
@@ -96,41 +98,6 @@ def test_the_same_end_told_once_more_changes_nothing() -> None:
     assert terms.ends == 150
 
 
-class House(ClientsByHand):
-    """Clients, and a clock that advances only while somebody sleeps."""
-
-    def __init__(self, clients: int, terms: DrainTerms, clock: Clock) -> None:
-        super().__init__(clients)
-        self.clock = clock
-        self.terms = terms
-        self.left: list[float] = []
-        self.disconnects = PacedDisconnect(self, self, clock=clock, sleep=self.sleep)
-
-    async def sleep(self, seconds: float) -> None:
-        self.clock.now += seconds
-
-    def close_transport(self, connection: str) -> None:
-        """As of `OpenTransports`."""
-        self.left.append(self.clock.now)
-        super().close_transport(connection)
-
-    @property
-    def urgent(self) -> bool:
-        """As of `Haste`."""
-        return self.terms.urgent
-
-    def compute_need(self, remaining: int) -> float:
-        """As of `Haste`."""
-        return self.terms.compute_need(remaining)
-
-    def hurry(self, need: float) -> None:
-        """As of `Haste`."""
-        self.terms.hurry(need)
-
-    async def drain(self) -> None:
-        await self.disconnects.disconnect("drain", self.terms.rate, haste=self)
-
-
 @given(
     clients=st.integers(1, 1_000),
     rate=st.floats(0.01, 5_000),
@@ -146,17 +113,17 @@ async def test_any_drain_is_over_in_time_and_no_faster_than_its_rate(
     terms = DrainTerms(rate=rate, delay=delay, timeout=longest, clock=clock)
     if within is not None:
         terms.end_within(within, reserve)
-    house = House(clients, terms, clock)
+    drained = DrainedClients(clients, terms, clock=clock, sleep=clock.sleep)
     wanted = max(rate, clients / (0.8 * (terms.ends - terms.begins)))
     clock.now = terms.begins
-    await house.drain()
-    assert not house.here
-    assert house.left[-1] <= terms.begins + (terms.ends - terms.begins) * 0.81
+    await drained.drain()
+    assert not drained.here
+    assert drained.left[-1] <= terms.begins + (terms.ends - terms.begins) * 0.81
     # Never faster than was computed at the start: nothing has held it up.
     assert terms.rate_now <= wanted * 1.001
     assert terms.urgent == (wanted > rate * (1 + 1e-9)) or wanted == pytest.approx(rate)
     for offset in (0.0, 0.25, 0.5, 0.75):
-        seconds = Counter(int(moment - terms.begins + offset) for moment in house.left)
+        seconds = Counter(int(moment - terms.begins + offset) for moment in drained.left)
         # Each slot has one, at a random place: a second touches one slot more than fit into it.
         assert max(seconds.values()) <= math.ceil(wanted * 1.001) + 1
 
@@ -167,24 +134,25 @@ async def test_a_drain_whose_end_comes_nearer_is_faster_and_still_in_time(
 ) -> None:
     clock = Clock()
     terms = DrainTerms(rate=clients / 400, delay=0, timeout=600, clock=clock)
-    house = House(clients, terms, clock)
+    was_woken = False
 
     class Woken(Exception):
         """As `Drain` interrupts what waits."""
 
     async def sleep(seconds: float) -> None:
+        nonlocal was_woken
         clock.now += seconds
-        if len(house.left) >= clients * after and terms.end_within(nearer, 0):
+        if not was_woken and len(drained.left) >= clients * after and terms.end_within(nearer, 0):
             clock.now -= seconds / 2
+            was_woken = True
             raise Woken
 
-    house.disconnects._sleep = sleep
+    drained = DrainedClients(clients, terms, clock=clock, sleep=sleep)
     with pytest.raises(Woken):
-        await house.drain()
-    house.disconnects._sleep = house.sleep
-    rate = (clients - len(house.left)) / (0.8 * terms.seconds_left)
-    await house.drain()
-    assert not house.here
+        await drained.drain()
+    rate = (clients - len(drained.left)) / (0.8 * terms.seconds_left)
+    await drained.drain()
+    assert not drained.here
     assert terms.rate_now == pytest.approx(rate, rel=0.05)
     assert rate > clients / 400
-    assert house.left[-1] <= terms.ends
+    assert drained.left[-1] <= terms.ends
