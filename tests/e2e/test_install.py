@@ -44,7 +44,7 @@ def names(namespace: Namespace) -> set[str]:
 
 
 def helm_test(namespace: Namespace, program: str) -> None:
-    tested = namespace.helm("test", "tradecast", "--timeout=120s", program=program)
+    tested = namespace.helm("test", "tradecast", "--timeout=180s", "--logs", program=program)
     assert re.search(r"Phase:\s+Succeeded", tested)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import secrets
 import sys
+import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -24,11 +27,16 @@ from tradecast.load.report import LoadReport
 from tradecast.load.run import LoadError
 from tradecast.load.run import run as run_load
 from tradecast.sessions.admin import NewSession
+from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.models import User
 
 T = TypeVar("T")
 # Seconds that the sessions outlast the publishing.
 SPARE_SECONDS = 3_600
+# Seconds of --wait at most, between two tries of it, and for one.
+MAX_WAIT = 3_600
+TRY_EVERY = 0.25
+TRY_WITHIN = 3.0
 
 
 @click.command(short_help="Connect many clients, and check the events that they receive.")
@@ -60,6 +68,13 @@ SPARE_SECONDS = 3_600
     help="Sent with each request, as a proxy would (X-Forwarded-Proto: https). Can be given several times.",
 )
 @click.option("--insecure", is_flag=True, help="Do not verify the server's certificate.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, MAX_WAIT),
+    default=0,
+    metavar="SECONDS",
+    help="Wait so long for the session store and the server to answer: a new pod's network may not be ready yet.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @admin_url_option
 def load(
@@ -77,6 +92,7 @@ def load(
     allow_remote: bool,
     headers: tuple[str, ...],
     insecure: bool,
+    wait: float,
     as_json: bool,
     admin_url: str,
 ) -> None:
@@ -115,10 +131,14 @@ def load(
     reports: list[LoadReport] = []
 
     async def work(settings: Settings, sessions: Sessions) -> None:
+        max_age = min(settings.session_max_age, duration + SPARE_SECONDS)
+        ends = time.monotonic() + wait
         _show(f"creating {clients} sessions")
-        credentials = await _create_sessions(sessions, clients, min(settings.session_max_age, duration + SPARE_SECONDS))
+        credentials = await _create_first(sessions, max_age, ends)
+        credentials += await _create_sessions(sessions, clients - 1, max_age)
         chosen = dataclasses.replace(options, credentials=credentials, redis=settings if through_redis else None)
         try:
+            await _wait_for_server(options, ends)
             reports.append(await run_load(chosen, _ProgressLine()))
         except LoadError as error:
             raise click.ClickException(str(error)) from None
@@ -150,6 +170,30 @@ def _parse_header(text: str) -> tuple[str, str]:
 
 def _flag_of(option: str) -> str:
     return "--header" if option == "headers" else f"--{option.replace('_', '-')}"
+
+
+async def _create_first(sessions: Sessions, max_age: float, ends: float) -> list[Credential]:
+    """One session; until `ends` (`time.monotonic()`), a store or server that does not answer is asked again."""
+    while True:
+        try:
+            return await _create_sessions(sessions, 1, max_age)
+        except (StoreUnavailable, click.ClickException):
+            if time.monotonic() >= ends:
+                raise
+        await asyncio.sleep(TRY_EVERY)
+
+
+async def _wait_for_server(options: LoadOptions, ends: float) -> None:
+    """Return when the server's port takes connections, or at `ends`: what is wrong then is counted by the run."""
+    url = urlsplit(options.url)
+    port = url.port or (443 if url.scheme in ("https", "wss") else 80)
+    while time.monotonic() < ends:
+        with contextlib.suppress(OSError):  # and TimeoutError, which is one
+            async with asyncio.timeout(TRY_WITHIN):
+                _, writer = await asyncio.open_connection(url.hostname, port)
+            writer.close()
+            return
+        await asyncio.sleep(TRY_EVERY)
 
 
 async def _create_sessions(sessions: Sessions, count: int, max_age: float) -> list[Credential]:

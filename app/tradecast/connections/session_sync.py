@@ -90,6 +90,10 @@ class SessionSync:
         """The sessions that have a connection here."""
         return self._registry.session_ids()
 
+    def find_session(self, session_id: str) -> Session | None:
+        """The copy of a session that a connection here has."""
+        return next((one.session for one in self._registry.of_session(session_id)), None)
+
     async def end_connections(self, session_ids: Collection[str], code: RefusalCode) -> None:
         """End all connections of sessions that have ended; each client receives the reason."""
         for session_id in session_ids:

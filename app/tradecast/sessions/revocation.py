@@ -13,7 +13,7 @@ import structlog
 
 from tradecast.background.tasks import cancel_and_wait
 from tradecast.sessions.errors import RefusalCode, StoreUnavailable
-from tradecast.sessions.loss.detector import LossDetector, LossObserver
+from tradecast.sessions.loss.detector import LiveCopies, LossDetector, LossObserver
 from tradecast.sessions.models import Session
 from tradecast.sessions.service import Sessions
 
@@ -28,7 +28,7 @@ SAME_END = 1.0
 log = structlog.stdlib.get_logger("tradecast.auth.revocation")
 
 
-class LiveSessions(Protocol):
+class LiveSessions(LiveCopies, Protocol):
     """The sessions that have connections to this server."""
 
     def session_ids(self) -> Collection[str]:
@@ -100,7 +100,7 @@ class RevocationWatcher:
         self._interval = poll_interval
         self._queue: list[str] = []
         self._next_turn = 0.0
-        self._losses = LossDetector(sessions.store, sessions.loss, observer, clock)
+        self._losses = LossDetector(sessions.store, live, sessions.loss, observer, clock)
         self._clock = clock
         self._known: dict[str, Session] = {}
         self._deleted: set[str] = set()

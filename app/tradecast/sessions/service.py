@@ -329,6 +329,8 @@ class Sessions:
             record = await self._load_record(session_id)
             if record is None:
                 await self.loss.check_missing(session_id)
+            else:
+                self.loss.note_read(session_id)
             session = self._reader.read(record)
             await self._cache.put(session_id, session, session.expires_at - self._clock())
             if not self.is_revoked_since(session_id, started):

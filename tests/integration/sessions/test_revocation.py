@@ -48,6 +48,9 @@ class WatchedSessions:
     def session_ids(self) -> Collection[str]:
         return set(self.active)
 
+    def find_session(self, session_id: str) -> Session | None:
+        raise AssertionError("no store here has lost its sessions")
+
     async def end_connections(self, session_ids: Collection[str], code: RefusalCode) -> None:
         if self.fails_to_end:
             raise ValueError("theirs")

@@ -30,20 +30,35 @@ class LossObserver(Protocol):
         ...
 
 
+class LiveCopies(Protocol):
+    """The sessions of live connections, as they were when these were accepted."""
+
+    def find_session(self, session_id: str) -> Session | None:
+        """The copy that a connection here has."""
+        ...
+
+
 class LossDetector:
     """Compares which instances kept the sessions before and now.
 
     Args:
         store: Where the sessions are.
+        live: The sessions that have a connection here.
         tracker: Keeps a loss in step with the other servers.
         observer: Receives the number of lost sessions.
         clock: Unix time in seconds.
     """
 
     def __init__(
-        self, store: SessionStore, tracker: LossTracker, observer: LossObserver, clock: Callable[[], float] = time.time
+        self,
+        store: SessionStore,
+        live: LiveCopies,
+        tracker: LossTracker,
+        observer: LossObserver,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self._live = live
         self._tracker = tracker
         self._observer = observer
         self._clock = clock
@@ -75,6 +90,9 @@ class LossDetector:
         """
         before = self._tracker.instances
         fresh = gone - self._tracker.state.lost
+        if before is not None:
+            unseen = fresh - known.keys() - self._last_known.keys()
+            fresh -= await self._keep_unseen({one for one in unseen if not self._tracker.was_read(one)})
         now: Instances | None = None
         if fresh and before is not None:
             try:
@@ -101,6 +119,19 @@ class LossDetector:
     def remember(self, known: Mapping[str, Session]) -> None:
         """Keep what is known of sessions that may be lost: a revocation may name their user."""
         self._last_known.update(known)
+
+    async def _keep_unseen(self, unseen: set[str]) -> set[str]:
+        """The missing sessions that count as lost, of those that this instance of the store was never seen to have.
+
+        Their clients were connecting when it happened: the session was read before, and the connection registered
+        after. (Or a cache let them in.) A moment later they would have been deferred (`LossTracker.check_missing`),
+        and not refused for good.
+        """
+        if not unseen or not await self._tracker.find_loss():
+            return set()
+        self.remember({one: session for one in unseen if (session := self._live.find_session(one)) is not None})
+        self._tracker.state.begin(unseen)
+        return unseen
 
     def _waits_for_others(self) -> bool:
         now = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
@@ -15,6 +16,8 @@ from tradecast.sessions.stores.base import Instances, SessionStore
 
 # Seconds that clocks may differ: a revocation that was marked so long before a loss counts.
 SKEW: Final = 60.0
+# Of so many sessions that clients have connected with, it is remembered which instance of the store had them.
+KEPT_READS: Final = 10_000
 
 
 class LossTracker:
@@ -36,6 +39,20 @@ class LossTracker:
         self._store = store
         self._marks = marks
         self._clock = clock
+        self._read_in: OrderedDict[str, str] = OrderedDict()
+
+    def note_read(self, session_id: str) -> None:
+        """The store has just answered with this session."""
+        if self.instances is None:
+            return
+        self._read_in[session_id] = self.instances(session_id)
+        self._read_in.move_to_end(session_id)
+        if len(self._read_in) > KEPT_READS:
+            self._read_in.popitem(last=False)
+
+    def was_read(self, session_id: str) -> bool:
+        """Whether a client's session was read from the instance of the store that was there at the last poll."""
+        return self.instances is not None and self._read_in.get(session_id) == self.instances(session_id)
 
     async def begin(self, lost: Collection[str]) -> None:
         """The store has lost these. All servers receive that it has lost sessions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
@@ -15,6 +16,7 @@ from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
+from tradecast.connections.connection import Connection
 from tradecast.sessions.admin import SessionAdmin, make_handle
 from tradecast.sessions.create import create_sessions
 from tradecast.sessions.loss.marks import StoreMarks
@@ -142,6 +144,40 @@ async def test_everybody_stays_until_the_time_is_over(
     await eventually(lambda: here(server) == 0, 60)
     assert "SESSION_NOT_FOUND" in await answer(server, auths[0])
     assert "tradecast_sessions_lost 0.0" in server.app.metrics.render_prometheus()[1].decode()
+
+
+async def test_clients_that_connect_while_it_happens_stay(
+    make_server: MakeServer, own_redis: RedisServer, join: Join
+) -> None:
+    """Their sessions were read before, and they are connected afterwards."""
+    limited, go_on = 0, asyncio.Event()
+
+    async def wait(connection: Connection) -> None:
+        nonlocal limited
+        limited += 1
+        if connection.user is not None and connection.user.id.startswith("slow"):
+            await go_on.wait()
+
+    server = await make_server(
+        lambda app: app.set_rate_limit_middleware(wait), redis_url=own_redis.url, connect_timeout=60
+    )
+    await crowd(server, join, 22)
+    slow = [await server.session(f"slow{number}") for number in range(3)]
+    connecting = asyncio.gather(*(join(server, auth) for auth in slow))
+    await eventually(lambda: limited == 25)
+    await restart_empty(own_redis)
+    await lost(server, 22)
+    await looked(server)
+    go_on.set()
+    await connecting
+    await looked(server)
+    assert here(server) == 25
+    # Revocations reach them, though no poll has seen their sessions.
+    async with command_line(own_redis) as admin:
+        await admin.revoke(user_id="slow0")
+        await eventually(lambda: here(server) == 24, 60)
+        await admin.revoke(session_id=slow[1]["sessionID"])
+        await eventually(lambda: here(server) == 23, 60)
 
 
 async def test_few_sessions_are_people_who_have_logged_out(

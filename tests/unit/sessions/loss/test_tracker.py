@@ -12,7 +12,7 @@ from tradecast.sessions.admin import make_handle
 from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.loss.marks import EVERYTHING, name_handle, name_session, name_user
 from tradecast.sessions.loss.mass_loss import LONGEST
-from tradecast.sessions.loss.tracker import LossTracker
+from tradecast.sessions.loss.tracker import KEPT_READS, LossTracker
 from tradecast.sessions.models import Session, User
 from tradecast.sessions.stores.base import Instances
 from tradecast.sessions.stores.memory import MemoryStore
@@ -55,6 +55,25 @@ class Store(MemoryStore):
 
 def make_tracker(marks: Any, store: Store | None = None) -> LossTracker:
     return LossTracker(store or Store(), marks, HandClock())
+
+
+async def test_the_instance_that_a_session_was_read_from_is_remembered() -> None:
+    store = Store()
+    tracker = make_tracker(Marks(), store)
+    tracker.note_read("s1")
+    assert not tracker.was_read("s1"), "no poll has found out which instance there is"
+    tracker.instances = await store.instances()
+    tracker.note_read("s1")
+    assert tracker.was_read("s1")
+    assert not tracker.was_read("s2")
+    store.instance = "two"
+    tracker.instances = await store.instances()
+    assert not tracker.was_read("s1"), "that was another instance"
+    for number in range(KEPT_READS + 1):
+        tracker.note_read(f"n{number}")
+    assert len(tracker._read_in) == KEPT_READS
+    assert not tracker.was_read("n0")
+    assert tracker.was_read("n1")
 
 
 async def test_without_marks_a_missing_session_has_ended() -> None:
