@@ -12,6 +12,10 @@ from tradecast.lifecycle.draining.pacing import LocalPace, Pace
 
 Reason = Literal["drain", "shed", "timeout"]
 
+# Seconds by which a close may be late without delaying the next ones: timers are not exact. In a second there are never
+# more closes than this share above the rate.
+TOLERATED_LATENESS = 0.02
+
 
 class OpenTransports(Protocol):
     """The transports of clients that end with this server."""
@@ -104,8 +108,12 @@ class PacedDisconnect:
         random.shuffle(leaving)
         leaving = leaving[:count]
         while leaving:
+            lag = 0.0
             for moment in await self._reserve(len(leaving), rate, haste):
-                await self._sleep(max(0.0, moment - self._clock()))
+                await self._sleep(max(0.0, moment + lag - self._clock()))
+                late = self._clock() - moment - lag
+                if late > TOLERATED_LATENESS:  # a process that was held up does not catch up: the rest is as late
+                    lag += late
                 client = self._next(leaving)
                 if client is None:
                     return

@@ -75,6 +75,21 @@ async def test_who_has_left_alone_takes_no_slot() -> None:
     assert house.now <= 2.1
 
 
+async def test_a_process_that_was_held_up_does_not_catch_up() -> None:
+    house = House(200)
+
+    async def stall(seconds: float) -> None:
+        house.now += seconds + (0.2 if len(house.left) in (10, 60, 63) else 0)
+
+    house.clients._sleep = stall
+    await house.clients.disconnect("drain", rate=100)
+    assert len(house.left) == 200
+    assert house.now == pytest.approx(2.6, abs=0.1)
+    times = [when for when, _ in house.left]
+    for begun in times:
+        assert sum(begun <= when < begun + 0.1 for when in times) <= 0.1 * 100 + 2
+
+
 class Turns:
     """A pace of which a test says whether this server's turn comes in time (`Pace`)."""
 
