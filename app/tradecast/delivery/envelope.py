@@ -126,6 +126,11 @@ class Envelope:
         self.key = keep.key
         self.recent = keep.recent
 
+    @property
+    def size(self) -> int:
+        """Bytes of what clients get, without an offset and what a transport adds."""
+        return len(self.packet) + sum(map(len, self.attachments))
+
     def split(self, partition_of: Callable[[str], int]) -> list[tuple[int, list[str]]]:
         """Its rooms by partition, in the order in which it is published there."""
         found: dict[int, list[str]] = {}

@@ -49,7 +49,7 @@ class HubOptions:
         window: Seconds within which a client may come back.
         refresh: Seconds between refreshes of recovery states.
         buffer_limit: Events that may be buffered for one client; a client with more is cut off.
-        replay_limit: Bytes of a replay that may be kept for a client whose link does not take them yet.
+        replay_limit: Bytes of a replay, and of what comes meanwhile, that may be kept for a client.
         shaping: What is done with events on their way to clients.
     """
 

@@ -254,6 +254,10 @@ class EngineServer(PythonEngineIoApi):
         if connection is not None:
             connection.end(SERVER_DISCONNECT, code)
 
+    def report_too_slow(self, sid: str) -> None:
+        """Report that a client's transport is closed because too much waits for the client outside of its queue."""
+        self.observer.client_too_slow(sid, "queue_full")
+
     def abort_transport(self, sid: str) -> None:
         """Close a client's transport at once; what waits for it is lost."""
         connection = self.sockets.get(sid)

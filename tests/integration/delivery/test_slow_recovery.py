@@ -133,3 +133,4 @@ async def test_who_reads_nothing_starts_a_new_session_after_three_closes(
     registry = server.app.metrics.registry
     for result, count in (("recovered", 2), ("slow", 2)):
         assert registry.get_sample_value("tradecast_recoveries_total", {"result": result}) == count
+    assert registry.get_sample_value("tradecast_slow_clients_total", {"reason": "queue_full"}) == 5, "each was counted"

@@ -116,6 +116,7 @@ class HubHarness:
     Attributes:
         displaced: Clients (sids) that were ended because they go on elsewhere.
         closed_transports: Connections (eio_sids) that were closed so that their clients come back.
+        too_slow: Those of them that were reported as too slow.
         discarded: Clients whose queue was purged: eio_sid, the rooms left, the rooms that it is still in.
         results: Of each try to recover.
         gaps: How many clients missed events for good, each time.
@@ -143,6 +144,7 @@ class HubHarness:
         self.members: dict[str, HubClient] = {}
         self.displaced: list[str] = []
         self.closed_transports: list[str] = []
+        self.too_slow: list[str] = []
         self.discarded: list[tuple[str, frozenset[str], frozenset[str]]] = []
         self.results: list[Result] = []
         self.gaps: list[int] = []
@@ -209,6 +211,9 @@ class HubHarness:
     def close_transport(self, eio_sid: str) -> None:
         self.closed_transports.append(eio_sid)
         self.members[eio_sid].open = False
+
+    def report_too_slow(self, eio_sid: str) -> None:
+        self.too_slow.append(eio_sid)
 
     def discard(self, eio_sid: str, left: Collection[str], still_in: Collection[str]) -> None:
         self.discarded.append((eio_sid, frozenset(left), frozenset(still_in)))

@@ -23,6 +23,7 @@ class Client:
         pause_count: How many callers have paused its delivery: while there is one, its events are buffered.
         buffered: The buffered events, each with the positions at that moment; None: no list, which takes memory.
         buffered_states: Of buffered latest events, the newest of each; they carry no offset. None: no dictionary.
+        buffered_size: Bytes of all buffered events, roughly.
         replayed_until: What it has got by replay: nothing up to these ids is delivered once more.
         replay_begin: Up to where it has got everything, per partition, as far as the replay was sent.
         replay: What it missed and has not been sent yet.
@@ -38,6 +39,7 @@ class Client:
     __slots__ = (
         "awaiting_position",
         "buffered",
+        "buffered_size",
         "buffered_states",
         "dirty",
         "eio_sid",
@@ -67,6 +69,7 @@ class Client:
         self.pause_count = 0
         self.buffered: deque[tuple[Envelope, Vector]] | None = None
         self.buffered_states: dict[tuple[tuple[str, ...], str, str], Envelope] | None = None
+        self.buffered_size = 0
         self.replayed_until: Vector = ()
         self.replay_begin: Vector = ()
         self.replay: deque[Envelope] | None = None
@@ -85,10 +88,14 @@ class Client:
         if envelope.state_key is not None and not envelope.skip and not envelope.except_rooms:
             states = self.buffered_states = self.buffered_states or {}
             # By all of its rooms: the client may leave one of them before it is sent.
-            states[tuple(envelope.rooms), envelope.event, envelope.key] = envelope
+            name = tuple(envelope.rooms), envelope.event, envelope.key
+            older = states.get(name)
+            self.buffered_size += envelope.size - (0 if older is None else older.size)
+            states[name] = envelope
         else:
             self.buffered = self.buffered if self.buffered is not None else deque()
             self.buffered.append((envelope, positions))
+            self.buffered_size += envelope.size
         return len(self.buffered or ()) + len(self.buffered_states or ())
 
     def count_slow_close(self) -> None:
@@ -109,6 +116,7 @@ class Client:
     def drop_unsent(self) -> None:
         """Drop what it has not been sent: its connection ends, and the next one replays it."""
         self.buffered = self.buffered_states = self.replay = self.snapshot = None
+        self.buffered_size = 0
         self.is_replaying = False
 
     def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:

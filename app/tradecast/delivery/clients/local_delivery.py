@@ -38,6 +38,10 @@ class ClientTransport(Link, Protocol):
         """Close a transport, so that its client comes back."""
         ...
 
+    def report_too_slow(self, eio_sid: str, /) -> None:
+        """Report that a transport is closed because too much waits for its client, though not in its own queue."""
+        ...
+
     def discard(self, eio_sid: str, left: Collection[str], still_in: Collection[str], /) -> None:
         """Drop what waits for a client that has left rooms, except what it gets for rooms that it is still in."""
         ...
@@ -80,7 +84,8 @@ class LocalDelivery:
         subjects: What events are about.
         kinds: Knows which events may wait for others.
         buffer_limit: Events that may be buffered for one client; a client with more is cut off.
-        replay_limit: Bytes of a replay that may be kept for a client whose link does not take them yet.
+        replay_limit: Bytes of a replay that may be kept for a client whose link does not take them yet, and as many of
+            events that are buffered for it meanwhile.
         lines: Writes what clients can cause.
 
     Attributes:
@@ -112,6 +117,7 @@ class LocalDelivery:
         self._transport = transport
         self._observer = observer
         self._buffer_limit = buffer_limit
+        self._size_limit = replay_limit
         self._lines = lines
         self._replays = PacedReplay(broker, self, replay_limit)
         self.notices: StaleNotices | None = None
@@ -209,7 +215,7 @@ class LocalDelivery:
         buffered, client.buffered = client.buffered or (), None
         for envelope, vector in buffered:
             self.send_buffered(client, envelope, vector)
-        states, client.buffered_states = client.buffered_states or {}, None
+        states, client.buffered_states, client.buffered_size = client.buffered_states or {}, None, 0
         for envelope in states.values():
             self.send_buffered(client, envelope, ())
         if not client.replayed_until and not client.awaiting_position:
@@ -236,8 +242,7 @@ class LocalDelivery:
         if not self._replays.send_some(client):
             asyncio.get_running_loop().call_soon(self._continue_replay, sid, client)
         elif client.is_replay_short:
-            client.count_slow_close()
-            self.cut_off(client)
+            self._close_slow(client)
         else:
             client.is_replaying = False
             client.replay = None
@@ -257,6 +262,13 @@ class LocalDelivery:
         client = self.clients.by_sid.get(sid)
         if client is not None:
             self._transport.discard(client.eio_sid, client.session.joins, ())
+
+    def _close_slow(self, client: Client) -> None:
+        """Close the transport of a client whose link takes too little of its replay."""
+        if not client.is_too_slow:
+            client.count_slow_close()
+            self._transport.report_too_slow(client.eio_sid)
+        self.cut_off(client)
 
     def cut_off(self, client: Client) -> None:
         """Close its transport, so that it comes back. Nothing more is sent: its offset would hide what was not sent."""
@@ -301,11 +313,13 @@ class LocalDelivery:
     def _withholds(self, client: Client, envelope: Envelope) -> bool:
         """Whether a client does not get an event now: it is buffered, or the client has it or joined later."""
         if client.pause_count:
-            if client.buffer(envelope, tuple(self.broker.positions)) > self._buffer_limit:
-                self._lines.write(log.warning, "buffer of a client is full: its transport is closed")
-                if client.is_replaying:  # else it waits for Redis, and not for its link
-                    client.count_slow_close()
-                self.cut_off(client)
+            count = client.buffer(envelope, tuple(self.broker.positions))
+            if count > self._buffer_limit or (count > 1 and client.buffered_size > self._size_limit):
+                if client.is_replaying:
+                    self._close_slow(client)
+                else:  # it waits for Redis, and not for its link
+                    self._lines.write(log.warning, "buffer of a client is full: its transport is closed")
+                    self.cut_off(client)
             return True
         joins = client.session.joins
         if client.awaiting_position and not is_for_client(envelope, client.session.sid, joins, joins):

@@ -75,11 +75,12 @@ class PacedReplay:
             elif client.pause_count > 1:  # it joins a room, whose position is not known yet
                 return True
             elif client.snapshot:
-                left -= sum(_size(envelope) for _, envelope in client.snapshot)
+                left -= sum(envelope.size + _OVERHEAD for _, envelope in client.snapshot)
                 self._sender.send_snapshot(client)
             elif client.buffered:
                 envelope, vector = client.buffered.popleft()
-                left -= _size(envelope)
+                left -= envelope.size + _OVERHEAD
+                client.buffered_size -= envelope.size
                 self._sender.send_buffered(client, envelope, vector)
             else:
                 return True
@@ -91,7 +92,7 @@ class PacedReplay:
             return
         size = 0
         for number, envelope in enumerate(client.replay):
-            size += _size(envelope)
+            size += envelope.size + _OVERHEAD
             if number and size > self._limit:
                 client.replay = deque(islice(client.replay, number))
                 client.is_replay_short = True
@@ -107,8 +108,4 @@ class PacedReplay:
         if not any(room in joins for room in envelope.rooms):  # it has left them meanwhile
             return 0
         self._sender.send_event(client, envelope, client.replay_begin)
-        return _size(envelope)
-
-
-def _size(envelope: Envelope) -> int:
-    return len(envelope.packet) + sum(map(len, envelope.attachments)) + _OVERHEAD
+        return envelope.size + _OVERHEAD

@@ -95,7 +95,7 @@ class RetainedValues:
         recent = [one for one in counted if not self._is_too_large(one)]
         if not kept and not recent:
             return
-        size = ROOM_BYTES + sum(_size_of(one) + VALUE_BYTES for one in (*kept.values(), *recent))
+        size = ROOM_BYTES + sum(one.size + VALUE_BYTES for one in (*kept.values(), *recent))
         last = max(one.id for one in (*kept.values(), *recent))
         self._rooms[room] = RetainedRoom(kept, recent, size, last)
         self.size += size
@@ -115,10 +115,6 @@ class RetainedValues:
             self.size -= found.size
 
     def _is_too_large(self, envelope: Envelope) -> bool:
-        is_large = _size_of(envelope) > self._limits.value_bytes
+        is_large = envelope.size > self._limits.value_bytes
         self.too_large += is_large
         return is_large
-
-
-def _size_of(envelope: Envelope) -> int:
-    return len(envelope.packet) + sum(map(len, envelope.attachments))

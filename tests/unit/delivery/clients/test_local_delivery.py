@@ -169,6 +169,21 @@ async def test_one_that_holds_back_too_much_is_cut_off(broker: RecordingBroker) 
         assert len(other.got) == 11
 
 
+async def test_what_is_held_back_is_bounded_by_bytes_as_well(broker: RecordingBroker) -> None:
+    """Ten thousand events of a megabyte each would be none too many otherwise."""
+    async with running_hub(broker, buffer_limit=1000, replay_limit=1000) as here:
+        a, b = await here.enter(await here.arrive(), "x"), await here.enter(await here.arrive(), "y")
+        for _ in range(20):
+            await here.send("y", {"q": "q" * 300}, event="latest")  # only the newest waits
+        await here.send("x", "x" * 2000)  # one alone may be larger, or its client would never get it
+        assert here.closed_transports == []
+        await here.send("x", "x")
+        assert here.closed_transports == [a.eio_sid]
+        await here.go(b)
+        assert len(b.got) == 1
+        assert here.hub.clients.by_sid[b.sid].buffered_size == 0
+
+
 async def test_one_that_is_cut_off_gets_nothing_more(broker: RecordingBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event after those that were not sent would have an offset that hides them."""
     async with running_hub(broker, buffer_limit=10) as here:

@@ -244,7 +244,7 @@ async def test_a_link_that_takes_too_little_is_a_slow_one(broker: RecordingBroke
             else:
                 for n in range(6):
                     await here.send("x", n)
-            assert here.closed_transports.count(slow.eio_sid) == 1
+            assert here.closed_transports.count(slow.eio_sid) == here.too_slow.count(slow.eio_sid) == 1
             await here.lose(slow)
         await here.connect("x", auth=auth)
         assert here.results == ["recovered"] * 3 + ["slow"]
