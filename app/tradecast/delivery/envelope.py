@@ -160,11 +160,19 @@ class Envelope:
         """
         return (self.rooms[0], self.event, self.key) if self.kind == LATEST and not self.ends_in_text else None
 
+    @property
+    def followed_keys(self) -> Sequence[tuple[str, str, str]]:
+        """Of one that stays in order, the `state_key`s of which nothing older may come behind it."""
+        if self.state_key is not None:
+            return ()
+        return [(room, self.event, self.key) for room in self.rooms]
+
     def message(self, offset: str | None) -> Message:
         """What clients get, with an offset as one more argument, or without."""
         end = b"]" if offset is None else b'%b,"%b"]' % (b",null" if self.bare else b"", offset.encode())
         message = Message.of_bytes(self.packet + end, self.attachments)
         message.key = self.state_key
+        message.follows = self.followed_keys
         message.is_volatile = self.kind == VOLATILE
         message.rooms = self.rooms
         return message

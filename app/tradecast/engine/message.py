@@ -25,6 +25,8 @@ class Message:
     Attributes:
         key: What it is the newest state of: while it waits for a client, a newer message with the same key takes its
             place. None: it is kept, and stays in order.
+        follows: Of a message without a key, what it is a newer state of all the same, where one with this key waits:
+            that one goes before it.
         is_volatile: Whether it is dropped rather than kept waiting.
         rooms: Where it was sent. What waits for a client that leaves all of them is dropped.
         window: Seconds that it may wait for others, to go out with them in one write.
@@ -38,6 +40,7 @@ class Message:
         "_frames",
         "_payload",
         "_text",
+        "follows",
         "is_volatile",
         "key",
         "rooms",
@@ -57,6 +60,7 @@ class Message:
         self._deflated: bytes | None = None
         self._payload: bytes | None = None
         self.key: Hashable | None = None
+        self.follows: Sequence[Hashable] = ()
         self.is_volatile = False
         self.rooms: Sequence[str] = ()
         self.window = 0.0
@@ -77,6 +81,7 @@ class Message:
         message._deflated = None
         message._payload = None
         message.key = None
+        message.follows = ()
         message.is_volatile = False
         message.rooms = ()
         message.window = 0.0

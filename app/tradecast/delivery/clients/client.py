@@ -10,6 +10,8 @@ from tradecast.delivery.envelope import Envelope
 
 Vector = tuple[int, ...]
 """An id for each partition."""
+_State = tuple[tuple[str, ...], str, str]
+"""Rooms, event and key of a latest event."""
 
 
 class Client:
@@ -68,7 +70,7 @@ class Client:
         self.awaiting_position = False
         self.pause_count = 0
         self.buffered: deque[tuple[Envelope, Vector]] | None = None
-        self.buffered_states: dict[tuple[tuple[str, ...], str, str], Envelope] | None = None
+        self.buffered_states: dict[_State, Envelope] | None = None
         self.buffered_size = 0
         self.replayed_until: Vector = ()
         self.replay_begin: Vector = ()
@@ -93,10 +95,19 @@ class Client:
             self.buffered_size += envelope.size - (0 if older is None else older.size)
             states[name] = envelope
         else:
-            self.buffered = self.buffered if self.buffered is not None else deque()
-            self.buffered.append((envelope, positions))
+            buffered = self.buffered = self.buffered if self.buffered is not None else deque()
+            if self.buffered_states:
+                self._order_older(self.buffered_states, envelope, positions)
+            buffered.append((envelope, positions))
             self.buffered_size += envelope.size
         return len(self.buffered or ()) + len(self.buffered_states or ())
+
+    def _order_older(self, states: dict[_State, Envelope], newer: Envelope, positions: Vector) -> None:
+        """A publisher has mixed kinds: what is buffered of the same state goes before the one that stays in order."""
+        for name, older in list(states.items()):
+            same = (older.event, older.key) == (newer.event, newer.key)
+            if same and not set(newer.rooms).isdisjoint(older.rooms) and self.buffered is not None:
+                self.buffered.append((states.pop(name), positions))
 
     def count_slow_close(self) -> None:
         """Its transport is closed because its link takes too little: counted once for a connection."""

@@ -15,9 +15,10 @@ Outcome = Literal["queued", "replaced", "dropped"]
 class Outbox:
     """Messages that wait for one client, which is too slow for them.
 
-    Those without a key stay in order, and go first. Of each key only the newest message waits (conflation); it takes
-    the place of the one that it replaces, so a key is served again only after all that were waiting. Messages are
-    shared by all of their recipients, so nothing is written on them.
+    Those without a key stay in order, and go first; what waits of a key that such a one follows (`Message.follows`)
+    goes right before it. Of each key only the newest message waits (conflation); it takes the place of the one that it
+    replaces, so a key is served again only after all that were waiting. Messages are shared by all of their recipients,
+    so nothing is written on them.
 
     An outbox exists only as long as something waits.
 
@@ -66,6 +67,10 @@ class Outbox:
         if key is None:
             if message.is_volatile:
                 return "dropped"
+            if self._latest and message.follows:
+                for older_key in message.follows:
+                    if (followed := self._latest.pop(older_key, None)) is not None:
+                        self._ordered.append((followed, now))
             self._ordered.append((message, now))
         else:
             older = self._latest.get(key)

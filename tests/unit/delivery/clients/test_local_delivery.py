@@ -11,6 +11,7 @@ import pytest
 from kit.delivery.hub_clients import HubHarness, Received, running_hub
 from kit.waiting import eventually
 from tradecast.delivery.broker import Replay
+from tradecast.delivery.envelope import COUNTED, LATEST, VOLATILE
 from tradecast.delivery.ids import Offset, parse_offset
 from unit.delivery.recording import RecordingBroker, kept_rooms
 
@@ -167,6 +168,17 @@ async def test_one_that_holds_back_too_much_is_cut_off(broker: RecordingBroker) 
             await here.send("x", n)
         assert here.closed_transports == [a.eio_sid]
         assert len(other.got) == 11
+
+
+async def test_an_older_state_does_not_follow_one_that_stays_in_order(here: HubHarness) -> None:
+    """A publisher has mixed kinds: what each client gets, however slow, is in the order of publishing."""
+    a = await here.enter(await here.arrive(), "x", "y")
+    mixed = ((LATEST, "x"), (LATEST, "y"), (COUNTED, ["x", "y"]), (LATEST, "y"), (VOLATILE, "y"))
+    for n, (kind, rooms) in enumerate(mixed, 1):
+        await here.send(rooms, {"n": n}, event="latest", kind=kind)
+    await here.send("x", {"n": 6}, event="other")
+    await here.go(a)
+    assert [one["n"] for one in a.got] == [1, 2, 3, 4, 5, 6]
 
 
 async def test_what_is_held_back_is_bounded_by_bytes_as_well(broker: RecordingBroker) -> None:

@@ -64,6 +64,19 @@ def test_up_to_a_number_of_bytes_all_messages_wait_as_they_are() -> None:
     assert [one.payload for one in outbox.take_all()] == [b"4whole 1"]
 
 
+def test_what_waits_of_a_key_goes_before_a_message_that_follows_it() -> None:
+    """A publisher has mixed kinds: the older one, which may be the whole state, comes neither later nor not at all."""
+    outbox = Outbox()
+    newer = message("AAPL 3")
+    newer.follows = ("AAPL", "none")
+    waiting = (message("AAPL 1", "AAPL"), message("MSFT 1", "MSFT"), message("AAPL 2", "AAPL"), message("trade"), newer)
+    for one in (*waiting, message("AAPL 4", "AAPL")):
+        outbox.put(one, 0.0)
+    assert outbox.size == sum(one.size for one in waiting)
+    assert texts(outbox.take(1_000)) == ["trade", "AAPL 2", "AAPL 3", "MSFT 1", "AAPL 4"]
+    assert (len(outbox), outbox.size) == (0, 0)
+
+
 def test_a_key_that_was_served_waits_for_all_others() -> None:
     outbox = Outbox()
     served: list[str] = []
