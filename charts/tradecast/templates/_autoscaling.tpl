@@ -24,6 +24,15 @@ name: {{ . | quote }}
 {{- if and (kindIs "float64" .) (eq (floor .) .) -}}{{- int64 . -}}{{- else -}}{{- . -}}{{- end -}}
 {{- end -}}
 
+{{/*
+The sum of all connections. A server that is a target and does not answer Prometheus still has its clients, perhaps: it counts with its last
+number for up to an hour. Without it, a Prometheus that reaches half of the servers would have the fleet shrink to half.
+*/}}
+{{- define "tradecast.connectionsQuery" -}}
+{{- $of := printf "{namespace=%q,pod=~%q}" .Release.Namespace (printf "%s-[0-9a-z]+-[0-9a-z]{5}" (include "tradecast.fullname" .)) -}}
+{{- printf "sum(tradecast_connections%[1]s or (last_over_time(tradecast_connections%[1]s[1h]) and on (namespace, pod) up%[1]s == 0))" $of -}}
+{{- end -}}
+
 {{/* What is wrong with autoscaling, as lines; included by tradecast.validate. */}}
 {{- define "tradecast.autoscalingFaults" -}}
 {{- $v := .Values -}}
