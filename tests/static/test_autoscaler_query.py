@@ -1,4 +1,4 @@
-"""The number that KEDA asks Prometheus for, with the chart's query: what it is when Prometheus does not see everything."""
+"""The number that KEDA asks Prometheus for with the chart's query, where Prometheus does not see everything."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CASES: dict[str, tuple[list[dict[str, str]], float | None]] = {
         7_000,
     ),
     "one was removed": ([*WELL, *server(B, "3000x9 stale", "1x9 stale")], 4_000),
-    "one starts": ([*WELL, *server(C, f"_x{LASTING}", f"_x25 0x4")], 4_000),
+    "one starts": ([*WELL, *server(C, f"_x{LASTING}", "_x25 0x4")], 4_000),
     "one answers again": ([*WELL, *server(B, "3000x9 stale _x5 1000x14", "1x9 0x6 1x14")], 5_000),
     "another fleet is not reached": (
         [*WELL, *server(A, "9000x9 stale", "1x9 0x20", "other"), *server("b-5d4f8b9c6-aaaaa", "9x9 stale", "0x30")],

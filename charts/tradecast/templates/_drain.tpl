@@ -19,10 +19,18 @@ Connections of a full fleet, whatever scales it: switching an autoscaler or the 
 {{- end -}}
 {{- end -}}
 
-{{/* The time before the kubelet may kill a draining pod: DRAIN_DELAY, DRAIN_TIMEOUT, SHUTDOWN_TIMEOUT and a margin. */}}
+{{/*
+The time before the kubelet may kill a draining pod: DRAIN_DELAY, DRAIN_TIMEOUT, SHUTDOWN_TIMEOUT and a margin; and the sleep of a preStop hook,
+which comes first and which the kubelet counts.
+*/}}
 {{- define "tradecast.gracePeriod" -}}
+{{- $server := .Values.server -}}
+{{- $slept := dig "lifecycle" "preStop" "sleep" "seconds" 0 ($server.containerSpec | default dict) | int64 -}}
+{{- range get ($server.podSpec | default dict) "containers" | default list -}}
+{{- $slept = max $slept (dig "lifecycle" "preStop" "sleep" "seconds" 0 . | int64) -}}
+{{- end -}}
 {{- with .Values.drain -}}
-{{- add (ceil (addf .delaySeconds (include "tradecast.drainTimeout" $ | float64) .shutdownSeconds)) 5 -}}
+{{- add (ceil (addf .delaySeconds (include "tradecast.drainTimeout" $ | float64) .shutdownSeconds)) 5 $slept -}}
 {{- end -}}
 {{- end -}}
 

@@ -25,6 +25,42 @@ server.strategy.rollingUpdate.maxSurge and .maxUnavailable are both 0: no server
 {{- if and $server.progressDeadlineSeconds (le (int $server.progressDeadlineSeconds) (int $server.minReadySeconds)) }}
 server.progressDeadlineSeconds={{ int $server.progressDeadlineSeconds }} must be above server.minReadySeconds={{ int $server.minReadySeconds }}: leave it out (600 s more than minReadySeconds), or raise it.
 {{- end }}
+{{- $fixed := list "HOST" "PORT" "ADMIN_HOST" "ADMIN_PORT" "INTERNAL_HOST" "INTERNAL_PORT" "ADVERTISED_ADDRESS" "POD_NAME" "POD_UID" "FLEET_REVISION" }}
+{{- $elsewhere := dict "DRAIN_DELAY" "drain.delaySeconds" "DRAIN_RATE" "drain.connectionsPerSecond" "DRAIN_TIMEOUT" "drain.timeoutSeconds" "SHUTDOWN_TIMEOUT" "drain.shutdownSeconds" "MAX_CONNECTIONS" "server.maxConnections" "SOCKET_PATH" "server.socketPath" "TRANSPORTS" "server.transports" }}
+{{- $given := dict "server.extraEnv" $server.extraEnv "server.containerSpec.env" (get ($server.containerSpec | default dict) "env" | default list) }}
+{{- range get ($server.podSpec | default dict) "containers" | default list }}{{ if eq .name "server" }}{{ $_ := set $given "server.podSpec.containers[server].env" .env }}{{ end }}{{ end }}
+{{- range $path, $variables := $given }}
+{{- range $variable := $variables | default list }}
+{{- if has $variable.name $fixed }}
+{{ $path }}: {{ $variable.name }} is set by the chart, whose Services, probes and NetworkPolicies rely on it: leave it out.
+{{- end }}
+{{- with get $elsewhere $variable.name }}
+{{ $path }}: {{ $variable.name }} contradicts {{ . }}, from which the chart derives other values: set {{ . }} instead.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and $v.operator.enabled (not (include "tradecast.usesRedis" .)) (gt (int $v.autoscaling.maxReplicas) 1) }}
+The SocketFleet may get autoscaling.maxReplicas={{ int $v.autoscaling.maxReplicas }} servers, and several servers need Redis to form one fleet: set autoscaling.maxReplicas=1, or redis.existingSecret.
+{{- end }}
+{{- if and $v.operator.enabled (eq (dig "type" "RollingUpdate" ($server.strategy | default dict)) "Recreate") (include "tradecast.judgesRollouts" .) }}
+server.strategy.type=Recreate ends all old servers before the operator can judge new ones: leave type=RollingUpdate, or set operator.fleet.rollout.trial.enabled=false.
+{{- end }}
+{{- if and $v.gateway.enabled $v.httpRoute.enabled }}
+{{- $names := list }}
+{{- range $v.httpRoute.parentRefs }}{{ $names = append $names .name }}{{ end }}
+{{- if and $names (not (has $name $names)) }}
+gateway.enabled creates a Gateway without a route: httpRoute.parentRefs does not name it. Add {name: {{ $name }}}, or set gateway.enabled=false.
+{{- else if and $v.gateway.host $v.httpRoute.hostnames }}
+{{- $host := $v.gateway.host }}
+{{- $matching := list }}
+{{- range $v.httpRoute.hostnames }}
+{{- if or (eq . $host) (and (hasPrefix "*." $host) (hasSuffix (trimPrefix "*" $host) .)) (and (hasPrefix "*." .) (hasSuffix (trimPrefix "*" .) $host)) }}{{ $matching = append $matching . }}{{ end }}
+{{- end }}
+{{- if and (not $matching) (le (len $names) 1) }}
+gateway.host={{ $host }} is none of httpRoute.hostnames ({{ join ", " $v.httpRoute.hostnames }}), so the Gateway would accept no request for the route: set gateway.host to one of them, or leave it empty.
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if $v.operator.enabled }}
 {{- $rollout := include "tradecast.fleetRollout" . | fromYaml }}
 {{- $trial := dig "trial" "seconds" 60 $rollout | int }}
@@ -61,6 +97,12 @@ server.podSpec.terminationGracePeriodSeconds={{ int $grace }} is less than a dra
 {{- if and $policy (ne $policy "Always") }}
 {{ $path }}.podSpec.restartPolicy={{ $policy }} is not for a Deployment: leave it out.
 {{- end }}
+{{- range $what := list "requests" "limits" }}
+{{- $memory := dig "resources" $what "memory" "" $component | toString }}
+{{- if hasSuffix "m" $memory }}
+{{ $path }}.resources.{{ $what }}.memory={{ $memory }} is in thousandths of a byte: set {{ trimSuffix "m" $memory }}Mi.
+{{- end }}
+{{- end }}
 {{- $requests := dig "resources" "requests" dict $component | default dict }}
 {{- range $resource, $limit := dig "resources" "limits" dict $component | default dict }}
 {{- $request := get $requests $resource }}
@@ -78,6 +120,13 @@ service.ipFamilies names two families: set service.ipFamilyPolicy=PreferDualStac
 {{- if ne (first $now) (first $v.service.ipFamilies) }}
 service.ipFamilies begins with {{ first $v.service.ipFamilies }}, and the Service {{ $name }} has {{ first $now }} first, which Kubernetes cannot change: begin with {{ first $now }}, or delete the Service and upgrade again (clients cannot connect in between).
 {{- end }}
+{{- end }}
+{{- end }}
+{{- with dig "resources" "limits" "memory" "" $v.redis.bundled }}
+{{- $limit := include "tradecast.quantity" . | float64 }}
+{{- $most := include "tradecast.redisBytes" $v.redis.bundled.maxmemory | float64 }}
+{{- if and $v.redis.bundled.enabled (or (ge $most $limit) (eq $most 0.0)) }}
+redis.bundled.maxmemory={{ $v.redis.bundled.maxmemory }} is not below redis.bundled.resources.limits.memory={{ . }}, so Redis would be killed, with all its data, before it refuses writes: lower maxmemory, or raise the limit.
 {{- end }}
 {{- end }}
 {{- if and $v.redis.bundled.enabled (not $v.redis.bundled.image.tag) (not $v.redis.bundled.image.digest) }}
@@ -135,6 +184,14 @@ operator.enabled needs the CRD socketfleets.tradecast.dev, which Helm installs o
 {{- $unit := trimPrefix $number $text -}}
 {{- $factors := dict "" 1 "m" 0.001 "u" 0.000001 "n" 0.000000001 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "P" 1000000000000000 "E" 1000000000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 -}}
 {{- mulf (float64 $number) (get $factors $unit | default 1 | float64) | printf "%f" -}}
+{{- end -}}
+
+{{/* Redis' maxmemory, such as 200mb, in bytes: k is 1000, kb is 1024. */}}
+{{- define "tradecast.redisBytes" -}}
+{{- $text := toString . -}}
+{{- $number := regexFind "^[0-9]+" $text -}}
+{{- $factors := dict "" 1 "k" 1000 "m" 1000000 "g" 1000000000 "kb" 1024 "mb" 1048576 "gb" 1073741824 -}}
+{{- mulf (float64 $number) (get $factors (trimPrefix $number $text) | default 1 | float64) | printf "%f" -}}
 {{- end -}}
 
 {{/* A time of Prometheus, such as 1m30s, in seconds. */}}

@@ -30,6 +30,8 @@ containerSpec and podSpec.
 {{- $spec = include "tradecast.merged" (dict "base" $spec "over" $over) | fromJson -}}
 {{- end -}}
 {{- include "tradecast.checkPod" (dict "path" .path "spec" $spec) -}}
+{{- $faults := trim (include "tradecast.containerFaults" (dict "path" .path "spec" $spec "own" (first (.own | fromYaml).containers))) -}}
+{{- if $faults -}}{{- fail (printf "\n\n  %s\n" (regexReplaceAll "\n+" $faults "\n  ")) -}}{{- end -}}
 {{- range $one := concat $spec.containers ($spec.initContainers | default list) -}}
 {{- range $variable := $one.env | default list -}}
 {{- /* Kubernetes takes text only. */ -}}
@@ -109,6 +111,92 @@ merged by these, as in `kubectl patch`. Not sprig's mergeOverwrite: it keeps nul
 {{- end -}}
 
 {{/*
+What containers cannot be together, or without the chart's own settings, as lines. Takes path, the pod's spec, and the chart's container as it
+was (own).
+*/}}
+{{- define "tradecast.containerFaults" -}}
+{{- $path := .path -}}
+{{- $own := .own -}}
+{{- $numbers := dict -}}
+{{- $names := dict -}}
+{{- range $one := concat .spec.containers (.spec.initContainers | default list) -}}
+{{- $isOwn := eq $one.name $own.name -}}
+{{- if $isOwn }}
+{{- range $port := $own.ports }}
+{{- $left := false }}
+{{- range $given := $one.ports }}{{ if and (eq (toString $given.name) $port.name) (eq (int $given.containerPort) (int $port.containerPort)) }}{{ $left = true }}{{ end }}{{ end }}
+{{- if not $left }}
+{{ $path }}.containerSpec.ports takes away the port {{ $port.name }} ({{ $port.containerPort }}), which Services and probes use: leave it out of ports, and give ports of your own other names and numbers.
+{{- end }}
+{{- end }}
+{{- $variables := list }}
+{{- range $one.env }}{{ $variables = append $variables .name }}{{ end }}
+{{- $lost := list }}
+{{- range $own.env }}{{ if not (has .name $variables) }}{{ $lost = append $lost .name }}{{ end }}{{ end }}
+{{- if $lost }}
+{{ $path }}.containerSpec.env takes away what the chart sets ({{ join ", " $lost }}): env=null removes all variables; leave it out, or list only those that you add.
+{{- end }}
+{{- range $source := $own.envFrom }}
+{{- if not (has (toJson $source) (splitList "\n" (include "tradecast.lines" $one.envFrom))) }}
+{{ $path }}.containerSpec.envFrom takes away the ConfigMap {{ $source.configMapRef.name }} with the chart's settings: {{ if eq $path "server" }}use server.extraEnvFrom, or {{ end }}add {configMapRef: {name: {{ $source.configMapRef.name }}}} to it.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $runs := or (not (has (toJson $one) (splitList "\n" (include "tradecast.lines" $.spec.initContainers)))) (eq (toString $one.restartPolicy) "Always") }}
+{{- $known := list }}
+{{- range $port := $one.ports }}
+{{- with $port.name }}{{ $known = append $known . }}{{ end }}
+{{- if $runs }}
+{{- $number := printf "%d/%s" (int $port.containerPort) ($port.protocol | default "TCP") }}
+{{- with get $numbers $number }}
+{{ $path }}: the containers {{ . }} and {{ $one.name }} both have the port {{ $number }}, and a pod has each port once: set another containerPort in {{ $path }}.podSpec.containers or .containerSpec.
+{{- end }}
+{{- $_ := set $numbers $number $one.name }}
+{{- with $port.name }}
+{{- $name := . }}
+{{- with get $names $name }}
+{{ $path }}: the containers {{ . }} and {{ $one.name }} both have a port called {{ $name }}, and Services and monitors use names: set another name in {{ $path }}.podSpec.containers or .containerSpec.
+{{- end }}
+{{- $_ := set $names $name $one.name }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $kind := list "startupProbe" "readinessProbe" "livenessProbe" }}
+{{- with get $one $kind }}
+{{- $which := printf "%s: %s of the container %s" $path $kind $one.name }}
+{{- $handlers := list }}
+{{- range $handler := list "exec" "grpc" "httpGet" "tcpSocket" }}{{ if hasKey (get $one $kind) $handler }}{{ $handlers = append $handlers $handler }}{{ end }}{{ end }}
+{{- if ne (len $handlers) 1 }}
+{{ $which }} has {{ len $handlers }} of exec, grpc, httpGet and tcpSocket: set one of them, or {{ $kind }}=null for no such probe.
+{{- end }}
+{{- range $least := list (list "initialDelaySeconds" 0) (list "periodSeconds" 1) (list "timeoutSeconds" 1) (list "failureThreshold" 1) (list "successThreshold" 1) }}
+{{- $value := get (get $one $kind) (first $least) }}
+{{- if and (hasKey (get $one $kind) (first $least)) (or (kindIs "string" $value) (lt (int64 $value) (last $least | int64))) }}
+{{ $which }} has {{ first $least }}={{ $value }}: set a number of at least {{ last $least }}.
+{{- end }}
+{{- end }}
+{{- if and (ne $kind "readinessProbe") (gt (int (get (get $one $kind) "successThreshold")) 1) }}
+{{ $which }} has successThreshold={{ get (get $one $kind) "successThreshold" }}: Kubernetes takes 1 only.
+{{- end }}
+{{- range $handler := list "httpGet" "tcpSocket" }}
+{{- $port := dig $handler "port" "" (get $one $kind) }}
+{{- if and (kindIs "string" $port) $port (not (has $port $known)) (not (regexMatch "^[0-9]+$" $port)) }}
+{{ $which }} asks the port {{ $port }}, which the container does not have: name one of its ports, or set a number.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Each element of a list as JSON, in a line of its own. */}}
+{{- define "tradecast.lines" -}}
+{{- range . }}
+{{ toJson . }}
+{{- end -}}
+{{- end -}}
+
+{{/*
 podSecurityContext or containerSecurityContext, as JSON. The values of a release of an older chart (`helm upgrade --reuse-values`) have neither
 `test` nor `checkCluster`, nor what values.yaml has of these two: their pods stay restricted.
 */}}
@@ -147,7 +235,11 @@ cluster autoscaler would never remove one with an emptyDir on it.
 {{- define "tradecast.podAnnotations" -}}
 {{- $annotations := .own | default dict -}}
 {{- if .tmp -}}{{- $_ := set $annotations "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes" "tmp" -}}{{- end -}}
-{{- range $name, $value := get (.values | default dict) "podAnnotations" | default dict -}}{{- $_ := set $annotations $name $value -}}{{- end -}}
+{{- $own := keys $annotations -}}
+{{- range $name, $value := get (.values | default dict) "podAnnotations" | default dict -}}
+{{- /* Without the one, a changed setting restarts nothing; without the other, the operator sends ADMIN_TOKEN itself. */ -}}
+{{- if not (and (has $name (list "checksum/config" "tradecast.dev/admin-requests")) (has $name $own)) -}}{{- $_ := set $annotations $name $value -}}{{- end -}}
+{{- end -}}
 {{- with $annotations -}}
 annotations:
   {{- toYaml . | nindent 2 }}

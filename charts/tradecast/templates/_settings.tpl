@@ -1,6 +1,6 @@
 {{/* server.socketPath with a slash at both ends. */}}
 {{- define "tradecast.socketPath" -}}
-/{{ trimAll "/" .Values.server.socketPath }}/
+/{{ trimAll "/" (.Values.server.socketPath | default "socket.io") }}/
 {{- end -}}
 
 {{/* The server's settings that are not secret: docs/settings.md. */}}
@@ -43,7 +43,7 @@
 {{- $_ := set $settings "INTERNAL_SERVER_NAME" $v.server.internalServerName -}}
 {{- if $v.server.internalRequireTls -}}{{- $_ := set $settings "INTERNAL_REQUIRE_TLS" true -}}{{- end -}}
 {{- end -}}
-{{- with include "tradecast.adapterConfigMap" . -}}{{- $_ := set $settings "ADAPTER_FILE" (printf "/etc/tradecast/adapter/%s" $v.adapter.key) -}}{{- end -}}
+{{- with include "tradecast.adapterConfigMap" . -}}{{- $_ := set $settings "ADAPTER_FILE" (printf "/etc/tradecast/adapter/%s" (get ($v.adapter | default dict) "key" | default "adapter.yaml")) -}}{{- end -}}
 {{- if eq $v.mode "demo" -}}
 {{- $_ := set $settings "DEMO_DAY_SECONDS" $v.demo.daySeconds -}}
 {{- $_ := set $settings "DEMO_TICK_SECONDS" $v.demo.tickSeconds -}}

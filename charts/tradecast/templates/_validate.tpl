@@ -99,7 +99,7 @@
 {{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll set ADAPTER_MODE of the servers: leave it out of server.extraEnv (server.settings.ADAPTER_MODE applies until the operator sets a mode)." -}}
 {{- end -}}
 {{- end -}}
-{{- if ne $v.adapter.key "adapter.yaml" -}}
+{{- if ne (get ($v.adapter | default dict) "key" | default "adapter.yaml") "adapter.yaml" -}}
 {{- $wrong = append $wrong "operator.fleet.redisAdapter.apply=figures and roll write the key adapter.yaml: leave adapter.key unchanged." -}}
 {{- end -}}
 {{- end -}}

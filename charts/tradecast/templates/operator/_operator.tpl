@@ -79,8 +79,8 @@ release's own objects only.
 
 {{/* The ConfigMap with the adapter settings: a person's, or the operator's own if it writes them. */}}
 {{- define "tradecast.adapterConfigMap" -}}
-{{- if .Values.adapter.configMap -}}
-{{- .Values.adapter.configMap -}}
+{{- if (.Values.adapter | default dict).configMap -}}
+{{- (.Values.adapter | default dict).configMap -}}
 {{- else if include "tradecast.tunesAdapter" . -}}
 {{- include "tradecast.tunedConfigMap" . -}}
 {{- end -}}
