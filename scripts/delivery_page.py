@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tradecast.delivery.envelope import COUNTED, LATEST
 from tradecast.delivery.event_kinds import NAMES, EventKind
-from tradecast.events.kinds import FEED, KINDS, describe
+from tradecast.events.kinds import FEED, KINDS, describe_event
 
 PAGE = Path(__file__).parents[1] / "docs" / "delivery.md"
 BEGIN = "<!-- Written by `make docs` from app/tradecast/events/kinds.py -->\n"
@@ -44,7 +44,7 @@ def page() -> str:
 def table() -> str:
     """Which guarantee each event has."""
     rows = (_row(event, declared) for event, declared in KINDS.items())
-    return HEAD + "".join(rows) + _row("any other", describe(""))
+    return HEAD + "".join(rows) + _row("any other", describe_event(""))
 
 
 def _row(event: str, declared: EventKind) -> str:

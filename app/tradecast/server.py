@@ -1,4 +1,4 @@
-"""The server: the API of the requirements' core server, over the components that `bootstrap` builds."""
+"""The server as programs use it, over the components that `bootstrap` builds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tradecast.observability.health import Health
 from tradecast.observability.logs import configure_logging
 from tradecast.observability.throttled_log import ThrottledLog
 from tradecast.packets.codec import arguments_of
-from tradecast.packets.room_names import NAMESPACE, Room, qualify, room_name
+from tradecast.packets.room_names import NAMESPACE, Room, qualify_room, room_name
 from tradecast.polling_relay.tls import InternalTls
 from tradecast.redis_client.client import RedisClient
 from tradecast.sessions.service import Sessions
@@ -179,7 +179,8 @@ class WebSocketServer(Emitters, ClusterApi):
         """
         found = arguments_of(arguments[0]) if len(arguments) == 1 else list(arguments)
         chosen = self._hub.choose_kind(event, kind)
-        await self._hub.emit(event, found, (qualify(namespace, room_name(room)),), namespace=namespace, kind=chosen)
+        rooms = (qualify_room(namespace, room_name(room)),)
+        await self._hub.emit(event, found, rooms, namespace=namespace, kind=chosen)
 
     async def broadcast(
         self, event: str, *arguments: Any, namespace: str = NAMESPACE, kind: KindName | None = None

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from tradecast_operator.endpoint import create_app
 from tradecast_operator.kube.client import GROUP, PLURAL, VERSION, Conflict, Kubernetes
-from tradecast_operator.kube.cluster.definition import NAME, DefinitionRefused, apply, read_definition
+from tradecast_operator.kube.cluster.definition import NAME, DefinitionRefused, read_definition, update_definition
 from tradecast_operator.kube.cluster.requirements import ClusterUnfit, check_definition, check_version
 from tradecast_operator.reconcile.controller import FleetController
 
@@ -67,7 +67,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     await check_cluster(kubernetes)
     memo.runner = web.AppRunner(create_app(memo.controller), access_log=None)
     await memo.runner.setup()
-    await listen(memo.runner, os.environ.get("HOST", ""), int(os.environ.get("PORT", str(PORT))))
+    await listen_on_host(memo.runner, os.environ.get("HOST", ""), int(os.environ.get("PORT", str(PORT))))
 
 
 async def check_cluster(kubernetes: Kubernetes) -> None:
@@ -79,7 +79,7 @@ async def check_cluster(kubernetes: Kubernetes) -> None:
         raise kopf.TemporaryError(f"{unfit}.", delay=UNFIT_RETRY) from None
 
 
-async def listen(runner: web.AppRunner, host: str, port: int) -> None:
+async def listen_on_host(runner: web.AppRunner, host: str, port: int) -> None:
     """Listen on a host; if it is empty, on every IPv4 and IPv6 address that the pod has.
 
     Raises:
@@ -139,7 +139,7 @@ async def apply_definition(path: Path, *, force: bool) -> str:
     kubernetes = Kubernetes()
     await kubernetes.start()
     await check_version(kubernetes)
-    return await apply(kubernetes, body, force=force)
+    return await update_definition(kubernetes, body, force=force)
 
 
 def run_apply(path: Path, *, force: bool) -> None:

@@ -17,7 +17,7 @@ from kit.parsing.checks import (
     read_frames,
 )
 from kit.parsing.raw_http import check_http
-from tradecast.engine.compression.deflate import LEVEL, MEMORY, WINDOW, inflate
+from tradecast.engine.compression.deflate import LEVEL, MEMORY, WINDOW, inflate_message
 from tradecast.engine.compression.gzip import accepts_gzip
 from tradecast.engine.compression.inflating_reader import InflatingFrameReader
 from tradecast.engine.compression.offers import ANSWER, BadOffers, answer_offers
@@ -62,10 +62,10 @@ def inflated(data: bytes) -> None:
 def compressed(data: bytes) -> None:
     """A compressed message: it is inflated, within its bound, or refused; and so is what is compressed here."""
     with contextlib.suppress(ProtocolError):
-        assert len(inflate(data, 200)) <= 200
+        assert len(inflate_message(data, 200)) <= 200
     compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, WINDOW, MEMORY)
     again = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
-    assert inflate(again.removesuffix(b"\0\0\xff\xff"), 512) == data
+    assert inflate_message(again.removesuffix(b"\0\0\xff\xff"), 512) == data
 
 
 def offers(data: bytes) -> None:

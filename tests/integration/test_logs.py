@@ -20,7 +20,7 @@ from kit.clients.node import StockClients
 from kit.servers.process import ServeProcess, serving
 from kit.servers.redis_server import RedisServer, started
 from protocol.contract import FAST, assert_alive
-from tradecast.sessions.signing import sign
+from tradecast.sessions.signing import sign_session_id
 
 API = "plantedapitoken8121"
 ADMIN = "plantedadmintoken8122"
@@ -205,7 +205,7 @@ async def run(stock_clients: StockClients, redis_server: RedisServer) -> None:
             answer = await http.post(f"{server.admin_url}/admin/sessions", json=body, headers=headers)
             assert answer.status_code == 201
             session_id = answer.json()["sessionID"]
-            signed = sign(session_id, SIGNER)
+            signed = sign_session_id(session_id, SIGNER)
             secrets.extend((session_id, signed, signed.rpartition(".")[2]))
             return {"sessionID": signed, "userId": user_id}
 

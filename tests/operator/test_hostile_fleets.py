@@ -13,7 +13,7 @@ import pytest
 from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, fleet_body, owned_by, pod_body
 from kit.kubernetes.hostile_pods import HostilePods, answering, hostile_pods, told
 from kit.waiting import eventually
-from tradecast_operator.kube.client import Missing, Object, _path
+from tradecast_operator.kube.client import Missing, Object, _make_path
 from tradecast_operator.main import check_liveness
 from tradecast_operator.reconcile.controller import FleetController
 
@@ -137,7 +137,7 @@ class Named(FakeKubernetes):
         return await super().secret(namespace, name)
 
     def _path(self, plural: str, name: str) -> None:
-        self.asked_for.append(_path(plural, name))
+        self.asked_for.append(_make_path(plural, name))
 
 
 @pytest.mark.parametrize("changes", FITS, ids=str)

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from kit.kubernetes.fake_api import FakeKubernetes
 from tradecast_operator.kube.client import Missing, Object
-from tradecast_operator.main import check_cluster, find_liveness, listen, main, read_namespaces
+from tradecast_operator.main import check_cluster, find_liveness, listen_on_host, main, read_namespaces
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +62,7 @@ async def test_pods_of_either_family_are_served(host: str, answers: list[str]) -
     await runner.setup()
     try:
         port = free()
-        await listen(runner, host, port)
+        await listen_on_host(runner, host, port)
         async with aiohttp.ClientSession() as http:
             for address in answers:
                 async with http.get(f"http://{address}:{port}/") as answer:
@@ -83,7 +83,7 @@ async def test_pod_without_ipv6_is_served(monkeypatch: pytest.MonkeyPatch) -> No
     runner = web.AppRunner(web.Application())
     await runner.setup()
     try:
-        await listen(runner, "", free())
+        await listen_on_host(runner, "", free())
         assert len(runner.addresses) == 1
     finally:
         await runner.cleanup()
@@ -94,7 +94,7 @@ async def test_port_that_is_taken_is_an_error() -> None:
     await runner.setup()
     try:
         with socket.create_server(("0.0.0.0", 0)) as taken, pytest.raises(OSError, match="in use"):
-            await listen(runner, "", taken.getsockname()[1])
+            await listen_on_host(runner, "", taken.getsockname()[1])
     finally:
         await runner.cleanup()
 

@@ -20,7 +20,7 @@ from protocol.conftest import make_connect
 from protocol.contract import FAST, Connect, barrier
 from tradecast.client import quotes
 from tradecast.client.quotes import Quotes
-from tradecast.delivery.shaping.deltas import apply
+from tradecast.delivery.shaping.deltas import apply_patch
 from tradecast.demo.feed import Feed
 from tradecast.events.contract import SERVER_EVENTS
 
@@ -395,7 +395,7 @@ def test_javascript_s_patches_are_python_s() -> None:
         timeout=60,
     )
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout) == [apply(before, patch) for before, patch in pairs]
+    assert json.loads(ran.stdout) == [apply_patch(before, patch) for before, patch in pairs]
 
 
 async def test_clients_of_another_kind_follow_without_the_helper(

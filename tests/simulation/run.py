@@ -11,7 +11,7 @@ from simulation.cluster import TICK, Cluster, Tally
 from simulation.curve import HOUR, TRADING_DAY, Curve
 from tradecast_operator.model.spec import Drain, Metric, Rebalance, Spec
 from tradecast_operator.planning import autoscaler_metric as metric
-from tradecast_operator.planning.plan import PlannerState, plan
+from tradecast_operator.planning.plan import PlannerState, make_plan
 
 SYNC = 15.0  # of the HPA, and of KEDA's readings
 
@@ -139,14 +139,14 @@ def under_operator(scenario: Scenario, *, rebalance: bool = True) -> Day:
             metric=Metric(hold=scenario.hold),
         )
         seen = cluster.observe()
-        reading = metric.read(seen, reading, spec.metric)
-        decided = plan(seen, spec, state)
+        reading = metric.update_reading(seen, reading, spec.metric)
+        decided = make_plan(seen, spec, state)
         state = decided.state
         if decided.actions:
             cluster.act(decided.actions, spec.drain.timeout)
         if now % SYNC == 0:
             try:
-                total: int | None = metric.connections(reading, cluster.now, spec.metric)
+                total: int | None = metric.count_connections(reading, cluster.now, spec.metric)
             except metric.Unknown:
                 total = None
             # Neither pods that are drained nor those that a rollout adds for a while: the tolerance is around what is.

@@ -12,7 +12,7 @@ from simulation.curve import SHORT_DAY, TRADING_DAY, Curve
 from simulation.run import Day, Scenario, under_operator, under_plain_hpa
 from tradecast_operator.model.spec import Drain, Spec
 from tradecast_operator.planning import autoscaler_metric as metric
-from tradecast_operator.planning.plan import PlannerState, plan
+from tradecast_operator.planning.plan import PlannerState, make_plan
 
 # Nothing but the operator keeps this HPA from mistakes.
 HASTY = Behavior(down_pods=10, down_period=15, down_window=0)
@@ -105,12 +105,12 @@ def test_a_scale_down_does_not_cascade() -> None:
     for at in range(400):
         cluster.tick(400)
         seen = cluster.observe()
-        reading = metric.read(seen, reading, wanted.metric)
-        decided = plan(seen, wanted, state)
+        reading = metric.update_reading(seen, reading, wanted.metric)
+        decided = make_plan(seen, wanted, state)
         state = decided.state
         cluster.act(decided.actions, wanted.drain.timeout)
         if at % 3 == 0:
-            total = metric.connections(reading, cluster.now, wanted.metric)
+            total = metric.count_connections(reading, cluster.now, wanted.metric)
             status = sum(pod.drain_since is None and not pod.terminating for pod in seen.pods)
             wanted = replace(wanted, replicas=scaler.replicas(cluster.now, total, wanted.replicas, status))
         assert wanted.replicas >= 2

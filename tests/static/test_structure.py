@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,15 @@ MOST_MODULE_LINES = 450
 MOST_CLASS_LINES = 400
 MOST_PARAMETERS = 14
 SERVER_LINES = 300
+ONE_WORD = {
+    # entry points: their names are those of commands, or of what kopf calls
+    "tradecast/cli/root.py": {"main"},
+    "tradecast_operator/entry.py": {"main"},
+    "tradecast_operator/main.py": {"main", "start", "stop"},
+    # each name is a kind of room, and is read with its module's: `rooms.user(…)`
+    "tradecast/events/rooms.py": {"portfolio", "trades", "user", "watchlist"},
+}
+"""Module functions that may have one word for a name; commands of click may, too."""
 ROOM = '''class Room:
     """Members."""
 
@@ -79,6 +89,23 @@ def test_no_constructor_takes_too_much() -> None:
         and (structure.find_constructor(node) or 0) > MOST_PARAMETERS
     }
     assert wide == set()
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_module_functions_say_verb_and_object(name: str) -> None:
+    """A call is read far from the module that has the function: `sign_request(…)`, not `sign(…)`."""
+    folder = FOLDERS[name]
+    found = {
+        f"{path.relative_to(folder.parent)}: {node.name}"
+        for path in structure.find_modules(folder)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and "_" not in node.name.strip("_")
+        and not node.name.startswith("__")
+        and not any(re.search(r"\.(command|group)\(", ast.unparse(decorator)) for decorator in node.decorator_list)
+        and node.name not in ONE_WORD.get(str(path.relative_to(folder.parent)), ())
+    }
+    assert found == set()
 
 
 @pytest.mark.parametrize("name", FOLDERS)

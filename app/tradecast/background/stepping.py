@@ -20,7 +20,7 @@ class Done(NamedTuple, Generic[T]):
     value: T
 
 
-def step(work: Coroutine[Any, Any, T]) -> Done[T] | Coroutine[Any, Any, T]:
+def step_coroutine(work: Coroutine[Any, Any, T]) -> Done[T] | Coroutine[Any, Any, T]:
     """Run a coroutine until it waits for the first time.
 
     Returns:
@@ -33,15 +33,15 @@ def step(work: Coroutine[Any, Any, T]) -> Done[T] | Coroutine[Any, Any, T]:
         waiting = work.send(None)
     except StopIteration as done:
         return Done(done.value)
-    return _rest(work, waiting)
+    return _finish_coroutine(work, waiting)
 
 
-async def _rest(work: Coroutine[Any, Any, T], waiting: Any) -> T:
-    return await _resume(work, waiting)
+async def _finish_coroutine(work: Coroutine[Any, Any, T], waiting: Any) -> T:
+    return await _resume_coroutine(work, waiting)
 
 
 @types.coroutine
-def _resume(work: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, Any, T]:
+def _resume_coroutine(work: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, Any, T]:
     """Yield what the coroutine waits for, from its current wait on."""
     try:
         while True:

@@ -55,7 +55,7 @@ async def build_components(foundation: Foundation) -> Components:
     """
     settings, metrics, lines = foundation.settings, foundation.metrics, foundation.lines
     certificate = load_public_certificate(settings)
-    redis, announcement = await _connect(foundation)
+    redis, announcement = await _connect_redis(foundation)
     authentication = foundation.middleware.sessions or create_auth_middleware(required=settings.auth_required)
     sessions = create_sessions(
         settings,
@@ -178,7 +178,7 @@ async def build_components(foundation: Foundation) -> Components:
     )
 
 
-async def _connect(foundation: Foundation) -> tuple[RedisClient | None, RelayAnnouncement | None]:
+async def _connect_redis(foundation: Foundation) -> tuple[RedisClient | None, RelayAnnouncement | None]:
     settings = foundation.settings
     if settings.redis_url is None:
         log.warning("no REDIS_URL: running in single-server mode")

@@ -7,8 +7,8 @@ hold credentials. Errors are recognized by the names of their classes and by the
 from tradecast.causes.cause import Cause, OwnText
 from tradecast.causes.chain import Failed
 from tradecast.causes.codes import Code
-from tradecast.causes.explain import explain
-from tradecast.causes.peers import Peer, is_ambiguous, refine
+from tradecast.causes.explain import explain_error
+from tradecast.causes.peers import Peer, is_ambiguous, refine_cause
 from tradecast.causes.places import MONGODB, REDIS, SERVER, SOME_REDIS, Place, Setting
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "Peer",
     "Place",
     "Setting",
-    "explain",
+    "explain_error",
     "is_ambiguous",
-    "refine",
+    "refine_cause",
 ]

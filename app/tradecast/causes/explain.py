@@ -19,7 +19,7 @@ _HOST_AND_PORT: Final = r"((?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._-]{1,253}):\d{
 _NODE: Final = re.compile(rf"(?:connecting to |reading from |writing to |^|failed: ){_HOST_AND_PORT}(?=[.: ,]|$)", re.M)
 
 
-def explain(error: BaseException, place: Place) -> Cause:
+def explain_error(error: BaseException, place: Place) -> Cause:
     """What an error means.
 
     Args:
@@ -32,14 +32,14 @@ def explain(error: BaseException, place: Place) -> Cause:
         return known
     place = next((found for one in chain if isinstance(found := getattr(one, "place", None), Place)), place)
     texts = "\n".join(str(one) for one in chain)
-    code, detail = _recognize(chain, texts, place)
+    code, detail = _recognize_error(chain, texts, place)
     if "," in place.at or place.kind != "single":
         place = replace(place, at=_find_node(texts) or place.at)
     share = next((str(words) for one in chain if (words := getattr(one, "in_words", None))), "")
     return Cause(code, place, detail, share)
 
 
-def _recognize(chain: Sequence[BaseException], texts: str, place: Place) -> tuple[Code, str]:
+def _recognize_error(chain: Sequence[BaseException], texts: str, place: Place) -> tuple[Code, str]:
     """The code, and what it is about."""
     ours = next((one.code for one in chain if isinstance(one, Failed) and one.code != Code.NOT_SUBSCRIBED), None)
     if ours is not None:

@@ -16,11 +16,11 @@ _NAMES: Final[dict[Peer, str]] = {"redis": REDIS, "full redis": REDIS, "mongodb"
 
 
 def is_ambiguous(cause: Cause) -> bool:
-    """Whether probing the address (`refine`) may show more."""
+    """Whether probing the address (`refine_cause`) may show more."""
     return cause.code in _AMBIGUOUS
 
 
-def refine(cause: Cause, peer: Peer) -> Cause:
+def refine_cause(cause: Cause, peer: Peer) -> Cause:
     """The same, knowing what answers there."""
     place = cause.place
     if peer == "tls":

@@ -131,7 +131,7 @@ class _RedisCheck:
         place = self._explainer.place
         version = str(about.get("redis_version", ""))
         oldest = OLDEST_CLUSTER if self._cluster else OLDEST
-        if version and _version(version) < oldest:
+        if version and _parse_version(version) < oldest:
             wanted = ".".join(map(str, oldest))
             self._add("error", f"{self._who} is version {version}", f"Use Redis {wanted} or newer", name="version")
         elif version:
@@ -296,5 +296,5 @@ def check_expiry(name: str, what: str, ends: str) -> Finding:
     return Finding(name, "ok", f"{what} is valid until {ends}")
 
 
-def _version(text: str) -> tuple[int, ...]:
+def _parse_version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())

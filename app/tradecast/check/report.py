@@ -70,9 +70,9 @@ class Report:
         lines += ["", "What would run:", *(f"  {what + ':':17}{said}" for what, said in self.plan.items()), ""]
         errors = sum(finding.state == "error" for finding in self.findings)
         warnings = sum(finding.state == "warning" for finding in self.findings)
-        lines.append(f"{_count(errors, 'error')}, {_count(warnings, 'warning')}")
+        lines.append(f"{_format_count(errors, 'error')}, {_format_count(warnings, 'warning')}")
         return "\n".join(lines)
 
 
-def _count(number: int, what: str) -> str:
+def _format_count(number: int, what: str) -> str:
     return f"{number or 'no'} {what}{'' if number == 1 else 's'}"

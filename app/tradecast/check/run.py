@@ -47,12 +47,12 @@ async def run_check(settings: Settings, environ: Mapping[str, str], observer: Ch
     if settings.mongodb_uri is not None:
         work.append(("MONGODB_URI", check_mongodb(settings)))
     work.append(("the ports", check_ports(settings)))
-    found = await asyncio.gather(*(_bound(what, checking, observer) for what, checking in work))
+    found = await asyncio.gather(*(_limit_time(what, checking, observer) for what, checking in work))
     findings = [*_check_settings(settings, environ), *(one for some in found for one in some), *check_files(settings)]
     return Report(findings, describe_plan(settings))
 
 
-async def _bound(what: str, checking: Awaitable[list[Finding]], observer: CheckObserver) -> list[Finding]:
+async def _limit_time(what: str, checking: Awaitable[list[Finding]], observer: CheckObserver) -> list[Finding]:
     task = asyncio.ensure_future(checking)
     try:
         done, _ = await asyncio.wait([task], timeout=SHOWN_AFTER)
@@ -92,7 +92,7 @@ def describe_plan(settings: Settings) -> dict[str, str]:
     scheme = "https" if settings.ssl_certfile else "http"
     plan = {
         "mode": settings.mode,
-        "events": "within this server" if settings.mode == "single" else _at(settings, settings.adapter_url),
+        "events": "within this server" if settings.mode == "single" else _name_place(settings, settings.adapter_url),
         "sessions": {"memory": "in memory", "redis": "in Redis", "mongodb": "in MongoDB"}[settings.store_name],
         "transports": ", ".join(settings.offered_transports),
         "public port": f"{scheme}://{join_address(settings.host, settings.port or 'any')}{settings.socket_path}",
@@ -106,5 +106,5 @@ def describe_plan(settings: Settings) -> dict[str, str]:
     }
 
 
-def _at(settings: Settings, url: UrlName) -> str:
+def _name_place(settings: Settings, url: UrlName) -> str:
     return f"through Redis at {create_redis(settings, url).place.at} ({url})"

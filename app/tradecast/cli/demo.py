@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from tradecast.cli.serve import initialized_server, open_ports
-from tradecast.cli.startup import VERSION, configure_process, read_settings, run
+from tradecast.cli.startup import VERSION, configure_process, read_settings, run_command
 from tradecast.config.settings import Settings, SettingsError
 from tradecast.demo.prices import PricesUnavailable
 from tradecast.lifecycle.ports import find_reachable, join_address
@@ -33,10 +33,10 @@ def demo(host: str, port: int | None, admin_port: int | None, day_seconds: float
     given = {name: value for name, value in overrides.items() if value is not None}
     settings = read_settings({"log_format": "console", "log_level": "warning"}, **given)
     configure_process(settings)
-    run(_demo(settings, feed=feed))
+    run_command(_serve_demo(settings, feed=feed))
 
 
-async def _demo(settings: Settings, *, feed: bool) -> None:
+async def _serve_demo(settings: Settings, *, feed: bool) -> None:
     async with initialized_server(settings) as server, contextlib.AsyncExitStack() as stack:
         with _show_demo_errors():
             from tradecast.demo.app import run_demo
@@ -57,10 +57,10 @@ def feed() -> None:
     """
     settings = read_settings()
     configure_process(settings)
-    run(_feed(settings))
+    run_command(_run_feed(settings))
 
 
-async def _feed(settings: Settings) -> None:
+async def _run_feed(settings: Settings) -> None:
     with _show_demo_errors():
         from tradecast.demo.feed_process import FeedProcess
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tradecast.cli.server_client import ServerClient
-from tradecast.cli.startup import configure_command, describe_cause, first_token, read_settings, run
+from tradecast.cli.startup import configure_command, describe_cause, first_token, read_settings, run_command
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.delivery.event_kinds import NAMES
 from tradecast.events.emit_requests import PAYLOADS, InvalidEvents, parse_events
@@ -67,30 +67,30 @@ def emit(
     text = sys.stdin.read() if payload == "-" else payload
     field = PAYLOADS[event]
     try:
-        content = exact.to_plain(exact.load(text), (field,))
+        content = exact.to_plain(exact.load_exact(text), (field,))
     except exact.NotExact as error:
         raise click.BadParameter(str(error), param_hint="PAYLOAD") from None
     except ValueError as error:
         raise click.BadParameter(f"is not JSON: {error}", param_hint="PAYLOAD") from None
     body: dict[str, Any] = {"event": event, field: content}
     if event == "watchlist:quote":
-        body["symbol"] = _require(symbol, "--symbol")
+        body["symbol"] = _require_option(symbol, "--symbol")
     elif event != "market:status":
-        body["userId"] = _require(user_id, "--user")
+        body["userId"] = _require_option(user_id, "--user")
     if kind is not None:
         body["kind"] = kind
     if url is None and _publishes_through_redis():
         configure_command()
-        run(_publish(body))
+        run_command(_publish_events(body))
         click.echo("accepted: 1")
         return
     bearer = first_token(token)
     if bearer is None:
         raise click.UsageError("Set API_TOKEN or give --token: /api/emit needs the server's bearer token")
-    click.echo(f"accepted: {run(_post(url or DEFAULT_URL, bearer, body))}")
+    click.echo(f"accepted: {run_command(_post_events(url or DEFAULT_URL, bearer, body))}")
 
 
-def _require(value: str | None, option: str) -> str:
+def _require_option(value: str | None, option: str) -> str:
     if not value:
         raise click.UsageError(f"{option} is needed for this event")
     return value
@@ -100,12 +100,12 @@ def _publishes_through_redis() -> bool:
     return bool(os.environ.get("REDIS_URL")) and os.environ.get("ADAPTER_MODE", "").strip().lower() != "single"
 
 
-async def _post(url: str, token: str, body: dict[str, Any]) -> int:
+async def _post_events(url: str, token: str, body: dict[str, Any]) -> int:
     async with ServerClient(url, token, "--url") as server:
         return await server.emit(body)
 
 
-async def _publish(body: dict[str, Any]) -> None:
+async def _publish_events(body: dict[str, Any]) -> None:
     settings = read_settings()
     try:
         events = parse_events(body, Symbols(settings.symbol_pattern))

@@ -24,8 +24,7 @@ from tradecast.load.client import Credential
 from tradecast.load.options import LoadOptions, OptionsError
 from tradecast.load.progress import Progress
 from tradecast.load.report import LoadReport
-from tradecast.load.run import LoadError
-from tradecast.load.run import run as run_load
+from tradecast.load.run import LoadError, run_load
 from tradecast.sessions.admin import NewSession
 from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.models import User
@@ -133,7 +132,7 @@ def load(
     async def work(settings: Settings, sessions: Sessions) -> None:
         max_age = min(settings.session_max_age, duration + SPARE_SECONDS)
         ends = time.monotonic() + wait
-        _show(f"creating {clients} sessions")
+        _show_progress(f"creating {clients} sessions")
         credentials = await _create_first(sessions, max_age, ends)
         credentials += await _create_sessions(sessions, clients - 1, max_age)
         chosen = dataclasses.replace(options, credentials=credentials, redis=settings if through_redis else None)
@@ -143,9 +142,9 @@ def load(
         except LoadError as error:
             raise click.ClickException(str(error)) from None
         finally:
-            _show(f"revoking {clients} sessions")
-            await _gather([sessions.revoke_sessions({"sessionID": one.session_id}) for one in credentials])
-            _show("")
+            _show_progress(f"revoking {clients} sessions")
+            await _gather_results([sessions.revoke_sessions({"sessionID": one.session_id}) for one in credentials])
+            _show_progress("")
 
     run_with_sessions(work, admin_url)
     (report,) = reports
@@ -198,7 +197,7 @@ async def _wait_for_server(options: LoadOptions, ends: float) -> None:
 
 async def _create_sessions(sessions: Sessions, count: int, max_age: float) -> list[Credential]:
     run_id = secrets.token_hex(4)
-    made = await _gather(
+    made = await _gather_results(
         [
             sessions.create_session(NewSession(User(f"load-{run_id}-{number}", tier="premium"), max_age))
             for number in range(count)
@@ -207,7 +206,7 @@ async def _create_sessions(sessions: Sessions, count: int, max_age: float) -> li
     return [Credential(one["sessionID"], one["userId"]) for one in made]
 
 
-async def _gather(work: Sequence[Coroutine[Any, Any, T]], at_once: int = 20) -> list[T]:
+async def _gather_results(work: Sequence[Coroutine[Any, Any, T]], at_once: int = 20) -> list[T]:
     """The results in order; at most `at_once` are under way at a time."""
     free = asyncio.Semaphore(at_once)
 
@@ -222,13 +221,13 @@ class _ProgressLine:
     """Shows the progress of a run."""
 
     def on_progress(self, progress: Progress) -> None:
-        _show(
+        _show_progress(
             f"{progress.phase}: {progress.seconds:.0f} s, {progress.connected} of {progress.clients} connected, "
             f"{progress.published} published, {progress.deliveries} delivered"
         )
 
 
-def _show(text: str) -> None:
+def _show_progress(text: str) -> None:
     """Show progress on one line of a terminal; nothing where standard error is no terminal."""
     if sys.stderr.isatty():
         click.echo(f"\r\033[K{text}", nl=False, err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from redis.exceptions import RedisError
 
-from tradecast.cli.startup import configure_command, describe_cause, read_settings, run
+from tradecast.cli.startup import configure_command, describe_cause, read_settings, run_command
 from tradecast.delivery.redis.retained.purge import Purged, purge_rooms
 from tradecast.events import rooms
 from tradecast.redis_client.client import create_redis
@@ -40,10 +40,10 @@ def purge(user_id: str, dry_run: bool) -> None:
         raise click.ClickException(
             "without Redis, events are in the memory of the server: they go when it is restarted"
         )
-    run(_purge(settings, user, dry_run=dry_run))
+    run_command(_purge_keys(settings, user, dry_run=dry_run))
 
 
-async def _purge(settings: Settings, user: str, *, dry_run: bool) -> None:
+async def _purge_keys(settings: Settings, user: str, *, dry_run: bool) -> None:
     total = 0
     modes = [settings.mode] if settings.other_mode is None else [settings.mode, settings.other_mode]
     for mode in modes:

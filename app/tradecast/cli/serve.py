@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import click
 
 from tradecast.bootstrap.ports import create_process
-from tradecast.cli.startup import configure_process, read_settings, run
+from tradecast.cli.startup import configure_process, read_settings, run_command
 from tradecast.config.settings import Settings
 from tradecast.lifecycle.open_files import raise_file_limit
 from tradecast.lifecycle.process import Process, tune_garbage_collection
@@ -24,10 +24,10 @@ def serve() -> None:
     """
     settings = read_settings()
     configure_process(settings)
-    run(_serve(settings))
+    run_command(_serve_until_signal(settings))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve_until_signal(settings: Settings) -> None:
     async with initialized_server(settings) as server:
         process = await open_ports(server)
         await process.run_until_signal()

@@ -10,7 +10,7 @@ import click
 
 from tradecast.causes import MONGODB, Place
 from tradecast.cli.server_client import ServerClient
-from tradecast.cli.startup import configure_command, describe_cause, read_settings, run
+from tradecast.cli.startup import configure_command, describe_cause, read_settings, run_command
 from tradecast.config.settings import Settings
 from tradecast.redis_client.peer import explain_once
 from tradecast.sessions.admin import InvalidRequest, NewSession, SessionAdmin, read_selection
@@ -70,7 +70,7 @@ def run_with_sessions(work: SessionWork, admin_url: str) -> None:
     """Run a command's work on the sessions that the settings name; what goes wrong is shown without a traceback."""
     settings = read_settings()
     configure_command()
-    run(_work_with_sessions(work, settings, admin_url))
+    run_command(_work_with_sessions(work, settings, admin_url))
 
 
 async def _work_with_sessions(work: SessionWork, settings: Settings, admin_url: str) -> None:

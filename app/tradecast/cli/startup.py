@@ -60,7 +60,7 @@ def configure_command() -> None:
     configure_logging("error", "console")
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run_command(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end; what people can put right is shown without a traceback."""
     try:
         return run_unguarded(work)

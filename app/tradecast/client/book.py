@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from tradecast.delivery.shaping.deltas import apply
+from tradecast.delivery.shaping.deltas import apply_patch
 
 Payload = Mapping[str, Any]
 # Seconds. A server that is further behind another one than this is about to notice it.
@@ -87,7 +87,7 @@ class QuoteBook:
                 entry.number = None
             return symbol
         entry.number += 1
-        entry.base = entry.newest = apply(entry.base, patch)
+        entry.base = entry.newest = apply_patch(entry.base, patch)
         return entry.base
 
     def begin_connection(self) -> None:

@@ -38,7 +38,7 @@ from tradecast.cluster_rpc.selection import Selection
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.envelope import Malformed, UnknownVersion
 from tradecast.delivery.errors import AdapterUnavailable
-from tradecast.packets.json_values import pack, unpack
+from tradecast.packets.json_values import pack_value, unpack_value
 from tradecast.packets.room_names import Rooms, room_names
 
 T = TypeVar("T")
@@ -258,7 +258,7 @@ class Cluster:
 
     async def server_side_emit(self, event: str, *arguments: Any) -> None:
         """An event for the other servers' handlers; nobody answers. Raises AdapterUnavailable, TypeError, TooLarge."""
-        body = {"e": event, "a": orjson.Fragment(pack(list(arguments)))}
+        body = {"e": event, "a": orjson.Fragment(pack_value(list(arguments)))}
         try:
             await self._requester.send(SERVER_EVENT, body)
         except (AdapterUnavailable, TooLarge):
@@ -270,14 +270,14 @@ class Cluster:
         self, event: str, *arguments: Any, timeout: float | None = None
     ) -> dict[str, Any]:
         """As `server_side_emit`; what each other server's handler returned. Raises as the class says."""
-        body = {"e": event, "a": orjson.Fragment(pack(list(arguments)))}
+        body = {"e": event, "a": orjson.Fragment(pack_value(list(arguments)))}
         answers = await self._ask(SERVER_EVENT, body, timeout, here=False)
         found: dict[str, Any] = {}
         for server, items in answers.items.items():
             if server in answers.failed:
                 continue
             try:
-                (found[server],) = map(unpack, items)
+                (found[server],) = map(unpack_value, items)
             except ValueError:
                 answers.failed[server] = "its answer is not understood"
         return self._complete(SERVER_EVENT, answers, found)
@@ -287,14 +287,14 @@ class Cluster:
     ) -> Acknowledged:
         """An event that asks clients for acknowledgements. Raises AdapterUnavailable, TypeError, TooLarge."""
         wait = self._timeout if timeout is None else timeout
-        body = {**selection.body(), "e": event, "a": orjson.Fragment(pack(list(arguments))), "w": wait}
+        body = {**selection.body(), "e": event, "a": orjson.Fragment(pack_value(list(arguments))), "w": wait}
         answers = await self._ask(ACKNOWLEDGE, body, wait + GRACE)
         result = Acknowledged(missing=answers.missing, gone=answers.gone, failed=answers.failed)
         for server, item in self._items(answers):
             match item:
                 case [str(sid), list(packed)]:
                     with contextlib.suppress(ValueError):
-                        values = unpack(packed)
+                        values = unpack_value(packed)
                         data = None if not values else values[0] if len(values) == 1 else tuple(values)
                         result.answers.append(ClientAnswer(sid, server, data))
                         continue

@@ -14,7 +14,7 @@ from tradecast.cluster_rpc.responder import Outcome, UnknownKind
 from tradecast.cluster_rpc.selection import Selection, parse_texts
 from tradecast.delivery.envelope import Malformed
 from tradecast.delivery.errors import AdapterUnavailable
-from tradecast.packets.json_values import pack, unpack
+from tradecast.packets.json_values import pack_value, unpack_value
 
 FETCH: Final = "fetch_sockets"
 JOIN: Final = "sockets_join"
@@ -109,19 +109,19 @@ class Operations:
 
     async def server_event(self, body: Any) -> Outcome:
         """An event for the servers themselves; what its handler returned."""
-        event, arguments = _event(body)
+        event, arguments = _read_event(body)
         handler = self._handlers.get(event)
         if handler is None:
             return Outcome(error="it has no handler for this event")
         answer = handler(*arguments)
         if inspect.isawaitable(answer):
             answer = await answer
-        return Outcome([orjson.Fragment(pack(answer))])
+        return Outcome([orjson.Fragment(pack_value(answer))])
 
     async def acknowledge(self, body: Any) -> Outcome:
         """An event for clients that are to acknowledge it: [sid, arguments], or [sid, None, whether refused]."""
         selection = Selection.parse(body)
-        event, arguments = _event(body)
+        event, arguments = _read_event(body)
         wait = body.get("w")
         if not isinstance(wait, int | float) or isinstance(wait, bool) or not 0 <= wait <= MAX_WAIT:
             raise Malformed("no time to wait")
@@ -184,16 +184,16 @@ def _pack_data(data: Mapping[str, Any]) -> orjson.Fragment | None:
     if not data:
         return orjson.Fragment(b"{}")
     try:
-        packed = pack(data)
+        packed = pack_value(data)
     except TypeError:
         return None
     return orjson.Fragment(packed) if len(packed) <= MAX_DATA else None
 
 
-def _event(body: Any) -> tuple[str, list[Any]]:
+def _read_event(body: Any) -> tuple[str, list[Any]]:
     if not isinstance(body, dict) or not isinstance(body.get("e"), str) or not isinstance(body.get("a"), list):
         raise Malformed("no event")
     try:
-        return body["e"], unpack(body["a"])
+        return body["e"], unpack_value(body["a"])
     except ValueError:
         raise Malformed("no arguments") from None

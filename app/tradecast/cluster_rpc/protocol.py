@@ -143,7 +143,7 @@ def decode_message(data: bytes) -> Message:
             boot = said.get("f")
             return Heartbeat(
                 server,
-                _count(said, "c"),
+                _read_count(said, "c"),
                 float(lease),
                 bool(said.get("h")),
                 bool(said.get("b")),
@@ -153,17 +153,17 @@ def decode_message(data: bytes) -> Message:
             kind = said.get("k")
             if not isinstance(kind, str):
                 raise Malformed("no kind")
-            return Request(server, _count(said, "n"), kind, said.get("b"), bool(said.get("a")))
+            return Request(server, _read_count(said, "n"), kind, said.get("b"), bool(said.get("a")))
         case "answer":
             items, error = said.get("i"), said.get("e", "")
-            part, parts = _count(said, "p", 0), _count(said, "of", 1)
+            part, parts = _read_count(said, "p", 0), _read_count(said, "of", 1)
             if not isinstance(items, list) or not isinstance(error, str) or not part < parts <= MAX_PARTS:
                 raise Malformed("no answer")
-            return Response(server, _count(said, "n"), items, part, parts, error[:MAX_REASON])
+            return Response(server, _read_count(said, "n"), items, part, parts, error[:MAX_REASON])
     raise UnknownVersion("a type that is not known")
 
 
-def _count(said: dict[str, Any], key: str, default: int | None = None) -> int:
+def _read_count(said: dict[str, Any], key: str, default: int | None = None) -> int:
     value = said.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_COUNT:
         raise Malformed("no number")

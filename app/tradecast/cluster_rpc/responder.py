@@ -114,7 +114,7 @@ class Responder:
     async def answer_own(self, kind: str, body: Any) -> Response:
         """This server's part of its own request, as the others would get it; never raises."""
         outcome = await self.run(kind, orjson.loads(orjson.dumps(body)))
-        parts, error = _parts(outcome)
+        parts, error = _split_outcome(outcome)
         items = [item for part in parts for item in orjson.loads(orjson.dumps(list(part)))]
         return Response(self._own, 0, items, error=error)
 
@@ -130,7 +130,7 @@ class Responder:
         await self._answer(request, Outcome(error="too much is asked of it at once"))
 
     async def _answer(self, request: Request, outcome: Outcome) -> None:
-        parts, error = _parts(outcome)
+        parts, error = _split_outcome(outcome)
         for number, part in enumerate(parts):
             response = Response(self._own, request.number, part, number, len(parts), error)
             try:
@@ -140,7 +140,7 @@ class Responder:
                 return
 
 
-def _parts(outcome: Outcome) -> tuple[list[Sequence[orjson.Fragment]], str]:
+def _split_outcome(outcome: Outcome) -> tuple[list[Sequence[orjson.Fragment]], str]:
     try:
         return list(split_items(outcome.items)), outcome.error
     except TypeError:

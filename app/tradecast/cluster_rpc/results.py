@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from tradecast.iso_time import format_time
-from tradecast.packets.json_values import unpack
+from tradecast.packets.json_values import unpack_value
 from tradecast.packets.room_names import Rooms
 
 # Fields of a client in an answer that every version has; later ones have more behind them.
@@ -90,7 +90,7 @@ def read_socket(server: str, item: Sequence[Any]) -> RemoteSocket:
         known = {"authenticated": False} if user is None else {"userId": user, "authenticated": True}
         handshake = describe_handshake(at, known)
     try:
-        noted = unpack(data)
+        noted = unpack_value(data)
     except ValueError:
         noted = None
     noted = noted if isinstance(noted, dict) else None

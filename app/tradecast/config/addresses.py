@@ -23,7 +23,7 @@ def check_host(host: str) -> str:
         if not re.fullmatch(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?", host):
             raise ValueError("must be an address or a name, without a port, or `*` for every address")
         return host
-    address = _ipv6(host)
+    address = _parse_ipv6(host)
     return EVERYWHERE if int(address) == 0 else _in_one_form(address)
 
 
@@ -33,7 +33,7 @@ def check_advertised(host: str | None) -> str | None:
         return None
     host = _without_brackets(host)
     if ":" in host:
-        address = _ipv6(host)
+        address = _parse_ipv6(host)
         if address.scope_id is not None:
             raise ValueError("an address with a zone (`%eth0`) is of no use to another machine")
         host = _in_one_form(address)
@@ -49,7 +49,7 @@ def _without_brackets(host: str) -> str:
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
-def _ipv6(host: str) -> IPv6Address:
+def _parse_ipv6(host: str) -> IPv6Address:
     try:
         return IPv6Address(host)
     except ValueError:
@@ -61,7 +61,7 @@ def _in_one_form(address: IPv6Address) -> str:
     return str(address if address.ipv4_mapped is None else address.ipv4_mapped)
 
 
-def overlap(one: str, other: str) -> bool:
+def addresses_overlap(one: str, other: str) -> bool:
     """Whether two addresses to listen on cannot have the same port."""
     hosts = {one, other}
     return len(hosts) == 1 or EVERYWHERE in hosts or ("0.0.0.0" in hosts and not any(":" in host for host in hosts))  # noqa: S104

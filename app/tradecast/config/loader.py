@@ -36,7 +36,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_readable(error)) from None
+        raise SettingsError(_format_errors(error)) from None
     if settings.strict_settings and (misspelt := find_misspelt(source, SETTINGS)):
         raise SettingsError("\n".join(map(_name_suspect, misspelt))) from None
     return settings
@@ -47,7 +47,7 @@ def _name_suspect(suspect: Suspect) -> str:
     return f"{suspect.name}: there is no such setting.{question} (Without STRICT_SETTINGS it would be ignored.)"
 
 
-def _readable(error: ValidationError) -> str:
+def _format_errors(error: ValidationError) -> str:
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         message = problem["msg"].removeprefix("Value error, ")

@@ -49,7 +49,7 @@ def find_misspelt(environ: Mapping[str, str], settings: Collection[str]) -> list
         settings: All settings, in upper case.
     """
     known = frozenset(settings)
-    by_words = {_words(name): name for name in known if "_" in name}
+    by_words = {_split_words(name): name for name in known if "_" in name}
     found = []
     for name, value in sorted(environ.items()):
         if name in known or name in OWN or len(name) > MOST_CHARACTERS or not _NAME.fullmatch(name):
@@ -69,17 +69,17 @@ def _find_meant(plain: str, known: frozenset[str], by_words: Mapping[tuple[str, 
     if name in known:
         # Without an underscore it is anybody's word: `port` in a shell, `Host` in a build.
         return name if name != plain or "_" in name else None
-    if (same := by_words.get(_words(name))) is not None:
+    if (same := by_words.get(_split_words(name))) is not None:
         return same
-    far = {one: distance(name, one, _allowed(one)) for one in known}
-    near = [(letters, one) for one, letters in far.items() if letters <= _allowed(one)]
+    far = {one: measure_distance(name, one, _limit_typos(one)) for one in known}
+    near = [(letters, one) for one, letters in far.items() if letters <= _limit_typos(one)]
     if near:
         return min(near)[1]
     longer = [one for one in known if "_" in one and name.startswith(f"{one}_")]
     return max(longer, key=len) if longer else None
 
 
-def _words(name: str) -> tuple[str, ...]:
+def _split_words(name: str) -> tuple[str, ...]:
     return tuple(sorted(name.split("_")))
 
 
@@ -89,12 +89,12 @@ def _is_link(name: str, value: str) -> bool:
     return name.endswith("_NAME") and value.startswith("/")  # Docker: REDIS_NAME=/app/redis
 
 
-def _allowed(setting: str) -> int:
+def _limit_typos(setting: str) -> int:
     """How many letters may be wrong: of a short name nearly every other is near."""
     return 0 if len(setting) < 6 else 1 if len(setting) < 10 else 2 if len(setting) < 15 else 3
 
 
-def distance(one: str, other: str, most: int) -> int:
+def measure_distance(one: str, other: str, most: int) -> int:
     """How many letters are more, less, other or exchanged with their neighbour; above `most`: many.
 
     The optimal string alignment distance (https://en.wikipedia.org/wiki/Damerau-Levenshtein_distance).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from tradecast.config.addresses import overlap
+from tradecast.config.addresses import addresses_overlap
 from tradecast.config.errors import SettingsError
 from tradecast.config.groups.delivery import DeliverySettings
 from tradecast.config.groups.demo import DemoSettings
@@ -64,11 +64,11 @@ class Settings(
             wrong.append("INTERNAL_CERT_FILE, INTERNAL_KEY_FILE, INTERNAL_CA_FILE: set all or none of them")
         if self.internal_require_tls and None in internal:
             wrong.append("INTERNAL_REQUIRE_TLS: needs INTERNAL_CERT_FILE, INTERNAL_KEY_FILE and INTERNAL_CA_FILE")
-        if self.port == self.admin_port != 0 and overlap(self.host, self.admin_host):
+        if self.port == self.admin_port != 0 and addresses_overlap(self.host, self.admin_host):
             wrong.append("ADMIN_PORT: must differ from PORT")
         if self.forwards and self.internal_port != 0 and not self.internal_port_moves:
             for name, host, port in (("PORT", self.host, self.port), ("ADMIN_PORT", self.admin_host, self.admin_port)):
-                if port == self.internal_port and overlap(host, self.internal_host):
+                if port == self.internal_port and addresses_overlap(host, self.internal_host):
                     wrong.append(f"INTERNAL_PORT: must differ from {name}")
         if self.slow_client_patience >= self.ping_timeout:
             wrong.append("SLOW_CLIENT_TIMEOUT: must be less than PING_TIMEOUT")

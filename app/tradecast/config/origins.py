@@ -59,7 +59,7 @@ def parse_origin(text: str) -> Origin | None:
         except UnicodeError:
             return None
     try:
-        return _parse(text)
+        return _split_origin(text)
     except ValueError:
         return None
 
@@ -70,7 +70,7 @@ def parse_allowed(text: str) -> Origin:
     Raises:
         ValueError: No browser would ever send what it matches; the text says why.
     """
-    found = _parse(text)
+    found = _split_origin(text)
     if found.scheme in _WITHOUT:
         raise ValueError(f"pages with the scheme {found.scheme} have the origin `null`, or that of another page")
     if found.scheme == "file":
@@ -92,12 +92,12 @@ def parse_allowed(text: str) -> Origin:
     return found
 
 
-def _parse(text: str) -> Origin:
+def _split_origin(text: str) -> Origin:
     if text.lower() == "null":
         return Origin("null", "", None)
     match = _FORM.fullmatch(text)
     if match is None:
-        raise ValueError(_explain(text))
+        raise ValueError(_explain_malformed(text))
     scheme, host = match[1].lower(), match[2].lower()
     scheme = _SCHEMES.get(scheme, scheme)
     port = int(match[3]) if match[3] else None
@@ -133,7 +133,7 @@ def _check_address(host: str, *, wild: bool) -> None:
         raise ValueError("an IPv4 address must have four numbers, as browsers write it: 127.0.0.1") from None
 
 
-def _explain(text: str) -> str:
+def _explain_malformed(text: str) -> str:
     """Why a text has not the form of an origin."""
     scheme, separator, rest = text.partition("://")
     if not separator:

@@ -285,7 +285,7 @@ def decode_envelope(body: bytes, room: str | None, event_id: int, origin: Origin
                 raise Malformed("no rooms")
             return Envelope(kind, event, (room,), rest, event_id=event_id, origin=origin)
         rare = orjson.loads(fields[2])
-        rooms, excluded, skip, sizes = (_list(rare, key) for key in "rxsa")
+        rooms, excluded, skip, sizes = (_read_list(rare, key) for key in "rxsa")
     except ValueError:
         raise Malformed("no envelope") from None
     if not all(isinstance(one, str) for one in (*rooms, *excluded, *skip)):
@@ -300,7 +300,7 @@ def decode_envelope(body: bytes, room: str | None, event_id: int, origin: Origin
     key = rare.get("k") or ""
     if not isinstance(key, str):
         raise Malformed("a key is a text")
-    parts = _split(rest, sizes) if sizes else [rest]
+    parts = _split_attachments(rest, sizes) if sizes else [rest]
     return Envelope(
         kind,
         event,
@@ -343,7 +343,7 @@ def read_origin(data: bytes, start: int = 0) -> tuple[Origin, int]:
     return Origin(match[1].decode(), match[2], int(match[3])), match.end()
 
 
-def _list(rare: Any, key: str) -> list[Any]:
+def _read_list(rare: Any, key: str) -> list[Any]:
     if not isinstance(rare, dict):
         raise Malformed("no envelope")
     found = rare.get(key) or []
@@ -352,7 +352,7 @@ def _list(rare: Any, key: str) -> list[Any]:
     return found
 
 
-def _split(rest: bytes, sizes: list[Any]) -> list[bytes]:
+def _split_attachments(rest: bytes, sizes: list[Any]) -> list[bytes]:
     parts: list[bytes] = []
     start = 0
     for size in sizes:

@@ -76,7 +76,7 @@ def choose_kind(event: str, declared: EventKind, said: KindName | None) -> Kind 
 class EventKinds(Protocol):
     """Knows what is declared of each event: `events.kinds`."""
 
-    def describe(self, event: str, /) -> EventKind:
+    def describe_event(self, event: str, /) -> EventKind:
         """What is declared of an event; of one that nobody declared, that it counts."""
         ...
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from tradecast.background.tasks import TaskSet
-from tradecast.causes import SOME_REDIS, explain
+from tradecast.causes import SOME_REDIS, explain_error
 from tradecast.delivery.broker import Broker, RecoveryState
 from tradecast.delivery.clients.client import Client
 from tradecast.delivery.clients.local_delivery import ClientTransport, DeliveryObserver, LocalDelivery
@@ -25,7 +25,7 @@ from tradecast.delivery.shaping.delta_chains import DeltaChains
 from tradecast.delivery.shaping.intake import NO_SHAPING, ShapingOptions
 from tradecast.delivery.shaping.snapshots import JoinPositions
 from tradecast.observability.throttled_log import ThrottledLog
-from tradecast.packets.room_names import NAMESPACE, qualify
+from tradecast.packets.room_names import NAMESPACE, qualify_room
 from tradecast.packets.rooms import LocalManager
 
 SWEEP_EVERY = 1.0
@@ -131,7 +131,7 @@ class Hub(LocalDelivery):
 
     def choose_kind(self, event: str, said: KindName | None) -> Kind | None:
         """The kind that an emitter says of an event; None if it says none. Raises ValueError: it cannot be of it."""
-        return None if said is None else choose_kind(event, self._kinds.describe(event), said)
+        return None if said is None else choose_kind(event, self._kinds.describe_event(event), said)
 
     async def emit(
         self,
@@ -153,7 +153,7 @@ class Hub(LocalDelivery):
             AdapterUnavailable: It was not published.
             TypeError: The arguments cannot be said in JSON.
         """
-        declared = self._kinds.describe(event)
+        declared = self._kinds.describe_event(event)
         envelope = encode_envelope(
             event,
             arguments,
@@ -256,7 +256,7 @@ class Hub(LocalDelivery):
         Its events are buffered until `start_delivery`.
         """
         no_recovery = not self._options.recovery or not request.wanted
-        own_room = qualify(namespace, sid)
+        own_room = qualify_room(namespace, sid)
         state = RecoveryState("", user, sid, connection_id)
         client = self.clients.add(sid, Client(eio_sid, state, own_room, no_recovery=no_recovery))
         if request.deltas:
@@ -282,7 +282,7 @@ class Hub(LocalDelivery):
                 log.warning,
                 "a client cannot recover",
                 error=type(error).__name__,
-                cause=str(explain(error, SOME_REDIS).code),
+                cause=str(explain_error(error, SOME_REDIS).code),
             )
             client.session.joins = dict.fromkeys([own_room, *rooms], 0)
             client.snapshot = None  # what is live may be older now

@@ -171,11 +171,11 @@ class Account:
         orders = []
         position = self.positions.get(symbol)
         if position is not None and price <= position.average * (1 - self.demo.stop_loss):
-            reason = f"Stop-loss: {self.demo.stop_loss:.1%} below its cost, {_dollars(position.average)}"
+            reason = f"Stop-loss: {self.demo.stop_loss:.1%} below its cost, {_format_dollars(position.average)}"
             orders.append(_Order("sell", symbol, position.quantity, "stop-loss", reason))
         elif position is not None and symbol not in self._taken and price >= self._target(position):
             self._taken.add(symbol)
-            reason = f"Profit taken: {self.demo.take_profit:.1%} above its cost, {_dollars(position.average)}"
+            reason = f"Profit taken: {self.demo.take_profit:.1%} above its cost, {_format_dollars(position.average)}"
             orders.append(_Order("sell", symbol, (position.quantity + 1) // 2, "take-profit", reason))
         for days in self.demo.means:
             mean = self._means.get((symbol, days))
@@ -184,12 +184,12 @@ class Account:
             self._above[symbol, days] = price > mean
             quantity = max(1, self.demo.order // price)
             if price > mean:
-                reason = f"Above its {days}-day mean, {_dollars(mean)}"
+                reason = f"Above its {days}-day mean, {_format_dollars(mean)}"
                 orders.append(_Order("buy", symbol, quantity, f"mean-{days}", reason))
             elif position is not None:
                 if position.quantity * 2 < quantity * 3:  # no remainder of less than half an order
                     quantity = position.quantity
-                reason = f"Below its {days}-day mean, {_dollars(mean)}"
+                reason = f"Below its {days}-day mean, {_format_dollars(mean)}"
                 orders.append(_Order("sell", symbol, quantity, f"mean-{days}", reason))
         return orders
 
@@ -228,10 +228,13 @@ class Account:
     def _refusal(self, position: Position | None, amount: int, price: int) -> tuple[str, str] | None:
         """Why a purchase must fail: a code and a text; None where it may proceed."""
         if amount > self.demo.order_limit:
-            limit = _dollars(self.demo.order_limit)
-            return "ORDER_LIMIT", f"The order of {_dollars(amount)} is over the limit of {limit} for one order"
+            limit = _format_dollars(self.demo.order_limit)
+            return "ORDER_LIMIT", f"The order of {_format_dollars(amount)} is over the limit of {limit} for one order"
         if amount > self.cash:
-            return "INSUFFICIENT_FUNDS", f"The order needs {_dollars(amount)}, the account has {_dollars(self.cash)}"
+            return (
+                "INSUFFICIENT_FUNDS",
+                f"The order needs {_format_dollars(amount)}, the account has {_format_dollars(self.cash)}",
+            )
         after = (position.quantity * price if position else 0) + amount
         if after > self.demo.position_limit * self.value:
             share, limit = f"{after / self.value:.0%}", f"{self.demo.position_limit:.0%}"
@@ -288,11 +291,11 @@ class Account:
         if abs(move) > BIG_MOVE and self._first_today("move", symbol):
             word, level = ("up", "success") if move > 0 else ("down", "warning")
             title = f"{symbol} is {word} more than {BIG_MOVE:.0f}%"
-            text = f"{_dollars(quote.price)}, {move:+.2f}% against the last close. {held}"
+            text = f"{_format_dollars(quote.price)}, {move:+.2f}% against the last close. {held}"
             events.append(self._notification(level, "big-move", title, text, day, symbol))
         high = self._highs.get(symbol)
         if high is not None and quote.price > high and self._first_today("high", symbol):
-            text = f"{_dollars(quote.price)} is above {_dollars(high)}. {held}"
+            text = f"{_format_dollars(quote.price)} is above {_format_dollars(high)}. {held}"
             events.append(
                 self._notification("info", "new-high", f"{symbol}: highest in {HIGH_DAYS} days", text, day, symbol)
             )
@@ -302,7 +305,9 @@ class Account:
         gain = self.value - self._day_start
         percent = 100 * gain / self._day_start if self._day_start else 0.0
         sign = "+" if gain >= 0 else "-"
-        text = f"{sign}{_dollars(abs(gain))} ({percent:+.2f}%), the account is worth {_dollars(self.value)}."
+        text = (
+            f"{sign}{_format_dollars(abs(gain))} ({percent:+.2f}%), the account is worth {_format_dollars(self.value)}."
+        )
         best = self._best_day is not None and gain > max(self._best_day, 0)
         if self._best_day is None or gain > self._best_day:
             self._best_day = gain
@@ -375,5 +380,5 @@ class Account:
         }
 
 
-def _dollars(cents: float) -> str:
+def _format_dollars(cents: float) -> str:
     return f"${cents / 100:,.2f}"

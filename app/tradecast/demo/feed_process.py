@@ -74,14 +74,14 @@ class FeedProcess(ProcessHooks):
     async def before_stop(self) -> None:
         """End the feed, and let another one publish."""
         if self._feeding is not None:
-            await _stop(self._feeding)
+            await _stop_task(self._feeding)
         with contextlib.suppress(*FAILURES):
             await self._lead.release()
 
     async def _lead_and_feed(self) -> None:
         while True:
             await self._take_the_lead()
-            async with _running(self._feed):
+            async with _run_feed(self._feed):
                 await self._keep_the_lead()
             log.warning("another feed has taken over")
 
@@ -111,15 +111,15 @@ class FeedProcess(ProcessHooks):
 
 
 @contextlib.asynccontextmanager
-async def _running(feed: Feed) -> AsyncIterator[None]:
+async def _run_feed(feed: Feed) -> AsyncIterator[None]:
     task = asyncio.create_task(feed.run(), name="replay")
     try:
         yield
     finally:
-        await _stop(task, patience=0.1)
+        await _stop_task(task, patience=0.1)
 
 
-async def _stop(task: asyncio.Task[None], patience: float = PATIENCE) -> None:
+async def _stop_task(task: asyncio.Task[None], patience: float = PATIENCE) -> None:
     """Cancel a task and wait for it; raises its error, if it has failed."""
     await cancel_and_wait(task, patience=patience)
     if not task.cancelled():

@@ -99,7 +99,7 @@ def demo_routes(sessions: Sessions, feed: Feed, settings: PageSettings) -> list[
         return respond_file(request, file)
 
     async def users(request: Request) -> Response:
-        return JSONResponse({"users": [_public(demo) for demo in DEMO_USERS]})
+        return JSONResponse({"users": [_describe_user(demo) for demo in DEMO_USERS]})
 
     async def login(request: Request) -> Response:
         name = (await _json_object(request)).get("user")
@@ -138,12 +138,12 @@ def demo_routes(sessions: Sessions, feed: Feed, settings: PageSettings) -> list[
         return JSONResponse({"symbol": symbol, "date": moment.day.isoformat(), "replay": True, "closes": closes})
 
     return [
-        Route("/", _guarded(index), methods=["GET"]),
-        Route("/demo/static/{path:path}", _guarded(static), methods=["GET"]),
-        Route("/demo/users", _guarded(users), methods=["GET"]),
-        Route("/demo/login", _guarded(login), methods=["POST"]),
-        Route("/demo/logout", _guarded(logout), methods=["POST"]),
-        Route("/demo/history", _guarded(history), methods=["GET"]),
+        Route("/", _guard_endpoint(index), methods=["GET"]),
+        Route("/demo/static/{path:path}", _guard_endpoint(static), methods=["GET"]),
+        Route("/demo/users", _guard_endpoint(users), methods=["GET"]),
+        Route("/demo/login", _guard_endpoint(login), methods=["POST"]),
+        Route("/demo/logout", _guard_endpoint(logout), methods=["POST"]),
+        Route("/demo/history", _guard_endpoint(history), methods=["GET"]),
     ]
 
 
@@ -153,7 +153,7 @@ def _with_path(page: StaticFile, path: str) -> StaticFile:
     return StaticFile(content, page.media_type, make_etag(content))
 
 
-def _guarded(endpoint: Endpoint) -> Endpoint:
+def _guard_endpoint(endpoint: Endpoint) -> Endpoint:
     """The endpoint with the security headers, and its refusals as JSON."""
 
     async def guarded(request: Request) -> Response:
@@ -171,7 +171,7 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
     return guarded
 
 
-def _public(demo: DemoUser) -> dict[str, Any]:
+def _describe_user(demo: DemoUser) -> dict[str, Any]:
     user = demo.user
     return {"id": user.id, "name": user.name, "tier": user.tier, "isAdmin": user.is_admin}
 

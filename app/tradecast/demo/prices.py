@@ -109,10 +109,10 @@ def bars_from_columns(columns: Mapping[str, Sequence[Any]]) -> list[Bar]:
         bars.append(
             Bar(
                 day=date.fromisoformat(columns["date"][number]),
-                open=_cents(opens[number], ratio),
-                high=_cents(columns["high"][number], ratio),
-                low=_cents(columns["low"][number], ratio),
-                close=_cents(closes[number], ratio),
+                open=_to_cents(opens[number], ratio),
+                high=_to_cents(columns["high"][number], ratio),
+                low=_to_cents(columns["low"][number], ratio),
+                close=_to_cents(closes[number], ratio),
                 volume=round(columns["volume"][number] * ratio),
             )
         )
@@ -169,5 +169,5 @@ def path_point(bar: Bar, share: float) -> Point:
     return Point(round(price), round(high), round(low), int(bar.volume * share))
 
 
-def _cents(price: float, ratio: Fraction) -> int:
+def _to_cents(price: float, ratio: Fraction) -> int:
     return round(float(price) * 100 / float(ratio))

@@ -135,13 +135,13 @@ class Replay:
         share = (part - PRE_OPEN) / (1 - PRE_OPEN - CLOSED)
         quotes = {}
         for symbol, series in self.prices.items():
-            quote = _quote(series, day, state, share)
+            quote = _make_quote(series, day, state, share)
             if quote is not None:
                 quotes[symbol] = quote
         return Moment(cycle, day, state, quotes, self.days[0], self.days[-1])
 
 
-def _quote(series: Series, day: date, state: State, share: float) -> Quote | None:
+def _make_quote(series: Series, day: date, state: State, share: float) -> Quote | None:
     bar = series.bar(day)
     if bar is None:
         return None

@@ -28,7 +28,7 @@ _PING: Final = Message.of_packet(b"2")
 log = logging.getLogger("tradecast.engine")
 
 
-async def complete(work: Awaitable[object]) -> None:
+async def finish_handler(work: Awaitable[object]) -> None:
     """Await what a handler still does; whatever goes wrong in it is logged.
 
     A handler may be cancelled by what it waits for; that ends it alone. A cancellation of this task is passed on.
@@ -204,7 +204,7 @@ class Connection:
 
     async def _work(self, work: Awaitable[object]) -> None:
         try:
-            await complete(work)
+            await finish_handler(work)
         finally:
             # Not here: what the handler has set in its context is not for the handlers of the next packets.
             self._host.end_work(self)

@@ -65,7 +65,7 @@ FRAGMENT: Final = Frame(CONTINUATION, b"")
 """Stands for a fragment that was kept: its message is not complete."""
 
 
-def frame(kind: int, payload: bytes) -> bytes:
+def encode_frame(kind: int, payload: bytes) -> bytes:
     """The bytes of a final, unmasked frame that carries `payload`."""
     size = len(payload)
     if size < 126:
@@ -77,7 +77,7 @@ def frame(kind: int, payload: bytes) -> bytes:
 
 def close_frame(code: int) -> bytes:
     """A close frame without a reason text."""
-    return frame(CLOSE, code.to_bytes(2, "big"))
+    return encode_frame(CLOSE, code.to_bytes(2, "big"))
 
 
 def read_close(payload: bytes) -> int:

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Hashable, Sequence
 from typing import Protocol
 
-from tradecast.engine.frames import BINARY, TEXT, frame
+from tradecast.engine.frames import BINARY, TEXT, encode_frame
 
 
 class FrameMaker(Protocol):
@@ -91,9 +91,9 @@ class Message:
     def encode(self) -> bytes:
         """All of it as WebSocket frames."""
         if self._frames is None:
-            text = b"" if self._text is None else frame(TEXT, self._text)
+            text = b"" if self._text is None else encode_frame(TEXT, self._text)
             if self._attachments:
-                text += b"".join(frame(BINARY, part) for part in self._attachments)
+                text += b"".join(encode_frame(BINARY, part) for part in self._attachments)
             self._frames = text
         return self._frames
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from tradecast.background.tasks import TaskSet
 from tradecast.engine.compression.deflate import Deflater
 from tradecast.engine.compression.gzip import GzipAnswers
-from tradecast.engine.connection import SERVER_DISCONNECT, Connection, complete
+from tradecast.engine.connection import SERVER_DISCONNECT, Connection, finish_handler
 from tradecast.engine.http.asgi import serve_polling, serve_websocket
 from tradecast.engine.http.handshake import (
     FORBIDDEN,
@@ -423,7 +423,7 @@ class EngineServer(PythonEngineIoApi):
     def _disconnected(self, sid: str, reason: str) -> None:
         work = self._call("disconnect", sid, reason)
         if work is not None:
-            self.spawn(complete(work))
+            self.spawn(finish_handler(work))
 
     def _call(self, event: str, *arguments: Any) -> Awaitable[object] | None:
         handler = self._handlers.get(event)

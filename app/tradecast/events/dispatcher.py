@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from tradecast.background.stepping import Done, step
+from tradecast.background.stepping import Done, step_coroutine
 from tradecast.connections.connection import Connection, EventGuard
 from tradecast.delivery.errors import EventRefused
 
@@ -145,7 +145,7 @@ class Dispatcher:
         rest = run.finish_call(answer)
         if route is None or not route.steps or not self._locality.is_local:
             return rest
-        stepped = step(rest)
+        stepped = step_coroutine(rest)
         return stepped.value if isinstance(stepped, Done) else stepped
 
 

@@ -28,7 +28,7 @@ from pydantic import (
 from tradecast.events.emitters import Emitters
 from tradecast.events.payloads import ClosedPosition, Market, Note, Portfolio, Position, Quote, Trade, TradeFailure
 from tradecast.events.symbols import ANY, SYMBOL, Symbols
-from tradecast.packets.exact import NotExact, dump
+from tradecast.packets.exact import NotExact, dump_exact
 from tradecast.user_id import LONGEST, require_user_id
 
 MAX_EVENTS = 1_000
@@ -239,7 +239,7 @@ def parse_batch(body: Any, symbols: Symbols | None = None, *, may_skip: bool = T
     if not (isinstance(body, dict) and "events" in body):
         event, problems = _parse_one(body, symbols)
         if problems:
-            raise InvalidEvents([_placed(problem, "") for problem in problems])
+            raise InvalidEvents([_place_problem(problem, "") for problem in problems])
         return Parsed([(0, event)], [], [])
     try:
         frame = _Frame.model_validate(body)
@@ -254,7 +254,7 @@ def parse_batch(body: Any, symbols: Symbols | None = None, *, may_skip: bool = T
             continue
         parsed.refused.append(number)
         if len(parsed.problems) < MAX_PROBLEMS:
-            parsed.problems.extend(_placed(problem, f"events.{number}") for problem in problems)
+            parsed.problems.extend(_place_problem(problem, f"events.{number}") for problem in problems)
     if parsed.refused and not (frame.skipInvalid and may_skip and parsed.events):
         raise InvalidEvents(parsed.problems)
     return parsed._replace(problems=parsed.problems[:MAX_PROBLEMS])
@@ -266,15 +266,15 @@ def _parse_one(value: Any, symbols: Symbols | None) -> tuple[Any, list[Problem]]
         event = _event.validate_python(value, context={"symbols": symbols})
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)[:MAX_PROBLEMS]
-        return None, [_problem(dict(problem)) for problem in found]
+        return None, [_describe_problem(dict(problem)) for problem in found]
     try:
-        dump({PAYLOADS[event.event]: value[PAYLOADS[event.event]]})  # not the user's id, which becomes a text
+        dump_exact({PAYLOADS[event.event]: value[PAYLOADS[event.event]]})  # not the user's id, which becomes a text
     except NotExact as error:
         return None, [{"at": error.at, "message": error.why}]
     return event, []
 
 
-def _problem(problem: dict[str, Any]) -> Problem:
+def _describe_problem(problem: dict[str, Any]) -> Problem:
     """Where in an event, and what. Behind its name, the tag of the union, comes the field."""
     field, *deeper = [*problem["loc"][1:2], *problem["loc"][2:]] or [""]
     # What lies deeper has our names where the sender used them; else it is pydantic's words for types.
@@ -285,7 +285,7 @@ def _problem(problem: dict[str, Any]) -> Problem:
     return {"at": ".".join(str(part)[:MAX_SHOWN] for part in words), "message": message}
 
 
-def _placed(problem: Problem, place: str) -> Problem:
+def _place_problem(problem: Problem, place: str) -> Problem:
     where = ".".join(part for part in (place, problem["at"]) if part)
     return {**problem, "at": where or "body"}
 

@@ -99,25 +99,25 @@ class Handlers:
         """Join the room of one's own portfolio."""
         user = _require_own(connection, data)
         recent = await self._subscriptions.join(connection, user, rooms.portfolio(user.id), recent=RECENT)
-        return _confirm(connection, "subscribed:portfolio", user, **_answer_recent(recent))
+        return _confirm_subscription(connection, "subscribed:portfolio", user, **_answer_recent(recent))
 
     async def unsubscribe_portfolio(self, connection: Connection, data: Any) -> Answer:
         """Leave the room of one's own portfolio."""
         user = _require_own(connection, data)
         await self._subscriptions.leave(connection, user, rooms.portfolio(user.id))
-        return _confirm(connection, "unsubscribed:portfolio", user)
+        return _confirm_subscription(connection, "unsubscribed:portfolio", user)
 
     async def subscribe_trades(self, connection: Connection, data: Any) -> Answer:
         """Join the room of one's own trades."""
         user = _require_own(connection, data)
         recent = await self._subscriptions.join(connection, user, rooms.trades(user.id), recent=RECENT)
-        return _confirm(connection, "subscribed:trades", user, **_answer_recent(recent))
+        return _confirm_subscription(connection, "subscribed:trades", user, **_answer_recent(recent))
 
     async def unsubscribe_trades(self, connection: Connection, data: Any) -> Answer:
         """Leave the room of one's own trades."""
         user = _require_own(connection, data)
         await self._subscriptions.leave(connection, user, rooms.trades(user.id))
-        return _confirm(connection, "unsubscribed:trades", user)
+        return _confirm_subscription(connection, "unsubscribed:trades", user)
 
     async def notifications_recent(self, connection: Connection, data: Any) -> Answer:
         """Answer one's own newest notifications, so that nobody gets one twice who does not ask."""
@@ -126,7 +126,7 @@ class Handlers:
         if recent is None:
             raise EventRefused("UNAVAILABLE", "The newest notifications cannot be read now; try again")
         notifications = [one for one in recent if one["event"] == "notification"]
-        return _confirm(connection, "notifications:recent", user, recent=notifications)
+        return _confirm_subscription(connection, "notifications:recent", user, recent=notifications)
 
     async def subscribe_watchlist(self, connection: Connection, data: Any) -> Answer:
         """Join the rooms of one symbol or several; several get one answer with what failed."""
@@ -161,7 +161,7 @@ class Handlers:
         except AdapterUnavailable:
             raise EventRefused("UNAVAILABLE", "The event was not sent; try again") from None
         log.info("admin broadcast", user_id=user.id, event_name=event)
-        return _confirm(connection, "admin:broadcasted", user, event=event)
+        return _confirm_subscription(connection, "admin:broadcasted", user, event=event)
 
     async def session_refresh(self, connection: Connection, data: Any) -> Answer:
         """Put the connection on another session of the same user."""
@@ -174,7 +174,7 @@ class Handlers:
             raise EventRefused(refused.code, str(refused)) from None
         except StoreUnavailable:
             raise EventRefused("UNAVAILABLE", "Sessions cannot be checked now; try again") from None
-        return _confirm(connection, "session:refreshed", user, expiresAt=round(session.expires_at * 1000))
+        return _confirm_subscription(connection, "session:refreshed", user, expiresAt=round(session.expires_at * 1000))
 
     async def _change_watchlist(self, connection: Connection, data: Any, confirmation: str, *, joins: bool) -> Answer:
         user = _require_user(connection)
@@ -235,10 +235,10 @@ def _confirm_symbols(
     several: bool,
 ) -> Answer:
     if not several:
-        return _confirm(connection, confirmation, user, symbol=done[0])
+        return _confirm_subscription(connection, confirmation, user, symbol=done[0])
     if not done:
         raise EventRefused(failed[0]["reason"], failed[0]["message"], symbols=[], failed=failed)
-    return _confirm(connection, confirmation, user, symbols=done, failed=failed)
+    return _confirm_subscription(connection, confirmation, user, symbols=done, failed=failed)
 
 
 def _answer_recent(recent: Recent | None) -> Mapping[str, Any]:
@@ -264,7 +264,7 @@ def _require_own(connection: Connection, data: Any) -> User:
     return user
 
 
-def _confirm(connection: Connection, confirmation: str, user: User, **more: Any) -> Answer:
+def _confirm_subscription(connection: Connection, confirmation: str, user: User, **more: Any) -> Answer:
     answer = {"success": True, "userId": user.id, **more, "timestamp": format_now()}
     connection.send(confirmation, answer)
     # How many, and not which: a client can write anything there, an address too.

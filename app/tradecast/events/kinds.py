@@ -39,7 +39,7 @@ RECENT_EVENTS: Final[Mapping[str, int]] = {name: kind.recent for name, kind in K
 _UNDECLARED: Final = EventKind(alternatives=(LATEST, VOLATILE))
 
 
-def describe(event: str) -> EventKind:
+def describe_event(event: str) -> EventKind:
     """What is declared of an event; of one that nobody declared, that it counts."""
     return KINDS.get(event, _UNDECLARED)
 
@@ -50,7 +50,7 @@ def key_of(event: str, arguments: Sequence[Any], rooms: Sequence[str]) -> str:
     A quote in its symbol's own room has no key; quotes of several symbols in another room each replace only their own
     symbol's.
     """
-    field = describe(event).key
+    field = describe_event(event).key
     if not field or not arguments or not isinstance(arguments[0], Mapping):
         return ""
     value = arguments[0].get(field)
@@ -67,6 +67,6 @@ def subject_of(event: str, room: str, key: str) -> str:
         room: Where it goes; of a quote without a key, the symbol's own room.
         key: As of `key_of`.
     """
-    if not describe(event).key:
+    if not describe_event(event).key:
         return event
     return key or room.partition(":")[2] or event

@@ -7,7 +7,7 @@ from typing import Any
 from tradecast.connections.connection import Recent
 from tradecast.delivery.shaping.snapshots import read_events
 from tradecast.gateway.server import SocketServer
-from tradecast.packets.room_names import qualify
+from tradecast.packets.room_names import qualify_room
 
 
 class NamespaceChannel:
@@ -18,7 +18,7 @@ class NamespaceChannel:
     def __init__(self, server: SocketServer[Any], namespace: str) -> None:
         self._server = server
         self._namespace = namespace
-        self._prefix = qualify(namespace, "")
+        self._prefix = qualify_room(namespace, "")
 
     def send(self, sid: str, event: str, data: Any) -> None:
         """Send an event to a client."""

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from tradecast.background.stepping import Done, step
+from tradecast.background.stepping import Done, step_coroutine
 from tradecast.background.tasks import TaskSet
 from tradecast.connections.connection import Connection
 from tradecast.connections.metrics import ConnectionMetrics
@@ -25,10 +25,10 @@ from tradecast.events.subscriptions import is_subscription
 from tradecast.gateway.application import Accepted, Resume
 from tradecast.gateway.channel import NamespaceChannel
 from tradecast.gateway.middleware import ConnectHandler, DefaultMiddleware, Middleware
-from tradecast.gateway.quotas import ConnectionQuotas, identify
+from tradecast.gateway.quotas import ConnectionQuotas, identify_client
 from tradecast.gateway.server import DISPLACED, SocketServer
 from tradecast.observability.throttled_log import ThrottledLog
-from tradecast.packets.room_names import NAMESPACE, qualify
+from tradecast.packets.room_names import NAMESPACE, qualify_room
 from tradecast.packets.rooms import LocalManager
 from tradecast.sessions.documents.cookies import read_session_cookie
 from tradecast.sessions.errors import MESSAGES, AuthRefused, Reason, StoreUnavailable
@@ -152,16 +152,16 @@ class Clients:
         if user is not None:
             first += [rooms.user(user.id), rooms.AUTHENTICATED]
         return Accepted(
-            identify(connection),
+            identify_client(connection),
             connection.id,
-            [qualify(namespace, room) for room in first],
+            [qualify_room(namespace, room) for room in first],
             authenticated=user is not None,
             note=(connection, counted),
         )
 
     def connected(self, sid: str, accepted: Accepted, *, recovered: bool) -> Awaitable[None] | None:
         """A client is in: it is registered, and its session watched."""
-        connection, _ = _note(accepted)
+        connection, _ = _read_note(accepted)
         self._registry.add(connection)
         user = connection.user
         if connection.session is not None and user is not None:
@@ -175,7 +175,7 @@ class Clients:
 
     def abandoned(self, accepted: Accepted, *, displaced: bool, failed: bool = False) -> None:
         """A client that was accepted is not let in after all: what was counted for it is given back."""
-        connection, counted = _note(accepted)
+        connection, counted = _read_note(accepted)
         connection.closed = True
         if failed:
             self._metrics.connect_failed("INTERNAL")
@@ -282,12 +282,12 @@ class Clients:
 
     def _finish(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what is left of a client that has gone: at once where nothing has to be waited for."""
-        stepped = step(work) if self._is_local else work
+        stepped = step_coroutine(work) if self._is_local else work
         if not isinstance(stepped, Done):
             self.tasks.spawn(stepped)
 
 
-def _note(accepted: Accepted) -> tuple[Connection, list[str]]:
+def _read_note(accepted: Accepted) -> tuple[Connection, list[str]]:
     """What `connecting` has noted: the connection, and the rooms that were counted for it before it was let in."""
     note: tuple[Connection, list[str]] = accepted.note
     return note

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from tradecast.background.stepping import Done, step
+from tradecast.background.stepping import Done, step_coroutine
 from tradecast.delivery.clients.resumption import QuotaReservation, Resumed
 from tradecast.delivery.errors import ConnectRefused, TryAgain
 from tradecast.delivery.hub import Hub
@@ -13,7 +13,7 @@ from tradecast.delivery.recovery import Request
 from tradecast.engine.server import EngineServer
 from tradecast.gateway.application import Accepted, Application
 from tradecast.gateway.transport_table import TransportTable
-from tradecast.packets.codec import CONNECT, CONNECT_ERROR, BadPacket, Incoming, encode
+from tradecast.packets.codec import CONNECT, CONNECT_ERROR, BadPacket, Incoming, encode_packet
 from tradecast.packets.room_names import NAMESPACE
 from tradecast.packets.rooms import LocalManager
 
@@ -64,7 +64,7 @@ class NamespaceConnect:
         work = self._connect(eio_sid, namespace, packet.data)
         if not self._application.connects_at_once:
             return work
-        stepped = step(work)
+        stepped = step_coroutine(work)
         return None if isinstance(stepped, Done) else stepped
 
     async def _connect(self, eio_sid: str, namespace: str, auth: Any) -> None:
@@ -137,4 +137,4 @@ class NamespaceConnect:
             self._manager.basic_disconnect(sid, namespace)
 
     def _send(self, eio_sid: str, kind: int, data: Any, namespace: str) -> None:
-        self._engine.deliver((eio_sid,), encode(kind, data, namespace=namespace))
+        self._engine.deliver((eio_sid,), encode_packet(kind, data, namespace=namespace))

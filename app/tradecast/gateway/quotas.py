@@ -14,7 +14,7 @@ from tradecast.sessions.models import User
 ANONYMOUS = "anonymous"
 
 
-def identify(connection: Connection) -> str:
+def identify_client(connection: Connection) -> str:
     """Whose a connection is, for its recovery. No user's id can be what stands for all anonymous clients."""
     return ANONYMOUS if connection.user is None else f"user:{connection.user.id}"
 
@@ -58,7 +58,9 @@ class ConnectionQuotas:
             connection.id = connection_id
             return user is None or await self._reserve(connection, user, rooms, counted)
 
-        resumed = await resume(identify(connection), lambda room: user is None or may_be_in(user, room), reserve_quota)
+        resumed = await resume(
+            identify_client(connection), lambda room: user is None or may_be_in(user, room), reserve_quota
+        )
         if resumed is not None:
             return resumed
         if user is not None:

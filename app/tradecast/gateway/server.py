@@ -36,9 +36,9 @@ from tradecast.packets.codec import (
     Incoming,
     TooDeep,
     arguments_of,
-    decode,
-    encode,
+    decode_packet,
     encode_event,
+    encode_packet,
 )
 from tradecast.packets.room_names import NAMESPACE
 from tradecast.packets.rooms import LocalManager
@@ -168,7 +168,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         asked = self._acks.open(sids)
         try:
             eio_sids = (self.manager.eio_sid_from_sid(sid, NAMESPACE) for sid in sids)
-            message = encode(EVENT, [event, *arguments], ack_id=asked.ack_id)
+            message = encode_packet(EVENT, [event, *arguments], ack_id=asked.ack_id)
             self.eio.deliver([eio_sid for eio_sid in eio_sids if eio_sid is not None], message)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
@@ -270,7 +270,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         if incomplete is None:
             if not isinstance(data, str):
                 raise BadPacket("an attachment that was not announced")
-            packet = decode(data)
+            packet = decode_packet(data)
             if not packet.due:
                 return packet
             if self.manager.sid_from_eio_sid(eio_sid, packet.namespace) is None:
@@ -378,7 +378,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
     def _reply(
         self, eio_sid: str, kind: int, data: Any, *, namespace: str = NAMESPACE, ack_id: int | None = None
     ) -> None:
-        self.eio.deliver((eio_sid,), encode(kind, data, namespace=namespace, ack_id=ack_id))
+        self.eio.deliver((eio_sid,), encode_packet(kind, data, namespace=namespace, ack_id=ack_id))
 
 
 class _EngineObserver(Observer):

@@ -43,11 +43,15 @@ def require_loopback(request: Request) -> None:
         Refused: 403.
     """
     forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "origin"))
-    if forwarded or not _is_loopback(request.client.host if request.client else "") or not _is_loopback(_host(request)):
+    if (
+        forwarded
+        or not _is_loopback(request.client.host if request.client else "")
+        or not _is_loopback(_read_host(request))
+    ):
         raise Refused(403, "FORBIDDEN", "Without ADMIN_TOKEN, admin routes answer programs on this machine only")
 
 
-def _host(request: Request) -> str:
+def _read_host(request: Request) -> str:
     return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
 
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from tradecast.background.tasks import cancel_and_wait
-from tradecast.causes import SOME_REDIS, Cause, explain
+from tradecast.causes import SOME_REDIS, Cause, explain_error
 from tradecast.delivery.errors import AdapterUnavailable, PublishUncertain
 from tradecast.events.emit_requests import InvalidEvents, create_emit_schema, parse_batch
 from tradecast.events.emitters import Emitters
@@ -35,7 +35,7 @@ def emit_routes(emitters: Emitters, tokens: Sequence[SecretStr], symbols: Symbol
         if not tokens:
             raise Refused(403, "EMIT_CLOSED", "Set API_TOKEN to open this route")
         require_token(request, tokens)
-        body = await read_json(request, exact.load)
+        body = await read_json(request, exact.load_exact)
         try:
             parsed = parse_batch(body, symbols)
         except InvalidEvents as invalid:
@@ -79,7 +79,7 @@ async def _emit_all(events: Sequence[tuple[int, Any]], emitters: Emitters) -> _O
     for number, task in tasks.items():
         error: BaseException | None = asyncio.CancelledError() if task.cancelled() else task.exception()
         if isinstance(error, AdapterUnavailable) and outcome.cause is None:
-            outcome.cause = explain(error, SOME_REDIS)
+            outcome.cause = explain_error(error, SOME_REDIS)
         if error is None:
             outcome.accepted += 1
         elif isinstance(error, AdapterUnavailable) and not isinstance(error, PublishUncertain):

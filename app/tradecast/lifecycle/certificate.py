@@ -75,7 +75,7 @@ class RenewedCertificate:
             if stamp != self._stamp or not self.is_stale:
                 log.error(
                     "the new certificate of the public port cannot be used: the previous one stays",
-                    why=_explain(error),
+                    why=_explain_unusable(error),
                     settings=NAMES,
                     expires_in_days=self._days_left(),
                 )
@@ -101,7 +101,7 @@ def load_public_certificate(settings: Settings) -> RenewedCertificate | None:
     return RenewedCertificate(settings.ssl_certfile, settings.ssl_keyfile)
 
 
-def _explain(error: Exception) -> str:
+def _explain_unusable(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         if error.reason == "KEY_VALUES_MISMATCH":
             return "the key is that of another certificate"

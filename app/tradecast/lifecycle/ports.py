@@ -72,7 +72,7 @@ def _bind_all(
         for family, address in addresses:
             chosen = found[0].getsockname()[1] if found else port
             try:
-                found.append(_listen(family, (address[0], chosen, *address[2:]), backlog))
+                found.append(_open_socket(family, (address[0], chosen, *address[2:]), backlog))
             except OSError as error:
                 if error.errno in NO_SUCH_FAMILY:
                     missing.append((family, error))
@@ -92,7 +92,7 @@ def _bind_all(
     return found
 
 
-def _listen(family: socket.AddressFamily, address: tuple[object, ...], backlog: int) -> socket.socket:
+def _open_socket(family: socket.AddressFamily, address: tuple[object, ...], backlog: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

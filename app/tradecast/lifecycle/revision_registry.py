@@ -143,7 +143,7 @@ class RevisionRegistry:
         arguments: list[Argument] = [self._id, self._revision, state, self._started, *times]
         async with asyncio.timeout(self._patience):
             answer = await _EXCHANGE.run(self._redis, [KEY], arguments)
-        self._started, *reports = map(_text, answer)
+        self._started, *reports = map(_decode_text, answer)
         return [
             Server(revision, int(started), state == "ready")
             for revision, started, state in zip(reports[::3], reports[1::3], reports[2::3], strict=True)
@@ -155,5 +155,5 @@ class RevisionRegistry:
             log.info("superseded: new clients go to newer servers" if superseded else "not superseded any more")
 
 
-def _text(value: Any) -> str:
+def _decode_text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

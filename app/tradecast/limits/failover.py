@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from tradecast.background.tasks import cancel_and_wait
-from tradecast.causes import SOME_REDIS, Place, explain
+from tradecast.causes import SOME_REDIS, Place, explain_error
 from tradecast.redis_client.errors import FAILURES, is_key_error
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class Failover:
     def _give_up(self, error: Exception) -> None:
         self._spell += 1
         self.away = True
-        log.warning("limits are kept in memory: Redis does not answer", **explain(error, self.place).fields())
+        log.warning("limits are kept in memory: Redis does not answer", **explain_error(error, self.place).fields())
         self._dependent.redis_away(True)
         if not self._closed:
             self._probing = asyncio.create_task(self._wait_until_back(), name="limits-probe")

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from tradecast.background.tasks import TaskSet
-from tradecast.causes import SOME_REDIS, explain
+from tradecast.causes import SOME_REDIS, explain_error
 from tradecast.config.settings import Settings
 from tradecast.limits.event_limits import GLOBAL, EventLimits
 from tradecast.limits.exhausted import ExhaustedLimits
@@ -292,7 +292,7 @@ class RateLimiter:
             async with asyncio.timeout(self._renew_every):
                 await self._renew(self._quotas, list(self._ledger))
         except FAILURES as error:
-            log.warning("leases were not renewed", **explain(error, self._failover.place).fields())
+            log.warning("leases were not renewed", **explain_error(error, self._failover.place).fields())
 
     async def _acquire(self, kind: Kind, user_id: str, members: Sequence[str], limit: int) -> bool:
         leases = [Lease(kind, user_id, member) for member in members]

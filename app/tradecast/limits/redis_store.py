@@ -189,16 +189,16 @@ class RedisQuotaStore:
         return bool(await self._run(_ACQUIRE, _quota_key(kind, user_id), [self._lease_ms, limit, *members]))
 
     async def release(self, leases: Iterable[Lease]) -> None:
-        await self._run_many(_RELEASE, _calls(leases))
+        await self._run_many(_RELEASE, _make_calls(leases))
 
     async def lose(self, leases: Iterable[Lease], seconds: float) -> None:
-        await self._run_many(_LOSE, _calls(leases, max(1, round(seconds * 1000))))
+        await self._run_many(_LOSE, _make_calls(leases, max(1, round(seconds * 1000))))
 
     async def count(self, kind: Kind, user_id: str) -> int:
         return int(await self._run(_COUNT, _quota_key(kind, user_id), []))
 
     async def renew(self, leases: Iterable[Lease]) -> None:
-        await self._run_many(_RENEW, _calls(leases, self._lease_ms))
+        await self._run_many(_RENEW, _make_calls(leases, self._lease_ms))
 
     async def _run(self, script: Script, key: str, arguments: Sequence[Argument]) -> Any:
         return await _run_cleared(self._redis, script, [key], arguments, self._observer, "quotas")
@@ -207,7 +207,7 @@ class RedisQuotaStore:
         failed = await script.run_many(self._redis, calls)
         for keys, _ in failed:
             self._observer.foreign_key("quotas")
-            await _remove(self._redis, keys)
+            await _remove_keys(self._redis, keys)
         if failed:
             await script.run_many(self._redis, failed)
 
@@ -231,12 +231,12 @@ async def _run_cleared(
         if not is_key_error(error):
             raise
         observer.foreign_key(of)
-        if not await _remove(redis, keys):
+        if not await _remove_keys(redis, keys):
             raise
     return await script.run(redis, keys, arguments)
 
 
-async def _remove(redis: RedisClient, keys: Sequence[str]) -> bool:
+async def _remove_keys(redis: RedisClient, keys: Sequence[str]) -> bool:
     """Remove keys; False if Redis does not permit that."""
     try:
         for key in keys:
@@ -246,7 +246,7 @@ async def _remove(redis: RedisClient, keys: Sequence[str]) -> bool:
     return True
 
 
-def _calls(leases: Iterable[Lease], *first: Argument) -> list[Call]:
+def _make_calls(leases: Iterable[Lease], *first: Argument) -> list[Call]:
     members = defaultdict(list)
     for kind, user_id, member in leases:
         members[_quota_key(kind, user_id)].append(member)

@@ -13,7 +13,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
-from tradecast.causes import SERVER, Place, explain
+from tradecast.causes import SERVER, Place, explain_error
 from tradecast.load import packets
 from tradecast.load.backoff import Backoff
 from tradecast.load.numbering import SequenceCheck
@@ -195,7 +195,7 @@ class LoadClient:
             self._tally.refused[f"HTTP {error.response.status_code}"] += 1
             return False
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
-            self._tally.errors[f"connect: {explain(error, Place(SERVER)).code}"] += 1
+            self._tally.errors[f"connect: {explain_error(error, Place(SERVER)).code}"] += 1
             return False
         self._socket = socket
         self._gave_up = False
@@ -247,7 +247,7 @@ class LoadClient:
 
     async def _take(self, socket: ClientConnection, frame: str) -> bool:
         """Handle a frame; False when the connection has ended."""
-        packet = packets.decode(frame)
+        packet = packets.decode_packet(frame)
         if packet.namespace != "/":
             return True
         match packet.kind:

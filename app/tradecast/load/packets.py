@@ -53,7 +53,7 @@ class Packet:
     namespace: str = "/"
 
 
-def decode(frame: str) -> Packet:
+def decode_packet(frame: str) -> Packet:
     """The packet in a text frame.
 
     Raises:
@@ -63,12 +63,12 @@ def decode(frame: str) -> Packet:
         kind = _ENGINE.get(frame[:1])
         if kind is None:
             raise PacketError("unknown Engine.IO packet type")
-        return Packet(kind, _json(frame[1:]) if kind == "open" else None)
+        return Packet(kind, _parse_json(frame[1:]) if kind == "open" else None)
     head = _HEAD.match(frame)
     if head is None:
         raise PacketError("unknown Socket.IO packet type")
     kind = _SOCKET[frame[1]]
-    data = _json(frame[head.end() :])
+    data = _parse_json(frame[head.end() :])
     if kind == "event" and not (isinstance(data, list) and data and isinstance(data[0], str)):
         raise PacketError("an event is a list that begins with its name")
     if kind == "ack" and not isinstance(data, list):
@@ -106,7 +106,7 @@ def socket_url(base: str, path: str = "/socket.io/") -> str:
     )
 
 
-def _json(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     if not text:
         return None
     try:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import httpx
 import orjson
 
-from tradecast.causes import SERVER, SOME_REDIS, Place, explain
+from tradecast.causes import SERVER, SOME_REDIS, Place, explain_error
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.events.emit_requests import parse_events
 from tradecast.events.emitters import Emitters
@@ -59,7 +59,7 @@ class HttpOutlet:
         try:
             response = await self._http.post(self._url, content=content, headers=self._headers)
         except httpx.HTTPError as error:
-            raise Uncertain(f"publish: {explain(error, Place(SERVER)).code}") from None
+            raise Uncertain(f"publish: {explain_error(error, Place(SERVER)).code}") from None
         if response.is_success:
             return
         if response.status_code >= 500 or response.status_code in (408, 429):
@@ -78,7 +78,7 @@ class RedisOutlet:
             for event in parse_events({"events": bodies}):
                 await event.emit(self._emitters)
         except AdapterUnavailable as error:
-            raise Uncertain(f"publish: Redis: {explain(error, SOME_REDIS).code}") from None
+            raise Uncertain(f"publish: Redis: {explain_error(error, SOME_REDIS).code}") from None
 
 
 class Publisher:

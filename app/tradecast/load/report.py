@@ -86,17 +86,17 @@ class LoadReport:
         """The same for people."""
         rows = [
             ("clients", f"{self.connected} of {self.clients} connected, {self.subscribed} subscribed"),
-            ("refused", _counts(self.refused)),
-            ("connect", _latency(self.connect_ms)),
+            ("refused", _format_counts(self.refused)),
+            ("connect", _format_latency(self.connect_ms)),
             ("published", f"{self.published} events in {self.publish_seconds:.1f} s" + self._doubt()),
             ("deliveries", f"{self.deliveries} of {self.expected} expected"),
             ("losses", str(self.losses)),
             ("doubles", str(self.doubles)),
             ("out of order", str(self.out_of_order)),
-            ("delivery", _latency(self.delivery_ms)),
+            ("delivery", _format_latency(self.delivery_ms)),
             ("reconnects", str(self.reconnects)),
-            ("disconnects", _counts(self.disconnects)),
-            ("errors", _counts(self.errors)),
+            ("disconnects", _format_counts(self.disconnects)),
+            ("errors", _format_counts(self.errors)),
         ]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
@@ -105,11 +105,11 @@ class LoadReport:
         return f", {self.uncertain} uncertain" if self.uncertain else ""
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def _format_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
 
 
-def _latency(latency: Latency) -> str:
+def _format_latency(latency: Latency) -> str:
     if latency.p50 is None or latency.p95 is None or latency.p99 is None or latency.max is None:
         return "nothing measured"
     return f"p50 {latency.p50:.1f} ms, p95 {latency.p95:.1f} ms, p99 {latency.p99:.1f} ms, max {latency.max:.1f} ms"

@@ -26,7 +26,7 @@ from tradecast.publishing.publisher import Publisher as RedisPublisher
 PROGRESS_INTERVAL = 0.5
 SPARE_FILES = 64
 
-__all__ = ["LoadError", "LoadOptions", "LoadReport", "OptionsError", "run"]
+__all__ = ["LoadError", "LoadOptions", "LoadReport", "OptionsError", "run_load"]
 
 
 class LoadError(Exception):
@@ -52,7 +52,7 @@ def subscriptions_of(options: LoadOptions, number: int, user_id: str) -> tuple[l
     return asked, implied
 
 
-async def run(options: LoadOptions, observer: ProgressObserver | None = None) -> LoadReport:
+async def run_load(options: LoadOptions, observer: ProgressObserver | None = None) -> LoadReport:
     """Carry out one run.
 
     Args:
@@ -98,7 +98,7 @@ class _Run:
     async def _connect(self) -> None:
         options = self._options
         url = socket_url(options.url, options.path)
-        tls = _tls(options) if url.startswith("wss:") else None
+        tls = _create_tls(options) if url.startswith("wss:") else None
         begun = time.monotonic()
         for number in range(options.clients):
             wait = begun + number / options.connect_rate - time.monotonic()
@@ -136,7 +136,7 @@ class _Run:
             await asyncio.sleep(options.duration if ready else 0)
             return time.monotonic() - begun
         plan = Plan(streams, options.mix)
-        async with _outlet(options) as outlet:
+        async with _open_outlet(options) as outlet:
             self._publisher = Publisher(outlet, plan, self._name, options.rate)
             try:
                 await self._publisher.run(options.duration)
@@ -193,7 +193,7 @@ class _Run:
             uncertain=sum(len(seqs) for seqs in uncertain.values()),
             deliveries=tally.deliveries,
             expected=sum(
-                last.get(stream, 0) - _count(uncertain.get(stream)) - check.superseded + check.again
+                last.get(stream, 0) - _count_seqs(uncertain.get(stream)) - check.superseded + check.again
                 for stream, check in checks
             ),
             losses=sum(self._losses(client) for client in ready),
@@ -243,18 +243,18 @@ class _Run:
 
 
 @contextlib.asynccontextmanager
-async def _outlet(options: LoadOptions) -> AsyncIterator[Outlet]:
+async def _open_outlet(options: LoadOptions) -> AsyncIterator[Outlet]:
     if options.redis is not None:
         async with RedisPublisher(options.redis) as publisher:
             yield RedisOutlet(publisher)
         return
     async with httpx.AsyncClient(
-        timeout=10, trust_env=False, headers=dict(options.headers), verify=_tls(options)
+        timeout=10, trust_env=False, headers=dict(options.headers), verify=_create_tls(options)
     ) as http:
         yield HttpOutlet(http, options.publish_url, options.token)
 
 
-def _tls(options: LoadOptions) -> ssl.SSLContext:
+def _create_tls(options: LoadOptions) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if not options.verify_tls:
         context.check_hostname = False
@@ -262,7 +262,7 @@ def _tls(options: LoadOptions) -> ssl.SSLContext:
     return context
 
 
-def _count(seqs: Collection[int] | None) -> int:
+def _count_seqs(seqs: Collection[int] | None) -> int:
     return len(seqs) if seqs else 0
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from tradecast.causes import REDIS as REDIS_SERVICE
-from tradecast.causes import Cause, Place, explain
+from tradecast.causes import Cause, Place, explain_error
 from tradecast.iso_time import format_now
 from tradecast.observability.throttled_log import ThrottledLog
 
@@ -183,12 +183,12 @@ class Health:
 
     async def _find_cause(self, name: str, error: Exception) -> Cause:
         if name not in self._explainers:
-            return explain(error, Place(REDIS_SERVICE))
+            return explain_error(error, Place(REDIS_SERVICE))
         try:
             return await self._explainers[name].explain(error)
         except Exception:
             log.exception("an error could not be explained", dependency=name)
-            return explain(error, Place(REDIS_SERVICE))
+            return explain_error(error, Place(REDIS_SERVICE))
 
     def _log_change(self, name: str, cause: Cause | None) -> None:
         before = self._down.get(name)

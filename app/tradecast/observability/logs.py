@@ -23,7 +23,7 @@ import orjson
 import structlog
 
 from tradecast.iso_time import format_time
-from tradecast.observability.redact import HIDDEN, describe_exception, is_denied, one_line, redact, scrub_text
+from tradecast.observability.redact import HIDDEN, describe_exception, is_denied, one_line, redact_value, scrub_text
 
 OWN = "tradecast"
 # python-socketio and python-engineio write packets and sids to these. The last is the name they get from the adapter.
@@ -180,11 +180,11 @@ class _Handler(logging.Handler):
     def write_own(self, name: str, level: int, event: str, fields: dict[str, Any]) -> None:
         """Write one of our own lines without a record of it."""
         try:
-            line = _head(time.time(), _LEVEL_NAMES[level], name, _shown_sentence(event))
+            line = _make_head(time.time(), _LEVEL_NAMES[level], name, _shown_sentence(event))
             _add_fields(line, fields)
-            text = _dump(line)
+            text = _dump_line(line)
         except Exception as error:
-            text = _unwritable(time.time(), error)
+            text = _describe_unwritable(time.time(), error)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -206,7 +206,7 @@ class _Handler(logging.Handler):
         try:
             text = self.format(record)
         except Exception as error:
-            text = _unwritable(record.created, error)
+            text = _describe_unwritable(record.created, error)
         self._write(text)
 
     def _write(self, *more: str) -> None:
@@ -222,13 +222,13 @@ class _Handler(logging.Handler):
                 pass
 
 
-def _unwritable(created: float, error: Exception) -> str:
+def _describe_unwritable(created: float, error: Exception) -> str:
     """A line in the place of one that is itself in doubt: only what cannot be."""
-    line = _head(created, "error", "tradecast.logs", "a log line could not be written")
-    return _dump({**line, "error": type(error).__name__})
+    line = _make_head(created, "error", "tradecast.logs", "a log line could not be written")
+    return _dump_line({**line, "error": type(error).__name__})
 
 
-def _dump(line: dict[str, Any]) -> str:
+def _dump_line(line: dict[str, Any]) -> str:
     return orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS, default=_type_name).decode("utf-8", "replace")
 
 
@@ -236,14 +236,14 @@ class JsonFormatter(logging.Formatter):
     """One JSON object in one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return _dump(render(record))
+        return _dump_line(render_record(record))
 
 
 class ConsoleFormatter(logging.Formatter):
     """`19:46:03.120 warning limits: sentence key=value`, coloured on a terminal; an exception below it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = render(record)
+        line = render_record(record)
         level, event, logger = line.pop("level"), line.pop("event"), line.pop("logger")
         clock = line.pop("timestamp")[11:23]
         exception = line.pop("exception", None)
@@ -256,11 +256,11 @@ class ConsoleFormatter(logging.Formatter):
         return "\n".join([f"{head} {text}", *_exception_lines(exception)])
 
 
-def render(record: logging.LogRecord) -> dict[str, Any]:
+def render_record(record: logging.LogRecord) -> dict[str, Any]:
     """A record as the fields that may be shown."""
     own = hasattr(record, _FIELDS)
-    event = _shown_sentence(record.msg) if own else scrub_text(_message(record), foreign=True)
-    line = _head(record.created, record.levelname.lower(), record.name, event)
+    event = _shown_sentence(record.msg) if own else scrub_text(_read_message(record), foreign=True)
+    line = _make_head(record.created, record.levelname.lower(), record.name, event)
     if own:
         _add_fields(line, getattr(record, _FIELDS))
     else:
@@ -271,7 +271,7 @@ def render(record: logging.LogRecord) -> dict[str, Any]:
     return line
 
 
-def _head(created: float, level: str, logger: str, event: str) -> dict[str, Any]:
+def _make_head(created: float, level: str, logger: str, event: str) -> dict[str, Any]:
     return {"timestamp": format_time(created), "level": level, "logger": logger, "event": event}
 
 
@@ -283,7 +283,7 @@ def _add_fields(line: dict[str, Any], fields: Mapping[str, Any], *, foreign: boo
         elif not foreign and key in _FEW and type(value) is str:
             line[name] = _shown_sentence(value)
         else:
-            line[name] = redact(value, foreign=foreign and key not in _CONTEXT)
+            line[name] = redact_value(value, foreign=foreign and key not in _CONTEXT)
 
 
 # Fields of our own lines that take few values.
@@ -307,7 +307,7 @@ def _shown_key(key: object) -> tuple[str, bool]:
 _CONTEXT = ("connection_id", "request_id")
 
 
-def _message(record: logging.LogRecord) -> str:
+def _read_message(record: logging.LogRecord) -> str:
     try:
         text = record.getMessage()
     except Exception:

@@ -74,14 +74,14 @@ def read_limits(root: Path = ROOT) -> Limits:
 
     The groups above count as well, as far as they can be seen from here; the smallest limit is the one that holds.
     """
-    memories = [value for folder in _groups(root, "memory") if (value := _memory_limit(folder)) is not None]
-    quotas = [quota for folder in _groups(root, "cpu") if (quota := _cpu_limit(folder)) is not None]
+    memories = [value for folder in _find_groups(root, "memory") if (value := _memory_limit(folder)) is not None]
+    quotas = [quota for folder in _find_groups(root, "cpu") if (quota := _cpu_limit(folder)) is not None]
     host = _host_memory(root)
     memory = min([*memories, *([host] if host else [])], default=0)
-    return Limits(memory, min([*quotas, float(_cores())]))
+    return Limits(memory, min([*quotas, float(_count_cores())]))
 
 
-def _groups(root: Path, controller: str) -> Iterator[Path]:
+def _find_groups(root: Path, controller: str) -> Iterator[Path]:
     """Folders of the control groups that this process is in, for a controller, from the innermost on."""
     mount = root / "sys/fs/cgroup"
     try:
@@ -109,22 +109,22 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 def _memory_limit(folder: Path) -> int | None:
     for name in ("memory.max", "memory.limit_in_bytes"):
-        text = _read(folder / name)
+        text = _read_file(folder / name)
         if text.isdigit() and int(text) < _UNLIMITED:
             return int(text)
     return None
 
 
 def _cpu_limit(folder: Path) -> float | None:
-    quota, _, period = _read(folder / "cpu.max").partition(" ")
+    quota, _, period = _read_file(folder / "cpu.max").partition(" ")
     if not quota:
-        quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        quota, period = _read_file(folder / "cpu.cfs_quota_us"), _read_file(folder / "cpu.cfs_period_us")
     if quota.isdigit() and period.isdigit() and int(quota) > 0 and int(period) > 0:
         return int(quota) / int(period)
     return None
 
 
-def _read(path: Path) -> str:
+def _read_file(path: Path) -> str:
     try:
         return path.read_text().strip()
     except OSError:
@@ -132,14 +132,14 @@ def _read(path: Path) -> str:
 
 
 def _host_memory(root: Path) -> int:
-    for line in _read(root / "proc/meminfo").splitlines():
+    for line in _read_file(root / "proc/meminfo").splitlines():
         key, _, value = line.partition(":")
         if key == "MemTotal":
             return int(value.split()[0]) * 1024
     return 0
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

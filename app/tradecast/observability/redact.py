@@ -128,7 +128,7 @@ def scrub_text(text: str, *, foreign: bool = False) -> str:
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()  # lone surrogates are no JSON
     if not foreign and _SUSPECT.search(text) is None:
-        return _cut(text)
+        return _cut_text(text)
     if "://" in text:
         text = _USERINFO.sub(f"{HIDDEN}@", text)
     text = _BEARER.sub(rf"\1 {HIDDEN}", text)
@@ -143,14 +143,14 @@ def scrub_text(text: str, *, foreign: bool = False) -> str:
     text = _LOCALHOST.sub(HIDDEN, text)
     if foreign:
         text = _TOKEN.sub(HIDDEN, text)
-    return _cut(text)
+    return _cut_text(text)
 
 
 def _is_word(text: str) -> bool:
     return text.isalnum() or text.replace("-", "").replace("_", "").isalnum()
 
 
-def _cut(text: str) -> str:
+def _cut_text(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 
@@ -170,7 +170,7 @@ def is_denied(key: str) -> bool:
     return plain in DENIED_KEYS or plain.endswith(DENIED_ENDINGS)
 
 
-def redact(value: Any, *, foreign: bool = False, depth: int = 0) -> Any:
+def redact_value(value: Any, *, foreign: bool = False, depth: int = 0) -> Any:
     """A copy that can be said in JSON, with denied keys hidden and texts scrubbed.
 
     What is neither JSON nor text is named by its type only: a repr may hold anything.
@@ -180,7 +180,7 @@ def redact(value: Any, *, foreign: bool = False, depth: int = 0) -> Any:
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**63 else HIDDEN
     if isinstance(value, OwnText) and not foreign:  # the addresses in it are not clients', and no driver wrote it
-        return _cut(one_line(value))
+        return _cut_text(one_line(value))
     if isinstance(value, str):
         return scrub_text(value, foreign=foreign)
     if depth >= DEEPEST:
@@ -189,12 +189,13 @@ def redact(value: Any, *, foreign: bool = False, depth: int = 0) -> Any:
         return {
             scrub_text(str(key), foreign=foreign): HIDDEN
             if is_denied(str(key))
-            else redact(item, foreign=foreign, depth=depth + 1)
+            else redact_value(item, foreign=foreign, depth=depth + 1)
             for key, item, _ in zip(value.keys(), value.values(), range(MOST_ITEMS), strict=False)
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [
-            redact(item, foreign=foreign, depth=depth + 1) for item, _ in zip(value, range(MOST_ITEMS), strict=False)
+            redact_value(item, foreign=foreign, depth=depth + 1)
+            for item, _ in zip(value, range(MOST_ITEMS), strict=False)
         ]
     if isinstance(value, BaseException):
         return describe_error(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from tradecast.observability.redact import redact, safe_message, scrub_text, short_path
+from tradecast.observability.redact import redact_value, safe_message, scrub_text, short_path
 
 _LOG_EVENT_KEYS = (
     "event_id",
@@ -90,18 +90,18 @@ def before_send(event: Any, hint: Any) -> Any:
         # asyncio's messages continue with reprs
         sent["message"] = scrub_text(str(text).partition("\n")[0], foreign=fields is None)
     if isinstance(fields, dict):
-        sent["extra"] = redact(fields)
+        sent["extra"] = redact_value(fields)
     runtime = (event.get("contexts") or {}).get("runtime")
     if runtime:
         sent["contexts"] = {"runtime": {key: runtime.get(key) for key in ("name", "version")}}
     values = (event.get("exception") or {}).get("values") or []
     if values:
         texts = _safe_texts(hint)
-        sent["exception"] = {"values": [_exception(value, texts) for value in values]}
+        sent["exception"] = {"values": [_scrub_exception(value, texts) for value in values]}
     return sent
 
 
-def _exception(value: Any, texts: dict[str, str]) -> dict[str, Any]:
+def _scrub_exception(value: Any, texts: dict[str, str]) -> dict[str, Any]:
     found = {key: value.get(key) for key in ("type", "module")}
     found["value"] = texts.get(str(value.get("type")), "")
     mechanism = value.get("mechanism") or {}

@@ -77,13 +77,13 @@ class Incoming:
         if self.due:
             return False
         try:
-            self.data = _restore(self.data, self._attachments)
+            self.data = _restore_attachments(self.data, self._attachments)
         except RecursionError:
             raise TooDeep("nested too deeply") from None
         return True
 
 
-def decode(text: str) -> Incoming:
+def decode_packet(text: str) -> Incoming:
     """Read a packet. One with attachments is complete when `Incoming.attach` says so.
 
     Raises:
@@ -162,14 +162,14 @@ def _to_plain(kind: int, data: Any) -> Any:
     return [to_plain(name), *(to_plain(one, () if alone else (number,)) for number, one in enumerate(arguments))]
 
 
-def encode(kind: int, data: Any, *, namespace: str = "/", ack_id: int | None = None) -> Message:
+def encode_packet(kind: int, data: Any, *, namespace: str = "/", ack_id: int | None = None) -> Message:
     """Encode a packet for any number of recipients. Arguments and errors as of `encode_text`."""
     return Message.of_bytes(*encode_text(kind, data, namespace=namespace, ack_id=ack_id))
 
 
 def encode_event(event: str, arguments: Sequence[Any], *, namespace: str = "/") -> Message:
     """Encode an event. Raises NotExact, a TypeError, when the arguments cannot be said in JSON."""
-    return encode(EVENT, [event, *arguments], namespace=namespace)
+    return encode_packet(EVENT, [event, *arguments], namespace=namespace)
 
 
 def arguments_of(data: Any) -> list[Any]:
@@ -189,13 +189,13 @@ def read_json(text: str) -> Any:
     except orjson.JSONDecodeError as error:
         if "depth" in error.msg or "recursion" in error.msg:  # the only sign that orjson gives
             raise TooDeep("nested too deeply") from None
-        mended = _mend(text)
+        mended = _mend_surrogates(text)
         if mended == text:
             raise BadPacket("not JSON") from None
     return read_json(mended)
 
 
-def _mend(text: str) -> str:
+def _mend_surrogates(text: str) -> str:
     """JSON without lone surrogates: U+FFFD stands for each, as in what Node sends on.
 
     JavaScript's strings may hold them (an emoji cut in half), and JSON says them; no UTF-8 can.
@@ -205,10 +205,10 @@ def _mend(text: str) -> str:
     return _LONE.sub(r"\\ufffd", text.replace(_BACKSLASH, _NONE)).replace(_NONE, _BACKSLASH)
 
 
-def _restore(value: Any, attachments: Sequence[bytes]) -> Any:
+def _restore_attachments(value: Any, attachments: Sequence[bytes]) -> Any:
     """Put attachments where placeholders stand."""
     if isinstance(value, list):
-        return [_restore(one, attachments) for one in value]
+        return [_restore_attachments(one, attachments) for one in value]
     if not isinstance(value, dict):
         return value
     if value.get("_placeholder") is True:
@@ -216,7 +216,7 @@ def _restore(value: Any, attachments: Sequence[bytes]) -> Any:
         if type(number) is not int or not 0 <= number < len(attachments):
             raise BadPacket("a placeholder without its attachment")
         return attachments[number]
-    return {key: _restore(one, attachments) for key, one in value.items()}
+    return {key: _restore_attachments(one, attachments) for key, one in value.items()}
 
 
 def _take_out(value: Any, attachments: list[bytes]) -> Any:

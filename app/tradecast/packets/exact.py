@@ -47,12 +47,12 @@ class NotExact(TypeError, ValueError):
     """
 
     def __init__(self, path: Path, why: str) -> None:
-        self.at = _written(path)
+        self.at = _write_path(path)
         self.why = why
         super().__init__(f"{self.at}: {why}" if self.at else why)
 
 
-def dump(value: Any, path: Path = ()) -> bytes:
+def dump_exact(value: Any, path: Path = ()) -> bytes:
     """A value as JSON.
 
     Raises:
@@ -101,7 +101,7 @@ def to_plain(value: Any, path: Path = (), *, whole_floats: bool = True) -> Any:
     return _Reader(whole_floats).read(value, path)
 
 
-def load(text: bytes | bytearray | str) -> Any:
+def load_exact(text: bytes | bytearray | str) -> Any:
     """Decoded JSON in which numbers that a double would round are ints and `Decimal`s, for `to_plain` to refuse.
 
     NaN and Infinity are read as well, as some libraries write them.
@@ -113,7 +113,7 @@ def load(text: bytes | bytearray | str) -> Any:
     try:
         if _LONG.search(data) is None:
             return orjson.loads(data)
-        return json.loads(data.decode(), parse_int=_whole, parse_float=_fractional)
+        return json.loads(data.decode(), parse_int=_read_integer, parse_float=_read_fraction)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except orjson.JSONDecodeError as error:
@@ -129,11 +129,11 @@ class _Reader:
     def read(self, value: Any, path: Path) -> Any:
         kind = type(value)
         if kind is str:
-            return _text(value, path)
+            return _check_text(value, path)
         if value is None or kind is bool or kind is bytes:
             return value
         if kind is int:
-            return _int(value, path)
+            return _check_int(value, path)
         if kind is float:
             return self._float(value, path)
         if len(path) > MAX_DEPTH:
@@ -160,7 +160,7 @@ class _Reader:
 
     def _key(self, key: Any, path: Path) -> str:
         if type(key) is str:
-            return _text(key, path)
+            return _check_text(key, path)
         if type(key) is int:
             return str(key)
         plain = self.read(key, (*path, "(key)"))
@@ -185,11 +185,11 @@ class _Reader:
         if isinstance(value, Enum):
             return self.read(value.value, path)
         if isinstance(value, str):
-            return _text(str.__str__(value), path)
+            return _check_text(str.__str__(value), path)
         if isinstance(value, bytes | bytearray | memoryview):  # bytes of a subclass here, such as BSON's
             return bytes(value)
         if isinstance(value, int):
-            return _int(int(value), path)
+            return _check_int(int(value), path)
         if isinstance(value, float):
             return self._float(float(value), path)
         if isinstance(value, Decimal):
@@ -241,7 +241,7 @@ class _Reader:
     def _number(self, value: Any, path: Path) -> int | float:
         """What says itself that it is a number."""
         if hasattr(value, "__index__"):
-            return _int(operator.index(value), path)
+            return _check_int(operator.index(value), path)
         if hasattr(value, "__float__"):
             near = self._float(float(value), path)
             if near == value:
@@ -253,13 +253,13 @@ class _Reader:
 _TOO_LARGE: Final = "is a number beyond 2^53, which clients would read rounded: send it as a text"
 
 
-def _int(value: int, path: Path) -> int:
+def _check_int(value: int, path: Path) -> int:
     if -LARGEST <= value <= LARGEST:
         return value
     raise NotExact(path, _TOO_LARGE)
 
 
-def _text(value: str, path: Path) -> str:
+def _check_text(value: str, path: Path) -> str:
     if not value.isascii():
         try:
             value.encode()
@@ -280,12 +280,12 @@ def _time_or_id(value: Any, path: Path) -> str:
         return str(value.isoformat())
 
 
-def _whole(text: str) -> int | Decimal:
+def _read_integer(text: str) -> int | Decimal:
     # int() takes a time that grows with the square of the digits.
     return int(text) if len(text) <= _LONGEST else _decimal_of(text)
 
 
-def _fractional(text: str) -> float | Decimal:
+def _read_fraction(text: str) -> float | Decimal:
     near = float(text)
     exact = _decimal_of(text)
     if math.isfinite(near) and Decimal(repr(near)) == exact:
@@ -300,7 +300,7 @@ def _decimal_of(text: str) -> Decimal:
         return Decimal("NaN")
 
 
-def _written(path: Path) -> str:
+def _write_path(path: Path) -> str:
     words: list[str] = []
     for part in path:
         if isinstance(part, int):

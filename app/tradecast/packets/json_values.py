@@ -18,7 +18,7 @@ BYTES = "$bytes"
 OBJECT = "$object"
 
 
-def pack(value: Any) -> bytes:
+def pack_value(value: Any) -> bytes:
     """A value of this program as JSON.
 
     Raises:
@@ -34,37 +34,37 @@ def pack_read(value: Any) -> bytes:
         TypeError: It is nested too deeply.
     """
     try:
-        return orjson.dumps(_out(value))
+        return orjson.dumps(_pack_part(value))
     except RecursionError:
         raise TypeError("nested too deeply") from None
 
 
-def unpack(value: Any) -> Any:
+def unpack_value(value: Any) -> Any:
     """What was packed, from its decoded JSON.
 
     Raises:
-        ValueError: It was not packed by `pack`, or is nested too deeply.
+        ValueError: It was not packed by `pack_value`, or is nested too deeply.
     """
     try:
-        return _in(value)
+        return _unpack_part(value)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def _out(value: Any) -> Any:
+def _pack_part(value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return {BYTES: base64.b64encode(value).decode()}
     if isinstance(value, dict):
-        made = {key: _out(one) for key, one in value.items()}
+        made = {key: _pack_part(one) for key, one in value.items()}
         return {OBJECT: made} if made.keys() & {BYTES, OBJECT} else made
     if isinstance(value, list | tuple):
-        return [_out(one) for one in value]
+        return [_pack_part(one) for one in value]
     return value
 
 
-def _in(value: Any) -> Any:
+def _unpack_part(value: Any) -> Any:
     if isinstance(value, list):
-        return [_in(one) for one in value]
+        return [_unpack_part(one) for one in value]
     if not isinstance(value, dict):
         return value
     if BYTES in value:
@@ -76,4 +76,4 @@ def _in(value: Any) -> Any:
         value = value[OBJECT]
         if not isinstance(value, dict):
             raise ValueError("no object")
-    return {key: _in(one) for key, one in value.items()}
+    return {key: _unpack_part(one) for key, one in value.items()}

@@ -17,7 +17,7 @@ Rooms = Room | Iterable[Room]
 _SID_ROOM = re.compile(r"(?:/[^,]*,)?[A-Za-z0-9_-]{20}", re.ASCII)
 
 
-def qualify(namespace: str, room: str) -> str:
+def qualify_room(namespace: str, room: str) -> str:
     """A room's name among those of all namespaces. Rooms of the main one have their own name, as ever."""
     return room if namespace == "/" else f"{namespace},{room}"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import socketio
 
-from tradecast.packets.room_names import Room, qualify, room_name, room_names
+from tradecast.packets.room_names import Room, qualify_room, room_name, room_names
 
 
 class LocalManager(socketio.AsyncManager):
@@ -126,7 +126,7 @@ class LocalManager(socketio.AsyncManager):
         clients = self._clients.get(namespace, {})
         if room is None:
             return clients.items()
-        members = self.members((qualify(namespace, room),))
+        members = self.members((qualify_room(namespace, room),))
         eio_sid = clients.get(room)
         if eio_sid is None:
             return members.items()
@@ -143,16 +143,16 @@ class LocalManager(socketio.AsyncManager):
             raise ValueError("sid is not connected to requested namespace")
         if self.is_sid_room(namespace, name):
             raise ValueError("cannot enter a sid room")
-        self.enter(qualify(namespace, name), sid, found)
+        self.enter(qualify_room(namespace, name), sid, found)
 
     def basic_leave_room(self, sid: str, namespace: str, room: Room | None) -> None:
         if room is not None and (name := room_name(room)) != sid:
-            self.leave(qualify(namespace, name), sid)
+            self.leave(qualify_room(namespace, name), sid)
 
     def get_rooms(self, sid: str, namespace: str) -> list[str]:
         if self.eio_sid_from_sid(sid, namespace) is None:
             return []
-        prefix = qualify(namespace, "")
+        prefix = qualify_room(namespace, "")
         return [sid, *(room.removeprefix(prefix) for room in self._rooms_of.get(sid, ()))]
 
     # -- for the server above: rooms by their qualified names

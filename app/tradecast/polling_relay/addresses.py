@@ -209,9 +209,9 @@ class ServerAddresses:
                     **explain_redis(error, self._redis).fields(),
                 )
             return False
-        self._ahead = int(_text(microseconds)) / 1_000_000 - self._clock()
-        self._keep_key(_text(key))
-        self._note([_text(item) for item in found], [_text(item) for item in others_secured])
+        self._ahead = int(_decode_text(microseconds)) / 1_000_000 - self._clock()
+        self._keep_key(_decode_text(key))
+        self._note([_decode_text(item) for item in found], [_decode_text(item) for item in others_secured])
         return True
 
     async def withdraw(self) -> None:
@@ -229,13 +229,13 @@ class ServerAddresses:
             log.info("server addresses are read from Redis again")
             # Redis may have lost its data; the others write their addresses again when they notice.
             self._others = {boot: (address, now + self._lease) for boot, (address, _) in self._others.items()}
-        for boot, (address, age) in _read(found).items():
+        for boot, (address, age) in _read_entries(found).items():
             if boot != self.boot:
                 self._others[boot] = (address, now + self._lease - age)
         for boot in [boot for boot, (_, until) in self._others.items() if until < now]:
             del self._others[boot]
         # A server that spoke TLS does so as long as it is known: a boot id stands for one start.
-        self._secured |= {boot: address for boot, (address, _) in _read(secured).items()}
+        self._secured |= {boot: address for boot, (address, _) in _read_entries(secured).items()}
         self._secured = {boot: address for boot, address in self._secured.items() if boot in self._others}
 
     def _keep_key(self, text: str) -> None:
@@ -251,7 +251,7 @@ class ServerAddresses:
         self._refreshing = None
 
 
-def _read(entries: list[str]) -> dict[str, tuple[Address, float]]:
+def _read_entries(entries: list[str]) -> dict[str, tuple[Address, float]]:
     """Addresses by boot id, with their age in seconds; invalid ones are skipped."""
     found: dict[str, tuple[Address, float]] = {}
     for boot, age, text in zip(entries[::3], entries[1::3], entries[2::3], strict=True):
@@ -261,7 +261,7 @@ def _read(entries: list[str]) -> dict[str, tuple[Address, float]]:
     return found
 
 
-def _text(value: object) -> str:
+def _decode_text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

@@ -59,7 +59,7 @@ def new_boot() -> str:
 def make_sid(boot: str, key: bytes) -> str:
     """A new sid of the server that has this boot id."""
     head = secrets.token_urlsafe(RANDOM_BYTES) + boot
-    return head + _tag(head, key)
+    return head + _make_tag(head, key)
 
 
 def boot_of(sid: str, keys: Iterable[bytes]) -> str | None:
@@ -67,9 +67,9 @@ def boot_of(sid: str, keys: Iterable[bytes]) -> str | None:
     if len(sid) != LENGTH or not sid.isascii():
         return None
     head, tag = sid[:-TAG], sid[-TAG:]
-    return head[RANDOM:] if any_token_matches(tag, (_tag(head, key) for key in keys)) else None
+    return head[RANDOM:] if any_token_matches(tag, (_make_tag(head, key) for key in keys)) else None
 
 
-def _tag(head: str, key: bytes) -> str:
+def _make_tag(head: str, key: bytes) -> str:
     digest = hmac.digest(key, _LABEL + head.encode("ascii"), "sha256")
     return base64.urlsafe_b64encode(digest[:TAG_BYTES]).decode("ascii")

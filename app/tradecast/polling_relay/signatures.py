@@ -20,7 +20,7 @@ _LABEL = b"tradecast forward 1"
 _VALUE = re.compile(rb"1 ([A-Za-z0-9_-]{12}) (\d{1,12}) ([0-9a-f]{64})")
 
 
-def sign(key: bytes, method: str, target: bytes, boot: str, now: float) -> bytes:
+def sign_request(key: bytes, method: str, target: bytes, boot: str, now: float) -> bytes:
     """The header's value for a request to the server of this boot id.
 
     Args:
@@ -31,7 +31,7 @@ def sign(key: bytes, method: str, target: bytes, boot: str, now: float) -> bytes
         now: Seconds since 1970 by the fleet's clock.
     """
     boot_bytes, seconds = boot.encode("ascii"), str(int(now)).encode()
-    return b" ".join((b"1", boot_bytes, seconds, _digest(key, method, target, boot_bytes, seconds)))
+    return b" ".join((b"1", boot_bytes, seconds, _make_digest(key, method, target, boot_bytes, seconds)))
 
 
 def signed_for(value: bytes, keys: Iterable[bytes], method: str, target: bytes, now: float) -> str | None:
@@ -40,10 +40,10 @@ def signed_for(value: bytes, keys: Iterable[bytes], method: str, target: bytes, 
     if found is None:
         return None
     boot, seconds, digest = found.groups()
-    genuine = any_token_matches(digest, (_digest(key, method, target, boot, seconds) for key in keys))
+    genuine = any_token_matches(digest, (_make_digest(key, method, target, boot, seconds) for key in keys))
     return boot.decode("ascii") if genuine and abs(now - int(seconds)) <= SKEW else None
 
 
-def _digest(key: bytes, method: str, target: bytes, boot: bytes, seconds: bytes) -> bytes:
+def _make_digest(key: bytes, method: str, target: bytes, boot: bytes, seconds: bytes) -> bytes:
     text = b"\n".join((_LABEL, method.encode("latin-1"), target, boot, seconds))
     return hmac.digest(key, text, "sha256").hex().encode()

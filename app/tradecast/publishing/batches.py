@@ -66,18 +66,18 @@ async def emit_described(publisher: BatchEmitter, event: object) -> None:
     name = event["event"]
     form = FORMS.get(name)
     if "to" in event:
-        _check(event, {"to"}, {"data"})
+        _check_fields(event, {"to"}, {"data"})
         await publisher.emit(name, event.get("data"), to=event["to"], kind=event.get("kind"))
     elif form is None:
         raise ValueError("an event that is not of the contract says in to which rooms it goes")
     else:
         subject = {form.subject} if form.subject else set()
-        _check(event, {*subject, form.payload}, set())
+        _check_fields(event, {*subject, form.payload}, set())
         arguments = [event[field] for field in (form.subject, form.payload) if field]
         await getattr(publisher, form.emitter)(*arguments, kind=event.get("kind"))
 
 
-def _check(event: Mapping[str, Any], needed: set[str], optional: set[str]) -> None:
+def _check_fields(event: Mapping[str, Any], needed: set[str], optional: set[str]) -> None:
     fields = set(event) - {"event", "kind"}
     for missing in sorted(needed - fields):
         raise ValueError(f"{event['event']} needs {missing}")

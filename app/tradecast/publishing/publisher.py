@@ -14,7 +14,7 @@ from tradecast.delivery.event_kinds import KindName, choose_kind
 from tradecast.delivery.redis.options import NullBrokerObserver
 from tradecast.delivery.redis.writer import publish_to_other_mode
 from tradecast.delivery.writer_factory import create_writer
-from tradecast.events.kinds import describe, key_of
+from tradecast.events.kinds import describe_event, key_of
 from tradecast.events.symbols import Symbols
 from tradecast.packets.codec import arguments_of
 from tradecast.packets.room_names import Room, Rooms, room_name, room_names
@@ -124,7 +124,7 @@ class Publisher(BatchEmitter):
     async def emit_to_room(self, room: Room, event: str, data: Any, *, kind: KindName | None = None) -> None:
         """Send any event to a room on every server; raises as all emitters do."""
         arguments = [] if data is None else [data]
-        await self._publish(_encode(event, arguments, (room_name(room),), kind))
+        await self._publish(_encode_event(event, arguments, (room_name(room),), kind))
 
     async def emit(
         self,
@@ -142,7 +142,7 @@ class Publisher(BatchEmitter):
         excluded, skip = room_names(except_rooms), room_names(skip_sid)
         if rooms:
             arguments = arguments_of(data)
-            envelope = _encode(event, arguments, rooms, kind, volatile=volatile, except_rooms=excluded, skip=skip)
+            envelope = _encode_event(event, arguments, rooms, kind, volatile=volatile, except_rooms=excluded, skip=skip)
             await self._publish(envelope)
 
     async def emit_batch(self, events: Sequence[Mapping[str, Any]]) -> list[Exception | None]:
@@ -211,7 +211,7 @@ class Publisher(BatchEmitter):
         await self.close()
 
 
-def _encode(
+def _encode_event(
     event: str,
     arguments: Sequence[Any],
     rooms: Sequence[str],
@@ -221,7 +221,7 @@ def _encode(
     except_rooms: Sequence[str] = (),
     skip: Sequence[str] = (),
 ) -> Envelope:
-    declared = describe(event)
+    declared = describe_event(event)
     return encode_envelope(
         event,
         arguments,

@@ -183,10 +183,10 @@ _every: weakref.WeakSet[SyncPublisher] = weakref.WeakSet()
 _left_behind: list[_PublisherThread] = []
 
 
-def _forked() -> None:
+def _note_fork() -> None:
     for one in list(_every):
         one._forked()
 
 
 if hasattr(os, "register_at_fork"):  # there is no fork under Windows
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(after_in_child=_note_fork)

@@ -99,7 +99,7 @@ def create_redis(settings: Settings, name: UrlName = "REDIS_URL", **overrides: A
     url = secret.get_secret_value()
     options: dict[str, Any] = {
         "username": settings.redis_username,
-        "password": _secret(settings.redis_password),
+        "password": _read_secret(settings.redis_password),
         "decode_responses": False,
         "socket_timeout": settings.redis_timeout,
         "socket_connect_timeout": settings.redis_timeout,
@@ -160,7 +160,7 @@ def _sentinel_client(settings: Settings, url: str, options: dict[str, Any]) -> S
         "driver_info": None,
         "maint_notifications_config": options["maint_notifications_config"],
         "username": settings.redis_sentinel_username,
-        "password": _secret(settings.redis_sentinel_password),
+        "password": _read_secret(settings.redis_sentinel_password),
     }
     if url.lower().startswith("rediss"):
         tls = {"ssl": True, **_tls_options(settings), **{n: v for n, v in from_url.items() if n.startswith("ssl_")}}
@@ -225,5 +225,5 @@ def _tls_options(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _secret(value: SecretStr | None) -> str | None:
+def _read_secret(value: SecretStr | None) -> str | None:
     return None if value is None else value.get_secret_value()

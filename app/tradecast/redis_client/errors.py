@@ -9,7 +9,7 @@ from typing import Final
 
 from redis.exceptions import RedisError, ResponseError
 
-from tradecast.causes import Cause, explain
+from tradecast.causes import Cause, explain_error
 from tradecast.redis_client.topology import RedisTopology
 
 FAILURES: Final = (RedisError, OSError, TimeoutError)
@@ -55,4 +55,4 @@ def mark_place(redis: RedisTopology) -> Iterator[None]:
 
 def explain_redis(error: BaseException, redis: RedisTopology) -> Cause:
     """What an error of a client means."""
-    return explain(error, redis.place)
+    return explain_error(error, redis.place)

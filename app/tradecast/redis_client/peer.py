@@ -9,7 +9,7 @@ import struct
 import time
 from typing import Final
 
-from tradecast.causes import Cause, Peer, Place, explain, is_ambiguous, refine
+from tradecast.causes import Cause, Peer, Place, explain_error, is_ambiguous, refine_cause
 
 PATIENCE: Final = 0.8
 # Seconds for which a result is trusted: a place that is away is not asked three times as often for it.
@@ -31,10 +31,10 @@ async def probe_peer(at: str, patience: float = PATIENCE) -> Peer:
     """
     tasks = [
         asyncio.create_task(_shake_hands(at)),
-        asyncio.create_task(_ask(at, _PING)),
-        asyncio.create_task(_ask(at, _HELLO)),
+        asyncio.create_task(_ask_peer(at, _PING)),
+        asyncio.create_task(_ask_peer(at, _HELLO)),
         # A Redis that is full says so and closes at once: whoever writes meanwhile may lose what it said.
-        asyncio.create_task(_ask(at, b"")),
+        asyncio.create_task(_ask_peer(at, b"")),
     ]
     try:
         with contextlib.suppress(TimeoutError):
@@ -63,7 +63,7 @@ class Explainer:
             error: Of the driver.
             place: In place of the own one.
         """
-        cause = explain(error, place or self.place)
+        cause = explain_error(error, place or self.place)
         at = cause.place.at
         if not is_ambiguous(cause) or not at or "," in at:
             return cause
@@ -71,7 +71,7 @@ class Explainer:
         if time.monotonic() - asked >= BELIEVED:
             peer = await probe_peer(at)
             self._peers = {at: (time.monotonic(), peer)}
-        return refine(cause, peer)
+        return refine_cause(cause, peer)
 
 
 async def explain_once(error: BaseException, place: Place) -> Cause:
@@ -79,7 +79,9 @@ async def explain_once(error: BaseException, place: Place) -> Cause:
     return await Explainer(place).explain(error)
 
 
-async def _open(at: str, tls: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _open_connection(
+    at: str, tls: ssl.SSLContext | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if at.startswith("/"):
         return await asyncio.open_unix_connection(at, ssl=tls, server_hostname="" if tls else None)
     host, _, port = at.rpartition(":")
@@ -91,7 +93,7 @@ async def _shake_hands(at: str) -> Peer | None:
     context.check_hostname = False  # the certificate is not checked, nor is anything sent
     context.verify_mode = ssl.CERT_NONE
     try:
-        _, writer = await _open(at, context)
+        _, writer = await _open_connection(at, context)
     except ssl.SSLError as error:
         return "tls" if "ALERT" in str(error).upper() else None
     except (OSError, ValueError):
@@ -100,9 +102,9 @@ async def _shake_hands(at: str) -> Peer | None:
     return "tls"
 
 
-async def _ask(at: str, question: bytes) -> Peer | None:
+async def _ask_peer(at: str, question: bytes) -> Peer | None:
     try:
-        reader, writer = await _open(at)
+        reader, writer = await _open_connection(at)
     except (OSError, ValueError):
         return None
     try:

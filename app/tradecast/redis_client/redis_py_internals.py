@@ -187,7 +187,7 @@ class RoutedCluster(RedisCluster):
         for turn in range(REDIRECTIONS):
             try:
                 if asks:
-                    return await _ask(node, args, options)
+                    return await _ask_node(node, args, options)
                 return await node.execute_command(*args, **options)
             except exceptions.MovedError as error:
                 self.nodes_manager.slots_cache.setdefault(error.slot_id, [])
@@ -294,7 +294,7 @@ class RoutedCluster(RedisCluster):
             self._slots.release()
 
 
-async def _ask(node: ClusterNode, args: Sequence[Any], options: dict[str, Any]) -> Any:
+async def _ask_node(node: ClusterNode, args: Sequence[Any], options: dict[str, Any]) -> Any:
     """Ask a node for a key of a slot that is on its way there."""
     asking, command = PipelineCommand(0, "ASKING"), PipelineCommand(1, *args, **options)
     await node.execute_pipeline([asking, command])

@@ -23,7 +23,7 @@ _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def _make_integer_parser(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.isascii() or not text.isdigit() or not least <= int(text) < 2**31:
             raise ValueError(f"is a whole number, at least {least}")
@@ -32,7 +32,7 @@ def _whole(least: int) -> Callable[[str], int]:
     return parse
 
 
-def _seconds(text: str) -> float:
+def _parse_seconds(text: str) -> float:
     try:
         found = float(text)
     except ValueError:
@@ -42,38 +42,38 @@ def _seconds(text: str) -> float:
     return found
 
 
-def _flag(text: str) -> bool:
+def _parse_flag(text: str) -> bool:
     if text.lower() not in (*_TRUE, *_FALSE):
         raise ValueError("is true or false")
     return text.lower() in _TRUE
 
 
-def _word(text: str) -> str:
+def _parse_word(text: str) -> str:
     if not text or not text.isprintable() or " " in text:
         raise ValueError("is a word without spaces")
     return text
 
 
-def _text(text: str) -> str:
+def _parse_text(text: str) -> str:
     if not text:
         raise ValueError("is empty")
     return text
 
 
-def _file(text: str) -> str:
+def _parse_file(text: str) -> str:
     if not os.access(text, os.R_OK):
         raise ValueError("the file is not there, or cannot be read")
     return text
 
 
-def _requirement(text: str) -> str:
+def _parse_requirement(text: str) -> str:
     found = text.lower().removeprefix("cert_")
     if found not in ("none", "optional", "required"):
         raise ValueError("is none, optional or required")
     return found
 
 
-def _resp2(text: str) -> int:
+def _parse_protocol(text: str) -> int:
     if text != "2":
         raise ValueError("is 2: RESP2 is what is spoken")
     return 2
@@ -81,23 +81,23 @@ def _resp2(text: str) -> int:
 
 # Those of redis-py that apply here.
 OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
-    "db": _whole(0),
-    "username": _text,
-    "password": _text,
-    "client_name": _word,
-    "protocol": _resp2,
-    "socket_timeout": _seconds,
-    "socket_connect_timeout": _seconds,
-    "timeout": _seconds,
-    "socket_keepalive": _flag,
-    "retry_on_timeout": _flag,
-    "health_check_interval": _whole(0),
-    "max_connections": _whole(1),
-    "ssl_check_hostname": _flag,
-    "ssl_cert_reqs": _requirement,
-    "ssl_ca_certs": _file,
-    "ssl_certfile": _file,
-    "ssl_keyfile": _file,
+    "db": _make_integer_parser(0),
+    "username": _parse_text,
+    "password": _parse_text,
+    "client_name": _parse_word,
+    "protocol": _parse_protocol,
+    "socket_timeout": _parse_seconds,
+    "socket_connect_timeout": _parse_seconds,
+    "timeout": _parse_seconds,
+    "socket_keepalive": _parse_flag,
+    "retry_on_timeout": _parse_flag,
+    "health_check_interval": _make_integer_parser(0),
+    "max_connections": _make_integer_parser(1),
+    "ssl_check_hostname": _parse_flag,
+    "ssl_cert_reqs": _parse_requirement,
+    "ssl_ca_certs": _parse_file,
+    "ssl_certfile": _parse_file,
+    "ssl_keyfile": _parse_file,
 }
 # Other programs' options, and what takes their place.
 HINTS: Final[Mapping[str, str]] = {
@@ -163,7 +163,7 @@ def parse_options(parts: SplitResult, name: UrlName, *, tls: bool) -> dict[str, 
         if _follows_from_scheme(option, value, tls=tls):
             continue
         if option not in OPTIONS:
-            raise SettingsError(f"{name}: {_explain(option)}")
+            raise SettingsError(f"{name}: {_explain_unknown(option)}")
         if option.startswith("ssl_") and not tls:
             raise SettingsError(f"{name}: option `{option}` is for rediss://")
         try:
@@ -182,7 +182,7 @@ def _follows_from_scheme(option: str, value: str, *, tls: bool) -> bool:
     return option in ("tls", "ssl") and value.lower() in (_TRUE if tls else _FALSE)
 
 
-def _explain(option: str) -> str:
+def _explain_unknown(option: str) -> str:
     if (hint := HINTS.get(option.lower())) is not None:
         return f"option `{option}` {hint}"
     # What is no plain word is perhaps a piece of a password.

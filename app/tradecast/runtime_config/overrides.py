@@ -51,7 +51,7 @@ def parse_overrides(text: bytes, base: RuntimeSettings) -> Overrides:
     try:
         settings = RuntimeSettings.model_validate({**base.model_dump(), **known})
     except ValidationError as error:
-        raise OverridesError(_describe(error)) from None
+        raise OverridesError(_describe_errors(error)) from None
     unknown = sorted(name[:MAX_NAME] for name in pairs.keys() - known.keys())
     return Overrides(settings, frozenset(known), tuple(unknown[:MAX_UNKNOWN]))
 
@@ -83,7 +83,7 @@ def _parse_pairs(text: bytes) -> dict[str, str]:
     return pairs
 
 
-def _describe(error: ValidationError) -> str:
+def _describe_errors(error: ValidationError) -> str:
     lines = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         where = ".".join(str(part) for part in problem["loc"][:1])

@@ -145,7 +145,7 @@ class RevocationWatcher:
             # here finds the session active, and is read then.
             if self._sessions.is_local and changes == self.changes and self.noticing.is_set():
                 self._known[session.id] = session
-        elif not _same(known, session):
+        elif not _is_same(known, session):
             del self._known[session.id]
             self._happened.set()
 
@@ -264,7 +264,7 @@ class RevocationWatcher:
     async def _note(self, session: Session) -> None:
         known = self._known.get(session.id)
         applied = self._live.is_applied(session)
-        if known is not None and _same(known, session) and applied:
+        if known is not None and _is_same(known, session) and applied:
             return
         self._known[session.id] = session
         if not applied and self._sessions.has_users:  # the cache that let them in would let the next in too
@@ -326,6 +326,6 @@ class RevocationWatcher:
         self.mode = "down"
 
 
-def _same(one: Session, other: Session) -> bool:
+def _is_same(one: Session, other: Session) -> bool:
     # Redis has the time left, not the end.
     return one.user == other.user and abs(one.expires_at - other.expires_at) < SAME_END

@@ -21,7 +21,7 @@ from tradecast.sessions.loss.marks import StoreMarks
 from tradecast.sessions.loss.tracker import LossTracker
 from tradecast.sessions.models import Session, User
 from tradecast.sessions.reader import SessionReader
-from tradecast.sessions.signing import explain_refusal, is_signed, sign, unsign
+from tradecast.sessions.signing import explain_refusal, is_signed, sign_session_id, unsign_session_id
 from tradecast.sessions.stores.base import SessionRecord, SessionStore
 from tradecast.sessions.stores.mongo_database import MongoDatabase
 from tradecast.user_id import read_user_id
@@ -151,7 +151,9 @@ class Sessions:
         user_id = claimed_user_id if isinstance(claimed_user_id, str) else read_user_id(claimed_user_id)
         if not isinstance(raw_id, str) or not raw_id or not (user_id or unclaimed):
             raise AuthRefused("AUTH_REQUIRED", "bad_claim")
-        session_id = unsign(raw_id, self._secrets, self._require_signed or (by_cookie and bool(self._secrets)))
+        session_id = unsign_session_id(
+            raw_id, self._secrets, self._require_signed or (by_cookie and bool(self._secrets))
+        )
         if session_id is None:
             raise AuthRefused("SESSION_NOT_FOUND", explain_refusal(raw_id, self._secrets))
         if self._warns_of_unsigned and not is_signed(raw_id):
@@ -165,7 +167,7 @@ class Sessions:
 
     def sign(self, session_id: str) -> str:
         """A bare id as `authenticate` takes it: signed, where there are secrets."""
-        return sign(session_id, self._secrets[0]) if self._secrets else session_id
+        return sign_session_id(session_id, self._secrets[0]) if self._secrets else session_id
 
     def is_revoked_since(self, session_id: str, since: float) -> bool:
         """Whether a session was seen to be deleted at or after `since` (Unix seconds): it may have been read before."""
@@ -176,7 +178,7 @@ class Sessions:
     async def check(self, ids: Collection[str]) -> dict[str, Session | RefusalCode]:
         """What the store has now for each of `ids`, past all caches: the session, or why it cannot be used."""
         outcomes: dict[str, Session | RefusalCode] = {}
-        for chunk in _chunks(dict.fromkeys(ids)):
+        for chunk in _split_chunks(dict.fromkeys(ids)):
             records = await self.store.load(chunk)
             found: list[Session] = []
             for session_id in chunk:
@@ -250,10 +252,10 @@ class Sessions:
 
     async def revoke(self, ids: Collection[str]) -> int:
         """End sessions by their ids, bare or signed; how many there were."""
-        bare = [unsign(raw_id, self._secrets, require_signed=False) for raw_id in ids]
+        bare = [unsign_session_id(raw_id, self._secrets, require_signed=False) for raw_id in ids]
         known = list(dict.fromkeys(session_id for session_id in bare if session_id is not None))
         count = 0
-        for chunk in _chunks(known):
+        for chunk in _split_chunks(known):
             count += await self.store.delete(chunk)
             await self.forget(chunk)
             await self.loss.mark_revoked(chunk)
@@ -371,7 +373,7 @@ class _ObservedStore:
             raise
 
 
-def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+def _split_chunks(ids: Iterable[str]) -> Iterator[list[str]]:
     rest = iter(ids)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk

@@ -19,12 +19,12 @@ from tradecast.user_id import is_plain
 MAX_LENGTH = 512
 
 
-def sign(session_id: str, secret: str) -> str:
+def sign_session_id(session_id: str, secret: str) -> str:
     """The signed form of a session id, not URL-encoded."""
-    return f"s:{session_id}.{_signature(session_id, secret)}"
+    return f"s:{session_id}.{_make_signature(session_id, secret)}"
 
 
-def unsign(raw: str, secrets: Sequence[str], require_signed: bool) -> str | None:
+def unsign_session_id(raw: str, secrets: Sequence[str], require_signed: bool) -> str | None:
     """The bare session id in what a client sent, or None where it cannot be accepted.
 
     A bare id passes unless `require_signed`. A signed one passes if any of `secrets` signed it; where there are none it
@@ -39,7 +39,7 @@ def unsign(raw: str, secrets: Sequence[str], require_signed: bool) -> str | None
     if not _is_sane(session_id):
         return None
     given = signature.encode("utf-8", "replace")
-    matches = any_token_matches(given, (_signature(session_id, secret).encode() for secret in secrets))
+    matches = any_token_matches(given, (_make_signature(session_id, secret).encode() for secret in secrets))
     return session_id if matches else None
 
 
@@ -49,7 +49,7 @@ def is_signed(raw: str) -> bool:
 
 
 def explain_refusal(raw: str, secrets: Sequence[str]) -> Reason:
-    """Why `unsign` gave None, for the log."""
+    """Why `unsign_session_id` gave None, for the log."""
     if not _is_sane(raw):
         return "bad_id"
     if not is_signed(raw):
@@ -57,7 +57,7 @@ def explain_refusal(raw: str, secrets: Sequence[str]) -> Reason:
     return "wrong_signature" if secrets else "no_secrets"
 
 
-def _signature(session_id: str, secret: str) -> str:
+def _make_signature(session_id: str, secret: str) -> str:
     digest = hmac.new(secret.encode(), session_id.encode(), hashlib.sha256).digest()
     return base64.b64encode(digest).decode().rstrip("=")
 

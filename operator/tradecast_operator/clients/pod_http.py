@@ -63,7 +63,7 @@ class PodClient:
             AnswerInvalid: What came is no answer, is compressed or too large, or the address is none.
             OSError: There is no connection, or it ended before the answer did.
         """
-        host = _host(address)
+        host = _format_host(address)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         length = f"content-length: {len(body)}\r\n" if body else ""
         head = f"{method} {path} HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: close\r\n{lines}{length}"
@@ -148,7 +148,7 @@ class _Exchange(asyncio.Protocol):
             self.answer.set_exception(error)
 
 
-def _host(address: str) -> str:
+def _format_host(address: str) -> str:
     """An address as in a URL. Raises AnswerInvalid."""
     try:
         found = ip_address(address)

@@ -13,7 +13,7 @@ from redis.asyncio.connection import DefaultParser
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisClusterException, RedisError
 
-from tradecast_operator.model.answers import number
+from tradecast_operator.model.answers import read_number
 from tradecast_operator.tuning.redis_limits import RedisFacts
 
 # Seconds for a connection or an answer, and for everything: a fleet's round waits for it.
@@ -106,7 +106,7 @@ class RedisInfoClient:
             RedisSilent: Redis does not answer, or refuses.
         """
         try:
-            url = _plain(url)
+            url = _strip_options(url)
             scheme, _, rest = url.partition("://")
             async with asyncio.timeout(LONGEST):
                 tls: dict[str, Any] = {"ssl_ca_data": access.ca} if access.ca and scheme.startswith("rediss") else {}
@@ -120,7 +120,7 @@ class RedisInfoClient:
             raise RedisSilent(f"Redis does not answer INFO: {type(error).__name__}") from None
 
 
-def _plain(url: str) -> str:
+def _strip_options(url: str) -> str:
     """The URL without options of the client. Raises ValueError for other schemes, as that of a Unix socket."""
     if url.partition("://")[0] not in (*PLAIN, *SENTINEL, *CLUSTER):
         raise ValueError("no such scheme")
@@ -137,7 +137,7 @@ async def _ask_master(url: str, access: Access, tls: Mapping[str, Any]) -> Mappi
     options: dict[str, Any] = {**TIMES, **tls}
     if parts.scheme.startswith("rediss"):
         options["ssl"] = True
-    hosts = [_host(entry) for entry in listed.split(",")]
+    hosts = [_split_host(entry) for entry in listed.split(",")]
     theirs = {"username": access.sentinel_username or None, "password": access.sentinel_password or None}
     sentinel = Sentinel(hosts, sentinel_kwargs={**options, **theirs})  # type: ignore[no-untyped-call]
     for one in sentinel.sentinels:  # which accept it no other way
@@ -157,7 +157,7 @@ async def _ask_master(url: str, access: Access, tls: Mapping[str, Any]) -> Mappi
             await one.aclose()
 
 
-def _host(entry: str) -> tuple[str, int]:
+def _split_host(entry: str) -> tuple[str, int]:
     """Split host and port; an IPv6 address is in brackets, and its colons separate no port."""
     host, colon, port = ("", "", "") if entry.endswith("]") else entry.rpartition(":")
     return (host.strip("[]"), int(port)) if colon else (entry.strip("[]"), SENTINEL_PORT)
@@ -196,26 +196,28 @@ async def _ask_primaries(url: str, tls: Mapping[str, Any]) -> Sequence[Mapping[s
 
 def facts_of(nodes: Sequence[Mapping[str, Any]]) -> RedisFacts:
     """In each respect the values of the worst node."""
-    fullest = max(nodes, key=lambda node: _share(_whole(node["used_memory"]), _whole(node["maxmemory"])))
+    fullest = max(
+        nodes, key=lambda node: _compute_share(_read_integer(node["used_memory"]), _read_integer(node["maxmemory"]))
+    )
     cpu = [
-        number(node["used_cpu_user_main_thread"], 0, MOST) + number(node["used_cpu_sys_main_thread"], 0, MOST)
+        read_number(node["used_cpu_user_main_thread"], 0, MOST) + read_number(node["used_cpu_sys_main_thread"], 0, MOST)
         for node in nodes
         if "used_cpu_user_main_thread" in node
     ]
     return RedisFacts(
-        used_memory=_whole(fullest["used_memory"]),
-        max_memory=_whole(fullest["maxmemory"]),
-        evicted_keys=sum(_whole(node["evicted_keys"]) for node in nodes),
-        ops_per_second=max(number(node["instantaneous_ops_per_sec"], 0, MOST) for node in nodes),
-        clients=max(_whole(node["connected_clients"]) for node in nodes),
+        used_memory=_read_integer(fullest["used_memory"]),
+        max_memory=_read_integer(fullest["maxmemory"]),
+        evicted_keys=sum(_read_integer(node["evicted_keys"]) for node in nodes),
+        ops_per_second=max(read_number(node["instantaneous_ops_per_sec"], 0, MOST) for node in nodes),
+        clients=max(_read_integer(node["connected_clients"]) for node in nodes),
         cpu_seconds=tuple(cpu) if len(cpu) == len(nodes) else None,
-        cluster=any(_whole(node.get("cluster_enabled", 0)) for node in nodes),
+        cluster=any(_read_integer(node.get("cluster_enabled", 0)) for node in nodes),
     )
 
 
-def _whole(value: Any) -> int:
-    return int(number(value, 0, MOST))
+def _read_integer(value: Any) -> int:
+    return int(read_number(value, 0, MOST))
 
 
-def _share(used: int, most: int) -> float:
+def _compute_share(used: int, most: int) -> float:
     return used / most if most > 0 else 0.0

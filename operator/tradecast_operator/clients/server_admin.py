@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tradecast_operator.clients.pod_http import Answer, AnswerInvalid, PodClient
-from tradecast_operator.clients.signature import following, offered, sign
-from tradecast_operator.model.answers import fields, number, parse, truth, whole
+from tradecast_operator.clients.signature import read_next_nonce, read_offered_nonce, sign_request
+from tradecast_operator.model.answers import parse_json, read_boolean, read_integer, read_number, read_object
 from tradecast_operator.model.observation import Outcomes, Stats
 from tradecast_operator.model.spec import HIGHEST_RATE, LONGEST_DRAIN
 
@@ -183,15 +183,17 @@ class ServerAdmin:
         nonce = self._known.nonces.pop(target.uid, None)
         tokens = self._order_tokens(target)
         signed = nonce is not None and bool(tokens)
-        authorization = sign(tokens[0], method, path, target.uid, nonce, body) if nonce is not None and tokens else None
+        authorization = (
+            sign_request(tokens[0], method, path, target.uid, nonce, body) if nonce is not None and tokens else None
+        )
         answer = await self._send(method, target.address, path, body, authorization)
         is_fresh = False
         while answer.status == UNAUTHORIZED:
-            nonce = offered(answer.headers.get("www-authenticate", ""))
+            nonce = read_offered_nonce(answer.headers.get("www-authenticate", ""))
             if nonce is not None and tokens[int(is_fresh) :]:
                 tokens = tokens[int(is_fresh) :]
                 signed = is_fresh = True
-                authorization = sign(tokens[0], method, path, target.uid, nonce, body)
+                authorization = sign_request(tokens[0], method, path, target.uid, nonce, body)
             else:
                 plain = None if nonce is not None else self._plain(target, authorization)
                 if plain is None:
@@ -203,8 +205,8 @@ class ServerAdmin:
         if not SUCCESS <= answer.status < REDIRECT:
             raise ServerSilent(f"it answers {answer.status}")
         if signed:
-            self._remember(target, tokens[0], following(answer.headers.get("authentication-info", "")))
-        return parse(answer.body)
+            self._remember(target, tokens[0], read_next_nonce(answer.headers.get("authentication-info", "")))
+        return parse_json(answer.body)
 
     def _order_tokens(self, target: Target) -> tuple[str, ...]:
         """The tokens, of which the one that this server has accepted last comes first."""
@@ -243,31 +245,31 @@ class ServerAdmin:
 
 def read_stats(answer: Any) -> Stats:
     """Parse the answer of `/admin/stats`. Raises KeyError or ValueError."""
-    data = fields(answer)
-    drain, websocket = fields(data["drain"]), fields(data["websocket"])
-    here = whole(websocket["totalConnections"], MOST_CONNECTIONS)
+    data = read_object(answer)
+    drain, websocket = read_object(data["drain"]), read_object(data["websocket"])
+    here = read_integer(websocket["totalConnections"], MOST_CONNECTIONS)
     adapter = data.get("adapter")
     return Stats(
-        connections=max(here, whole(drain["remaining"], MOST_CONNECTIONS)),
-        draining=truth(drain["active"]),
-        shedding=truth(drain["shedding"]),
-        adapter=None if adapter is None else fields(adapter),
+        connections=max(here, read_integer(drain["remaining"], MOST_CONNECTIONS)),
+        draining=read_boolean(drain["active"]),
+        shedding=read_boolean(drain["shedding"]),
+        adapter=None if adapter is None else read_object(adapter),
         # Servers of earlier versions do not report these.
         drain_rate=min(_read_optional(drain, "connectionsPerSecond"), FASTEST),
         drain_time=min(_read_optional(drain, "timeoutSeconds"), LONGEST_DRAIN),
         renewable="renewWithin" in drain and "endsIn" in drain,
         rate=min(_read_optional(drain, "rate"), FASTEST),
         ends_in=None if drain.get("endsIn") is None else min(_read_optional(drain, "endsIn"), LONGEST_DRAIN),
-        urgent=truth(drain.get("urgent", False)),
-        outcomes=None if data.get("outcomes") is None else _read_outcomes(fields(data["outcomes"])),
+        urgent=read_boolean(drain.get("urgent", False)),
+        outcomes=None if data.get("outcomes") is None else _read_outcomes(read_object(data["outcomes"])),
     )
 
 
 def _read_outcomes(outcomes: dict[str, Any]) -> Outcomes:
     names = ("connects", "connectFailures", "events", "eventErrors")
-    return Outcomes(*(whole(outcomes[name], MOST_OUTCOMES) for name in names))
+    return Outcomes(*(read_integer(outcomes[name], MOST_OUTCOMES) for name in names))
 
 
 def _read_optional(drain: dict[str, Any], name: str) -> float:
     value = drain.get(name)
-    return 0.0 if value is None else float(number(value, 0, sys.float_info.max))
+    return 0.0 if value is None else float(read_number(value, 0, sys.float_info.max))

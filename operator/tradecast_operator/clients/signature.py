@@ -18,7 +18,7 @@ _OFFERED: Final = re.compile(r"(?:^|[, ])" + SCHEME + " +" + _NONCE.format("nonc
 _NEXT: Final = re.compile(r"(?:^|[, ])" + _NONCE.format("nextnonce"), re.IGNORECASE | re.ASCII)
 
 
-def sign(token: str, method: str, path: str, pod_uid: str, nonce: str, body: bytes) -> str:
+def sign_request(token: str, method: str, path: str, pod_uid: str, nonce: str, body: bytes) -> str:
     """The `Authorization` of a request.
 
     Args:
@@ -35,13 +35,13 @@ def sign(token: str, method: str, path: str, pod_uid: str, nonce: str, body: byt
     return f"{SCHEME} {nonce} {hmac.digest(key, text, 'sha256').hex()}"
 
 
-def offered(www_authenticate: str) -> str | None:
+def read_offered_nonce(www_authenticate: str) -> str | None:
     """The nonce that a server offers with a 401; None: it accepts no signed requests."""
     found = _OFFERED.search(www_authenticate)
     return found[1] if found is not None else None
 
 
-def following(authentication_info: str) -> str | None:
+def read_next_nonce(authentication_info: str) -> str | None:
     """The nonce for the next request, which a server sends with its answer."""
     found = _NEXT.search(authentication_info)
     return found[1] if found is not None else None

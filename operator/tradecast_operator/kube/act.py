@@ -103,7 +103,7 @@ class Actor:
         try:
             async with self._lease.acting():
                 await self._admin.drain(
-                    _target(targets, action.pod),
+                    _find_target(targets, action.pod),
                     action.rate,
                     action.timeout,
                     renew_within=action.renew_within,
@@ -132,16 +132,16 @@ class Actor:
                 # The mark first: an operator that starts in between finds it, and continues.
                 await self._mark(action.pod, action.uid, since=action.since)
                 await self._admin.drain(
-                    _target(targets, action.pod), action.rate, action.timeout, renew_within=action.renew_within
+                    _find_target(targets, action.pod), action.rate, action.timeout, renew_within=action.renew_within
                 )
             case CancelDrain():
-                await self._admin.cancel_drain(_target(targets, action.pod))
+                await self._admin.cancel_drain(_find_target(targets, action.pod))
                 await self._mark(action.pod, action.uid, since=None)
             case PutFirst():
                 annotations = {DELETION_COST: FIRST}
                 await self._kubernetes.mark_pod(self._namespace, action.pod, action.uid, annotations=annotations)
             case Shed():
-                await self._admin.shed(_target(targets, action.pod), action.count, action.rate)
+                await self._admin.shed(_find_target(targets, action.pod), action.count, action.rate)
             case _ if type(action) is Action:
                 return  # to be reported only
             case _:
@@ -155,7 +155,7 @@ class Actor:
         await self._kubernetes.mark_pod(self._namespace, pod, uid, labels=labels, annotations=annotations)
 
 
-def _target(targets: Mapping[str, Target], pod: str) -> Target:
+def _find_target(targets: Mapping[str, Target], pod: str) -> Target:
     target = targets.get(pod)
     if target is None or not target.address:
         raise ServerSilent("it has no address")

@@ -64,14 +64,14 @@ class Kubernetes:
         self._watch_api: Any = None
 
     async def start(self) -> None:
-        with _explained("GET", "version"):
+        with _explain_errors("GET", "version"):
             self._api = await kr8s.asyncio.api()
             self._api.timeout = self._timeout
             # kr8s closes all connections of a client when a request is refused; its key is the namespace.
             self._watch_api = await kr8s.asyncio.api(namespace="watches")
 
     async def deployment(self, namespace: str, name: str) -> Object:
-        return await self._get("apps/v1", namespace, _path("deployments", name))
+        return await self._get("apps/v1", namespace, _make_path("deployments", name))
 
     async def replica_sets(self, namespace: str, selector: str) -> Sequence[Object]:
         """All ReplicaSets that a label selector matches, as they are now."""
@@ -111,21 +111,23 @@ class Kubernetes:
         }
         timeout = httpx.Timeout(self._timeout, read=WATCH_SILENT)
         options = {"params": params, "timeout": timeout, "stream": True}
-        with _explained("GET", "pods"):
+        with _explain_errors("GET", "pods"):
             async with self._watch_api.call_api("GET", "v1", namespace=namespace, url="pods", **options) as response:
-                async for line in _lines(response):
+                async for line in _read_lines(response):
                     change = orjson.loads(line)
                     yield change["type"], reduce_pod(change["object"])
 
     async def secret(self, namespace: str, name: str) -> Object:
-        return await self._get("v1", namespace, _path("secrets", name))
+        return await self._get("v1", namespace, _make_path("secrets", name))
 
     async def config_map(self, namespace: str, name: str) -> Object:
-        return await self._get("v1", namespace, _path("configmaps", name))
+        return await self._get("v1", namespace, _make_path("configmaps", name))
 
     async def set_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
         """Write a Deployment's replicas if it still has this resource version."""
-        await self._patch("apps/v1", namespace, _path("deployments", name), _replicas(version, replicas))
+        await self._patch(
+            "apps/v1", namespace, _make_path("deployments", name), _make_replicas_patch(version, replicas)
+        )
 
     async def set_pacing(
         self,
@@ -149,7 +151,7 @@ class Kubernetes:
         """
         spec = {"minReadySeconds": minimum, **({} if deadline is None else {"progressDeadlineSeconds": deadline})}
         metadata = {"resourceVersion": version, "annotations": dict([annotation])}
-        await self._patch("apps/v1", namespace, _path("deployments", name), {"metadata": metadata, "spec": spec})
+        await self._patch("apps/v1", namespace, _make_path("deployments", name), {"metadata": metadata, "spec": spec})
 
     async def annotate_template(self, namespace: str, name: str, version: str, annotation: str, value: str) -> None:
         """Annotate a Deployment's pod template, which rolls it, if it still has this resource version.
@@ -165,7 +167,7 @@ class Kubernetes:
             "metadata": {"resourceVersion": version},
             "spec": {"template": {"metadata": {"annotations": {annotation: value or None}}}},
         }
-        await self._patch("apps/v1", namespace, _path("deployments", name), body)
+        await self._patch("apps/v1", namespace, _make_path("deployments", name), body)
 
     async def mark_pod(
         self,
@@ -178,11 +180,13 @@ class Kubernetes:
     ) -> None:
         """Set labels and annotations of the pod with this uid; None removes one."""
         metadata: Object = {"uid": uid, "labels": dict(labels or {}), "annotations": dict(annotations or {})}
-        await self._patch("v1", namespace, _path("pods", name), {"metadata": metadata})
+        await self._patch("v1", namespace, _make_path("pods", name), {"metadata": metadata})
 
     async def adopt_replicas(self, namespace: str, name: str, version: str, replicas: int) -> None:
         """Fill in a SocketFleet's replicas if it still has this resource version."""
-        await self._patch(f"{GROUP}/{VERSION}", namespace, _path(PLURAL, name), _replicas(version, replicas))
+        await self._patch(
+            f"{GROUP}/{VERSION}", namespace, _make_path(PLURAL, name), _make_replicas_patch(version, replicas)
+        )
 
     async def version(self) -> Object:
         """The version of Kubernetes, with `gitVersion`."""
@@ -194,7 +198,7 @@ class Kubernetes:
 
     async def definition(self, name: str) -> Object:
         """A CustomResourceDefinition."""
-        return await self._call("GET", CRDS, None, _path("customresourcedefinitions", name))
+        return await self._call("GET", CRDS, None, _make_path("customresourcedefinitions", name))
 
     async def apply_definition(self, body: Object) -> None:
         """Apply the CustomResourceDefinition.
@@ -207,21 +211,21 @@ class Kubernetes:
     async def has_fleet(self, namespace: str, name: str, uid: str) -> bool:
         """Whether the SocketFleet with this uid exists."""
         try:
-            found = await self._get(f"{GROUP}/{VERSION}", namespace, _path(PLURAL, name))
+            found = await self._get(f"{GROUP}/{VERSION}", namespace, _make_path(PLURAL, name))
         except Missing:
             return False
         return bool(found["metadata"]["uid"] == uid)
 
     async def set_status(self, namespace: str, name: str, status: Object) -> None:
         """Write a SocketFleet's status."""
-        await self._patch(f"{GROUP}/{VERSION}", namespace, f"{_path(PLURAL, name)}/status", {"status": status})
+        await self._patch(f"{GROUP}/{VERSION}", namespace, f"{_make_path(PLURAL, name)}/status", {"status": status})
 
     async def apply_config_map(self, namespace: str, body: Object) -> None:
         """Apply a ConfigMap; if `body` has a resource version, only if the ConfigMap still has it."""
         await self._apply("v1", namespace, "configmaps", body, FIELD_MANAGER)
 
     async def lease(self, namespace: str, name: str) -> Object:
-        return await self._get(LEASES, namespace, _path("leases", name))
+        return await self._get(LEASES, namespace, _make_path("leases", name))
 
     async def create_lease(self, namespace: str, body: Object) -> Object:
         """Create a Lease and return it. Raises Conflict if there is one."""
@@ -231,7 +235,7 @@ class Kubernetes:
     async def set_lease(self, namespace: str, name: str, version: str, spec: Object) -> Object:
         """Write a Lease if it still has this resource version, and return it."""
         body = {"metadata": {"resourceVersion": version}, "spec": spec}
-        return await self._patch(LEASES, namespace, _path("leases", name), body)
+        return await self._patch(LEASES, namespace, _make_path("leases", name), body)
 
     async def create_event(self, namespace: str, body: Object) -> None:
         await self._call("POST", "v1", namespace, "events", json=body)
@@ -245,18 +249,18 @@ class Kubernetes:
 
     async def _apply(self, version: str, namespace: str | None, plural: str, body: Object, manager: str) -> None:
         params = {"fieldManager": manager, "force": "true"}
-        url = _path(plural, body["metadata"]["name"])
+        url = _make_path(plural, body["metadata"]["name"])
         await self._call("PATCH", version, namespace, url, params=params, headers=_APPLY, json=body)
 
     async def _call(self, method: str, version: str, namespace: str | None, url: str, **options: Any) -> Object:
-        with _explained(method, url):
+        with _explain_errors(method, url):
             async with self._api.call_api(method, version=version, namespace=namespace, url=url, **options) as response:
                 answer: Object = orjson.loads(response.content)
                 return answer
 
 
 @contextlib.contextmanager
-def _explained(method: str, url: str) -> Iterator[None]:
+def _explain_errors(method: str, url: str) -> Iterator[None]:
     """Raise the errors of `Kubernetes` for those of the client below."""
     try:
         yield
@@ -281,7 +285,7 @@ def _explained(method: str, url: str) -> Iterator[None]:
     raise httpx.HTTPError(f"{method} {url}: {code}")
 
 
-async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _read_lines(response: httpx.Response) -> AsyncIterator[bytes]:
     """The lines of an answer as they come in. Raises httpx.DecodingError if one is too long."""
     parts: list[bytes] = []
     size = 0
@@ -298,13 +302,13 @@ async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:
             raise httpx.DecodingError(f"a change has more than {LONGEST_CHANGE} bytes")
 
 
-def _path(plural: str, name: str) -> str:
+def _make_path(plural: str, name: str) -> str:
     """The path of an object in its namespace. Raises InvalidName."""
     if _NAME.fullmatch(name) is None:
         raise InvalidName(f"{plural}: {name[:80]!r} is not a valid name in Kubernetes")
     return f"{plural}/{name}"
 
 
-def _replicas(version: str, replicas: int) -> Object:
+def _make_replicas_patch(version: str, replicas: int) -> Object:
     """A patch that is valid for this resource version only."""
     return {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}

@@ -68,8 +68,8 @@ def read_token(secret: Object, name: str, key: str, *, strict: bool) -> Token:
             "TokenKeyRefused",
             f"admin.tokenSecret.key must be {TOKEN_KEY}, or be omitted: no other key of a Secret is sent",
         )
-    consented = consents(secret, name, ADMIN_LABEL, strict=strict)
-    values = _words(value_of(secret, name, TOKEN_KEY, 4 * LONGEST_TOKEN))
+    consented = check_consent(secret, name, ADMIN_LABEL, strict=strict)
+    values = _read_tokens(value_of(secret, name, TOKEN_KEY, 4 * LONGEST_TOKEN))
     if not values:
         raise SecretRefused("SecretUnusable", f"Secret {name} has no token in {TOKEN_KEY}")
     if any(len(value) > LONGEST_TOKEN or not value.isprintable() for value in values):
@@ -81,7 +81,7 @@ def read_token(secret: Object, name: str, key: str, *, strict: bool) -> Token:
     return Token(values, consented)
 
 
-def consents(secret: Object, name: str, label: str, *, strict: bool) -> bool:
+def check_consent(secret: Object, name: str, label: str, *, strict: bool) -> bool:
     """Whether a Secret has the label. Raises SecretRefused if it has not, and must."""
     labels: Mapping[str, Any] = secret.get("metadata", {}).get("labels") or {}
     consented = labels.get(label) == "true"
@@ -102,6 +102,6 @@ def value_of(secret: Object, name: str, key: str, longest: int) -> str:
         raise SecretRefused("SecretUnusable", f"Secret {name}: {key} is not valid UTF-8") from None
 
 
-def _words(text: str) -> tuple[str, ...]:
+def _read_tokens(text: str) -> tuple[str, ...]:
     """The first of the tokens that servers accept: `ADMIN_TOKEN` has several while one replaces another."""
     return tuple(word.strip() for word in text.split(",") if word.strip())[:MOST_TOKENS]

@@ -12,8 +12,8 @@ from tradecast_operator.clients.server_admin import KnownServers, ServerAdmin, T
 from tradecast_operator.kube.admin_token import AdminToken
 from tradecast_operator.kube.client import Kubernetes, Object
 from tradecast_operator.kube.consent import ADMIN_LABEL, REDIS_LABEL, SecretRefused
-from tradecast_operator.kube.observe import ask_servers, is_rolling, list_revisions, observe, target_of
-from tradecast_operator.kube.owners import find_revision, owner_of, replica_sets_of, split
+from tradecast_operator.kube.observe import ask_servers, is_rolling, list_revisions, observe_fleet, target_of
+from tradecast_operator.kube.owners import find_revision, owner_of, replica_sets_of, split_pods
 from tradecast_operator.kube.pods.cache import PodCache
 from tradecast_operator.kube.selector import format_selector
 from tradecast_operator.model.observation import Observation
@@ -96,7 +96,7 @@ class FleetObserver:
 
     def count_connections(self, spec: Spec) -> int:
         """The number for the autoscaler. Raises autoscaler_metric.Unknown."""
-        return autoscaler_metric.connections(self._reading, time.time(), spec.metric)
+        return autoscaler_metric.count_connections(self._reading, time.time(), spec.metric)
 
     async def read_deployment(self, spec: Spec) -> Object:
         """The Deployment. Raises Missing, InvalidName or httpx.HTTPError."""
@@ -128,9 +128,11 @@ class FleetObserver:
         reports = await ask_servers(pods, admin, self._silent) if ask else {}
         if admin.refused:  # the Secret may have another token by now
             self._token.expire()
-        seen = observe(deployment, pods, reports, time.time(), await self._find_revision(deployment, pods, selector))
+        seen = observe_fleet(
+            deployment, pods, reports, time.time(), await self._find_revision(deployment, pods, selector)
+        )
         if ask:
-            self._reading = autoscaler_metric.read(seen, self._reading, spec.metric)
+            self._reading = autoscaler_metric.update_reading(seen, self._reading, spec.metric)
         unlabelled = not self._token.current.consented
         return ObservedFleet(
             seen, pods, foreign_pods, selector, admin, refusal=self._token.refusal, unlabelled=unlabelled
@@ -149,11 +151,11 @@ class FleetObserver:
         uid = str(deployment["metadata"].get("uid", ""))
         if uid != self._replica_sets_of:
             self._replica_sets, self._replica_sets_of = frozenset(), uid
-        ours, others = split(pods, self._replica_sets)
+        ours, others = split_pods(pods, self._replica_sets)
         if any(owner_of(pod, "ReplicaSet") for pod in others):  # perhaps of a new ReplicaSet
             found = await self._kubernetes.replica_sets(self._namespace, selector)
             self._replica_sets = replica_sets_of(deployment, found)
-            ours, others = split(pods, self._replica_sets)
+            ours, others = split_pods(pods, self._replica_sets)
         uids = {pod["metadata"]["uid"] for pod in ours}
         self._known.keep(uids, self._replica_sets)
         self._silent = {uid: at for uid, at in self._silent.items() if uid in uids}

@@ -100,7 +100,7 @@ class Tenure:
         return 0.0 if self.renewed is None else max(0.0, self.renewed + DURATION - now)
 
 
-def claim(tenure: Tenure, now: str) -> dict[str, Any]:
+def claim_lease(tenure: Tenure, now: str) -> dict[str, Any]:
     """The spec that acquires or renews a Lease.
 
     Args:

@@ -16,7 +16,7 @@ import httpx
 import structlog
 
 from tradecast_operator.kube.client import FORBIDDEN, GROUP, VERSION, Conflict, Kubernetes, Missing, Object
-from tradecast_operator.kube.lease import RETRY, NotHeld, Record, Tenure, claim
+from tradecast_operator.kube.lease import RETRY, NotHeld, Record, Tenure, claim_lease
 
 # Seconds that an attempt may take.
 ATTEMPT: Final = 5.0
@@ -136,7 +136,7 @@ class Leaseholder:
 
     async def _take(self) -> None:
         began = self._clock()
-        spec = claim(self._tenure, _calendar())
+        spec = claim_lease(self._tenure, _format_now())
         known = self._tenure.record
         if known is None:
             metadata = {"name": self._name, "namespace": self._namespace, "ownerReferences": [self._owner]}
@@ -188,11 +188,11 @@ class Leaseholder:
             log.info("Lease not released, it will expire", fleet=self._fleet, error=type(error).__name__)
 
     async def _write_nobody(self, version: str) -> None:
-        now = _calendar()
+        now = _format_now()
         nobody = {"holderIdentity": "", "leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now}
         await self._kubernetes.set_lease(self._namespace, self._name, version, nobody)
 
 
-def _calendar() -> str:
+def _format_now() -> str:
     """Now, as a MicroTime."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -98,7 +98,7 @@ def target_of(pod: Object) -> Target:
     )
 
 
-def observe(
+def observe_fleet(
     deployment: Object, pods: Sequence[Object], stats: Mapping[str, Stats], now: float, revision: str = ""
 ) -> Observation:
     """The fleet as it is now.
@@ -111,12 +111,12 @@ def observe(
         revision: The revision that the Deployment asks for; empty: unknown, unless all pods have one.
     """
     spec, status, metadata = deployment["spec"], deployment.get("status", {}), deployment["metadata"]
-    seen = [_pod(pod, stats.get(pod["metadata"]["uid"])) for pod in pods if not _has_ended(pod)]
+    seen = [_read_pod(pod, stats.get(pod["metadata"]["uid"])) for pod in pods if not _has_ended(pod)]
     behind = status.get("observedGeneration", 0) < metadata.get("generation", 0)
     revisions = {pod.revision for pod in seen if not pod.terminating}
     template = spec.get("template") or {}
     rolling = is_rolling(deployment, seen_revisions=revisions)
-    pacing = _pacing(deployment)
+    pacing = _read_pacing(deployment)
     revision = revision or ("" if rolling or len(revisions) != 1 else next(iter(revisions)))
     return Observation(
         time=now,
@@ -147,10 +147,10 @@ def is_rolling(deployment: Object, seen_revisions: Collection[str]) -> bool:
 
 def list_revisions(pods: Sequence[Object]) -> frozenset[str]:
     """The revisions of pods that are there to stay, and of terminating ones that still run."""
-    return frozenset(_revision(pod) for pod in pods if not _has_ended(pod))
+    return frozenset(_read_revision(pod) for pod in pods if not _has_ended(pod))
 
 
-def _revision(pod: Object) -> str:
+def _read_revision(pod: Object) -> str:
     return str((pod["metadata"].get("labels") or {}).get(REVISION, ""))
 
 
@@ -167,7 +167,7 @@ def _is_held(pacing: Pacing, revision: str) -> bool:
     return pacing.hold is not None and bool(revision) and pacing.hold.revision == revision
 
 
-def _pacing(deployment: Object) -> Pacing:
+def _read_pacing(deployment: Object) -> Pacing:
     annotations, spec = deployment["metadata"].get("annotations") or {}, deployment["spec"]
     deadline = spec.get("progressDeadlineSeconds")
     return Pacing(
@@ -193,7 +193,7 @@ def has_started(pod: Object) -> bool:
     return any("running" in (one.get("state") or {}) for one in statuses)
 
 
-def _pod(pod: Object, stats: Stats | None) -> Pod:
+def _read_pod(pod: Object, stats: Stats | None) -> Pod:
     metadata = pod["metadata"]
     annotations = metadata.get("annotations") or {}
     deleted = metadata.get("deletionTimestamp")
@@ -204,13 +204,13 @@ def _pod(pod: Object, stats: Stats | None) -> Pod:
         ready_since=None if terminating else _ready_since(pod),
         started=has_started(pod),
         terminating=terminating,
-        revision=_revision(pod),
+        revision=_read_revision(pod),
         goes_first=annotations.get(DELETION_COST) == FIRST,
-        drain_since=_number(annotations.get(DRAIN_SINCE)),
+        drain_since=_parse_number(annotations.get(DRAIN_SINCE)),
         unready_since=None if terminating else _unready_since(pod),
         was_ready=_was_ready(pod),
-        trouble="" if terminating else _trouble(pod),
-        killed_at=_seconds(deleted) if terminating else None,
+        trouble="" if terminating else _find_trouble(pod),
+        killed_at=_parse_seconds(deleted) if terminating else None,
         grace=float(metadata.get("deletionGracePeriodSeconds") or 0),
         stats=stats,
     )
@@ -222,7 +222,7 @@ def _unready_since(pod: Object) -> float | None:
     ready = conditions.get("Ready", {})
     if ready.get("status") == "True" or conditions.get("PodScheduled", {}).get("status") == "False":
         return None
-    return _seconds(ready.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
+    return _parse_seconds(ready.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
 
 
 def _was_ready(pod: Object) -> bool:
@@ -234,10 +234,10 @@ def _was_ready(pod: Object) -> bool:
         if (running := (one.get("state") or {}).get("running") or {}).get("startedAt")
     ]
     changed = ready.get("lastTransitionTime")
-    return bool(began) and changed is not None and _seconds(changed) > max(map(_seconds, began)) + SETTLED
+    return bool(began) and changed is not None and _parse_seconds(changed) > max(map(_parse_seconds, began)) + SETTLED
 
 
-def _trouble(pod: Object) -> str:
+def _find_trouble(pod: Object) -> str:
     """Why it does not run, in Kubernetes' word; empty: it does, or may yet."""
     status = pod["status"]
     for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
@@ -261,15 +261,15 @@ def _has_ended(pod: Object) -> bool:
 def _ready_since(pod: Object) -> float | None:
     for condition in pod["status"].get("conditions") or []:
         if condition["type"] == "Ready" and condition["status"] == "True":
-            return _seconds(condition.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
+            return _parse_seconds(condition.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
     return None
 
 
-def _seconds(text: str) -> float:
+def _parse_seconds(text: str) -> float:
     return datetime.datetime.fromisoformat(text).timestamp()
 
 
-def _number(text: Any) -> float | None:
+def _parse_number(text: Any) -> float | None:
     """The number that the operator wrote; None if somebody else has changed it."""
     try:
         number = float(text)

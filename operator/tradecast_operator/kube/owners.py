@@ -32,7 +32,7 @@ def replica_sets_of(deployment: Object, replica_sets: Sequence[Object]) -> froze
     return frozenset(str(one["metadata"]["uid"]) for one in replica_sets if uid and owner_of(one, "Deployment") == uid)
 
 
-def split(pods: Sequence[Object], replica_sets: Collection[str]) -> tuple[list[Object], list[Object]]:
+def split_pods(pods: Sequence[Object], replica_sets: Collection[str]) -> tuple[list[Object], list[Object]]:
     """Split pods into those that these ReplicaSets own, and the others."""
     ours: list[Object] = []
     others: list[Object] = []

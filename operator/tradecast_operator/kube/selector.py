@@ -15,10 +15,10 @@ def format_selector(selector: Mapping[str, Any]) -> str:
         ValueError: The selector has an unknown operator.
     """
     equal = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    return ",".join([*equal, *(_expression(one) for one in selector.get("matchExpressions") or [])])
+    return ",".join([*equal, *(_format_expression(one) for one in selector.get("matchExpressions") or [])])
 
 
-def _expression(data: Mapping[str, Any]) -> str:
+def _format_expression(data: Mapping[str, Any]) -> str:
     key, values = data["key"], ",".join(data.get("values") or [])
     match data["operator"]:
         case "In":

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
-from tradecast_operator.model.answers import field as read_field
-from tradecast_operator.model.answers import fields, number
-from tradecast_operator.model.answers import name as read_name
+from tradecast_operator.model.answers import read_field, read_name, read_number, read_object
 
 Mode = Literal["single", "pubsub", "sharded"]
 Apply = Literal["recommend", "figures", "roll"]
@@ -87,33 +85,33 @@ class RedisAdapter:
             "recoveryWindowSeconds": "recovery_window",
         }
         readers: dict[str, tuple[str, Callable[[Any], Any]]] = {
-            **{theirs: (ours, _seconds) for theirs, ours in seconds.items()},
+            **{theirs: (ours, _read_seconds) for theirs, ours in seconds.items()},
             "mode": ("mode", lambda value: _one_of(value, ("auto", *get_args(Mode)))),
             "apply": ("apply", lambda value: _one_of(value, get_args(Apply))),
             "configMap": ("config_map", lambda value: value and read_name(value)),
-            "redisSecret": ("redis_secret", lambda value: value and _secret(fields(value))),
-            "pinned": ("pinned", _pinned),
+            "redisSecret": ("redis_secret", lambda value: value and _read_secret(read_object(value))),
+            "pinned": ("pinned", _read_pinned),
         }
         given = {ours: read_field(spec, theirs, read) for theirs, (ours, read) in readers.items() if theirs in spec}
         return cls(**given)
 
 
-def _seconds(value: Any) -> float:
-    return number(value, 0, 86_400)
+def _read_seconds(value: Any) -> float:
+    return read_number(value, 0, 86_400)
 
 
-def _pinned(value: Any) -> AdapterSettings:
+def _read_pinned(value: Any) -> AdapterSettings:
     pinned = {}
-    for name, given in fields(value).items():
+    for name, given in read_object(value).items():
         if name in BOUNDS:
             try:
-                pinned[name] = number(given, *BOUNDS[name])
+                pinned[name] = read_number(given, *BOUNDS[name])
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
     return pinned
 
 
-def _secret(data: Mapping[str, Any]) -> RedisSecret:
+def _read_secret(data: Mapping[str, Any]) -> RedisSecret:
     return RedisSecret(**{name: read_field({"key": "REDIS_URL", **data}, name, read_name) for name in ("name", "key")})
 
 

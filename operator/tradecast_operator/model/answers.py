@@ -13,19 +13,19 @@ from typing import Any
 import orjson
 
 
-def parse(text: bytes) -> Any:
+def parse_json(text: bytes) -> Any:
     """Parse JSON in UTF-8. Raises ValueError, for NaN, Infinity and too deep nesting as well."""
     return orjson.loads(text)
 
 
-def fields(value: Any) -> dict[str, Any]:
+def read_object(value: Any) -> dict[str, Any]:
     """An object. Raises ValueError."""
     if not isinstance(value, dict):
         raise ValueError("no object")
     return value
 
 
-def number(value: Any, low: float, high: float) -> float:
+def read_number(value: Any, low: float, high: float) -> float:
     """A number that is finite and within bounds. Raises ValueError."""
     # Compared before it becomes a float: a whole number may be too large for one.
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
@@ -35,21 +35,21 @@ def number(value: Any, low: float, high: float) -> float:
     return value
 
 
-def whole(value: Any, high: int) -> int:
+def read_integer(value: Any, high: int) -> int:
     """A whole number from 0 to `high`. Raises ValueError."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= high:
         raise ValueError("no such whole number")
     return value
 
 
-def truth(value: Any) -> bool:
+def read_boolean(value: Any) -> bool:
     """True or false. Raises ValueError."""
     if not isinstance(value, bool):
         raise ValueError("neither true nor false")
     return value
 
 
-def field(data: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
+def read_field(data: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
     """Read an object's field with `read`. Raises ValueError with the field's name."""
     try:
         return read(data.get(name))
@@ -57,14 +57,14 @@ def field(data: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any
         raise ValueError(f"{name}: {error}") from None
 
 
-def name(value: Any) -> str:
+def read_name(value: Any) -> str:
     """A text that is short enough for a name in Kubernetes. Raises ValueError."""
     if not isinstance(value, str) or not 0 < len(value) <= 253:
         raise ValueError("no name")
     return value
 
 
-def text(value: Any, longest: int) -> str:
+def read_text(value: Any, longest: int) -> str:
     """A text in one line, cut off after so many characters. Raises ValueError."""
     if not isinstance(value, str):
         raise ValueError("no text")

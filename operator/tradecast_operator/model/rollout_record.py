@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tradecast_operator.model.answers import fields, name, parse, text, truth, whole
+from tradecast_operator.model.answers import parse_json, read_boolean, read_integer, read_name, read_object, read_text
 from tradecast_operator.model.observation import Hold
 
 # The annotation.
@@ -34,14 +34,14 @@ def read_hold(annotations: Mapping[str, Any]) -> Hold | None:
     if not isinstance(value, str):
         return None
     try:
-        record = fields(parse(value.encode()))
+        record = read_object(parse_json(value.encode()))
         deadline = record.get("progressDeadlineSeconds")
         return Hold(
-            revision=name(record.get("revision")),
-            why=text(record.get("why"), LONGEST_REASON),
-            deadline=None if deadline is None else whole(deadline, MOST),
-            minimum=whole(record.get("minReadySeconds"), MOST),
-            useless=truth(record.get("connectsFail", False)),
+            revision=read_name(record.get("revision")),
+            why=read_text(record.get("why"), LONGEST_REASON),
+            deadline=None if deadline is None else read_integer(deadline, MOST),
+            minimum=read_integer(record.get("minReadySeconds"), MOST),
+            useless=read_boolean(record.get("connectsFail", False)),
         )
     except ValueError:
         return None

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tradecast_operator.model.adapter_spec import RedisAdapter
-from tradecast_operator.model.answers import field as read_field
-from tradecast_operator.model.answers import fields, name, number, truth, whole
+from tradecast_operator.model.answers import read_boolean, read_field, read_integer, read_name, read_number, read_object
 
 Fields = Mapping[str, Any]
 # The highest rate and the longest drain that servers accept; higher values are treated like these.
@@ -161,50 +160,52 @@ class Spec:
         Raises:
             ValueError: The spec is invalid, although something has accepted it.
         """
-        data = fields(spec)
+        data = read_object(spec)
         return cls(
-            deployment=read_field(data, "deployment", name),
-            **_given(
+            deployment=read_field(data, "deployment", read_name),
+            **_read_given(
                 data,
-                _count,
+                _read_count,
                 replicas="replicas",
                 min_replicas="minReplicas",
                 max_replicas="maxReplicas",
                 connections_per_replica="connectionsPerReplica",
             ),
-            **_given(data, truth, dry_run="dryRun"),
-            admin=_admin(_part(data, "admin")),
-            drain=_drain(_part(data, "drain")),
-            rebalance=_rebalance(_part(data, "rebalance")),
-            trial=_trial(_part(data, "rollout")),
-            metric=Metric(**_given(_part(data, "metric"), _count, hold="holdSeconds", stale="staleSeconds")),
-            redis_adapter=RedisAdapter.of(_part(data, "redisAdapter")),
+            **_read_given(data, read_boolean, dry_run="dryRun"),
+            admin=_read_admin(_read_part(data, "admin")),
+            drain=_read_drain(_read_part(data, "drain")),
+            rebalance=_read_rebalance(_read_part(data, "rebalance")),
+            trial=_read_trial(_read_part(data, "rollout")),
+            metric=Metric(
+                **_read_given(_read_part(data, "metric"), _read_count, hold="holdSeconds", stale="staleSeconds")
+            ),
+            redis_adapter=RedisAdapter.of(_read_part(data, "redisAdapter")),
         )
 
 
-def _admin(spec: Fields) -> Admin:
-    given = _given(spec, lambda value: whole(value, 65_535), port="port")
+def _read_admin(spec: Fields) -> Admin:
+    given = _read_given(spec, lambda value: read_integer(value, 65_535), port="port")
     secret = read_field(spec, "tokenSecret", _token_secret) if spec.get("tokenSecret") else {}
     return Admin(**given, **secret)
 
 
 def _token_secret(value: Any) -> dict[str, str]:
-    data = fields(value)
-    return {"secret": read_field(data, "name", name), **_given(data, name, key="key")}
+    data = read_object(value)
+    return {"secret": read_field(data, "name", read_name), **_read_given(data, read_name, key="key")}
 
 
-def _drain(spec: Fields) -> Drain:
-    given = _given(spec, _count, rate="connectionsPerSecond", timeout="timeoutSeconds")
+def _read_drain(spec: Fields) -> Drain:
+    given = _read_given(spec, _read_count, rate="connectionsPerSecond", timeout="timeoutSeconds")
     for limited, most in (("rate", HIGHEST_RATE), ("timeout", LONGEST_DRAIN)):
         if limited in given:
             given[limited] = min(given[limited], most)
     return Drain(**given)
 
 
-def _rebalance(spec: Fields) -> Rebalance:
-    given = _given(
+def _read_rebalance(spec: Fields) -> Rebalance:
+    given = _read_given(
         spec,
-        _count,
+        _read_count,
         threshold="thresholdPercent",
         min_pods="minPods",
         min_age="minPodAgeSeconds",
@@ -220,29 +221,29 @@ def _rebalance(spec: Fields) -> Rebalance:
     for rate in ("rate", "accept_rate"):
         if rate in given:
             given[rate] = min(given[rate], HIGHEST_RATE)
-    return Rebalance(**given, **_given(spec, truth, enabled="enabled"))
+    return Rebalance(**given, **_read_given(spec, read_boolean, enabled="enabled"))
 
 
-def _trial(rollout: Fields) -> Trial:
-    spec = _part(rollout, "trial")
-    given = _given(spec, lambda value: whole(value, LONGEST_TRIAL), seconds="seconds")
-    given |= _given(rollout, lambda value: whole(value, LONGEST_DRAIN), deadline="progressDeadlineSeconds")
-    given |= _given(spec, _count, start="readyWithinSeconds", margin="marginPercent")
-    given |= _given(spec, lambda value: whole(value, HIGHEST), least="leastCount", sample="sampleClients")
+def _read_trial(rollout: Fields) -> Trial:
+    spec = _read_part(rollout, "trial")
+    given = _read_given(spec, lambda value: read_integer(value, LONGEST_TRIAL), seconds="seconds")
+    given |= _read_given(rollout, lambda value: read_integer(value, LONGEST_DRAIN), deadline="progressDeadlineSeconds")
+    given |= _read_given(spec, _read_count, start="readyWithinSeconds", margin="marginPercent")
+    given |= _read_given(spec, lambda value: read_integer(value, HIGHEST), least="leastCount", sample="sampleClients")
     if "margin" in given:
         given["margin"] /= 100
-    return Trial(**given, **_given(spec, truth, enabled="enabled"))
+    return Trial(**given, **_read_given(spec, read_boolean, enabled="enabled"))
 
 
-def _part(spec: Fields, of: str) -> Fields:
-    part: Fields = read_field({of: {}, **spec}, of, fields)
+def _read_part(spec: Fields, of: str) -> Fields:
+    part: Fields = read_field({of: {}, **spec}, of, read_object)
     return part
 
 
-def _count(value: Any) -> float:
+def _read_count(value: Any) -> float:
     """A number from 0 on. Raises ValueError."""
-    return min(number(value, 0, float("inf")), HIGHEST)
+    return min(read_number(value, 0, float("inf")), HIGHEST)
 
 
-def _given(spec: Fields, read: Callable[[Any], Any], **names: str) -> dict[str, Any]:
+def _read_given(spec: Fields, read: Callable[[Any], Any], **names: str) -> dict[str, Any]:
     return {ours: read_field(spec, theirs, read) for ours, theirs in names.items() if theirs in spec}

@@ -44,7 +44,7 @@ class Unknown(Exception):
     """The number is unknown; the text says why. An autoscaler must not take it for 0."""
 
 
-def read(seen: Observation, before: Reading, rules: Metric) -> Reading:
+def update_reading(seen: Observation, before: Reading, rules: Metric) -> Reading:
     """The reading after an observation; the number stays if the observation is incomplete.
 
     - A pod in service that does not answer counts with its last connections for the hold time, otherwise with the
@@ -62,7 +62,7 @@ def read(seen: Observation, before: Reading, rules: Metric) -> Reading:
         if (found := before.pods.get(pod.uid) if pod.connections is None else Held(pod.connections, seen.time))
     }
     fills = -(-sum(pod.connections or 0 for pod in seen.in_service) // max(1, _count_known(seen)))
-    counts = [_count(pod, pods.get(pod.uid), fills, seen.time, rules, since) for pod in seen.pods]
+    counts = [_count_pod(pod, pods.get(pod.uid), fills, seen.time, rules, since) for pod in seen.pods]
     if not seen.complete or any(count is None for count in counts):
         return replace(before, pods=pods, since=since)
     total = sum(count or 0 for count in counts)
@@ -70,7 +70,7 @@ def read(seen: Observation, before: Reading, rules: Metric) -> Reading:
     return Reading(seen.time, pods, (*higher, (seen.time, total)), since)
 
 
-def connections(reading: Reading, now: float, rules: Metric) -> int:
+def count_connections(reading: Reading, now: float, rules: Metric) -> int:
     """The number to report: the most connections within the hold time.
 
     Clients that a drain, a shed, a rollout or a crash has disconnected are back after some seconds. If the number fell
@@ -91,7 +91,7 @@ def _count_known(seen: Observation) -> int:
     return sum(pod.connections is not None for pod in seen.in_service)
 
 
-def _count(pod: Pod, held: Held | None, fill: int, now: float, rules: Metric, since: float) -> int | None:
+def _count_pod(pod: Pod, held: Held | None, fill: int, now: float, rules: Metric, since: float) -> int | None:
     """The connections of a pod, or what stands for them; None: it may have any number."""
     if pod.connections is not None:
         return pod.connections

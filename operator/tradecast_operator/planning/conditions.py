@@ -41,10 +41,10 @@ def describe_fleet(
     """
     ready = sum(pod.ready for pod in seen.pods)
     return [
-        _available(ready, spec),
-        _progressing(seen, spec, ready, paused=paused, owner=owner),
-        _draining(seen, spec),
-        _degraded(seen, spec, rolling_mode=rolling_mode, owner=owner),
+        _judge_available(ready, spec),
+        _judge_progressing(seen, spec, ready, paused=paused, owner=owner),
+        _judge_draining(seen, spec),
+        _judge_degraded(seen, spec, rolling_mode=rolling_mode, owner=owner),
     ]
 
 
@@ -115,18 +115,18 @@ def round_count(count: int) -> int:
     return round(count, -digits) if digits > 0 else count
 
 
-def _available(ready: int, spec: Spec) -> Condition:
+def _judge_available(ready: int, spec: Spec) -> Condition:
     message = f"{ready} ready, at least {spec.min_replicas} wanted"
     if ready >= spec.min_replicas:
         return Condition("Available", "True", "EnoughReady", message)
     return Condition("Available", "False", "TooFewReady", message)
 
 
-def _progressing(seen: Observation, spec: Spec, ready: int, *, paused: bool, owner: str) -> Condition:
+def _judge_progressing(seen: Observation, spec: Spec, ready: int, *, paused: bool, owner: str) -> Condition:
     if paused:
         return Condition("Progressing", "False", "Paused", "paused by the annotation tradecast.dev/paused")
     if owner:
-        return Condition("Progressing", "False", "DeploymentShared", _shared(spec, owner))
+        return Condition("Progressing", "False", "DeploymentShared", _explain_shared(spec, owner))
     message = f"{seen.replicas} replicas, {spec.wanted} wanted, {ready} ready"
     if seen.rolling:
         return Condition("Progressing", "True", "RollingOut", f"{message}; there are pods of two templates")
@@ -139,7 +139,7 @@ def _progressing(seen: Observation, spec: Spec, ready: int, *, paused: bool, own
     return Condition("Progressing", "False", "Stable", message)
 
 
-def _draining(seen: Observation, spec: Spec) -> Condition:
+def _judge_draining(seen: Observation, spec: Spec) -> Condition:
     pods = [pod for pod in seen.pods if pod.drain_since is not None and not pod.terminating]
     if not pods:
         return Condition("Draining", "False", "NoDrain", "no pod is draining")
@@ -150,13 +150,13 @@ def _draining(seen: Observation, spec: Spec) -> Condition:
     return Condition("Draining", "True", "Draining", f"{names}, at {spec.drain.rate:g} connections/s together")
 
 
-def _shared(spec: Spec, owner: str) -> str:
+def _explain_shared(spec: Spec, owner: str) -> str:
     return f"the older SocketFleet {owner} alone acts on the same Deployment {spec.deployment}: delete one of them"
 
 
-def _degraded(seen: Observation, spec: Spec, *, rolling_mode: bool, owner: str) -> Condition:
+def _judge_degraded(seen: Observation, spec: Spec, *, rolling_mode: bool, owner: str) -> Condition:
     if owner:
-        return Condition("Degraded", "True", "DeploymentShared", _shared(spec, owner))
+        return Condition("Degraded", "True", "DeploymentShared", _explain_shared(spec, owner))
     # Servers that start or terminate do not answer for a moment.
     silent = [pod.name for pod in seen.in_service if pod.connections is None]
     if not seen.complete:

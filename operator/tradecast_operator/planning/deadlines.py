@@ -54,21 +54,21 @@ def plan_deadlines(seen: Observation, spec: Spec, before: Deadlines) -> tuple[li
     between two observations, and has the grace period from then on.
     """
     ending = [pod for pod in seen.pods if pod.terminating and pod.killed_at is not None]
-    known = {pod.uid: _find(pod, seen, before) for pod in ending}
+    known = {pod.uid: _find_deadline(pod, seen, before) for pod in ending}
     actions: list[Action] = []
     for pod in ending:
-        told = _tell(pod, known[pod.uid].at - seen.time, spec)
+        told = _instruct_server(pod, known[pod.uid].at - seen.time, spec)
         if told is not None:
             actions.append(told)
     urgent = [pod for pod in seen.pods if pod.stats is not None and pod.stats.urgent]
     fresh = [pod for pod in urgent if pod.uid not in before.hurried]
     if fresh:
-        actions.append(_report(fresh))
+        actions.append(_report_speed_up(fresh))
     alive = frozenset(pod.uid for pod in seen.pods if not pod.terminating)
     return actions, Deadlines(seen.time, alive, known, frozenset(pod.uid for pod in urgent))
 
 
-def _find(pod: Pod, seen: Observation, before: Deadlines) -> Deadline:
+def _find_deadline(pod: Pod, seen: Observation, before: Deadlines) -> Deadline:
     killed_at = pod.killed_at or 0.0
     known = before.known.get(pod.uid)
     if known is not None and known.killed_at == killed_at:
@@ -79,7 +79,7 @@ def _find(pod: Pod, seen: Observation, before: Deadlines) -> Deadline:
     return Deadline(killed_at, min(max(killed_at, earliest), latest))
 
 
-def _tell(pod: Pod, left: float, spec: Spec) -> TellServer | None:
+def _instruct_server(pod: Pod, left: float, spec: Spec) -> TellServer | None:
     """What to tell a terminating server; None: it knows, does not understand it, or is about to be killed."""
     stats = pod.stats
     if stats is None or not stats.renewable or not stats.draining or left <= 0:
@@ -91,7 +91,7 @@ def _tell(pod: Pod, left: float, spec: Spec) -> TellServer | None:
     return TellServer(pod=pod.name, uid=pod.uid, rate=spec.drain.rate, ends_within=left)
 
 
-def _report(pods: Sequence[Pod]) -> Action:
+def _report_speed_up(pods: Sequence[Pod]) -> Action:
     clients = sum(pod.connections or 0 for pod in pods)
     rate = max(pod.stats.rate for pod in pods if pod.stats is not None)
     message = (

@@ -43,7 +43,7 @@ class Plan:
     state: PlannerState
 
 
-def plan(seen: Observation, spec: Spec, state: PlannerState) -> Plan:
+def make_plan(seen: Observation, spec: Spec, state: PlannerState) -> Plan:
     """Decide what to do.
 
     Args:

@@ -43,19 +43,19 @@ def plan_rebalance(seen: Observation, spec: Spec, history: RebalanceHistory) -> 
     fleet.
     """
     rules = spec.rebalance
-    totals = _remember(history.totals, seen, rules)
-    why_not = _obstacle(seen, spec, totals)
+    totals = _remember_totals(history.totals, seen, rules)
+    why_not = _find_obstacle(seen, spec, totals)
     pods = [pod for pod in seen.in_service if pod.connections is not None]
     if why_not or not _is_uneven(pods, rules):
         return [], RebalanceHistory(totals, 0)
     uneven = history.uneven + 1
     if uneven < rules.observations:
         return [], RebalanceHistory(totals, uneven)
-    return _shed(pods, rules), RebalanceHistory(totals, 0)
+    return _shed_clients(pods, rules), RebalanceHistory(totals, 0)
 
 
-def _shed(pods: Sequence[Pod], rules: Rebalance) -> list[Action]:
-    mean = _mean(pods)
+def _shed_clients(pods: Sequence[Pod], rules: Rebalance) -> list[Action]:
+    mean = _compute_mean(pods)
     level = mean * (1 + (rules.threshold - 1) * DOWN_TO)
     excess = [((pod.connections or 0) - level, pod) for pod in pods]
     takers = sum((pod.connections or 0) < mean for pod in pods)
@@ -76,7 +76,7 @@ def _shed(pods: Sequence[Pod], rules: Rebalance) -> list[Action]:
     return actions
 
 
-def _obstacle(seen: Observation, spec: Spec, totals: Sequence[tuple[float, int]]) -> str:
+def _find_obstacle(seen: Observation, spec: Spec, totals: Sequence[tuple[float, int]]) -> str:
     """Why no clients are moved now; empty: they can be."""
     rules = spec.rebalance
     ready, tolerated = seen.in_service, count_tolerated(seen.replicas)
@@ -108,7 +108,7 @@ def _is_dead(pod: Pod) -> bool:
 
 
 def _is_uneven(pods: Sequence[Pod], rules: Rebalance) -> bool:
-    mean = _mean(pods)
+    mean = _compute_mean(pods)
     most = max((pod.connections or 0 for pod in pods), default=0)
     return most >= mean * rules.threshold and most - mean >= SMALLEST_EXCESS
 
@@ -120,11 +120,13 @@ def _is_quiet(totals: Sequence[tuple[float, int]], now: float, rules: Rebalance)
     return max(counts) - min(counts) <= rules.quiet_change * max(counts)
 
 
-def _mean(pods: Sequence[Pod]) -> float:
+def _compute_mean(pods: Sequence[Pod]) -> float:
     return sum(pod.connections or 0 for pod in pods) / len(pods) if pods else 0.0
 
 
-def _remember(totals: Sequence[tuple[float, int]], seen: Observation, rules: Rebalance) -> Sequence[tuple[float, int]]:
+def _remember_totals(
+    totals: Sequence[tuple[float, int]], seen: Observation, rules: Rebalance
+) -> Sequence[tuple[float, int]]:
     """The totals of the period in which connections must be stable, and the one before."""
     if not seen.complete:
         return totals or ((seen.time, seen.total),)

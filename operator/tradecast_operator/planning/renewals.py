@@ -46,7 +46,7 @@ def plan_renewals(actions: Sequence[Action], seen: Observation, spec: Spec, last
     return [
         *planned,
         *(
-            _renew(pod, seen, spec, within)
+            _renew_drain(pod, seen, spec, within)
             for pod in seen.pods
             if pod.uid in renewable and pod.uid not in changed and _is_drained(pod)
         ),
@@ -59,6 +59,6 @@ def _is_drained(pod: Pod) -> bool:
     return pod.drain_since is not None and draining and not pod.terminating
 
 
-def _renew(pod: Pod, seen: Observation, spec: Spec, within: float) -> TellServer:
+def _renew_drain(pod: Pod, seen: Observation, spec: Spec, within: float) -> TellServer:
     left = spec.drain.timeout - (seen.time - (pod.drain_since or seen.time))
     return TellServer(pod=pod.name, uid=pod.uid, rate=spec.drain.rate, timeout=max(1.0, left), renew_within=within)

@@ -29,20 +29,20 @@ def plan_replicas(seen: Observation, spec: Spec) -> list[Action]:
     if excess < 0:
         message = f"{seen.replicas} → {spec.wanted} replicas: {_explain_wanted(spec)}"
         up = SetReplicas(replicas=spec.wanted, version=seen.version, reason="ScaledUp", message=message)
-        return [up, *_cancel(marked, f"{spec.wanted} replicas are wanted now")]
+        return [up, *_cancel_drains(marked, f"{spec.wanted} replicas are wanted now")]
     if seen.behind:
         return []  # what the controller will make of the pods is unknown yet: begin nothing, end nothing
     if seen.rolling:
-        return _cancel(marked, "a rollout is under way")
+        return _cancel_drains(marked, "a rollout is under way")
     if excess == 0:
         # Surplus pods are about to be deleted: without their marks, loaded pods would be deleted instead.
-        going = _uids(_first_to_go(alive)[: max(0, len(alive) - seen.replicas)])
+        going = _list_uids(_first_to_go(alive)[: max(0, len(alive) - seen.replicas)])
         staying = [pod for pod in marked if pod.uid not in going]
-        return _cancel(staying, f"{spec.wanted} replicas are wanted, as many as there are")
-    return _down(seen, spec, alive, excess)
+        return _cancel_drains(staying, f"{spec.wanted} replicas are wanted, as many as there are")
+    return _scale_down(seen, spec, alive, excess)
 
 
-def _down(seen: Observation, spec: Spec, alive: Sequence[Pod], excess: int) -> list[Action]:
+def _scale_down(seen: Observation, spec: Spec, alive: Sequence[Pod], excess: int) -> list[Action]:
     actions: list[Action] = []
     # Negative: pods that are about to be deleted still exist.
     missing = seen.replicas - len(alive)
@@ -50,31 +50,31 @@ def _down(seen: Observation, spec: Spec, alive: Sequence[Pod], excess: int) -> l
     if excess_alive <= 0:
         # Other pods have gone instead, and their replacements are not there yet: none are needed.
         marked = [pod for pod in alive if pod.drain_since is not None]
-        return [_fewer(seen, spec, excess), *_cancel(marked, "another pod has gone instead")]
+        return [_lower_replicas(seen, spec, excess), *_cancel_drains(marked, "another pod has gone instead")]
     empty = sorted((pod for pod in alive if _may_go(pod, seen, spec)), key=_least_lost)
     going = empty[:excess_alive]
-    may_go = _uids(empty)
-    leaving = sorted((pod for pod in alive if pod.drain_since is not None and pod.uid not in may_go), key=_load)
+    may_go = _list_uids(empty)
+    leaving = sorted((pod for pod in alive if pod.drain_since is not None and pod.uid not in may_go), key=_rank_load)
     # If too many drain, the pods that would lose the most clients stay.
     kept = max(0, excess_alive - len(going))
     staying = [*leaving[kept:], *(pod for pod in empty[excess_alive:] if pod.drain_since is not None)]
-    actions += _cancel(staying, f"{spec.wanted} replicas are wanted now")
+    actions += _cancel_drains(staying, f"{spec.wanted} replicas are wanted now")
     leaving = leaving[:kept]
     actions += [_put_first(pod, seen, spec) for pod in going if not pod.goes_first]
     gone = missing + _ready_to_go(alive, going)
     if gone > 0:
-        actions.append(_fewer(seen, spec, gone))
+        actions.append(_lower_replicas(seen, spec, gone))
     for pod in leaving:
         if pod.stats is not None and not pod.stats.draining:
             message = f"{pod.name} has stopped draining, with {pod.connections} connections: draining it again"
-            actions.append(_drain(pod, seen, spec, message))
-    rest = sorted((pod for pod in alive if pod.drain_since is None and pod.uid not in may_go), key=_load)
+            actions.append(_start_drain(pod, seen, spec, message))
+    rest = sorted((pod for pod in alive if pod.drain_since is None and pod.uid not in may_go), key=_rank_load)
     for pod in _in_time(rest[: kept - len(leaving)], leaving, spec):
         message = (
-            f"draining {pod.name} with {_count(pod)} of {seen.total} connections, at {spec.drain.rate:g}/s for the "
-            f"fleet: {_explain_wanted(spec)}, there are {seen.replicas}"
+            f"draining {pod.name} with {_format_count(pod)} of {seen.total} connections, at {spec.drain.rate:g}/s "
+            f"for the fleet: {_explain_wanted(spec)}, there are {seen.replicas}"
         )
-        actions.append(_drain(pod, seen, spec, message))
+        actions.append(_start_drain(pod, seen, spec, message))
     return actions
 
 
@@ -91,7 +91,7 @@ def _in_time(pods: Sequence[Pod], leaving: Sequence[Pod], spec: Spec) -> Sequenc
     return pods
 
 
-def _fewer(seen: Observation, spec: Spec, gone: int) -> SetReplicas:
+def _lower_replicas(seen: Observation, spec: Spec, gone: int) -> SetReplicas:
     count = seen.replicas - gone
     message = f"{seen.replicas} → {count} replicas: {gone} empty or gone, {_explain_wanted(spec)}"
     return SetReplicas(replicas=count, version=seen.version, reason="ScaledDown", message=message)
@@ -99,7 +99,7 @@ def _fewer(seen: Observation, spec: Spec, gone: int) -> SetReplicas:
 
 def _ready_to_go(alive: Sequence[Pod], going: Sequence[Pod]) -> int:
     """How many pods can be deleted without the ReplicaSet choosing any other pod."""
-    uids = _uids(going)
+    uids = _list_uids(going)
     count = 0
     for pod in _first_to_go(alive):
         if pod.uid not in uids or not pod.goes_first:
@@ -127,12 +127,13 @@ def _put_first(pod: Pod, seen: Observation, spec: Spec) -> PutFirst:
     if pod.connections == 0:
         return PutFirst(pod=pod.name, uid=pod.uid, reason="Drained", message=f"{pod.name} is empty and is deleted next")
     message = (
-        f"{pod.name} still has {_count(pod)} connections after {spec.drain.timeout:g} s: it is deleted nevertheless"
+        f"{pod.name} still has {_format_count(pod)} connections after {spec.drain.timeout:g} s: "
+        "it is deleted nevertheless"
     )
     return PutFirst(pod=pod.name, uid=pod.uid, reason="DrainOverdue", message=message, warning=True)
 
 
-def _drain(pod: Pod, seen: Observation, spec: Spec, message: str) -> StartDrain:
+def _start_drain(pod: Pod, seen: Observation, spec: Spec, message: str) -> StartDrain:
     since = seen.time if pod.drain_since is None else pod.drain_since
     return StartDrain(
         pod=pod.name,
@@ -145,7 +146,7 @@ def _drain(pod: Pod, seen: Observation, spec: Spec, message: str) -> StartDrain:
     )
 
 
-def _cancel(pods: Sequence[Pod], why: str) -> list[Action]:
+def _cancel_drains(pods: Sequence[Pod], why: str) -> list[Action]:
     return [
         CancelDrain(
             pod=pod.name, uid=pod.uid, reason="DrainCancelled", message=f"{pod.name} accepts clients again: {why}"
@@ -154,11 +155,11 @@ def _cancel(pods: Sequence[Pod], why: str) -> list[Action]:
     ]
 
 
-def _uids(pods: Sequence[Pod]) -> frozenset[str]:
+def _list_uids(pods: Sequence[Pod]) -> frozenset[str]:
     return frozenset(pod.uid for pod in pods)
 
 
-def _load(pod: Pod) -> tuple[int, int, str]:
+def _rank_load(pod: Pod) -> tuple[int, int, str]:
     """Sort key: servers out of service without an answer, then by load, then servers in service without an answer."""
     if pod.connections is None:
         return 2 if pod.ready else 0, 0, pod.name
@@ -170,7 +171,7 @@ def _least_lost(pod: Pod) -> tuple[bool, bool, bool, int, str]:
     return pod.started, not pod.goes_first, pod.connections is None, pod.connections or 0, pod.name
 
 
-def _count(pod: Pod) -> str:
+def _format_count(pod: Pod) -> str:
     return "an unknown number" if pod.connections is None else str(pod.connections)
 
 

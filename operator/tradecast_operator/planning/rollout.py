@@ -47,7 +47,7 @@ def measure_progress(seen: Observation) -> Progress | None:
     """How far the rollout is; None: none is under way, or the new revision is not known yet."""
     if not seen.revision:
         return None
-    new, old = _split(seen)
+    new, old = _split_revisions(seen)
     if not old:
         return None
     total, moved = seen.total, sum(pod.connections or 0 for pod in new)
@@ -69,7 +69,7 @@ def describe_too_fast_rollout(seen: Observation) -> str | None:
     """Why the rollout that is under way is too fast; None: it is not."""
     if not seen.rolling or not seen.revision:
         return None
-    _, old = _split(seen)
+    _, old = _split_revisions(seen)
     return _too_many(seen, sum(pod.connections or 0 for pod in old), "the servers that end have")
 
 
@@ -78,7 +78,7 @@ def predict_too_fast_rollout(seen: Observation) -> str | None:
     return _too_many(seen, seen.total, "the servers have")
 
 
-def _split(seen: Observation) -> tuple[list[Pod], list[Pod]]:
+def _split_revisions(seen: Observation) -> tuple[list[Pod], list[Pod]]:
     return (
         [pod for pod in seen.pods if pod.revision == seen.revision],
         [pod for pod in seen.pods if pod.revision != seen.revision],

@@ -15,7 +15,7 @@ from tradecast_operator.model.actions import Action, CancelDrain, SetPacing, Tel
 from tradecast_operator.model.observation import Hold, Observation, Pod
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.conditions import Condition
-from tradecast_operator.planning.trial import TrialState, is_on_trial, judge, plan_sample, split_revisions
+from tradecast_operator.planning.trial import TrialState, is_on_trial, judge_trial, plan_sample, split_revisions
 
 # `minReadySeconds` of a rollout that is held: 63 years. No person would set just this.
 HELD: Final = 2_000_000_000
@@ -54,20 +54,20 @@ def plan_rollout(seen: Observation, spec: Spec, state: RolloutState) -> tuple[li
     if held is not None and spec.trial.enabled and _has_old(seen):
         return _keep_hold(seen, spec, held, state)
     if pacing.hold is not None or pacing.minimum == HELD:
-        return _release(seen, spec), RolloutState()
-    fault, trial = judge(seen, spec, state.trial)
+        return _release_hold(seen, spec), RolloutState()
+    fault, trial = judge_trial(seen, spec, state.trial)
     state = replace(state, trial=trial)
     if fault is not None:
         # The new servers are taken out of service once the hold is recorded: without it nobody would put them back.
         hold = Hold(seen.revision, fault.why, pacing.deadline, pacing.minimum, fault.useless)
         return [_set_hold(seen, spec, hold)], state
-    minimum, deadline = _configured(seen, spec)
+    minimum, deadline = _find_configured(seen, spec)
     if (minimum, deadline) != (pacing.minimum, pacing.deadline) and _may_configure(seen, minimum):
         message = (
             f"minReadySeconds {pacing.minimum} → {minimum}: an old server ends when a new one was ready so long; "
             f"progressDeadlineSeconds {pacing.deadline} → {deadline}"
         )
-        return [_pace(seen, minimum, deadline, None, message, reason="TrialConfigured")], state
+        return [_set_pacing(seen, minimum, deadline, None, message, reason="TrialConfigured")], state
     sample, trial = plan_sample(seen, spec, state.trial)
     return sample, replace(state, trial=trial)
 
@@ -76,7 +76,7 @@ def describe_trial(seen: Observation, spec: Spec) -> Condition:
     """Whether a rollout is held."""
     kind, held = "RolloutHeld", seen.held
     if held is not None and spec.trial.enabled and _has_old(seen):
-        return Condition(kind, "True", "TrialFailed", _advise(seen, spec, held))
+        return Condition(kind, "True", "TrialFailed", _advise_person(seen, spec, held))
     if not spec.trial.enabled:
         return Condition(kind, "False", "TrialDisabled", "rollout.trial.enabled is false: new servers are not judged")
     if is_on_trial(seen, spec):
@@ -91,11 +91,11 @@ def _keep_hold(seen: Observation, spec: Spec, held: Hold, state: RolloutState) -
     _, old = split_revisions(seen)
     if not any(pod.ready for pod in old):
         # Bad servers are better than none.
-        return [*actions, *_return(seen, "no old server is ready")], replace(state, renewed=0.0)
+        return [*actions, *_return_new(seen, "no old server is ready")], replace(state, renewed=0.0)
     if _stays_in_service(seen, spec, held):
         return actions, state
     everybody = seen.time - state.renewed >= RENEWED_EVERY
-    actions += _withdraw(seen, spec, everybody=everybody)
+    actions += _withdraw_new(seen, spec, everybody=everybody)
     return actions, replace(state, renewed=seen.time if everybody else state.renewed)
 
 
@@ -115,7 +115,7 @@ def _has_old(seen: Observation) -> bool:
     return bool(old)
 
 
-def _withdraw(seen: Observation, spec: Spec, *, everybody: bool) -> list[Action]:
+def _withdraw_new(seen: Observation, spec: Spec, *, everybody: bool) -> list[Action]:
     """Take the new servers out of service: the old ones are not superseded any more then, and get the clients back.
 
     Args:
@@ -137,16 +137,18 @@ def _withdraw(seen: Observation, spec: Spec, *, everybody: bool) -> list[Action]
     ]
 
 
-def _return(seen: Observation, why: str) -> list[Action]:
+def _return_new(seen: Observation, why: str) -> list[Action]:
     new, _ = split_revisions(seen)
-    return [_accept(pod, why) for pod in new if pod.stats is not None and pod.stats.draining]
+    return [_accept_clients(pod, why) for pod in new if pod.stats is not None and pod.stats.draining]
 
 
 def _set_hold(seen: Observation, spec: Spec, hold: Hold) -> SetPacing:
-    return _pace(seen, HELD, NO_DEADLINE, hold, _advise(seen, spec, hold), reason="RolloutHeld", warning=True)
+    return _set_pacing(
+        seen, HELD, NO_DEADLINE, hold, _advise_person(seen, spec, hold), reason="RolloutHeld", warning=True
+    )
 
 
-def _release(seen: Observation, spec: Spec) -> list[Action]:
+def _release_hold(seen: Observation, spec: Spec) -> list[Action]:
     """End a hold: the rollout was undone, is over, or a person wants it to go on."""
     hold = seen.pacing.hold
     if hold is None:
@@ -159,11 +161,13 @@ def _release(seen: Observation, spec: Spec) -> list[Action]:
     deadline = spec.trial.deadline if spec.trial.enabled and spec.trial.deadline else deadline
     if deadline is None or deadline >= NO_DEADLINE:
         deadline = DEFAULT_DEADLINE
-    minimum = _bounded(spec.trial.seconds if spec.trial.enabled and spec.trial.seconds else _before(hold), deadline)
+    minimum = _bound_minimum(
+        spec.trial.seconds if spec.trial.enabled and spec.trial.seconds else _find_minimum_before(hold), deadline
+    )
     message = f"minReadySeconds is {minimum} again: {why}"
     # The new revision is the failed one only if it is to go on; else its servers are about to end.
-    back = _return(seen, why) if hold is not None and hold.revision == seen.revision else []
-    return [_pace(seen, minimum, deadline, None, message, reason="RolloutReleased"), *back]
+    back = _return_new(seen, why) if hold is not None and hold.revision == seen.revision else []
+    return [_set_pacing(seen, minimum, deadline, None, message, reason="RolloutReleased"), *back]
 
 
 def end_hold(seen: Observation) -> list[Action]:
@@ -175,34 +179,34 @@ def end_hold(seen: Observation) -> list[Action]:
     if hold is None and seen.pacing.minimum != HELD:
         return []
     deadline = DEFAULT_DEADLINE if hold is None or hold.deadline is None else hold.deadline
-    minimum = _bounded(_before(hold), deadline)
+    minimum = _bound_minimum(_find_minimum_before(hold), deadline)
     why = "the SocketFleet is gone"
     message = f"minReadySeconds is {minimum} again: {why}"
     pods = [pod for pod in seen.pods if hold is not None and pod.revision == hold.revision and not pod.terminating]
     return [
-        _pace(seen, minimum, deadline, None, message, reason="RolloutReleased"),
-        *(_accept(pod, why) for pod in pods if pod.started),
+        _set_pacing(seen, minimum, deadline, None, message, reason="RolloutReleased"),
+        *(_accept_clients(pod, why) for pod in pods if pod.started),
     ]
 
 
-def _accept(pod: Pod, why: str) -> CancelDrain:
+def _accept_clients(pod: Pod, why: str) -> CancelDrain:
     message = f"{pod.name} accepts clients again: {why}"
     return CancelDrain(pod=pod.name, uid=pod.uid, reason="DrainCancelled", message=message)
 
 
-def _before(hold: Hold | None) -> int:
+def _find_minimum_before(hold: Hold | None) -> int:
     return 0 if hold is None or hold.minimum >= HELD else hold.minimum
 
 
-def _configured(seen: Observation, spec: Spec) -> tuple[int, int | None]:
+def _find_configured(seen: Observation, spec: Spec) -> tuple[int, int | None]:
     """`minReadySeconds` and `progressDeadlineSeconds` of a Deployment whose rollout is not held."""
     if not spec.trial.enabled or not spec.trial.seconds:
         return seen.pacing.minimum, seen.pacing.deadline
     deadline = spec.trial.deadline or seen.pacing.deadline
-    return _bounded(spec.trial.seconds, deadline), deadline
+    return _bound_minimum(spec.trial.seconds, deadline), deadline
 
 
-def _bounded(minimum: int, deadline: int | None) -> int:
+def _bound_minimum(minimum: int, deadline: int | None) -> int:
     return minimum if deadline is None else max(0, min(minimum, deadline - 1))
 
 
@@ -216,7 +220,7 @@ def _may_configure(seen: Observation, minimum: int) -> bool:
     return bool(old) or all(pod.ready_since is not None and seen.time - pod.ready_since >= minimum for pod in new)
 
 
-def _pace(
+def _set_pacing(
     seen: Observation,
     minimum: int,
     deadline: int | None,
@@ -237,7 +241,7 @@ def _pace(
     )
 
 
-def _advise(seen: Observation, spec: Spec, hold: Hold) -> str:
+def _advise_person(seen: Observation, spec: Spec, hold: Hold) -> str:
     undo = (
         f"helm rollback {seen.pacing.release}"
         if seen.pacing.release

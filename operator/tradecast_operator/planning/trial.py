@@ -96,7 +96,7 @@ class Fault:
     useless: bool = False
 
 
-def judge(seen: Observation, spec: Spec, state: TrialState) -> tuple[Fault | None, TrialState]:
+def judge_trial(seen: Observation, spec: Spec, state: TrialState) -> tuple[Fault | None, TrialState]:
     """What is wrong with the new revision, and what to remember; None: nothing speaks against it."""
     if not is_on_trial(seen, spec):
         return None, TrialState()
@@ -104,7 +104,7 @@ def judge(seen: Observation, spec: Spec, state: TrialState) -> tuple[Fault | Non
         state = TrialState(revision=seen.revision)
     new, old = split_revisions(seen)
     in_service = [pod for pod in old if pod.ready]
-    state = _observe(seen, new, in_service, state)
+    state = _observe_outcomes(seen, new, in_service, state)
     fault = _find_trouble(seen.time, new, in_service, spec.trial) or _find_failures(in_service, spec.trial, state)
     return fault, state
 
@@ -163,9 +163,11 @@ def _describe_trouble(pod: Pod, now: float, trial: Trial, *, answered: bool) -> 
 
 def _find_failures(old: Sequence[Pod], trial: Trial, state: TrialState) -> Fault | None:
     """Failures on new servers that are more than on old ones by the margin, and more than chance explains."""
-    new_now = _sum([interval.new for interval in state.intervals])
-    old_now = _sum([interval.old for interval in state.intervals])
-    old_ever = _sum([pod.stats.outcomes for pod in old if pod.stats is not None and pod.stats.outcomes is not None])
+    new_now = _sum_outcomes([interval.new for interval in state.intervals])
+    old_now = _sum_outcomes([interval.old for interval in state.intervals])
+    old_ever = _sum_outcomes(
+        [pod.stats.outcomes for pod in old if pod.stats is not None and pod.stats.outcomes is not None]
+    )
     for what, count, failed, base in (
         ("connects", new_now.connects, new_now.connect_failures, _share_connects(old_now, old_ever, trial.least)),
         ("events", new_now.events, new_now.event_errors, _share_events(old_now, old_ever, trial.least)),
@@ -179,19 +181,19 @@ def _find_failures(old: Sequence[Pod], trial: Trial, state: TrialState) -> Fault
 
 def _share_connects(now: Outcomes, ever: Outcomes, least: int) -> float:
     """The old servers' share of failures: at the same time if there is enough to say so, else since they started."""
-    return _share(now.connects, now.connect_failures, ever.connects, ever.connect_failures, least)
+    return _compute_share(now.connects, now.connect_failures, ever.connects, ever.connect_failures, least)
 
 
 def _share_events(now: Outcomes, ever: Outcomes, least: int) -> float:
-    return _share(now.events, now.event_errors, ever.events, ever.event_errors, least)
+    return _compute_share(now.events, now.event_errors, ever.events, ever.event_errors, least)
 
 
-def _share(now: int, failed_now: int, ever: int, failed_ever: int, least: int) -> float:
+def _compute_share(now: int, failed_now: int, ever: int, failed_ever: int, least: int) -> float:
     count, failed = (now, failed_now) if now >= max(1, least) else (ever, failed_ever)
     return min(1.0, failed / count) if count else 0.0
 
 
-def _observe(seen: Observation, new: Sequence[Pod], old: Sequence[Pod], state: TrialState) -> TrialState:
+def _observe_outcomes(seen: Observation, new: Sequence[Pod], old: Sequence[Pod], state: TrialState) -> TrialState:
     """Add what has happened since the last observation."""
     totals: dict[str, Outcomes] = {}
     happened: list[Outcomes] = []
@@ -206,15 +208,15 @@ def _observe(seen: Observation, new: Sequence[Pod], old: Sequence[Pod], state: T
                 continue
             totals[pod.uid] = now
             if before is not None:
-                changes.append(_since(now, before))
+                changes.append(_subtract_outcomes(now, before))
             elif pods is new and seen.time - (pod.ready_since or seen.time) <= WINDOW:
                 changes.append(now)  # it is young: all that it did is recent
-        happened.append(_sum(changes))
+        happened.append(_sum_outcomes(changes))
     kept = [one for one in state.intervals if one.time > seen.time - WINDOW]
     return replace(state, totals=totals, intervals=(*kept, Interval(seen.time, *happened)))
 
 
-def _since(now: Outcomes, before: Outcomes) -> Outcomes:
+def _subtract_outcomes(now: Outcomes, before: Outcomes) -> Outcomes:
     """What has been added; a server that was restarted began at 0."""
     if now.connects < before.connects or now.events < before.events:
         return now
@@ -226,7 +228,7 @@ def _since(now: Outcomes, before: Outcomes) -> Outcomes:
     )
 
 
-def _sum(outcomes: Sequence[Outcomes]) -> Outcomes:
+def _sum_outcomes(outcomes: Sequence[Outcomes]) -> Outcomes:
     return Outcomes(
         sum(one.connects for one in outcomes),
         sum(one.connect_failures for one in outcomes),

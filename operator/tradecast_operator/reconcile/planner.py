@@ -10,7 +10,7 @@ from tradecast_operator.model.actions import Action
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.resource import is_paused, read_last_mode
 from tradecast_operator.model.spec import Spec
-from tradecast_operator.planning.plan import PlannerState, plan
+from tradecast_operator.planning.plan import PlannerState, make_plan
 from tradecast_operator.tuning.scale_hold import hold_replicas
 
 
@@ -65,6 +65,6 @@ class RoundPlanner:
         """
         config_map = spec.redis_adapter.config_map_of(self._fleet)
         spec = hold_replicas(seen, spec, read_last_mode(body), config_map)
-        planned = plan(seen, spec, self._state)
+        planned = make_plan(seen, spec, self._state)
         self._state = planned.state
         return PlannedRound(body, spec, planned.actions, paused=is_paused(body) or bool(owner), owner=owner)

@@ -14,12 +14,12 @@ from tradecast_operator.kube.consent import (
     LONGEST_URL,
     REDIS_LABEL,
     SecretRefused,
-    consents,
+    check_consent,
     value_of,
 )
 from tradecast_operator.model.adapter_spec import RedisAdapter, RedisSecret
 from tradecast_operator.planning.conditions import Condition
-from tradecast_operator.tuning.redis_limits import RedisFacts, RedisWatch, advise, observe_redis
+from tradecast_operator.tuning.redis_limits import RedisFacts, RedisWatch, describe_limits, observe_redis
 
 # Seconds between two requests to Redis.
 ASK_EVERY: Final = 15.0
@@ -95,13 +95,13 @@ class RedisWatcher:
         if facts is None:
             return Condition("RedisLimited", "Unknown", self._failure_reason, "Redis has not been asked yet")
         if self._watch.is_limit:
-            return Condition("RedisLimited", "True", "".join(self._watch.limits), advise(self._watch, facts))
+            return Condition("RedisLimited", "True", "".join(self._watch.limits), describe_limits(self._watch, facts))
         message = "memory, evictions and the main thread's load are within limits"
         return Condition("RedisLimited", "False", "Enough", message)
 
     def _read_secret(self, found: Object, secret: RedisSecret) -> tuple[str, Access]:
         """The URL, and what it does not contain. Raises SecretRefused, or RedisSilent where there is no URL."""
-        consented = consents(found, secret.name, REDIS_LABEL, strict=self._strict)
+        consented = check_consent(found, secret.name, REDIS_LABEL, strict=self._strict)
         self.unlabelled = "" if consented else secret.name
         url, ca, user, password = (
             value_of(found, secret.name, key, longest)

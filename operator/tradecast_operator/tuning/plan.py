@@ -25,11 +25,11 @@ def plan_tuning(
         apply: Whether anything may be written; else settings and mode are only recommended.
     """
     state, recommended = update_recommendation(snapshot, rules, state)
-    decision = _decide(snapshot, rules, record, state, apply=apply)
+    decision = _decide_change(snapshot, rules, record, state, apply=apply)
     return replace(decision, actions=(*recommended, *decision.actions))
 
 
-def _decide(
+def _decide_change(
     snapshot: Snapshot, rules: RedisAdapter, record: TuningRecord | None, state: TuningState, *, apply: bool
 ) -> Decision:
     mode = ModeChange(snapshot, rules, record, state)

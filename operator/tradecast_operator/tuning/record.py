@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from tradecast_operator.model.adapter_spec import BOUNDS, AdapterSettings, Mode
-from tradecast_operator.model.answers import number, parse, whole
+from tradecast_operator.model.answers import parse_json, read_integer, read_number
 
 # Hexadecimal digits of a revision, as servers compute it.
 DIGITS: Final = 16
@@ -66,8 +66,8 @@ class ModeChangeRecord:
             before=data["before"],
             to=data["to"],
             step=data["step"],
-            since=_seconds(data["since"]),
-            began=_seconds(data["began"]),
+            since=_read_seconds(data["since"]),
+            began=_read_seconds(data["began"]),
             **texts,
         )
 
@@ -151,17 +151,17 @@ class TuningRecord:
     def parse(cls, text: str) -> TuningRecord | None:
         """Parse the annotation's text; None if it is missing, or somebody else has changed it."""
         try:
-            data = parse(text.encode())
+            data = parse_json(text.encode())
             return cls(
                 settings=_read_settings(data["figures"]),
                 previous=_read_settings(data["before"]),
-                changed_at=_seconds(data["changed"]),
+                changed_at=_read_seconds(data["changed"]),
                 on_trial=bool(data["trying"]),
-                no_change_before=_seconds(data["held_until"]),
+                no_change_before=_read_seconds(data["held_until"]),
                 rollback_reason=str(data["why"]),
                 defaults=_read_settings(data["base"]),
-                queued=whole(data["waiting"], MOST_QUEUED),
-                isolated_seconds=_seconds(data["away"]),
+                queued=read_integer(data["waiting"], MOST_QUEUED),
+                isolated_seconds=_read_seconds(data["away"]),
                 # Earlier versions write neither.
                 mode=_read_mode(data.get("mode", "")),
                 change=ModeChangeRecord.parse(data["change"]) if data.get("change") else None,
@@ -172,7 +172,9 @@ class TuningRecord:
 
 def render_settings(settings: AdapterSettings) -> str:
     """The ConfigMap's text: canonical, since servers identify it by its digest."""
-    return "".join(f"{name}: {json.dumps(_plain(value))}\n" for name, value in sorted(settings.items())) or "{}\n"
+    return (
+        "".join(f"{name}: {json.dumps(_write_number(value))}\n" for name, value in sorted(settings.items())) or "{}\n"
+    )
 
 
 def compute_revision(content: str) -> str:
@@ -196,7 +198,7 @@ def _read_settings(pairs: Mapping[str, Any]) -> dict[str, float]:
     for name, value in pairs.items():
         with contextlib.suppress(ValueError):
             if name in BOUNDS:
-                found[name] = number(value, *BOUNDS[name])
+                found[name] = read_number(value, *BOUNDS[name])
     return found
 
 
@@ -204,9 +206,9 @@ def _read_mode(data: Any) -> str:
     return data if isinstance(data, str) and data in get_args(Mode) else ""
 
 
-def _seconds(data: Any) -> float:
-    return float(number(data, 0, LATEST))
+def _read_seconds(data: Any) -> float:
+    return float(read_number(data, 0, LATEST))
 
 
-def _plain(value: Any) -> Any:
+def _write_number(value: Any) -> Any:
     return int(value) if float(value).is_integer() else float(value)

@@ -82,18 +82,20 @@ def observe_redis(before: RedisWatch, facts: RedisFacts | None, now: float) -> R
     if old is not None and facts.evicted_keys > old.evicted_keys:
         evicted = now
     if old is None or now - since >= MEASURED_OVER:
-        busy = _share(measured_from, facts.cpu_seconds, now - since)
+        busy = _compute_share(measured_from, facts.cpu_seconds, now - since)
         measured_from, since = facts.cpu_seconds, now
-    return RedisWatch(facts, measured_from, since, busy, evicted, _limits(before.limits, facts, busy, evicted, now))
+    return RedisWatch(
+        facts, measured_from, since, busy, evicted, _find_limits(before.limits, facts, busy, evicted, now)
+    )
 
 
-def _share(old: tuple[float, ...] | None, new: tuple[float, ...] | None, seconds: float) -> float | None:
+def _compute_share(old: tuple[float, ...] | None, new: tuple[float, ...] | None, seconds: float) -> float | None:
     if old is None or new is None or len(old) != len(new):
         return None
     return max((max(0.0, after - earlier) / seconds for earlier, after in zip(old, new, strict=True)), default=None)
 
 
-def _limits(
+def _find_limits(
     before: Sequence[str], facts: RedisFacts, busy: float | None, evicted: float | None, now: float
 ) -> tuple[str, ...]:
     found = []
@@ -106,19 +108,19 @@ def _limits(
     return tuple(found)
 
 
-def advise(watch: RedisWatch, facts: RedisFacts) -> str:
+def describe_limits(watch: RedisWatch, facts: RedisFacts) -> str:
     """Each limit with its values and a remedy."""
     ways = {
-        "Memory": f"{_percent(facts.memory)} of its memory is in use: raise maxmemory, lower history_events, or "
+        "Memory": f"{_format_percent(facts.memory)} of its memory is in use: raise maxmemory, lower history_events, or "
         "move to a Redis Cluster",
         "Evictions": "it has evicted keys, so clients that reconnect start new sessions: set maxmemory-policy "
         "noeviction, and raise maxmemory",
-        "Busy": f"its main thread is busy {_percent(watch.busy)} of the time: give it a faster CPU, give other users a "
-        "Redis of their own, or move to a Redis Cluster",
+        "Busy": f"its main thread is busy {_format_percent(watch.busy)} of the time: give it a faster CPU, "
+        "give other users a Redis of their own, or move to a Redis Cluster",
     }
     return "; ".join(ways[limit] for limit in watch.limits)
 
 
-def _percent(share: float | None) -> str:
+def _format_percent(share: float | None) -> str:
     """Round to steps of five, so that a condition does not change with every observation."""
     return "?" if share is None else f"{round(share * 20) * 5} %"

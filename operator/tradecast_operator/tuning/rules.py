@@ -73,7 +73,7 @@ def recommend_mode(
     """
     if rules.mode != "auto":
         return rules.mode, "the SocketFleet asks for it"
-    load = f"{_about(connections)} connections, {servers} {'server' if servers == 1 else 'servers'}"
+    load = f"{_format_about(connections)} connections, {servers} {'server' if servers == 1 else 'servers'}"
     if servers == 1 and connections < NEEDS_REDIS * (1 if previous == "single" else REVERSED_BELOW):
         return "single", f"{load}: one server needs no Redis below {NEEDS_REDIS:,} connections"
     if current == "sharded":
@@ -107,17 +107,17 @@ def propose_changes(
     if servers and all(server.mode != "single" for server in servers):
         timeout = rules.pinned.get("publish_timeout", defaults.get("publish_timeout", settings["publish_timeout"]))
         after |= _by_rate(settings, defaults, servers, timeout)
-        after |= _history(settings, defaults, servers, memory, rules)
-        after["batch_window_ms"] = _below(timeout, *after["batch_window_ms"])
+        after |= _propose_history(settings, defaults, servers, memory, rules)
+        after["batch_window_ms"] = _keep_below(timeout, *after["batch_window_ms"])
     # Settings without a rule have their default, unless they are pinned.
     for name in ("publish_timeout", "channel_linger", PUBLISH_BOTH):
         if name in defaults and settings[name] != defaults[name]:
             after[name] = (defaults[name], "no longer pinned")
     after |= {name: (value, "pinned") for name, value in rules.pinned.items()}
     return [
-        Change(name, settings[name], _bounded(name, value), why)
+        Change(name, settings[name], _bound_value(name, value), why)
         for name, (value, why) in sorted(after.items())
-        if _bounded(name, value) != settings[name]
+        if _bound_value(name, value) != settings[name]
     ]
 
 
@@ -126,32 +126,32 @@ def _by_rate(
 ) -> dict[str, tuple[float, str]]:
     total, most = sum(one.publish_rate for one in servers), max(one.publish_rate for one in servers)
     channels = max(one.channels for one in servers)
-    busiest = f"the busiest server publishes {_about(most)}/s"
+    busiest = f"the busiest server publishes {_format_about(most)}/s"
     window, why = settings["batch_window_ms"], ""
     if total >= WINDOW_FROM:
         wanted = max(defaults.get("batch_window_ms", 0), min(LONGEST_WINDOW, max(1.0, len(servers) * 1000 / REQUESTS)))
-        window = _towards(window, wanted) if window > 0 else wanted
-        why = f"{len(servers)} servers publish {_about(total)}/s: {REQUESTS} requests/s in all"
+        window = _move_towards(window, wanted) if window > 0 else wanted
+        why = f"{len(servers)} servers publish {_format_about(total)}/s: {REQUESTS} requests/s in all"
     elif total < WINDOW_UNTIL:
-        window, why = defaults.get("batch_window_ms", 0), f"{_about(total)} events/s need no batching"
+        window, why = defaults.get("batch_window_ms", 0), f"{_format_about(total)} events/s need no batching"
     return {
         "publish_batch": (
-            _wanted("publish_batch", settings, defaults, most * BATCH_SECONDS, LARGEST_BATCH),
+            _choose_value("publish_batch", settings, defaults, most * BATCH_SECONDS, LARGEST_BATCH),
             f"{busiest}: {BATCH_SECONDS * 1000:.0f} ms of that",
         ),
         "publish_buffer": (
-            _wanted("publish_buffer", settings, defaults, most * timeout * BURST, LARGEST_BUFFER),
+            _choose_value("publish_buffer", settings, defaults, most * timeout * BURST, LARGEST_BUFFER),
             f"{busiest}: {timeout:g} s at {BURST} times that rate",
         ),
         "subscription_batch": (
-            _wanted("subscription_batch", settings, defaults, channels / REPAIR_REQUESTS, LARGEST_SUBSCRIPTION),
-            f"up to {_about(channels)} channels per server, subscribed again in {REPAIR_REQUESTS} requests",
+            _choose_value("subscription_batch", settings, defaults, channels / REPAIR_REQUESTS, LARGEST_SUBSCRIPTION),
+            f"up to {_format_about(channels)} channels per server, subscribed again in {REPAIR_REQUESTS} requests",
         ),
         "batch_window_ms": (window, why),
     }
 
 
-def _history(
+def _propose_history(
     settings: AdapterSettings,
     defaults: AdapterSettings,
     servers: Sequence[ServerAdapter],
@@ -186,23 +186,23 @@ def estimate_recovery_history(servers: Sequence[ServerAdapter], window: float) -
     return max(SHORTEST_HISTORY, math.ceil(HOT * window * sum(one.publish_rate for one in servers) / rooms))
 
 
-def _wanted(name: str, settings: AdapterSettings, defaults: AdapterSettings, wanted: float, most: float) -> float:
+def _choose_value(name: str, settings: AdapterSettings, defaults: AdapterSettings, wanted: float, most: float) -> float:
     """The value that a rule asks for, never below the default; the current value, if that is near enough."""
     least = defaults.get(name, settings[name])
-    return _towards(settings[name], max(least, _two_digits(min(most, wanted))))
+    return _move_towards(settings[name], max(least, _two_digits(min(most, wanted))))
 
 
-def _towards(now: float, wanted: float) -> float:
+def _move_towards(now: float, wanted: float) -> float:
     return now if now / WORTH < wanted < now * WORTH else wanted
 
 
-def _below(timeout: float, window: float, why: str) -> tuple[float, str]:
+def _keep_below(timeout: float, window: float, why: str) -> tuple[float, str]:
     """Limit the window: servers refuse one that is not below the timeout."""
     longest = timeout * 1000 / 2
     return (window, why) if window <= longest else (longest, f"half of publish_timeout, {timeout:g} s")
 
 
-def _bounded(name: str, value: float) -> float:
+def _bound_value(name: str, value: float) -> float:
     low, high = BOUNDS[name]
     bounded = max(low, min(high, value))
     return bounded if name in ("batch_window_ms", "publish_timeout", "channel_linger") else round(bounded)
@@ -216,7 +216,7 @@ def _two_digits(value: float) -> int:
     return math.ceil(value / scale) * scale
 
 
-def _about(value: float) -> str:
+def _format_about(value: float) -> str:
     """Round to two digits, so that a message does not change with every observation."""
     whole = round(value)
     digits = len(str(whole)) - 2

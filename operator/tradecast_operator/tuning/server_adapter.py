@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, get_args
 
 from tradecast_operator.model.adapter_spec import BOUNDS, PUBLISH_BOTH, AdapterSettings, Mode
-from tradecast_operator.model.answers import fields, number, text, truth, whole
+from tradecast_operator.model.answers import read_boolean, read_integer, read_number, read_object, read_text
 from tradecast_operator.model.observation import Pod
 
 # Upper bounds of a server's values, of the characters of a revision and of an error.
@@ -58,7 +58,7 @@ def read_adapter(pod: Pod) -> ServerAdapter | None:
     """What a pod's server reports; None if it reports nothing, or nothing that this version understands."""
     data = pod.stats.adapter if pod.stats is not None else None
     try:
-        return _parse(pod.name, data)
+        return _parse_server(pod.name, data)
     except (KeyError, ValueError):
         return None
 
@@ -69,38 +69,38 @@ def read_mode(data: Any) -> Mode | None:
     return next((known for known in get_args(Mode) if known == mode), None)
 
 
-def _parse(pod: str, data: Any) -> ServerAdapter | None:
+def _parse_server(pod: str, data: Any) -> ServerAdapter | None:
     if data is None:
         return None
-    data, traffic = fields(data), fields(data["traffic"])
+    data, traffic = read_object(data), read_object(data["traffic"])
     # Servers of earlier versions do not know this setting.
-    source = {PUBLISH_BOTH: "settings", **fields(data["source"])}
-    in_effect = {PUBLISH_BOTH: 0, **fields(data["inForce"])}
+    source = {PUBLISH_BOTH: "settings", **read_object(data["source"])}
+    in_effect = {PUBLISH_BOTH: 0, **read_object(data["inForce"])}
     mode = read_mode(data)
     if mode is None:
         raise ValueError("no such mode")
-    settings = {name: _number(in_effect[name], *BOUNDS[name]) for name in BOUNDS}
-    other = None if data.get("other") is None else fields(data["other"])
-    published = fields((other or {}).get("published") or {})
+    settings = {name: _read_number(in_effect[name], *BOUNDS[name]) for name in BOUNDS}
+    other = None if data.get("other") is None else read_object(data["other"])
+    published = read_object((other or {}).get("published") or {})
     return ServerAdapter(
         pod=pod,
         mode=mode,
         settings=settings,
         defaults={name: value for name, value in settings.items() if source[name] == "settings"},
-        revision=None if data["revision"] is None else text(data["revision"], LONGEST_REVISION),
-        seen_revision=None if data["seen"] is None else text(data["seen"], LONGEST_REVISION),
-        error=text(data["error"] or "", LONGEST_ERROR),
-        publish_rate=_number(traffic["publishedPerSecond"], 0, MOST),
-        queued=whole(traffic["waiting"], MOST),
-        channels=whole(traffic["channels"], MOST),
-        isolated_seconds=_number(traffic["awaySeconds"], 0, MOST),
-        modes=tuple(known for known in get_args(Mode) if known in _list(data.get("modes"))),
-        other_redis_up=None if other is None or other["up"] is None else truth(other["up"]),
-        other_redis_failed=sum(whole(published.get(how, 0), MOST) for how in ("failed", "uncertain")),
+        revision=None if data["revision"] is None else read_text(data["revision"], LONGEST_REVISION),
+        seen_revision=None if data["seen"] is None else read_text(data["seen"], LONGEST_REVISION),
+        error=read_text(data["error"] or "", LONGEST_ERROR),
+        publish_rate=_read_number(traffic["publishedPerSecond"], 0, MOST),
+        queued=read_integer(traffic["waiting"], MOST),
+        channels=read_integer(traffic["channels"], MOST),
+        isolated_seconds=_read_number(traffic["awaySeconds"], 0, MOST),
+        modes=tuple(known for known in get_args(Mode) if known in _read_list(data.get("modes"))),
+        other_redis_up=None if other is None or other["up"] is None else read_boolean(other["up"]),
+        other_redis_failed=sum(read_integer(published.get(how, 0), MOST) for how in ("failed", "uncertain")),
     )
 
 
-def _list(value: Any) -> Sequence[Any]:
+def _read_list(value: Any) -> Sequence[Any]:
     if value is None:
         return ()
     if not isinstance(value, list):
@@ -108,6 +108,6 @@ def _list(value: Any) -> Sequence[Any]:
     return value
 
 
-def _number(value: Any, low: float, high: float) -> float:
-    found = number(value, low, high)
+def _read_number(value: Any, low: float, high: float) -> float:
+    found = read_number(value, low, high)
     return int(found) if float(found).is_integer() else found

@@ -64,7 +64,7 @@ class SettingsChange(TuningRound):
             changes = propose_changes(recommended, defaults, snapshot.servers, snapshot.redis.memory, rules)
             if changes and not snapshot.rolling_out:
                 recommended |= {change.setting: change.after for change in changes}
-                self._report(reason="AdapterRecommended", message=f"better: {_join(changes)}")
+                self._report(reason="AdapterRecommended", message=f"better: {_join_changes(changes)}")
                 self._state = replace(state, recommended=recommended, recommended_at=snapshot.time)
         better = {name: value for name, value in recommended.items() if value != settings[name]}
         condition = self._describe(None)
@@ -110,7 +110,7 @@ class SettingsChange(TuningRound):
             queued=snapshot.queued,
             isolated_seconds=snapshot.isolated_seconds,
         )
-        self._report(reason="AdapterTuned", message=f"revision {written.revision}: {_join(changes)}")
+        self._report(reason="AdapterTuned", message=f"revision {written.revision}: {_join_changes(changes)}")
         self._state = replace(self._state, trouble_count=0, confirmed_since=None)
         message = f"revision {written.revision} has just been written"
         return self._decide("False", "Waiting", message, record=written)
@@ -162,5 +162,5 @@ class SettingsChange(TuningRound):
         return Condition("AdapterTuned", "False", "ServersDiffer", message)
 
 
-def _join(changes: Sequence[Change]) -> str:
+def _join_changes(changes: Sequence[Change]) -> str:
     return "; ".join(map(str, changes))

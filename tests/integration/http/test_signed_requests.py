@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from kit.servers.in_process import MakeServer, RunningServer
-from tradecast_operator.clients.signature import following, offered, sign
+from tradecast_operator.clients.signature import read_next_nonce, read_offered_nonce, sign_request
 
 TOKEN = "the-token"
 
@@ -27,7 +27,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 async def nonce(server: RunningServer, http: httpx.AsyncClient) -> str:
     answer = await http.get(f"{server.admin_url}/admin/stats")
     assert answer.status_code == 401
-    found = offered(answer.headers["www-authenticate"])
+    found = read_offered_nonce(answer.headers["www-authenticate"])
     assert found is not None
     return found
 
@@ -41,7 +41,7 @@ async def ask(
     token: str = TOKEN,
     value: str | None = None,
 ) -> httpx.Response:
-    value = value or sign(token, method, path, "uid-a", await nonce(server, http), body)
+    value = value or sign_request(token, method, path, "uid-a", await nonce(server, http), body)
     return await http.request(method, f"{server.admin_url}{path}", content=body, headers={"authorization": value})
 
 
@@ -66,9 +66,9 @@ async def test_what_the_operator_needs_is_open(
     answer = await ask(server, http, method, path, body, token)
     assert answer.status_code == status
     # The next one without a question.
-    again = following(answer.headers["authentication-info"])
+    again = read_next_nonce(answer.headers["authentication-info"])
     assert again is not None
-    value = sign(token, "GET", "/admin/stats", "uid-a", again, b"")
+    value = sign_request(token, "GET", "/admin/stats", "uid-a", again, b"")
     assert (await ask(server, http, "GET", "/admin/stats", value=value)).status_code == 200
 
 
@@ -92,17 +92,17 @@ async def test_sessions_and_events_are_not(
 async def test_a_request_that_was_read_on_its_way_cannot_be_made_again(
     server: RunningServer, http: httpx.AsyncClient
 ) -> None:
-    value = sign(TOKEN, "GET", "/admin/stats", "uid-a", await nonce(server, http), b"")
+    value = sign_request(TOKEN, "GET", "/admin/stats", "uid-a", await nonce(server, http), b"")
     assert (await ask(server, http, "GET", "/admin/stats", value=value)).status_code == 200
     again = await ask(server, http, "GET", "/admin/stats", value=value)
     assert again.status_code == 401
-    assert offered(again.headers["www-authenticate"])
+    assert read_offered_nonce(again.headers["www-authenticate"])
 
 
 async def test_nor_with_another_body(server: RunningServer, http: httpx.AsyncClient) -> None:
-    value = sign(TOKEN, "POST", "/admin/shed", "uid-a", await nonce(server, http), b'{"count": 1}')
+    value = sign_request(TOKEN, "POST", "/admin/shed", "uid-a", await nonce(server, http), b'{"count": 1}')
     assert (await ask(server, http, "POST", "/admin/shed", b'{"count": 9}', value=value)).status_code == 401
-    value = sign(TOKEN, "POST", "/admin/drain", "uid-a", await nonce(server, http), b"")
+    value = sign_request(TOKEN, "POST", "/admin/drain", "uid-a", await nonce(server, http), b"")
     assert (await ask(server, http, "POST", "/admin/drain", b'{"rate": 9}', value=value)).status_code == 401
     assert not server.app.get_stats()["drain"]["active"]
 

@@ -7,14 +7,14 @@ import asyncio
 from integration.load.scripted import Scripted, options
 from kit.waiting import eventually
 from tradecast.load.backoff import Backoff
-from tradecast.load.run import run
+from tradecast.load.run import run_load
 
 QUICK = Backoff(delay=0.01, delay_max=0.05)
 
 
 async def test_refusals_are_counted_by_code_and_final(scripted: Scripted) -> None:
     scripted.refuse = {"u0": "SESSION_EXPIRED", "u1": "TOO_MANY_CONNECTIONS"}
-    report = await run(options(scripted, reconnect=QUICK))
+    report = await run_load(options(scripted, reconnect=QUICK))
     assert report.refused == {"SESSION_EXPIRED": 1, "TOO_MANY_CONNECTIONS": 1}
     assert (report.connected, report.subscribed) == (2, 2)
     assert scripted.handshakes == 4
@@ -23,7 +23,7 @@ async def test_refusals_are_counted_by_code_and_final(scripted: Scripted) -> Non
 
 async def test_a_connection_that_ends_without_an_answer_is_counted(scripted: Scripted) -> None:
     scripted.hang_up = {"u0", "u1"}
-    report = await run(options(scripted, rate=0, duration=0))
+    report = await run_load(options(scripted, rate=0, duration=0))
     assert report.errors == {"connect: closed without an answer": 2}
     assert (report.connected, report.refused) == (2, {})
     assert not report.ok
@@ -31,17 +31,17 @@ async def test_a_connection_that_ends_without_an_answer_is_counted(scripted: Scr
 
 async def test_busy_server_is_tried_again_only_with_reconnect(scripted: Scripted) -> None:
     scripted.busy = 2
-    without = await run(options(scripted, rate=0, duration=0))
+    without = await run_load(options(scripted, rate=0, duration=0))
     assert (without.refused, without.connected) == ({"HTTP 503": 2}, 2)
     scripted.busy = 2
-    report = await run(options(scripted, rate=0, duration=0, reconnect=QUICK))
+    report = await run_load(options(scripted, rate=0, duration=0, reconnect=QUICK))
     assert (report.refused, report.connected, report.subscribed) == ({"HTTP 503": 2}, 4, 4)
 
 
 async def test_subscriptions_that_fail_are_not_expected(scripted: Scripted) -> None:
     scripted.fail = {"subscribe:trades": "QUOTA_EXCEEDED"}
     scripted.failed_symbols = ["IBM"]
-    report = await run(options(scripted, symbols_per_client=2))
+    report = await run_load(options(scripted, symbols_per_client=2))
     assert report.errors == {"subscribe:trades: QUOTA_EXCEEDED": 4, "subscribe:watchlist: X": 4}
     assert {event.get("symbol") for post in scripted.posts for event in post} == {"AAPL"}
     assert (report.losses, report.deliveries) == (0, report.expected)
@@ -54,7 +54,7 @@ async def test_reconnecting_client_subscribes_again(scripted: Scripted) -> None:
         await asyncio.wait_for(scripted.joined.wait(), 20)
 
     scripted.after_post = lambda number: cut() if number == 1 else None
-    report = await run(options(scripted, mix={"trade:executed": 1}, reconnect=QUICK, duration=1, drain=0.2))
+    report = await run_load(options(scripted, mix={"trade:executed": 1}, reconnect=QUICK, duration=1, drain=0.2))
     assert (report.reconnects, report.connected, sum(report.disconnects.values())) == (1, 4, 1)
     assert scripted.subscribed.count("subscribe:trades") == 5
     assert "pid" not in scripted.connects[-1]
@@ -70,7 +70,7 @@ async def test_recovered_client_does_not_subscribe_again(scripted: Scripted) -> 
 
     scripted.connect_data = lambda peer: {"sid": f"s{peer.number}", "pid": f"p-{peer.user_id}"}
     scripted.after_post = lambda number: cut() if number == 1 else None
-    report = await run(options(scripted, mix={"trade:executed": 1}, reconnect=QUICK, drain=0.2))
+    report = await run_load(options(scripted, mix={"trade:executed": 1}, reconnect=QUICK, drain=0.2))
     assert report.reconnects == 1
     assert scripted.subscribed.count("subscribe:trades") == 4
     back = scripted.connects[-1]
@@ -80,7 +80,7 @@ async def test_recovered_client_does_not_subscribe_again(scripted: Scripted) -> 
 
 async def test_silent_server_is_left(scripted: Scripted) -> None:
     scripted.ping_interval_ms, scripted.ping_timeout_ms = 100, 100
-    report = await run(options(scripted, clients=1, rate=0, duration=2))
+    report = await run_load(options(scripted, clients=1, rate=0, duration=2))
     assert report.errors == {"ping timeout": 1}
     assert sum(report.disconnects.values()) == 1
 
@@ -95,6 +95,6 @@ async def test_pings_are_answered(scripted: Scripted) -> None:
         answered.set()
 
     scripted.after_post = lambda number: ping() if number == 0 else None
-    report = await run(options(scripted))
+    report = await run_load(options(scripted))
     assert report.ok, report.table()
     assert answered.is_set()

@@ -6,7 +6,7 @@ import itertools
 
 from integration.load.scripted import Scripted, options
 from tradecast.load.progress import Progress
-from tradecast.load.run import run
+from tradecast.load.run import run_load
 
 
 class Observer:
@@ -21,7 +21,7 @@ class Observer:
 
 async def test_progress_has_the_phases(scripted: Scripted) -> None:
     observer = Observer()
-    await run(options(scripted), observer)
+    await run_load(options(scripted), observer)
     seen = observer.seen
     phases = [phase for phase, _ in itertools.groupby(progress.phase for progress in seen)]
     assert phases == ["connecting", "publishing", "draining", "closing"]

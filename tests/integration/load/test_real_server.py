@@ -21,7 +21,7 @@ from tradecast.config.settings import load_settings
 from tradecast.load.backoff import Backoff
 from tradecast.load.client import Credential
 from tradecast.load.progress import Progress
-from tradecast.load.run import LoadError, LoadOptions, run
+from tradecast.load.run import LoadError, LoadOptions, run_load
 from tradecast.load.streams import EventKind
 
 Alter = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -89,7 +89,7 @@ async def options(server: RunningServer, users: int = 10, **changes: Any) -> Loa
 
 @pytest.mark.serial  # it measures how many events get through
 async def test_a_hundred_clients_lose_nothing_and_get_nothing_twice(server: RunningServer) -> None:
-    report = await run(await options(server, 100, duration=3, rate=100))
+    report = await run_load(await options(server, 100, duration=3, rate=100))
     assert report.ok, report.table()
     assert (report.connected, report.subscribed) == (100, 100)
     assert report.published == 300
@@ -101,7 +101,7 @@ async def test_a_hundred_clients_lose_nothing_and_get_nothing_twice(server: Runn
 async def test_publishing_through_redis(make_server: MakeServer, redis_server: RedisServer) -> None:
     server = await make_server(redis_url=redis_server.url)
     settings = load_settings({"REDIS_URL": redis_server.url})
-    report = await run(await options(server, token=None, redis=settings))
+    report = await run_load(await options(server, token=None, redis=settings))
     assert report.ok, report.table()
     assert report.published == 60
     assert report.deliveries == report.expected > 60
@@ -111,7 +111,7 @@ async def test_publishing_through_redis(make_server: MakeServer, redis_server: R
 async def test_publishing_through_a_cluster(make_server: MakeServer, empty_cluster: RedisCluster) -> None:
     server = await make_server(redis_url=empty_cluster.url)
     settings = load_settings({"REDIS_URL": empty_cluster.url})
-    report = await run(await options(server, token=None, redis=settings))
+    report = await run_load(await options(server, token=None, redis=settings))
     assert report.ok, report.table()
     assert report.published == 60
     assert report.deliveries == report.expected > 60
@@ -121,20 +121,20 @@ async def test_publishing_through_a_cluster(make_server: MakeServer, empty_clust
 async def test_what_redis_did_not_take_is_not_expected(make_server: MakeServer, redis_server: RedisServer) -> None:
     server = await make_server(redis_url=redis_server.url)
     settings = load_settings({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "PUBLISH_TIMEOUT": "1"})
-    report = await run(await options(server, token=None, redis=settings))
+    report = await run_load(await options(server, token=None, redis=settings))
     assert not report.ok
     assert (report.published, report.losses) == (0, 0), report.table()
 
 
 async def test_several_clients_of_one_user(server: RunningServer) -> None:
-    report = await run(await options(server, 3, clients=12))
+    report = await run_load(await options(server, 3, clients=12))
     assert report.ok, report.table()
     assert report.connected == 12
 
 
 async def test_planted_loss_is_found(server: RunningServer, proxy: EmitProxy) -> None:
     proxy.alter = lambda events: [event for event in events if event.get("trade", {}).get("seq") != 1]
-    report = await run(await options(server, emit_url=proxy.url, mix={"trade:executed": 1}, drain=2))
+    report = await run_load(await options(server, emit_url=proxy.url, mix={"trade:executed": 1}, drain=2))
     assert report.losses == 10, report.table()
     assert (report.doubles, report.out_of_order, report.deliveries) == (0, 0, report.expected - 10)
 
@@ -143,7 +143,7 @@ async def test_planted_double_is_found(server: RunningServer, proxy: EmitProxy) 
     proxy.alter = lambda events: [
         event for event in events for _ in range(2 if event.get("trade", {}).get("seq") == 1 else 1)
     ]
-    report = await run(await options(server, emit_url=proxy.url, mix={"trade:executed": 1}))
+    report = await run_load(await options(server, emit_url=proxy.url, mix={"trade:executed": 1}))
     assert (report.losses, report.doubles, report.out_of_order) == (0, 10, 0), report.table()
 
 
@@ -163,7 +163,7 @@ async def test_planted_disorder_is_found(server: RunningServer, proxy: EmitProxy
 
     proxy.alter = swap
     quotes: dict[str, Any] = {"mix": {"watchlist:quote": 1}, "symbols": ("AAPL",)}
-    report = await run(await options(server, emit_url=proxy.url, **quotes))
+    report = await run_load(await options(server, emit_url=proxy.url, **quotes))
     assert (report.losses, report.doubles, report.out_of_order) == (0, 0, 10), report.table()
 
 
@@ -177,20 +177,20 @@ async def test_free_users_get_no_quotes_and_that_is_told(server: RunningServer) 
         duration=0.2,
         rate=20,
     )
-    report = await run(chosen)
+    report = await run_load(chosen)
     assert report.errors == {"subscribe:watchlist: TIER_REQUIRED": 1}
     assert (report.losses, report.deliveries) == (0, report.expected)
 
 
 async def test_refusals_are_told_by_their_code(make_server: MakeServer) -> None:
     server = await make_server(max_connections_per_user=2)
-    report = await run(await options(server, 1, clients=3, rate=0, duration=0))
+    report = await run_load(await options(server, 1, clients=3, rate=0, duration=0))
     assert (report.connected, report.refused) == (2, {"TOO_MANY_CONNECTIONS": 1})
 
 
 async def test_full_server_is_told(make_server: MakeServer) -> None:
     server = await make_server(max_connections=4)
-    report = await run(await options(server, 6, connect_rate=20, rate=0, duration=0))
+    report = await run_load(await options(server, 6, connect_rate=20, rate=0, duration=0))
     assert (report.connected, report.refused) == (4, {"HTTP 503": 2})
 
 
@@ -210,7 +210,7 @@ async def test_clients_come_back_when_the_server_hangs_up(server: RunningServer,
     tasks: list[asyncio.Task[None]] = []
     later = Backoff(delay=0.4, delay_max=0.4)
     chosen = await options(server, 3, duration=2, rate=60, mix={kind: 1}, symbols=("AAPL",), reconnect=later)
-    report = await run(chosen, HangUpOnce())
+    report = await run_load(chosen, HangUpOnce())
     await asyncio.gather(*tasks)
     assert report.reconnects == 1, report.table()
     assert report.subscribed == 3
@@ -223,8 +223,8 @@ async def test_clients_come_back_when_the_server_hangs_up(server: RunningServer,
 async def test_a_server_that_wants_tls_takes_the_word_of_a_header(make_server: MakeServer) -> None:
     server = await make_server(require_tls=True)
     asked = await options(server, 3)
-    assert (await run(dataclasses.replace(asked, rate=0))).refused == {"HTTP 403": 3}
-    report = await run(dataclasses.replace(asked, headers={"X-Forwarded-Proto": "https"}))
+    assert (await run_load(dataclasses.replace(asked, rate=0))).refused == {"HTTP 403": 3}
+    report = await run_load(dataclasses.replace(asked, headers={"X-Forwarded-Proto": "https"}))
     assert report.ok, report.table()
     assert report.deliveries
 
@@ -234,12 +234,12 @@ async def test_a_certificate_is_checked_unless_told_otherwise(make_server: MakeS
     server = await make_server(ssl_certfile=pem.server_cert, ssl_keyfile=pem.server_key)
     asked = await options(server, 3)
     asked = dataclasses.replace(asked, url=server.url.replace("http:", "https:", 1))
-    assert (await run(dataclasses.replace(asked, rate=0))).errors == {"connect: tls_unknown_ca": 3}
-    report = await run(dataclasses.replace(asked, verify_tls=False))
+    assert (await run_load(dataclasses.replace(asked, rate=0))).errors == {"connect: tls_unknown_ca": 3}
+    report = await run_load(dataclasses.replace(asked, verify_tls=False))
     assert report.ok, report.table()
     assert report.deliveries
 
 
 async def test_wrong_token_is_told(server: RunningServer) -> None:
     with pytest.raises(LoadError, match="answered 401"):
-        await run(await options(server, 1, token="wrong"))
+        await run_load(await options(server, 1, token="wrong"))

@@ -10,11 +10,11 @@ import pytest
 from integration.load.scripted import Peer, Scripted, options
 from kit.waiting import eventually
 from tradecast.load.backoff import Backoff
-from tradecast.load.run import run
+from tradecast.load.run import run_load
 
 
 async def test_a_good_server_gets_a_good_report(scripted: Scripted) -> None:
-    report = await run(options(scripted))
+    report = await run_load(options(scripted))
     assert report.ok, report.table()
     assert (report.connected, report.subscribed) == (4, 4)
     sent = [event for post in scripted.posts for event in post]
@@ -43,7 +43,7 @@ async def test_losses_doubles_and_disorder_are_counted(scripted: Scripted) -> No
         return [event]
 
     scripted.deliver = deliver
-    report = await run(options(scripted, mix={"trade:executed": 1}, drain=1))
+    report = await run_load(options(scripted, mix={"trade:executed": 1}, drain=1))
     assert (report.losses, report.doubles, report.out_of_order) == (2, 2, 1), report.table()
     assert report.deliveries == report.expected - 2 + 2
     assert not report.ok
@@ -51,21 +51,21 @@ async def test_losses_doubles_and_disorder_are_counted(scripted: Scripted) -> No
 
 async def test_the_last_event_lost_is_a_loss(scripted: Scripted) -> None:
     scripted.deliver = lambda peer, event: [] if event["trade"]["seq"] == 5 else [event]
-    report = await run(options(scripted, mix={"trade:executed": 1}, rate=40, drain=1))
+    report = await run_load(options(scripted, mix={"trade:executed": 1}, rate=40, drain=1))
     assert report.published == 20
     assert report.losses == 4
 
 
 async def test_an_event_of_somebody_else_is_an_error(scripted: Scripted) -> None:
     scripted.deliver = lambda peer, event: [event, {**event, "userId": "stranger"}]
-    report = await run(options(scripted, mix={"trade:executed": 1}, rate=40))
+    report = await run_load(options(scripted, mix={"trade:executed": 1}, rate=40))
     assert report.errors == {"not subscribed: trade:executed": 20}
     assert report.doubles == 0
 
 
 async def test_events_of_another_run_are_passed_over(scripted: Scripted) -> None:
     scripted.deliver = lambda peer, event: [event, {**event, "trade": {**event["trade"], "run": "other"}}]
-    report = await run(options(scripted, mix={"trade:executed": 1}))
+    report = await run_load(options(scripted, mix={"trade:executed": 1}))
     assert report.ok, report.table()
 
 
@@ -74,7 +74,7 @@ async def test_lost_connection_is_told_and_what_it_missed_is_lost(scripted: Scri
         scripted.peers[0].socket._req.transport.abort()  # type: ignore[union-attr] # no public way to be rude
 
     scripted.after_post = lambda number: cut() if number == 1 else None
-    report = await run(options(scripted, mix={"trade:executed": 1}, drain=0.2))
+    report = await run_load(options(scripted, mix={"trade:executed": 1}, drain=0.2))
     assert sum(report.disconnects.values()) == 1
     assert report.losses > 0
     assert report.reconnects == 0
@@ -82,7 +82,7 @@ async def test_lost_connection_is_told_and_what_it_missed_is_lost(scripted: Scri
 
 async def test_nobody_there_is_told(scripted: Scripted) -> None:
     await scripted.stop()
-    report = await run(options(scripted))
+    report = await run_load(options(scripted))
     assert report.connected == 0
     assert report.errors == {"connect: refused": 4}
 
@@ -91,7 +91,7 @@ async def test_clients_that_wait_to_reconnect_do_not_hold_up_the_end(scripted: S
     await scripted.stop()
     never = Backoff(delay=3_600, delay_max=3_600)
     async with asyncio.timeout(20):
-        report = await run(options(scripted, settle=0.1, reconnect=never))
+        report = await run_load(options(scripted, settle=0.1, reconnect=never))
     assert report.connected == 0
 
 
@@ -107,7 +107,7 @@ async def test_late_deliveries_are_waited_for(scripted: Scripted) -> None:
         return []
 
     scripted.deliver = deliver
-    report = await run(options(scripted, mix={"trade:executed": 1}))
+    report = await run_load(options(scripted, mix={"trade:executed": 1}))
     assert report.ok, report.table()
     assert report.delivery_ms.p50 is not None
     assert report.delivery_ms.p50 >= 300
@@ -116,7 +116,7 @@ async def test_late_deliveries_are_waited_for(scripted: Scripted) -> None:
 
 async def test_cancelled_run_leaves_nothing(scripted: Scripted) -> None:
     before = asyncio.all_tasks()
-    task = asyncio.create_task(run(options(scripted, duration=60)))
+    task = asyncio.create_task(run_load(options(scripted, duration=60)))
     await asyncio.wait_for(scripted.joined.wait(), 20)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -15,7 +15,7 @@ from kit.servers.redis_server import RedisServer
 from tradecast.polling_relay.addresses import OWNERS
 from tradecast.polling_relay.owner.http_heads import REFUSED
 from tradecast.polling_relay.sids import BOOT, RANDOM, new_boot
-from tradecast.polling_relay.signatures import HEADER, sign
+from tradecast.polling_relay.signatures import HEADER, sign_request
 from tradecast.redis_client.client import RedisClient
 
 pytestmark = pytest.mark.redis
@@ -51,7 +51,7 @@ def boot_of(client: Poller) -> str:
 
 def signed(server: RunningServer, client: Poller, method: str, target: str, **changes: object) -> dict[str, str]:
     chosen = {"key": key_of(server), "boot": boot_of(client), "now": time.time(), **changes}
-    value = sign(method=method, target=target.encode(), **chosen)  # type: ignore[arg-type]  # changed at will
+    value = sign_request(method=method, target=target.encode(), **chosen)  # type: ignore[arg-type]  # changed at will
     return {HEADER.decode(): value.decode()}
 
 

@@ -16,7 +16,7 @@ from kit.clients.interface import Refused
 from kit.clients.node import StockClients
 from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer
 from protocol.contract import FAST
-from tradecast.sessions.signing import sign
+from tradecast.sessions.signing import sign_session_id
 
 COOKIE = "connect.sid"
 SECRET = "keyboard cat"
@@ -115,7 +115,7 @@ async def test_bare_ids_are_told_of_where_there_are_secrets(
     await store(server, "s1", {"passport": {"user": 5}})
     with structlog.testing.capture_logs() as lines:
         await stock_clients.connect(server.url, {"sessionID": "s1", "userId": 5}, **FAST)
-        await stock_clients.connect(server.url, {"sessionID": sign("s1", SECRET), "userId": 5}, **FAST)
+        await stock_clients.connect(server.url, {"sessionID": sign_session_id("s1", SECRET), "userId": 5}, **FAST)
     assert [line["log_level"] for line in lines if "without a signature" in line["event"]] == ["warning"]
     assert metric(server, "unsigned_session_ids") == 1
 
@@ -124,7 +124,7 @@ async def test_bare_ids_are_told_of_where_there_are_secrets(
 async def test_the_browsers_cookie(make_server: MakeServer, stock_clients: StockClients, transports: list[str]) -> None:
     server = await make_server(session_cookie_name=COOKIE, session_secrets=SECRET, cors_origin=ORIGIN)
     await store(server, "s1", {"passport": {"user": 5}})
-    headers = {"Cookie": f"a=b; {COOKIE}={sign('s1', SECRET).replace(':', '%3A')}", "Origin": ORIGIN}
+    headers = {"Cookie": f"a=b; {COOKIE}={sign_session_id('s1', SECRET).replace(':', '%3A')}", "Origin": ORIGIN}
     options = {**FAST, "transports": transports, "extraHeaders": headers}
     for auth in (None, {"userId": 5}):
         client = await stock_clients.connect(server.url, auth, **options)
@@ -141,7 +141,7 @@ async def test_the_cookie_holds_for_another_namespace_on_the_same_transport(make
     server = await make_server(lambda app: app.add_namespace("/chat"), **settings)
     await store(server, "s1", {"passport": {"user": 5}})
     url = f"{server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket"
-    cookie = {"Cookie": f"{COOKIE}={sign('s1', SECRET)}"}
+    cookie = {"Cookie": f"{COOKIE}={sign_session_id('s1', SECRET)}"}
     async with connect(url, origin=Origin(ORIGIN), additional_headers=cookie, compression=None, proxy=None) as client:
         assert str(await client.recv()).startswith("0{")
         for packet, answer in (("40", "40{"), ("40/chat,", "40/chat,{")):
@@ -151,7 +151,7 @@ async def test_the_cookie_holds_for_another_namespace_on_the_same_transport(make
     # Who said in the first CONNECT who it is has to say it in the others too.
     async with connect(url, origin=Origin(ORIGIN), compression=None, proxy=None) as client:
         await client.recv()
-        await client.send("40" + json.dumps({"sessionID": sign("s1", SECRET), "userId": 5}))
+        await client.send("40" + json.dumps({"sessionID": sign_session_id("s1", SECRET), "userId": 5}))
         assert str(await client.recv()).startswith("40{")
         await client.send("40/chat,")
         assert "AUTH_REQUIRED" in str(await client.recv())
@@ -163,7 +163,7 @@ async def test_the_cookie_holds_for_another_namespace_on_the_same_transport(make
         {"Sec-Fetch-Site": "cross-site"},
         {"Cookie": "other=x"},
         {"Cookie": f"{COOKIE}=s1"},  # not signed: anybody can write that
-        {"Cookie": f"{COOKIE}={sign('s1', 'another secret')}"},
+        {"Cookie": f"{COOKIE}={sign_session_id('s1', 'another secret')}"},
     ],
 )
 async def test_a_cookie_that_does_not_count(
@@ -171,7 +171,7 @@ async def test_a_cookie_that_does_not_count(
 ) -> None:
     server = await make_server(session_cookie_name=COOKIE, session_secrets=SECRET, cors_origin=ORIGIN)
     await store(server, "s1", {"passport": {"user": 5}})
-    headers = {"Cookie": f"{COOKIE}={sign('s1', SECRET)}", "Origin": ORIGIN, **changed}
+    headers = {"Cookie": f"{COOKIE}={sign_session_id('s1', SECRET)}", "Origin": ORIGIN, **changed}
     code = await refusal(stock_clients, server, None, extraHeaders=headers)
     assert code in ("AUTH_REQUIRED", "SESSION_NOT_FOUND")
 

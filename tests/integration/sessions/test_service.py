@@ -18,7 +18,7 @@ from tradecast.sessions.cache import SessionCache
 from tradecast.sessions.errors import AuthRefused, StoreUnavailable
 from tradecast.sessions.models import Session, User
 from tradecast.sessions.service import Sessions
-from tradecast.sessions.signing import sign
+from tradecast.sessions.signing import sign_session_id
 from tradecast.sessions.stores.base import SessionRecord
 from tradecast.sessions.stores.memory import MemoryStore
 
@@ -113,10 +113,10 @@ async def test_signed(store: SlowStore) -> None:
     sessions = over(store, **environ)
     signed, _ = await sessions.create(ANN, 60)
     found = await sessions.authenticate(signed, "u1")
-    assert signed == sign(found.id, "new")
-    assert (await sessions.authenticate(sign(found.id, "old"), "u1")).id == found.id
+    assert signed == sign_session_id(found.id, "new")
+    assert (await sessions.authenticate(sign_session_id(found.id, "old"), "u1")).id == found.id
     assert await refusal(sessions, found.id, "u1") == "SESSION_NOT_FOUND"
-    assert await refusal(sessions, sign(found.id, "foreign"), "u1") == "SESSION_NOT_FOUND"
+    assert await refusal(sessions, sign_session_id(found.id, "foreign"), "u1") == "SESSION_NOT_FOUND"
     assert await sessions.revoke([signed]) == 1
     assert await refusal(sessions, signed, "u1") == "SESSION_NOT_FOUND"
 

@@ -284,7 +284,7 @@ class HubHarness:
 class Kinds:
     """`EventKinds` by the event's name."""
 
-    def describe(self, event: str) -> EventKind:
+    def describe_event(self, event: str) -> EventKind:
         kinds: dict[str, Kind] = {"latest": LATEST, "volatile": VOLATILE}
         if event == "quote":
             return EventKind(LATEST, key="symbol", deltas=True)

@@ -28,14 +28,14 @@ from tradecast.packets.codec import (
     EVENT,
     MAX_ATTACHMENTS,
     BadPacket,
-    decode,
-    encode,
+    decode_packet,
+    encode_packet,
 )
 from tradecast.polling_relay.sids import boot_of
 from tradecast.polling_relay.signatures import signed_for
 from tradecast.sessions.documents.document import SessionFields, decode_data, read_session
 from tradecast.sessions.errors import AuthRefused
-from tradecast.sessions.signing import MAX_LENGTH, unsign
+from tradecast.sessions.signing import MAX_LENGTH, unsign_session_id
 from tradecast.sessions.stores.base import SessionRecord
 from tradecast.user_id import read_user_id
 
@@ -92,7 +92,7 @@ def check_payload(body: bytes) -> None:
 def check_socketio_packet(text: str, attachments: Sequence[bytes]) -> None:
     """A text is a packet or none, with its attachments, and what it carries can be said in another one."""
     try:
-        packet = decode(text)
+        packet = decode_packet(text)
         assert 0 <= packet.due <= MAX_ATTACHMENTS
         assert packet.kind in (CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR)
         assert packet.namespace[0] == "/"
@@ -103,13 +103,13 @@ def check_socketio_packet(text: str, attachments: Sequence[bytes]) -> None:
         assert packet.size == sum(map(len, attachments[:due]))
     except BadPacket:
         return
-    again = encode(ACK, [packet.data], namespace=packet.namespace, ack_id=packet.ack_id).parts
+    again = encode_packet(ACK, [packet.data], namespace=packet.namespace, ack_id=packet.ack_id).parts
     assert isinstance(again[0], str)
     if len(again) > MAX_ATTACHMENTS + 1:
         return
     # Deeper by one level than what came, which is the deepest that can be read.
     with contextlib.suppress(BadPacket):
-        repeated = decode(again[0])
+        repeated = decode_packet(again[0])
         for part in again[1:]:
             assert isinstance(part, bytes)
             repeated.attach(part)
@@ -165,7 +165,7 @@ def check_cluster_message(data: bytes) -> None:
     assert messages.decode_message(said) == message
     if isinstance(message, messages.Request):
         with contextlib.suppress(ValueError):
-            values.unpack(message.body)
+            values.unpack_value(message.body)
 
 
 def check_words(text: str) -> None:
@@ -179,7 +179,7 @@ def check_words(text: str) -> None:
     assert boot_of(text, KEYS) is None, "nobody has guessed a sid"
     assert signed_for(text.encode("utf-8", "replace"), KEYS, "GET", b"/", NOW) is None
     for secrets, require_signed in (((), False), (("a", "b"), False), (("a", "b"), True)):
-        session_id = unsign(text, secrets, require_signed)
+        session_id = unsign_session_id(text, secrets, require_signed)
         if session_id is not None:
             assert session_id == text
             assert not require_signed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tradecast_operator.clients.signature import following, offered, sign
+from tradecast_operator.clients.signature import read_next_nonce, read_offered_nonce, sign_request
 
 
 @pytest.mark.parametrize(
@@ -23,21 +23,21 @@ from tradecast_operator.clients.signature import following, offered, sign
     ],
 )
 def test_a_server_that_takes_signed_requests_says_so(told: str, nonce: str | None) -> None:
-    assert offered(told) == nonce
+    assert read_offered_nonce(told) == nonce
 
 
 def test_the_next_nonce_comes_with_an_answer() -> None:
-    assert following('nextnonce="2e.cd"') == "2e.cd"
-    assert following('x="1", nextnonce="2e"') == "2e"
-    assert following('xnextnonce="2e"') is None
-    assert following("") is None
+    assert read_next_nonce('nextnonce="2e.cd"') == "2e.cd"
+    assert read_next_nonce('x="1", nextnonce="2e"') == "2e"
+    assert read_next_nonce('xnextnonce="2e"') is None
+    assert read_next_nonce("") is None
 
 
 def test_all_that_is_signed_makes_it_another_signature() -> None:
     one = ("token", "POST", "/admin/shed", "uid-a", "1f", b"{}")
     others = ("token2", "GET", "/admin/drain", "uid-b", "2f", b"{} ")
-    made = {sign(*one)}
+    made = {sign_request(*one)}
     for place, other in enumerate(others):
-        made.add(sign(*(*one[:place], other, *one[place + 1 :])))  # type: ignore[arg-type]
+        made.add(sign_request(*(*one[:place], other, *one[place + 1 :])))  # type: ignore[arg-type]
     assert len(made) == 7
     assert not any("token" in value.replace("Tradecast", "") for value in made)

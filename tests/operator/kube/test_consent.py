@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tradecast_operator.kube.consent import ADMIN_LABEL, SecretRefused, consents, read_token, value_of
+from tradecast_operator.kube.consent import ADMIN_LABEL, SecretRefused, check_consent, read_token, value_of
 
 
 def secret(value: Any = "token", labels: Any = None) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def test_without_the_label_it_is_taken_now_and_not_in_the_next_version(labels: d
 
 
 def test_a_secret_without_metadata_consents_to_nothing() -> None:
-    assert not consents({}, "s", ADMIN_LABEL, strict=False)
-    assert not consents({"metadata": {"labels": None}}, "s", ADMIN_LABEL, strict=False)
+    assert not check_consent({}, "s", ADMIN_LABEL, strict=False)
+    assert not check_consent({"metadata": {"labels": None}}, "s", ADMIN_LABEL, strict=False)
 
 
 @pytest.mark.parametrize("key", ["", "password", "admin_token", "ADMIN_TOKEN ", "REDIS_URL"])

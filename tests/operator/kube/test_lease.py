@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tradecast_operator.kube.lease import DEADLINE, DURATION, Record, Tenure, claim
+from tradecast_operator.kube.lease import DEADLINE, DURATION, Record, Tenure, claim_lease
 
 FREE = Record("1", "", 15, 3, "then", "then")
 OTHERS = replace(FREE, holder="other")
@@ -69,7 +69,7 @@ def test_it_is_lost_at_once_when_it_is_seen_to_be_anothers(record: Record | None
 
 
 def test_what_is_written() -> None:
-    made = claim(Tenure("me"), "now")
+    made = claim_lease(Tenure("me"), "now")
     assert made == {
         "holderIdentity": "me",
         "leaseDurationSeconds": 15,
@@ -77,9 +77,9 @@ def test_what_is_written() -> None:
         "renewTime": "now",
         "leaseTransitions": 0,
     }
-    taken = claim(Tenure("me").observe(OTHERS, 0), "now")
+    taken = claim_lease(Tenure("me").observe(OTHERS, 0), "now")
     assert (taken["acquireTime"], taken["leaseTransitions"]) == ("now", 4)
-    renewed = claim(Tenure("me").acquire(MINE, 0), "now")
+    renewed = claim_lease(Tenure("me").acquire(MINE, 0), "now")
     assert (renewed["acquireTime"], renewed["renewTime"], renewed["leaseTransitions"]) == ("then", "now", 3)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from kit.kubernetes.fake_api import REPLICA_SET, FakeKubernetes, pod_body
-from tradecast_operator.kube.observe import DRAIN_SINCE, FIRST, choose_pods, observe
-from tradecast_operator.kube.owners import split
+from tradecast_operator.kube.observe import DRAIN_SINCE, FIRST, choose_pods, observe_fleet
+from tradecast_operator.kube.owners import split_pods
 from tradecast_operator.kube.pods.reduced import DELETION_COST, reduce_pod
 from tradecast_operator.model.observation import Hold, Observation, Pacing, Stats
 from tradecast_operator.model.rollout_record import HOLD, format_hold
@@ -17,7 +17,7 @@ NOW = 1_767_262_000.0
 def seen(*pods: dict[str, object], stats: dict[str, Stats] | None = None, **deployment: object) -> Observation:
     body = FakeKubernetes(pods).deployments["servers"]
     body["status"].update(deployment)
-    return observe(body, pods, stats or {}, NOW)
+    return observe_fleet(body, pods, stats or {}, NOW)
 
 
 def test_a_ready_pod_with_its_connections() -> None:
@@ -71,7 +71,7 @@ def test_a_rollout_is_seen_by_two_templates_or_by_a_deployment_that_is_behind() 
 
 def test_what_a_rollout_of_another_mode_needs_to_know_of_the_deployment() -> None:
     body = FakeKubernetes([pod_body("a")]).deployments["servers"]
-    assert (observe(body, [], {}, NOW).mode_mark, observe(body, [], {}, NOW).mode_from) == ("", frozenset())
+    assert (observe_fleet(body, [], {}, NOW).mode_mark, observe_fleet(body, [], {}, NOW).mode_from) == ("", frozenset())
     reference = {"configMapKeyRef": {"name": "mine", "key": "mode", "optional": True}}
     other = {"configMapKeyRef": {"name": "other", "key": "mode"}}
     env = [{"name": "A", "value": "1"}, {"name": "ADAPTER_MODE", "valueFrom": reference}]
@@ -79,7 +79,7 @@ def test_what_a_rollout_of_another_mode_needs_to_know_of_the_deployment() -> Non
         "metadata": {"annotations": {"tradecast.dev/adapter-mode": "sharded.2"}},
         "spec": {"containers": [{"env": env}, {"env": [{"name": "B", "valueFrom": other}]}, {}]},
     }
-    found = observe(body, [], {}, NOW)
+    found = observe_fleet(body, [], {}, NOW)
     assert (found.mode_mark, found.mode_from) == ("sharded.2", frozenset({"mine"}))
 
 
@@ -99,7 +99,7 @@ def test_of_two_entries_for_the_mode_the_last_holds() -> None:
     for env, expected in (([own, told], {"fleet-adapter"}), ([told, own], set())):
         body = FakeKubernetes().deployments["servers"]
         body["spec"]["template"] = {"spec": {"containers": [{"env": env}, {}]}}
-        assert observe(body, [], {}, NOW).mode_from == expected
+        assert observe_fleet(body, [], {}, NOW).mode_from == expected
 
 
 def waiting(name: str, reason: str, **status: Any) -> dict[str, Any]:
@@ -174,23 +174,23 @@ def test_when_a_pod_is_killed() -> None:
 
 def test_what_paces_a_rollout() -> None:
     body = FakeKubernetes([pod_body("a")]).deployments["servers"]
-    assert observe(body, [pod_body("a")], {}, NOW).pacing == Pacing(60, 600)
+    assert observe_fleet(body, [pod_body("a")], {}, NOW).pacing == Pacing(60, 600)
     hold = Hold("abc", "it fails", 700, 30)
     body["metadata"]["annotations"] = {HOLD: format_hold(hold), "meta.helm.sh/release-name": "prod"}
     body["spec"] |= {"minReadySeconds": None, "progressDeadlineSeconds": None}
-    found = observe(body, [pod_body("a")], {}, NOW)
+    found = observe_fleet(body, [pod_body("a")], {}, NOW)
     assert found.pacing == Pacing(0, None, hold, "prod")
     assert (found.revision, found.held, found.stuck) == ("abc", hold, True), "a rollout that is held does not go on"
-    other = observe(body, [pod_body("a")], {}, NOW, "def")
+    other = observe_fleet(body, [pod_body("a")], {}, NOW, "def")
     assert (other.revision, other.held, other.stuck) == ("def", None, False)
-    assert observe(body, [], {}, NOW).revision == ""
+    assert observe_fleet(body, [], {}, NOW).revision == ""
 
 
 def test_a_pod_with_the_labels_and_no_owner_is_no_second_revision() -> None:
     """Somebody's pod for debugging, say: it would keep the fleet from shrinking for ever."""
     mine, debug = pod_body("a"), pod_body("debug", ownerReferences=[])
     del debug["metadata"]["labels"]["pod-template-hash"]
-    ours, others = split([mine, debug], {REPLICA_SET})
+    ours, others = split_pods([mine, debug], {REPLICA_SET})
     assert [one["metadata"]["name"] for one in others] == ["debug"]
     found = seen(*ours)
     assert (found.rolling, found.revision) == (False, "abc")

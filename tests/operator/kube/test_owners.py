@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kit.kubernetes.fake_api import owned_by
-from tradecast_operator.kube.owners import NUMBER, find_revision, owner_of, replica_sets_of, split
+from tradecast_operator.kube.owners import NUMBER, find_revision, owner_of, replica_sets_of, split_pods
 from tradecast_operator.kube.pods.reduced import REVISION
 
 
@@ -21,7 +21,7 @@ def test_pods_of_the_deployments_replicasets_are_its_own() -> None:
     ours = replica_sets_of(DEPLOYMENT, SETS)
     assert ours == {"r1"}
     pods = [body(f"p{number}", owned_by("ReplicaSet", f"r{number}")) for number in range(1, 5)]
-    mine, others = split(pods, ours)
+    mine, others = split_pods(pods, ours)
     assert [one["metadata"]["uid"] for one in mine] == ["p1"]
     assert len(others) == 3
 

@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from tradecast_operator.model.answers import field, fields, name, number, parse, text, truth, whole
+from tradecast_operator.model.answers import (
+    parse_json,
+    read_boolean,
+    read_field,
+    read_integer,
+    read_name,
+    read_number,
+    read_object,
+    read_text,
+)
 
 INFINITE = float("inf")
 
@@ -13,54 +22,54 @@ INFINITE = float("inf")
 )
 def test_what_is_no_json_is_an_error(told: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 any of its kinds
-        parse(told)
+        parse_json(told)
 
 
 def test_json() -> None:
-    assert parse('{"a": ["ä", 1.5, null]}'.encode()) == {"a": ["ä", 1.5, None]}
+    assert parse_json('{"a": ["ä", 1.5, null]}'.encode()) == {"a": ["ä", 1.5, None]}
 
 
 @pytest.mark.parametrize("wrong", [INFINITE, -INFINITE, float("nan"), True, "1", None, [], 10**400, -1, 101, 100.5])
 def test_what_is_no_number_within_bounds(wrong: object) -> None:
     with pytest.raises(ValueError, match="number"):
-        number(wrong, 0, 100)
+        read_number(wrong, 0, 100)
     with pytest.raises(ValueError, match="number"):
-        whole(wrong, 100)
+        read_integer(wrong, 100)
 
 
 def test_numbers() -> None:
-    assert (number(0, 0, 1), number(0.5, 0, 1), number(10**300, 0, INFINITE)) == (0, 0.5, 10**300)
-    assert whole(100, 100) == 100
+    assert (read_number(0, 0, 1), read_number(0.5, 0, 1), read_number(10**300, 0, INFINITE)) == (0, 0.5, 10**300)
+    assert read_integer(100, 100) == 100
     with pytest.raises(ValueError, match="finite"):
-        number(INFINITE, 0, INFINITE)
+        read_number(INFINITE, 0, INFINITE)
     with pytest.raises(ValueError, match="whole"):
-        whole(1.0, 100)
+        read_integer(1.0, 100)
 
 
 def test_other_types() -> None:
-    assert truth(True)
+    assert read_boolean(True)
     wrong: object
     for wrong in (1, "true", None, []):
         with pytest.raises(ValueError, match="true"):
-            truth(wrong)
-    assert fields({"a": 1}) == {"a": 1}
+            read_boolean(wrong)
+    assert read_object({"a": 1}) == {"a": 1}
     for wrong in (None, [], "x", 1):
         with pytest.raises(ValueError, match="object"):
-            fields(wrong)
-    assert name("x" * 253) == "x" * 253
+            read_object(wrong)
+    assert read_name("x" * 253) == "x" * 253
     for wrong in ("", "x" * 254, None, ["x"]):
         with pytest.raises(ValueError, match="name"):
-            name(wrong)
+            read_name(wrong)
 
 
 def test_a_text_is_one_line_and_not_too_long() -> None:
-    assert text("x" * 10, 4) == "xxxx"
-    assert text("a\nb\x1b[31m\u202ec", 100) == "a b [31m c"
+    assert read_text("x" * 10, 4) == "xxxx"
+    assert read_text("a\nb\x1b[31m\u202ec", 100) == "a b [31m c"
     with pytest.raises(ValueError, match="text"):
-        text(7, 100)
+        read_text(7, 100)
 
 
 def test_an_error_says_of_which_field() -> None:
-    assert field({"a": True}, "a", truth)
+    assert read_field({"a": True}, "a", read_boolean)
     with pytest.raises(ValueError, match="a: neither"):
-        field({}, "a", truth)
+        read_field({}, "a", read_boolean)

@@ -9,7 +9,7 @@ import pytest
 from kit.kubernetes.socket_fleets import NOW, drained, pending, pod, seen, silent
 from tradecast_operator.model.observation import Observation
 from tradecast_operator.model.spec import Metric
-from tradecast_operator.planning.autoscaler_metric import Reading, Unknown, connections, read
+from tradecast_operator.planning.autoscaler_metric import Reading, Unknown, count_connections, update_reading
 
 RULES = Metric(hold=120, stale=30)
 FLEET = [pod("a", 300), pod("b", 200), drained("c", 90), pod("d", 9, ready_since=None, terminating=True)]
@@ -19,12 +19,12 @@ def after(*fleets: tuple[float, Observation], rules: Metric = RULES) -> Reading:
     """The reading after these were seen, each so many seconds from the beginning."""
     reading = Reading()
     for at, fleet in fleets:
-        reading = read(replace(fleet, time=NOW + at), reading, rules)
+        reading = update_reading(replace(fleet, time=NOW + at), reading, rules)
     return reading
 
 
 def told(reading: Reading, at: float, rules: Metric = RULES) -> int:
-    return connections(reading, NOW + at, rules)
+    return count_connections(reading, NOW + at, rules)
 
 
 def test_all_clients_count_those_of_pods_that_drain_or_end_included() -> None:
@@ -38,10 +38,10 @@ def test_it_rises_at_once() -> None:
 def test_the_clients_of_a_pod_that_is_gone_count_for_a_while() -> None:
     gone = after((0, seen(FLEET)), (5, seen(FLEET[:2])), (100, seen(FLEET[:2])))
     assert told(gone, 100) == 599
-    gone = read(seen(FLEET[:2], time=NOW + 119), gone, RULES)
+    gone = update_reading(seen(FLEET[:2], time=NOW + 119), gone, RULES)
     assert told(gone, 119) == 599
     assert told(gone, 121) == 500
-    assert told(read(seen(FLEET[:2], time=NOW + 125), gone, RULES), 125) == 500
+    assert told(update_reading(seen(FLEET[:2], time=NOW + 125), gone, RULES), 125) == 500
     short = Metric(hold=10)
     assert told(after((0, seen(FLEET)), (15, seen(FLEET[:2])), rules=short), 15, short) == 500
 
@@ -71,7 +71,7 @@ def test_what_is_partial_never_lowers_it_and_becomes_stale() -> None:
     assert told(partial, 30) == 599
     with pytest.raises(Unknown, match="last complete observation is 31 s old; 30 s are allowed"):
         told(partial, 31)
-    assert told(read(seen(FLEET, time=NOW + 40), partial, RULES), 40) == 599
+    assert told(update_reading(seen(FLEET, time=NOW + 40), partial, RULES), 40) == 599
 
 
 def test_nothing_is_told_when_the_operator_has_stopped_looking() -> None:

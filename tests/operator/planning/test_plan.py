@@ -14,7 +14,7 @@ from tradecast_operator.model.actions import Action, CancelDrain, PutFirst, SetR
 from tradecast_operator.model.observation import Observation, Pod
 from tradecast_operator.model.spec import Drain, Metric, Rebalance, Spec
 from tradecast_operator.planning import autoscaler_metric as metric
-from tradecast_operator.planning.plan import PlannerState, plan
+from tradecast_operator.planning.plan import PlannerState, make_plan
 from tradecast_operator.planning.rebalance import RebalanceHistory
 from tradecast_operator.planning.replicas import is_overdue
 
@@ -74,7 +74,7 @@ def deleted(fleet: Observation, count: int) -> list[Pod]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_bounds(seed: int) -> None:
     fleet, wanted = any_fleet(random.Random(seed))
-    writes = [action for action in plan(fleet, wanted, PlannerState()).actions if isinstance(action, SetReplicas)]
+    writes = [action for action in make_plan(fleet, wanted, PlannerState()).actions if isinstance(action, SetReplicas)]
     assert len(writes) <= 1
     for write in writes:
         assert write.replicas != fleet.replicas
@@ -89,7 +89,7 @@ def test_bounds(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_never_drains_more_than_have_to_go_and_only_the_least_loaded(seed: int) -> None:
     fleet, wanted = any_fleet(random.Random(seed))
-    actions = plan(fleet, wanted, PlannerState()).actions
+    actions = make_plan(fleet, wanted, PlannerState()).actions
     alive = [one for one in fleet.pods if not one.terminating]
     marks = kept_marks(fleet, actions)
     begun = {action.uid for action in actions if isinstance(action, StartDrain)}
@@ -111,7 +111,7 @@ def test_never_drains_more_than_have_to_go_and_only_the_least_loaded(seed: int) 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_the_replica_set_takes_is_empty_or_overdue(seed: int) -> None:
     fleet, wanted = any_fleet(random.Random(seed))
-    for action in plan(fleet, wanted, PlannerState()).actions:
+    for action in make_plan(fleet, wanted, PlannerState()).actions:
         if isinstance(action, SetReplicas) and action.replicas < fleet.replicas:
             # Those above what was asked for went by an earlier decision, or somebody else's.
             for one in deleted(fleet, action.replicas)[max(0, len(deleted(fleet, fleet.replicas))) :]:
@@ -121,7 +121,7 @@ def test_what_the_replica_set_takes_is_empty_or_overdue(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_told_twice_and_nothing_is_both_begun_and_ended(seed: int) -> None:
     fleet, wanted = any_fleet(random.Random(seed))
-    actions = plan(fleet, wanted, PlannerState()).actions
+    actions = make_plan(fleet, wanted, PlannerState()).actions
     named = [action.uid for action in actions if isinstance(action, StartDrain | PutFirst | CancelDrain | Shed)]
     assert len(named) == len(set(named))
     assert all(action.message and action.reason.isalpha() for action in actions)
@@ -132,7 +132,7 @@ def test_nothing_is_told_twice_and_nothing_is_both_begun_and_ended(seed: int) ->
 def life(
     draw: random.Random, cluster: Cluster, wanted: Spec, state: PlannerState
 ) -> tuple[PlannerState, Sequence[Action]]:
-    decided = plan(cluster.observe(), wanted, state)
+    decided = make_plan(cluster.observe(), wanted, state)
     cluster.act(decided.actions, wanted.drain.timeout)
     return decided.state, decided.actions
 
@@ -234,28 +234,28 @@ def test_the_number_for_the_autoscaler_never_dips_while_clients_move(seed: int) 
             cluster.kill(max(cluster.servers, key=lambda server: server.clients))
         cluster.tick(people)
         state, _ = life(draw, cluster, wanted, state)
-        reading = metric.read(cluster.observe(), reading, rules)
+        reading = metric.update_reading(cluster.observe(), reading, rules)
         # Rebalancing goes on for longer than the hold: those who are on their way at one moment are missing.
-        assert metric.connections(reading, cluster.now, rules) >= people - wanted.rebalance.rate * 10
+        assert metric.count_connections(reading, cluster.now, rules) >= people - wanted.rebalance.rate * 10
 
 
 def test_an_operator_that_begins_in_the_middle_goes_on() -> None:
     fleet = seen([pod("a", 300), pod("b", 200), drained("c", 90)])
-    assert plan(fleet, spec(2), PlannerState()).actions == ()
+    assert make_plan(fleet, spec(2), PlannerState()).actions == ()
 
 
 def test_rebalancing_waits_while_replicas_change() -> None:
     quiet = PlannerState(RebalanceHistory([(NOW - 3600, 5000), (NOW - 5, 5000)], 50))
     pods = [pod("a", 3000), pod("b", 1000), pod("c", 1000), pod("d", 0)]
-    assert [type(action) for action in plan(seen(pods), spec(4), quiet).actions] == [Shed]
-    assert [type(action) for action in plan(seen(pods), spec(3), quiet).actions] == [StartDrain]
-    assert [type(action) for action in plan(seen(pods), spec(5), quiet).actions] == [SetReplicas]
+    assert [type(action) for action in make_plan(seen(pods), spec(4), quiet).actions] == [Shed]
+    assert [type(action) for action in make_plan(seen(pods), spec(3), quiet).actions] == [StartDrain]
+    assert [type(action) for action in make_plan(seen(pods), spec(5), quiet).actions] == [SetReplicas]
 
 
 def test_clients_do_not_move_in_a_round_in_which_pods_do() -> None:
     quiet = PlannerState(RebalanceHistory([(NOW - 3600, 5000), (NOW - 5, 5000)], 50))
     pods = [pod("a", 3000), pod("b", 1000), pod("c", 1000, goes_first=True), pod("d", 0)]
-    assert [type(action) for action in plan(seen(pods), spec(4), quiet).actions] == [CancelDrain]
+    assert [type(action) for action in make_plan(seen(pods), spec(4), quiet).actions] == [CancelDrain]
 
 
 def test_noise_does_not_move_anything() -> None:

@@ -10,7 +10,7 @@ from kit.kubernetes.socket_fleets import NOW, drained, pod, seen, spec
 from tradecast_operator.model.actions import CancelDrain, StartDrain, TellServer
 from tradecast_operator.model.observation import Observation, Pod, Stats
 from tradecast_operator.model.spec import Drain
-from tradecast_operator.planning.plan import PlannerState, plan
+from tradecast_operator.planning.plan import PlannerState, make_plan
 from tradecast_operator.planning.renewals import plan_renewals
 
 WANTED = spec(1, drain=Drain(rate=70, timeout=600))
@@ -73,5 +73,5 @@ def test_what_is_begun_or_ended_is_not_renewed_and_what_begins_ends_by_itself() 
 def test_whatever_else_is_decided_drains_that_go_on_are_renewed(fields: dict[str, object]) -> None:
     """The Deployment is behind; its pods are about to be deleted; it is still to shrink."""
     fleet = seen([pod("a", 50), replace(LEAVING, goes_first=True)], **fields)
-    decided = plan(fleet, WANTED, PlannerState())
+    decided = make_plan(fleet, WANTED, PlannerState())
     assert [one.pod for one in decided.actions if isinstance(one, TellServer)] == ["b"]

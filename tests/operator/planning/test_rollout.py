@@ -8,7 +8,7 @@ import pytest
 
 from kit.kubernetes.socket_fleets import pod, seen, spec
 from tradecast_operator.model.observation import Hold, Observation, Pacing, Pod, Stats
-from tradecast_operator.planning.plan import PlannerState, plan
+from tradecast_operator.planning.plan import PlannerState, make_plan
 from tradecast_operator.planning.rollout import describe_too_fast_rollout, measure_progress
 
 
@@ -91,7 +91,7 @@ def test_it_is_told_once_in_each_rollout() -> None:
     full, even = rollout(server("a", 9000), server("b", 0, "new")), seen([server("b", 9000, "new")])
     state, told = PlannerState(), []
     for fleet in (full, full, even, full, full):
-        decided = plan(fleet, spec(len(fleet.pods)), state)
+        decided = make_plan(fleet, spec(len(fleet.pods)), state)
         state = decided.state
         told.append([action.reason for action in decided.actions])
     assert told == [["RolloutTooFast"], [], [], ["RolloutTooFast"], []]

@@ -12,7 +12,7 @@ from kit.kubernetes.socket_fleets import NOW, pod, seen, spec
 from tradecast_operator.model.actions import Shed
 from tradecast_operator.model.observation import Observation, Outcomes, Pod, Stats
 from tradecast_operator.model.spec import Spec, Trial
-from tradecast_operator.planning.trial import TrialState, judge, plan_sample
+from tradecast_operator.planning.trial import TrialState, judge_trial, plan_sample
 
 WANTED = spec(2, trial=Trial(start=180, margin=0.05, least=20, sample=25))
 
@@ -31,7 +31,7 @@ def rollout(*pods: Pod, time: float = NOW, **fields: Any) -> Observation:
 def judged(*fleets: Observation, wanted: Spec = WANTED) -> Sequence[str | None]:
     state, told = TrialState(), []
     for fleet in fleets:
-        fault, state = judge(fleet, wanted, state)
+        fault, state = judge_trial(fleet, wanted, state)
         told.append(None if fault is None else fault.why)
     return told
 
@@ -95,9 +95,9 @@ def test_only_the_last_two_minutes_count() -> None:
     bad = [rollout(OLD, server("b", "new", Outcomes(1_030, 25)), time=NOW + 200)]
     assert judged(*good, *bad)[1] == "25 of 30 connects failed on the new servers, and 0.1% on the old ones"
     lone = Spec(deployment="x", trial=Trial(enabled=False))
-    state = judge(bad[0], WANTED, TrialState())[1]
+    state = judge_trial(bad[0], WANTED, TrialState())[1]
     assert state.revision == "new"
-    assert judge(bad[0], lone, state) == (None, TrialState())
+    assert judge_trial(bad[0], lone, state) == (None, TrialState())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tradecast_operator.tuning.redis_limits import RedisFacts, RedisWatch, advise, observe_redis
+from tradecast_operator.tuning.redis_limits import RedisFacts, RedisWatch, describe_limits, observe_redis
 
 MB = 1_000_000
 
@@ -48,7 +48,7 @@ def test_a_thread_that_works_all_the_time_is_a_limit() -> None:
     watched = after(*looks)
     assert watched.busy == pytest.approx(0.9)
     assert watched.limits == ("Busy",)
-    assert "90 % of the time" in advise(watched, looks[-1])
+    assert "90 % of the time" in describe_limits(watched, looks[-1])
     assert not after(*[RedisFacts(cpu_seconds=(used,)) for used in (10.0, 20.0)]).is_limit
 
 

@@ -15,7 +15,7 @@ from tradecast_operator.model.adapter_spec import RedisAdapter
 from tradecast_operator.model.observation import Observation, Pod, Stats
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.conditions import describe_fleet
-from tradecast_operator.planning.plan import PlannerState, plan
+from tradecast_operator.planning.plan import PlannerState, make_plan
 from tradecast_operator.tuning.scale_hold import hold_replicas
 
 FIGURES = extract_runtime_settings(Settings(redis_url="redis://x")).model_dump()
@@ -57,9 +57,9 @@ def test_one_in_single_stays_one_until_it_is_rolled() -> None:
     fleet = fleet_of(server("a"))
     held = held_at(fleet, asked(3))
     assert (held.wanted, held.bounded) == (1, 3)
-    decided = plan(fleet, held, PlannerState())
+    decided = make_plan(fleet, held, PlannerState())
     (told,) = decided.actions
-    assert plan(fleet, held, decided.state).actions == (), "it is told again and again"
+    assert make_plan(fleet, held, decided.state).actions == (), "it is told again and again"
     assert told.reason == "ReplicasHeld"
     assert told.message.startswith("3 replicas are wanted, 1 are kept for now: servers are in mode single")
     assert degraded(fleet, held) == ("True", "Held")
@@ -69,7 +69,7 @@ def test_one_in_single_stays_one_until_it_is_rolled() -> None:
 def test_once_it_is_rolled_they_are_made() -> None:
     fleet = fleet_of(server("a", "pubsub"))
     held = held_at(fleet, asked(3))
-    (up,) = plan(fleet, held, PlannerState()).actions
+    (up,) = make_plan(fleet, held, PlannerState()).actions
     assert isinstance(up, SetReplicas)
     assert up.replicas == 3
 

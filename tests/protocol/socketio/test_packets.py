@@ -12,7 +12,7 @@ from kit.servers.in_process import MakeServer, RunningServer
 from kit.waiting import eventually
 from protocol.socketio.conftest import CUSTOM, NO_RECOVERY, MakeClient, RawClient, add_handlers, packet
 from tradecast.connections.connection import Connection
-from tradecast.packets.json_values import unpack
+from tradecast.packets.json_values import unpack_value
 from tradecast.server import WebSocketServer
 
 PLACEHOLDER = '{"_placeholder":true,"num":%d}'
@@ -216,7 +216,7 @@ async def test_client_acknowledges_with_several_arguments_and_attachments(
         await client.send((f"6{len(attachments)}-" if attachments else "3") + ack_id + answer, *attachments)
         asked = await asking
         assert asked.silent == asked.refused == []
-        assert unpack(json.loads(asked.answers[sid])) == expected
+        assert unpack_value(json.loads(asked.answers[sid])) == expected
 
 
 # -- what breaks the rules

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tradecast.background.stepping import Done, step
+from tradecast.background.stepping import Done, step_coroutine
 
 
 async def returns(value: Any) -> Any:
@@ -27,7 +27,7 @@ def test_what_waits_for_nothing_is_done_without_a_loop(value: Any) -> None:
     async def outer() -> Any:
         return await returns(value)
 
-    assert step(outer()) == Done(value)
+    assert step_coroutine(outer()) == Done(value)
 
 
 def test_what_it_raises_is_raised() -> None:
@@ -35,11 +35,11 @@ def test_what_it_raises_is_raised() -> None:
         raise KeyError("planted")
 
     with pytest.raises(KeyError):
-        step(fails())
+        step_coroutine(fails())
 
 
 async def test_the_rest_is_awaited() -> None:
-    rest = step(adds_up(5))
+    rest = step_coroutine(adds_up(5))
     assert not isinstance(rest, Done)
     assert await rest == 10
 
@@ -55,7 +55,7 @@ async def test_the_rest_runs_in_a_task_with_results_of_futures() -> None:
         await asyncio.sleep(0.01)
         return got + "!"
 
-    rest = step(work())
+    rest = step_coroutine(work())
     assert order == ["begun"]
     assert not isinstance(rest, Done)
     task = asyncio.create_task(rest)
@@ -70,7 +70,7 @@ async def test_future_that_is_done_before_the_rest_is_awaited() -> None:
     async def work() -> int:
         return await future
 
-    rest = step(work())
+    rest = step_coroutine(work())
     assert not isinstance(rest, Done)
     future.set_result(7)
     assert await asyncio.create_task(rest) == 7
@@ -86,7 +86,7 @@ async def test_failure_of_what_is_waited_for_arrives_inside() -> None:
             return "caught"
         return "?"
 
-    rest = step(work())
+    rest = step_coroutine(work())
     assert not isinstance(rest, Done)
     future.set_exception(KeyError())
     assert await rest == "caught"
@@ -101,7 +101,7 @@ async def test_cancelling_the_task_cancels_what_is_inside() -> None:
         finally:
             ended.append("inside")
 
-    rest = step(work())
+    rest = step_coroutine(work())
     assert not isinstance(rest, Done)
     task = asyncio.create_task(rest)
     await asyncio.sleep(0)
@@ -116,7 +116,7 @@ async def test_failure_behind_the_first_wait_is_that_of_the_rest() -> None:
         await asyncio.sleep(0)
         raise KeyError("planted")
 
-    rest = step(work())
+    rest = step_coroutine(work())
     assert not isinstance(rest, Done)
     with pytest.raises(KeyError):
         await rest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tradecast.causes import (
     Code,
     Failed,
-    explain,
+    explain_error,
 )
 from tradecast.causes.chain import is_named, iterate_chain
 from unit.causes.errors import HERE
@@ -14,7 +14,7 @@ from unit.causes.errors import HERE
 def test_a_chain_that_is_a_ring_ends() -> None:
     one, two = ValueError(), KeyError()
     one.__context__, two.__cause__ = two, one
-    assert explain(one, HERE).code == Code.ERROR
+    assert explain_error(one, HERE).code == Code.ERROR
 
 
 def test_a_chain_has_what_caused_an_error_and_what_was_beside_it() -> None:

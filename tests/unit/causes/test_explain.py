@@ -15,7 +15,7 @@ from tradecast.causes import (
     Code,
     Failed,
     Place,
-    explain,
+    explain_error,
 )
 from tradecast.sessions.errors import StoreUnavailable
 from unit.causes.errors import HERE, THERE, around
@@ -33,28 +33,31 @@ from unit.causes.errors import HERE, THERE, around
     ],
 )
 def test_errors_around_redis(error: Exception, code: Code) -> None:
-    assert explain(error, HERE).code == code
+    assert explain_error(error, HERE).code == code
     if code != Code.ERROR:  # of a store that is away, no more is known then
-        assert explain(around(error, StoreUnavailable("Redis")), HERE).code == code
+        assert explain_error(around(error, StoreUnavailable("Redis")), HERE).code == code
 
 
 def test_of_several_nodes_the_one_that_failed_is_named() -> None:
     cluster = replace(HERE, at="a:1,b:2", kind="cluster")
-    assert explain(redis.exceptions.ConnectionError("Error 111 connecting to b:2. Refused"), cluster).place.at == "b:2"
-    assert explain(TimeoutError(), cluster).place.at == "a:1,b:2"
+    assert (
+        explain_error(redis.exceptions.ConnectionError("Error 111 connecting to b:2. Refused"), cluster).place.at
+        == "b:2"
+    )
+    assert explain_error(TimeoutError(), cluster).place.at == "a:1,b:2"
     members = replace(THERE, at="a:1,b:2")
-    assert explain(pymongo.errors.AutoReconnect("b:2: [Errno 111] Connection refused"), members).place.at == "b:2"
+    assert explain_error(pymongo.errors.AutoReconnect("b:2: [Errno 111] Connection refused"), members).place.at == "b:2"
 
 
 def test_whoever_knows_more_is_believed() -> None:
     known = Cause(Code.LOADING, HERE)
-    assert explain(around(StoreUnavailable("x", cause=known)), THERE) is known
+    assert explain_error(around(StoreUnavailable("x", cause=known)), THERE) is known
     marked = TimeoutError()
     marked.__dict__["place"] = THERE
-    assert explain(around(marked), HERE).place is THERE
+    assert explain_error(around(marked), HERE).place is THERE
     away = TimeoutError()
     away.__dict__["in_words"] = "1 of 3 masters away"
-    assert explain(away, HERE).sentence == "1 of 3 masters away: Redis at 10.0.0.1:6379 does not answer in time"
+    assert explain_error(away, HERE).sentence == "1 of 3 masters away: Redis at 10.0.0.1:6379 does not answer in time"
 
 
 KINDS: list[type[Exception]] = [
@@ -66,6 +69,6 @@ KINDS: list[type[Exception]] = [
 @given(st.sampled_from(KINDS), st.text(), st.text(), st.sampled_from([HERE, THERE, replace(HERE, at="a:1,b:2")]))
 def test_nothing_that_a_driver_says_comes_through(kind: type[Exception], left: str, right: str, place: Place) -> None:
     planted = "planted-pa55word"
-    cause = explain(around(kind(f"{left}://ann:{planted}@{right}")), place)
+    cause = explain_error(around(kind(f"{left}://ann:{planted}@{right}")), place)
     assert planted not in cause.sentence + cause.remedy + cause.without_address
     assert "\n" not in cause.sentence

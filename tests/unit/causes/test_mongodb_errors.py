@@ -8,7 +8,7 @@ import pytest
 from tradecast.causes import (
     Code,
     Failed,
-    explain,
+    explain_error,
 )
 from unit.causes.errors import THERE
 
@@ -49,4 +49,4 @@ SELECTION = "{} (configured timeouts: connectTimeoutMS: 2000.0ms), Timeout: 2.0s
     ],
 )
 def test_errors_around_mongodb(error: Exception, code: Code) -> None:
-    assert explain(error, THERE).code == code
+    assert explain_error(error, THERE).code == code

@@ -10,7 +10,7 @@ import redis.exceptions
 
 from tradecast.causes import (
     Code,
-    explain,
+    explain_error,
 )
 from tradecast.sessions.errors import StoreUnavailable
 from unit.causes.errors import HERE, around, certificate
@@ -43,6 +43,6 @@ from unit.causes.errors import HERE, around, certificate
     ],
 )
 def test_errors_of_the_network(error: Exception, code: Code) -> None:
-    assert explain(error, HERE).code == code
+    assert explain_error(error, HERE).code == code
     if code != Code.ERROR:  # of a store that is away, no more is known then
-        assert explain(around(error, StoreUnavailable("Redis")), HERE).code == code
+        assert explain_error(around(error, StoreUnavailable("Redis")), HERE).code == code

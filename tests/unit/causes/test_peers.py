@@ -13,7 +13,7 @@ from tradecast.causes import (
     Peer,
     Place,
     is_ambiguous,
-    refine,
+    refine_cause,
 )
 from unit.causes.errors import HERE, THERE
 
@@ -42,4 +42,4 @@ from unit.causes.errors import HERE, THERE
 def test_what_answers_there_tells_more(code: Code, place: Place, peer: Peer, refined: Code) -> None:
     cause = Cause(code, place)
     assert is_ambiguous(cause)
-    assert refine(cause, peer).code == refined
+    assert refine_cause(cause, peer).code == refined

@@ -9,7 +9,7 @@ import redis.exceptions
 
 from tradecast.causes import (
     Code,
-    explain,
+    explain_error,
 )
 from tradecast.sessions.errors import StoreUnavailable
 from unit.causes.errors import HERE, around
@@ -43,15 +43,15 @@ from unit.causes.errors import HERE, around
     ],
 )
 def test_answers_of_redis(error: Exception, code: Code) -> None:
-    assert explain(error, HERE).code == code
+    assert explain_error(error, HERE).code == code
     if code != Code.ERROR:  # of a store that is away, no more is known then
-        assert explain(around(error, StoreUnavailable("Redis")), HERE).code == code
+        assert explain_error(around(error, StoreUnavailable("Redis")), HERE).code == code
 
 
 def test_a_password_that_is_refused_was_given() -> None:
     refused = redis.exceptions.AuthenticationError("invalid username-password pair or user is disabled.")
-    assert explain(refused, HERE).code == Code.PASSWORD_WANTED
-    assert explain(refused, replace(HERE, authenticated=True)).code == Code.PASSWORD_WRONG
+    assert explain_error(refused, HERE).code == Code.PASSWORD_WANTED
+    assert explain_error(refused, replace(HERE, authenticated=True)).code == Code.PASSWORD_WRONG
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_a_password_that_is_refused_was_given() -> None:
     ],
 )
 def test_what_is_not_permitted_is_named(text: str, detail: str) -> None:
-    assert explain(redis.exceptions.NoPermissionError(text), HERE).detail == detail
+    assert explain_error(redis.exceptions.NoPermissionError(text), HERE).detail == detail

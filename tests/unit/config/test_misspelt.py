@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tradecast.config.misspelt import MOST_CHARACTERS, Suspect, distance, find_misspelt
+from tradecast.config.misspelt import MOST_CHARACTERS, Suspect, find_misspelt, measure_distance
 from tradecast.config.settings import SETTINGS
 
 
@@ -185,5 +185,5 @@ def test_names_of_any_kind_are_looked_at_in_order() -> None:
     ],
 )
 def test_distance_is_told_up_to_a_bound(one: str, other: str, letters: int) -> None:
-    assert distance(one, other, 2) == letters
-    assert distance(other, one, 2) == letters
+    assert measure_distance(one, other, 2) == letters
+    assert measure_distance(other, one, 2) == letters

@@ -25,7 +25,7 @@ from tradecast.engine.frames import (
     FrameReader,
     ProtocolError,
     close_frame,
-    frame,
+    encode_frame,
     read_close,
 )
 
@@ -82,16 +82,16 @@ def code_of(data: bytes, max_size: int = 1_000_000) -> int:
 @pytest.mark.parametrize(("kind", "opcode"), [(TEXT, Opcode.TEXT), (BINARY, Opcode.BINARY)])
 def test_frame_of_every_length_form_is_read_back(size: int, kind: int, opcode: Opcode) -> None:
     payload = b"x" * size
-    (found,) = decode(frame(kind, payload))
+    (found,) = decode(encode_frame(kind, payload))
     assert found == TheirFrame(opcode, payload, fin=True)
 
 
 def test_frames_in_one_write_are_read_in_order() -> None:
-    assert [found.data for found in decode(frame(TEXT, b"a") + frame(BINARY, b"b"))] == [b"a", b"b"]
+    assert [found.data for found in decode(encode_frame(TEXT, b"a") + encode_frame(BINARY, b"b"))] == [b"a", b"b"]
 
 
 def test_control_frames_are_what_a_client_takes_them_for() -> None:
-    ping, pong = decode(frame(PING, b"p") + frame(PONG, b"q"))
+    ping, pong = decode(encode_frame(PING, b"p") + encode_frame(PONG, b"q"))
     assert (ping.opcode, ping.data, pong.opcode, pong.data) == (Opcode.PING, b"p", Opcode.PONG, b"q")
     (close,) = decode(close_frame(TOO_BIG))
     assert (close.opcode, close.data) == (Opcode.CLOSE, TOO_BIG.to_bytes(2, "big"))
@@ -157,7 +157,7 @@ def test_unknown_opcode_is_refused(opcode: int) -> None:
 
 @pytest.mark.parametrize("kind", [TEXT, BINARY, PING, PONG, CLOSE])
 def test_frame_that_is_not_masked_is_refused(kind: int) -> None:
-    assert code_of(frame(kind, b"ab")) == PROTOCOL_ERROR
+    assert code_of(encode_frame(kind, b"ab")) == PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize("kind", [PING, PONG, CLOSE])

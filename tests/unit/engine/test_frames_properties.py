@@ -30,7 +30,7 @@ from tradecast.engine.frames import (
     TOO_BIG,
     Frame,
     ProtocolError,
-    frame,
+    encode_frame,
     read_close,
 )
 from tradecast.engine.masking import apply_mask, apply_mask_slowly
@@ -116,7 +116,7 @@ IN_TURN = client_frames(st.sampled_from([0x00, FIN, TEXT, BINARY, PING, PONG, 0x
 
 
 @given(st.lists(IN_TURN | IN_TURN | ANY_FRAME.filter(lambda frame: frame[0] & 0x0F != 0x08), max_size=8))
-@example([frame(TEXT, b"a")])
+@example([encode_frame(TEXT, b"a")])
 @example([b"\x91\x80\0\0\0\0"])
 def test_complete_frames_are_taken_or_refused_as_the_websockets_package_does(frames: list[bytes]) -> None:
     """Whole ones: that package looks at some rules only when a frame is complete, this one when its head is."""
@@ -160,7 +160,7 @@ def test_what_is_written_is_read_by_a_client(kind: int, size: int, seed: bytes) 
     if kind == CLOSE:
         payload = NORMAL.to_bytes(2, "big") + b"x" * min(len(payload), 123)
     client = Protocol(CLIENT, state=OPEN, max_size=None)
-    client.receive_data(frame(kind, payload))
+    client.receive_data(encode_frame(kind, payload))
     (found,) = client.events_received()
     assert isinstance(found, TheirFrame)
     assert (found.fin, found.opcode | FIN, bytes(found.data)) == (True, kind, payload)

@@ -19,7 +19,7 @@ from tradecast.events.emit_requests import (
     create_emit_schema,
     parse_events,
 )
-from tradecast.events.kinds import describe
+from tradecast.events.kinds import describe_event
 from tradecast.packets.codec import encode_event
 
 PLANTED = "planted-value"
@@ -167,7 +167,7 @@ def test_schema_is_json_schema_of_all_events() -> None:
 
 @pytest.mark.parametrize("body", GOOD, ids=lambda body: str(body["event"]))
 async def test_a_publisher_may_say_the_kinds_that_are_declared(body: dict[str, Any]) -> None:
-    declared = describe(body["event"])
+    declared = describe_event(body["event"])
     for name, kind in NAMES.items():
         if kind != declared.kind and kind not in declared.alternatives:
             with pytest.raises(InvalidEvents) as caught:
@@ -186,7 +186,7 @@ async def test_a_publisher_may_say_the_kinds_that_are_declared(body: dict[str, A
 async def test_without_a_kind_it_is_as_declared(body: dict[str, Any]) -> None:
     emitted = EmittedList()
     await parse_events(body)[0].emit(emitted)
-    assert [NAMES[kind] for kind in emitted.kinds if kind] == [describe(body["event"]).kind]
+    assert [NAMES[kind] for kind in emitted.kinds if kind] == [describe_event(body["event"]).kind]
 
 
 @pytest.mark.parametrize("kind", [None, "", "LATEST", 5, True, [], {}, float("nan"), "x" * 100_000])

@@ -11,7 +11,7 @@ from tradecast.delivery.event_kinds import NAMES, KindName, choose_kind
 from tradecast.delivery.shaping.delta_chains import SUFFIX
 from tradecast.events import rooms
 from tradecast.events.contract import CLIENT_EVENTS, SERVER_EVENTS
-from tradecast.events.kinds import FEED, KINDS, describe, key_of, subject_of
+from tradecast.events.kinds import FEED, KINDS, describe_event, key_of, subject_of
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from tradecast.events.kinds import FEED, KINDS, describe, key_of, subject_of
     ],
 )
 def test_of_whole_states_the_newest_is_enough(event: str, kind: Kind) -> None:
-    assert describe(event).kind == kind
+    assert describe_event(event).kind == kind
 
 
 def test_every_event_that_is_emitted_is_declared_beside_its_model() -> None:
@@ -90,18 +90,18 @@ MAY_BE: dict[str, set[Kind]] = {
 @pytest.mark.parametrize("event", MAY_BE)
 @pytest.mark.parametrize("name", NAMES)
 def test_what_must_not_be_lost_is_of_no_other_kind(event: str, name: KindName) -> None:
-    assert choose_kind(event, describe(event), None) is None
+    assert choose_kind(event, describe_event(event), None) is None
     if NAMES[name] in MAY_BE[event]:
-        assert choose_kind(event, describe(event), name) == NAMES[name]
+        assert choose_kind(event, describe_event(event), name) == NAMES[name]
     else:
         with pytest.raises(ValueError, match=f"kind of {event} is (counted|volatile).*, and not {name}"):
-            choose_kind(event, describe(event), name)
+            choose_kind(event, describe_event(event), name)
 
 
 @pytest.mark.parametrize("name", ["", "L", "LATEST", "C", 1, True, [], {}, b"latest"])
 def test_what_is_no_kind_is_said(name: Any) -> None:
     with pytest.raises(ValueError, match="kind is one of counted, latest, volatile"):
-        choose_kind("own", describe("own"), name)
+        choose_kind("own", describe_event("own"), name)
 
 
 def test_every_declared_event_is_here() -> None:

@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from tradecast.events.payloads import Portfolio, Position, Quote, Trade
-from tradecast.packets.exact import dump
+from tradecast.packets.exact import dump_exact
 
 numpy = pytest.importorskip("numpy")
 pandas = pytest.importorskip("pandas")
@@ -43,7 +43,7 @@ class Side(Enum):
 def test_they_take_what_a_dict_may_hold(fields: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert json.loads(dump(Trade(**fields))) == json.loads(dump(fields))
+        assert json.loads(dump_exact(Trade(**fields))) == json.loads(dump_exact(fields))
 
 
 def test_what_is_put_in_later_or_lies_deeper_is_said_as_well() -> None:
@@ -51,9 +51,9 @@ def test_what_is_put_in_later_or_lies_deeper_is_said_as_well() -> None:
         warnings.simplefilter("error")
         quote = Quote()
         quote.price = numpy.int64(5)
-        assert json.loads(dump({"quote": quote})) == {"quote": {"price": 5}}
+        assert json.loads(dump_exact({"quote": quote})) == {"quote": {"price": 5}}
         portfolio = Portfolio(cash=numpy.float32(0.5), positions=[Position(quantity=numpy.int16(3))])
-        assert json.loads(dump(portfolio)) == {"cash": 0.5, "positions": [{"quantity": 3}]}
+        assert json.loads(dump_exact(portfolio)) == {"cash": 0.5, "positions": [{"quantity": 3}]}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from tradecast.config.settings import load_settings
 from tradecast.connections.connection import Connection
 from tradecast.delivery.clients.resumption import QuotaReservation, Resumed
-from tradecast.gateway.quotas import ANONYMOUS, ConnectionQuotas, RecoveryQuota, identify
+from tradecast.gateway.quotas import ANONYMOUS, ConnectionQuotas, RecoveryQuota, identify_client
 from tradecast.limits.limiter import RateLimiter
 from tradecast.sessions.models import Session, Tier, User
 from unit.connections.connecting import Recorder
@@ -99,7 +99,7 @@ async def test_anonymous_clients_count_for_nobody(quotas: ConnectionQuotas) -> N
     counted: list[str] = []
     made = connection(None)
     hub = Hub()
-    assert identify(made) == ANONYMOUS
+    assert identify_client(made) == ANONYMOUS
     assert await quotas.resume(made, hub, counted) is not None
     assert (hub.user, hub.permitted, counted) == (ANONYMOUS, list(RECOVERED), [])
     await quotas.release(made, RECOVERED)

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from kit.clock import HandClock
 from tradecast.http import signed_requests
 from tradecast.http.signed_requests import NONCE_LIFE, SignedRequests
-from tradecast_operator.clients.signature import sign
+from tradecast_operator.clients.signature import sign_request
 
 TOKEN = "a-token"
 PATH = "/admin/shed"
@@ -22,7 +22,7 @@ def accepts(server: SignedRequests, value: str, method: str = "POST", path: str 
 
 
 def signed(nonce: str, token: str = TOKEN, uid: str = "uid-a") -> str:
-    return sign(token, "POST", PATH, uid, nonce, BODY)
+    return sign_request(token, "POST", PATH, uid, nonce, BODY)
 
 
 def test_a_request_is_accepted_once() -> None:

@@ -29,7 +29,7 @@ from tradecast.load.packets import Packet, PacketError
     ],
 )
 def test_decode(frame: str, expected: Packet) -> None:
-    assert packets.decode(frame) == expected
+    assert packets.decode_packet(frame) == expected
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_decode(frame: str, expected: Packet) -> None:
 )
 def test_what_is_no_packet_is_refused(frame: str) -> None:
     with pytest.raises(PacketError):
-        packets.decode(frame)
+        packets.decode_packet(frame)
 
 
 def test_encoded_packets_are_what_a_socket_io_server_reads() -> None:
@@ -52,7 +52,7 @@ def test_encoded_packets_are_what_a_socket_io_server_reads() -> None:
 @pytest.mark.parametrize("kind", [packet.EVENT, packet.ACK])
 def test_what_a_socket_io_server_writes_is_read(kind: int) -> None:
     written = packet.Packet(kind, data=["quote", {"p": 1.5}], namespace="/", id=12).encode()
-    read = packets.decode("4" + written)
+    read = packets.decode_packet("4" + written)
     assert (read.data, read.id) == (["quote", {"p": 1.5}], 12)
 
 

@@ -17,7 +17,7 @@ from tradecast.observability.redact import (
     describe_exception,
     is_denied,
     one_line,
-    redact,
+    redact_value,
     safe_message,
     scrub_text,
     short_path,
@@ -181,7 +181,7 @@ def test_redact_goes_into_what_is_nested() -> None:
         def __repr__(self) -> str:
             return "secret"
 
-    assert redact(
+    assert redact_value(
         {
             "user": {"id": "u1", "email": "ann@example.org", "name": "Ann"},
             "list": ["ann@example.org", ("10.0.0.1", 5)],
@@ -217,9 +217,9 @@ def test_redact_is_bounded() -> None:
     loop: list[Any] = []
     loop.append(loop)
     wide = {f"k{n}": list(range(1_000)) for n in range(1_000)}
-    assert len(str(redact(deep))) < 200
-    assert len(str(redact(loop))) < 200
-    found = redact(wide)
+    assert len(str(redact_value(deep))) < 200
+    assert len(str(redact_value(loop))) < 200
+    found = redact_value(wide)
     assert len(found) == 50
     assert len(found["k0"]) == 50
 

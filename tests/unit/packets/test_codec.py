@@ -22,9 +22,9 @@ from tradecast.packets.codec import (
     BadPacket,
     TooDeep,
     arguments_of,
-    decode,
-    encode,
+    decode_packet,
     encode_event,
+    encode_packet,
 )
 from tradecast.packets.socketio_packet import Packet
 
@@ -59,7 +59,7 @@ def test_event_is_what_python_socketio_would_send() -> None:
     ],
 )
 def test_packets(kind: int, data: Any, options: dict[str, Any], expected: list[str | bytes] | None) -> None:
-    parts = encode(kind, data, **options).parts
+    parts = encode_packet(kind, data, **options).parts
     if expected is None:
         expected = [f'52-/c,3["a",{PLACEHOLDER % 0},{PLACEHOLDER % 1}]', b"\x01", b"\x02"]
     assert parts == expected
@@ -77,7 +77,7 @@ def test_what_json_cannot_say_is_an_error_to_the_caller(data: Any) -> None:
 
 def test_bytes_where_no_attachment_may_be_are_an_error_to_the_caller() -> None:
     with pytest.raises(TypeError):
-        encode(CONNECT, {"sid": b"x"})
+        encode_packet(CONNECT, {"sid": b"x"})
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_arguments_that_stand_for_a_value(data: Any, arguments: list[Any]) -> No
     ],
 )
 def test_packets_of_clients(text: str, expected: tuple[int, str, int | None, Any]) -> None:
-    packet = decode(text)
+    packet = decode_packet(text)
     assert (packet.kind, packet.namespace, packet.ack_id, packet.data) == expected
     assert packet.due == 0
 
@@ -139,37 +139,39 @@ def test_packets_of_clients(text: str, expected: tuple[int, str, int | None, Any
     ],
 )
 def test_packets_with_attachments(text: str, kind: int, namespace: str, ack_id: int | None, due: int) -> None:
-    packet = decode(text)
+    packet = decode_packet(text)
     assert (packet.kind, packet.namespace, packet.ack_id, packet.due) == (kind, namespace, ack_id, due)
 
 
 def test_attachments_take_their_places_in_whatever_order_these_stand() -> None:
-    packet = decode(f'53-["a",{PLACEHOLDER % 2},{{"x":[{PLACEHOLDER % 0}],"y":1}},{PLACEHOLDER % 1},{PLACEHOLDER % 1}]')
+    packet = decode_packet(
+        f'53-["a",{PLACEHOLDER % 2},{{"x":[{PLACEHOLDER % 0}],"y":1}},{PLACEHOLDER % 1},{PLACEHOLDER % 1}]'
+    )
     assert [packet.attach(part) for part in (b"0", b"11", b"")] == [False, False, True]
     assert packet.data == ["a", b"", {"x": [b"0"], "y": 1}, b"11", b"11"]
     assert packet.size == 3
 
 
 def test_zero_attachments_are_complete_at_once() -> None:
-    assert decode('50-["a"]').due == 0
+    assert decode_packet('50-["a"]').due == 0
 
 
 def test_what_only_looks_like_a_placeholder_stays() -> None:
-    packet = decode('51-["a",{"_placeholder":false,"num":0},{"_placeholder":1,"num":0},{"num":0}]')
+    packet = decode_packet('51-["a",{"_placeholder":false,"num":0},{"_placeholder":1,"num":0},{"num":0}]')
     assert packet.attach(b"x")
     assert packet.data == ["a", {"_placeholder": False, "num": 0}, {"_placeholder": 1, "num": 0}, {"num": 0}]
 
 
 @pytest.mark.parametrize("num", ["1", "-1", "0.0", '"0"', "null", "true", "[]"])
 def test_placeholder_without_its_attachment_is_malformed(num: str) -> None:
-    packet = decode('51-["a",{"_placeholder":true,"num":' + num + "}]")
+    packet = decode_packet('51-["a",{"_placeholder":true,"num":' + num + "}]")
     with pytest.raises(BadPacket):
         packet.attach(b"x")
 
 
 def test_placeholder_without_a_number_is_malformed() -> None:
     with pytest.raises(BadPacket):
-        decode('51-["a",{"_placeholder":true}]').attach(b"x")
+        decode_packet('51-["a",{"_placeholder":true}]').attach(b"x")
 
 
 @pytest.mark.parametrize(
@@ -222,25 +224,25 @@ def test_placeholder_without_a_number_is_malformed() -> None:
 )
 def test_what_is_no_packet_is_malformed(text: str) -> None:
     with pytest.raises(BadPacket) as refused:
-        decode(text)
+        decode_packet(text)
     assert not isinstance(refused.value, TooDeep)
 
 
 @pytest.mark.parametrize("text", ["2{}", "2", "2null", '2"a"', "3", "3{}", '0"x"', "0[]", "1[1]"])
 def test_what_it_carries_is_left_to_the_server_above(text: str) -> None:
-    assert decode(text).kind == int(text[0])
+    assert decode_packet(text).kind == int(text[0])
 
 
 @pytest.mark.parametrize("depth", [100, 500, 1000])
 def test_nesting_that_can_be_read_is_read(depth: int) -> None:
-    assert decode('2["a",' + "[" * depth + "]" * depth + "]").data[0] == "a"
+    assert decode_packet('2["a",' + "[" * depth + "]" * depth + "]").data[0] == "a"
 
 
 @pytest.mark.parametrize("head", ["2", "23", "2/n,", "2/n,5", "3", "51-", "0"])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 def test_nesting_that_would_exhaust_the_stack_is_refused(head: str, opening: str, closing: str) -> None:
     with pytest.raises(TooDeep):
-        decode(head + '["a",' + opening * 100_000 + "1" + closing * 100_000 + "]")
+        decode_packet(head + '["a",' + opening * 100_000 + "1" + closing * 100_000 + "]")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +262,7 @@ def test_nesting_that_would_exhaust_the_stack_is_refused(head: str, opening: str
     ],
 )
 def test_half_a_surrogate_pair_is_replaced(written: str, read: str) -> None:
-    assert decode(f'2["{written}",{{"{written}":["{written}"]}}]').data == [read, {read: [read]}]
+    assert decode_packet(f'2["{written}",{{"{written}":["{written}"]}}]').data == [read, {read: [read]}]
 
 
 @pytest.mark.parametrize(
@@ -268,7 +270,7 @@ def test_half_a_surrogate_pair_is_replaced(written: str, read: str) -> None:
 )
 def test_what_is_no_json_for_another_reason_as_well_is_malformed(text: str) -> None:
     with pytest.raises(BadPacket):
-        decode(text)
+        decode_packet(text)
 
 
 def test_replaced_is_what_node_would_send_on() -> None:
@@ -281,13 +283,13 @@ def test_replaced_is_what_node_would_send_on() -> None:
         try:
             found = orjson.loads(f'"{text}"')
         except orjson.JSONDecodeError:
-            found = decode(f'2["{text}"]').data[0]
+            found = decode_packet(f'2["{text}"]').data[0]
         assert found == wanted, text
 
 
 def test_nesting_that_exhausts_the_stack_with_the_attachments_is_refused() -> None:
     depth = 1000
-    packet = decode('51-["a",' + "[" * depth + PLACEHOLDER % 0 + "]" * depth + "]")
+    packet = decode_packet('51-["a",' + "[" * depth + PLACEHOLDER % 0 + "]" * depth + "]")
     with pytest.raises(TooDeep):
         packet.attach(b"x")
 
@@ -297,8 +299,8 @@ def test_nesting_that_exhausts_the_stack_with_the_attachments_is_refused() -> No
 @pytest.mark.parametrize("ack_id", [None, 0, 17])
 @pytest.mark.parametrize("data", [["a"], ["a", 1, None, {"é": [True]}], ["a", b"\x00", {"x": b""}]])
 def test_what_is_encoded_is_read_back(kind: int, namespace: str, ack_id: int | None, data: list[Any]) -> None:
-    text, *attachments = encode(kind, data, namespace=namespace, ack_id=ack_id).parts
-    packet = decode(str(text))
+    text, *attachments = encode_packet(kind, data, namespace=namespace, ack_id=ack_id).parts
+    packet = decode_packet(str(text))
     for attachment in attachments:
         assert isinstance(attachment, bytes)
         packet.attach(attachment)
@@ -307,6 +309,6 @@ def test_what_is_encoded_is_read_back(kind: int, namespace: str, ack_id: int | N
 
 
 def test_binary_kinds_are_told_apart_on_the_wire_only() -> None:
-    assert str(encode(EVENT, ["a", b""]).parts[0])[0] == str(BINARY_EVENT)
-    assert str(encode(ACK, [b""], ack_id=1).parts[0])[0] == str(BINARY_ACK)
-    assert json.loads(str(encode(EVENT, ["a", b""]).parts[0])[3:])[1] == {"_placeholder": True, "num": 0}
+    assert str(encode_packet(EVENT, ["a", b""]).parts[0])[0] == str(BINARY_EVENT)
+    assert str(encode_packet(ACK, [b""], ack_id=1).parts[0])[0] == str(BINARY_ACK)
+    assert json.loads(str(encode_packet(EVENT, ["a", b""]).parts[0])[3:])[1] == {"_placeholder": True, "num": 0}

@@ -21,8 +21,8 @@ from tradecast.packets.codec import (
     MAX_ATTACHMENTS,
     BadPacket,
     Incoming,
-    decode,
-    encode,
+    decode_packet,
+    encode_packet,
 )
 
 # What ends a namespace on the wire cannot be in it.
@@ -47,7 +47,7 @@ TEXT_PACKETS = st.builds(lambda head, body: head + body, HEADS, BODIES) | st.tex
 def whole(parts: list[str | bytes]) -> Incoming:
     """A packet with its attachments."""
     text, *attachments = parts
-    packet = decode(str(text))
+    packet = decode_packet(str(text))
     for number, attachment in enumerate(attachments, 1):
         assert isinstance(attachment, bytes)
         assert packet.attach(attachment) is (number == len(attachments))
@@ -64,7 +64,7 @@ def test_any_text_is_a_packet_or_none(text: str, attachments: list[bytes]) -> No
 
 @given(st.sampled_from([EVENT, ACK]), st.lists(JSON_WITH_BYTES, max_size=4), NAMESPACES, ACK_IDS)
 def test_what_is_encoded_is_read_back(kind: int, data: list[Any], namespace: str, ack_id: int | None) -> None:
-    parts = encode(kind, data, namespace=namespace, ack_id=ack_id).parts
+    parts = encode_packet(kind, data, namespace=namespace, ack_id=ack_id).parts
     if len(parts) > MAX_ATTACHMENTS + 1:
         return
     packet = whole(parts)
@@ -78,8 +78,8 @@ def test_what_is_encoded_is_read_back(kind: int, data: list[Any], namespace: str
     NAMESPACES,
 )
 def test_packets_without_attachments_are_read_back(kind: int, data: Any, namespace: str) -> None:
-    (text,) = encode(kind, data, namespace=namespace).parts
-    packet = decode(str(text))
+    (text,) = encode_packet(kind, data, namespace=namespace).parts
+    packet = decode_packet(str(text))
     assert (packet.kind, packet.namespace, packet.ack_id, packet.data) == (kind, namespace, None, data)
 
 
@@ -99,7 +99,7 @@ def test_python_socketio_and_we_understand_each_other(
         return
     ours = whole(parts)
     assert (ours.kind, ours.namespace, ours.ack_id, ours.data) == (kind, namespace, ack_id, data)
-    text, *attachments = encode(kind, data, namespace=namespace, ack_id=ack_id).parts
+    text, *attachments = encode_packet(kind, data, namespace=namespace, ack_id=ack_id).parts
     theirs = TheirPacket(encoded_packet=text)
     for attachment in attachments:
         theirs.add_attachment(attachment)
@@ -127,13 +127,13 @@ def test_all_that_javascript_writes_is_read(value: Any) -> None:
     """JSON.stringify writes halves of pairs as escapes (well-formed JSON.stringify), and everything else as it is."""
     whole_pairs = json.loads(json.dumps(value))  # halves that stand beside each other are a pair
     text = json.dumps(["event", whole_pairs], ensure_ascii=True)
-    assert decode("2" + text).data == ["event", mended(whole_pairs)]
+    assert decode_packet("2" + text).data == ["event", mended(whole_pairs)]
 
 
 def is_read(text: str, *attachments: bytes) -> bool:
     """Whether this is a packet that is complete with these attachments; anything but `BadPacket` goes on up."""
     try:
-        packet = decode(text)
+        packet = decode_packet(text)
         for attachment in attachments:
             packet.attach(attachment)
     except BadPacket:

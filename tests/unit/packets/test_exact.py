@@ -21,8 +21,8 @@ from bson.binary import Binary
 
 from tradecast.events.payloads import Trade
 from tradecast.packets.codec import encode_event
-from tradecast.packets.exact import LARGEST, MAX_DEPTH, NotExact, dump, load, to_plain
-from tradecast.packets.json_values import pack
+from tradecast.packets.exact import LARGEST, MAX_DEPTH, NotExact, dump_exact, load_exact, to_plain
+from tradecast.packets.json_values import pack_value
 
 numpy = pytest.importorskip("numpy")
 pandas = pytest.importorskip("pandas")
@@ -163,20 +163,20 @@ REFUSED: list[Any] = [
 
 @pytest.mark.parametrize(("value", "read"), SAID, ids=lambda one: type(one).__name__)
 def test_said_as_clients_read_it(value: Any, read: Any) -> None:
-    assert json.loads(dump(value)) == read
-    assert json.loads(dump({"a": [value, None]})) == {"a": [read, None]}
+    assert json.loads(dump_exact(value)) == read
+    assert json.loads(dump_exact({"a": [value, None]})) == {"a": [read, None]}
     assert to_plain(value) == read
     text = encode_event("e", [{"trade": {"price": value}}, None]).parts[0]
     assert json.loads(str(text)[1:])[1:] == [{"trade": {"price": read}}, None]
-    assert json.loads(pack([value])) == [read]
+    assert json.loads(pack_value([value])) == [read]
 
 
 @pytest.mark.parametrize("value", REFUSED, ids=lambda one: type(one).__name__)
 def test_refused_with_its_place(value: Any) -> None:
     for said in (
-        lambda: dump({"trade": {"fills": [0, {"price": value}]}}),
+        lambda: dump_exact({"trade": {"fills": [0, {"price": value}]}}),
         lambda: encode_event("e", [{"trade": {"fills": [0, {"price": value}]}}]),
-        lambda: pack({"trade": {"fills": [0, {"price": value}]}}),
+        lambda: pack_value({"trade": {"fills": [0, {"price": value}]}}),
     ):
         with pytest.raises(NotExact) as caught:
             said()
@@ -187,7 +187,7 @@ def test_refused_with_its_place(value: Any) -> None:
 
 
 def test_null_itself_is_none_of_the_refused() -> None:
-    assert json.loads(dump({"bid": None, "null": "null"})) == {"bid": None, "null": "null"}
+    assert json.loads(dump_exact({"bid": None, "null": "null"})) == {"bid": None, "null": "null"}
 
 
 def test_bytes_beside_what_orjson_does_not_know_are_attachments() -> None:
@@ -219,13 +219,13 @@ def test_cycles_and_depth_are_refused() -> None:
     cycle: dict[str, Any] = {"price": Decimal(1)}
     cycle["self"] = cycle
     with pytest.raises(NotExact, match="nested deeper"):
-        dump(cycle)
+        dump_exact(cycle)
     deep: Any = Decimal(1)
     for _ in range(MAX_DEPTH):
         deep = [deep]
-    assert dump(deep)
+    assert dump_exact(deep)
     with pytest.raises(NotExact, match="nested deeper"):
-        dump([[deep]])
+        dump_exact([[deep]])
 
 
 def test_a_value_that_fails_by_itself_is_named() -> None:
@@ -234,7 +234,7 @@ def test_a_value_that_fails_by_itself_is_named() -> None:
             raise ZeroDivisionError
 
     with pytest.raises(NotExact, match="a: Broken cannot be read"):
-        dump({"a": Broken()})
+        dump_exact({"a": Broken()})
 
 
 # -- reading
@@ -259,7 +259,7 @@ def test_what_would_be_rounded_is_refused(text: str) -> None:
     for written in (text, f' {{"a" : [ {text} ] }} '):
         for raw in (written, written.encode(), bytearray(written.encode())):
             with pytest.raises(NotExact):
-                to_plain(load(raw))
+                to_plain(load_exact(raw))
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_what_would_be_rounded_is_refused(text: str) -> None:
     ],
 )
 def test_what_is_exact_passes(text: str) -> None:
-    assert json.loads(dump(load(text))) == json.loads(text)
+    assert json.loads(dump_exact(load_exact(text))) == json.loads(text)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_what_is_exact_passes(text: str) -> None:
 )
 def test_what_is_no_json(text: str | bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 the standard library's and orjson's have nothing else in common
-        load(text)
+        load_exact(text)
 
 
 def test_every_double_survives() -> None:
@@ -304,7 +304,7 @@ def test_every_double_survives() -> None:
             ]
         )
         for text in (json.dumps(value), orjson.dumps(value).decode()):
-            assert to_plain(load(text)) == value
+            assert to_plain(load_exact(text)) == value
 
 
 def test_numbers_are_exact_or_refused() -> None:
@@ -315,7 +315,7 @@ def test_numbers_are_exact_or_refused() -> None:
         whole = "".join(chance.choices("0123456789", k=chance.randint(1, 20))).lstrip("0") or "0"
         text = whole + chance.choice(["", "", "." + "".join(chance.choices("0123456789", k=chance.randint(1, 12)))])
         try:
-            read = to_plain(load(text))
+            read = to_plain(load_exact(text))
         except NotExact:
             refused += 1
             continue

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tradecast.packets.json_values import pack, unpack
+from tradecast.packets.json_values import pack_value, unpack_value
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,11 @@ from tradecast.packets.json_values import pack, unpack
     ],
 )
 def test_comes_out_as_it_was(value: Any) -> None:
-    assert unpack(orjson.loads(pack(value))) == value
+    assert unpack_value(orjson.loads(pack_value(value))) == value
 
 
 def test_a_tuple_is_a_list() -> None:
-    assert unpack(orjson.loads(pack((1, (2,))))) == [1, [2]]
+    assert unpack_value(orjson.loads(pack_value((1, (2,))))) == [1, [2]]
 
 
 def nested(depth: int) -> Any:
@@ -44,7 +44,7 @@ def nested(depth: int) -> Any:
 @pytest.mark.parametrize("value", [object(), {1j: 1}, nested(300), nested(100_000)])
 def test_what_cannot_be_said(value: Any) -> None:
     with pytest.raises(TypeError):
-        pack(value)
+        pack_value(value)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_cannot_be_said(value: Any) -> None:
 )
 def test_what_was_not_packed(value: Any) -> None:
     if value == nested(900):
-        assert unpack(nested(100)) == nested(100)
+        assert unpack_value(nested(100)) == nested(100)
         value = nested(100_000)
     with pytest.raises(ValueError, match=r"no|deep"):
-        unpack(value)
+        unpack_value(value)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.parsing.properties import JSON_LEAVES, TEXTS, json_values
-from tradecast.packets.json_values import BYTES, OBJECT, pack, unpack
+from tradecast.packets.json_values import BYTES, OBJECT, pack_value, unpack_value
 
 LEAVES = JSON_LEAVES | TEXTS | st.binary(max_size=20)
 KEYS = st.sampled_from([BYTES, OBJECT, "x"])
@@ -22,13 +22,13 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_what_is_packed_comes_out(value: Any) -> None:
-    assert unpack(orjson.loads(pack(value))) == value
+    assert unpack_value(orjson.loads(pack_value(value))) == value
 
 
 @given(st.recursive(JSON_LEAVES | TEXTS, lambda inner: st.dictionaries(KEYS, inner) | st.lists(inner), max_leaves=8))
 def test_what_was_not_packed_is_an_error_or_a_value(value: Any) -> None:
     try:
-        found = unpack(value)
+        found = unpack_value(value)
     except ValueError:
         return
-    assert unpack(orjson.loads(pack(found))) == found
+    assert unpack_value(orjson.loads(pack_value(found))) == found

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tradecast.engine.ids import make_id
-from tradecast.packets.room_names import is_sid_room, qualify, room_name, room_names, sid_of
+from tradecast.packets.room_names import is_sid_room, qualify_room, room_name, room_names, sid_of
 
 
 class _Whole:
@@ -54,8 +54,8 @@ def test_sets_and_generators_of_rooms() -> None:
 def test_sids_have_a_form(namespace: str) -> None:
     for _ in range(100):
         sid = make_id()
-        assert is_sid_room(qualify(namespace, sid))
-        assert sid_of(qualify(namespace, sid)) == sid
+        assert is_sid_room(qualify_room(namespace, sid))
+        assert sid_of(qualify_room(namespace, sid)) == sid
 
 
 @pytest.mark.parametrize(

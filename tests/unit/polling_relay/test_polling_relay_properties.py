@@ -10,7 +10,7 @@ from kit.parsing.checks import KEYS, NOW
 from tradecast.engine.http.request import Request
 from tradecast.polling_relay.owner.http_heads import HOP_BY_HOP, BadHead, answer_headers, request_head
 from tradecast.polling_relay.sids import BOOT, RANDOM, boot_of, make_sid
-from tradecast.polling_relay.signatures import HEADER, SKEW, sign, signed_for
+from tradecast.polling_relay.signatures import HEADER, SKEW, sign_request, signed_for
 
 WORDS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 BOOTS = st.text(WORDS, min_size=BOOT, max_size=BOOT)
@@ -34,7 +34,7 @@ def test_a_sid_names_its_server_until_anything_in_it_changes(boot: str, place: i
 def test_a_signature_is_good_for_its_request_and_a_minute(
     method: str, target: bytes, boot: str, apart: float, other_method: str, other: bytes
 ) -> None:
-    value = sign(KEY, method, target, boot, NOW)
+    value = sign_request(KEY, method, target, boot, NOW)
     found = signed_for(value, [OTHER, KEY], method, target, NOW + apart)
     assert found == (boot if abs(apart) <= SKEW else None)
     assert signed_for(value, [OTHER], method, target, NOW) is None
@@ -44,7 +44,7 @@ def test_a_signature_is_good_for_its_request_and_a_minute(
 
 @given(METHODS, TARGETS, BOOTS, st.data())
 def test_a_changed_signature_is_none(method: str, target: bytes, boot: str, data: st.DataObject) -> None:
-    value = bytearray(sign(KEY, method, target, boot, NOW))
+    value = bytearray(sign_request(KEY, method, target, boot, NOW))
     place = data.draw(st.integers(0, len(value) - 1))
     value[place] ^= data.draw(st.integers(1, 255))
     assert signed_for(bytes(value), [KEY], method, target, NOW) is None

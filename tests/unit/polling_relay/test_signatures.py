@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tradecast.polling_relay.sids import make_sid
-from tradecast.polling_relay.signatures import SKEW, sign, signed_for
+from tradecast.polling_relay.signatures import SKEW, sign_request, signed_for
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 BOOT, TARGET, NOW = "bootbootboot", b"/socket.io/?EIO=4&sid=x", 1_700_000_000.5
-VALUE = sign(KEY, "GET", TARGET, BOOT, NOW)
+VALUE = sign_request(KEY, "GET", TARGET, BOOT, NOW)
 
 
 def test_a_signed_request_names_whom_it_is_for() -> None:

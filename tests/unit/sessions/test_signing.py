@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tradecast.sessions.signing import sign, unsign
+from tradecast.sessions.signing import sign_session_id, unsign_session_id
 
 VECTORS = [
     # id, secret, signed, signed and URL-encoded
@@ -65,27 +65,27 @@ ID, SECRET, SIGNED, ENCODED = VECTORS[0]
 
 @pytest.mark.parametrize(("session_id", "secret", "signed", "encoded"), VECTORS)
 def test_agrees_with_cookie_signature(session_id: str, secret: str, signed: str, encoded: str) -> None:
-    assert sign(session_id, secret) == signed
-    assert unsign(signed, [secret], require_signed=True) == session_id
-    assert unsign(encoded, [secret], require_signed=True) == session_id
-    assert unsign(encoded.replace("%3A", "%3a", 1), [secret], require_signed=True) == session_id
+    assert sign_session_id(session_id, secret) == signed
+    assert unsign_session_id(signed, [secret], require_signed=True) == session_id
+    assert unsign_session_id(encoded, [secret], require_signed=True) == session_id
+    assert unsign_session_id(encoded.replace("%3A", "%3a", 1), [secret], require_signed=True) == session_id
 
 
 def test_any_of_several_secrets() -> None:
     for secrets in ([SECRET, "new"], ["new", SECRET], ["a", SECRET, "b"]):
-        assert unsign(SIGNED, secrets, require_signed=True) == ID
-    assert unsign(SIGNED, ["new", "newer"], require_signed=False) is None
+        assert unsign_session_id(SIGNED, secrets, require_signed=True) == ID
+    assert unsign_session_id(SIGNED, ["new", "newer"], require_signed=False) is None
 
 
 def test_signed_without_secrets_is_not_acceptable() -> None:
-    assert unsign(SIGNED, [], require_signed=False) is None
-    assert unsign(ENCODED, [], require_signed=False) is None
+    assert unsign_session_id(SIGNED, [], require_signed=False) is None
+    assert unsign_session_id(ENCODED, [], require_signed=False) is None
 
 
 def test_bare_id() -> None:
-    assert unsign(ID, [SECRET], require_signed=False) == ID
-    assert unsign(ID, [], require_signed=False) == ID
-    assert unsign(ID, [SECRET], require_signed=True) is None
+    assert unsign_session_id(ID, [SECRET], require_signed=False) == ID
+    assert unsign_session_id(ID, [], require_signed=False) == ID
+    assert unsign_session_id(ID, [SECRET], require_signed=True) is None
 
 
 @pytest.mark.parametrize(
@@ -103,23 +103,23 @@ def test_bare_id() -> None:
         "s%3A",
         "s%3A%ff%fe.%00",
         "s:" + ID + ".ключ",
-        sign("a\nb", SECRET),
-        sign("", SECRET),
+        sign_session_id("a\nb", SECRET),
+        sign_session_id("", SECRET),
     ],
 )
 def test_tampered(raw: str) -> None:
-    assert unsign(raw, [SECRET], require_signed=False) is None
+    assert unsign_session_id(raw, [SECRET], require_signed=False) is None
 
 
 @pytest.mark.parametrize("raw", ["", "x" * 513, "a\x00b", "a\nb", "a\x7fb", "\ud800", "a\u202eb", "s:" + "x" * 520])
 def test_not_sane(raw: str) -> None:
-    assert unsign(raw, [SECRET], require_signed=False) is None
+    assert unsign_session_id(raw, [SECRET], require_signed=False) is None
 
 
 @pytest.mark.parametrize("raw", [None, 5, b"abc", ["abc"], {"a": 1}])
 def test_not_text(raw: object) -> None:
-    assert unsign(raw, [SECRET], require_signed=False) is None  # type: ignore[arg-type]  # what a client may send
+    assert unsign_session_id(raw, [SECRET], require_signed=False) is None  # type: ignore[arg-type]  # what a client may send
 
 
 def test_longest() -> None:
-    assert unsign("x" * 512, [], require_signed=False) == "x" * 512
+    assert unsign_session_id("x" * 512, [], require_signed=False) == "x" * 512

@@ -134,14 +134,14 @@ class Client:
         """Count on nothing in a partition beyond this id: see `DeliveryListener.on_epoch_change`."""
         self.session.cut(partition_of, partition, top)
         self.pinged = ()
-        self.replayed_until = _cut(self.replayed_until, partition, top)
-        self.replay_begin = _cut(self.replay_begin, partition, top)
+        self.replayed_until = _cut_vector(self.replayed_until, partition, top)
+        self.replay_begin = _cut_vector(self.replay_begin, partition, top)
         # An id of before, with the new epoch, would hide events of the new history.
         if self.buffered:
-            self.buffered = deque((envelope, _cut(vector, partition, top)) for envelope, vector in self.buffered)
+            self.buffered = deque((envelope, _cut_vector(vector, partition, top)) for envelope, vector in self.buffered)
 
 
-def _cut(vector: Vector, partition: int, top: int) -> Vector:
+def _cut_vector(vector: Vector, partition: int, top: int) -> Vector:
     if not vector:
         return vector
     return (*vector[:partition], min(vector[partition], top), *vector[partition + 1 :])

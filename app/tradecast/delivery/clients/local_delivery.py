@@ -185,7 +185,7 @@ class LocalDelivery:
 
     def _make_message(self, envelope: Envelope, offset: str | None) -> Message:
         message = envelope.message(offset)
-        message.window = self._kinds.describe(envelope.event).window
+        message.window = self._kinds.describe_event(envelope.event).window
         return message
 
     def position(self, sid: str) -> str | None:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Protocol
 
-from tradecast.background.stepping import Done, step
+from tradecast.background.stepping import Done, step_coroutine
 from tradecast.background.tasks import TaskSet
 from tradecast.delivery.broker import Broker, RecoveryState
 from tradecast.delivery.clients.client import Client
@@ -56,7 +56,7 @@ class StateKeeper:
         while True:
             await asyncio.sleep(self._refresh)
             stored = [(sid, client) for sid, client in self._clients.by_sid.items() if client.stored]
-            for some in _chunks(stored, REFRESHED_AT_ONCE):
+            for some in _split_chunks(stored, REFRESHED_AT_ONCE):
                 with contextlib.suppress(AdapterUnavailable):  # in the next round
                     await self.touch([pair for pair in some if not pair[1].dirty])
             await self.save_dirty()
@@ -97,7 +97,7 @@ class StateKeeper:
             final: Whether it cannot recover.
         """
         work: Coroutine[Any, Any, None] = self.drop(client.session) if final else self._store_last(client)
-        stepped = step(work) if self._broker.is_local else work
+        stepped = step_coroutine(work) if self._broker.is_local else work
         if not isinstance(stepped, Done):
             self.tasks.spawn(stepped)
 
@@ -109,6 +109,6 @@ class StateKeeper:
                 await self._broker.touch([client.session])
 
 
-def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def _split_chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

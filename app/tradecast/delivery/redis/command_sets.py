@@ -30,7 +30,7 @@ class CommandSet:
     names_all_keys: bool
 
 
-def _sharded(script: Script) -> Script:
+def _shard_script(script: Script) -> Script:
     return Script(script.source.replace("'PUBLISH'", "'SPUBLISH'"))
 
 
@@ -38,9 +38,9 @@ PUBSUB: Final = CommandSet(PUBLISH, TICK, SEND, PUBSUB_COMMANDS, names_all_keys=
 # https://redis.io/docs/latest/develop/interact/pubsub/#sharded-pubsub: a channel is where its slot is, and is not
 # passed on to all nodes.
 SHARDED: Final = CommandSet(
-    _sharded(PUBLISH),
-    _sharded(TICK),
-    _sharded(SEND),
+    _shard_script(PUBLISH),
+    _shard_script(TICK),
+    _shard_script(SEND),
     Commands("SSUBSCRIBE", "SUNSUBSCRIBE", b"ssubscribe", b"sunsubscribe", b"smessage"),
     names_all_keys=True,
 )

@@ -44,14 +44,14 @@ def translate_offset(
         return None
     ids = []
     for name, epoch, lineage, seen in zip(named, epochs, lineages, offset.ids, strict=True):
-        top = _top(name, epoch, lineage, len(epochs) > 1)
+        top = _find_top(name, epoch, lineage, len(epochs) > 1)
         if top is None:
             return None
         ids.append(min(seen, top))
     return Offset(present, tuple(ids))
 
 
-def _top(name: str, epoch: str | None, lineage: Mapping[str, int], short: bool) -> int | None:
+def _find_top(name: str, epoch: str | None, lineage: Mapping[str, int], short: bool) -> int | None:
     if short and (name == _UNKNOWN_DIGITS or epoch is None):
         return 0
     if epoch is None:

@@ -21,7 +21,7 @@ import orjson
 from tradecast.delivery.clients.client import Client
 from tradecast.delivery.envelope import LATEST, Envelope
 from tradecast.delivery.event_kinds import EventKinds
-from tradecast.delivery.shaping.deltas import diff
+from tradecast.delivery.shaping.deltas import make_patch
 from tradecast.engine.message import Message
 
 SUFFIX: Final = ":delta"
@@ -118,7 +118,7 @@ class DeltaChains:
             envelope: The event.
             recipients: The transports (eio_sids) that it goes to now.
         """
-        declared = self._kinds.describe(envelope.event)
+        declared = self._kinds.describe_event(envelope.event)
         if not declared.deltas or not _is_comparable(envelope):
             return recipients, []
         find = self.clients.get
@@ -129,7 +129,7 @@ class DeltaChains:
                 others.append(eio_sid)
             else:
                 wanting.append(client)
-        payload = _decode(envelope, declared.key) if wanting else None
+        payload = _decode_payload(envelope, declared.key) if wanting else None
         if payload is None or (len(self._chains) >= MAX_ROOMS and envelope.rooms[0] not in self._chains):
             self._forget_event(envelope)
             return (*others, *(client.eio_sid for client in wanting)), []
@@ -142,14 +142,14 @@ class DeltaChains:
             chain = by_event[envelope.event] = _Chain(payload, random.randrange(_FIRST), set())  # noqa: S311 no secret
         before, holders = chain.payload, chain.holders
         chain.payload, chain.number, chain.holders = payload, chain.number + 1, set(wanting)
-        whole = _message(envelope, b'%b,"number":%d}]' % (envelope.packet[:-1], chain.number))
+        whole = _make_message(envelope, b'%b,"number":%d}]' % (envelope.packet[:-1], chain.number))
         full = len(envelope.packet) + 1
-        patch = diff(before, payload) if holders and not holders.isdisjoint(wanting) else None
+        patch = make_patch(before, payload) if holders and not holders.isdisjoint(wanting) else None
         if patch is not None:
             delta = {key: payload[key], **patch, "number": chain.number}
             text = b"2" + orjson.dumps([envelope.event + SUFFIX, delta])
             if len(text) < full:
-                changed = _message(envelope, text)
+                changed = _make_message(envelope, text)
                 changed.whole = whole
                 with_base = [client.eio_sid for client in wanting if client in holders]
                 without = [client.eio_sid for client in wanting if client not in holders]
@@ -179,7 +179,7 @@ def _is_comparable(envelope: Envelope) -> bool:
     )
 
 
-def _decode(envelope: Envelope, key: str) -> dict[str, Any] | None:
+def _decode_payload(envelope: Envelope, key: str) -> dict[str, Any] | None:
     """An event's payload, if it is one object with the key that the room is named for, and nothing of it is lost."""
     if _TOO_LONG.search(envelope.packet) is not None:
         return None
@@ -196,7 +196,7 @@ def _decode(envelope: Envelope, key: str) -> dict[str, Any] | None:
     return payload
 
 
-def _message(envelope: Envelope, text: bytes) -> Message:
+def _make_message(envelope: Envelope, text: bytes) -> Message:
     message = Message.of_bytes(text)
     message.key = envelope.state_key
     message.rooms = envelope.rooms

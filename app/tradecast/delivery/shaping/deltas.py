@@ -14,7 +14,7 @@ class _Unsayable(Exception):
     """A patch cannot say it."""
 
 
-def diff(before: Any, after: Any) -> dict[str, Any] | None:
+def make_patch(before: Any, after: Any) -> dict[str, Any] | None:
     """The merge patch that makes one JSON object another; None where it has to be sent whole.
 
     Objects are compared field by field, everything else, arrays included, as one value. In a merge patch null deletes
@@ -28,12 +28,12 @@ def diff(before: Any, after: Any) -> dict[str, Any] | None:
     if type(before) is not dict or type(after) is not dict:
         return None
     try:
-        return _diff(before, after, MAX_DEPTH)
+        return _diff_objects(before, after, MAX_DEPTH)
     except _Unsayable:
         return None
 
 
-def apply(before: Any, patch: Any) -> Any:
+def apply_patch(before: Any, patch: Any) -> Any:
     """What a merge patch makes of a value: a new one, which shares with both what it leaves as it is."""
     if not isinstance(patch, Mapping):
         return patch
@@ -42,13 +42,13 @@ def apply(before: Any, patch: Any) -> Any:
         if value is None:
             after.pop(key, None)
         elif isinstance(value, Mapping):
-            after[key] = apply(after.get(key), value)
+            after[key] = apply_patch(after.get(key), value)
         else:
             after[key] = value
     return after
 
 
-def _diff(before: dict[str, Any], after: dict[str, Any], depth: int) -> dict[str, Any]:
+def _diff_objects(before: dict[str, Any], after: dict[str, Any], depth: int) -> dict[str, Any]:
     if not depth:
         raise _Unsayable
     patch: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def _diff(before: dict[str, Any], after: dict[str, Any], depth: int) -> dict[str
         if key in before:
             old = before[key]
             if type(value) is dict and type(old) is dict:
-                inner = _diff(old, value, depth - 1)
+                inner = _diff_objects(old, value, depth - 1)
                 if inner:
                     patch[key] = inner
                 continue

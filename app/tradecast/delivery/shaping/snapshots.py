@@ -14,7 +14,7 @@ from tradecast.delivery.clients.client import Client
 from tradecast.delivery.envelope import Envelope
 from tradecast.delivery.errors import AdapterUnavailable
 from tradecast.delivery.recovery import is_elsewhere
-from tradecast.packets.exact import load
+from tradecast.packets.exact import load_exact
 from tradecast.packets.room_names import is_sid_room
 
 # Of a room that was joined: something was there, nothing, or it could not be read.
@@ -189,7 +189,7 @@ def read_event(envelope: Envelope) -> dict[str, Any] | None:
     if envelope.attachments or not envelope.packet.startswith(_PLAIN_EVENT):
         return None
     try:
-        event, *arguments = load(envelope.packet[1:] + b"]")
+        event, *arguments = load_exact(envelope.packet[1:] + b"]")
     except ValueError:
         return None
     return {"event": event, "data": arguments[0]} if len(arguments) == 1 else None

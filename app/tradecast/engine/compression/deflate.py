@@ -23,7 +23,7 @@ from __future__ import annotations
 import zlib
 from typing import Final, Protocol
 
-from tradecast.engine.frames import INVALID_DATA, POLICY_VIOLATION, TOO_BIG, ProtocolError, frame
+from tradecast.engine.frames import INVALID_DATA, POLICY_VIOLATION, TOO_BIG, ProtocolError, encode_frame
 
 # RSV1 in the first byte of a message's first frame: it is compressed.
 COMPRESSED: Final = 0x40
@@ -75,16 +75,16 @@ class Deflater:
         """The frame of a message or a part: compressed, if that makes it smaller."""
         size = len(payload)
         if not self.above < size <= LARGEST:
-            return frame(kind, payload)
+            return encode_frame(kind, payload)
         compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, WINDOW, MEMORY)
         compressed = (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(_TAIL)
         if len(compressed) >= size:
-            return frame(kind, payload)
+            return encode_frame(kind, payload)
         self._observer.message_compressed(size, len(compressed))
-        return frame(kind | COMPRESSED, compressed)
+        return encode_frame(kind | COMPRESSED, compressed)
 
 
-def inflate(payload: bytes, limit: int) -> bytes:
+def inflate_message(payload: bytes, limit: int) -> bytes:
     """The content of a compressed message of a client.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tradecast.engine.compression.deflate import COMPRESSED, inflate
+from tradecast.engine.compression.deflate import COMPRESSED, inflate_message
 from tradecast.engine.frames import PROTOCOL_ERROR, Frame, FrameReader, ProtocolError
 
 
@@ -25,6 +25,6 @@ class InflatingFrameReader(FrameReader):
         found = super()._add_fragment(first, payload)
         if not found.kind & COMPRESSED:
             return found
-        content = inflate(found.payload, self.max_size)
+        content = inflate_message(found.payload, self.max_size)
         self.inflated += len(content)
         return Frame(found.kind & ~COMPRESSED, content)

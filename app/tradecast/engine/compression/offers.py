@@ -51,7 +51,7 @@ def answer_offers(offers: str) -> bytes | None:
     """
     if len(offers) > LONGEST:
         return None
-    answers = (_accept(parameters) for name, parameters in read_offers(offers) if name == EXTENSION)
+    answers = (_accept_offer(parameters) for name, parameters in read_offers(offers) if name == EXTENSION)
     return next((answer for answer in answers if answer is not None), None)
 
 
@@ -62,7 +62,7 @@ def read_offers(offers: str) -> Sequence[Offer]:
         BadOffers: That is no list of extensions.
     """
     found: list[Offer] = []
-    at = _skip(offers, 0)
+    at = _skip_spaces(offers, 0)
     while at < len(offers):
         name = _NAME.match(offers, at)
         if name is None:
@@ -77,17 +77,17 @@ def read_offers(offers: str) -> Sequence[Offer]:
         if end is None:
             raise BadOffers("something behind an extension")
         found.append((name[1], parameters))
-        at = _skip(offers, end.end())
+        at = _skip_spaces(offers, end.end())
     # None at all: clients that want no compression send an empty header where their library would else send its own.
     return found
 
 
-def _skip(offers: str, at: int) -> int:
+def _skip_spaces(offers: str, at: int) -> int:
     found = _EMPTY.match(offers, at)
     return at if found is None else found.end()
 
 
-def _accept(parameters: Parameters) -> bytes | None:
+def _accept_offer(parameters: Parameters) -> bytes | None:
     """The answer to an offer of permessage-deflate; None: it is declined (RFC 7692 §7.1)."""
     named = dict(parameters)
     if len(named) < len(parameters) or not all(_is_acceptable(name, value) for name, value in parameters):

@@ -43,15 +43,15 @@ def find_network(request: Request, trusted_proxies: int) -> Network | None:
         if entries:
             # Where there are fewer, the request has come by a shorter way, and proxies have written all of them.
             entry = entries[max(0, len(entries) - trusted_proxies)]
-            return _parse(entry.decode("latin-1").strip())[0]
+            return _parse_network(entry.decode("latin-1").strip())[0]
     if request.peer is None:
         return None
-    network, public = _parse(request.peer)
+    network, public = _parse_network(request.peer)
     return network if public else None
 
 
 @lru_cache(maxsize=1024)
-def _parse(text: str) -> tuple[Network | None, bool]:
+def _parse_network(text: str) -> tuple[Network | None, bool]:
     """The network of an address, and whether it is a public one; (None, False) for a text that is no address."""
     if len(text) > 64:
         return None, False

@@ -14,7 +14,7 @@ from tradecast.engine.http.handshake import (
     TOO_LARGE,
     UNKNOWN_SESSION,
     Refusal,
-    subprotocol,
+    read_subprotocol,
 )
 from tradecast.engine.http.origins import OriginPolicy
 from tradecast.engine.http.request import Header, Request
@@ -104,16 +104,18 @@ async def serve_polling(engine: Engine, request: Request, receive: Receive, send
         payload = engine.take_final_payload(request) if request.method == "GET" else None
         answer = found if payload is None else _answer_poll(engine, request, payload)
     elif request.method == "GET":
-        answer = await _poll(engine, request, found, receive)
+        answer = await _serve_poll(engine, request, found, receive)
     elif request.method == "POST" and found is not None:
-        answer = await _post(engine, found, receive)
+        answer = await _serve_post(engine, found, receive)
     else:
         answer = BAD_METHOD
     if answer is not None:
         await send_refusal(send, answer, [*cors, _NO_STORE])
 
 
-async def _poll(engine: Engine, request: Request, connection: Connection | None, receive: Receive) -> Refusal | None:
+async def _serve_poll(
+    engine: Engine, request: Request, connection: Connection | None, receive: Receive
+) -> Refusal | None:
     if connection is None:
         transport = PollingTransport(engine)
         transport.connection = connection = engine.open(request, transport)
@@ -154,7 +156,7 @@ async def _end_with_poll(connection: Connection, receive: Receive) -> None:
     connection.abort(TRANSPORT_ERROR)
 
 
-async def _post(engine: Engine, connection: Connection, receive: Receive) -> Refusal:
+async def _serve_post(engine: Engine, connection: Connection, receive: Receive) -> Refusal:
     transport = connection.transport
     if not isinstance(transport, PollingTransport):
         return BAD_REQUEST
@@ -216,7 +218,7 @@ async def serve_websocket(engine: Engine, request: Request, receive: Receive, se
         return
     assert not isinstance(found, Refusal)  # noqa: S101 the branch before
     await receive()  # websocket.connect
-    await send({"type": "websocket.accept", "subprotocol": subprotocol(request)})
+    await send({"type": "websocket.accept", "subprotocol": read_subprotocol(request)})
     transport = AsgiWebSocket(engine)
     if found is None:
         transport.receiver = engine.open(request, transport)

@@ -237,10 +237,10 @@ class ConnectionBounds:
         """End those that took too long; whether there are more of them."""
         limits = self.limits
         hurried = 2 * len(self.connections) >= self.most
-        heads = _older(self.reading_head, now - (limits.hurried_head_seconds if hurried else limits.head_seconds))
+        heads = _find_older(self.reading_head, now - (limits.hurried_head_seconds if hurried else limits.head_seconds))
         for connection in heads:
             connection.head_overdue()
-        idle = _older(self.idle, now - limits.keep_alive)
+        idle = _find_older(self.idle, now - limits.keep_alive)
         for connection in idle:
             connection.idle_overdue()
         bodies = 0
@@ -259,7 +259,7 @@ class ConnectionBounds:
         return ENDED_PER_SWEEP in (len(heads), len(idle), bodies)
 
 
-def _older(phase: Phase, than: float) -> list[BoundedConnection]:
+def _find_older(phase: Phase, than: float) -> list[BoundedConnection]:
     """Connections that are in a phase since before a time; some of them if they are very many."""
     found: list[BoundedConnection] = []
     for connection, since in phase.items():

@@ -42,7 +42,7 @@ class Refusal(NamedTuple):
 
     def encode(self) -> bytes:
         """The whole answer as HTTP/1.1; the connection is closed behind it."""
-        lines = [b"HTTP/1.1 %d %s" % (self.status, _phrase(self.status))]
+        lines = [b"HTTP/1.1 %d %s" % (self.status, _find_phrase(self.status))]
         lines += [name + b": " + value for name, value in (*self.head, (b"connection", b"close"))]
         return b"\r\n".join([*lines, b"", self.body])
 
@@ -159,19 +159,19 @@ def switching_protocols(request: Request, headers: Sequence[Header] = ()) -> byt
     accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
     head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
     lines = [head + accept]
-    if (protocol := subprotocol(request)) is not None:
+    if (protocol := read_subprotocol(request)) is not None:
         lines.append(b"Sec-WebSocket-Protocol: " + protocol.encode("latin-1"))
     lines += [name + b": " + value for name, value in headers]
     return b"\r\n".join([*lines, b"", b""])
 
 
-def subprotocol(request: Request) -> str | None:
+def read_subprotocol(request: Request) -> str | None:
     """The first sub-protocol that the client offers."""
     offered = request.header(b"sec-websocket-protocol")
     return offered.split(",")[0].strip() or None if offered is not None else None
 
 
-def _phrase(status: int) -> bytes:
+def _find_phrase(status: int) -> bytes:
     try:
         return HTTPStatus(status).phrase.encode()
     except ValueError:

@@ -220,7 +220,7 @@ async def _begins_with_tls(accepted: socket.socket, seconds: float) -> bool:
     async with asyncio.timeout(seconds):
         while True:
             readable = loop.create_future()
-            loop.add_reader(accepted, _wake, readable)
+            loop.add_reader(accepted, _wake_reader, readable)
             try:
                 await readable
             finally:
@@ -234,6 +234,6 @@ async def _begins_with_tls(accepted: socket.socket, seconds: float) -> bool:
             return first[0] == HANDSHAKE
 
 
-def _wake(readable: asyncio.Future[None]) -> None:
+def _wake_reader(readable: asyncio.Future[None]) -> None:
     if not readable.done():
         readable.set_result(None)

@@ -112,7 +112,7 @@ class PollingTransport:
 
     def take_all(self) -> bytes:
         """What was not sent yet, as the answer to a poll; nothing if there is none."""
-        return _join(self.take_unsent())
+        return _join_messages(self.take_unsent())
 
     def _drop_outbox(self) -> None:
         self.outbox = None
@@ -134,7 +134,7 @@ class PollingTransport:
         """See `Transport.close`. A poll that waits is answered; later ones are of an unknown session."""
         if not self._closed:
             self._closed = True
-            self._answer(_join([*self.take_unsent(), NOOP]))
+            self._answer(_join_messages([*self.take_unsent(), NOOP]))
 
     def abort(self) -> None:
         """See `Transport.abort`."""
@@ -163,7 +163,7 @@ class PollingTransport:
             raise PollOverlap
         self._poll = poll = asyncio.get_running_loop().create_future()
         if self.outbox is not None and (waiting := self.outbox.take(ANSWER_BYTES)):
-            self._answer(_join(waiting))
+            self._answer(_join_messages(waiting))
         elif self._upgrading:
             self._answer(NOOP.payload)
         if self.outbox is None or not len(self.outbox):
@@ -177,12 +177,12 @@ class PollingTransport:
         """A WebSocket has been probed: polls are answered at once, so that the client can let go of this transport."""
         self._upgrading += 1
         if self._poll is not None:
-            self._answer(_join([*self.take_unsent(), NOOP]))
+            self._answer(_join_messages([*self.take_unsent(), NOOP]))
 
     def cancel_upgrade(self) -> None:
         """The WebSocket was given up; polls wait again."""
         self._upgrading -= 1
 
 
-def _join(messages: Iterable[Message]) -> bytes:
+def _join_messages(messages: Iterable[Message]) -> bytes:
     return _SEPARATOR.join([message.payload for message in messages])

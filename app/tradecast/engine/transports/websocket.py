@@ -21,7 +21,7 @@ from tradecast.engine.frames import (
     FrameReader,
     ProtocolError,
     close_frame,
-    frame,
+    encode_frame,
     read_close,
 )
 from tradecast.engine.masking import apply_mask
@@ -379,7 +379,7 @@ class WebSocketTransport(asyncio.Protocol):
             raise ProtocolError(POLICY_VIOLATION, "too many control frames", "control_frames")
         # No answer to who takes nothing: answers would pile up. A turn has no more of them than the budget has frames.
         if kind == PING and not self._paused and not self._close_sent:
-            pong = frame(PONG, payload)
+            pong = encode_frame(PONG, payload)
             if self._out is None:
                 self._out = [pong]
             else:

@@ -82,15 +82,15 @@ def open_websocket(connection: HandshakeConnection, upgrades: Upgrades, request:
     """
     verdict = upgrades.entrance.admit(request)
     if verdict is None or isinstance(verdict, Refusal):
-        _settle(connection, upgrades, request, rest, verdict)
+        _settle_handshake(connection, upgrades, request, rest, verdict)
         return
     connection.early = rest
-    connection.deciding = connection.loop.create_task(_decide(connection, upgrades, request, verdict))
+    connection.deciding = connection.loop.create_task(_await_verdict(connection, upgrades, request, verdict))
     connection.tasks.add(connection.deciding)
     connection.deciding.add_done_callback(connection.tasks.discard)
 
 
-async def _decide(
+async def _await_verdict(
     connection: HandshakeConnection, upgrades: Upgrades, request: Request, verdict: Verdict | Awaitable[Verdict]
 ) -> None:
     decided = await verdict if isinstance(verdict, Awaitable) else verdict
@@ -99,12 +99,12 @@ async def _decide(
         return
     if decided is None or isinstance(decided, Refusal):
         connection.transport.resume_reading()
-        _settle(connection, upgrades, request, connection.take_early(), decided)
+        _settle_handshake(connection, upgrades, request, connection.take_early(), decided)
     else:
         await decided.serve(connection)
 
 
-def _settle(
+def _settle_handshake(
     connection: HandshakeConnection, upgrades: Upgrades, request: Request, rest: bytes, verdict: Refusal | None
 ) -> None:
     refusal = verdict
@@ -138,7 +138,7 @@ def accept_websocket(
         return found
     deflater = engine.deflater
     try:
-        agreed = None if deflater is None else _negotiate(request)
+        agreed = None if deflater is None else _negotiate_compression(request)
     except BadOffers:
         return BAD_REQUEST
     if deflater is None or agreed is None:
@@ -158,7 +158,7 @@ def accept_websocket(
     return None
 
 
-def _negotiate(request: Request) -> bytes | None:
+def _negotiate_compression(request: Request) -> bytes | None:
     offers = request.joined(HEADER)
     return None if offers is None else answer_offers(offers)
 

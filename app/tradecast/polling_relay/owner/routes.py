@@ -10,7 +10,7 @@ from tradecast.polling_relay.owner.http_client import Route
 from tradecast.polling_relay.owner.http_heads import BadHead, read_refusal, request_head
 from tradecast.polling_relay.refusals import owner_refused, owner_unknown, owner_untrusted, request_invalid
 from tradecast.polling_relay.sids import boot_of
-from tradecast.polling_relay.signatures import sign
+from tradecast.polling_relay.signatures import sign_request
 from tradecast.polling_relay.tls import InternalTls
 
 
@@ -55,7 +55,7 @@ class Owners:
             RelayFailed: The request has a head that cannot be relayed.
         """
         known = self._addresses
-        signature = sign(known.keys[0], request.method, request.target, boot, known.now())
+        signature = sign_request(known.keys[0], request.method, request.target, boot, known.now())
         try:
             return request_head(request, signature, body_size)
         except BadHead:

@@ -120,10 +120,10 @@ def read_session(record: SessionRecord, fields: SessionFields, now: float) -> Se
     """
     data = record.data
     if not isinstance(data, Mapping):
-        _refuse(_explain_text(data))
+        _refuse_session(_explain_text(data))
     if "ct" in data and "iv" in data and "cookie" not in data:  # the same before it wrote ASN.1
-        _refuse("encrypted")
-    user = _read_user(_walk(data, fields.user_path), fields)
+        _refuse_session("encrypted")
+    user = _read_user(_find_value(data, fields.user_path), fields)
     expires_at = _read_end(data, record.expires_at, fields.max_age, now)
     if expires_at <= now:
         raise AuthRefused("SESSION_EXPIRED", "expired")
@@ -140,13 +140,13 @@ def find_unknown_tier(source: Mapping[str, Any], fields: SessionFields) -> str |
     value = source.get(fields.tier)
     if value is None or value == "":
         return None
-    text = _scalar(value)
+    text = _format_scalar(value)
     return None if text in fields.tiers else text or type(value).__name__
 
 
 def find_user(record: SessionRecord, fields: SessionFields) -> Mapping[str, Any]:
     """The user's object in a session record; nothing where there is none."""
-    user = _walk(record.data, fields.user_path) if isinstance(record.data, Mapping) else None
+    user = _find_value(record.data, fields.user_path) if isinstance(record.data, Mapping) else None
     return user if isinstance(user, Mapping) else {}
 
 
@@ -156,7 +156,7 @@ def keep_used_fields(document: Mapping[str, Any], fields: SessionFields) -> dict
     for name in (fields.name, fields.email, fields.admin, fields.tier):
         value = document.get(name)
         if isinstance(value, str):
-            used[name] = clean(value)
+            used[name] = clean_name(value)
         elif isinstance(value, bool | int | float):
             used[name] = value if math.isfinite(value) and abs(value) < 2**53 else None
         elif isinstance(value, list):
@@ -167,10 +167,10 @@ def keep_used_fields(document: Mapping[str, Any], fields: SessionFields) -> dict
 def _make_user(user_id: str, source: Mapping[str, Any], fields: SessionFields, *, name: str, email: str) -> User:
     return User(
         user_id,
-        name=_text(source.get(fields.name)) or name,
-        email=_text(source.get(fields.email)) or email,
+        name=_read_text(source.get(fields.name)) or name,
+        email=_read_text(source.get(fields.email)) or email,
         is_admin=_is_admin(source.get(fields.admin), fields),
-        tier=fields.tiers.get(_scalar(source.get(fields.tier)), "free"),
+        tier=fields.tiers.get(_format_scalar(source.get(fields.tier)), "free"),
     )
 
 
@@ -196,7 +196,7 @@ def write_session(user: User, fields: SessionFields, now: float, expires_at: flo
     return data
 
 
-def clean(text: str) -> str:
+def clean_name(text: str) -> str:
     """A name as it can be stored and sent: cut, and halves of characters replaced."""
     return text[:MAX_NAME].encode("utf-8", "replace").decode()
 
@@ -207,18 +207,18 @@ def _explain_text(text: str) -> Reason:
     return "encrypted" if _ENCRYPTED.fullmatch(text) else "unreadable"
 
 
-def _refuse(reason: Reason) -> NoReturn:
+def _refuse_session(reason: Reason) -> NoReturn:
     raise AuthRefused("SESSION_NOT_FOUND", reason)
 
 
 def _read_user(value: object, fields: SessionFields) -> User:
     if value is None:
-        _refuse("no_user")
+        _refuse_session("no_user")
     source = value if isinstance(value, Mapping) else {fields.id: value}
     given = source.get(fields.id)
     user_id = read_user_id(given)
     if user_id is None:
-        _refuse("no_user" if given is None else "bad_user_id")
+        _refuse_session("no_user" if given is None else "bad_user_id")
     return _make_user(user_id, source, fields, name="", email="")
 
 
@@ -230,7 +230,7 @@ def _read_end(data: Mapping[str, Any], stored_end: float | None, max_age: float,
     # The touch of connect-mongo and connect-redis moves the store's end, and leaves the JSON with its cookie as it was.
     end = cookie_end if stored_end is None else stored_end
     if end is None:
-        _refuse("no_end")
+        _refuse_session("no_end")
     created = data.get("createdAt")
     start = read_instant(created)
     if start is None or not math.isfinite(start):
@@ -238,24 +238,24 @@ def _read_end(data: Mapping[str, Any], stored_end: float | None, max_age: float,
         start = None if cookie_end is None or original is None else cookie_end - original / 1000
     if start is None or not math.isfinite(start):
         if created is not None and end > now + max_age:
-            _refuse("no_start")
+            _refuse_session("no_start")
         start = now
     # A start in the future must not lengthen the session.
     return min(end, min(start, now) + max_age)
 
 
-def _walk(data: Mapping[str, Any], path: tuple[str, ...]) -> object:
+def _find_value(data: Mapping[str, Any], path: tuple[str, ...]) -> object:
     value: object = data
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 
-def _text(value: object) -> str:
-    return clean(value) if isinstance(value, str) else ""
+def _read_text(value: object) -> str:
+    return clean_name(value) if isinstance(value, str) else ""
 
 
-def _scalar(value: object) -> str:
+def _format_scalar(value: object) -> str:
     """A value as it stands in a setting: text in lower case; empty for what is none."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -268,8 +268,8 @@ def _scalar(value: object) -> str:
 
 def _is_admin(value: object, fields: SessionFields) -> bool:
     if isinstance(value, list):  # roles
-        return any(isinstance(item, str) and _scalar(item) in fields.admin_values for item in value[:MAX_ROLES])
-    return _scalar(value) in fields.admin_values
+        return any(isinstance(item, str) and _format_scalar(item) in fields.admin_values for item in value[:MAX_ROLES])
+    return _format_scalar(value) in fields.admin_values
 
 
 def _admin_value(fields: SessionFields) -> object:

@@ -65,13 +65,13 @@ class StoreMarks:
     async def lost_until(self) -> float | None:
         """Until when a missing session may be a lost one; None: no loss is known."""
         (value,) = await self._run([(LOST, ("GET", LOST))])
-        until = _time(value)
+        until = _parse_time(value)
         return until if self._clock() < until <= self._clock() + 2 * LONGEST else None
 
     async def revoke(self, names: Iterable[str]) -> None:
         """Mark sessions as revoked, by their names; the store may have lost them."""
         lives = round(LONGEST * 1000)
-        keys = [_key(name) for name in names]
+        keys = [_make_key(name) for name in names]
         await self._run([(key, ("SET", key, f"{self._clock():.3f}", "PX", lives)) for key in keys])
 
     async def revoke_all(self) -> None:
@@ -85,9 +85,9 @@ class StoreMarks:
         found: set[str] = set()
         for start in range(0, len(listed), CHUNK):
             some = listed[start : start + CHUNK]
-            keys = [_key(name) for name in some]
+            keys = [_make_key(name) for name in some]
             answers = await self._run([(key, ("GET", key)) for key in keys])
-            found.update(name for name, answer in zip(some, answers, strict=True) if _time(answer) >= since)
+            found.update(name for name, answer in zip(some, answers, strict=True) if _parse_time(answer) >= since)
         return found
 
     async def _run(self, commands: Sequence[tuple[str, tuple[Any, ...]]]) -> Sequence[Any]:
@@ -103,12 +103,12 @@ class StoreMarks:
             raise StoreUnavailable(f"Redis: {type(error).__name__}", cause=cause) from None
 
 
-def _time(value: Any) -> float:
+def _parse_time(value: Any) -> float:
     try:
         return float(value or 0)
     except ValueError:
         return 0.0
 
 
-def _key(name: str) -> str:
+def _make_key(name: str) -> str:
     return PREFIX + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()

@@ -19,7 +19,7 @@ from pymongo import ReadPreference
 from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.uri_parser import split_options
 
-from tradecast.causes import MONGODB, Code, Failed, Place, explain
+from tradecast.causes import MONGODB, Code, Failed, Place, explain_error
 from tradecast.config.settings import SettingsError
 from tradecast.sessions.errors import StoreUnavailable
 
@@ -111,7 +111,7 @@ class MongoDatabase:
         """The error to raise in place of the driver's, with its cause."""
         found = self._find_cause() if isinstance(error, TimeoutError | ServerSelectionTimeoutError) else None
         refused = isinstance(error, OperationFailure) and error.code not in TEMPORARY
-        cause = explain(found or error, self.place)
+        cause = explain_error(found or error, self.place)
         return StoreUnavailable(f"MongoDB: {type(error).__name__}", refused=refused, cause=cause)
 
     def _find_cause(self) -> BaseException | None:

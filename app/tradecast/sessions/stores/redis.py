@@ -57,7 +57,7 @@ class RedisStore:
         if not ids:
             return {}
         names = list(dict.fromkeys(ids))
-        values, ttls = await self._answer(self._redis.read_with_ttl(_keys(self._prefix, names)))
+        values, ttls = await self._answer(self._redis.read_with_ttl(_make_keys(self._prefix, names)))
         now = self._clock()
         return {
             name: SessionRecord(name, decode_data(value), now + ttl / 1000 if ttl >= 0 else None)
@@ -69,7 +69,7 @@ class RedisStore:
         names = list(dict.fromkeys(ids))
         if not names:
             return set()
-        there = await self._answer(self._redis.find_existing(_keys(self._prefix, names)))
+        there = await self._answer(self._redis.find_existing(_make_keys(self._prefix, names)))
         return {name for name, exists in zip(names, there, strict=True) if exists}
 
     async def save(self, session_id: str, data: Mapping[str, Any], expires_at: float) -> None:
@@ -79,7 +79,7 @@ class RedisStore:
     async def delete(self, ids: Sequence[str]) -> int:
         if not ids:
             return 0
-        return await self._answer(self._redis.delete_all(_keys(self._prefix, ids)))
+        return await self._answer(self._redis.delete_all(_make_keys(self._prefix, ids)))
 
     def list(self) -> AsyncIterator[SessionRecord]:
         return self._scan()
@@ -113,7 +113,7 @@ class RedisStore:
     async def _scan(self) -> AsyncIterator[SessionRecord]:
         seen: set[str] = set()  # SCAN may name a key more than once
         async for keys in self._keys_in_turn(self._prefix.translate(GLOB) + "*"):
-            names = (_text(key)[len(self._prefix) :] for key in keys)
+            names = (_decode_text(key)[len(self._prefix) :] for key in keys)
             fresh = iter([name for name in names if name not in seen])
             while chunk := list(islice(fresh, CHUNK)):
                 seen.update(chunk)
@@ -131,9 +131,9 @@ def _is_refusal(error: BaseException) -> bool:
     return isinstance(error, NoPermissionError) or type(error) is ResponseError
 
 
-def _keys(prefix: str, ids: Collection[str]) -> list[str]:
+def _make_keys(prefix: str, ids: Collection[str]) -> list[str]:
     return [prefix + session_id for session_id in ids]
 
 
-def _text(key: bytes | str) -> str:
+def _decode_text(key: bytes | str) -> str:
     return key if isinstance(key, str) else key.decode("utf-8", "replace")

@@ -37,7 +37,7 @@ def read_definition(path: Path) -> Object:
         raise DefinitionRefused(f"{path} cannot be read ({type(error).__name__})") from None
     except yaml.YAMLError:
         raise DefinitionRefused(f"{path} is not valid YAML") from None
-    is_ours = isinstance(body, dict) and body.get("kind") == "CustomResourceDefinition" and _name(body) == NAME
+    is_ours = isinstance(body, dict) and body.get("kind") == "CustomResourceDefinition" and _read_name(body) == NAME
     if not is_ours:
         raise DefinitionRefused(
             f"{path} is not the CustomResourceDefinition {NAME}: take charts/tradecast/crds/socketfleets.yaml"
@@ -45,7 +45,7 @@ def read_definition(path: Path) -> Object:
     return dict(body)
 
 
-async def apply(kubernetes: Kubernetes, body: Object, *, force: bool = False) -> str:
+async def update_definition(kubernetes: Kubernetes, body: Object, *, force: bool = False) -> str:
     """Apply a definition, unless the cluster has a newer one; what was done, in a sentence.
 
     Args:
@@ -65,10 +65,10 @@ async def apply(kubernetes: Kubernetes, body: Object, *, force: bool = False) ->
 
 
 async def _apply_once(kubernetes: Kubernetes, body: Object, *, force: bool) -> str:
-    found = await _find(kubernetes)
+    found = await _get_definition(kubernetes)
     ours, theirs = _chart_version(body), _chart_version(found)
     if not force and is_newer(theirs, ours):
-        if not _serves(found, VERSION):
+        if not _serves_version(found, VERSION):
             raise DefinitionRefused(
                 f"{NAME} is of chart version {theirs}, which does not serve {VERSION} any more: use that chart"
             )
@@ -85,20 +85,20 @@ async def _apply_once(kubernetes: Kubernetes, body: Object, *, force: bool) -> s
 
 def is_newer(one: str, other: str) -> bool:
     """Whether a version is newer than another, by https://semver.org; one that is none is never newer."""
-    first, second = _precedence(one), _precedence(other)
+    first, second = _rank_version(one), _rank_version(other)
     if first is None:
         return False
     return second is None or first > second
 
 
-async def _find(kubernetes: Kubernetes) -> Object:
+async def _get_definition(kubernetes: Kubernetes) -> Object:
     try:
         return await kubernetes.definition(NAME)
     except Missing:
         return {}
 
 
-def _precedence(version: str) -> Precedence | None:
+def _rank_version(version: str) -> Precedence | None:
     found = _SEMVER.fullmatch(version)
     if found is None:
         return None
@@ -113,11 +113,11 @@ def _chart_version(body: Mapping[str, Any]) -> str:
     return str(annotations.get(CHART_VERSION, ""))
 
 
-def _name(body: Mapping[str, Any]) -> Any:
+def _read_name(body: Mapping[str, Any]) -> Any:
     metadata = body.get("metadata")
     return metadata.get("name") if isinstance(metadata, dict) else None
 
 
-def _serves(body: Mapping[str, Any], version: str) -> bool:
+def _serves_version(body: Mapping[str, Any], version: str) -> bool:
     versions = (body.get("spec") or {}).get("versions") or []
     return any(one.get("name") == version and one.get("served") for one in versions)

@@ -34,35 +34,37 @@ def reduce_pod(pod: Mapping[str, Any]) -> Object:
     status: Mapping[str, Any] = pod.get("status") or {}
     return {
         "metadata": {
-            **_fields(metadata, _METADATA),
-            "labels": _values(metadata.get("labels")),
-            "annotations": _values(metadata.get("annotations")),
-            "ownerReferences": [_fields(one, _OWNER) for one in _list(metadata, "ownerReferences") if _controls(one)],
+            **_pick_fields(metadata, _METADATA),
+            "labels": _pick_values(metadata.get("labels")),
+            "annotations": _pick_values(metadata.get("annotations")),
+            "ownerReferences": [
+                _pick_fields(one, _OWNER) for one in _read_list(metadata, "ownerReferences") if _is_controller(one)
+            ],
         },
-        "spec": _fields(pod.get("spec") or {}, _SPEC),
+        "spec": _pick_fields(pod.get("spec") or {}, _SPEC),
         "status": {
-            **_fields(status, _STATUS),
-            "conditions": [_fields(one, _CONDITION) for one in _list(status, "conditions") if _is_read(one)],
+            **_pick_fields(status, _STATUS),
+            "conditions": [_pick_fields(one, _CONDITION) for one in _read_list(status, "conditions") if _is_read(one)],
             "initContainerStatuses": [
-                _container(one)
-                for one in _list(status, "initContainerStatuses")
+                _reduce_container(one)
+                for one in _read_list(status, "initContainerStatuses")
                 if "waiting" in (one.get("state") or {})
             ],
-            "containerStatuses": [_container(one) for one in _list(status, "containerStatuses")],
+            "containerStatuses": [_reduce_container(one) for one in _read_list(status, "containerStatuses")],
         },
     }
 
 
-def _fields(body: Mapping[str, Any], names: Sequence[str]) -> Object:
+def _pick_fields(body: Mapping[str, Any], names: Sequence[str]) -> Object:
     return {name: body[name] for name in names if body.get(name) is not None}
 
 
-def _list(body: Mapping[str, Any], name: str) -> Sequence[Any]:
+def _read_list(body: Mapping[str, Any], name: str) -> Sequence[Any]:
     found: Sequence[Any] = body.get(name) or ()
     return found
 
 
-def _values(found: Mapping[str, Any] | None) -> Object:
+def _pick_values(found: Mapping[str, Any] | None) -> Object:
     return {
         key: value
         for key, value in (found or {}).items()
@@ -77,14 +79,14 @@ def _is_read(condition: Mapping[str, Any]) -> bool:
     )
 
 
-def _container(status: Mapping[str, Any]) -> Object:
-    return {**_fields(status, _CONTAINER), "state": _state(status.get("state") or {})}
+def _reduce_container(status: Mapping[str, Any]) -> Object:
+    return {**_pick_fields(status, _CONTAINER), "state": _reduce_state(status.get("state") or {})}
 
 
-def _controls(reference: Mapping[str, Any]) -> bool:
+def _is_controller(reference: Mapping[str, Any]) -> bool:
     return bool(reference.get("controller"))
 
 
-def _state(state: Mapping[str, Any]) -> Object:
+def _reduce_state(state: Mapping[str, Any]) -> Object:
     """Whether a container waits, runs or has ended, and why."""
-    return {name: _fields(one or {}, ("reason", "exitCode", "startedAt")) for name, one in state.items()}
+    return {name: _pick_fields(one or {}, ("reason", "exitCode", "startedAt")) for name, one in state.items()}

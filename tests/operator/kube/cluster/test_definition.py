@@ -20,9 +20,9 @@ from tradecast_operator.kube.cluster.definition import (
     CHART_VERSION,
     NAME,
     DefinitionRefused,
-    apply,
     is_newer,
     read_definition,
+    update_definition,
 )
 
 ROOT = Path(__file__).parents[4]
@@ -66,32 +66,32 @@ def ours(version: str = "1.2.3") -> Object:
 @pytest.mark.parametrize("theirs", [None, "", "1.2.2", "1.2.3", "1.2.3-rc.1", "0.9.9", "somebody's"])
 async def test_one_that_is_as_old_or_older_is_replaced(theirs: str | None) -> None:
     cluster = Cluster(theirs)
-    assert await apply(cluster, ours()) == f"{NAME} of chart version 1.2.3 is applied"
+    assert await update_definition(cluster, ours()) == f"{NAME} of chart version 1.2.3 is applied"
     assert cluster.applied == "1.2.3"
 
 
 @pytest.mark.parametrize("theirs", ["1.2.4", "1.10.0", "2.0.0-rc.1"])
 async def test_a_newer_one_stays_and_is_replaced_by_force(theirs: str) -> None:
     cluster = Cluster(theirs)
-    told = await apply(cluster, ours())
+    told = await update_definition(cluster, ours())
     assert told.startswith(f"{NAME} is of chart version {theirs}, newer than 1.2.3: it stays as it is")
     assert "--force" in told
     assert cluster.applied == theirs
-    await apply(cluster, ours(), force=True)
+    await update_definition(cluster, ours(), force=True)
     assert cluster.applied == "1.2.3"
 
 
 async def test_a_newer_one_without_this_versions_resources_is_an_error() -> None:
     with pytest.raises(DefinitionRefused, match=r"which does not serve v1alpha1 any more: use that chart"):
-        await apply(Cluster("9.0.0", serves="v2"), ours())
+        await update_definition(Cluster("9.0.0", serves="v2"), ours())
 
 
 async def test_what_somebody_else_writes_in_the_same_moment_is_looked_at_again() -> None:
     cluster = Cluster("1.0.0", conflicts=2)
-    await apply(cluster, ours())
+    await update_definition(cluster, ours())
     assert cluster.applied == "1.2.3"
     with pytest.raises(Conflict):
-        await apply(Cluster("1.0.0", conflicts=3), ours())
+        await update_definition(Cluster("1.0.0", conflicts=3), ours())
 
 
 def test_versions_are_ordered() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from kit.kubernetes.fake_api import REPLICA_SET, owned_by, pod_body
 from kit.kubernetes.many_pods import real_pod
-from tradecast_operator.kube.observe import observe, target_of
+from tradecast_operator.kube.observe import observe_fleet, target_of
 from tradecast_operator.kube.pods.reduced import reduce_pod
 
 DEPLOYMENT = {"metadata": {"resourceVersion": "1"}, "spec": {}}
@@ -21,7 +21,7 @@ def test_a_pod_of_12_kb_has_one_kb_and_is_the_same_to_whoever_decides() -> None:
     reduced = reduce_pod(whole)
     assert len(json.dumps(whole)) > 8_000
     assert len(json.dumps(reduced)) < 1_200
-    assert observe(DEPLOYMENT, [reduced], {}, 0) == observe(DEPLOYMENT, [whole], {}, 0)
+    assert observe_fleet(DEPLOYMENT, [reduced], {}, 0) == observe_fleet(DEPLOYMENT, [whole], {}, 0)
     assert target_of(reduced) == target_of(whole)
     assert reduced["spec"] == {"nodeName": "node-7", "terminationGracePeriodSeconds": 600}
     assert reduced["metadata"]["deletionGracePeriodSeconds"] == 30

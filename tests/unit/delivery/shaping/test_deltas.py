@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kit.parsing.properties import JSON, TEXTS
-from tradecast.delivery.shaping.deltas import apply, diff
+from tradecast.delivery.shaping.deltas import apply_patch, make_patch
 
 OBJECTS = st.dictionaries(TEXTS, JSON, max_size=5)
 
@@ -42,15 +42,15 @@ def write(value: Any) -> bytes:
 def test_a_patch_makes_the_one_of_the_other(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     before, after = pair
     text = write(before)
-    patch = diff(before, after)
+    patch = make_patch(before, after)
     if patch is not None:
-        assert write(apply(before, orjson.loads(orjson.dumps(patch)))) == write(after)
+        assert write(apply_patch(before, orjson.loads(orjson.dumps(patch)))) == write(after)
     assert write(before) == text
 
 
 @given(OBJECTS)
 def test_nothing_has_changed_between_a_payload_and_itself(payload: dict[str, Any]) -> None:
-    assert diff(payload, orjson.loads(orjson.dumps(payload))) == {}
+    assert make_patch(payload, orjson.loads(orjson.dumps(payload))) == {}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_nothing_has_changed_between_a_payload_and_itself(payload: dict[str, Any
     ],
 )
 def test_what_a_patch_says(before: Any, after: Any, patch: Any) -> None:
-    assert diff(before, after) == patch
+    assert make_patch(before, after) == patch
 
 
 def test_what_is_nested_deeply_is_sent_whole() -> None:
@@ -77,8 +77,8 @@ def test_what_is_nested_deeply_is_sent_whole() -> None:
         after: Any = 2
         for _ in range(900):
             before, after = nest(before), nest(after)
-        assert diff({"a": before}, {"a": after}) is None
-        assert diff({}, {"a": {"b": after}}) is None or isinstance(after, list)
+        assert make_patch({"a": before}, {"a": after}) is None
+        assert make_patch({}, {"a": {"b": after}}) is None or isinstance(after, list)
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_what_is_nested_deeply_is_sent_whole() -> None:
     ],
 )
 def test_the_rfc_s_examples(before: Any, patch: Any, after: Any) -> None:
-    assert apply(before, patch) == after
+    assert apply_patch(before, patch) == after

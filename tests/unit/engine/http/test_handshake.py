@@ -23,7 +23,7 @@ from tradecast.engine.http.handshake import (
     Refusal,
     check_query,
     check_websocket,
-    subprotocol,
+    read_subprotocol,
     switching_protocols,
 )
 from tradecast.engine.http.request import Request
@@ -172,7 +172,7 @@ def test_answer_to_the_example_of_the_rfc() -> None:
 )
 def test_first_subprotocol_is_taken(offered: bytes | None, taken: str | None) -> None:
     asked = handshake(sec_websocket_protocol=offered)
-    assert subprotocol(asked) == taken
+    assert read_subprotocol(asked) == taken
     said = [line for line in lines_of(switching_protocols(asked)) if line.lower().startswith(b"sec-websocket-protocol")]
     assert said == ([] if taken is None else [b"Sec-WebSocket-Protocol: " + taken.encode()])
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wsproto.utilities import generate_accept_token
 
-from tradecast.engine.http.handshake import check_query, check_websocket, subprotocol, switching_protocols
+from tradecast.engine.http.handshake import check_query, check_websocket, read_subprotocol, switching_protocols
 from tradecast.engine.http.origins import OriginPolicy
 from tradecast.engine.http.request import Header, Request
 from unit.engine.http.test_request import request
@@ -57,7 +57,7 @@ def test_websockets_are_accepted_as_wsproto_does(key: bytes, offered: str | None
     first, *lines = head.split(b"\r\n")
     assert (first, end, rest) == (b"HTTP/1.1 101 Switching Protocols", b"\r\n\r\n", b"")
     assert b"Sec-WebSocket-Accept: " + generate_accept_token(key) in lines
-    taken = subprotocol(found)
+    taken = read_subprotocol(found)
     assert (taken is None) is (not any(line.startswith(b"Sec-WebSocket-Protocol") for line in lines))
     assert taken is None or taken in [one.strip() for one in (offered or "").split(",")]
     assert len(lines) == 3 + (taken is not None)

@@ -8,7 +8,7 @@ import pytest
 
 from tradecast.engine.http.origins import OriginPolicy
 from tradecast.engine.http.request import Request
-from tradecast.observability.redact import redact
+from tradecast.observability.redact import redact_value
 from unit.engine.http.test_request import request
 
 
@@ -171,12 +171,12 @@ def test_reason_of_a_refusal(allowed: Allowed, origin: bytes, reason: tuple[str,
     ],
 )
 def test_the_log_says_origins_that_are_known(allowed: Allowed, origin: bytes, logged: str) -> None:
-    assert redact(OriginPolicy(allowed).find_reason(of(origin))[1]) == logged
+    assert redact_value(OriginPolicy(allowed).find_reason(of(origin))[1]) == logged
 
 
 def test_the_log_does_not_say_an_address_that_only_the_client_names() -> None:
     asked = request(headers=[(b"host", b"203.0.113.7:8000"), (b"origin", b"http://203.0.113.7:3000")])
-    assert "203" not in redact(OriginPolicy(None).find_reason(asked)[1])
+    assert "203" not in redact_value(OriginPolicy(None).find_reason(asked)[1])
 
 
 def test_browser_hears_its_origin_as_it_has_written_it() -> None:

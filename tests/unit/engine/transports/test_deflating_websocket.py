@@ -13,7 +13,7 @@ from kit.network.recording_transport import RecordingTransport
 from tradecast.engine import turns
 from tradecast.engine.compression.deflate import COMPRESSED, Deflater
 from tradecast.engine.connection import TRANSPORT_ERROR, Connection
-from tradecast.engine.frames import BINARY, TEXT, close_frame, frame
+from tradecast.engine.frames import BINARY, TEXT, close_frame, encode_frame
 from tradecast.engine.message import Message
 from tradecast.engine.transports.deflating_websocket import DeflatingWebSocketTransport
 from unit.engine.hosts import FakeHost
@@ -66,9 +66,13 @@ async def test_large_messages_are_compressed_and_small_ones_are_not(case: Case) 
     for message in (Message(["2[]"]), Message([LARGE]), Message(["51-[]", b"\0" * 10, b"\0" * 200])):
         case.transport.send(message)
         case.host.flush()
-    small, large, parts = frame(TEXT, b"42[]"), case.deflater.make_frame(TEXT, b"4" + LARGE.encode()), b"\0" * 200
+    small, large, parts = (
+        encode_frame(TEXT, b"42[]"),
+        case.deflater.make_frame(TEXT, b"4" + LARGE.encode()),
+        b"\0" * 200,
+    )
     assert large[0] == TEXT | COMPRESSED
-    binary = frame(TEXT, b"451-[]") + frame(BINARY, b"\0" * 10) + case.deflater.make_frame(BINARY, parts)
+    binary = encode_frame(TEXT, b"451-[]") + encode_frame(BINARY, b"\0" * 10) + case.deflater.make_frame(BINARY, parts)
     assert case.wire.written == small + large + binary
 
 
@@ -89,7 +93,7 @@ async def test_control_frames_are_never_compressed() -> None:
     case = Case(Deflater(0, FakeHost().notes))
     case.transport.data_received(client_frame(9, b"x" * 125))
     case.transport.close(1000)
-    assert case.wire.written == frame(0x8A, b"x" * 125) + close_frame(1000)
+    assert case.wire.written == encode_frame(0x8A, b"x" * 125) + close_frame(1000)
 
 
 async def test_compressed_messages_reach_the_connection(case: Case) -> None:

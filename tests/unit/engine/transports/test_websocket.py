@@ -13,7 +13,7 @@ from kit.network.recording_transport import RecordingTransport
 from kit.waiting import eventually
 from tradecast.engine import budget, turns
 from tradecast.engine.connection import TRANSPORT_CLOSE, TRANSPORT_ERROR, Connection
-from tradecast.engine.frames import BINARY, CLOSE, PONG, TEXT, close_frame, frame
+from tradecast.engine.frames import BINARY, CLOSE, PONG, TEXT, close_frame, encode_frame
 from tradecast.engine.message import Message
 from tradecast.engine.transports import websocket as module
 from tradecast.engine.transports.websocket import WebSocketTransport
@@ -92,7 +92,7 @@ async def test_what_is_sent_in_a_turn_is_one_write_behind_the_answer_to_the_hand
     assert case.wire.writes == []
     case.host.flush()
     assert case.wire.writes == [
-        b"HTTP/1.1 101\r\n\r\n" + frame(TEXT, b"4a") + frame(TEXT, b"4b") + frame(BINARY, b"\0")
+        b"HTTP/1.1 101\r\n\r\n" + encode_frame(TEXT, b"4a") + encode_frame(TEXT, b"4b") + encode_frame(BINARY, b"\0")
     ]
     case.host.flush()
     assert len(case.wire.writes) == 1
@@ -101,7 +101,7 @@ async def test_what_is_sent_in_a_turn_is_one_write_behind_the_answer_to_the_hand
 async def test_answers_to_what_came_in_one_piece_are_one_write_before_the_turn_ends(case: Case) -> None:
     case.host.handler = lambda data: case.connection.deliver(Message([data]))
     case.receive(text("4a"), text("4b"), of(Opcode.PING, b"p"))
-    assert case.wire.writes == [frame(TEXT, b"4a") + frame(TEXT, b"4b") + frame(PONG, b"p")]
+    assert case.wire.writes == [encode_frame(TEXT, b"4a") + encode_frame(TEXT, b"4b") + encode_frame(PONG, b"p")]
 
 
 async def test_what_is_sent_between_two_pieces_keeps_its_order(case: Case) -> None:
@@ -110,7 +110,7 @@ async def test_what_is_sent_between_two_pieces_keeps_its_order(case: Case) -> No
     case.receive(text("4a"))
     case.connection.deliver(Message(["after"]))
     case.host.flush()
-    assert case.wire.written == b"".join(frame(TEXT, one) for one in (b"4before", b"4a", b"4after"))
+    assert case.wire.written == b"".join(encode_frame(TEXT, one) for one in (b"4before", b"4a", b"4after"))
 
 
 async def test_while_the_socket_takes_no_more_messages_wait_in_order(case: Case) -> None:
@@ -122,7 +122,7 @@ async def test_while_the_socket_takes_no_more_messages_wait_in_order(case: Case)
     case.transport.resume_writing()
     case.connection.deliver(Message(["3"]))
     case.host.flush()
-    assert case.wire.written == b"".join(frame(TEXT, b"4%d" % n) for n in range(4))
+    assert case.wire.written == b"".join(encode_frame(TEXT, b"4%d" % n) for n in range(4))
 
 
 async def test_socket_that_is_full_again_gets_as_much_as_it_takes(case: Case) -> None:
@@ -137,7 +137,7 @@ async def test_socket_that_is_full_again_gets_as_much_as_it_takes(case: Case) ->
     case.wire.full = False
     case.transport.resume_writing()
     case.host.flush()
-    assert case.wire.written == b"".join(frame(TEXT, b"4%d" % n) for n in range(6))
+    assert case.wire.written == b"".join(encode_frame(TEXT, b"4%d" % n) for n in range(6))
 
 
 async def test_what_was_sent_before_the_pause_and_not_flushed_counts_and_keeps_its_place(case: Case) -> None:
@@ -147,7 +147,7 @@ async def test_what_was_sent_before_the_pause_and_not_flushed_counts_and_keeps_i
     case.host.flush()
     assert case.wire.writes == []
     case.transport.resume_writing()
-    assert case.wire.written == frame(TEXT, b"4a") + frame(TEXT, b"4b")
+    assert case.wire.written == encode_frame(TEXT, b"4a") + encode_frame(TEXT, b"4b")
 
 
 @pytest.mark.parametrize(("limits", "size"), [({"messages": 3}, 1), ({"size": 1000}, 400)])
@@ -195,7 +195,7 @@ async def test_while_the_socket_takes_no_more_newer_quotes_replace_older_ones_an
     case.connection.on_due(stalled=False)
     case.transport.resume_writing()
     expected = (b"4trade 0", b"4trade 1", b"4trade 2", b"2", b"4AAPL 2")
-    assert case.wire.written == b"".join(frame(TEXT, one) for one in expected)
+    assert case.wire.written == b"".join(encode_frame(TEXT, one) for one in expected)
     assert (case.host.backlog.conflated, case.host.backlog.dropped) == (2, 1)
     assert case.transport.outbox is None
 
@@ -204,7 +204,7 @@ async def test_a_client_that_keeps_up_gets_every_quote(case: Case) -> None:
     for n in range(3):
         case.connection.deliver(with_key(str(n), "AAPL"))
     case.host.flush()
-    assert case.wire.written == b"".join(frame(TEXT, b"4%d" % n) for n in range(3))
+    assert case.wire.written == b"".join(encode_frame(TEXT, b"4%d" % n) for n in range(3))
     assert not case.transport.is_backed_up
     assert case.transport.outbox is None
 
@@ -235,7 +235,7 @@ async def test_what_waits_for_a_room_that_was_left_is_not_sent(case: Case) -> No
     case.connection.deliver(Message(["unsubscribed"]))
     case.transport.discard(("watchlist:AAPL",), ("user:u",))
     case.transport.resume_writing()
-    assert case.wire.written == frame(TEXT, b"4unsubscribed")
+    assert case.wire.written == encode_frame(TEXT, b"4unsubscribed")
 
 
 async def test_slow_client_is_cut_off_as_if_the_network_had_failed(case: Case) -> None:
@@ -286,11 +286,11 @@ async def test_what_another_transport_could_not_send_is_sent_as_far_as_the_socke
     case.connection.deliver(Message(["3probe"]))
     case.wire.full = True
     case.transport.take_over([Message(["trade"]), with_key("quote 1", "AAPL")])
-    assert case.wire.written == frame(TEXT, b"43probe")
+    assert case.wire.written == encode_frame(TEXT, b"43probe")
     case.connection.deliver(with_key("quote 2", "AAPL"))
     case.wire.full = False
     case.transport.resume_writing()
-    assert case.wire.written == b"".join(frame(TEXT, b"4" + one) for one in (b"3probe", b"trade", b"quote 2"))
+    assert case.wire.written == b"".join(encode_frame(TEXT, b"4" + one) for one in (b"3probe", b"trade", b"quote 2"))
 
 
 # -- windows
@@ -308,7 +308,7 @@ async def test_messages_of_a_window_are_one_write_when_it_closes(case: Case) -> 
     case.host.flush()
     assert (case.wire.writes, case.host.to_flush) == ([], [])
     case.host.windows.flush()
-    assert case.wire.writes == [frame(TEXT, b"4a") + frame(TEXT, b"4b")]
+    assert case.wire.writes == [encode_frame(TEXT, b"4a") + encode_frame(TEXT, b"4b")]
     case.host.windows.close()
 
 
@@ -322,7 +322,7 @@ async def test_any_other_message_takes_along_what_waits_for_its_window(case: Cas
     case.transport.send_in_window(in_window("b"))
     case.host.flush()
     packet = b"2" if heartbeat else b"42"
-    assert case.wire.writes == [frame(TEXT, b"4a") + frame(TEXT, packet) + frame(TEXT, b"4b")]
+    assert case.wire.writes == [encode_frame(TEXT, b"4a") + encode_frame(TEXT, packet) + encode_frame(TEXT, b"4b")]
     case.host.windows.flush()
     assert len(case.wire.writes) == 1
 
@@ -334,7 +334,7 @@ async def test_messages_of_a_window_wait_in_order_with_others_while_the_socket_t
     case.host.windows.flush()
     assert case.wire.writes == []
     case.transport.resume_writing()
-    assert case.wire.written == frame(TEXT, b"4a") + frame(TEXT, b"4b")
+    assert case.wire.written == encode_frame(TEXT, b"4a") + encode_frame(TEXT, b"4b")
     case.connection.end("server disconnect")
     case.transport.send_in_window(in_window("late"))
     assert case.wire.written.endswith(close_frame(1000))
@@ -349,7 +349,7 @@ async def test_what_waits_goes_before_the_close_frame_and_nothing_behind_it(case
     case.connection.end("server disconnect", 1001)
     case.transport.send(Message(["b"]))
     case.host.flush()
-    assert case.wire.written == frame(TEXT, b"4a") + frame(TEXT, b"2") + close_frame(1001)
+    assert case.wire.written == encode_frame(TEXT, b"4a") + encode_frame(TEXT, b"2") + close_frame(1001)
     assert case.wire.state == "open", "the client may answer"
     assert case.host.leaving == {case.transport}
 
@@ -394,7 +394,7 @@ async def test_client_that_reads_nothing_is_dropped_too_and_gets_what_waits_unti
     case.transport.pause_writing()
     case.connection.deliver(Message(["a"]))
     case.connection.end("server disconnect")
-    assert case.wire.written == frame(TEXT, b"4a") + close_frame(1000)
+    assert case.wire.written == encode_frame(TEXT, b"4a") + close_frame(1000)
     await eventually(lambda: case.wire.state == "aborted")
 
 
@@ -469,13 +469,13 @@ async def test_short_way_and_long_way_read_the_same(case: Case, size: int) -> No
 
 async def test_heartbeat_of_the_protocol_is_answered(case: Case) -> None:
     case.receive(of(Opcode.PING, b"p"), of(Opcode.PING), of(Opcode.PONG, b"unasked"))
-    assert case.wire.written == frame(PONG, b"p") + frame(PONG, b""), "each, in their order"
+    assert case.wire.written == encode_frame(PONG, b"p") + encode_frame(PONG, b""), "each, in their order"
     assert not case.connection.closed
 
 
 async def test_heartbeats_without_end_are_answered_as_far_as_their_budget_goes(case: Case) -> None:
     case.receive(*[of(Opcode.PING, b"%d" % n) for n in range(budget.BURST + 1)])
-    answers = b"".join(frame(PONG, b"%d" % n) for n in range(budget.BURST))
+    answers = b"".join(encode_frame(PONG, b"%d" % n) for n in range(budget.BURST))
     await eventually(lambda: case.connection.closed)  # frames are read in turns
     assert case.wire.written == answers + close_frame(1008)
 
@@ -487,7 +487,7 @@ async def test_heartbeat_is_not_answered_to_who_takes_nothing(case: Case) -> Non
     case.host.flush()
     assert case.wire.written == b""
     case.receive(of(Opcode.PING, b"2"))
-    assert case.wire.written == frame(PONG, b"2")
+    assert case.wire.written == encode_frame(PONG, b"2")
 
 
 @pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG])
@@ -513,7 +513,7 @@ async def test_some_heartbeats_for_ever_are_answered(case: Case, monkeypatch: py
         clock[0] += 1 / budget.PER_SECOND
         case.receive(of(Opcode.PING, b"%d" % n))
     assert not case.connection.closed
-    assert case.wire.writes == [frame(PONG, b"%d" % n) for n in range(1_000)]
+    assert case.wire.writes == [encode_frame(PONG, b"%d" % n) for n in range(1_000)]
 
 
 # -- shares of a turn
@@ -623,7 +623,7 @@ async def test_who_ends_while_it_waits_for_a_turn_is_forgotten(case: Case) -> No
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        (frame(TEXT, b"4unmasked"), 1002),
+        (encode_frame(TEXT, b"4unmasked"), 1002),
         (of(Opcode.CONT, b"x"), 1002),
         (bytes((0xC1, 0x80, 0, 0, 0, 0)), 1002),
         (bytes((0x83, 0x80, 0, 0, 0, 0)), 1002),
@@ -640,7 +640,7 @@ async def test_what_breaks_the_rules_ends_the_connection_with_a_code(data: bytes
     case.receive(text("4before"), data, text("4after"))
     assert case.host.handled == ["before"]
     assert case.reasons == [TRANSPORT_ERROR]
-    assert case.wire.written == frame(CLOSE, code.to_bytes(2, "big"))
+    assert case.wire.written == encode_frame(CLOSE, code.to_bytes(2, "big"))
     assert case.wire.half_closed, "the server is the first to close"
     assert case.host.notes.told == [("malformed",)]
 

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from redis import exceptions
 
 from tradecast.background.tasks import cancel_and_wait
-from tradecast.causes import SOME_REDIS, Place, explain
+from tradecast.causes import SOME_REDIS, Place, explain_error
 from tradecast.delivery.errors import AdapterUnavailable, NotSent, PublishUncertain
 from tradecast.observability.logger import get_logger
 from tradecast.redis_client.client import CAP, STEP
@@ -160,7 +160,7 @@ class BatchQueue(Generic[Item, Result]):
         if self.failing:
             for entry in self._waiting:
                 if not entry.done.done():
-                    entry.done.set_exception(_failure(entry.uncertain, why, self._trouble))
+                    entry.done.set_exception(_make_failure(entry.uncertain, why, self._trouble))
 
     async def run(self, item: Item, size: int = 0) -> Result:
         """Send an item; its result.
@@ -183,7 +183,7 @@ class BatchQueue(Generic[Item, Result]):
             async with asyncio.timeout(self.timeout):
                 return await entry.done
         except TimeoutError:
-            raise _failure(entry.uncertain, "Redis did not answer in time", self._trouble) from self._trouble
+            raise _make_failure(entry.uncertain, "Redis did not answer in time", self._trouble) from self._trouble
 
     async def _run(self) -> None:
         while self._waiting:
@@ -248,7 +248,7 @@ class BatchQueue(Generic[Item, Result]):
                 if not self.failing:
                     self.failing = True
                     log.warning(
-                        "Redis request failed, retrying", what=self._what, **explain(error, self._place).fields()
+                        "Redis request failed, retrying", what=self._what, **explain_error(error, self._place).fields()
                     )
                 if self._gives_up:
                     self.give_up(self._gives_up)
@@ -268,14 +268,16 @@ class BatchQueue(Generic[Item, Result]):
                 return
 
     def _refuse(self, live: Sequence[_Entry[Item, Result]], error: BaseException) -> None:
-        cause = explain(error, self._place)
+        cause = explain_error(error, self._place)
         log.error("Redis refused a request", what=self._what, error=type(error).__name__, **cause.fields())
         for entry in live:
             if not entry.done.done():
-                entry.done.set_exception(_failure(entry.uncertain, f"Redis refuses: {cause.without_address}", error))
+                entry.done.set_exception(
+                    _make_failure(entry.uncertain, f"Redis refuses: {cause.without_address}", error)
+                )
 
 
-def _failure(uncertain: bool, why: str, trouble: BaseException | None) -> AdapterUnavailable:
+def _make_failure(uncertain: bool, why: str, trouble: BaseException | None) -> AdapterUnavailable:
     failure = PublishUncertain(why) if uncertain else AdapterUnavailable(why)
     failure.__cause__ = trouble
     return failure

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any, Final, NamedTuple, Protocol
 
 from tradecast.background.tasks import TaskSet, cancel_and_wait
-from tradecast.causes import SOME_REDIS, Place, explain
+from tradecast.causes import SOME_REDIS, Place, explain_error
 from tradecast.delivery.errors import SubscriptionDropped
 from tradecast.delivery.redis.connections.pubsub_connection import ReplyHandler
 from tradecast.observability.logger import get_logger
@@ -261,7 +261,7 @@ class Subscription:
             why = str(error) if isinstance(error, SubscriptionDropped) else "dropped by this server"
             log.warning("subscribing again", why=why)
         else:
-            log.error("subscription lost", error=type(error).__name__, **explain(error, self._place).fields())
+            log.error("subscription lost", error=type(error).__name__, **explain_error(error, self._place).fields())
 
     async def _restore(self) -> None:
         attempt = 0
@@ -281,7 +281,7 @@ class Subscription:
                     return
                 attempt += 1
                 self.trouble = error
-                cause = explain(error, self._place)
+                cause = explain_error(error, self._place)
                 self._lines.write(
                     log.warning, "gap replay failed, retrying", error=type(error).__name__, **cause.fields()
                 )

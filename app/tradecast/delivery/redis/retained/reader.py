@@ -110,12 +110,12 @@ class SnapshotReader:
         counted: Sequence[bytes],
     ) -> Snapshot:
         newest: dict[bytes, tuple[int, bytes]] = {}
-        events = {int(event_id): body for event_id, body in _pairs(counted)}
-        for name, value in _pairs(retained):
+        events = {int(event_id): body for event_id, body in _pair_items(counted)}
+        for name, value in _pair_items(retained):
             if name[:1] == b"c" and name[1:].isdigit():
                 events[int(name[1:])] = value
-        values = [(name[1:], value) for name, value in _pairs(retained) if name[:1] == b"l"]
-        for name, value in (*values, *_pairs(latest)):
+        values = [(name[1:], value) for name, value in _pair_items(retained) if name[:1] == b"l"]
+        for name, value in (*values, *_pair_items(latest)):
             text, _, body = value.partition(b" ")
             if text.isdigit() and int(text) >= newest.get(name, (0, b""))[0]:
                 newest[name] = (int(text), body)
@@ -169,5 +169,5 @@ class _Read:
         return READ_SNAPSHOT, [len(keys), *keys, *arguments]
 
 
-def _pairs(flat: Sequence[bytes]) -> Sequence[tuple[bytes, bytes]]:
+def _pair_items(flat: Sequence[bytes]) -> Sequence[tuple[bytes, bytes]]:
     return list(zip(flat[::2], flat[1::2], strict=True))

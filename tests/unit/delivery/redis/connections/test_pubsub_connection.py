@@ -11,7 +11,7 @@ import redis.asyncio
 from redis.exceptions import InvalidResponse, ResponseError
 
 from kit.waiting import eventually
-from tradecast.causes import SOME_REDIS, Code, explain
+from tradecast.causes import SOME_REDIS, Code, explain_error
 from tradecast.delivery.redis.connections.pubsub_connection import REPLIES_PER_TURN, PubSubConnection
 
 
@@ -151,7 +151,7 @@ async def test_the_end_of_the_connection_ends_the_reading(far: Far) -> None:
     far.writer.close()
     with pytest.raises(ConnectionError) as caught:
         await reading
-    assert explain(caught.value, SOME_REDIS).code == Code.CLOSED  # and not that there is no way to it
+    assert explain_error(caught.value, SOME_REDIS).code == Code.CLOSED  # and not that there is no way to it
     assert far.taken == [[b"message", b"c", b"last"]]
 
 
