@@ -13,17 +13,17 @@ import structlog
 from tradecast.config.settings import Settings, SettingsError
 from tradecast.engine.http.certificates import find_expiry, load_certificate, read_stamp
 
-# Seconds between two looks at the files. Those of a Secret in Kubernetes change a minute or so after the Secret.
-LOOK_EVERY: Final = 5.0
+# Seconds between two polls of the files. Those of a Secret in Kubernetes change a minute or so after the Secret.
+POLL_EVERY: Final = 5.0
 NAMES: Final = "SSL_CERTFILE, SSL_KEYFILE"
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
 
 class RenewedCertificate:
-    """A certificate that new connections get, and that follows its files (`Certificate`).
+    """The certificate for new connections, read again whenever its files change (`Certificate`).
 
-    Files that cannot be used are logged and counted, and the certificate before them stays. They are tried again until
-    they can be: certificate and key may be written one after the other.
+    If the new files are invalid, that is logged and counted, and the previous certificate stays in effect. They are
+    read again until they are valid, since certificate and key may be written one after the other.
 
     Args:
         certificate: PEM file with the certificate chain.
@@ -31,11 +31,11 @@ class RenewedCertificate:
         clock: Seconds since 1970.
 
     Attributes:
-        listening: For the connections that are accepted from now on.
-        is_stale: Whether the files are others than the certificate in effect, and cannot be used.
+        listening: The TLS context for connections that are accepted from now on.
+        is_stale: Whether the files have changed and are invalid, so that the previous certificate is in effect.
 
     Raises:
-        SettingsError: The files are no certificate and its key.
+        SettingsError: The files are not a certificate and its key.
     """
 
     def __init__(self, certificate: str, key: str, clock: Callable[[], float] = time.time) -> None:
@@ -47,22 +47,22 @@ class RenewedCertificate:
         self.is_stale = False
         try:
             self.listening = self._load()
-        except (OSError, ValueError):  # an SSLError is one, and its text explains nothing
+        except (OSError, ValueError):  # SSLError is an OSError, and its message explains nothing
             raise SettingsError(f"{NAMES}: are no PEM certificate and its key") from None
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until the certificate in effect expires, negative when it has; None: it does not say."""
+        """Seconds until the certificate in effect expires, negative if it has; None if it has no end."""
         return None if self._expires is None else self._expires - self._clock()
 
     async def run(self) -> None:
-        """Follow the files until cancelled."""
+        """Poll the files until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_EVERY)
-            await asyncio.to_thread(self.look)  # the disk may be slow, or gone
+            await asyncio.sleep(POLL_EVERY)
+            await asyncio.to_thread(self.poll)  # the disk may be slow, or gone
 
-    def look(self) -> None:
-        """Read the files if they have changed, and are the same as at the look before: none is taken half written."""
+    def poll(self) -> None:
+        """Read the files if they have changed, but not since the previous poll: they may be half written until then."""
         stamp, before = read_stamp(self._files), self._found
         self._found = stamp
         if stamp != before or (stamp == self._stamp and not self.is_stale):
@@ -95,7 +95,7 @@ class RenewedCertificate:
 
 
 def load_public_certificate(settings: Settings) -> RenewedCertificate | None:
-    """By the settings; None: the public port speaks no TLS. Raises SettingsError as the class says."""
+    """Load the certificate that the settings name; None if the public port has no TLS. Raises SettingsError."""
     if settings.ssl_certfile is None or settings.ssl_keyfile is None:
         return None
     return RenewedCertificate(settings.ssl_certfile, settings.ssl_keyfile)

@@ -1,6 +1,6 @@
-"""Lets Engine.IO handshakes in, now or after a wait, or refuses them in the way that clients do come back.
+"""Accepts Engine.IO handshakes, at once or after a wait, or refuses them so that clients retry.
 
-A 503 at the handshake makes a standard Socket.IO client try again; CONNECT_ERROR would keep it away for good.
+A standard Socket.IO client retries after a 503 at the handshake; after a CONNECT_ERROR it does not.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ RETRY_AFTER_SECONDS = 2
 
 
 class PerAddress(Protocol):
-    """Bounds what one client address may open."""
+    """Limits the transports of one client address."""
 
     def find_network(self, request: Request) -> Network | None:
-        """The network that a handshake comes from; None: it is not counted."""
+        """The network that a handshake comes from; None if it is not counted."""
         ...
 
     def has_room_for(self, network: Network) -> bool:
-        """Whether an address may open one more transport; one of its own that may go is closed for that."""
+        """Whether a network may open one more transport; if need be, an unauthenticated one of its own is closed."""
         ...
 
     def add_waiting(self, network: Network) -> None:
@@ -39,31 +39,31 @@ class PerAddress(Protocol):
         ...
 
     def remove_waiting(self, network: Network) -> None:
-        """The handshake waits no more."""
+        """A handshake from this network waits no longer."""
         ...
 
 
 class Capacity(Protocol):
-    """Bounds the connections of this server."""
+    """Limits the connections of this server."""
 
     def is_full(self) -> bool:
-        """Whether the server can take no more; a connection that may go is closed first."""
+        """Whether the server can accept no more; if need be, an unauthenticated connection is closed to make room."""
         ...
 
 
 class RefusalObserver(Protocol):
-    """Receives refusals."""
+    """Is notified of refusals: the metrics."""
 
     def refused(self, code: str) -> None:
-        """A handshake was refused."""
+        """A handshake was refused with this code, a `RefusalCode`."""
         ...
 
 
 class HandshakeCheck(Protocol):
-    """Checks handshakes; the engine does."""
+    """Checks handshakes: the engine."""
 
     def check_handshake(self, request: Request) -> Refusal | None:
-        """Why a request is no handshake that could succeed."""
+        """The refusal of a request that cannot succeed as a handshake; None if it can."""
         ...
 
 
@@ -71,17 +71,17 @@ class HandshakeGate:
     """ASGI middleware for the Engine.IO path.
 
     Args:
-        app: Gets the requests that are let in.
-        capacity: Bounds the connections of this server.
-        observer: Gets the code of each refusal.
-        admission: How fast handshakes are let in; None: as they come.
-        rollout: Whether new clients should go to servers of a newer revision; None: never.
-        check: Finds the requests that could not succeed, which need no slot of `admission`; None: all could.
-        addresses: Bounds what one client address may open; None: nothing does.
+        app: Gets the requests that are accepted.
+        capacity: Limits the connections of this server.
+        observer: Is notified of refusals.
+        admission: Limits the rate at which handshakes are accepted; None: no limit.
+        rollout: Knows whether new clients should go to servers of a newer revision; None: they never do.
+        check: Finds requests that cannot succeed, so that they take no slot of `admission`; None: no check.
+        addresses: Limits the transports of one client address; None: no limit.
 
     Attributes:
-        accepting: Whether new clients are let in at all.
-        waiting: Handshakes that wait for their turn.
+        accepting: Whether new clients are accepted.
+        waiting: The number of handshakes that wait for their turn.
     """
 
     def __init__(
@@ -106,20 +106,20 @@ class HandshakeGate:
         self.waiting = 0
 
     def stop_accepting(self) -> None:
-        """Refuse new clients, those that wait for their turn among them."""
+        """Refuse new clients, including those that wait for their turn."""
         self.accepting = False
 
     def resume_accepting(self) -> None:
-        """Let new clients in again."""
+        """Accept new clients again."""
         self.accepting = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 503 if it is a handshake that is not let in."""
+        """Pass the request on, or answer 503 if it is a handshake that is refused."""
         websocket = scope["type"] == "websocket"
         refusal = self.admit(Request.of_scope(scope))
         if isinstance(refusal, Awaitable):
             waiting = asyncio.ensure_future(refusal)
-            # A handshake has no body: all that can come is that the client is gone.
+            # A handshake has no body, so the only message that can come is that the client has disconnected.
             watching = None if websocket else asyncio.ensure_future(_until_gone(receive, waiting))
             try:
                 refusal = await waiting
@@ -137,7 +137,7 @@ class HandshakeGate:
             await send_refusal(send, refusal, websocket=websocket)
 
     def admit(self, request: Request) -> Refusal | Awaitable[Refusal | None] | None:
-        """Let a handshake in (None), refuse it, or do either after a while. What is no handshake passes."""
+        """Decide about a request: None accepts it, as always if it is no handshake; an awaitable decides later."""
         if request.method != "GET" or "sid" in request.query:
             return None
         if self._check is not None and self._check.check_handshake(request) is not None:
@@ -177,7 +177,7 @@ class HandshakeGate:
             return "SERVER_DRAINING"
         if self._rollout is not None and self._rollout.superseded:
             return "SERVER_SUPERSEDED"
-        # Before the server's own room, which is made by closing somebody else's transport.
+        # Before the server's capacity is checked: that may close another client's transport to make room.
         if network is not None and self._addresses is not None and not self._addresses.has_room_for(network):
             return "ADDRESS_BUSY"
         return "SERVER_BUSY" if self._capacity.is_full() else None

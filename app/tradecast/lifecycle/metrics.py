@@ -14,7 +14,7 @@ class DrainTime(Protocol):
     Attributes:
         seconds: Since it began; 0 when there is none.
         rate: Clients that it disconnects per second; 0 when there is none.
-        limit: Seconds that it takes at most, or that one would.
+        limit: Its maximum duration in seconds; without a drain, that of one with the configured values.
     """
 
     @property
@@ -37,7 +37,7 @@ class WaitingHandshakes(Protocol):
 
 
 class Supersession(Protocol):
-    """Knows about rollouts."""
+    """Knows whether this server is superseded in a rollout."""
 
     def is_superseded(self) -> bool:
         """Whether new clients should go to servers of a newer revision."""
@@ -48,7 +48,7 @@ class LifecycleMetrics:
     """Drains, shedding and rollouts of this server.
 
     Args:
-        registry: Where they are read.
+        registry: Registers the metrics.
     """
 
     def __init__(self, registry: MetricsRegistry) -> None:
@@ -78,11 +78,11 @@ class LifecycleMetrics:
         self._superseded.set_function(rollout.is_superseded)
 
     def drain_hurried(self) -> None:
-        """A drain is urgent."""
+        """A drain has become urgent."""
         self._hurried.inc()
 
     def drain_expired(self) -> None:
-        """A drain has ended since it was not renewed."""
+        """A drain has ended because it was not renewed in time."""
         self._expired.inc()
 
     def connection_closed(self, reason: str) -> None:

@@ -7,15 +7,15 @@ import resource
 from dataclasses import dataclass
 from typing import Final
 
-# Files that are no connections of clients: what the program has open, connections to Redis and to other servers,
-# connections of the admin port, and those that were accepted and are closed at once since there is no room.
+# Files for everything but client connections: the program itself, Redis, other servers, the admin port, and connections
+# that are accepted and closed at once because the server is full.
 _SPARED: Final = 4_096
 _BACKLOG: Final = 2_048
 _ADMIN: Final = 128
 
 
 def raise_file_limit() -> None:
-    """Let this process open as many files as it is allowed to: what it starts with is often 1,024."""
+    """Raise the soft limit on open files, which is often 1,024, to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):  # some systems have a limit for "no limit"
@@ -23,19 +23,19 @@ def raise_file_limit() -> None:
 
 
 def read_file_limit() -> int | None:
-    """Files that this process may have open; None: any number."""
+    """The soft limit on open files; None: unlimited."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else soft
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How the open files are shared out.
+    """How the limit on open files is divided.
 
     Attributes:
         clients: Connections of the public port.
         servers: Connections of the internal port, on which other servers forward requests.
-        admin: Connections of the admin port, which nobody else can take.
+        admin: Connections of the admin port, which are reserved for it.
         backlog: Connections that may be accepted at once.
     """
 
@@ -46,7 +46,7 @@ class Shares:
 
     @classmethod
     def of(cls, limit: int | None, wanted: int, *, internal: bool) -> Shares:
-        """Share files out: as many connections as are wanted for clients and for servers, or as `limit` allows.
+        """Divide the limit: as many connections for clients and for servers as are wanted, if `limit` allows.
 
         Args:
             limit: Files that may be open; None: any number.

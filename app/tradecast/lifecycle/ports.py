@@ -16,7 +16,7 @@ from tradecast.config.addresses import EVERYWHERE, WILDCARDS
 LOOPBACK: Final = "127.0.0.1"
 # With port 0 the system chooses one that is free at the first address, and perhaps not at the second.
 TRIES: Final = 20
-# What a machine says that has none of the family's addresses: its kernel knows no IPv6, or it is switched off.
+# Errors of a machine without addresses of a family: its kernel has no IPv6, or IPv6 is disabled.
 NO_SUCH_FAMILY: Final = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL)
 FAMILIES: Final[dict[int, str]] = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 Address = tuple[socket.AddressFamily, tuple[object, ...]]
@@ -24,23 +24,23 @@ log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
 
 class PortInUse(OSError):
-    """A port cannot be listened on; the text says which and why."""
+    """A port cannot be listened on; the message says which and why."""
 
 
 def bind_port(host: str, port: int, backlog: int, name: str) -> list[socket.socket]:
     """Sockets that listen on one port: at every address of a host, or of the machine (`EVERYWHERE`).
 
-    A socket for each family, not one for both: so a client's IPv4 address is one, whatever the machine's
-    `net.ipv6.bindv6only` says. A family that the machine does not have is passed over, as long as there is another.
+    There is one socket per address family, so that IPv4 clients have IPv4 addresses, whatever `net.ipv6.bindv6only` is.
+    A family that the machine does not support is skipped, if it supports the other one.
 
     Args:
         host: An address, a name, or `EVERYWHERE`.
         port: 0: the same free one for all.
         backlog: Connections that may wait to be accepted, of each socket.
-        name: Whose port it is, for errors.
+        name: The port's name, for errors.
 
     Raises:
-        PortInUse: The port is taken or not allowed, or the host is none of this machine's.
+        PortInUse: The port is taken or not allowed, or the host is not one of this machine's addresses.
     """
     addresses = _find_addresses(host, port, name)
     for last in itertools.repeat(False, TRIES - 1):

@@ -21,7 +21,7 @@ from tradecast.engine.uvicorn.websocket_handshake import Upgrades
 from tradecast.lifecycle.ports import PortInUse, bind_port, describe_families
 
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
-# Objects made and not freed until the youngest generation is collected, and how often the older ones are.
+# See gc.set_threshold: new objects until the youngest generation is collected, and how often the older ones are.
 GARBAGE_THRESHOLDS = (20_000, 10, 50)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -33,12 +33,12 @@ class Listener:
     Attributes:
         name: For logs and errors.
         upgrades: Where its WebSockets go; None: it has none.
-        bounds: How many connections there may be, and what they may do; None: as the defaults say.
-        backlog: Connections that may wait to be accepted, which is done for all of them at once.
-        tls_timeout: Seconds that a TLS handshake may take.
+        bounds: Limits the number of connections, and what each may do; None: the defaults.
+        backlog: Connections that may wait to be accepted; all of them are accepted at once.
+        tls_timeout: Maximum duration of a TLS handshake in seconds.
         tls: The certificate; None: no TLS.
-        also_plain: Whether those that begin without TLS are served too, where there is a certificate.
-        moves: Whether another port will do where this one is taken.
+        also_plain: Whether connections without TLS are served as well.
+        moves: Whether another port may be used if this one is taken.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Listener:
 
 
 class ProcessHooks:
-    """What happens as a process starts and stops; here nothing."""
+    """Hooks for the start and stop of a process. These do nothing; override what is needed."""
 
     async def ports_bound(self, ports: Mapping[str, int]) -> None:
         """The ports are bound, and nothing is served yet.
@@ -65,10 +65,10 @@ class ProcessHooks:
         """
 
     def listening(self) -> None:
-        """Everything is served from now on."""
+        """All ports accept connections from now on."""
 
     async def before_stop(self) -> None:
-        """The process stops, and everything is still served: the place to disconnect clients."""
+        """The process is about to stop; all ports still accept connections. Disconnect clients here."""
 
 
 class Process:

@@ -1,4 +1,4 @@
-"""Whether this server takes clients: for probes, and for the other servers of the fleet."""
+"""Whether this server accepts clients: for probes, and for the other servers of the fleet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DrainState(Protocol):
 
 
 class Readiness:
-    """Whether this server takes clients.
+    """Whether this server accepts clients.
 
     Args:
         drain: Of this server.
@@ -36,7 +36,7 @@ class Readiness:
         self._listening_since: float | None = None
 
     def start_listening(self) -> None:
-        """The public port is served from now on."""
+        """The public port accepts connections from now on."""
         self._listening_since = time.monotonic()
 
     def is_ready(self) -> bool:
@@ -48,10 +48,10 @@ class Readiness:
         return self._rollout.superseded
 
     def state(self) -> State:
-        """What the other servers are to know: `ready` once clients can reach this one."""
+        """The state to report to the other servers: `ready` once clients can reach this server."""
         if not self.is_ready():
             return "leaving"
         since = self._listening_since
-        # Endpoints take as long to follow a pod that comes as one that goes.
+        # Endpoints follow a new pod as late as one that terminates.
         reached = since is not None and time.monotonic() - since >= self._delay
         return "ready" if reached else "starting"

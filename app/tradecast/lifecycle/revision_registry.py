@@ -59,28 +59,28 @@ return answer
 
 
 class StateSource(Protocol):
-    """Knows how this server is."""
+    """Knows the state of this server."""
 
     def state(self) -> State:
-        """Whether clients can reach this server now."""
+        """The state to report to other servers."""
         ...
 
 
 class RevisionRegistry:
-    """Finds out whether this server is superseded (`is_superseded`). While Redis does not answer, no server is.
+    """Determines whether this server is superseded (`is_superseded`). While Redis does not answer, no server is.
 
     Args:
         redis: A client for requests; others may use it too.
         server_id: Names this server for as long as its pod lives, container restarts included.
         revision: What was deployed.
-        source: Knows how this server is.
-        rollout: Gets the result.
-        every: Seconds between refreshes, about.
-        lease: Seconds without a report after which a server is not alive.
-        patience: Seconds that Redis may take to answer.
+        source: Knows the state of this server.
+        rollout: Is updated with the result.
+        every: Average seconds between refreshes.
+        lease: Seconds without a report after which a server counts as gone.
+        patience: Timeout of requests to Redis in seconds.
 
     Attributes:
-        servers: How many are alive and not leaving, as far as is known; 0 while Redis does not answer.
+        servers: The number of servers that are alive and not leaving; 0 while Redis does not answer.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class RevisionRegistry:
             await asyncio.sleep(self._every * random.uniform(0.8, 1.2))  # noqa: S311 no secret
 
     async def refresh(self) -> None:
-        """Report this server and read the others once; never raises because of Redis."""
+        """Report this server and read the other servers' reports. Raises nothing if Redis does not answer."""
         try:
             servers = await self._exchange(self._source.state())
         except FAILURES as error:
@@ -134,7 +134,7 @@ class RevisionRegistry:
         self._decide(is_superseded(self._revision, servers))
 
     async def leave(self) -> None:
-        """Report that this server takes no more clients; nothing happens where Redis does not answer."""
+        """Report that this server accepts no more clients. Raises nothing if Redis does not answer."""
         with contextlib.suppress(*FAILURES):
             await self._exchange("leaving")
 

@@ -1,4 +1,4 @@
-"""Which servers are superseded in a rollout: a decision over what all servers report, without Redis or a clock."""
+"""Which servers are superseded in a rollout, decided from the reports of all servers. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ ENOUGH = 0.2
 
 @dataclass(slots=True)
 class Rollout:
-    """Where this server is in a rollout. `RevisionRegistry` keeps it; the handshake gate, probes and drains read it.
+    """This server's part in a rollout. `RevisionRegistry` updates it; the handshake gate, probes and drains read it.
 
     Attributes:
         superseded: Whether new clients should go to servers of a newer revision.
-        takers: Servers that take new clients, perhaps this one among them, as last known; None: nobody tells.
+        takers: The number of servers that accept new clients, perhaps with this one, as last reported; None: servers do
+            not report it.
     """
 
     superseded: bool = False
@@ -75,6 +76,6 @@ def is_superseded(revision: str, servers: Collection[Server], enough: float = EN
 
 
 def count_takers(servers: Collection[Server]) -> int:
-    """How many servers take new clients: those that clients can reach, and that are not superseded."""
+    """Count the servers that accept new clients: clients can reach them, and they are not superseded."""
     superseded = {one for one in {server.revision for server in servers} if is_superseded(one, servers)}
     return sum(1 for server in servers if server.ready and server.revision not in superseded)

@@ -32,7 +32,7 @@ def pem(tmp_path: Path) -> Certificates:
 
 @pytest.fixture
 async def served(pem: Certificates, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RenewedCertificate]:
-    monkeypatch.setattr(certificate, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(certificate, "POLL_EVERY", 0.02)
     made = load_public_certificate(load_settings({}, ssl_certfile=pem.server_cert, ssl_keyfile=pem.server_key))
     assert made is not None
     following = asyncio.ensure_future(made.run())
@@ -138,10 +138,10 @@ def test_files_that_can_be_read_again_are_tried_again(pem: Certificates, tmp_pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(certificate, "load_certificate", _fail)
         for _ in range(3):
-            made.look()
+            made.poll()
     stale = [made.is_stale]
     assert made.listening is before
-    made.look()
+    made.poll()
     assert [*stale, made.is_stale] == [True, False]
     assert made.listening is not before
 

@@ -1,1 +1,1 @@
-"""Emptying a server: when its clients are sent away, how fast, and when it has to be over."""
+"""Draining a server: when its clients are disconnected, how fast, and by when the drain must end."""

@@ -1,4 +1,4 @@
-"""Drains a server: it is not ready, new clients go elsewhere, and its own are disconnected at a steady pace."""
+"""Drains a server: readiness fails, new clients are refused, and its own clients are disconnected at a steady rate."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ from tradecast.background.tasks import cancel_and_wait
 from tradecast.lifecycle.draining.paced_disconnect import PacedDisconnect
 from tradecast.lifecycle.draining.terms import DrainTerms
 
-# Seconds after a drain, and between the later looks, for transports that were opened meanwhile. A load balancer keeps
-# sending requests for some seconds: handshakes are refused, but an upgrade of another server's client is relayed, and
-# would end with this server. Whoever is closed sooner than the load balancer has noticed may come here once more.
+# Seconds from the end of a drain to the first check for transports that were opened meanwhile, and between later
+# checks. A load balancer keeps sending requests for some seconds: handshakes are refused, but an upgrade of another
+# server's client is relayed, and would end with this server. A client that is disconnected before the load balancer has
+# noticed the drain may connect here once more.
 LATE_EVERY: Final = 15.0
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
 
 class DrainConflict(Exception):
-    """The request is in conflict with what is under way; the text says with what."""
+    """The request conflicts with a drain or a shed in progress; the message says which."""
 
 
 class Gate(Protocol):
-    """Lets new clients in, or does not."""
+    """Accepts or refuses new clients."""
 
     def stop_accepting(self) -> None:
         """Refuse new clients."""
         ...
 
     def resume_accepting(self) -> None:
-        """Let new clients in again."""
+        """Accept new clients again."""
         ...
 
 
 class DrainObserver(Protocol):
-    """Receives what becomes of drains; the metrics do."""
+    """Is notified of urgent and expired drains: the metrics."""
 
     def drain_hurried(self) -> None:
-        """A drain has to be faster than all servers together, since its time is short."""
+        """A drain has become urgent: at the rate that all servers share, it would not end in time."""
         ...
 
     def drain_expired(self) -> None:
-        """A drain has ended since it was not renewed."""
+        """A drain has ended because it was not renewed in time."""
         ...
 
 
@@ -53,15 +54,15 @@ class Drain:
     """Drains one server, at a request on the admin port or on SIGTERM; and sheds: disconnects some of its clients.
 
     The order matters. First the server is not ready, and still accepts clients, because the endpoints of a Service
-    follow only after a while; then it stops accepting; then it disconnects its clients. Where that would take longer
-    than there is time, it does so faster.
+    follow only after a while; then it stops accepting; then it disconnects its clients. If there is
+    too little time to do that at the configured rate, it disconnects them faster.
 
     Args:
         clients: Disconnects clients.
-        gate: Lets new clients in, or does not.
-        observer: Gets what becomes of drains.
+        gate: Accepts or refuses new clients.
+        observer: Is notified of urgent and expired drains.
         delay: Seconds from the beginning until it stops accepting.
-        rate: Clients disconnected per second, where a request has no rate.
+        rate: Clients disconnected per second, unless a request has a rate of its own.
         timeout: Seconds for disconnecting them; the transports that are left are then closed at once.
         reserve: Seconds that the process needs after a drain, before it is killed.
         notice: Seconds from SIGTERM until the platform kills the process, whatever else it says; 0: not known.
@@ -112,12 +113,12 @@ class Drain:
 
     @property
     def limit(self) -> float:
-        """Seconds that the drain takes at most, from its beginning; without one, those of a drain by the settings."""
+        """Maximum duration of the drain in seconds; without a drain, that of one with the configured values."""
         return self._delay + self._timeout if self._terms is None else self._terms.ends - self._started
 
     @property
     def rate(self) -> float:
-        """Clients disconnected per second by the drain, now or once it begins with them; 0 when there is none."""
+        """Clients that the drain disconnects per second, now or once it begins to; 0 without a drain."""
         return 0.0 if self._terms is None else self._terms.expect_rate(self._clients.remaining())
 
     def stats(self) -> dict[str, Any]:
@@ -151,7 +152,7 @@ class Drain:
         Args:
             rate: Clients disconnected per second; None: as in the settings, or as it is.
             timeout: Seconds for that, after which the rest is closed at once; None: as in the settings, or as it is.
-            renew_within: Seconds after which the drain ends by itself, unless this is called again. None: it does not,
+            renew_within: Seconds after which the drain expires, unless this is called again. None: it never expires,
                 and a later call does not change that.
             ends_within: Seconds until the process is killed; None: that is not known.
         """
@@ -165,7 +166,7 @@ class Drain:
         self._renew(renew_within if renewable and not self._final else None)
 
     def cancel(self) -> bool:
-        """End the drain and accept clients again; whether there was a drain.
+        """End the drain and accept clients again. Returns False if there was no drain.
 
         Raises:
             DrainConflict: The server is shutting down.
@@ -179,10 +180,10 @@ class Drain:
         return True
 
     def shed(self, count: int, rate: float | None = None) -> int:
-        """Disconnect `count` clients of a server that keeps accepting new ones; how many it will be.
+        """Disconnect `count` clients of a server that keeps accepting new ones. Returns how many it will be.
 
         Args:
-            count: How many; no more than are here.
+            count: How many; if there are fewer clients, all of them.
             rate: As for `start`.
 
         Raises:
@@ -198,12 +199,12 @@ class Drain:
         return count
 
     async def finish(self) -> None:
-        """Drain for good, and return when all clients have been disconnected."""
+        """Start a drain that cannot be cancelled, and return when all clients have been disconnected."""
         self._final = True
         self._renew(None)
         if self._terms is None:
             self._begin(self._rate, self._timeout)
-        elif self._terms.tighten(self._rate, self._timeout):  # it was begun with what a process that goes on has
+        elif self._terms.tighten(self._rate, self._timeout):  # it was started by a request, with that request's values
             self._wake()
         if self._notice:
             self._end_within(self._notice)
@@ -211,7 +212,7 @@ class Drain:
         await self._draining
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Stop the drain or shed in progress."""
         self._renew(None)
         await cancel_and_wait(self._draining, self._late, self._shedding)
 
@@ -237,7 +238,7 @@ class Drain:
             self._wake()
 
     def _renew(self, within: float | None) -> None:
-        """Let the drain end by itself after so many seconds; None: never."""
+        """Have the drain expire after `within` seconds; None: it never does."""
         if self._expiry is not None:
             self._expiry.cancel()
         self._renew_within = within
@@ -254,9 +255,9 @@ class Drain:
         self._observer.drain_expired()
 
     def _wake(self) -> None:
-        """What is waited for now follows from new terms."""
+        """Make the drain's task read its terms again, which have changed."""
         if self._limit is not None and not self._limit.expired():
-            with contextlib.suppress(RuntimeError):  # it is over
+            with contextlib.suppress(RuntimeError):  # it has been left already
                 self._limit.reschedule(asyncio.get_running_loop().time())
 
     def _is_shedding(self) -> bool:
@@ -278,7 +279,7 @@ class Drain:
         self._late = asyncio.create_task(self._disconnect_late(terms), name="drain, late transports")
 
     async def _interrupt(self, work: Callable[[], Awaitable[Any]], until: Callable[[], float]) -> bool:
-        """Do this until a time that may come nearer, anew where the terms change; False: the time was over before."""
+        """Do `work` until a deadline, and start it again when the terms change; False if the deadline came first."""
         while (left := until() - self._clock()) > 0:
             limit = self._limit = asyncio.timeout(left)
             try:
@@ -291,14 +292,14 @@ class Drain:
         return False
 
     async def _disconnect_late(self, terms: DrainTerms) -> None:
-        """Disconnect whoever still comes, until the drain is cancelled or the process ends."""
+        """Disconnect clients that still connect, until the drain is cancelled or the process ends."""
         while True:
             await asyncio.sleep(LATE_EVERY)
             await self._clients.disconnect("drain", terms.rate)
 
 
 class _Haste:
-    """Tells when a drain becomes urgent (`Haste`)."""
+    """`Haste` of a drain: logs and counts the moment at which it becomes urgent."""
 
     def __init__(self, terms: DrainTerms, observer: DrainObserver) -> None:
         self._terms = terms
@@ -306,15 +307,15 @@ class _Haste:
 
     @property
     def urgent(self) -> bool:
-        """As of `Haste`."""
+        """See `Haste`."""
         return self._terms.urgent
 
     def compute_need(self, remaining: int) -> float:
-        """As of `Haste`."""
+        """See `Haste.compute_need`."""
         return self._terms.compute_need(remaining)
 
     def hurry(self, need: float) -> None:
-        """As of `Haste`."""
+        """See `Haste.hurry`."""
         if self._terms.hurry(need):
             self._observer.drain_hurried()
             log.warning(

@@ -1,4 +1,4 @@
-"""Decides which clients a drain or shed closes next, and closes them one by one: other servers are not stormed."""
+"""Closes the transports of a drain or shed one by one, so that other servers are not flooded with reconnects."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from tradecast.lifecycle.draining.pacing import LocalPace, Pace
 
 Reason = Literal["drain", "shed", "timeout"]
 
-# Seconds by which a close may be late without delaying the next ones: timers are not exact. In a second there are never
-# more closes than this share above the rate.
+# Seconds by which a close may be late without delaying the next ones, since timers are not exact. So the closes of any
+# second exceed the rate by this share at most.
 TOLERATED_LATENESS = 0.02
 
 
 class OpenTransports(Protocol):
-    """The transports of clients that end with this server."""
+    """The client transports of this server."""
 
     def connections(self) -> Collection[str]:
-        """The engine ids of those that are open now."""
+        """The engine's ids of all open transports."""
         ...
 
     def count(self) -> int:
-        """How many are open now."""
+        """The number of open transports."""
         ...
 
     def close_transport(self, connection: str) -> None:
-        """Close one; one that is gone is passed over."""
+        """Close a transport; does nothing if it is closed already."""
         ...
 
 
 class CloseObserver(Protocol):
-    """Receives what is closed."""
+    """Is notified of each transport that is closed."""
 
     def connection_closed(self, reason: Reason) -> None:
         """A client's transport was closed."""
@@ -42,33 +42,33 @@ class CloseObserver(Protocol):
 
 
 class Haste(Protocol):
-    """How much time there is.
+    """Knows how fast transports must be closed so that all are closed in time.
 
     Attributes:
-        urgent: Whether it was hurried.
+        urgent: Whether `hurry` has been called.
     """
 
     @property
     def urgent(self) -> bool: ...
 
     def compute_need(self, remaining: int) -> float:
-        """Transports per second, so that all of `remaining` are closed in time."""
+        """The rate, in transports per second, at which `remaining` transports are closed in time."""
         ...
 
     def hurry(self, need: float) -> None:
-        """So many are closed per second now, whatever the rate was to be."""
+        """From now on, `need` transports are closed per second, instead of the configured rate."""
         ...
 
 
 class PacedDisconnect:
     """Closes the transports of clients, paced. A standard Socket.IO client reconnects, to another server or this one.
 
-    It never disconnects the namespace: a client that gets a Socket.IO DISCONNECT stays away for good.
+    It never sends a Socket.IO DISCONNECT: a client that gets one does not reconnect.
 
     Args:
         transports: The transports of this server.
-        observer: Gets the reason of each that is closed.
-        pace: When each may be closed; None: a pace of this server's own.
+        observer: Is notified of each transport that is closed, with the reason.
+        pace: Decides when each may be closed; None: a pace of this server alone.
         clock: Seconds that never go back.
         sleep: Waits so many seconds.
     """
@@ -87,10 +87,10 @@ class PacedDisconnect:
         self._pace = pace or LocalPace(clock)
         self._clock = clock
         self._sleep = sleep
-        self._closing: set[str] = set()  # a client that has not read yet that its transport closes is still there
+        self._closing: set[str] = set()  # still listed as open until their clients have read the close
 
     def remaining(self) -> int:
-        """How many transports are open."""
+        """The number of open transports."""
         return self._transports.count()
 
     async def disconnect(
@@ -99,10 +99,10 @@ class PacedDisconnect:
         """Close transports in random order, at most `rate` of them per second.
 
         Args:
-            reason: Why.
+            reason: For metrics.
             rate: Transports per second, of all servers that share a pace.
             count: How many; None: all that are open.
-            haste: Knows when it has to be faster; None: never.
+            haste: Knows when they must be closed faster; None: never.
         """
         leaving = self._open()
         random.shuffle(leaving)
@@ -112,7 +112,7 @@ class PacedDisconnect:
             for moment in await self._reserve(len(leaving), rate, haste):
                 await self._sleep(max(0.0, moment + lag - self._clock()))
                 late = self._clock() - moment - lag
-                if late > TOLERATED_LATENESS:  # a process that was held up does not catch up: the rest is as late
+                if late > TOLERATED_LATENESS:  # after a stall do not catch up: delay all that follow
                     lag += late
                 client = self._next(leaving)
                 if client is None:
@@ -120,19 +120,19 @@ class PacedDisconnect:
                 self._close(client, reason)
 
     def disconnect_all(self, reason: Reason) -> int:
-        """Close all transports at once; how many there were."""
+        """Close all transports at once. Returns how many there were."""
         leaving = self._open()
         for client in leaving:
             self._close(client, reason)
         return len(leaving)
 
     async def _reserve(self, count: int, rate: float, haste: Haste | None) -> list[float]:
-        """Moments for the next clients: shared with other servers, or this one's own where those would be too late."""
+        """Reserve the next times to close at: from the shared pace, or from this server's own if that is too slow."""
         if haste is None:
             return await self._pace.reserve(count, rate)
-        # Those who have left by themselves are found one by one, and need no haste.
+        # Clients that have left on their own do not count.
         need = haste.compute_need(min(count, self._transports.count()))
-        if need <= rate and not haste.urgent:  # who was late once would be late again
+        if need <= rate and not haste.urgent:  # once urgent, always urgent: the shared pace would be too slow again
             moments = await self._pace.reserve(count, rate, need)
             if moments:
                 return moments
@@ -140,13 +140,13 @@ class PacedDisconnect:
         return await self._pace.reserve_urgent(count, rate, need)
 
     def _open(self) -> list[str]:
-        """The transports that have not been closed."""
+        """The open transports that this server has not closed yet."""
         here = list(self._transports.connections())
         self._closing.intersection_update(here)
         return [client for client in here if client not in self._closing]
 
     def _next(self, leaving: list[str]) -> str | None:
-        """The next one that is still there: who has left needs no slot."""
+        """Take the next transport that is still open; None if none is left."""
         here = self._transports.connections()
         while leaving:
             client = leaving.pop()

@@ -17,31 +17,34 @@ from tradecast.redis_client.keys import PREFIX
 from tradecast.redis_client.script import OWN, Script
 
 BATCH_SECONDS = 0.25
-"""Slots are taken for so long at a time (or one, where a slot lasts longer).
+"""Seconds for which a server reserves slots at a time; a single slot if that lasts longer.
 
-It is what one server may keep others waiting, and what a drain that is cancelled may leave unused.
+One reservation delays the other servers by no more than this, and a drain that is cancelled leaves no more slots
+unused.
 """
 
 
-# The row of slots that all servers on this Redis share. Where each kept its own, several that drain would add up.
+# The sequence of slots that all servers on this Redis share. If each had its own, the rates of several drains would
+# add up.
 KEY = f"{PREFIX}lifecycle:closes"
-# The same of those that have no time for their turn in it: together they are as fast as others let clients in.
+# The sequence of urgent servers, which have no time to wait for their turn in the first one. Together they disconnect
+# clients as fast as the other servers accept them.
 URGENT_KEY = f"{PREFIX}lifecycle:closes:urgent"
 PATIENCE = 0.5
 LEAVE_ALONE = 5.0
 LONGEST_WAIT = 1e9
 log = structlog.stdlib.get_logger("tradecast.lifecycle")
 
-# A need is such that a fifth of the time is left over (`terms.USED`). A server whose turns come so seldom that it would
-# disconnect fewer than this share of it will not be ready in time. The share is less than `USED`: a fleet whose time
-# just suffices keeps its rate. Only the last turn has to come in time itself.
+# A need leaves a fifth of the time unused (`terms.USED`). If a server's turns come so seldom that it would disconnect
+# less than this share of its need per second, it will not end in time. The share is less than `USED`, so a fleet whose
+# time just suffices keeps its rate. Only the last turn has to come in time itself.
 ENOUGH = 0.64
 
 # The generic cell rate algorithm over slots. KEYS: a hash of when the next slot is `free` and when that was written
-# (`at`), microseconds of Redis' clock. ARGV: how many slots, microseconds of each, and how many microseconds the first
-# may be away. The answer is the time until the first of them; -1, and none is taken: it is further away. A clock that
-# was set back (another Redis has taken over) would make every server wait: the row starts over, as it does where it is
-# far longer than any drain, or missing.
+# (`at`), microseconds of Redis' clock. ARGV: how many slots, microseconds of each, and the longest time until the first
+# in microseconds. The answer is the time until the first slot; or -1 if that is too long, and no slot is reserved. If
+# the clock was set back (another Redis has taken over), every server would wait. So the sequence starts over then, and
+# also if it is missing, or far longer than any drain.
 _RESERVE = Script(
     OWN
     + """
@@ -61,52 +64,51 @@ return free - now
 
 
 class Pace(Protocol):
-    """Gives the moments at which clients are disconnected.
+    """Decides when clients are disconnected.
 
-    Moments are of the monotonic clock, rising: at least one, at most as many as are wanted. Ask again when they have
-    passed.
+    Each method returns times of the monotonic clock in rising order, at most as many as `count`. Call it again when
+    they have passed.
     """
 
     async def reserve(self, count: int, rate: float, need: float = 0) -> list[float]:
-        """Moments for `count` clients at a rate that servers may share.
+        """Reserve times for up to `count` clients, at a rate that servers may share.
 
         Args:
-            count: How many are wanted, at least 1.
+            count: The number of clients, at least 1.
             rate: Disconnects per second.
-            need: Disconnects per second of this server alone, so that it is ready in time; where its turn comes too
-                late for that there are no moments.
+            need: Disconnects per second that this server needs to end in time. If its turn comes too late for that,
+                nothing is reserved, and the answer is empty.
         """
         ...
 
     async def reserve_urgent(self, count: int, rate: float, need: float) -> list[float]:
-        """Moments at a rate of this server's own: it has no time to share one.
+        """Reserve times at a rate of this server's own, as it has no time to share one; at least one time.
 
         Args:
-            count: How many are wanted, at least 1.
+            count: The number of clients, at least 1.
             rate: Disconnects per second that servers share.
-            need: As of `reserve`.
+            need: See `reserve`.
         """
         ...
 
 
 class Receivers(Protocol):
-    """The servers at which disconnected clients arrive."""
+    """The servers that accept disconnected clients."""
 
     def compute_accept_rate(self) -> float:
-        """Clients per second that they let in together."""
+        """Clients per second that they accept in all."""
         ...
 
 
 def compute_batch_size(count: int, rate: float) -> int:
-    """How many of `count` slots are taken at a time."""
+    """How many of `count` slots are reserved at a time."""
     return min(count, max(1, int(rate * BATCH_SECONDS)))
 
 
 def schedule_moments(first: float, count: int, rate: float, jitter: Callable[[], float] = random.random) -> list[float]:
-    """`count` moments from `first` on: one at a random place in each slot of 1/`rate` seconds.
+    """Choose `count` times from `first` on: one at random within each slot of 1/`rate` seconds.
 
-    So never more than `rate` a second (and one) fall into any stretch of time, and clients of several servers do
-    not leave in step.
+    So any second has at most `rate` of them, plus one, and several servers do not disconnect in step.
     """
     return [first + (number + jitter()) / rate for number in range(count)]
 
@@ -116,7 +118,7 @@ class LocalPace:
 
     Args:
         clock: Seconds that never go back.
-        jitter: Where in its slot a moment lies, from 0 to 1.
+        jitter: Where within its slot a time is, from 0 to 1.
     """
 
     def __init__(
@@ -128,42 +130,42 @@ class LocalPace:
         self._rate = math.inf  # of the slots before it
 
     async def reserve(self, count: int, rate: float, need: float = 0) -> list[float]:
-        """As of `Pace`."""
+        """See `Pace.reserve`."""
         return self.schedule(count, rate)
 
     async def reserve_urgent(self, count: int, rate: float, need: float) -> list[float]:
-        """As of `Pace`."""
+        """See `Pace.reserve_urgent`."""
         return self.schedule(count, need)
 
     def schedule(self, count: int, rate: float, *, wait: float = 0) -> list[float]:
-        """Moments of a batch, the first no sooner than `wait` seconds from now."""
+        """Choose the times of a batch, the first at least `wait` seconds from now."""
         size = compute_batch_size(count, rate)
         now = self._clock()
-        if rate > self._rate:  # what is left of longer slots keeps nobody waiting
+        if rate > self._rate:  # do not wait for the rest of a longer slot
             self._free = min(self._free, now + 1 / rate)
         self._rate = rate
-        # Slots follow each other even where the last moment lay early in its slot; time that has passed is lost.
+        # Slots follow each other without gaps, wherever the times within them are; unused time is not made up for.
         first = max(self._free, now + wait)
         self._free = first + size / rate
         return schedule_moments(first, size, rate, self._jitter)
 
 
 class FleetPace:
-    """Reserves slots in one row that all servers on this Redis and database share.
+    """Reserves slots in one sequence that all servers on this Redis and database share.
 
-    Each server reserves slots for a quarter of a second, and more when that has passed: then it stands behind the
-    others that wait, so all advance alike, with four requests a second to Redis however many drain. While Redis does
-    not answer, each server keeps its own pace.
+    Each server reserves slots for a quarter of a second at a time, and then queues behind the others, so all make equal
+    progress, and Redis gets four requests a second, however many servers drain. While Redis does not answer, each
+    server keeps a pace of its own.
 
-    Urgent ones do not wait for each other's clients, but for those who let them in: their slots are of a second row.
+    Urgent servers use a second sequence, which is as fast as the other servers accept clients.
 
     Args:
         redis: A client for requests; others may use it too.
-        receivers: Where the clients go.
+        receivers: The servers that accept the clients.
         patience: Seconds that Redis may take to answer.
-        leave_alone: Seconds for which Redis gets no request after it did not answer.
+        leave_alone: Seconds without requests after Redis did not answer.
         clock: Seconds that never go back.
-        jitter: Where in its slot a moment lies, from 0 to 1.
+        jitter: Where within its slot a time is, from 0 to 1.
     """
 
     def __init__(
@@ -187,24 +189,24 @@ class FleetPace:
         self._away = False
 
     async def reserve(self, count: int, rate: float, need: float = 0) -> list[float]:
-        """As of `Pace`; never raises because of Redis."""
+        """See `Pace.reserve`. Raises nothing if Redis does not answer."""
         size = compute_batch_size(count, rate)
         enough = need if size == count else ENOUGH * need
         wait = await self._ask(KEY, size, rate, size / enough - size / rate if enough else LONGEST_WAIT)
         if wait is None:
             return self._local.schedule(count, rate)
-        # From the answer on, not from the request: at worst late by the way back, never early.
+        # Counted from the answer, not from the request: too late by the network delay at worst, but never too early.
         return [] if wait < 0 else schedule_moments(self._clock() + wait, size, rate, self._jitter)
 
     async def reserve_urgent(self, count: int, rate: float, need: float) -> list[float]:
-        """As of `Pace`; never raises because of Redis."""
-        accepted = max(rate, self._receivers.compute_accept_rate())  # haste is never slower
+        """See `Pace.reserve_urgent`. Raises nothing if Redis does not answer."""
+        accepted = max(rate, self._receivers.compute_accept_rate())  # an urgent server is never slower than the others
         own = min(need, accepted)
         wait = await self._ask(URGENT_KEY, compute_batch_size(count, own), accepted)
         return self._local.schedule(count, own, wait=wait or 0)
 
     async def _ask(self, key: str, size: int, rate: float, patience: float = LONGEST_WAIT) -> float | None:
-        """Seconds until the first of `size` slots that were taken; negative: none was; None: Redis does not answer."""
+        """Reserve `size` slots: seconds until the first; negative if that is too late; None: Redis does not answer."""
         if self._clock() < self._try_again:
             return None
         arguments = [size, max(1, round(1_000_000 / rate)), max(0, round(min(patience, LONGEST_WAIT) * 1_000_000))]

@@ -1,4 +1,4 @@
-"""How fast the clients that a drain disconnects are let in elsewhere."""
+"""How fast other servers accept the clients that a drain disconnects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Fleet(Protocol):
     """The servers that share a broker.
 
     Attributes:
-        servers: How many there are, this one included.
+        servers: Their number, this server included.
     """
 
     @property
@@ -19,14 +19,14 @@ class Fleet(Protocol):
 
 
 class FleetReceivers:
-    """The other servers, as this one knows them (`Receivers`).
+    """The other servers of the fleet, as far as they are known (`Receivers`).
 
-    Each lets ACCEPT_RATE clients in per second, and holds others for a while: all servers have the same settings.
+    Each accepts ACCEPT_RATE clients per second and lets others wait. All servers have the same settings.
 
     Args:
         fleet: All servers.
-        rollout: Knows which of them take new clients, where servers tell each other.
-        accept_rate: Clients that one server lets in per second.
+        rollout: Knows how many of them accept new clients, if servers report that to each other.
+        accept_rate: Clients that one server accepts per second.
     """
 
     def __init__(self, fleet: Fleet, rollout: Rollout, accept_rate: float) -> None:
@@ -35,6 +35,6 @@ class FleetReceivers:
         self._accept_rate = accept_rate
 
     def compute_accept_rate(self) -> float:
-        """As of `Receivers`; where there are no others, new ones are to come: as if there was one."""
+        """See `Receivers`. Without other servers, one is assumed: it is about to start."""
         takers = self._rollout.takers
         return self._accept_rate * max(1, self._fleet.servers - 1 if takers is None else takers)

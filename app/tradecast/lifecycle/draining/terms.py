@@ -1,35 +1,36 @@
-"""How fast a drain has to be, and when it has to be over: a decision, with a clock that is passed in."""
+"""How fast a drain must be, and when it must end. Pure, with a clock that is passed in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-# The share of the time left in which all clients are to be gone: the rest is for what takes longer than it should.
+# The share of the remaining time in which all clients are to be disconnected; the rest is a reserve.
 USED: Final = 0.8
-# Of a short time, so much at most is spent before the first client is disconnected, and kept for what comes after.
+# The largest shares of a short time that are spent before the first client is disconnected, and reserved for what comes
+# after the last one.
 MOST_DELAY: Final = 0.25
 MOST_RESERVE: Final = 0.5
-# An end that comes nearer by a smaller share is the same end, told by a request that took some milliseconds more.
+# An end that is sooner by a smaller share of the remaining time is the same end, by a request that took longer.
 SAME_END: Final = 0.05
 
 
 class DrainTerms:
     """When clients are disconnected, how many per second, and when the rest is closed at once.
 
-    The larger rate and the sooner end of all that was asked for hold, in whatever order it came.
+    Of all requests, the highest rate and the earliest end apply, in whatever order they come.
 
     Args:
         rate: Clients disconnected per second.
-        delay: Seconds until the first is.
-        timeout: Seconds from then on until the rest is closed at once.
+        delay: Seconds until the first client is disconnected.
+        timeout: Seconds from then on, after which the remaining transports are closed at once.
         clock: Seconds that never go back.
 
     Attributes:
         rate: Clients disconnected per second, if there is time for it.
-        raised: The rate of its own that lack of time made necessary so far; 0: none did.
+        raised: The highest rate that was necessary so far because time was short; 0: the drain is not urgent.
         begins: When the first client is disconnected.
-        ends: When the rest is closed at once.
+        ends: When the remaining transports are closed at once.
     """
 
     def __init__(self, *, rate: float, delay: float, timeout: float, clock: Callable[[], float]) -> None:
@@ -45,25 +46,25 @@ class DrainTerms:
         return max(self.rate, self.raised)
 
     def expect_rate(self, remaining: int) -> float:
-        """Clients per second now; before the first is disconnected, what it will be with so many clients."""
+        """Clients per second now; before the first is disconnected, the rate expected with `remaining` clients."""
         return max(self.rate_now, self.compute_need(remaining)) if self._clock() < self.begins else self.rate_now
 
     @property
     def urgent(self) -> bool:
-        """Whether the drain is faster than it was to be, or does not wait for those of other servers."""
+        """Whether the drain has a rate of its own, instead of the rate that servers share."""
         return self.raised > 0
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the rest is closed at once."""
+        """Seconds until the remaining transports are closed at once."""
         return max(0.0, self.ends - self._clock())
 
     def tighten(self, rate: float | None, timeout: float | None) -> bool:
-        """Take over a larger rate, and a sooner end; whether either is new.
+        """Apply a higher rate and an earlier end. Returns whether either has changed.
 
         Args:
-            rate: Clients per second; None: none is asked for.
-            timeout: Seconds for disconnecting them, from now or from the first one on; None: as before.
+            rate: Clients per second; None: unchanged.
+            timeout: Seconds from now, or from the first disconnect if that is later; None: unchanged.
         """
         faster = rate is not None and rate > self.rate
         if rate is not None:
@@ -72,11 +73,11 @@ class DrainTerms:
         return sooner or faster
 
     def end_within(self, seconds: float, reserve: float) -> bool:
-        """The process is killed in so many seconds: take over the end that follows; whether it is new.
+        """Apply an end that is early enough for a process that will be killed. Returns whether it has changed.
 
         Args:
-            seconds: From now on.
-            reserve: Seconds that the process needs after the drain; of a short time half.
+            seconds: Until the process is killed.
+            reserve: Seconds that the process needs after the drain; at most half of `seconds` is reserved.
         """
         now = self._clock()
         if not self._end(now + max(seconds - reserve, seconds * MOST_RESERVE)):
@@ -85,15 +86,15 @@ class DrainTerms:
         return True
 
     def compute_need(self, remaining: int) -> float:
-        """Clients per second, so that all of `remaining` are gone in time; never less than what it was raised to.
+        """The rate at which `remaining` clients are disconnected in time; never less than `raised`.
 
-        A need that fell with the clients would be met at the very end only.
+        If it fell along with the clients, the last of them would be disconnected only at the very end.
         """
         left = self.ends - max(self._clock(), self.begins)
         return max(self.raised, remaining / (USED * left)) if left > 0 else self.rate_now
 
     def hurry(self, need: float) -> bool:
-        """So many clients are disconnected per second from now on; whether it is the first time."""
+        """Raise the rate to `need`. Returns whether the drain has become urgent by this call."""
         first = not self.urgent
         self.raised = max(self.raised, need)
         return first
