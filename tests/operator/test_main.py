@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from kit.kubernetes.fake_api import FakeKubernetes
+from kit.network.ports import free_port
 from tradecast_operator.kube.client import Missing, Object
 from tradecast_operator.main import check_cluster, find_liveness, listen_on_host, main, read_namespaces
 
@@ -49,11 +50,6 @@ def has_ipv6() -> bool:
         return False
 
 
-def free() -> int:
-    with socket.create_server(("0.0.0.0", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 @pytest.mark.parametrize(("host", "answers"), [("", ["127.0.0.1", "[::1]"]), ("127.0.0.1", ["127.0.0.1"])])
 async def test_pods_of_either_family_are_served(host: str, answers: list[str]) -> None:
     if "[::1]" in answers and not has_ipv6():
@@ -61,7 +57,7 @@ async def test_pods_of_either_family_are_served(host: str, answers: list[str]) -
     runner = web.AppRunner(web.Application())
     await runner.setup()
     try:
-        port = free()
+        port = free_port()
         await listen_on_host(runner, host, port)
         async with aiohttp.ClientSession() as http:
             for address in answers:
@@ -83,7 +79,7 @@ async def test_pod_without_ipv6_is_served(monkeypatch: pytest.MonkeyPatch) -> No
     runner = web.AppRunner(web.Application())
     await runner.setup()
     try:
-        await listen_on_host(runner, "", free())
+        await listen_on_host(runner, "", free_port())
         assert len(runner.addresses) == 1
     finally:
         await runner.cleanup()

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from kit.network.ports import free_port
 from kit.servers.in_process import RunningServer
 from kit.servers.redis_server import RedisServer
 from tradecast.config.settings import load_settings
@@ -118,8 +119,8 @@ def test_machine_without_the_family_that_is_asked_for(monkeypatch: pytest.Monkey
 @needs_ipv6
 @pytest.mark.parametrize(("taken", "named"), [("0.0.0.0", "0.0.0.0"), (V6, "[::]")])
 def test_port_that_is_taken_in_one_family_is_taken(taken: str, named: str) -> None:
-    with bound(taken) as (one,):
-        port = one.getsockname()[1]
+    port = free_port()
+    with bound(taken, port):
         with pytest.raises(PortInUse) as caught:
             bind_port("*", port, 5, "admin")
         assert str(caught.value) == f"cannot listen on {named}:{port} (admin port): Address already in use"

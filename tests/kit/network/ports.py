@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
+
+# Below the ports that systems give to outgoing connections and to whoever asks for any port (Linux from 32768 on, and
+# RFC 6056 from 49152 on): such a port could be taken again before the server that it was found for has started.
+# And below the node ports of Kubernetes.
+LOWEST, HIGHEST = 10_240, 29_999
+_given: set[int] = set()
+_random = random.SystemRandom()  # xdist's processes and hypothesis seed the usual one alike
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now, each another one."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+    """Loopback ports that nobody listens on now, each another one; none is given twice by one process."""
+    found: list[int] = []
+    while len(found) < count:
+        port = _random.randint(LOWEST, HIGHEST)
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            found.append(port)
+    return found
 
 
 def free_port() -> int:
     """A loopback port that nobody listens on now."""
     return free_ports(1)[0]
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
