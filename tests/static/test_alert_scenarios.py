@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from kit.kubernetes.tools import run
-from kit.metrics.alert_scenarios import INTERVAL, Fleet, Scenario, write_tests
+from kit.metrics.alert_scenarios import INTERVAL, Fleet, Scenario, cut, write_tests
 from kit.servers.prometheus import promtool
 
 ROOT = Path(__file__).parents[2]
@@ -171,9 +171,40 @@ def no_limits_are_known(s: Scenario) -> None:
         fleet.put(pod, "memory_limit_bytes", s.flat(0))
 
 
+def another_monitor(s: Scenario) -> None:
+    """An upgrade replaces the PodMonitor by a ServiceMonitor, and all pods, so that their job is another one."""
+    old = Fleet(s, servers=3).build()
+    for pod in old.pods():
+        old.remove(pod, at=20)
+    new = Fleet(s, servers=3, where={"namespace": "trading", "job": "tradecast-admin"})
+    start_servers(new, [new.pod(100 + number) for number in range(3)], at=20)
+    for number in range(3):
+        new.put(new.pod(100 + number), "connections", f"_x20 1000x{s.steps - 21}")
+
+
+def an_autoscaler_is_removed(s: Scenario) -> None:
+    """`autoscaling.mode` is none again: nobody asks the operator for a number."""
+    fleet = small(s)
+    for one in [one for one in s.series if one[0].startswith("kube_horizontalpodautoscaler_")]:
+        s.series[one] = cut(s.series[one], 20)
+    labels = {"namespace": "trading", "fleet": fleet.name, "job": "trading/tradecast-operator"}
+    s.put("tradecast_operator_readings_total", f"0+2x20 40x{s.steps - 21}", result="answered", **labels)
+
+
+def nobody_wants_servers(s: Scenario) -> None:
+    """A release is scaled to 0 by hand."""
+    fleet = small(s)
+    for pod in fleet.pods():
+        fleet.remove(pod, at=20)
+    for one in [one for one in s.series if one[0].startswith("tradecast_operator_")]:
+        del s.series[one]
+    set_replicas(fleet, 3, 0, asked_at=19, available_at=20)
+
+
 SILENT: list[Case] = [
     *(a_big_fleet, a_small_fleet, one_server, a_night, clients_go_home, a_scale_out_with_rebalancing),
     *(a_scale_in, a_rollout_between_scrapes, a_long_rollout, a_fleet_of_fixed_size, no_limits_are_known),
+    *(another_monitor, an_autoscaler_is_removed, nobody_wants_servers),
 ]
 
 
