@@ -174,6 +174,19 @@ def test_the_runbook_names_alerts_that_exist() -> None:
     assert named == set(ALERTS)
 
 
+def test_commands_of_the_runbook_run_as_they_are_written() -> None:
+    """With a namespace, and with what `kubectl scale`, `logs` and `rollout` cannot do without."""
+    text = " ".join(RUNBOOK.read_text(encoding="utf-8").split())
+    found = re.findall(r"`kubectl ([^`]+)`", text)
+    assert len(found) > 20
+    for command in found:
+        assert command.startswith(("-n $NS ", "-n $OPERATOR_NS ", "-n keda ")) or command in {"drain", "get nodes"}
+        assert " scale " not in command or "--replicas=" in command
+        assert not command.endswith(" describe")
+        assert "logs" not in command or re.search(r" (POD|-l )", command), command
+        assert "rollout" not in command or "deployment/" in command, command
+
+
 @pytest.mark.parametrize("alert", REQUIRED)
 def test_the_requirements_lists_are_there(alert: str) -> None:
     severity, metric, threshold = REQUIRED[alert]

@@ -133,6 +133,11 @@ def test_columns_of_a_socketfleet_are_of_what_its_status_has() -> None:
         if column.get("priority"):
             wide[column["name"]] = path[3]
     assert wide == {"Progress": "Progressing", "Adapter": "AdapterTuned", "Redis": "RedisLimited"}
+    shown = ["NAME", *(column["name"].upper() for column in version["additionalPrinterColumns"])]
+    page = (ROOT / "docs" / "operator.md").read_text(encoding="utf-8")
+    heads = [line.split() for line in page.splitlines() if line.startswith("NAME ")]
+    assert heads
+    assert all(head == [name for name in shown if name.capitalize() not in wide] for head in heads)
 
 
 def test_kubeconform_sees_a_wrong_field() -> None:
