@@ -16,7 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST_MODULES = 12
 MOST_MODULE_LINES = 450
 MOST_CLASS_LINES = 400
-MOST_PARAMETERS = 14
+MOST_PARAMETERS = 12
+WIDE = {
+    "app/tradecast/engine/server.py: EngineServer": "python-engineio's own parameters, as its users know them",
+    "app/tradecast/delivery/envelope.py: Envelope": "a record like a dataclass, written out as it is made per event",
+}
 SERVER_LINES = 300
 ONE_WORD = {
     # entry points: their names are those of commands, or of what kopf calls
@@ -88,7 +92,7 @@ def test_no_constructor_takes_too_much() -> None:
         and not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
         and (structure.find_constructor(node) or 0) > MOST_PARAMETERS
     }
-    assert wide == set()
+    assert wide == set(WIDE)
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -11,7 +11,9 @@ from tradecast.cluster_rpc.cluster import NoRelay
 from tradecast.cluster_rpc.local_clients import LocalClients
 from tradecast.cluster_rpc.reachable_servers import ReachableServers
 from tradecast.connections.rate_limits import create_rate_limit_middleware
+from tradecast.connections.records import ConnectionRecords
 from tradecast.connections.session_sync import SessionSync
+from tradecast.connections.session_watch import SessionWatch
 from tradecast.delivery.broker import Broker
 from tradecast.delivery.hub import Hub
 from tradecast.engine.ids import SidMaker
@@ -19,7 +21,7 @@ from tradecast.engine.server import PollingPolicy
 from tradecast.events.subscriptions import Subscriptions
 from tradecast.gateway.clients import Clients
 from tradecast.gateway.live_clients import LiveClients
-from tradecast.gateway.middleware import ConnectionMiddleware, DefaultMiddleware
+from tradecast.gateway.middleware import ConnectionMiddleware, ConnectSteps, DefaultMiddleware
 from tradecast.gateway.quotas import ConnectionQuotas, RecoveryQuota
 from tradecast.gateway.refusals import Refusals
 from tradecast.gateway.server import SocketServer
@@ -123,18 +125,14 @@ class _Builder:
         cluster = self._build_cluster(server, hub)
         self.applied.append(Applied(cluster, sync, watcher))
         return Clients(
-            foundation.middleware,
-            DefaultMiddleware(below.authenticate, self._build_limits(cluster)),
+            ConnectSteps(foundation.middleware, DefaultMiddleware(below.authenticate, self._build_limits(cluster))),
             below.sessions,
+            SessionWatch(foundation.registry, sync.expiry, watcher),
             ConnectionQuotas(below.limiter),
             foundation.dispatcher,
-            foundation.registry,
+            ConnectionRecords(metrics.connections, foundation.lines),
             self._manager,
             server,
-            sync,
-            watcher,
-            metrics.connections,
-            foundation.lines,
             cookie=settings.session_cookie_name,
             is_local=below.is_local,
         )

@@ -55,3 +55,34 @@ class Middleware:
     def is_default(self) -> bool:
         """Whether all steps are the product's, which wait for nothing that is in this process's memory."""
         return self.authenticate is None and self.limit is None and self.welcome is None
+
+
+class ConnectSteps:
+    """The steps for each new client: those that are set, and the product's own in place of the others.
+
+    Args:
+        chosen: What whoever runs the server has set. It may change at any time.
+        defaults: The product's own steps.
+    """
+
+    def __init__(self, chosen: Middleware, defaults: DefaultMiddleware) -> None:
+        self._chosen = chosen
+        self._defaults = defaults
+
+    @property
+    def is_default(self) -> bool:
+        """See `Middleware.is_default`."""
+        return self._chosen.is_default
+
+    @property
+    def welcome(self) -> ConnectHandler | None:
+        """Is awaited for each client that has been connected; None: nothing is done."""
+        return self._chosen.welcome
+
+    def authenticate(self, connection: Connection) -> Awaitable[None]:
+        """Attach a session to a connection, or raise `AuthRefused`."""
+        return (self._chosen.authenticate or self._defaults.authenticate)(connection)
+
+    def limit(self, connection: Connection) -> Awaitable[None]:
+        """Count a connection, and put guards before its events."""
+        return (self._chosen.limit or self._defaults.limit)(connection)
