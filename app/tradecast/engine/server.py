@@ -36,6 +36,7 @@ from tradecast.engine.timers import TimerWheel
 from tradecast.engine.transports.backlog import Backlog, DrainWaiter
 from tradecast.engine.transports.base import Closing, Limits, Transport, TransportName
 from tradecast.engine.transports.polling import PollingTransport
+from tradecast.engine.transports.secured import WriteReadiness
 from tradecast.engine.transports.upgrade import Upgradable, Upgrade
 from tradecast.engine.transports.websocket import GOODBYE
 from tradecast.engine.transports.windows import Flushable, Windows
@@ -108,6 +109,7 @@ class EngineServer(PythonEngineIoApi):
         deflater: Compresses messages for WebSockets that have agreed to it; None: none may.
         gzip: Compresses answers to polls; None: they are not.
         turns: Has those who have sent much read by turns.
+        readiness: Knows when the system takes more of WebSockets over TLS.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class EngineServer(PythonEngineIoApi):
         self.windows = Windows()
         self.observer = observer or Observer()
         self.turns = Turns()
+        self.readiness = WriteReadiness()
         above = compression.messages_above
         self.deflater = None if above is None else Deflater(above, self.observer)
         self.gzip = GzipAnswers() if compression.answers else None
@@ -186,6 +189,7 @@ class EngineServer(PythonEngineIoApi):
         self.wheel.close()
         self.backlog.close()
         self.windows.close()
+        self.readiness.close()
 
     # -- for the server above
 

@@ -21,6 +21,8 @@ from kit.network.tls import make_certificates
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.waiting import eventually
 from protocol.contract import FAST, assert_alive
+from tradecast.engine.transports.secured import SecuredTransport
+from tradecast.engine.transports.websocket import WebSocketTransport
 from tradecast.gateway.metrics import TRANSPORT_REASONS
 
 # -- TLS
@@ -62,6 +64,10 @@ async def test_server_with_a_certificate(make_server: MakeServer, tmp_path: Path
     for transports in (["websocket"], ["polling"]):
         client = await stock_clients.connect(url, await server.session("u1"), transports, ca=ca, **FAST)
         await assert_alive(client)
+        if transports == ["websocket"]:  # slow ones are noticed as soon as without TLS
+            (connection,) = server.app.components.socket_server.eio.sockets.values()
+            assert isinstance(connection.transport, WebSocketTransport)
+            assert isinstance(connection.transport.transport, SecuredTransport)
 
 
 # -- CORS

@@ -50,8 +50,7 @@ class EngineSettings(Group):
         4_096,
         description="Bytes that the system may have and not sent to a client, or that may wait for its next poll, "
         "before messages wait for it in a queue where newer quotes replace older ones. Lower: fresher quotes on slow "
-        "links; higher: fewer, larger writes. Where the system has no TCP_NOTSENT_LOWAT, what it keeps does not count; "
-        "with SSL_CERTFILE, some 80 kB more are kept",
+        "links; higher: fewer, larger writes. Where the system has no TCP_NOTSENT_LOWAT, what it keeps does not count",
     )
     slow_client_timeout: Seconds = Field(
         15,

@@ -30,6 +30,7 @@ from tradecast.engine.packets import Malformed
 from tradecast.engine.transports.backlog import SlowReason
 from tradecast.engine.transports.base import Host, Receiver, TransportName
 from tradecast.engine.transports.outbox import Outbox
+from tradecast.engine.transports.secured import SecuredTransport
 from tradecast.engine.turns import BYTES_PER_TURN, FRAMES_PER_TURN, PACKETS_PER_TURN
 
 # Seconds until a client that takes nothing of what was sent before our close frame is dropped.
@@ -409,6 +410,8 @@ class WebSocketTransport(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, in whatever way."""
         self._close_sent = True
+        if isinstance(self.transport, SecuredTransport):
+            self.transport.forget()
         self._registry.discard(self)
         self._host.has_left(self)
         self._drop_unsent()

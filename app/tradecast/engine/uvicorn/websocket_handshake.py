@@ -20,6 +20,7 @@ from tradecast.engine.http.handshake import (
 )
 from tradecast.engine.http.request import Request
 from tradecast.engine.transports.deflating_websocket import DeflatingWebSocketTransport
+from tradecast.engine.transports.secured import WriteReadiness, secure_transport
 from tradecast.engine.transports.websocket import Registry, WebSocketTransport
 
 # Bytes that a client may send behind its handshake before that is answered; beyond it the client is not read.
@@ -31,9 +32,11 @@ class RawEngine(Engine, Protocol):
 
     Attributes:
         deflater: Compresses messages to clients that agree to it; None: nobody is asked.
+        readiness: Knows when the system takes more of a connection over TLS.
     """
 
     deflater: Deflater | None
+    readiness: WriteReadiness
 
 
 class Upgrades:
@@ -137,6 +140,7 @@ def accept_websocket(
     if isinstance(found, Refusal):
         return found
     deflater = engine.deflater
+    transport = secure_transport(transport, engine.readiness, engine.limits.unsent)
     try:
         agreed = None if deflater is None else _negotiate_compression(request)
     except BadOffers:
