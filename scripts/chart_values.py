@@ -10,10 +10,18 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tradecast.config.settings import SETTINGS
+from tradecast.config.settings import SETTINGS, Settings
+from tradecast.config.types import MOST_SECONDS, check_seconds
 
 CHART = Path(__file__).parents[1] / "charts" / "tradecast"
 WIDTH = 120
+# Texts of values; empty: the default.
+TEXTS = {
+    "number": r"^\s*(\+?[0-9._]+([eE][-+]?[0-9]+)?)?\s*$",
+    "integer": r"^\s*(\+?[0-9_]+(\.0*)?)?\s*$",
+    "boolean": r"^\s*([tT]|[tT][rR][uU][eE]|[fF]|[fF][aA][lL][sS][eE]|[oO][nN]|[oO][fF][fF]|"
+    r"[yY]|[yY][eE][sS]|[nN]|[nN][oO]|0|1)?\s*$",
+}
 BEGIN, END = "<!-- values: written by `make docs` -->\n", "<!-- end of values -->\n"
 
 
@@ -56,6 +64,7 @@ def schema() -> dict[str, Any]:
     # Those that the chart or a Secret sets are refused by the templates, which say what to do instead.
     settings = found["properties"]["server"]["properties"]["settings"]
     settings["propertyNames"] = {"enum": sorted(SETTINGS)}
+    settings["patternProperties"] = settings_schema()
     # These go into the SocketFleet as they are: what the CRD would refuse, the schema refuses before.
     values = found["properties"]["operator"]["properties"]["fleet"]["properties"]
     for name, part in fleet_schema()["properties"].items():
@@ -63,6 +72,31 @@ def schema() -> dict[str, Any]:
             found["definitions"][f"fleet.{name}"] = plain(part)
             values[name] = {"description": values[name]["description"], "$ref": f"#/definitions/fleet.{name}"}
     return found
+
+
+def settings_schema() -> dict[str, Any]:
+    """Schemas of the settings that are numbers, booleans or one of some words, by a pattern of their names.
+
+    What a server would refuse when it starts, the schema refuses before. Of the text of a number it knows only whether
+    it is one.
+    """
+    names: dict[str, list[str]] = {}
+    for name, found in Settings.model_json_schema()["properties"].items():
+        (shown,) = [one for one in found.get("anyOf", [found]) if one != {"type": "null"}]
+        bounds = {key: shown[key] for key in ("minimum", "exclusiveMinimum", "maximum") if key in shown}
+        if any(getattr(one, "func", None) is check_seconds for one in Settings.model_fields[name].metadata):
+            bounds["maximum"] = MOST_SECONDS
+        if shown["type"] in TEXTS:
+            one_of = [{"type": shown["type"], **bounds}, {"type": "string", "pattern": TEXTS[shown["type"]]}]
+            if shown["type"] == "boolean":
+                one_of.append({"enum": [0, 1]})
+        elif "enum" in shown:
+            words = "|".join("".join(f"[{letter}{letter.upper()}]" for letter in word) for word in shown["enum"])
+            one_of = [{"type": "string", "pattern": rf"^\s*({words})?\s*$"}]
+        else:
+            continue
+        names.setdefault(json.dumps({"anyOf": one_of} if len(one_of) > 1 else one_of[0]), []).append(name.upper())
+    return {f"^({'|'.join(sorted(group))})$": json.loads(text) for text, group in names.items()}
 
 
 def fleet_schema() -> dict[str, Any]:

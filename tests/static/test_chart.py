@@ -455,6 +455,75 @@ def test_every_setting_can_be_set_or_is_refused_with_a_sentence() -> None:
     assert run("helm", "template", "t", CHART, "--set", "server.settings.PING_INTERVAL=20").returncode == 0
 
 
+SETTINGS_REFUSED = """
+PING_INTERVAL: -1
+PING_TIMEOUT: 60000
+CONNECT_TIMEOUT: 45 s
+PUBLISH_BATCH: 1.5
+HISTORY_EVENTS: 0
+RECOVERY: maybe
+ADAPTER_MODE: cluster
+LOG_FORMAT: text
+MAX_TCP_CONNECTIONS: many
+RETAIN_VALUE_BYTES: 16Ki
+"""
+
+
+@each_helm
+def test_the_schema_refuses_settings_with_which_no_server_starts(helm: str, tmp_path: Path) -> None:
+    from tradecast.config.settings import SettingsError, load_settings
+
+    values = yaml.safe_load(SETTINGS_REFUSED)
+    for name, value in values.items():
+        with pytest.raises(SettingsError, match=name):
+            load_settings({name: str(value)})
+    path = tmp_path / "values.yaml"
+    path.write_text(json.dumps({"server": {"settings": values}}), encoding="utf-8")
+    done = run(helm, "template", "t", CHART, "-f", path)
+    assert done.returncode == 1
+    assert {name for name in values if f"/server/settings/{name}" in done.stderr.replace(".", "/")} == values.keys()
+
+
+SETTINGS_TAKEN: dict[str, tuple[Any, ...]] = {
+    "PING_INTERVAL": (25, 0.5, "25", " 25.0 ", "2.5e1", "+5", ".5", 900),
+    "PUBLISH_BATCH": (1, "64", "64.0", "1_000"),
+    "RECOVERY": (True, False, 0, 1, "true", "False", "off", "YES", "n", "T"),
+    "ADAPTER_MODE": ("auto", "Auto", " single "),
+    "SESSION_CACHE_TTL": (0, "0"),
+    "MAX_TCP_CONNECTIONS": (5, "5"),
+    "SESSION_REQUIRE_SIGNED": (False, "off"),
+    "CORS_ORIGIN": ("https://a.example.com", "*"),
+    "TRUSTED_PROXIES": (20, "20"),
+}
+
+
+def test_the_schema_takes_settings_with_which_a_server_starts() -> None:
+    from tradecast.config.settings import load_settings
+
+    server = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))["properties"]["server"]
+    patterns = server["properties"]["settings"]["patternProperties"]
+    for name, values in SETTINGS_TAKEN.items():
+        found = [schema for pattern, schema in patterns.items() if re.search(pattern, name)]
+        assert len(found) == (name != "CORS_ORIGIN")
+        for value in values:
+            load_settings({name: str(value)})
+            assert all(_takes(schema, value) for schema in found), (name, value)
+
+
+def _takes(schema: dict[str, Any], value: Any) -> bool:
+    if "anyOf" in schema:
+        return any(_takes(one, value) for one in schema["anyOf"])
+    if "enum" in schema:
+        return value in schema["enum"]
+    kinds = {"string": str, "boolean": bool, "integer": int, "number": (int, float)}
+    return (
+        isinstance(value, kinds[schema["type"]])
+        and (isinstance(value, bool) == (schema["type"] == "boolean"))
+        and ("pattern" not in schema or re.search(schema["pattern"], value) is not None)
+        and schema.get("minimum", value) <= value <= schema.get("maximum", value)
+    )
+
+
 def test_pods_listen_on_both_families() -> None:
     """What an IPv4 address would do on a cluster of IPv6 alone: fail every probe."""
     from tradecast.config.addresses import EVERYWHERE
