@@ -515,7 +515,7 @@ def _takes(schema: dict[str, Any], value: Any) -> bool:
         return any(_takes(one, value) for one in schema["anyOf"])
     if "enum" in schema:
         return value in schema["enum"]
-    kinds = {"string": str, "boolean": bool, "integer": int, "number": (int, float)}
+    kinds: dict[str, Any] = {"string": str, "boolean": bool, "integer": int, "number": (int, float)}
     return (
         isinstance(value, kinds[schema["type"]])
         and (isinstance(value, bool) == (schema["type"] == "boolean"))
