@@ -39,7 +39,7 @@ class NumberField:
 
 
 NUMBER_FIELDS: Final = {
-    "rate": NumberField("connections per second", 100_000),
+    "rate": NumberField("connections per second", 100_000, least=0.001),
     "timeout": NumberField("seconds", 86_400),
     "endsWithin": NumberField("seconds", 86_400),
     "renewWithin": NumberField("seconds", 3_600, least=1),
@@ -128,10 +128,14 @@ def drain_routes(drain: Drain, tokens: Sequence[SecretStr], signed: SignedReques
             raise InvalidRequest("count: must be a whole number of at least 1")
         return JsonResponse({"shedding": drain.shed(count, _read_number(body, "rate"))}, 202)
 
+    async def cancel_shedding(request: Request) -> Response:
+        return JsonResponse({"cancelled": drain.cancel_shedding()})
+
     return [
         Route("/admin/drain", guard.protect(show_errors(start)), methods=["POST"]),
         Route("/admin/drain", guard.protect(show_errors(cancel)), methods=["DELETE"]),
         Route("/admin/shed", guard.protect(show_errors(shed)), methods=["POST"]),
+        Route("/admin/shed", guard.protect(show_errors(cancel_shedding)), methods=["DELETE"]),
     ]
 
 

@@ -198,6 +198,15 @@ class Drain:
         self._shedding = asyncio.create_task(self._clients.disconnect("shed", rate or self._rate, count), name="shed")
         return count
 
+    def cancel_shedding(self) -> bool:
+        """Disconnect no more clients by `shed`; whether it was under way."""
+        if self._shedding is None or self._shedding.done():
+            return False
+        self._shedding.cancel()
+        self._shedding = None
+        log.info("shedding cancelled", connections=self._clients.remaining())
+        return True
+
     async def finish(self) -> None:
         """Start a drain that cannot be cancelled, and return when all clients have been disconnected."""
         self._final = True

@@ -30,6 +30,9 @@ KEY = f"{PREFIX}lifecycle:closes"
 # The sequence of urgent servers, which have no time to wait for their turn in the first one. Together they disconnect
 # clients as fast as the other servers accept them.
 URGENT_KEY = f"{PREFIX}lifecycle:closes:urgent"
+# Slots longer than a batch would make servers of a higher rate wait: one client in 1,000 s, and no drain of the fleet
+# goes on. So such rates have sequences of their own, each for rates up to so many times as low as the one before.
+SLOWER = 4
 PATIENCE = 0.5
 LEAVE_ALONE = 5.0
 LONGEST_WAIT = 1e9
@@ -105,6 +108,15 @@ def compute_batch_size(count: int, rate: float) -> int:
     return min(count, max(1, int(rate * BATCH_SECONDS)))
 
 
+def find_sequence(rate: float) -> str:
+    """The key of the sequence that servers of this rate share.
+
+    Those of rates below four clients per second add less than six a second in all, if they are in use at the same time.
+    """
+    longer = min(1 / rate, LONGEST_WAIT) / BATCH_SECONDS
+    return KEY if longer <= 1 else f"{KEY}:{math.ceil(math.log(longer, SLOWER))}"
+
+
 def schedule_moments(first: float, count: int, rate: float, jitter: Callable[[], float] = random.random) -> list[float]:
     """Choose `count` times from `first` on: one at random within each slot of 1/`rate` seconds.
 
@@ -151,7 +163,7 @@ class LocalPace:
 
 
 class FleetPace:
-    """Reserves slots in one sequence that all servers on this Redis and database share.
+    """Reserves slots in one sequence that all servers of this rate share, on this Redis and database.
 
     Each server reserves slots for a quarter of a second at a time, and then queues behind the others, so all make equal
     progress, and Redis gets four requests a second, however many servers drain. While Redis does not answer, each
@@ -192,7 +204,7 @@ class FleetPace:
         """See `Pace.reserve`. Raises nothing if Redis does not answer."""
         size = compute_batch_size(count, rate)
         enough = need if size == count else ENOUGH * need
-        wait = await self._ask(KEY, size, rate, size / enough - size / rate if enough else LONGEST_WAIT)
+        wait = await self._ask(find_sequence(rate), size, rate, size / enough - size / rate if enough else LONGEST_WAIT)
         if wait is None:
             return self._local.schedule(count, rate)
         # Counted from the answer, not from the request: too late by the network delay at worst, but never too early.
@@ -209,7 +221,11 @@ class FleetPace:
         """Reserve `size` slots: seconds until the first; negative if that is too late; None: Redis does not answer."""
         if self._clock() < self._try_again:
             return None
-        arguments = [size, max(1, round(1_000_000 / rate)), max(0, round(min(patience, LONGEST_WAIT) * 1_000_000))]
+        arguments = [
+            size,
+            max(1, round(1_000_000 * min(1 / rate, LONGEST_WAIT))),
+            max(0, round(min(patience, LONGEST_WAIT) * 1_000_000)),
+        ]
         try:
             async with asyncio.timeout(self._patience):
                 wait = await _RESERVE.run(self._redis, [key], arguments)

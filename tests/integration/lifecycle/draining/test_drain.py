@@ -107,6 +107,25 @@ async def test_shedding_sends_that_many_away_and_they_come_back(
     assert await ready(server) == 200
 
 
+async def test_a_shed_that_would_last_for_hours_can_be_ended(
+    make_server: MakeServer, stock_clients: StockClients
+) -> None:
+    server = await make_server()
+    clients = await connected(server, stock_clients, 4)
+    assert (await admin(server, "DELETE", "/admin/shed")).json() == {"cancelled": False}
+    asked = {"count": 4, "rate": 0.001}
+    assert (await admin(server, "POST", "/admin/shed", asked)).json() == {"shedding": 4}
+    again = await admin(server, "POST", "/admin/shed", {"count": 1})
+    assert (again.status_code, again.json()["code"]) == (409, "CONFLICT")
+    assert (await admin(server, "DELETE", "/admin/shed")).json() == {"cancelled": True}
+    assert (await admin(server, "DELETE", "/admin/shed")).json() == {"cancelled": False}
+    assert (await admin(server, "GET", "/admin/stats")).json()["drain"]["shedding"] is False
+    before = sum(client.reconnect_attempts > 0 for client in clients)
+    assert (await admin(server, "POST", "/admin/shed", {"count": 2, "rate": 500})).json()["shedding"] == 2
+    await eventually(lambda: sum(client.reconnect_attempts for client in clients) >= before + 2)
+    await eventually(lambda: server.app.get_total_connection_count() == 4)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "named"),
     [
@@ -117,6 +136,8 @@ async def test_shedding_sends_that_many_away_and_they_come_back(
         ("/admin/shed", {"count": 1, "rate": 0}, "rate"),
         ("/admin/shed", {"count": 1, "rate": "fast"}, "rate"),
         ("/admin/drain", {"rate": -1}, "rate"),
+        ("/admin/drain", {"rate": 5e-324}, "rate: must be a number of connections per second, from 0.001 to 100000"),
+        ("/admin/shed", {"count": 1, "rate": 0.0009}, "rate"),
         ("/admin/drain", {"speed": 1}, "speed"),
         ("/admin/drain", {"renewWithin": 0.5}, "renewWithin: must be a number of seconds, from 1 to 3600"),
         ("/admin/drain", {"renewWithin": 3601}, "renewWithin"),

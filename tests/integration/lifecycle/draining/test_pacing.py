@@ -64,6 +64,26 @@ async def test_what_is_left_unused_is_soon_over(redis: RedisClient) -> None:
 
 
 @pytest.mark.serial
+@pytest.mark.parametrize(("slow", "servers"), [(1e-300, 1), (0.001, 3), (1, 60), (3.9, 60)])
+async def test_a_rate_waits_for_no_slots_of_a_far_lower_one(redis: RedisClient, slow: float, servers: int) -> None:
+    """A shed of one client in a quarter of an hour, or a rate that was raised since, stops no drain of the fleet."""
+    for _ in range(servers):
+        await FleetPace(redis, ReceiversByHand(), patience=10).reserve(1_000, slow)
+    moments = await FleetPace(redis, ReceiversByHand(), patience=10, jitter=lambda: 0.0).reserve(1_000, 100)
+    assert len(moments) == 25
+    assert moments[0] <= time.monotonic() + 1
+
+
+async def test_servers_of_one_low_rate_share_it(redis: RedisClient) -> None:
+    started = time.monotonic()
+    servers = [FleetPace(redis, ReceiversByHand(), patience=10, jitter=lambda: 0.0) for _ in range(5)]
+    times = [moment for server in servers for moment in await server.reserve(1_000, 0.5)]
+    late = time.monotonic() - started
+    for number, moment in enumerate(times):
+        assert started + 2 * number - 0.001 <= moment <= started + 2 * number + late + 0.001
+
+
+@pytest.mark.serial
 async def test_clock_that_was_set_back_keeps_nobody_waiting(redis: RedisClient) -> None:
     seconds, _ = await redis.time()
     in_an_hour = (seconds + 3_600) * 1_000_000
