@@ -72,6 +72,8 @@ class Settings(
                     wrong.append(f"INTERNAL_PORT: must differ from {name}")
         if self.slow_client_patience >= self.ping_timeout:
             wrong.append("SLOW_CLIENT_TIMEOUT: must be less than PING_TIMEOUT")
+        if "conflate_above_bytes" in self.model_fields_set and self.conflate_above_bytes > self.send_buffer_limit:
+            wrong.append("CONFLATE_ABOVE_BYTES: must not be more than SEND_BUFFER_LIMIT")
         if self.batch_window_ms / 1000 >= self.publish_timeout:
             wrong.append("BATCH_WINDOW_MS: must be less than PUBLISH_TIMEOUT")
         if self.rate_limit_global < max(self.rate_limit_subscribe, self.rate_limit_unsubscribe):

@@ -46,7 +46,7 @@ class EngineSettings(Group):
     websocket_compression_above: Annotated[int, Field(ge=0)] = Field(
         1_024, description="Bytes up to which a message, or a binary part of one, is not compressed"
     )
-    conflate_above_bytes: Annotated[int, Field(ge=1_024)] = Field(
+    conflate_above_bytes: Annotated[int, Field(ge=1_024, le=1_000_000_000)] = Field(
         4_096,
         description="Bytes that the system may have and not sent to a client, or that may wait for its next poll, "
         "before messages wait for it in a queue where newer quotes replace older ones. Lower: fresher quotes on slow "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+import time
+from typing import Annotated, Final
 
 from pydantic import Field, field_validator
 
@@ -11,6 +12,12 @@ from tradecast.config.groups.base import Group
 from tradecast.config.types import (
     Count,
 )
+
+# Seconds of CPU time for one symbol: a harmless pattern takes a millionth.
+_SLOWEST: Final = 0.05
+_LONGEST_SYMBOL: Final = 64
+# Characters of a pattern of which pairs are tried.
+_LITERALS: Final = 8
 
 
 class LimitSettings(Group):
@@ -44,8 +51,32 @@ class LimitSettings(Group):
     @field_validator("symbol_pattern")
     @classmethod
     def _check_pattern(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
         try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"is not a regular expression ({error.msg})") from None
+            compiled = re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"is not a regular expression ({getattr(error, 'msg', error)})") from None
+        slow = find_slow_text(compiled)
+        if slow is not None:
+            raise ValueError(f"takes seconds for a text such as {slow!r}: do not repeat what repeats, as in (A+)+")
         return pattern
+
+
+def find_slow_text(pattern: re.Pattern[str]) -> str | None:
+    """A text with which a client could stop the server, which does nothing else while it matches; None: none is known.
+
+    Where a repetition is in another one, time can grow exponentially with the length. So longer and longer texts are
+    tried, and the first that takes too much is among those that still end.
+    """
+    literal = [one for one in dict.fromkeys(pattern.pattern) if one.isalnum()][:_LITERALS]
+    units = (*map(chr, range(0x20, 0x7F)), *(one + other for one in literal for other in literal if one != other))
+    for unit in units:
+        for length in range(2, _LONGEST_SYMBOL, 2):
+            for end in ("", "\0", "~"):
+                text = unit * (length // len(unit)) + end
+                begin = time.thread_time()
+                pattern.fullmatch(text)
+                if time.thread_time() - begin > _SLOWEST:
+                    return text
+    return None

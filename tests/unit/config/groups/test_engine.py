@@ -20,6 +20,7 @@ from tradecast.config.settings import load_settings
         ("MAX_HTTP_BUFFER_SIZE", "1MB"),
         ("SEND_QUEUE_LIMIT", "0"),
         *(("CONFLATE_ABOVE_BYTES", value) for value in ("0", "1023", "8k")),
+        *(("CONFLATE_ABOVE_BYTES", value) for value in ("1023", "1000000001", "4000001")),
         *(("SLOW_CLIENT_TIMEOUT", value) for value in ("0", "-1", "15s", "15000")),
         ("MAX_CONNECTIONS", "0"),
         *(("TRANSPORTS", value) for value in ("carrier-pigeon", "polling,polling", "websocket polling")),
