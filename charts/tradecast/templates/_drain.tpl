@@ -59,5 +59,10 @@ The rest of the SocketFleet that operator.fleet sets. What other values set for 
 {{- if and (lt (float64 .Values.accept.connectionsPerSecond) 50.0) (not (hasKey $rebalance "acceptPerSecond")) -}}
 {{- $_ := set $rebalance "acceptPerSecond" (floor .Values.accept.connectionsPerSecond | int64 | max 1) -}}
 {{- end -}}
-{{- merge (dict "redisAdapter" $adapter "rebalance" $rebalance) $fleet | toYaml -}}
+{{- $metric := $fleet.metric | default dict -}}
+{{- $stale := mulf 3 .Values.operator.roundSeconds | ceil | int64 -}}
+{{- if and (gt $stale 30) (not (hasKey $metric "staleSeconds")) -}}
+{{- $_ := set $metric "staleSeconds" $stale -}}
+{{- end -}}
+{{- merge (dict "redisAdapter" $adapter "rebalance" $rebalance "metric" $metric) $fleet | toYaml -}}
 {{- end -}}

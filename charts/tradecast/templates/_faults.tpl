@@ -144,6 +144,13 @@ metrics.{{ $which }}.interval must be above 0: set 15s.
 {{- if and $v.operator.enabled $v.operator.namespaces (eq $v.operator.scope "cluster") }}
 operator.namespaces is for operator.scope=namespace: with scope=cluster the operator manages all namespaces. Leave one of the two out.
 {{- end }}
+{{- if and $v.operator.enabled (gt (float64 $v.operator.roundSeconds) 100.0) }}
+operator.roundSeconds={{ $v.operator.roundSeconds }} is too long: the alerts and the kubelet take an operator without a round in 5 minutes for stalled. Set 100 or less.
+{{- end }}
+{{- $stale := dig "metric" "staleSeconds" "" $v.operator.fleet }}
+{{- if and $v.operator.enabled $stale (lt (float64 $stale) (mulf 2 $v.operator.roundSeconds)) }}
+operator.fleet.metric.staleSeconds={{ int $stale }} is less than two rounds of operator.roundSeconds={{ $v.operator.roundSeconds }}, so the autoscaler would get no number in between: leave it out (three rounds, at least 30), or raise it.
+{{- end }}
 {{- if and $v.operator.enabled (eq (int $v.replicaCount) 0) (eq $v.autoscaling.mode "none") }}
 replicaCount=0 is not for the operator, which keeps at least one server: set replicaCount=1, or operator.enabled=false to stop all servers.
 {{- end }}

@@ -18,7 +18,8 @@ Two annotations on the Deployment remember who scaled last; a changed replicaCou
 {{- else -}}
 {{- if ne .Values.autoscaling.mode "none" -}}
 {{- $scaled = .Values.autoscaling.mode -}}
-{{- $replicas = max $count (int .Values.autoscaling.minReplicas) -}}
+{{- /* The autoscaler would end more than its maximum at once. */ -}}
+{{- $replicas = min (max $count (int .Values.autoscaling.minReplicas)) (int .Values.autoscaling.maxReplicas) -}}
 {{- if $live -}}{{- $replicas = dig "spec" "replicas" 1 $live | int -}}{{- end -}}
 {{- else if and $live (ne $before "none") (eq (get $annotations "tradecast.dev/replica-count") (toString $count)) -}}
 {{- $scaled = "kept" -}}
