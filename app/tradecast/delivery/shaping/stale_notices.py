@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -61,6 +61,18 @@ class Subscription(Protocol):
     def is_subscribed(self) -> bool:
         """Whether events of other servers come here."""
         ...
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this server gives events their ids, by its own clock."""
+        ...
+
+    @property
+    def positions(self) -> Sequence[int]:
+        """Per partition, the id up to which all events have been delivered here."""
+        ...
+
+    def partition_of(self, room: str, /) -> int: ...
 
 
 class StaleNotices:
@@ -130,9 +142,12 @@ class StaleNotices:
 
     def receive_retained(self, envelope: Envelope) -> None:
         """The newest quote of before is known, of a room that a client subscribes to."""
-        # Ids carry the clock of Redis; where this server's is behind it, the quote counts as new.
-        age = max(now_id() - envelope.id, 0) / PER_MS / 1000
+        # Ids carry the clock of Redis, which may be an hour away from this server's. So does the newest id here, which
+        # this server's own messages through Redis move on.
+        broker = self._subscription
         for room in envelope.rooms:
+            present = now_id() if broker.is_local else broker.positions[broker.partition_of(room)]
+            age = max(present - envelope.id, 0) / PER_MS / 1000
             self.staleness.receive_retained(room, self._clock() - age)
 
     def set_market(self, is_open: bool | None) -> None:

@@ -240,6 +240,32 @@ async def test_the_age_of_a_retained_quote_counts(here: Harness) -> None:
     assert notices(a)[1:] == [(True, ["B"])]
 
 
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+async def test_a_clock_that_is_an_hour_off_that_of_redis_makes_no_quote_old(here: Harness, hours: int) -> None:
+    """A feed that lives was reported as dead, since its last quote seemed an hour old."""
+
+    class Broker:
+        is_subscribed = True
+        is_local = False
+        positions = (5, now_id() - id_span(3600) * hours)
+
+        def partition_of(self, room: str) -> int:
+            return 1
+
+    here.notices.staleness.set_market(None, 0)
+    here.notices.staleness.set_market(True, 0)  # open for long
+    here.notices._subscription = Broker()
+    a = await here.connect("w:A", "w:B")
+    envelope = (await _published(here, "w:A"))[-1]
+    here.notices.staleness._received.update(dict.fromkeys(here.notices.staleness._received, here.clock.now))
+    envelope.id = Broker.positions[1] - id_span(2)
+    here.hub.intake.note_retained(envelope)
+    await here.pass_time(7)
+    assert notices(a) == []
+    await here.pass_time(2)
+    assert notices(a) == [(True, ["A"])], "by then it is old by any clock"
+
+
 async def _published(here: Harness, room: str) -> list[Any]:
     await here.send(room, {"symbol": "A"}, event="latest")
     return (await here.hub.broker.read({room: 0})).envelopes
