@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import structlog
 
@@ -13,7 +13,7 @@ from tradecast.lifecycle.rollout import Rollout, Server, count_takers, is_supers
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES, explain_redis
 from tradecast.redis_client.keys import PREFIX
-from tradecast.redis_client.script import OWN, Argument, Script
+from tradecast.redis_client.script import OWN, Argument, Script, decode_reply
 
 State = Literal["starting", "ready", "leaving"]
 KEY = f"{PREFIX}lifecycle:servers:1"
@@ -143,7 +143,7 @@ class RevisionRegistry:
         arguments: list[Argument] = [self._id, self._revision, state, self._started, *times]
         async with asyncio.timeout(self._patience):
             answer = await _EXCHANGE.run(self._redis, [KEY], arguments)
-        self._started, *reports = map(_decode_text, answer)
+        self._started, *reports = map(decode_reply, answer)
         return [
             Server(revision, int(started), state == "ready")
             for revision, started, state in zip(reports[::3], reports[1::3], reports[2::3], strict=True)
@@ -153,7 +153,3 @@ class RevisionRegistry:
         if superseded != self._rollout.superseded:
             self._rollout.superseded = superseded
             log.info("superseded: new clients go to newer servers" if superseded else "not superseded any more")
-
-
-def _decode_text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

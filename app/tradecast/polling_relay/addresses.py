@@ -23,7 +23,7 @@ import structlog
 
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES, explain_redis
-from tradecast.redis_client.script import OWN, Argument, Script
+from tradecast.redis_client.script import OWN, Argument, Script, decode_reply
 
 Address = tuple[str, int]
 # In braces, so that a Redis Cluster keeps both together.
@@ -209,9 +209,9 @@ class ServerAddresses:
                     **explain_redis(error, self._redis).fields(),
                 )
             return False
-        self._ahead = int(_decode_text(microseconds)) / 1_000_000 - self._clock()
-        self._keep_key(_decode_text(key))
-        self._note([_decode_text(item) for item in found], [_decode_text(item) for item in others_secured])
+        self._ahead = int(decode_reply(microseconds)) / 1_000_000 - self._clock()
+        self._keep_key(decode_reply(key))
+        self._note([decode_reply(item) for item in found], [decode_reply(item) for item in others_secured])
         return True
 
     async def withdraw(self) -> None:
@@ -259,10 +259,6 @@ def _read_entries(entries: list[str]) -> dict[str, tuple[Address, float]]:
         if address is not None and int(address[2]) <= MAX_PORT:
             found[boot] = ((address[1], int(address[2])), int(age) / 1_000_000)
     return found
-
-
-def _decode_text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 async def find_own_address(redis: RedisClient) -> str:

@@ -87,3 +87,8 @@ class Script:
                 break
             calls = unknown
         return failed
+
+
+def decode_reply(value: object) -> str:
+    """A part of a reply of Redis as text, whether the client decodes replies or not."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from kit.servers.redis_server import RedisServer, open_client
-from tradecast.redis_client.script import CHUNK, Script, user_tag
+from tradecast.redis_client.script import CHUNK, Script, decode_reply, user_tag
 from tradecast.redis_client.single import SingleClient
 
 pytestmark = pytest.mark.redis
@@ -61,3 +61,9 @@ def test_users_are_named_by_a_digest_that_keeps_their_keys_in_one_slot() -> None
         tag = user_tag(user_id)
         assert (tag[0], tag[-1], len(tag)) == ("{", "}", 26)
         assert user_id not in tag
+
+
+@pytest.mark.parametrize("reply", [b"7-a", "7-a"])
+def test_replies_are_text_whether_the_client_decodes_them_or_not(reply: bytes | str) -> None:
+    assert decode_reply(reply) == "7-a"
+    assert decode_reply(b"\xff") == "\ufffd"

@@ -14,6 +14,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from tradecast.redis_client.client import RedisClient
 from tradecast.redis_client.errors import FAILURES, explain_redis
+from tradecast.redis_client.script import decode_reply
 from tradecast.sessions.documents.document import decode_data
 from tradecast.sessions.errors import StoreUnavailable
 from tradecast.sessions.stores.base import Instances, SessionChange, SessionRecord
@@ -113,7 +114,7 @@ class RedisStore:
     async def _scan(self) -> AsyncIterator[SessionRecord]:
         seen: set[str] = set()  # SCAN may name a key more than once
         async for keys in self._keys_in_turn(self._prefix.translate(GLOB) + "*"):
-            names = (_decode_text(key)[len(self._prefix) :] for key in keys)
+            names = (decode_reply(key)[len(self._prefix) :] for key in keys)
             fresh = iter([name for name in names if name not in seen])
             while chunk := list(islice(fresh, CHUNK)):
                 seen.update(chunk)
@@ -133,7 +134,3 @@ def _is_refusal(error: BaseException) -> bool:
 
 def _make_keys(prefix: str, ids: Collection[str]) -> list[str]:
     return [prefix + session_id for session_id in ids]
-
-
-def _decode_text(key: bytes | str) -> str:
-    return key if isinstance(key, str) else key.decode("utf-8", "replace")
