@@ -174,8 +174,8 @@ class WebSocketServer(Emitters, ClusterApi):
     ) -> None:
         """Send an event to a room, on every server. A single None stands for no argument, a tuple for several.
 
-        A client's sid is a room with that client in it, and a whole number the same room as its text. Kinds and errors
-        are those of `emit`.
+        A client's sid is a room with that client in it, and an integer the same room as its decimal form. Kinds and
+        errors are those of `emit`.
         """
         found = arguments_of(arguments[0]) if len(arguments) == 1 else list(arguments)
         chosen = self._hub.choose_kind(event, kind)

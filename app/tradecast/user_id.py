@@ -20,7 +20,7 @@ _EXACT: Final = 1 << 53
 # the direction of writing around, which make a log line say something else.
 _BARRED: Final = ("Cc", "Cs", "Cn", "Zl", "Zp")
 _TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-RULE: Final = f"a user id is a text of 1 to {LONGEST} characters without control characters, or a whole number"
+RULE: Final = f"a user id is a string of 1 to {LONGEST} characters without control characters, or an integer"
 
 
 def read_user_id(value: object) -> str | None:
@@ -61,7 +61,7 @@ def format_user_id(value: str | int | float) -> str:
     """A user's id as text, for what is sent to the user. A text that cannot be an id is returned as it is.
 
     Raises:
-        ValueError: It is neither a text nor a whole number.
+        ValueError: It is neither a string nor an integer.
     """
     return value if type(value) is str else require_user_id(value)
 

@@ -12,7 +12,7 @@ from tradecast_operator.planning.autoscaler_metric import Unknown
 
 
 class FleetReadings(Protocol):
-    """What is served of the fleets."""
+    """What the endpoint reads about fleets."""
 
     @property
     def metrics(self) -> Metrics:
@@ -22,7 +22,7 @@ class FleetReadings(Protocol):
         """A fleet's number for the autoscaler. Raises KeyError where there is no such fleet, and Unknown."""
 
     def is_ready(self) -> bool:
-        """Whether the autoscaler can be sent here."""
+        """Whether the autoscaler's requests can be answered."""
 
 
 def create_app(fleets: FleetReadings) -> web.Application:

@@ -59,7 +59,7 @@ def test_ids(value: object, user_id: str) -> None:
 )
 def test_no_ids(value: object) -> None:
     assert read_user_id(value) is None
-    with pytest.raises(ValueError, match="a user id is a text"):
+    with pytest.raises(ValueError, match="a user id is a string"):
         require_user_id(value)
 
 

@@ -97,7 +97,7 @@ class OtherRedisObserver:
         self._metrics = metrics
 
     def redis_published(self, result: PublishResult, count: int) -> None:
-        """As `DeliveryMetrics.other_redis_published`."""
+        """See `DeliveryMetrics.other_redis_published`."""
         self._metrics.other_redis_published(result, count)
 
 

@@ -27,7 +27,7 @@ class RedisDependency:
         self._eviction = EvictionWatch()
 
     async def check(self) -> None:
-        """As of `Dependency`."""
+        """See `Dependency`."""
         await self._redis.check()
         found = await self._eviction.check("REDIS_URL", self._redis)
         if self._further is not None:

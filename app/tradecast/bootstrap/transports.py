@@ -23,17 +23,17 @@ class ServerTransports:
         self._relay = relay
 
     def connections(self) -> Collection[str]:
-        """As of `OpenTransports`."""
+        """See `OpenTransports`."""
         # Relayed WebSockets end with this server too: all at once, if they were not closed with the others.
         relays = self._relays()
         return {*self._engine.sockets, *relays} if relays else self._engine.sockets
 
     def count(self) -> int:
-        """As of `OpenTransports`."""
+        """See `OpenTransports`."""
         return len(self._engine.sockets) + len(self._relays())
 
     def close_transport(self, connection: str) -> None:
-        """As of `OpenTransports`."""
+        """See `OpenTransports`."""
         if self._relay is None or not self._relay.close_relay(connection):
             self._engine.close_transport(connection)
 
@@ -54,5 +54,5 @@ class ServerCapacity:
         self._most = most
 
     def is_full(self) -> bool:
-        """As of `Capacity`."""
+        """See `Capacity`."""
         return self._server.eio.count >= self._most and not self._server.transport_table.make_room()

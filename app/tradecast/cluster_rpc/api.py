@@ -24,7 +24,7 @@ from tradecast.user_id import format_user_id
 class ClusterApi:
     """What Socket.IO's server API offers for all servers: https://socket.io/docs/v4/server-instance/#utility-methods.
 
-    `rooms` of None is everybody. A sid stands for its client as a room of its own, and a whole number for its text.
+    `rooms` of None is everybody. A sid stands for its client as a room of its own, and an integer for its decimal form.
 
     Requests (all but `emit` and `server_side_emit`) wait until every server that is there has answered, and raise
 
@@ -73,7 +73,7 @@ class ClusterApi:
         Raises:
             PublishUncertain: Redis did not answer in time; the event may have been sent, or not.
             AdapterUnavailable: The event was not sent.
-            TypeError: The data cannot be said in JSON, or a room is neither a text nor a whole number.
+            TypeError: JSON cannot represent the data, or a room is neither a string nor an integer.
             ValueError: The event cannot be of that kind.
         """
         rooms = room_names(to)
@@ -104,11 +104,11 @@ class ClusterApi:
         is returned says who did not answer.
 
         Args:
-            event: As of `emit`.
-            data: As of `emit`.
+            event: See `emit`.
+            data: See `emit`.
             to: The rooms, or None.
-            except_rooms: As of `emit`.
-            skip_sid: As of `emit`.
+            except_rooms: See `emit`.
+            skip_sid: See `emit`.
             timeout: Seconds that clients may take. Servers have a second more.
         """
         selection = Selection.of(to, except_rooms, skip_sid)

@@ -57,5 +57,5 @@ class Selection:
 def parse_texts(value: Any) -> tuple[str, ...]:
     """A list of texts in a body. Raises Malformed."""
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise Malformed("no list of texts")
+        raise Malformed("no list of strings")
     return tuple(value)

@@ -158,7 +158,7 @@ class Connection:
         self.send(event, *arguments)
 
     async def join(self, room: Room) -> None:
-        """Enter a room; a whole number is the same room as its text. Raises TypeError for what is neither."""
+        """Enter a room; an integer is the same room as its decimal form. Raises TypeError for other types."""
         await self._channel.join(self.sid, room_name(room))
 
     async def subscribe(self, *rooms: str, recent: int = 0) -> Recent | None:

@@ -49,7 +49,7 @@ class RecoveryState:
         )
 
     def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:
-        """Count on nothing in a partition beyond this id: the history continues from there."""
+        """Discard what is known of a partition beyond this id: the history continues from there."""
         for room, position in self.joins.items():
             if position > top and partition_of(room) == partition:
                 self.joins[room] = top
@@ -138,7 +138,7 @@ class ControlListeners:
         self._listeners: list[ControlListener] = []
 
     def add(self, listener: ControlListener) -> None:
-        """Let this one receive control messages, too."""
+        """Add a listener that receives control messages."""
         self._listeners.append(listener)
 
     def on_control_message(self, data: bytes) -> None:
@@ -152,7 +152,7 @@ class SecondWriter(Protocol):
 
     @property
     def redis(self) -> RedisClient:
-        """Its client."""
+        """The client of the Redis that it publishes to."""
         ...
 
     @property
@@ -207,12 +207,12 @@ class Broker(Protocol):
 
     @property
     def is_subscribed(self) -> bool:
-        """Whether events and control messages of other servers come here; True where there are none."""
+        """Whether this server receives events and control messages of other servers; True if there are no others."""
         ...
 
     @property
     def trouble(self) -> Exception | None:
-        """Why they do not; None: they do, or nobody knows."""
+        """Why it does not receive them; None: it does, or the reason is unknown."""
         ...
 
     @property
@@ -236,35 +236,35 @@ class Broker(Protocol):
         ...
 
     def tune(self, settings: RuntimeSettings) -> None:
-        """Apply other run-time settings. No event is lost or repeated by it."""
+        """Apply other run-time settings. No event is lost or duplicated by that."""
         ...
 
     def partition_of(self, room: str) -> int: ...
 
     def translate_offset(self, offset: Offset) -> Offset | None:
-        """Translate an offset to the present epoch; None if it is of a history that is lost."""
+        """Translate an offset to the current epoch; None if the history it refers to is lost."""
         ...
 
     def add_control_listener(self, listener: ControlListener) -> None:
-        """Let this one receive control messages, from now on."""
+        """Add a listener that receives control messages from now on."""
         ...
 
     async def start(self, listener: DeliveryListener) -> None:
-        """Start, and deliver events to this listener. Nothing is waited for."""
+        """Start, and deliver events to this listener. Returns at once."""
         ...
 
     async def wait_until_subscribed(self) -> None:
-        """Wait until events and control messages of other servers come here."""
+        """Wait until this server receives events and control messages of other servers."""
         ...
 
     def set_eviction(self, may_evict: bool | None) -> None:
-        """Whether Redis evicts keys, as it says itself; None: that is not known."""
+        """Set whether Redis evicts keys, as it reports itself; None: unknown."""
         ...
 
     async def close(self) -> None: ...
 
     def give_up(self) -> None:
-        """Stop retrying events that Redis does not take: this server shuts down."""
+        """Stop retrying events that Redis does not accept, because this server shuts down."""
         ...
 
     async def publish(self, envelope: Envelope) -> int:
@@ -277,19 +277,19 @@ class Broker(Protocol):
         ...
 
     def subscribe(self, room: str) -> None:
-        """Subscribe to a room, as it has members here now. Returns before Redis has confirmed it."""
+        """Subscribe to a room that has members on this server now. Returns before Redis has confirmed it."""
         ...
 
     def unsubscribe(self, room: str) -> None:
-        """Unsubscribe from a room, as it has no members here any more."""
+        """Unsubscribe from a room that has no members on this server any more."""
         ...
 
     def subscribe_sid(self, room: str) -> None:
-        """Subscribe to the own room (the sid) of a client that is here. All such rooms share one channel."""
+        """Subscribe to the room of a client of this server (its sid). All such rooms share one channel."""
         ...
 
     def unsubscribe_sid(self, room: str) -> None:
-        """Unsubscribe from the own room of a client that has gone."""
+        """Unsubscribe from the room of a client that has left."""
         ...
 
     async def wait_subscribed(self, rooms: Collection[str], sid_rooms: Collection[str] = ()) -> bool:
@@ -301,7 +301,7 @@ class Broker(Protocol):
         ...
 
     def has_nothing_of(self, rooms: Collection[str]) -> bool:
-        """Whether it is known, without asking anybody, that there are no snapshots of these rooms."""
+        """Whether it is known without a request to Redis that these rooms have no snapshots."""
         ...
 
     @property

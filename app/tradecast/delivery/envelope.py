@@ -44,7 +44,7 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
 class Malformed(ValueError):
-    """A message on our channels, or an entry of our streams, that is none of ours."""
+    """A message on our channels, or an entry of our streams, that has not the form of an event."""
 
 
 class UnknownVersion(Malformed):
@@ -178,7 +178,7 @@ class Envelope:
         return message
 
     def encode(self, *, again: bool = False) -> bytes:
-        """All but the head; `again` as above."""
+        """Encode everything but the head; `again`: see the attribute."""
         rare: dict[str, Any] = {}
         if len(self.rooms) > 1 or is_sid_room(self.rooms[0]):  # that one's channel does not name it
             rare["r"] = list(self.rooms)
@@ -215,7 +215,7 @@ def encode_envelope(
     skip: Sequence[str] = (),
     keep: Keep = NOTHING,
 ) -> Envelope:
-    """Encode an event for the members of rooms on all servers. Raises TypeError when it cannot be said in JSON.
+    """Encode an event for the members of rooms on all servers. Raises TypeError if JSON cannot represent it.
 
     A sid among `except_rooms` is a room with that one client.
     """
@@ -268,7 +268,7 @@ class Head(NamedTuple):
 
 
 def decode_envelope(body: bytes, room: str | None, event_id: int, origin: Origin | None = None) -> Envelope:
-    """An envelope that came through a room's channel or stream; through one of many rooms (None), it says which.
+    """Decode an envelope from the channel or stream of a room; None: of many rooms, which the envelope names.
 
     Raises:
         Malformed: It is none.
@@ -289,7 +289,7 @@ def decode_envelope(body: bytes, room: str | None, event_id: int, origin: Origin
     except ValueError:
         raise Malformed("no envelope") from None
     if not all(isinstance(one, str) for one in (*rooms, *excluded, *skip)):
-        raise Malformed("rooms and sids are texts")
+        raise Malformed("rooms and sids must be strings")
     if not rooms:
         if room is None:
             raise Malformed("no rooms")
@@ -299,7 +299,7 @@ def decode_envelope(body: bytes, room: str | None, event_id: int, origin: Origin
         raise Malformed("rooms elsewhere have ids")
     key = rare.get("k") or ""
     if not isinstance(key, str):
-        raise Malformed("a key is a text")
+        raise Malformed("a key must be a string")
     parts = _split_attachments(rest, sizes) if sizes else [rest]
     return Envelope(
         kind,
@@ -320,7 +320,7 @@ def decode_envelope(body: bytes, room: str | None, event_id: int, origin: Origin
 
 
 def read_head(data: bytes) -> tuple[Head, int]:
-    """The head of a message as a subscriber gets it, and where the rest begins.
+    """Read the head of a message as a subscriber gets it. Returns the head, and where the rest begins.
 
     Raises:
         UnknownVersion: It is of another version.
@@ -336,7 +336,7 @@ def read_head(data: bytes) -> tuple[Head, int]:
 
 
 def read_origin(data: bytes, start: int = 0) -> tuple[Origin, int]:
-    """Where an event comes from, and where the rest begins. Raises Malformed."""
+    """Read the origin of an event. Returns the origin, and where the rest begins. Raises Malformed."""
     match = _ORIGIN.match(data, start)
     if match is None:
         raise Malformed("no origin")

@@ -15,11 +15,11 @@ class ConnectRefused(Exception):
 
 
 class TryAgain(Exception):
-    """A refusal that will pass: the transport is closed, and a standard Socket.IO client reconnects."""
+    """A temporary refusal: the transport is closed, and a standard Socket.IO client reconnects."""
 
 
 class EventRefused(Exception):
-    """An event that is not carried out; the sender gets `reason` and `message`.
+    """An event was refused; its sender gets `reason` and `message`.
 
     Args:
         reason: One of the contract's reasons (docs/client.md).
@@ -39,7 +39,7 @@ class AdapterUnavailable(Exception):
 
 
 class PublishUncertain(AdapterUnavailable):
-    """No answer came: the event may have been published, or not. Publishing it again may double it."""
+    """Redis did not answer, so the event may have been published or not. Publishing it again may duplicate it."""
 
 
 class HistoryLost(AdapterUnavailable):
@@ -47,7 +47,7 @@ class HistoryLost(AdapterUnavailable):
 
 
 class SubscriptionDropped(ConnectionError):
-    """This server drops its subscription: the connection works, but what it receives is of no use any more."""
+    """This server drops its subscription: the connection works, but what it receives is useless."""
 
 
 class NotSent(ConnectionError):

@@ -36,7 +36,7 @@ class EventKind:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What the events of market data are called: `events.kinds` says it.
+    """The names of market data events; `events.kinds` defines them.
 
     Attributes:
         quote: The event with a symbol's quote.
@@ -52,7 +52,7 @@ class Feed:
 
 
 def choose_kind(event: str, declared: EventKind, said: KindName | None) -> Kind | None:
-    """The kind that an emitter says of an event; None if it says none.
+    """Validate the kind that an emitter chose for an event; None if it chose none.
 
     Args:
         event: The event's name.
@@ -77,11 +77,11 @@ class EventKinds(Protocol):
     """Knows what is declared of each event: `events.kinds`."""
 
     def describe_event(self, event: str, /) -> EventKind:
-        """What is declared of an event; of one that nobody declared, that it counts."""
+        """How events of this name are delivered; an event that is not declared is durable."""
         ...
 
     def key_of(self, event: str, arguments: Sequence[Any], rooms: Sequence[str], /) -> str:
-        """What a `LATEST` event is about, where its room does not say so; else ""."""
+        """The key of a `LATEST` event whose room does not identify its subject; else ""."""
         ...
 
     def subject_of(self, event: str, room: str, key: str, /) -> str:

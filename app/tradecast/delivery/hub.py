@@ -1,4 +1,4 @@
-"""Emits events, and keeps the clients of this server: they come, join rooms, recover, and go."""
+"""Emits events, and manages the clients of this server: they connect, join rooms, recover, and leave."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ConnectionCloser(Protocol):
     """Closes connections that are replaced: the Socket.IO server."""
 
     async def displace(self, sid: str) -> None:
-        """Close a connection whose client is on another one by now."""
+        """Close a connection whose client has resumed with another one."""
         ...
 
 
@@ -62,7 +62,7 @@ class HubOptions:
 
 
 class Hub(LocalDelivery):
-    """Brings events to the clients of this server, and lets them recover after a lost connection.
+    """Delivers events to the clients of this server, and resumes clients after a lost connection.
 
     It is the broker's `DeliveryListener`.
 
@@ -108,7 +108,7 @@ class Hub(LocalDelivery):
         self._loops = TaskSet()
 
     async def start(self) -> None:
-        """Start the broker, too."""
+        """Start the hub and its broker."""
         await self.broker.start(self)
         self._loops.spawn(self._sweep(), name="hub sweep")
         self._loops.spawn(self.states.run(), name="hub refresh")
@@ -116,7 +116,7 @@ class Hub(LocalDelivery):
             self._loops.spawn(self.notices.run(), name="stale symbols")
 
     async def close(self) -> None:
-        """Close the broker, too. Recovery states of clients stay, so that they recover elsewhere."""
+        """Close the hub and its broker. Recovery states stay, so that clients can recover on other servers."""
         self.intake.close()
         await self._loops.close()
         await self.states.close()
@@ -130,7 +130,7 @@ class Hub(LocalDelivery):
     # -- events out
 
     def choose_kind(self, event: str, said: KindName | None) -> Kind | None:
-        """The kind that an emitter says of an event; None if it says none. Raises ValueError: it cannot be of it."""
+        """Validate the kind that an emitter chose for an event; None if it chose none. Raises ValueError."""
         return None if said is None else choose_kind(event, self._kinds.describe_event(event), said)
 
     async def emit(
@@ -144,7 +144,7 @@ class Hub(LocalDelivery):
         except_rooms: Sequence[str] = (),
         skip: Sequence[str] = (),
     ) -> None:
-        """Send an event to the members of some rooms, on every server; who is in several gets it once. A sid is a room.
+        """Send an event to the members of rooms on every server, once to each client. A sid is a room.
 
         Rooms of other namespaces than the main one go by their qualified names.
 
@@ -207,7 +207,7 @@ class Hub(LocalDelivery):
         permitted: Callable[[str], bool],
         reserve_quota: QuotaReservation,
     ) -> Resumed | None:
-        """Resume a client, if it asks for that and nothing that it missed is lost.
+        """Resume a client, if it asks for that and no event that it missed is lost.
 
         From here it is in its rooms, and its events are buffered until `start_delivery`.
 
@@ -251,7 +251,7 @@ class Hub(LocalDelivery):
         request: Request,
         namespace: str = NAMESPACE,
     ) -> str | None:
-        """Take a new client into its first rooms; its pid, or None if it cannot recover, or did not ask for that.
+        """Add a new client to its first rooms. Returns its pid; None if it cannot recover, or did not ask for recovery.
 
         Its events are buffered until `start_delivery`.
         """
@@ -293,7 +293,7 @@ class Hub(LocalDelivery):
     # -- clients join and leave rooms
 
     async def join(self, sid: str, *rooms: str, recent: int = 0) -> Sequence[Envelope] | None:
-        """Put a client into rooms. When this returns, that is stored, and the client misses nothing of them any more.
+        """Add a client to rooms. When this returns, the join is stored, and the client gets all later events.
 
         Args:
             sid: The client.
@@ -342,7 +342,7 @@ class Hub(LocalDelivery):
         return counted
 
     async def leave(self, sid: str, room: str) -> None:
-        """Take a client out of a room, at once; where that cannot be stored now, it is as soon as possible."""
+        """Remove a client from a room at once. If that cannot be stored now, it is stored as soon as possible."""
         client = self.clients.by_sid.get(sid)
         if client is None or room not in client.session.joins or room == client.own_room:
             return
@@ -355,7 +355,7 @@ class Hub(LocalDelivery):
                 client.dirty = True
 
     def rooms_of(self, sid: str) -> frozenset[str]:
-        """The rooms a client is in, its own left out."""
+        """The rooms of a client, without its own (its sid)."""
         client = self.clients.by_sid.get(sid)
         return frozenset(client.session.joins) - {client.own_room} if client is not None else frozenset()
 
@@ -372,7 +372,7 @@ class Hub(LocalDelivery):
     # -- clients go
 
     def forget(self, sid: str, *, final: bool) -> None:
-        """A client's connection is gone.
+        """Forget a client whose connection has ended.
 
         Args:
             sid: Its id.
@@ -393,7 +393,7 @@ class Hub(LocalDelivery):
             self.states.finish(client, final=final)
 
     def on_client_too_slow(self, eio_sid: str, reason: str) -> None:
-        """The engine closes a client's transport since its link takes too little; the client is forgotten next."""
+        """The engine closes a client's transport because its network is too slow; `forget` is called next."""
         client = self.clients.find_by_transport(eio_sid)
         if client is not None:
             client.count_slow_close()
@@ -416,7 +416,7 @@ class Hub(LocalDelivery):
         self.states.tasks.spawn(self.displace(sid, client))
 
     async def displace(self, sid: str, client: Client) -> None:
-        """End the connection of a client that is on another one by now."""
+        """End the connection of a client that has resumed with another one."""
         if self.clients.by_sid.get(sid) is not client:
             return
         try:

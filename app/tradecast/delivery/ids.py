@@ -1,4 +1,4 @@
-"""Ids of events and the offsets that clients get: one clock for all that is published.
+"""Ids of events, and the offsets that clients get. Both are based on Redis' clock.
 
 An id is a hybrid logical clock in one integer: milliseconds since 2020 times 4,096, and a counter below that. It rises
 with each event, also where the clock of Redis is set back, and stays below 2^53 (what Lua counts exactly) until 2089.
@@ -27,12 +27,12 @@ def now_id() -> int:
 
 
 def id_span(span: float) -> int:
-    """How far apart ids are that were given `span` seconds apart."""
+    """The difference of ids that were assigned `span` seconds apart."""
     return int(span * 1000) * PER_MS
 
 
 class Offset(NamedTuple):
-    """A place in the history: after the events with these ids.
+    """A position in the history: after the events with these ids.
 
     Attributes:
         epoch: Which history.
@@ -44,7 +44,7 @@ class Offset(NamedTuple):
 
 
 def write_offset(epoch: str, ids: Sequence[int]) -> str:
-    """An offset as clients get it. All but the first id are written as their distance to it, which keeps it short."""
+    """Format an offset for clients. To keep it short, ids after the first are written as their distance to it."""
     if len(ids) == 1:
         return f"{epoch}.{ids[0]:x}"
     top = max(ids)
@@ -52,7 +52,7 @@ def write_offset(epoch: str, ids: Sequence[int]) -> str:
 
 
 def parse_offset(text: object, partitions: int) -> Offset | None:
-    """What a client sent back as its offset; None for anything that was never one of ours."""
+    """Parse the offset that a client sent; None if it is not one of ours."""
     if not isinstance(text, str):
         return None
     match = _OFFSET.fullmatch(text)

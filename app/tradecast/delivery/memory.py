@@ -50,7 +50,7 @@ class _History:
 
 
 class MemoryBroker:
-    """`Broker` without other servers. What it knows ends with the process.
+    """`Broker` without other servers. Everything is lost when the process ends.
 
     Args:
         retention: How much is kept, and for how long.
@@ -237,7 +237,7 @@ class MemoryBroker:
             self._retained.retain(room, history.latest, history.events, now)
 
     def _trim(self, oldest: int, now: int) -> None:
-        """Of rooms that go on, forget what no client that comes back needs; what new subscribers get of it stays."""
+        """Drop the history of active rooms that no client needs to recover; what new subscribers get is retained."""
         for room, history in self._rooms.items():
             events, gone = history.events, []
             while events and events[0].id < oldest:

@@ -1,4 +1,4 @@
-"""Decisions of connection state recovery: what a client may ask for, where to read on, whether anything is missing."""
+"""Decisions of connection state recovery: what a client may request, from where to read, and what is missing. Pure."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ RESULTS: tuple[Result, ...] = get_args(Result)
 
 
 def new_pid() -> str:
-    """A private id: 144 random bits, since whoever has it and the user's session can take over the connection."""
+    """Make a private id: 144 random bits, as it is enough, with the user's session, to take over the connection."""
     return _make_pid()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client said of its delivery in its CONNECT packet. All of it is the client's own choice.
+    """What a client requests in its CONNECT packet. None of it can be trusted.
 
     Attributes:
         wanted: Whether it is to be recoverable; `auth.recovery: false` says no.
@@ -53,7 +53,7 @@ class Request:
         return cls(wanted, auth.get("pid"), None if offset == "" else offset, deltas)
 
     def valid_pid(self) -> str | None:
-        """The pid if it has the form of one."""
+        """Validate a pid: return it if it has the right form, else None."""
         return self.pid if isinstance(self.pid, str) and _PID.fullmatch(self.pid) else None
 
 
@@ -65,7 +65,7 @@ def is_future(offset: Offset | None, latest: Sequence[int | None]) -> bool:
 
 
 def find_ahead(said: Offset | None, valid: Offset | None) -> frozenset[int]:
-    """The partitions in which a client has seen more of an earlier epoch than the present one knows of."""
+    """The partitions in which a client has seen more of an earlier epoch than the current epoch has."""
     if said is None or valid is None:
         return frozenset()
     return frozenset(number for number, (has, seen) in enumerate(zip(valid.ids, said.ids, strict=True)) if has < seen)
@@ -74,7 +74,7 @@ def find_ahead(said: Offset | None, valid: Offset | None) -> frozenset[int]:
 def find_starts(
     session: RecoveryState, offset: Offset | None, partition_of: Mapping[str, int], rooms: Iterable[str]
 ) -> dict[str, int]:
-    """After which id each room is read: what the client has seen of it, or when it joined, whichever is later."""
+    """The id after which each room is read: the last one that the client has seen, or that of its join if later."""
     found = {}
     for room in rooms:
         partition = partition_of[room]
@@ -87,7 +87,7 @@ def find_starts(
 def find_first_vector(
     begin: Mapping[str, int], offset: Offset | None, latest: Sequence[int | None], partition_of: Mapping[str, int]
 ) -> tuple[int, ...]:
-    """Per partition, up to where a client surely has everything before its replay begins."""
+    """Per partition, the id up to which a client certainly has all events before its replay begins."""
     found = []
     for partition, last in enumerate(latest):
         rooms = [begin[room] for room, its in partition_of.items() if its == partition]
@@ -154,7 +154,7 @@ def is_whole(start: int, first: int | None, *, trimmed: bool, oldest_certain: in
 
 
 def is_as_noted(start: int, found: Sequence[Collection[int]], noted: Sequence[int], *, sure: bool) -> bool:
-    """Whether what Redis noted of a room is there: keys that were evicted or deleted say nothing themselves.
+    """Whether all that Redis has noted of a room exists; if keys were evicted or deleted, only the note shows it.
 
     Args:
         start: The position to read on from.

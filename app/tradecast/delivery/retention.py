@@ -38,7 +38,7 @@ NOT_RETAINED = RetainLimits()
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What a client that comes back within the window can rely on. All times in seconds.
+    """How much history is kept for clients that reconnect within the window. All times are in seconds.
 
     Attributes:
         window: How long after its connection was lost a client may come back.

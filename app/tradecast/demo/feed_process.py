@@ -34,8 +34,8 @@ class FeedProcess(ProcessHooks):
 
     Raises:
         SettingsError: There is no REDIS_URL.
-        PricesUnavailable: As of `Feed`.
-        ValueError: As of `Feed`.
+        PricesUnavailable: See `Feed`.
+        ValueError: See `Feed`.
     """
 
     def __init__(self, settings: Settings, version: str = "") -> None:

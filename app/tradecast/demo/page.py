@@ -121,7 +121,7 @@ def demo_routes(sessions: Sessions, feed: Feed, settings: PageSettings) -> list[
     async def logout(request: Request) -> Response:
         session_id = (await _json_object(request)).get("sessionID")
         if not isinstance(session_id, str) or not 0 < len(session_id) <= 512:
-            raise BadRequest("sessionID must be the text that the log-in returned")
+            raise BadRequest("sessionID must be the string that the log-in returned")
         return JSONResponse({"revoked": await sessions.revoke([session_id]) > 0})
 
     async def history(request: Request) -> Response:
@@ -132,7 +132,7 @@ def demo_routes(sessions: Sessions, feed: Feed, settings: PageSettings) -> list[
         text = request.query_params.get("days", "60")
         days = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
         if not 1 <= days <= MAX_DAYS:
-            raise BadRequest(f"days must be a whole number from 1 to {MAX_DAYS}")
+            raise BadRequest(f"days must be an integer from 1 to {MAX_DAYS}")
         moment = feed.moment
         closes = [{"date": bar.day.isoformat(), "close": bar.close / 100} for bar in series.before(moment.day, days)]
         return JSONResponse({"symbol": symbol, "date": moment.day.isoformat(), "replay": True, "closes": closes})

@@ -52,7 +52,7 @@ class Host(Protocol):
         ping_timeout: Seconds within which a heartbeat must be answered.
         first_message_limit: Bytes of the largest message of a client that is not trusted yet.
         wheel: Calls when one is due.
-        observer: Told of heartbeats.
+        observer: Is notified of heartbeats.
     """
 
     ping_interval: float
@@ -252,7 +252,7 @@ class Connection:
         if not self._pinged:
             self._pinged = True
             self._due = now + host.ping_timeout
-            # Told before it is sent: it goes behind all that was sent so far, by the same way.
+            # Notified before it is sent: it follows all that was sent so far, on the same transport.
             host.observer.heartbeat_sent(self.sid)
             self.transport.send(_PING)
             host.wheel.schedule(self, host.ping_timeout)

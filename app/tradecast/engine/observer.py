@@ -7,7 +7,7 @@ from tradecast.engine.transports.backlog import SlowReason
 
 
 class Observer:
-    """Told of what happens to clients. This one does nothing with it; override what is wanted."""
+    """Is notified of what happens to clients. This one ignores it; override what you need."""
 
     def client_too_slow(self, sid: str, reason: SlowReason) -> None:
         """A client's transport is closed because its link takes too little; it may not be asked to send from here."""

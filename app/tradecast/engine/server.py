@@ -92,10 +92,10 @@ class EngineServer(PythonEngineIoApi):
         compression: What is compressed, for clients that agree.
         limits: Bounds on what waits for one client; None: as declared.
         environs: Whether connect handlers get the request as an environ, as python-engineio's do; else as a `Request`.
-        observer: Told of clients that are cut off, and of heartbeats.
+        observer: Is notified of clients that are cut off, and of heartbeats.
         sids: Makes the sids of new connections; None: random ones.
         polling: Whether a client may begin with polling, where that is among the transports; None: always.
-        options: What python-engineio has and this does not need: `async_handlers`, `logger`, `cors_credentials`.
+        options: What python-engineio has and this does not need: such as `async_handlers` and `logger`.
 
     Attributes:
         sockets: The connections by their sids. Not to be changed.

@@ -27,7 +27,7 @@ class Emitters(ABC):
     Each raises `AdapterUnavailable` when Redis did not take the event in time: then nobody has it, unless it is a
     `PublishUncertain`. `NotExact`, which is a TypeError and a ValueError, when clients would not read a payload as it
     is (docs/client.md has what is taken). ValueError when a user's id cannot be one (`tradecast.user_id`): it is a
-    text, or a whole number, which clients get as a text; or when `kind` is none that the event may have: trades,
+    string, or an integer, which clients get as a string; or when `kind` is none that the event may have: trades,
     positions and notifications are always "counted", a portfolio update may be "latest" where it is the whole
     portfolio, a quote also "counted" or "volatile", a market status also "counted".
 

@@ -65,7 +65,7 @@ def subject_of(event: str, room: str, key: str) -> str:
     Args:
         event: Its name.
         room: Where it goes; of a quote without a key, the symbol's own room.
-        key: As of `key_of`.
+        key: See `key_of`.
     """
     if not describe_event(event).key:
         return event

@@ -28,28 +28,28 @@ def _check_amount(value: Any) -> Any:
     plain = value if isinstance(value, Decimal) else _to_plain_json(value)
     if isinstance(plain, int | float | Decimal) and not isinstance(plain, bool):
         return plain
-    raise ValueError("is a number, or a decimal number as text")
+    raise ValueError("must be a number, or a decimal number as a string")
 
 
 def _check_id(value: Any) -> Any:
     plain = _to_plain_json(value)
     if isinstance(plain, str) or (isinstance(plain, int) and not isinstance(plain, bool)):
         return plain
-    raise ValueError("is a text or a whole number")
+    raise ValueError("must be a string or an integer")
 
 
 def _check_time(value: Any) -> Any:
     plain = value if isinstance(value, datetime | date) else _to_plain_json(value)
     if isinstance(plain, str | datetime | date) or (isinstance(plain, int | float) and not isinstance(plain, bool)):
         return plain
-    raise ValueError("is a text in ISO 8601, or milliseconds since 1970")
+    raise ValueError("must be a string in ISO 8601, or milliseconds since 1970")
 
 
 def _check_text(value: Any) -> Any:
     plain = _to_plain_json(value)
     if isinstance(plain, str):
         return plain
-    raise ValueError("is a text")
+    raise ValueError("must be a string")
 
 
 def _to_plain_json(value: Any) -> Any:

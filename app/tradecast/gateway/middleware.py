@@ -40,9 +40,9 @@ class Middleware:
     """What is set in place of the product's own steps; None: nothing is.
 
     Attributes:
-        authenticate: As of `DefaultMiddleware`.
+        authenticate: See `DefaultMiddleware`.
         sessions: Makes the product's own authentication; None: as the settings say.
-        limit: As of `DefaultMiddleware`.
+        limit: See `DefaultMiddleware`.
         welcome: Is awaited for each client that has been connected; None: nothing is done.
     """
 

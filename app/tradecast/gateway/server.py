@@ -278,7 +278,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
             waiting[eio_sid] = packet
             return None
         if not isinstance(data, bytes):
-            raise BadPacket("a text where an attachment is due")
+            raise BadPacket("text where an attachment is expected")
         if incomplete.size + len(data) > self._largest:
             raise BadPacket("the attachments are too large")
         if not incomplete.attach(data):

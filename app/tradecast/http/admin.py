@@ -125,7 +125,7 @@ def drain_routes(drain: Drain, tokens: Sequence[SecretStr], signed: SignedReques
         body = await read_fields(request, {"count", "rate"})
         count = body.get("count")
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise InvalidRequest("count: must be a whole number of at least 1")
+            raise InvalidRequest("count: must be an integer of at least 1")
         return JsonResponse({"shedding": drain.shed(count, _read_number(body, "rate"))}, 202)
 
     async def cancel_shedding(request: Request) -> Response:

@@ -56,8 +56,8 @@ class PublicEntrance:
 
     Args:
         steps: What decides after path and TLS, in order; the first that does not admit the request decides.
-        require_tls: As of `PublicApp`.
-        socket_path: As of `PublicApp`.
+        require_tls: See `PublicApp`.
+        socket_path: See `PublicApp`.
     """
 
     def __init__(self, steps: Sequence[Entrance], *, require_tls: bool, socket_path: str) -> None:

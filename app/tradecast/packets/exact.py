@@ -154,7 +154,7 @@ class _Reader:
         for key, one in value.items():
             name = self._key(key, path)
             if name in found:
-                raise NotExact((*path, name), "is there twice, as keys are texts in JSON")
+                raise NotExact((*path, name), "occurs twice, as keys are strings in JSON")
             found[name] = self.read(one, (*path, name))
         return found
 
@@ -169,12 +169,12 @@ class _Reader:
         if plain is None or isinstance(plain, bool | int | float):
             (name,) = orjson.loads(orjson.dumps({plain: 0}, option=orjson.OPT_NON_STR_KEYS))
             return str(name)
-        raise NotExact(path, f"a key is a {type(key).__name__}, and not a text")
+        raise NotExact(path, f"a key is a {type(key).__name__}, and not a string")
 
     def _float(self, value: float, path: Path) -> float:
         if not math.isfinite(value):
             raise NotExact(
-                path, "is NaN or infinite, which JSON has no number for: leave it out, or send null or a text"
+                path, "is NaN or infinite, which JSON has no number for: leave it out, or send null or a string"
             )
         if not self._whole_floats and abs(value) > LARGEST:
             raise NotExact(path, _TOO_LARGE)
@@ -220,7 +220,7 @@ class _Reader:
             near = float(value)
             if Decimal(repr(near)) == value:
                 return near
-            raise NotExact(path, "has more digits than clients read of a number: round it, or send it as a text")
+            raise NotExact(path, "has more digits than clients read of a number: round it, or send it as a string")
         near = float(value)
         if not math.isfinite(near) or value == value.to_integral_value() or Decimal(repr(near)) != value:
             raise NotExact(path, _TOO_LARGE)
@@ -246,11 +246,11 @@ class _Reader:
             near = self._float(float(value), path)
             if near == value:
                 return near
-            raise NotExact(path, "has more digits than clients read of a number: round it, or send it as a text")
+            raise NotExact(path, "has more digits than clients read of a number: round it, or send it as a string")
         raise NotExact(path, f"{type(value).__name__} cannot be said in JSON")
 
 
-_TOO_LARGE: Final = "is a number beyond 2^53, which clients would read rounded: send it as a text"
+_TOO_LARGE: Final = "is a number beyond 2^53, which clients would read rounded: send it as a string"
 
 
 def _check_int(value: int, path: Path) -> int:
@@ -264,7 +264,7 @@ def _check_text(value: str, path: Path) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise NotExact(path, "is a text with half of a surrogate pair") from None
+            raise NotExact(path, "is a string with half of a surrogate pair") from None
     return value
 
 

@@ -10,7 +10,7 @@ from typing import Final, TypeGuard
 NAMESPACE: Final = "/"
 """The main namespace; its rooms go by their own names."""
 Room = str | int
-"""A room: a text, or a whole number, which is the same as its text."""
+"""A room: a string, or an integer, which names the same room as its decimal form."""
 Rooms = Room | Iterable[Room]
 """A room, or several; who is in more than one of them counts once."""
 # The form of a sid (`engine.ids.make_id`), alone or qualified.
@@ -23,10 +23,10 @@ def qualify_room(namespace: str, room: str) -> str:
 
 
 def room_name(room: object) -> str:
-    """A room as it is called everywhere: a whole number is its text, `7` the same room as `"7"`.
+    """The name of a room: an integer stands for its decimal form, so `7` is the same room as `"7"`.
 
     Raises:
-        TypeError: It is neither a text nor a whole number. True and False are none.
+        TypeError: It is neither a string nor an integer. True and False are not integers here.
         ValueError: It is a text that cannot be sent (half of a surrogate pair is in it).
     """
     if isinstance(room, str):
@@ -41,15 +41,15 @@ def room_name(room: object) -> str:
             return str(operator.index(room))  # type: ignore[arg-type]  # whatever is a whole number
         except TypeError:
             pass
-    raise TypeError(f"a room is a text or a whole number, not {type(room).__name__}")
+    raise TypeError(f"a room must be a string or an integer, not {type(room).__name__}")
 
 
 def room_names(rooms: Rooms) -> tuple[str, ...]:
     """One or several rooms (or sids) as several, each once.
 
     Raises:
-        TypeError: One is neither a text nor a whole number, or they are bytes or a mapping.
-        ValueError: As of `room_name`.
+        TypeError: One is neither a string nor an integer, or they are bytes or a mapping.
+        ValueError: See `room_name`.
     """
     if _are_several(rooms):
         return tuple(dict.fromkeys(map(room_name, rooms)))

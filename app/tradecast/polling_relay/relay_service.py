@@ -27,7 +27,7 @@ class RelayService:
         self.inbox = inbox
 
     async def announce(self, port: int, *, tls: bool = False) -> None:
-        """As `RelayAnnouncement.announce`."""
+        """See `RelayAnnouncement.announce`."""
         await self.announcement.announce(port, tls=tls)
 
     @property

@@ -34,8 +34,8 @@ class SyncPublisher:
     Without `with` it closes itself when nobody has it any more, or the program ends.
 
     Args:
-        settings: As of `Publisher`.
-        both: As of `Publisher`.
+        settings: See `Publisher`.
+        both: See `Publisher`.
     """
 
     def __init__(self, settings: Settings | None = None, *, both: bool | None = None) -> None:

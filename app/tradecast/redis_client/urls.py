@@ -26,7 +26,7 @@ _FALSE: Final = ("false", "0", "no", "off")
 def _make_integer_parser(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.isascii() or not text.isdigit() or not least <= int(text) < 2**31:
-            raise ValueError(f"is a whole number, at least {least}")
+            raise ValueError(f"is an integer, at least {least}")
         return int(text)
 
     return parse

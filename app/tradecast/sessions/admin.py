@@ -57,7 +57,7 @@ class NewSession:
         if user_id is None:
             raise InvalidRequest(f"userId: {RULE}")
         if not isinstance(name, str) or not isinstance(email, str):
-            raise InvalidRequest("name and email must be texts")
+            raise InvalidRequest("name and email must be strings")
         if tier not in TIERS:
             raise InvalidRequest(f"tier must be one of {', '.join(TIERS)}")
         if not isinstance(is_admin, bool):
@@ -102,7 +102,7 @@ def read_selection(which: Any) -> dict[str, Any]:
     for key, value in which.items():
         text = read_user_id(value) if key == "userId" else value
         if not isinstance(text, str):
-            raise InvalidRequest(f"userId: {RULE}" if key == "userId" else f"{key} must be a text")
+            raise InvalidRequest(f"userId: {RULE}" if key == "userId" else f"{key} must be a string")
         chosen[names[key]] = text
     return chosen
 

@@ -1,4 +1,4 @@
-"""One HTTP request to a pod, whoever the pod is: each on a connection of its own, and with a bounded answer.
+"""HTTP requests to pods that are not trusted: each on a connection of its own, with a bounded answer.
 
 A general client would cost some twenty times the time of a CPU, which with thousands of pods is more than a round has.
 It would also do what must not be done here: ask a proxy, follow redirects, keep cookies, unpack compressed answers.
@@ -25,7 +25,7 @@ _AGENT: Final = b"accept: application/json\r\naccept-encoding: identity\r\nuser-
 
 
 class AnswerInvalid(Exception):
-    """What came is no answer, or one that is not read; the text says why."""
+    """An answer is invalid or too large; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class PodClient:
 
 
 class _Exchange(asyncio.Protocol):
-    """A request on a connection, and its answer as it comes in."""
+    """A request on a connection, and its answer as it arrives."""
 
     def __init__(self, request: bytes) -> None:
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -136,7 +136,7 @@ class _Exchange(asyncio.Protocol):
             raise AnswerInvalid(f"it has more than {LARGEST} bytes")
 
     def on_message_complete(self) -> None:
-        """An answer is complete; one that only announces another is not kept."""
+        """An answer is complete; an informational one (1xx) is ignored."""
         status = self._parser.get_status_code()
         if status < FIRST_FINAL:
             self._headers.clear()

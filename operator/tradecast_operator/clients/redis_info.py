@@ -37,7 +37,7 @@ class RedisSilent(Exception):
 
 
 class BoundedParser(DefaultParser):  # type: ignore[valid-type,misc]
-    """Reads at most `LARGEST` bytes of a connection: whatever answers is not trusted."""
+    """Reads at most `LARGEST` bytes from a connection, because its other end is not trusted."""
 
     def on_connect(self, connection: Any) -> None:
         super().on_connect(connection)
@@ -45,7 +45,7 @@ class BoundedParser(DefaultParser):  # type: ignore[valid-type,misc]
 
 
 class _Bounded:
-    """A stream with an end."""
+    """A stream that raises when too much is read from it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -79,7 +79,7 @@ BOUNDED: Final[Mapping[str, Any]] = {**TIMES, PARSER: BoundedParser}
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a URL does not contain, as the servers' settings of the same names; empty: nothing.
+    """Credentials outside the URL, named as the servers' settings; empty: none.
 
     Attributes:
         ca: Certificates in PEM that sign those of Redis and of its Sentinels.
@@ -96,7 +96,7 @@ class RedisInfoClient:
     """Asks a Redis for INFO, through the network."""
 
     async def read_facts(self, url: str, access: Access = Access()) -> RedisFacts:
-        """The values of INFO.
+        """Read the values of INFO.
 
         Args:
             url: As the servers' REDIS_URL.
@@ -195,7 +195,7 @@ async def _ask_primaries(url: str, tls: Mapping[str, Any]) -> Sequence[Mapping[s
 
 
 def facts_of(nodes: Sequence[Mapping[str, Any]]) -> RedisFacts:
-    """In each respect the values of the worst node."""
+    """Combine nodes: for each value, that of the worst node."""
     fullest = max(
         nodes, key=lambda node: _compute_share(_read_integer(node["used_memory"]), _read_integer(node["maxmemory"]))
     )

@@ -44,7 +44,7 @@ class ServerSilent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A pod that is asked.
+    """The pod that a request is sent to.
 
     Attributes:
         uid: The pod's uid, for which a signature is valid.
@@ -61,7 +61,7 @@ class Target:
 
 @dataclass(slots=True)
 class KnownServers:
-    """What is remembered of a fleet's servers from round to round.
+    """State of a fleet's servers that is kept from round to round.
 
     Attributes:
         nonces: The nonce that each offered last, by the pod's uid.
@@ -160,7 +160,7 @@ class ServerAdmin:
         await self._ask("DELETE", target, "/admin/drain")
 
     async def shed(self, target: Target, count: int, rate: float) -> None:
-        """Have the server disconnect so many clients, so many per second. Raises ServerSilent."""
+        """Have the server disconnect `count` clients, `rate` per second. Raises ServerSilent."""
         await self._ask("POST", target, "/admin/shed", {"count": count, "rate": min(rate, HIGHEST_RATE)})
 
     async def _ask(self, method: str, target: Target, path: str, body: Any = None) -> Any:
@@ -209,7 +209,7 @@ class ServerAdmin:
         return parse_json(answer.body)
 
     def _order_tokens(self, target: Target) -> tuple[str, ...]:
-        """The tokens, of which the one that this server has accepted last comes first."""
+        """The tokens; the one that this server has accepted last comes first."""
         last = self._known.tokens.get(target.uid)
         if last is None or last not in self._tokens:
             return self._tokens

@@ -1,4 +1,4 @@
-"""Carrying out actions: patches to Kubernetes, requests to servers."""
+"""Carries out actions: patches to Kubernetes, requests to servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tradecast_operator.model.actions import (
     SetReplicas,
     Shed,
     StartDrain,
-    TellServer,
+    UpdateDrain,
 )
 from tradecast_operator.model.rollout_record import HOLD, format_hold
 
@@ -71,17 +71,17 @@ class Actor:
         self._deployment = deployment
 
     async def carry_out(self, actions: Sequence[Action], targets: Mapping[str, Target]) -> list[Action]:
-        """Carry out what can be done, and return what was, without what is told servers again and again.
+        """Carry out actions. Returns those that succeeded, without updates of drains, which are repeated.
 
         Args:
-            actions: In their order; what servers are told comes last, all at the same time.
-            targets: How pods' servers are asked, by the pod's name.
+            actions: In their order; updates of drains come last, all at the same time.
+            targets: How to reach pods' servers, by the pod's name.
 
         Raises:
             Interrupted: Kubernetes failed after some of the actions.
         """
         done: list[Action] = []
-        for action in (one for one in actions if not isinstance(one, TellServer)):
+        for action in (one for one in actions if not isinstance(one, UpdateDrain)):
             try:
                 async with self._lease.acting():
                     await self._do(action, targets)
@@ -96,10 +96,10 @@ class Actor:
             else:
                 done.append(action)
         # A rollout ends many pods: one after the other would take longer than a round may, if some do not answer.
-        await asyncio.gather(*(self._tell(one, targets) for one in actions if isinstance(one, TellServer)))
+        await asyncio.gather(*(self._update_drain(one, targets) for one in actions if isinstance(one, UpdateDrain)))
         return done
 
-    async def _tell(self, action: TellServer, targets: Mapping[str, Target]) -> None:
+    async def _update_drain(self, action: UpdateDrain, targets: Mapping[str, Target]) -> None:
         try:
             async with self._lease.acting():
                 await self._admin.drain(
@@ -112,8 +112,8 @@ class Actor:
         except NotHeld:
             return
         except ServerSilent as error:
-            # It may have ended meanwhile; the next round tells it again.
-            log.info("server not told about its drain", pod=action.pod, why=str(error))
+            # It may have terminated meanwhile; the next round repeats the request.
+            log.info("drain of a server not updated", pod=action.pod, why=str(error))
 
     async def _do(self, action: Action, targets: Mapping[str, Target]) -> None:
         match action:

@@ -41,7 +41,7 @@ class AdminToken:
         self._former: tuple[str, ...] = ()
 
     def expire(self) -> None:
-        """Have the Secret read again: it may be another one, or have another token."""
+        """Read the Secret again next time: it may be another one, or have another token."""
         self._read_at = -CACHED_FOR
 
     async def read(self, admin: Admin) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class AdminToken:
         return tuple(dict.fromkeys((*self.current.values, *self._former)))
 
     def _forget(self) -> None:
-        """The token is one of before from now on."""
+        """Treat the current token as a previous one from now on."""
         known = tuple(dict.fromkeys((*self.current.values, *self._former)))
         self._former = known[: len(self.current.values) + MOST_FORMER]
         self.current, self.refusal = Token(), None

@@ -61,7 +61,7 @@ class ObservedFleet:
 
     @property
     def targets(self) -> Mapping[str, Target]:
-        """How each pod's server is asked, by the pod's name."""
+        """How to reach each pod's server, by the pod's name."""
         return {pod["metadata"]["name"]: target_of(pod) for pod in self.pods}
 
 
@@ -87,11 +87,11 @@ class FleetObserver:
         self._reading = autoscaler_metric.Reading()
 
     def expire_token(self) -> None:
-        """Have the token read again: the spec may name another Secret."""
+        """Read the token again next time: the spec may name another Secret."""
         self._token.expire()
 
     async def close(self) -> None:
-        """End what runs in the background."""
+        """Stop the background tasks."""
         await self._pods.close()
 
     def count_connections(self, spec: Spec) -> int:

@@ -180,7 +180,7 @@ class Leaseholder:
                 try:
                     await self._write_nobody(tenure.record.version)
                 except Conflict:
-                    # A renewal was under way when this operator was told to end: Kubernetes has carried it out.
+                    # A renewal was under way when this operator was asked to stop: Kubernetes has carried it out.
                     record = Record.of(await self._kubernetes.lease(self._namespace, self._name))
                     if record.holder == tenure.me:
                         await self._write_nobody(record.version)

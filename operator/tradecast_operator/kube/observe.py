@@ -1,4 +1,4 @@
-"""From Kubernetes' objects and the servers' reports to an observation of a fleet."""
+"""Combines Kubernetes' objects and the servers' reports to an observation of a fleet."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def ask_servers(pods: Sequence[Object], admin: ServerAdmin, silent: dict[s
 
 
 def choose_pods(pods: Sequence[Object], silent: Mapping[str, float]) -> Sequence[Object]:
-    """The pods to ask: of those out of service that did not answer, the ones that were asked longest ago.
+    """Choose the pods to ask. Of pods out of service that did not answer, those asked longest ago.
 
     Each of them takes a request's whole time. With the pods of a zone that has failed, a round would take minutes.
     """
@@ -217,7 +217,7 @@ def _read_pod(pod: Object, stats: Stats | None) -> Pod:
 
 
 def _unready_since(pod: Object) -> float | None:
-    """Since when it is not ready; None: it is, or it waits for a node, which says nothing of the pod."""
+    """Since when a pod is not ready; None: it is ready, or its node is missing, which is not its fault."""
     conditions = {one["type"]: one for one in pod["status"].get("conditions") or []}
     ready = conditions.get("Ready", {})
     if ready.get("status") == "True" or conditions.get("PodScheduled", {}).get("status") == "False":
@@ -238,7 +238,7 @@ def _was_ready(pod: Object) -> bool:
 
 
 def _find_trouble(pod: Object) -> str:
-    """Why it does not run, in Kubernetes' word; empty: it does, or may yet."""
+    """Why a pod does not run, as Kubernetes' reason; empty: it runs, or may run soon."""
     status = pod["status"]
     for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         waiting = (one.get("state") or {}).get("waiting") or {}

@@ -77,8 +77,8 @@ class Shed(Action):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TellServer(Action):
-    """Begin, renew or change a server's drain: a request that is repeated, and so is no event by itself.
+class UpdateDrain(Action):
+    """Start, renew or change a server's drain. The request is repeated, so it is not reported as an event.
 
     Attributes:
         rate: Clients disconnected per second, by the whole fleet.

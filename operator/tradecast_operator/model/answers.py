@@ -19,14 +19,14 @@ def parse_json(text: bytes) -> Any:
 
 
 def read_object(value: Any) -> dict[str, Any]:
-    """An object. Raises ValueError."""
+    """Read an object. Raises ValueError."""
     if not isinstance(value, dict):
         raise ValueError("no object")
     return value
 
 
 def read_number(value: Any, low: float, high: float) -> float:
-    """A number that is finite and within bounds. Raises ValueError."""
+    """Read a finite number from `low` to `high`. Raises ValueError."""
     # Compared before it becomes a float: a whole number may be too large for one.
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
         raise ValueError("no such number")
@@ -36,14 +36,14 @@ def read_number(value: Any, low: float, high: float) -> float:
 
 
 def read_integer(value: Any, high: int) -> int:
-    """A whole number from 0 to `high`. Raises ValueError."""
+    """Read an integer from 0 to `high`. Raises ValueError."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= high:
-        raise ValueError("no such whole number")
+        raise ValueError("no such integer")
     return value
 
 
 def read_boolean(value: Any) -> bool:
-    """True or false. Raises ValueError."""
+    """Read true or false. Raises ValueError."""
     if not isinstance(value, bool):
         raise ValueError("neither true nor false")
     return value
@@ -58,15 +58,15 @@ def read_field(data: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -
 
 
 def read_name(value: Any) -> str:
-    """A text that is short enough for a name in Kubernetes. Raises ValueError."""
+    """Read a string that is short enough for a name in Kubernetes. Raises ValueError."""
     if not isinstance(value, str) or not 0 < len(value) <= 253:
         raise ValueError("no name")
     return value
 
 
 def read_text(value: Any, longest: int) -> str:
-    """A text in one line, cut off after so many characters. Raises ValueError."""
+    """Read a string as one line, cut off after `longest` characters. Raises ValueError."""
     if not isinstance(value, str):
-        raise ValueError("no text")
+        raise ValueError("no string")
     cut = value[:longest]
     return cut if cut.isprintable() else "".join(one if one.isprintable() else " " for one in cut)

@@ -11,13 +11,13 @@ TOLERATED: Final = 0.02
 
 
 def count_tolerated(pods: int) -> int:
-    """Of so many pods, how many may be in an exceptional state; below 50 none."""
+    """The number of pods, out of `count`, that may be in an exceptional state; 0 below 50."""
     return int(pods * TOLERATED)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """How a server's work went, in totals since its process started.
+    """Totals of a server's successes and failures since its process started.
 
     Attributes:
         connects: Socket.IO connects that were answered, either way.

@@ -29,7 +29,7 @@ def format_hold(hold: Hold) -> str:
 
 
 def read_hold(annotations: Mapping[str, Any]) -> Hold | None:
-    """The record; None: there is none, or somebody has changed it into nonsense."""
+    """The record; None: there is none, or somebody has made it invalid."""
     value = annotations.get(HOLD)
     if not isinstance(value, str):
         return None

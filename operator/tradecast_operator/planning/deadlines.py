@@ -1,4 +1,4 @@
-"""When terminating pods are killed, and what their servers are told of it: pure decisions.
+"""When terminating pods are killed, and how their servers' drains are adapted to that. Pure.
 
 A server that ends disconnects its clients at the fleet's rate. If it has less time than that takes, it has to be
 faster, and only Kubernetes knows how much time it has: `kubectl drain --grace-period`, an eviction or `kubectl delete
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tradecast_operator.model.actions import Action, TellServer
+from tradecast_operator.model.actions import Action, UpdateDrain
 from tradecast_operator.model.observation import Observation, Pod
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.conditions import list_names
@@ -47,7 +47,7 @@ class Deadlines:
 
 
 def plan_deadlines(seen: Observation, spec: Spec, before: Deadlines) -> tuple[list[Action], Deadlines]:
-    """Tell terminating servers when they are killed, and the rate, if it was raised; report those that hurry.
+    """Have drains of terminating pods end before the pod is killed, at a raised rate; report servers that hurry.
 
     A `deletionTimestamp` is when Kubernetes kills the pod: it includes the grace period. It is by the API server's
     clock, which may be another one; so it counts only within what the operator itself has seen: the pod was deleted
@@ -57,9 +57,9 @@ def plan_deadlines(seen: Observation, spec: Spec, before: Deadlines) -> tuple[li
     known = {pod.uid: _find_deadline(pod, seen, before) for pod in ending}
     actions: list[Action] = []
     for pod in ending:
-        told = _instruct_server(pod, known[pod.uid].at - seen.time, spec)
-        if told is not None:
-            actions.append(told)
+        update = _adapt_drain(pod, known[pod.uid].at - seen.time, spec)
+        if update is not None:
+            actions.append(update)
     urgent = [pod for pod in seen.pods if pod.stats is not None and pod.stats.urgent]
     fresh = [pod for pod in urgent if pod.uid not in before.hurried]
     if fresh:
@@ -79,8 +79,8 @@ def _find_deadline(pod: Pod, seen: Observation, before: Deadlines) -> Deadline:
     return Deadline(killed_at, min(max(killed_at, earliest), latest))
 
 
-def _instruct_server(pod: Pod, left: float, spec: Spec) -> TellServer | None:
-    """What to tell a terminating server; None: it knows, does not understand it, or is about to be killed."""
+def _adapt_drain(pod: Pod, left: float, spec: Spec) -> UpdateDrain | None:
+    """Update the drain of a terminating pod; None: it is up to date, cannot be changed, or ends with the pod now."""
     stats = pod.stats
     if stats is None or not stats.renewable or not stats.draining or left <= 0:
         return None
@@ -88,7 +88,7 @@ def _instruct_server(pod: Pod, left: float, spec: Spec) -> TellServer | None:
     faster = 0 < stats.rate < spec.drain.rate
     if not stats.connections or not (sooner or faster):
         return None
-    return TellServer(pod=pod.name, uid=pod.uid, rate=spec.drain.rate, ends_within=left)
+    return UpdateDrain(pod=pod.name, uid=pod.uid, rate=spec.drain.rate, ends_within=left)
 
 
 def _report_speed_up(pods: Sequence[Pod]) -> Action:

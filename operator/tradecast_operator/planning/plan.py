@@ -1,4 +1,4 @@
-"""From an observation to actions: the entry point of all decisions about replicas and connections. Pure."""
+"""Plans actions for an observation: the entry point of all decisions about replicas and connections. Pure."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def make_plan(seen: Observation, spec: Spec, state: PlannerState) -> Plan:
     paced, rollout = plan_rollout(seen, spec, state.rollout)
     actions = plan_renewals(plan_replicas(seen, spec), seen, spec, state.deadlines.time)
     moved, history = plan_rebalance(seen, spec, state.history)
-    told, deadlines = plan_deadlines(seen, spec, state.deadlines)
+    updates, deadlines = plan_deadlines(seen, spec, state.deadlines)
     wrong = describe_too_fast_rollout(seen)
     warning = () if wrong is None or state.warned else (_warn_of_rollout(wrong),)
     held = () if spec.most is None or state.held else (_warn_of_hold(spec, spec.most),)
     return Plan(
-        (*paced, *actions, *(() if actions else moved), *told, *warning, *held),
+        (*paced, *actions, *(() if actions else moved), *updates, *warning, *held),
         PlannerState(
             history=history,
             warned=seen.rolling and (state.warned or wrong is not None),

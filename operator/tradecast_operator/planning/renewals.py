@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from tradecast_operator.model.actions import Action, CancelDrain, StartDrain, TellServer
+from tradecast_operator.model.actions import Action, CancelDrain, StartDrain, UpdateDrain
 from tradecast_operator.model.observation import Observation, Pod
 from tradecast_operator.model.spec import Spec
 
@@ -54,11 +54,11 @@ def plan_renewals(actions: Sequence[Action], seen: Observation, spec: Spec, last
 
 
 def _is_drained(pod: Pod) -> bool:
-    """Whether the operator drains it, and it does not terminate, since it would not end that drain."""
+    """Whether the operator drains a pod that does not terminate: a terminating pod keeps its drain."""
     draining = pod.stats is not None and pod.stats.draining
     return pod.drain_since is not None and draining and not pod.terminating
 
 
-def _renew_drain(pod: Pod, seen: Observation, spec: Spec, within: float) -> TellServer:
+def _renew_drain(pod: Pod, seen: Observation, spec: Spec, within: float) -> UpdateDrain:
     left = spec.drain.timeout - (seen.time - (pod.drain_since or seen.time))
-    return TellServer(pod=pod.name, uid=pod.uid, rate=spec.drain.rate, timeout=max(1.0, left), renew_within=within)
+    return UpdateDrain(pod=pod.name, uid=pod.uid, rate=spec.drain.rate, timeout=max(1.0, left), renew_within=within)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tradecast_operator.model.actions import Action, CancelDrain, SetPacing, TellServer
+from tradecast_operator.model.actions import Action, CancelDrain, SetPacing, UpdateDrain
 from tradecast_operator.model.observation import Hold, Observation, Pod
 from tradecast_operator.model.spec import Spec
 from tradecast_operator.planning.conditions import Condition
@@ -39,7 +39,7 @@ class RolloutState:
 
     Attributes:
         trial: Of the judgement.
-        renewed: When the failed servers were last told to stay out of service, in seconds since 1970.
+        renewed: When the drains of the failed servers were last renewed, in seconds since 1970.
     """
 
     trial: TrialState = field(default_factory=TrialState)
@@ -121,11 +121,11 @@ def _withdraw_new(seen: Observation, spec: Spec, *, everybody: bool) -> list[Act
     Args:
         seen: The fleet.
         spec: What is asked for.
-        everybody: Whether those that drain already are told again.
+        everybody: Whether the drains of servers that drain already are renewed.
     """
     new, _ = split_revisions(seen)
     return [
-        TellServer(
+        UpdateDrain(
             pod=pod.name,
             uid=pod.uid,
             rate=spec.drain.rate,
@@ -171,7 +171,7 @@ def _release_hold(seen: Observation, spec: Spec) -> list[Action]:
 
 
 def end_hold(seen: Observation) -> list[Action]:
-    """What puts a Deployment back whose fleet nobody looks after any more; nothing, if it is not held.
+    """Restore a Deployment whose fleet is no longer controlled; no action if its rollout is not held.
 
     Its servers may not have been asked, so all of them accept clients again.
     """

@@ -125,7 +125,7 @@ class FleetController:
             await fleet.leave()  # else a new fleet of this name would wait for the Lease for ever
 
     def is_ready(self) -> bool:
-        """Whether the autoscaler can be sent here: each fleet has been observed once; after 20 s in any case."""
+        """Whether the autoscaler's requests can be answered: each fleet has been observed once, or 20 s have passed."""
         observed = bool(self._fleets) and all(fleet.observed for fleet, _ in self._fleets.values())
         self._ready = self._ready or observed or time.monotonic() - self._began > READY_AFTER
         return self._ready

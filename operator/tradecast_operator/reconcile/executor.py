@@ -17,7 +17,7 @@ from tradecast_operator.reconcile.planner import PlannedRound
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a plan.
+    """The results of a plan.
 
     Attributes:
         done: What was done, and what the tuning reports.
@@ -47,7 +47,7 @@ class RoundExecutor:
         self._tuner = AdapterTuner(kubernetes, namespace, fleet, lease, strict=strict)
 
     async def execute(self, planned: PlannedRound, fleet: ObservedFleet) -> Outcome:
-        """Do what was planned, and tune the adapter.
+        """Carry out the plan, and tune the adapter.
 
         Raises:
             Interrupted: Kubernetes failed after some of the actions.

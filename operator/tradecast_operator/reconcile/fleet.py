@@ -29,7 +29,7 @@ log = structlog.stdlib.get_logger("tradecast.operator")
 
 
 class Gone(Exception):
-    """The SocketFleet has been deleted, and no watch event has said so."""
+    """The SocketFleet has been deleted, but no watch event has reported it."""
 
 
 class FleetRegistry(Protocol):
@@ -211,7 +211,7 @@ class Fleet:
         self._term = term
 
     def _stand_by(self) -> None:
-        """Another operator acts and reports: what this one has reported is no longer true."""
+        """Stand by while another operator acts and reports: the metrics of this one are reset."""
         if self._term is not None or self._reporter.has_reported:
             self._forget_term()
             self._metrics.restart()

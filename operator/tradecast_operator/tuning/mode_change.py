@@ -208,7 +208,7 @@ class ModeChange(TuningRound):
         return self._start_roll(change, f"all {len(snapshot.servers)} servers publish to both Redis")
 
     def _find_trouble_with_both(self, change: ModeChangeRecord, missing: list[str]) -> str:
-        """What is wrong since servers publish to both Redis, empty: nothing; counts how often in a row."""
+        """What has gone wrong since servers publish to both Redis; empty: nothing. Counts failures in a row."""
         snapshot = self._snapshot
         counts = {one.pod: one.other_redis_failed for one in snapshot.servers if one.pod not in missing}
         # A server that restarts counts from 0 again.

@@ -1,4 +1,4 @@
-"""Why a fleet is not rolled onto another mode now. Pure."""
+"""Why a fleet cannot be migrated to another mode now. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def find_rollout_obstacle(seen: Observation, spec: Spec) -> str:
 def find_mode_obstacle(
     snapshot: Snapshot, rules: RedisAdapter, record: TuningRecord, state: TuningState, current: Mode, to: Mode
 ) -> str:
-    """Why the fleet is not rolled onto a mode now; empty: it can be.
+    """Why the fleet cannot be migrated to a mode now; empty: it can be.
 
     Args:
         snapshot: The adapter now; every server has answered, and there are some.

@@ -1,4 +1,4 @@
-"""From the adapter as it is to what to write: the entry point of the tuning. Pure."""
+"""Plans what to write for an adapter: the entry point of the tuning. Pure."""
 
 from __future__ import annotations
 

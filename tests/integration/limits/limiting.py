@@ -14,7 +14,7 @@ from tradecast.redis_client.client import create_redis
 
 
 class Transitions:
-    """What `on_fallback` was told."""
+    """The changes that `limiter_fallback` has reported."""
 
     def __init__(self) -> None:
         self.told: list[bool] = []

@@ -16,7 +16,7 @@ from tradecast_operator.kube.act import Actor, Interrupted
 from tradecast_operator.kube.client import Object
 from tradecast_operator.kube.observe import DRAIN_SINCE, DRAINING, FIRST
 from tradecast_operator.kube.pods.reduced import DELETION_COST
-from tradecast_operator.model.actions import TellServer
+from tradecast_operator.model.actions import UpdateDrain
 
 
 async def test_fewer_are_wanted_the_emptiest_goes(world: World) -> None:
@@ -133,11 +133,11 @@ class Asked(ServerAdmin):
 async def test_servers_are_told_at_the_same_time_and_one_that_is_silent_is_no_event(held: bool) -> None:
     """One after the other, those of a large rollout would take longer than a round may."""
     uids = ["silent", *(f"pod-{number}" for number in range(200))]
-    actions = [TellServer(pod=uid, uid=uid, rate=7, renew_within=9, ends_within=5) for uid in uids]
+    actions = [UpdateDrain(pod=uid, uid=uid, rate=7, renew_within=9, ends_within=5) for uid in uids]
     admin = Asked(len(uids))
     actor = Actor(FakeKubernetes(), Granted(held=held), admin, namespace=NAMESPACE, fleet="fleet", deployment="servers")
     targets = {uid: Target(uid, "127.0.0.1") for uid in uids}
-    nobody = TellServer(pod="gone", uid="gone", rate=7)
+    nobody = UpdateDrain(pod="gone", uid="gone", rate=7)
     async with asyncio.timeout(20):
         assert await actor.carry_out([*actions, nobody], targets) == []
     assert admin.drains == (dict.fromkeys(uids[1:], (7, None, 9, 5)) if held else {})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kit.kubernetes.socket_fleets import NOW, pod, seen, spec
-from tradecast_operator.model.actions import Action, TellServer
+from tradecast_operator.model.actions import Action, UpdateDrain
 from tradecast_operator.model.observation import Observation, Pod, Stats
 from tradecast_operator.model.spec import Drain, Spec
 from tradecast_operator.planning.deadlines import Deadlines, plan_deadlines
@@ -32,7 +32,7 @@ def tell(one: Pod, before: Deadlines | None = None, wanted: Spec = WANTED) -> li
 
 
 def test_what_a_terminating_server_is_told() -> None:
-    assert tell(ending(25)) == [TellServer(pod="a", uid="uid-a", rate=100, ends_within=25)]
+    assert tell(ending(25)) == [UpdateDrain(pod="a", uid="uid-a", rate=100, ends_within=25)]
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_a_server_that_knows_no_end_is_told() -> None:
 def test_a_clock_that_differs_shifts_the_deadline_by_a_round_at_most(clock: float, told: float) -> None:
     """Deleted 3 s ago, of 30 s; seen alive 5 s ago. The operator's clock differs from the API server's by `clock`."""
     actions = tell(ending(27 - clock), alive_at(5, "a"))
-    assert [round(one.ends_within or 0) for one in actions if isinstance(one, TellServer)] == [told]
+    assert [round(one.ends_within or 0) for one in actions if isinstance(one, UpdateDrain)] == [told]
 
 
 def test_an_operator_that_starts_in_between_takes_the_timestamp_but_no_more_than_the_grace() -> None:
     for killed_in, told in ((12, 12), (4000, 30)):
-        assert [one.ends_within for one in tell(ending(killed_in)) if isinstance(one, TellServer)] == [told]
+        assert [one.ends_within for one in tell(ending(killed_in)) if isinstance(one, UpdateDrain)] == [told]
 
 
 def test_the_deadline_stays_from_round_to_round_and_a_shorter_grace_makes_a_new_one() -> None:
@@ -79,13 +79,13 @@ def test_the_deadline_stays_from_round_to_round_and_a_shorter_grace_makes_a_new_
     assert actions == [], "500 s are left, and the server ends in 500"
     shorter = seen([ending(110, grace=10)], time=NOW + 100)
     actions, state = plan_deadlines(shorter, WANTED, state)
-    assert [one.ends_within for one in actions if isinstance(one, TellServer)] == [10]
+    assert [one.ends_within for one in actions if isinstance(one, UpdateDrain)] == [10]
 
 
 def test_a_rate_that_was_raised_is_told_and_a_lower_one_is_not() -> None:
     knows = ending(25, ends_in=14)
     assert tell(knows, wanted=spec(1, drain=Drain(rate=500))) == [
-        TellServer(pod="a", uid="uid-a", rate=500, ends_within=25)
+        UpdateDrain(pod="a", uid="uid-a", rate=500, ends_within=25)
     ]
     assert tell(replace(knows), wanted=spec(1, drain=Drain(rate=50))) == []
     assert tell(ending(25, ends_in=14, rate=0), wanted=spec(1, drain=Drain(rate=50))) == [], "it reports no rate"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kit.kubernetes.socket_fleets import NOW, drained, pod, seen, spec
-from tradecast_operator.model.actions import CancelDrain, StartDrain, TellServer
+from tradecast_operator.model.actions import CancelDrain, StartDrain, UpdateDrain
 from tradecast_operator.model.observation import Observation, Pod, Stats
 from tradecast_operator.model.spec import Drain
 from tradecast_operator.planning.plan import PlannerState, make_plan
@@ -23,13 +23,13 @@ def renewable(one: Pod) -> Pod:
 LEAVING = renewable(drained("b", 7, since=NOW - 200))
 
 
-def renewed(fleet: Observation, last: float = NOW - 5) -> list[TellServer]:
-    return [one for one in plan_renewals([], fleet, WANTED, last) if isinstance(one, TellServer)]
+def renewed(fleet: Observation, last: float = NOW - 5) -> list[UpdateDrain]:
+    return [one for one in plan_renewals([], fleet, WANTED, last) if isinstance(one, UpdateDrain)]
 
 
 def test_a_drain_is_renewed_with_what_is_asked_for_now() -> None:
     assert renewed(seen([pod("a"), LEAVING])) == [
-        TellServer(pod="b", uid="uid-b", rate=70, timeout=400, renew_within=120)
+        UpdateDrain(pod="b", uid="uid-b", rate=70, timeout=400, renew_within=120)
     ]
     late = renewable(drained("b", 7, since=NOW - 2_000))
     assert [one.timeout for one in renewed(seen([late]))] == [1], "its time is over, and its pod is deleted next"
@@ -74,4 +74,4 @@ def test_whatever_else_is_decided_drains_that_go_on_are_renewed(fields: dict[str
     """The Deployment is behind; its pods are about to be deleted; it is still to shrink."""
     fleet = seen([pod("a", 50), replace(LEAVING, goes_first=True)], **fields)
     decided = make_plan(fleet, WANTED, PlannerState())
-    assert [one.pod for one in decided.actions if isinstance(one, TellServer)] == ["b"]
+    assert [one.pod for one in decided.actions if isinstance(one, UpdateDrain)] == ["b"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kit.kubernetes.socket_fleets import NOW, pod, seen, spec
-from tradecast_operator.model.actions import Action, CancelDrain, SetPacing, TellServer
+from tradecast_operator.model.actions import Action, CancelDrain, SetPacing, UpdateDrain
 from tradecast_operator.model.observation import Hold, Observation, Outcomes, Pacing, Pod, Stats
 from tradecast_operator.model.spec import Drain, Trial
 from tradecast_operator.planning.rollout_hold import (
@@ -68,15 +68,15 @@ def test_the_api_server_accepts_what_holds() -> None:
 def test_the_new_servers_leave_service_once_the_hold_is_recorded() -> None:
     actions, state = plan_rollout(rollout(OLD, BAD, server("c", "new"), pacing=IN_FORCE), WANTED, RolloutState())
     assert actions == [
-        TellServer(pod=name, uid=f"uid-{name}", rate=100, timeout=600, renew_within=3600) for name in "bc"
+        UpdateDrain(pod=name, uid=f"uid-{name}", rate=100, timeout=600, renew_within=3600) for name in "bc"
     ]
     # One that has started anew is told at once, the others by and by.
     later = rollout(OLD, WITHDRAWN, server("c", "new"), pacing=IN_FORCE, time=NOW + 5)
     actions, state = plan_rollout(later, WANTED, state)
-    assert [one.pod for one in actions if isinstance(one, TellServer)] == ["c"]
+    assert [one.pod for one in actions if isinstance(one, UpdateDrain)] == ["c"]
     later = rollout(OLD, WITHDRAWN, pacing=IN_FORCE, time=NOW + RENEWED_EVERY)
     actions, state = plan_rollout(later, WANTED, state)
-    assert [one.pod for one in actions if isinstance(one, TellServer)] == ["b"]
+    assert [one.pod for one in actions if isinstance(one, UpdateDrain)] == ["b"]
 
 
 def test_old_servers_that_are_too_few_do_not_get_everybody_back() -> None:
@@ -95,7 +95,7 @@ def test_old_servers_that_are_too_few_do_not_get_everybody_back() -> None:
 def test_servers_that_know_no_renewal_are_drained_without() -> None:
     old_version = replace(BAD, stats=Stats(100))
     (told,) = act(rollout(OLD, old_version, pacing=IN_FORCE))
-    assert isinstance(told, TellServer)
+    assert isinstance(told, UpdateDrain)
     assert told.renew_within is None
 
 

@@ -239,4 +239,4 @@ async def test_a_bad_question_for_history_is_refused_with_the_reason(client: htt
     response = await client.get(f"/demo/history?{query}")
 
     assert response.status_code == 400
-    assert re.match(r"symbol must be one of AAPL|days must be a whole number", response.json()["error"])
+    assert re.match(r"symbol must be one of AAPL|days must be an integer", response.json()["error"])

@@ -26,15 +26,15 @@ def test_a_whole_number_is_its_text(room: Any, name: str) -> None:
 
 @pytest.mark.parametrize("room", [True, False, 1.0, None, b"x", object(), [1], ["x"], {"x": 1}, ("x",)])
 def test_nothing_else_is_a_room(room: Any) -> None:
-    with pytest.raises(TypeError, match="a room is a text or a whole number"):
+    with pytest.raises(TypeError, match="a room must be a string or an integer"):
         room_name(room)
-    with pytest.raises(TypeError, match="a room is a text or a whole number"):
+    with pytest.raises(TypeError, match="a room must be a string or an integer"):
         room_names(["x", room])
 
 
 @pytest.mark.parametrize("rooms", [b"ab", bytearray(b"ab"), {"x": 1}, memoryview(b"ab"), 1.5])
 def test_what_can_be_gone_through_and_is_no_rooms(rooms: Any) -> None:
-    with pytest.raises(TypeError, match="a room is a text or a whole number"):
+    with pytest.raises(TypeError, match="a room must be a string or an integer"):
         room_names(rooms)
 
 

@@ -86,7 +86,7 @@ class Client:
         return tuple(map(max, vector, self.replayed_until)) if self.replayed_until else vector
 
     def buffer(self, envelope: Envelope, positions: Vector) -> int:
-        """Buffer an event; how many there are now. Of latest events, the newest takes the place of an older one."""
+        """Buffer an event; the newest latest event replaces an older one. Returns the number of buffered events."""
         if envelope.state_key is not None and not envelope.skip and not envelope.except_rooms:
             states = self.buffered_states = self.buffered_states or {}
             # By all of its rooms: the client may leave one of them before it is sent.
@@ -110,14 +110,14 @@ class Client:
                 self.buffered.append((states.pop(name), positions))
 
     def count_slow_close(self) -> None:
-        """Its transport is closed because its link takes too little: counted once for a connection."""
+        """Count that its transport is closed because its network is too slow; once for a connection."""
         if not self.is_too_slow:
             self.is_too_slow = True
             self.session.slow_closes += 1
             self.dirty = self.stored
 
     def confirm(self) -> None:
-        """It has received everything that was sent before the last heartbeat."""
+        """Note that it has received everything that was sent before the last heartbeat."""
         if self.pinged:
             self.session.confirmed = self.pinged
             if self.session.slow_closes and not self.is_too_slow:  # its link takes enough after all
@@ -125,13 +125,13 @@ class Client:
                 self.dirty = self.stored
 
     def drop_unsent(self) -> None:
-        """Drop what it has not been sent: its connection ends, and the next one replays it."""
+        """Drop what has not been sent to it: its connection ends, and the next one replays it."""
         self.buffered = self.buffered_states = self.replay = self.snapshot = None
         self.buffered_size = 0
         self.is_replaying = False
 
     def cut(self, partition_of: Callable[[str], int], partition: int, top: int) -> None:
-        """Count on nothing in a partition beyond this id: see `DeliveryListener.on_epoch_change`."""
+        """Discard its position in a partition beyond this id: see `DeliveryListener.on_epoch_change`."""
         self.session.cut(partition_of, partition, top)
         self.pinged = ()
         self.replayed_until = _cut_vector(self.replayed_until, partition, top)

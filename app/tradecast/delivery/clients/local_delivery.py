@@ -31,11 +31,11 @@ class ClientTransport(Link, Protocol):
     """The connections of clients: the engine."""
 
     def deliver(self, eio_sids: Iterable[str], message: Message, /) -> int:
-        """Send encoded bytes to transports; how many there were."""
+        """Send encoded bytes to transports. Returns the number of transports."""
         ...
 
     def close_transport(self, eio_sid: str, /) -> None:
-        """Close a transport, so that its client comes back."""
+        """Close a transport, so that its client reconnects."""
         ...
 
     def report_too_slow(self, eio_sid: str, /) -> None:
@@ -43,7 +43,7 @@ class ClientTransport(Link, Protocol):
         ...
 
     def discard(self, eio_sid: str, left: Collection[str], still_in: Collection[str], /) -> None:
-        """Drop what waits for a client that has left rooms, except what it gets for rooms that it is still in."""
+        """Drop the queued events of rooms that a client has left, unless it also gets them for other rooms."""
         ...
 
 
@@ -51,7 +51,7 @@ class DeliveryObserver(SnapshotObserver, Protocol):
     """Observes deliveries and recoveries; the metrics do."""
 
     def event_emitted(self, event: str, recipients: int) -> None:
-        """An event was delivered to so many clients of this server."""
+        """An event was delivered to this number of clients of this server."""
         ...
 
     def deltas_delivered(self, recipients: int, size: int, replaced: int) -> None:
@@ -63,16 +63,16 @@ class DeliveryObserver(SnapshotObserver, Protocol):
         ...
 
     def recovery(self, result: Result) -> None:
-        """A client that came back was recovered, or starts a new session for this reason."""
+        """A reconnecting client was recovered, or starts a new session for this reason."""
         ...
 
     def gap_lost(self, clients: int) -> None:
-        """So many clients have missed events for good."""
+        """This number of clients has missed events that cannot be replayed."""
         ...
 
 
 class LocalDelivery:
-    """Delivers the broker's events. A client's events are buffered while it comes or joins a room.
+    """Delivers the broker's events. A client's events are buffered while it connects or joins a room.
 
     Args:
         broker: Where events come from; it knows positions and epoch.
@@ -126,21 +126,21 @@ class LocalDelivery:
         self.intake = Intake(shaping, subjects, self, self.notices)
 
     def deliver(self, envelope: Envelope) -> None:
-        """Deliver an event that has come from the broker: now, or if it is throttled, later or never."""
+        """Deliver an event of the broker: now or, if it is throttled, later or never."""
         intake = self.intake
         if (intake.is_throttling or envelope.event in intake.watched) and not intake.admits(envelope):
             return
         self.deliver_now(envelope)
 
     def deliver_late(self, envelope: Envelope) -> None:
-        """Send an event that was throttled. Who joined its room after it had come does not get it."""
+        """Send an event that was throttled, except to clients that have joined its room since it came."""
         late: Collection[str] = ()
         if self.intake.was_joined(envelope.rooms, envelope.id):
             late = [sid for sid in self.clients.find_members(envelope.rooms) if self._is_before_join(sid, envelope)]
         self.deliver_now(envelope, late)
 
     def deliver_now(self, envelope: Envelope, without: Collection[str] = ()) -> None:
-        """Send an event to the members of its rooms here, each client once, without these clients (sids)."""
+        """Send an event once to each member of its rooms on this server, except to these clients (sids)."""
         clients = self.clients
         members = clients.find_members(envelope.rooms)
         if not members:
@@ -189,7 +189,7 @@ class LocalDelivery:
         return message
 
     def position(self, sid: str) -> str | None:
-        """The offset of what a client has got so far; None for a client that gets no offsets."""
+        """The offset up to which a client has got events; None for a client that gets no offsets."""
         client = self.clients.by_sid.get(sid)
         if client is None or client.no_recovery:
             return None
@@ -224,14 +224,14 @@ class LocalDelivery:
             self.notices.notify(client)
 
     def start_delivery(self, sid: str) -> None:
-        """Send what a client missed, then what was buffered, as its link takes it. It has got its CONNECT packet."""
+        """After its CONNECT packet, send a client its replay, then what was buffered, as fast as its network allows."""
         client = self.clients.by_sid.get(sid)
         if client is not None:
             client.is_replaying = True
             self._send_round(sid, client)
 
     def on_drained(self, eio_sid: str) -> None:
-        """A transport takes more (`DrainWaiter`)."""
+        """A transport can accept more data (`DrainWaiter`)."""
         for namespace in self._manager.namespaces_of(eio_sid):
             sid = self._manager.sid_from_eio_sid(eio_sid, namespace)
             client = self.clients.by_sid.get(sid) if sid is not None else None
@@ -258,7 +258,7 @@ class LocalDelivery:
             self._send_round(sid, client)
 
     def discard_unsent(self, sid: str) -> None:
-        """Drop the events that wait for a client, which must not get them any more, or is going to recover them."""
+        """Drop the queued events of a client that must not get them, or is going to recover them."""
         client = self.clients.by_sid.get(sid)
         if client is not None:
             self._transport.discard(client.eio_sid, client.session.joins, ())
@@ -271,13 +271,13 @@ class LocalDelivery:
         self.cut_off(client)
 
     def cut_off(self, client: Client) -> None:
-        """Close its transport, so that it comes back. Nothing more is sent: its offset would hide what was not sent."""
+        """Close its transport, so that it reconnects. Nothing more is sent: its offset would skip what was not sent."""
         client.pause_count += 1
         client.drop_unsent()
         self._transport.close_transport(client.eio_sid)
 
     def sweep(self) -> None:
-        """Treat clients like all others again whose replay or newest room is behind this server's position."""
+        """End the special treatment of clients whose replay or newest room is behind this server's position by now."""
         self.intake.sweep()
         positions = self.broker.positions
         for sid, client in list(self.clients.special.items()):
@@ -311,7 +311,7 @@ class LocalDelivery:
         return not any(room in joins and envelope.id > joins[room] for room in envelope.rooms)
 
     def _withholds(self, client: Client, envelope: Envelope) -> bool:
-        """Whether a client does not get an event now: it is buffered, or the client has it or joined later."""
+        """Whether an event must not be sent to a client now: it is buffered, or the client has it, or joined later."""
         if client.pause_count:
             count = client.buffer(envelope, tuple(self.broker.positions))
             if count > self._buffer_limit or (count > 1 and client.buffered_size > self._size_limit):

@@ -1,4 +1,4 @@
-"""Sends a client that has come back what it missed, as fast as its link takes it."""
+"""Replays missed events to reconnected clients, as fast as each client's network allows."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _OVERHEAD: Final = 64
 
 
 class Link(Protocol):
-    """What a client's link takes: the engine."""
+    """Knows whether a client's transport can accept more data: the engine."""
 
     def is_backed_up(self, eio_sid: str, /) -> bool:
-        """Whether a transport takes no more for now; False if it is gone."""
+        """Whether a transport accepts no more data for now; False if it is closed."""
         ...
 
     def notify_drained(self, eio_sid: str, waiter: DrainWaiter, /) -> None:
-        """Notify a waiter once, when nothing is queued for a transport any more; never, if it is gone before.
+        """Notify a waiter once, when a transport's queue is empty; never, if the transport is closed before.
 
         A client that polls is backed up whenever no poll of it waits: who is notified sends, without asking again.
         """
@@ -49,7 +49,7 @@ class EventSender(Protocol):
 
 
 class PacedReplay:
-    """Sends what clients missed, and then what was buffered for them meanwhile, round by round.
+    """Sends what clients missed, then what was buffered for them meanwhile, in small portions.
 
     Sent at once, a long replay would fill the queue of a slow client, whose transport is closed for that: it would
     never get through. With each event the client's offset moves on: if its connection is lost in between, the next
@@ -67,7 +67,7 @@ class PacedReplay:
         self._limit = limit
 
     def send_some(self, client: Client) -> bool:
-        """Send as much as goes into one turn of the event loop; whether nothing is left."""
+        """Send as much as fits into one turn of the event loop. Returns whether nothing is left."""
         left = BYTES_PER_TURN
         while left > 0:
             if client.replay:

@@ -30,10 +30,10 @@ MAX_AHEAD = 60.0
 
 
 class RecoveryLimiter(Protocol):
-    """Bounds the tries to recover."""
+    """Limits how often clients may try to recover."""
 
     def may_recover(self, user: str, pid: str, *, blind: bool) -> bool:
-        """Count one try; False: there were too many.
+        """Count an attempt. Returns False if there were too many.
 
         Args:
             user: Who it is.
@@ -44,10 +44,10 @@ class RecoveryLimiter(Protocol):
 
 
 class QuotaReservation(Protocol):
-    """Counts the quotas of what a client resumes, before it does."""
+    """Reserves the quotas for what a client resumes, before it does."""
 
     async def __call__(self, connection_id: str, rooms: Collection[str], /) -> bool:
-        """Whether it may: False if the user has too much already.
+        """Reserve them. Returns False if the user's quotas are exceeded.
 
         Args:
             connection_id: The connection's id, as before.
@@ -57,14 +57,14 @@ class QuotaReservation(Protocol):
 
 
 class Displacer(Protocol):
-    """Ends the connection of a client that has come back on another one: the hub."""
+    """Ends the connection of a client that has resumed with another one: the hub."""
 
     async def displace(self, sid: str, client: Client) -> None:
         """End it."""
         ...
 
     def forget(self, sid: str, *, final: bool) -> None:
-        """A client is not here any more."""
+        """Forget a client that has left this server."""
         ...
 
 
@@ -105,7 +105,7 @@ class Attempt:
 
 
 class Resumption:
-    """Carries attempts out.
+    """Resumes clients.
 
     Args:
         delivery: Buffers the client's events meanwhile.
@@ -125,7 +125,7 @@ class Resumption:
         self._limiter = limiter
 
     async def run(self, attempt: Attempt) -> Resumed | Result:
-        """Resume a client; or the reason why it has to start a new session.
+        """Resume a client. Returns what was resumed, or the reason why it has to start a new session.
 
         Raises:
             AdapterUnavailable: Redis did not answer in time, or the history has changed meanwhile.
@@ -216,7 +216,7 @@ class Resumption:
         return Resumed(session.sid, session.connection_id, frozenset(rooms))
 
     async def _read_retained(self, rooms: Collection[str]) -> Sequence[tuple[str, Envelope]]:
-        """The newest of each latest event of some rooms, each with its room. Raises AdapterUnavailable."""
+        """Read the newest of each latest event of some rooms, each with its room. Raises AdapterUnavailable."""
         if not rooms or not self._broker.has_snapshots:
             return ()
         found = await self._broker.read_snapshots(dict.fromkeys(rooms, 0))

@@ -1,4 +1,4 @@
-"""Keeps the recovery states of this server's clients stored, for as long as they are here."""
+"""Stores the recovery states of this server's clients, for as long as they are connected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ClaimListener(Protocol):
     """Ends the connection of a client whose recovery state another server has claimed: the hub."""
 
     def on_claimed_elsewhere(self, sid: str, client: Client) -> None:
-        """The recovery state is another server's by now."""
+        """The recovery state has been claimed by another server."""
         ...
 
 
@@ -47,7 +47,7 @@ class StateKeeper:
         self.tasks = TaskSet()
 
     async def close(self) -> None:
-        """Let the last updates of clients' recovery states go through, for a moment."""
+        """Wait a moment for the last updates of recovery states to be stored."""
         await self.tasks.wait(LAST_UPDATES)
         await self.tasks.close()
 
@@ -69,7 +69,7 @@ class StateKeeper:
                 self._listener.on_claimed_elsewhere(sid, client)
 
     async def save_dirty(self) -> None:
-        """Save those that are not stored as they are."""
+        """Save the states that have changed since they were stored."""
         for sid, client in list(self._clients.by_sid.items()):
             if not (client.dirty and client.stored) or self._clients.by_sid.get(sid) is not client:
                 continue
@@ -81,7 +81,7 @@ class StateKeeper:
             client.dirty = True
 
     async def drop(self, session: RecoveryState) -> None:
-        """Delete a state, if the broker can be reached; else it expires."""
+        """Delete a state; if the broker cannot be reached, the state expires later."""
         with contextlib.suppress(AdapterUnavailable):
             await self._broker.drop(session)
 
@@ -90,7 +90,7 @@ class StateKeeper:
         self.tasks.spawn(self.drop(session))
 
     def finish(self, client: Client, *, final: bool) -> None:
-        """A client has gone: delete its state, or store it as it is now; at once where the broker waits for nothing.
+        """Delete or store the state of a client that has left; at once if the broker is local.
 
         Args:
             client: The client.

@@ -1,4 +1,4 @@
-"""Which clients this server has, by each of their names."""
+"""The clients of this server, by sid, by transport and by room."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class ClientTable:
 
     @property
     def replays(self) -> int:
-        """How many of them are being sent what they missed: see `PacedReplay`."""
+        """The number of clients to which a replay is being sent: see `PacedReplay`."""
         return sum(client.is_replaying for client in self.special.values())
 
     def add(self, sid: str, client: Client) -> Client:
-        """A client has come; it is returned."""
+        """Add a client, and return it."""
         self.by_sid[sid] = client
         self.without_recovery += client.no_recovery
         if client.own_room != sid:
@@ -46,7 +46,7 @@ class ClientTable:
         return client
 
     def remove(self, sid: str) -> Client | None:
-        """A client has gone; None if it is not here."""
+        """Remove a client, and return it; None if it is not here."""
         client = self.by_sid.pop(sid, None)
         if client is None:
             return None
@@ -57,14 +57,14 @@ class ClientTable:
         return client
 
     def remove_own_room(self, sid: str, client: Client) -> bool:
-        """A client that has gone is no room any more; whether nobody else here is that room."""
+        """Remove the room of a client that has left. Returns whether no other client of this server has that room."""
         if self.by_own_room.get(client.own_room, client.own_room) != sid:
             return False
         self.by_own_room.pop(client.own_room, None)
         return client.own_room not in self.by_sid
 
     def rename(self, sid: str, to: str) -> None:
-        """A client goes by another sid from now on, in its rooms as well."""
+        """Give a client another sid, in its rooms as well."""
         client = self.by_sid.pop(sid)
         self.by_sid[to] = client
         if self.special.pop(sid, None) is not None:
@@ -73,7 +73,7 @@ class ClientTable:
         self._manager.rename(sid, to, NAMESPACE)
 
     def disable_recovery(self, client: Client) -> None:
-        """A client gets no offsets any more."""
+        """Send a client no more offsets, so that it cannot recover."""
         self.without_recovery += not client.no_recovery
         client.no_recovery = True
 

@@ -131,7 +131,7 @@ class RedisBroker:
 
     @property
     def publishes_both(self) -> bool:
-        """Whether events go to the other mode's Redis as well."""
+        """Whether events are published to the other mode's Redis as well."""
         return self._publishes_both
 
     @property

@@ -99,7 +99,7 @@ class ControlChannel:
 
     @property
     def trouble(self) -> Exception | None:
-        """Why the subscription is not active; None: it is, or nobody knows."""
+        """Why the subscription is not active; None: it is active, or the reason is unknown."""
         return self.subscription.trouble
 
     @property
@@ -108,7 +108,7 @@ class ControlChannel:
         return 0.0 if self._is_live else time.monotonic() - self._lost_at
 
     def tune(self, settings: RuntimeSettings) -> None:
-        """As `Broker.tune`."""
+        """See `Broker.tune`."""
         self.subscription.tune(linger=settings.channel_linger, batch=settings.subscription_batch)
 
     def start(self) -> None:
@@ -129,7 +129,7 @@ class ControlChannel:
         await self.queue.run(_ServerMessage(self, server_id, text), len(text))
 
     async def send_hint(self, server_id: str, text: str) -> None:
-        """Send another server a hint, which may be lost: what must hold is compared in Redis."""
+        """Send another server a hint. It may be lost, so nothing may depend on it: Redis decides."""
         with contextlib.suppress(AdapterUnavailable):
             await self.queue.run_raw(_ServerMessage(self, server_id, text.encode()), len(text))
 
@@ -156,7 +156,7 @@ class ControlChannel:
         return self.take_position(*await self.queue.run(_PositionRequest(self)))
 
     def take_position(self, epoch: bytes, last: bytes, lineage: bytes, since: bytes) -> int:
-        """Take over what `READ_POSITION` has answered; the last id published."""
+        """Apply the answer of `READ_POSITION`. Returns the last id published."""
         known, before = self.cursor.epoch, self.cursor.position
         top = self.cursor.enter_epoch(epoch.decode(), lineage.decode(), int(since))
         if top is not None:
@@ -173,7 +173,7 @@ class ControlChannel:
     # -- messages in: `SubscriptionListener`
 
     def on_message(self, channel: bytes, data: bytes) -> None:
-        """Handle a message. Raises SubscriptionDropped where the subscription is of no use any more."""
+        """Handle a message. Raises SubscriptionDropped if the subscription has become useless."""
         self._observer.redis_message()
         try:
             self.handle(channel, data)
@@ -236,7 +236,7 @@ class ControlChannel:
         return head, start
 
     def on_lost(self) -> None:
-        """The subscription is lost, or was never there."""
+        """The subscription is lost, or not active yet."""
         if self._is_live:
             self._lost_at = time.monotonic()
         self._is_live = False
@@ -244,7 +244,7 @@ class ControlChannel:
         self._observer.redis_subscribed(False)
 
     async def on_restored(self) -> None:
-        """All channels are subscribed to: catch up, and be live."""
+        """All channels are subscribed to: read the position, and become live."""
         last = await self.read_position()
         if self._leads_elsewhere():
             # What is read must be what is subscribed to.
@@ -256,12 +256,12 @@ class ControlChannel:
         await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Be live; control messages that were missed are lost."""
+        """Become live; control messages that were missed are lost."""
         self.set_live()
         log.info("control channel subscribed")
 
     def set_live(self) -> None:
-        """Let messages through from now on."""
+        """Handle messages from now on."""
         self._is_live = self._was_live = True
         self.live.set()
         self._missing_ticks = 0

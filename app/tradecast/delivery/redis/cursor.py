@@ -1,4 +1,4 @@
-"""How far this server is in the history of one partition, and which epoch that history is in."""
+"""This server's position in the history of one partition, and that history's epoch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PartitionCursor:
         self.has_gap = False
 
     def script_arguments(self, instance: str) -> tuple[str, int, str]:
-        """What scripts begin with: an epoch, in case a new one begins; the last id known here; the instance."""
+        """The first arguments of scripts: an epoch, in case a new one must start; the last known id; the instance."""
         return secrets.token_hex(4), max(self.floor, self.position), instance
 
     def advance(self, event_id: int) -> None:
@@ -35,7 +35,7 @@ class PartitionCursor:
         self.position = max(self.position, event_id)
 
     def enter_epoch(self, epoch: str, lineage: str, since: int) -> int | None:
-        """Take over the epoch that Redis is in.
+        """Apply Redis' current epoch.
 
         Args:
             epoch: Its name.
@@ -64,5 +64,5 @@ class PartitionCursor:
         return top
 
     def gap_is_repaired(self) -> None:
-        """Everything that can be read has been read."""
+        """Note that everything that can be read has been read."""
         self.unread_epoch, self.has_gap = None, False

@@ -15,7 +15,7 @@ _UNKNOWN: Final = "-"
 
 
 def join_epochs(epochs: Sequence[str | None]) -> str | None:
-    """What offsets name: the epoch itself, or of several partitions' the first digits; None if none is known."""
+    """The epochs as offsets name them: one epoch itself, or the first digits of several; None if none is known."""
     if len(epochs) == 1:
         return epochs[0]
     if not any(epochs):
@@ -26,7 +26,7 @@ def join_epochs(epochs: Sequence[str | None]) -> str | None:
 def translate_offset(
     offset: Offset, epochs: Sequence[str | None], lineages: Sequence[Mapping[str, int]]
 ) -> Offset | None:
-    """An offset of earlier epochs in the present ones; None if it says nothing about those.
+    """Translate an offset of earlier epochs to the current ones; None if that is impossible.
 
     Args:
         offset: The offset.
@@ -63,12 +63,12 @@ def _find_top(name: str, epoch: str | None, lineage: Mapping[str, int], short: b
 
 
 def write_epochs(epochs: Sequence[str | None]) -> str:
-    """As a recovery state has them."""
+    """Format the epochs as in a recovery state."""
     return " ".join(epoch or _UNKNOWN for epoch in epochs)
 
 
 def split_epochs(text: str, partitions: int) -> Sequence[str | None] | None:
-    """What a recovery state has: None for partitions without a known epoch; None for all if there are others now."""
+    """Parse the epochs of a recovery state, None where unknown; None in all if the number of partitions differs."""
     epochs = text.split()
     if len(epochs) != partitions:
         return None

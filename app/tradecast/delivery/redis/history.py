@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
 
 class HistoryReader:
-    """Reads events back.
+    """Reads events of the history.
 
     Attributes:
         may_evict: Whether this Redis evicts keys; None: nobody knows. Where it does not, what a server or publisher of

@@ -1,4 +1,4 @@
-"""What a partition runs with, and who observes it."""
+"""The configuration of a partition, and its observers."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class PartitionConfig:
 
 
 class PublishObserver(Protocol):
-    """Observes what becomes of published events; the metrics do."""
+    """Observes the results of publishing: the metrics."""
 
     def redis_published(self, result: PublishResult, count: int) -> None:
-        """So many events were handed to Redis: `ok`, `failed`, or `uncertain` where no answer came."""
+        """This number of events was published to Redis: `ok`, `failed`, or `uncertain` if Redis did not answer."""
         ...
 
 
@@ -60,7 +60,7 @@ class BrokerObserver(PublishObserver, Protocol):
         ...
 
     def redis_lag(self, seconds: float) -> None:
-        """A message of this server took so long through Redis and back."""
+        """The round trip of a message of this server through Redis took this long, in seconds."""
         ...
 
     def gap_repaired(self, events: int) -> None:

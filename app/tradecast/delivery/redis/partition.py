@@ -1,4 +1,4 @@
-"""One order of events in Redis, as a server needs it: subscribed to, replayed after a gap, and each delivered once."""
+"""A partition, as a server uses it: it subscribes, replays events after a gap, and delivers each event once."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class RedisPartition(ControlChannel):
         self._sid_rooms.discard(room)
 
     async def wait_subscribed(self, rooms: Collection[str]) -> bool:
-        """As `Broker.wait_subscribed`; the channel of the clients' own rooms is always subscribed to."""
+        """See `Broker.wait_subscribed`. The channel of the clients' own rooms is always subscribed to."""
         channels = [self._room_channels + room.encode() for room in rooms] + [self._direct_channel]
         if self._is_live and all(map(self.subscription.is_subscribed, channels)):
             return False

@@ -57,7 +57,7 @@ class RecoveryStore:
         return int(await self._queue.run(FixedRequest(SESSION, [1, key, *values])))
 
     async def claim(self, pid: str, user: str) -> Claimed | None:
-        """Make a state this server's; None if this user has none by that id.
+        """Claim a state for this server; None if this user has no state with that id.
 
         Raises:
             AdapterUnavailable: Redis did not answer in time, or refused.

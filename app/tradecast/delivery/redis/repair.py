@@ -25,7 +25,7 @@ class EventSink(Protocol):
     """Where events go, in order: the partition."""
 
     def deliver_once(self, envelope: Envelope) -> None:
-        """Deliver an event, unless it was before."""
+        """Deliver an event, unless it has been delivered before."""
         ...
 
 
@@ -57,7 +57,7 @@ class GapRepair:
         self._buffered: list[Envelope] = []
 
     def buffer(self, envelope: Envelope) -> None:
-        """Hold an event until the gap is repaired. Raises SubscriptionDropped where there are too many."""
+        """Buffer an event until the gap is repaired. Raises SubscriptionDropped if there are too many."""
         self._buffered.append(envelope)
         if len(self._buffered) > MAX_BUFFERED:
             self._buffered.clear()

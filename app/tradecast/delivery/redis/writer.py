@@ -78,7 +78,7 @@ class PartitionWriter:
         )
 
     def tune(self, settings: RuntimeSettings) -> None:
-        """Apply other settings; nothing that is under way is started again."""
+        """Apply other settings. Nothing that is in progress is restarted."""
         self.retention = replace(self.retention, events_per_room=settings.history_events)
         self.queue.tune(
             timeout=settings.publish_timeout,
@@ -88,7 +88,7 @@ class PartitionWriter:
         )
 
     def start(self) -> None:
-        """Be ready to publish; a connection is made with the first event."""
+        """Start; the connection is opened with the first event."""
         # Of those that were made before a fork, and started after it, each has a name of its own.
         self._producer = secrets.token_hex(8)
         self.queue.start()
@@ -98,11 +98,11 @@ class PartitionWriter:
         await self._connection.close()
 
     def give_up(self) -> None:
-        """Fail every event that waits for a Redis that takes none."""
+        """Fail every event that is queued while Redis accepts none."""
         self.queue.give_up("the server shuts down")
 
     async def publish(self, envelope: Envelope) -> int:
-        """Publish an event whose rooms are all of this partition; its id. Raises as `Broker.publish`."""
+        """Publish an event whose rooms are all in this partition, and return its id. Raises as `Broker.publish`."""
         # Encoded here: what cannot be fails alone, and not the batch that it is in.
         body = envelope.encode()
         rooms = [room.encode() for room in envelope.rooms]
@@ -117,7 +117,7 @@ class PartitionWriter:
             raise
 
     async def send_batch(self, batch: Sequence[_Encoded], number: int) -> Sequence[int]:
-        """Publish a batch; the ids of its events."""
+        """Publish a batch, and return the ids of its events."""
         if self._given[0] != number:
             self._given = (number, set())
         given = self._given[1]
@@ -195,12 +195,12 @@ class RedisWriter:
         return sum(len(writer.queue) for writer in self._writers)
 
     def tune(self, settings: RuntimeSettings) -> None:
-        """As `Broker.tune`."""
+        """See `Broker.tune`."""
         for writer in self._writers:
             writer.tune(settings)
 
     def start(self) -> None:
-        """Be ready to publish; a connection is made with the first event. It may be called again."""
+        """Start; the connection is opened with the first event. It may be called again."""
         if self._started:
             return
         self._started = True
@@ -208,7 +208,7 @@ class RedisWriter:
             writer.start()
 
     def give_up(self) -> None:
-        """As `Broker.give_up`."""
+        """See `Broker.give_up`."""
         for writer in self._writers:
             writer.give_up()
 
@@ -218,12 +218,12 @@ class RedisWriter:
         await self.redis.aclose()
 
     async def publish(self, envelope: Envelope) -> int:
-        """As `Broker.publish`."""
+        """See `Broker.publish`."""
         return await publish_in_partitions(self._writers, envelope)
 
 
 async def publish_in_partitions(writers: Sequence[PartitionWriter], envelope: Envelope) -> int:
-    """Publish an event in each partition that its rooms belong to, one after the other; the last one's id.
+    """Publish an event in each partition that its rooms belong to, one after the other. Returns its id in the last one.
 
     Each part says where in the earlier ones the event is, so that who is in rooms of both is given one of them.
 
@@ -248,7 +248,7 @@ async def publish_in_partitions(writers: Sequence[PartitionWriter], envelope: En
 
 
 async def publish_to_other_mode(writer: RedisWriter, envelope: Envelope) -> None:
-    """Publish an event, which one mode's Redis has, to the other mode's too.
+    """Publish an event that is in one mode's Redis to the other mode's Redis as well.
 
     Raises:
         PublishUncertain: That failed: servers on the first have it, and those on the other do not, or may not.

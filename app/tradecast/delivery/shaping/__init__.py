@@ -1,1 +1,1 @@
-"""What is made of an event before it is sent to the clients of this server."""
+"""Throttling, deltas, snapshots and notices of stale symbols: how events are changed before clients get them."""

@@ -1,4 +1,4 @@
-"""Deltas of events where the latest wins: what of the last one a client has, and so what it can be sent instead.
+"""Deltas of latest-wins events: which event a client has, and so what can be sent in place of the next one.
 
 A client that asked for them (`auth: {deltas: true}`) gets, of an event that is declared so (`EventKind.deltas`):
 
@@ -70,7 +70,7 @@ class _Chain:
 
 
 class DeltaChains:
-    """Numbers events per room for the clients that want deltas, and knows who of them has the last one.
+    """Numbers the events of each room for clients that want deltas, and knows which of them have the last one.
 
     An event is decoded only if somebody who wants deltas gets it, and encoded at most twice more for all of them.
 
@@ -87,15 +87,15 @@ class DeltaChains:
         self._chains: dict[str, dict[str, _Chain]] = {}
 
     def __len__(self) -> int:
-        """Of how many rooms something is kept."""
+        """The number of rooms of which an event is kept."""
         return len(self._chains)
 
     def add(self, client: Client) -> None:
-        """A client has come that wants deltas."""
+        """Add a client that wants deltas."""
         self.clients[client.eio_sid] = client
 
     def remove(self, client: Client) -> None:
-        """A client has gone, or is none of those."""
+        """Remove a client that has left, if it wanted deltas."""
         if self.clients.get(client.eio_sid) is not client:
             return
         del self.clients[client.eio_sid]
@@ -103,16 +103,16 @@ class DeltaChains:
             self._chains.clear()
 
     def forget_base(self, client: Client, room: str) -> None:
-        """The next event of a room is for a client whole: it has left it, or asks for that by subscribing again."""
+        """Send a client the next event of a room whole: it has left the room, or has subscribed again to get it."""
         for chain in self._chains.get(room, {}).values():
             chain.holders.discard(client)
 
     def forget_room(self, room: str) -> None:
-        """Nobody is in a room here any more."""
+        """Forget a room that has no members on this server any more."""
         self._chains.pop(room, None)
 
     def divide(self, envelope: Envelope, recipients: Iterable[str]) -> tuple[Iterable[str], list[Batch]]:
-        """Who gets an event as everybody does, and what the others get.
+        """Divide the recipients: those who get the event itself, and messages for those who get something else.
 
         Args:
             envelope: The event.
@@ -164,7 +164,7 @@ class DeltaChains:
 
 
 def _is_comparable(envelope: Envelope) -> bool:
-    """Whether an event is about what its one room is about, is for everybody in it, and in the main namespace."""
+    """Whether an event is for all members of a single room of the main namespace, and about that room's subject."""
     return (
         envelope.kind == LATEST
         and not envelope.key
@@ -180,7 +180,7 @@ def _is_comparable(envelope: Envelope) -> bool:
 
 
 def _decode_payload(envelope: Envelope, key: str) -> dict[str, Any] | None:
-    """An event's payload, if it is one object with the key that the room is named for, and nothing of it is lost."""
+    """Decode an event's payload, if it is a single JSON object with the room's key, and decoding loses nothing."""
     if _TOO_LONG.search(envelope.packet) is not None:
         return None
     try:

@@ -10,12 +10,12 @@ from typing import Any, Final
 MAX_DEPTH: Final = 16
 
 
-class _Unsayable(Exception):
-    """A patch cannot say it."""
+class _Inexpressible(Exception):
+    """A merge patch cannot express the change."""
 
 
 def make_patch(before: Any, after: Any) -> dict[str, Any] | None:
-    """The merge patch that makes one JSON object another; None where it has to be sent whole.
+    """Make the merge patch that turns `before` into `after`; None if `after` has to be sent whole.
 
     Objects are compared field by field, everything else, arrays included, as one value. In a merge patch null deletes
     a field, so there is none for an object that gets a null. Numbers are the same only if they are written alike: 1
@@ -29,12 +29,12 @@ def make_patch(before: Any, after: Any) -> dict[str, Any] | None:
         return None
     try:
         return _diff_objects(before, after, MAX_DEPTH)
-    except _Unsayable:
+    except _Inexpressible:
         return None
 
 
 def apply_patch(before: Any, patch: Any) -> Any:
-    """What a merge patch makes of a value: a new one, which shares with both what it leaves as it is."""
+    """Apply a merge patch. Returns a new value, which shares unchanged parts with both."""
     if not isinstance(patch, Mapping):
         return patch
     after = dict(before) if isinstance(before, Mapping) else {}
@@ -50,7 +50,7 @@ def apply_patch(before: Any, patch: Any) -> Any:
 
 def _diff_objects(before: dict[str, Any], after: dict[str, Any], depth: int) -> dict[str, Any]:
     if not depth:
-        raise _Unsayable
+        raise _Inexpressible
     patch: dict[str, Any] = {}
     for key, value in after.items():
         if key in before:
@@ -63,7 +63,7 @@ def _diff_objects(before: dict[str, Any], after: dict[str, Any], depth: int) -> 
             if _is_same(old, value, depth):
                 continue
         if value is None or (type(value) is dict and _has_null(value, depth)):
-            raise _Unsayable
+            raise _Inexpressible
         patch[key] = value
     for key in before:
         if key not in after:
@@ -72,9 +72,9 @@ def _diff_objects(before: dict[str, Any], after: dict[str, Any], depth: int) -> 
 
 
 def _has_null(value: dict[str, Any], depth: int) -> bool:
-    """Whether a merge patch would leave a field of a new object out. What is in arrays is taken as it is."""
+    """Whether a new object has a null, which a merge patch would drop. Nulls in arrays do not matter."""
     if not depth:
-        raise _Unsayable
+        raise _Inexpressible
     return any(one is None or (type(one) is dict and _has_null(one, depth - 1)) for one in value.values())
 
 
@@ -86,11 +86,11 @@ def _is_same(one: Any, other: Any, depth: int) -> bool:
         return bool(one == other) and (one != 0.0 or math.copysign(1.0, one) == math.copysign(1.0, other))
     if kind is list:
         if not depth:
-            raise _Unsayable
+            raise _Inexpressible
         return len(one) == len(other) and all(map(_is_same, one, other, [depth - 1] * len(one)))
     if kind is dict:
         if not depth:
-            raise _Unsayable
+            raise _Inexpressible
         return len(one) == len(other) and all(
             key in other and _is_same(value, other[key], depth - 1) for key, value in one.items()
         )

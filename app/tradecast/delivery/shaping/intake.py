@@ -1,4 +1,4 @@
-"""Between the broker and the clients: what an event says of the market, and whether it is sent now or later."""
+"""Receives events of the broker, notes what they say about the market, and sends them now or later."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Outlet(Protocol):
     """Sends events to the clients of this server: `LocalDelivery`."""
 
     def deliver_late(self, envelope: Envelope, /) -> None:
-        """Send an event that was buffered; clients that joined its room since it came do not get it."""
+        """Send a buffered event, except to clients that have joined its room since it came."""
         ...
 
 
@@ -63,7 +63,7 @@ NO_FEED: Final = Feed(quote="", rooms="", market="", stale="")
 
 @dataclass(frozen=True, slots=True)
 class ShapingOptions:
-    """What is done with events on their way to clients.
+    """How events are shaped before they are sent to clients.
 
     Attributes:
         feed: What the events of market data are called.
@@ -102,7 +102,7 @@ class ThrottleIntervals:
 
 
 class Intake:
-    """Receives every event for the clients of this server, and lets it through now or later.
+    """Receives every event for the clients of this server, and passes it on now or later.
 
     Args:
         options: What is done with events.
@@ -199,14 +199,14 @@ class Intake:
             self._notices.set_market(self.is_market_open)
 
     def note_retained(self, envelope: Envelope) -> None:
-        """The newest event of a room's key is known, of before its first client here subscribed."""
+        """Note the newest event of a key, from before the first client of this server subscribed to the room."""
         if envelope.event == self._quote and self._notices is not None:
             self._notices.receive_retained(envelope)
         elif envelope.event == self._market and envelope.id > self._market_id:
             self.note_market(envelope)
 
     def note_join(self, room: str, position: int) -> None:
-        """A client has joined a room at a position: what was published up to there, and is buffered, is not for it."""
+        """Note that a client has joined a room at a position: buffered events up to there are not for it."""
         if self._throttle is not None:
             before, _ = self._joined.get(room, (0, 0.0))
             self._joined[room] = (max(position, before), self._clock())
@@ -216,19 +216,19 @@ class Intake:
         return any(self._joined[room][0] >= event_id for room in rooms if room in self._joined)
 
     def sweep(self) -> None:
-        """Forget joins that lie back so far that nothing older is buffered. To be called every second or so."""
+        """Forget joins that are older than all buffered events. Call it about once a second."""
         oldest = self._clock() - self._longest - IDLE_EVERY
         for room in [room for room, (_, at) in self._joined.items() if at < oldest]:
             del self._joined[room]
 
     def flush(self) -> None:
-        """Send all that is buffered now: what comes has other positions."""
+        """Send all buffered events now, because later events have other positions."""
         if self._throttle is not None:
             self._send(self._throttle.take_all())
             self._joined.clear()
 
     def close(self) -> None:
-        """Drop what is buffered: the clients get the newest values where they reconnect."""
+        """Drop the buffered events: clients get the newest values when they reconnect."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -74,7 +74,7 @@ class RetainedValues:
         return found[-count:] if count else []
 
     def retain(self, room: str, latest: Mapping[Key, Envelope], events: Sequence[Envelope], now: int) -> None:
-        """A room's history ends: have of it stay what may.
+        """Retain the newest values of a room whose history is about to be dropped, within the bounds.
 
         Args:
             room: The room.
@@ -104,7 +104,7 @@ class RetainedValues:
             self.over_budget += 1
 
     def expire(self, now: int) -> None:
-        """Forget what has been there for its time."""
+        """Drop the values that have been retained long enough."""
         oldest = now - id_span(self._limits.seconds)
         for room in [room for room, found in self._rooms.items() if found.newest <= oldest]:
             self._remove(room)

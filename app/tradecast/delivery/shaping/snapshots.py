@@ -1,4 +1,4 @@
-"""What a client that joins a room gets of it: the position from which on it is live, and what was there before.
+"""What a client gets when it joins a room: the position from which it gets live events, and the values before it.
 
 Ids up to the position are the snapshot's, ids above it are live. The client's delivery is paused from before the read
 until the snapshot is sent, so no value of the snapshot follows a newer one.
@@ -33,7 +33,7 @@ class SnapshotObserver(Protocol):
 
 
 class JoinListener(Protocol):
-    """Learns where rooms are joined: what comes of before is not for who joined (`Intake`)."""
+    """Is notified of joins, since earlier events are not for the client that joined (`Intake`)."""
 
     def note_join(self, room: str, position: int, /) -> None:
         """A client has joined a room at a position."""
@@ -45,7 +45,7 @@ class JoinListener(Protocol):
 
 
 class JoinPositions:
-    """Takes the positions at which clients join rooms, and the snapshots of these.
+    """Sets the positions at which clients join rooms, and reads the snapshots of the rooms.
 
     Args:
         broker: Knows both.
@@ -107,21 +107,21 @@ class JoinPositions:
         return counted
 
     def _report_nothing(self, rooms: Collection[str]) -> Sequence[Envelope] | None:
-        """There is nothing of these rooms, or nobody knows."""
+        """Count rooms without a snapshot, or whose snapshot is unknown."""
         if not self._broker.has_snapshots:
             return None
         self._observer.snapshots_read("miss", len(rooms))
         return ()
 
     def _take_own_positions(self, client: Client, rooms: Iterable[str]) -> None:
-        """Everything up to the server's own position has come, and what comes is buffered for the client."""
+        """Use the server's own positions: everything up to them has been received, and later events are buffered."""
         positions, joins = self._broker.positions, client.session.joins
         for room in rooms:
             joins[room] = position = positions[self._broker.partition_of(room)]
             self._listener.note_join(room, position)
 
     def _set_ahead(self, client: Client, found: Mapping[str, int]) -> None:
-        """Set positions that this server has perhaps not reached.
+        """Set positions that this server may not have reached yet.
 
         What is published in several partitions must not come through one of them from before the client joined, and
         nothing that its snapshot has may follow it.

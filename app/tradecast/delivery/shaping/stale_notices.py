@@ -55,7 +55,7 @@ class Sender(Protocol):
 
 
 class Subscription(Protocol):
-    """The broker, as this room sees it."""
+    """Knows whether events of other servers are received: the broker."""
 
     @property
     def is_subscribed(self) -> bool:

@@ -115,7 +115,7 @@ class Throttle:
         return False
 
     def take_due(self, now: float) -> Sequence[Envelope]:
-        """The events that are to be sent by now. Their keys' intervals begin anew."""
+        """Take the events that are due. New intervals begin for their keys."""
         due: list[Envelope] = []
         for lane in self._lanes.values():
             queue = lane.queue

@@ -1,4 +1,4 @@
-// The demo page: a stock socket.io-client, and what it receives put on the page. Data is only ever set as text.
+// The demo page: a standard socket.io-client, which shows what it receives. Data is only ever set as text.
 /* global io */
 
 import { QuoteChart, ValueChart } from "./chart.js";

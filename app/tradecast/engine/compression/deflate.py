@@ -47,7 +47,7 @@ _ENDS: Final = (b"", _END, b"\x00" + _END)
 
 
 class CompressionObserver(Protocol):
-    """Told of compressed messages."""
+    """Is notified of compressed messages."""
 
     def message_compressed(self, before: int, after: int) -> None:
         """A message is compressed, once for all clients that get it; bytes before and after."""
@@ -59,7 +59,7 @@ class Deflater:
 
     Args:
         above: Bytes; messages, or parts of one, of this size or less are not compressed.
-        observer: Told of each message that is compressed.
+        observer: Is notified of each message that is compressed.
 
     Attributes:
         above: As above.

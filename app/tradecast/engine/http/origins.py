@@ -72,7 +72,7 @@ class OriginPolicy:
     def find_reason(self, request: Request) -> tuple[Reason, str]:
         """Why a request was not accepted, and its origin as far as it may be shown: anybody can write anything there.
 
-        What a log may show as it is, whatever it hides elsewhere, is `Told`: a host that is listed, or a page's own
+        An origin that a log may show in full is an `OwnText`: a host that is listed, or a page's own
         machine. That of the `Host` header is a client's word.
         """
         origin = parse_origin(request.header(b"origin") or "")

@@ -115,7 +115,7 @@ class TlsHandshake(asyncio.Protocol):
     Args:
         bounds: Where it is counted.
         make_protocol: Makes that protocol.
-        also_plain: As of `TlsListener`.
+        also_plain: See `TlsListener`.
 
     Attributes:
         phase: See `BoundedConnection`.

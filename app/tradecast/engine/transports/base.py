@@ -104,7 +104,7 @@ class Host(Protocol):
         backlog: Knows the transports for which messages wait.
         limits: Bounds on what waits for a client.
         max_http_buffer_size: Bytes of the largest message or POST taken.
-        observer: Told of clients that are cut off.
+        observer: Is notified of clients that are cut off.
         turns: Has those who have sent much read by turns.
         windows: Flushes transports whose messages wait for others.
     """

@@ -161,56 +161,56 @@ class SecuredTransport(asyncio.Transport):
     # -- as the connection does it
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         self._protocol = protocol
         self._transport.set_protocol(protocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         return self._transport.get_protocol()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         return self._transport.get_extra_info(name, default)
 
     def get_write_buffer_size(self) -> int:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         return self._transport.get_write_buffer_size()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         self._transport.set_write_buffer_limits(high, low)
 
     def is_closing(self) -> bool:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         return self._transport.is_closing()
 
     def is_reading(self) -> bool:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         return self._transport.is_reading()
 
     def pause_reading(self) -> None:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         self._transport.resume_reading()
 
     def can_write_eof(self) -> bool:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         return self._transport.can_write_eof()
 
     def write_eof(self) -> None:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         self._transport.write_eof()
 
     def close(self) -> None:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         self._transport.close()
 
     def abort(self) -> None:
-        """As of `asyncio.Transport`."""
+        """See `asyncio.Transport`."""
         self._transport.abort()
 
 

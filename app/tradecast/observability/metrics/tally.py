@@ -94,7 +94,7 @@ class Durations(Collector):
         self._sum += seconds
 
     def describe(self) -> list[Metric]:
-        """As of `Tally`."""
+        """See `Tally`."""
         return [HistogramMetricFamily(self._name, self._meaning)]
 
     def collect(self) -> Iterator[Metric]:

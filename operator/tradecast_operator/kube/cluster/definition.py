@@ -1,4 +1,4 @@
-"""Bringing the CustomResourceDefinition up to date, which all releases of a cluster share.
+"""Updates the CustomResourceDefinition, which all releases of a cluster share.
 
 Helm installs it once and never changes it, so each release's upgrade applies its own. An older chart must not take a
 newer one back: fields that other releases use would be pruned from their SocketFleets.
@@ -46,7 +46,7 @@ def read_definition(path: Path) -> Object:
 
 
 async def update_definition(kubernetes: Kubernetes, body: Object, *, force: bool = False) -> str:
-    """Apply a definition, unless the cluster has a newer one; what was done, in a sentence.
+    """Apply a definition, unless the cluster has a newer one. Returns a sentence that says what was done.
 
     Args:
         kubernetes: The API.
@@ -84,7 +84,7 @@ async def _apply_once(kubernetes: Kubernetes, body: Object, *, force: bool) -> s
 
 
 def is_newer(one: str, other: str) -> bool:
-    """Whether a version is newer than another, by https://semver.org; one that is none is never newer."""
+    """Whether a version is newer than another, by https://semver.org; an invalid version is never newer."""
     first, second = _rank_version(one), _rank_version(other)
     if first is None:
         return False

@@ -30,7 +30,7 @@ log = structlog.stdlib.get_logger("tradecast.operator")
 
 
 class WatchLost(Exception):
-    """The API server does not know any more what has changed since: the pods have to be listed again."""
+    """The API server no longer knows the changes since the last list: the pods have to be listed again."""
 
 
 class PodCache:
@@ -80,7 +80,7 @@ class PodCache:
             await asyncio.gather(watching, return_exceptions=True)
 
     def _is_current(self, expected: int) -> bool:
-        """Whether what is known of the pods is what the watch has reported."""
+        """Whether the known pods are up to date with the watch."""
         if self._watching is None or self._watching.done():
             return False
         # A connection that is dead and does not say so reports nothing. The controller has a watch of its own.

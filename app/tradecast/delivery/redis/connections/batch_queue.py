@@ -1,4 +1,4 @@
-"""Work for Redis, a batch at a time: what comes while one batch is under way goes with the next."""
+"""Sends requests to Redis in batches: those that come while a batch is being sent go with the next one."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class BatchSender(Protocol[Sent, Received]):
 
 
 class BatchQueue(Generic[Item, Result]):
-    """One batch after the other, in order, each repeated min(attempt * 50 ms, 2 s) apart until it is through.
+    """Sends one batch after the other, in order; a failed one again after min(attempt * 50 ms, 2 s) until it succeeds.
 
     Args:
         sender: Sends the batches.
@@ -125,11 +125,11 @@ class BatchQueue(Generic[Item, Result]):
         self._gives_up = ""
 
     def __len__(self) -> int:
-        """How many wait or are under way."""
+        """The number of items that are queued or being sent."""
         return len(self._waiting)
 
     def tune(self, *, timeout: float, max_batch: int, window: float, capacity: int) -> None:
-        """Apply other settings. A batch under way and what waits already stay as they are."""
+        """Apply other settings. They do not affect the batch that is being sent, nor items that are queued already."""
         self.timeout = timeout
         self._max_batch = max_batch
         self._window = window
@@ -137,7 +137,7 @@ class BatchQueue(Generic[Item, Result]):
         self._full.set()  # whoever waits for a batch to fill checks again
 
     def start(self) -> None:
-        """Send what waits, and what comes. There is a task only while something is on its way."""
+        """Start sending. A task exists only while there are items to send."""
         self._started = True
         self._ensure_running()
 
@@ -149,13 +149,13 @@ class BatchQueue(Generic[Item, Result]):
             )
 
     async def close(self) -> None:
-        """Stop. Those who still wait get an error: it was not sent, or that is not known."""
+        """Stop. Items that are still queued fail: they were not sent, or it is unknown whether they were."""
         self._closed = self.failing = True
         self.give_up("closed")  # what is under way is no longer known once its task has ended
         await cancel_and_wait(self._task)
 
     def give_up(self, why: str) -> None:
-        """Fail everything that waits while Redis takes nothing, now or later."""
+        """From now on, fail all queued items whenever Redis does not accept them."""
         self._gives_up = why
         if self.failing:
             for entry in self._waiting:
@@ -163,7 +163,7 @@ class BatchQueue(Generic[Item, Result]):
                     entry.done.set_exception(_make_failure(entry.uncertain, why, self._trouble))
 
     async def run(self, item: Item, size: int = 0) -> Result:
-        """Send an item; its result.
+        """Send an item, and return its result.
 
         Raises:
             PublishUncertain: No answer came in time.

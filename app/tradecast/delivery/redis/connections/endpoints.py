@@ -1,4 +1,4 @@
-"""Where the partitions are: of one Redis one, of Redis Cluster sixteen, spread over its nodes."""
+"""Where the partitions are: one on a single Redis, sixteen on the nodes of a Redis Cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TAGS: Final = tuple("18 3 65 140 19 2 64 141 106 23 70 49 107 0 66 48".split()) 
 
 @dataclass(frozen=True, slots=True)
 class PartitionEndpoint:
-    """The way to a partition.
+    """How to reach a partition.
 
     Attributes:
         connector: Knows where it is now.

@@ -1,4 +1,4 @@
-"""One connection to Redis that is only subscribed with: replies are parsed where they arrive."""
+"""A connection to Redis that is used for subscriptions only. Replies are parsed as soon as they arrive."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class ReplyHandler(Protocol):
 
 
 class PubSubConnector:
-    """Opens connections to subscribe with, as `SubscriptionConnector`."""
+    """Opens connections for subscriptions (`SubscriptionConnector`)."""
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
 
     async def open(self) -> tuple[PubSubConnection, str]:
-        """As `open_connection`."""
+        """See `open_connection`."""
         connection, instance = await open_connection(self._connector)
         return PubSubConnection(connection), instance
 
@@ -53,7 +53,7 @@ class PubSubConnection:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can still be written to, as far as is known."""
+        """Whether the connection is open, as far as is known."""
         return bool(self._connection.is_connected)
 
     async def send(self, command: str, channels: Collection[bytes]) -> None:
@@ -67,7 +67,7 @@ class PubSubConnection:
         )
 
     async def read(self, handler: ReplyHandler) -> None:
-        """Hand over every reply, in order, until the connection is lost. To be called once.
+        """Pass every reply to the handler, in order, until the connection is lost. Call it once.
 
         Args:
             handler: Gets the replies. What it raises ends the reading, and is raised here.

@@ -1,4 +1,4 @@
-"""One connection for requests to one instance of Redis, which is known by name."""
+"""A connection for requests to one instance of Redis, which is identified by its `run_id`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Connector(Protocol):
     """Knows where a partition is."""
 
     async def connect(self) -> AbstractConnection:
-        """Make an open connection to where the partition is now. Raises ConnectionError."""
+        """Make sure that there is an open connection to the partition. Raises ConnectionError."""
         ...
 
 
@@ -29,7 +29,7 @@ class ScriptRequest(Protocol):
     """A script to run, with arguments that may depend on the instance of Redis that runs it."""
 
     def encode(self, instance: str) -> tuple[Script, Sequence[Argument]]:
-        """The script and what follows its digest: the number of keys, keys and arguments.
+        """The script, and what follows its digest in the request: the number of keys, the keys, and the arguments.
 
         Args:
             instance: The instance's name; "" if it is not known.
@@ -38,7 +38,7 @@ class ScriptRequest(Protocol):
 
 
 async def open_connection(connector: Connector) -> tuple[AbstractConnection, str]:
-    """A connection, and which instance of Redis it leads to: the beginning of its `run_id`, "" if that is not known.
+    """Open a connection. Returns it, and the instance of Redis: the start of its `run_id`, "" if unknown.
 
     A subscription that stays with a master that has become a replica receives events late or never, and nothing else
     shows that.
@@ -62,7 +62,7 @@ async def open_connection(connector: Connector) -> tuple[AbstractConnection, str
 
 
 def _needs_another_instance(reply: object) -> bool:
-    """Whether another instance may be in charge.
+    """Whether another instance may be the master now.
 
     A master that no replica follows any more does not know that yet, nor one that has lost the rest of its cluster.
     """
@@ -72,7 +72,7 @@ def _needs_another_instance(reply: object) -> bool:
 
 
 class ScriptConnection:
-    """Runs scripts on one connection, which is made when it is needed. One caller at a time: a `BatchQueue`.
+    """Runs scripts on a connection that is opened on demand. One caller at a time: a `BatchQueue`.
 
     Attributes:
         instance: The instance at the other end; "" without a connection, or if it is not known.
@@ -84,7 +84,7 @@ class ScriptConnection:
         self.instance = ""
 
     async def run_all(self, requests: Sequence[ScriptRequest]) -> list[Any]:
-        """Run scripts in one round trip; replies or exceptions, one for each.
+        """Run scripts in one round trip. Returns a reply or an exception for each.
 
         Raises:
             NotSent: There is no connection.

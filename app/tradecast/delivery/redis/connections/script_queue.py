@@ -1,4 +1,4 @@
-"""Requests to one partition's scripts, many in a round trip."""
+"""Runs scripts on one partition, many of them in a round trip."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FixedRequest:
 
 
 class ScriptQueue:
-    """Runs requests in order. Those that wait for a slot that moves do not hold up the others.
+    """Runs requests in order. Requests that wait for a slot to migrate do not delay the others.
 
     Args:
         endpoint: Where the partition is.
@@ -73,7 +73,7 @@ class ScriptQueue:
         await self._usual.connection.close()
 
     async def run(self, request: ScriptRequest, size: int = 0) -> Any:
-        """Run a request; its reply.
+        """Run a request, and return its reply.
 
         Args:
             request: What to run.
@@ -89,7 +89,7 @@ class ScriptQueue:
         return reply
 
     async def run_raw(self, request: ScriptRequest, size: int = 0) -> Any:
-        """As `run`; an error of this request alone is returned."""
+        """Like `run`, but an error of this request alone is returned, not raised."""
         reply = await self._usual_queue.run(request, size)
         return await self.moving_queue.run(request, size) if _is_moving(reply) else reply
 
@@ -117,7 +117,7 @@ class _Sender:
 
 
 def _is_moving(reply: Any) -> bool:
-    """Whether what a request needs is on its way to another node, as a part of a slot that moves."""
+    """Whether a request needs keys that are migrating to another node with their slot."""
     return isinstance(reply, AskError | TryAgainError) and not isinstance(reply, MovedError)
 
 

@@ -57,7 +57,7 @@ class SubscriptionConnector(Protocol):
     """Opens connections to subscribe with: `PubSubConnector`."""
 
     async def open(self) -> tuple[Connection, str]:
-        """Open a connection; to which instance of Redis it leads, too. Raises ConnectionError."""
+        """Open a connection. Returns it and the instance of Redis that it leads to. Raises ConnectionError."""
         ...
 
 
@@ -65,20 +65,20 @@ class SubscriptionListener(Protocol):
     """Receives what a subscription receives."""
 
     def on_message(self, channel: bytes, data: bytes) -> None:
-        """Handle a message. What it raises ends the connection."""
+        """Handle a message. An exception closes the connection."""
         ...
 
     def on_lost(self) -> None:
-        """The connection is lost, or the first one is about to be made."""
+        """The connection is lost, or the first one is about to be opened."""
         ...
 
     async def on_restored(self) -> None:
-        """All wanted channels are confirmed. It runs in a task of its own, and is repeated where it fails."""
+        """All wanted channels are confirmed. This runs in a task of its own, and is retried if it fails."""
         ...
 
 
 class Subscription:
-    """Brings the wanted channels and the subscribed ones together, by one task that writes.
+    """Keeps a connection subscribed to the wanted channels. A single task writes to it.
 
     After a lost connection everything is subscribed to again, in batches, before `on_restored` is awaited; until that
     returns, the listener buffers messages, since the connection itself cannot say what was missed. `on_lost` comes
@@ -194,7 +194,7 @@ class Subscription:
                         del self._waiters[channel]
 
     def unsubscribe_idle(self) -> None:
-        """Unsubscribe from channels that have been idle for `linger`. To be called now and then."""
+        """Unsubscribe from channels that have been idle for `linger`. Call it regularly."""
         now = time.monotonic()
         over = [
             channel
@@ -216,7 +216,7 @@ class Subscription:
         return [channel[len(prefix) :] for channel in self._wanted if channel.startswith(prefix)]
 
     async def drop(self) -> None:
-        """Give the connection up; a new one is made."""
+        """Close the connection; a new one is opened."""
         if self._connection is not None:
             self._dropped = True
             await self._connection.close()
@@ -343,7 +343,7 @@ class Subscription:
                 self._changed.set()
 
     def _check(self, connection: Connection) -> None:
-        """Raise unless it is the present connection and open: redis-py would open it again, and nobody read it."""
+        """Raise unless this is the current connection, and open: redis-py would reopen it, and nobody would read."""
         if connection is not self._connection or not connection.is_open:
             raise ConnectionError("lost meanwhile")
 

@@ -1,1 +1,1 @@
-"""What stays in Redis for those who subscribe later: written when recovery needs it no more, read at a join."""
+"""Values that Redis retains for later subscribers: written when recovery no longer needs them, read at a join."""

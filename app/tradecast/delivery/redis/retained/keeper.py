@@ -1,4 +1,4 @@
-"""Has what is published stay in Redis longer than recovery needs it, within bounds: every server does, every moment."""
+"""Retains published values in Redis longer than recovery needs them, within bounds. Every server runs it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class RetentionKeeper:
             await asyncio.sleep(pause)
 
     async def retain(self) -> Retained:
-        """Do what is due now, up to a bound. Raises AdapterUnavailable."""
+        """Retain what is due now, up to a bound. Raises AdapterUnavailable."""
         answer = await self._queue.run(self._request)
         size, rooms, too_large, over_budget, visited, more = map(int, answer)
         self._observer.values_retained(self._number, size, too_large=too_large, over_budget=over_budget)

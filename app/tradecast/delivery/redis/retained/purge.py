@@ -1,4 +1,4 @@
-"""Removes what Redis has of some rooms: what is retained, and the history. Somebody's personal data, say."""
+"""Removes the retained values and the history of rooms from Redis, for example a user's personal data."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Purged:
 
     @property
     def total(self) -> int:
-        """All together; an event may be in the history and be retained as well."""
+        """The sum; an event may count twice, in the history and as a retained value."""
         return self.counted + self.latest + self.retained
 
 
 async def purge_rooms(redis: RedisClient, rooms: Collection[str], *, dry_run: bool = False) -> Mapping[str, Purged]:
-    """Remove what Redis has of rooms; what that was, by room.
+    """Remove what Redis has of rooms. Returns what was removed, by room.
 
     Args:
         redis: That of one mode.

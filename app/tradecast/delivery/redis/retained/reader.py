@@ -27,12 +27,12 @@ class PositionTaker(Protocol):
     """Takes over what `READ_POSITION` has answered: the partition."""
 
     def take_position(self, epoch: bytes, last: bytes, lineage: bytes, since: bytes) -> int:
-        """Take it over; the last id published."""
+        """Apply it. Returns the last id published."""
         ...
 
 
 class SnapshotReader:
-    """Reads snapshots. Clients that join while a read waits to be sent share it: a thousand that connect cost a few.
+    """Reads snapshots. Clients that join while a read waits to be sent share it: a thousand joins cost a few reads.
 
     Args:
         endpoint: Where the partition is.
@@ -64,7 +64,7 @@ class SnapshotReader:
         self._waiting: _Read | None = None
 
     async def read(self, rooms: Mapping[str, int]) -> Mapping[str, Snapshot]:
-        """Read the snapshots of rooms, each with so many counted events. Raises AdapterUnavailable."""
+        """Read the snapshots of rooms, each with its newest durable events. Raises AdapterUnavailable."""
         found: dict[str, Snapshot] = {}
         left = dict(rooms)
         while left:
