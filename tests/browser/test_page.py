@@ -97,7 +97,7 @@ async def test_a_free_user_is_refused_quotes_and_the_panel_says_why(open_page: O
     await expect(demo.page.locator("#portfolio-value")).to_have_text(MONEY)
 
 
-async def test_what_else_is_refused_is_told_with_code_and_reason(open_page: OpenPage) -> None:
+async def test_what_else_is_refused_is_reported_with_code_and_reason(open_page: OpenPage) -> None:
     demo = await open_page()
     await demo.log_in("demo-premium")
     refusals = demo.page.locator("#refusals .item")
@@ -255,7 +255,7 @@ async def test_trades_and_notifications_are_there_after_a_reload(open_page: Open
     assert await demo.page.locator("#refusals .item").count() == 0
 
 
-async def test_a_session_that_the_server_ends_is_told_with_the_reason(open_page: OpenPage) -> None:
+async def test_a_session_that_the_server_ends_is_reported_with_the_reason(open_page: OpenPage) -> None:
     demo = await open_page()
     await demo.log_in("demo-premium")
     stored = json.loads(await demo.page.evaluate("sessionStorage.getItem('tradecast-demo-login')"))

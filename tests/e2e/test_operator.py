@@ -26,7 +26,7 @@ def fleet_with_operator(settled: Fleet) -> Iterator[Fleet]:
         yield settled
 
 
-def test_a_fleet_grows_is_evened_out_and_shrinks_though_its_operator_is_killed(fleet_with_operator: Fleet) -> None:
+def test_a_fleet_grows_is_rebalanced_and_shrinks_though_its_operator_is_killed(fleet_with_operator: Fleet) -> None:
     """One crowd of clients goes through all of it."""
     fleet = fleet_with_operator
     with crowded(fleet, 2) as crowd, Numbers() as numbers:
@@ -129,7 +129,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_what_makes_no_sense_is_refused(fleet_with_operator: Fleet) -> None:
+def test_what_is_invalid_is_refused(fleet_with_operator: Fleet) -> None:
     for spec, said in WRONG:
         with pytest.raises(CommandFailed, match=said):
             fleet_with_operator.kubectl(

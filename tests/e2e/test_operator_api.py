@@ -128,7 +128,7 @@ async def test_clients_of_a_pod_that_ends_are_counted() -> None:
 
 
 @pytest.mark.long
-async def test_a_server_that_has_forgotten_its_drain_is_told_again() -> None:
+async def test_a_server_that_has_forgotten_its_drain_is_notified_again() -> None:
     async with operated("forgets", 10, 20, 30) as bench:
         emptiest = bench.servers.running[0]
         emptiest.stuck = True
@@ -229,7 +229,7 @@ async def killed_after(bench: Operated, step: str, replicas: int, then: int | No
     await bench.settled(replicas if then is None else then)
 
 
-async def test_an_operator_that_is_killed_after_any_step_is_followed_by_one_that_goes_on() -> None:
+async def test_an_operator_that_is_killed_after_any_step_is_followed_by_one_that_continues() -> None:
     steps = ["mark", "drained", "cost", "replicas", "event"]
     async with operated("killed", *range(10, 10 * (len(steps) + 2), 10)) as bench:
         for step in steps:
@@ -241,7 +241,7 @@ async def test_an_operator_that_is_killed_after_any_step_is_followed_by_one_that
         assert len(bench.servers.gone) == len(steps)
 
 
-async def test_an_operator_that_is_killed_while_it_cancels_is_followed_by_one_that_goes_on() -> None:
+async def test_an_operator_that_is_killed_while_it_cancels_is_followed_by_one_that_continues() -> None:
     async with operated("cancels", 10, 20, 30) as bench:
         ten, twenty, thirty = bench.servers.running
         ten.stuck = twenty.stuck = True
@@ -258,7 +258,7 @@ async def test_an_operator_that_is_killed_while_it_cancels_is_followed_by_one_th
             )
 
 
-async def test_what_changes_between_looking_and_acting_is_decided_anew() -> None:
+async def test_what_changes_between_looking_and_acting_is_decided_again() -> None:
     async with operated("anew", 10, 20, 30, 40, 50) as bench:
         fuller = bench.servers.running[2:]
         left = {"mark", "replicas"}
@@ -328,7 +328,7 @@ async def test_more_are_wanted_while_some_are_drained() -> None:
         assert emptiest.told[-1][:2] == ("DELETE", "/admin/drain")
 
 
-async def test_a_drain_that_does_not_end_is_told_of_and_finished() -> None:
+async def test_a_drain_that_does_not_end_is_reported_and_finished() -> None:
     async with operated("overdue", 10, 20, 30, drain={"timeoutSeconds": 2}) as bench:
         emptiest = bench.servers.running[0]
         emptiest.stuck = True
@@ -490,7 +490,7 @@ async def test_pods_that_only_wear_the_labels_are_left_alone() -> None:
         assert stranger not in bench.servers.gone
 
 
-async def test_a_fleet_that_names_what_is_no_name_is_told_so() -> None:
+async def test_a_fleet_that_names_what_is_no_name_gets_an_error_that_says_so() -> None:
     """The API server refuses it by the CRD; and so does the operator where another CRD lets it pass."""
     async with operated("names", 10) as bench:
         with pytest.raises(CommandFailed, match="tokenSecret"):

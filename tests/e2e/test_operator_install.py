@@ -201,7 +201,7 @@ def three() -> Iterator[Sequence[Namespace]]:
 
 
 @long
-def test_an_operator_of_the_cluster_looks_after_all_fleets(three: Sequence[Namespace]) -> None:
+def test_an_operator_of_the_cluster_controls_all_fleets(three: Sequence[Namespace]) -> None:
     ops, *places = three
     one = {**WITHOUT, "replicaCount": 1, "autoscaling": {"minReplicas": 1, "maxReplicas": 3}}
     helm(ops, "install", operated(one, scope="cluster"))

@@ -96,7 +96,7 @@ async def test_the_command_line_says_what_is_wrong_with_mongodb(name: str, tmp_p
 
 
 @pytest.mark.redis
-async def test_a_redis_that_answers_and_takes_nothing_is_told_of_by_what_it_does_not_take(tmp_path: Path) -> None:
+async def test_a_redis_that_answers_and_takes_nothing_is_reported_by_what_it_does_not_take(tmp_path: Path) -> None:
     with in_trouble("memory_full", tmp_path) as trouble:
         async with serving(API_TOKEN="t", PUBLISH_TIMEOUT="1", **trouble.environ) as server:
             async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
@@ -121,7 +121,7 @@ async def test_an_event_that_is_not_sent_says_why(name: str, tmp_path: Path) -> 
     assert PLANTED not in done.err
 
 
-async def test_a_server_that_is_not_there_is_told_of_in_the_same_words(tmp_path: Path) -> None:
+async def test_a_server_that_is_not_there_is_reported_in_the_same_words(tmp_path: Path) -> None:
     with in_trouble("closed_port", tmp_path) as trouble:
         url = f"http://{trouble.at}"
         done = await tradecast("session", "list", "--admin-url", url)

@@ -173,7 +173,7 @@ async def websocket_mischief(server: ServeProcess, session: dict[str, str]) -> N
 
 @pytest.mark.redis
 @pytest.mark.timeout(240)
-async def test_a_whole_run_tells_no_secret(stock_clients: StockClients) -> None:
+async def test_a_whole_run_reports_no_secret(stock_clients: StockClients) -> None:
     redis_server = started("--requirepass", PASSWORD)
     try:
         await run(stock_clients, redis_server)

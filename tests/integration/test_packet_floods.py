@@ -88,7 +88,7 @@ async def test_a_flood_is_cut_off_and_asks_redis_for_no_more_than_the_limit(
     assert figure(server, "disconnects_total", reason="server disconnect") == 1
 
 
-async def test_recoveries_beyond_the_limit_are_let_in_and_begin_anew(make_server: MakeServer) -> None:
+async def test_recoveries_beyond_the_limit_are_accepted_and_start_new_sessions(make_server: MakeServer) -> None:
     server = await make_server()
     auth = await server.session("u1")
     pid, results = "", []

@@ -59,7 +59,7 @@ async def initialized(**settings: Any) -> AsyncIterator[WebSocketServer]:
 
 
 @pytest.mark.parametrize("written", [PATH, "push/socket.io", "/push/socket.io"])
-async def test_stock_clients_at_another_path(
+async def test_standard_clients_at_another_path(
     make_server: MakeServer, stock_clients: StockClients, written: str
 ) -> None:
     server = await make_server(socket_path=written)
@@ -70,7 +70,7 @@ async def test_stock_clients_at_another_path(
             await client.close()
 
 
-async def test_who_asks_elsewhere_is_told_where(make_server: MakeServer, http: httpx.AsyncClient) -> None:
+async def test_who_asks_elsewhere_learns_where(make_server: MakeServer, http: httpx.AsyncClient) -> None:
     server = await make_server(socket_path=PATH)
     for path in ("/socket.io/", "/socket.io", "/push", "/push/socket.io.evil/", "/pushy/socket.io/", "/"):
         answer = await http.get(f"{server.url}{path}?EIO=4&transport=polling")

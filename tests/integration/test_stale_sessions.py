@@ -74,7 +74,7 @@ async def test_demotion_in_the_users_collection_reaches_live_connections(
 
 
 @pytest.mark.mongodb
-async def test_large_whole_numbers_of_node_are_ids(
+async def test_large_integers_of_node_are_ids(
     make_server: MakeServer, mongo_server: MongoDatabase, stock_clients: StockClients
 ) -> None:
     server = await make_server(

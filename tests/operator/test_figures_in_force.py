@@ -34,7 +34,7 @@ class Mounted(FakeKubernetes):
         self._path.write_bytes(body["data"][KEY].encode())
 
 
-async def test_figures_are_taken_and_confirmed_and_those_that_are_refused_taken_back(
+async def test_settings_are_taken_and_confirmed_and_those_that_are_refused_rolled_back(
     make_server: MakeServer, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     path = tmp_path / "adapter.yaml"

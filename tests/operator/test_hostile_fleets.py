@@ -153,7 +153,7 @@ async def test_what_the_crd_lets_pass_ends_no_round(pods: HostilePods, changes: 
 
 
 @pytest.mark.parametrize("changes", UNFIT, ids=lambda one: str(one)[:60])
-async def test_what_makes_no_sense_is_a_condition_of_that_fleet(pods: HostilePods, changes: dict[str, Any]) -> None:
+async def test_what_is_invalid_is_a_condition_of_that_fleet(pods: HostilePods, changes: dict[str, Any]) -> None:
     """A CRD of another version, or none that the API server enforces, may let it pass."""
     kubernetes = Named([pod_body("a", pods.add(answering(told())))])
     async with looked_after(kubernetes, asked(pods, **changes)) as fleets:
@@ -185,7 +185,7 @@ TOKENS: dict[str, str | bytes] = {
 
 
 @pytest.mark.parametrize("how", TOKENS)
-async def test_a_secret_that_cannot_be_a_token_is_told_and_not_sent(pods: HostilePods, how: str) -> None:
+async def test_a_secret_that_cannot_be_a_token_is_reported_and_not_sent(pods: HostilePods, how: str) -> None:
     address = pods.add(UNAUTHORIZED)
     kubernetes = FakeKubernetes([pod_body("a", address)])
     kubernetes.secrets["tokens"] = {"ADMIN_TOKEN": TOKENS[how]}
@@ -337,7 +337,7 @@ async def test_a_config_map_that_says_what_it_likes_ends_no_round(pods: HostileP
         assert (await after_rounds(fleets))["error"] == 0
 
 
-async def test_who_cannot_write_a_condition_goes_on(pods: HostilePods) -> None:
+async def test_who_cannot_write_a_condition_continues(pods: HostilePods) -> None:
     """A task that ended would leave the fleet to nobody."""
     kubernetes = FakeKubernetes([pod_body("a", pods.add(answering(told())))])
     write, failed = kubernetes.set_status, []

@@ -102,7 +102,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("how", ANSWERS)
-async def test_a_pod_that_answers_so_is_silent_and_its_fleet_alone_is_told_so(
+async def test_a_pod_that_answers_so_is_silent_and_its_fleet_alone_reports_it(
     pods: HostilePods, how: str, hasty: None
 ) -> None:
     bad, good = pods.add(ANSWERS[how]), pods.add(WELL)

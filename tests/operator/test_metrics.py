@@ -54,7 +54,7 @@ def rows() -> list[list[str]]:
     ]
 
 
-def test_the_table_tells_of_every_metric_and_of_no_other(metrics: Metrics) -> None:
+def test_the_table_has_every_metric_and_no_other(metrics: Metrics) -> None:
     table = {(row[0].strip("`"), row[1], frozenset(re.findall(r"`(\w+)`", row[2]))) for row in rows()}
     assert table == {(name, kind, labels - {"namespace", "fleet"}) for name, kind, labels in exposed(metrics)}
     assert len(rows()) == len(table)

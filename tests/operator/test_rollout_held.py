@@ -161,7 +161,7 @@ async def test_an_undone_rollout_ends_the_hold(bench: Bench) -> None:
     assert conditions(kubernetes)["RolloutHeld"][0] == "False"
 
 
-async def test_a_person_has_it_go_on(bench: Bench) -> None:
+async def test_a_person_has_it_continue(bench: Bench) -> None:
     kubernetes = bench.kubernetes
     bench.fail(connects=30, connectFailures=30)
     for _ in range(2):
@@ -201,7 +201,7 @@ async def test_a_paused_fleet_and_a_dry_run_hold_nothing(bench: Bench) -> None:
     assert kubernetes.pacing == (60, 600)
 
 
-async def test_a_terminating_server_is_told_its_end_and_a_higher_rate(make_server: MakeServer) -> None:
+async def test_a_terminating_server_gets_its_end_and_a_higher_rate(make_server: MakeServer) -> None:
     # Nobody leaves in the first minute.
     server = await make_server(
         admin_token=TOKEN, admin_host="127.0.0.43", pod_uid="uid-a", drain_delay=60, drain_rate=5, shutdown_timeout=1

@@ -228,7 +228,7 @@ async def test_too_many_attachments(server: Server, stock_connect: Connect) -> N
 
 
 @pytest.mark.parametrize("text", ["\x00", "\u2028", "\U0001f680" * 100, "\u202e", "e\u0301", "𝔸𝔸ℙ𝕃"])
-async def test_unicode_is_text_like_any_other(server: Server, connect: Connect, text: str) -> None:
+async def test_unicode_is_a_string_like_any_other(server: Server, connect: Connect, text: str) -> None:
     client = await connect(server, await server.session("u1"))
     assert (await refusal(client, text))[0] == "UNKNOWN_EVENT"
     answer = await ask(client, "subscribe:watchlist", {"symbols": ["AAPL", text]})

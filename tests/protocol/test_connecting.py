@@ -85,7 +85,7 @@ async def test_session_of_somebody_else_is_refused(server: Server, connect: Conn
 
 
 @pytest.mark.parametrize("user_id", ["", True, 1.5, None, ["u1"], {"$ne": None}])
-async def test_claimed_user_is_a_text_or_a_number(server: Server, connect: Connect, user_id: Any) -> None:
+async def test_claimed_user_is_a_string_or_a_number(server: Server, connect: Connect, user_id: Any) -> None:
     session = await server.session("u1")
     await assert_refused(connect, server, {**session, "userId": user_id}, "AUTH_REQUIRED")
 
@@ -321,7 +321,7 @@ async def test_bad_refresh_is_refused_and_changes_nothing(server: Server, connec
     await client.wait_for("trade:executed")
 
 
-async def test_refresh_without_the_store_is_told(
+async def test_refresh_without_the_store_is_reported(
     server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await connect(server, await server.session("u1"))
@@ -334,7 +334,7 @@ async def test_refresh_without_the_store_is_told(
     await assert_alive(client)
 
 
-async def test_bug_in_a_handler_is_told_without_its_text(
+async def test_bug_in_a_handler_is_reported_without_its_text(
     server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await connect(server, await server.session("u1"))

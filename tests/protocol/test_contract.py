@@ -271,7 +271,7 @@ async def test_several_symbols_that_all_fail_are_an_error(server: Server, connec
     ],
 )
 @pytest.mark.parametrize("verb", ["subscribe", "unsubscribe"])
-async def test_bad_symbols_are_told_why(
+async def test_bad_symbols_get_a_reason(
     server: Server, stock_connect: Connect, verb: str, payload: tuple[Any, ...], reason: str
 ) -> None:
     client = await stock_connect(server, await server.session("u1"))

@@ -107,7 +107,7 @@ async def test_bytes_go_both_ways(tiny: Tiny, clients: Clients) -> None:
     assert await client.call("echo", {"blob": b"\x00\xff"}) == [{"blob": b"\x00\xff"}]
 
 
-async def test_missing_acknowledgement_is_told(tiny: Tiny, clients: Clients) -> None:
+async def test_missing_acknowledgement_is_reported(tiny: Tiny, clients: Clients) -> None:
     client = await clients.connect(tiny.url, transports=["websocket"])
     with pytest.raises(AckTimeout):
         await client.call("silent", timeout=0.1)
@@ -197,7 +197,7 @@ async def test_clients_are_closed(tiny: Tiny, stock_node: NodeProcess) -> None:
         gone.clear()
 
 
-async def test_what_fails_in_node_is_told(tiny: Tiny, stock_clients: StockClients) -> None:
+async def test_what_fails_in_node_is_reported(tiny: Tiny, stock_clients: StockClients) -> None:
     client = await stock_clients.connect(tiny.url, transports=["polling"])
     with pytest.raises(NodeFailed, match="frames need"):
         await client.frame("2")
@@ -206,7 +206,7 @@ async def test_what_fails_in_node_is_told(tiny: Tiny, stock_clients: StockClient
 
 
 @pytest.mark.usefixtures("stock_node")  # skipped where there is no Node.js
-async def test_dead_node_is_told() -> None:
+async def test_dead_node_is_reported() -> None:
     node = NodeProcess()
     clients = StockClients(node)
     node.close()
@@ -216,7 +216,7 @@ async def test_dead_node_is_told() -> None:
     await clients.close()
 
 
-def test_missing_node_is_told_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_node_is_reported_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NodeMissing, match=r"Node\.js is not installed: .*apt-get install nodejs npm"):
         node_client.install()

@@ -83,7 +83,7 @@ async def served() -> AsyncIterator[Served]:
 
 
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]])
-async def test_stock_clients_can_do_everything(
+async def test_standard_clients_can_do_everything(
     served: Served, stock_clients: StockClients, transports: list[str]
 ) -> None:
     client = await stock_clients.open(served.url, {"name": "Ann"}, transports)

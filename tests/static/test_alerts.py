@@ -87,7 +87,7 @@ def test_promtool_takes_the_rules() -> None:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_alerts_fire_and_are_silent_as_told(path: Path, tmp_path: Path) -> None:
+def test_alerts_fire_and_are_silent_as_expected(path: Path, tmp_path: Path) -> None:
     """With the rules that a file is about: promtool evaluates all that it is given at each step."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     about = {test["alertname"] for one in content["tests"] for test in one["alert_rule_test"]}

@@ -73,7 +73,7 @@ def test_an_overlay_gives_the_same_objects_as_the_chart(write_k8s: ModuleType, o
         assert built[key] == one, key
 
 
-def test_an_autoscaler_s_number_is_not_set_anew_by_every_apply() -> None:
+def test_an_autoscaler_s_number_is_not_set_again_by_every_apply() -> None:
     done = run("kubectl", "kustomize", ROOT / "k8s" / "overlays" / "production")
     (deployment,) = [one for one in yaml.safe_load_all(done.stdout) if one["kind"] == "Deployment"]
     assert "replicas" not in deployment["spec"]

@@ -19,7 +19,7 @@ def built() -> dict[str, Any]:
     return arguments
 
 
-def test_the_image_is_told_what_its_labels_say() -> None:
+def test_the_image_gets_what_its_labels_say() -> None:
     """Without build arguments every released image would say that it is version dev of an unknown commit."""
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     final = dockerfile.split("\nFROM ")[-1]

@@ -37,6 +37,9 @@ PHRASES = (
     r"\b(?:is|be|are) (?:a )?texts?\b",
 )
 WORDS = re.compile("|".join(PHRASES), re.IGNORECASE)
+PUBLIC = {"send_away"}
+"""Old names of documented methods."""
+DEFINITION = re.compile(r"^ *(?:async )?def (\w+)", re.MULTILINE)
 FROZEN = (
     # JSON keys, reasons and labels that programs read
     "`hears`",
@@ -84,6 +87,15 @@ def strings(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
+def function_names() -> Iterator[tuple[str, str]]:
+    """Every function of the code, and every test: where it is, and its name as words."""
+    for folder in ("app", "operator", "observability", "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for name in DEFINITION.findall(path.read_text(encoding="utf-8")):
+                if name not in PUBLIC and (folder != "tests" or name.startswith("test_")):
+                    yield f"{path.relative_to(ROOT)}: {name}", " ".join(name.split("_"))
+
+
 def private_words(text: str) -> list[str]:
     """The phrases in a text that the glossary replaces."""
     for frozen in FROZEN:
@@ -107,6 +119,11 @@ def test_messages_use_the_glossary() -> None:
         for line, text in strings(path)
         if (words := private_words(text))
     }
+    assert found == {}
+
+
+def test_names_use_the_glossary() -> None:
+    found = {where: words for where, name in function_names() if (words := private_words(name))}
     assert found == {}
 
 

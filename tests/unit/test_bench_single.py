@@ -64,7 +64,7 @@ def test_the_report_says_which_bars_hold(connect: float, verdict: str) -> None:
     assert "load test" not in text
 
 
-def test_bars_against_others_are_told_where_those_were_measured() -> None:
+def test_bars_against_others_are_reported_where_those_were_measured() -> None:
     some = rounds([100], [200])
     assert [one.title for one in verdicts(some, 5_000)] == [
         "CPU per connection, ratio to (b)",

@@ -57,7 +57,7 @@ async def test_a_user_with_the_rule_that_is_given_can_do_all(own_redis: RedisSer
 
 
 @pytest.mark.redis
-async def test_what_follows_from_a_refused_command_is_not_told(own_redis: RedisServer) -> None:
+async def test_what_follows_from_a_refused_command_is_not_reported(own_redis: RedisServer) -> None:
     own_redis.ask_now("ACL", "SETUSER", "caster", "on", ">right", *IN_SHORT, "-xadd")
     report = await check(REDIS_URL=own_redis.url.replace("://", "://caster:right@"))
     (finding,) = errors(report)  # and not that there is no stream, which nobody could make
@@ -66,7 +66,7 @@ async def test_what_follows_from_a_refused_command_is_not_told(own_redis: RedisS
 
 @pytest.mark.redis
 @pytest.mark.parametrize("name", ["replica", "memory_full"])
-async def test_each_cause_is_told_once_and_not_what_follows_from_it(name: str, tmp_path: Path) -> None:
+async def test_each_cause_is_reported_once_and_not_what_follows_from_it(name: str, tmp_path: Path) -> None:
     with in_trouble(name, tmp_path) as trouble:
         causes = [finding.cause for finding in errors(await check(**trouble.environ))]
     assert len(causes) == len(set(causes))

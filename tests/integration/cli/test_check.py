@@ -37,7 +37,7 @@ async def test_the_command_where_something_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",)])
-async def test_the_command_with_settings_that_make_no_sense(flags: tuple[str, ...]) -> None:
+async def test_the_command_with_settings_that_are_invalid(flags: tuple[str, ...]) -> None:
     url = f"redis://:{PLANTED}@127.0.0.1/mydb"
     done = await tradecast("check", *flags, REDIS_URL=url, MAX_CONNECTIONS="0")
     assert done.code == 2

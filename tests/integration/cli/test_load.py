@@ -43,7 +43,7 @@ async def test_it_waits_for_what_does_not_answer_yet(own_redis: RedisServer) -> 
             assert json.loads(load.out[-1])["ok"]
 
 
-async def test_when_the_time_is_over_it_says_what_does_not_answer(redis_server: RedisServer) -> None:
+async def test_when_the_time_has_passed_it_says_what_does_not_answer(redis_server: RedisServer) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     done = await tradecast("load", *SHORT, "--url", url, "--wait", "1", REDIS_URL=redis_server.url)
     report = json.loads(done.out)

@@ -31,7 +31,7 @@ from protocol.contract import FAST
         ({"SSL_CERTFILE": __file__, "SSL_KEYFILE": __file__}, ["SSL_CERTFILE", "SSL_KEYFILE"]),
     ],
 )
-async def test_settings_that_make_no_sense(variables: dict[str, str], named: list[str]) -> None:
+async def test_settings_that_are_invalid(variables: dict[str, str], named: list[str]) -> None:
     done = await tradecast("serve", **{"PORT": "0", "ADMIN_PORT": "0", **variables})
     assert done.code == 2, done.err
     assert "Invalid settings" in done.err

@@ -321,7 +321,7 @@ async def test_a_frozen_server_is_gone_and_comes_back(fleet: ThreeServers) -> No
     assert len(await fleet.app.fetch_sockets()) == 1
 
 
-async def test_redis_away_is_told_and_nothing_is_done(fleet: ThreeServers, durable_redis: RedisServer) -> None:
+async def test_redis_away_is_reported_and_nothing_is_done(fleet: ThreeServers, durable_redis: RedisServer) -> None:
     client = await fleet.client(0)
     await durable_redis.pause(60)
     try:

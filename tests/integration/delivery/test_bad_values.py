@@ -227,7 +227,7 @@ OFFERS = (
 
 
 @pytest.mark.parametrize("offer", OFFERS, ids=range(len(OFFERS)))
-async def test_an_offer_that_makes_no_sense_is_declined(server: RunningServer, offer: str) -> None:
+async def test_an_offer_that_is_invalid_is_declined(server: RunningServer, offer: str) -> None:
     async with await Wire.open(server.url) as wire:
         await wire.write(websocket_head(WEBSOCKET, f"Sec-WebSocket-Extensions: {offer}"))
         answer = await wire.read_answer()

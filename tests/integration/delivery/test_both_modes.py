@@ -393,7 +393,7 @@ async def test_what_waits_while_the_figure_changes_goes_by_the_new_one(
 
 
 @pytest.mark.parametrize("to", MODES)
-async def test_a_client_that_is_moved_begins_anew(fleet: ServersOfBothModes, to: Mode) -> None:
+async def test_a_client_that_is_moved_starts_a_new_session(fleet: ServersOfBothModes, to: Mode) -> None:
     (start,) = {*MODES} - {to}
     servers = {mode: await fleet.server(mode, publish_both=1) for mode in MODES}
     session = await servers[start].session("u1")
@@ -415,7 +415,7 @@ async def test_a_client_that_is_moved_begins_anew(fleet: ServersOfBothModes, to:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_while_the_other_redis_is_away_emitters_are_told_and_the_own_mode_has_it(
+async def test_while_the_other_redis_is_away_emitters_get_an_error_and_the_own_mode_has_it(
     frail: ServersOfBothModes, own_redis: RedisServer, redis_cluster: RedisCluster, mode: Mode
 ) -> None:
     (other,) = {*MODES} - {mode}

@@ -52,7 +52,7 @@ async def test_events_reach_clients_of_both_servers_once_and_in_one_order(
         assert [args[0]["notification"]["n"] for args in client.events("notification")] == list(range(20))
 
 
-async def test_redis_away_is_told_to_the_caller_and_clients_stay(
+async def test_redis_away_is_reported_to_the_caller_and_clients_stay(
     make_server: MakeServer, durable_redis: RedisServer, stock_clients: StockClients
 ) -> None:
     one, other = await two_servers(make_server, durable_redis, publish_timeout=3, redis_timeout=1)

@@ -82,7 +82,7 @@ async def replayed_day(url: str) -> str:
         return str((await http.get("/demo/history", params={"symbol": "AAPL"})).json()["date"])
 
 
-async def test_one_feed_serves_a_fleet_and_the_next_goes_on(redis_server: RedisServer) -> None:
+async def test_one_feed_serves_a_fleet_and_the_next_continues(redis_server: RedisServer) -> None:
     async with demo_server(redis_server) as first, demo_server(redis_server) as second:
         auth = await log_in(first)  # valid on the other server too
         async with watching(first, auth) as here, watching(second, auth) as there:

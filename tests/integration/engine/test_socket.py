@@ -160,7 +160,7 @@ async def test_an_aborted_poll_ends_the_connection_and_one_that_was_answered_doe
         assert (await http.get(url)).status_code == 400
 
 
-async def test_upgrade_that_never_ends_is_given_up_and_polling_goes_on(make_server: MakeServer) -> None:
+async def test_upgrade_that_never_ends_is_given_up_and_polling_continues(make_server: MakeServer) -> None:
     server = await make_server(upgrade_timeout=2)
     session = await server.session("u1")
     import httpx

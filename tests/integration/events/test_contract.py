@@ -113,7 +113,7 @@ def test_a_known_field_of_another_type_is_refused(event: str, field: str, value:
 
 
 @pytest.mark.parametrize("value", [5, 5.5, "5.50", "-0.001", "1e3", None])
-def test_what_fits_goes_on_as_it_came(value: Any) -> None:
+def test_what_fits_is_passed_on_unchanged(value: Any) -> None:
     content = {"zeta": [1], "price": value, "symbol": "AAPL", "alpha": {"b": None}, "id": 7}
     (event,) = parse_events({"event": "trade:executed", "userId": "u1", "trade": content})
     assert list(event.trade.items()) == list(content.items())

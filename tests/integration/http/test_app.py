@@ -39,7 +39,7 @@ async def test_websocket_elsewhere_is_refused(server: RunningServer, caplog: pyt
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_bug_in_a_route_is_told_without_its_text(make_server: MakeServer, http: httpx.AsyncClient) -> None:
+async def test_bug_in_a_route_is_reported_without_its_text(make_server: MakeServer, http: httpx.AsyncClient) -> None:
     def add(server: WebSocketServer) -> None:
         async def fail(request: Request) -> Response:
             raise RuntimeError(PLANTED)

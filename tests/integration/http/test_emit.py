@@ -50,7 +50,7 @@ async def test_emit_reaches_clients_in_order(
     assert other.events("notification") == []
 
 
-async def test_wrong_events_are_told_and_nothing_is_sent(
+async def test_wrong_events_are_reported_and_nothing_is_sent(
     server: RunningServer, http: httpx.AsyncClient, stock_clients: StockClients
 ) -> None:
     client = await stock_clients.connect(server.url, await server.session("u1"), **FAST)

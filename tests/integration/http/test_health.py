@@ -25,7 +25,7 @@ async def test_health_without_dependencies(server: RunningServer, http: httpx.As
 
 
 @pytest.mark.redis
-async def test_health_tells_of_redis_as_it_goes_and_comes(
+async def test_health_follows_redis_as_it_goes_and_comes(
     make_server: MakeServer, own_redis: RedisServer, http: httpx.AsyncClient
 ) -> None:
     server = await make_server(redis_url=own_redis.url, redis_timeout=0.5)
@@ -62,7 +62,7 @@ async def test_health_with_redis_that_hangs(
 
 
 @pytest.mark.mongodb
-async def test_health_tells_of_the_database_as_it_goes_and_comes(
+async def test_health_follows_the_database_as_it_goes_and_comes(
     make_server: MakeServer, own_mongo: MongoServer, http: httpx.AsyncClient
 ) -> None:
     server = await make_server(mongodb_uri=own_mongo.uri, mongodb_timeout=2)

@@ -106,7 +106,7 @@ async def test_other_origins_are_refused(make_server: MakeServer, http: httpx.As
     assert caught.value.response.status_code in (400, 403)
 
 
-async def test_page_that_may_not_connect_is_told_of_once(make_server: MakeServer, http: httpx.AsyncClient) -> None:
+async def test_page_that_may_not_connect_is_reported_once(make_server: MakeServer, http: httpx.AsyncClient) -> None:
     server = await make_server(cors_origin="https://a.example,https://*.b.example")
     url = f"{server.url}/socket.io/?EIO=4&transport=polling"
     ws = url.replace("http", "ws", 1).replace("polling", "websocket")
@@ -197,7 +197,7 @@ async def test_bad_request_to_the_engine(
 
 
 @pytest.mark.parametrize("query", ["EIO=4&transport=polling", "EIO=4&transport=polling&sid=x", "transport=polling"])
-async def test_polling_that_is_off_is_told_in_words_in_the_log_and_in_a_metric(
+async def test_polling_that_is_off_is_reported_in_words_in_the_log_and_in_a_metric(
     make_server: MakeServer, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, query: str
 ) -> None:
     server = await make_server(transports=("websocket",), cors_origin=("https://a.example",))
@@ -213,7 +213,7 @@ async def test_polling_that_is_off_is_told_in_words_in_the_log_and_in_a_metric(
     assert [record.levelname for record in lines] == ["WARNING"]
 
 
-async def test_websocket_that_is_off_is_told_as_well(make_server: MakeServer, http: httpx.AsyncClient) -> None:
+async def test_websocket_that_is_off_is_reported_as_well(make_server: MakeServer, http: httpx.AsyncClient) -> None:
     server = await make_server(transports=("polling",))
     with pytest.raises(InvalidStatus) as caught:
         await open_websocket(server.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket", proxy=None)

@@ -81,7 +81,7 @@ def free() -> int:
 # -- starting
 
 
-async def test_ports_are_told_before_anything_is_served() -> None:
+async def test_ports_are_reported_before_anything_is_served() -> None:
     told: list[Any] = []
 
     class Bound(ProcessHooks):
@@ -111,7 +111,7 @@ async def test_serves_the_port_that_was_asked_for(make_process: MakeProcess) -> 
     assert process.ports == {"public": port}
 
 
-async def test_port_in_use_is_told_and_nothing_is_held(make_process: MakeProcess) -> None:
+async def test_port_in_use_is_reported_and_nothing_is_held(make_process: MakeProcess) -> None:
     first = free()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -122,7 +122,7 @@ async def test_port_in_use_is_told_and_nothing_is_held(make_process: MakeProcess
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "a..b", "x" * 64 + ".invalid"])
-async def test_host_that_is_not_ours_is_told(make_process: MakeProcess, host: str) -> None:
+async def test_host_that_is_not_ours_is_reported(make_process: MakeProcess, host: str) -> None:
     with pytest.raises(PortInUse, match=r"public port\): [A-Za-z]"):
         await make_process(listener(host=host)).start()
 
@@ -149,7 +149,7 @@ async def test_serves_tls(make_process: MakeProcess, tmp_path: Path) -> None:
 # -- stopping
 
 
-async def test_clients_are_sent_away_while_everything_is_served(make_process: MakeProcess) -> None:
+async def test_clients_are_disconnected_while_everything_is_served(make_process: MakeProcess) -> None:
     told: list[str] = []
 
     async def before_stop() -> None:

@@ -102,7 +102,7 @@ async def test_silent_server_is_soon_forgotten_but_not_its_start(redis: RedisCli
     assert set(await redis.hkeys(KEY)) == {b"a", b"b"}
 
 
-async def test_redis_that_lost_everything_is_told_again(redis: RedisClient) -> None:
+async def test_redis_that_lost_everything_is_notified_again(redis: RedisClient) -> None:
     old, new = Pod(redis, "a", "1"), Pod(redis, "b", "2")
     for pod in (old, new):
         await pod.look()

@@ -176,7 +176,7 @@ async def _client(server: RedisServer) -> AsyncIterator[RedisClient]:
 
 @pytest.mark.usefixtures("patient_limits")
 @pytest.mark.parametrize("meanwhile", ["acquired", "released"])
-async def test_what_comes_and_goes_while_redis_is_told_counts_at_once(
+async def test_what_comes_and_goes_while_redis_is_notified_counts_at_once(
     own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch, told: Transitions, meanwhile: str
 ) -> None:
     """Not only from the next renewal on, half a minute later: a user could have more than is allowed until then."""

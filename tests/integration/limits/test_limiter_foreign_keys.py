@@ -183,7 +183,7 @@ async def test_what_is_wrong_with_redis_is_wrong_for_all(
         await redis_server.ask(*mended)
 
 
-async def test_it_is_told_seldom(
+async def test_it_is_logged_seldom(
     redis: SingleClient, limiters: tuple[RateLimiter, RateLimiter], told: RecordingObserver
 ) -> None:
     with structlog.testing.capture_logs() as logs:

@@ -94,7 +94,7 @@ async def test_after_a_long_pause_the_window_is_empty(redis: RedisClient) -> Non
 
 
 @pytest.mark.parametrize("back", [0, 1, 30, 58])
-async def test_it_tells_how_long_a_limit_is_used_up(redis: RedisClient, back: int) -> None:
+async def test_it_reports_how_long_a_limit_is_used_up(redis: RedisClient, back: int) -> None:
     """Until the oldest second with something in it is out of the window, 61 s after its beginning."""
     store = RedisRateStore(redis)
     await store.hit("u", [("a", 2)], MINUTE)

@@ -167,7 +167,7 @@ async def test_planted_disorder_is_found(server: RunningServer, proxy: EmitProxy
     assert (report.losses, report.doubles, report.out_of_order) == (0, 0, 10), report.table()
 
 
-async def test_free_users_get_no_quotes_and_that_is_told(server: RunningServer) -> None:
+async def test_free_users_get_no_quotes_and_that_is_reported(server: RunningServer) -> None:
     session = await server.session("free", tier="free")
     chosen = LoadOptions(
         server.url,
@@ -182,20 +182,20 @@ async def test_free_users_get_no_quotes_and_that_is_told(server: RunningServer) 
     assert (report.losses, report.deliveries) == (0, report.expected)
 
 
-async def test_refusals_are_told_by_their_code(make_server: MakeServer) -> None:
+async def test_refusals_are_reported_by_their_code(make_server: MakeServer) -> None:
     server = await make_server(max_connections_per_user=2)
     report = await run_load(await options(server, 1, clients=3, rate=0, duration=0))
     assert (report.connected, report.refused) == (2, {"TOO_MANY_CONNECTIONS": 1})
 
 
-async def test_full_server_is_told(make_server: MakeServer) -> None:
+async def test_full_server_is_reported(make_server: MakeServer) -> None:
     server = await make_server(max_connections=4)
     report = await run_load(await options(server, 6, connect_rate=20, rate=0, duration=0))
     assert (report.connected, report.refused) == (4, {"HTTP 503": 2})
 
 
 @pytest.mark.parametrize("kind", ["watchlist:quote", "trade:executed"])
-async def test_clients_come_back_when_the_server_hangs_up(server: RunningServer, kind: EventKind) -> None:
+async def test_clients_come_back_when_the_server_closes_the_transport(server: RunningServer, kind: EventKind) -> None:
     async def hang_up() -> None:
         for connection in list(server.app.registry.of_user("u1")):
             server.app.components.socket_server.close_transport(connection.sid)
@@ -229,7 +229,7 @@ async def test_a_server_that_wants_tls_takes_the_word_of_a_header(make_server: M
     assert report.deliveries
 
 
-async def test_a_certificate_is_checked_unless_told_otherwise(make_server: MakeServer, tmp_path: Path) -> None:
+async def test_a_certificate_is_checked_unless_disabled(make_server: MakeServer, tmp_path: Path) -> None:
     pem = make_certificates(tmp_path)
     server = await make_server(ssl_certfile=pem.server_cert, ssl_keyfile=pem.server_key)
     asked = await options(server, 3)
@@ -240,6 +240,6 @@ async def test_a_certificate_is_checked_unless_told_otherwise(make_server: MakeS
     assert report.deliveries
 
 
-async def test_wrong_token_is_told(server: RunningServer) -> None:
+async def test_wrong_token_is_reported(server: RunningServer) -> None:
     with pytest.raises(LoadError, match="answered 401"):
         await run_load(await options(server, 1, token="wrong"))

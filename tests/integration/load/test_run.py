@@ -69,7 +69,7 @@ async def test_events_of_another_run_are_passed_over(scripted: Scripted) -> None
     assert report.ok, report.table()
 
 
-async def test_lost_connection_is_told_and_what_it_missed_is_lost(scripted: Scripted) -> None:
+async def test_lost_connection_is_reported_and_what_it_missed_is_lost(scripted: Scripted) -> None:
     async def cut() -> None:
         scripted.peers[0].socket._req.transport.abort()  # type: ignore[union-attr] # no public way to be rude
 
@@ -80,7 +80,7 @@ async def test_lost_connection_is_told_and_what_it_missed_is_lost(scripted: Scri
     assert report.reconnects == 0
 
 
-async def test_nobody_there_is_told(scripted: Scripted) -> None:
+async def test_nobody_there_is_reported(scripted: Scripted) -> None:
     await scripted.stop()
     report = await run_load(options(scripted))
     assert report.connected == 0

@@ -144,14 +144,14 @@ def test_a_crash_arrives(sentry: Sentry) -> None:
     assert b"planted" not in b"".join(sentry.bodies).lower()
 
 
-def test_a_dsn_without_the_extra_is_told(tmp_path: Path) -> None:
+def test_a_dsn_without_the_extra_is_reported(tmp_path: Path) -> None:
     (tmp_path / "sentry_sdk.py").write_text("raise ImportError('not installed')\n")
     done = report("http://publickey@127.0.0.1:9/42", path=tmp_path)
     assert done.returncode == 1
     assert "SENTRY_DSN is set but sentry-sdk is not installed: pip install '.[sentry]'" in done.stderr
 
 
-def test_a_wrong_dsn_is_told_without_repeating_it() -> None:
+def test_a_wrong_dsn_is_reported_without_repeating_it() -> None:
     done = report("http://hiddenkey@nowhere")
     assert done.returncode == 1
     assert "SENTRY_DSN: is not a DSN of Sentry" in done.stderr

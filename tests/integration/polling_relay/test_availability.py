@@ -184,7 +184,7 @@ async def test_polling_waits_for_a_server_that_announces_no_port(
     await eventually(lambda: any(record.getMessage().startswith("polling is offered") for record in caplog.records))
 
 
-async def test_it_waits_for_one_that_was_killed_until_its_lease_is_over(
+async def test_it_waits_for_one_that_was_killed_until_its_lease_has_ended(
     make_server: MakeServer, redis_server: RedisServer, http: httpx.AsyncClient
 ) -> None:
     new = await make_server(redis_url=redis_server.url)
@@ -219,7 +219,7 @@ async def test_what_was_typed_is_offered_whoever_else_is_there(
     assert await offers(http, typed.url)
 
 
-async def test_a_session_that_polls_goes_on_when_polling_is_not_offered_any_more(
+async def test_a_session_that_polls_continues_when_polling_is_not_offered_any_more(
     make_server: MakeServer, redis_server: RedisServer, http: httpx.AsyncClient
 ) -> None:
     new = await make_server(redis_url=redis_server.url, auth_required=False)

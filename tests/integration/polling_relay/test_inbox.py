@@ -116,7 +116,7 @@ async def test_every_other_path_is_closed_too(server: RunningServer, client: Pol
         assert (await client.http.get(server.internal_url + path)).status_code == 403
 
 
-async def test_one_for_another_boot_id_is_told_so(server: RunningServer, client: Poller) -> None:
+async def test_one_for_another_boot_id_gets_an_error_that_says_so(server: RunningServer, client: Poller) -> None:
     path = client.path()
     headers = signed(server, client, "GET", path, boot=new_boot())
     answer = await client.http.get(server.internal_url + path, headers=headers)

@@ -89,7 +89,7 @@ async def test_answers_of_the_owner_stay_as_it_compressed_them(
 
 @node
 @each_way
-async def test_many_stock_clients_miss_nothing(
+async def test_many_standard_clients_miss_nothing(
     make_server: MakeServer, redis_server: RedisServer, stock_clients: StockClients, transports: list[str]
 ) -> None:
     async with scattered(make_server, redis_server, 3) as (servers, scatter):
@@ -301,7 +301,7 @@ async def test_an_edge_that_is_killed(redis_server: RedisServer, stock_clients: 
 
 @node
 @each_way
-async def test_a_draining_owner_still_serves_what_is_passed_on_and_sends_its_clients_away(
+async def test_a_draining_owner_still_serves_forwarded_requests_and_disconnects_its_clients(
     make_server: MakeServer, redis_server: RedisServer, stock_clients: StockClients, transports: list[str]
 ) -> None:
     async with scattered(make_server, redis_server, 2, drain_delay=8, drain_rate=20) as ((owner, other), scatter):
@@ -324,7 +324,7 @@ async def test_a_draining_owner_still_serves_what_is_passed_on_and_sends_its_cli
 
 
 @node
-async def test_a_draining_edge_sends_away_what_passes_through_it_at_the_same_pace(
+async def test_a_draining_edge_disconnects_what_passes_through_it_at_the_same_pace(
     make_server: MakeServer, redis_server: RedisServer, stock_clients: StockClients
 ) -> None:
     async with scattered(make_server, redis_server, 2, drain_rate=10) as ((owner, edge), scatter):

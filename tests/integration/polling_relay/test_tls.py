@@ -59,7 +59,7 @@ async def make_mixed(
 
 @node
 @pytest.mark.parametrize("transports", [["polling"], list(BOTH)], ids=["polling", "upgrading"])
-async def test_stock_clients_of_a_fleet_with_tls(
+async def test_standard_clients_of_a_fleet_with_tls(
     make_server: MakeServer,
     redis_server: RedisServer,
     stock_clients: StockClients,

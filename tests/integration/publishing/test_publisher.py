@@ -137,7 +137,7 @@ async def test_many_at_a_time_keep_their_order(redis_server: RedisServer, make_s
         assert [args[0]["notification"]["n"] for args in client.events("notification")] == list(range(500))
 
 
-async def test_redis_that_is_away_is_told_to_the_caller(own_redis: RedisServer) -> None:
+async def test_redis_that_is_away_is_reported_to_the_caller(own_redis: RedisServer) -> None:
     async with Publisher(settings_for_tests(redis_url=own_redis.url, publish_timeout=0.5)) as out:
         await own_redis.stop()
         with pytest.raises(AdapterUnavailable):
@@ -213,7 +213,7 @@ async def test_it_is_silent_and_closes_itself(own_redis: RedisServer, how: str, 
     assert (process.returncode, out.decode(), said) == (0, "", [])
 
 
-async def test_a_program_that_configures_logging_hears_of_trouble(
+async def test_a_program_that_configures_logging_gets_lines_about_trouble(
     own_redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     configured = structlog.get_config()

@@ -48,7 +48,7 @@ async def test_without_permission_nobody_knows(own_redis: RedisServer) -> None:
         await redis.aclose()
 
 
-async def test_a_change_is_told_once(own_redis: RedisServer) -> None:
+async def test_a_change_is_reported_once(own_redis: RedisServer) -> None:
     redis = create_adapter_redis(load_settings({"REDIS_URL": own_redis.url}))
     watch = EvictionWatch()
     try:
@@ -65,7 +65,7 @@ async def test_a_change_is_told_once(own_redis: RedisServer) -> None:
     ]
 
 
-async def test_a_server_tells_of_it(own_redis: RedisServer, make_server: MakeServer) -> None:
+async def test_a_server_reports_it(own_redis: RedisServer, make_server: MakeServer) -> None:
     await own_redis.ask("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
     server = await make_server(redis_url=own_redis.url)
     get = server.app.metrics.registry.get_sample_value

@@ -64,6 +64,6 @@ def test_users_are_named_by_a_digest_that_keeps_their_keys_in_one_slot() -> None
 
 
 @pytest.mark.parametrize("reply", [b"7-a", "7-a"])
-def test_replies_are_text_whether_the_client_decodes_them_or_not(reply: bytes | str) -> None:
+def test_replies_are_strings_whether_the_client_decodes_them_or_not(reply: bytes | str) -> None:
     assert decode_reply(reply) == "7-a"
     assert decode_reply(b"\xff") == "\ufffd"

@@ -63,7 +63,7 @@ async def until_in_force(http: httpx.AsyncClient, server: RunningServer, revisio
     return await adapter_stats(http, server)
 
 
-async def test_a_single_server_tells_what_is_in_force(
+async def test_a_single_server_reports_what_is_in_effect(
     make_server: MakeServer, http: httpx.AsyncClient, file: File
 ) -> None:
     revision = file.say(history_events=5)
@@ -107,14 +107,14 @@ async def test_a_single_server_tells_what_is_in_force(
     assert server.app.components.hub.broker.retention.events_per_room == 77  # type: ignore[attr-defined]
 
 
-async def test_without_a_file_the_settings_are_in_force(server: RunningServer, http: httpx.AsyncClient) -> None:
+async def test_without_a_file_the_settings_are_in_effect(server: RunningServer, http: httpx.AsyncClient) -> None:
     stats = await adapter_stats(http, server)
     assert set(stats["source"].values()) == {"settings"}
     assert (stats["revision"], stats["error"]) == (None, None)
     assert "tradecast_adapter_settings" in (await http.get(f"{server.admin_url}/metrics")).text
 
 
-async def test_a_file_that_makes_no_sense_is_told_and_changes_nothing(
+async def test_a_file_that_is_invalid_is_reported_and_changes_nothing(
     make_server: MakeServer, http: httpx.AsyncClient, file: File
 ) -> None:
     good = file.say(publish_batch=3, next_versions=1)
@@ -137,7 +137,7 @@ async def test_a_file_that_makes_no_sense_is_told_and_changes_nothing(
     assert error() == 0
 
 
-async def test_a_server_starts_with_a_file_that_makes_no_sense(
+async def test_a_server_starts_with_a_file_that_is_invalid(
     make_server: MakeServer, http: httpx.AsyncClient, file: File
 ) -> None:
     file.write("}")

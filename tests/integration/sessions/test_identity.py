@@ -108,7 +108,7 @@ async def test_each_cause_has_its_reason_in_log_and_metric(
     assert metric(server, "auth_refusals", reason=reason) == 1
 
 
-async def test_bare_ids_are_told_of_where_there_are_secrets(
+async def test_bare_ids_are_reported_where_there_are_secrets(
     make_server: MakeServer, stock_clients: StockClients
 ) -> None:
     server = await make_server(session_secrets=SECRET)
@@ -184,7 +184,7 @@ async def test_without_the_setting_cookies_are_not_looked_at(
     assert await refusal(stock_clients, server, None, extraHeaders={"Cookie": f"{COOKIE}=s1"}) == "AUTH_REQUIRED"
 
 
-async def test_an_unknown_tier_is_told_once(make_server: MakeServer, stock_clients: StockClients) -> None:
+async def test_an_unknown_tier_is_reported_once(make_server: MakeServer, stock_clients: StockClients) -> None:
     server = await make_server()
     await store(server, "s1", {"passport": {"user": {"id": 5, "subscriptionTier": "Gold"}}})
     with structlog.testing.capture_logs() as lines:

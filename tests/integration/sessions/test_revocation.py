@@ -221,7 +221,7 @@ async def test_changed(mode: Mode) -> None:
         assert server.ended[session_id][0] == "SESSION_NOT_FOUND"
 
 
-async def test_same_session_is_not_told_again_and_again(mode: Mode) -> None:
+async def test_same_session_is_not_reported_again_and_again(mode: Mode) -> None:
     async with watching(mode.sessions) as server:
         await server.noticing()
         session_id, _ = await mode.sessions.create(ANN, 600)

@@ -225,7 +225,7 @@ class BrokerContract:
         assert listener.numbers == [1, 2]
         assert [*listener.envelopes[0].rooms] == rooms
 
-    async def test_servers_hear_each_other_and_only_what_they_want(self, make_broker: MakeBroker) -> None:
+    async def test_servers_receive_events_of_each_other_and_only_what_they_want(self, make_broker: MakeBroker) -> None:
         if not self.shared:
             return
         (here, listener), (there, listener_there) = await make_broker(), await make_broker()
@@ -425,7 +425,7 @@ class BrokerContract:
 
     # -- sessions
 
-    async def test_a_session_goes_on_as_it_was_saved(self, make_broker: MakeBroker) -> None:
+    async def test_a_session_continues_as_it_was_saved(self, make_broker: MakeBroker) -> None:
         (here, _), (there, _) = await make_broker(), await make_broker()
         saved = session(user="Zoë ☃", joins={"x": 5, "räum\n": here.positions[0]})
         saved.confirmed = tuple(here.positions)
@@ -460,7 +460,7 @@ class BrokerContract:
         assert claimed is not None
         assert (claimed.joins, claimed.confirmed) == ({"y": 2, "z": 3}, saved.confirmed)
 
-    async def test_saving_anew_leaves_nothing_of_before(self, make_broker: MakeBroker) -> None:
+    async def test_saving_again_leaves_nothing_of_before(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()
         saved = session(joins={"x": 1, "y": 2})
         await broker.save(saved)
@@ -535,7 +535,7 @@ class BrokerContract:
             assert claimed is not None
             assert (claimed.generation, claimed.joins) == (generation, {"x": 1})
 
-    async def test_the_former_owner_is_told(self, make_broker: MakeBroker) -> None:
+    async def test_the_former_owner_is_notified(self, make_broker: MakeBroker) -> None:
         (here, listener), (there, _) = await make_broker(), await make_broker()
         saved = session()
         await here.save(saved)
@@ -575,7 +575,7 @@ class BrokerContract:
         """Whether there is no session with this pid any more, without keeping it by looking."""
         raise NotImplementedError
 
-    async def test_a_change_of_what_is_gone_keeps_all_of_it_anew(self, make_broker: MakeBroker) -> None:
+    async def test_a_change_of_what_is_gone_keeps_all_of_it_again(self, make_broker: MakeBroker) -> None:
         broker, _ = await make_broker()
         for change in ("join", "leave", "touch"):
             lost = session(joins={"x": 1, "y": 2})  # never saved, as after a loss
@@ -591,7 +591,7 @@ class BrokerContract:
 
     # -- what servers tell each other
 
-    async def test_a_server_is_told_by_name(self, make_broker: MakeBroker) -> None:
+    async def test_a_server_is_reached_by_name(self, make_broker: MakeBroker) -> None:
         (here, listener), (there, listener_there) = await make_broker(), await make_broker()
         assert (here.server_id == there.server_id) is not self.shared
         told = [b"", b"\x00\xff \n\t", b"x" * 300_000]
@@ -602,7 +602,7 @@ class BrokerContract:
         assert listener_there.control_messages == told
         assert listener.control_messages == [] or not self.shared
 
-    async def test_all_servers_are_told(self, make_broker: MakeBroker) -> None:
+    async def test_all_servers_are_notified(self, make_broker: MakeBroker) -> None:
         (here, listener), (_, listener_there) = await make_broker(), await make_broker()
         for number in range(20):
             await here.send_to_all(b"%d" % number)

@@ -23,7 +23,7 @@ ALLOWED = ("+info", "+cluster|slots", "+command")
 pytestmark = pytest.mark.redis
 
 
-async def test_a_redis_tells_its_facts(redis_server: RedisServer) -> None:
+async def test_a_redis_reports_its_facts(redis_server: RedisServer) -> None:
     with Redis.from_url(redis_server.url) as admin:
         admin.config_set("maxmemory", "100mb")
         facts = await RedisInfoClient().read_facts(redis_server.url)

@@ -61,7 +61,7 @@ def at(
     return ServerAdmin(client, urlsplit(server.admin_url).port or 0, tokens or (TOKEN,), known, bearer=bearer)
 
 
-async def test_a_server_tells_its_connections_and_its_drain(
+async def test_a_server_reports_its_connections_and_its_drain(
     make_server: MakeServer, client: PodClient, wire: Wire
 ) -> None:
     # Nobody leaves before it is cancelled.
@@ -113,7 +113,7 @@ async def test_a_figure_above_what_servers_take_is_sent_as_the_highest(
     assert server.app.get_stats()["drain"]["active"]
 
 
-async def test_a_server_that_has_begun_anew_is_asked_for_another_nonce(
+async def test_a_server_that_has_begun_again_is_asked_for_another_nonce(
     make_server: MakeServer, client: PodClient, wire: Wire
 ) -> None:
     known = KnownServers({"uid-a": "12.0123456789abcdef.0123456789abcdef0123456789abcdef"}, set())

@@ -36,7 +36,7 @@ async def test_fewer_are_wanted_the_emptiest_goes(world: World) -> None:
     assert kubernetes.replicas == 1
 
 
-async def test_another_operator_goes_on_with_a_drain_that_a_server_has_forgotten(world: World) -> None:
+async def test_another_operator_continues_with_a_drain_that_a_server_has_forgotten(world: World) -> None:
     pods = two_pods()
     pods[0]["metadata"]["labels"][DRAINING] = "true"
     pods[0]["metadata"]["annotations"][DRAIN_SINCE] = "99999999999"
@@ -78,7 +78,7 @@ async def test_somebody_else_was_faster(world: World) -> None:
     assert kubernetes.events == []
 
 
-async def test_what_was_done_before_kubernetes_failed_is_told(world: World) -> None:
+async def test_what_was_done_before_kubernetes_failed_is_reported(world: World) -> None:
     waiting = [{**pod_body(name), "status": {"phase": "Pending"}} for name in ("c", "d")]
     kubernetes = FakeKubernetes([*two_pods(), *waiting], replicas=4)
     mark = kubernetes.mark_pod
@@ -130,7 +130,7 @@ class Asked(ServerAdmin):
 
 
 @pytest.mark.parametrize("held", [True, False])
-async def test_servers_are_told_at_the_same_time_and_one_that_is_silent_is_no_event(held: bool) -> None:
+async def test_servers_are_asked_at_the_same_time_and_one_that_is_silent_is_no_event(held: bool) -> None:
     """One after the other, those of a large rollout would take longer than a round may."""
     uids = ["silent", *(f"pod-{number}" for number in range(200))]
     actions = [UpdateDrain(pod=uid, uid=uid, rate=7, renew_within=9, ends_within=5) for uid in uids]

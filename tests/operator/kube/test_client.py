@@ -38,7 +38,7 @@ def refused(code: int) -> kr8s.ServerError:
         (httpx.ConnectError("away"), httpx.ConnectError),
     ],
 )
-async def test_each_failure_is_told_as_the_docstring_says(error: Exception, told: type[Exception]) -> None:
+async def test_each_failure_is_reported_as_the_docstring_says(error: Exception, told: type[Exception]) -> None:
     kubernetes = Kubernetes()
     kubernetes._api = Api(error)
     with pytest.raises(told):

@@ -150,7 +150,7 @@ async def test_somebody_takes_it_by_force(shared: Shared) -> None:
     assert not shared.first.holds()
 
 
-async def test_whether_somebody_else_may_have_acted_is_told_by_the_term(shared: Shared) -> None:
+async def test_whether_somebody_else_may_have_acted_is_reported_by_the_term(shared: Shared) -> None:
     terms = [shared.first.term]
     await shared.first.attempt()
     first = shared.first.term
@@ -256,7 +256,7 @@ async def test_one_that_kubernetes_does_not_grant_is_another_operators_and_not_a
     "error",
     [Conflict("x"), Missing("x"), httpx.ConnectError("x"), OSError(), TimeoutError(), KeyError("spec")],
 )
-async def test_it_goes_on_after_any_error(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_continues_after_any_error(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tradecast_operator.kube.leaseholder.RETRY", 0.001)
     kubernetes = FakeKubernetes()
     read, times = kubernetes.lease, 0

@@ -46,7 +46,7 @@ def test_a_pod_that_ends_counts_but_takes_nobody() -> None:
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
-def test_a_pod_that_is_over_is_none(phase: str) -> None:
+def test_a_pod_that_has_ended_is_none(phase: str) -> None:
     over = pod_body("a")
     over["status"]["phase"] = phase
     assert seen(over).pods == []

@@ -113,6 +113,6 @@ def test_what_makes_no_difference_any_more_is_not_passed_on() -> None:
         ({"dryRun": "yes"}, "dryRun: neither true nor false"),
     ],
 )
-def test_what_makes_no_sense_is_said_by_its_name(spec: dict[str, Any], told: str) -> None:
+def test_what_is_invalid_is_said_by_its_name(spec: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         Spec.of({"deployment": "web", **spec})

@@ -57,7 +57,7 @@ def test_it_follows_a_fleet_that_empties_a_hold_later() -> None:
     assert len(reading.totals) <= 25
 
 
-def test_nothing_is_told_before_the_fleet_was_seen_whole() -> None:
+def test_nothing_is_reported_before_the_fleet_was_seen_whole() -> None:
     with pytest.raises(Unknown, match="not been observed completely yet"):
         told(Reading(), 0)
     with pytest.raises(Unknown, match="not been observed completely yet"):
@@ -74,7 +74,7 @@ def test_what_is_partial_never_lowers_it_and_becomes_stale() -> None:
     assert told(update_reading(seen(FLEET, time=NOW + 40), partial, RULES), 40) == 599
 
 
-def test_nothing_is_told_when_the_operator_has_stopped_looking() -> None:
+def test_nothing_is_reported_when_the_operator_has_stopped_looking() -> None:
     with pytest.raises(Unknown):
         told(after((0, seen(FLEET))), 31)
 

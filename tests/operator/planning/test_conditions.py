@@ -66,7 +66,7 @@ def test_a_fleet_that_cannot_be_seen() -> None:
     ]
 
 
-def test_a_fleet_that_says_what_makes_no_sense() -> None:
+def test_a_fleet_that_says_what_is_invalid() -> None:
     assert {one.reason for one in describe_failure("replicas: no number", "SpecInvalid")} == {"SpecInvalid"}
 
 
@@ -81,7 +81,7 @@ def test_who_gets_what_opens_the_admin_ports() -> None:
     assert len(found.message) <= 2_000
 
 
-def test_of_many_names_some_are_told() -> None:
+def test_of_many_names_some_are_reported() -> None:
     assert list_names(["b", "a"]) == "a, b"
     assert list_names([str(number) for number in range(9)]) == "0, 1, 2, 3, 4 and 4 more"
 
@@ -96,7 +96,7 @@ def test_a_condition_keeps_the_time_since_which_it_has_its_status() -> None:
     assert other[0]["lastTransitionTime"] == "1970-01-01T00:01:00Z"
 
 
-def test_conditions_that_nobody_told_anew_stay() -> None:
+def test_conditions_that_nobody_reports_again_stay() -> None:
     first = merge_conditions([], [Condition("A", "True", "X", ""), Condition("B", "True", "X", "")], 1, 0)
     later = merge_conditions(first, [Condition("B", "False", "X", "")], 1, 60)
     assert {one["type"]: one["status"] for one in later} == {"A": "True", "B": "False"}

@@ -31,7 +31,7 @@ def tell(one: Pod, before: Deadlines | None = None, wanted: Spec = WANTED) -> li
     return plan_deadlines(seen([one]), wanted, before or Deadlines())[0]
 
 
-def test_what_a_terminating_server_is_told() -> None:
+def test_how_the_drain_of_a_terminating_server_is_changed() -> None:
     assert tell(ending(25)) == [UpdateDrain(pod="a", uid="uid-a", rate=100, ends_within=25)]
 
 
@@ -48,11 +48,11 @@ def test_what_a_terminating_server_is_told() -> None:
         ("it was deleted before, by hand or by a webhook, without a grace", replace(ending(25), killed_at=None)),
     ],
 )
-def test_who_is_told_nothing(why: str, one: Pod) -> None:
+def test_whose_drain_is_not_changed(why: str, one: Pod) -> None:
     assert tell(one) == [], why
 
 
-def test_a_server_that_knows_no_end_is_told() -> None:
+def test_a_server_that_knows_no_end_gets_one() -> None:
     assert tell(ending(25, ends_in=None))
 
 
@@ -82,7 +82,7 @@ def test_the_deadline_stays_from_round_to_round_and_a_shorter_grace_makes_a_new_
     assert [one.ends_within for one in actions if isinstance(one, UpdateDrain)] == [10]
 
 
-def test_a_rate_that_was_raised_is_told_and_a_lower_one_is_not() -> None:
+def test_a_rate_that_was_raised_is_sent_and_a_lower_one_is_not() -> None:
     knows = ending(25, ends_in=14)
     assert tell(knows, wanted=spec(1, drain=Drain(rate=500))) == [
         UpdateDrain(pod="a", uid="uid-a", rate=500, ends_within=25)

@@ -119,7 +119,7 @@ def test_what_the_replica_set_takes_is_empty_or_overdue(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_told_twice_and_nothing_is_both_begun_and_ended(seed: int) -> None:
+def test_nothing_is_reported_twice_and_nothing_is_both_begun_and_ended(seed: int) -> None:
     fleet, wanted = any_fleet(random.Random(seed))
     actions = make_plan(fleet, wanted, PlannerState()).actions
     named = [action.uid for action in actions if isinstance(action, StartDrain | PutFirst | CancelDrain | Shed)]
@@ -239,7 +239,7 @@ def test_the_number_for_the_autoscaler_never_dips_while_clients_move(seed: int) 
         assert metric.count_connections(reading, cluster.now, rules) >= people - wanted.rebalance.rate * 10
 
 
-def test_an_operator_that_begins_in_the_middle_goes_on() -> None:
+def test_an_operator_that_begins_in_the_middle_continues() -> None:
     fleet = seen([pod("a", 300), pod("b", 200), drained("c", 90)])
     assert make_plan(fleet, spec(2), PlannerState()).actions == ()
 

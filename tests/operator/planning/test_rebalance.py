@@ -49,7 +49,7 @@ def test_pods_are_shed_until_the_spread_is_under_the_threshold() -> None:
     assert not sheds([pod("a", 124), *at[1:3], pod("d", 81)])
 
 
-def test_servers_that_say_more_of_themselves_are_evened_out_too() -> None:
+def test_servers_that_say_more_of_themselves_are_rebalanced_too() -> None:
     assert UNEVEN[0].stats is not None
     assert isinstance(UNEVEN[0].stats.adapter, dict)  # not hashable
     assert sheds(UNEVEN)
@@ -109,7 +109,7 @@ def test_quiet_is_less_than_five_per_cent_in_a_minute() -> None:
     assert first_shed(UNEVEN, rules(quiet_change=0.10), crowd) == 14
 
 
-def test_the_row_begins_anew_when_one_says_otherwise() -> None:
+def test_the_row_starts_again_when_one_says_otherwise() -> None:
     history, wanted = RebalanceHistory(), rules(quiet_seconds=5, observations=3)
     even = [pod(name, 1500) for name in "abcd"]
     when = []
@@ -138,7 +138,7 @@ def test_it_is_never_faster_than_allowed_nor_than_receivers_accept() -> None:
     assert [shed.rate for shed in sheds(two, rules(rate=80))] == [80, 80]
 
 
-def test_no_more_than_a_minutes_worth_is_sent_away_before_the_fleet_is_looked_at_again() -> None:
+def test_no_more_than_a_minutes_worth_is_disconnected_before_the_fleet_is_looked_at_again() -> None:
     two = [pod("a", 30_000), pod("b", 29_000), pod("c", 10), pod("d", 10)]
     assert [(shed.pod, shed.count) for shed in sheds(two)] == [("a", 3000)]
     two = [pod("a", 3000), pod("b", 2900), pod("c", 10), pod("d", 10)]
@@ -199,7 +199,7 @@ LARGE = [pod("full", 3_000), *(pod(str(number), 1_000) for number in range(199))
     ],
     ids=["on a dead node", "on a dead node, and was drained", "ends", "begins"],
 )
-def test_a_large_fleet_in_which_pods_come_and_go_is_evened_out(others: list[Pod]) -> None:
+def test_a_large_fleet_in_which_pods_come_and_go_is_rebalanced(others: list[Pod]) -> None:
     assert sheds([*LARGE, *others], spec(200), replicas=200)
     assert sheds([*LARGE[:-2], pod("198", None), pod("young", 900, ready_since=NOW - 5)], spec(200))
 

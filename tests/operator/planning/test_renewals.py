@@ -60,7 +60,7 @@ def test_who_is_not_renewed(other: Pod) -> None:
     assert renewed(seen([pod("a"), other])) == []
 
 
-def test_what_is_begun_or_ended_is_not_renewed_and_what_begins_ends_by_itself() -> None:
+def test_what_is_begun_or_ended_is_not_renewed_and_what_begins_ends_automatically() -> None:
     begin = StartDrain(pod="b", uid="uid-b", rate=1, since=NOW, timeout=9, reason="Draining", message="")
     end = CancelDrain(pod="b", uid="uid-b", reason="DrainCancelled", message="")
     assert plan_renewals([end], seen([LEAVING]), WANTED, NOW - 5) == [end]
@@ -70,7 +70,7 @@ def test_what_is_begun_or_ended_is_not_renewed_and_what_begins_ends_by_itself() 
 
 
 @pytest.mark.parametrize("fields", [{"behind": True}, {"replicas": 1}, {"replicas": 2}])
-def test_whatever_else_is_decided_drains_that_go_on_are_renewed(fields: dict[str, object]) -> None:
+def test_whatever_else_is_decided_drains_that_continue_are_renewed(fields: dict[str, object]) -> None:
     """The Deployment is behind; its pods are about to be deleted; it is still to shrink."""
     fleet = seen([pod("a", 50), replace(LEAVING, goes_first=True)], **fields)
     decided = make_plan(fleet, WANTED, PlannerState())

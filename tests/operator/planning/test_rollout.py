@@ -36,11 +36,11 @@ def rollout(*pods: Pod) -> Observation:
         (rollout(server("a", 9000, rate=200)), False),
     ],
 )
-def test_when_it_is_told(fleet: Observation, told: bool) -> None:
+def test_when_it_is_reported(fleet: Observation, told: bool) -> None:
     assert (describe_too_fast_rollout(fleet) is not None) == told
 
 
-def test_the_figures_are_told() -> None:
+def test_the_figures_are_reported() -> None:
     text = describe_too_fast_rollout(rollout(server("a", 12_000))) or ""
     assert "12000 clients; to disconnect them takes 120 s at 100/s, but DRAIN_TIMEOUT is 60 s" in text
 
@@ -87,7 +87,7 @@ def test_without_a_rollout_there_is_no_progress() -> None:
     assert measure_progress(seen([server("a", 5, "new"), server("b", 5, "old")])) is None, "which is the new one?"
 
 
-def test_it_is_told_once_in_each_rollout() -> None:
+def test_it_is_reported_once_in_each_rollout() -> None:
     full, even = rollout(server("a", 9000), server("b", 0, "new")), seen([server("b", 9000, "new")])
     state, told = PlannerState(), []
     for fleet in (full, full, even, full, full):

@@ -82,7 +82,7 @@ def test_what_servers_did_before_the_rollout_does_not_count_against_them() -> No
     assert told == [None, "30 of 50 connects failed on the new servers, and 0.0% on the old ones"]
 
 
-def test_a_server_that_starts_anew_begins_at_nothing() -> None:
+def test_a_server_that_starts_again_begins_at_nothing() -> None:
     before = server("b", "new", Outcomes(500, 0), ready_since=NOW - 3600)
     after = server("b", "new", Outcomes(30, 25))
     told = judged(rollout(OLD, before), rollout(OLD, after, time=NOW + 5))

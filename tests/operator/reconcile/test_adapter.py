@@ -240,7 +240,7 @@ async def test_no_mode_is_written_where_that_is_not_wanted(act: bool, apply: str
     assert of(told, "AdapterTuned").reason == "ModeDiffers"
 
 
-async def test_a_change_that_is_paused_stays_where_it_is_and_goes_on_later() -> None:
+async def test_a_change_that_is_paused_stays_where_it_is_and_continues_later() -> None:
     kubernetes = FakeKubernetes()
     one = tuner(kubernetes)
     await one.run_round(rolled(NOW), asked(**ROLL), act=True)

@@ -17,7 +17,7 @@ from tradecast_operator.model.resource import PAUSED
 from tradecast_operator.reconcile.controller import FleetController
 
 
-async def test_nothing_is_told_of_a_fleet_that_goes_in_the_middle_of_a_round() -> None:
+async def test_nothing_is_reported_of_a_fleet_that_goes_in_the_middle_of_a_round() -> None:
     kubernetes = FakeKubernetes(replicas=2)
     read = kubernetes.deployment
     asked_for, answered = asyncio.Event(), asyncio.Event()
@@ -124,7 +124,7 @@ async def test_one_that_cannot_be_released_does_not_keep_another_of_its_name_wai
         await fleets.close()
 
 
-async def test_one_whose_deletion_no_watch_has_told_is_left_alone_by_and_by() -> None:
+async def test_one_whose_deletion_no_watch_has_reported_is_left_alone_by_and_by() -> None:
     kubernetes = FakeKubernetes([pod_body("a"), pod_body("b")], replicas=2)
     fleets = FleetController(kubernetes, every=0.01)
     fleets.update(fleet_body(replicas=3))

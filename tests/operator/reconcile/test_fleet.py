@@ -50,7 +50,7 @@ async def test_a_fleet_that_is_gone_leaves_no_server_out_of_service(world: World
     assert kubernetes.replicas == 2
 
 
-async def test_a_fleet_is_told_of_before_its_first_round_ends(world: World) -> None:
+async def test_a_fleet_is_reported_before_its_first_round_ends(world: World) -> None:
     kubernetes = FakeKubernetes(two_pods())
     asked_for = asyncio.Event()
 
@@ -105,7 +105,7 @@ async def test_what_was_seen_before_the_lease_was_had_is_not_acted_on(world: Wor
     assert kubernetes.replicas == 5
 
 
-async def test_a_deployment_that_is_missing_is_told_and_no_reason_to_start_again(world: World) -> None:
+async def test_a_deployment_that_is_missing_is_reported_and_no_reason_to_start_again(world: World) -> None:
     kubernetes = FakeKubernetes(two_pods())
     kubernetes.deployments.clear()
     fleet = world.fleet(kubernetes, asked(world))

@@ -14,7 +14,7 @@ from tradecast_operator.metrics import STATUSES
 from tradecast_operator.planning.autoscaler_metric import Unknown
 
 
-async def test_what_was_seen_is_told_of_the_resource_as_it_was(world: World) -> None:
+async def test_what_was_seen_is_reported_of_the_resource_as_it_was(world: World) -> None:
     """Else `observedGeneration` says that somebody's change has been seen, and `replicas` of it are overwritten."""
     kubernetes = FakeKubernetes(two_pods())
     body = asked(world)
@@ -41,7 +41,7 @@ async def test_what_was_seen_is_told_of_the_resource_as_it_was(world: World) -> 
     assert kubernetes.statuses[-1]["observedGeneration"] == 2
 
 
-async def test_a_silent_server_is_told_and_no_number_is(world: World) -> None:
+async def test_a_silent_server_is_reported_and_no_number_is(world: World) -> None:
     kubernetes = FakeKubernetes([*two_pods(), pod_body("c", "127.0.0.13")], replicas=3)
     fleet = world.fleet(kubernetes, asked(world, replicas=3))
     assert await fleet.round() == "incomplete"
@@ -50,7 +50,7 @@ async def test_a_silent_server_is_told_and_no_number_is(world: World) -> None:
         fleet.connections()
 
 
-async def test_what_it_tells_of_a_fleet(world: World) -> None:
+async def test_what_it_reports_of_a_fleet(world: World) -> None:
     kubernetes = FakeKubernetes(two_pods())
     body = asked(world, replicas=4, drain={"timeoutSeconds": 90}, rebalance={"thresholdPercent": 150})
     fleet = world.fleet(kubernetes, body)
@@ -79,7 +79,7 @@ async def test_what_it_tells_of_a_fleet(world: World) -> None:
     ) == (0, 1)
 
 
-async def test_somebody_who_writes_the_replicas_too_is_told_of(world: World) -> None:
+async def test_somebody_who_writes_the_replicas_too_is_reported(world: World) -> None:
     kubernetes = FakeKubernetes(two_pods())
     fleet = world.fleet(kubernetes, asked(world, replicas=4))
     await fleet.round()
@@ -92,7 +92,7 @@ async def test_somebody_who_writes_the_replicas_too_is_told_of(world: World) -> 
         assert world.told("replica_reversals_total") == count
 
 
-async def test_a_condition_that_was_told_is_not_told_by_one_that_has_lost_the_lease(world: World) -> None:
+async def test_a_condition_that_was_reported_is_not_reported_by_one_that_has_lost_the_lease(world: World) -> None:
     """Else an alert on it would never end, whatever the other operator finds."""
     kubernetes = FakeKubernetes(two_pods())
     kubernetes.deployments.clear()
@@ -108,7 +108,7 @@ async def test_a_condition_that_was_told_is_not_told_by_one_that_has_lost_the_le
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_what_is_told_by_one_that_waits(world: World) -> None:
+async def test_what_is_reported_by_one_that_waits(world: World) -> None:
     kubernetes = FakeKubernetes(two_pods())
     fleet = world.fleet(kubernetes, asked(world, replicas=4))
     running = asyncio.create_task(fleet.run(0.01))

@@ -263,7 +263,7 @@ def test_the_fleet_is_rolled_onto_the_mode_that_is_asked_for() -> None:
     assert world.marks == ["sharded"]
 
 
-def test_each_step_is_told_with_its_figures() -> None:
+def test_each_step_is_reported_with_its_figures() -> None:
     world = World()
     world.run_round()
     world.until(is_over)
@@ -378,7 +378,7 @@ def test_a_change_that_is_under_way_ends_though_only_figures_are_asked_for_by_th
 # Taken back
 
 
-def test_what_a_server_refuses_is_taken_back_before_anything_is_rolled() -> None:
+def test_what_a_server_refuses_is_rolled_back_before_anything_is_rolled() -> None:
     world = World()
     world.run_round()
     world.refuse = "publish_both: there is no other Redis"
@@ -520,7 +520,7 @@ def test_it_goes_there_and_back_and_there_again() -> None:
     assert world.broken == []
 
 
-def test_the_deployment_is_rolled_once_nodes_have_had_time_to_hear_of_the_mode() -> None:
+def test_the_deployment_is_rolled_once_nodes_have_had_time_to_read_the_mode() -> None:
     world = World()
     until_step(world, "roll")
     world.now -= ROUND - 1
@@ -582,7 +582,7 @@ def test_one_in_single_is_not_kept_alone_for_the_dwell() -> None:
     assert world.now - NOW < RULES.dwell
 
 
-def test_once_all_in_service_are_in_the_new_mode_it_is_not_taken_back_for_one_that_ends_slowly() -> None:
+def test_once_all_in_service_are_in_the_new_mode_it_is_not_rolled_back_for_one_that_ends_slowly() -> None:
     """From single there may be many by then, which would not hear each other any more."""
     world = World(count=1, auto="single", wanted=3, drains=2 * RULES.roll, rules=replace(RULES, mode="auto"))
     world.until(is_over)
@@ -599,7 +599,7 @@ def test_one_in_single_takes_the_redis_that_it_has(has: str) -> None:
     world.until(lambda _: world.in_modes == {has} and not step_of(world))
 
 
-def test_while_redis_does_not_answer_no_mode_is_recommended_and_that_is_told() -> None:
+def test_while_redis_does_not_answer_no_mode_is_recommended_and_that_is_reported() -> None:
     rules = replace(RULES, mode="auto", redis_secret=RedisSecret("redis"))
     decision = World(count=1, auto="single", wanted=3, rules=rules).wait(1_200)
     assert (decision.condition.status, decision.condition.reason) == ("Unknown", "NotRecommended")

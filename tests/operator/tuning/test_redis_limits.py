@@ -34,7 +34,7 @@ def test_memory_without_a_limit_is_not_full() -> None:
     assert not after(RedisFacts(used_memory=10**12)).is_limit
 
 
-def test_an_eviction_is_told_for_ten_minutes() -> None:
+def test_an_eviction_is_reported_for_ten_minutes() -> None:
     first, second = RedisFacts(evicted_keys=5), RedisFacts(evicted_keys=6)
     assert not after(first, first).is_limit, "it happened before the operator looked"
     assert after(first, second, second).limits == ("Evictions",)

@@ -40,7 +40,7 @@ def test_what_a_server_says_is_understood() -> None:
     assert found.defaults.keys() == DEFAULTS.keys() - {"publish_batch"}
 
 
-def test_a_server_tells_which_modes_it_can_be_in_and_whether_the_other_redis_is_there() -> None:
+def test_a_server_reports_which_modes_it_can_be_in_and_whether_the_other_redis_is_there() -> None:
     other = {"mode": "sharded", "up": True, "waiting": 0, "published": {"ok": 9, "failed": 2, "uncertain": 1}}
     found = reported(said(modes=["single", "pubsub", "sharded"], other=other))
     assert found is not None

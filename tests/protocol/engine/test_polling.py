@@ -197,7 +197,7 @@ async def test_disconnect_of_the_server_lets_the_poll_go(open_server: RunningSer
     assert (await client.poll()).status == 400
 
 
-async def test_what_waits_between_two_polls_is_not_lost_when_the_server_hangs_up(
+async def test_what_waits_between_two_polls_is_not_lost_when_the_server_closes_the_transport(
     open_server: RunningServer, client: Polling
 ) -> None:
     """A server that drains hangs up on everybody, whether they poll just now or not."""

@@ -232,7 +232,7 @@ async def test_close_of_the_client_is_answered_with_its_code(
         (b"\x03\xe8\xff\xfe", 1007),
     ],
 )
-async def test_close_that_is_invalid_is_told_so(
+async def test_close_that_is_invalid_gets_an_error_that_says_so(
     open_server: RunningServer, client: WebSocket, payload: bytes, code: int
 ) -> None:
     await client.write(client_frame(CLOSE, payload))

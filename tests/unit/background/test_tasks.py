@@ -51,7 +51,7 @@ async def test_a_task_that_swallows_a_cancellation_ends_by_the_next() -> None:
     assert swallowed == 1
 
 
-async def test_a_task_that_failed_is_over_without_a_word() -> None:
+async def test_a_task_that_failed_ends_without_a_word() -> None:
     task = asyncio.create_task(fail())
     await asyncio.wait([task])
     await cancel_and_wait(task)

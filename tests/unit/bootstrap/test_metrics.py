@@ -348,13 +348,13 @@ def documented() -> list[list[str]]:
     return rows
 
 
-def test_the_table_tells_of_every_metric_and_of_no_other(metrics: ServerMetrics) -> None:
+def test_the_table_has_every_metric_and_no_other(metrics: ServerMetrics) -> None:
     table = {(row[0].strip("`"), row[1], frozenset(re.findall(r"`(\w+)`", row[2]))) for row in documented()}
     assert table == set(exposed(metrics))
     assert len(documented()) == len(table)
 
 
-def test_every_row_tells_meaning_and_unit() -> None:
+def test_every_row_has_meaning_and_unit() -> None:
     for row in documented():
         assert row[3], row
         assert row[4], row
@@ -368,7 +368,7 @@ def test_names_follow_the_conventions(metrics: ServerMetrics) -> None:
             assert name.endswith(("_seconds", "_size"))
 
 
-def test_the_json_table_tells_of_every_figure_and_of_no_other(metrics: ServerMetrics) -> None:
+def test_the_json_table_has_every_value_and_no_other(metrics: ServerMetrics) -> None:
     def leaves(found: Any, path: str) -> Iterator[str]:
         if not isinstance(found, dict):
             yield path

@@ -39,7 +39,7 @@ from unit.causes.errors import HERE, THERE
         (Code.TLS_UNEXPECTED, Place(SERVER, "h:1", tls=True), "http", Code.TLS_UNEXPECTED),
     ],
 )
-def test_what_answers_there_tells_more(code: Code, place: Place, peer: Peer, refined: Code) -> None:
+def test_what_answers_there_explains_more(code: Code, place: Place, peer: Peer, refined: Code) -> None:
     cause = Cause(code, place)
     assert is_ambiguous(cause)
     assert refine_cause(cause, peer).code == refined

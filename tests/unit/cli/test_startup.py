@@ -8,7 +8,7 @@ from unit.cli.running import run
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])
-def test_settings_that_make_no_sense(command: str) -> None:
+def test_settings_that_are_invalid(command: str) -> None:
     result = run(command, PORT="abc", REDIS_URL="planted", LOG_LEVEL="loud")
     assert result.exit_code == 2
     assert "  PORT: " in result.output

@@ -14,7 +14,7 @@ def test_says_what_is_missing() -> None:
     assert error.result == [SOCKET]
 
 
-def test_nothing_that_is_shown_tells_of_clients() -> None:
+def test_nothing_that_is_shown_identifies_clients() -> None:
     told = Acknowledged([ClientAnswer("secret-sid", "s1", "secret-data")], ["secret-sid"], ["secret-sid"])
     for shown in (Incomplete([SOCKET], missing=frozenset("a")), SOCKET, told):
         assert "secret" not in f"{shown!r} {shown}"

@@ -13,7 +13,7 @@ from tradecast.delivery.envelope import Malformed
 from unit.cluster_rpc.local_server import LocalServer
 
 
-async def test_fetch_tells_what_is_known(here: LocalServer) -> None:
+async def test_fetch_returns_what_is_known(here: LocalServer) -> None:
     ((*about, data),) = (await here.do("fetch_sockets", {"r": None})).items
     assert about == ["sid1", "c-sid1", "u1", ["all"], "websocket", 5.0, {"issued": 5}]
     assert orjson.loads(orjson.dumps(data)) == {}
@@ -33,7 +33,7 @@ async def test_fetch_tells_what_is_known(here: LocalServer) -> None:
     ],
     ids=["values", "bytes", "numbers", "just enough", "too large", "objects", "huge numbers", "half a character"],
 )
-async def test_what_the_application_noted_is_told_if_it_can_be(
+async def test_what_the_application_noted_is_returned_if_it_can_be(
     here: LocalServer, noted: dict[str, Any], told: Any
 ) -> None:
     here.data = noted

@@ -50,7 +50,7 @@ ANY: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
 
 
 @given(MESSAGES)
-def test_what_is_told_comes_out(message: Message) -> None:
+def test_what_is_reported_comes_out(message: Message) -> None:
     assert decode_message(encode_message(message)) == message
 
 

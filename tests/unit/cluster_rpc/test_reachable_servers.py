@@ -50,7 +50,7 @@ def told(servers: ReachableServers) -> list[str] | None:
     return None if servers.boots is None else sorted(servers.boots)
 
 
-def test_what_the_others_told_of_passing_requests_on(clock: Clock) -> None:
+def test_what_the_others_report_of_forwarding_requests(clock: Clock) -> None:
     servers = ReachableServers("me", 4.0, clock)
     servers.on_heartbeat(Heartbeat("a", 5, 4.0, boot="boot-a"))
     assert told(servers) is None, "it has not even heard itself"
@@ -101,7 +101,7 @@ def test_nobody_is_gone_after_this_server_stood_still(servers: ReachableServers,
     assert servers.others == {"a"}
 
 
-def test_a_new_server_is_deaf(clock: Clock) -> None:
+def test_a_new_server_is_isolated(clock: Clock) -> None:
     assert ReachableServers("me", 4.0, clock).is_isolated
 
 

@@ -102,7 +102,7 @@ async def test_parts_come_in_any_order_and_twice() -> None:
     assert (await asked).items == {"a": ["part 0", "part 1", "part 2"]}
 
 
-async def test_what_is_missing_when_time_is_over() -> None:
+async def test_what_is_missing_when_time_has_passed() -> None:
     fleet = FakePeers("a", "b", "c")
     asked = await fleet.asked(0.1)
     fleet.answer("a", 1)
@@ -113,7 +113,7 @@ async def test_what_is_missing_when_time_is_over() -> None:
     fleet.answer("c", 1)  # too late: nobody is there any more
 
 
-async def test_own_part_that_takes_too_long_goes_on() -> None:
+async def test_own_part_that_takes_too_long_continues() -> None:
     fleet, done, go = FakePeers(), asyncio.Event(), asyncio.Event()
 
     async def slowly() -> None:
@@ -202,7 +202,7 @@ async def test_there_are_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     await waiting[0]
 
 
-async def test_what_is_only_told_waits_for_nobody() -> None:
+async def test_what_needs_no_answer_waits_for_nobody() -> None:
     fleet = FakePeers("a")
     await fleet.requests.send("kind", 1)
     assert (fleet.told[0].body, fleet.told[0].answer) == (1, False)

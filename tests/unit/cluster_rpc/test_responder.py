@@ -83,7 +83,7 @@ async def test_who_waits_for_no_answer_gets_none() -> None:
         ("note", "half", "not wholly"),
     ],
 )
-async def test_what_cannot_be_done_is_told(kind: str, body: Any, error: str) -> None:
+async def test_what_cannot_be_done_is_reported(kind: str, body: Any, error: str) -> None:
     desk = RespondingServer()
     await desk.ask(kind, body)
     (_, response) = desk.answers[0]

@@ -184,6 +184,6 @@ def test_names_of_any_kind_are_looked_at_in_order() -> None:
         *(("AB", "XY", 2), ("ABC", "XYZ", 3), ("A", "ABCDE", 3)),
     ],
 )
-def test_distance_is_told_up_to_a_bound(one: str, other: str, letters: int) -> None:
+def test_distance_is_reported_up_to_a_bound(one: str, other: str, letters: int) -> None:
     assert measure_distance(one, other, 2) == letters
     assert measure_distance(other, one, 2) == letters

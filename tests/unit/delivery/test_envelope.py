@@ -119,11 +119,11 @@ def test_the_offset_of_a_binary_event_stands_before_its_attachments() -> None:
 @pytest.mark.parametrize(
     ("arguments", "ends_in_text"), [([], True), (["x"], True), ([1, "x"], True), (["x", 1], False), ([None], False)]
 )
-def test_what_a_stock_client_takes_for_an_offset_is_known(arguments: list[Any], ends_in_text: bool) -> None:
+def test_what_a_standard_client_takes_for_an_offset_is_known(arguments: list[Any], ends_in_text: bool) -> None:
     assert encode_envelope("e", arguments, ["room"], VOLATILE).ends_in_text is ends_in_text
 
 
-def test_a_single_room_is_told_by_the_channel() -> None:
+def test_a_single_room_is_known_by_the_channel() -> None:
     assert b"room" not in encode_envelope("e", [1], ["room"], COUNTED).encode()
     assert decode_envelope(encode_envelope("e", [1], ["room"], COUNTED).encode(), "room", 1).rooms == ("room",)
 

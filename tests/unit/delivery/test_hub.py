@@ -61,7 +61,7 @@ async def test_strangers_are_passed_over(here: HubHarness) -> None:
     assert here.hub.rooms_of("nobody") == frozenset()
 
 
-async def test_what_json_cannot_say_is_told_to_the_emitter(here: HubHarness) -> None:
+async def test_what_json_cannot_say_is_reported_to_the_emitter(here: HubHarness) -> None:
     with pytest.raises(TypeError):
         await here.send("x", object())
 
@@ -219,7 +219,7 @@ async def test_a_replay_of_before_a_switch_is_not_sent_after_it(
 
 
 @pytest.mark.parametrize("request_", ["listening", "read"])
-async def test_a_switch_while_a_client_goes_on_puts_it_off(
+async def test_a_switch_while_a_client_recovers_defers_it(
     here: HubHarness, broker: RecordingBroker, request_: str
 ) -> None:
     """Its offset was looked at by the history before: read in the one after, it would hide other events."""
@@ -242,7 +242,7 @@ async def test_a_switch_while_a_client_goes_on_puts_it_off(
 # -- a server that is behind others
 
 
-async def test_emitting_tells_what_became_of_it(here: HubHarness, broker: RecordingBroker) -> None:
+async def test_emitting_returns_what_became_of_it(here: HubHarness, broker: RecordingBroker) -> None:
     async def publish(envelope: object) -> int:
         raise PublishUncertain("no answer")
 

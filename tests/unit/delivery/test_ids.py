@@ -15,7 +15,7 @@ def time_of(event_id: int) -> float:
     return (event_id // PER_MS + START_MS) / 1000
 
 
-def test_an_id_tells_its_time() -> None:
+def test_an_id_has_its_time() -> None:
     before = time.time()
     event_id = now_id()
     assert before - 0.002 <= time_of(event_id) <= time.time()

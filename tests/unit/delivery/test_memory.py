@@ -65,7 +65,7 @@ async def test_another_start_is_another_history(make_broker: MakeBroker) -> None
     assert MemoryBroker(RETENTION).epoch != broker.epoch
 
 
-async def test_a_room_that_goes_on_forgets_what_nobody_needs(make_broker: MakeBroker) -> None:
+async def test_a_room_that_continues_forgets_what_nobody_needs(make_broker: MakeBroker) -> None:
     retention = replace(SHORT, retain=RetainLimits(60, recent={"trade": 2}))
     broker, _ = await make_broker(retention)
     assert isinstance(broker, MemoryBroker)

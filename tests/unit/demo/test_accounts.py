@@ -178,7 +178,7 @@ def test_it_trades_only_while_the_market_is_open() -> None:
     assert "trade:executed" not in kinds(account.step(moment(10_050, state="pre-open")))
 
 
-def test_a_large_move_is_told_once_a_day() -> None:
+def test_a_large_move_is_reported_once_a_day() -> None:
     account = start(replace(DEMO, means=(), stop_loss=0.9))
 
     [told] = [event for event in account.step(moment(9_690)) if event.payload.get("type") == "big-move"]
@@ -190,14 +190,14 @@ def test_a_large_move_is_told_once_a_day() -> None:
     assert [event.payload["type"] for event in following] == ["big-move"]
 
 
-def test_a_new_high_is_told() -> None:
+def test_a_new_high_is_reported() -> None:
     account = start(replace(DEMO, means=()))
 
     assert [event.payload["type"] for event in account.step(moment(10_260))] == ["new-high"]
     assert account.step(moment(10_270)) == []
 
 
-def test_the_days_result_is_told_when_the_market_closes_and_the_best_day_as_such() -> None:
+def test_the_days_result_is_reported_when_the_market_closes_and_the_best_day_as_such() -> None:
     account = start(replace(DEMO, means=(), take_profit=9))
 
     [first] = account.step(moment(10_010, state="closed"))
@@ -279,7 +279,7 @@ def test_cash_and_positions_equal_start_and_profits_through_all_of_the_data_and_
 
 
 @pytest.mark.parametrize("demo", DEMO_USERS, ids=lambda demo: demo.id)
-def test_something_happens_soon_and_goes_on_happening(demo: DemoUser) -> None:
+def test_something_happens_soon_and_continues_happening(demo: DemoUser) -> None:
     events = play(demo, 300)
     trades = [at for at, event in events if event.kind in ("trade:executed", "trade:failed")]
 

@@ -125,7 +125,7 @@ async def test_only_the_pages_files_are_served(client: httpx.AsyncClient, path: 
     assert b"import" not in response.content
 
 
-async def test_users_are_told_without_their_addresses(client: httpx.AsyncClient) -> None:
+async def test_users_are_listed_without_their_addresses(client: httpx.AsyncClient) -> None:
     response = await client.get("/demo/users")
 
     assert response.json()["users"][1] == {
@@ -202,7 +202,7 @@ async def test_a_bad_body_is_refused_with_the_reason(
     assert (sessions.made, sessions.revoked) == ([], [])
 
 
-async def test_a_store_that_is_away_is_told_without_its_message(
+async def test_a_store_that_is_away_is_reported_without_its_message(
     client: httpx.AsyncClient, sessions: FakeSessions
 ) -> None:
     sessions.down = True

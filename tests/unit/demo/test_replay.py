@@ -31,7 +31,7 @@ def test_a_day_is_closed_at_its_beginning_and_its_end(replay: Replay) -> None:
     assert states == ["pre-open", "pre-open", "open", "open", "open", "closed", "closed"]
 
 
-def test_the_market_status_tells_that_it_is_a_replay(replay: Replay) -> None:
+def test_the_market_status_says_that_it_is_a_replay(replay: Replay) -> None:
     assert replay.at(25).status() == {
         "state": "open",
         "phase": "open",

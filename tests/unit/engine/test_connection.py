@@ -284,7 +284,7 @@ def test_heartbeat_comes_an_interval_after_the_answer_to_the_one_before(beating:
     assert not beating.connection.closed
 
 
-def test_it_is_told_before_it_is_sent(beating: Beating) -> None:
+def test_it_is_notified_before_it_is_sent(beating: Beating) -> None:
     order: list[str] = []
     beating.host.observer.heartbeat_sent = lambda sid: order.append("told")  # type: ignore[method-assign]
     beating.transport.send = lambda message: order.append("sent")  # type: ignore[method-assign]

@@ -80,7 +80,7 @@ def code_of(data: bytes, max_size: int = 1_000_000) -> int:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("kind", "opcode"), [(TEXT, Opcode.TEXT), (BINARY, Opcode.BINARY)])
-def test_frame_of_every_length_form_is_read_back(size: int, kind: int, opcode: Opcode) -> None:
+def test_frame_of_every_length_form_can_be_read(size: int, kind: int, opcode: Opcode) -> None:
     payload = b"x" * size
     (found,) = decode(encode_frame(kind, payload))
     assert found == TheirFrame(opcode, payload, fin=True)
@@ -202,7 +202,7 @@ def test_fragments_count_together() -> None:
     assert len(read(data, max_size=1001)) == 1
 
 
-def test_size_counts_anew_with_each_message() -> None:
+def test_size_counts_again_with_each_message() -> None:
     one = theirs(Opcode.TEXT, b"x" * 600, fin=False) + theirs(Opcode.CONT, b"x" * 300)
     assert [len(found.payload) for found in read(one * 5, max_size=1000)] == [900] * 5
 

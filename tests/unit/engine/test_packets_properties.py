@@ -33,7 +33,7 @@ def test_any_body_is_a_payload_or_malformed(body: bytes) -> None:
 
 
 @given(PARTS)
-def test_what_polls_are_answered_with_is_read_back(parts: list[str | bytes]) -> None:
+def test_what_polls_are_answered_with_can_be_read(parts: list[str | bytes]) -> None:
     body = SEPARATOR.encode().join(Message([part]).payload for part in parts)
     assert split_payload(body) == [part if isinstance(part, bytes) else "4" + part for part in parts]
 

@@ -100,7 +100,7 @@ def test_it_can_be_moved_forward(clock: Clock, wheel: TimerWheel) -> None:
     assert len(entry.calls) == 1
 
 
-def test_cancelled_entry_is_not_called_and_can_be_scheduled_anew(clock: Clock, wheel: TimerWheel) -> None:
+def test_cancelled_entry_is_not_called_and_can_be_scheduled_again(clock: Clock, wheel: TimerWheel) -> None:
     entry, other = Entry(clock, wheel), Entry(clock, wheel)
     wheel.schedule(entry, 10)
     wheel.schedule(other, 10)
@@ -167,7 +167,7 @@ def test_closed_wheel_calls_nobody(clock: Clock, wheel: TimerWheel) -> None:
 
 
 @pytest.mark.parametrize("stall", [2, 30, 61, 500])
-def test_who_fell_due_while_the_loop_stalled_is_told_so_and_called_once(
+def test_who_fell_due_while_the_loop_stalled_learns_that_and_is_called_once(
     clock: Clock, wheel: TimerWheel, stall: float
 ) -> None:
     entry = Entry(clock, wheel)

@@ -398,7 +398,7 @@ async def test_failed_check_is_a_failure_of_the_event(case: Case) -> None:
     assert case.last == ("handled", "e", "failed")
 
 
-async def test_cancelled_handler_is_told_of_and_stays_cancelled(case: Case) -> None:
+async def test_cancelled_handler_is_reported_and_stays_cancelled(case: Case) -> None:
     async def waits(connection: Connection) -> None:
         await asyncio.Event().wait()
 

@@ -121,7 +121,7 @@ def test_what_is_wrong_is_located(body: Any, at: str) -> None:
     assert at in {problem["at"] for problem in problems(body)}
 
 
-def test_wrong_event_is_told_the_right_ones() -> None:
+def test_wrong_event_gets_the_right_ones() -> None:
     for body in ({"event": PLANTED}, {}, {"events": [{"event": PLANTED}]}):
         (problem,) = problems(body)
         assert all(name in problem["message"] for name in PAYLOADS)

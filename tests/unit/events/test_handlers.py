@@ -112,7 +112,7 @@ async def test_the_contracts_own_names_may_be_allowed_and_reserved_ones_never() 
     ("error", "message"),
     [(PublishUncertain("late"), "not known whether"), (AdapterUnavailable("away"), "not sent; try again")],
 )
-async def test_a_broadcast_that_perhaps_was_sent_is_not_told_as_one_that_was_not(
+async def test_a_broadcast_that_perhaps_was_sent_is_not_reported_as_one_that_was_not(
     case: Case, error: Exception, message: str
 ) -> None:
     case.error = error

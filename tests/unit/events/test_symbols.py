@@ -87,7 +87,7 @@ def test_a_list_loses_its_doubles_and_keeps_its_order() -> None:
         ({"symbol": "A", "symbols": ["B"]}, "INVALID_PAYLOAD"),
     ],
 )
-def test_payloads_that_make_no_sense(data: Any, reason: str) -> None:
+def test_payloads_that_are_invalid(data: Any, reason: str) -> None:
     with pytest.raises(EventRefused) as caught:
         read_requested_symbols(data, 100)
     assert caught.value.reason == reason

@@ -142,7 +142,7 @@ def test_recovered_by_a_client_that_had_received_nothing() -> None:
     assert judged(FIVE, *back, *got(2, 3, 4, 5)).missing == ["u:1"]
 
 
-def test_not_recovered_is_a_gap_that_the_client_was_told_of() -> None:
+def test_not_recovered_is_a_gap_that_the_client_was_notified_of() -> None:
     verdict = judged(FIVE, *START, *got(1, 2), lost(2.7), connect(3.8), subscribed(4.5), *got(5))
     assert verdict.gap == ["u:3", "u:4"]
     assert verdict.missing == []
@@ -184,14 +184,14 @@ def test_what_redis_lost_is_counted_apart() -> None:
     assert judged(FIVE, *START, *got(1, 2, 3, 4, 5), excused=("u:3",)).lost_by_redis == []
 
 
-def test_events_of_others_are_told() -> None:
+def test_events_of_others_are_reported() -> None:
     published = [*FIVE, event(1, user="v")]
     verdict = judged(published, *START, *got(1, 2), *got(1, user="v"), *got(9), *got(3, 4, 5))
     assert verdict.foreign == ["v:1", "u:9"]
 
 
 @pytest.mark.parametrize("final", [False, True])
-def test_who_is_away_in_the_end_is_told(final: bool) -> None:
+def test_who_is_away_in_the_end_is_reported(final: bool) -> None:
     verdict = judged(FIVE, *START, *got(1, 2, 3, 4, 5), lost(6, final=final))
     assert not verdict.connected
     (told,) = problems([verdict], window=120)
@@ -230,7 +230,7 @@ def test_who_has_a_pid_again_must_be_recovered_again() -> None:
     assert len(verdict.broken_promises(120)) == 1
 
 
-def test_who_is_away_when_the_history_is_lost_begins_anew_and_others_do_not() -> None:
+def test_who_is_away_when_the_history_is_lost_starts_a_new_session_and_others_do_not() -> None:
     verdict = judged([], connect(0), lost(1), connect(2), lost(5), connect(6))
     assert len(problems([verdict], 120)) == 1
     assert len(verdict.broken_promises(120, (), [Interval(1.5, 3, "volatile-lru")])) == 1

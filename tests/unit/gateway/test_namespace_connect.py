@@ -14,7 +14,7 @@ from unit.gateway.cases import Case
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-async def test_client_that_is_let_in_is_told_its_sid(case: Case, at_once: bool) -> None:
+async def test_client_that_is_accepted_gets_its_sid(case: Case, at_once: bool) -> None:
     case.app.connects_at_once = at_once
     client = case.client()
     client.send('0{"token":1}')
@@ -25,7 +25,7 @@ async def test_client_that_is_let_in_is_told_its_sid(case: Case, at_once: bool) 
     assert case.app.told == [("connecting", "/", {"token": 1}, "websocket"), ("connected", sid)]
 
 
-async def test_nothing_is_told_between_the_answer_and_the_application(case: Case) -> None:
+async def test_nothing_is_sent_between_the_answer_and_the_application(case: Case) -> None:
     seen: list[list[Any]] = []
     client = case.client()
     case.app.welcome = lambda sid: seen.append(list(client.got))
@@ -55,7 +55,7 @@ async def test_events_wait_for_the_connection_and_for_the_welcome(case: Case) ->
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-async def test_refusal_is_told_and_leaves_the_transport_open(case: Case, at_once: bool) -> None:
+async def test_refusal_is_sent_and_leaves_the_transport_open(case: Case, at_once: bool) -> None:
     """Clients of 3.x and 4.0 to 4.3 take a transport that closes for a lost connection, and would be back at once."""
     case.app.connects_at_once = at_once
     case.app.refusal = ConnectRefused("AUTH_REQUIRED", "Log in")

@@ -168,7 +168,7 @@ async def test_client_that_says_goodbye_may_come_again_on_the_same_transport(cas
     assert len(case.transports.unconnected) == 0
 
 
-async def test_client_that_is_ended_is_told_and_hung_up_a_moment_later(
+async def test_client_that_is_ended_is_notified_and_closed_a_moment_later(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LINGER", 0.05)
@@ -225,7 +225,7 @@ async def test_lost_transport_leaves_all_namespaces_and_nothing_behind(case: Cas
     assert case.server._ended == set()
 
 
-async def test_hang_up_closes_the_transport_of_all_namespaces(case: Case) -> None:
+async def test_closing_closes_the_transport_of_all_namespaces(case: Case) -> None:
     client = case.client()
     await client.join()
     custom = await client.join("/custom")

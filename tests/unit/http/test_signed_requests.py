@@ -78,7 +78,7 @@ def test_for_a_minute() -> None:
     assert not accepts(server, early)
 
 
-def test_not_by_a_server_that_has_begun_anew() -> None:
+def test_not_by_a_server_that_has_begun_again() -> None:
     """The clock of a machine that has begun anew, too, may be what it was."""
     clock = HandClock(1_000)
     value = signed(made(clock=clock).offer())

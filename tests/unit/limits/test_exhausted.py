@@ -54,7 +54,7 @@ def test_the_oldest_goes_first_when_there_are_too_many(clock: HandClock) -> None
     assert [user for user in "abcd" if known.find(user, CHECKS)] == ["a", "c", "d"]
 
 
-def test_what_is_over_is_cleaned_up_and_all_of_it_can_be_forgotten(clock: HandClock) -> None:
+def test_what_has_expired_is_cleaned_up_and_all_of_it_can_be_forgotten(clock: HandClock) -> None:
     known = ExhaustedLimits(clock)
     known.remember("a", "own", 1)
     known.remember("b", "own", 5)

@@ -68,7 +68,7 @@ async def test_quotas_without_redis(limiter: RateLimiter) -> None:
     assert not limiter._ledger.missed_releases
 
 
-async def test_if_limiting_fails_the_event_passes_and_one_line_tells(
+async def test_if_limiting_fails_the_event_passes_and_one_line_reports(
     limiter: RateLimiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: Any) -> None:

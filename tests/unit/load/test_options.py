@@ -58,12 +58,12 @@ def test_publishing_elsewhere_needs_leave_too() -> None:
         ({"headers": {"x": "1\r\nhost: other"}}, "headers: 'x'"),
     ],
 )
-def test_nonsense_is_told_by_name(change: dict[str, Any], told: str) -> None:
+def test_nonsense_is_reported_by_name(change: dict[str, Any], told: str) -> None:
     with pytest.raises(OptionsError, match=told):
         replace(GOOD, **change).check()
 
 
-def test_all_that_is_wrong_is_told() -> None:
+def test_all_that_is_wrong_is_reported() -> None:
     with pytest.raises(OptionsError) as caught:
         replace(GOOD, clients=0, rate=-1).check()
     assert len(str(caught.value).splitlines()) == 2

@@ -123,7 +123,7 @@ async def test_a_check_that_hangs_times_out() -> None:
     assert body["latencyMs"] >= 50
 
 
-async def test_changes_are_logged_once_and_every_result_is_told() -> None:
+async def test_changes_are_logged_once_and_every_result_is_reported() -> None:
     results = Results()
     dependency = Dependency()
     health = Health(keep=0, observer=results)
@@ -136,7 +136,7 @@ async def test_changes_are_logged_once_and_every_result_is_told() -> None:
     assert [line["event"] for line in lines] == ["a dependency is down", "a dependency is up again"]
 
 
-async def test_checks_run_by_themselves() -> None:
+async def test_checks_run_automatically() -> None:
     results = Results()
     health = Health(keep=0, observer=results)
     health.register("a", Dependency())
@@ -148,7 +148,7 @@ async def test_checks_run_by_themselves() -> None:
         await task
 
 
-async def test_what_is_down_is_told_in_words_with_the_address_for_those_who_may_know() -> None:
+async def test_what_is_down_is_reported_in_words_with_the_address_for_those_who_may_know() -> None:
     health = Health()
     dependency = Dependency(pymongo.errors.OperationFailure("failed for ann", 18))
     health.register("database", dependency, Explainer(Place(MONGODB, "10.0.0.1:27017", "MONGODB_URI")))

@@ -244,7 +244,7 @@ def test_describe_error() -> None:
     assert describe_error(AdapterUnavailable("Redis did not take it")) == "AdapterUnavailable: Redis did not take it"
 
 
-def test_describe_exception_tells_places_and_causes_but_no_values() -> None:
+def test_describe_exception_reports_places_and_causes_but_no_values() -> None:
     def inner(password: str) -> None:
         raise ValueError(f"bad {password}")
 

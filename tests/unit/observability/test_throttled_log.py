@@ -36,7 +36,7 @@ class Case:
         return len(self.lines) - before
 
 
-def test_a_few_are_written_then_one_a_minute_which_tells_of_the_others() -> None:
+def test_a_few_are_written_then_one_a_minute_which_counts_the_others() -> None:
     case = Case()
     assert case.write("malformed packet", 1_000, error="x") == BURST
     assert case.last == {"error": "x"}
@@ -51,7 +51,7 @@ def test_a_few_are_written_then_one_a_minute_which_tells_of_the_others() -> None
     assert case.last == {"left_out": 999}
 
 
-def test_it_is_at_most_one_a_minute_however_the_flood_goes_on() -> None:
+def test_it_is_at_most_one_a_minute_however_the_flood_continues() -> None:
     case = Case()
     written = 0
     for _ in range(6_000):

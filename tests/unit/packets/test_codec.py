@@ -298,7 +298,7 @@ def test_nesting_that_exhausts_the_stack_with_the_attachments_is_refused() -> No
 @pytest.mark.parametrize("namespace", ["/", "/custom"])
 @pytest.mark.parametrize("ack_id", [None, 0, 17])
 @pytest.mark.parametrize("data", [["a"], ["a", 1, None, {"é": [True]}], ["a", b"\x00", {"x": b""}]])
-def test_what_is_encoded_is_read_back(kind: int, namespace: str, ack_id: int | None, data: list[Any]) -> None:
+def test_what_is_encoded_can_be_decoded(kind: int, namespace: str, ack_id: int | None, data: list[Any]) -> None:
     text, *attachments = encode_packet(kind, data, namespace=namespace, ack_id=ack_id).parts
     packet = decode_packet(str(text))
     for attachment in attachments:

@@ -63,7 +63,7 @@ def test_any_text_is_a_packet_or_none(text: str, attachments: list[bytes]) -> No
 
 
 @given(st.sampled_from([EVENT, ACK]), st.lists(JSON_WITH_BYTES, max_size=4), NAMESPACES, ACK_IDS)
-def test_what_is_encoded_is_read_back(kind: int, data: list[Any], namespace: str, ack_id: int | None) -> None:
+def test_what_is_encoded_can_be_decoded(kind: int, data: list[Any], namespace: str, ack_id: int | None) -> None:
     parts = encode_packet(kind, data, namespace=namespace, ack_id=ack_id).parts
     if len(parts) > MAX_ATTACHMENTS + 1:
         return
@@ -77,7 +77,7 @@ def test_what_is_encoded_is_read_back(kind: int, data: list[Any], namespace: str
     st.none() | st.dictionaries(TEXTS, JSON, max_size=3),
     NAMESPACES,
 )
-def test_packets_without_attachments_are_read_back(kind: int, data: Any, namespace: str) -> None:
+def test_packets_without_attachments_can_be_decoded(kind: int, data: Any, namespace: str) -> None:
     (text,) = encode_packet(kind, data, namespace=namespace).parts
     packet = decode_packet(str(text))
     assert (packet.kind, packet.namespace, packet.ack_id, packet.data) == (kind, namespace, None, data)

@@ -228,7 +228,7 @@ def test_cycles_and_depth_are_refused() -> None:
         dump_exact([[deep]])
 
 
-def test_a_value_that_fails_by_itself_is_named() -> None:
+def test_a_value_that_fails_alone_is_named() -> None:
     class Broken:
         def __float__(self) -> float:
             raise ZeroDivisionError

@@ -18,7 +18,7 @@ class _Whole:
 @pytest.mark.parametrize(
     ("room", "name"), [("x", "x"), ("", ""), (7, "7"), (-1, "-1"), (0, "0"), (2**70, str(2**70)), (_Whole(), "8")]
 )
-def test_a_whole_number_is_its_text(room: Any, name: str) -> None:
+def test_an_integer_is_its_decimal_form(room: Any, name: str) -> None:
     assert room_name(room) == name
     assert room_names(room) == (name,)
     assert room_names([room, name, "other"]) == (name, "other")

@@ -85,7 +85,7 @@ async def test_it_is_registered_once_redis_has_answered() -> None:
     await case.own.close()
 
 
-async def test_its_boot_id_is_told_while_it_starts_and_while_the_port_is_served() -> None:
+async def test_its_boot_id_is_reported_while_it_starts_and_while_the_port_is_served() -> None:
     case = Case()
     assert case.own.boot == "own boot"
     case.now += STARTING

@@ -61,7 +61,7 @@ def test_why_not(own: Own, others: list[str] | None, expected: Reason | None) ->
     assert PollingAvailability(own, Others(others)).find_reason() == expected
 
 
-def test_the_log_tells_of_changes_alone() -> None:
+def test_the_log_has_changes_only() -> None:
     others = [""]
     availability = PollingAvailability(Own(), Others(others))
     with capture_logs() as lines:

@@ -74,7 +74,7 @@ HEADERS = header_lists()
 
 
 @given(st.sampled_from(["GET", "POST"]), TARGETS, HEADERS, st.sampled_from(["http", "https"]), st.integers(0, 9))
-def test_a_head_is_one_request_with_what_may_go_on_and_nothing_else(
+def test_a_head_is_one_request_with_what_may_be_forwarded_and_nothing_else(
     method: str, target: bytes, headers: list[tuple[bytes, bytes]], scheme: str, size: int
 ) -> None:
     path, _, query = target.partition(b"?")
@@ -109,7 +109,7 @@ def test_a_head_is_one_request_with_what_may_go_on_and_nothing_else(
 
 
 @given(HEADERS)
-def test_what_an_owner_answers_goes_on_without_what_is_between_servers(headers: list[tuple[bytes, bytes]]) -> None:
+def test_what_an_owner_answers_is_passed_on_without_what_is_between_servers(headers: list[tuple[bytes, bytes]]) -> None:
     lowered = [(name.lower(), value) for name, value in headers]
     dropped = {*HOP_BY_HOP, b"x-tradecast-forward", b"x-tradecast-refused", b"content-length", b"date", b"server"}
     assert answer_headers(lowered) == [one for one in lowered if one[0] not in dropped]

@@ -59,14 +59,14 @@ def test_sentinel_urls(url: str, hosts: Any, service: str, options: Any) -> None
         "unix://",
     ],
 )
-def test_an_url_that_makes_no_sense_is_told_without_its_secrets(url: str) -> None:
+def test_an_url_that_is_invalid_is_reported_without_its_secrets(url: str) -> None:
     settings = load_settings({"REDIS_URL": url})
     with pytest.raises(SettingsError, match=r"^REDIS_URL: ") as caught:
         create_redis(settings)
     assert "hidden" not in str(caught.value)
 
 
-def test_no_url_is_told() -> None:
+def test_no_url_is_reported() -> None:
     with pytest.raises(SettingsError, match="REDIS_URL: is not set"):
         create_redis(load_settings({}))
 
@@ -100,7 +100,7 @@ def test_cluster_urls(url: str, hosts: Any, options: Any) -> None:
         "redis+cluster://h1:one",
     ],
 )
-def test_a_cluster_url_of_another_form_is_told_at_the_start_without_its_secrets(url: str) -> None:
+def test_a_cluster_url_of_another_form_is_reported_at_the_start_without_its_secrets(url: str) -> None:
     for parse in (lambda: load_settings({"REDIS_URL": url}), lambda: parse_cluster_url(url)):
         with pytest.raises(SettingsError, match=r"^REDIS_URL: ") as caught:
             parse()

@@ -74,7 +74,7 @@ async def watching(path: Path) -> AsyncIterator[Watching]:
     await cancel_and_wait(made.task)
 
 
-async def test_what_is_there_at_first_is_told_at_once(path: Path, watching: Watching) -> None:
+async def test_what_is_there_at_first_is_reported_at_once(path: Path, watching: Watching) -> None:
     write(path, b"one")
     await watching.file.report_first()
     assert watching.told == [b"one"]
@@ -141,7 +141,7 @@ async def test_what_is_half_written_is_not_taken(watching: Watching, monkeypatch
     await watching.comes(b"one", b"history: 100", b"one")
 
 
-async def test_what_cannot_be_read_is_told(path: Path, watching: Watching) -> None:
+async def test_what_cannot_be_read_is_reported(path: Path, watching: Watching) -> None:
     make_folder(path)
     await watching.start()
     remove(path)

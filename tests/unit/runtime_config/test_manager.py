@@ -63,7 +63,7 @@ def test_at_first_the_settings_hold(bench: ConfigHarness) -> None:
     assert (stats["revision"], stats["seen"], stats["error"], stats["unknown"]) == (None, None, None, [])
 
 
-def test_what_the_file_has_wins_and_its_revision_is_told(bench: ConfigHarness) -> None:
+def test_what_the_file_has_wins_and_its_revision_is_reported(bench: ConfigHarness) -> None:
     bench.config.on_file_content(GOOD)
     assert bench.applied[1:] == [with_figures(publish_batch=3)]
     stats = bench.config.stats()
@@ -87,7 +87,7 @@ def test_without_a_figure_the_settings_hold_again(bench: ConfigHarness, content:
 
 
 @pytest.mark.parametrize("content", [BAD, Unreadable("is no file")])
-def test_what_makes_no_sense_changes_nothing_and_is_told(bench: ConfigHarness, content: Content) -> None:
+def test_what_is_invalid_changes_nothing_and_is_reported(bench: ConfigHarness, content: Content) -> None:
     bench.config.on_file_content(OTHER)
     before = bench.config.stats()
     bench.config.on_file_content(content)

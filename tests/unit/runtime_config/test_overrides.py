@@ -52,7 +52,7 @@ def test_nothing_says_nothing(text: bytes) -> None:
     assert parse_overrides(text, BASE).settings == BASE
 
 
-def test_unknown_names_are_told_and_do_not_matter() -> None:
+def test_unknown_names_are_reported_and_do_not_matter() -> None:
     reading = parse_overrides(b"publish_batch: 3\nnext_versions: [1, {a: b}]\nanother:\n", BASE)
     assert reading.settings.publish_batch == 3
     assert reading.unknown == ("another", "next_versions")
@@ -96,7 +96,7 @@ def test_unknown_names_are_told_and_do_not_matter() -> None:
         (b"{a: " * 15_000, "is neither YAML nor JSON"),
     ],
 )
-def test_what_makes_no_sense_is_refused_whole(text: bytes, told: str) -> None:
+def test_what_is_invalid_is_refused_whole(text: bytes, told: str) -> None:
     with pytest.raises(OverridesError) as caught:
         parse_overrides(text, BASE)
     assert told in str(caught.value)

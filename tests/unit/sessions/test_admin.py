@@ -67,7 +67,7 @@ def test_defaults() -> None:
 
 
 @pytest.mark.parametrize("user_id", [5, 5.0, "5"])
-def test_an_id_is_text_or_a_whole_number(user_id: object) -> None:
+def test_an_id_is_a_string_or_an_integer(user_id: object) -> None:
     assert NewSession.parse({"userId": user_id}, LONGEST).user.id == "5"
     assert read_selection({"userId": user_id}) == {"user_id": "5"}
 
@@ -199,7 +199,7 @@ async def test_revoke_of_all(book: Book) -> None:
     assert book.found == []
 
 
-async def test_revocations_are_told_where_the_store_has_nothing(book: Book) -> None:
+async def test_revocations_are_reported_where_the_store_has_nothing(book: Book) -> None:
     await SessionAdmin(book).revoke(user_id="nobody")
     await SessionAdmin(book).revoke(handle="0123456789ab")
     assert book.noted == [("nobody", None), (None, "0123456789ab")]

@@ -103,7 +103,7 @@ async def test_cancelled_waiter_leaves_the_others_alone(source: Source, loader: 
     assert found[1:] == ["1.0", "1.0"]
 
 
-async def test_nobody_left_to_hear_of_an_error(source: Source, loader: BatchLoader[int, str]) -> None:
+async def test_nobody_left_to_notify_of_an_error(source: Source, loader: BatchLoader[int, str]) -> None:
     loop_errors: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: loop_errors.append(context))
     task = asyncio.create_task(loader.load(1))

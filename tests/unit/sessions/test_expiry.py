@@ -65,7 +65,7 @@ async def test_one_call_for_all_of_a_moment(expiry: SessionExpiry, ended: Ended)
     assert ended.calls == [set(ids)]
 
 
-async def test_what_is_over_already_is_told(expiry: SessionExpiry, ended: Ended) -> None:
+async def test_what_has_ended_already_is_reported(expiry: SessionExpiry, ended: Ended) -> None:
     expiry.watch("old", time.time() - 1_000)
     await ended.wait("old")
 
@@ -121,7 +121,7 @@ async def test_the_clock_is_looked_at_again(ended: Ended, monkeypatch: pytest.Mo
     await expiry.close()
 
 
-async def test_closed_tells_nothing(expiry: SessionExpiry, ended: Ended) -> None:
+async def test_closed_reports_nothing(expiry: SessionExpiry, ended: Ended) -> None:
     expiry.watch("s", time.time() + 0.05)
     await expiry.close()
     other = SessionExpiry(ended)

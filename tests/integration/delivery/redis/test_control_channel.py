@@ -17,7 +17,7 @@ from tradecast.delivery.ids import id_span, now_id
 pytestmark = pytest.mark.redis
 
 
-async def test_a_deaf_subscription_is_noticed_and_replaced(
+async def test_a_stalled_subscription_is_noticed_and_replaced(
     brokers: Brokers, forwarder: RedisForwarder, ticking: None
 ) -> None:
     (here, heard), (there, _) = await brokers.add(forwarder.url), await brokers.add()
@@ -33,7 +33,7 @@ async def test_a_deaf_subscription_is_noticed_and_replaced(
     assert heard.broken_rooms == set()
 
 
-async def test_a_server_that_hears_something_is_not_taken_for_deaf(
+async def test_a_server_that_receives_something_is_not_taken_for_stalled(
     brokers: Brokers,
     forwarder: RedisForwarder,
     own_redis: RedisServer,

@@ -59,7 +59,7 @@ async def test_a_room_whose_only_history_is_gone_is_broken(
 
 
 @KINDS
-async def test_a_history_that_began_anew_after_it_was_gone_is_broken(
+async def test_a_history_that_began_again_after_it_was_gone_is_broken(
     broker: RedisBroker, redis_server: RedisServer, kind: Kind, mark: str
 ) -> None:
     start = await now(broker, "x")
@@ -180,7 +180,7 @@ async def _is_past(server: RedisServer, position: int) -> bool:
 
 
 @KINDS
-async def test_a_history_that_expired_and_began_anew_was_not_lost(
+async def test_a_history_that_expired_and_began_again_was_not_lost(
     brokers: Brokers, redis_server: RedisServer, kind: Kind, mark: str
 ) -> None:
     broker, _ = await brokers.add(retention=MIDDLE)
@@ -330,7 +330,7 @@ async def test_once_all_write_notes_they_are_believed(broker: RedisBroker, redis
 # -- the client
 
 
-async def test_a_client_whose_missed_events_were_evicted_begins_anew(redis_server: RedisServer) -> None:
+async def test_a_client_whose_missed_events_were_evicted_starts_a_new_session(redis_server: RedisServer) -> None:
     redis = create_adapter_redis(load_settings({"REDIS_URL": redis_server.url}))
     broker = RedisBroker(redis, RETENTION, PartitionConfig(2, RuntimeSettings()), NullBrokerObserver())
     async with running_hub(broker) as here:

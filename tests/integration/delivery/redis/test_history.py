@@ -18,7 +18,7 @@ from tradecast.delivery.ids import now_id
 pytestmark = pytest.mark.redis
 
 
-async def test_what_was_missed_is_read_back_in_order(
+async def test_what_was_missed_is_replayed_in_order(
     brokers: Brokers, forwarder: RedisForwarder, own_redis: RedisServer
 ) -> None:
     seen = RecordingObserver()
@@ -45,7 +45,7 @@ async def test_what_was_missed_is_read_back_in_order(
     assert (seen.repairs, seen.is_subscribed) == ([8], True)
 
 
-async def test_a_gap_that_is_larger_than_the_history_is_told(
+async def test_a_gap_that_is_larger_than_the_history_is_reported(
     brokers: Brokers, forwarder: RedisForwarder, own_redis: RedisServer
 ) -> None:
     (here, heard), (there, _) = await brokers.add(forwarder.url, retention=FEW), await brokers.add(retention=FEW)

@@ -159,7 +159,7 @@ async def test_slots_that_move_lose_and_repeat_nothing(own: Brokers, redis_clust
     assert heard.broken_rooms == set()
 
 
-async def test_sessions_go_on_where_their_slot_is_now(own: Brokers, redis_cluster: RedisCluster) -> None:
+async def test_sessions_continue_where_their_slot_is_now(own: Brokers, redis_cluster: RedisCluster) -> None:
     (here, _), (there, _) = await own.add(), await own.add()
     rooms = one_room_each(here)
     saved = [session(joins=dict(await here.read_positions(rooms))) for _ in range(40)]
@@ -198,7 +198,7 @@ async def test_a_session_begun_while_a_node_was_away_has_the_rooms_joined_since(
     assert claimed.joins == saved.joins
 
 
-async def test_who_needs_nothing_of_a_node_that_is_away_goes_on_at_a_new_server(
+async def test_who_needs_nothing_of_a_node_that_is_away_continues_at_a_new_server(
     own: Brokers, redis_cluster: RedisCluster
 ) -> None:
     for each in redis_cluster.nodes:

@@ -58,7 +58,7 @@ async def test_a_shutdown_waits_for_no_redis_that_is_away(brokers: Brokers, own_
     assert time.monotonic() - began < 15, "publish_timeout is 20"
 
 
-async def test_a_server_that_starts_without_redis_hears_once_it_is_there(
+async def test_a_server_that_starts_without_redis_subscribes_once_it_is_there(
     brokers: Brokers, own_redis: RedisServer
 ) -> None:
     await own_redis.stop()

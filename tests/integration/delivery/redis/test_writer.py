@@ -19,7 +19,7 @@ from tradecast.delivery.redis.broker import RedisBroker
 pytestmark = pytest.mark.redis
 
 
-async def test_out_of_memory_publishing_waits_and_reading_goes_on(brokers: Brokers, own_redis: RedisServer) -> None:
+async def test_out_of_memory_publishing_waits_and_reading_continues(brokers: Brokers, own_redis: RedisServer) -> None:
     seen = RecordingObserver()
     (here, heard), (there, _) = await brokers.add(), await brokers.add(watch=seen)
     await listen(here, "x")
@@ -40,7 +40,7 @@ async def test_out_of_memory_publishing_waits_and_reading_goes_on(brokers: Broke
     assert there.waiting == 0
 
 
-async def test_out_of_memory_for_too_long_is_told_for_certain(brokers: Brokers, own_redis: RedisServer) -> None:
+async def test_out_of_memory_for_too_long_is_reported_for_certain(brokers: Brokers, own_redis: RedisServer) -> None:
     seen = RecordingObserver()
     (here, heard), (there, _) = await brokers.add(), await brokers.add(watch=seen, publish_timeout=3)
     await listen(here, "x")

@@ -40,7 +40,7 @@ async def connected(server: RunningServer, clients: StockClients, count: int, **
     return opened
 
 
-async def test_drain_refuses_sends_away_and_can_be_cancelled(
+async def test_drain_refuses_disconnects_and_can_be_cancelled(
     make_server: MakeServer, stock_clients: StockClients
 ) -> None:
     server = await make_server()
@@ -150,7 +150,7 @@ async def test_a_shed_that_would_last_for_hours_can_be_ended(
         ("/admin/drain", [1], "object"),
     ],
 )
-async def test_requests_that_make_no_sense(server: RunningServer, path: str, body: Any, named: str) -> None:
+async def test_requests_that_are_invalid(server: RunningServer, path: str, body: Any, named: str) -> None:
     answer = await admin(server, "POST", path, body)
     assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_REQUEST")
     assert named in answer.json()["message"]

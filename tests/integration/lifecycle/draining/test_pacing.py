@@ -144,7 +144,7 @@ async def test_urgent_servers_wait_for_nobody_but_those_who_take_their_clients(r
     assert late < 5
 
 
-async def test_urgent_server_goes_on_without_redis(own_redis: RedisServer) -> None:
+async def test_urgent_server_continues_without_redis(own_redis: RedisServer) -> None:
     client = create_redis(load_settings({}, redis_url=own_redis.url, redis_timeout=0.2))
     await own_redis.kill()
     now = 5.0

@@ -124,7 +124,7 @@ async def command_line(redis: RedisServer) -> AsyncIterator[SessionAdmin]:
     await client.aclose()
 
 
-async def test_everybody_stays_until_the_time_is_over(
+async def test_everybody_stays_until_the_time_has_passed(
     make_server: MakeServer, own_redis: RedisServer, join: Join
 ) -> None:
     server = await make_server(redis_url=own_redis.url)

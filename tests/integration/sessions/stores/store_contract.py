@@ -113,7 +113,7 @@ class StoreContract:
         await store.ping()
         assert store.name == self.name
 
-    async def test_says_whether_it_tells_changes(self, store: SessionStore) -> None:
+    async def test_says_whether_it_reports_changes(self, store: SessionStore) -> None:
         assert await store.supports_changes() is self.has_changes
 
     async def test_changes(self, store: SessionStore) -> None:
@@ -131,7 +131,7 @@ class StoreContract:
         assert seen[0] == SessionChange("a", "updated")
         assert set(seen[1:]) == {SessionChange("a", "deleted"), SessionChange("before", "deleted")}
 
-    async def test_changes_are_told_to_everyone(self, store: SessionStore) -> None:
+    async def test_changes_are_reported_to_everyone(self, store: SessionStore) -> None:
         if not self.has_changes:
             return
         async with (

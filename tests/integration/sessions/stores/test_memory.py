@@ -23,7 +23,7 @@ class TestMemoryStore(StoreContract):
     has_changes = True
 
 
-async def test_what_is_over_does_not_stay_for_ever() -> None:
+async def test_what_has_expired_does_not_stay_for_ever() -> None:
     clock = [1_000.0]
     store = MemoryStore(clock=lambda: clock[0])
     await store.save("old", DATA, 1_010.0)

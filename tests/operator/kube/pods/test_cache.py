@@ -74,7 +74,7 @@ async def test_many_are_listed_once_and_follow_what_happens(pods: PodCache, api:
     assert (api.lists, api.watches) == (3, 1)
 
 
-async def test_a_watch_that_ends_goes_on_where_it_was(pods: PodCache, api: ManyPods) -> None:
+async def test_a_watch_that_ends_continues_where_it_was(pods: PodCache, api: ManyPods) -> None:
     await names(pods, api)
     await watched(api)
     api.tell({"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": {"resourceVersion": "99"}}})

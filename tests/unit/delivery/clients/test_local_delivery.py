@@ -110,7 +110,7 @@ async def test_positions(here: HubHarness, broker: RecordingBroker) -> None:
     assert here.hub.position(a.sid) == a.offset
 
 
-async def test_events_are_held_back_until_the_client_has_been_told(here: HubHarness) -> None:
+async def test_events_are_buffered_until_the_client_has_been_notified(here: HubHarness) -> None:
     a = await here.enter(await here.arrive(), "x")
     other = await here.connect("x")
     for n in range(3):
@@ -220,7 +220,9 @@ async def test_an_excepted_client_does_not_get_it_after_the_hold_either(here: Hu
     assert (a.got, b.got) == ([2], [2])
 
 
-async def test_clients_of_broken_rooms_are_sent_to_begin_anew(here: HubHarness, broker: RecordingBroker) -> None:
+async def test_clients_of_broken_rooms_are_sent_to_start_new_sessions(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a, plain = await here.connect("x", "y"), await here.connect("y", auth={"recovery": False})
     other = await here.connect("z")
     here.hub.on_history_gap(["x", "y", "nobody"])

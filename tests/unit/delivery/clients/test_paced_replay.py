@@ -135,7 +135,7 @@ async def test_a_client_that_joins_a_room_in_the_middle_loses_nothing(
     assert slow.got == [0, 1, 2, 3, 4]
 
 
-async def test_a_replay_that_goes_on_after_a_join_releases_what_was_buffered(
+async def test_a_replay_that_continues_after_a_join_releases_what_was_buffered(
     here: HubHarness, broker: RecordingBroker
 ) -> None:
     a = await away(here, 3)

@@ -38,7 +38,7 @@ async def test_a_client_gets_what_it_missed_then_what_is_new(here: HubHarness, b
     assert here.hub.rooms_of(a.sid) == {"x", "y"}
 
 
-async def test_each_replayed_event_has_the_offset_at_which_it_can_go_on(here: HubHarness) -> None:
+async def test_each_replayed_event_has_the_offset_at_which_it_can_continue(here: HubHarness) -> None:
     a = await here.connect("x")
     await here.lose(a)
     for n in range(5):
@@ -53,7 +53,9 @@ async def test_each_replayed_event_has_the_offset_at_which_it_can_go_on(here: Hu
 
 
 @pytest.mark.parametrize("offset", [None, ""])
-async def test_a_client_that_has_seen_nothing_goes_on_from_the_beginning(here: HubHarness, offset: str | None) -> None:
+async def test_a_client_that_has_seen_nothing_continues_from_the_beginning(
+    here: HubHarness, offset: str | None
+) -> None:
     """Go's client says "" for that."""
     a = await here.connect("x")
     await here.lose(a)
@@ -63,7 +65,7 @@ async def test_a_client_that_has_seen_nothing_goes_on_from_the_beginning(here: H
     assert here.results == ["recovered"]
 
 
-async def test_who_asks_too_often_begins_anew_without_a_look_at_the_history(broker: RecordingBroker) -> None:
+async def test_who_asks_too_often_starts_a_new_session_without_a_look_at_the_history(broker: RecordingBroker) -> None:
     asked: list[tuple[str, str, bool]] = []
 
     class Limiter:
@@ -114,7 +116,7 @@ async def test_recoveries_that_fail_write_a_few_lines_of_each_kind(here: HubHarn
     assert len(here.results) == 100
 
 
-async def test_it_can_go_on_again_and_again(here: HubHarness) -> None:
+async def test_it_can_continue_again_and_again(here: HubHarness) -> None:
     a = await here.connect("x")
     got: list[object] = []
     for n in range(5):
@@ -282,7 +284,7 @@ async def test_who_has_seen_what_redis_has_lost_does_not_go_back_to_an_older_sta
         ({"offset": "abcd.1"}, "foreign_epoch"),
     ],
 )
-async def test_why_a_client_begins_anew(here: HubHarness, auth: dict[str, object], result: str) -> None:
+async def test_why_a_client_starts_a_new_session(here: HubHarness, auth: dict[str, object], result: str) -> None:
     a = await here.connect("x")
     await here.lose(a)
     back = await here.connect("z", auth={"pid": a.pid, **auth})
@@ -336,7 +338,7 @@ async def test_a_history_with_holes_is_no_recovery() -> None:
 
 
 @pytest.mark.parametrize("request_", ["claim", "listening", "read", "save_leave"])
-async def test_while_redis_is_away_it_is_put_off(here: HubHarness, broker: RecordingBroker, request_: str) -> None:
+async def test_while_redis_is_away_it_is_deferred(here: HubHarness, broker: RecordingBroker, request_: str) -> None:
     a = await here.connect("x", "y")
     await here.send("x", 1)
     await here.lose(a)
@@ -358,7 +360,7 @@ async def test_while_redis_is_away_it_is_put_off(here: HubHarness, broker: Recor
     assert here.results == ["unavailable", "recovered"]
 
 
-async def test_once_redis_was_away_for_as_long_as_the_window_it_begins_anew(
+async def test_once_redis_was_away_for_as_long_as_the_window_it_starts_a_new_session(
     here: HubHarness, broker: RecordingBroker
 ) -> None:
     a = await here.connect("x")
@@ -369,7 +371,7 @@ async def test_once_redis_was_away_for_as_long_as_the_window_it_begins_anew(
     assert (back.resumed, back.pid, here.results) == (None, None, ["unavailable"])
 
 
-async def test_a_transport_that_ends_while_it_goes_on_leaves_nothing_behind(
+async def test_a_transport_that_ends_while_it_continues_leaves_nothing_behind(
     here: HubHarness, broker: RecordingBroker
 ) -> None:
     a = await here.connect("x")
@@ -443,7 +445,9 @@ async def test_a_client_that_the_version_before_has_kept_becomes_a_room(
     assert again.got == [3]
 
 
-async def test_a_client_whose_own_history_is_gone_begins_anew(here: HubHarness, broker: RecordingBroker) -> None:
+async def test_a_client_whose_own_history_is_gone_starts_a_new_session(
+    here: HubHarness, broker: RecordingBroker
+) -> None:
     a = await here.connect("x")
     here.hub.on_history_gap([a.sid])
     assert here.closed_transports == [a.eio_sid]
@@ -459,7 +463,7 @@ async def close_for_slowness(here: HubHarness, auth: object) -> HubClient:
     return back
 
 
-async def test_after_three_closes_for_slowness_in_a_row_it_begins_anew(here: HubHarness) -> None:
+async def test_after_three_closes_for_slowness_in_a_row_it_starts_a_new_session(here: HubHarness) -> None:
     a = await here.connect("x")
     auth = {"pid": a.pid, "offset": None}
     await here.lose(a)

@@ -108,7 +108,7 @@ async def test_a_session_that_is_anothers_by_now_ends_here(
     assert set(kept_rooms(broker, a.pid)) == {"x"}
 
 
-async def test_when_the_broker_forgot_everything_sessions_are_kept_anew(
+async def test_when_the_broker_forgot_everything_sessions_are_kept_again(
     here: HubHarness, broker: RecordingBroker
 ) -> None:
     a, plain = await here.connect("x"), await here.connect("x", auth={"recovery": False})
@@ -121,7 +121,7 @@ async def test_when_the_broker_forgot_everything_sessions_are_kept_anew(
     assert here.closed_transports == []
 
 
-async def test_what_could_not_be_kept_anew_is_tried_again(here: HubHarness, broker: RecordingBroker) -> None:
+async def test_what_could_not_be_kept_again_is_tried_again(here: HubHarness, broker: RecordingBroker) -> None:
     a = await here.connect("x")
     broker._sessions.clear()
     broker.down = AdapterUnavailable("away")
@@ -132,7 +132,7 @@ async def test_what_could_not_be_kept_anew_is_tried_again(here: HubHarness, brok
     assert broker.kept(a.pid) is not None
 
 
-async def test_a_client_that_goes_for_good_while_all_are_kept_anew_is_not(
+async def test_a_client_that_goes_for_good_while_all_are_kept_again_is_not(
     here: HubHarness, broker: RecordingBroker
 ) -> None:
     a, b = await here.connect("x"), await here.connect("x")

@@ -87,7 +87,7 @@ async def test_the_timer_sends_what_was_buffered() -> None:
     intake.close()
 
 
-async def test_the_timer_goes_on_with_the_next_key_that_is_due() -> None:
+async def test_the_timer_continues_with_the_next_key_that_is_due() -> None:
     outlet = Outlet()
     intake = Intake(TEN, kinds, outlet, None)
     intake.admits(event(1, "w:a"))

@@ -29,7 +29,7 @@ async def ask(engine: EngineServer, method: str, query: str, body: bytes = b"") 
     return sent[0]["status"], sent[1]["body"]
 
 
-async def test_client_whose_answer_came_while_the_loop_stood_still_goes_on() -> None:
+async def test_client_whose_answer_came_while_the_loop_stood_still_continues() -> None:
     """Its poll may be served before its answer to the heartbeat, which is read a moment later."""
     engine = EngineServer(ping_interval=0.3, ping_timeout=0.2, environs=False)
     _, opened = await ask(engine, "GET", "EIO=4&transport=polling")

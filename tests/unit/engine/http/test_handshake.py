@@ -141,7 +141,7 @@ def test_opening_handshake_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("version", [None, b"", b"8", b"14", b"13, 8", b"x"])
-def test_other_version_is_told_ours(version: bytes | None) -> None:
+def test_other_version_gets_ours(version: bytes | None) -> None:
     assert check_websocket(handshake(sec_websocket_version=version)) is NO_WEBSOCKET_VERSION
 
 
@@ -182,6 +182,6 @@ def test_no_extension_is_agreed_to() -> None:
     assert b"extensions" not in answer.lower()
 
 
-def test_further_headers_are_told() -> None:
+def test_further_headers_are_sent() -> None:
     headers: list[Any] = [(b"x-a", b"1")]
     assert b"x-a: 1" in lines_of(switching_protocols(handshake(), headers))

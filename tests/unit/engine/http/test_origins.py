@@ -179,7 +179,7 @@ def test_the_log_does_not_say_an_address_that_only_the_client_names() -> None:
     assert "203" not in redact_value(OriginPolicy(None).find_reason(asked)[1])
 
 
-def test_browser_hears_its_origin_as_it_has_written_it() -> None:
+def test_browser_gets_its_origin_as_it_has_written_it() -> None:
     headers = dict(OriginPolicy(["https://a.example"]).headers(of(b"https://A.example:443")))
     assert headers[b"access-control-allow-origin"] == b"https://A.example:443"
 
@@ -199,7 +199,7 @@ def test_page_may_read_the_answer_with_credentials() -> None:
     }
 
 
-def test_preflight_is_told_methods_and_the_headers_that_it_asked_for() -> None:
+def test_preflight_gets_methods_and_the_headers_that_it_asked_for() -> None:
     asked = of(b"https://a.example", (b"access-control-request-headers", b"x-a, x-b"), method="OPTIONS")
     headers = dict(OriginPolicy("*").headers(asked))
     assert {one.strip() for one in headers[b"access-control-allow-methods"].split(b",")} == {

@@ -231,7 +231,7 @@ def test_while_half_of_all_are_used_it_has_less_time(run: Run, files: Certificat
     run(test())
 
 
-def test_without_a_descriptor_it_waits_and_goes_on(
+def test_without_a_descriptor_it_waits_and_continues(
     run: Run, files: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tls, "PAUSE", 0.1)

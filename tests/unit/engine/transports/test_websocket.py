@@ -371,7 +371,7 @@ async def test_client_that_does_not_answer_the_close_is_dropped(monkeypatch: pyt
     await eventually(lambda: case.wire.state == "aborted")
 
 
-async def test_what_comes_behind_our_close_is_thrown_away_within_a_bound(case: Case) -> None:
+async def test_what_comes_behind_our_close_is_discarded_within_a_bound(case: Case) -> None:
     case.connection.end("server disconnect")
     case.receive(text("4late"), of(Opcode.PING))
     data = of(Opcode.PING, b"x" * 100) * 1_000
@@ -442,7 +442,7 @@ async def test_close_of_the_client_is_answered_with_its_code(case: Case, payload
     ("payload", "answer"),
     [(b"\x03", 1002), (b"\x03\xed", 1002), (b"\0\0", 1002), (b"\x13\x88", 1002), (b"\x03\xe8\xff", 1007)],
 )
-async def test_close_that_breaks_the_rules_is_told_so(case: Case, payload: bytes, answer: int) -> None:
+async def test_close_that_breaks_the_rules_gets_an_error_that_says_so(case: Case, payload: bytes, answer: int) -> None:
     """RFC 6455 §7.1.7: whoever finds the other side to break the rules says so by its own code."""
     case.receive(of(Opcode.CLOSE, payload))
     assert case.wire.state == "closed"

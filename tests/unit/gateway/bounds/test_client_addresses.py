@@ -43,7 +43,7 @@ def test_handshakes_that_wait_are_counted() -> None:
     assert not addresses._waiting
 
 
-def test_they_are_told_oldest_first() -> None:
+def test_they_are_reported_oldest_first() -> None:
     addresses = ClientAddresses(9)
     for eio_sid in "cab":
         addresses.add(eio_sid, HERE)

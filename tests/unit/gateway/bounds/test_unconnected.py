@@ -28,7 +28,7 @@ class Case:
         self.late.append(eio_sid)
 
 
-def test_who_is_late_is_told_once(clock: Clock) -> None:
+def test_who_is_late_is_reported_once(clock: Clock) -> None:
     case = Case()
     case.unconnected.add("a")
     clock.advance(9.9)
@@ -84,7 +84,7 @@ def test_who_was_removed_is_not_late(clock: Clock) -> None:
     assert case.late == ["b"]
 
 
-def test_adding_again_begins_anew(clock: Clock) -> None:
+def test_adding_again_starts_again(clock: Clock) -> None:
     case = Case()
     case.unconnected.add("a")
     clock.advance(5)
@@ -109,7 +109,7 @@ def test_added_after_all_were_removed_is_late_in_its_own_time(clock: Clock) -> N
     assert case.late == ["b"]
 
 
-def test_who_is_told_may_add_and_remove(clock: Clock) -> None:
+def test_listeners_may_add_and_remove(clock: Clock) -> None:
     late: list[str] = []
 
     class Closer:
@@ -128,7 +128,7 @@ def test_who_is_told_may_add_and_remove(clock: Clock) -> None:
     assert late == ["a", "b", "again"]
 
 
-def test_closed_tells_nobody(clock: Clock) -> None:
+def test_closed_notifies_nobody(clock: Clock) -> None:
     case = Case()
     case.unconnected.add("a")
     case.unconnected.close()

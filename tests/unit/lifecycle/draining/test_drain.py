@@ -93,7 +93,7 @@ async def test_readiness_goes_first_and_the_door_follows() -> None:
     await house.drain.close()
 
 
-async def test_everybody_is_sent_away_and_the_rest_at_the_end_of_the_time() -> None:
+async def test_everybody_is_disconnected_and_the_rest_at_the_end_of_the_time() -> None:
     house = House(5)
     await house.drain.finish()
     assert house.reasons == ["drain"] * 5

@@ -51,7 +51,7 @@ async def test_only_as_many_as_asked_for() -> None:
     assert not house.here
 
 
-async def test_slow_readers_are_told_once() -> None:
+async def test_slow_readers_are_reported_once() -> None:
     house = House(10)
     house.lingering = True
     await house.clients.disconnect("shed", rate=1_000, count=4)

@@ -88,7 +88,7 @@ def test_a_process_that_is_killed_soon_keeps_time_for_its_end(
     assert [terms.begins, terms.ends] == pytest.approx([begins, ends])
 
 
-def test_the_same_end_told_once_more_changes_nothing() -> None:
+def test_the_same_end_once_more_changes_nothing() -> None:
     """An operator repeats its request, and each takes some milliseconds more or less."""
     terms, clock = make()
     assert terms.end_within(60, 10)
@@ -106,7 +106,7 @@ def test_the_same_end_told_once_more_changes_nothing() -> None:
     within=st.none() | st.floats(1, 600),
     reserve=st.floats(0, 60),
 )
-async def test_any_drain_is_over_in_time_and_no_faster_than_its_rate(
+async def test_any_drain_ends_in_time_and_no_faster_than_its_rate(
     clients: int, rate: float, longest: float, delay: float, within: float | None, reserve: float
 ) -> None:
     clock = Clock()

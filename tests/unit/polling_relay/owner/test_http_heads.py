@@ -79,7 +79,7 @@ def test_internal_headers_are_ours_alone() -> None:
     assert headers_of(request_head(request(given), b"S")) == {b"x-tradecast-forward": b"S"}
 
 
-def test_tls_that_ended_here_is_told() -> None:
+def test_tls_that_ended_here_is_reported() -> None:
     assert headers_of(request_head(request(scheme="https"), b"S"))[b"x-forwarded-proto"] == b"https"
     told = headers_of(request_head(request({"x-forwarded-proto": "http"}, scheme="https"), b"S"))
     assert told[b"x-forwarded-proto"] == b"http", "the proxy in front knows better"

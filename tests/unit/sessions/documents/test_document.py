@@ -117,7 +117,7 @@ def test_other_values_of_tiers(value: object, tier: str) -> None:
     ("value", "unknown"),
     [("free", None), ("Gold ", "gold"), (None, None), ("", None), (7, "7"), ({"a": 1}, "dict"), (math.nan, "float")],
 )
-def test_which_tiers_are_told_to_be_unknown(value: object, unknown: str | None) -> None:
+def test_which_tiers_are_reported_as_unknown(value: object, unknown: str | None) -> None:
     assert find_unknown_tier({"subscriptionTier": value}, FIELDS) == unknown
 
 
@@ -288,7 +288,7 @@ def test_without_any_end_it_is_refused(data: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("created", ["yesterday", [], {}, 10**40, "", True])
-def test_a_start_that_cannot_be_read_does_not_begin_anew_at_each_look(created: object) -> None:
+def test_a_start_that_cannot_be_read_does_not_start_again_at_each_look(created: object) -> None:
     cookie = {"expires": iso(NOW + 10 * DAY), "originalMaxAge": "2592000000"}
     known = SessionRecord("sid", session(createdAt=created, cookie=cookie), NOW + 400 * DAY)
     ends = [read_session(known, FIELDS, NOW + day * DAY).expires_at for day in (0, 5, 9)]
@@ -413,7 +413,7 @@ def test_over(data: Any, end: float | None) -> None:
 # -- the users collection, and new sessions
 
 
-def test_users_collection_tells_tier_and_admin() -> None:
+def test_users_collection_reports_tier_and_admin() -> None:
     user = User("u1", "Ann", "ann@example.org", True, "enterprise")
     assert merge_user(user, {}, FIELDS) == User("u1", "Ann", "ann@example.org", False, "free")
     told = {"name": "Bo", "email": "bo@example.org", "isAdmin": True, "subscriptionTier": "premium", "id": "u2"}

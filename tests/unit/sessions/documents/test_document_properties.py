@@ -88,7 +88,7 @@ PEOPLE = st.builds(User, NAMES, NAMES, NAMES, st.booleans(), st.sampled_from(TIE
 
 
 @given(PEOPLE, st.floats(1, 86_400))
-def test_what_is_written_is_read_back(user: User, lasts: float) -> None:
+def test_what_is_written_can_be_read(user: User, lasts: float) -> None:
     ends = NOW + lasts
     data = decode_data(orjson.dumps(write_session(user, SessionFields(), NOW, ends)))
     session = read_session(SessionRecord("sid", data, ends), SessionFields(), NOW)

@@ -70,7 +70,7 @@ def test_a_slot_that_moves_loses_nothing() -> None:
     assert find_lost(homes, lambda one: "b", ["s1"], everybody) == set()
 
 
-def test_it_is_over_in_the_end_however_often_it_happens() -> None:
+def test_it_ends_however_often_it_happens() -> None:
     clock = HandClock()
     loss = MassLoss(clock=clock)
     loss.begin(["a", "b"])

@@ -51,7 +51,7 @@ def test_the_latest_time_of_all_is_an_end() -> None:
 
 
 @pytest.mark.parametrize("written", ["7.5", "5.0000000000000000001", "NaN", "Infinity", "1E+40"])
-def test_a_decimal_that_is_no_id_is_told_to_be_one_that_is_none(written: str) -> None:
+def test_a_decimal_that_is_no_id_is_reported_as_one_that_is_none(written: str) -> None:
     codec = MongoDatabase("mongodb://127.0.0.1:1").collection("sessions").codec_options
     sent = BSON.encode({"_id": "s", "session": {"passport": {"user": Decimal128(written)}}})
     with pytest.raises(AuthRefused) as refused:

@@ -171,7 +171,7 @@ async def test_what_passes_is_repeated(make: MakeQueue, sink: Sink, pauses: list
         exceptions.ResponseError("ERR unknown"),
     ],
 )
-async def test_what_is_refused_is_told_at_once_and_the_next_batch_goes_on(
+async def test_what_is_refused_is_reported_at_once_and_the_next_batch_continues(
     make: MakeQueue, sink: Sink, calls: Calls, error: BaseException
 ) -> None:
     assert not is_transient(error)
@@ -194,7 +194,7 @@ async def test_what_is_refused_is_told_at_once_and_the_next_batch_goes_on(
     assert len(queue) == 0
 
 
-async def test_what_is_not_understood_is_uncertain_and_the_next_batch_goes_on(make: MakeQueue, sink: Sink) -> None:
+async def test_what_is_not_understood_is_uncertain_and_the_next_batch_continues(make: MakeQueue, sink: Sink) -> None:
     queue = make()
     sink.errors = [ZeroDivisionError()]
     with pytest.raises(PublishUncertain):
@@ -344,7 +344,7 @@ async def test_other_figures_hold_from_the_next_batch_on(make: MakeQueue, sink: 
     sink.gate.set()
 
 
-async def test_a_window_that_is_taken_back_keeps_nobody_waiting(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+async def test_a_window_that_is_rolled_back_keeps_nobody_waiting(make: MakeQueue, sink: Sink, calls: Calls) -> None:
     queue = make(window=3600.0, timeout=7200)
     calls.start(queue.run("a"))
     await eventually(lambda: len(queue) == 1)
@@ -386,7 +386,7 @@ async def test_too_many_bytes_are_refused_and_come_free_again(make: MakeQueue, s
     assert await queue.run("e", 1000) == "E"  # alone, it may be of any size
 
 
-async def test_closing_tells_who_waits(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+async def test_closing_notifies_who_waits(make: MakeQueue, sink: Sink, calls: Calls) -> None:
     queue = make()
     sink.gate.clear()
     calls.start(queue.run("sent"))
