@@ -28,6 +28,8 @@ async def read_json(request: Request, load: Callable[[bytes | bytearray], Any] =
     try:
         return load(body)
     except ValueError:
+        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise Refused(400, "INVALID_JSON", "The body is compressed: send it without Content-Encoding") from None
         raise Refused(400, "INVALID_JSON", "The body is not JSON") from None
 
 

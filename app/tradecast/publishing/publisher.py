@@ -155,7 +155,12 @@ class Publisher(BatchEmitter):
         Returns:
             For each event, None; or the error that its emitter raises, or ValueError where it has not that form. Others
             are sent all the same.
+
+        Raises:
+            TypeError: `events` is no list of events, but one, or a generator.
         """
+        if not isinstance(events, Sequence) or isinstance(events, str | bytes):
+            raise TypeError(f"a batch is a list of events, not {type(events).__name__}")
         results: list[Exception | None] = []
         for start in range(0, len(events), EVENTS_AT_ONCE):
             some = [emit_described(self, event) for event in events[start : start + EVENTS_AT_ONCE]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 
@@ -15,6 +16,13 @@ from kit.servers.in_process import RunningServer
 @pytest.mark.parametrize("body", [b"", b"{", b"planted-secret", b"\xff\xfe", b'"\\ud800"', b"[" * 5_000 + b"]" * 5_000])
 async def test_body_that_is_not_json(server: RunningServer, http: httpx.AsyncClient, body: bytes) -> None:
     assert_error(await http.post(f"{server.url}/api/emit", content=body, headers=BEARER), 400, "INVALID_JSON")
+
+
+async def test_body_that_is_compressed_is_not_inflated(server: RunningServer, http: httpx.AsyncClient) -> None:
+    headers = {**BEARER, "content-encoding": "gzip"}
+    answer = await http.post(f"{server.url}/api/emit", content=gzip.compress(b"0" * 10_000_000), headers=headers)
+    assert_error(answer, 400, "INVALID_JSON")
+    assert "Content-Encoding" in answer.json()["message"]
 
 
 async def test_body_that_is_too_large(server: RunningServer, http: httpx.AsyncClient) -> None:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import structlog
@@ -322,6 +323,14 @@ async def test_each_event_of_a_batch_has_a_result(redis_server: RedisServer, mak
         (own,) = await client.wait_for("own")
         assert own == {"n": 3}
         await client.wait_for("notification", lambda arguments: arguments[0]["notification"] == {"n": 4})
+
+
+@pytest.mark.parametrize("events", [None, {}, {"event": "own", "to": "a"}, "own", b"", iter("ab")])
+async def test_what_is_no_batch_is_refused(redis_server: RedisServer, events: Any) -> None:
+    """A single event, most of all."""
+    async with Publisher(settings_for_tests(redis_url=redis_server.url)) as out:
+        with pytest.raises(TypeError, match="a batch is a list of events, not "):
+            await out.emit_batch(events)
 
 
 async def test_a_batch_that_redis_does_not_take_says_so_of_each_event(own_redis: RedisServer) -> None:
