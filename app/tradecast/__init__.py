@@ -8,7 +8,7 @@ What programs use stands here, and only here is promised to stay where it is (se
   server asks before it lets a client in or carries an event out.
 - The exceptions, each with the question that it answers: `SettingsError` (which setting is wrong),
   `NotInitialized` (`initialize()` was not awaited, or failed), `ConnectRefused` and `TryAgain` (raise them to refuse a
-  connection for good, or for now), `EventRefused` (raise it to refuse an event), `AdapterUnavailable` and
+  connection finally, or for now), `EventRefused` (raise it to refuse an event), `AdapterUnavailable` and
   `PublishUncertain` (an event did not reach Redis, or may not have).
 
 A name is imported when it is first used: a program that only publishes does not load the server.

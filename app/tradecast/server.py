@@ -110,7 +110,7 @@ class WebSocketServer(Emitters, ClusterApi):
         log.info("shut down")
 
     def set_auth_middleware(self, middleware: ConnectionMiddleware | AuthMiddlewareFactory) -> None:
-        """Run `middleware(connection)` on each new connection, before it is let in.
+        """Run `middleware(connection)` on each new connection, before it is accepted.
 
         It attaches a session, or raises `AuthRefused` (final) or `StoreUnavailable` (the client retries).
 
@@ -157,7 +157,7 @@ class WebSocketServer(Emitters, ClusterApi):
         self._dispatcher.add_namespace(namespace)
 
     def set_connect_handler(self, handler: ConnectHandler) -> None:
-        """Await `handler(connection)` for each client that has just been let in; its events wait until it is done.
+        """Await `handler(connection)` for each client that has just been connected; its events wait until it is done.
 
         Until then `connection.claims` is what the client passed as `auth`.
         """

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[2]
 PHRASES = (
     r"stock (?:clients?|socket\.io)\b",
     r"\bmakes? no sense\b",
-    r"\b(?:begin|begins|began|begun|beginning) anew\b",
+    r"\banew\b",
     r"\btold\b(?! apart)",
-    r"\bgo(?:es)? on (?:with|where)\b",
+    r"\bgo(?:es)? on (?:with|where|then|nevertheless)\b",
     r"\bputs? off\b",
     r"\b(?:takes|taken) back\b",
     r"\b(?:turned|sent|thrown|sends?(?: its| their| the)?(?: clients)?) away\b",
@@ -130,7 +130,7 @@ def test_names_use_the_glossary() -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("Clients begin\n  anew.", ["begin anew"]),
+        ("Clients begin\n  anew.", ["anew"]),
         ("The emitter is told; nothing makes sense", ["told"]),
         ('{"hears": true}', []),
         ("a stock socket.io client", ["stock socket.io"]),

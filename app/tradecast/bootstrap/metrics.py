@@ -28,7 +28,7 @@ from tradecast.runtime_config.metrics import RuntimeConfigMetrics
 from tradecast.sessions.errors import RefusalCode
 from tradecast.sessions.metrics import SessionMetrics
 
-# Why a client is not let in: its session, the gate before the handshake, or an error of the server.
+# Why a client is refused: its session, the gate before the handshake, or an error of the server.
 REFUSALS: tuple[str, ...] = (*get_args(RefusalCode), *get_args(GateCode), "STORE_UNAVAILABLE", "INTERNAL")
 
 

@@ -143,7 +143,7 @@ class ClusterApi:
     async def disconnect_sockets(
         self, rooms: Rooms | None = None, *, except_rooms: Rooms = (), timeout: float | None = None
     ) -> int:
-        """End the connections of the clients in rooms for good; how many there were.
+        """Disconnect the clients in rooms, which do not reconnect. Returns how many there were.
 
         Standard Socket.IO clients do not reconnect automatically, and a client that connects again starts a new
         session. Clients that are just between two connections are not reached: to shut a user out, revoke the session.

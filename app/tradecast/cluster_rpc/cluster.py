@@ -220,7 +220,7 @@ class Cluster:
         return await self._sum(LEAVE, {**selection.body(), "to": room_names(rooms)}, timeout)
 
     async def disconnect_sockets(self, selection: Selection, timeout: float | None = None) -> int:
-        """Clients are ended for good; how many. Raises as the class says."""
+        """Disconnect clients, which do not reconnect. Returns how many. Raises as the class says."""
         return await self._sum(DISCONNECT, selection.body(), timeout)
 
     async def count_user(self, user_id: str, timeout: float | None = None) -> int:

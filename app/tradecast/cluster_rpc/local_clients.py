@@ -44,7 +44,7 @@ class Sockets(Protocol):
     """Reaches clients: the Socket.IO server."""
 
     async def end(self, sid: str) -> None:
-        """End a client's connection for good."""
+        """Disconnect a client, which does not reconnect."""
         ...
 
     async def ask(self, sids: Collection[str], event: str, arguments: list[Any], timeout: float) -> Asked:  # noqa: ASYNC109

@@ -101,7 +101,7 @@ class Operations:
         return await self._change(body, joins=False)
 
     async def disconnect(self, body: Any) -> Outcome:
-        """Clients are ended for good; how many."""
+        """Disconnect clients, which do not reconnect. Returns how many."""
         sids = self._clients.select(Selection.parse(body))
         for start in range(0, len(sids), AT_ONCE):
             await asyncio.gather(*(self._clients.sockets.end(sid) for sid in sids[start : start + AT_ONCE]))

@@ -67,7 +67,7 @@ class RemoteSocket:
         return await self._remote.sockets_leave(self.sid, rooms)
 
     async def disconnect(self) -> int:
-        """End its connection for good; 0 if it is gone. Raises as `WebSocketServer.disconnect_sockets`."""
+        """Disconnect it finally. Returns 0 if it is gone. Raises as `WebSocketServer.disconnect_sockets`."""
         return await self._remote.disconnect_sockets(self.sid)
 
     @property

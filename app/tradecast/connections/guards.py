@@ -36,7 +36,7 @@ class AuthMiddleware:
         """Authenticate one connection.
 
         Raises:
-            AuthRefused: The client is not let in, for good.
+            AuthRefused: The client is refused finally.
             StoreUnavailable: Nothing is known; the client should try again.
         """
         claims = connection.claims if isinstance(connection.claims, dict) else {}

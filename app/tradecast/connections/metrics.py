@@ -1,4 +1,4 @@
-"""Metrics of connections: who is let in, who is here, who is gone."""
+"""Metrics of connections: clients that are accepted, refused, connected and disconnected."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ class ConnectionMetrics(LiveMetrics):
         self._limit.set(most)
 
     def connected(self, transport: str) -> None:
-        """A client was let in."""
+        """A client was accepted."""
         self._answered_total += 1
         self._connects.count("accepted")
         self._opened.count(transport)
 
     def refused(self, code: str) -> None:
-        """A client was not let in: its handshake was refused, or its CONNECT."""
+        """A client was refused: at its handshake, or its CONNECT."""
         self._connects.count("refused")
         self._refusals.count(code)
 
@@ -109,7 +109,7 @@ class ConnectionMetrics(LiveMetrics):
         self.refused(code)
 
     def auth_refused(self, reason: str) -> None:
-        """A client was not let in because of its session; one of `sessions.errors.REASONS`."""
+        """A client was refused because of its session; one of `sessions.errors.REASONS`."""
         self._auth_refusals.count(reason)
 
     def disconnected(self, reason: str) -> None:

@@ -22,7 +22,7 @@ class ClientTransport(Protocol):
     """Ends clients' connections."""
 
     async def end(self, sid: str, namespace: str) -> None:
-        """End a client for good: a standard client does not reconnect automatically."""
+        """Disconnect a client: a standard client does not reconnect."""
         ...
 
     def close_transport(self, sid: str, namespace: str) -> None:

@@ -46,7 +46,7 @@ class HubOptions:
 
     Attributes:
         recovery: Whether they can at all.
-        window: Seconds within which a client may come back.
+        window: Seconds within which a client can recover.
         refresh: Seconds between refreshes of recovery states.
         buffer_limit: Events that may be buffered for one client; a client with more is cut off.
         replay_limit: Bytes of a replay, and of what comes meanwhile, that may be kept for a client.
@@ -187,7 +187,7 @@ class Hub(LocalDelivery):
             client.cut(self.broker.partition_of, partition, top)
             client.dirty = client.stored
             if client.replay:
-                self.cut_off(client)  # it comes back, and that is read again
+                self.cut_off(client)  # it reconnects, and its history is read then
         self.states.tasks.spawn(self.states.save_dirty())
 
     def on_session_claimed(self, pid: str, generation: int) -> None:
@@ -277,7 +277,7 @@ class Hub(LocalDelivery):
                 return None
             self.clients.by_pid[client.session.pid] = sid
         except AdapterUnavailable as error:
-            # Without Redis the client is served from here, and starts a new session when it comes back.
+            # Without Redis the client is served from here, and starts a new session when it reconnects.
             self._lines.write(
                 log.warning,
                 "a client cannot recover",
@@ -376,7 +376,7 @@ class Hub(LocalDelivery):
 
         Args:
             sid: Its id.
-            final: Whether it was ended for good; else it can recover within the window.
+            final: Whether it does not reconnect; else it can recover within the window.
         """
         client = self.clients.remove(sid)
         if client is None:

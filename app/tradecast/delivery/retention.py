@@ -41,7 +41,7 @@ class Retention:
     """How much history is kept for clients that reconnect within the window. All times are in seconds.
 
     Attributes:
-        window: How long after its connection was lost a client may come back.
+        window: Seconds after the loss of its connection within which a client can recover.
         dead_after: How long a dead connection may go unnoticed: PING_INTERVAL and PING_TIMEOUT.
         refresh: How often sessions are kept with the positions confirmed by heartbeats.
         events_per_room: Events that are kept of a room at least.

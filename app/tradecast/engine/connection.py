@@ -287,7 +287,7 @@ class Connection:
 
         Args:
             reason: For the disconnect handler.
-            code: For a WebSocket's close frame; None: without one, so that every client comes back at once.
+            code: For a WebSocket's close frame; None: without one, so that every client reconnects at once.
         """
         if self._finish(reason):
             self.transport.close(code)

@@ -34,7 +34,7 @@ class Timed(Protocol):
 
 
 class TimerWheel:
-    """Calls `on_due` of each entry once, at the tick before its delay is over.
+    """Calls `on_due` of each entry once, at the last tick within its delay.
 
     Args:
         shortest: Seconds of the shortest delay that has to be kept to; the tick is a tenth of it at most.
@@ -107,7 +107,7 @@ class TimerWheel:
         self._count -= len(due)
         for entry in due:
             entry.slot = -1
-        # Called behind all ticks that were missed: what an entry schedules anew waits for a real tick.
+        # Called behind all ticks that were missed: what an entry schedules again waits for a real tick.
         for entry in due:
             try:
                 entry.on_due(stalled=stalled)

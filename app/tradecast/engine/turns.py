@@ -35,7 +35,7 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: deque[Reading] = deque()
         self._scheduled = False
-        # When the time of this turn is over; 0: it has not begun.
+        # When the time of this turn ends; 0: it has not begun.
         self._until = 0.0
 
     def __len__(self) -> int:

@@ -92,7 +92,7 @@ class Clients:
         return self._dispatcher.has_namespace(namespace)
 
     def read_handshake(self, request: Request) -> str | None:
-        """The session id in the handshake's cookie; None where none is to be read, or is there."""
+        """The session id in the handshake's cookie; None if there is none, or no cookie is read."""
         return None if self._cookie is None else read_session_cookie(request, self._cookie)
 
     async def connecting(
@@ -147,7 +147,7 @@ class Clients:
         )
 
     def connected(self, sid: str, accepted: Accepted, *, recovered: bool) -> Awaitable[None] | None:
-        """A client is in: it is registered, and its session watched."""
+        """Register a client that has been connected, and watch its session."""
         connection, _ = _read_note(accepted)
         self._connections.add(connection)
         self._records.connected(connection, recovered=recovered)
@@ -155,7 +155,7 @@ class Clients:
         return None if welcome is None else self._welcome(connection, welcome)
 
     def abandoned(self, accepted: Accepted, *, displaced: bool, failed: bool = False) -> None:
-        """A client that was accepted is not let in after all: what was counted for it is given back."""
+        """Release the quotas of a client that was accepted, but is not connected after all."""
         connection, counted = _read_note(accepted)
         connection.closed = True
         self._records.abandoned(connection, displaced=displaced, failed=failed)
@@ -171,7 +171,7 @@ class Clients:
         return None if connection is None else self._dispatcher.dispatch(connection, name, arguments)
 
     def disconnected(self, sid: str, reason: str) -> None:
-        """A client has gone: what it cannot recover is not counted any more."""
+        """Release the quotas of a client that has left, except those of what it can recover."""
         connection = self._connections.remove(sid)
         if connection is None:
             return
@@ -193,7 +193,7 @@ class Clients:
         return channel
 
     def _find_cookie(self, eio_sid: str) -> str | None:
-        """The session id of a client that is in by its cookie, for another namespace on the same transport."""
+        """The session id of a client that was authenticated by its cookie, for another namespace on its transport."""
         if self._cookie is None:
             return None
         for namespace in self._manager.namespaces_of(eio_sid):
@@ -204,10 +204,10 @@ class Clients:
         return None
 
     async def _refuse(self, connection: Connection, error: Exception) -> NoReturn:
-        """Count and log why a client is not let in, and raise that for the Socket.IO server.
+        """Record why a client is refused, and raise the refusal for the Socket.IO server.
 
         Raises:
-            ConnectRefused: The client must not come back as it is.
+            ConnectRefused: The client is refused finally.
             TryAgain: The client retries.
         """
         if isinstance(error, AuthRefused):
@@ -233,13 +233,13 @@ class Clients:
             connection.claims = None
 
     def _finish(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what is left of a client that has gone: at once where nothing has to be waited for."""
+        """Finish the work for a client that has left: at once if it waits for nothing, else in a task."""
         stepped = step_coroutine(work) if self._is_local else work
         if not isinstance(stepped, Done):
             self.tasks.spawn(stepped)
 
 
 def _read_note(accepted: Accepted) -> tuple[Connection, list[str]]:
-    """What `connecting` has noted: the connection, and the rooms that were counted for it before it was let in."""
+    """What `connecting` has noted: the connection, and the rooms that were counted for it before it was accepted."""
     note: tuple[Connection, list[str]] = accepted.note
     return note

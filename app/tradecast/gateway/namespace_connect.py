@@ -108,7 +108,8 @@ class NamespaceConnect:
             raise
         ours = self._is_of(sid, eio_sid, namespace)
         if not ours or eio_sid not in self._engine.sockets:
-            # Meanwhile its client has come back on another transport and continues there, or its transport has closed.
+            # Meanwhile its client has reconnected on another transport and continues there, or its transport has
+            # closed.
             self._forget(eio_sid, sid, namespace)
             self._application.abandoned(accepted, displaced=not ours)
             return
@@ -121,7 +122,7 @@ class NamespaceConnect:
             await welcome
 
     def _is_of(self, sid: str, eio_sid: str, namespace: str) -> bool:
-        """Whether a sid still belongs to this transport: a client that comes back takes its sid along."""
+        """Whether a sid still belongs to this transport: a client that recovers takes its sid along."""
         return self._manager.eio_sid_from_sid(sid, namespace) == eio_sid
 
     def _refuse(self, eio_sid: str, sid: str, namespace: str, refused: ConnectRefused) -> None:

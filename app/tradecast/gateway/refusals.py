@@ -32,7 +32,7 @@ class Refusals:
     Args:
         metrics: Counts.
         lines: Writes what clients can cause.
-        reminders: Writes what each client that comes back causes every few seconds, until the operator acts.
+        reminders: Writes lines that retrying clients cause every few seconds, until somebody corrects the settings.
     """
 
     def __init__(self, metrics: GatewayMetrics, lines: ThrottledLog, reminders: ThrottledLog) -> None:

@@ -126,7 +126,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         self._observer = observer
         self._lines = lines or ThrottledLog()
         self._largest = options.max_http_buffer_size
-        # Clients that are gone for good: either side has sent DISCONNECT.
+        # Clients that do not reconnect: either side has sent DISCONNECT.
         self._ended: set[str] = set()
         self._acks = Acknowledgements()
         self.transport_table = TransportTable(engine, observer, options)
@@ -178,7 +178,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
         return asked
 
     async def end(self, sid: str, namespace: str = NAMESPACE) -> None:
-        """End a client for good: it gets DISCONNECT, and a standard client does not reconnect.
+        """Disconnect a client: it gets DISCONNECT, after which a standard client does not reconnect.
 
         Events that wait for it are dropped (`Hub.forget`), so none comes behind DISCONNECT.
         """
@@ -218,7 +218,7 @@ class SocketServer(PythonSocketIoServer, Generic[A]):
     def may_come_back(self, sid: str, namespace: str = NAMESPACE) -> bool:
         """Whether a client that is about to be forgotten may resume with another connection, and is likely to.
 
-        It may not where either side has ended it for good. Nor is it likely where its page was left, as a browser's
+        It may not if either side has sent DISCONNECT. Nor is it likely where its page was left, as a browser's
         close frame says: what the page knew of the connection is gone with it.
         """
         if sid in self._ended or not self.hub.can_recover(sid):

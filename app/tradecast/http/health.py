@@ -41,7 +41,7 @@ def health_routes(
     does not depend on it.
 
     Startup and liveness mean only that the event loop serves requests: a Redis or MongoDB that is down is no reason to
-    restart a server whose clients wait for it to come back. Readiness is off while the server drains.
+    restart a server whose clients wait for its recovery. Readiness is off while the server drains.
 
     A superseded server stays ready and reports that it is superseded. Taken out of the Service it would count as a
     missing pod (for disruption budgets, alerts, and the rollout's own arithmetic), and should the newer revision fail,

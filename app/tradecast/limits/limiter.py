@@ -82,7 +82,7 @@ class ForeignKeyLog:
     def foreign_key(self, of: str) -> None:
         """Foreign data was found and is removed."""
         self._observer.foreign_key(of)
-        sentence = "foreign data under the key of a user's limits: it is removed, and the limits start anew"
+        sentence = "foreign data under the key of a user's limits: it is removed, and the limits start again"
         self._lines.write(log.warning, sentence, kind=of, limits=of)
 
 

@@ -62,7 +62,7 @@ class LoadClient:
 
     Attributes:
         checks: What came, by stream; streams that the server refused are taken out.
-        settled: Set once the client is subscribed, or has failed for good.
+        settled: Set once the client is subscribed, or has failed finally.
         ready: Whether all subscriptions are answered on the present connection.
     """
 
@@ -152,7 +152,7 @@ class LoadClient:
             self.settled.set()
 
     async def close(self) -> None:
-        """Leave, and do not come back."""
+        """Disconnect, and do not reconnect."""
         self._closing = True
         if self._socket is not None:
             await self._socket.close()

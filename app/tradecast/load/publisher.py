@@ -114,7 +114,7 @@ class Publisher:
         """Publish for `duration` seconds.
 
         Raises:
-            PublishRefused: The server refuses such posts for good.
+            PublishRefused: The server refuses such posts finally.
         """
         if self._plan.empty:
             return

@@ -20,7 +20,7 @@ BODY: dict[EventKind, str] = {
 
 
 LATEST_WINS: frozenset[EventKind] = frozenset({"watchlist:quote"})
-"""Of these a client that comes back gets the newest event only."""
+"""Of these streams, a client that reconnects gets the newest event only."""
 
 _KIND: dict[str, EventKind] = {kind: kind for kind in KINDS}
 

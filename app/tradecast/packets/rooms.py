@@ -22,7 +22,7 @@ class LocalManager(socketio.AsyncManager):
         # By namespace: sid to the engine's id, and back.
         self._clients: dict[str, dict[str, str]] = {}
         self._sids: dict[str, dict[str, str]] = {}
-        # Clients that are not let in yet.
+        # Clients that are not accepted yet.
         self._coming: set[str] = set()
         # Rooms of all namespaces, by their qualified names. Most rooms are a user's own with one member, a pair here,
         # which takes a third of a dict's memory.
@@ -48,7 +48,7 @@ class LocalManager(socketio.AsyncManager):
         return sid
 
     def finish_connect(self, sid: str, namespace: str) -> None:
-        """The client is let in."""
+        """The client is accepted."""
         self._coming.discard(sid)
 
     async def pre_connect(self, eio_sid: str, namespace: str) -> str | None:

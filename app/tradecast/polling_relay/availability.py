@@ -59,7 +59,7 @@ class OtherServers(Protocol):
 
 
 class PollingAvailability:
-    """Decides for each client anew, and logs changes.
+    """Decides for each client, and logs changes.
 
     What is known of the others stays known while Redis is away, and so does the answer.
 

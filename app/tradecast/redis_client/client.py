@@ -80,7 +80,7 @@ def create_redis(settings: Settings, name: UrlName = "REDIS_URL", **overrides: A
 
     `aclose()` it in the end. A request waits for at most REDIS_TIMEOUT seconds each to connect and for its answer. It
     is repeated up to 3 times on connection errors and timeouts, min(attempt * 50 ms, 2 s) apart. At most 50 requests
-    run at a time, others wait for a connection; a subscription holds one for good, so give it a client of its own.
+    run at a time, others wait for a connection; a subscription keeps one, so give it a client of its own.
 
     For `redis+cluster://` that is a `ClusterClient`, for which the same holds; finding the nodes counts as connecting.
 

@@ -76,7 +76,7 @@ class WatchedFile:
 
 def _read_file(path: Path, max_bytes: int) -> Content:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe may wait for good
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe may wait for ever
             return Unreadable("is no file")
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)

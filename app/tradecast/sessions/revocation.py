@@ -44,7 +44,7 @@ class LiveSessions(LiveCopies, Protocol):
         ...
 
     def is_applied(self, session: Session) -> bool:
-        """Whether all connections of the session have its user as it is now: not if let in on an older copy."""
+        """Whether all connections of the session have its user as it is now: not if accepted with an older copy."""
         ...
 
 

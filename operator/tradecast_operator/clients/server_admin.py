@@ -143,7 +143,7 @@ class ServerAdmin:
             target: The server.
             rate: Clients disconnected per second.
             within: Seconds after which the remaining clients are closed at once; None: by the server's settings.
-            renew_within: Seconds after which the drain ends by itself unless it is renewed; None: never.
+            renew_within: Seconds after which the drain expires unless it is renewed; None: never.
             ends_within: Seconds until the server's process is killed; None: unknown.
         """
         body = {"rate": min(rate, HIGHEST_RATE)}

@@ -33,7 +33,7 @@ class StartDrain(Action):
         since: When the drain first began, in seconds since 1970, so that a server that keeps restarting does not defer
             the time limit.
         timeout: Seconds after which the server closes the remaining clients at once.
-        renew_within: Seconds after which the drain ends by itself unless it is renewed; None: never, since the server
+        renew_within: Seconds after which the drain expires unless it is renewed; None: never, since the server
             does not know of that.
     """
 
@@ -83,7 +83,7 @@ class UpdateDrain(Action):
     Attributes:
         rate: Clients disconnected per second, by the whole fleet.
         timeout: Seconds after which the server closes the remaining clients at once; None: by its own settings.
-        renew_within: Seconds after which the drain ends by itself unless it is renewed; None: never.
+        renew_within: Seconds after which the drain expires unless it is renewed; None: never.
         ends_within: Seconds until Kubernetes kills the process; None: unknown.
     """
 

@@ -43,7 +43,7 @@ class Stats:
         adapter: Mode, settings in effect, and rates, as it reports them.
         drain_rate: Clients that all terminating servers together disconnect per second (DRAIN_RATE); 0: not reported.
         drain_time: Seconds until it closes the remaining ones (DRAIN_TIMEOUT); 0: not reported.
-        renewable: Whether it accepts drains that end by themselves (`renewWithin`), and deadlines (`endsWithin`).
+        renewable: Whether it accepts drains that expire (`renewWithin`), and deadlines (`endsWithin`).
         rate: Clients per second that it disconnects at now; 0: not reported.
         ends_in: Seconds until it closes the rest; None: it has no such limit.
         urgent: Whether it had to raise its rate above the configured one.

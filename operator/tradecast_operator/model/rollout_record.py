@@ -1,4 +1,4 @@
-"""The record of a failed trial in an annotation of the Deployment: with it, another operator goes on."""
+"""The record of a failed trial in an annotation of the Deployment: with it, another operator can continue."""
 
 from __future__ import annotations
 

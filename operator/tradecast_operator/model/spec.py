@@ -85,7 +85,7 @@ class Trial:
         start: Seconds within which a new server must be ready.
         margin: By how much the share of failures may be above that of the old servers.
         least: Connects, or events, below which nothing is concluded from them.
-        sample: Clients that are moved to the new servers for that, if fewer come by themselves.
+        sample: Clients that are moved to the new servers for that, if fewer have connected there.
         deadline: The Deployment's `progressDeadlineSeconds`; None: it stays as it is.
     """
 

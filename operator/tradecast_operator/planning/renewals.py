@@ -1,6 +1,6 @@
 """Keeping the operator's drains going: a pure decision.
 
-A drain that nobody renews ends by itself, so a fleet whose operator is gone has all its servers in service.
+A drain that nobody renews expires, so a fleet whose operator is gone has all its servers in service.
 """
 
 from __future__ import annotations

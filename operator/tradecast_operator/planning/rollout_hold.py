@@ -1,4 +1,4 @@
-"""Holding a rollout whose new servers are worse, and letting it go on: pure decisions.
+"""Holds a rollout whose new servers are worse, and releases it. Pure.
 
 The Deployment's controller ends an old pod for each new one that is *available*: ready for `minReadySeconds`. It writes
 a changed `minReadySeconds` into the ReplicaSet of the new template only. So while a rollout is under way a very long
@@ -102,7 +102,7 @@ def _keep_hold(seen: Observation, spec: Spec, held: Hold, state: RolloutState) -
 def _stays_in_service(seen: Observation, spec: Spec, held: Hold) -> bool:
     """Whether the failed servers keep their clients: the old ones that are left are too few for all.
 
-    Servers that nobody can connect to are of no use to anyone, and what has begun goes on.
+    Servers that nobody can connect to are of no use to anyone, and what has begun continues.
     """
     new, old = split_revisions(seen)
     if held.useless or any(pod.stats is not None and pod.stats.draining for pod in new):
@@ -149,7 +149,7 @@ def _set_hold(seen: Observation, spec: Spec, hold: Hold) -> SetPacing:
 
 
 def _release_hold(seen: Observation, spec: Spec) -> list[Action]:
-    """End a hold: the rollout was undone, is over, or a person wants it to go on."""
+    """End a hold: the rollout was undone, has ended, or a person wants it to continue."""
     hold = seen.pacing.hold
     if hold is None:
         why = "no failed trial is recorded"
@@ -165,7 +165,7 @@ def _release_hold(seen: Observation, spec: Spec) -> list[Action]:
         spec.trial.seconds if spec.trial.enabled and spec.trial.seconds else _find_minimum_before(hold), deadline
     )
     message = f"minReadySeconds is {minimum} again: {why}"
-    # The new revision is the failed one only if it is to go on; else its servers are about to end.
+    # The new revision is the failed one only if it is to continue; else its servers are about to terminate.
     back = _return_new(seen, why) if hold is not None and hold.revision == seen.revision else []
     return [_set_pacing(seen, minimum, deadline, None, message, reason="RolloutReleased"), *back]
 
@@ -254,5 +254,5 @@ def _advise_person(seen: Observation, spec: Spec, hold: Hold) -> str:
     )
     return (
         f"the rollout of revision {hold.revision} is held: {hold.why}. The remaining old servers stay, {clients}. "
-        f"Undo it ({undo}), or deploy another version. To go on nevertheless, set rollout.trial.enabled to false"
+        f"Undo it ({undo}), or deploy another version. To continue nevertheless, set rollout.trial.enabled to false"
     )

@@ -110,7 +110,7 @@ def judge_trial(seen: Observation, spec: Spec, state: TrialState) -> tuple[Fault
 
 
 def plan_sample(seen: Observation, spec: Spec, state: TrialState) -> tuple[list[Action], TrialState]:
-    """Move a few clients to the new servers, once, if fewer have connected there by themselves."""
+    """Move a few clients to the new servers, once, if fewer have connected there."""
     if state.sampled or not spec.trial.sample or not is_on_trial(seen, spec) or seen.held is not None:
         return [], state
     new, old = split_revisions(seen)

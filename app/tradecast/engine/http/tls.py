@@ -162,7 +162,7 @@ class TlsHandshake(asyncio.Protocol):
             )
         except ssl.SSLError:
             self._bounds.note_refusal("tls_error")
-        except (ConnectionAbortedError, TimeoutError):  # the first is what event loops raise when the time is over
+        except (ConnectionAbortedError, TimeoutError):  # the first is what event loops raise when the time has passed
             self._bounds.note_refusal("tls_timeout")
         except OSError:
             pass  # the client is gone

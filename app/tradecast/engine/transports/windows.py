@@ -13,7 +13,7 @@ class Flushable(Protocol):
 
 
 class Windows:
-    """Flushes transports when the time is over that their messages may wait: one timer for all clients.
+    """Flushes transports whose messages have waited long enough: one timer for all clients.
 
     A message waits until the window closes in which it came, so mostly for less than it may.
     """

@@ -197,7 +197,7 @@ class Connections:
         return await route.connect(lambda: Connection(route, self))
 
     def put_back(self, connection: Connection) -> None:
-        """A request is over: keep the connection if it can be used again, else end it."""
+        """A request has ended: keep the connection if it can be used again, else close it."""
         idle = self._idle.setdefault(connection.route, {})
         if connection.reusable and len(idle) < MOST_IDLE and not self._closed:
             connection.take()
@@ -207,7 +207,7 @@ class Connections:
             self._drop_if_empty(connection.route)
 
     def close(self) -> None:
-        """End those that are idle, and from now on each when its request is over."""
+        """Close idle connections, and from now on each connection when its request has ended."""
         self._closed = True
         for idle in list(self._idle.values()):
             for connection in list(idle):

@@ -73,7 +73,7 @@ class Opening(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # the head is over; what follows are frames
+            pass  # the head is complete; what follows are frames
         except httptools.HttpParserError:
             self._answered.set()
         if len(self.received) > MOST_HEAD and not self.status:

@@ -35,5 +35,6 @@ async def check_definition(kubernetes: Kubernetes) -> None:
     except Missing:
         raise ClusterUnfit(
             f"the cluster has no SocketFleets ({GROUP}/{VERSION}): install the CustomResourceDefinition, kubectl apply "
-            "--server-side --field-manager=helm --force-conflicts -f charts/tradecast/crds/; the operator goes on then"
+            "--server-side --field-manager=helm --force-conflicts -f charts/tradecast/crds/; the operator then "
+            "continues"
         ) from None
