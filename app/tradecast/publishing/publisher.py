@@ -159,8 +159,9 @@ class Publisher(BatchEmitter):
         Raises:
             TypeError: `events` is no list of events, but one, or a generator.
         """
-        if not isinstance(events, Sequence) or isinstance(events, str | bytes):
-            raise TypeError(f"a batch is a list of events, not {type(events).__name__}")
+        given: object = events
+        if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+            raise TypeError(f"a batch is a list of events, not {type(given).__name__}")
         results: list[Exception | None] = []
         for start in range(0, len(events), EVENTS_AT_ONCE):
             some = [emit_described(self, event) for event in events[start : start + EVENTS_AT_ONCE]]
