@@ -341,9 +341,13 @@ def lifecycle() -> list[Panel]:
         graph(
             "Certificates",
             "Time until the certificate of each port expires, and 1 while new files of it cannot be used. Alerts at a "
-            "week.",
+            "week, or at a quarter of its lifetime.",
             SECONDS,
             Query(f"min by (port) ({of('tradecast_certificate_expiry_seconds')})", "{{port}}"),
+            Query(
+                f"0.25 * min by (port) ({of('tradecast_certificate_lifetime_seconds')})",
+                "{{port}}: a quarter of the lifetime",
+            ),
             Query(f"max by (port) ({of('tradecast_certificate_stale')})", "{{port}}: files cannot be used"),
             span=24,
         ),

@@ -28,11 +28,14 @@ class CertificateState(Protocol):
 
     Attributes:
         seconds_left: Seconds until it expires, negative when it has; None: it does not say.
+        lifetime: Seconds from its beginning to its end; None: it does not say.
         is_stale: Whether there are new files that cannot be used.
     """
 
     @property
     def seconds_left(self) -> float | None: ...
+    @property
+    def lifetime(self) -> float | None: ...
     @property
     def is_stale(self) -> bool: ...
 
@@ -54,6 +57,9 @@ class HttpMetrics:
         self._expiry = registry.gauge(
             "certificate_expiry_seconds", "Time until the certificate of a port expires; negative if it has", "port"
         )
+        self._lifetime = registry.gauge(
+            "certificate_lifetime_seconds", "Time for which the certificate of a port is valid in all", "port"
+        )
         self._stale = registry.gauge(
             "certificate_stale", "1 while a new certificate cannot be used, so that the previous one stays", "port"
         )
@@ -61,6 +67,7 @@ class HttpMetrics:
     def watch_certificate(self, port: str, certificate: CertificateState) -> None:
         """Read the state of a port's certificate each time that metrics are read."""
         self._expiry.labels(port).set_function(lambda: _or_nan(certificate.seconds_left))
+        self._lifetime.labels(port).set_function(lambda: _or_nan(certificate.lifetime))
         self._stale.labels(port).set_function(lambda: certificate.is_stale)
 
     def watch_port(self, port: str, bounds: PortConnections, most: int) -> None:

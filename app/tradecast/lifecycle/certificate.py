@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from tradecast.config.settings import Settings, SettingsError
-from tradecast.engine.http.certificates import find_expiry, load_certificate, read_stamp
+from tradecast.engine.http.certificates import Validity, find_validity, load_certificate, read_stamp
 
 # Seconds between two polls of the files. Those of a Secret in Kubernetes change a minute or so after the Secret.
 POLL_EVERY: Final = 5.0
@@ -43,7 +43,7 @@ class RenewedCertificate:
         self._clock = clock
         self._stamp = read_stamp(self._files)
         self._found = self._stamp
-        self._expires: float | None = None
+        self._validity: Validity | None = None
         self.is_stale = False
         try:
             self.listening = self._load()
@@ -53,7 +53,12 @@ class RenewedCertificate:
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the certificate in effect expires, negative if it has; None if it has no end."""
-        return None if self._expires is None else self._expires - self._clock()
+        return None if self._validity is None else self._validity.ends - self._clock()
+
+    @property
+    def lifetime(self) -> float | None:
+        """Seconds from the beginning to the end of the certificate in effect; None: it does not say."""
+        return None if self._validity is None else self._validity.lifetime
 
     async def run(self) -> None:
         """Poll the files until cancelled."""
@@ -86,7 +91,7 @@ class RenewedCertificate:
 
     def _load(self) -> ssl.SSLContext:
         context = load_certificate(*self._files)
-        self._expires = find_expiry(context, self._files[0])
+        self._validity = find_validity(context, self._files[0])
         return context
 
     def _days_left(self) -> float | None:

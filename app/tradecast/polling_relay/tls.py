@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from tradecast.config.settings import Settings, SettingsError
-from tradecast.engine.http.certificates import find_expiry, load_certificate, read_stamp, shake_hands
+from tradecast.engine.http.certificates import Validity, find_validity, load_certificate, read_stamp, shake_hands
 
 CERTIFICATE: Final = "INTERNAL_CERT_FILE"
 log = structlog.stdlib.get_logger("tradecast.adapter")
@@ -46,14 +46,19 @@ class InternalTls:
         self.name = name
         self.required = required
         self._stamp = read_stamp(self._files)
-        self._expires: float | None = None
+        self._validity: Validity | None = None
         self.is_stale = False
         self.listening, self.calling = self._load()
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the certificate in effect expires, negative when it has; None: it does not say."""
-        return None if self._expires is None else self._expires - time.time()
+        return None if self._validity is None else self._validity.ends - time.time()
+
+    @property
+    def lifetime(self) -> float | None:
+        """Seconds from the beginning to the end of the certificate in effect; None: it does not say."""
+        return None if self._validity is None else self._validity.lifetime
 
     def refresh(self) -> None:
         """Read files that have changed. Invalid ones are logged, and the certificates before them stay in effect.
@@ -91,7 +96,7 @@ class InternalTls:
         why = find_distrust(listening, calling, self.name)
         if why is not None:
             raise SettingsError(f"{CERTIFICATE}: other servers would not trust it: {why}")
-        self._expires = find_expiry(listening, cert)
+        self._validity = find_validity(listening, cert)
         return listening, calling
 
 

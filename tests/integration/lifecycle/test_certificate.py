@@ -78,6 +78,7 @@ async def test_a_renewed_certificate_is_served_from_then_on(
         shutil.move(source, target)
     assert await presented_after(before, port, pem) == wanted
     assert served.seconds_left == pytest.approx(30 * 86_400, abs=600)
+    assert served.lifetime == pytest.approx(30 * 86_400, abs=600)
     assert not served.is_stale
 
 

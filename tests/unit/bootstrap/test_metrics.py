@@ -46,7 +46,7 @@ class Live:
     users, waiting, channels, seconds, rate, limit, held = 1, 4, 5, 0.0, 0.0, 65.5, 0
     replaced, buffered, stale, is_market_open = 17, 3, 2, True
     relays: Sequence[str] = ("a", "b", "c", "d")
-    seconds_left, is_stale = 86_400.5, True
+    seconds_left, lifetime, is_stale = 86_400.5, 7_776_000.0, True
 
     def __init__(self) -> None:
         self.connections: list[str] = ["a"]
@@ -141,6 +141,7 @@ def touch_everything(metrics: ServerMetrics) -> None:
     ("name", "labels", "expected"),
     [
         ("certificate_expiry_seconds", {"port": "public"}, 86_400.5),
+        ("certificate_lifetime_seconds", {"port": "public"}, 7_776_000.0),
         ("certificate_stale", {"port": "public"}, 1),
         ("connects_total", {"result": "accepted"}, 1),
         ("connects_total", {"result": "refused"}, 1),

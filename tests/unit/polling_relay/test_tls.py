@@ -94,6 +94,7 @@ def test_renewed_files_are_read_and_bad_ones_are_not(authority: Authority) -> No
     assert shown_by(made) == renewed
     assert made.is_stale
     assert made.seconds_left == pytest.approx(2 * 86_400, abs=600)
+    assert made.lifetime == pytest.approx(2 * 86_400, abs=600)
 
 
 def test_files_that_can_be_read_again_are_tried_again(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:

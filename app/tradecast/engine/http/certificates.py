@@ -6,13 +6,30 @@ import contextlib
 import os
 import ssl
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 # X509_V_FLAG_NO_CHECK_TIME, for which Python has no name: a certificate that has expired says when, too.
 _NO_CHECK_TIME = 0x200000
 
 Stamp = tuple[tuple[int, int], ...] | None
 """When each of some files was written, and which one it is; None: one of them cannot be found."""
+
+
+class Validity(NamedTuple):
+    """When a certificate is valid, in seconds since 1970.
+
+    Attributes:
+        begins: From then on.
+        ends: Until then.
+    """
+
+    begins: float
+    ends: float
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds from its beginning to its end."""
+        return self.ends - self.begins
 
 
 class Certificate(Protocol):
@@ -60,6 +77,10 @@ def read_expiry(server: ssl.SSLContext, certificate: str, *, at_any_time: bool =
         OSError: It cannot be read.
         ValueError: It does not say.
     """
+    return str(_read_shown(server, certificate, at_any_time=at_any_time)["notAfter"])
+
+
+def _read_shown(server: ssl.SSLContext, certificate: str, *, at_any_time: bool) -> dict[str, Any]:
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.load_verify_locations(certificate)
@@ -67,23 +88,25 @@ def read_expiry(server: ssl.SSLContext, certificate: str, *, at_any_time: bool =
     if at_any_time:
         client.verify_flags = ssl.VerifyFlags(client.verify_flags | _NO_CHECK_TIME)
     end = shake_hands(server, client)
-    shown = (end and end.getpeercert()) or {}
+    shown: dict[str, Any] = (end and end.getpeercert()) or {}
     if "notAfter" not in shown:
         raise ValueError("a certificate that does not say when it expires")
-    return str(shown["notAfter"])
+    return shown
 
 
-def find_expiry(server: ssl.SSLContext, certificate: str) -> float | None:
-    """When a certificate expires or has expired, in seconds since 1970; None: it does not say.
+def find_validity(server: ssl.SSLContext, certificate: str) -> Validity | None:
+    """When a certificate is, was or will be valid; None: it does not say.
 
     Args:
         server: Has certificate and key.
         certificate: Its file.
     """
     try:
-        return float(ssl.cert_time_to_seconds(read_expiry(server, certificate, at_any_time=True)))
-    except (OSError, ValueError):
+        shown = _read_shown(server, certificate, at_any_time=True)
+        begins, ends = (float(ssl.cert_time_to_seconds(shown[name])) for name in ("notBefore", "notAfter"))
+    except (OSError, ValueError, KeyError):
         return None
+    return Validity(begins, ends)
 
 
 def read_stamp(files: Iterable[str]) -> Stamp:
