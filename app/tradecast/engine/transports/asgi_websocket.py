@@ -123,11 +123,8 @@ class AsgiWebSocket:
         """See `Transport.send`."""
         if self._code is not None:
             return
-        host, outbox = self._host, self.outbox
-        waiting = 0 if outbox is None else len(outbox)
-        size = self._size if outbox is None else self._size + outbox.size
-        replaces = outbox is not None and outbox.replaces(message)
-        if not replaces and host.limits.exceeded(len(self._waiting) + waiting, size):
+        host = self._host
+        if host.limits.exceeded_by(message, self.outbox, len(self._waiting), self._size):
             self.cut_off("queue_full")
             return
         if self._sending:

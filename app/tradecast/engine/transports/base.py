@@ -8,6 +8,7 @@ from typing import Final, Literal, Protocol
 from tradecast.engine.message import Message
 from tradecast.engine.observer import Observer
 from tradecast.engine.transports.backlog import Backlog
+from tradecast.engine.transports.outbox import Outbox
 from tradecast.engine.transports.windows import Flushable, Windows
 from tradecast.engine.turns import Turns
 
@@ -95,6 +96,22 @@ class Limits:
     def exceeded(self, messages: int, size: int) -> bool:
         """Whether one message more would be too much, when this much waits."""
         return messages >= self.messages or (messages > 0 and size > self.size)
+
+    def exceeded_by(self, message: Message, outbox: Outbox | None, messages: int = 0, size: int = 0) -> bool:
+        """Whether a message more would be too much. One that takes the place of another only counts by its bytes.
+
+        Args:
+            message: The message.
+            outbox: What waits for the client there.
+            messages: How many wait elsewhere.
+            size: Their bytes.
+        """
+        if outbox is None:
+            return self.exceeded(messages, size)
+        growth = outbox.growth(message)
+        if growth is None:
+            return self.exceeded(messages + len(outbox), size + outbox.size)
+        return growth > 0 and len(outbox) > 1 and size + outbox.size > self.size
 
 
 class Host(Protocol):

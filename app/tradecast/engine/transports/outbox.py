@@ -45,9 +45,10 @@ class Outbox:
         """When the oldest of the messages that stay in order was put here; None if none waits."""
         return self._ordered[0][1] if self._ordered else None
 
-    def replaces(self, message: Message) -> bool:
-        """Whether a message would take the place of another one."""
-        return message.key is not None and message.key in self._latest
+    def growth(self, message: Message) -> int | None:
+        """By how many bytes a message is larger than the one whose place it would take; None: it would take none."""
+        older = None if message.key is None else self._latest.get(message.key)
+        return None if older is None else (message.whole or message).size - older.size
 
     def put(self, message: Message, now: float, free: int = 0) -> Outcome:
         """Let a message wait, in its form that is of use alone; what became of it.

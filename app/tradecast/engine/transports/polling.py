@@ -85,7 +85,7 @@ class PollingTransport:
         host, outbox = self._host, self.outbox
         if outbox is None:
             self.outbox = outbox = Outbox()
-        if not outbox.replaces(message) and host.limits.exceeded(len(outbox), outbox.size):
+        if host.limits.exceeded_by(message, outbox):
             self.cut_off("queue_full")
             return
         # Between two polls of a client that keeps up, a few messages wait: those are not its backlog.

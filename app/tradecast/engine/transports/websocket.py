@@ -155,8 +155,8 @@ class WebSocketTransport(asyncio.Protocol):
         if outbox is None:
             self.outbox = outbox = Outbox()
         out = self._out or ()
-        unsent = outbox.size + sum(map(len, out)) + self.transport.get_write_buffer_size()
-        if not outbox.replaces(message) and host.limits.exceeded(len(outbox) + len(out), unsent):
+        unsent = sum(map(len, out)) + self.transport.get_write_buffer_size()
+        if host.limits.exceeded_by(message, outbox, len(out), unsent):
             self.cut_off("queue_full")
             return
         host.backlog.queue(self, message)

@@ -161,7 +161,8 @@ class Model(RuleBasedStateMachine):
     def put_latest(self, key: str, rooms: list[str]) -> None:
         one = self.make(key, rooms)
         known = key in [other for other, _ in self.latest]
-        assert self.outbox.replaces(one) == known
+        older = next((before for other, before in self.latest if other == key), None)
+        assert self.outbox.growth(one) == (None if older is None else one.size - older.size)
         assert self.outbox.put(one, float(self.count)) == ("replaced" if known else "queued")
         if known:
             self.latest = [(other, one if other == key else older) for other, older in self.latest]

@@ -282,6 +282,25 @@ async def test_replacing_is_no_reason_to_cut_off() -> None:
     assert case.wire.state == "aborted"
 
 
+async def test_values_that_grow_while_they_wait_have_a_bound() -> None:
+    """Ten thousand keys that begin small could come to hold a megabyte each."""
+    case = Case(messages=3, size=1_000)
+    case.transport.pause_writing()
+    case.connection.deliver(with_key("x" * 2_000, "AAPL"))
+    case.connection.deliver(with_key("x" * 3_000, "AAPL"))  # a single one may be larger
+    case.connection.deliver(with_key("x", "AAPL"))
+    for _ in range(2):
+        for key in ("AAPL", "MSFT", "TSLA"):
+            case.connection.deliver(with_key("x" * 300, key))
+    case.connection.deliver(with_key("x" * 900, "AAPL"))
+    case.connection.deliver(with_key("x" * 900, "AAPL"))
+    assert case.wire.state == "open"
+    case.connection.deliver(with_key("x" * 100, "MSFT"))  # less than before
+    case.connection.deliver(with_key("x" * 101, "MSFT"))
+    assert case.wire.state == "aborted"
+    assert case.host.notes.told == [("too slow", "queue_full")]
+
+
 async def test_what_another_transport_could_not_send_is_sent_as_far_as_the_socket_takes_it(case: Case) -> None:
     case.connection.deliver(Message(["3probe"]))
     case.wire.full = True
