@@ -35,6 +35,7 @@ class RedisBroker:
     Attributes:
         redis: As given.
         other: As given.
+        publishes_both: Whether events are published to the other mode's Redis as well.
 
     Args:
         redis: A client without retries of its own; it is closed with the broker.
@@ -60,7 +61,7 @@ class RedisBroker:
     ) -> None:
         self.redis = redis
         self.other = other
-        self._publishes_both = False
+        self.publishes_both = False
         self.retention = retention
         self.server_id = secrets.token_hex(8)
         self._control_listeners = ControlListeners()
@@ -130,11 +131,6 @@ class RedisBroker:
         return (*self._partitions, self._control)
 
     @property
-    def publishes_both(self) -> bool:
-        """Whether events are published to the other mode's Redis as well."""
-        return self._publishes_both
-
-    @property
     def waiting(self) -> int:
         return sum(len(writer.queue) for writer in self._writers)
 
@@ -145,10 +141,10 @@ class RedisBroker:
     def tune(self, settings: RuntimeSettings) -> None:
         for partition in self._partitions:
             partition.tune(settings)
-        self._publishes_both = bool(settings.publish_both) and self.other is not None
+        self.publishes_both = bool(settings.publish_both) and self.other is not None
         if self.other is not None:
             self.other.tune(settings)
-            if self._publishes_both:
+            if self.publishes_both:
                 self.other.start()
 
     def add_control_listener(self, listener: ControlListener) -> None:
@@ -194,7 +190,7 @@ class RedisBroker:
     async def publish(self, envelope: Envelope) -> int:
         event_id = await publish_in_partitions(self._writers, envelope)
         # Read only now: what waited while the setting changed reaches whoever has come by the new one.
-        if self._publishes_both and self.other is not None:
+        if self.publishes_both and self.other is not None:
             await publish_to_other_mode(self.other, envelope)
         return event_id
 
