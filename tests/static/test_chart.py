@@ -191,6 +191,8 @@ server:
   resources: {limits: {memory: 1gb, mem: 1Gi}}
   annotations: {a b: x}
   tolerations: [{operator: Exists, value: x}, {value: x}, {operator: Exists, tolerationSeconds: 3}, {key: a b}]
+  podSpec: {terminationGracePeriodSeconds: "900", hostNetwork: "yes", dnsPolicy: None of these, tolerations: {key: a}}
+  containerSpec: {args: serve, command: [1], imagePullPolicy: never, livenessProbe: [], lifecycle: none, tty: 1}
 feed: {containerSecurityContext: {capabilities: {drop: [all]}}, nodeSelector: {disk: a b}}
 redis: {bundled: {podSpec: {containers: [{image: x}]}}}
 operator:
@@ -229,6 +231,16 @@ REFUSED = {
     "/server/tolerations/1": "missing property 'key'",
     "/server/tolerations/2": "missing property 'effect'",
     "/server/tolerations/3/key": "does not match pattern",
+    "/server/podSpec/terminationGracePeriodSeconds": "got string, want",
+    "/server/podSpec/hostNetwork": "got string, want",
+    "/server/podSpec/dnsPolicy": "value must be one of",
+    "/server/podSpec/tolerations": "got object, want",
+    "/server/containerSpec/args": "got string, want",
+    "/server/containerSpec/command/0": "got number, want string",
+    "/server/containerSpec/imagePullPolicy": "value must be one of",
+    "/server/containerSpec/livenessProbe": "got array, want",
+    "/server/containerSpec/lifecycle": "got string, want",
+    "/server/containerSpec/tty": "got number, want",
     "/feed/containerSecurityContext/capabilities/drop/0": "does not match pattern",
     "/feed/nodeSelector/disk": "does not match pattern",
     "/redis/bundled/podSpec/containers/0": "missing property 'name'",
