@@ -44,7 +44,11 @@ def names(namespace: Namespace) -> set[str]:
 
 
 def helm_test(namespace: Namespace, program: str) -> None:
-    tested = namespace.helm("test", "tradecast", "--timeout=180s", "--logs", program=program)
+    try:
+        tested = namespace.helm("test", "tradecast", "--timeout=180s", program=program)
+    except CommandFailed as failed:  # one that succeeds is deleted
+        failed.add_note(namespace.kubectl("logs", "tradecast-test"))
+        raise
     assert re.search(r"Phase:\s+Succeeded", tested)
 
 

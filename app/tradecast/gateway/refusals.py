@@ -20,6 +20,8 @@ TRANSPORT_REFUSED: Final[dict[TransportRefusal, str]] = {
 TOO_SLOW: Final[dict[SlowReason, str]] = {
     "slow": "a client's connection was closed, and it reconnects: messages for it waited longer than "
     "SLOW_CLIENT_TIMEOUT, since its network or the client takes too few",
+    "silent": "a client's connection was closed, and it reconnects if it is still there: it took nothing for "
+    "SLOW_CLIENT_TIMEOUT",
     "queue_full": "a client's connection was closed, and it reconnects: more messages waited for it than "
     "SEND_QUEUE_LIMIT or SEND_BUFFER_LIMIT allows, since its network or the client takes too few",
 }

@@ -101,7 +101,7 @@ async def test_a_long_replay_over_a_slow_link_gets_through(
         if not watching.cancelled():
             watching.result()
     assert numbers(stock) == list(range(MISSED + 2 + LIVE)), "each once, in order"
-    for reason in ("slow", "queue_full"):
+    for reason in ("slow", "silent", "queue_full"):
         found = server.app.metrics.registry.get_sample_value("tradecast_slow_clients_total", {"reason": reason})
         assert found == 0
     assert 0 < most <= ON_THE_WAY, "the replay went out as the link took it"

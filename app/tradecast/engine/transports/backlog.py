@@ -11,8 +11,11 @@ from typing import Final, Literal, NamedTuple, Protocol
 from tradecast.engine.message import Message
 from tradecast.engine.transports.outbox import Outbox, Outcome
 
-SlowReason = Literal["slow", "queue_full"]
-"""Why the transport of a slow client is closed: what waits is too old, or too much."""
+SlowReason = Literal["slow", "silent", "queue_full"]
+"""Why the transport of a slow client is closed: what waits is too old, or too much.
+
+Where its link has taken nothing of what waits, it is silent: the client or its network is gone rather than slow.
+"""
 # Seconds between two checks of how long messages have waited; less where they may wait for less than ten times as long.
 CHECK_EVERY: Final = 1.0
 
@@ -147,8 +150,9 @@ class Backlog:
         if now - self._due <= self._every:
             latest = now - self._patience
             for transport in list(self._transports):
-                oldest = None if transport.outbox is None else transport.outbox.oldest
-                if oldest is not None and oldest < latest:
-                    transport.cut_off("slow")
+                outbox = transport.outbox
+                oldest = None if outbox is None else outbox.oldest
+                if outbox is not None and oldest is not None and oldest < latest:
+                    transport.cut_off("slow" if outbox.has_moved else "silent")
         if self._transports:
             self._schedule()

@@ -24,9 +24,10 @@ class Outbox:
 
     Attributes:
         size: Bytes of all that waits, without what a transport adds.
+        has_moved: Whether the client's link has taken anything of what waited here.
     """
 
-    __slots__ = ("_latest", "_ordered", "size")
+    __slots__ = ("_latest", "_ordered", "has_moved", "size")
 
     def __init__(self) -> None:
         # With the time at which each was put here.
@@ -35,6 +36,7 @@ class Outbox:
         # Its first entry is found at once, however many were taken; a dict would look through their places.
         self._latest: OrderedDict[Hashable, Message] = OrderedDict()
         self.size = 0
+        self.has_moved = False
 
     def __len__(self) -> int:
         """Messages that wait."""
@@ -87,6 +89,7 @@ class Outbox:
 
         Those that stay in order come first.
         """
+        self.has_moved = True
         taken: list[Message] = []
         room = size
         while len(self):

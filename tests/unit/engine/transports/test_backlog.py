@@ -56,16 +56,20 @@ def backlog(clock: HandClock, monkeypatch: pytest.MonkeyPatch) -> Backlog:
 async def test_transport_is_closed_when_its_oldest_message_in_order_has_waited_too_long(
     backlog: Backlog, clock: HandClock
 ) -> None:
-    slow, quotes_only, recent = Transport(), Transport(), Transport()
-    slow.put(backlog, "trade")
+    slow, silent, quotes_only, recent = Transport(), Transport(), Transport(), Transport()
+    for transport in (slow, silent):
+        transport.put(backlog, "first trade")
+        transport.put(backlog, "trade")
     quotes_only.put(backlog, "quote", "AAPL")
     clock.now += 14
     recent.put(backlog, "trade")
     backlog._check()
-    assert slow.reasons == []
+    assert slow.outbox is not None
+    assert len(slow.outbox.take(1)) == 1
+    assert slow.reasons == silent.reasons == []
     backlog._due = clock.now = clock.now + 1.5
     backlog._check()
-    assert (slow.reasons, quotes_only.reasons, recent.reasons) == (["slow"], [], [])
+    assert (slow.reasons, silent.reasons, quotes_only.reasons, recent.reasons) == (["slow"], ["silent"], [], [])
     backlog.close()
 
 
@@ -84,7 +88,7 @@ async def test_after_a_stall_of_the_loop_sockets_are_asked_first(backlog: Backlo
     assert slow.reasons == [], "it was the loop that did not run"
     backlog._due = clock.now
     backlog._check()
-    assert slow.reasons == ["slow"]
+    assert slow.reasons == ["silent"]
     backlog.close()
 
 
