@@ -56,10 +56,10 @@ def owned_by(kind: str, uid: str) -> Object:
 
 
 class Granted(Leaseholder):
-    """The Lease of a fleet is had, or not, as a test wants it."""
+    """The Lease of a fleet is held, or not, as a test wants it; its clock stands still, so that it never expires."""
 
     def __init__(self, *, held: bool = True) -> None:
-        super().__init__(FakeKubernetes(), fleet_body())
+        super().__init__(FakeKubernetes(), fleet_body(), clock=lambda: 1.0)
         self.grant(held=held)
 
     def grant(self, *, held: bool) -> None:
