@@ -267,7 +267,7 @@ class WebSocketServer(Emitters, ClusterApi):
         return self._apps.public_upgrades()
 
     def internal_upgrades(self) -> Upgrades | None:
-        """The same of the internal port; None where there is none."""
+        """Where WebSockets of the internal port go; None without that port."""
         return self._apps.internal_upgrades()
 
     def public_certificate(self) -> Certificate | None:

@@ -86,6 +86,6 @@ class Apps:
         return Upgrades(parts.socket_server.eio, entrance)
 
     def internal_upgrades(self) -> Upgrades | None:
-        """The same of the internal port; None where there is none."""
+        """Where WebSockets of the internal port go; None without that port."""
         relay = self._components.relay
         return None if relay is None else Upgrades(self._components.socket_server.eio, relay.inbox)

@@ -63,7 +63,7 @@ class Below:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What is built around a Socket.IO server."""
+    """Components that are built along with the Socket.IO server."""
 
     cluster: Cluster
     sync: SessionSync
@@ -72,7 +72,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A Socket.IO server, and what is built around it."""
+    """A Socket.IO server, and the components that are built along with it."""
 
     server: SocketServer[Clients]
     applied: Applied

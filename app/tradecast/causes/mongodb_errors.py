@@ -18,7 +18,7 @@ _ACTION: Final = compile_pattern(r"\(action: ([a-z]{1,30})\)|to execute command 
 
 
 def recognize_mongodb(chain: Sequence[BaseException], texts: str, place: Place) -> tuple[Code, str] | None:
-    """The same as `recognize_redis`, of MongoDB; also for servers of ours, which have none of its errors."""
+    """Recognize an error of MongoDB, as `recognize_redis` does; also for our own servers, which have no such errors."""
     codes = {getattr(one, "code", None) for one in chain if is_named(one, "OperationFailure")}
     if codes & {18, 8000} or "authentication failed" in texts.lower():
         return Code.PASSWORD_WRONG, ""

@@ -51,7 +51,7 @@ _LOST: Final = ("ConnectionError", "ConnectionFailure", "OSError", "StoreUnavail
 
 
 def recognize_name_or_tls(chain: Sequence[BaseException], texts: str) -> Code | None:
-    """What is wrong with the name or with TLS, which drivers report as a connection that failed."""
+    """Recognize a wrong name or TLS problem, which drivers report as a failed connection."""
     for pattern, code in _TLS:
         if pattern.search(texts):
             return code
@@ -66,7 +66,7 @@ def is_refused(chain: Sequence[BaseException], texts: str) -> bool:
 
 
 def recognize_network(chain: Sequence[BaseException], texts: str) -> Code | None:
-    """What is wrong with the connection."""
+    """Recognize what is wrong with a connection."""
     if any(isinstance(one, ConnectionRefusedError) for one in chain):
         return Code.REFUSED
     for codes, pattern, code in _NETWORK:

@@ -21,7 +21,7 @@ def is_ambiguous(cause: Cause) -> bool:
 
 
 def refine_cause(cause: Cause, peer: Peer) -> Cause:
-    """The same, knowing what answers there."""
+    """Make a cause more precise by what answers at the address."""
     place = cause.place
     if peer == "tls":
         if not place.tls:

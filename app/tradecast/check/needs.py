@@ -129,7 +129,7 @@ _COMMAND: Final = re.compile(r"run the '([^']{1,40})' command")
 
 
 def find_lacking(refused: Sequence[tuple[Need, str]]) -> Lacking:
-    """What is lacking, of needs and what Redis said when it refused them for want of permission."""
+    """Find the missing permissions, from the needs and the errors with which Redis refused them."""
     commands: dict[str, None] = {}
     keys: dict[str, None] = {}
     channels: dict[str, None] = {}

@@ -33,7 +33,7 @@ class Sessions(Protocol):
         ...
 
     async def list_sessions(self, user_id: str | None) -> list[dict[str, Any]]:
-        """Those that have not expired, of one user or of all: `{handle, userId, tier, isAdmin, expiresAt}`."""
+        """List sessions that have not expired, of one user or all: `{handle, userId, tier, isAdmin, expiresAt}`."""
         ...
 
     async def revoke_sessions(self, which: dict[str, Any]) -> int:

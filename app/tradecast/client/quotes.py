@@ -28,7 +28,7 @@ _CHECK_EVERY: Final = 1.0
 
 
 class Socket(Protocol):
-    """What is needed of `socketio.AsyncClient`."""
+    """The part of `socketio.AsyncClient` that is used."""
 
     @property
     def connected(self) -> bool: ...

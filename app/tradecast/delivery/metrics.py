@@ -236,7 +236,7 @@ class DeliveryMetrics(LiveMetrics):
         self._messages_rate.sample(self._messages_total)
 
     def collect(self) -> Iterator[Metric]:
-        """What is read of the subscription now."""
+        """Read the state of the subscription."""
         yield CounterMetricFamily(
             "tradecast_redis_messages_received",
             "Messages received through Redis, own ones included",

@@ -283,7 +283,7 @@ class Account:
     # -- notifications
 
     def _observe(self, quote: Quote) -> list[Event]:
-        """What is worth telling about a price, once a day each."""
+        """Notify about large moves and new highs of a price, once a day each."""
         symbol, day = quote.symbol, quote.day
         events = []
         move = quote.change_percent

@@ -281,7 +281,7 @@ class Connection:
     # -- the end
 
     def end(self, reason: str, code: int | None = NORMAL) -> None:
-        """End it: the transport closes behind what waits, and the disconnect handler is called soon.
+        """End the connection: its transport closes behind queued messages, and the disconnect handler is called soon.
 
         It is never sent the packet CLOSE, which python-socketio's client takes as final.
 
@@ -293,7 +293,7 @@ class Connection:
             self.transport.close(code)
 
     def abort(self, reason: str) -> None:
-        """End it at once, and drop what waits for the client."""
+        """End the connection at once, and drop its queued messages."""
         if self._finish(reason):
             self.transport.abort()
 

@@ -89,7 +89,7 @@ class Message:
         return message
 
     def encode(self) -> bytes:
-        """All of it as WebSocket frames."""
+        """Encode the message, with its attachments, as WebSocket frames."""
         if self._frames is None:
             text = b"" if self._text is None else encode_frame(TEXT, self._text)
             if self._attachments:
@@ -100,7 +100,7 @@ class Message:
     frames = property(encode)
 
     def deflate(self, maker: FrameMaker) -> bytes:
-        """All of it as WebSocket frames, those that are large enough compressed, for clients that have agreed to that.
+        """Encode the message as WebSocket frames, large ones compressed, for clients that have agreed to that.
 
         Args:
             maker: Makes the frames; the same one each time.
@@ -113,7 +113,7 @@ class Message:
 
     @property
     def payload(self) -> bytes:
-        """All of it as a part of the answer to a poll; binary parts in base64."""
+        """Encode the message as a part of the answer to a poll, with binary parts in base64."""
         if self._payload is None:
             texts = [] if self._text is None else [self._text]
             self._payload = b"\x1e".join([*texts, *(b"b" + base64.b64encode(part) for part in self._attachments)])

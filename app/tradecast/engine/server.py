@@ -63,7 +63,7 @@ class PollingAlways:
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """What is compressed.
+    """Which messages and answers are compressed.
 
     Attributes:
         messages_above: Bytes above which WebSocket messages are; None: none is.

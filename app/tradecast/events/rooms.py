@@ -10,17 +10,17 @@ AUTHENTICATED = "authenticated"
 
 
 def portfolio(user_id: str | int) -> str:
-    """Those who watch a user's portfolio. Raises ValueError for what is neither text nor a whole number."""
+    """The room of a user's portfolio. Raises ValueError if the id is neither a string nor an integer."""
     return f"portfolio:{format_user_id(user_id)}"
 
 
 def trades(user_id: str | int) -> str:
-    """Those who watch a user's trades."""
+    """The room of a user's trades."""
     return f"trades:{format_user_id(user_id)}"
 
 
 def user(user_id: str | int) -> str:
-    """All of a user's connections."""
+    """The room of all connections of a user."""
     return f"user:{format_user_id(user_id)}"
 
 

@@ -57,7 +57,7 @@ class Application(Protocol):
         ...
 
     def read_handshake(self, request: Request) -> str | None:
-        """What is to be kept of a handshake until its client is connected; None for nothing. A secret."""
+        """Read from a handshake what `connecting` needs; None: nothing. It is a secret."""
         ...
 
     async def connecting(

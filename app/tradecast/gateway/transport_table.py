@@ -165,7 +165,7 @@ class TransportTable:
     # -- transports that do not answer
 
     async def find_silent(self, eio_sids: Collection[str], patience: float) -> dict[str, float]:
-        """Those of these transports that do not answer within `patience` seconds; for how many they have been silent.
+        """Find the transports that do not answer within `patience` seconds, and for how long they have been silent.
 
         The silence is that before the question.
         """

@@ -79,11 +79,11 @@ class LoadReport:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON can say it."""
+        """The report as values of JSON."""
         return {**asdict(self), "ok": self.ok}
 
     def table(self) -> str:
-        """The same for people."""
+        """The report as a table for people."""
         rows = [
             ("clients", f"{self.connected} of {self.clients} connected, {self.subscribed} subscribed"),
             ("refused", _format_counts(self.refused)),

@@ -52,7 +52,7 @@ class Planned:
     seq: int
 
     def body(self, run: str, sent_at: float) -> dict[str, Any]:
-        """It as `POST /api/emit` takes it. `sent_at` is Unix time in milliseconds."""
+        """The event as `POST /api/emit` accepts it. `sent_at` is Unix time in milliseconds."""
         inner: dict[str, Any] = {"seq": self.seq, "sentAt": sent_at, "run": run}
         key = "symbol" if self.stream.kind == "watchlist:quote" else "userId"
         return {"event": self.stream.kind, key: self.stream.key, BODY[self.stream.kind]: inner}

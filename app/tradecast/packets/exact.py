@@ -181,7 +181,7 @@ class _Reader:
         return value
 
     def _other(self, value: Any, path: Path) -> Any:
-        """What is none of JSON's own types."""
+        """Convert a value that has no type of JSON."""
         if isinstance(value, Enum):
             return self.read(value.value, path)
         if isinstance(value, str):

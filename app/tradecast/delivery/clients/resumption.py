@@ -60,7 +60,7 @@ class Displacer(Protocol):
     """Ends the connection of a client that has resumed with another one: the hub."""
 
     async def displace(self, sid: str, client: Client) -> None:
-        """End it."""
+        """End the connection of a client that has resumed with another one."""
         ...
 
     def forget(self, sid: str, *, final: bool) -> None:

@@ -196,5 +196,5 @@ def read_event(envelope: Envelope) -> dict[str, Any] | None:
 
 
 def read_events(envelopes: Sequence[Envelope]) -> list[dict[str, Any]]:
-    """Those of some events that answers can carry, in the same order."""
+    """Convert events for an answer, in the same order, without those that an answer cannot carry."""
     return [found for found in map(read_event, envelopes) if found is not None]

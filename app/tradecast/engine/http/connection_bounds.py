@@ -88,15 +88,15 @@ class BoundedConnection(Protocol):
         ...
 
     def abort(self) -> None:
-        """End it at once."""
+        """Close the connection at once."""
         ...
 
     def head_overdue(self) -> None:
-        """End it: its head took too long."""
+        """Close the connection: the head of its request took too long."""
         ...
 
     def body_overdue(self) -> None:
-        """End it: its body took too long."""
+        """Close the connection: the body of its request took too long."""
         ...
 
     def idle_overdue(self) -> None:

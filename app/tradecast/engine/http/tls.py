@@ -138,7 +138,7 @@ class TlsHandshake(asyncio.Protocol):
         self._task.add_done_callback(lambda _: self._end(accepted))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """It is secured, or begins without TLS where it may."""
+        """Start TLS, or serve the connection without TLS if that is allowed."""
         self._leave()
         protocol = self._make_protocol()
         transport.set_protocol(protocol)
@@ -177,28 +177,28 @@ class TlsHandshake(asyncio.Protocol):
         self._bounds.connections.discard(self)
 
     def shutdown(self) -> None:
-        """End it: the server stops. uvicorn calls this."""
+        """Close the connection, as the server stops. uvicorn calls this."""
         self.abort()
 
     # -- `BoundedConnection`
 
     @property
     def body_received(self) -> int | None:
-        """There is no body."""
+        """Never called: the connection has had no request yet."""
         return None
 
     @property
     def unsent(self) -> int:
-        """Nothing that it had to wait for."""
+        """Bytes that wait to be sent: none yet."""
         return 0
 
     def abort(self) -> None:
-        """End it."""
+        """Close the connection."""
         if self._task is not None:
             self._task.cancel()
 
     def head_overdue(self) -> None:
-        """End it: it has not even begun with a head."""
+        """Close the connection: its TLS handshake took too long."""
         self._bounds.note_refusal("tls_timeout")
         self.abort()
 
@@ -206,7 +206,7 @@ class TlsHandshake(asyncio.Protocol):
         """There is no body."""
 
     def idle_overdue(self) -> None:
-        """It is never between two requests."""
+        """Never called: the connection has had no request yet."""
 
 
 async def _begins_with_tls(accepted: socket.socket, seconds: float) -> bool:

@@ -24,7 +24,7 @@ class Pausable(Protocol):
         ...
 
     def resume_writing(self) -> None:
-        """It takes more. Whoever is paused writes what waits."""
+        """The connection accepts more data, so paused writers may write again."""
         ...
 
 

@@ -390,7 +390,7 @@ class WebSocketTransport(asyncio.Protocol):
                 self._host.flush_soon(self)
 
     def _fail(self, code: int, limit: str | None = None) -> None:
-        """End it for what the client did: it broke the rules, or a limit of this name."""
+        """Close the connection, as the client has violated the protocol, or exceeded the limit of this name."""
         if limit is None:
             self._host.observer.packet_malformed()
         else:

@@ -27,7 +27,7 @@ class BoundExceeded(Exception):
 
 
 class HttpAnswers(HttpToolsProtocol):
-    """What is known of a connection, how it is answered, and what happens when its client is late.
+    """State of an HTTP connection: how it is answered, and what happens when its client is late.
 
     Attributes:
         upgrades: Where WebSockets go; None: there are none.

@@ -25,7 +25,7 @@ class Probes:
             waiter.set_result(None)
 
     async def find_silent(self, eio_sids: Collection[str], patience: float) -> list[str]:
-        """Those of these transports that do not answer within `patience` seconds, and are there still."""
+        """Find the transports that do not answer within `patience` seconds, and are still open."""
         waiters: dict[str, asyncio.Future[None]] = {}
         for eio_sid in eio_sids:
             connection = self._sockets.get(eio_sid)

@@ -57,17 +57,17 @@ class UnconnectedTransports:
             self._timer = loop.call_later(self._seconds, self._close_expired)
 
     def connect_received(self, eio_sid: str) -> None:
-        """It has sent CONNECT: while that is decided about, it is not dispensable."""
+        """A transport has sent CONNECT: it must not be closed until that is decided."""
         self._silent.pop(eio_sid, None)
         self._refused.pop(eio_sid, None)
 
     def refuse(self, eio_sid: str) -> None:
-        """It was refused. It may send CONNECT again; its time continues."""
+        """The client of a transport was refused. It may send CONNECT again; its deadline stays."""
         if eio_sid in self._until:
             self._refused[eio_sid] = asyncio.get_running_loop().time()
 
     def remove(self, eio_sid: str) -> None:
-        """It is connected to a namespace, or gone."""
+        """A transport is connected to a namespace, or closed."""
         if self._until.pop(eio_sid, None) is not None:
             self._silent.pop(eio_sid, None)
             self._refused.pop(eio_sid, None)
