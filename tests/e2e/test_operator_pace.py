@@ -5,14 +5,13 @@ from __future__ import annotations
 import bisect
 import contextlib
 import json
-import math
 import re
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,7 +24,6 @@ from e2e.outside import URL, Numbers, make_sessions
 from e2e.proof import everybody, finish
 from e2e.socketfleet import condition, events, operated, with_operator
 from kit.waiting import wait_until
-from tradecast.engine.connection import SERVER_DISCONNECT
 
 RATE = 5
 """Connections per second: a server's share of the clients takes it 40 s, all of them 80 s."""
@@ -87,8 +85,13 @@ def drain_rates(fleet: Fleet, pod: str) -> Iterator[list[float]]:
 
 @contextlib.contextmanager
 def closes_logged(fleet: Fleet, pod: str) -> Iterator[list[float]]:
-    """When the server closed clients' transports, by its own log: in order, Unix seconds; whole at the end."""
+    """When clients of a terminating server lost their connections, by the servers' logs: sorted Unix seconds.
+
+    Those of clients of other servers, too, whose WebSockets it forwards. The list is filled at the end.
+    """
     found: list[float] = []
+    begun = datetime.now(UTC)
+    others = [name for one in fleet.servers() if (name := one["metadata"]["name"]) != pod]
     follow = ["kubectl", "-n", fleet.name, "logs", "--follow", "--tail=1", pod]
     with tempfile.TemporaryFile("w+") as log:
         with subprocess.Popen(follow, stdout=log) as process:
@@ -98,9 +101,10 @@ def closes_logged(fleet: Fleet, pod: str) -> Iterator[list[float]]:
             finally:
                 process.kill()
         log.seek(0)
-        entries = [json.loads(line) for line in log if line.startswith("{")]
-    ended = [one for one in entries if one["event"] == "disconnected" and one["reason"] == SERVER_DISCONNECT]
-    found.extend(datetime.fromisoformat(one["timestamp"]).timestamp() for one in ended)
+        lines = [*log, *(line for other in others for line in fleet.kubectl("logs", other).splitlines())]
+    entries = [json.loads(line) for line in lines if line.startswith("{")]
+    times = [datetime.fromisoformat(one["timestamp"]) for one in entries if one["event"] == "disconnected"]
+    found.extend(sorted(when.timestamp() for when in times if when >= begun))
 
 
 def test_a_node_is_drained_in_less_time_than_the_rate_takes(slow_fleet: Fleet) -> None:
@@ -127,7 +131,7 @@ def test_a_node_is_drained_in_less_time_than_the_rate_takes(slow_fleet: Fleet) -
     computed = moved / (0.8 * left)
     busiest = max(bisect.bisect_left(closes, start + 1) - i for i, start in enumerate(closes))
     print(
-        f"{len(closes)} closed, {busiest} in the busiest second of any, by the server's log; "
+        f"{len(closes)} closed, {busiest} in the busiest second of any, by the servers' logs; "
         f"{moved} clients moved in {report.spell(begun):.1f} s; rates: {sorted(set(rates))}, at most {computed:.1f}; "
         f"closes/s: {report.busiest(1, begun)} over 1 s, {report.busiest(5, begun):.1f} over 5 s; "
         f"{'; '.join(events(fleet, 'DrainSpedUp'))}"
@@ -135,9 +139,10 @@ def test_a_node_is_drained_in_less_time_than_the_rate_takes(slow_fleet: Fleet) -
     assert moved > CLIENTS / 4, "a node that holds half of them"
     assert moved / RATE > GRACE, "at the configured rate they would not all be gone in time"
     assert RATE < max(rates) <= computed * 1.5
-    # One in each slot, at a random place in it; a timer may be late by 20 ms.
+    # One in each slot, at a random place in it, so one more may fall into a second. The other server hears of those whose
+    # WebSockets the terminating one forwards; where it was held up, it hears of several at once.
     assert abs(len(closes) - moved) <= 0.05 * moved
-    assert busiest <= math.ceil(max(rates) * 1.02) + 1
+    assert busiest <= max(rates) * 1.25 + 2
     # Clients hear of it in clumps on a shared machine.
     assert report.busiest(5, begun) <= max(rates) * 1.3
     assert report.spell(begun) < GRACE
