@@ -139,8 +139,8 @@ def test_a_node_is_drained_in_less_time_than_the_rate_takes(slow_fleet: Fleet) -
     assert moved > CLIENTS / 4, "a node that holds half of them"
     assert moved / RATE > GRACE, "at the configured rate they would not all be gone in time"
     assert RATE < max(rates) <= computed * 1.5
-    # One in each slot, at a random place in it, so one more may fall into a second. The other server hears of those whose
-    # WebSockets the terminating one forwards; where it was held up, it hears of several at once.
+    # One in each slot, at a random place in it, so one more may fall into a second. The other server hears of those
+    # whose WebSockets the terminating one forwards; where it was held up, it hears of several at once.
     assert abs(len(closes) - moved) <= 0.05 * moved
     assert busiest <= max(rates) * 1.25 + 2
     # Clients hear of it in clumps on a shared machine.
