@@ -132,6 +132,11 @@ class Message:
         return [*texts, *self._attachments]
 
     @property
+    def packet_count(self) -> int:
+        """How many packets it is."""
+        return (self._text is not None) + len(self._attachments)
+
+    @property
     def size(self) -> int:
         """Bytes, without what a transport adds."""
         return len(self._text or b"") + sum(map(len, self._attachments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Collection, Hashable
 from typing import Literal
@@ -84,10 +85,14 @@ class Outbox:
         self.size += message.size
         return "queued"
 
-    def take(self, size: int) -> list[Message]:
-        """The next messages, one at least, and further ones as long as all are at most `size` bytes; none if none wait.
+    def take(self, size: int, packets: int = sys.maxsize) -> list[Message]:
+        """The next messages, one at least, and further ones as long as all are within bounds; none if none wait.
 
         Those that stay in order come first.
+
+        Args:
+            size: Bytes of all.
+            packets: How many packets they are.
         """
         self.has_moved = True
         taken: list[Message] = []
@@ -95,7 +100,8 @@ class Outbox:
         while len(self):
             message = self._ordered[0][0] if self._ordered else next(iter(self._latest.values()))
             room -= message.size
-            if taken and room < 0:
+            packets -= message.packet_count
+            if taken and (room < 0 or packets < 0):
                 break
             if self._ordered:
                 self._ordered.popleft()

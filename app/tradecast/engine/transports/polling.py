@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from tradecast.engine.connection import TRANSPORT_ERROR, Connection
@@ -17,6 +17,8 @@ NOOP: Final = Message.of_packet(b"6")
 CLOSE: Final = Message.of_packet(b"1")
 # Bytes of an answer, unless a single message has more: what waits for the next one may still be replaced.
 ANSWER_BYTES: Final = 65_536
+# And packets, unless a single message is more: python-engineio's client takes no answer of more than 16.
+ANSWER_PACKETS: Final = 16
 
 
 class PollOverlap(Exception):
@@ -92,10 +94,15 @@ class PollingTransport:
         host.backlog.queue(self, message, host.limits.unsent)
 
     def flush(self) -> None:
-        """Answer the poll with what was sent in this turn of the loop."""
+        """Answer the poll with what was sent in this turn of the loop, as far as one answer takes it."""
         self._scheduled = False
-        if self._out and self._poll is not None:
-            self._answer(self.take_all())
+        if not self._out or self._poll is None:
+            return
+        out, self._out = self._out, []
+        count = _count_answered(out)
+        self._answer(_join_messages(out[:count]))
+        for message in out[count:]:  # whatever it is: its client has not been slow so far
+            self._host.backlog.queue(self, message, self._host.limits.unsent)
 
     def discard(self, left: Collection[str], still_in: Collection[str]) -> None:
         """See `Transport.discard`."""
@@ -162,7 +169,7 @@ class PollingTransport:
             self._answer(CLOSE.payload)
             raise PollOverlap
         self._poll = poll = asyncio.get_running_loop().create_future()
-        if self.outbox is not None and (waiting := self.outbox.take(ANSWER_BYTES)):
+        if self.outbox is not None and (waiting := self.outbox.take(ANSWER_BYTES, ANSWER_PACKETS)):
             self._answer(_join_messages(waiting))
         elif self._upgrading:
             self._answer(NOOP.payload)
@@ -182,6 +189,17 @@ class PollingTransport:
     def cancel_upgrade(self) -> None:
         """The WebSocket was given up; polls wait again."""
         self._upgrading -= 1
+
+
+def _count_answered(messages: Sequence[Message]) -> int:
+    """How many of these go into one answer: one at least."""
+    size, packets = ANSWER_BYTES, ANSWER_PACKETS
+    for number, message in enumerate(messages):
+        size -= message.size
+        packets -= message.packet_count
+        if number and (size < 0 or packets < 0):
+            return number
+    return len(messages)
 
 
 def _join_messages(messages: Iterable[Message]) -> bytes:

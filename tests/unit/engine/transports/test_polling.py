@@ -53,6 +53,34 @@ async def test_what_is_sent_in_a_turn_is_one_answer_at_its_end(host: FakeHost, t
     assert transport.poll().result() == b"4c"
 
 
+@pytest.mark.parametrize("polls_first", [True, False], ids=["a poll waits", "it polls later"])
+@pytest.mark.parametrize(
+    ("message", "fit"),
+    [
+        (Message(["a"]), 16),  # python-engineio's client ends its connection for more
+        (Message(["b", b"\x01", b"\x02"]), 5),
+        (Message(["c" * 20_000]), 3),
+        (Message(["d" * 100_000]), 1),
+        (Message(["e", *[b"\x01"] * 20]), 1),
+    ],
+    ids=range(5),
+)
+async def test_an_answer_has_a_bound_and_the_rest_is_the_next_one(
+    message: Message, fit: int, *, polls_first: bool
+) -> None:
+    host = FakeHost(messages=3 if polls_first else 1_000)
+    transport = polling(host)
+    answers = [transport.poll()] if polls_first else []
+    for _ in range(2 * fit + 1):
+        transport.send(message)
+    host.flush()
+    while len(answers) < 3:
+        answers.append(transport.poll())
+    counts = [answer.result().count(message.payload) for answer in answers]
+    assert counts == [fit, fit, 1]
+    assert not transport.poll().done()
+
+
 async def test_answer_that_went_by_another_way_is_not_sent_again(host: FakeHost, transport: PollingTransport) -> None:
     answer = transport.poll()
     transport.send(Message(["a"]))
