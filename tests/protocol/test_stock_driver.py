@@ -63,6 +63,10 @@ async def tiny() -> AsyncIterator[Tiny]:
     state.url = f"http://{host}:{port}"
     yield state
     await sio.shutdown()
+    assert runner.server is not None
+    for connection in runner.server.connections:
+        if connection.transport is not None:
+            connection.transport.abort()  # its client is gone: nobody may take what a close would wait for
     await runner.cleanup()
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in left:

@@ -124,6 +124,8 @@ class PythonClient:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if eio.http is not None and not eio.http.closed:  # a task that was cancelled has left it open
+            await eio.http.close()
 
     def start(
         self, url: str, auth: Mapping[str, Any] | None, transports: list[str] | None, headers: Mapping[str, str]
