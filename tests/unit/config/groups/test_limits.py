@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -46,3 +47,14 @@ def test_a_pattern_with_which_a_client_could_stop_the_server_is_refused(pattern:
 )
 def test_any_other_is_taken(pattern: str) -> None:
     assert find_slow_text(re.compile(pattern)) is None
+
+
+def test_one_pause_of_the_garbage_collector_makes_no_pattern_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = itertools.count()
+
+    def read_with_one_pause() -> float:
+        return 1.0 if next(readings) >= 101 else 0.0  # the clock jumps during one match
+
+    monkeypatch.setattr("tradecast.config.groups.limits.time.thread_time", read_with_one_pause)
+    assert find_slow_text(re.compile("[A-Z]{1,5}")) is None
+    assert next(readings) > 101
