@@ -21,14 +21,15 @@ LIMIT = 2**20
 
 
 class Older(NamedTuple):
-    """A quote that came although a newer one had been shown."""
+    """A quote that came although a newer one had been shown, and when it came (Unix seconds)."""
 
     symbol: str
     number: int
     shown: int
+    at: float
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.number} after {self.shown}"
+        return f"{self.symbol} {self.number} after {self.shown} (at {self.at:.3f})"
 
 
 class CrowdClient:
@@ -63,7 +64,7 @@ class CrowdClient:
                 before = self.quotes.get(entry.detail, 0)
                 number = int(entry.flag)
                 if number < before:
-                    self.older.append(Older(entry.detail, number, before))
+                    self.older.append(Older(entry.detail, number, before, entry.at))
                 self.quotes[entry.detail] = number
             case "event":
                 self.got.add(entry.detail)

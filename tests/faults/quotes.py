@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from faults.crowd import CrowdClient
+from faults.crowd import CrowdClient, Older
+from faults.proof import Interval
 from faults.publisher import NotAccepted, Outlet
 
 SYMBOLS = ("S1", "S2", "S3")
@@ -27,12 +28,14 @@ class QuotePublisher:
     Attributes:
         accepted: The highest number of each symbol that was accepted.
         unclear: Numbers of which nobody knows whether and when they were published.
+        times: When the publishing of each number began and ended (Unix seconds).
         errors: Kinds of failures.
     """
 
     def __init__(self, outlet: Outlet) -> None:
         self.accepted: dict[str, int] = {}
         self.unclear: set[tuple[str, int]] = set()
+        self.times: dict[tuple[str, int], tuple[float, float]] = {}
         self.errors: Counter[str] = Counter()
         self._outlet = outlet
         self._numbers: Counter[str] = Counter()
@@ -53,6 +56,7 @@ class QuotePublisher:
         """Publish the next quote of a symbol; whether it was accepted."""
         self._numbers[symbol] += 1
         number = self._numbers[symbol]
+        started = time.time()
         try:
             # a field that comes and goes, so that deltas have something to delete
             extra = {"halted": True} if number % 5 == 0 else {}
@@ -62,6 +66,8 @@ class QuotePublisher:
             if not error.sure:
                 self.unclear.add((symbol, number))
             return False
+        finally:
+            self.times[symbol, number] = (started, time.time())
         self.accepted[symbol] = number
         return True
 
@@ -77,13 +83,21 @@ class QuotePublisher:
                 assert time.monotonic() < deadline, f"no quote is accepted for {within:g} s: {self.errors}"
                 await asyncio.sleep(TRY_AGAIN_AFTER)
 
-    def problems(self, clients: Iterable[CrowdClient], shown: int = 5) -> list[str]:
-        """What is wrong with what clients show, one line each."""
+    def problems(
+        self, clients: Iterable[CrowdClient], failovers: Sequence[Interval] = (), shown: int = 5
+    ) -> list[str]:
+        """What is wrong with what clients show, one line each.
+
+        Args:
+            clients: The clients.
+            failovers: When Redis may have lost what it had accepted: who was shown that goes back to what is left.
+            shown: How many older quotes of a client are named.
+        """
         found = []
         for client in clients:
             if not client.symbols:
                 continue
-            if older := [str(one) for one in client.older if (one.symbol, one.number) not in self.unclear]:
+            if older := [str(one) for one in client.older if not self._is_excused(one, failovers)]:
                 found.append(
                     f"{client.diary.client}: {len(older)} quotes older than before: {', '.join(older[:shown])}"
                 )
@@ -102,6 +116,13 @@ class QuotePublisher:
 
     def _is_last(self, client: CrowdClient, symbol: str) -> bool:
         return client.quotes.get(symbol, 0) >= self.accepted[symbol]
+
+    def _is_excused(self, older: Older, failovers: Sequence[Interval]) -> bool:
+        """Whether the number may have been published late, or the newer one that was shown may be lost."""
+        newer = (older.symbol, older.shown)
+        if (older.symbol, older.number) in self.unclear:
+            return True
+        return any(one.overlaps(*self.times[newer]) and older.at >= one.begin for one in failovers)
 
     async def _lane(self, symbol: str) -> None:
         due = time.monotonic()

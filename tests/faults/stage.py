@@ -178,7 +178,7 @@ async def judge(stage: FaultRun, order: Order = "all rooms") -> Result:
         troubles.append(str(error))
     with contextlib.suppress(AssertionError):
         await eventually(lambda: stage.quotes.are_shown(clients), CALM_WITHIN)
-    troubles += stage.quotes.problems(clients)
+    troubles += stage.quotes.problems(clients, stage.failovers)
     with contextlib.suppress(AssertionError):  # whoever lacks one is told of below
         await eventually(
             lambda: all(last.get(one.diary.user, set()) <= one.got for one in stage.crowd.clients.values()), CALM_WITHIN

@@ -273,6 +273,25 @@ async def test_who_has_seen_what_redis_has_lost_does_not_go_back_to_an_older_sta
     assert back.got == [{"price": 2}]
 
 
+async def test_who_has_seen_only_a_state_that_redis_has_lost_gets_the_newest_that_is_left(
+    here: HubHarness, broker: RecordingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its offset says nothing of states; and without this it would show what nobody else is shown any more."""
+    a = await here.connect("x")
+    await here.send("x", {"counted": 1})
+    await here.send("x", {"price": 1}, event="latest")
+    top, left = broker.positions[0], dict(broker._rooms["x"].latest)
+    await here.send("x", {"price": 2}, event="latest")
+    auth = a.auth
+    await here.lose(a)
+    broker.arm("after")
+    broker._rooms["x"].latest = left
+    broker.positions[0] = top
+    monkeypatch.setattr(broker, "translate_offset", lambda offset: Offset("after", (min(offset.ids[0], top),)))
+    back = await here.connect(auth=auth)
+    assert (back.got, here.results) == ([{"price": 1}], ["recovered"])
+
+
 @pytest.mark.parametrize(
     ("auth", "result"),
     [
