@@ -83,9 +83,7 @@ class QuotePublisher:
                 assert time.monotonic() < deadline, f"no quote is accepted for {within:g} s: {self.errors}"
                 await asyncio.sleep(TRY_AGAIN_AFTER)
 
-    def problems(
-        self, clients: Iterable[CrowdClient], failovers: Sequence[Interval] = (), shown: int = 5
-    ) -> list[str]:
+    def problems(self, clients: Iterable[CrowdClient], failovers: Sequence[Interval] = (), shown: int = 5) -> list[str]:
         """What is wrong with what clients show, one line each.
 
         Args:

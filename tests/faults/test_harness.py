@@ -11,6 +11,9 @@ import pytest
 from faults.backing import Backing, OneRedis
 from faults.crowd import ROOMS, CrowdClient
 from faults.faults import FaultRun
+from faults.proof import Entry, Interval
+from faults.publisher import HttpOutlet
+from faults.quotes import QuotePublisher
 from faults.stage import judge, perform, staged
 from kit.network.balancer import Damage
 from kit.waiting import eventually
@@ -69,3 +72,17 @@ async def test_clients_that_get_no_pid_have_gaps_and_that_is_found(tmp_path: Pat
     assert result.gaps > 0
     assert len(result.wrong) == len(stage.crowd.clients)
     assert all("without a pid although nothing was wrong with Redis" in line for line in result.wrong)
+
+
+async def test_an_older_quote_is_found_unless_a_failover_may_have_lost_the_newer_one() -> None:
+    quotes = QuotePublisher(HttpOutlet(list, "no server"))
+    quotes.accepted["S1"] = 4
+    quotes.times = {("S1", number): (10.0 * number, 10.0 * number + 0.1) for number in range(1, 5)}
+    client = CrowdClient("c0", "u0")
+    client.symbols = ["S1"]
+    for at, number in ((10.2, 1), (20.2, 2), (21.0, 1), (40.2, 4)):
+        client.take(Entry(at, "quote", "S1", number))
+    assert quotes.problems([client]) == ["c0: 1 quotes older than before: S1 1 after 2 (at 21.000)"]
+    assert quotes.problems([client], [Interval(20.05, 22.0, "failover")]) == []
+    assert quotes.problems([client], [Interval(20.5, 22.0, "2 was published before")])
+    assert quotes.problems([client], [Interval(30.0, 45.0, "later")])
