@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import ssl
 import struct
 import time
@@ -14,6 +15,8 @@ from tradecast.causes import Cause, Peer, Place, explain_error, is_ambiguous, re
 PATIENCE: Final = 0.8
 # Seconds for which a result is trusted: a place that is away is not asked three times as often for it.
 BELIEVED: Final = 60.0
+# The same of silence: perhaps it was this machine that was held up.
+SILENCE_BELIEVED: Final = 15.0
 _PING: Final = b"PING\r\n"
 _OP_MSG: Final = 2013
 _DOCUMENT: Final = b"\x10hello\x00\x01\x00\x00\x00\x02$db\x00\x06\x00\x00\x00admin\x00\x00"
@@ -54,7 +57,7 @@ class Explainer:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self._peers: dict[str, tuple[float, Peer]] = {}
+        self._believed: dict[str, tuple[float, Peer]] = {}
 
     async def explain(self, error: BaseException, place: Place | None = None) -> Cause:
         """The cause of an error, within a second.
@@ -67,10 +70,11 @@ class Explainer:
         at = cause.place.at
         if not is_ambiguous(cause) or not at or "," in at:
             return cause
-        asked, peer = self._peers.get(at, (-BELIEVED, "silent"))
-        if time.monotonic() - asked >= BELIEVED:
+        until, peer = self._believed.get(at, (-math.inf, "silent"))
+        if time.monotonic() >= until:
             peer = await probe_peer(at)
-            self._peers = {at: (time.monotonic(), peer)}
+            seconds = SILENCE_BELIEVED if peer == "silent" else BELIEVED
+            self._believed = {at: (time.monotonic() + seconds, peer)}
         return refine_cause(cause, peer)
 
 
