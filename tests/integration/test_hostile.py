@@ -161,7 +161,7 @@ async def test_large_posts_of_a_client_that_is_known(server: RunningServer, poll
 
 
 async def test_jsonp_is_refused(server: RunningServer) -> None:
-    async with httpx.AsyncClient(base_url=server.url) as http:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
         assert (await http.get("/socket.io/?EIO=4&transport=polling&j=0")).status_code == 400
 
 
@@ -254,9 +254,9 @@ async def test_a_refused_transport_may_ask_five_times_more_and_is_closed_then(se
 
 
 async def test_a_transport_that_left_the_namespace_is_closed(make_server: MakeServer) -> None:
-    server = await make_server(connect_timeout=0.3)
+    server = await make_server(connect_timeout=2)
     client = await join(server)
-    await asyncio.sleep(0.5)  # past the time-out of the transport itself, which has no event
+    await asyncio.sleep(2.2)  # past the time-out of the transport itself, which has no event
     await until_closed(client, "41")
 
 
@@ -296,7 +296,7 @@ async def test_a_client_that_stopped_reading_is_let_go_after_its_session(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tradecast.engine.transports.websocket.LINGER", 0.2)
-    monkeypatch.setattr("tradecast.engine.transports.websocket.GOODBYE", 0.3)
+    monkeypatch.setattr("tradecast.engine.transports.websocket.GOODBYE", 3)
     client = await join(server, max_queue=1)
     (connection,) = engine_sockets(server).values()
     transport = connection.transport
@@ -380,7 +380,7 @@ async def test_refusals_write_a_few_lines_and_count_all(server: RunningServer) -
 
 async def test_requests_that_are_refused_write_a_few_lines_of_each_kind(server: RunningServer) -> None:
     with structlog.testing.capture_logs() as lines:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
             for number in range(30):
                 assert (await http.get(f"{server.url}/nothing/{number}")).status_code == 404
                 assert (await http.post(f"{server.url}/api/emit", json={})).status_code == 401

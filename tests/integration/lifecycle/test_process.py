@@ -15,6 +15,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from kit.network.ports import free_port
 from kit.network.tls import make_certificates
 from kit.waiting import eventually
 from tradecast.lifecycle.certificate import RenewedCertificate
@@ -72,12 +73,6 @@ async def get(port: int, scheme: str = "http", **options: Any) -> str:
         return (await http.get(f"{scheme}://127.0.0.1:{port}/")).text
 
 
-def free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 # -- starting
 
 
@@ -105,14 +100,14 @@ async def test_serves_each_listener_on_a_port_of_its_own(make_process: MakeProce
 
 
 async def test_serves_the_port_that_was_asked_for(make_process: MakeProcess) -> None:
-    port = free()
+    port = free_port()
     process = make_process(listener(port=port))
     await process.start()
     assert process.ports == {"public": port}
 
 
 async def test_port_in_use_is_reported_and_nothing_is_held(make_process: MakeProcess) -> None:
-    first = free()
+    first = free_port()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = make_process(listener(port=first), listener("admin", port=port))
@@ -134,7 +129,7 @@ async def test_serves_ipv6(make_process: MakeProcess) -> None:
         pytest.skip("this machine has no IPv6 loopback: switch IPv6 on")
     process = make_process(listener(text="six", host="::1"))
     await process.start()
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         assert (await http.get(f"http://[::1]:{process.ports['public']}/")).text == "six"
 
 

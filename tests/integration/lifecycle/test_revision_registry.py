@@ -34,11 +34,16 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
     await client.aclose()
 
 
+PATIENT = 20.0
+"""Seconds: a Redis that is held up by a busy machine is no Redis that is away."""
+
+
 class Pod:
     """What one server tells, by hand."""
 
     def __init__(self, redis: RedisClient, name: str, revision: str, state: State = "ready", **options: Any) -> None:
         self.now, self.rollout = state, Rollout()
+        options = {"patience": PATIENT, **options}
         self.registry = RevisionRegistry(redis, name, revision, self, self.rollout, **options)
 
     def state(self) -> State:
@@ -151,7 +156,10 @@ async def test_server_says_so_everywhere_and_stays_ready(make_server: MakeServer
     new = await make_server(**options, fleet_revision="2")
     plain = await make_server(**options)
     await eventually(lambda: superseded(old) == 1)
-    async with httpx.AsyncClient(base_url=old.url) as http, httpx.AsyncClient(base_url=old.admin_url) as admin:
+    async with (
+        httpx.AsyncClient(base_url=old.url, timeout=30) as http,
+        httpx.AsyncClient(base_url=old.admin_url) as admin,
+    ):
         ready = await http.get("/health/ready")
         assert (ready.status_code, ready.json()) == (200, {"status": "superseded"})
         await eventually(lambda: old.app.cluster.servers == 3)
@@ -190,7 +198,7 @@ async def test_clients_find_the_new_server_and_the_old_one_when_that_dies(
     common = {"REDIS_URL": redis_server.url, "AUTH_REQUIRED": "false", "LOG_LEVEL": "info"}
 
     async def connections(server: ServeProcess) -> int:
-        async with httpx.AsyncClient(base_url=server.admin_url) as http:
+        async with httpx.AsyncClient(base_url=server.admin_url, timeout=30) as http:
             return int((await http.get("/admin/stats")).json()["websocket"]["totalConnections"])
 
     async with serving(**common, FLEET_REVISION="1") as old, Forwarder(old.url) as service:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,8 @@ from tradecast.redis_client.single import SingleClient
 
 pytestmark = pytest.mark.redis
 Write = Callable[[SingleClient, str], object]
+PATIENT = 20.0
+"""Seconds: a Redis that is held up by a busy machine is no Redis that is away."""
 TYPES: list[Write] = [
     lambda redis, key: redis.set(key, "text"),
     lambda redis, key: redis.lpush(key, "one"),
@@ -42,7 +46,10 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[SingleClient]:
     ],
 )
 async def test_servers_of_a_fleet_find_each_other(redis: SingleClient, write: Write) -> None:
-    one, two = (revision_registry.RevisionRegistry(redis, name, "1", StateByHand(), Rollout()) for name in "ab")
+    one, two = (
+        revision_registry.RevisionRegistry(redis, name, "1", StateByHand(), Rollout(), patience=PATIENT)
+        for name in "ab"
+    )
     await write(redis, revision_registry.KEY)  # type: ignore[misc]  # an awaitable
     await one.refresh()
     await two.refresh()
@@ -60,12 +67,18 @@ async def test_servers_of_a_fleet_find_each_other(redis: SingleClient, write: Wr
     ],
 )
 async def test_drain_keeps_the_pace_of_all(redis: SingleClient, write: Write) -> None:
-    one, two = (pacing.FleetPace(redis, ReceiversByHand(), clock=lambda: 0.0, jitter=lambda: 0.0) for _ in range(2))
+    options: dict[str, Any] = {"patience": PATIENT, "clock": lambda: 0.0, "jitter": lambda: 0.0}
+    one, two = (pacing.FleetPace(redis, ReceiversByHand(), **options) for _ in range(2))
     await write(redis, pacing.KEY)  # type: ignore[misc]  # an awaitable
-    first = await one.reserve(10, 100)
+    began = time.monotonic()
+    first = await one.reserve(25, 100)
+    for _ in range(39):
+        await one.reserve(25, 100)
     second = await two.reserve(10, 100)
+    late = time.monotonic() - began + 0.001
     assert 0 <= first[0] <= 0.001
-    assert second[0] == pytest.approx(0.1, abs=0.05), "behind the first server's, on the row that they share"
+    # behind the first server's thousand, on the row that they share, which has moved on meanwhile
+    assert 10 - late <= second[0] <= 10 + late
 
 
 @pytest.mark.parametrize(
@@ -74,7 +87,7 @@ async def test_drain_keeps_the_pace_of_all(redis: SingleClient, write: Write) ->
 )
 @pytest.mark.parametrize("key", [addresses.OWNERS, addresses.KEY])
 async def test_servers_find_each_other_and_one_key(redis: SingleClient, write: Write, key: str) -> None:
-    one, two = (addresses.ServerAddresses(redis, name) for name in "ab")
+    one, two = (addresses.ServerAddresses(redis, name, patience=PATIENT) for name in "ab")
     await write(redis, key)  # type: ignore[misc]  # an awaitable
     await one.announce(("127.0.0.1", 1))
     await two.announce(("127.0.0.1", 2))

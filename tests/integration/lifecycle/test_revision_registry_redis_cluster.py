@@ -28,8 +28,8 @@ async def redis(redis_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
 
 async def test_rollout_drain_and_a_cluster_that_was_away(redis: RedisClient, redis_cluster: RedisCluster) -> None:
     of_old, of_new = Rollout(), Rollout()
-    old = RevisionRegistry(redis, "a", "1", StateByHand(), of_old)
-    new = RevisionRegistry(redis, "b", "2", StateByHand(), of_new)
+    old = RevisionRegistry(redis, "a", "1", StateByHand(), of_old, patience=20)
+    new = RevisionRegistry(redis, "b", "2", StateByHand(), of_new, patience=20)
     for fleet in (old, new, old):
         await fleet.refresh()
     assert (of_old.superseded, of_new.superseded, old.servers) == (True, False, 2)

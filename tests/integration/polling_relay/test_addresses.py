@@ -34,6 +34,11 @@ async def clustered(redis_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
     await client.aclose()
 
 
+def directory(redis: RedisClient, boot: str, **options: Any) -> ServerAddresses:
+    """One that is patient: a Redis that is held up by a busy machine is no Redis that is away."""
+    return ServerAddresses(redis, boot, **{"patience": 20, **options})
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -43,7 +48,7 @@ class Clock:
 
 
 async def test_servers_find_each_other_and_share_a_key(redis: RedisClient) -> None:
-    a, b = ServerAddresses(redis, "aaaaaaaaaaaa"), ServerAddresses(redis, "bbbbbbbbbbbb")
+    a, b = directory(redis, "aaaaaaaaaaaa"), directory(redis, "bbbbbbbbbbbb")
     assert not a.keys
     await a.announce(HERE)
     await b.announce(THERE)
@@ -56,7 +61,7 @@ async def test_servers_find_each_other_and_share_a_key(redis: RedisClient) -> No
 
 
 async def test_in_a_cluster_too(clustered: RedisClient, redis_cluster: RedisCluster) -> None:
-    a, b = ServerAddresses(clustered, "aaaaaaaaaaaa"), ServerAddresses(clustered, "bbbbbbbbbbbb")
+    a, b = directory(clustered, "aaaaaaaaaaaa"), directory(clustered, "bbbbbbbbbbbb")
     await a.announce(HERE)
     await b.announce(THERE)
     assert await a.find("bbbbbbbbbbbb") == THERE
@@ -73,13 +78,13 @@ async def test_in_a_cluster_too(clustered: RedisClient, redis_cluster: RedisClus
 
 async def test_one_who_leaves_is_gone_and_one_who_is_silent_soon(redis: RedisClient) -> None:
     clock = Clock()
-    a, b, c = (ServerAddresses(redis, name * 12, clock=clock) for name in "abc")
-    for directory in (a, b, c):
-        await directory.announce(HERE)
+    a, b, c = (directory(redis, name * 12, clock=clock) for name in "abc")
+    for one in (a, b, c):
+        await one.announce(HERE)
     await a.refresh()
     assert len(a.other_boots) == 2
     await b.withdraw()
-    impatient = ServerAddresses(redis, "a" * 12, lease=0.2)
+    impatient = directory(redis, "a" * 12, lease=0.2)
     await impatient.announce(HERE)
     await asyncio.sleep(0.3)  # a lease is a time
     await impatient.refresh()
@@ -91,7 +96,7 @@ async def test_one_who_leaves_is_gone_and_one_who_is_silent_soon(redis: RedisCli
 
 
 async def test_one_who_has_no_address_yet_only_reads(redis: RedisClient) -> None:
-    a, b = ServerAddresses(redis, "aaaaaaaaaaaa"), ServerAddresses(redis, "bbbbbbbbbbbb")
+    a, b = directory(redis, "aaaaaaaaaaaa"), directory(redis, "bbbbbbbbbbbb")
     await a.announce(HERE)
     await b.refresh()
     assert len(b.other_boots) == 1
@@ -100,12 +105,12 @@ async def test_one_who_has_no_address_yet_only_reads(redis: RedisClient) -> None
 
 async def test_all_have_the_time_from_redis(redis: RedisClient) -> None:
     clock = Clock()
-    a, b = ServerAddresses(redis, "aaaaaaaaaaaa", clock=clock), ServerAddresses(redis, "bbbbbbbbbbbb")
-    for directory in (a, b):
-        await directory.announce(HERE)
+    a, b = directory(redis, "aaaaaaaaaaaa", clock=clock), directory(redis, "bbbbbbbbbbbb")
+    for one in (a, b):
+        await one.announce(HERE)
     seconds, microseconds = await redis.time()
-    for directory in (a, b):
-        assert directory.now() == pytest.approx(seconds + microseconds / 1_000_000, abs=10)
+    for one in (a, b):
+        assert one.now() == pytest.approx(seconds + microseconds / 1_000_000, abs=10)
     before = a.now()
     clock.now += 3_600
     assert a.now() == before + 3_600, "it goes on between two looks"
@@ -114,7 +119,7 @@ async def test_all_have_the_time_from_redis(redis: RedisClient) -> None:
 
 
 async def test_many_who_ask_at_once_share_a_look(redis: RedisClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    a = ServerAddresses(redis, "aaaaaaaaaaaa")
+    a = directory(redis, "aaaaaaaaaaaa")
     looks = 0
     look = a.refresh
 
@@ -130,7 +135,7 @@ async def test_many_who_ask_at_once_share_a_look(redis: RedisClient, monkeypatch
 
 async def test_redis_that_lost_everything_gets_the_key_back_and_nobody_is_forgotten(redis: RedisClient) -> None:
     clock = Clock()
-    a, b = ServerAddresses(redis, "aaaaaaaaaaaa", clock=clock), ServerAddresses(redis, "bbbbbbbbbbbb")
+    a, b = directory(redis, "aaaaaaaaaaaa", clock=clock), directory(redis, "bbbbbbbbbbbb")
     await b.announce(THERE)
     await a.announce(HERE)
     key = a.keys[0]
@@ -145,11 +150,11 @@ async def test_redis_that_lost_everything_gets_the_key_back_and_nobody_is_forgot
 
 
 async def test_two_keys_after_a_loss_are_both_good_for_a_while(redis: RedisClient) -> None:
-    a = ServerAddresses(redis, "aaaaaaaaaaaa")
+    a = directory(redis, "aaaaaaaaaaaa")
     await a.announce(HERE)
     old = a.keys[0]
     await redis.flushdb()
-    new = ServerAddresses(redis, "bbbbbbbbbbbb")
+    new = directory(redis, "bbbbbbbbbbbb")
     await new.announce(THERE)
     await a.refresh()
     assert a.keys == (new.keys[0], old)
@@ -157,7 +162,7 @@ async def test_two_keys_after_a_loss_are_both_good_for_a_while(redis: RedisClien
 
 async def test_known_ones_stay_known_while_redis_is_away(redis: RedisClient, redis_server: RedisServer) -> None:
     clock = Clock()
-    a, b = ServerAddresses(redis, "aaaaaaaaaaaa", clock=clock, patience=1), ServerAddresses(redis, "bbbbbbbbbbbb")
+    a, b = directory(redis, "aaaaaaaaaaaa", clock=clock, patience=1), directory(redis, "bbbbbbbbbbbb")
     await b.announce(THERE)
     await a.announce(HERE)
     await redis_server.pause(60)
@@ -185,7 +190,7 @@ async def test_known_ones_stay_known_while_redis_is_away(redis: RedisClient, red
 async def test_what_is_no_address_is_passed_over(redis: RedisClient, junk: bytes) -> None:
     seconds, _ = await redis.time()
     await redis.hset(OWNERS, "cccccccccccc", junk.replace(b"{now}", b"%d000000" % seconds))
-    a = ServerAddresses(redis, "aaaaaaaaaaaa")
+    a = directory(redis, "aaaaaaaaaaaa")
     await a.announce(HERE)
     assert len(a.other_boots) == 0
 
@@ -193,7 +198,7 @@ async def test_what_is_no_address_is_passed_over(redis: RedisClient, junk: bytes
 @pytest.mark.parametrize("found", ["hunter2", "", "a" * 63, "A" * 64, "0" * 65])
 async def test_what_is_no_key_is_replaced(redis: RedisClient, found: str) -> None:
     await redis.set(KEY, found)
-    a, b = (ServerAddresses(redis, name * 12) for name in "ab")
+    a, b = (directory(redis, name * 12) for name in "ab")
     with capture_logs() as logs:
         await a.announce(HERE)
         await b.announce(HERE)

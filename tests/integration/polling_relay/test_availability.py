@@ -17,6 +17,7 @@ import uvicorn
 
 from kit.clients.node import StockClient, StockClients
 from kit.network.forwarder import Forwarder
+from kit.network.ports import free_port
 from kit.network.scatter import Scatter
 from kit.servers.fleet import BOTH, known_to, metric
 from kit.servers.in_process import API_TOKEN, MakeServer, settings_for_tests
@@ -265,9 +266,7 @@ async def test_embedded_without_the_port_it_is_websocket_alone_and_the_log_says_
 
 
 async def test_a_redis_that_has_not_answered_yet(make_server: MakeServer, http: httpx.AsyncClient) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    server = await make_server(redis_url=f"redis://127.0.0.1:{port}/0", redis_timeout=0.2)
+    server = await make_server(redis_url=f"redis://127.0.0.1:{free_port()}/0", redis_timeout=0.2)
     assert not await offers(http, server.url)
     assert server.app.components.polling is not None
     assert server.app.components.polling.find_reason() == "redis_away"

@@ -44,7 +44,7 @@ def files(authority: Authority) -> dict[str, str]:
 async def directory(redis_server: RedisServer) -> AsyncIterator[ServerAddresses]:
     """One that only looks."""
     redis = redis_client(redis_server)
-    yield ServerAddresses(redis, "lookslooksxx")
+    yield ServerAddresses(redis, "lookslooksxx", patience=20)
     await redis.aclose()
 
 

@@ -112,7 +112,7 @@ class FakeOwner:
         self.requests: list[bytes] = []
         self.dropped = asyncio.Event()
         self.connections = 0
-        self.directory = ServerAddresses(redis, self.boot)
+        self.directory = ServerAddresses(redis, self.boot, patience=20)  # a busy machine may hold Redis up
         self.redis = redis
         self._server: asyncio.Server | None = None
 
