@@ -36,7 +36,7 @@ async def two_servers(make_server: MakeServer, cluster: RedisCluster, **settings
 
 
 async def health(server: RunningServer) -> tuple[int, dict[str, object]]:
-    async with httpx.AsyncClient(base_url=server.url) as http:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
         answer = await http.get("/health/redis")
         return answer.status_code, answer.json()
 
@@ -99,7 +99,7 @@ async def test_a_node_that_is_killed_and_comes_back_and_slots_that_move(
         return status == 503 and str(body["error"]).startswith("1 of 3 masters away")
 
     await eventually(told)
-    async with httpx.AsyncClient(base_url=one.url) as http:
+    async with httpx.AsyncClient(base_url=one.url, timeout=30) as http:
         assert (await http.get("/health")).status_code == 200
     await redis_cluster.start(redis_cluster.nodes[0])
 

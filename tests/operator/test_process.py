@@ -28,7 +28,7 @@ async def test_it_scales_wakes_up_lets_go_and_ends(api: tuple[ApiServer, str], t
     kubernetes = server.kubernetes
     port, liveness = free_ports(2)
     write_kubeconfig(tmp_path / "config", url)
-    async with operator(tmp_path / "config", port, liveness) as process, httpx.AsyncClient() as http:
+    async with operator(tmp_path / "config", port, liveness) as process, httpx.AsyncClient(timeout=30) as http:
         await eventually(lambda: kubernetes.replicas == 3 and kubernetes.statuses, 60, what="the first round")
         assert [event["reason"] for event in kubernetes.events] == ["ScaledUp"]
         assert kubernetes.leases["fleet-operator"]["spec"]["holderIdentity"]
@@ -56,7 +56,7 @@ async def test_a_namespace_that_may_not_be_watched_stops_no_fleet_of_another(
     namespaces = "forbidden,trading"
     async with (
         operator(tmp_path / "config", port, liveness, namespaces=namespaces) as process,
-        httpx.AsyncClient() as http,
+        httpx.AsyncClient(timeout=30) as http,
     ):
         await eventually(lambda: server.kubernetes.replicas == 3 and server.kubernetes.statuses, 60, what="a round")
         await eventually(lambda: server.refused >= 3, 60, what="further attempts")

@@ -23,7 +23,7 @@ async def test_4000_pods_cost_less_than_200_mib_and_a_second_of_cpu_a_round(tmp_
     """Each of 12 kB, at a server of its own; a list of them is 50 MB."""
     assert 8_000 < len(str(real_pod(0))) < 15_000
     port, liveness = free_ports(2)
-    async with pretended_servers() as admin, httpx.AsyncClient() as http:
+    async with pretended_servers() as admin, httpx.AsyncClient(timeout=30) as http:
         api = ManyPods(PODS, admin)
         # A server that does not answer, as there is always one: nobody listens on this address.
         api.live[real_pod(7)["metadata"]["name"]]["status"]["podIP"] = "::1"

@@ -273,7 +273,7 @@ async def test_numbers_beyond_a_double(server: Server, stock_connect: Connect) -
     ],
 )
 async def test_bad_requests_are_answered_as_such(server: Server, method: str, query: str, body: bytes) -> None:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         response = await http.request(method, f"{server.url}/socket.io/?{query}", content=body)
     assert 400 <= response.status_code < 500
     assert "Traceback" not in response.text
@@ -284,7 +284,7 @@ async def test_bad_requests_are_answered_as_such(server: Server, method: str, qu
 @pytest.mark.parametrize("body", [b"", b"x", b"\xff\xfe", b"4", b"b!!!", b"9", b"\x1e\x1e\x1e", b"4" * 2_000_000])
 async def test_bad_polling_bodies_hurt_their_sender_only(server: Server, stock_connect: Connect, body: bytes) -> None:
     other = await stock_connect(server, await server.session("u2"))
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         opened = await http.get(f"{server.url}/socket.io/?EIO=4&transport=polling")
         sid = json.loads(opened.text[1:])["sid"]
         response = await http.post(f"{server.url}/socket.io/?EIO=4&transport=polling&sid={sid}", content=body)

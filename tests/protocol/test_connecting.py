@@ -398,7 +398,7 @@ async def test_behind_a_load_balancer_nobody_is_counted(make_server: MakeServer)
 
 
 async def _handshake(server: Server, headers: Mapping[str, str] | None = None) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         return await http.get(f"{server.url}/socket.io/?EIO=4&transport=polling", headers=headers)
 
 
@@ -514,7 +514,7 @@ async def test_strangers_leave_their_places_to_others(make_server: MakeServer, m
     """Those who open a connection and say nothing kept everybody out for 45 s."""
     monkeypatch.setattr("tradecast.gateway.bounds.unconnected.GRACE", 60.0)
     server = await make_server(max_connections=10, accept_rate=1e6)
-    async with httpx.AsyncClient(base_url=server.url) as http:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
         for _ in range(10):
             assert (await http.get("/socket.io/?EIO=4&transport=polling")).status_code == 200
         assert (await http.get("/socket.io/?EIO=4&transport=polling")).status_code == 503

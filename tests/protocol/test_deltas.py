@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pytest
 import socketio
 
-from kit.clients.interface import Client
+from kit.clients.interface import WAIT, Client
 from kit.clients.node import StockClient, StockClients
 from kit.clients.python import PythonClients
 from kit.servers.in_process import MakeServer, RunningServer
@@ -139,7 +139,7 @@ async def follow(
         sio = socketio.AsyncClient(reconnection_delay=0.03, reconnection_delay_max=0.1, randomization_factor=0)
         python = PythonFollower(sio)
         opened.append(python)
-        await sio.connect(server.url, auth={**auth, "recovery": False}, transports=["websocket"])
+        await sio.connect(server.url, auth={**auth, "recovery": False}, transports=["websocket"], wait_timeout=WAIT)
         assert (await python.quotes.subscribe(SYMBOLS)).symbols == SYMBOLS
         return python
     if how == "javascript-not-recovered":

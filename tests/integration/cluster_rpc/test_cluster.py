@@ -241,7 +241,7 @@ async def test_connections_are_counted_over_all(fleet: ThreeServers) -> None:
     await eventually(lambda: fleet.app.get_fleet_connection_count() == 4)
     assert await fleet.app.get_fleet_user_connection_count("u1") == 3
     assert await fleet.app.get_fleet_user_connection_count("nobody") == 0
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=30) as http:
         for url in (fleet.here.admin_url, fleet.others[0].admin_url):
 
             async def told(url: str = url) -> bool:
@@ -365,7 +365,7 @@ async def test_a_revoked_user_is_gone_from_all_servers_within_a_second(fleet: Th
     stays = await fleet.client(1, "u2")
     session = await fleet.here.session("u3")
     sessions_clients = [await fleet._clients.connect(url, session, transports=["websocket"]) for url in fleet.urls]
-    async with httpx.AsyncClient(base_url=fleet.others[0].admin_url) as admin:
+    async with httpx.AsyncClient(base_url=fleet.others[0].admin_url, timeout=30) as admin:
         for body, gone in (({"userId": "u1"}, clients), ({"sessionID": session["sessionID"]}, sessions_clients)):
             answer = await admin.post("/admin/sessions/revoke", json=body)
             assert answer.status_code == 200, answer.text

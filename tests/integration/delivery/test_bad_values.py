@@ -12,6 +12,7 @@ import httpx
 import pytest
 import socketio
 
+from kit.clients.interface import WAIT
 from kit.clients.node import StockClient, StockClients
 from kit.clients.raw import TEXT, WEBSOCKET, Wire, client_frame, websocket_head
 from kit.servers.in_process import MakeServer, RunningServer
@@ -39,7 +40,7 @@ async def helped(server: RunningServer, user: str = "u2") -> AsyncIterator[tuple
     quotes = Quotes(sio, repair_interval=0.05)
     auth = {**await server.session(user, tier="premium"), "recovery": False, "deltas": True}
     try:
-        await sio.connect(server.url, auth=auth, transports=["websocket"])
+        await sio.connect(server.url, auth=auth, transports=["websocket"], wait_timeout=WAIT)
         await quotes.subscribe(["AAPL"])
         yield quotes, sio
     finally:
@@ -83,7 +84,8 @@ async def test_the_emit_api_refuses_what_is_no_json(
     server = await make_server(api_token="x" * 32)
     client = await watching(stock_clients, server)
     body = f'{{"event": "watchlist:quote", "symbol": "AAPL", "quote": {{"price": {value}}}}}'
-    async with httpx.AsyncClient(trust_env=False, headers={"authorization": f"Bearer {'x' * 32}"}) as http:
+    headers = {"authorization": f"Bearer {'x' * 32}"}
+    async with httpx.AsyncClient(trust_env=False, timeout=30, headers=headers) as http:
         answer = await http.post(f"{server.url}/api/emit", content=body)
     assert 400 <= answer.status_code < 500, answer.text
     await publish(server, 1)

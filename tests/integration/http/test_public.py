@@ -57,7 +57,8 @@ async def test_server_with_a_certificate(make_server: MakeServer, tmp_path: Path
     pem = make_certificates(tmp_path)
     server = await make_server(ssl_certfile=pem.server_cert, ssl_keyfile=pem.server_key, require_tls=True)
     url = server.url.replace("http", "https", 1)
-    async with httpx.AsyncClient(trust_env=False, verify=ssl.create_default_context(cafile=pem.ca)) as http:
+    trusting = ssl.create_default_context(cafile=pem.ca)
+    async with httpx.AsyncClient(trust_env=False, timeout=30, verify=trusting) as http:
         assert (await http.get(f"{url}/health")).status_code == 200
         assert (await http.get(f"{url}/metrics")).status_code == 200
     ca = await asyncio.to_thread(Path(pem.ca).read_text)

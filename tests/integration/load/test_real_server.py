@@ -36,7 +36,7 @@ class EmitProxy:
         self.alter: Alter = list
         self._target = target
         self._runner: web.AppRunner | None = None
-        self._http = httpx.AsyncClient(trust_env=False)
+        self._http = httpx.AsyncClient(trust_env=False, timeout=30)
 
     async def start(self) -> None:
         app = web.Application()

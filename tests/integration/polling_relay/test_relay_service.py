@@ -266,7 +266,7 @@ async def test_an_owner_that_is_killed(
         for client in clients:
             await client.wait_disconnect()
             await client.wait_connect()
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
 
             async def all_its_own() -> bool:
                 stats = (await http.get(f"{other.admin_url}/admin/stats")).json()
@@ -287,7 +287,7 @@ async def test_an_edge_that_is_killed(redis_server: RedisServer, stock_clients: 
         edge.send(signal.SIGKILL)
         await client.wait_disconnect()
         await client.wait_connect()
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
 
             async def connections() -> int:
                 stats = (await http.get(f"{owner.admin_url}/admin/stats")).json()
@@ -405,7 +405,11 @@ async def test_clients_stay_while_redis_is_away(
 async def test_no_sid_and_no_key_in_the_log(redis_server: RedisServer) -> None:
     variables = {"REDIS_URL": redis_server.url, "TRANSPORTS": "polling,websocket", "AUTH_REQUIRED": "false"}
     variables["LOG_LEVEL"] = "debug"
-    async with serving(**variables) as owner, serving(**variables) as edge, httpx.AsyncClient(trust_env=False) as http:
+    async with (
+        serving(**variables) as owner,
+        serving(**variables) as edge,
+        httpx.AsyncClient(trust_env=False, timeout=30) as http,
+    ):
         opened = await http.get(f"{owner.url}/socket.io/?EIO=4&transport=polling")
         sid = json.loads(opened.text[1:])["sid"]
         path = f"/socket.io/?EIO=4&transport=polling&sid={sid}"

@@ -50,7 +50,7 @@ async def test_a_number_is_its_text(
     answer = (await client.call("subscribe:portfolio", {"userId": claimed}))[0]
     assert (answer["success"], answer["userId"]) == (True, "5")
     body = {"event": "portfolio:update", "userId": claimed, "portfolio": {"n": 1}}
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         sent = await http.post(f"{server.url}/api/emit", json=body, headers={"authorization": f"Bearer {API_TOKEN}"})
     assert sent.status_code == 202
     (update, *_) = await client.wait_for("portfolio:update")
