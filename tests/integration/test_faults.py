@@ -77,7 +77,7 @@ async def test_redis_dies_and_comes_back(
         "redis_url": own_redis.url,
         "session_store": "memory",
         "redis_timeout": 0.5,
-        "publish_timeout": 1,
+        "publish_timeout": 3,
         "rate_limit_subscribe": 4,
         "max_subscriptions_per_user": 2,
     }
@@ -163,7 +163,7 @@ async def test_store_that_refuses_the_password(make_server: MakeServer, stock_cl
     redis_server = started("--requirepass", "right")
     try:
         wrong = f"redis://:wrong@127.0.0.1:{redis_server.port}/0"
-        server = await make_server(redis_url=wrong, redis_timeout=0.5)
+        server = await make_server(redis_url=wrong)
         waiting = await put_off(stock_clients, server, {"sessionID": "s", "userId": "u1"})
         async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
             answer = await http.get(f"{server.url}/health/redis")

@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus
 
 from kit.clients.node import StockClients
+from kit.servers.fleet import known_to
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
@@ -87,6 +88,7 @@ async def test_servers_pass_on_what_comes_at_another_path(redis_server: RedisSer
     environ = {"REDIS_URL": redis_server.url, "TRANSPORTS": "websocket,polling", "SOCKET_PATH": PATH}
     settings = load_settings(environ, port=0, admin_port=0, internal_port=0, host="127.0.0.1", auth_required=False)
     async with RunningServer(settings) as owner, RunningServer(settings) as other:
+        await eventually(lambda: known_to(owner) == known_to(other) == 1)
         opened = await http.get(f"{owner.url}{PATH}?EIO=4&transport=polling")
         sid = opened.text.partition('"sid":"')[2].partition('"')[0]
         url = f"{other.url}{PATH}?EIO=4&transport=polling&sid={sid}"

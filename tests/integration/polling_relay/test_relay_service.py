@@ -16,6 +16,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
+from kit.clients.floods import errors_of
 from kit.clients.node import StockClients
 from kit.clients.python import PythonClients
 from kit.network.scatter import Scatter
@@ -273,7 +274,7 @@ async def test_an_owner_that_is_killed(
                 return (stats["websocket"]["totalConnections"], stats["forwarding"]["relayedWebSockets"]) == (10, 0)
 
             await eventually(all_its_own)
-        assert not [line for line in [*owner.err, *other.err] if '"error"' in line or "Traceback" in line]
+        assert [*errors_of(owner), *errors_of(other)] == []
 
 
 @node
@@ -367,7 +368,9 @@ async def test_a_server_stops_with_websockets_that_pass_through(
         started = time.monotonic()
         await edge.stop()
         assert time.monotonic() - started < 20, "uvicorn does not wait for what is over"
-        assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+        told = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+        # a machine that was held up is no matter of the relay
+        assert [one for one in told if "Redis does not answer" not in one] == []
         await client.wait_disconnect()
         await client.wait_connect()
         await eventually(lambda: owner.app.get_total_connection_count() == 1)

@@ -37,13 +37,19 @@ async def make_fleet(
     """Servers that offer polling and know of each other."""
     options = {"redis_url": redis.url, "transports": BOTH, "drain_rate": 10_000, **settings}
     servers = [await make_server(add_echo, **options) for _ in range(count)]
-    await eventually(lambda: all(known_to(one) == count - 1 for one in servers))
+    await eventually(lambda: all(known_to(one) == count - 1 and has_key(one) for one in servers))
     return tuple(servers)
 
 
 def known_to(server: RunningServer) -> int:
     """How many other servers this one knows."""
     return int(server.app.get_stats()["forwarding"]["servers"])
+
+
+def has_key(server: RunningServer) -> bool:
+    """Whether it has the fleet's key, and the fleet its address: Redis may be late with both."""
+    relay = server.app.components.relay
+    return relay is not None and bool(relay.announcement.addresses.keys)
 
 
 def metric(server: RunningServer, name: str, **labels: str) -> float:
