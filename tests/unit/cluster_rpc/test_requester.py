@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kit.clock import leap
 from kit.waiting import eventually
 from tradecast.cluster_rpc import requester as module
 from tradecast.cluster_rpc.errors import TooLarge
@@ -104,9 +105,10 @@ async def test_parts_come_in_any_order_and_twice() -> None:
 
 async def test_what_is_missing_when_time_has_passed() -> None:
     fleet = FakePeers("a", "b", "c")
-    asked = await fleet.asked(0.1)
+    asked = await fleet.asked(LONG)
     fleet.answer("a", 1)
     fleet.answer("b", 1, part=0, parts=2)
+    leap(LONG)
     answers = await asked
     assert (answers.items, answers.missing, answers.gone) == ({"a": [1]}, frozenset("bc"), frozenset())
     assert not answers.complete

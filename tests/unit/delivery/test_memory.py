@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from kit.clock import HandClock
 from kit.contracts.broker import (
     RETENTION,
     SHORT,
@@ -20,6 +21,7 @@ from kit.contracts.broker import (
 )
 from kit.waiting import eventually
 from tradecast.delivery.broker import Broker
+from tradecast.delivery.ids import id_span, now_id
 from tradecast.delivery.memory import MemoryBroker
 from tradecast.delivery.retention import RetainLimits, Retention
 
@@ -65,7 +67,11 @@ async def test_another_start_is_another_history(make_broker: MakeBroker) -> None
     assert MemoryBroker(RETENTION).epoch != broker.epoch
 
 
-async def test_a_room_that_continues_forgets_what_nobody_needs(make_broker: MakeBroker) -> None:
+async def test_a_room_that_continues_forgets_what_nobody_needs(
+    make_broker: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, begun = HandClock(0), now_id()
+    monkeypatch.setattr("tradecast.delivery.memory.now_id", lambda: begun + id_span(clock.now))
     retention = replace(SHORT, retain=RetainLimits(60, recent={"trade": 2}))
     broker, _ = await make_broker(retention)
     assert isinstance(broker, MemoryBroker)
@@ -73,21 +79,14 @@ async def test_a_room_that_continues_forgets_what_nobody_needs(make_broker: Make
         await broker.publish(event(number, "r", name="trade"))
         await broker.publish(event(number, "r", name="other"))
     old = broker.positions[0]
-    published = 0
-
-    async def publish_on() -> int:
-        nonlocal published
-        published += 1
-        return await broker.publish(event(published, "r", name="other"))
-
+    clock.now = retention.seconds - 0.1
+    last = [await broker.publish(event(number, "r", name="other")) for number in range(1, 4)][-1]
+    clock.now = retention.seconds + 0.1
     history = broker._rooms["r"]
-    async with asyncio.timeout(20):
-        while history.events[0].id <= old:
-            last = await publish_on()
-            await asyncio.sleep(0.01)
+    await eventually(lambda: history.events[0].id > old)
     # All of the last 0.7 s is there, and nothing is missing after what went last.
     replay = await broker.read({"r": history.trimmed})
-    assert numbers(replay.envelopes)[-1] == published
+    assert numbers(replay.envelopes) == [1, 2, 3]
     assert not replay.broken
     # A client that has seen no more than the first ones cannot come back.
     assert (await broker.read({"r": old - 1})).broken == {"r"}

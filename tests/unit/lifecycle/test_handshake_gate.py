@@ -11,6 +11,7 @@ import orjson
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from kit.clock import leap
 from kit.waiting import eventually
 from tradecast.engine.http.addresses import Network
 from tradecast.engine.http.request import Request
@@ -176,7 +177,7 @@ NO_HANDSHAKES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("which", NO_HANDSHAKES)
 async def test_what_cannot_become_a_connection_takes_nobodys_place(which: str) -> None:
-    door = Door(Admission(1, 1, 0))
+    door = Door(Admission(0.001, 1, 0))
     for _ in range(5):
         assert await door.knock(**NO_HANDSHAKES[which]) == []
     assert await door.knock() == []
@@ -185,7 +186,7 @@ async def test_what_cannot_become_a_connection_takes_nobodys_place(which: str) -
 
 
 async def test_who_is_gone_while_it_waits_gives_its_place_back() -> None:
-    admission = Admission(1, 1, 2.5)
+    admission = Admission(0.01, 1, 250)
     door = Door(admission)
     assert await door.knock() == []
     waiting = [asyncio.create_task(door.knock()) for _ in range(2)]
@@ -199,7 +200,7 @@ async def test_who_is_gone_while_it_waits_gives_its_place_back() -> None:
 
 
 async def test_who_is_cancelled_while_it_waits_gives_its_place_back() -> None:
-    admission = Admission(1, 1, 1.5)
+    admission = Admission(0.01, 1, 150)
     gate = Door(admission).gate
     assert gate.admit(handshake()) is None
     waiting = asyncio.ensure_future(cast(Awaitable[Any], gate.admit(handshake())))
@@ -240,7 +241,7 @@ async def test_door_opens_again() -> None:
 
 
 async def test_handshakes_of_an_address_that_wait_are_counted_until_they_wait_no_more() -> None:
-    door = Door(Admission(rate=10, burst=1, longest_wait=15), most_per_address=2)
+    door = Door(Admission(rate=0.01, burst=1, longest_wait=1000), most_per_address=2)
     assert await door.knock() == []
     waiting = [asyncio.ensure_future(door.knock()) for _ in range(2)]
     await eventually(lambda: door.addresses.held == 2)
@@ -248,9 +249,13 @@ async def test_handshakes_of_an_address_that_wait_are_counted_until_they_wait_no
     assert (kind, status, body["code"]) == ("http.response", 503, "ADDRESS_BUSY")
     assert headers[b"retry-after"] == b"%d" % RETRY_AFTER_SECONDS
     assert door.codes == ["ADDRESS_BUSY"]
+    leap(200)
     assert await asyncio.gather(*waiting) == [[], []]
     assert door.addresses.held == 0
-    assert await door.knock() == []
+    passing = asyncio.ensure_future(door.knock())
+    await eventually(lambda: door.addresses.held == 1)
+    leap(300)
+    assert await passing == []
 
 
 async def test_who_goes_while_it_waits_is_counted_no_more() -> None:

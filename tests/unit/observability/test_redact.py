@@ -104,10 +104,10 @@ def test_foreign_texts_lose_what_looks_like_a_sid() -> None:
 @pytest.mark.serial
 def test_long_texts_are_cut_and_do_not_take_long() -> None:
     for unit in ("a", "a@", "1.", ":", "ab:", "s:", "://", "eyJ.", "-A", "sid=", "é", "a@b."):
-        begun = time.perf_counter()
+        begun = time.process_time()
         scrubbed = scrub_text(unit * 200_000, foreign=True)
         assert len(scrubbed) <= LONGEST_TEXT
-        assert time.perf_counter() - begun < 1
+        assert time.process_time() - begun < 1
 
 
 @pytest.mark.parametrize(

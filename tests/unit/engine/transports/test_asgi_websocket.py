@@ -179,7 +179,7 @@ async def test_client_that_stopped_reading_is_let_go(monkeypatch: pytest.MonkeyP
     case.connection.deliver(Message(["a"]))
     await eventually(lambda: not case.transport._waiting)
     case.connection.abort(TRANSPORT_ERROR) if way == "abort" else case.connection.end("server disconnect")
-    done, _ = await asyncio.wait([case.running], timeout=2)
+    done, _ = await asyncio.wait([case.running], timeout=20)
     await cancel_and_wait(case.running)
     assert done
 
@@ -202,5 +202,5 @@ async def test_it_is_not_read_while_it_is_paused() -> None:
 async def test_cancelled_server_ends_the_connection() -> None:
     case = Case()
     await asyncio.sleep(0)
-    await cancel_and_wait(case.running)
+    await cancel_and_wait(case.running, patience=20)  # a second cancellation would end what the first one begins
     assert case.reasons == [TRANSPORT_CLOSE]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis import exceptions
 
+from kit.clock import leap
 from kit.waiting import eventually
 from tradecast.delivery.errors import AdapterUnavailable, NotSent, PublishUncertain
 from tradecast.delivery.redis.connections.batch_queue import BatchQueue, is_transient
@@ -212,11 +213,13 @@ async def test_after_a_lost_answer_a_refusal_says_nothing_of_the_first_try(
 
 
 async def test_in_time_or_not_at_all(make: MakeQueue, sink: Sink, calls: Calls) -> None:
-    queue = make(timeout=0.2)
+    queue = make(timeout=3600, patience=7200)
     sink.gate.clear()
     calls.start(queue.run("sent"))
     await eventually(lambda: sink.batches)
     calls.start(queue.run("waits"))
+    await eventually(lambda: len(queue) == 2)
+    leap(3600)
     sent, waits = await calls.settle()
     assert isinstance(sent, PublishUncertain)  # it may have arrived
     assert isinstance(waits, AdapterUnavailable)
@@ -227,13 +230,15 @@ async def test_in_time_or_not_at_all(make: MakeQueue, sink: Sink, calls: Calls) 
     assert len(queue) == 0
 
 
-async def test_answers_that_say_no_leave_it_certain(make: MakeQueue, sink: Sink) -> None:
-    queue = make(timeout=0.3)
+async def test_answers_that_say_no_leave_it_certain(make: MakeQueue, sink: Sink, calls: Calls) -> None:
+    queue = make(timeout=3600)
     sink.errors = [exceptions.OutOfMemoryError("OOM command not allowed")] * 1000
-    with pytest.raises(AdapterUnavailable) as caught:
-        await queue.run("a")
-    assert not isinstance(caught.value, PublishUncertain)
-    assert len(sink.batches) > 1
+    calls.start(queue.run("a"))
+    await eventually(lambda: len(sink.batches) > 1)
+    leap(3600)
+    (refused,) = await calls.settle()
+    assert isinstance(refused, AdapterUnavailable)
+    assert not isinstance(refused, PublishUncertain)
 
 
 async def test_one_try_has_its_own_limit(make: MakeQueue, sink: Sink, calls: Calls) -> None:
@@ -286,15 +291,16 @@ async def test_one_that_is_given_up_while_its_batch_is_repeated_is_left_out(
 
 
 async def test_a_batch_waits_to_fill_for_as_long_as_the_window_says(make: MakeQueue, sink: Sink, calls: Calls) -> None:
-    queue = make(window=0.1, max_batch=3)
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
+    queue = make(window=3600.0, max_batch=3, timeout=7200)
     calls.start(queue.run("a"))
     await eventually(lambda: len(queue) == 1)
+    leap(1800)
     calls.start(queue.run("b"))
+    await eventually(lambda: len(queue) == 2)
+    assert sink.batches == []
+    leap(1800)
     assert await calls.settle() == ["A", "B"]
     assert sink.batches == [["a", "b"]]
-    assert loop.time() - begun >= 0.1
 
 
 async def test_a_full_batch_does_not_wait(make: MakeQueue, sink: Sink, calls: Calls) -> None:
@@ -307,22 +313,19 @@ async def test_a_full_batch_does_not_wait(make: MakeQueue, sink: Sink, calls: Ca
     assert sink.batches == [["a", "b"], ["large"]]
 
 
-@pytest.mark.serial
 async def test_what_came_while_a_batch_was_under_way_has_waited_already(
     make: MakeQueue, sink: Sink, calls: Calls
 ) -> None:
-    queue = make(window=0.2, max_batch=2)
+    queue = make(window=3600.0, max_batch=2, timeout=14_400, patience=14_400)
     sink.gate.clear()
     calls.start(queue.run("a"), queue.run("b"))
     await eventually(lambda: sink.batches)
     calls.start(queue.run("c"))
-    await asyncio.sleep(0.25)  # longer than the window
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
+    await eventually(lambda: len(queue) == 3)
+    leap(3600)
     sink.gate.set()
-    await eventually(lambda: len(sink.batches) == 2)
-    assert loop.time() - begun < 0.2
-    await calls.settle()
+    assert await calls.settle() == ["A", "B", "C"]
+    assert sink.batches == [["a", "b"], ["c"]]
 
 
 async def test_other_figures_hold_from_the_next_batch_on(make: MakeQueue, sink: Sink, calls: Calls) -> None:
@@ -338,9 +341,13 @@ async def test_other_figures_hold_from_the_next_batch_on(make: MakeQueue, sink: 
     assert sink.batches == [["a", "b"], ["c", "d", "e", "f"], ["g", "h"]]
     assert sink.numbers == [1, 2, 3]
     sink.gate.clear()
-    queue.tune(timeout=0.1, max_batch=4, window=0, capacity=3)
-    with pytest.raises(PublishUncertain):
-        await queue.run("i")
+    queue.tune(timeout=10, max_batch=4, window=0, capacity=3)
+    calls.tasks.clear()
+    calls.start(queue.run("i"))
+    await eventually(lambda: len(sink.batches) == 4)
+    leap(10)
+    (late,) = await calls.settle()
+    assert isinstance(late, PublishUncertain)
     sink.gate.set()
 
 
