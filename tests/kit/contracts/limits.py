@@ -49,7 +49,7 @@ class RateContract:
         length, limit = 1_000, 20
         passed: list[tuple[float, float]] = []
         end = time.monotonic() + 5
-        while time.monotonic() < end:
+        while time.monotonic() < end or len(passed) < 3 * limit:
             before = time.monotonic()
             if await store.hit("u", [("a", limit)], length) is None:
                 passed.append((before, time.monotonic()))
@@ -58,7 +58,7 @@ class RateContract:
         # A millisecond for each clock's rounding.
         spans = zip(passed, passed[limit:], strict=False)
         assert all(last[1] - first[0] >= length / 1000 - 0.002 for first, last in spans)
-        assert 3 * limit <= len(passed) <= 6 * limit
+        assert len(passed) <= limit * (passed[-1][1] - passed[0][0] + 1)
 
     async def test_is_exact_under_concurrency(self, store: RateStore) -> None:
         async def hammer() -> int:
@@ -108,7 +108,7 @@ class QuotaContract:
         assert await store.count("subscriptions", "u") == 0
 
     async def test_leases_end(self, short: Callable[[float], QuotaStore]) -> None:
-        store = short(0.3)
+        store = short(3.0)
         assert await store.acquire("connections", "u", "a", 1)
         assert not await store.acquire("connections", "u", "b", 1)
         await _count_becomes(store, 0)
