@@ -239,8 +239,8 @@ async def test_client_that_leaves_is_forgotten(server: Server, connect: Connect)
 
 
 async def test_connection_ends_with_its_session(server: Server, connect: Connect) -> None:
-    client = await connect(server, await server.session("u1", max_age=4))
     other = await connect(server, await server.session("u2"))
+    client = await connect(server, await server.session("u1", max_age=6))
     assert await client.wait_for("error") == [{"code": "SESSION_EXPIRED", "message": MESSAGES["SESSION_EXPIRED"]}]
     await client.wait_disconnect()
     assert not client.connected
@@ -282,9 +282,9 @@ async def test_refreshed_session_takes_the_place_of_the_old(server: Server, conn
 
 
 async def test_refreshed_session_outlives_the_old(server: Server, connect: Connect) -> None:
-    client = await connect(server, await server.session("u1", max_age=5))
     new = await server.session("u1")
-    doomed = await connect(server, await server.session("u2", max_age=5.5))
+    client = await connect(server, await server.session("u1", max_age=8))
+    doomed = await connect(server, await server.session("u2", max_age=8.5))
     assert (await ask(client, "session:refresh", {"sessionID": new["sessionID"]}))["success"] is True
     await doomed.wait_disconnect()
     await assert_alive(client)
@@ -502,7 +502,7 @@ async def test_refused_client_keeps_its_transport_and_may_ask_again_a_few_times(
 
 
 async def test_refused_client_does_not_stay_for_ever(make_server: MakeServer) -> None:
-    server = await make_server(connect_timeout=0.5)
+    server = await make_server(connect_timeout=3)
     async with _websocket(server) as socket:
         await socket.recv()
         await socket.send("40" + json.dumps({"sessionID": "x", "userId": "u1"}))

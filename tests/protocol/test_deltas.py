@@ -329,6 +329,7 @@ async def test_the_javascript_helper_reports_what_the_server_says_is_stale(
         return (await client.quotes([]))["stale"]
 
     await eventually_is(stale, [["AAPL", True]])
+    await server.app.emit_market_status({"state": "closed"})  # so that it does not become stale again
     await server.app.emit_watchlist_quote("AAPL", {"price": 1})
     await eventually_is(stale, [["AAPL", True], ["AAPL", False]])
     said = {"since": "2026-01-01T00:00:00.000Z", "timestamp": "2026-01-01T00:00:00.000Z"}

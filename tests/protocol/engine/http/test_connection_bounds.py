@@ -11,7 +11,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -191,10 +190,11 @@ async def test_legitimate_large_heads_get_in(make_server: MakeServer, case: str)
 async def test_a_head_in_single_bytes_over_15_seconds(open_server: RunningServer) -> None:
     async def slowly(head: str) -> int:
         async with await Wire.open(open_server.url) as wire:
-            pause = 15 / len(head)
-            for byte in head:
+            loop = asyncio.get_running_loop()
+            begun, pause = loop.time(), 15 / len(head)
+            for number, byte in enumerate(head, 1):
                 await wire.write(byte)
-                await asyncio.sleep(pause)
+                await asyncio.sleep(begun + number * pause - loop.time())  # who was held up catches up
             return (await wire.read_answer()).status
 
     assert await asyncio.gather(*map(slowly, HEADS.values())) == list(SERVED.values())
@@ -400,9 +400,9 @@ async def test_a_head_without_an_end_times_out(make_server: MakeServer) -> None:
 
 
 async def test_heads_are_in_a_hurry_while_half_of_the_connections_are_used(make_server: MakeServer) -> None:
-    server = await make_server(auth_required=False, max_tcp_connections=8, head_timeout=4)
+    server = await make_server(auth_required=False, max_tcp_connections=8, head_timeout=12)
     few = [await Wire.open(server.url) for _ in range(3)]
-    await asyncio.sleep(2)
+    await asyncio.sleep(4)  # longer than they have when they are in a hurry
     assert refused(server) == {}
     async with await Wire.open(server.url) as fourth:
         assert [await wire.read_to_end() for wire in few] == [b""] * 3
@@ -422,7 +422,8 @@ async def test_a_body_without_an_end_times_out(make_server: MakeServer) -> None:
 
 
 async def test_a_body_that_comes_steadily_may_take_longer(make_server: MakeServer) -> None:
-    server = await make_server(auth_required=False, **QUICK)
+    # After a longer pause than a second, a server reads what has come before it ends anybody.
+    server = await make_server(auth_required=False, body_timeout=1.2)
     client = await Polling.connect(server.url)
     body = "40" + "\x1e42" + json.dumps(["x", "y" * 3_000])
     async with await Wire.open(server.url) as wire:
@@ -435,7 +436,8 @@ async def test_a_body_that_comes_steadily_may_take_longer(make_server: MakeServe
 
 
 async def test_idle_connections_are_closed_after_keep_alive(make_server: MakeServer) -> None:
-    server = await make_server(auth_required=False, keep_alive=1.5)
+    # After a longer pause than a second, a server reads what has come before it ends anybody.
+    server = await make_server(auth_required=False, keep_alive=2.5)
     async with await Wire.open(server.url) as wire:
         for _ in range(3):
             await wire.write(HEADS["plain"])
@@ -509,15 +511,18 @@ async def test_tcp_connections_are_bounded_and_idle_ones_go_first(make_server: M
 
 
 @pytest.fixture
-async def tls_server(make_server: MakeServer, tmp_path: Path) -> tuple[RunningServer, ssl.SSLContext]:
+def certificates(tmp_path: Path) -> tuple[dict[str, str], ssl.SSLContext]:
+    """Settings of a server with TLS, and what its clients trust."""
     files = make_certificates(tmp_path)
-    certificates: dict[str, Any] = {"ssl_certfile": files.server_cert, "ssl_keyfile": files.server_key}
-    server = await make_server(auth_required=False, tls_timeout=1, head_timeout=2, **certificates)
-    return server, ssl.create_default_context(cafile=files.ca)
+    trusted = ssl.create_default_context(cafile=files.ca)
+    return {"ssl_certfile": files.server_cert, "ssl_keyfile": files.server_key}, trusted
 
 
-async def test_bounds_over_tls(tls_server: tuple[RunningServer, ssl.SSLContext], kind: str) -> None:
-    server, tls = tls_server
+async def test_bounds_over_tls(
+    make_server: MakeServer, certificates: tuple[dict[str, str], ssl.SSLContext], kind: str
+) -> None:
+    settings, tls = certificates
+    server = await make_server(auth_required=False, **settings)
     assert await status_of(server.url, padded(HEADS[kind], HEAD), tls) == SERVED[kind]
     assert await status_of(server.url, with_query(HEADS[kind], QUERY), tls) == SERVED[kind]
     assert refused(server) == {}
@@ -526,8 +531,9 @@ async def test_bounds_over_tls(tls_server: tuple[RunningServer, ssl.SSLContext],
     await assert_refused(server, with_query(HEADS[kind], QUERY + 1), 414, "query", tls)
 
 
-async def test_deadlines_over_tls(tls_server: tuple[RunningServer, ssl.SSLContext]) -> None:
-    server, tls = tls_server
+async def test_deadlines_over_tls(make_server: MakeServer, certificates: tuple[dict[str, str], ssl.SSLContext]) -> None:
+    settings, tls = certificates
+    server = await make_server(auth_required=False, tls_timeout=3, head_timeout=2, **settings)
     async with await Wire.open(server.url) as silent:
         assert await silent.read_to_end() == b"", "no handshake"
     async with await Wire.open(server.url, tls) as wire:
@@ -537,11 +543,11 @@ async def test_deadlines_over_tls(tls_server: tuple[RunningServer, ssl.SSLContex
     assert refused(server) == {"tls_timeout": 1, "head_timeout": 1}
 
 
-async def test_silent_handshakes_are_counted_and_bounded(make_server: MakeServer, tmp_path: Path) -> None:
-    files = make_certificates(tmp_path)
-    certificates: dict[str, Any] = {"ssl_certfile": files.server_cert, "ssl_keyfile": files.server_key}
-    server = await make_server(auth_required=False, max_tcp_connections=4, **certificates)
-    tls = ssl.create_default_context(cafile=files.ca)
+async def test_silent_handshakes_are_counted_and_bounded(
+    make_server: MakeServer, certificates: tuple[dict[str, str], ssl.SSLContext]
+) -> None:
+    settings, tls = certificates
+    server = await make_server(auth_required=False, max_tcp_connections=4, **settings)
     async with await Wire.open(server.url, tls) as idle:
         await idle.write(HEADS["plain"])
         assert (await idle.read_answer()).status == 200
