@@ -21,6 +21,8 @@ from tradecast.sessions.signing import sign_session_id
 COOKIE = "connect.sid"
 SECRET = "keyboard cat"
 ORIGIN = "https://app.example"
+# A short one is a part of a random id now and then.
+LONG_ID = "session-of-user-5"
 
 
 async def store(server: RunningServer, session_id: str, data: dict[str, Any], seconds: float = 600) -> None:
@@ -77,15 +79,15 @@ async def test_what_is_no_id_is_refused(make_server: MakeServer, stock_clients: 
         ({"session_secrets": SECRET}, "s:a.b", None, "SESSION_NOT_FOUND", "wrong_signature"),
         (
             {"session_secrets": SECRET, "session_require_signed": True},
-            "s1",
+            LONG_ID,
             {"passport": {"user": 5}},
             "SESSION_NOT_FOUND",
             "not_signed",
         ),
-        ({}, "s1", {"passport": {}}, "SESSION_NOT_FOUND", "no_user"),
-        ({}, "s1", {"passport": {"user": {"id": [5]}}}, "SESSION_NOT_FOUND", "bad_user_id"),
-        ({}, "s1", {"passport": {"user": 6}}, "USER_MISMATCH", "other_user"),
-        ({}, "s1", {"passport": {"user": 5}, "createdAt": 1}, "SESSION_EXPIRED", "expired"),
+        ({}, LONG_ID, {"passport": {}}, "SESSION_NOT_FOUND", "no_user"),
+        ({}, LONG_ID, {"passport": {"user": {"id": [5]}}}, "SESSION_NOT_FOUND", "bad_user_id"),
+        ({}, LONG_ID, {"passport": {"user": 6}}, "USER_MISMATCH", "other_user"),
+        ({}, LONG_ID, {"passport": {"user": 5}, "createdAt": 1}, "SESSION_EXPIRED", "expired"),
     ],
 )
 async def test_each_cause_has_its_reason_in_log_and_metric(
