@@ -387,9 +387,9 @@ class BrokerContract:
 
     async def test_a_quiet_time_breaks_nothing(self, make_broker: MakeBroker) -> None:
         """Who has everything so far, as a heartbeat says, needs nothing of what has expired meanwhile."""
-        broker, _ = await make_broker(MIDDLE)
+        broker, _ = await make_broker(LONGER)
         await broker.publish(event(1, "x"))
-        await asyncio.sleep(MIDDLE.seconds + 0.5)  # that time has passed cannot be awaited
+        await asyncio.sleep(LONGER.seconds + 0.5)  # that time has passed cannot be awaited
         start = positions(broker, "x", "y")
         replay = await broker.read(start)
         assert (replay.broken, replay.envelopes) == (frozenset(), [])
