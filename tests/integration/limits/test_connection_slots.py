@@ -21,9 +21,16 @@ MOST = 10
 PUT_OFF = "put off"
 
 
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not answer a probe is not waited for as long as usual."""
     monkeypatch.setattr(connection_slots, "PATIENCE", 2.0)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who answers a probe may take as long as a busy machine does."""
+    monkeypatch.setattr(connection_slots, "PATIENCE", 20.0)
 
 
 @pytest.fixture
@@ -65,6 +72,7 @@ def probes(server: RunningServer, result: str) -> float:
     return server.app.metrics.registry.get_sample_value("tradecast_probes_total", {"result": result}) or 0.0
 
 
+@pytest.mark.usefixtures("brief")
 async def test_half_open_connection_makes_room(make_server: MakeServer, open_tab: Open) -> None:
     server = await make_server()
     auth = await server.session("u")
@@ -79,6 +87,7 @@ async def test_half_open_connection_makes_room(make_server: MakeServer, open_tab
     assert probes(server, "replaced") == 1
 
 
+@pytest.mark.usefixtures("brief")
 async def test_the_one_heard_from_longest_ago_goes(make_server: MakeServer, open_tab: Open) -> None:
     server = await make_server(max_connections_per_user=3, ping_interval=20)
     auth = await server.session("u")
@@ -95,6 +104,7 @@ async def test_the_one_heard_from_longest_ago_goes(make_server: MakeServer, open
     assert connections[2] in left
 
 
+@pytest.mark.usefixtures("patient")
 async def test_eleven_live_tabs_do_not_evict_each_other(make_server: MakeServer, open_tab: Open) -> None:
     server = await make_server()
     auth = await server.session("u")
@@ -108,6 +118,7 @@ async def test_eleven_live_tabs_do_not_evict_each_other(make_server: MakeServer,
     assert probes(server, "replaced") == 0
 
 
+@pytest.mark.usefixtures("patient")
 async def test_probes_are_few(make_server: MakeServer, open_tab: Open) -> None:
     server = await make_server(max_connections_per_user=2)
     auth = await server.session("u")
@@ -119,6 +130,7 @@ async def test_probes_are_few(make_server: MakeServer, open_tab: Open) -> None:
     assert len(ids(server)) == 2
 
 
+@pytest.mark.usefixtures("brief")
 async def test_two_that_come_at_once(make_server: MakeServer, open_tab: Open) -> None:
     server = await make_server(max_connections_per_user=2)
     auth = await server.session("u")
@@ -131,6 +143,7 @@ async def test_two_that_come_at_once(make_server: MakeServer, open_tab: Open) ->
 
 
 @pytest.mark.redis
+@pytest.mark.usefixtures("patient_limits")
 async def test_over_two_servers(make_server: MakeServer, redis_server: RedisServer, open_tab: Open) -> None:
     options: dict[str, Any] = {"redis_url": redis_server.url, "max_connections_per_user": 4}
     one, two = await make_server(**options), await make_server(**options)

@@ -23,6 +23,7 @@ def told() -> Transitions:
     return Transitions()
 
 
+@pytest.mark.usefixtures("patient_limits")
 async def test_redis_killed_under_load_and_back(own_redis: RedisServer, told: Transitions) -> None:
     with structlog.testing.capture_logs() as lines:
         async with limiter(own_redis, told) as made:
@@ -70,6 +71,7 @@ async def test_redis_killed_under_load_and_back(own_redis: RedisServer, told: Tr
     assert not [line for line in lines if line["log_level"] == "error"]
 
 
+@pytest.mark.usefixtures("calm_limits")
 async def test_a_dead_redis_costs_one_time_out_not_one_per_event(own_redis: RedisServer, told: Transitions) -> None:
     async with limiter(own_redis, told, {"REDIS_TIMEOUT": "30"}) as made:
         assert await made.check_limit("u", "x")
@@ -77,17 +79,18 @@ async def test_a_dead_redis_costs_one_time_out_not_one_per_event(own_redis: Redi
         begun = time.monotonic()
         assert await made.check_limit("u", "x")
         first = time.monotonic() - begun
-        assert 0.2 < first < 15, "it does not wait for as long as a request may take"
+        assert 2.9 < first < 20, "it does not wait for as long as a request may take"
         assert told.told == [True]
         begun = time.monotonic()
         assert await allowed(made, "x", 500) == 500
-        assert time.monotonic() - begun < 15, "a quarter of a second for each would be two minutes"
+        assert time.monotonic() - begun < 15, "a time-out for each would be 25 minutes"
         # the event of the time-out itself was counted in memory: 501 of 1000
         assert await allowed(made, "x", 600) == 499
         own_redis.resume()
         await told.reach([True, False])
 
 
+@pytest.mark.usefixtures("patient_limits")
 async def test_a_redis_that_refuses_to_write_is_away(own_redis: RedisServer, told: Transitions) -> None:
     async with limiter(own_redis, told) as made, _client(own_redis) as redis:
         assert await made.check_limit("u", "x")
@@ -100,6 +103,7 @@ async def test_a_redis_that_refuses_to_write_is_away(own_redis: RedisServer, tol
         await told.reach([True, False])
 
 
+@pytest.mark.usefixtures("patient_limits")
 async def test_redis_away_from_the_start(own_redis: RedisServer, told: Transitions) -> None:
     await own_redis.kill()
     async with limiter(own_redis, told) as made:
@@ -110,6 +114,7 @@ async def test_redis_away_from_the_start(own_redis: RedisServer, told: Transitio
         assert await made.get_connection_count("u") == 1
 
 
+@pytest.mark.usefixtures("patient_limits")
 async def test_closing_while_redis_is_away(own_redis: RedisServer, told: Transitions) -> None:
     async with limiter(own_redis, told) as made:
         assert await made.acquire_connection("u", "a")

@@ -258,6 +258,7 @@ def test_in_memory(steps: Steps, most: int) -> None:
 
 @pytest.mark.redis
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("patient_limits")
 @settings(derandomize=True, database=None, deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS, most=st.integers(1, 3))
 def test_over_two_servers(redis_process: RedisServer, steps: Steps, most: int) -> None:

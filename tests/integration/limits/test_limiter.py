@@ -92,6 +92,7 @@ async def test_renewal_brings_back_what_redis_lost(redis_server: RedisServer) ->
         await eventually(counted, 60, what="the connection counts again")
 
 
+@pytest.mark.usefixtures("calm_limits")
 async def test_what_was_released_while_redis_was_away_is_released_there(
     own_redis: RedisServer, told: Transitions
 ) -> None:
@@ -131,14 +132,15 @@ async def test_who_was_over_a_limit_passes_as_soon_as_the_window_has_moved(redis
     limits = {"RATE_LIMIT_WINDOW_MS": "1000", "RATE_LIMIT_REFRESH": "10"}
     async with limiter(redis_server, environ=limits) as made:
         passed: list[tuple[float, float]] = []
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
+        while len(passed) < 50:
             before = time.monotonic()
             if await made.check_limit("u", "session:refresh"):
                 passed.append((before, time.monotonic()))
             await asyncio.sleep(0.001)
     assert all(last[1] - first[0] >= 0.998 for first, last in zip(passed, passed[10:], strict=False))
-    assert 40 <= len(passed) <= 60
+    # How long each window's first one is behind that of the window before; a busy machine may spoil some.
+    windows = [later[0] - first[1] for first, later in zip(passed[::10], passed[10::10], strict=False)]
+    assert min(windows) < 1.2
 
 
 @pytest.mark.usefixtures("patient_limits")

@@ -39,7 +39,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def client(redis_server: RedisServer) -> AsyncIterator[SingleClient]:
+async def client(redis_server: RedisServer, patient_cache: None) -> AsyncIterator[SingleClient]:
     async with open_client(redis_server.url) as client:
         yield client
 
@@ -201,6 +201,7 @@ async def test_many_at_once_are_few_commands(clock: Clock, client: SingleClient)
 
 
 @pytest.mark.redis
+@pytest.mark.usefixtures("patient_cache")
 async def test_redis_that_is_gone_never_fails_a_look_up(own_redis: RedisServer) -> None:
     async with open_client(own_redis.url) as client:
         monotonic = Clock()
@@ -222,11 +223,14 @@ async def test_redis_that_is_gone_never_fails_a_look_up(own_redis: RedisServer) 
 
 
 @pytest.mark.redis
-async def test_redis_that_does_not_answer_delays_once(own_redis: RedisServer) -> None:
+async def test_redis_that_does_not_answer_delays_once(
+    own_redis: RedisServer, patient_cache: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_client(own_redis.url) as client:
         own = SessionCache(ttl=30, redis=client)
         await own.get("warm")
         await own_redis.pause(60)
+        monkeypatch.setattr("tradecast.sessions.cache.REDIS_TIMEOUT", 0.25)
         started = time.monotonic()
         assert await own.get("a") is None
         first = time.monotonic() - started

@@ -228,6 +228,7 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[SingleClient]:
 
 @pytest.mark.mongodb
 @pytest.mark.redis
+@pytest.mark.usefixtures("patient_cache")
 async def test_reconnect_to_another_server_while_mongodb_is_gone(own_mongo: MongoServer, redis: SingleClient) -> None:
     one, other = (in_mongo(own_mongo.database(), redis, MONGODB_TIMEOUT="3") for _ in range(2))
     session_id, _ = await one.create(ANN, 600)

@@ -45,11 +45,10 @@ class RateContract:
         assert await store.hit("u", [("a", 0)], MINUTE) == "a"
 
     async def test_slides(self, store: RateStore) -> None:
-        """A flood at full speed for five windows: every true window holds at most the limit, and the flow goes on."""
+        """A flood at full speed for some windows: every true window holds at most the limit, and the flow goes on."""
         length, limit = 1_000, 20
         passed: list[tuple[float, float]] = []
-        end = time.monotonic() + 5
-        while time.monotonic() < end or len(passed) < 3 * limit:
+        while len(passed) < 5 * limit:
             before = time.monotonic()
             if await store.hit("u", [("a", limit)], length) is None:
                 passed.append((before, time.monotonic()))
@@ -58,7 +57,9 @@ class RateContract:
         # A millisecond for each clock's rounding.
         spans = zip(passed, passed[limit:], strict=False)
         assert all(last[1] - first[0] >= length / 1000 - 0.002 for first, last in spans)
-        assert len(passed) <= limit * (passed[-1][1] - passed[0][0] + 1)
+        # How long each window's first one is behind that of the window before; a busy machine may spoil some.
+        windows = [later[0] - first[1] for first, later in zip(passed[::limit], passed[limit::limit], strict=False)]
+        assert min(windows) < 1.2 * length / 1000
 
     async def test_is_exact_under_concurrency(self, store: RateStore) -> None:
         async def hammer() -> int:
@@ -108,7 +109,7 @@ class QuotaContract:
         assert await store.count("subscriptions", "u") == 0
 
     async def test_leases_end(self, short: Callable[[float], QuotaStore]) -> None:
-        store = short(3.0)
+        store = short(0.3)
         assert await store.acquire("connections", "u", "a", 1)
         assert not await store.acquire("connections", "u", "b", 1)
         await _count_becomes(store, 0)

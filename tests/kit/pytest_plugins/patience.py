@@ -1,4 +1,4 @@
-"""Limits that wait for Redis as long as a busy machine may take, where a test is about Redis that is there."""
+"""Limits and caches that wait for Redis as long as a busy machine may take, in tests of a Redis that is there."""
 
 from __future__ import annotations
 
@@ -13,3 +13,15 @@ def patient_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     memory takes over, as it should.
     """
     monkeypatch.setattr("tradecast.limits.limiter.PATIENCE", 10.0)
+
+
+@pytest.fixture
+def calm_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `patient_limits`, for tests whose Redis does not answer: three seconds, since all of them pass."""
+    monkeypatch.setattr("tradecast.limits.limiter.PATIENCE", 3.0)
+
+
+@pytest.fixture
+def patient_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caches of sessions give Redis ten seconds to answer, for the same reason."""
+    monkeypatch.setattr("tradecast.sessions.cache.REDIS_TIMEOUT", 10.0)

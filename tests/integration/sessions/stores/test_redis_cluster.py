@@ -124,6 +124,7 @@ def cache(client: RedisClient) -> SessionCache:
     return SessionCache(ttl=30, redis=client)
 
 
+@pytest.mark.usefixtures("patient_cache")
 async def test_other_servers_find_it_in_the_cluster(client: RedisClient) -> None:
     one, other = cache(client), cache(client)
     end = time.time() + 600
@@ -136,7 +137,9 @@ async def test_other_servers_find_it_in_the_cluster(client: RedisClient) -> None
     assert await cache(client).get(IDS[0]) is None, "a value takes no place of a tombstone"
 
 
-async def test_a_part_that_is_away_never_fails_a_look_up(redis_cluster: RedisCluster) -> None:
+async def test_a_part_that_is_away_never_fails_a_look_up(
+    redis_cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = create_redis(load_settings({"REDIS_URL": redis_cluster.url}))
     one = cache(client)
     await one.put("warm", Session("warm", ANN, time.time() + 600))
@@ -146,6 +149,7 @@ async def test_a_part_that_is_away_never_fails_a_look_up(redis_cluster: RedisClu
     await one.put("cold", Session("cold", ANN, time.time() + 600))
     assert time.monotonic() - started < 20
     await redis_cluster.start(redis_cluster.nodes[0])
+    monkeypatch.setattr("tradecast.sessions.cache.REDIS_TIMEOUT", 10.0)  # `patient_cache`, from now on
     heard: list[str] = []
     other = SessionCache(ttl=30, redis=client, observer=Lookups(heard))
 
