@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -21,14 +20,16 @@ class SlowClient:
     """A client that reads at a rate; it keeps what it got, and when.
 
     Attributes:
-        packets: Texts of Engine.IO, with the time of `time.monotonic` at which each was complete.
+        packets: Texts of Engine.IO, each with how many bytes had been read when it was complete.
+        read: How many bytes have been read.
         rate: Bytes a second that are read; 0: nothing is.
         is_closed: Whether the server has closed.
         close_frames: How many close frames came.
     """
 
     def __init__(self, connection: socket.socket, rate: float) -> None:
-        self.packets: list[tuple[float, str]] = []
+        self.packets: list[tuple[int, str]] = []
+        self.read = 0
         self.rate = rate
         self.is_closed = False
         self.close_frames = 0
@@ -65,10 +66,10 @@ class SlowClient:
                 assert not self.is_closed, self.packets[-3:]
                 await asyncio.sleep(_TICK)
 
-    def events(self, name: str) -> list[tuple[float, dict[str, Any]]]:
-        """The payloads of events of a name, with the times at which they came."""
+    def events(self, name: str) -> list[tuple[int, dict[str, Any]]]:
+        """The payloads of events of a name, each with how many bytes had been read when it was complete."""
         head = f'42["{name}",'
-        return [(at, json.loads(packet[2:])[1]) for at, packet in self.packets if packet.startswith(head)]
+        return [(read, json.loads(packet[2:])[1]) for read, packet in self.packets if packet.startswith(head)]
 
     @property
     def last_offset(self) -> str | None:
@@ -100,6 +101,7 @@ class SlowClient:
                 self.is_closed = True
                 return
             self._buffer += data
+            self.read += len(data)
             await self._parse()
 
     async def _parse(self) -> None:
@@ -121,6 +123,6 @@ class SlowClient:
             if kind != TEXT:
                 self.close_frames += 1
                 continue
-            self.packets.append((time.monotonic(), payload.decode()))
+            self.packets.append((self.read - len(self._buffer), payload.decode()))
             if payload == b"2":
                 await self.send("3")
