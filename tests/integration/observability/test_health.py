@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from kit.servers.redis_cluster import RedisCluster
+from kit.servers.redis_cluster import NODE_TIMEOUT_MS, RedisCluster
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
@@ -38,7 +38,9 @@ async def test_redis_up_refusing_frozen_and_back(own_redis: RedisServer, redis: 
     own_redis.resume()
     await eventually(up)
     await own_redis.stop()
-    status, body = await health.check("redis")
+    patient = Health(timeout=20, keep=0)  # the client tries it four times, which takes most of half a second
+    patient.register("redis", redis)
+    status, body = await patient.check("redis")
     assert (status, body["cause"]) == (503, "refused")
     assert str(own_redis.port) not in str(body)
     await own_redis.start()
@@ -49,7 +51,7 @@ async def test_wrong_password(own_redis: RedisServer, redis: RedisClient) -> Non
     await redis.config_set("requirepass", "right")
     wrong = create_redis(load_settings({"REDIS_URL": own_redis.url, "REDIS_PASSWORD": "wrong"}))
 
-    health = Health()
+    health = Health(timeout=20)
     health.register("redis", wrong, Explainer(wrong.place))
     assert (await health.check("redis"))[1]["cause"] == "password_wrong"
     await wrong.aclose()
@@ -76,12 +78,16 @@ async def test_the_parts_of_a_cluster(redis_cluster: RedisCluster, clustered: Re
     await eventually(lambda: healthy(error))
     victim = redis_cluster.nodes[0]
     share = f"1 of 3 masters away, {len(victim.slots())} of 16384 slots"
+    for node in redis_cluster.nodes:  # the others know nothing of it yet: they would refuse
+        await node.ask("CONFIG", "SET", "cluster-node-timeout", 60_000)
     await victim.pause(60)
     await eventually(lambda: tells(error, f"{share}: Redis does not answer in time"))
     named = (await health.check("redis", addresses=True))[1]["error"]
     assert named == f"{share}: Redis at 127.0.0.1:{victim.port} does not answer in time"
     victim.resume()
     await eventually(lambda: healthy(error))
+    for node in redis_cluster.nodes:
+        await node.ask("CONFIG", "SET", "cluster-node-timeout", NODE_TIMEOUT_MS)
 
     await redis_cluster.kill(victim)
 
