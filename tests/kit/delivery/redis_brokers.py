@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from kit.contracts.broker import RETENTION, RecordingListener
+from kit.waiting import eventually
 from tradecast.config.runtime_settings import RuntimeSettings
 from tradecast.config.settings import load_settings
+from tradecast.delivery.broker import Broker
 from tradecast.delivery.redis.broker import RedisBroker
 from tradecast.delivery.redis.options import BrokerObserver, NullBrokerObserver, PartitionConfig, PublishObserver
 from tradecast.delivery.redis.partition import RedisPartition
@@ -74,7 +76,7 @@ class Brokers:
         timeout: Seconds that one request may take.
     """
 
-    def __init__(self, url: str, timeout: float = 2.0) -> None:
+    def __init__(self, url: str, timeout: float = 10.0) -> None:
         self.url = url
         self.timeout = timeout
         self._made: list[RedisBroker | RedisWriter] = []
@@ -121,6 +123,17 @@ class Brokers:
     def _client(self, url: str | None) -> Any:
         settings = {"REDIS_URL": url or self.url, "REDIS_TIMEOUT": str(self.timeout)}
         return create_adapter_redis(load_settings(settings))
+
+
+async def until_delivered(broker: Broker) -> None:
+    """Until a server has delivered all that Redis has.
+
+    An event that is published then comes to its clients behind those before. Else, of a Redis Cluster, only events of
+    one partition come in their order.
+    """
+    if isinstance(broker, RedisBroker):
+        last = [await partition.read_position() for partition in partitions_of(broker)]
+        await eventually(lambda: all(at >= id_ for at, id_ in zip(broker.positions, last, strict=True)))
 
 
 def partitions_of(broker: RedisBroker) -> Sequence[RedisPartition]:
