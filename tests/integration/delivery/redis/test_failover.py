@@ -147,7 +147,7 @@ async def test_an_event_that_another_redis_may_have_taken_before_is_marked(
     own_redis: RedisServer, other_redis: RedisServer
 ) -> None:
     first, then = Directory(own_redis), Directory(other_redis)
-    partition = create_partition(then, 0.5)
+    partition = create_partition(then)
     writer = create_writer(first, 0.5)
     deliveries = Deliveries()
     try:

@@ -184,7 +184,7 @@ async def test_a_session_begun_while_a_node_was_away_has_the_rooms_joined_since(
     (there, _) = await own.add()
     rooms = one_room_each(there)
     await redis_cluster.kill(node)
-    here, _ = await own.add(subscribed=False, timeout=1)
+    here, _ = await own.add(subscribed=False)
     await eventually(lambda: partitions_of(here)[0].live.is_set())
     pid = next(f"pid{n}" for n in range(1_000) if here.partition_of(f"pid{n}") == 0)
     saved = session(pid, joins=dict(await here.read_positions(rooms[:1])))
@@ -210,7 +210,7 @@ async def test_who_needs_nothing_of_a_node_that_is_away_continues_at_a_new_serve
     assert await there.save(saved)
     offset = Offset(str(there.epoch), tuple(there.positions))
     await redis_cluster.kill(redis_cluster.nodes[2])
-    here, _ = await own.add(subscribed=False, timeout=1)
+    here, _ = await own.add(subscribed=False)
     await eventually(lambda: partitions_of(here)[0].live.is_set())
     claimed = await here.claim(pid, saved.user)
     assert claimed is not None

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from kit.contracts.broker import event, listen, numbers, session
+from kit.contracts.broker import event, listen, numbers, runtime_settings, session
 from kit.delivery.redis_brokers import Brokers, RecordingObserver, partitions_of
 from kit.network.redis_forwarder import RedisForwarder
 from kit.servers.redis_server import RedisServer
@@ -50,6 +50,7 @@ async def test_out_of_memory_for_too_long_is_reported_for_certain(brokers: Broke
             await there.publish(event(1, "x", kind=kind))
         assert not isinstance(caught.value, PublishUncertain)
     await own_redis.ask("CONFIG", "SET", "maxmemory", "0")
+    there.tune(runtime_settings(publish_timeout=20))
     await there.publish(event(2, "x"))
     await eventually(lambda: heard.numbers == [2])
     assert seen.results == {"failed": 2, "ok": 1}
@@ -79,6 +80,7 @@ async def test_paused_for_too_long_it_is_not_known(brokers: Brokers, own_redis: 
     with pytest.raises(PublishUncertain):
         await there.publish(event(1, "x"))
     own_redis.resume()
+    there.tune(runtime_settings(publish_timeout=20))
     await eventually(lambda: published(there, 2))
     await eventually(lambda: 2 in heard.numbers)
     assert heard.numbers in ([0, 1, 2], [0, 2])

@@ -73,14 +73,10 @@ async def crowd(server: RunningServer, join: Join, count: int) -> list[dict[str,
     auths = [await server.session(f"u{number}") for number in range(count)]
     for auth in auths:
         await join(server, auth)
-    watched(server)
+    await eventually(lambda: server.app.components.watcher.mode == "polling")
     await eventually(lambda: server.app.sessions.loss.instances is not None)
     await eventually(lambda: len(server.app.components.watcher._known) == count)
     return auths
-
-
-def watched(server: RunningServer) -> None:
-    assert server.app.components.watcher.mode == "polling"
 
 
 def here(server: RunningServer) -> int:
