@@ -43,10 +43,10 @@ async def saying(answer: bytes, port: int = 0) -> AsyncIterator[tuple[str, list[
 
 @pytest.mark.redis
 async def test_redis_with_and_without_a_password_over_tcp_and_a_socket(redis_server: RedisServer) -> None:
-    assert await probe_peer(f"127.0.0.1:{redis_server.port}") == "redis"
-    assert await probe_peer(str(redis_server.folder / "redis.sock")) == "redis"
+    assert await probe_peer(f"127.0.0.1:{redis_server.port}", PATIENT) == "redis"
+    assert await probe_peer(str(redis_server.folder / "redis.sock"), PATIENT) == "redis"
     with running("--requirepass", "x") as closed:
-        assert await probe_peer(f"127.0.0.1:{closed.port}") == "redis"
+        assert await probe_peer(f"127.0.0.1:{closed.port}", PATIENT) == "redis"
 
 
 @pytest.mark.redis
