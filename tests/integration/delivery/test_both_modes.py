@@ -339,9 +339,15 @@ async def test_a_fleet_changes_its_mode_while_events_flow(fleet: ServersOfBothMo
             await got_all(client, since, stream.sent)
             assert {"publisher", "old0", "old1", "new0", "new1"} == set(counted(client))
         for server in new:
-            other = (await fleet.stats(server))["other"]
-            assert (other["mode"], other["up"], other["waiting"]) == (start, True, 0)
-            assert other["published"]["ok"] > 0
+            # A busy machine may be too slow for a check, and the next one finds it up again.
+            await eventually(lambda server=server: is_idle(fleet, server, start))  # type: ignore[misc]  # no type for a default
+            assert (await fleet.stats(server))["other"]["published"]["ok"] > 0
+
+
+async def is_idle(fleet: ServersOfBothModes, server: RunningServer, mode: Mode) -> bool:
+    """Whether the Redis of the other mode, this one, is up, and nothing waits for it."""
+    other = (await fleet.stats(server))["other"]
+    return bool((other["mode"], other["up"], other["waiting"]) == (mode, True, 0))
 
 
 async def test_the_figure_goes_to_and_fro_under_events(fleet: ServersOfBothModes) -> None:

@@ -15,6 +15,7 @@ from kit.contracts.broker import (
     event,
     listen,
     numbers,
+    runtime_settings,
     session,
 )
 from kit.delivery.redis_brokers import Brokers, RecordingObserver, partitions_of
@@ -78,12 +79,13 @@ async def test_a_message_comes_for_each_room_and_the_event_once(brokers: Brokers
 
 async def test_a_room_is_listened_to_a_while_longer_then_no_more(brokers: Brokers, redis_server: RedisServer) -> None:
     seen = RecordingObserver()
-    (here, heard), (there, _) = await brokers.add(watch=seen, channel_linger=5), await brokers.add()
+    (here, heard), (there, _) = await brokers.add(watch=seen, channel_linger=60), await brokers.add()
     channel = partitions_of(here)[0].prefix + "r:x"
     await listen(here, "x")
     here.unsubscribe("x")
     await there.publish(event(1, "x"))
     await eventually(lambda: heard.numbers == [1])
+    here.tune(runtime_settings(channel_linger=1))
 
     async def left() -> bool:
         return bool(await redis_server.ask("PUBSUB", "NUMSUB", channel) == [channel, 0])
