@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import httpx
+import pytest
 
 from kit.kubernetes.api_server import operator, served, write_kubeconfig
 from kit.kubernetes.many_pods import ManyPods, pretended_servers, real_pod
@@ -19,6 +20,8 @@ MOST_MEMORY = 200 * 1024 * 1024
 MOST_SECONDS = 1.0
 
 
+@pytest.mark.serial  # processor time grows with what else the processors do
+@pytest.mark.timeout(300)
 async def test_4000_pods_cost_less_than_200_mib_and_a_second_of_cpu_a_round(tmp_path: Path) -> None:
     """Each of 12 kB, at a server of its own; a list of them is 50 MB."""
     assert 8_000 < len(str(real_pod(0))) < 15_000
