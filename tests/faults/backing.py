@@ -20,6 +20,8 @@ from kit.waiting import eventually
 
 DOWN_AFTER_MS = 3_000
 """Longer than a busy machine holds Redis up, so that only what a test does makes a failover."""
+DONE_WITHIN = 120.0
+"""Seconds for what a Sentinel does: one that was held up for 2 s does nothing for 30 s (TILT)."""
 
 
 REPLICATED = (
@@ -163,7 +165,7 @@ class WithSentinel(Backing):
             self._master = new
             return True
 
-        await eventually(_or_not(swapped), 60, what="the Sentinel makes a replica the master")
+        await eventually(_or_not(swapped), DONE_WITHIN, what="the Sentinel makes a replica the master")
         return self._master
 
     async def in_order(self) -> None:
@@ -180,7 +182,9 @@ class WithSentinel(Backing):
             told = await self.sentinel.ask("SENTINEL", "REPLICAS", SERVICE)
             return {replica.port for replica in self.replicas} == set(_healthy(told))
 
-        await eventually(_or_not(follow), 60, what="both replicas follow the master, and the Sentinel knows it")
+        await eventually(
+            _or_not(follow), DONE_WITHIN, what="both replicas follow the master, and the Sentinel knows it"
+        )
 
     async def _start_as_replica(self, server: RedisServer) -> None:
         server.extra_args = (*REPLICATED, "--replicaof", f"127.0.0.1 {self._master.port}")
