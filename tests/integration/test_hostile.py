@@ -166,7 +166,7 @@ async def test_jsonp_is_refused(server: RunningServer) -> None:
 
 
 async def test_ended_polling_clients_do_not_count_against_the_server(make_server: MakeServer) -> None:
-    server = await make_server(max_connections=3, connect_timeout=3)
+    server = await make_server(max_connections=3, connect_timeout=6)
     async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
         for _ in range(3):
             await Polling.open(http)

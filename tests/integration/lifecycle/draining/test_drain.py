@@ -196,7 +196,7 @@ async def test_storm_is_let_in_little_by_little(make_server: MakeServer, stock_c
 async def test_sigterm_drains_before_it_stops_in_its_own_time(stock_clients: StockClients) -> None:
     """An operator had begun to drain the server for ten minutes: of these the kubelet does not know."""
     token = "planted"
-    variables = {"DRAIN_DELAY": "4", "ADMIN_TOKEN": token, "LOG_LEVEL": "info", "AUTH_REQUIRED": "false"}
+    variables = {"DRAIN_DELAY": "8", "ADMIN_TOKEN": token, "LOG_LEVEL": "info", "AUTH_REQUIRED": "false"}
     async with serving(**variables) as server, httpx.AsyncClient(base_url=server.url, timeout=30) as http:
         clients = [await stock_clients.connect(server.url, {}, ["websocket"], reconnection=False) for _ in range(3)]
         assert (await http.get("/health/ready")).status_code == 200
@@ -210,7 +210,7 @@ async def test_sigterm_drains_before_it_stops_in_its_own_time(stock_clients: Sto
         assert (await http.get("/health/ready")).status_code == 503, "still served, and not ready"
         drain = (await http.get(f"{server.admin_url}/admin/stats", headers=headers)).json()["drain"]
         assert [drain[name] for name in ("final", "rate", "renewWithin")] == [True, 100, None]
-        assert drain["endsIn"] <= 64
+        assert drain["endsIn"] <= 68
         await server.log("drained")
         assert await server.ended() == 0
         assert [await client.wait_disconnect() for client in clients] == ["transport close"] * 3
