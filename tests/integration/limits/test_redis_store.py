@@ -17,7 +17,7 @@ pytestmark = pytest.mark.redis
 
 @pytest.fixture
 async def redis(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
-    redis = create_redis(load_settings({"REDIS_URL": redis_server.url}))
+    redis = create_redis(load_settings({"REDIS_URL": redis_server.url, "REDIS_TIMEOUT": "20"}))
     yield redis
     await redis.aclose()
 
@@ -39,7 +39,7 @@ class TestRedisQuotas(QuotaContract):
 
 
 async def test_four_servers_share_one_limit(redis_server: RedisServer) -> None:
-    settings = load_settings({"REDIS_URL": redis_server.url})
+    settings = load_settings({"REDIS_URL": redis_server.url, "REDIS_TIMEOUT": "20"})
     clients = [create_redis(settings) for _ in range(4)]
 
     async def hammer(store: RedisRateStore) -> int:

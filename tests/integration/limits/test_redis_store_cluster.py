@@ -27,7 +27,7 @@ USERS = [f"user {number}" for number in range(40)]
 
 @pytest.fixture
 async def redis(empty_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
-    redis = create_redis(load_settings({"REDIS_URL": empty_cluster.url}))
+    redis = create_redis(load_settings({"REDIS_URL": empty_cluster.url, "REDIS_TIMEOUT": "20"}))
     yield redis
     await redis.aclose()
 

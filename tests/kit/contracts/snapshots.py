@@ -13,8 +13,8 @@ from tradecast.delivery.retention import MAX_KEYS, RetainLimits, Retention
 
 RECENT: Mapping[str, int] = {"trade": 3, "note": 3}
 LIMITS = RetainLimits(seconds=60, value_bytes=1_000, budget_bytes=1_600_000, recent=RECENT)
-# The history is gone after 5.4 s; what stays is copied after 2.7. A busy machine may hold up Redis in between.
-RETAINING = Retention(window=4.2, dead_after=0.4, refresh=0.1, events_per_room=1000, retain=LIMITS)
+# The history is gone after 7.4 s; what stays is copied after 3.7. A busy machine may hold up Redis in between.
+RETAINING = Retention(window=6.2, dead_after=0.4, refresh=0.1, events_per_room=1000, retain=LIMITS)
 
 
 async def snapshot_of(broker: Broker, room: str, count: int = 3) -> Snapshot:
@@ -101,7 +101,7 @@ class SnapshotContract:
         # 20 rooms at most of some 1,000 bytes each, in any partition.
         limits = RetainLimits(60, 1_000, 16 * 20_000, RECENT)
         broker, _ = await make_broker(
-            Retention(window=4.2, dead_after=0.4, refresh=0.1, events_per_room=1000, retain=limits)
+            Retention(window=6.2, dead_after=0.4, refresh=0.1, events_per_room=1000, retain=limits)
         )
         rooms = [room for room in (f"room{n}" for n in range(5_000)) if broker.partition_of(room) == 0][:100]
         if broker.partitions == 1:  # all of the budget is one partition's

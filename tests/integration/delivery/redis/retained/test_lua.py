@@ -16,13 +16,13 @@ from tradecast.delivery.retention import RetainLimits, Retention
 
 pytestmark = pytest.mark.redis
 LARGE = Retention(
-    window=4.2,
+    window=6.2,
     dead_after=0.4,
     refresh=0.1,
     events_per_room=1000,
     retain=RetainLimits(60, 16_000, 1_000_000_000, LIMITS.recent),
 )
-OFF = Retention(window=4.2, dead_after=0.4, refresh=0.1, events_per_room=1000)
+OFF = Retention(window=6.2, dead_after=0.4, refresh=0.1, events_per_room=1000)
 
 
 async def until_copied(redis: RedisServer, room: str) -> None:
