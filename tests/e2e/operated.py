@@ -212,7 +212,7 @@ class Operated:
         except httpx.TransportError:
             return 0
 
-    async def settled(self, count: int, within: float = 30) -> None:
+    async def settled(self, count: int, within: float = 60) -> None:
         """So many servers, asked for and there, and none marked."""
 
         async def is_so() -> bool:
@@ -320,7 +320,7 @@ async def operated(name: str, *clients: int, lasts: bool = True, **spec: Any) ->
                     await bench.make_fleet(**spec)
                     await bench.load(*clients)
                     await bench.operator.start()
-                    await eventually(lambda: _is_seen(bench), what="it is looked after")
+                    await eventually(lambda: _is_seen(bench), within=120, what="it is looked after")
                 comparing = asyncio.create_task(bench.compare())
                 yield bench
                 assert not comparing.done(), comparing.exception()

@@ -105,7 +105,7 @@ def test_the_fleet_outlives_its_resource(fleet_with_operator: Fleet) -> None:
     fleet = fleet_with_operator
     before = {pod["metadata"]["uid"] for pod in fleet.servers()}
     manifest = resource(fleet)
-    fleet.kubectl("delete", "socketfleet", "tradecast", "--timeout=20s")
+    fleet.kubectl("delete", "socketfleet", "tradecast", "--timeout=60s")
     assert {pod["metadata"]["uid"] for pod in fleet.servers()} == before
     for key in ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"):
         manifest["metadata"].pop(key, None)
