@@ -85,7 +85,7 @@ async def node() -> AsyncIterator[ScriptedRedis]:
 
 @pytest.fixture
 async def troubled(node: ScriptedRedis, make_server: MakeServer) -> RunningServer:
-    return await make_server(redis_url=node.url, session_store="memory", redis_timeout=0.2, publish_timeout=0.4)
+    return await make_server(redis_url=node.url, session_store="memory", redis_timeout=0.4, publish_timeout=0.8)
 
 
 async def emit(url: str) -> httpx.Response:
@@ -139,9 +139,9 @@ async def test_whatever_the_node_says_of_itself(node: ScriptedRedis, make_server
 
 async def until_accepted(server: RunningServer) -> httpx.Response:
     """The first answer that says so; a busy machine does not answer within these short times at once."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (answer := await emit(server.url)).status_code != 202:
-            assert_told(answer)
+            assert answer.status_code == 503, answer.text  # one of the two may have been accepted
     return answer
 
 
