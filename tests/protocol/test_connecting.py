@@ -360,7 +360,7 @@ async def test_forty_clients_behind_one_address_get_in_and_a_flood_of_strangers_
 ) -> None:
     # On a busy machine the flood takes longer than a stranger has, and its oldest would make room.
     monkeypatch.setattr(unconnected, "GRACE", 600.0)
-    server = await make_server(max_unauthenticated_per_address=50, trusted_proxies=1)
+    server = await make_server(max_unauthenticated_per_address=50, trusted_proxies=1, connect_timeout=120)
     office = {"X-Forwarded-For": "192.0.2.1, 203.0.113.7"}
     tokens = [await server.session(f"u{number}") for number in range(40)]
     clients = [await connect(server, claims, wait=False, extraHeaders=office) for claims in tokens]

@@ -29,6 +29,8 @@ PIPELINE_SIZE = 200
 FAILED_FOR = 5.0
 # Seconds for which what was found out of nodes and slots stands, whatever fails.
 TRUSTED_FOR = 0.2
+# Seconds after which the connections to a node that has left the cluster are closed, those in use too.
+REMOVED_FOR = 60.0
 _in_request: ContextVar[bool] = ContextVar("tradecast_cluster_request", default=False)
 _retrying: ContextVar[bool] = ContextVar("tradecast_redis_retrying", default=False)
 
@@ -105,6 +107,8 @@ class RoutedCluster(RedisCluster):
         self._finding = asyncio.Lock()
         self._configured = dict(self.nodes_manager.startup_nodes)
         self._failed: dict[str, float] = {}
+        # Nodes that have left, and when. Whoever asks all nodes in turn may still connect to one of them.
+        self._removed: list[tuple[float, ClusterNode]] = []
         self._knows_commands = False
         self._found_at = -math.inf
 
@@ -137,10 +141,14 @@ class RoutedCluster(RedisCluster):
         if now - self._found_at < TRUSTED_FOR:  # each time, redis-py makes all connections again
             self._initialize = False
             return
+        await self._close_removed(now - REMOVED_FOR)
         self._failed = {name: since for name, since in self._failed.items() if now - since < FAILED_FOR}
         nodes.startup_nodes = {name: node for name, node in known.items() if name not in self._failed} or known
+        before = list(nodes.nodes_cache.values())
         try:
             await nodes.initialize()
+            here = {id(node) for node in nodes.nodes_cache.values()}
+            self._removed += [(now, node) for node in before if id(node) not in here]
             if not self._knows_commands:
                 await self.commands_parser.initialize(nodes.default_node)
                 self._knows_commands = True
@@ -158,10 +166,17 @@ class RoutedCluster(RedisCluster):
         self._initialize = False
         self._found_at = time.monotonic()
 
+    async def _close_removed(self, before: float) -> None:
+        """Close the connections to the nodes that had left before that time."""
+        closing = [node for since, node in self._removed if since <= before]
+        self._removed = [(since, node) for since, node in self._removed if since > before]
+        await asyncio.gather(*(node.disconnect() for node in closing), return_exceptions=True)
+
     async def aclose(self) -> None:
         """Close all connections."""
         self._initialize = True
         self._found_at = -math.inf
+        await self._close_removed(math.inf)
         nodes = {
             id(node): node for known in (self._configured, self.nodes_manager.nodes_cache) for node in known.values()
         }

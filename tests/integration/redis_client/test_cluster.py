@@ -19,8 +19,10 @@ from kit.network.ports import free_port
 from kit.network.tls import make_certificates
 from kit.servers.redis_cluster import ClusterNode, RedisCluster
 from kit.servers.redis_server import RedisServer
+from kit.servers.scripted_redis import scripted_redis
 from kit.waiting import eventually
 from tradecast.config.settings import load_settings
+from tradecast.redis_client import redis_py_internals
 from tradecast.redis_client.client import create_redis
 from tradecast.redis_client.cluster import ClusterClient
 
@@ -145,6 +147,29 @@ async def test_a_client_that_starts_while_a_node_is_away_has_the_others(redis_cl
 
 
 @pytest.mark.serial
+@pytest.mark.parametrize("kept", [0.0, 60.0])
+async def test_a_node_that_left_while_a_request_was_on_its_way_there_is_closed(
+    monkeypatch: pytest.MonkeyPatch, kept: float
+) -> None:
+    """Whoever reads all nodes, one after the other, may ask one that has left the cluster meanwhile."""
+    monkeypatch.setattr(redis_py_internals, "TRUSTED_FOR", 0.0)
+    monkeypatch.setattr(redis_py_internals, "REMOVED_FOR", kept)
+    async with scripted_redis() as node:
+        async with client(node.url) as redis:
+            await redis.initialize()
+            left = redis.find_node("key")
+            node.to_slots = b"*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:1\r\n$1\r\nx\r\n"
+            await redis.refresh_slots()
+            assert redis.find_node("key").port == 1
+            await redis.run_on(left, "PING")
+            if not kept:
+                await redis.refresh_slots()
+                await redis.refresh_slots()
+            connected = [one for one in left._connections if one.is_connected]
+            assert bool(connected) == bool(kept)
+        assert not any(one.is_connected for one in left._connections)
+
+
 async def test_hanging_nodes_take_no_longer_than_one_redis(redis_cluster: RedisCluster) -> None:
     async with client(redis_cluster.url, {"REDIS_TIMEOUT": "0.2"}) as redis:
         await fill(redis)
