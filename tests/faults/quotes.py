@@ -83,19 +83,22 @@ class QuotePublisher:
                 assert time.monotonic() < deadline, f"no quote is accepted for {within:g} s: {self.errors}"
                 await asyncio.sleep(TRY_AGAIN_AFTER)
 
-    def problems(self, clients: Iterable[CrowdClient], failovers: Sequence[Interval] = (), shown: int = 5) -> list[str]:
+    def problems(
+        self, clients: Iterable[CrowdClient], failovers: Sequence[Interval] = (), before: float = 0.0, shown: int = 5
+    ) -> list[str]:
         """What is wrong with what clients show, one line each.
 
         Args:
             clients: The clients.
             failovers: When Redis may have lost what it had accepted: who was shown that goes back to what is left.
+            before: So many seconds of each of these times are before the failover itself.
             shown: How many older quotes of a client are named.
         """
         found = []
         for client in clients:
             if not client.symbols:
                 continue
-            if older := [str(one) for one in client.older if not self._is_excused(one, failovers)]:
+            if older := [str(one) for one in client.older if not self._is_excused(one, failovers, before)]:
                 found.append(
                     f"{client.diary.client}: {len(older)} quotes older than before: {', '.join(older[:shown])}"
                 )
@@ -115,12 +118,12 @@ class QuotePublisher:
     def _is_last(self, client: CrowdClient, symbol: str) -> bool:
         return client.quotes.get(symbol, 0) >= self.accepted[symbol]
 
-    def _is_excused(self, older: Older, failovers: Sequence[Interval]) -> bool:
+    def _is_excused(self, older: Older, failovers: Sequence[Interval], before: float) -> bool:
         """Whether the number may have been published late, or the newer one that was shown may be lost."""
         newer = (older.symbol, older.shown)
         if (older.symbol, older.number) in self.unclear:
             return True
-        return any(one.overlaps(*self.times[newer]) and older.at >= one.begin for one in failovers)
+        return any(one.overlaps(*self.times[newer]) and older.at >= one.begin + before for one in failovers)
 
     async def _lane(self, symbol: str) -> None:
         due = time.monotonic()

@@ -14,7 +14,7 @@ from typing import Any
 
 from faults.backing import Backing
 from faults.crowd import ROOMS, gathered
-from faults.faults import FRESH_USER, FaultRun, draw_plan, inject
+from faults.faults import BEFORE_FAILOVER, FRESH_USER, FaultRun, draw_plan, inject
 from faults.fleet import API_TOKEN, running
 from faults.proof import Order, Verdict, problems, prove, table
 from faults.publisher import HttpOutlet, NumberedPublisher, Outlet, RedisOutlet
@@ -178,7 +178,7 @@ async def judge(stage: FaultRun, order: Order = "all rooms") -> Result:
         troubles.append(str(error))
     with contextlib.suppress(AssertionError):
         await eventually(lambda: stage.quotes.are_shown(clients), CALM_WITHIN)
-    troubles += stage.quotes.problems(clients, stage.failovers)
+    troubles += stage.quotes.problems(clients, stage.failovers, BEFORE_FAILOVER)
     with contextlib.suppress(AssertionError):  # whoever lacks one is told of below
         await eventually(
             lambda: all(last.get(one.diary.user, set()) <= one.got for one in stage.crowd.clients.values()), CALM_WITHIN

@@ -84,5 +84,6 @@ async def test_an_older_quote_is_found_unless_a_failover_may_have_lost_the_newer
         client.take(Entry(at, "quote", "S1", number))
     assert quotes.problems([client]) == ["c0: 1 quotes older than before: S1 1 after 2 (at 21.000)"]
     assert quotes.problems([client], [Interval(20.05, 22.0, "failover")]) == []
+    assert quotes.problems([client], [Interval(15.0, 22.0, "failover")], before=6.5), "not yet begun"
     assert quotes.problems([client], [Interval(20.5, 22.0, "2 was published before")])
     assert quotes.problems([client], [Interval(30.0, 45.0, "later")])
