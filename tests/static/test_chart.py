@@ -148,6 +148,7 @@ def test_kubeconform_sees_a_wrong_field() -> None:
     assert "revisionHistoryLimits" in done.stdout
 
 
+@pytest.mark.timeout(600)
 def test_unit_tests_of_the_templates() -> None:
     done = run("helm-unittest", "--strict", CHART)
     assert done.returncode == 0, done.stdout + done.stderr
