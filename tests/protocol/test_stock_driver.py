@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from kit.clients.interface import AckTimeout, Client, Clients, Refused
 from kit.clients.node import NodeProcess, StockClients
 from kit.clients.node_packages import NodeFailed, NodeMissing
 from kit.clients.python import PythonClients
+from kit.network.aiohttp_server import close_runner
 
 FAST: dict[str, Any] = {"reconnectionDelay": 20, "reconnectionDelayMax": 50, "randomizationFactor": 0}
 
@@ -65,15 +68,25 @@ async def tiny() -> AsyncIterator[Tiny]:
     state.url = f"http://{host}:{port}"
     yield state
     await sio.shutdown()
-    assert runner.server is not None
-    for connection in runner.server.connections:
-        if connection.transport is not None:
-            connection.transport.abort()  # its client is gone: nobody may take what a close would wait for
-    await runner.cleanup()
+    await close_runner(runner)
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_server_that_ends_closes_what_it_is_accepting(turns: int) -> None:
+    """Whatever turn of the event loop the end comes in: a connection that is left open is found in another test."""
+    runner = web.AppRunner(web.Application(), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    with socket.create_connection(runner.addresses[0][:2], timeout=5) as client:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await close_runner(runner)
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.to_thread(client.recv, 1) == b""
 
 
 @pytest.fixture(params=["stock", "python"])

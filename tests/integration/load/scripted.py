@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from kit.network.aiohttp_server import stop_sites
 from tradecast.load.client import Credential
 from tradecast.load.run import LoadOptions
 
@@ -72,6 +73,7 @@ class Scripted:
         for peer in list(self.peers):
             await peer.socket.close()
         if self._runner is not None:
+            await stop_sites(self._runner)
             await self._runner.cleanup()
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
