@@ -146,7 +146,6 @@ async def test_a_client_that_starts_while_a_node_is_away_has_the_others(redis_cl
         await redis_cluster.start(victim)
 
 
-@pytest.mark.serial
 @pytest.mark.parametrize("kept", [0.0, 60.0])
 async def test_a_node_that_left_while_a_request_was_on_its_way_there_is_closed(
     monkeypatch: pytest.MonkeyPatch, kept: float
@@ -170,6 +169,7 @@ async def test_a_node_that_left_while_a_request_was_on_its_way_there_is_closed(
         assert not any(one.is_connected for one in left._connections)
 
 
+@pytest.mark.serial
 async def test_hanging_nodes_take_no_longer_than_one_redis(redis_cluster: RedisCluster) -> None:
     async with client(redis_cluster.url, {"REDIS_TIMEOUT": "0.2"}) as redis:
         await fill(redis)
