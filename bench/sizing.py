@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import sys
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kit.processes.usage import read_most_memory, read_processor_seconds
 from kit.servers.process import environment
 from kit.servers.redis_server import RedisServer
 from kit.servers.serve_service import ServeService
@@ -147,24 +147,13 @@ async def measure_feed() -> tuple[float, float]:
     )
     try:
         await asyncio.sleep(FEED_STARTS)
-        before = _processor_seconds(process.pid)
+        before = read_processor_seconds(process.pid)
         await asyncio.sleep(SECONDS)
-        return _peak(process.pid), (_processor_seconds(process.pid) - before) / SECONDS
+        return read_most_memory(process.pid), (read_processor_seconds(process.pid) - before) / SECONDS
     finally:
         process.terminate()
         await process.wait()
         await asyncio.to_thread(redis.close)
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _peak(pid: int) -> float:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
-    assert found is not None  # noqa: S101 Linux has it
-    return 1024.0 * int(found[1])
 
 
 async def _metrics(server: ServeService) -> dict[str, float]:

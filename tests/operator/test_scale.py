@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from kit.kubernetes.api_server import operator, served, write_kubeconfig
 from kit.kubernetes.many_pods import ManyPods, pretended_servers, real_pod
 from kit.network.ports import free_ports
+from kit.processes.usage import read_most_memory, read_processor_seconds
 from kit.waiting import eventually
 
 PODS = 4_000
@@ -34,11 +34,11 @@ async def test_4000_pods_cost_less_than_200_mib_and_a_second_of_cpu_a_round(tmp_
             write_kubeconfig(tmp_path / "config", url)
             async with operator(tmp_path / "config", port, liveness, 1) as process:
                 await eventually(lambda: api.rounds >= 2, 120, what="rounds")
-                before, began = api.rounds, read_cpu_seconds(process.pid)
+                before, began = api.rounds, read_processor_seconds(process.pid)
                 api.change_pod("DELETED", next(iter(api.live.values())))
                 await eventually(lambda: api.rounds >= before + 3, 60, what="further rounds")
                 done = api.rounds - before
-                seconds = (read_cpu_seconds(process.pid) - began) / done
+                seconds = (read_processor_seconds(process.pid) - began) / done
                 memory = read_most_memory(process.pid)
                 answer = await http.get(f"http://127.0.0.1:{port}/fleets/trading/fleet/connections")
                 assert answer.json() == {"connections": 7 * PODS}, "the most of the last two minutes"
@@ -50,16 +50,3 @@ async def test_4000_pods_cost_less_than_200_mib_and_a_second_of_cpu_a_round(tmp_
                 assert api.watches == 1
                 assert memory < MOST_MEMORY, f"{memory / 1024 / 1024:.0f} MiB"
                 assert seconds < MOST_SECONDS
-
-
-def read_cpu_seconds(pid: int) -> float:
-    """CPU time of a process, of user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def read_most_memory(pid: int) -> int:
-    """The most memory that a process has had, in bytes."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
-    assert found is not None
-    return int(found[1]) * 1024

@@ -19,9 +19,9 @@ from kit.clients.floods import (
     errors_of,
     flood_frames,
     flood_requests,
-    memory_of,
     refused,
 )
+from kit.processes.usage import read_memory
 from kit.servers.process import ServeProcess, serving, start
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
@@ -81,10 +81,10 @@ async def test_a_thousand_clients_lose_nothing_while_there_are_floods(redis_serv
                 return await connections(server) >= CLIENTS
 
             await eventually(are_connected, within=60)
-            before = memory_of(server)
+            before = read_memory(server.process.pid)
             assert await attack(server) > len(FRAMES)
             assert load.process.returncode is None, "the floods were over before"
-            grown = memory_of(server) - before
+            grown = read_memory(server.process.pid) - before
             code = await load.ended()
             assert load.out, load.err
             report = json.loads(load.out[-1])

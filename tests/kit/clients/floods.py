@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -28,6 +26,7 @@ from kit.clients.raw import (
     head_of,
     websocket_head,
 )
+from kit.processes.usage import read_memory, read_processor_seconds
 from kit.servers.process import ServeProcess
 from kit.waiting import eventually
 
@@ -186,19 +185,6 @@ async def upgrade(client: Polling) -> WebSocket:
     return websocket
 
 
-def memory_of(server: ServeProcess) -> int:
-    """Bytes that a server has in memory."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii"))
-    assert found is not None
-    return int(found[1]) * 1024
-
-
-def processor_time_of(server: ServeProcess) -> float:
-    """Seconds that a server has taken of a processor, by all its threads."""
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 class Bystander:
     """A client of a server whose round trips go on, and who looks after the server's memory and its probes.
 
@@ -211,7 +197,7 @@ class Bystander:
         self._server = server
         self._client = client
         self._http = http
-        self._before = memory_of(server)
+        self._before = read_memory(server.process.pid)
         self._going_on = asyncio.create_task(self._go_on())
         self._came = asyncio.Event()
         self.trips: list[tuple[float, float]] = []
@@ -237,7 +223,7 @@ class Bystander:
         """How it was since the flood began; the second round trip from now on began after it."""
         await self.go_on(2)
         assert (await self._http.get(f"{self._server.admin_url}/health/live")).status_code == 200
-        self.grown = memory_of(self._server) - self._before
+        self.grown = read_memory(self._server.process.pid) - self._before
         longest, busiest = (max(those) for those in zip(*self.trips, strict=True))
         assert busiest < longest_wait, f"{name}: {busiest:.2f} s of the processor in one of the round trips"
         assert longest < ON_THE_CLOCK, f"{name}: {longest:.3f} s"
@@ -250,12 +236,12 @@ class Bystander:
     async def _go_on(self) -> None:
         for number in range(1_000_000):
             payload = b"%d" % number
-            begun, taken = time.monotonic(), processor_time_of(self._server)
+            begun, taken = time.monotonic(), read_processor_seconds(self._server.process.pid)
             await self._client.write(client_frame(PING, payload))
             while (frame := await self._client.frame()) != (PONG, payload):
                 if frame == (TEXT, b"2"):
                     await self._client.send("3")
-            self.trips.append((time.monotonic() - begun, processor_time_of(self._server) - taken))
+            self.trips.append((time.monotonic() - begun, read_processor_seconds(self._server.process.pid) - taken))
             self._came.set()
             await asyncio.sleep(0.11)  # ten control frames a second are a client's own bound
 
