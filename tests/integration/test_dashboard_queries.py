@@ -15,7 +15,7 @@ from aiohttp import web
 
 from kit.kubernetes.fake_api import Granted
 from kit.metrics.dashboards import PanelQuery, Variables, all_queries, still_without_data
-from kit.network.aiohttp_server import stop_sites
+from kit.network.aiohttp_server import close_runner
 from kit.servers.process import start, tradecast
 from kit.servers.prometheus import Prometheus, ask
 from kit.servers.redis_server import RedisServer
@@ -143,8 +143,7 @@ async def operator() -> AsyncIterator[str]:
         assert not rounds.done()
     finally:
         rounds.cancel()
-        await stop_sites(runner)
-        await runner.cleanup()
+        await close_runner(runner)
 
 
 @pytest.mark.timeout(240)

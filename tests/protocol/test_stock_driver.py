@@ -68,7 +68,7 @@ async def tiny() -> AsyncIterator[Tiny]:
     state.url = f"http://{host}:{port}"
     yield state
     await sio.shutdown()
-    await close_runner(runner)
+    await close_runner(runner, aborts=True)
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in left:
         task.cancel()
@@ -84,7 +84,7 @@ async def test_server_that_ends_closes_what_it_is_accepting(turns: int) -> None:
     with socket.create_connection(runner.addresses[0][:2], timeout=5) as client:
         for _ in range(turns):
             await asyncio.sleep(0)
-        await close_runner(runner)
+        await close_runner(runner, aborts=True)
         with contextlib.suppress(ConnectionError):
             assert await asyncio.to_thread(client.recv, 1) == b""
 

@@ -145,9 +145,8 @@ async def test_second_signal_waits_for_nobody(server: ServeProcess) -> None:
         head = f"POST /api/emit HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 100\r\n\r\n"
         writer.write(head.encode())
         await writer.drain()
-        async with httpx.AsyncClient(
-            trust_env=False, timeout=30
-        ) as http:  # accepted after it, so that one is being served
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+            # accepted after it, so that one is being served
             await http.get(f"{slow.url}/health")
         slow.send(signal.SIGINT)
         await slow.log("stopping")

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from kit.network.aiohttp_server import stop_sites
+from kit.network.aiohttp_server import close_runner
 from tradecast.load.client import Credential
 from tradecast.load.run import LoadOptions
 
@@ -73,8 +73,7 @@ class Scripted:
         for peer in list(self.peers):
             await peer.socket.close()
         if self._runner is not None:
-            await stop_sites(self._runner)
-            await self._runner.cleanup()
+            await close_runner(self._runner)
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         self.handshakes += 1

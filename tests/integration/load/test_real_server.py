@@ -12,7 +12,7 @@ import httpx
 import pytest
 from aiohttp import web
 
-from kit.network.aiohttp_server import stop_sites
+from kit.network.aiohttp_server import close_runner
 from kit.network.ports import free_port
 from kit.network.tls import make_certificates
 from kit.servers.in_process import API_TOKEN, MakeServer, RunningServer
@@ -51,8 +51,7 @@ class EmitProxy:
     async def stop(self) -> None:
         await self._http.aclose()
         if self._runner is not None:
-            await stop_sites(self._runner)
-            await self._runner.cleanup()
+            await close_runner(self._runner)
 
     async def _emit(self, request: web.Request) -> web.Response:
         events = self.alter((await request.json())["events"])

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from kit.kubernetes.fake_api import NAMESPACE, FakeKubernetes, fleet_body, pod_body
-from kit.network.aiohttp_server import stop_sites
+from kit.network.aiohttp_server import close_runner
 from tradecast_operator.kube.client import Conflict, Missing, Object
 
 FLEETS = re.compile(r"/apis/tradecast\.dev/v1alpha1/namespaces/trading/socketfleets(?:/fleet(/status)?)?")
@@ -144,8 +144,7 @@ async def served(server: ApiServer) -> AsyncIterator[str]:
         yield "http://{}:{}".format(*runner.addresses[0])
     finally:
         server.end()
-        await stop_sites(runner)
-        await runner.cleanup()
+        await close_runner(runner)
 
 
 def write_kubeconfig(path: Path, url: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kit.clients.node import StockClient, StockClients
+from kit.servers.fleet import metric
 from kit.servers.in_process import MakeServer, RunningServer
 from kit.servers.redis_server import RedisServer
 from kit.waiting import eventually
@@ -22,13 +23,6 @@ RATE = 10
 def prices(client: StockClient, symbol: str) -> list[int]:
     quotes = [args[0] for args in client.events("watchlist:quote")]
     return [quote["quote"]["price"] for quote in quotes if quote["symbol"] == symbol]
-
-
-def values_of(server: RunningServer) -> dict[str, float]:
-    """A server's metrics, by name and labels."""
-    text = server.app.components.foundation.metrics.render_prometheus("")[1].decode()
-    pairs = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, value in pairs}
 
 
 async def subscribe(clients: StockClients, server: RunningServer, user: str, *symbols: str) -> StockClient:
@@ -71,17 +65,16 @@ async def test_a_thousand_quotes_a_second_arrive_as_ten_and_the_last_one_always(
     # The other server does not throttle: it only leaves out what is replaced while the client does not read.
     there = prices(b, "FAST")
     assert there == sorted(set(there))
-    assert len(there) + values_of(other)["tradecast_conflated_messages_total"] == last
+    assert len(there) + metric(other, "conflated_messages_total") == last
     for symbol, rate in (("FAST", RATE), ("BTC", 2)):
         got = prices(a, symbol)
         assert got == sorted(set(got))
         assert got[0] == 1
         # The first and the last stand outside of the full intervals. A slow machine makes it fewer, never more.
         assert ran * rate / 3 <= len(got) <= (took + 1) * rate + 2
-    values = values_of(throttled)
-    assert values["tradecast_throttled_events_total"] == 2 * last - len(prices(a, "FAST") + prices(a, "BTC"))
-    assert values["tradecast_throttle_buffered_events"] == 0
-    ages = values["tradecast_quote_age_seconds_count"]
+    assert metric(throttled, "throttled_events_total") == 2 * last - len(prices(a, "FAST") + prices(a, "BTC"))
+    assert metric(throttled, "throttle_buffered_events") == 0
+    ages = metric(throttled, "quote_age_seconds_count")
     assert ages == len(prices(a, "FAST") + prices(a, "BTC") + prices(a, "SLOW"))
 
 
